@@ -1,0 +1,1 @@
+"""Metrics, errors, explanations and figures."""

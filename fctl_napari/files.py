@@ -1,0 +1,56 @@
+"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from fctl_napari.errors import OutputError
+
+
+@contextmanager
+def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO]:  # type: ignore[type-arg]
+    """Open a temporary file beside ``path`` and rename it over ``path`` when the block ends well.
+
+    Parameters
+    ----------
+    path
+        Where the file is to stand. Its folder is created.
+    mode
+        ``"wb"`` or ``"w"`` (UTF-8).
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the place is not writable; nothing is left behind.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def output_error(path: Path | str, error: OSError) -> OutputError:
+    """Turn an operating-system error met while writing ``path`` into one readable sentence."""
+    if error.errno == errno.ENOSPC:
+        return OutputError(f"{path}: the disk is full; free some space and run again (what is finished is kept).")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"{path}: this place is not writable; choose another.")
+    return OutputError(f"{path}: cannot be written ({error.strerror or error}).")

@@ -1,0 +1,1 @@
+"""What lies on disk (no torch): image pyramids, formats, conversion, label pyramids."""

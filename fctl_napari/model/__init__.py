@@ -1,0 +1,1 @@
+"""What the network is (torch only): geometry, encoders, LCF, ALE, decoder, checkpoints."""

@@ -1,0 +1,93 @@
+"""The class table that travels with a checkpoint, a segmentation and a truth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fctl_napari.errors import InputError
+
+NOT_COMPUTED = 0
+"""Value of label files and layers where nothing has been computed or labelled; value k + 1 is class k."""
+
+IGNORE = 255
+"""Value of exported masks and truth images (class indices) where there is no class."""
+
+
+class ClassInfo(BaseModel):
+    """One class.
+
+    Attributes
+    ----------
+    name
+        As shown in legends and used as a key in figures.
+    color
+        (red, green, blue), 0..255.
+    ignored
+        Neither trained on nor scored (the truth's "unlabelled", say); never predicted.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    color: tuple[int, int, int]
+    ignored: bool = False
+
+
+class ClassTable(BaseModel):
+    """Classes in the order of their indices; index k is value k of a truth image and k + 1 of a label file.
+
+    Ignored classes stand last, so that the network's outputs are the first ``len(scored)`` indices.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    classes: tuple[ClassInfo, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> ClassTable:
+        names = [c.name for c in self.classes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"class names must differ, got {names}")
+        flags = [c.ignored for c in self.classes]
+        if flags != sorted(flags):
+            raise ValueError("ignored classes must come last")
+        if len(self.classes) > 250:
+            raise ValueError("at most 250 classes fit into uint8 labels")
+        return self
+
+    @property
+    def scored(self) -> tuple[ClassInfo, ...]:
+        """The classes that a network predicts and that metrics count."""
+        return tuple(c for c in self.classes if not c.ignored)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the scored classes."""
+        return tuple(c.name for c in self.scored)
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __iter__(self) -> Iterator[ClassInfo]:  # type: ignore[override]
+        return iter(self.classes)
+
+    @classmethod
+    def read(cls, path: Path | str) -> ClassTable:
+        """Read a JSON class table: ``{"classes": [{"name": "water", "color": [0, 0, 255]}, ...]}``.
+
+        Raises
+        ------
+        InputError
+            The file is missing or is not a class table.
+        """
+        try:
+            return cls.model_validate({"classes": json.loads(Path(path).read_text("utf-8"))["classes"]})
+        except FileNotFoundError:
+            raise InputError(f"{path}: there is no such class table; check the path.") from None
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: is not a class table ({reason}); see sample_data/classes.json.") from error

@@ -1,0 +1,192 @@
+"""The network's settings: every option of the paper's ablation tables is a field here (no torch)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fctl_napari.errors import ConfigError
+
+ContextName = Literal["local", "medium", "large"]
+EncoderName = Literal["vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0"]
+AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
+
+
+class Context(BaseModel):
+    """One context of the tile (section 3.2 of the paper).
+
+    Attributes
+    ----------
+    name
+        ``local`` is the tile itself; ``medium`` and ``large`` are larger regions.
+    scale
+        Side of the context over the side of the tile, or ``"global"``: the whole image.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ContextName
+    scale: float | Literal["global"] = 1.0
+
+
+class FCtLConfig(BaseModel):
+    """Settings of an FCtL network.
+
+    Attributes
+    ----------
+    encoder
+        Which encoder every stream uses.
+    tile_size
+        Side of the network's square input, px.
+    classes
+        Number of predicted classes.
+    contexts
+        The contexts that LCC correlates with the tile; empty is the paper's baseline (FCN-8s). Table 3, 4.
+    context_border
+        ``pad``: a context that reaches outside the image is filled with black, as released; ``shift``: its window
+        slides back inside the image.
+    correlation_stride
+        Stride of the features X that are correlated and enhanced: 32, 16 or 8 px of the network's input.
+    width
+        Channels of X after a 1x1 conv; None keeps the encoder's.
+    top_down
+        Add the stride-32 features, upsampled, to X (only for ``correlation_stride`` under 32; needs ``width``):
+        X then has the semantics of the last stage at a finer grid.
+    share_encoders
+        ``none``: three encoders of their own (the paper); ``contexts``: medium and large share one; ``all``: one
+        encoder for every stream.
+    lcf
+        Use locality-aware context fusion; False is "ALE only" of Table 6.
+    gpe
+        Gated positional embeddings (Eq. 2). Table 3.
+    projections
+        1x1 convolutions in front of Q, K and V.
+    scale_logits
+        Divide the content logits by sqrt(d).
+    values_from
+        ``context``: V from the context's features (as released); ``local``: from the tile's (needs equal grids).
+    gate_init
+        Start of the residual gates gamma_U (0 as released).
+    fusion
+        MCF's weights: per channel and cell, all equal, or one learned scalar per context. Table 5.
+    ale
+        Structure of alternating local enhancement, Fig. 13 and Table 6; ``d`` is Algorithm 1.
+    ale_reference
+        The reference of structures ``a`` and ``b``.
+    ale_windows
+        Window sizes of LFI's groups of channels, cells, odd.
+    ale_tokenise_target
+        Put the target through a 1x1 conv as well (Eq. 7's first term).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: EncoderName = "vgg16"
+    tile_size: int = Field(default=508, ge=32, le=4096)
+    classes: int = Field(default=7, ge=2, le=250)
+    contexts: tuple[Context, ...] = (
+        Context(name="local"),
+        Context(name="medium", scale=3.0),
+        Context(name="large", scale="global"),
+    )
+    context_border: Literal["pad", "shift"] = "pad"
+    correlation_stride: Literal[8, 16, 32] = 32
+    width: int | None = Field(default=None, ge=8)
+    top_down: bool = False
+    share_encoders: Literal["none", "contexts", "all"] = "none"
+    lcf: bool = True
+    gpe: bool = True
+    projections: bool = True
+    scale_logits: bool = False
+    values_from: Literal["context", "local"] = "context"
+    gate_init: float = 0.0
+    fusion: Literal["adaptive", "average", "weighted"] = "adaptive"
+    ale: AleStructure = "d"
+    ale_reference: Literal["medium", "large"] = "medium"
+    ale_windows: tuple[int, ...] = (3, 5, 7, 9)
+    ale_tokenise_target: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> FCtLConfig:
+        names = [c.name for c in self.contexts]
+        if len(set(names)) != len(names):
+            raise ValueError(f"each context may stand once, got {names}")
+        for context in self.contexts:
+            if context.name == "local" and context.scale != 1.0:
+                raise ValueError("the local context is the tile itself, its scale is 1")
+            if context.scale != "global" and context.scale < 1.0:
+                raise ValueError(
+                    f"context {context.name!r} (scale {context.scale}) is smaller than the tile; use a scale of 1 or more"
+                )
+        if any(w < 1 or w % 2 == 0 for w in self.ale_windows) or not self.ale_windows:
+            raise ValueError(f"ale_windows must be odd sizes, got {self.ale_windows}")
+        outer = [n for n in names if n != "local"]
+        if self.contexts and not self.lcf and self.ale == "none":
+            raise ValueError("contexts without lcf and ale would be unused; drop them or switch one on")
+        if not self.contexts and self.ale != "none":
+            raise ValueError("ale needs contexts to take its references from; set ale = 'none'")
+        if self.ale in ("a", "b") and self.ale_reference not in names:
+            raise ValueError(f"ale structure {self.ale!r} refers to the {self.ale_reference} context, which is not among {names}")
+        if self.ale in ("c", "d", "e", "concat") and len(outer) < 2:
+            raise ValueError(f"ale structure {self.ale!r} needs the medium and the large context, got {names}")
+        if self.top_down and (self.correlation_stride == 32 or self.width is None):
+            raise ValueError("top_down needs a correlation_stride under 32 and a width")
+        return self
+
+    @property
+    def outer_contexts(self) -> tuple[Context, ...]:
+        """The contexts that have a stream of their own (all but ``local``)."""
+        return tuple(c for c in self.contexts if c.name != "local")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fctl_vgg16": {"encoder": "vgg16", "tile_size": 508},
+    "fctl_mit_b0": {"encoder": "mit_b0", "tile_size": 512},
+    "fctl_mit_b2": {"encoder": "mit_b2", "tile_size": 512},
+    "fctl_mit_b5": {"encoder": "mit_b5", "tile_size": 512},
+    "fctl_lite": {
+        "encoder": "efficientnet_lite0",
+        "tile_size": 256,
+        "correlation_stride": 16,
+        "scale_logits": True,
+        "gate_init": 1.0,
+    },
+    "fcn8s": {"contexts": (), "ale": "none"},
+}
+"""Named starting points; see ``preset``."""
+
+
+def make_config(**fields: Any) -> FCtLConfig:
+    """Build a config, with errors of ours.
+
+    Raises
+    ------
+    ConfigError
+        A field is unknown, out of range, or contradicts another.
+    """
+    try:
+        return FCtLConfig(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"network settings: {where + ': ' if where else ''}{message}.") from error
+
+
+def preset(name: str, **overrides: Any) -> FCtLConfig:
+    """The config of a named preset, with some fields replaced.
+
+    ``fcn8s`` is the baseline without contexts; give it any ``encoder`` (and a ``tile_size`` that fits it).
+
+    Raises
+    ------
+    ConfigError
+        There is no such preset, or the fields do not fit.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
+    fields = dict(PRESETS[name])
+    if name == "fcn8s" and overrides.get("encoder", "vgg16") != "vgg16":
+        fields["tile_size"] = 512
+    return make_config(**(fields | overrides))

@@ -1,0 +1,1 @@
+"""napari: the only package that imports napari or Qt."""

@@ -1,0 +1,1 @@
+"""Image to classes: tile grids, predictor, segmentation store, jobs."""
