@@ -1,0 +1,47 @@
+# make demo | test | lint | nightly. Everything lives in .venv; stamps in it make a second run quick.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := pyproject.toml constraints.txt
+
+.PHONY: demo test lint nightly clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.all
+	$(BIN)/fctl demo
+
+test: $(VENV)/.test
+	scripts/debian_packages.sh --xvfb
+	$(BIN)/python -m pytest
+
+nightly: $(VENV)/.test
+	scripts/debian_packages.sh --xvfb
+	$(BIN)/python -m pytest -m nightly
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist demo
+
+# The pins; with CUDA without torch's, so that pip's ordinary torch for the driver at hand is taken.
+$(VENV)/constraints.txt: $(SOURCES)
+	PYTHON="$(PYTHON)" scripts/debian_packages.sh
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	if nvidia-smi >/dev/null 2>&1; then grep -v '^torch==' constraints.txt; else cat constraints.txt; fi >$@
+
+$(VENV)/.all: $(VENV)/constraints.txt
+	$(PIP) -c $< -e ".[all]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/constraints.txt
+	$(PIP) -c $< -e ".[all,test]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/constraints.txt
+	$(PIP) -c $< -e ".[dev]"
+	touch $@

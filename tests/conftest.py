@@ -1,0 +1,124 @@
+"""A display for the tests of the window, and the small things that many tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from fctl_napari.model.config import FCtLConfig
+
+XVFB = pytest.StashKey[subprocess.Popen]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start Xvfb where there is no display (Qt's offscreen platform cannot show napari's canvas)."""
+    if os.environ.get("DISPLAY") or shutil.which("Xvfb") is None:
+        return
+    read_end, write_end = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "1600x1200x24", "-nolisten", "tcp"],
+        pass_fds=[write_end],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        number = pipe.readline().strip()  # written when the server is ready; empty when it died
+    if number:
+        config.stash[XVFB] = server
+        os.environ["DISPLAY"] = f":{number}"
+        os.environ["QT_QPA_PLATFORM"] = "xcb"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop our Xvfb."""
+    server = config.stash.get(XVFB, None)
+    if server is not None:
+        server.terminate()
+        server.wait(10)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run the window's tests without a display, rather than let Qt abort the process."""
+    if not os.environ.get("DISPLAY") and any(item.get_closest_marker("gui") for item in session.items):
+        raise pytest.UsageError("the tests marked 'gui' need a display: install xvfb, or run with -m 'not gui'")
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> FCtLConfig:
+    """A network that is small and quick, with all three streams, LCF, GPE, MCF and ALE."""
+    from fctl_napari.model.config import Context, FCtLConfig
+
+    return FCtLConfig(
+        encoder="efficientnet_lite0",
+        tile_size=64,
+        classes=3,
+        contexts=(
+            Context(name="local"),
+            Context(name="medium", scale=2.0),
+            Context(name="large", scale="global"),
+        ),
+        correlation_stride=16,
+        scale_logits=True,
+        gate_init=1.0,
+        ale="d",
+        ale_windows=(3,),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_config: FCtLConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of ``tiny_config`` with random weights: classes red, green, blue."""
+    import torch
+
+    from fctl_napari.model.card import Card
+    from fctl_napari.model.checkpoint import save_checkpoint
+    from fctl_napari.model.classes import ClassInfo, ClassTable
+    from fctl_napari.model.fctl import FCtL
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = FCtL(tiny_config).eval()
+    table = ClassTable(
+        classes=(
+            ClassInfo(name="red", color=(255, 0, 0)),
+            ClassInfo(name="green", color=(0, 255, 0)),
+            ClassInfo(name="blue", color=(0, 0, 255)),
+        )
+    )
+    card = Card(
+        name="tiny", description="Random weights.", config=tiny_config, classes=table, provenance={}, figures={}
+    )
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    save_checkpoint(path, model, card)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_rgb() -> Callable[..., np.ndarray]:
+    """``make_rgb(height, width, seed=0)``: uint8 (height, width, 3), smooth blobs with some noise."""
+
+    def make(height: int, width: int, seed: int = 0) -> np.ndarray:
+        random = np.random.default_rng(seed)
+        coarse = random.integers(0, 256, (max(2, height // 16), max(2, width // 16), 3), np.uint8)
+        smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
+        noise = random.integers(-12, 13, smooth.shape, np.int16)
+        return np.clip(smooth.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def rgb_png(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> Path:
+    """A PNG of 200 x 150 px (width x height)."""
+    path = tmp_path / "image.png"
+    Image.fromarray(make_rgb(150, 200)).save(path)
+    return path
