@@ -1,0 +1,165 @@
+"""Tile grids: where the tiles of an image lie, and which cell of the result each one owns (no torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import ConfigError
+
+IntWindow = tuple[int, int, int, int]
+"""``(y0, x0, y1, x1)`` in full-resolution px, half open."""
+
+Cell = tuple[int, int]
+"""``(row, column)`` of a cell of the grid, and of the tile that owns it."""
+
+
+class Grid(Protocol):
+    """What the store and the jobs need to know of a grid of tiles."""
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """``(height, width)``, px."""
+
+    @property
+    def tile_size(self) -> int:
+        """Side of a tile, px."""
+
+    @property
+    def step(self) -> int:
+        """Side of a cell, px; cells at the far edges are cut."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of cells."""
+
+    @property
+    def cols(self) -> int:
+        """Number of columns of cells."""
+
+    def window(self, cell: Cell) -> IntWindow:
+        """Window of a cell's tile; it may reach outside an image that is smaller than a tile."""
+
+    def core(self, cell: Cell) -> IntWindow:
+        """The part of the image that a cell owns; cores partition the image."""
+
+    def cells_in(self, region: IntWindow) -> list[Cell]:
+        """Cells whose cores meet a region, row by row."""
+
+    def tiles_over(self, window: IntWindow) -> list[Cell]:
+        """Tiles whose windows meet a window, row by row, each distinct window once."""
+
+
+class TileGrid:
+    """Tiles at a regular step.
+
+    Cell ``(r, c)`` owns the core ``[r * step, (r + 1) * step)`` by ``[c * step, (c + 1) * step)``, cut to the image.
+    Its tile is the core with half the overlap on each side, slid back inside the image; in an image that is smaller
+    than a tile, the tile starts at 0 and reaches outside.
+
+    Parameters
+    ----------
+    image_shape
+        ``(height, width)``, px.
+    tile_size
+        Side of a tile, px.
+    overlap
+        How much of a tile its neighbour sees as well, px; ``step = tile_size - overlap``.
+
+    Raises
+    ------
+    ConfigError
+        The overlap is negative or leaves no core.
+    """
+
+    def __init__(self, image_shape: tuple[int, int], tile_size: int, overlap: int) -> None:
+        if not 0 <= overlap < tile_size:
+            raise ConfigError(f"an overlap of {overlap} px does not fit tiles of {tile_size} px; use 0 to {tile_size - 1}.")
+        self.image_shape = image_shape
+        self.tile_size = tile_size
+        self.overlap = overlap
+        self.step = tile_size - overlap
+        self._starts = tuple(_starts(length, tile_size, overlap) for length in image_shape)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of cells."""
+        return len(self._starts[0])
+
+    @property
+    def cols(self) -> int:
+        """Number of columns of cells."""
+        return len(self._starts[1])
+
+    def window(self, cell: Cell) -> IntWindow:
+        """Window of a cell's tile, ``tile_size`` px square."""
+        y0, x0 = (int(starts[i]) for starts, i in zip(self._starts, cell, strict=True))
+        return y0, x0, y0 + self.tile_size, x0 + self.tile_size
+
+    def core(self, cell: Cell) -> IntWindow:
+        """The part of the image that a cell owns."""
+        y0, x0 = cell[0] * self.step, cell[1] * self.step
+        height, width = self.image_shape
+        return y0, x0, min(y0 + self.step, height), min(x0 + self.step, width)
+
+    def cells_in(self, region: IntWindow) -> list[Cell]:
+        """Cells whose cores meet a region, row by row."""
+        y0, x0, y1, x1 = intersect(region, (0, 0, *self.image_shape))
+        if y1 <= y0 or x1 <= x0:
+            return []
+        rows = range(y0 // self.step, -(-y1 // self.step))
+        cols = range(x0 // self.step, -(-x1 // self.step))
+        return [(r, c) for r in rows for c in cols]
+
+    def tiles_over(self, window: IntWindow) -> list[Cell]:
+        """Tiles whose windows meet a window, row by row, each distinct window once.
+
+        Near the far edges the tiles of two cells may have slid to the same place; the first stands for both.
+        """
+        rows = _over(self._starts[0], self.tile_size, window[0], window[2])
+        cols = _over(self._starts[1], self.tile_size, window[1], window[3])
+        return [(r, c) for r in rows for c in cols]
+
+
+def default_overlap(tile_size: int) -> int:
+    """The overlap of a regular grid unless one is asked for: about a quarter of the tile, px.
+
+    The step, which is also the chunk size on disk, comes out as a multiple of 32 (16 for tiles under 128 px).
+    """
+    unit = 32 if tile_size >= 128 else 16
+    return tile_size - max(unit, round(tile_size * 3 / 4 / unit) * unit)
+
+
+def intersect(a: IntWindow, b: IntWindow) -> IntWindow:
+    """The common part of two windows; empty (end <= start) where there is none."""
+    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+
+
+def merge_windows(windows: Sequence[IntWindow]) -> list[IntWindow]:
+    """Join windows that lie edge to edge in a row, so that fewer and larger ones cover the same pixels."""
+    merged: list[IntWindow] = []
+    for window in sorted(set(windows)):
+        if merged:
+            y0, x0, y1, x1 = merged[-1]
+            if (y0, y1, x1) == (window[0], window[2], window[1]):
+                merged[-1] = (y0, x0, y1, window[3])
+                continue
+        merged.append(window)
+    return merged
+
+
+def _starts(length: int, tile_size: int, overlap: int) -> NDArray[np.int64]:
+    """Starts of the tiles along one axis, px; never descending."""
+    step = tile_size - overlap
+    starts = np.arange(-(-length // step), dtype=np.int64) * step - overlap // 2
+    return np.clip(starts, 0, max(0, length - tile_size))
+
+
+def _over(starts: NDArray[np.int64], tile_size: int, start: int, stop: int) -> list[int]:
+    """Which tiles along one axis meet ``[start, stop)``, equal starts once."""
+    first = int(np.searchsorted(starts, start - tile_size, side="right"))
+    last = int(np.searchsorted(starts, stop, side="left"))
+    return [i for i in range(first, last) if i == 0 or starts[i] != starts[i - 1]] if stop > start else []
