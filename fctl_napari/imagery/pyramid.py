@@ -1,0 +1,336 @@
+"""A large image as lazy levels, read by windows as the uint8 RGB that networks are fed with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.imagery.level import Level, halved_levels
+
+Window = tuple[float, float, float, float]
+"""(y0, x0, y1, x1) px, half open; may be fractional or reach outside."""
+
+IntWindow = tuple[int, int, int, int]
+"""(y0, x0, y1, x1) whole px, half open; may reach outside."""
+
+LARGE_SIDE = 4096
+"""A longer image without levels of its own is slow to show: see :func:`has_pyramid`."""
+
+STRIP_PX = 4_000_000
+"""About how many px are resampled at once, so that memory does not grow with the window's height."""
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """Where the image lies on Earth.
+
+    Attributes
+    ----------
+    crs
+        Coordinate reference system, as ``"EPSG:n"`` or WKT.
+    transform
+        (a, b, c, d, e, f), in the order of rasterio and affine: the corner of the px in column ``x`` and row ``y``
+        of level 0 lies at (a x + b y + c, d x + e y + f).
+    """
+
+    crs: str
+    transform: tuple[float, float, float, float, float, float]
+
+
+class Pyramid:
+    """An image in several resolutions, read from disk on demand.
+
+    Parameters
+    ----------
+    name
+        For people: a layer's name.
+    levels
+        From the finest to the coarsest, all with the same channels and dtype.
+    path
+        The file or folder it was opened from.
+    factors
+        Level-0 px per px of each level, (y, x); by default the ratios of the shapes.
+    native_levels
+        How many of the levels lie on disk (the rest are computed in memory).
+    value_range
+        (low, high) values that become 0 and 255; needed to read data that is not uint8.
+    bands
+        Which channels are red, green and blue, from 0; by default the first three.
+    georeference
+        Of level 0.
+    pixel_size
+        Size of a level-0 px, (y, x), in ``unit``.
+    unit
+        Of ``pixel_size``: a name that pint knows (``"meter"``), or None.
+
+    Raises
+    ------
+    InputError
+        The bands do not exist, or the range is empty.
+
+    Notes
+    -----
+    Windows are (y0, x0, y1, x1), half open. Reading is safe from several threads.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        levels: Sequence[Level],
+        *,
+        path: str | None = None,
+        factors: Sequence[tuple[float, float]] | None = None,
+        native_levels: int | None = None,
+        value_range: tuple[float, float] | None = None,
+        bands: tuple[int, int, int] | None = None,
+        georeference: Georeference | None = None,
+        pixel_size: tuple[float, float] = (1.0, 1.0),
+        unit: str | None = None,
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.levels: list[Level] = list(levels)
+        height, width = self.levels[0].shape[:2]
+        self.factors: list[tuple[float, float]] = (
+            list(factors)
+            if factors is not None
+            else [(height / level.shape[0], width / level.shape[1]) for level in self.levels]
+        )
+        self.native_levels = len(self.levels) if native_levels is None else native_levels
+        self.value_range = value_range
+        self.bands = bands
+        self.georeference = georeference
+        self.pixel_size = pixel_size
+        self.unit = unit
+        self._check()
+
+    def _check(self) -> None:
+        if self.bands is not None and not all(0 <= band < self.channels for band in self.bands):
+            last = self.channels - 1
+            raise InputError(f"{self._place}: bands {self.bands} do not exist; choose from 0 to {last}.")
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise InputError(f"{self._place}: the range {self.value_range} is empty; state LO < HI.")
+
+    @property
+    def _place(self) -> str:
+        return self.path or self.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of level 0, px."""
+        return self.levels[0].shape[:2]
+
+    @property
+    def channels(self) -> int:
+        """Stored channels."""
+        return self.levels[0].shape[2]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Stored data type."""
+        return self.levels[0].dtype
+
+    def __repr__(self) -> str:
+        """Name, size and type."""
+        size = " x ".join(map(str, self.shape))
+        return f"<Pyramid {self.name}: {size} px, {self.channels} x {self.dtype}, {len(self.levels)} levels>"
+
+    def require_rgb(self) -> None:
+        """Make sure that the pixels can be read as RGB, before any work starts.
+
+        Raises
+        ------
+        InputError
+            More channels than colours and no ``bands``, or values of unknown range and no ``value_range``.
+        """
+        if self.bands is None and self.channels not in (1, 3, 4):
+            raise InputError(
+                f"{self._place}: has {self.channels} channels; say which are red, green and blue with --bands R G B."
+            )
+        if self.dtype.kind not in "buif":
+            raise InputError(f"{self._place}: holds {self.dtype} values; convert it to integers or floats.")
+        if self.value_range is None and self.dtype != np.uint8:
+            raise InputError(
+                f"{self._place}: holds {self.dtype} values; state which become black and white with --range LO HI."
+            )
+
+    def read(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
+        """Read a window as RGB.
+
+        Parameters
+        ----------
+        window
+            (y0, x0, y1, x1) in px of ``level``; what lies outside is black.
+        level
+            Which level.
+
+        Returns
+        -------
+        uint8 array [y1 - y0, x1 - x0, 3].
+
+        Raises
+        ------
+        InputError
+            The file is damaged, holds NaN here, or cannot be shown as RGB (see :meth:`require_rgb`).
+        """
+        self.require_rgb()
+        y0, x0, y1, x1 = window
+        if y1 < y0 or x1 < x0:
+            raise ValueError(f"window {window} ends before it begins")
+        height, width = self.levels[level].shape[:2]
+        top, bottom = min(max(y0, 0), height), min(max(y1, 0), height)
+        left, right = min(max(x0, 0), width), min(max(x1, 0), width)
+        if (top, left, bottom, right) == (y0, x0, y1, x1):
+            return self._rgb(level, top, left, bottom, right)
+        result = np.zeros((y1 - y0, x1 - x0, 3), np.uint8)
+        if bottom > top and right > left:
+            result[top - y0 : bottom - y0, left - x0 : right - x0] = self._rgb(level, top, left, bottom, right)
+        return result
+
+    def _rgb(self, level: int, y0: int, x0: int, y1: int, x1: int) -> NDArray[np.uint8]:
+        """Read a window that lies inside."""
+        # Alpha, the fourth channel, is left on disk.
+        channels = slice(None) if self.bands is not None else slice(0, min(self.channels, 3))
+        try:
+            block = self.levels[level][y0:y1, x0:x1, channels]
+        except FctlError:
+            raise
+        except Exception as error:  # codecs raise what they like
+            reason = str(error).strip().splitlines()
+            raise InputError(
+                f"{self._place}: cannot be read at rows {y0} to {y1}; the file is damaged, fetch it again "
+                f"({reason[0] if reason else type(error).__name__})."
+            ) from error
+        if self.bands is not None:
+            block = block[..., list(self.bands)]
+        block = self._to_uint8(block)
+        if block.shape[2] == 1:
+            block = np.repeat(block, 3, axis=2)
+        return np.ascontiguousarray(block)
+
+    def _to_uint8(self, block: NDArray[Any]) -> NDArray[np.uint8]:
+        if self.value_range is None:
+            return block  # uint8: require_rgb has seen to it
+        low, high = self.value_range
+        # float32 holds every 16-bit integer exactly, and takes half the memory of float64.
+        narrow = block.dtype.itemsize <= 2 or block.dtype == np.float32
+        values: NDArray[Any] = block.astype(np.float32 if narrow else np.float64)
+        if block.dtype.kind == "f" and np.isnan(values).any():
+            raise InputError(f"{self._place}: holds NaN values; fill them (with 0, say) and try again.")
+        scaled: NDArray[Any] = (values - values.dtype.type(low)) * values.dtype.type(255 / (high - low))
+        rounded: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+        return rounded
+
+    def read_resized(self, window: Window, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
+        """Read a window resampled to a square, with Pillow's antialiased bilinear filter.
+
+        Parameters
+        ----------
+        window
+            (y0, x0, y1, x1) in level-0 px; may be fractional, and may reach outside, where it is black.
+        size
+            Side of the result, px.
+        exact
+            Read full resolution: for whole-px windows the result is, to the bit, what Pillow's ``resize`` gives for
+            that crop of the image padded with black. Otherwise the coarsest level that is still sampled at
+            least as finely as the result is read.
+
+        Returns
+        -------
+        uint8 array [size, size, 3].
+
+        Raises
+        ------
+        InputError
+            As :meth:`read`.
+        """
+        y0, x0, y1, x1 = window
+        if y1 <= y0 or x1 <= x0 or size < 1:
+            raise ValueError(f"window {window} or size {size} is empty")
+        level = 0 if exact else self._level_for((y1 - y0) / size, (x1 - x0) / size)
+        fy, fx = self.factors[level]
+        return self._resample(level, (y0 / fy, x0 / fx, y1 / fy, x1 / fx), size)
+
+    def _level_for(self, step_y: float, step_x: float) -> int:
+        """Choose the coarsest level whose px are no larger than a step between samples (level-0 px)."""
+        tolerance = 1 + 1e-3  # a level of 2701 px has factor 1.9996 or 2.0004, depending on who wrote it
+        step_y, step_x = step_y * tolerance, step_x * tolerance
+        return max((i for i, (fy, fx) in enumerate(self.factors) if fy <= step_y and fx <= step_x), default=0)
+
+    def _resample(self, level: int, window: Window, size: int) -> NDArray[np.uint8]:
+        """Resample a window in px of ``level`` to [size, size, 3].
+
+        Pillow resamples rows first, then columns, each rounded to uint8. So the rows may be done strip by strip,
+        with the same bits, and a tall window never lies in memory whole.
+        """
+        top, left = math.floor(window[0]), math.floor(window[1])
+        bottom, right = math.ceil(window[2]), math.ceil(window[3])
+        whole: IntWindow = (top, left, bottom, right)
+        if tuple(map(float, whole)) == window and bottom - top == right - left == size:
+            return self.read(whole, level)
+        columns = (window[1] - left, window[3] - left)
+        narrow = np.empty((bottom - top, size, 3), np.uint8)
+        rows = self._strip_rows(level, right - left)
+        start = top
+        while start < bottom:
+            stop = min(bottom, (start // rows + 1) * rows)  # strips end where chunks end
+            strip = Image.fromarray(self.read((start, left, stop, right), level))
+            box = (columns[0], 0.0, columns[1], float(stop - start))
+            narrow[start - top : stop - top] = np.asarray(
+                strip.resize((size, stop - start), Image.Resampling.BILINEAR, box=box)
+            )
+            start = stop
+        box = (0.0, window[0] - top, float(size), window[2] - top)
+        return np.array(Image.fromarray(narrow).resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+    def _strip_rows(self, level: int, width: int) -> int:
+        chunk = self.levels[level].chunks[0]
+        return chunk * max(1, round(STRIP_PX / (width * chunk)))
+
+
+def has_pyramid(pyramid: Pyramid) -> bool:
+    """Tell whether an image can be shown as it is: it has levels on disk, or is small enough without."""
+    return pyramid.native_levels > 1 or max(pyramid.shape) <= LARGE_SIDE
+
+
+def pyramid_from_array(
+    array: Any,
+    *,
+    name: str = "image",
+    value_range: tuple[float, float] | None = None,
+    bands: tuple[int, int, int] | None = None,
+    georeference: Georeference | None = None,
+) -> Pyramid:
+    """Make a pyramid of an array, with coarser levels computed in memory when they are first read.
+
+    Parameters
+    ----------
+    array
+        [y, x] or [y, x, channel]: a NumPy array, or anything with a shape, a dtype and NumPy's slicing.
+    name, value_range, bands, georeference
+        As for :class:`Pyramid`.
+
+    Raises
+    ------
+    InputError
+        The array has other axes, or no pixels.
+    """
+    if len(array.shape) not in (2, 3) or 0 in array.shape:
+        raise InputError(f"{name}: has shape {tuple(array.shape)}; give an image [y, x] or [y, x, channel].")
+    levels = halved_levels(Level(array, "yxc" if len(array.shape) == 3 else "yx"))
+    return Pyramid(
+        name,
+        levels,
+        factors=[(float(2**k), float(2**k)) for k in range(len(levels))],
+        native_levels=1,
+        value_range=value_range,
+        bands=bands,
+        georeference=georeference,
+    )

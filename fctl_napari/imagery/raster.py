@@ -1,0 +1,94 @@
+"""PNG and JPEG: read whole into memory, with Pillow (and imagecodecs for what Pillow would round)."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from fctl_napari.errors import InputError
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+JPEG_MAGIC = b"\xff\xd8\xff"
+
+MAX_PIXELS = 2**30
+"""Larger files are refused: they are read whole into memory."""
+
+_pillow_limit = threading.Lock()
+
+
+def open_pillow(path: Path) -> Image.Image:
+    """Open and decode a PNG or JPEG.
+
+    Raises
+    ------
+    InputError
+        It is truncated, is not an image, or has more than 2**30 px.
+    """
+    with _pillow_limit, warnings.catch_warnings():
+        # Pillow's limit against decompression bombs (179 Mpx) is a module variable; maps are larger.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2
+        try:
+            image = Image.open(path, formats=("PNG", "JPEG"))
+        except Image.DecompressionBombError:
+            raise InputError(
+                f"{path}: has more than {MAX_PIXELS} px, too many for a PNG or JPEG; convert it to a tiled TIFF."
+            ) from None
+        except (UnidentifiedImageError, SyntaxError, ValueError, OSError) as error:
+            raise damaged(path, error) from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    try:
+        image.load()
+    except (SyntaxError, ValueError, OSError) as error:
+        raise damaged(path, error) from error
+    return image
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """Say that a file cannot be decoded."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return InputError(f"{path}: is truncated or damaged; fetch it again ({reason}).")
+
+
+def read_raster(path: Path) -> NDArray[Any]:
+    """Read a PNG or JPEG as [y, x, c]: uint8 or uint16; grey, RGB or RGBA.
+
+    Palettes and CMYK become RGB, and the alpha of a grey image is dropped. An orientation stored in EXIF is
+    not applied, so that pixels stay where masks and maps expect them.
+
+    Raises
+    ------
+    InputError
+        The file is truncated or not an image.
+    """
+    if _is_16_bit_png(path):
+        # Pillow would cut 16-bit colours down to 8 bits without a word.
+        try:
+            array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
+        except (imagecodecs.PngError, ValueError, OSError) as error:
+            raise damaged(path, error) from error
+        array = array[..., np.newaxis] if array.ndim == 2 else array
+        return array[..., :1] if array.shape[2] == 2 else array
+    image = open_pillow(path)
+    if image.mode == "LA":
+        image = image.getchannel("L")
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in ("L", "RGB", "RGBA"):
+        image = image.convert("RGB")
+    array = np.asarray(image)
+    return array[..., np.newaxis] if array.ndim == 2 else array
+
+
+def _is_16_bit_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        header = file.read(25)
+    return header.startswith(PNG_MAGIC) and header[24:25] == b"\x10"
