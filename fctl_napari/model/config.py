@@ -127,7 +127,9 @@ class FCtLConfig(BaseModel):
         if not self.contexts and self.ale != "none":
             raise ValueError("ale needs contexts to take its references from; set ale = 'none'")
         if self.ale in ("a", "b") and self.ale_reference not in names:
-            raise ValueError(f"ale structure {self.ale!r} refers to the {self.ale_reference} context, which is not among {names}")
+            raise ValueError(
+                f"ale structure {self.ale!r} refers to the {self.ale_reference} context, which is not among {names}"
+            )
         if self.ale in ("c", "d", "e", "concat") and len(outer) < 2:
             raise ValueError(f"ale structure {self.ale!r} needs the medium and the large context, got {names}")
         if self.top_down and (self.correlation_stride == 32 or self.width is None):

@@ -1,0 +1,134 @@
+"""Alternating local enhancement: LFI blocks (Eq. 6, 7) and the structures of Fig. 13 (Alg. 1, Table 6)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fctl_napari.model.config import AleStructure
+from fctl_napari.model.geometry import FeatureGrid, apply_separable, interpolation_matrices
+
+
+def split_evenly(total: int, parts: int) -> list[int]:
+    """Sizes that sum to ``total`` and differ by at most one, larger ones first."""
+    return [total // parts + (1 if i < total % parts else 0) for i in range(parts)]
+
+
+class LFI(nn.Module):
+    """Local feature interaction f(target; references).
+
+    References go through a 1x1 conv each, are concatenated to ``channels``, split into one group per window size and
+    convolved depthwise (Eq. 6); the result E enhances the target: out = token(target) + E * target (Eq. 7).
+
+    Parameters
+    ----------
+    channels
+        Channels of target and references.
+    references
+        How many references.
+    windows
+        Window size of each group, cells, odd.
+    tokenise_target
+        Put the first term's target through a 1x1 conv (it starts as the identity).
+    """
+
+    def __init__(self, channels: int, references: int, windows: tuple[int, ...], tokenise_target: bool) -> None:
+        super().__init__()
+        self.tokens = nn.ModuleList(nn.Conv2d(channels, part, 1) for part in split_evenly(channels, references))
+        self.groups = split_evenly(channels, len(windows))
+        self.kernels = nn.ModuleList(
+            nn.Conv2d(size, size, window, padding=window // 2, groups=size)
+            for size, window in zip(self.groups, windows, strict=True)
+        )
+        self.target: nn.Module = nn.Identity()
+        if tokenise_target:
+            conv = nn.Conv2d(channels, channels, 1)
+            nn.init.dirac_(conv.weight)
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
+            self.target = conv
+
+    def enhancement(self, references: list[Tensor]) -> Tensor:
+        """E of Eq. 6, [B, C, h, w]."""
+        tokens = torch.cat([token(r) for token, r in zip(self.tokens, references, strict=True)], dim=1)
+        groups = tokens.split(self.groups, dim=1)
+        return torch.cat([kernel(group) for kernel, group in zip(self.kernels, groups, strict=True)], dim=1)
+
+    def forward(self, target: Tensor, references: list[Tensor]) -> Tensor:
+        """The enhanced target of Eq. 7, [B, C, h, w]."""
+        out: Tensor = self.target(target) + self.enhancement(references) * target
+        return out
+
+
+class ALE(nn.Module):
+    """Alternating local enhancement of the tile's features by the contexts' features over the tile.
+
+    Structures (Fig. 13): ``a`` one reference, one step; ``b`` one reference, two steps; ``c`` both, one step;
+    ``d`` both, two steps (Algorithm 1); ``e`` both, three steps; ``concat``: concatenation and a 1x1 conv (Table 6).
+    In every step but the last all features are enhanced at the same time, from the step before.
+
+    Parameters
+    ----------
+    channels
+        Channels of X.
+    structure
+        One of the above.
+    reference
+        The reference of ``a`` and ``b``.
+    windows, tokenise_target
+        See ``LFI``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        structure: AleStructure,
+        reference: Literal["medium", "large"],
+        windows: tuple[int, ...],
+        tokenise_target: bool,
+    ) -> None:
+        super().__init__()
+        self.references = (reference,) if structure in ("a", "b") else ("medium", "large")
+        self.concat = nn.Conv2d(channels * 3, channels, 1) if structure == "concat" else None
+        steps = {"concat": 0, "a": 1, "c": 1, "b": 2, "d": 2, "e": 3}[structure]
+        everyone = ("tile", *self.references)
+        self.steps = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    name: LFI(channels, len(self.references), windows, tokenise_target)
+                    for name in (everyone if step < steps - 1 else ("tile",))
+                }
+            )
+            for step in range(steps)
+        )
+
+    def crop(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> dict[str, Tensor]:
+        """X_I and the contexts' features resampled onto the tile's feature grid, by windows."""
+        out = {"tile": features["tile"]}
+        for name in self.references:
+            matrices = interpolation_matrices(grid, windows["tile"], grid, windows[name])
+            out[name] = apply_separable(*matrices, features[name])
+        return out
+
+    def forward(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
+        """The enhanced local features, [B, C, h, w].
+
+        Parameters
+        ----------
+        grid
+            Grid of the features, the same for every stream.
+        features, windows
+            As in ``LCF.correlate``.
+        """
+        current = self.crop(grid, features, windows)
+        if self.concat is not None:
+            merged: Tensor = self.concat(torch.cat(list(current.values()), dim=1))
+            return merged
+        for step in self.steps:
+            current = {
+                name: lfi(current[name], [current[other] for other in current if other != name])
+                for name, lfi in step.items()  # type: ignore[operator]
+            }
+        return current["tile"]

@@ -1,0 +1,138 @@
+"""What a checkpoint says of itself, readable without torch: settings, classes, provenance, figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from fctl_napari.errors import CheckpointError
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.config import FCtLConfig
+
+METADATA_KEY = "fctl"
+BUILTIN_FOLDER = Path(__file__).parent.parent / "checkpoints"
+_HEADER_LIMIT = 100_000_000
+
+
+class Card(BaseModel):
+    """A checkpoint's model card.
+
+    Attributes
+    ----------
+    name, description
+        For people.
+    config
+        The network's settings.
+    classes
+        The class table; its scored classes are the network's outputs, in order.
+    provenance
+        Training data, settings, seed, parent, code version.
+    figures
+        Measured on stated data: IoU by class, mIoU, F1, accuracy, context reliance.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    description: str = ""
+    config: FCtLConfig
+    classes: ClassTable
+    provenance: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Card:
+        if len(self.classes.scored) != self.config.classes:
+            raise ValueError(
+                f"the class table has {len(self.classes.scored)} scored classes, the network {self.config.classes}"
+            )
+        return self
+
+
+def read_header(path: Path | str) -> dict[str, Any]:
+    """The JSON header of a safetensors file: arrays by name, and ``__metadata__``.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing or is no safetensors file.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > _HEADER_LIMIT:
+                raise ValueError("header too long")
+            header = json.loads(file.read(length))
+        size = 8 + length + max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
+        if path.stat().st_size < size:
+            raise CheckpointError(f"{path}: this checkpoint is cut short; copy or download it again.")
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such checkpoint; check the path.") from None
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: is not a checkpoint of ours (a safetensors file with a model card).") from error
+    assert isinstance(header, dict)
+    return header
+
+
+def read_card(path: Path | str) -> Card:
+    """Read a checkpoint's card without loading its weights.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or carries no card.
+    """
+    metadata = read_header(path).get("__metadata__", {})
+    if METADATA_KEY not in metadata:
+        raise CheckpointError(f"{path}: these are weights without a model card; make a checkpoint with `fctl train`.")
+    try:
+        return Card.model_validate_json(metadata[METADATA_KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise CheckpointError(f"{path}: its model card does not fit this version ({where}: {first['msg']}).") from error
+
+
+def checkpoint_hash(path: Path | str) -> str:
+    """SHA-256 of the file, hex: the checkpoint's identity."""
+    path = Path(path)
+    try:
+        status = path.stat()
+        return _hash(path, status.st_size, status.st_mtime_ns)
+    except OSError:
+        raise CheckpointError(f"{path}: there is no such checkpoint; check the path.") from None
+
+
+@lru_cache(maxsize=64)
+def _hash(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def builtin_checkpoints() -> dict[str, Path]:
+    """The checkpoints that come with the package, by name."""
+    return {path.stem: path for path in sorted(BUILTIN_FOLDER.glob("*.safetensors"))}
+
+
+def resolve_checkpoint(name: str | Path) -> Path:
+    """Path of a built-in checkpoint by its name, or of a file.
+
+    Raises
+    ------
+    CheckpointError
+        There is neither.
+    """
+    builtin = builtin_checkpoints()
+    if str(name) in builtin:
+        return builtin[str(name)]
+    if Path(name).is_file():
+        return Path(name)
+    known = ", ".join(builtin) or "none"
+    raise CheckpointError(f"{name}: there is no such checkpoint; give a file or a built-in name ({known}).")

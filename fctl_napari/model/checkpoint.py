@@ -1,0 +1,64 @@
+"""One file: weights, settings, class table and provenance (safetensors)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+
+from fctl_napari.errors import CheckpointError
+from fctl_napari.files import atomic_write
+from fctl_napari.model.card import METADATA_KEY, Card, read_card
+from fctl_napari.model.fctl import FCtL
+
+
+def save_checkpoint(path: Path | str, model: FCtL, card: Card, dtype: torch.dtype = torch.float16) -> Path:
+    """Write a checkpoint atomically.
+
+    Parameters
+    ----------
+    path
+        Target, ``.safetensors``.
+    model
+        Its state is stored; floating-point arrays as ``dtype``.
+    card
+        Its ``config`` must be the model's.
+
+    Raises
+    ------
+    CheckpointError
+        The card is another network's.
+    OutputError
+        The file cannot be written.
+    """
+    path = Path(path)
+    if card.config != model.config:
+        raise CheckpointError(f"{path}: the model card's settings are not the network's; save it with its own card.")
+    state = {
+        key: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+        for key, value in model.state_dict().items()
+    }
+    data = save(state, metadata={METADATA_KEY: card.model_dump_json()})
+    with atomic_write(path) as file:
+        file.write(data)
+    return path
+
+
+def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tuple[FCtL, Card]:
+    """Build the network of a checkpoint, in float32 and evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or its arrays do not fit its own settings.
+    """
+    card = read_card(path)
+    model = FCtL(card.config)
+    try:
+        state = load_file(path)
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{path}: its weights do not fit its settings ({reason}).") from error
+    return model.to(device).eval(), card

@@ -1,0 +1,19 @@
+"""The encoders, by name."""
+
+from fctl_napari.model.config import EncoderName
+from fctl_napari.model.encoders.base import Encoder, Features
+from fctl_napari.model.encoders.efficientnet import EfficientNetLite0
+from fctl_napari.model.encoders.mit import MixTransformer
+from fctl_napari.model.encoders.vgg16 import VGG16
+from fctl_napari.model.encoders.weights import load_published_weights
+
+__all__ = ["Encoder", "Features", "load_published_weights", "make_encoder"]
+
+
+def make_encoder(name: EncoderName) -> Encoder:
+    """Build an encoder with random weights."""
+    if name == "vgg16":
+        return VGG16()
+    if name == "efficientnet_lite0":
+        return EfficientNetLite0()
+    return MixTransformer(name)

@@ -1,0 +1,82 @@
+"""What the rest of the network asks of an encoder: channels, strides, offsets, normalisation, key maps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from fctl_napari.errors import ConfigError
+from fctl_napari.model.geometry import FeatureGrid
+
+Features = dict[int, Tensor]
+"""Feature maps by stride (8, 16, 32): [B, C, h, w]."""
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+class Encoder(nn.Module, ABC):
+    """Base of the encoders. One encoder is one file.
+
+    Attributes
+    ----------
+    channels
+        Channels of the feature maps at strides 8, 16 and 32.
+    offsets
+        Offset of cell 0 at each stride, px of the network's input; see ``FeatureGrid``.
+    mean, std
+        The network's input is ``(RGB - mean) / std`` with RGB in 0..255.
+    skip_scales
+        Factors in front of the decoder's skips (FCN-8s "at once" scales VGG's large activations down).
+    multiple_of
+        Tile sizes must be a multiple of this, px.
+    """
+
+    channels: dict[int, int]
+    offsets: ClassVar[dict[int, float]] = {8: 0.0, 16: 0.0, 32: 0.0}
+    mean: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
+    std: ClassVar[tuple[float, float, float]] = IMAGENET_STD
+    skip_scales: ClassVar[dict[int, float]] = {8: 1.0, 16: 1.0}
+    multiple_of: ClassVar[int] = 32
+
+    @abstractmethod
+    def features(self, images: Tensor, last_stride: int) -> Features:
+        """Feature maps at strides 8, 16, 32 up to ``last_stride`` of normalised images [B, 3, T, T]."""
+
+    @abstractmethod
+    def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Rename (and refit) a published state dict to this module's keys; keys without a place are dropped."""
+
+    def cells(self, tile_size: int, stride: int) -> int:
+        """Cells along one side of the feature map of a tile."""
+        return tile_size // stride
+
+    def grid(self, tile_size: int, stride: int) -> FeatureGrid:
+        """Grid of the feature map at ``stride`` for inputs of ``tile_size`` px.
+
+        Raises
+        ------
+        ConfigError
+            The tile size does not fit the encoder.
+        """
+        if tile_size % self.multiple_of:
+            near = max(1, round(tile_size / self.multiple_of)) * self.multiple_of
+            raise ConfigError(
+                f"tile_size {tile_size} does not fit this encoder ({type(self).__name__}): it must be a multiple of "
+                f"{self.multiple_of} px; {near} is the nearest."
+            )
+        return FeatureGrid(self.cells(tile_size, stride), stride, self.offsets[stride], tile_size)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """(RGB - mean) / std in floating point, from uint8 or float RGB in 0..255 [B, 3, T, T]."""
+        dtype = next(self.parameters()).dtype
+        mean = torch.tensor(self.mean, device=images.device, dtype=torch.float32)[:, None, None]
+        std = torch.tensor(self.std, device=images.device, dtype=torch.float32)[:, None, None]
+        return ((images.float() - mean) / std).to(dtype)
+
+    def forward(self, images: Tensor, last_stride: int = 32) -> Features:
+        """Feature maps by stride of RGB images in 0..255, [B, 3, T, T]."""
+        return self.features(self.normalize(images), last_stride)

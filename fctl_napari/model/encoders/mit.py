@@ -1,0 +1,180 @@
+"""MiT, SegFormer's encoder (Xie et al., 2021), with the module names of the published ``nvidia/mit-b*`` files."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fctl_napari.model.encoders.base import Encoder, Features
+
+HEADS = (1, 2, 5, 8)
+REDUCTIONS = (8, 4, 2, 1)
+MLP_RATIO = 4
+
+
+class Variant(NamedTuple):
+    """Depths and widths of the four stages."""
+
+    depths: tuple[int, int, int, int]
+    widths: tuple[int, int, int, int]
+
+
+VARIANTS = {
+    "mit_b0": Variant((2, 2, 2, 2), (32, 64, 160, 256)),
+    "mit_b2": Variant((3, 4, 6, 3), (64, 128, 320, 512)),
+    "mit_b5": Variant((3, 6, 40, 3), (64, 128, 320, 512)),
+}
+
+
+class OverlapPatchEmbedding(nn.Module):
+    """Strided convolution, then layer norm over channels."""
+
+    def __init__(self, before: int, after: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(before, after, kernel, stride, padding=kernel // 2)
+        self.layer_norm = nn.LayerNorm(after)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int, int]:
+        """[B, C, H, W] -> tokens [B, h * w, after], h, w."""
+        x = self.proj(x)
+        h, w = x.shape[-2:]
+        return self.layer_norm(x.flatten(2).transpose(1, 2)), h, w
+
+
+class EfficientSelfAttention(nn.Module):
+    """Self-attention whose keys and values are reduced by a strided convolution."""
+
+    def __init__(self, width: int, heads: int, reduction: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.reduction = reduction
+        if reduction > 1:
+            self.sr = nn.Conv2d(width, width, reduction, reduction)
+            self.layer_norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, h: int, w: int) -> Tensor:
+        """Tokens [B, N, C] -> [B, N, C]."""
+        b, n, c = x.shape
+        reduced = x
+        if self.reduction > 1:
+            reduced = self.sr(x.transpose(1, 2).reshape(b, c, h, w))
+            reduced = self.layer_norm(reduced.flatten(2).transpose(1, 2))
+        q, k, v = (
+            layer(t).reshape(b, -1, self.heads, c // self.heads).transpose(1, 2)
+            for layer, t in ((self.query, x), (self.key, reduced), (self.value, reduced))
+        )
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, c)
+
+
+class _AttentionOutput(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+
+
+class Attention(nn.Module):
+    """Self-attention and its output projection."""
+
+    def __init__(self, width: int, heads: int, reduction: int) -> None:
+        super().__init__()
+        self.add_module("self", EfficientSelfAttention(width, heads, reduction))
+        self.output = _AttentionOutput(width)
+
+    def forward(self, x: Tensor, h: int, w: int) -> Tensor:
+        """Tokens [B, N, C] -> [B, N, C]."""
+        out: Tensor = self.output.dense(self.get_submodule("self")(x, h, w))
+        return out
+
+
+class _DepthwiseConv(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv2d(width, width, 3, padding=1, groups=width)
+
+
+class MixFFN(nn.Module):
+    """Linear, 3x3 depthwise convolution, GELU, linear."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.dense1 = nn.Linear(width, inner)
+        self.dwconv = _DepthwiseConv(inner)
+        self.dense2 = nn.Linear(inner, width)
+
+    def forward(self, x: Tensor, h: int, w: int) -> Tensor:
+        """Tokens [B, N, C] -> [B, N, C]."""
+        x = self.dense1(x)
+        b, n, c = x.shape
+        x = self.dwconv.dwconv(x.transpose(1, 2).reshape(b, c, h, w)).flatten(2).transpose(1, 2)
+        out: Tensor = self.dense2(F.gelu(x))
+        return out
+
+
+class Layer(nn.Module):
+    """One transformer layer, pre-norm."""
+
+    def __init__(self, width: int, heads: int, reduction: int) -> None:
+        super().__init__()
+        self.layer_norm_1 = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, reduction)
+        self.layer_norm_2 = nn.LayerNorm(width)
+        self.mlp = MixFFN(width, width * MLP_RATIO)
+
+    def forward(self, x: Tensor, h: int, w: int) -> Tensor:
+        """Tokens [B, N, C] -> [B, N, C]."""
+        x = x + self.attention(self.layer_norm_1(x), h, w)
+        out: Tensor = x + self.mlp(self.layer_norm_2(x), h, w)
+        return out
+
+
+class MixTransformer(Encoder):
+    """MiT-B0, B2 or B5; strides 8, 16, 32 are stages 2, 3, 4."""
+
+    def __init__(self, variant: str) -> None:
+        super().__init__()
+        depths, widths = VARIANTS[variant]
+        self.channels = dict(zip((8, 16, 32), widths[1:], strict=True))
+        befores = (3, *widths[:3])
+        self.patch_embeddings = nn.ModuleList(
+            OverlapPatchEmbedding(before, after, 7 if i == 0 else 3, 4 if i == 0 else 2)
+            for i, (before, after) in enumerate(zip(befores, widths, strict=True))
+        )
+        self.block = nn.ModuleList(
+            nn.ModuleList(Layer(width, heads, reduction) for _ in range(depth))
+            for depth, width, heads, reduction in zip(depths, widths, HEADS, REDUCTIONS, strict=True)
+        )
+        self.layer_norm = nn.ModuleList(nn.LayerNorm(width) for width in widths)
+
+    def features(self, images: Tensor, last_stride: int) -> Features:
+        """Outputs of stages 2, 3 and 4."""
+        found: Features = {}
+        x = images
+        for stage, stride in enumerate((4, 8, 16, 32)):
+            tokens, h, w = self.patch_embeddings[stage](x)
+            for layer in self.block[stage]:  # type: ignore[union-attr]
+                tokens = layer(tokens, h, w)
+            tokens = self.layer_norm[stage](tokens)
+            x = tokens.transpose(1, 2).reshape(tokens.shape[0], -1, h, w)
+            if stride >= 8:
+                found[stride] = x
+            if stride == last_stride:
+                break
+        return found
+
+    def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Keys of ``nvidia/mit-b*`` files: ``segformer.encoder.`` or ``encoder.`` in front, else the same names."""
+        out: dict[str, Tensor] = {}
+        for key, value in state.items():
+            for prefix in ("segformer.encoder.", "encoder."):
+                if key.startswith(prefix):
+                    out[key.removeprefix(prefix)] = value
+                    break
+            else:
+                out[key] = value
+        wanted = set(self.state_dict())
+        return {key: value for key, value in out.items() if key in wanted}

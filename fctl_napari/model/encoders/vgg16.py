@@ -1,0 +1,90 @@
+"""VGG16's convolutions in the FCN-8s convention of the released code: padding 100, ceil-mode pooling."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from fctl_napari.model.encoders.base import IMAGENET_MEAN, IMAGENET_STD, Encoder, Features
+
+LAYERS = (2, 2, 3, 3, 3)
+WIDTHS = (64, 128, 256, 512, 512)
+CAFFE_MEAN = (123.68, 116.779, 103.939)
+
+
+class VGG16(Encoder):
+    """Conv1..Conv5 up to pool5; 508 px gives 89, 45 and 23 cells at strides 8, 16 and 32.
+
+    The first convolution is padded by 100 px instead of 1, so cell 0 starts 99 px before the tile at every stride.
+    Modules stand at the indices of torchvision's ``features``.
+    """
+
+    offsets: ClassVar[dict[int, float]] = {8: -99.0, 16: -99.0, 32: -99.0}
+    skip_scales: ClassVar[dict[int, float]] = {8: 0.0001, 16: 0.01}
+    multiple_of: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = {8: 256, 16: 512, 32: 512}
+        layers: list[nn.Module] = []
+        before = 3
+        for block, (count, width) in enumerate(zip(LAYERS, WIDTHS, strict=True)):
+            for i in range(count):
+                padding = 100 if block == 0 and i == 0 else 1
+                layers += [nn.Conv2d(before, width, 3, padding=padding), nn.ReLU(inplace=True)]
+                before = width
+            layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
+        self.layers = nn.ModuleList(layers)
+
+    def cells(self, tile_size: int, stride: int) -> int:
+        """Cells along one side: the padded tile, halved and rounded up at each pooling."""
+        return math.ceil((tile_size + 198) / stride)
+
+    def features(self, images: Tensor, last_stride: int) -> Features:
+        """Outputs of pool3, pool4 and pool5."""
+        found: Features = {}
+        stride = 1
+        x = images
+        for layer in self.layers:
+            x = layer(x)
+            if isinstance(layer, nn.MaxPool2d):
+                stride *= 2
+                if stride >= 8:
+                    found[stride] = x
+                if stride == last_stride:
+                    break
+        return found
+
+    def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Keys of torchvision's VGG16 (``features.N.weight``), or the initialisers of Keras' VGG16 in ONNX.
+
+        Keras' weights expect RGB in 0..255 minus a mean, with the first convolution's input stored BGR; they are
+        refitted to (RGB - mean) / std.
+        """
+        if any(key.startswith("features.") for key in state):
+            return {
+                "layers." + key.removeprefix("features."): value
+                for key, value in state.items()
+                if key.startswith("features.")
+            }
+        return self._from_keras(state)
+
+    def _from_keras(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Match ``...block1_conv1...kernel/bias`` initialisers by block and layer."""
+        names = [f"block{b + 1}_conv{i + 1}" for b, count in enumerate(LAYERS) for i in range(count)]
+        convs = [n for n, layer in self.layers.named_children() if isinstance(layer, nn.Conv2d)]
+        out: dict[str, Tensor] = {}
+        for name, index in zip(names, convs, strict=True):
+            for key, value in state.items():
+                if name in key:
+                    out[f"layers.{index}.{'weight' if value.ndim == 4 else 'bias'}"] = value
+        if "layers.0.weight" in out:
+            weight = out["layers.0.weight"].flip(1)
+            mean, std, caffe = (
+                weight.new_tensor(v)[None, :, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD, CAFFE_MEAN)
+            )
+            out["layers.0.bias"] = out["layers.0.bias"] + (weight * (mean - caffe)).sum((1, 2, 3))
+            out["layers.0.weight"] = weight * std
+        return out

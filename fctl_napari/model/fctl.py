@@ -1,0 +1,249 @@
+"""FCtL: the multi-stream network (Fig. 4) and its explanation."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fctl_napari.model.ale import ALE
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.decoder import FCN8sDecoder
+from fctl_napari.model.encoders import Encoder, Features, make_encoder
+from fctl_napari.model.geometry import FeatureGrid, relative_positions
+from fctl_napari.model.lcf import LCC, LCF, AttentionRow
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What one cell of a tile drew from its contexts.
+
+    Attributes
+    ----------
+    grid
+        Grid of all maps; place them with the context's window.
+    cell
+        (y, x) of the query cell.
+    attention
+        By context, the exact row of M_U.
+    fusion
+        By context, MCF's weights H_U [C, h, w] over the tile's cells.
+    logits
+        The tile's logits [classes, T, T].
+    """
+
+    grid: FeatureGrid
+    cell: tuple[int, int]
+    attention: dict[str, AttentionRow]
+    fusion: dict[str, Tensor]
+    logits: Tensor
+
+
+class Neck(nn.Module):
+    """X of one stream: the correlation stage's features, widened by a 1x1 conv and joined by the last stage's.
+
+    Parameters
+    ----------
+    encoder
+        Gives the channels.
+    config
+        ``correlation_stride``, ``width`` and ``top_down``.
+    """
+
+    def __init__(self, encoder: Encoder, config: FCtLConfig) -> None:
+        super().__init__()
+        self.stride = config.correlation_stride
+        width = config.width
+        self.lateral: nn.Module = nn.Conv2d(encoder.channels[self.stride], width, 1) if width else nn.Identity()
+        self.top: nn.Module | None = nn.Conv2d(encoder.channels[32], width, 1) if width and config.top_down else None
+
+    @property
+    def last_stride(self) -> int:
+        """How far the encoder has to run for X."""
+        return 32 if self.top is not None else self.stride
+
+    def forward(self, features: Features) -> Tensor:
+        """X, [B, C, h, w] at the correlation stride."""
+        x: Tensor = self.lateral(features[self.stride])
+        if self.top is not None:
+            top = F.interpolate(self.top(features[32]), scale_factor=32 // self.stride, mode="bilinear")
+            x = x + top[:, :, : x.shape[-2], : x.shape[-1]]
+        return x
+
+
+class FCtL(nn.Module):
+    """Locality-aware context fusion and alternating local enhancement over an encoder-decoder.
+
+    Parameters
+    ----------
+    config
+        Every option; see ``FCtLConfig``.
+
+    Raises
+    ------
+    ConfigError
+        The tile size does not fit the encoder.
+
+    Notes
+    -----
+    Windows are ``(y0, x0, y1, x1)`` in image px. ``"tile"`` names the tile; contexts are named ``"medium"`` and
+    ``"large"``; the local context is the tile itself and is never passed.
+    """
+
+    def __init__(self, config: FCtLConfig) -> None:
+        super().__init__()
+        self.config = config
+        names = ("tile", *(c.name for c in config.outer_contexts))
+        shared = {"none": {}, "contexts": dict.fromkeys(names[1:], "context"), "all": dict.fromkeys(names, "tile")}
+        self._stream = {name: shared[config.share_encoders].get(name, name) for name in names}
+        streams = dict.fromkeys(self._stream.values())
+        self.encoders = nn.ModuleDict({stream: make_encoder(config.encoder) for stream in streams})
+        encoder = self.encoder("tile")
+        self.grid = encoder.grid(config.tile_size, config.correlation_stride)
+        self.necks = nn.ModuleDict({stream: Neck(encoder, config) for stream in streams})
+        channels = dict(encoder.channels)
+        width = config.width or channels[config.correlation_stride]
+        channels[config.correlation_stride] = width
+        contexts = tuple(c.name for c in config.contexts)
+        self.lcf = (
+            LCF(
+                width,
+                contexts,
+                projections=config.projections,
+                scale_logits=config.scale_logits,
+                values_from=config.values_from,
+                gate_init=config.gate_init,
+                gpe=config.gpe,
+                fusion=config.fusion,
+            )
+            if contexts and config.lcf
+            else None
+        )
+        self.ale = (
+            ALE(width, config.ale, config.ale_reference, config.ale_windows, config.ale_tokenise_target)
+            if config.ale != "none"
+            else None
+        )
+        self.decoder = FCN8sDecoder(encoder, channels, config.classes, config.tile_size)
+        too_wide = [w for w in config.ale_windows if w > self.grid.size]
+        if self.ale is not None and config.ale != "concat" and too_wide:
+            warnings.warn(
+                f"ALE's windows {too_wide} exceed the {self.grid.size} x {self.grid.size} feature grid; use a finer "
+                "correlation_stride, a larger tile_size or smaller ale_windows.",
+                stacklevel=2,
+            )
+
+    def encoder(self, name: str) -> Encoder:
+        """The encoder of a stream (``"tile"``, ``"medium"``, ``"large"``)."""
+        module = self.encoders[self._stream[name]]
+        assert isinstance(module, Encoder)
+        return module
+
+    def encode_tile(self, images: Tensor) -> Features:
+        """Features of tiles at strides 8, 16, 32; X replaces the correlation stride's.
+
+        Parameters
+        ----------
+        images
+            RGB in 0..255, uint8 or float, [B, 3, T, T].
+        """
+        features: Features = self.encoder("tile")(images)
+        features[self.config.correlation_stride] = self.necks[self._stream["tile"]](features)
+        return features
+
+    def encode_context(self, name: str, images: Tensor) -> Tensor:
+        """X_U of contexts, [B, C, h, w], from RGB in 0..255 [B, 3, T, T]."""
+        neck = self.necks[self._stream[name]]
+        assert isinstance(neck, Neck)
+        x: Tensor = neck(self.encoder(name)(images, neck.last_stride))
+        return x
+
+    def decode(self, tile: Features, contexts: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
+        """X_I + LCF + ALE, then the decoder.
+
+        Parameters
+        ----------
+        tile
+            From ``encode_tile``.
+        contexts
+            By name, from ``encode_context``; a batch of 1 is shared by all tiles.
+        windows
+            ``"tile"`` and the same names: [B or 1, 4] px.
+
+        Returns
+        -------
+        Tensor
+            Logits [B, classes, T, T].
+        """
+        stride = self.config.correlation_stride
+        x = tile[stride]
+        everything = {"tile": x, **contexts}
+        enhanced = x
+        if self.lcf is not None:
+            enhanced = enhanced + self.lcf(self.grid, everything, windows)
+        if self.ale is not None:
+            enhanced = enhanced + self.ale(self.grid, everything, windows)
+        logits: Tensor = self.decoder({**tile, stride: enhanced})
+        return logits
+
+    def forward(self, tile: Tensor, contexts: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
+        """Logits of tiles with their contexts.
+
+        Parameters
+        ----------
+        tile
+            RGB in 0..255, [B, 3, T, T].
+        contexts
+            By name, RGB in 0..255, [B or 1, 3, T, T].
+        windows
+            ``"tile"`` and the same names: [B or 1, 4] px.
+
+        Returns
+        -------
+        Tensor
+            [B, classes, T, T].
+        """
+        encoded = {name: self.encode_context(name, images) for name, images in contexts.items()}
+        return self.decode(self.encode_tile(tile), encoded, windows)
+
+    @torch.no_grad()
+    def explain(
+        self, tile: Tensor, contexts: dict[str, Tensor], windows: dict[str, Tensor], pixel: tuple[float, float]
+    ) -> Explanation:
+        """What the network did for one pixel of one tile.
+
+        Parameters
+        ----------
+        tile, contexts, windows
+            As in ``forward``, with a batch of 1.
+        pixel
+            (y, x) in image px, inside the tile's window.
+
+        Returns
+        -------
+        Explanation
+            Attention rows and fusion weights, from the same weights and features that ``forward`` uses.
+        """
+        features = self.encode_tile(tile)
+        encoded = {name: self.encode_context(name, images) for name, images in contexts.items()}
+        everything = {"tile": features[self.config.correlation_stride], **encoded}
+        cell = self.cell_at(windows["tile"], pixel)
+        attention: dict[str, AttentionRow] = {}
+        fusion: dict[str, Tensor] = {}
+        if self.lcf is not None:
+            for name, correlation in self.lcf.correlations.items():
+                assert isinstance(correlation, LCC)
+                source = "tile" if name == "local" else name
+                offsets = relative_positions(self.grid, windows["tile"], self.grid, windows[source])
+                attention[name] = correlation.row(everything["tile"], everything[source], *offsets, cell)
+            correlated = self.lcf.correlate(self.grid, everything, windows)
+            fusion = dict(zip(attention, self.lcf.fusion.weights(correlated)[0], strict=True))
+        return Explanation(self.grid, cell, attention, fusion, self.decode(features, encoded, windows)[0])
+
+    def cell_at(self, window: Tensor, pixel: tuple[float, float]) -> tuple[int, int]:
+        """(y, x) of the tile's feature cell nearest to an image pixel (y, x); ``window`` is [1, 4]."""
+        y, x = self.grid.centres(window)
+        return int((y[0] - pixel[0] - 0.5).abs().argmin()), int((x[0] - pixel[1] - 0.5).abs().argmin())

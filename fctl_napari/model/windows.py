@@ -1,0 +1,54 @@
+"""Windows: where tiles and contexts lie in the full-resolution image (no torch)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Window = tuple[float, float, float, float]
+"""``(y0, x0, y1, x1)`` in full-resolution px, half open; may be fractional or reach outside the image."""
+
+
+def context_window(
+    tile: Window,
+    scale: float | Literal["global"],
+    image_shape: tuple[int, int],
+    border: Literal["pad", "shift"] = "pad",
+) -> Window:
+    """Window of a context of a tile (section 3.2 of the paper).
+
+    Parameters
+    ----------
+    tile
+        The tile's window.
+    scale
+        Side of the context over the side of the tile; ``"global"`` is the whole image.
+    image_shape
+        ``(height, width)`` of the image, px.
+    border
+        ``pad``: centred on the tile, even if it reaches outside; ``shift``: slid back inside the image as far as
+        the image is large enough.
+
+    Returns
+    -------
+    Window
+        The context's window; it covers the tile wherever the tile lies in the image.
+    """
+    height, width = image_shape
+    if scale == "global":
+        return (0.0, 0.0, float(height), float(width))
+    y0, x0, y1, x1 = tile
+    half_y, half_x = (y1 - y0) * scale / 2, (x1 - x0) * scale / 2
+    middle_y, middle_x = (y0 + y1) / 2, (x0 + x1) / 2
+    window = (middle_y - half_y, middle_x - half_x, middle_y + half_y, middle_x + half_x)
+    if border == "pad":
+        return window
+    top, bottom = _slide(window[0], window[2], height)
+    left, right = _slide(window[1], window[3], width)
+    return (top, left, bottom, right)
+
+
+def _slide(start: float, stop: float, length: int) -> tuple[float, float]:
+    """Move [start, stop) inside [0, length); one that is longer is centred on it."""
+    size = stop - start
+    start = (length - size) / 2 if size > length else min(max(start, 0.0), length - size)
+    return start, start + size
