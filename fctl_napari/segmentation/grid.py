@@ -44,7 +44,7 @@ class Grid(Protocol):
         """Window of a cell's tile; it may reach outside an image that is smaller than a tile."""
 
     def core(self, cell: Cell) -> IntWindow:
-        """The part of the image that a cell owns; cores partition the image."""
+        """Give the part of the image that a cell owns; cores partition the image."""
 
     def cells_in(self, region: IntWindow) -> list[Cell]:
         """Cells whose cores meet a region, row by row."""
@@ -77,7 +77,9 @@ class TileGrid:
 
     def __init__(self, image_shape: tuple[int, int], tile_size: int, overlap: int) -> None:
         if not 0 <= overlap < tile_size:
-            raise ConfigError(f"an overlap of {overlap} px does not fit tiles of {tile_size} px; use 0 to {tile_size - 1}.")
+            raise ConfigError(
+                f"an overlap of {overlap} px does not fit tiles of {tile_size} px; use 0 to {tile_size - 1}."
+            )
         self.image_shape = image_shape
         self.tile_size = tile_size
         self.overlap = overlap
@@ -100,7 +102,7 @@ class TileGrid:
         return y0, x0, y0 + self.tile_size, x0 + self.tile_size
 
     def core(self, cell: Cell) -> IntWindow:
-        """The part of the image that a cell owns."""
+        """Give the part of the image that a cell owns."""
         y0, x0 = cell[0] * self.step, cell[1] * self.step
         height, width = self.image_shape
         return y0, x0, min(y0 + self.step, height), min(x0 + self.step, width)
@@ -125,7 +127,7 @@ class TileGrid:
 
 
 def default_overlap(tile_size: int) -> int:
-    """The overlap of a regular grid unless one is asked for: about a quarter of the tile, px.
+    """Choose the overlap of a regular grid unless one is asked for: about a quarter of the tile, px.
 
     The step, which is also the chunk size on disk, comes out as a multiple of 32 (16 for tiles under 128 px).
     """
@@ -134,7 +136,7 @@ def default_overlap(tile_size: int) -> int:
 
 
 def intersect(a: IntWindow, b: IntWindow) -> IntWindow:
-    """The common part of two windows; empty (end <= start) where there is none."""
+    """Cut two windows to their common part; empty (end <= start) where there is none."""
     return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
 
 
@@ -152,7 +154,7 @@ def merge_windows(windows: Sequence[IntWindow]) -> list[IntWindow]:
 
 
 def _starts(length: int, tile_size: int, overlap: int) -> NDArray[np.int64]:
-    """Starts of the tiles along one axis, px; never descending."""
+    """Place the tiles along one axis: their starts, px, never descending."""
     step = tile_size - overlap
     starts = np.arange(-(-length // step), dtype=np.int64) * step - overlap // 2
     return np.clip(starts, 0, max(0, length - tile_size))

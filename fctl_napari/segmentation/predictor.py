@@ -1,0 +1,286 @@
+"""Tiles through the network on one device, with few copies and within the memory there is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fctl_napari.errors import ConfigError
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.windows import Window
+from fctl_napari.segmentation.reading import KEPT_CONTEXTS, PendingTile, Recent, TileReader
+
+CUDA_BATCH = 8
+"""Tiles at once on a GPU unless asked otherwise; halved when memory runs out."""
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"`` into a device that is there.
+
+    Raises
+    ------
+    ConfigError
+        There is no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ConfigError(f"there is no device {device!r}; use auto, cpu or cuda.") from None
+    available = torch.cuda.device_count() if found.type == "cuda" else int(found.type == "cpu")
+    if (found.index or 0) >= available:
+        raise ConfigError(f"device {device!r} is not available here; use auto or cpu.")
+    return found
+
+
+def resolve_precision(precision: str, device: torch.device) -> Literal["fp32", "bf16"]:
+    """Turn ``"auto"`` into bf16 where the hardware computes it fast, else fp32.
+
+    Raises
+    ------
+    ConfigError
+        There is no such precision.
+    """
+    if precision == "fp32":
+        return "fp32"
+    if precision == "bf16":
+        return "bf16"
+    if precision != "auto":
+        raise ConfigError(f"there is no precision {precision!r}; use auto, fp32 or bf16.")
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    features = torch.cpu.get_capabilities()
+    return "bf16" if features.get("amx_bf16") or features.get("avx512_bf16") else "fp32"
+
+
+class Predictor:
+    """Runs a network over tiles of images.
+
+    Parameters
+    ----------
+    model
+        The network; it is moved to the device and set to evaluation, and belongs to the predictor from then on.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+    precision
+        ``"fp32"``, ``"bf16"`` (autocast, channels last), or ``"auto"``: bf16 where the hardware computes it fast.
+    batch
+        Tiles at once. On the CPU in fp32 each tile is run by itself, whatever this says, so that results do not
+        depend on it to the bit.
+    exact_contexts
+        Resample contexts from full resolution rather than from the nearest finer level of the pyramid.
+
+    Raises
+    ------
+    ConfigError
+        There is no such device or precision, or the batch is not positive.
+    """
+
+    def __init__(
+        self,
+        model: FCtL,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        batch: int | None = None,
+        exact_contexts: bool = False,
+    ) -> None:
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        if batch is not None and batch < 1:
+            raise ConfigError(f"a batch of {batch} tiles is not possible; use 1 or more.")
+        if self.device.type == "cpu":
+            self.batch = 1 if self.precision == "fp32" else batch or 1
+        else:
+            self.batch = batch or CUDA_BATCH
+        self.config = model.config
+        self._model = model.to(self.device).eval()
+        if self.precision == "bf16":
+            _store_as_bf16(self._model)
+        self._exact = exact_contexts
+        self._pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), thread_name_prefix="fctl-read")
+        self._reader: TileReader | None = None
+        self._features: Recent[tuple[str, Window], Tensor] = Recent(KEPT_CONTEXTS)
+
+    def describe(self) -> str:
+        """Name the device and the precision, for people."""
+        if self.device.type == "cuda":
+            return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
+        return f"CPU, {torch.get_num_threads()} threads, {self.precision}"
+
+    def close(self) -> None:
+        """End the reading threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def predict(self, pyramid: Pyramid, windows: Sequence[Window]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Logits of tiles, in their order.
+
+        Parameters
+        ----------
+        pyramid
+            The image.
+        windows
+            Tiles, full-resolution px.
+
+        Yields
+        ------
+        index : int
+            Which of ``windows``.
+        logits : float32 array [classes, T, T]
+
+        Raises
+        ------
+        InputError
+            The image is damaged there.
+        ConfigError
+            Memory does not suffice for a single tile.
+        """
+        for indices, logits in self._batches(pyramid, windows):
+            yield from zip(indices, logits.cpu().numpy(), strict=True)
+
+    def classify(
+        self, pyramid: Pyramid, windows: Sequence[Window]
+    ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Labels and confidence of tiles, in their order; softmax and argmax run on the device.
+
+        Parameters
+        ----------
+        pyramid, windows
+            As for :meth:`predict`.
+
+        Yields
+        ------
+        index : int
+            Which of ``windows``.
+        labels : uint8 array [T, T]
+            k + 1 for class k.
+        confidence : uint8 array [T, T]
+            1..255: the probability of that class, times 255.
+
+        Raises
+        ------
+        InputError, ConfigError
+            As :meth:`predict`.
+        """
+        for indices, logits in self._batches(pyramid, windows):
+            with torch.inference_mode():
+                probability, chosen = logits.softmax(1).max(1)
+                labels = (chosen + 1).to(torch.uint8).cpu().numpy()
+                confidence = (probability * 255).round().clamp(1, 255).to(torch.uint8).cpu().numpy()
+            yield from zip(indices, labels, confidence, strict=True)
+
+    def _batches(self, pyramid: Pyramid, windows: Sequence[Window]) -> Iterator[tuple[list[int], Tensor]]:
+        """Run tiles in their order, some at a time; yields their indices and float32 logits [B, C, T, T]."""
+        reader = self._reader_of(pyramid)
+        waiting: deque[PendingTile] = deque()
+        started = 0
+        try:
+            while started < len(windows) or waiting:
+                ahead = 2 * self.batch + 2
+                while started < len(windows) and len(waiting) < ahead:
+                    waiting.append(reader.start(started, windows[started]))
+                    started += 1
+                group = [waiting.popleft() for _ in range(min(self.batch, len(waiting)))]
+                logits = self._try(group)
+                if logits is None:
+                    waiting.extendleft(reversed(group))
+                    continue
+                yield [tile.index for tile in group], logits
+        finally:
+            for tile in waiting:
+                tile.pixels["tile"].cancel()
+
+    def _reader_of(self, pyramid: Pyramid) -> TileReader:
+        if self._reader is None or self._reader.pyramid is not pyramid:
+            self._features.clear()
+            self._reader = TileReader(pyramid, self.config, self._exact, self._pool)
+        return self._reader
+
+    def _try(self, group: list[PendingTile]) -> Tensor | None:
+        """Run a group; None, with a smaller batch set, if memory ran out."""
+        try:
+            return self._run(group)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            if len(group) == 1:
+                raise ConfigError(
+                    f"the memory of {self.device} does not suffice for one tile of {self.config.tile_size} px; "
+                    "close other programs or use another device."
+                ) from error
+        # Here the failed run's tensors are free: the exception that held them is gone.
+        self.batch = len(group) // 2
+        self._features.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    def _run(self, group: list[PendingTile]) -> Tensor:
+        with torch.inference_mode(), self._numerics():
+            windows: dict[str, Tensor] = {"tile": self._window_tensor([tile.windows["tile"] for tile in group])}
+            contexts: dict[str, Tensor] = {}
+            for context in self.config.outer_contexts:
+                contexts[context.name], windows[context.name] = self._context(context.name, group)
+            features = self._model.encode_tile(self._upload(group, "tile"))
+            return self._model.decode(features, contexts, windows).float()
+
+    def _context(self, name: str, group: list[PendingTile]) -> tuple[Tensor, Tensor]:
+        """Features and windows of one context; one that all tiles share is encoded once, and remembered."""
+        places = [tile.windows[name] for tile in group]
+        if all(place == places[0] for place in places):
+            group, places = group[:1], places[:1]
+            features = self._features.get((name, places[0]), lambda: self._encode(name, group))
+        else:
+            features = self._encode(name, group)
+        return features, self._window_tensor(places)
+
+    def _encode(self, name: str, group: list[PendingTile]) -> Tensor:
+        return self._model.encode_context(name, self._upload(group, name))
+
+    def _window_tensor(self, windows: list[Window]) -> Tensor:
+        return torch.tensor(windows, dtype=torch.float64, device=self.device)
+
+    def _upload(self, group: list[PendingTile], name: str) -> Tensor:
+        """Pixels of one stream as uint8 [B, 3, T, T] on the device."""
+        pixels = torch.from_numpy(np.stack([tile.result(name) for tile in group]))
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()
+        images = pixels.to(self.device, non_blocking=True)
+        return images.contiguous(memory_format=torch.channels_last) if self.precision == "bf16" else images
+
+    @contextlib.contextmanager
+    def _numerics(self) -> Iterator[None]:
+        if self.precision == "bf16":
+            with torch.autocast(self.device.type, torch.bfloat16):
+                yield
+        elif self.device.type == "cuda":
+            # fp32 means fp32: no TF32, and the same algorithm every time.
+            with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+                yield
+        else:
+            yield
+
+
+def _store_as_bf16(model: nn.Module) -> None:
+    """Keep the weights that autocast would convert on every call as bf16, channels last."""
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    for module in model.modules():
+        if isinstance(module, kinds):
+            module.to(torch.bfloat16)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # The CPU's allocator has no exception type of its own.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
