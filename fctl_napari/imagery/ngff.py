@@ -1,0 +1,252 @@
+"""OME-Zarr (NGFF) metadata: written as 0.5, read as 0.4 or 0.5."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.errors import BaseZarrError
+
+from fctl_napari.errors import InputError, OutputError
+from fctl_napari.files import output_error
+from fctl_napari.imagery.level import NAPARI_COARSEST, halved_shape
+
+VERSION = "0.5"
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell whether a folder is a Zarr group or array, by its metadata."""
+    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def open_group(path: Path, mode: str = "r") -> zarr.Group:
+    """Open a Zarr group.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    mode
+        ``"r"``, or ``"r+"`` to change it.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or it is not a Zarr group.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file; check the path.")
+    if not path.is_dir() or not is_zarr(path):
+        raise InputError(f"{path}: is not an OME-Zarr; give the folder that holds zarr.json or .zattrs.")
+    try:
+        return zarr.open_group(path, mode="r+" if mode == "r+" else "r")
+    except (BaseZarrError, ValueError, KeyError, TypeError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: its Zarr metadata cannot be read; write it again ({reason}).") from error
+
+
+def ome_attributes(group: zarr.Group) -> dict[str, Any]:
+    """Return the OME metadata of a group: its ``ome`` attribute (0.5), or all attributes (0.4)."""
+    attributes = group.attrs.asdict()
+    ome = attributes.get("ome", attributes)
+    return ome if isinstance(ome, dict) else {}
+
+
+def is_label_image(group: zarr.Group) -> bool:
+    """Tell whether a group is a label image, not an image."""
+    return "image-label" in ome_attributes(group)
+
+
+def open_levels(group: zarr.Group, path: Path) -> tuple[list[zarr.Array[Any]], str, dict[str, Any]]:
+    """Open the arrays of a multiscale image.
+
+    Returns
+    -------
+    The arrays, the finest first; one letter per axis (``"cyx"``); and the multiscale metadata.
+
+    Raises
+    ------
+    InputError
+        The group is not a multiscale image, or an array is missing.
+    """
+    ome = ome_attributes(group)
+    try:
+        multiscale = ome["multiscales"][0]
+        paths = [dataset["path"] for dataset in multiscale["datasets"]]
+        # Before 0.4 axes were plain letters, before 0.3 there were none.
+        axes = [axis["name"] if isinstance(axis, dict) else axis for axis in multiscale.get("axes", "tczyx")]
+    except (KeyError, IndexError, TypeError):
+        raise InputError(f"{path}: holds no OME-Zarr image (no multiscales); choose the group of an image.") from None
+    levels: list[zarr.Array[Any]] = []
+    for name in paths:
+        try:
+            array = group[name]
+        except (KeyError, BaseZarrError, ValueError, OSError):
+            array = None
+        if not isinstance(array, zarr.Array) or array.ndim != len(axes):
+            raise InputError(f"{path}: its level {name!r} is missing or damaged; write it again.")
+        levels.append(array)
+    if not levels:
+        raise InputError(f"{path}: holds no levels; write it again.")
+    return levels, "".join(axes), multiscale
+
+
+def scales(multiscale: Mapping[str, Any], axes: str) -> list[tuple[float, float]] | None:
+    """Read (y, x) sizes of a px from the coordinate transformations, one per level; None if they are not stated."""
+    found: list[tuple[float, float]] = []
+    for dataset in multiscale["datasets"]:
+        size = {"y": 1.0, "x": 1.0}
+        stated = False
+        for source in (dataset, multiscale):
+            for transformation in source.get("coordinateTransformations") or ():
+                if transformation.get("type") == "scale" and len(transformation.get("scale", ())) == len(axes):
+                    stated = stated or source is dataset
+                    size = {axis: size[axis] * float(transformation["scale"][axes.index(axis)]) for axis in "yx"}
+        if not stated or min(size.values()) <= 0:
+            return None
+        found.append((size["y"], size["x"]))
+    return found
+
+
+def space_unit(multiscale: Mapping[str, Any]) -> str | None:
+    """Read the unit of the y and x axes; None if it is not stated."""
+    for axis in multiscale.get("axes", ()):
+        if isinstance(axis, dict) and axis.get("name") == "x":
+            return axis.get("unit")
+    return None
+
+
+def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """(height, width) of the levels of an image: halved, rounding up, until about 1000 px."""
+    shapes = [shape]
+    while max(shapes[-1]) > NAPARI_COARSEST:
+        height, width = halved_shape(shapes[-1])
+        shapes.append((height, width))
+    return shapes
+
+
+def multiscale_metadata(
+    name: str,
+    axes: str,
+    levels: int,
+    *,
+    kind: str,
+    pixel_size: tuple[float, float] | None,
+    unit: str | None,
+    centred: bool,
+) -> dict[str, Any]:
+    """Describe a multiscale image whose levels ``"0"``, ``"1"``, ... are each half as large as the one before.
+
+    Parameters
+    ----------
+    name
+        For people.
+    axes
+        ``"cyx"`` or ``"yx"``.
+    levels
+        How many.
+    kind
+        How a level is made of the one before.
+    pixel_size, unit
+        Of level 0, (y, x).
+    centred
+        Whether a px of a coarser level lies at the centre of the px it stands for (a mean), or on the first of
+        them (a subsample).
+    """
+    size = dict(zip("yx", pixel_size or (1.0, 1.0), strict=True))
+    described = []
+    for axis in axes:
+        entry = {"name": axis, "type": "channel" if axis == "c" else "space"}
+        if axis != "c" and unit is not None:
+            entry["unit"] = unit
+        described.append(entry)
+    datasets = []
+    for level in range(levels):
+        factor = 2**level
+        shift = (factor - 1) / 2 if centred else 0.0
+        transformations: list[dict[str, Any]] = [
+            {"type": "scale", "scale": [1.0 if axis == "c" else factor * size[axis] for axis in axes]}
+        ]
+        if shift:
+            offsets = [0.0 if axis == "c" else shift * size[axis] for axis in axes]
+            transformations.append({"type": "translation", "translation": offsets})
+        datasets.append({"path": str(level), "coordinateTransformations": transformations})
+    return {"name": name, "axes": described, "datasets": datasets, "type": kind}
+
+
+def create_levels(
+    group: zarr.Group, axes: str, shape: tuple[int, int], chunk: int, dtype: Any, channels: int | None = None
+) -> list[zarr.Array[Any]]:
+    """Create the empty arrays ``"0"``, ``"1"``, ... of an image; chunks span all channels."""
+    arrays = []
+    for index, (height, width) in enumerate(level_shapes(shape)):
+        lead: tuple[int, ...] = () if channels is None else (channels,)
+        arrays.append(
+            group.create_array(
+                str(index),
+                shape=(*lead, height, width),
+                chunks=(*lead, min(chunk, height), min(chunk, width)),
+                dtype=np.dtype(dtype),
+                fill_value=0,
+                dimension_names=list(axes),
+            )
+        )
+    return arrays
+
+
+def create_group(path: Path, fill: Callable[[zarr.Group], None]) -> zarr.Group:
+    """Create a Zarr v3 group that is there whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Where; nothing may be there yet. Inside an OME-Zarr image's ``labels`` folder it is listed there.
+    fill
+        Makes the group's arrays and attributes.
+
+    Raises
+    ------
+    OutputError
+        The name is taken, the disk is full, or the place is not writable.
+    """
+    if path.exists():
+        raise OutputError(f"{path}: exists already; choose another name, or delete it first.")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fill(zarr.create_group(temporary, zarr_format=3))
+            os.rename(temporary, path)
+            _list_label(path)
+            return zarr.open_group(path, mode="r+")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn what goes wrong while the block writes ``path`` into an :class:`OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def _list_label(path: Path) -> None:
+    """Name a label image in the ``labels`` group of its image, as NGFF asks."""
+    if path.parent.name != "labels" or not is_zarr(path.parent.parent):
+        return
+    labels = zarr.open_group(path.parent, mode="a", zarr_format=3)
+    names: Sequence[str] = ()
+    with contextlib.suppress(KeyError, TypeError):
+        names = ome_attributes(labels)["labels"]
+    if path.name not in names:
+        labels.update_attributes({"ome": {"version": VERSION, "labels": [*names, path.name]}})
