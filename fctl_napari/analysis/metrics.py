@@ -142,28 +142,31 @@ def evaluate(
     InputError
         The truth has another size or other classes, or nothing is left to score.
     """
-    names = segmentation.class_table.names
+    table = segmentation.class_table
+    names = table.names
     height, width = segmentation.shape
     if tuple(truth.shape) != (height, width):
         raise InputError(
             f"the truth is {truth.shape[0]} x {truth.shape[1]} px (height x width) and the segmentation {height} x "
             f"{width}; give the truth of the same image."
         )
-    if truth.class_names is not None and len(truth.class_names) != len(names):
+    if truth.class_names is not None and truth.class_names[: len(names)] != names:
         raise InputError(
-            f"the truth has {len(truth.class_names)} classes ({', '.join(truth.class_names)}) and the segmentation "
-            f"{len(names)} ({', '.join(names)}); use a checkpoint of the same classes."
+            f"the truth's classes are {', '.join(truth.class_names)} and the segmentation's {', '.join(names)}; use a "
+            f"checkpoint of the same classes."
         )
     y0, x0, y1, x1 = region or (0, 0, height, width)
     y0, x0, y1, x1 = max(y0, 0), max(x0, 0), min(y1, height), min(x1, width)
     blocks = [
         (y, x, min(y + BLOCK, y1), min(x + BLOCK, x1)) for y in range(y0, y1, BLOCK) for x in range(x0, x1, BLOCK)
     ]
+    scored = np.arange(256, dtype=np.uint8)
+    scored[len(names) : len(table)] = IGNORE  # classes that the table leaves out of the score
     matrix = np.zeros((len(names), len(names)), np.int64)
     for done, block in enumerate(blocks, 1):
         labels = segmentation.labels.read(block)
         # 0 (not computed) wraps to 255 = ignored, k + 1 becomes k.
-        matrix += confusion_matrix(truth.read(block), labels - np.uint8(1), len(names))
+        matrix += confusion_matrix(scored[truth.read(block)], labels - np.uint8(1), len(names))
         if progress is not None:
             progress(done, len(blocks))
     if not matrix.any():

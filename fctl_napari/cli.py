@@ -1,0 +1,237 @@
+"""The command line, ``fctl ...``: each command is a few lines over the packages below, imported when needed."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.files import atomic_write, output_error
+
+if TYPE_CHECKING:
+    from fctl_napari.imagery.pyramid import Pyramid
+
+app = typer.Typer(
+    help="Segment ultra-high-resolution images with context-aware networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Merge = Literal["crop", "average"]
+Precision = Literal["auto", "fp32", "bf16"]
+RangeOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option("--range", metavar="LO HI", help="Values that become black and white (16-bit and float images)."),
+]
+BandsOption = Annotated[
+    tuple[int, int, int] | None,
+    typer.Option("--bands", metavar="R G B", help="Which channels are red, green and blue, from 0."),
+]
+
+
+@app.command()
+def demo() -> None:
+    """Open napari with the sample scene, segment it and compare with the truth."""
+    from fctl_napari.plugin.demo import run_demo
+
+    run_demo()
+
+
+@app.command()
+def sample(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The OME-Zarr to write.")]) -> None:
+    """Write the sample scene as an OME-Zarr pyramid with its truth under labels/."""
+    from fctl_napari.cli_output import counting, out
+    from fctl_napari.imagery.sample import write_sample
+
+    with counting("Writing the sample scene") as report:
+        written = write_sample(folder, progress=report)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def info(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="An image, a segmentation or a checkpoint.")],
+) -> None:
+    """Say what a file is: size, levels, georeference; classes, settings and figures."""
+    from fctl_napari.cli_output import card_facts, image_facts, segmentation_facts, show_facts
+    from fctl_napari.imagery.formats import open_image
+    from fctl_napari.model.card import builtin_checkpoints, read_card, resolve_checkpoint
+    from fctl_napari.segmentation.store import Segmentation
+
+    if path.endswith(".safetensors") or (path in builtin_checkpoints() and not Path(path).exists()):
+        show_facts(card_facts(read_card(resolve_checkpoint(path))))
+    elif Segmentation.is_segmentation(path):
+        show_facts(segmentation_facts(Segmentation.open(path)))
+    else:
+        show_facts(image_facts(open_image(path)))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Any image that can be opened.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.ome.zarr", help="The pyramid to write; resumes if cut short.")],
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+) -> None:
+    """Turn an image into an OME-Zarr pyramid, block by block."""
+    from fctl_napari.cli_output import counting, out
+    from fctl_napari.imagery.convert import convert as convert_image
+    from fctl_napari.imagery.formats import open_image
+
+    pyramid = open_image(source, value_range=value_range, bands=bands)
+    with counting("Converting") as report:
+        written = convert_image(pyramid, target, progress=report)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def segment(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image.")],
+    target: Annotated[Path, typer.Option("--out", metavar="S.ome.zarr", help="Where the segmentation is kept.")],
+    checkpoint: Annotated[
+        str, typer.Option(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
+    ] = "earth",
+    region: Annotated[
+        tuple[int, int, int, int] | None,
+        typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open."),
+    ] = None,
+    merge: Annotated[Merge, typer.Option(help="Tiles own their core, or overlapping tiles are averaged.")] = "crop",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    batch: Annotated[int | None, typer.Option(min=1, help="Tiles at once.")] = None,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler to use instead of a worker here.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over what another checkpoint or setting made.")] = False,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+) -> None:
+    """Segment an image tile by tile; what is done is kept, and a second run goes on from there."""
+    from fctl_napari.cli_output import out, watching
+    from fctl_napari.imagery.formats import open_image
+    from fctl_napari.model.card import resolve_checkpoint
+    from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
+
+    weights = resolve_checkpoint(checkpoint)
+    _check_region(open_image(image, value_range=value_range, bands=bands), region)
+    request = SegmentationRequest(
+        image=str(image.absolute()),
+        out=str(target.absolute()),
+        checkpoint=str(weights.absolute()),
+        region=region,
+        merge=merge,
+        device=device,
+        precision=precision,
+        batch=batch,
+        value_range=value_range,
+        bands=bands,
+        fresh=fresh,
+    )
+    engine = Engine(scheduler)
+    try:
+        with watching(f"Segmenting with {checkpoint}") as show:
+            run = engine.start(request, show)
+            try:
+                progress = run.wait()
+            except KeyboardInterrupt:
+                run.cancel()
+                run.wait()
+                raise
+    finally:
+        engine.close()
+    if progress.error is not None:
+        raise progress.error
+    out.print(f"{target}: {progress.done} tiles by {checkpoint}", highlight=False, soft_wrap=True)
+
+
+def _check_region(pyramid: Pyramid, region: tuple[int, int, int, int] | None) -> None:
+    """Refuse, before any work starts, pixels that are not RGB and regions that hold none."""
+    pyramid.require_rgb()
+    height, width = pyramid.shape
+    if region is not None:
+        y0, x0, y1, x1 = region
+        if min(y1, height) <= max(y0, 0) or min(x1, width) <= max(x0, 0):
+            raise InputError(
+                f"{pyramid.path}: region {y0} {x0} {y1} {x1} holds no pixel of the {height} x {width} px image (height "
+                f"x width); give Y0 X0 Y1 X1 with Y0 < Y1 and X0 < X1."
+            )
+
+
+@app.command()
+def export(
+    segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.png|OUT.tif", help="The file to write.")],
+) -> None:
+    """Write the classes as a PNG or TIFF of class indices (255 = none), with colours and georeference."""
+    from fctl_napari.cli_output import counting, out
+    from fctl_napari.segmentation.export import export as export_classes
+    from fctl_napari.segmentation.store import Segmentation
+
+    with counting("Exporting") as report:
+        written = export_classes(Segmentation.open(segmentation), target, progress=report)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="PNG or TIFF of class indices (255 ignored), or an OME-Zarr label.")
+    ],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here too.")
+    ] = None,
+) -> None:
+    """Compare a segmentation with its truth: IoU and F1 by class, mIoU, accuracy."""
+    import json
+
+    from fctl_napari.analysis.metrics import evaluate as score
+    from fctl_napari.cli_output import counting, show_scores
+    from fctl_napari.imagery.labels import open_truth
+    from fctl_napari.segmentation.store import Segmentation
+
+    with counting("Comparing") as report:
+        scores = score(Segmentation.open(segmentation), open_truth(truth), progress=report)
+    show_scores(scores)
+    if json_file is not None:
+        with atomic_write(json_file, "w") as file:
+            json.dump(scores.to_json(), file, indent=2)
+            file.write("\n")
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a built-in one: earth, aerial.")],
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the training scenes lie.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where checkpoint, log and state go.")] = None,
+) -> None:
+    """Train a network; a second run of the same goes on where the first stopped."""
+
+
+def main() -> None:
+    """Run a command; what the user can mend is one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except FctlError as error:
+        sys.exit(_complain(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        # Full disks and the like that a library met while writing; other errors of the system are bugs.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        sys.exit(_complain(output_error(error.filename or "the output", error)))
+
+
+def _complain(error: FctlError) -> int:
+    print(f"fctl: {error}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

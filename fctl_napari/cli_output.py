@@ -1,0 +1,130 @@
+"""What the command line shows: progress bars on stderr, tables on stdout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from fctl_napari.analysis.metrics import Scores
+    from fctl_napari.imagery.pyramid import Pyramid
+    from fctl_napari.model.card import Card
+    from fctl_napari.segmentation.jobs import Progress as JobProgress
+
+out = Console()
+"""Results."""
+
+err = Console(stderr=True)
+"""Progress and errors."""
+
+Report = Callable[[int, int], None]
+"""``report(done, total)``."""
+
+
+def _bar(description: str) -> tuple[Progress, TaskID]:
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=err,
+    )
+    return progress, progress.add_task(description, total=None, note="")
+
+
+@contextmanager
+def counting(description: str) -> Iterator[Report]:
+    """Show a progress bar for a function that reports ``(done, total)``."""
+    progress, task = _bar(description)
+
+    def report(done: int, total: int) -> None:
+        progress.update(task, completed=done, total=total)
+
+    with progress:
+        yield report
+
+
+@contextmanager
+def watching(description: str) -> Iterator[Callable[[JobProgress], None]]:
+    """Show a progress bar for a run of tiles."""
+    progress, task = _bar(description)
+
+    def show(event: JobProgress) -> None:
+        note = "starting" if event.state == "starting" else ""
+        if event.tiles_per_second:
+            note = f"{event.tiles_per_second:.1f} tiles/s on {event.device or 'the worker'}"
+        progress.update(task, completed=event.done, total=event.total or None, note=note)
+
+    with progress:
+        yield show
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table
+
+
+def show_scores(scores: Scores) -> None:
+    """Print IoU and F1 by class, then the means."""
+    table = _table("class", "IoU", "F1")
+    for name, iou in scores.iou.items():
+        cells = ("-", "-") if math.isnan(iou) else (f"{iou:.4f}", f"{2 * iou / (1 + iou):.4f}")
+        table.add_row(name, *cells)
+    table.add_row("mean", f"{scores.miou:.4f}", f"{scores.f1:.4f}")
+    out.print(table)
+    out.print(f"accuracy {scores.accuracy:.4f} over {scores.pixels} px", highlight=False)
+
+
+def show_facts(facts: dict[str, str]) -> None:
+    """Print names and values, one pair a line, never wrapped."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        out.print(f"{name:<{width}}  {value}", highlight=False, markup=False, soft_wrap=True)
+
+
+def image_facts(pyramid: Pyramid) -> dict[str, str]:
+    """Describe an image."""
+    height, width = pyramid.shape
+    levels = ", ".join(f"{level.shape[1]} x {level.shape[0]}" for level in pyramid.levels[: pyramid.native_levels])
+    facts = {
+        "image": pyramid.name,
+        "size": f"{width} x {height} px (width x height)",
+        "channels": f"{pyramid.channels} x {pyramid.dtype}",
+        "levels": levels,
+        "chunks": " x ".join(map(str, pyramid.levels[0].chunks[:2])) + " px",
+    }
+    if pyramid.value_range is not None:
+        facts["range"] = "{:g} .. {:g}".format(*pyramid.value_range)
+    if pyramid.unit is not None:
+        facts["pixel"] = f"{pyramid.pixel_size[1]:g} x {pyramid.pixel_size[0]:g} {pyramid.unit}"
+    if pyramid.georeference is not None:
+        facts["crs"] = pyramid.georeference.crs
+        facts["transform"] = ", ".join(f"{value:.10g}" for value in pyramid.georeference.transform)
+    return facts
+
+
+def card_facts(card: Card) -> dict[str, str]:
+    """Describe a checkpoint."""
+    contexts = ", ".join(
+        f"{c.name} ({'whole image' if c.scale == 'global' else f'x {c.scale:g}'})" for c in card.config.contexts
+    )
+    facts = {
+        "checkpoint": card.name,
+        "about": card.description,
+        "classes": ", ".join(card.classes.names),
+        "encoder": card.config.encoder,
+        "tile": f"{card.config.tile_size} px",
+        "contexts": contexts or "none",
+    }
+    figures = {key: value for key, value in card.figures.items() if isinstance(value, int | float)}
+    facts |= {key: f"{value:.4g}" for key, value in figures.items()}
+    return facts

@@ -1,0 +1,112 @@
+"""The sample scene: the Earth from 60 N to 58 S, with land cover as truth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.convert import convert
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.labels import LabelPyramid, open_truth
+from fctl_napari.imagery.pyramid import IntWindow
+
+_PACKAGE = Path(__file__).parent.parent
+# In a wheel the folder lies in the package; in a checkout beside it.
+_PLACES = (_PACKAGE / "sample_data", _PACKAGE.parent / "sample_data")
+
+
+@dataclass(frozen=True)
+class SamplePaths:
+    """The sample scene's files.
+
+    Attributes
+    ----------
+    image
+        JPEG, RGB.
+    truth
+        PNG of class indices, 255 = ignored.
+    classes
+        JSON: the class table and the splits.
+    """
+
+    image: Path
+    truth: Path
+    classes: Path
+
+
+def sample_files() -> SamplePaths:
+    """Find the sample scene, in a checkout or in an installed package.
+
+    Raises
+    ------
+    InputError
+        The files are not where they belong.
+    """
+    for folder in _PLACES:
+        paths = SamplePaths(folder / "earth.jpg", folder / "earth_truth.png", folder / "classes.json")
+        if all(path.is_file() for path in (paths.image, paths.truth, paths.classes)):
+            return paths
+    raise InputError(f"{_PLACES[-1]}: the sample scene is not complete here; install the package again.")
+
+
+def sample_splits() -> dict[str, list[tuple[int, int]]]:
+    """The longitude bands of ``train``, ``val`` and ``test``: lists of (x0, x1), px, half open, over all rows."""
+    bands = _read_table()["splits"]
+    return {split: [(int(x0), int(x1)) for x0, x1 in pairs] for split, pairs in bands.items()}
+
+
+def _read_table() -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(sample_files().classes.read_text("utf-8"))
+    return table
+
+
+def write_sample(folder: Path | str, *, chunk: int = 512, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Write the sample scene as an OME-Zarr pyramid with its truth under ``labels/truth``.
+
+    A second call on the same folder finishes what the first left, and changes nothing that is complete.
+
+    Parameters
+    ----------
+    folder
+        The OME-Zarr's own folder.
+    chunk
+        Side of the chunks, px.
+    progress
+        Called as ``progress(done, total)`` while the image is written.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    OutputError
+        Something else is there, the disk is full, or the place is not writable.
+    """
+    files = sample_files()
+    written = convert(open_image(files.image), folder, chunk=chunk, progress=progress)
+    truth = open_truth(files.truth)
+    path = written / "labels" / "truth"
+    if path.exists():
+        labels = LabelPyramid.open(path, mode="r+")
+    else:
+        state = {"fctl": {"complete": False}}
+        labels = LabelPyramid.create(path, truth.shape, chunk=chunk, classes=_read_table()["classes"], attributes=state)
+    if labels.attributes["fctl"]["complete"]:
+        return written
+    height, width = truth.shape
+    for y in range(0, height, chunk):
+        for x in range(0, width, chunk):
+            window: IntWindow = (y, x, min(y + chunk, height), min(x + chunk, width))
+            # 255 (ignored) wraps to 0 (not labelled), k becomes k + 1.
+            labels.write(y, x, truth.read(window) + np.uint8(1))
+    labels.update_levels((0, 0, height, width))
+    labels.set_attributes({"fctl": {"complete": True}})
+    return written
