@@ -1,0 +1,343 @@
+"""A segmentation on disk: labels, confidence, which cells are done, and by which checkpoint (no torch)."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError, OutputError
+from fctl_napari.files import output_error
+from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.imagery.pyramid import Georeference, Pyramid
+from fctl_napari.model.card import Card
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.segmentation.grid import Cell, Grid, IntWindow, TileGrid, merge_windows
+from fctl_napari.segmentation.identity import image_fingerprint
+
+ATTRIBUTE = "fctl"
+SCRATCH = ".scratch"
+LOCK_TIMEOUT = 5.0
+"""How long a store that another run is just leaving is waited for, s."""
+
+
+class Segmentation:
+    """A segmentation, open for reading or writing. Make one with :meth:`create` or :meth:`open`.
+
+    On disk it is an OME-Zarr label image whose chunks are the grid's cells, with ``confidence`` (the same levels;
+    0 = not computed, 1..255 = probability of the chosen class times 255) and ``done`` (uint8 ``[rows, cols]``)
+    beside its levels.
+
+    Attributes
+    ----------
+    path
+        Its folder.
+    labels, confidence
+        Label pyramids: 0 = not computed, k + 1 = class k; and the confidence.
+    grid
+        Whose cells are computed.
+    class_table
+        The checkpoint's.
+
+    Notes
+    -----
+    Level 0 may be written cell by cell from many processes, each cell by one. :meth:`finish`, which writes the
+    coarser levels and the bitmap, belongs to the one process that holds the lock (:func:`lock_store`).
+    """
+
+    def __init__(self, labels: LabelPyramid, confidence: LabelPyramid, done: zarr.Array[Any]) -> None:
+        self.path = labels.path
+        self.labels = labels
+        self.confidence = confidence
+        self.facts: dict[str, Any] = labels.attributes[ATTRIBUTE]
+        grid = self.facts["grid"]
+        self.grid: Grid = TileGrid(labels.shape, grid["tile_size"], grid["overlap"])
+        self.class_table = ClassTable.model_validate({"classes": self.facts["classes"]})
+        self._done_array = done
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        *,
+        image: Pyramid | tuple[int, int],
+        grid: TileGrid,
+        card: Card,
+        checkpoint_hash: str,
+        settings: Mapping[str, Any],
+    ) -> Segmentation:
+        """Create an empty one.
+
+        Parameters
+        ----------
+        path
+            Its folder; nothing may be there yet.
+        image
+            The image, or its ``(height, width)``.
+        grid
+            Which cells; its step becomes the chunk size.
+        card, checkpoint_hash
+            Of the checkpoint.
+        settings
+            Whatever else the result depends on (JSON).
+
+        Raises
+        ------
+        OutputError
+            The name is taken, the disk is full, or the place is not writable.
+        """
+        path = Path(path)
+        pyramid = image if isinstance(image, Pyramid) else None
+        shape = pyramid.shape if pyramid is not None else (int(image[0]), int(image[1]))  # type: ignore[index]
+        place: dict[str, Any] = {"pixel_size": pyramid.pixel_size, "unit": pyramid.unit} if pyramid is not None else {}
+        facts: dict[str, Any] = {
+            "kind": "segmentation",
+            "checkpoint": {"name": card.name, "hash": checkpoint_hash},
+            "classes": [info.model_dump(mode="json") for info in card.classes],
+            "grid": {"tile_size": grid.tile_size, "overlap": grid.overlap},
+            "settings": dict(settings),
+            "image": {
+                "path": pyramid.path if pyramid is not None else None,
+                "name": pyramid.name if pyramid is not None else None,
+                "fingerprint": image_fingerprint(pyramid) if pyramid is not None else None,
+            },
+            "georeference": asdict(pyramid.georeference) if pyramid is not None and pyramid.georeference else None,
+        }
+        labels = LabelPyramid.create(
+            path,
+            shape,
+            chunk=grid.step,
+            classes=[info.model_dump(mode="json") for info in card.classes.scored],
+            attributes={ATTRIBUTE: {"kind": "segmentation"}},
+            **place,
+        )
+        LabelPyramid.create(path / "confidence", shape, chunk=grid.step, **place)
+        try:
+            labels.group.create_array("done", shape=(grid.rows, grid.cols), chunks=(512, 512), dtype="u1", fill_value=0)
+        except OSError as error:
+            raise output_error(path, error) from error
+        # Only now it is whole: a crash before this line leaves a folder that the next run replaces.
+        labels.set_attributes({ATTRIBUTE: {**facts, "complete": True}})
+        return cls.open(path, mode="r+")
+
+    @classmethod
+    def open(cls, path: Path | str, mode: str = "r") -> Segmentation:
+        """Open one that is there.
+
+        Parameters
+        ----------
+        path
+            Its folder.
+        mode
+            ``"r"``, or ``"r+"`` to write.
+
+        Raises
+        ------
+        InputError
+            There is none, or it is something else.
+        """
+        path = Path(path)
+        labels = LabelPyramid.open(path, mode)
+        if not labels.attributes.get(ATTRIBUTE, {}).get("complete"):
+            raise InputError(f"{path}: is not a segmentation; choose one made by `fctl segment`.")
+        try:
+            confidence = LabelPyramid.open(path / "confidence", mode)
+            done = labels.group["done"]
+        except (InputError, KeyError):
+            done = None
+        if not isinstance(done, zarr.Array):
+            raise InputError(f"{path}: parts of this segmentation are missing; make it again with --fresh.")
+        return cls(labels, confidence, done)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(height, width)``, px."""
+        return self.labels.shape
+
+    @property
+    def checkpoint_hash(self) -> str:
+        """SHA-256 of the checkpoint that computes it."""
+        return str(self.facts["checkpoint"]["hash"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the result depends on, besides image, grid and checkpoint."""
+        return dict(self.facts["settings"])
+
+    @property
+    def image_path(self) -> str | None:
+        """The file of its image, as it was given."""
+        path = self.facts["image"]["path"]
+        return None if path is None else str(path)
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Where it lies on Earth, like its image."""
+        found = self.facts["georeference"]
+        if found is None:
+            return None
+        a, b, c, d, e, f = found["transform"]
+        return Georeference(found["crs"], (a, b, c, d, e, f))
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of tiles that wait to be averaged."""
+        return self.path / SCRATCH
+
+    def done(self) -> NDArray[np.bool_]:
+        """Read which cells are done, ``[rows, cols]``."""
+        return np.asarray(self._done_array[:]).astype(bool)
+
+    def missing(self, region: IntWindow | None = None) -> list[Cell]:
+        """List the cells that are not done, row by row; with a region, only those whose cores meet it."""
+        done = self.done()
+        return [cell for cell in self.grid.cells_in(region or (0, 0, *self.shape)) if not done[cell]]
+
+    def write_cell(self, cell: Cell, labels: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> None:
+        """Write the core of a cell to level 0.
+
+        Parameters
+        ----------
+        cell
+            Which one.
+        labels, confidence
+            uint8 ``[y, x]`` of the core's size.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        y0, x0, _, _ = self.grid.core(cell)
+        self.confidence.write(y0, x0, confidence)
+        self.labels.write(y0, x0, labels)
+
+    def finish(self, cells: Iterable[Cell]) -> tuple[IntWindow, ...]:
+        """Mark cells whose level 0 is written as done, the coarser levels first.
+
+        Returns
+        -------
+        The windows that are new, px; cells side by side are one window.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        cells = list(cells)
+        windows = merge_windows([self.grid.core(cell) for cell in cells])
+        for window in windows:
+            self.labels.update_levels(window)
+            self.confidence.update_levels(window)
+        if cells:
+            rows, cols = (np.array(axis) for axis in zip(*cells, strict=True))
+            top, bottom = int(rows.min()), int(rows.max()) + 1
+            try:
+                block = np.asarray(self._done_array[top:bottom])
+                block[rows - top, cols] = 1
+                self._done_array[top:bottom] = block
+            except OSError as error:
+                raise output_error(self.path, error) from error
+        return tuple(windows)
+
+
+def open_or_create(
+    path: Path,
+    *,
+    image: Pyramid,
+    grid: TileGrid,
+    card: Card,
+    checkpoint_hash: str,
+    settings: Mapping[str, Any],
+    fresh: bool,
+) -> Segmentation:
+    """Open the segmentation at ``path`` to go on with it, or create it. The caller holds its lock.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    image, grid, card, checkpoint_hash, settings
+        As for :meth:`Segmentation.create`.
+    fresh
+        Replace one that is there.
+
+    Raises
+    ------
+    OutputError
+        Something else is there, or a segmentation of another image, checkpoint or with other settings.
+    """
+    facts = _facts(path)
+    if facts is not None and (fresh or not facts.get("complete")):
+        _remove(path)
+        facts = None
+    if facts is not None:
+        differs = [
+            word
+            for word, same in (
+                ("image", facts["image"]["fingerprint"] == image_fingerprint(image)),
+                ("checkpoint", facts["checkpoint"]["hash"] == checkpoint_hash),
+                ("overlap", facts["grid"] == {"tile_size": grid.tile_size, "overlap": grid.overlap}),
+                *((name, facts["settings"].get(name) == value) for name, value in settings.items()),
+            )
+            if not same
+        ]
+        if differs:
+            raise OutputError(
+                f"{path}: holds a segmentation with another {differs[0].replace('_', ' ')}; "
+                "start it afresh (--fresh) or choose another name."
+            )
+        return Segmentation.open(path, mode="r+")
+    return Segmentation.create(
+        path, image=image, grid=grid, card=card, checkpoint_hash=checkpoint_hash, settings=settings
+    )
+
+
+def lock_store(path: Path) -> filelock.BaseFileLock:
+    """Take the lock of a store, so that one run at a time writes it; the system drops it when the process dies.
+
+    Raises
+    ------
+    OutputError
+        Another run holds it, or the place is not writable.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
+        lock.acquire(timeout=LOCK_TIMEOUT)
+    except filelock.Timeout:
+        raise OutputError(f"{path}: is in use by another run; wait for it, or choose another name.") from None
+    except OSError as error:
+        raise output_error(path, error) from error
+    return lock
+
+
+def _facts(path: Path) -> dict[str, Any] | None:
+    """Facts of the segmentation at ``path``; None if nothing is there."""
+    if not path.exists():
+        return None
+    try:
+        facts = LabelPyramid.open(path).attributes.get(ATTRIBUTE, {})
+    except InputError:
+        facts = {}
+    if facts.get("kind") != "segmentation":
+        raise OutputError(f"{path}: exists and is not a segmentation; choose another name.")
+    return dict(facts)
+
+
+def _remove(path: Path) -> None:
+    """Delete a store; by name it is gone at once."""
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise output_error(path, error) from error
+    shutil.rmtree(aside, ignore_errors=True)
