@@ -12,7 +12,7 @@ from fctl_napari.model.geometry import FeatureGrid, apply_separable, interpolati
 
 
 def split_evenly(total: int, parts: int) -> list[int]:
-    """Sizes that sum to ``total`` and differ by at most one, larger ones first."""
+    """Split ``total`` into ``parts`` sizes that differ by at most one, larger ones first."""
     return [total // parts + (1 if i < total % parts else 0) for i in range(parts)]
 
 
@@ -51,13 +51,26 @@ class LFI(nn.Module):
             self.target = conv
 
     def enhancement(self, references: list[Tensor]) -> Tensor:
-        """E of Eq. 6, [B, C, h, w]."""
+        """Compute E (Eq. 6), [B, C, h, w], from references on the target's grid."""
         tokens = torch.cat([token(r) for token, r in zip(self.tokens, references, strict=True)], dim=1)
-        groups = tokens.split(self.groups, dim=1)
+        groups = torch.split(tokens, self.groups, dim=1)
         return torch.cat([kernel(group) for kernel, group in zip(self.kernels, groups, strict=True)], dim=1)
 
     def forward(self, target: Tensor, references: list[Tensor]) -> Tensor:
-        """The enhanced target of Eq. 7, [B, C, h, w]."""
+        """Enhance the target (Eq. 7).
+
+        Parameters
+        ----------
+        target
+            [B, C, h, w].
+        references
+            As many as the block was built for, on the target's grid, [B or 1, C, h, w] each.
+
+        Returns
+        -------
+        Tensor
+            [B, C, h, w].
+        """
         out: Tensor = self.target(target) + self.enhancement(references) * target
         return out
 
@@ -105,7 +118,7 @@ class ALE(nn.Module):
         )
 
     def crop(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> dict[str, Tensor]:
-        """X_I and the contexts' features resampled onto the tile's feature grid, by windows."""
+        """Resample the contexts' features onto the tile's feature grid, by windows; X_I comes along as ``"tile"``."""
         out = {"tile": features["tile"]}
         for name in self.references:
             matrices = interpolation_matrices(grid, windows["tile"], grid, windows[name])
@@ -113,7 +126,7 @@ class ALE(nn.Module):
         return out
 
     def forward(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
-        """The enhanced local features, [B, C, h, w].
+        """Enhance the tile's features.
 
         Parameters
         ----------
@@ -121,6 +134,11 @@ class ALE(nn.Module):
             Grid of the features, the same for every stream.
         features, windows
             As in ``LCF.correlate``.
+
+        Returns
+        -------
+        Tensor
+            The enhanced local features, [B, C, h, w].
         """
         current = self.crop(grid, features, windows)
         if self.concat is not None:

@@ -56,7 +56,7 @@ class Card(BaseModel):
 
 
 def read_header(path: Path | str) -> dict[str, Any]:
-    """The JSON header of a safetensors file: arrays by name, and ``__metadata__``.
+    """Read the JSON header of a safetensors file: arrays by name, and ``__metadata__``.
 
     Raises
     ------
@@ -101,7 +101,13 @@ def read_card(path: Path | str) -> Card:
 
 
 def checkpoint_hash(path: Path | str) -> str:
-    """SHA-256 of the file, hex: the checkpoint's identity."""
+    """Hash a checkpoint: the file's SHA-256, hex, is its identity.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing.
+    """
     path = Path(path)
     try:
         status = path.stat()
@@ -117,12 +123,12 @@ def _hash(path: Path, size: int, modified: int) -> str:
 
 
 def builtin_checkpoints() -> dict[str, Path]:
-    """The checkpoints that come with the package, by name."""
+    """List the checkpoints that come with the package, by name."""
     return {path.stem: path for path in sorted(BUILTIN_FOLDER.glob("*.safetensors"))}
 
 
 def resolve_checkpoint(name: str | Path) -> Path:
-    """Path of a built-in checkpoint by its name, or of a file.
+    """Find a built-in checkpoint by its name, or a file by its path.
 
     Raises
     ------

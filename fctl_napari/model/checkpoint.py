@@ -21,9 +21,16 @@ def save_checkpoint(path: Path | str, model: FCtL, card: Card, dtype: torch.dtyp
     path
         Target, ``.safetensors``.
     model
-        Its state is stored; floating-point arrays as ``dtype``.
+        Its state is stored.
     card
         Its ``config`` must be the model's.
+    dtype
+        Of the stored floating-point arrays.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
@@ -47,6 +54,18 @@ def save_checkpoint(path: Path | str, model: FCtL, card: Card, dtype: torch.dtyp
 
 def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tuple[FCtL, Card]:
     """Build the network of a checkpoint, in float32 and evaluation mode.
+
+    Parameters
+    ----------
+    path
+        A file from ``save_checkpoint``.
+    device
+        Where the network is put.
+
+    Returns
+    -------
+    tuple of FCtL and Card
+        The network and its card.
 
     Raises
     ------

@@ -117,7 +117,8 @@ class FCtLConfig(BaseModel):
                 raise ValueError("the local context is the tile itself, its scale is 1")
             if context.scale != "global" and context.scale < 1.0:
                 raise ValueError(
-                    f"context {context.name!r} (scale {context.scale}) is smaller than the tile; use a scale of 1 or more"
+                    f"context {context.name!r} (scale {context.scale}) is smaller than the tile; "
+                    "use a scale of 1 or more"
                 )
         if any(w < 1 or w % 2 == 0 for w in self.ale_windows) or not self.ale_windows:
             raise ValueError(f"ale_windows must be odd sizes, got {self.ale_windows}")
@@ -177,7 +178,7 @@ def make_config(**fields: Any) -> FCtLConfig:
 
 
 def preset(name: str, **overrides: Any) -> FCtLConfig:
-    """The config of a named preset, with some fields replaced.
+    """Build the config of a named preset, with some fields replaced.
 
     ``fcn8s`` is the baseline without contexts; give it any ``encoder`` (and a ``tile_size`` that fits it).
 

@@ -10,7 +10,15 @@ from fctl_napari.model.encoders.base import Encoder, Features
 
 
 class UpScores(nn.ConvTranspose2d):
-    """Transposed convolution that starts as bilinear upsampling of each class by ``factor``, cell edges aligned."""
+    """Transposed convolution that starts as bilinear upsampling of each class, cell edges aligned.
+
+    Parameters
+    ----------
+    classes
+        Channels.
+    factor
+        Output cells per input cell, even.
+    """
 
     def __init__(self, classes: int, factor: int) -> None:
         super().__init__(classes, classes, 2 * factor, stride=factor, padding=factor // 2, bias=False)
@@ -46,7 +54,18 @@ class FCN8sDecoder(nn.Module):
         self.up = nn.ModuleDict({"32": UpScores(classes, 2), "16": UpScores(classes, 2), "8": UpScores(classes, 8)})
 
     def forward(self, features: Features) -> Tensor:
-        """Logits [B, classes, tile_size, tile_size] from maps at strides 32, 16 and 8."""
+        """Decode feature maps.
+
+        Parameters
+        ----------
+        features
+            Maps at strides 32, 16 and 8, [B, C, h, w] each.
+
+        Returns
+        -------
+        Tensor
+            Logits [B, classes, tile_size, tile_size].
+        """
         scores = self.score["32"](features[32])
         for coarse, fine in ((32, 16), (16, 8)):
             skip = self.score[str(fine)](features[fine] * self.skip_scales[fine])
@@ -57,5 +76,5 @@ class FCN8sDecoder(nn.Module):
 
 
 def _cells(x: Tensor, size: int) -> Tensor:
-    """The first ``size`` rows and columns; grids of one encoder share their offset."""
+    """Keep the first ``size`` rows and columns; grids of one encoder share their offset."""
     return x if x.shape[-1] == size else F.pad(x, (0, size - x.shape[-1], 0, size - x.shape[-1]))

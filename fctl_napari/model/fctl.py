@@ -62,11 +62,11 @@ class Neck(nn.Module):
 
     @property
     def last_stride(self) -> int:
-        """How far the encoder has to run for X."""
+        """The stride up to which the encoder has to run for X."""
         return 32 if self.top is not None else self.stride
 
     def forward(self, features: Features) -> Tensor:
-        """X, [B, C, h, w] at the correlation stride."""
+        """Compute X, [B, C, h, w] at the correlation stride, from an encoder's features."""
         x: Tensor = self.lateral(features[self.stride])
         if self.top is not None:
             top = F.interpolate(self.top(features[32]), scale_factor=32 // self.stride, mode="bilinear")
@@ -137,13 +137,13 @@ class FCtL(nn.Module):
             )
 
     def encoder(self, name: str) -> Encoder:
-        """The encoder of a stream (``"tile"``, ``"medium"``, ``"large"``)."""
+        """Get the encoder of a stream (``"tile"``, ``"medium"``, ``"large"``)."""
         module = self.encoders[self._stream[name]]
         assert isinstance(module, Encoder)
         return module
 
     def encode_tile(self, images: Tensor) -> Features:
-        """Features of tiles at strides 8, 16, 32; X replaces the correlation stride's.
+        """Encode tiles: features at strides 8, 16, 32; X replaces the correlation stride's.
 
         Parameters
         ----------
@@ -155,14 +155,27 @@ class FCtL(nn.Module):
         return features
 
     def encode_context(self, name: str, images: Tensor) -> Tensor:
-        """X_U of contexts, [B, C, h, w], from RGB in 0..255 [B, 3, T, T]."""
+        """Encode contexts.
+
+        Parameters
+        ----------
+        name
+            ``"medium"`` or ``"large"``.
+        images
+            RGB in 0..255, uint8 or float, [B, 3, T, T].
+
+        Returns
+        -------
+        Tensor
+            X_U, [B, C, h, w].
+        """
         neck = self.necks[self._stream[name]]
         assert isinstance(neck, Neck)
         x: Tensor = neck(self.encoder(name)(images, neck.last_stride))
         return x
 
     def decode(self, tile: Features, contexts: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
-        """X_I + LCF + ALE, then the decoder.
+        """Combine X_I + LCF + ALE, then run the decoder.
 
         Parameters
         ----------
@@ -190,7 +203,7 @@ class FCtL(nn.Module):
         return logits
 
     def forward(self, tile: Tensor, contexts: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
-        """Logits of tiles with their contexts.
+        """Segment tiles with their contexts.
 
         Parameters
         ----------
@@ -213,7 +226,7 @@ class FCtL(nn.Module):
     def explain(
         self, tile: Tensor, contexts: dict[str, Tensor], windows: dict[str, Tensor], pixel: tuple[float, float]
     ) -> Explanation:
-        """What the network did for one pixel of one tile.
+        """Tell what the network did for one pixel of one tile.
 
         Parameters
         ----------
@@ -244,6 +257,6 @@ class FCtL(nn.Module):
         return Explanation(self.grid, cell, attention, fusion, self.decode(features, encoded, windows)[0])
 
     def cell_at(self, window: Tensor, pixel: tuple[float, float]) -> tuple[int, int]:
-        """(y, x) of the tile's feature cell nearest to an image pixel (y, x); ``window`` is [1, 4]."""
+        """Find the tile's feature cell (y, x) nearest to an image pixel (y, x); ``window`` is [1, 4]."""
         y, x = self.grid.centres(window)
         return int((y[0] - pixel[0] - 0.5).abs().argmin()), int((x[0] - pixel[1] - 0.5).abs().argmin())

@@ -35,7 +35,7 @@ class FeatureGrid:
     input_size: int
 
     def centres(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Centres of the cells in image px.
+        """Locate the centres of the cells in image px.
 
         Parameters
         ----------
@@ -58,7 +58,7 @@ class FeatureGrid:
         return (windows[:, 2] - windows[:, 0]) * scale, (windows[:, 3] - windows[:, 1]) * scale
 
     def footprint(self, window: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-        """Region of the image that the whole grid covers, ``(y0, x0, y1, x1)`` px; may exceed the window."""
+        """Outline the region of the image that the whole grid covers, ``(y0, x0, y1, x1)`` px; may exceed the window."""
         y0, x0, y1, x1 = window
         first, last = self.offset / self.input_size, (self.offset + self.size * self.stride) / self.input_size
         return (y0 + first * (y1 - y0), x0 + first * (x1 - x0), y0 + last * (y1 - y0), x0 + last * (x1 - x0))
@@ -67,7 +67,7 @@ class FeatureGrid:
 def relative_positions(
     tile_grid: FeatureGrid, tile_windows: Tensor, grid: FeatureGrid, windows: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Offsets d from each cell of the tile to each cell of a context, in units of the tile's feature pitch.
+    """Compute offsets d from each cell of the tile to each cell of a context, in units of the tile's feature pitch.
 
     Parameters
     ----------
@@ -92,9 +92,16 @@ def relative_positions(
 def interpolation_matrices(
     target_grid: FeatureGrid, target_windows: Tensor, grid: FeatureGrid, windows: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Bilinear resampling from a grid on ``windows`` to a grid on ``target_windows``, as one matrix per axis.
+    """Compute bilinear resampling from a grid on ``windows`` to a grid on ``target_windows``, as one matrix per axis.
 
     Cells beyond the outermost centres take the border cell's value.
+
+    Parameters
+    ----------
+    target_grid, target_windows
+        The grid to resample onto and its windows [B, 4].
+    grid, windows
+        The grid to resample from and its windows [B or 1, 4].
 
     Returns
     -------

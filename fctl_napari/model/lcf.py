@@ -78,7 +78,7 @@ class LCC(nn.Module):
         self.z = nn.Parameter(torch.zeros(())) if gpe else None
 
     def positional(self, d_y: Tensor, d_x: Tensor) -> tuple[Tensor, Tensor]:
-        """softmax_j(v_pos . r_ij) with r_ij = (|d|^2, d_y, d_x), as its two factors.
+        """Compute softmax_j(v_pos . r_ij) with r_ij = (|d|^2, d_y, d_x), as its two factors.
 
         The logits are a sum of a term in y and a term in x, so the softmax over all cells is the product of one
         softmax per axis.
@@ -87,13 +87,18 @@ class LCC(nn.Module):
         ----------
         d_y, d_x
             [B, n, m] offsets along each axis; see ``relative_positions``.
+
+        Returns
+        -------
+        tuple of Tensor
+            Rows over y and over x, [B, n, m] each, summing to 1.
         """
         assert self.v_pos is not None
         square, along_y, along_x = self.v_pos.to(d_y.dtype).unbind()
         return (square * d_y**2 + along_y * d_y).softmax(-1), (square * d_x**2 + along_x * d_x).softmax(-1)
 
     def forward(self, x_tile: Tensor, x_context: Tensor, d_y: Tensor, d_x: Tensor) -> Tensor:
-        """gamma_U * M_U V (Eq. 2 and the residual gate).
+        """Compute gamma_U * M_U V (Eq. 2 and the residual gate).
 
         Parameters
         ----------
@@ -113,8 +118,8 @@ class LCC(nn.Module):
         query = self.query(x_tile)
         key = self.key(x_context)
         value = self.value(x_context if self.values_from == "context" else x_tile)
-        tokens = [t.flatten(2).transpose(1, 2).expand(b, -1, -1) for t in (query, key, value)]
-        content = attend(*tokens, self.scale).transpose(1, 2).reshape(b, c, h, w)
+        q, k, v = (t.flatten(2).transpose(1, 2).expand(b, -1, -1) for t in (query, key, value))
+        content = attend(q, k, v, self.scale).transpose(1, 2).reshape(b, c, h, w)
         if self.z is None:
             return self.gamma * content
         gate = torch.sigmoid(self.z)
@@ -123,7 +128,7 @@ class LCC(nn.Module):
 
     @torch.no_grad()
     def row(self, x_tile: Tensor, x_context: Tensor, d_y: Tensor, d_x: Tensor, cell: tuple[int, int]) -> AttentionRow:
-        """The exact row of M_U for one cell (y, x) of the tile's grid, from the same weights as ``forward``.
+        """Compute the exact row of M_U for one cell of the tile's grid, from the same weights as ``forward``.
 
         Parameters
         ----------
@@ -133,6 +138,11 @@ class LCC(nn.Module):
             [1, n, m].
         cell
             Index (y, x) of the query cell.
+
+        Returns
+        -------
+        AttentionRow
+            In float32, over the context's cells.
         """
         y, x = cell
         h, w = x_context.shape[-2:]
@@ -150,7 +160,7 @@ class LCC(nn.Module):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """softmax(scale * Q K^T) V, holding at most ``MAX_ATTENTION_CELLS`` of the attention at once.
+    """Compute softmax(scale * Q K^T) V, holding at most ``MAX_ATTENTION_CELLS`` of the attention at once.
 
     Parameters
     ----------
@@ -170,7 +180,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     if query.shape[1] <= rows:
         return F.scaled_dot_product_attention(query, key, value, scale=scale)
     parts = []
-    for chunk in query.split(rows, dim=1):
+    for chunk in torch.split(query, rows, dim=1):
         if torch.is_grad_enabled():
             # recomputed in the backward pass, or every chunk's rows would be kept until then
             part = torch.utils.checkpoint.checkpoint(
@@ -204,7 +214,18 @@ class MCF(nn.Module):
         self.logits = nn.Parameter(torch.zeros(contexts)) if fusion == "weighted" else None
 
     def weights(self, features: list[Tensor]) -> Tensor:
-        """H_U for every context: [B, contexts, C, h, w], summing to 1 over contexts."""
+        """Compute H_U for every context (Eq. 3).
+
+        Parameters
+        ----------
+        features
+            X_{I|U} of every context, [B, C, h, w] each.
+
+        Returns
+        -------
+        Tensor
+            [B, contexts, C, h, w], summing to 1 over contexts.
+        """
         b, c, h, w = features[0].shape
         if self.squeeze is not None and self.split is not None:
             logits: Tensor = self.split(self.squeeze(torch.cat(features, dim=1)))
@@ -215,12 +236,24 @@ class MCF(nn.Module):
         return features[0].new_full((1, 1, 1, 1, 1), 1 / self.contexts).expand(b, self.contexts, c, h, w)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Sum of H_U * X_{I|U} over contexts, [B, C, h, w]."""
+        """Sum H_U * X_{I|U} over contexts (Eq. 4), [B, C, h, w]."""
         return (self.weights(features) * torch.stack(features, dim=1)).sum(1)
 
 
 class LCF(nn.Module):
-    """LCC for each context, then MCF (Eq. 5)."""
+    """LCC for each context, then MCF (Eq. 5).
+
+    Parameters
+    ----------
+    channels
+        Channels of X.
+    contexts
+        Names of the contexts, ``local`` among them where it is used.
+    projections, scale_logits, values_from, gate_init, gpe
+        See ``LCC``.
+    fusion
+        See ``MCF``.
+    """
 
     def __init__(
         self,
@@ -251,7 +284,7 @@ class LCF(nn.Module):
         self.fusion = MCF(channels, len(contexts), fusion)
 
     def correlate(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> list[Tensor]:
-        """X_{I|U} for every context, in the order of the config.
+        """Correlate the tile with every context.
 
         Parameters
         ----------
@@ -261,6 +294,11 @@ class LCF(nn.Module):
             ``"tile"`` and the outer contexts: [B or 1, C, h, w]. The local context is the tile.
         windows
             The same names: [B or 1, 4] px.
+
+        Returns
+        -------
+        list of Tensor
+            X_{I|U} in the order of the config, [B, C, h, w] each.
         """
         out = []
         for name, correlation in self.correlations.items():
@@ -270,6 +308,17 @@ class LCF(nn.Module):
         return out
 
     def forward(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
-        """The fused locality-aware features, [B, C, h, w]."""
+        """Fuse the locality-aware features of every context (Eq. 5).
+
+        Parameters
+        ----------
+        grid, features, windows
+            As in ``correlate``.
+
+        Returns
+        -------
+        Tensor
+            [B, C, h, w].
+        """
         fused: Tensor = self.fusion(self.correlate(grid, features, windows))
         return fused

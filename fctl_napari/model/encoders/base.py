@@ -44,18 +44,18 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Feature maps at strides 8, 16, 32 up to ``last_stride`` of normalised images [B, 3, T, T]."""
+        """Compute feature maps at strides 8, 16, 32 up to ``last_stride`` of normalised images [B, 3, T, T]."""
 
     @abstractmethod
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Rename (and refit) a published state dict to this module's keys; keys without a place are dropped."""
 
     def cells(self, tile_size: int, stride: int) -> int:
-        """Cells along one side of the feature map of a tile."""
+        """Count the cells along one side of the feature map of a tile."""
         return tile_size // stride
 
     def grid(self, tile_size: int, stride: int) -> FeatureGrid:
-        """Grid of the feature map at ``stride`` for inputs of ``tile_size`` px.
+        """Lay out the feature map at ``stride`` for inputs of ``tile_size`` px.
 
         Raises
         ------
@@ -71,12 +71,25 @@ class Encoder(nn.Module, ABC):
         return FeatureGrid(self.cells(tile_size, stride), stride, self.offsets[stride], tile_size)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """(RGB - mean) / std in floating point, from uint8 or float RGB in 0..255 [B, 3, T, T]."""
+        """Compute (RGB - mean) / std in the weights' dtype, from uint8 or float RGB in 0..255 [B, 3, T, T]."""
         dtype = next(self.parameters()).dtype
         mean = torch.tensor(self.mean, device=images.device, dtype=torch.float32)[:, None, None]
         std = torch.tensor(self.std, device=images.device, dtype=torch.float32)[:, None, None]
         return ((images.float() - mean) / std).to(dtype)
 
     def forward(self, images: Tensor, last_stride: int = 32) -> Features:
-        """Feature maps by stride of RGB images in 0..255, [B, 3, T, T]."""
+        """Compute feature maps.
+
+        Parameters
+        ----------
+        images
+            RGB in 0..255, uint8 or float, [B, 3, T, T].
+        last_stride
+            8, 16 or 32: how far to run.
+
+        Returns
+        -------
+        dict of int to Tensor
+            By stride up to ``last_stride``, [B, C, h, w].
+        """
         return self.features(self.normalize(images), last_stride)

@@ -93,7 +93,7 @@ class EfficientNetLite0(Encoder):
         self.blocks = nn.ModuleList(blocks)
 
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """The last block's output at each stride."""
+        """Run the blocks and keep the last output at each stride."""
         found: Features = {}
         x = self.stem(images)
         for index, block in enumerate(self.blocks):

@@ -109,7 +109,7 @@ class MixFFN(nn.Module):
     def forward(self, x: Tensor, h: int, w: int) -> Tensor:
         """Tokens [B, N, C] -> [B, N, C]."""
         x = self.dense1(x)
-        b, n, c = x.shape
+        b, _, c = x.shape
         x = self.dwconv.dwconv(x.transpose(1, 2).reshape(b, c, h, w)).flatten(2).transpose(1, 2)
         out: Tensor = self.dense2(F.gelu(x))
         return out
@@ -133,7 +133,13 @@ class Layer(nn.Module):
 
 
 class MixTransformer(Encoder):
-    """MiT-B0, B2 or B5; strides 8, 16, 32 are stages 2, 3, 4."""
+    """MiT-B0, B2 or B5; strides 8, 16, 32 are stages 2, 3, 4.
+
+    Parameters
+    ----------
+    variant
+        A key of ``VARIANTS``.
+    """
 
     def __init__(self, variant: str) -> None:
         super().__init__()
@@ -151,12 +157,12 @@ class MixTransformer(Encoder):
         self.layer_norm = nn.ModuleList(nn.LayerNorm(width) for width in widths)
 
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Outputs of stages 2, 3 and 4."""
+        """Run the stages and keep the outputs of stages 2, 3 and 4."""
         found: Features = {}
         x = images
         for stage, stride in enumerate((4, 8, 16, 32)):
             tokens, h, w = self.patch_embeddings[stage](x)
-            for layer in self.block[stage]:  # type: ignore[union-attr]
+            for layer in self.block[stage].children():
                 tokens = layer(tokens, h, w)
             tokens = self.layer_norm[stage](tokens)
             x = tokens.transpose(1, 2).reshape(tokens.shape[0], -1, h, w)

@@ -43,7 +43,7 @@ class VGG16(Encoder):
         return math.ceil((tile_size + 198) / stride)
 
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Outputs of pool3, pool4 and pool5."""
+        """Run the layers and keep the outputs of pool3, pool4 and pool5."""
         found: Features = {}
         stride = 1
         x = images
