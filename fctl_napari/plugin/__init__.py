@@ -1,1 +1,1 @@
-"""napari: the only package that imports napari or Qt."""
+"""napari: readers, sample data, widgets. The only package that imports napari or Qt; it never imports torch."""

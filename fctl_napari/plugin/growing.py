@@ -1,0 +1,146 @@
+"""A segmentation on disk as layers that grow while it is written elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+
+from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.model.classes import ClassInfo
+from fctl_napari.plugin.layers import class_style, confidence_colormap
+
+STORE_KEY = "fctl_store"
+"""Key of a layer's ``metadata`` that holds the segmentation's path."""
+
+CONFIDENCE = "confidence"
+
+IntWindow = tuple[int, int, int, int]
+
+
+class GrowingLevels:
+    """The levels of one label pyramid, the coarsest held in memory.
+
+    napari never reads the coarsest level again, so it is an array of ours that ``update`` brings in step; the finer
+    ones are read from disk whenever a layer is refreshed.
+    """
+
+    def __init__(self, pyramid: LabelPyramid) -> None:
+        self._stored = list(pyramid.levels)
+        self.coarse: np.ndarray = np.asarray(self._stored[-1][:])
+        self.levels: list[Any] = [*self._stored[:-1], self.coarse]
+
+    def update(self, windows: Iterable[IntWindow]) -> None:
+        """Read the coarsest level again under these windows (level 0 px). May run on any thread."""
+        corners = np.array(list(windows))
+        if not len(corners):
+            return
+        factor = 2 ** (len(self.levels) - 1)
+        y0, x0 = corners[:, :2].min(axis=0) // factor
+        y1, x1 = -(-corners[:, 2:].max(axis=0) // factor)
+        self.coarse[y0:y1, x0:x1] = self._stored[-1][y0:y1, x0:x1]
+
+
+class GrowingSegmentation:
+    """Classes and confidence of a segmentation, ready to be shown.
+
+    Opening reads metadata and the coarsest levels: do it off the main thread.
+
+    Parameters
+    ----------
+    path
+        The store.
+    classes
+        Its classes by index.
+    """
+
+    def __init__(self, path: str | Path, classes: Iterable[ClassInfo]) -> None:
+        self.path = str(path)
+        self.classes = tuple(classes)
+        self.mask = GrowingLevels(LabelPyramid.open(path))
+        self.confidence = GrowingLevels(LabelPyramid.open(Path(path) / CONFIDENCE))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of level 0, px."""
+        height, width = self.mask.levels[0].shape
+        return int(height), int(width)
+
+    def update(self, windows: Iterable[IntWindow]) -> None:
+        """Take up newly finished windows (level 0 px); the layers need a refresh after it. Any thread."""
+        windows = list(windows)
+        self.mask.update(windows)
+        self.confidence.update(windows)
+
+    def shares(self) -> list[float]:
+        """Share of each class in what is computed so far, 0..1 by index, counted on the coarsest level."""
+        counts = np.bincount(self.mask.coarse.ravel(), minlength=len(self.classes) + 1)[1 : len(self.classes) + 1]
+        total = counts.sum()
+        return [float(count / total) if total else 0.0 for count in counts]
+
+    def show_mask(self, viewer: ViewerModel, image: Image, name: str) -> Labels:
+        """Show the classes over ``image``, in the layer that already shows this store if there is one."""
+        found = _find(viewer, self.path, Labels)
+        if isinstance(found, Labels):
+            found.data = self.mask.levels
+            return found
+        style = class_style((info.name, info.color) for info in self.classes)
+        layer = Labels(self.mask.levels, name=name, opacity=0.55, multiscale=True, **style, **self._common(image))
+        viewer.layers.insert(_above(viewer, image), layer)
+        return layer
+
+    def show_confidence(self, viewer: ViewerModel, image: Image, name: str) -> Image:
+        """Show the confidence under the classes, hidden at first."""
+        found = _find(viewer, self.path, Image)
+        if isinstance(found, Image):
+            found.data = self.confidence.levels
+            return found
+        layer = Image(
+            self.confidence.levels,
+            name=f"{name} confidence",
+            multiscale=True,
+            colormap=confidence_colormap(),
+            contrast_limits=(0, 255),
+            blending="translucent",
+            visible=False,
+            **self._common(image),
+        )
+        viewer.layers.insert(viewer.layers.index(image) + 1, layer)
+        return layer
+
+    def _common(self, image: Image) -> dict[str, Any]:
+        return {
+            "scale": image.scale[-2:],
+            "translate": image.translate[-2:],
+            "rotate": image.rotate,
+            "shear": image.shear,
+            "affine": image.affine,
+            "units": image.units[-2:],
+            "metadata": {STORE_KEY: self.path},
+        }
+
+
+def refresh(layers: Iterable[Layer], viewer: ViewerModel) -> None:
+    """Draw again what is in view of the layers that are still there (about 10 ms each)."""
+    for layer in layers:
+        if layer in viewer.layers:
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+
+def _find(viewer: ViewerModel, path: str, kind: type[Layer]) -> Layer | None:
+    for layer in viewer.layers:
+        if type(layer) is kind and layer.metadata.get(STORE_KEY) == path:
+            return layer
+    return None
+
+
+def _above(viewer: ViewerModel, image: Image) -> int:
+    # a truth that came with the image stays under the mask; shapes and points stay over it
+    above = viewer.layers.index(image) + 1
+    while above < len(viewer.layers) and isinstance(viewer.layers[above], Labels | Image):
+        above += 1
+    return above

@@ -1,0 +1,94 @@
+"""Label groups on disk (OME-Zarr) as labels layers: a truth beside its image, a segmentation, anyone's labels."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.labels import label_classes
+from fctl_napari.imagery.level import Level
+from fctl_napari.plugin.growing import CONFIDENCE, STORE_KEY
+from fctl_napari.plugin.layers import COARSE_SIDE, GreyLevel, LayerData, class_style, confidence_colormap, placement
+
+
+def label_names(image: Path) -> list[str]:
+    """Return the names of the label groups under an OME-Zarr image."""
+    folder = image / "labels"
+    if not ngff.is_zarr(folder):
+        return []
+    names = ngff.ome_attributes(ngff.open_group(folder)).get("labels")
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def labels_layer(path: Path, *, extent: tuple[float, float] | None = None) -> LayerData:
+    """Return the layer of one label group, in its colours and names where it has them.
+
+    Parameters
+    ----------
+    path
+        The group.
+    extent
+        (height, width) in world units of the image that it belongs to; the labels are stretched over it. Without
+        it their own pixel size counts.
+
+    Raises
+    ------
+    InputError
+        It is missing, damaged, or has further axes.
+    """
+    group = ngff.open_group(path)
+    levels, arguments = _levels(group, path, extent)
+    if levels[0].dtype.kind not in "iu":
+        raise InputError(f"{path}: holds {levels[0].dtype} values; labels are whole numbers, write them as such.")
+    arguments |= {"name": path.name, "opacity": 0.55}
+    classes = label_classes(group)
+    if classes:
+        arguments |= class_style((c["name"], tuple(c["color"])) for c in classes)
+    return levels, arguments, "labels"
+
+
+def segmentation_layers(path: Path) -> list[LayerData]:
+    """Return the layers of a label group that stands alone: its labels, over its confidence if it has one."""
+    layers: list[LayerData] = []
+    if ngff.is_zarr(path / CONFIDENCE):
+        levels, arguments = _levels(ngff.open_group(path / CONFIDENCE), path, None)
+        arguments |= {
+            "name": f"{path.name} confidence",
+            "colormap": confidence_colormap(),
+            "contrast_limits": (0, 255),
+            "rgb": False,
+            "visible": False,
+            "metadata": {STORE_KEY: str(path)},
+        }
+        layers.append((levels, arguments, "image"))
+    data, arguments, kind = labels_layer(path)
+    arguments["metadata"] = {STORE_KEY: str(path)}
+    return [*layers, (data, arguments, kind)]
+
+
+def _levels(
+    group: zarr.Group, path: Path, extent: tuple[float, float] | None
+) -> tuple[list[Any], dict[str, Any]]:
+    arrays, axes, multiscale = ngff.open_levels(group, path)
+    try:
+        levels: list[Any] = [array if axes == "yx" else GreyLevel(Level(array, axes)) for array in arrays]
+    except ValueError as error:
+        raise InputError(f"{path}: labels are shown in two dimensions ({error}); choose one plane.") from None
+    side = max(levels[-1].shape)
+    if side > COARSE_SIDE:
+        step = math.ceil(side / COARSE_SIDE)
+        levels.append(np.asarray(levels[-1][::step, ::step]))
+    arguments: dict[str, Any] = {"multiscale": True}
+    unit = ngff.space_unit(multiscale)
+    if extent is None:
+        sizes = ngff.scales(multiscale, axes)
+        arguments |= placement(sizes[0] if sizes else None, unit)
+        return levels, arguments
+    scale = tuple(length / size for length, size in zip(extent, levels[0].shape, strict=True))
+    return levels, {**arguments, "scale": scale}

@@ -1,0 +1,205 @@
+"""Pyramids and class tables as napari layers: data, colours, names, scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Layer
+from napari.utils.colormaps import Colormap, DirectLabelColormap
+
+if TYPE_CHECKING:
+    from fctl_napari.imagery.pyramid import Pyramid
+    from fctl_napari.plugin.pyramids import PyramidJob
+
+LayerData = tuple[Any, dict[str, Any], str]
+"""What napari's readers return: data, arguments of the layer, its type."""
+
+SOURCE_KEY = "fctl_source"
+"""Key of a layer's ``metadata`` that holds its ``ImageSource``."""
+
+COARSE_SIDE = 1024
+"""napari reads the coarsest level whole on the main thread: at most this side, px."""
+
+
+@dataclass
+class ImageSource:
+    """Which file an image layer shows, and how its values are read.
+
+    Attributes
+    ----------
+    path
+        The image, or its pyramid where one was made.
+    original
+        The file that the user opened; results are named after it.
+    value_range
+        (low, high) that become 0 and 255, for data that is not uint8.
+    bands
+        The channels that are red, green and blue, where there are more than four.
+    job
+        The pyramid in the making, if the layer still shows a preview.
+    """
+
+    path: str
+    original: str
+    value_range: tuple[float, float] | None = None
+    bands: tuple[int, int, int] | None = None
+    job: PyramidJob | None = field(default=None, repr=False)
+
+
+def image_source(layer: Layer) -> ImageSource | None:
+    """Return the file behind an image layer of ours, or None."""
+    source = layer.metadata.get(SOURCE_KEY)
+    return source if isinstance(source, ImageSource) else None
+
+
+class GreyLevel:
+    """The first channel of a level [y, x, c], as [y, x]; read by slices like the level."""
+
+    ndim = 2
+
+    def __init__(self, level: Any) -> None:
+        self._level = level
+        self.shape = (int(level.shape[0]), int(level.shape[1]))
+        self.dtype = np.dtype(level.dtype)
+        self.chunks = tuple(level.chunks)[:2]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        key = key if isinstance(key, tuple) else (key,)
+        return self._level[(*key, slice(None))[:2] + (0,)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:, :], dtype=dtype)
+
+
+class ColorLevel:
+    """A level of a pyramid as the network sees it: uint8 RGB [y, x, 3], by its bands and its value range."""
+
+    ndim = 3
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, pyramid: Pyramid, level: int) -> None:
+        self._pyramid = pyramid
+        self._index = level
+        stored = pyramid.levels[level]
+        self.shape = (*stored.shape[:2], 3)
+        self.chunks = (*stored.chunks[:2], 3)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        key = key if isinstance(key, tuple) else (key,)
+        rows, columns, *rest = (*key, slice(None))[: max(2, len(key))]
+        y0, y1, step_y = rows.indices(self.shape[0])
+        x0, x1, step_x = columns.indices(self.shape[1])
+        block = self._pyramid.read((y0, x0, max(y0, y1), max(x0, x1)), self._index)[::step_y, ::step_x]
+        return block[(slice(None), slice(None), *rest)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:, :], dtype=dtype)
+
+
+def displayed_level(pyramid: Pyramid, index: int) -> Any:
+    """Return one level as napari shows it.
+
+    uint8 RGB and RGBA give the level itself [y, x, 3 or 4]; one channel gives [y, x]; everything else what the
+    network sees, [y, x, 3].
+
+    Raises
+    ------
+    InputError
+        The pixels cannot be read as RGB, see ``Pyramid.require_rgb``.
+    """
+    if pyramid.channels == 1:
+        return GreyLevel(pyramid.levels[index])
+    if pyramid.channels in (3, 4) and pyramid.dtype == np.uint8 and pyramid.bands is None:
+        return pyramid.levels[index]
+    pyramid.require_rgb()
+    return ColorLevel(pyramid, index)
+
+
+def displayed_levels(pyramid: Pyramid) -> list[Any]:
+    """Return all levels as napari shows them; see ``displayed_level``.
+
+    Where the coarsest is larger than ``COARSE_SIDE`` an in-memory one is added.
+    """
+    levels = [displayed_level(pyramid, index) for index in range(len(pyramid.levels))]
+    side = max(levels[-1].shape[:2])
+    if side > COARSE_SIDE:
+        step = math.ceil(side / COARSE_SIDE)
+        levels.append(np.ascontiguousarray(np.asarray(levels[-1][:, :])[::step, ::step]))
+    return levels
+
+
+def measured_range(pyramid: Pyramid) -> tuple[float, float]:
+    """Return the values between which 99.8 % of a sample of the coarsest level lies."""
+    level = pyramid.levels[-1]
+    height, width = level.shape[:2]
+    side = 256
+    blocks = [
+        np.asarray(level[y : y + side, x : x + side]).ravel()
+        for y in sorted({0, max(0, (height - side) // 2), max(0, height - side)})
+        for x in sorted({0, max(0, (width - side) // 2), max(0, width - side)})
+    ]
+    values = np.concatenate(blocks)
+    low, high = np.nanpercentile(values, (0.1, 99.9)) if np.isfinite(values).any() else (0.0, 1.0)
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def placement(pixel_size: tuple[float, float] | None, unit: str | None) -> dict[str, Any]:
+    """Return the ``scale`` and ``units`` of a layer with pixels of that size, (y, x).
+
+    napari does not mix units, so an unknown one counts as pixels.
+    """
+    if pixel_size is None or unit is None:
+        return {}
+    import pint
+
+    try:
+        pint.get_application_registry().Unit(unit)
+    except (pint.UndefinedUnitError, AttributeError, ValueError):
+        return {"scale": tuple(pixel_size)}
+    return {"scale": tuple(pixel_size), "units": (unit, unit)}
+
+
+def image_layer(pyramid: Pyramid, levels: list[Any], source: ImageSource) -> LayerData:
+    """Return the layer of an image on disk, shown by ``levels``, at its pixel size."""
+    rgb = len(levels[0].shape) == 3
+    arguments: dict[str, Any] = {
+        "name": pyramid.name,
+        "multiscale": True,
+        "rgb": rgb,
+        "metadata": {SOURCE_KEY: source},
+        **placement(pyramid.pixel_size, pyramid.unit),
+    }
+    if not rgb:
+        arguments |= {"contrast_limits": pyramid.value_range or (0.0, 255.0), "colormap": "gray"}
+    return levels, arguments, "image"
+
+
+def class_style(classes: Iterable[tuple[str, tuple[int, int, int]]]) -> dict[str, Any]:
+    """Return the ``colormap`` and ``features`` of a labels layer.
+
+    Parameters
+    ----------
+    classes
+        (name, (red, green, blue) 0..255) by class index; class k is label k + 1, label 0 is transparent.
+    """
+    classes = list(classes)
+    colors: dict[int | None, np.ndarray] = {None: np.zeros(4, np.float32), 0: np.zeros(4, np.float32)}
+    for index, (_, color) in enumerate(classes):
+        colors[index + 1] = np.array([*(channel / 255 for channel in color), 1.0], np.float32)
+    # row i of the features belongs to label i; napari shows it in the status bar
+    features = pd.DataFrame({"class": ["", *(name for name, _ in classes)]})
+    return {"colormap": DirectLabelColormap(color_dict=colors), "features": features}
+
+
+def confidence_colormap() -> Colormap:
+    """Return the colours of a confidence layer: 0 (not computed) is clear, 1..255 run from low to high."""
+    from napari.utils.colormaps import ensure_colormap
+
+    colors = ensure_colormap("viridis").map(np.linspace(0, 1, 256)).astype(np.float32)
+    colors[0] = 0
+    return Colormap(colors, name="fctl confidence", interpolation="zero", controls=np.linspace(0, 1, 257))

@@ -1,0 +1,84 @@
+"""Where pyramids and results are kept: beside the image, or in a cache folder if that place is not writable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from fctl_napari.files import output_error
+
+IMAGE_SUFFIXES = (".ome.zarr", ".ome.tiff", ".ome.tif", ".zarr", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
+PYRAMID_SUFFIX = ".pyramid.ome.zarr"
+STORE_SUFFIX = ".fctl.ome.zarr"
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder of this plugin, made if need be.
+
+    Raises
+    ------
+    OutputError
+        It cannot be made.
+    """
+    folder = user_cache_path("fctl-napari")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    return folder
+
+
+def writable(folder: Path) -> bool:
+    """Tell whether files can be made in ``folder``."""
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def stem(image: str | Path) -> str:
+    """Return the image's name without its suffix, ``.ome.zarr`` and the like included."""
+    name = Path(image).name
+    for suffix in IMAGE_SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def pyramid_path(image: str | Path) -> Path:
+    """Return where the pyramid of an image file is kept.
+
+    In the cache its name depends on the file's place, time and size, so that a changed file gets a new one.
+    """
+    image = Path(image).absolute()
+    if writable(image.parent):
+        return image.with_name(image.name + PYRAMID_SUFFIX)
+    facts = image.stat()
+    return cache_folder() / f"{stem(image)}-{_digest(image, facts.st_mtime_ns, facts.st_size)}.ome.zarr"
+
+
+def array_path(array: Any, name: str) -> Path:
+    """Return where the pyramid of an array [y, x] or [y, x, c] is kept: in the cache, named after its content.
+
+    The array is read once, a strip of rows at a time.
+    """
+    digest = hashlib.blake2b(f"{tuple(array.shape)} {array.dtype}".encode(), digest_size=6)
+    for top in range(0, array.shape[0], 512):
+        digest.update(np.ascontiguousarray(np.asarray(array[top : top + 512])))
+    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name) or "image"
+    return cache_folder() / f"{safe}-{digest.hexdigest()}.ome.zarr"
+
+
+def result_path(image: str | Path, checkpoint: str | Path) -> Path:
+    """Return where the segmentation of ``image`` by ``checkpoint`` (a built-in name or a file) is kept."""
+    image = Path(image).absolute()
+    label = Path(checkpoint).name.removesuffix(".safetensors")
+    if writable(image.parent):
+        return image.with_name(f"{stem(image)}.{label}{STORE_SUFFIX}")
+    return cache_folder() / f"{stem(image)}-{_digest(image)}.{label}{STORE_SUFFIX}"
+
+
+def _digest(*facts: object) -> str:
+    return hashlib.blake2b("|".join(map(str, facts)).encode(), digest_size=6).hexdigest()

@@ -1,0 +1,182 @@
+"""Pyramids made in the background, for files and arrays that have none, while the window shows a preview."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils import progress
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from fctl_napari.plugin.layers import COARSE_SIDE, displayed_level
+
+if TYPE_CHECKING:
+    from fctl_napari.imagery.pyramid import Pyramid
+
+_running: set[PyramidJob] = set()
+# a job outlives whoever asked for it: the pyramid is wanted even if the layer is gone
+
+
+class PreviewLevel:
+    """A level of an image whose pyramid is still being made: the preview, enlarged, without interpolation.
+
+    Parameters
+    ----------
+    preview
+        [y, x] or [y, x, c], shared with whoever fills it.
+    shape
+        (height, width) of the level, px.
+    """
+
+    def __init__(self, preview: np.ndarray, shape: tuple[int, int]) -> None:
+        self._preview = preview
+        self.shape = (*shape, *preview.shape[2:])
+        self.ndim = preview.ndim
+        self.dtype = preview.dtype
+        self.chunks = (512, 512, *preview.shape[2:])
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        key = key if isinstance(key, tuple) else (key,)
+        key = (*key, slice(None), slice(None))[:2]
+        rows, columns = (
+            np.arange(size)[part] * small // size
+            for part, size, small in zip(key, self.shape, self._preview.shape, strict=False)
+        )
+        return self._preview[np.ix_(rows, columns)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:, :], dtype=dtype)
+
+
+def preview_levels(preview: np.ndarray, shape: tuple[int, int]) -> list[Any]:
+    """Return a stand-in pyramid for an image of ``shape`` px; its last level is the preview itself."""
+    levels: list[Any] = []
+    height, width = shape
+    while max(height, width) > COARSE_SIDE:
+        levels.append(PreviewLevel(preview, (height, width)))
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return [*levels, preview]
+
+
+def empty_preview(level: Any) -> np.ndarray:
+    """Return zeros of at most ``COARSE_SIDE`` px a side, with the channels and dtype of ``level``."""
+    height, width = level.shape[:2]
+    step = max(1, math.ceil(max(height, width) / COARSE_SIDE))
+    return np.zeros((math.ceil(height / step), math.ceil(width / step), *level.shape[2:]), level.dtype)
+
+
+def fill_preview(level: Any, preview: np.ndarray, cancelled: Callable[[], bool]) -> None:
+    """Copy every n-th pixel of ``level`` [y, x] or [y, x, c] into ``preview``, a strip of rows at a time."""
+    step = math.ceil(level.shape[0] / preview.shape[0])
+    strip = max(1, 512 // step)
+    for top in range(0, preview.shape[0], strip):
+        if cancelled():
+            return
+        rows = np.asarray(level[top * step : min((top + strip) * step, level.shape[0]), :])
+        preview[top : top + strip] = rows[::step, ::step]
+
+
+class PyramidJob(QObject):
+    """Writes an OME-Zarr pyramid in a thread, with a bar in napari's activity dock.
+
+    Parameters
+    ----------
+    make_source
+        Called in the thread; returns the image to convert and the folder to write.
+    label
+        What the bar says.
+    preview
+        Filled first, if given, from the image's level 0; ``previewed`` is emitted every 300 ms while it fills.
+
+    Signals (on the main thread)
+    ----------------------------
+    finished : str
+        The pyramid's path.
+    failed : object
+        The exception.
+    """
+
+    finished = Signal(str)
+    failed = Signal(object)
+    previewed = Signal()
+
+    def __init__(
+        self, make_source: Callable[[], tuple[Pyramid, Path]], label: str, *, preview: np.ndarray | None = None
+    ) -> None:
+        super().__init__()
+        self._make_source = make_source
+        self._preview = preview
+        self._cancelled = threading.Event()
+        self._counts = (0, 0)
+        self._previewing = preview is not None
+        self._result: str | BaseException | None = None
+        self._bar = progress(total=0, desc=label)
+        self._thread = threading.Thread(target=self._work, name="fctl pyramid", daemon=True)
+        self._timer = QTimer(self)
+        self._timer.setInterval(300)
+        self._timer.timeout.connect(self._look)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        _running.add(self)
+        self._thread.start()
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Stop soon; what is written stays, and a later job goes on from there."""
+        self._cancelled.set()
+
+    def wait(self) -> None:
+        """Block until the thread has ended (at exit, in tests)."""
+        self._thread.join()
+
+    def _work(self) -> None:
+        from fctl_napari.imagery.convert import convert
+
+        try:
+            source, out = self._make_source()
+            if self._preview is not None:
+                fill_preview(displayed_level(source, 0), self._preview, self._cancelled.is_set)
+                self._previewing = False
+            convert(source, out, progress=self._count, cancelled=self._cancelled.is_set)
+            self._result = str(out)
+        except BaseException as error:  # handed to the main thread, which reports it
+            self._result = error
+
+    def _count(self, done: int, total: int) -> None:
+        self._counts = (done, total)
+
+    def _look(self) -> None:
+        done, total = self._counts
+        if total:
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
+        if self._preview is not None:
+            self.previewed.emit()
+            if not self._previewing:
+                self._preview = None
+        result = self._result
+        if result is None:
+            return
+        self._timer.stop()
+        self._bar.close()
+        _running.discard(self)
+        if isinstance(result, str):
+            self.finished.emit(result)
+        else:
+            self.failed.emit(result)
+
+
+def cancel_all() -> None:
+    """Stop every job and wait for its thread: the application ends."""
+    for job in list(_running):
+        job.cancel()
+    for job in list(_running):
+        job.wait()
+        job._timer.stop()
+        job._bar.close()
+        _running.discard(job)

@@ -1,0 +1,165 @@
+"""Images from disk as lazy layers; large ones without levels get a pyramid while a preview is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import PIL.Image
+from napari.layers import Image
+
+from fctl_napari.errors import FctlError
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
+from fctl_napari.plugin import label_groups
+from fctl_napari.plugin.layers import (
+    ImageSource,
+    LayerData,
+    displayed_level,
+    displayed_levels,
+    image_layer,
+    image_source,
+    measured_range,
+)
+from fctl_napari.plugin.notify import report, say
+from fctl_napari.plugin.places import pyramid_path
+from fctl_napari.plugin.pyramids import PyramidJob, empty_preview, preview_levels
+from fctl_napari.plugin.session import session, window_of
+
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+
+NOTHING: list[Any] = [(None,)]
+"""What a reader returns to say: handled, no layers."""
+
+
+def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """Return ``read`` for what we can open: OME-Zarr folders, TIFF, PNG and JPEG files (napari's entry point)."""
+    if isinstance(path, list):
+        return None
+    place = Path(path)
+    if ngff.is_zarr(place) if place.is_dir() else place.suffix.lower() in SUFFIXES:
+        return read
+    return None
+
+
+def read(path: str) -> list[LayerData]:
+    """Return the layers of a file; what is wrong with it becomes a notification, and no layers."""
+    try:
+        return image_layers(path)
+    except FctlError as error:
+        report(error)
+        return NOTHING
+
+
+def image_layers(path: str | Path) -> list[LayerData]:
+    """Return the layers of a file: the image, then the label groups under it.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, or is not an image.
+    """
+    path = Path(path)
+    if path.is_dir() and ngff.is_label_image(ngff.open_group(path)):
+        return label_groups.segmentation_layers(path)
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        stand_in = _large_raster(path)
+        if stand_in is not None:
+            return [_layer_in_the_making(viewer, path, stand_in, None)]
+    pyramid = _open(path)
+    if viewer is not None and not has_pyramid(pyramid):
+        return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid)]
+    source = ImageSource(str(path), str(path), pyramid.value_range, pyramid.bands)
+    image = image_layer(pyramid, displayed_levels(pyramid), source)
+    return [image, *_labels_under(path, pyramid, image[1])]
+
+
+def _open(path: Path) -> Pyramid:
+    """Open an image, and choose what napari cannot ask for: the range of its values, and three of many bands."""
+    pyramid = open_image(path)
+    if pyramid.channels not in (1, 3, 4) and pyramid.bands is None:
+        pyramid.bands = (0, 1, 2) if pyramid.channels > 2 else (0, 0, 0)
+        say(f"{path.name}: has {pyramid.channels} channels; {pyramid.bands} are shown and segmented as RGB.")
+    if pyramid.dtype != np.uint8 and pyramid.value_range is None:
+        low, high = pyramid.value_range = measured_range(pyramid)
+        say(f"{path.name}: holds {pyramid.dtype} values; {low:g} to {high:g} (measured) are black to white.")
+    return pyramid
+
+
+def _labels_under(path: Path, pyramid: Pyramid, image: dict[str, Any]) -> list[LayerData]:
+    if not path.is_dir():
+        return []
+    extent = (pyramid.shape[0] * pyramid.pixel_size[0], pyramid.shape[1] * pyramid.pixel_size[1])
+    layers = []
+    for name in label_groups.label_names(path):
+        data, arguments, kind = label_groups.labels_layer(path / "labels" / name, extent=extent)
+        if "units" in image:
+            arguments["units"] = image["units"]
+        layers.append((data, arguments, kind))
+    return layers
+
+
+def _large_raster(path: Path) -> Any:
+    """Return an array with the shape and type of a large PNG or JPEG, or None: decoding one takes seconds."""
+    try:
+        with PIL.Image.open(path, formats=("PNG", "JPEG")) as image:
+            width, height, mode = *image.size, image.mode
+    except (OSError, ValueError, PIL.Image.DecompressionBombError):
+        return None  # whatever it is, opening it says so
+    if max(width, height) <= LARGE_SIDE or mode not in ("L", "RGB", "RGBA"):
+        return None
+    tail = () if mode == "L" else (len(mode),)
+    return np.broadcast_to(np.uint8(0), (height, width, *tail))
+
+
+def _layer_in_the_making(viewer: napari.Viewer, path: Path, level: Any, pyramid: Pyramid | None) -> LayerData:
+    """Return a layer that shows a preview, and start the job that gives it a pyramid.
+
+    Parameters
+    ----------
+    level
+        Has the shape and type of the image's level 0 as it is displayed.
+    pyramid
+        The opened image; None if opening it takes long and is left to the job.
+    """
+    preview = empty_preview(level)
+    source = ImageSource(str(path), str(path))
+    if pyramid is not None:
+        source.value_range, source.bands = pyramid.value_range, pyramid.bands
+
+    def make_source() -> tuple[Pyramid, Path]:
+        return (open_image(path) if pyramid is None else pyramid), pyramid_path(path)
+
+    def layers() -> list[Image]:
+        return [layer for layer in viewer.layers if isinstance(layer, Image) and image_source(layer) is source]
+
+    def redraw() -> None:
+        for layer in layers():
+            layer.refresh(extent=False, highlight=False)
+
+    def switch(out: str) -> None:
+        source.path, source.job = out, None
+        finished = open_image(out, value_range=source.value_range, bands=source.bands)
+        for layer in layers():
+            layer.data = displayed_levels(finished)
+
+    def fail(error: BaseException) -> None:
+        source.job = None
+        report(error)
+
+    job = source.job = PyramidJob(make_source, f"pyramid of {path.name}", preview=preview)
+    job.previewed.connect(redraw)
+    job.finished.connect(switch)
+    job.failed.connect(fail)
+    session().follow(window_of(viewer))
+    job.start()
+    say(f"{path.name}: is large and has no levels; a preview is shown while its pyramid is made (once).")
+    shown = pyramid or Pyramid(path.stem, [Level(level, "yxc" if level.ndim == 3 else "yx")])
+    height, width = level.shape[:2]
+    return image_layer(shown, preview_levels(preview, (height, width)), source)

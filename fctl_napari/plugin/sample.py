@@ -1,0 +1,34 @@
+"""File > Open Sample > FCtL: the Earth scene, written once into the cache folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fctl_napari import __version__
+from fctl_napari.errors import FctlError
+from fctl_napari.imagery.sample import write_sample
+from fctl_napari.plugin.layers import LayerData
+from fctl_napari.plugin.notify import report
+from fctl_napari.plugin.places import cache_folder
+from fctl_napari.plugin.reader import image_layers
+
+
+def sample_folder() -> Path:
+    """Return the Earth scene as an OME-Zarr pyramid in the cache folder, written on first use.
+
+    Raises
+    ------
+    FctlError
+        The scene is not installed, or the cache cannot be written.
+    """
+    folder = cache_folder() / f"earth-{__version__}.ome.zarr"
+    return folder if folder.is_dir() else write_sample(folder)
+
+
+def earth_scene() -> list[LayerData]:
+    """Return the image and its truth (napari's entry point); what is wrong becomes a notification."""
+    try:
+        return image_layers(sample_folder())
+    except FctlError as error:
+        report(error)
+        return []

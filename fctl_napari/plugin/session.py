@@ -1,0 +1,96 @@
+"""What one napari process holds once: the engine, with its worker process (no torch)."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QApplication, QWidget
+
+from fctl_napari.plugin import pyramids
+
+if TYPE_CHECKING:
+    import napari
+
+    from fctl_napari.segmentation.jobs import Engine
+
+
+class Session(QObject):
+    """The engine shared by every window of this process.
+
+    The engine is made when it is first asked for, and closed, with its worker and the memory that holds, when the
+    last window that uses it closes, at the latest when the application ends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._engine: Engine | None = None
+        self._windows: dict[int, QWidget] = {}
+        atexit.register(self.close)
+
+    @property
+    def running(self) -> bool:
+        """Whether an engine exists."""
+        return self._engine is not None
+
+    def engine(self) -> Engine:
+        """Return the engine; its worker leaves one core to the window."""
+        if self._engine is None:
+            from fctl_napari.segmentation.jobs import Engine
+
+            self._engine = Engine(threads=max(1, (os.cpu_count() or 2) - 1))
+        return self._engine
+
+    def follow(self, window: QWidget) -> None:
+        """Keep the engine at least until ``window`` (a top-level window) closes."""
+        key = id(window)
+        if key in self._windows:
+            return
+        self._windows[key] = window
+        window.installEventFilter(self)
+        window.destroyed.connect(lambda: self._drop(key))
+        application = QApplication.instance()
+        if application is not None and len(self._windows) == 1:
+            application.aboutToQuit.connect(self.close)
+
+    def close(self) -> None:
+        """Cancel what runs and end the worker process. What is finished is kept on disk."""
+        pyramids.cancel_all()
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 (Qt's name)
+        """Qt's hook: a window that closed, and stayed closed, no longer needs the engine."""
+        if event.type() == QEvent.Type.Close and id(watched) in self._windows:
+            # the window may still refuse ("really close?"), so look again when its own handler is done
+            QTimer.singleShot(0, lambda key=id(watched): self._drop_if_hidden(key))
+        return False
+
+    def _drop_if_hidden(self, key: int) -> None:
+        window = self._windows.get(key)
+        if window is not None and not window.isVisible():
+            window.removeEventFilter(self)
+            self._drop(key)
+
+    def _drop(self, key: int) -> None:
+        if self._windows.pop(key, None) is not None and not self._windows:
+            self.close()
+
+
+_session: Session | None = None
+
+
+def session() -> Session:
+    """Return this process's session."""
+    global _session
+    if _session is None:
+        _session = Session()
+    return _session
+
+
+def window_of(viewer: napari.Viewer) -> QWidget:
+    """Return the top-level window of a viewer (napari has no public name for it)."""
+    return viewer.window._qt_window
