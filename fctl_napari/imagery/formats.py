@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
-from fctl_napari.imagery.raster import JPEG_MAGIC, PNG_MAGIC, read_raster
+from fctl_napari.imagery.raster import JPEG_MAGIC, PNG_MAGIC, read_magic, read_raster
 
 KNOWN = "an OME-Zarr, a TIFF, a PNG or a JPEG"
 
@@ -40,23 +40,3 @@ def open_image(
         pyramid.path = str(path)
         return pyramid
     raise InputError(f"{path}: is not an image that can be read here; give {KNOWN}.")
-
-
-def read_magic(path: Path) -> bytes:
-    """Read the first bytes of a file.
-
-    Raises
-    ------
-    InputError
-        There is no such file, it is empty, or it may not be read.
-    """
-    try:
-        with path.open("rb") as file:
-            magic = file.read(16)
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; check the path.") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path and its permissions.") from error
-    if not magic:
-        raise InputError(f"{path}: is an empty file; fetch it again.")
-    return magic

@@ -1,4 +1,4 @@
-"""Label images: a writable pyramid whose levels are kept in step, and truth to score against."""
+"""Label images: a writable pyramid whose levels are kept in step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
-from fctl_napari.imagery.pyramid import IntWindow, Window
+from fctl_napari.imagery.level import IntWindow, Window, read_padded
+from fctl_napari.imagery.truth import LabelSource, open_truth
+
+__all__ = ["LabelPyramid", "LabelSource", "open_truth"]
 
 UPDATE_PX = 4096
 """Side of the largest piece of a level that is brought in step at once, px."""
@@ -154,12 +157,12 @@ class LabelPyramid:
     @property
     def classes(self) -> list[dict[str, Any]]:
         """``{"name": str, "color": [r, g, b]}`` of class 0, 1, ..., empty if there are none."""
-        return label_classes(self.group)
+        return ngff.label_classes(self.group)
 
     def read(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
         """Read a window, (y0, x0, y1, x1) px of ``level``, as uint8 [y, x]; 0 outside."""
         array = self.levels[level]
-        return _read_padded(lambda rows, columns: np.asarray(array[rows, columns]), array.shape, window, 0)
+        return read_padded(lambda rows, columns: np.asarray(array[rows, columns]), array.shape, window)
 
     def write(self, y0: int, x0: int, block: NDArray[np.uint8]) -> None:
         """Write a block to level 0; the coarser levels wait for :meth:`update_levels`.
@@ -235,33 +238,3 @@ def _image_label(classes: Sequence[Mapping[str, Any]], path: Path) -> dict[str, 
     if path.parent.name == "labels":
         described["source"] = {"image": "../../"}
     return described
-
-
-def label_classes(group: zarr.Group) -> list[dict[str, Any]]:
-    """Read names and colours of class 0, 1, ... (values 1, 2, ...) of a label group.
-
-    Returns
-    -------
-    ``{"name": str, "color": [r, g, b]}`` each; empty unless every value from 1 on has a name.
-    """
-    described = ngff.ome_attributes(group).get("image-label") or {}
-    names = {p.get("label-value"): p.get("name") for p in described.get("properties") or ()}
-    colors = {c.get("label-value"): c.get("rgba") for c in described.get("colors") or ()}
-    names.pop(0, None)
-    if not names or None in names.values() or set(names) != set(range(1, len(names) + 1)):
-        return []
-    return [{"name": names[v], "color": list(colors.get(v) or (128, 128, 128))[:3]} for v in range(1, len(names) + 1)]
-
-
-def _read_padded(read: Any, shape: tuple[int, ...], window: IntWindow, fill: int) -> NDArray[np.uint8]:
-    """Read ``read(rows, columns)`` inside and put ``fill`` outside."""
-    y0, x0, y1, x1 = window
-    if y1 < y0 or x1 < x0:
-        raise ValueError(f"window {window} ends before it begins")
-    top, bottom = (min(max(y, 0), shape[0]) for y in (y0, y1))
-    left, right = (min(max(x, 0), shape[1]) for x in (x0, x1))
-    result = np.full((y1 - y0, x1 - x0), fill, np.uint8)
-    if bottom > top and right > left:
-        inside = read(slice(top, bottom), slice(left, right))
-        result[top - y0 : bottom - y0, left - x0 : right - x0] = inside
-    return result

@@ -9,6 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Window = tuple[float, float, float, float]
+"""(y0, x0, y1, x1) px, half open; may be fractional or reach outside."""
+
+IntWindow = tuple[int, int, int, int]
+"""(y0, x0, y1, x1) whole px, half open; may reach outside."""
+
 NAPARI_COARSEST = 1024
 """Levels are added until the longer side is at most this: napari reads the coarsest level whole."""
 
@@ -242,3 +248,43 @@ def halved_levels(first: Level) -> list[Level]:
     while max(levels[-1].shape[:2]) > NAPARI_COARSEST:
         levels.append(Level(HalvedArray(levels[-1])))
     return levels
+
+
+def read_padded(
+    read: Callable[[slice, slice], NDArray[np.uint8]],
+    shape: tuple[int, ...],
+    window: IntWindow,
+    *,
+    fill: int = 0,
+    channels: tuple[int, ...] = (),
+) -> NDArray[np.uint8]:
+    """Read a window that may reach outside.
+
+    Parameters
+    ----------
+    read
+        Reads rows and columns inside, as uint8 [y, x, *channels].
+    shape
+        (height, width, ...) px of what is read from.
+    window
+        (y0, x0, y1, x1) px.
+    fill
+        The value outside.
+    channels
+        Further axes of the result.
+
+    Returns
+    -------
+    uint8 [y1 - y0, x1 - x0, *channels].
+    """
+    y0, x0, y1, x1 = window
+    if y1 < y0 or x1 < x0:
+        raise ValueError(f"window {window} ends before it begins")
+    top, bottom = min(max(y0, 0), shape[0]), min(max(y1, 0), shape[0])
+    left, right = min(max(x0, 0), shape[1]), min(max(x1, 0), shape[1])
+    if (top, left, bottom, right) == window and bottom > top and right > left:
+        return read(slice(top, bottom), slice(left, right))
+    result = np.full((y1 - y0, x1 - x0, *channels), fill, np.uint8)
+    if bottom > top and right > left:
+        result[top - y0 : bottom - y0, left - x0 : right - x0] = read(slice(top, bottom), slice(left, right))
+    return result

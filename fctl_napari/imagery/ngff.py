@@ -124,6 +124,22 @@ def space_unit(multiscale: Mapping[str, Any]) -> str | None:
     return None
 
 
+def label_classes(group: zarr.Group) -> list[dict[str, Any]]:
+    """Read names and colours of class 0, 1, ... (values 1, 2, ...) of a label group.
+
+    Returns
+    -------
+    ``{"name": str, "color": [r, g, b]}`` each; empty unless every value from 1 on has a name.
+    """
+    described = ome_attributes(group).get("image-label") or {}
+    names = {p.get("label-value"): p.get("name") for p in described.get("properties") or ()}
+    colors = {c.get("label-value"): c.get("rgba") for c in described.get("colors") or ()}
+    names.pop(0, None)
+    if not names or None in names.values() or set(names) != set(range(1, len(names) + 1)):
+        return []
+    return [{"name": names[v], "color": list(colors.get(v) or (128, 128, 128))[:3]} for v in range(1, len(names) + 1)]
+
+
 def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
     """(height, width) of the levels of an image: halved, rounding up, until about 1000 px."""
     shapes = [shape]

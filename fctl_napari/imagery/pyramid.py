@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,36 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fctl_napari.errors import FctlError, InputError
-from fctl_napari.imagery.level import Level, halved_levels
+from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.level import IntWindow, Level, Window, halved_levels, read_padded
 
-Window = tuple[float, float, float, float]
-"""(y0, x0, y1, x1) px, half open; may be fractional or reach outside."""
-
-IntWindow = tuple[int, int, int, int]
-"""(y0, x0, y1, x1) whole px, half open; may reach outside."""
+__all__ = ["Georeference", "IntWindow", "Pyramid", "Window", "has_pyramid", "pyramid_from_array"]
 
 LARGE_SIDE = 4096
 """A longer image without levels of its own is slow to show: see :func:`has_pyramid`."""
 
 STRIP_PX = 4_000_000
 """About how many px are resampled at once, so that memory does not grow with the window's height."""
-
-
-@dataclass(frozen=True)
-class Georeference:
-    """Where the image lies on Earth.
-
-    Attributes
-    ----------
-    crs
-        Coordinate reference system, as ``"EPSG:n"`` or WKT.
-    transform
-        (a, b, c, d, e, f), in the order of rasterio and affine: the corner of the px in column ``x`` and row ``y``
-        of level 0 lies at (a x + b y + c, d x + e y + f).
-    """
-
-    crs: str
-    transform: tuple[float, float, float, float, float, float]
 
 
 class Pyramid:
@@ -181,31 +160,21 @@ class Pyramid:
             The file is damaged, holds NaN here, or cannot be shown as RGB (see :meth:`require_rgb`).
         """
         self.require_rgb()
-        y0, x0, y1, x1 = window
-        if y1 < y0 or x1 < x0:
-            raise ValueError(f"window {window} ends before it begins")
-        height, width = self.levels[level].shape[:2]
-        top, bottom = min(max(y0, 0), height), min(max(y1, 0), height)
-        left, right = min(max(x0, 0), width), min(max(x1, 0), width)
-        if (top, left, bottom, right) == (y0, x0, y1, x1):
-            return self._rgb(level, top, left, bottom, right)
-        result = np.zeros((y1 - y0, x1 - x0, 3), np.uint8)
-        if bottom > top and right > left:
-            result[top - y0 : bottom - y0, left - x0 : right - x0] = self._rgb(level, top, left, bottom, right)
-        return result
+        shape = self.levels[level].shape
+        return read_padded(lambda rows, columns: self._rgb(level, rows, columns), shape, window, channels=(3,))
 
-    def _rgb(self, level: int, y0: int, x0: int, y1: int, x1: int) -> NDArray[np.uint8]:
+    def _rgb(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """Read a window that lies inside."""
         # Alpha, the fourth channel, is left on disk.
         channels = slice(None) if self.bands is not None else slice(0, min(self.channels, 3))
         try:
-            block = self.levels[level][y0:y1, x0:x1, channels]
+            block = self.levels[level][rows, columns, channels]
         except FctlError:
             raise
         except Exception as error:  # codecs raise what they like
             reason = str(error).strip().splitlines()
             raise InputError(
-                f"{self._place}: cannot be read at rows {y0} to {y1}; the file is damaged, fetch it again "
+                f"{self._place}: is damaged at rows {rows.start} to {rows.stop}; fetch it again "
                 f"({reason[0] if reason else type(error).__name__})."
             ) from error
         if self.bands is not None:
@@ -213,7 +182,7 @@ class Pyramid:
         block = self._to_uint8(block)
         if block.shape[2] == 1:
             block = np.repeat(block, 3, axis=2)
-        return np.ascontiguousarray(block)
+        return np.array(block, order="C")  # never a view of what the image keeps in memory
 
     def _to_uint8(self, block: NDArray[Any]) -> NDArray[np.uint8]:
         if self.value_range is None:

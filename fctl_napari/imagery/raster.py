@@ -23,6 +23,26 @@ MAX_PIXELS = 2**30
 _pillow_limit = threading.Lock()
 
 
+def read_magic(path: Path) -> bytes:
+    """Read the first bytes of a file.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is empty, or it may not be read.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(16)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check the path.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the path and its permissions.") from error
+    if not magic:
+        raise InputError(f"{path}: is an empty file; fetch it again.")
+    return magic
+
+
 def open_pillow(path: Path) -> Image.Image:
     """Open and decode a PNG or JPEG.
 

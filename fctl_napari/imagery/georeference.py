@@ -1,0 +1,98 @@
+"""Where an image lies on Earth: read from GeoTIFF tags, with rasterio where it is installed."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_USER_DEFINED = 32767
+_METRE = 9001
+_POINT = 2
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """Where the image lies on Earth.
+
+    Attributes
+    ----------
+    crs
+        Coordinate reference system, as ``"EPSG:n"`` or WKT.
+    transform
+        (a, b, c, d, e, f), in the order of rasterio and affine: the corner of the px in column ``x`` and row ``y``
+        of level 0 lies at (a x + b y + c, d x + e y + f).
+    """
+
+    crs: str
+    transform: tuple[float, float, float, float, float, float]
+
+
+def read_georeference(path: Path, file: Any) -> tuple[Georeference | None, bool]:
+    """Read the georeference of a TIFF.
+
+    Parameters
+    ----------
+    path
+        The file.
+    file
+        The same, as an open ``tifffile.TiffFile``: what is read without rasterio.
+
+    Returns
+    -------
+    The georeference, or None if there is none; and whether its unit is the metre.
+    """
+    if not file.is_geotiff:
+        return None, False
+    try:
+        import rasterio
+    except ImportError:
+        return from_tags(file.geotiff_metadata or {})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path) as dataset:
+                crs, transform = dataset.crs, dataset.transform
+    except rasterio.errors.RasterioIOError:
+        logging.getLogger(__name__).warning("%s: GDAL cannot open it; its tags are read instead", path)
+        return from_tags(file.geotiff_metadata or {})
+    if not crs or transform.is_identity:
+        return None, False
+    metres = crs.is_projected and crs.linear_units.lower() in ("metre", "meter", "m")
+    return Georeference(_crs_name(crs), tuple(transform)[:6]), metres
+
+
+def _crs_name(crs: Any) -> str:
+    from rasterio.crs import CRS
+
+    code = crs.to_epsg()
+    # to_epsg() is content with a likely match.
+    return f"EPSG:{code}" if code is not None and CRS.from_epsg(code) == crs else str(crs.to_wkt())
+
+
+def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, bool]:
+    """Make a georeference of GeoTIFF tags as tifffile reads them; see :func:`read_georeference`."""
+    code = tags.get("ProjectedCSTypeGeoKey", tags.get("GeographicTypeGeoKey"))
+    if code is None or int(code) == _USER_DEFINED:
+        return None, False
+    if "ModelTransformation" in tags:
+        matrix = [float(value) for row in tags["ModelTransformation"] for value in _as_row(row)]
+        a, b, c, d, e, f = matrix[0], matrix[1], matrix[3], matrix[4], matrix[5], matrix[7]
+    elif "ModelPixelScale" in tags and "ModelTiepoint" in tags:
+        x_size, y_size = map(float, tags["ModelPixelScale"][:2])
+        column, row, _, x, y = map(float, tags["ModelTiepoint"][:5])
+        a, b, c, d, e, f = x_size, 0.0, x - column * x_size, 0.0, -y_size, y + row * y_size
+    else:
+        return None, False
+    if int(tags.get("GTRasterTypeGeoKey", 1)) == _POINT:
+        # Coordinates name the centre of a px, not its corner.
+        c, f = c - (a + b) / 2, f - (d + e) / 2
+    projected = "ProjectedCSTypeGeoKey" in tags
+    metres = projected and int(tags.get("ProjLinearUnitsGeoKey", _METRE)) == _METRE
+    return Georeference(f"EPSG:{int(code)}", (a, b, c, d, e, f)), metres
+
+
+def _as_row(row: Any) -> list[float]:
+    return list(row) if hasattr(row, "__len__") else [row]

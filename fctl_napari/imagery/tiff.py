@@ -1,0 +1,158 @@
+"""TIFF in its dialects (BigTIFF, OME-TIFF, GeoTIFF, COG): lazy levels through tifffile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import zarr
+from numpy.typing import NDArray
+
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.imagery.georeference import Georeference, read_georeference
+from fctl_napari.imagery.level import Level
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+@dataclass(frozen=True)
+class TiffImage:
+    """What a TIFF holds.
+
+    Attributes
+    ----------
+    levels
+        The first image and its overviews, the finest first.
+    georeference
+        Of level 0, if it has one.
+    pixel_size
+        Size of a level-0 px, (y, x), in ``unit``.
+    unit
+        ``"meter"`` or a unit of OME-TIFF; None if px are all there is.
+    """
+
+    levels: list[Level]
+    georeference: Georeference | None
+    pixel_size: tuple[float, float]
+    unit: str | None
+
+
+def read_tiff(path: Path, *, indices: bool = False) -> TiffImage:
+    """Open the first image of a TIFF; pixels are read when the levels are indexed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    indices
+        Keep values as they are stored: no palette, no inversion (for truth).
+
+    Raises
+    ------
+    InputError
+        The file is truncated or damaged, or its axes or colours cannot be read here.
+    """
+    try:
+        file = tifffile.TiffFile(path)
+        series = file.series[0]
+        _check_complete(path, series)
+        levels = [_level(path, level, indices) for level in series.levels]
+        unit, pixel_size = _ome_pixel_size(file)
+    except FctlError:
+        raise
+    except Exception as error:  # tifffile raises what damaged bytes lead it to
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: is a damaged TIFF; fetch it again ({reason}).") from error
+    georeference, metres = read_georeference(path, file)
+    if georeference is not None and metres:
+        a, b, _, d, e, _ = georeference.transform
+        unit, pixel_size = "meter", (float(np.hypot(b, e)), float(np.hypot(a, d)))
+    return TiffImage(levels, georeference, pixel_size, unit)
+
+
+def _check_complete(path: Path, series: Any) -> None:
+    """Refuse a truncated file now, and not in the middle of a run."""
+    size = path.stat().st_size
+    for level in series.levels:
+        for page in level.pages:
+            if page is None or page.parent.filehandle.path != series.keyframe.parent.filehandle.path:
+                continue  # a plane that is not there, or lies in another file of an OME-TIFF
+            ends = np.add(page.dataoffsets, page.databytecounts, dtype=np.int64)
+            if len(ends) and ends.max() > size:
+                raise InputError(f"{path}: is truncated (pixels lie beyond its end); fetch it again.")
+
+
+def _level(path: Path, series: Any, indices: bool) -> Level:
+    axes = _axes(path, series.axes, series.shape)
+    if series.dataoffset is not None and series.keyframe.is_memmappable:
+        # Uncompressed in one piece: a memory map reads just what is asked for.
+        dtype = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
+        array: Any = np.memmap(path, dtype, "r", series.dataoffset, series.shape)
+    else:
+        array = zarr.open_array(series.aszarr(level=0), mode="r")
+    if indices:
+        return Level(array, axes)
+    return _coloured(path, array, axes, series.keyframe)
+
+
+def _axes(path: Path, axes: str, shape: tuple[int, ...]) -> str:
+    """Rename tifffile's axes to ``y``, ``x``, ``c``, and letters for axes of length 1."""
+    # S samples, C channels, Q an axis that was not named when the file was written.
+    long = [i for i, letter in enumerate(axes) if letter not in "YX" and shape[i] > 1]
+    if len(long) > 1 or any(axes[i] not in "SCQ" for i in long) or not {"Y", "X"} <= set(axes):
+        described = ", ".join(f"{letter}: {length}" for letter, length in zip(axes, shape, strict=True))
+        raise InputError(f"{path}: has axes {described}; save one plane with its channels as a file of its own.")
+    return "".join(
+        letter.lower() if letter in "YX" else "c" if i in long else "abdefghij"[i] for i, letter in enumerate(axes)
+    )
+
+
+def _coloured(path: Path, array: Any, axes: str, page: Any) -> Level:
+    """Wrap stored values so that they read as grey or RGB."""
+    photometric = page.photometric.name if hasattr(page.photometric, "name") else str(page.photometric)
+    level = Level(array, axes)
+    convert: Callable[[NDArray[Any]], NDArray[Any]]
+    if photometric == "PALETTE" and page.colormap is not None:
+        colours = np.asarray(page.colormap).T
+        # 16-bit by the standard; some writers put 8 bits there.
+        table = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
+
+        def convert(block: NDArray[Any]) -> NDArray[Any]:
+            colours_of: NDArray[Any] = table[block[..., 0]]
+            return colours_of
+
+        return Level(array, axes, convert=convert, channels=3, dtype=np.dtype(np.uint8))
+    if photometric == "MINISWHITE" and level.dtype.kind == "u":
+        white = np.iinfo(level.dtype).max
+
+        def convert(block: NDArray[Any]) -> NDArray[Any]:
+            inverted: NDArray[Any] = white - block
+            return inverted
+
+        return Level(array, axes, convert=convert)
+    decoded = page.compression in (6, 7)  # JPEG: the codec turns YCbCr into RGB
+    if photometric in ("MINISBLACK", "MINISWHITE", "RGB") or (photometric == "YCBCR" and decoded):
+        if level.shape[2] == 2 and page.extrasamples and int(page.extrasamples[0]) in (1, 2):
+            return Level(array, axes, convert=lambda block: block[..., :1], channels=1)
+        return level
+    raise InputError(f"{path}: is stored as {photometric} colours; convert it to RGB.")
+
+
+def _ome_pixel_size(file: tifffile.TiffFile) -> tuple[str | None, tuple[float, float]]:
+    if not file.is_ome or file.ome_metadata is None:
+        return None, (1.0, 1.0)
+    image = tifffile.xml2dict(file.ome_metadata).get("OME", {}).get("Image", {})
+    pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
+    x, y = pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeY")
+    x, y = x or y, y or x
+    if not x or not y:
+        return None, (1.0, 1.0)
+    unit = str(pixels.get("PhysicalSizeXUnit", "µm"))
+    return {"µm": "micrometer", "nm": "nanometer", "mm": "millimeter", "m": "meter"}.get(unit, unit), (
+        float(y),
+        float(x),
+    )

@@ -1,0 +1,139 @@
+"""Truth to score against or to learn from: class indices, read by windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.level import IntWindow, Level, read_padded
+from fctl_napari.imagery.raster import PNG_MAGIC, open_pillow, read_magic
+from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
+
+NO_CLASS = 255
+"""Class index of a px that is not labelled or not to be scored."""
+
+
+class LabelSource:
+    """Truth to score against or to learn from, read by windows.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    shape
+        (height, width) px.
+    class_names
+        Names of class 0, 1, ..., where the file states them.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        level: Any,
+        shape: tuple[int, int],
+        *,
+        one_based: bool,
+        class_names: tuple[str, ...] | None = None,
+    ) -> None:
+        self.path = path
+        self.shape = shape
+        self.class_names = class_names
+        self._level = level
+        self._one_based = one_based
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read class indices.
+
+        Parameters
+        ----------
+        window
+            (y0, x0, y1, x1) px.
+
+        Returns
+        -------
+        uint8 [y1 - y0, x1 - x0]; 255 where there is no class, and outside.
+
+        Raises
+        ------
+        InputError
+            The file is damaged here, or holds values that are no class index.
+        """
+        return read_padded(self._inside, self.shape, window, fill=NO_CLASS)
+
+    def _inside(self, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        try:
+            values = np.asarray(self._level[rows, columns])
+        except Exception as error:  # codecs raise what they like
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{self.path}: is truncated or damaged; fetch it again ({reason}).") from error
+        values = values.reshape(values.shape[:2])
+        if values.dtype != np.uint8 and values.size and not (values.min() >= 0 and values.max() <= 255):
+            raise InputError(f"{self.path}: holds values outside 0 to 255; save class indices, with 255 for no class.")
+        indices: NDArray[np.uint8] = values.astype(np.uint8)
+        # In label files 0 is not labelled and k + 1 is class k: uint8 wraps 0 to 255, as it should.
+        return indices - np.uint8(1) if self._one_based else indices
+
+
+def open_truth(path: Path | str) -> LabelSource:
+    """Open truth: class indices in a PNG or TIFF (255 is ignored), or an OME-Zarr label image.
+
+    Parameters
+    ----------
+    path
+        The file; a label group; or an OME-Zarr image that has one label, or one called ``truth``.
+
+    Raises
+    ------
+    InputError
+        It is missing, truncated, or does not hold one channel of class indices.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _zarr_truth(path)
+    magic = read_magic(path)
+    if magic.startswith(PNG_MAGIC):
+        array = _png_indices(path)
+        return LabelSource(str(path), array, array.shape, one_based=False)
+    if magic.startswith(TIFF_MAGIC):
+        level = read_tiff(path, indices=True).levels[0]
+        if level.shape[2] != 1 or level.dtype.kind not in "bui":
+            raise InputError(
+                f"{path}: holds {level.shape[2]} channels of {level.dtype}; save class indices as one channel of uint8."
+            )
+        return LabelSource(str(path), level, level.shape[:2], one_based=False)
+    raise InputError(f"{path}: is no truth that can be read here; give a PNG, a TIFF or an OME-Zarr label.")
+
+
+def _png_indices(path: Path) -> NDArray[Any]:
+    image = open_pillow(path)
+    if image.mode not in ("L", "P", "1", "I;16", "I"):
+        raise InputError(f"{path}: is a colour image ({image.mode}); save class indices as one channel of uint8.")
+    return np.asarray(image)  # a palette's indices, not its colours
+
+
+def _zarr_truth(path: Path) -> LabelSource:
+    group = ngff.open_group(path)
+    if not ngff.is_label_image(group) and isinstance(group.get("labels"), zarr.Group):
+        names = sorted(name for name, _ in ngff.open_group(path / "labels").groups())
+        chosen = "truth" if "truth" in names else names[0] if len(names) == 1 else None
+        if chosen is None:
+            raise InputError(f"{path}: has labels {names}; name one of them, say {path / 'labels' / 'NAME'}.")
+        path = path / "labels" / chosen
+        group = ngff.open_group(path)
+    elif not ngff.is_label_image(group):
+        raise InputError(f"{path}: is an image without labels; give its truth.")
+    levels, axes, _ = ngff.open_levels(group, path)
+    try:
+        level = Level(levels[0], axes)
+    except ValueError as error:
+        raise InputError(f"{path}: is not one plane of labels ({error}); save one with axes y and x.") from error
+    if level.shape[2] != 1 or level.dtype.kind not in "bui":
+        raise InputError(f"{path}: holds {level.shape[2]} channels of {level.dtype}; labels are one of integers.")
+    names_ = tuple(c["name"] for c in ngff.label_classes(group))
+    return LabelSource(str(path), level, level.shape[:2], one_based=True, class_names=names_ or None)
