@@ -1,0 +1,204 @@
+"""A training run's settings: one TOML file that names network, data, loss, schedule and seed."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fctl_napari.errors import ConfigError
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.config import FCtLConfig, preset
+
+CONFIG_FOLDER = Path(__file__).parent / "configs"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SceneSettings(_Settings):
+    """One image and its truth.
+
+    Attributes
+    ----------
+    image, truth
+        Paths, relative to the data folder.
+    group
+        Scenes of one group stay on the same side of a split.
+    train, val, test
+        Longitude bands ``[x0, x1)`` px over the full height, for a scene that is split within itself.
+    """
+
+    image: str
+    truth: str
+    group: str = ""
+    train: tuple[tuple[int, int], ...] = ()
+    val: tuple[tuple[int, int], ...] = ()
+    test: tuple[tuple[int, int], ...] = ()
+
+
+class DataSettings(_Settings):
+    """What is trained on.
+
+    Attributes
+    ----------
+    classes
+        The class table; indices as in the truth.
+    sample
+        Use the sample scene that comes with the package, with its own split and classes.
+    scenes
+        Else: the scenes.
+    holdout
+        The group that is not trained on but measured (leave one group out); empty: train on all groups.
+    """
+
+    classes: ClassTable | None = None
+    sample: bool = False
+    scenes: tuple[SceneSettings, ...] = ()
+    holdout: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> DataSettings:
+        if self.sample == bool(self.scenes):
+            raise ValueError("give either sample = true or a list of scenes")
+        if self.scenes and self.classes is None:
+            raise ValueError("scenes need a class table")
+        if self.holdout and self.holdout not in {s.group for s in self.scenes}:
+            raise ValueError(f"no scene is of the group {self.holdout!r} that is to be held out")
+        return self
+
+
+class AugmentSettings(_Settings):
+    """Random changes of a training tile; its contexts change with it.
+
+    Attributes
+    ----------
+    dihedral
+        Flips and quarter turns.
+    scale
+        The tile's side in the image varies by up to this factor, up and down.
+    brightness, contrast, saturation, channel_gain
+        Largest relative change.
+    gamma
+        Largest change of the exponent's logarithm.
+    """
+
+    dihedral: bool = True
+    scale: float = Field(default=1.0, ge=1.0, le=4.0)
+    brightness: float = Field(default=0.2, ge=0, le=1)
+    contrast: float = Field(default=0.2, ge=0, le=1)
+    saturation: float = Field(default=0.2, ge=0, le=1)
+    channel_gain: float = Field(default=0.0, ge=0, le=1)
+    gamma: float = Field(default=0.0, ge=0, le=1)
+
+
+class TrainConfig(_Settings):
+    """Everything that decides a training run.
+
+    Attributes
+    ----------
+    name, description
+        Of the resulting checkpoint.
+    preset, network
+        The network's preset and fields that replace its own; the number of classes comes from the data.
+    encoder_weights
+        Published weights for the encoders (relative to the data folder or absolute); empty: random.
+    init_from
+        A checkpoint of ours to start from: arrays of equal name and shape are taken, and context streams without
+        arrays of their own start from the tile's (the authors' stages).
+    steps
+        Optimizer steps.
+    batch, accumulate
+        Tiles per forward pass, and passes per step.
+    learning_rate, encoder_factor, gate_factor
+        Adam's rate, and its multiples for encoders and for the gates gamma, z and v_pos.
+    weight_decay, poly_power
+        Of the optimizer and of the schedule ``(1 - step / steps) ** power``.
+    loss, focal_gamma
+        ``focal`` as in the paper (gamma 3), or ``cross_entropy``.
+    class_weights
+        ``none``, or ``inverse_sqrt``: 1 / sqrt(share of the class), mean 1.
+    balanced_tiles
+        Share of tiles that are centred on a pixel of a uniformly drawn class; the rest are uniform in place.
+    frozen_blocks
+        Encoder blocks, from the input, that keep their weights (stem included when above 0).
+    precision
+        ``bf16`` autocast or ``fp32``; ``auto``: bf16 where the device is fast at it.
+    validate_every, save_every
+        Steps between validations (0: only at the end) and between saved states.
+    keep
+        Which network becomes the checkpoint: the ``last`` one, or the ``best`` on the validation regions.
+    """
+
+    name: str
+    description: str = ""
+    seed: int = 0
+    preset: str = "fctl_lite"
+    network: dict[str, Any] = {}
+    encoder_weights: str = ""
+    init_from: str = ""
+    data: DataSettings
+    augment: AugmentSettings = AugmentSettings()
+    steps: int = Field(default=1000, ge=1)
+    batch: int = Field(default=6, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=5e-5, gt=0)
+    encoder_factor: float = Field(default=1.0, ge=0)
+    gate_factor: float = Field(default=1.0, ge=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    poly_power: float = Field(default=0.9, ge=0)
+    loss: Literal["focal", "cross_entropy"] = "focal"
+    focal_gamma: float = Field(default=3.0, ge=0)
+    class_weights: Literal["none", "inverse_sqrt"] = "none"
+    balanced_tiles: float = Field(default=0.5, ge=0, le=1)
+    frozen_blocks: int = Field(default=0, ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    validate_every: int = Field(default=0, ge=0)
+    save_every: int = Field(default=50, ge=1)
+    keep: Literal["last", "best"] = "last"
+
+    def network_config(self, classes: int) -> FCtLConfig:
+        """The network's settings for a number of classes."""
+        return preset(self.preset, **(self.network | {"classes": classes}))
+
+
+def load_train_config(path: Path | str, overrides: dict[str, Any] | None = None) -> TrainConfig:
+    """Read a TOML file, or one that comes with the package by its name (``earth``, ``aerial``).
+
+    Parameters
+    ----------
+    path
+        The file or the name.
+    overrides
+        Replaced fields, with dots for nesting: ``{"data.holdout": "5", "network.contexts": []}``.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, no TOML, or its settings do not fit.
+    """
+    file = Path(path)
+    if not file.is_file() and (CONFIG_FOLDER / f"{path}.toml").is_file():
+        file = CONFIG_FOLDER / f"{path}.toml"
+    try:
+        fields = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such training config; check the path.") from None
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not a TOML file ({error}).") from error
+    for key, value in (overrides or {}).items():
+        *parents, last = key.split(".")
+        place = fields
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    try:
+        return TrainConfig.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {where + ': ' if where else ''}{message}.") from error

@@ -1,0 +1,206 @@
+"""Training tiles: windows drawn from scenes, read with their contexts exactly as the predictor reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.labels import open_truth
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.imagery.sample import sample_files, sample_splits
+from fctl_napari.learning.config import AugmentSettings, DataSettings, SceneSettings
+from fctl_napari.model.classes import IGNORE, ClassTable
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.windows import Window
+from fctl_napari.segmentation.inputs import TileInputs, read_inputs
+
+Region = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image with its truth in memory and the regions that may be used.
+
+    Attributes
+    ----------
+    name
+        Of the image file.
+    pyramid
+        The image.
+    truth
+        Class indices, uint8 [H, W]; ``IGNORE`` where unlabelled or of an ignored class.
+    train, val, test
+        Regions ``(y0, x0, y1, x1)`` px.
+    """
+
+    name: str
+    pyramid: Pyramid
+    truth: NDArray[np.uint8]
+    train: tuple[Region, ...]
+    val: tuple[Region, ...]
+    test: tuple[Region, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A training tile: what the network is fed, and the truth uint8 [T, T]."""
+
+    scene: int
+    inputs: TileInputs
+    truth: NDArray[np.uint8]
+
+
+def open_scenes(settings: DataSettings, folder: Path | str = ".") -> tuple[list[Scene], ClassTable]:
+    """Open every scene of a data set.
+
+    Raises
+    ------
+    InputError
+        A file is missing or unreadable, or an image and its truth differ in size.
+    """
+    if settings.sample:
+        files = sample_files()
+        table = ClassTable.read(files.classes)
+        splits = {name: tuple((a, b) for a, b in bands) for name, bands in sample_splits().items()}
+        scene = SceneSettings(image=str(files.image), truth=str(files.truth), **splits)
+        return [_open_scene(scene, Path(), table, holdout="")], table
+    assert settings.classes is not None
+    scenes = [_open_scene(s, Path(folder), settings.classes, settings.holdout) for s in settings.scenes]
+    return scenes, settings.classes
+
+
+def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, holdout: str) -> Scene:
+    image_path, truth_path = folder / settings.image, folder / settings.truth
+    pyramid = open_image(image_path)
+    pyramid.require_rgb()
+    source = open_truth(truth_path)
+    height, width = pyramid.shape
+    if source.shape != (height, width):
+        raise InputError(
+            f"{truth_path}: is {source.shape[0]} x {source.shape[1]} px where its image is {height} x {width}; "
+            "they must be of one size."
+        )
+    truth = source.read((0, 0, height, width)).copy()
+    found = np.bincount(truth.ravel(), minlength=256)[:IGNORE].nonzero()[0]
+    if len(found) and found[-1] >= len(table):
+        raise InputError(f"{truth_path}: holds class {found[-1]}, the class table ends at {len(table) - 1}.")
+    truth[truth >= len(table.scored)] = IGNORE
+
+    def regions(bands: tuple[tuple[int, int], ...]) -> tuple[Region, ...]:
+        return tuple((0, x0, height, x1) for x0, x1 in bands)
+
+    whole: tuple[Region, ...] = ((0, 0, height, width),)
+    if settings.train:
+        train, val, test = regions(settings.train), regions(settings.val), regions(settings.test)
+    elif holdout and settings.group == holdout:
+        train, val, test = (), whole, whole
+    else:
+        train, val, test = whole, (), ()
+    return Scene(settings.image, pyramid, truth, train, val, test)
+
+
+class TileSampler:
+    """Draws training tiles; step n's batch depends on the seed and n alone, so a resumed run sees the same tiles.
+
+    Parameters
+    ----------
+    scenes
+        Scenes with at least one training region among them.
+    config
+        The network's settings.
+    augment
+        Random changes.
+    balanced
+        Share of tiles centred on a pixel of a uniformly drawn class.
+    seed
+        Of everything that is drawn.
+    """
+
+    def __init__(
+        self, scenes: list[Scene], config: FCtLConfig, augment: AugmentSettings, balanced: float, seed: int
+    ) -> None:
+        self.scenes = scenes
+        self.config = config
+        self.augment = augment
+        self.balanced = balanced
+        self.seed = seed
+        self.regions = [(i, region) for i, scene in enumerate(scenes) for region in scene.train]
+        if not self.regions:
+            raise InputError("there is no training region among the scenes; check data.holdout and the splits.")
+        areas = np.array([(y1 - y0) * (x1 - x0) for _, (y0, x0, y1, x1) in self.regions], float)
+        self._shares = areas / areas.sum()
+        self._places = self._class_places()
+
+    def class_shares(self) -> NDArray[np.float64]:
+        """Share of each class among labelled training pixels, [C]."""
+        counts = np.zeros(self.config.classes)
+        for index, (y0, x0, y1, x1) in self.regions:
+            counts += np.bincount(self.scenes[index].truth[y0:y1, x0:x1].ravel(), minlength=256)[: len(counts)]
+        return np.asarray(counts / max(counts.sum(), 1))
+
+    def _class_places(self, per_region: int = 4000) -> list[NDArray[np.int32]]:
+        """Some training pixels of each class, rows of (scene, y, x)."""
+        rng = np.random.default_rng([self.seed, 1])
+        places: list[list[NDArray[np.int32]]] = [[] for _ in range(self.config.classes)]
+        for index, (y0, x0, y1, x1) in self.regions:
+            truth = self.scenes[index].truth[y0:y1, x0:x1]
+            for k in range(self.config.classes):
+                flat = np.flatnonzero(truth == k)
+                if len(flat):
+                    chosen = rng.choice(flat, min(per_region, len(flat)), replace=False)
+                    y, x = np.unravel_index(chosen, truth.shape)
+                    places[k].append(np.stack([np.full_like(y, index), y + y0, x + x0], 1).astype(np.int32))
+        return [np.concatenate(p) if p else np.empty((0, 3), np.int32) for p in places]
+
+    def _draw_window(self, rng: np.random.Generator) -> tuple[int, Window]:
+        span = self.config.tile_size * self.augment.scale ** rng.uniform(-1, 1)
+        filled = [p for p in self._places if len(p)]
+        if filled and rng.random() < self.balanced:
+            pool = filled[rng.integers(len(filled))]
+            index, y, x = (int(v) for v in pool[rng.integers(len(pool))])
+            y, x = y + rng.uniform(-0.4, 0.4) * span, x + rng.uniform(-0.4, 0.4) * span
+            inside = [r for i, r in self.regions if i == index and r[1] <= x < r[3]]
+            region = inside[0] if inside else next(r for i, r in self.regions if i == index)
+        else:
+            index, region = self.regions[rng.choice(len(self.regions), p=self._shares)]
+            y, x = rng.uniform(region[0], region[2]), rng.uniform(region[1], region[3])
+        y0, x0, y1, x1 = region
+        top = _clamp(y - span / 2, y0, y1 - span)
+        left = _clamp(x - span / 2, x0, x1 - span)
+        return index, (top, left, top + span, left + span)
+
+    def batch(self, step: int, size: int) -> list[Sample]:
+        """The tiles of one forward pass, unaugmented in colour and orientation (see ``augment.collate``)."""
+        rng = np.random.default_rng([self.seed, 2, step])
+        samples = []
+        for _ in range(size):
+            index, window = self._draw_window(rng)
+            scene = self.scenes[index]
+            region = next(
+                (r for i, r in self.regions if i == index and r[1] <= (window[1] + window[3]) / 2 < r[3]),
+                (0, 0, *scene.pyramid.shape),
+            )
+            inputs = read_inputs(scene.pyramid, window, self.config)
+            samples.append(Sample(index, inputs, read_truth(scene.truth, window, self.config.tile_size, region)))
+        return samples
+
+
+def _clamp(value: float, low: float, high: float) -> float:
+    return (low + high) / 2 if high < low else min(max(value, low), high)
+
+
+def read_truth(truth: NDArray[np.uint8], window: Window, size: int, region: Region) -> NDArray[np.uint8]:
+    """Nearest truth at the centres of a tile's pixels, [size, size]; ``IGNORE`` outside ``region``."""
+    y0, x0, y1, x1 = window
+    fraction = (np.arange(size) + 0.5) / size
+    y = np.floor(y0 + fraction * (y1 - y0)).astype(int)
+    x = np.floor(x0 + fraction * (x1 - x0)).astype(int)
+    inside_y = (y >= region[0]) & (y < region[2])
+    inside_x = (x >= region[1]) & (x < region[3])
+    out = truth[np.clip(y, 0, truth.shape[0] - 1)[:, None], np.clip(x, 0, truth.shape[1] - 1)[None, :]]
+    return np.where(inside_y[:, None] & inside_x[None, :], out, IGNORE).astype(np.uint8)
