@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -65,10 +66,12 @@ def info(
 
     if path.endswith(".safetensors") or (path in builtin_checkpoints() and not Path(path).exists()):
         show_facts(card_facts(read_card(resolve_checkpoint(path))))
-    elif Segmentation.is_segmentation(path):
-        show_facts(segmentation_facts(Segmentation.open(path)))
-    else:
-        show_facts(image_facts(open_image(path)))
+        return
+    if Path(path).is_dir():
+        with suppress(InputError):  # then it is an image
+            show_facts(segmentation_facts(Segmentation.open(path)))
+            return
+    show_facts(image_facts(open_image(path)))
 
 
 @app.command()
@@ -192,7 +195,7 @@ def evaluate(
 
     from fctl_napari.analysis.metrics import evaluate as score
     from fctl_napari.cli_output import counting, show_scores
-    from fctl_napari.imagery.labels import open_truth
+    from fctl_napari.imagery.truth import open_truth
     from fctl_napari.segmentation.store import Segmentation
 
     with counting("Comparing") as report:

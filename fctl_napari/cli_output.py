@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.model.card import Card
     from fctl_napari.segmentation.jobs import Progress as JobProgress
+    from fctl_napari.segmentation.store import Segmentation
 
 out = Console()
 """Results."""
@@ -127,4 +128,22 @@ def card_facts(card: Card) -> dict[str, str]:
     }
     figures = {key: value for key, value in card.figures.items() if isinstance(value, int | float)}
     facts |= {key: f"{value:.4g}" for key, value in figures.items()}
+    return facts
+
+
+def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
+    """Describe a segmentation."""
+    height, width = segmentation.shape
+    done = segmentation.done()
+    facts = {
+        "segmentation": str(segmentation.path),
+        "size": f"{width} x {height} px (width x height)",
+        "image": segmentation.image_path or "unknown",
+        "checkpoint": segmentation.checkpoint_hash,
+        "classes": ", ".join(segmentation.class_table.names),
+        "done": f"{done.sum()} of {done.size} tiles",
+    }
+    facts |= {name: str(value) for name, value in segmentation.settings.items()}
+    if segmentation.georeference is not None:
+        facts["crs"] = segmentation.georeference.crs
     return facts

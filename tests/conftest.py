@@ -15,6 +15,7 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from fctl_napari.model.config import FCtLConfig
+    from fctl_napari.segmentation.store import Segmentation
 
 XVFB = pytest.StashKey[subprocess.Popen]()
 
@@ -122,3 +123,41 @@ def rgb_png(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> Path:
     path = tmp_path / "image.png"
     Image.fromarray(make_rgb(150, 200)).save(path)
     return path
+
+
+@pytest.fixture
+def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., Segmentation]:
+    """``make_segmentation(labels, ...)``: a stored segmentation of given labels (0 = not computed, k + 1 = class k)."""
+    from fctl_napari.imagery.pyramid import Georeference, pyramid_from_array
+    from fctl_napari.model.card import Card
+    from fctl_napari.model.classes import ClassInfo, ClassTable
+    from fctl_napari.segmentation.grid import TileGrid
+    from fctl_napari.segmentation.store import Segmentation
+
+    def make(
+        labels: np.ndarray,
+        *,
+        names: tuple[str, ...] = ("red", "green", "blue"),
+        georeference: Georeference | None = None,
+        path: Path | None = None,
+    ) -> Segmentation:
+        colors = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))
+        table = ClassTable(classes=tuple(ClassInfo(name=n, color=c) for n, c in zip(names, colors, strict=False)))
+        config = tiny_config.model_copy(update={"classes": len(names)})
+        blank = np.zeros((*labels.shape, 3), np.uint8)
+        segmentation = Segmentation.create(
+            path or tmp_path / "made.ome.zarr",
+            image=pyramid_from_array(blank, georeference=georeference),
+            grid=TileGrid(labels.shape, 256, 64),
+            card=Card(name="made", config=config, classes=table),
+            checkpoint_hash="0" * 64,
+            settings={"merge": "crop"},
+        )
+        for cell in segmentation.missing():
+            y0, x0, y1, x1 = segmentation.grid.core(cell)
+            block = labels[y0:y1, x0:x1].astype(np.uint8)
+            segmentation.write_cell(cell, block, np.where(block > 0, 200, 0).astype(np.uint8))
+        segmentation.finish(segmentation.missing())
+        return segmentation
+
+    return make

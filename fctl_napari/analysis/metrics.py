@@ -13,7 +13,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.model.classes import IGNORE
 
 if TYPE_CHECKING:
-    from fctl_napari.imagery.labels import LabelSource
+    from fctl_napari.imagery.truth import LabelSource
     from fctl_napari.segmentation.store import Segmentation
 
 BLOCK = 2048

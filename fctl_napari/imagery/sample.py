@@ -13,8 +13,9 @@ import numpy as np
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import open_image
-from fctl_napari.imagery.labels import LabelPyramid, open_truth
-from fctl_napari.imagery.pyramid import IntWindow
+from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.imagery.truth import open_truth
 
 _PACKAGE = Path(__file__).parent.parent
 # In a wheel the folder lies in the package; in a checkout beside it.

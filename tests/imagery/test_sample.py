@@ -11,8 +11,9 @@ from PIL import Image
 
 from fctl_napari.errors import OutputError
 from fctl_napari.imagery.formats import open_image
-from fctl_napari.imagery.labels import LabelPyramid, open_truth
+from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.sample import sample_files, sample_splits, write_sample
+from fctl_napari.imagery.truth import open_truth
 
 
 @pytest.fixture(scope="module")
