@@ -224,7 +224,8 @@ def create_group(path: Path, fill: Callable[[zarr.Group], None]) -> zarr.Group:
     Parameters
     ----------
     path
-        Where; nothing may be there yet. Inside an OME-Zarr image's ``labels`` folder it is listed there.
+        Where; nothing may be there yet but an empty folder. In the ``labels`` folder of an OME-Zarr image it is
+        listed as one of its labels.
     fill
         Makes the group's arrays and attributes.
 
@@ -233,13 +234,15 @@ def create_group(path: Path, fill: Callable[[zarr.Group], None]) -> zarr.Group:
     OutputError
         The name is taken, the disk is full, or the place is not writable.
     """
-    if path.exists():
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise OutputError(f"{path}: exists already; choose another name, or delete it first.")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             fill(zarr.create_group(temporary, zarr_format=3))
+            if path.exists():
+                path.rmdir()
             os.rename(temporary, path)
             _list_label(path)
             return zarr.open_group(path, mode="r+")
@@ -260,9 +263,16 @@ def _list_label(path: Path) -> None:
     """Name a label image in the ``labels`` group of its image, as NGFF asks."""
     if path.parent.name != "labels" or not is_zarr(path.parent.parent):
         return
-    labels = zarr.open_group(path.parent, mode="a", zarr_format=3)
+    if is_zarr(path.parent):
+        labels = zarr.open_group(path.parent, mode="r+")
+    else:
+        labels = zarr.create_group(path.parent, zarr_format=3)
     names: Sequence[str] = ()
     with contextlib.suppress(KeyError, TypeError):
         names = ome_attributes(labels)["labels"]
-    if path.name not in names:
-        labels.update_attributes({"ome": {"version": VERSION, "labels": [*names, path.name]}})
+    if path.name in names:
+        return
+    listed = [*names, path.name]
+    # 0.4 keeps the list beside the other attributes, 0.5 under "ome".
+    old = labels.metadata.zarr_format == 2
+    labels.update_attributes({"labels": listed} if old else {"ome": {"version": VERSION, "labels": listed}})

@@ -166,17 +166,8 @@ class Pyramid:
     def _rgb(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """Read a window that lies inside."""
         # Alpha, the fourth channel, is left on disk.
-        channels = slice(None) if self.bands is not None else slice(0, min(self.channels, 3))
-        try:
-            block = self.levels[level][rows, columns, channels]
-        except FctlError:
-            raise
-        except Exception as error:  # codecs raise what they like
-            reason = str(error).strip().splitlines()
-            raise InputError(
-                f"{self._place}: is damaged at rows {rows.start} to {rows.stop}; fetch it again "
-                f"({reason[0] if reason else type(error).__name__})."
-            ) from error
+        channels = None if self.bands is not None else min(self.channels, 3)
+        block = self.read_native((rows.start, columns.start, rows.stop, columns.stop), level, channels=channels)
         if self.bands is not None:
             block = block[..., list(self.bands)]
         block = self._to_uint8(block)
@@ -196,6 +187,36 @@ class Pyramid:
         scaled: NDArray[Any] = (values - values.dtype.type(low)) * values.dtype.type(255 / (high - low))
         rounded: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
         return rounded
+
+    def read_native(self, window: IntWindow, level: int = 0, *, channels: int | None = None) -> NDArray[Any]:
+        """Read a window inside the image as it is stored.
+
+        Parameters
+        ----------
+        window
+            (y0, x0, y1, x1) in px of ``level``.
+        level
+            Which level.
+        channels
+            How many channels; by default all.
+
+        Returns
+        -------
+        Array [y1 - y0, x1 - x0, channels] of :attr:`dtype`.
+
+        Raises
+        ------
+        InputError
+            The file is damaged here.
+        """
+        y0, x0, y1, x1 = window
+        try:
+            return self.levels[level][y0:y1, x0:x1, :channels]
+        except FctlError:
+            raise
+        except Exception as error:  # codecs raise what they like
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{self._place}: is damaged at rows {y0} to {y1}; fetch it again ({reason}).") from error
 
     def read_resized(self, window: Window, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
         """Read a window resampled to a square, with Pillow's antialiased bilinear filter.
