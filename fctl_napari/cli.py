@@ -209,11 +209,28 @@ def evaluate(
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file, or a built-in one: earth, aerial.")],
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the training scenes lie.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where checkpoint, log and state go.")] = None,
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A TOML file, or a built-in one: earth, aerial.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Where the config's relative paths start.")] = Path(),
+    target: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Checkpoint, log and state.  [default: runs/NAME]")
+    ] = None,
 ) -> None:
-    """Train a network; a second run of the same goes on where the first stopped."""
+    """Train a network; the same call goes on where a run was stopped."""
+    from fctl_napari.cli_output import counting, out
+    from fctl_napari.learning.config import load_train_config
+
+    settings = load_train_config(config)
+
+    from fctl_napari.learning.train import train as run_training
+
+    with counting(f"Training {settings.name}") as report:
+        written = run_training(
+            settings,
+            target or Path("runs") / settings.name,
+            data_folder=data,
+            progress=lambda step, steps, loss: report(step, steps, f"loss {loss:.3f}"),
+        )
+    out.print(str(written), highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -24,8 +24,12 @@ out = Console()
 err = Console(stderr=True)
 """Progress and errors."""
 
-Report = Callable[[int, int], None]
-"""``report(done, total)``."""
+
+class Report(Protocol):
+    """Takes the state of some work."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Show that ``done`` of ``total`` pieces are finished, with a word on the side."""
 
 
 def _bar(description: str) -> tuple[Progress, TaskID]:
@@ -42,11 +46,11 @@ def _bar(description: str) -> tuple[Progress, TaskID]:
 
 @contextmanager
 def counting(description: str) -> Iterator[Report]:
-    """Show a progress bar for a function that reports ``(done, total)``."""
+    """Show a progress bar for a function that reports (done, total) and perhaps a note."""
     progress, task = _bar(description)
 
-    def report(done: int, total: int) -> None:
-        progress.update(task, completed=done, total=total)
+    def report(done: int, total: int, note: str = "") -> None:
+        progress.update(task, completed=done, total=total, note=note)
 
     with progress:
         yield report

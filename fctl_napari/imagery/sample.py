@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,16 +93,16 @@ def write_sample(folder: Path | str, *, chunk: int = 512, progress: Callable[[in
         Something else is there, the disk is full, or the place is not writable.
     """
     files = sample_files()
+    state = {"scene": _digest(files), "complete": True}
+    if _truth_state(Path(folder)) == state:
+        return Path(folder)
     written = convert(open_image(files.image), folder, chunk=chunk, progress=progress)
     truth = open_truth(files.truth)
     path = written / "labels" / "truth"
     if path.exists():
         labels = LabelPyramid.open(path, mode="r+")
     else:
-        state = {"fctl": {"complete": False}}
-        labels = LabelPyramid.create(path, truth.shape, chunk=chunk, classes=_read_table()["classes"], attributes=state)
-    if labels.attributes["fctl"]["complete"]:
-        return written
+        labels = LabelPyramid.create(path, truth.shape, chunk=chunk, classes=_read_table()["classes"])
     height, width = truth.shape
     for y in range(0, height, chunk):
         for x in range(0, width, chunk):
@@ -109,5 +110,22 @@ def write_sample(folder: Path | str, *, chunk: int = 512, progress: Callable[[in
             # 255 (ignored) wraps to 0 (not labelled), k becomes k + 1.
             labels.write(y, x, truth.read(window) + np.uint8(1))
     labels.update_levels((0, 0, height, width))
-    labels.set_attributes({"fctl": {"complete": True}})
+    labels.set_attributes({"fctl": state})
     return written
+
+
+def _digest(files: SamplePaths) -> str:
+    """SHA-256 of the scene's files: the same wherever and whenever they were installed."""
+    digest = hashlib.sha256()
+    for path in (files.image, files.truth, files.classes):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _truth_state(folder: Path) -> dict[str, Any] | None:
+    """What the truth under a folder says of itself; None if there is none yet."""
+    try:
+        state: dict[str, Any] | None = LabelPyramid.open(folder / "labels" / "truth").attributes.get("fctl")
+    except InputError:
+        return None
+    return state

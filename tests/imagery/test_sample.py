@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import zarr
 from PIL import Image
 
 from fctl_napari.errors import OutputError
+from fctl_napari.imagery import sample
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.labels import LabelPyramid
-from fctl_napari.imagery.sample import sample_files, sample_splits, write_sample
+from fctl_napari.imagery.sample import SamplePaths, sample_files, sample_splits, write_sample
 from fctl_napari.imagery.truth import open_truth
 
 
@@ -85,11 +87,22 @@ def test_the_scene_serves_as_truth(written: Path) -> None:
 
 def test_an_unfinished_truth_is_finished(written: Path) -> None:
     labels = LabelPyramid.open(written / "labels" / "truth", mode="r+")
-    labels.set_attributes({"fctl": {"complete": False}})
+    state = labels.attributes["fctl"]
+    labels.set_attributes({"fctl": {**state, "complete": False}})
     labels.write(0, 0, np.full((50, 50), 9, np.uint8))
     assert write_sample(written) == written
     np.testing.assert_array_equal(labels.read((0, 0, 50, 50)), truth_indices()[:50, :50] + np.uint8(1))
-    assert LabelPyramid.open(written / "labels" / "truth").attributes["fctl"]["complete"]
+    assert LabelPyramid.open(written / "labels" / "truth").attributes["fctl"] == state
+
+
+def test_a_finished_scene_is_taken_as_it_is(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed again, the files have other places and times; the scene in somebody's cache still serves."""
+    files = sample_files()
+    copies = [Path(shutil.copyfile(path, tmp_path / path.name)) for path in (files.image, files.truth, files.classes)]
+    monkeypatch.setattr(sample, "sample_files", lambda: SamplePaths(*copies))
+    before = {path: path.stat().st_mtime_ns for path in written.rglob("*")}
+    assert write_sample(written) == written
+    assert {path: path.stat().st_mtime_ns for path in written.rglob("*")} == before
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
