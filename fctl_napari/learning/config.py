@@ -123,8 +123,9 @@ class TrainConfig(_Settings):
         ``none``, or ``inverse_sqrt``: 1 / sqrt(share of the class), mean 1.
     balanced_tiles
         Share of tiles that are centred on a pixel of a uniformly drawn class; the rest are uniform in place.
-    frozen_blocks
-        Encoder blocks, from the input, that keep their weights (stem included when above 0).
+    frozen
+        Parts of the network that keep their weights, by the start of their parameters' names
+        (``encoders.medium``, ``encoders.tile.blocks.0.``).
     precision
         ``bf16`` autocast or ``fp32``; ``auto``: bf16 where the device is fast at it.
     validate_every, save_every
@@ -154,7 +155,7 @@ class TrainConfig(_Settings):
     focal_gamma: float = Field(default=3.0, ge=0)
     class_weights: Literal["none", "inverse_sqrt"] = "none"
     balanced_tiles: float = Field(default=0.5, ge=0, le=1)
-    frozen_blocks: int = Field(default=0, ge=0)
+    frozen: tuple[str, ...] = ()
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     validate_every: int = Field(default=0, ge=0)
     save_every: int = Field(default=50, ge=1)

@@ -95,21 +95,16 @@ class Trainer:
             start_from(self.model, self.data_folder / self.config.init_from)
 
     def _freeze(self) -> None:
-        """Batch norm keeps its statistics (batches are small); the first blocks may keep their weights."""
+        """Batch norm keeps its statistics (batches are small); parts may keep their weights."""
         for module in self.model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-        frozen = self.config.frozen_blocks
-        if not frozen:
-            return
-        for encoder in self.model.encoders.values():
-            blocks = getattr(encoder, "blocks", None)
-            if blocks is None:
-                raise ConfigError(
-                    f"frozen_blocks does not apply to the encoder {self.model.config.encoder!r}; set it to 0."
-                )
-            for module in (encoder.stem, *list(blocks)[:frozen]):
-                module.requires_grad_(False)
+        for prefix in self.config.frozen:
+            found = [p for name, p in self.model.named_parameters() if name.startswith(prefix)]
+            if not found:
+                raise ConfigError(f"frozen: nothing in the network starts with {prefix!r}; check the name.")
+            for parameter in found:
+                parameter.requires_grad_(False)
 
     def _class_weights(self) -> Tensor | None:
         if self.config.class_weights == "none":
@@ -329,9 +324,9 @@ def start_from(model: FCtL, path: Path | str) -> None:
         part, _, rest = key.partition(".")
         stream, _, name = rest.partition(".")
         template = f"{part}.tile.{name}"
-        if key not in taken and part in ("encoders", "necks") and stream != "tile" and template in given:
-            if given[template].shape == value.shape:
-                taken[key] = given[template]
+        another = key not in taken and part in ("encoders", "necks") and stream != "tile"
+        if another and template in given and given[template].shape == value.shape:
+            taken[key] = given[template]
     if not taken:
         raise CheckpointError(f"{path}: shares no arrays with this network; start from one with the same encoder.")
     model.load_state_dict(taken, strict=False)

@@ -42,6 +42,10 @@ class LFI(nn.Module):
             nn.Conv2d(size, size, window, padding=window // 2, groups=size)
             for size, window in zip(self.groups, windows, strict=True)
         )
+        for kernel in self.kernels:
+            # E starts near 0: E * target is quadratic in the features, cubic after two steps
+            nn.init.normal_(kernel.weight, std=0.1 / max(windows) ** 2)  # type: ignore[arg-type]
+            nn.init.zeros_(kernel.bias)  # type: ignore[arg-type]
         self.target: nn.Module = nn.Identity()
         if tokenise_target:
             conv = nn.Conv2d(channels, channels, 1)
@@ -116,6 +120,9 @@ class ALE(nn.Module):
             )
             for step in range(steps)
         )
+        if self.steps and isinstance(last := self.steps[-1]["tile"].target, nn.Conv2d):  # type: ignore[index]
+            # X_I + ALE starts as X_I: the enhancement is learnt on top of a working network
+            nn.init.zeros_(last.weight)
 
     def crop(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> dict[str, Tensor]:
         """Resample the contexts' features onto the tile's feature grid, by windows; X_I comes along as ``"tile"``."""

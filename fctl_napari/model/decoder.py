@@ -51,6 +51,10 @@ class FCN8sDecoder(nn.Module):
         self.skip_scales = dict(encoder.skip_scales)
         self.tile_size = tile_size
         self.score = nn.ModuleDict({str(s): nn.Conv2d(channels[s], classes, 1) for s in (32, 16, 8)})
+        for score in self.score.values():
+            # no class is preferred before training, however large the features are
+            nn.init.normal_(score.weight, std=0.01)  # type: ignore[arg-type]
+            nn.init.zeros_(score.bias)  # type: ignore[arg-type]
         self.up = nn.ModuleDict({"32": UpScores(classes, 2), "16": UpScores(classes, 2), "8": UpScores(classes, 8)})
 
     def forward(self, features: Features) -> Tensor:

@@ -104,6 +104,9 @@ class FCtL(nn.Module):
         encoder = self.encoder("tile")
         self.grid = encoder.grid(config.tile_size, config.correlation_stride)
         self.necks = nn.ModuleDict({stream: Neck(encoder, config) for stream in streams})
+        for neck in self.necks.values():
+            # one space of features for every stream to start from
+            neck.load_state_dict(self.necks[self._stream["tile"]].state_dict())
         channels = dict(encoder.channels)
         width = config.width or channels[config.correlation_stride]
         channels[config.correlation_stride] = width

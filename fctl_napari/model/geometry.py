@@ -58,7 +58,7 @@ class FeatureGrid:
         return (windows[:, 2] - windows[:, 0]) * scale, (windows[:, 3] - windows[:, 1]) * scale
 
     def footprint(self, window: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-        """Outline the region of the image that the whole grid covers, ``(y0, x0, y1, x1)`` px; may exceed the window."""
+        """Outline the region of the image that the whole grid covers, ``(y0, x0, y1, x1)`` px."""
         y0, x0, y1, x1 = window
         first, last = self.offset / self.input_size, (self.offset + self.size * self.stride) / self.input_size
         return (y0 + first * (y1 - y0), x0 + first * (x1 - x0), y0 + last * (y1 - y0), x0 + last * (x1 - x0))

@@ -71,6 +71,9 @@ class LCC(nn.Module):
         self.query: nn.Module = nn.Conv2d(channels, channels, 1) if projections else nn.Identity()
         self.key: nn.Module = nn.Conv2d(channels, channels, 1) if projections else nn.Identity()
         self.value: nn.Module = nn.Conv2d(channels, channels, 1, bias=False) if projections else nn.Identity()
+        for projection in (self.query, self.key, self.value):
+            if isinstance(projection, nn.Conv2d):
+                _start_as_identity(projection)
         self.scale = channels**-0.5 if scale_logits else 1.0
         self.values_from = values_from
         self.gamma = nn.Parameter(torch.tensor(float(gate_init)))
@@ -190,6 +193,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
             part = F.scaled_dot_product_attention(chunk, key, value, scale=scale)
         parts.append(part)
     return torch.cat(parts, dim=1)
+
+
+def _start_as_identity(projection: nn.Conv2d) -> None:
+    """Eq. 1 as written, until training moves it: context features arrive in the space that the decoder knows."""
+    nn.init.dirac_(projection.weight)
+    if projection.bias is not None:
+        nn.init.zeros_(projection.bias)
 
 
 class MCF(nn.Module):
