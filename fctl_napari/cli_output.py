@@ -32,7 +32,8 @@ class Report(Protocol):
         """Show that ``done`` of ``total`` pieces are finished, with a word on the side."""
 
 
-def _bar(description: str) -> tuple[Progress, TaskID]:
+@contextmanager
+def _bar(description: str) -> Iterator[tuple[Progress, TaskID]]:
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -41,33 +42,36 @@ def _bar(description: str) -> tuple[Progress, TaskID]:
         TimeRemainingColumn(),
         console=err,
     )
-    return progress, progress.add_task(description, total=None, note="")
+    with progress:
+        try:
+            yield progress, progress.add_task(description, total=None, note="")
+        except BaseException:
+            progress.live.transient = True  # what went wrong is said instead
+            raise
 
 
 @contextmanager
 def counting(description: str) -> Iterator[Report]:
     """Show a progress bar for a function that reports (done, total) and perhaps a note."""
-    progress, task = _bar(description)
+    with _bar(description) as (progress, task):
 
-    def report(done: int, total: int, note: str = "") -> None:
-        progress.update(task, completed=done, total=total, note=note)
+        def report(done: int, total: int, note: str = "") -> None:
+            progress.update(task, completed=done, total=total, note=note)
 
-    with progress:
         yield report
 
 
 @contextmanager
 def watching(description: str) -> Iterator[Callable[[JobProgress], None]]:
     """Show a progress bar for a run of tiles."""
-    progress, task = _bar(description)
+    with _bar(description) as (progress, task):
 
-    def show(event: JobProgress) -> None:
-        note = "starting" if event.state == "starting" else ""
-        if event.tiles_per_second:
-            note = f"{event.tiles_per_second:.1f} tiles/s on {event.device or 'the worker'}"
-        progress.update(task, completed=event.done, total=event.total or None, note=note)
+        def show(event: JobProgress) -> None:
+            note = "starting" if event.state == "starting" else ""
+            if event.tiles_per_second:
+                note = f"{event.tiles_per_second:.1f} tiles/s on {event.device or 'the worker'}"
+            progress.update(task, completed=event.done, total=event.total or None, note=note)
 
-    with progress:
         yield show
 
 

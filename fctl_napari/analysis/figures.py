@@ -110,6 +110,9 @@ def comparison_figure(
     errors = [("false negative", FALSE_NEGATIVE), ("false positive", FALSE_POSITIVE)]
     if positive is None and len(class_table.scored) > 2:
         errors.append(("another class", CONFUSED))
-    handles = [Patch(facecolor=np.divide(color, 255), edgecolor="0.3", label=name) for name, color in entries + errors]
+    handles = [
+        Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="0.3", label=name)
+        for name, (red, green, blue) in entries + errors
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure

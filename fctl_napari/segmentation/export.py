@@ -86,7 +86,7 @@ def _is_export(path: Path) -> bool:
             software = image.info.get("Software") or tags.get(305)
     except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
         return False
-    return software == SOFTWARE
+    return bool(software == SOFTWARE)
 
 
 def _strips(segmentation: Segmentation, progress: Report | None) -> Iterator[NDArray[np.uint8]]:
