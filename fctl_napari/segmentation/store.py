@@ -25,6 +25,8 @@ from fctl_napari.segmentation.identity import image_fingerprint
 
 ATTRIBUTE = "fctl"
 SCRATCH = ".scratch"
+"""Folder in a store for what a run keeps only while it runs."""
+
 LOCK_TIMEOUT = 5.0
 """How long a store that another run is just leaving is waited for, s."""
 

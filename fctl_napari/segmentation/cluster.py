@@ -1,0 +1,158 @@
+"""The processes that compute: one of our own on this machine, or a dask cluster at an address (no torch)."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from fctl_napari.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+
+CONNECT_SECONDS = 3
+"""How long a scheduler at an address, and the first of its workers, are waited for."""
+
+DEATHS = 3
+"""A task whose worker died this often is given up."""
+
+
+class IgnoreInterrupt:
+    """A dask worker plugin: Ctrl-C is the parent's business, which then stops the worker in order."""
+
+    name = "fctl-ignore-interrupt"
+    idempotent = True
+
+    def setup(self, worker: Any) -> None:
+        """Run when the worker starts, in its main thread."""
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def teardown(self, worker: Any) -> None:
+        """Run when the worker stops."""
+
+
+class Workers:
+    """A connection to worker processes, made when it is first needed.
+
+    Parameters
+    ----------
+    scheduler
+        Address of a dask scheduler; None starts one worker process on this machine, reachable from it alone.
+    """
+
+    def __init__(self, scheduler: str | None) -> None:
+        self.scheduler = scheduler
+        self._lock = threading.Lock()
+        self._cluster: LocalCluster | None = None
+        self._client: Client | None = None
+        self._closed = False
+
+    def client(self) -> Client:
+        """Return the dask client, connecting first if need be (about a second for a process of our own).
+
+        Raises
+        ------
+        InputError
+            No scheduler answers at the address, or it has no workers.
+        """
+        with self._lock:
+            if self._closed:
+                raise InputError("the engine was closed; make another to go on.")
+            if self._client is None:
+                self._client = self._start() if self.scheduler is None else self._connect(self.scheduler)
+            return self._client
+
+    def connect(self) -> concurrent.futures.Future[Client]:
+        """Begin to connect, in a thread; the future holds :meth:`client` or its error."""
+        future: concurrent.futures.Future[Client] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                future.set_result(self.client())
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=run, name="fctl-connect", daemon=True).start()
+        return future
+
+    def count(self) -> int:
+        """Count the worker processes that are there now."""
+        client = self._client
+        if client is None:
+            return 0
+        return len(client.scheduler_info(n_workers=-1)["workers"])
+
+    def _start(self) -> Client:
+        import dask
+        from distributed import Client, LocalCluster
+
+        # Workers take the thread counts from us (see worker.prepare), not from variables set in this process.
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
+            self._cluster = LocalCluster(
+                n_workers=1,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                memory_limit=0,  # dask's limit would end the worker while a network is loaded
+                silence_logs=logging.ERROR,
+                scheduler_kwargs={
+                    "allowed_failures": DEATHS - 1,
+                    "dashboard": False,
+                    "dashboard_address": "127.0.0.1:0",  # where its plain HTTP server goes all the same
+                },
+            )
+        client = Client(self._cluster, set_as_default=False)
+        client.register_plugin(_interrupt_plugin())
+        return client
+
+    @staticmethod
+    def _connect(address: str) -> Client:
+        from distributed import Client
+
+        try:
+            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{address}: no dask scheduler answers there; check the address, or leave it out."
+            ) from error
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError:
+            client.close(timeout=1)
+            raise InputError(f"{address}: this dask scheduler has no workers; start some first.") from None
+        return client
+
+    def close(self) -> None:
+        """Drop the connection, and end our own worker process at once. May be called twice."""
+        with self._lock:
+            self._closed = True
+            client, self._client = self._client, None
+            cluster, self._cluster = self._cluster, None
+        with contextlib.suppress(Exception):
+            if client is not None:
+                client.close(timeout=1)
+        with contextlib.suppress(Exception):
+            if cluster is not None:
+                _end_processes(cluster)
+                cluster.close(timeout=2)
+
+
+def _end_processes(cluster: LocalCluster) -> None:
+    """End the worker processes at once: one that computes would go on for as long as its task takes."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        if nanny.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+def _interrupt_plugin() -> Any:
+    from distributed import WorkerPlugin
+
+    return type("IgnoreInterruptPlugin", (IgnoreInterrupt, WorkerPlugin), {})()

@@ -1,0 +1,263 @@
+"""Drives one run: hands tasks to the workers, takes their outcomes in, keeps the store in step (no torch)."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fctl_napari.errors import FctlError
+from fctl_napari.segmentation.cluster import DEATHS, Workers
+from fctl_napari.segmentation.grid import Cell
+from fctl_napari.segmentation.merge import drop_logits
+from fctl_napari.segmentation.plan import Plan, Task
+from fctl_napari.segmentation.progress import Pace, Progress, State
+from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.worker import Job, Outcome, compute, guarded, prepare
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+POLL_SECONDS = 0.05
+"""How soon a cancel is noticed."""
+
+FLUSH_SECONDS = 0.2
+"""The store's coarser levels and bitmap are brought in step, and progress is told, this often."""
+
+STOP_SECONDS = 0.8
+"""How long a cancelled run waits for the tiles under way before it says that it has stopped."""
+
+SETTLE_SECONDS = 30.0
+"""How long it then keeps the store to itself for them."""
+
+COUNT_SECONDS = 2.0
+"""Workers are counted this often."""
+
+DESERTED_SECONDS = 60.0
+"""A run without any worker for so long is given up."""
+
+
+class Stopped(Exception):
+    """The run was cancelled.
+
+    Attributes
+    ----------
+    progress
+        The final event.
+    settle
+        Waits for tiles that are still under way and takes them in; the store's lock must be held meanwhile.
+    """
+
+    def __init__(self, progress: Progress, settle: Callable[[], None]) -> None:
+        super().__init__()
+        self.progress = progress
+        self.settle = settle
+
+
+class Driver:
+    """The loop of one run.
+
+    Parameters
+    ----------
+    workers
+        Who computes.
+    store
+        Where to; the caller holds its lock.
+    job
+        What the tasks have in common.
+    plan
+        What is left to do.
+    done, total
+        Cells done before, and cells in all.
+    stop
+        Set to cancel.
+    report
+        Is told of progress.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        store: Segmentation,
+        job: Job,
+        plan: Plan,
+        done: int,
+        total: int,
+        stop: threading.Event,
+        report: Callable[[Progress], None],
+    ) -> None:
+        self._workers = workers
+        self._store = store
+        self._job = job
+        self._plan = plan
+        self._done = done
+        self._total = total
+        self._stop = stop
+        self._report = report
+        self._device: str | None = None
+        self._pace = Pace()
+        self._under_way: dict[Future[Any], Task] = {}
+        self._completed: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._written: list[Cell] = []
+        self._flushed = float("-inf")
+        self._counted = float("-inf")
+        self._seen = time.monotonic()
+        self._slots = 2
+
+    def progress(self, state: State, **fields: Any) -> Progress:
+        """The event for now."""
+        rate = self._pace.rate()
+        left = None if rate is None or state != "running" else self._plan.tiles_left / rate
+        return Progress(state, self._done, self._total, rate, left, device=self._device, **fields)
+
+    def run(self) -> None:
+        """Do all that the plan holds.
+
+        Raises
+        ------
+        Stopped
+            It was cancelled.
+        FctlError
+            The image, the checkpoint, the device, the disk or the cluster failed; what is finished is kept.
+        """
+        if self._done == self._total:
+            return
+        client = self._connect()
+        self._device = self._prepare(client)
+        self._pace.begin()
+        self._report(self.progress("running"))
+        try:
+            while self._hand_out(client):
+                self._check_stop()
+                self._collect(POLL_SECONDS)
+                if time.monotonic() - self._flushed > FLUSH_SECONDS or not self._under_way:
+                    self._flush()
+        except Stopped:
+            raise
+        except BaseException:
+            self._take_in(STOP_SECONDS)
+            raise
+        shutil.rmtree(self._store.scratch, ignore_errors=True)
+
+    def _connect(self) -> Client:
+        connecting = self._workers.connect()
+        while True:
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                return connecting.result(POLL_SECONDS)
+            self._check_stop()
+
+    def _prepare(self, client: Client) -> str:
+        """Load the network on a worker; returns where it runs."""
+        future = client.submit(guarded, prepare, self._job.network, pure=False)
+        future.add_done_callback(self._completed.put)
+        while True:
+            with contextlib.suppress(queue.Empty):
+                self._completed.get(timeout=POLL_SECONDS)
+                return str(self._result(future))
+            try:
+                self._check_stop()
+            except Stopped:
+                future.cancel()
+                raise
+
+    def _hand_out(self, client: Client) -> bool:
+        """Keep every worker busy with one task and one in reserve; False when all is done."""
+        now = time.monotonic()
+        if now - self._counted > COUNT_SECONDS:
+            self._counted = now
+            workers = self._workers.count()
+            self._slots = 2 * max(1, workers)
+            if workers:
+                self._seen = now
+            elif now - self._seen > DESERTED_SECONDS:
+                raise FctlError("all workers have left the dask cluster; start some and run again to go on.")
+        while len(self._under_way) < self._slots and not self._stop.is_set():
+            task = self._plan.next(self._pace.tiles_per_task())
+            if task is None:
+                break
+            future = client.submit(guarded, compute, self._job, task, pure=False)
+            self._under_way[future] = task
+            future.add_done_callback(self._completed.put)
+        return bool(self._under_way)
+
+    def _collect(self, timeout: float) -> None:
+        """Take in what was completed, waiting for the first of it."""
+        with contextlib.suppress(queue.Empty):
+            future = self._completed.get(timeout=timeout)
+            while True:
+                if self._under_way.pop(future, None) is not None:
+                    outcome = self._result(future)
+                    assert isinstance(outcome, Outcome)
+                    self._pace.add(len(outcome.task.tiles), outcome.seconds)
+                    self._written += self._plan.finish(outcome.task)
+                future = self._completed.get_nowait()
+
+    def _result(self, future: Future[Any]) -> Any:
+        """The result of a completed future.
+
+        Raises
+        ------
+        FctlError
+            What the worker raised, or that it died, or that the connection is lost.
+        """
+        from distributed import CancelledError
+        from distributed.comm.core import CommClosedError
+        from distributed.scheduler import KilledWorker
+
+        try:
+            result = future.result()
+        except KilledWorker as error:
+            raise FctlError(
+                f"the worker process died {DEATHS} times at the same tiles, most likely for want of memory; use "
+                "a smaller --batch or another --device (what is finished is kept)."
+            ) from error
+        except (CancelledError, CommClosedError, concurrent.futures.CancelledError) as error:
+            raise FctlError("the connection to the workers was lost; run again to go on.") from error
+        if isinstance(result, FctlError):
+            raise result
+        return result
+
+    def _flush(self) -> None:
+        """Bring the store in step with what the workers wrote, and tell."""
+        self._flushed = time.monotonic()
+        if not self._written:
+            return
+        cells, self._written = self._written, []
+        windows = self._store.finish(cells)
+        self._done += len(cells)
+        drop_logits(self._store.scratch, self._plan.released(cells))
+        self._report(self.progress("running", windows=windows))
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            self._take_in(STOP_SECONDS)
+            raise Stopped(self.progress("cancelled"), lambda: self._take_in(SETTLE_SECONDS))
+
+    def _take_in(self, seconds: float) -> None:
+        """Tell the workers to stop at the next tile, and keep what they have finished by then."""
+        if not self._under_way:
+            self._flush_quietly()
+            return
+        end = time.monotonic() + seconds
+        with contextlib.suppress(Exception):
+            self._job.stop_file.parent.mkdir(exist_ok=True)
+            self._job.stop_file.touch()
+        try:
+            while self._under_way and time.monotonic() < end:
+                with contextlib.suppress(Exception):
+                    self._collect(POLL_SECONDS)
+        finally:
+            self._flush_quietly()
+            if not self._under_way:
+                with contextlib.suppress(OSError):
+                    self._job.stop_file.unlink(missing_ok=True)
+
+    def _flush_quietly(self) -> None:
+        """Flush while the run ends for another reason, which is the one to tell."""
+        with contextlib.suppress(FctlError):
+            self._flush()

@@ -1,0 +1,288 @@
+"""Runs of the network over images, in worker processes: start, follow, cancel, resume (no torch)."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.model.card import checkpoint_hash, read_card, resolve_checkpoint
+from fctl_napari.segmentation.cluster import Workers
+from fctl_napari.segmentation.driver import Driver, Stopped
+from fctl_napari.segmentation.grid import IntWindow, TileGrid, default_overlap, intersect
+from fctl_napari.segmentation.merge import saved_tiles
+from fctl_napari.segmentation.plan import AveragePlan, CropPlan, Plan
+from fctl_napari.segmentation.progress import Progress
+from fctl_napari.segmentation.store import lock_store, open_or_create
+from fctl_napari.segmentation.worker import Job, Network, guarded, prepare
+
+__all__ = ["Engine", "Progress", "Run", "SegmentationRequest"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SegmentationRequest:
+    """What to segment, by what, into what.
+
+    Attributes
+    ----------
+    image
+        Its file or folder.
+    out
+        Folder of the segmentation (``.ome.zarr``); one that is there with the same settings is gone on with.
+    checkpoint
+        A built-in name or a file.
+    region
+        ``(y0, x0, y1, x1)``, full-resolution px: only the cells that meet it; None: the whole image.
+    merge
+        ``crop``: each tile owns its core; ``average``: the mean of the overlapping tiles' logits.
+    overlap
+        px; None: about a quarter of the tile.
+    device, precision, batch, exact_contexts
+        As for ``Predictor``.
+    value_range, bands
+        As for ``open_image``.
+    fresh
+        Start over what is there.
+    """
+
+    image: str
+    out: str
+    checkpoint: str
+    region: IntWindow | None = None
+    merge: Literal["crop", "average"] = "crop"
+    overlap: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    batch: int | None = None
+    exact_contexts: bool = False
+    value_range: tuple[float, float] | None = None
+    bands: tuple[int, int, int] | None = None
+    fresh: bool = False
+
+
+class Run:
+    """A run under way; made by :meth:`Engine.start`.
+
+    Attributes
+    ----------
+    out
+        Folder of the segmentation.
+    """
+
+    def __init__(
+        self,
+        request: SegmentationRequest,
+        workers: Workers,
+        threads: int | None,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.out = Path(request.out).absolute()
+        self._request = request
+        self._workers = workers
+        self._threads = threads
+        self._on_progress = on_progress
+        self._latest = Progress("starting")
+        self._stop = threading.Event()
+        self._final = threading.Event()
+        self._thread = threading.Thread(target=self._drive, name=f"fctl-run {self.out.name}", daemon=True)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Stop soon (within a second, or one tile if that takes longer); finished tiles are kept. Returns at once."""
+        self._stop.set()
+
+    def wait(self, timeout: float | None = None) -> Progress:
+        """Wait for the end.
+
+        Parameters
+        ----------
+        timeout
+            s; None: as long as it takes.
+
+        Returns
+        -------
+        The final event, or the latest one if the time is over. It carries the error of a failed run.
+        """
+        self._final.wait(timeout)
+        return self._latest
+
+    def _report(self, event: Progress) -> None:
+        self._latest = event
+        if self._on_progress is not None:
+            try:
+                self._on_progress(event)
+            except Exception:
+                logger.exception("a progress callback failed")
+
+    def _end(self, event: Progress) -> None:
+        self._report(event)
+        self._final.set()
+
+    def _drive(self) -> None:
+        """Carry the run out; the thread's whole life."""
+        with contextlib.ExitStack() as leaving:
+            try:
+                driver = self._begin(leaving)
+                self._report(driver.progress("starting"))
+                driver.run()
+                leaving.close()  # whoever hears that it is done may start the next run on this store
+                self._end(driver.progress("done"))
+            except Stopped as stopped:
+                self._end(stopped.progress)
+                stopped.settle()
+            except BaseException as error:
+                leaving.close()
+                latest = self._latest
+                self._end(Progress("failed", latest.done, latest.total, error=error, device=latest.device))
+
+    def _begin(self, leaving: contextlib.ExitStack) -> Driver:
+        """Check the request, and open or create the store."""
+        request = self._request
+        if request.merge not in ("crop", "average"):
+            raise ConfigError(f"there is no merge {request.merge!r}; use crop or average.")
+        checkpoint = resolve_checkpoint(request.checkpoint).absolute()
+        card, identity = read_card(checkpoint), checkpoint_hash(checkpoint)
+        source = request.image if "://" in request.image else str(Path(request.image).absolute())
+        image = open_image(source, value_range=request.value_range, bands=request.bands)
+        image.require_rgb()
+        tile_size = card.config.tile_size
+        overlap = default_overlap(tile_size) if request.overlap is None else request.overlap
+        grid = TileGrid(image.shape, tile_size, overlap)
+        region = (0, 0, *image.shape) if request.region is None else request.region
+        y0, x0, y1, x1 = intersect(region, (0, 0, *image.shape))
+        if y1 <= y0 or x1 <= x0:
+            height, width = image.shape
+            raise InputError(f"{source}: the region {region} holds none of its {height} x {width} px; choose another.")
+        lock = lock_store(self.out)
+        leaving.callback(lock.release)
+        store = open_or_create(
+            self.out,
+            image=image,
+            grid=grid,
+            card=card,
+            checkpoint_hash=identity,
+            settings={
+                "merge": request.merge,
+                "precision": request.precision,
+                "exact_contexts": request.exact_contexts,
+                "value_range": None if request.value_range is None else list(request.value_range),
+                "bands": None if request.bands is None else list(request.bands),
+            },
+            fresh=request.fresh,
+        )
+        network = Network(
+            str(checkpoint),
+            identity,
+            request.device,
+            request.precision,
+            request.batch,
+            request.exact_contexts,
+            self._threads,
+        )
+        job = Job(
+            os.urandom(6).hex(), network, source, request.value_range, request.bands, str(self.out), request.merge
+        )
+        missing = store.missing(region)
+        plan: Plan
+        if request.merge == "average":
+            plan = AveragePlan(grid, missing, saved_tiles(store.scratch))
+        else:
+            plan = CropPlan(grid, missing)
+        total = len(grid.cells_in(region))
+        return Driver(self._workers, store, job, plan, total - len(missing), total, self._stop, self._report)
+
+
+class Engine:
+    """Runs networks in worker processes, so that the process that asks stays free.
+
+    Scripts that use it need the usual ``if __name__ == "__main__":``, since worker processes import the script.
+
+    Parameters
+    ----------
+    scheduler
+        Address of a dask scheduler whose workers see the same files; None: one worker process on this machine,
+        started when first needed and ended by :meth:`close` or with this process.
+    threads
+        torch threads of a worker on the CPU; None: all cores. A window wants one core for itself.
+    """
+
+    def __init__(self, scheduler: str | None = None, *, threads: int | None = None) -> None:
+        self._workers = Workers(scheduler)
+        self._threads = threads
+        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
+        _open_engines.add(self)
+
+    def start(self, request: SegmentationRequest, on_progress: Callable[[Progress], None] | None = None) -> Run:
+        """Start a run; returns at once.
+
+        Parameters
+        ----------
+        request
+            What to do.
+        on_progress
+            Called with each event, on a thread of the run.
+        """
+        run = Run(request, self._workers, self._threads, on_progress)
+        self._runs.add(run)
+        return run
+
+    def warm(self, checkpoint: str, device: str = "auto") -> None:
+        """Start the worker process and load a network in the background, so that the next run begins at once.
+
+        Parameters
+        ----------
+        checkpoint
+            A built-in name or a file.
+        device
+            As for ``Predictor``.
+
+        Raises
+        ------
+        CheckpointError
+            There is no such checkpoint.
+        """
+        path = resolve_checkpoint(checkpoint).absolute()
+        network = Network(str(path), checkpoint_hash(path), device, threads=self._threads)
+
+        def load() -> None:
+            from distributed import fire_and_forget
+
+            # Whatever is wrong will be said by the run that needs it.
+            with contextlib.suppress(Exception):
+                fire_and_forget(self._workers.client().submit(guarded, prepare, network, pure=False))
+
+        threading.Thread(target=load, name="fctl-warm", daemon=True).start()
+
+    def close(self) -> None:
+        """Cancel what runs and end the worker process. May be called twice."""
+        for run in list(self._runs):
+            run.cancel()
+        for run in list(self._runs):
+            run.wait(timeout=1)
+        self._workers.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_engines() -> None:
+    for engine in list(_open_engines):
+        engine.close()

@@ -1,0 +1,227 @@
+"""What runs in a worker process: it keeps its network, reads its own tiles, writes its own cells.
+
+Importing this module loads no torch; the functions do.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fctl_napari.errors import CheckpointError, FctlError
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.card import checkpoint_hash
+from fctl_napari.segmentation.merge import average_cell, save_logits
+from fctl_napari.segmentation.plan import Task
+from fctl_napari.segmentation.reading import Recent
+from fctl_napari.segmentation.store import SCRATCH, Segmentation
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which network, and how it is run.
+
+    Attributes
+    ----------
+    checkpoint, hash
+        The file, and its SHA-256 when the run began.
+    device, precision, batch, exact_contexts
+        As for ``Predictor``.
+    threads
+        torch threads; None: all cores.
+    """
+
+    checkpoint: str
+    hash: str
+    device: str = "auto"
+    precision: str = "auto"
+    batch: int | None = None
+    exact_contexts: bool = False
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the tasks of one run have in common.
+
+    Attributes
+    ----------
+    run
+        Unique to the run.
+    network
+        The network.
+    image, value_range, bands
+        The image, as for ``open_image``.
+    out
+        Folder of the segmentation.
+    merge
+        How tiles become cells.
+    """
+
+    run: str
+    network: Network
+    image: str
+    value_range: tuple[float, float] | None
+    bands: tuple[int, int, int] | None
+    out: str
+    merge: Literal["crop", "average"]
+
+    @property
+    def stop_file(self) -> Path:
+        """A file whose presence tells the workers to stop at the next tile."""
+        return Path(self.out) / SCRATCH / f".stop-{self.run}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task brought.
+
+    Attributes
+    ----------
+    task
+        The part that was carried out: all of it unless the run was told to stop.
+    seconds
+        How long it took.
+    """
+
+    task: Task
+    seconds: float
+
+
+# One network at a time lies in memory, and one task at a time uses it, however many threads the worker has.
+_lock = threading.Lock()
+_predictor: tuple[Network, Predictor] | None = None
+_images: Recent[tuple[object, ...], Pyramid] = Recent(2)
+_stores: Recent[str, Segmentation] = Recent(2)
+
+
+def guarded(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function here; an error that is meant for the user comes back as a value.
+
+    dask would log it with its traceback, once on each side.
+    """
+    try:
+        return function(*arguments)
+    except FctlError as error:
+        return error
+
+
+def prepare(network: Network) -> str:
+    """Load a network, so that the first tile does not wait for it.
+
+    Returns
+    -------
+    The device and precision, for people.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or was replaced since the run began.
+    ConfigError
+        There is no such device here.
+    """
+    with _lock:
+        return _load(network).describe()
+
+
+def compute(job: Job, task: Task) -> Outcome:
+    """Carry out a task: run its tiles, average its cells, write what is complete to level 0 of the store.
+
+    Raises
+    ------
+    FctlError
+        The image is damaged there, the disk is full, memory does not suffice, or the checkpoint does not fit.
+    """
+    with _lock:
+        predictor = _load(job.network)
+        image = _open_image(job)
+        store = _stores.get(job.run, lambda: Segmentation.open(job.out, mode="r+"))
+        if predictor.config.classes != len(store.class_table.scored):
+            raise CheckpointError(
+                f"{job.network.checkpoint}: predicts {predictor.config.classes} classes, but {job.out} holds "
+                f"{len(store.class_table.scored)}; choose another name or start it afresh."
+            )
+        begun = time.perf_counter()
+        merged = 0
+        for cell in task.merges:
+            if job.stop_file.exists():
+                break
+            store.write_cell(cell, *average_cell(store.scratch, store.grid, cell))
+            merged += 1
+        run = 0 if job.stop_file.exists() else _run_tiles(job, task, predictor, image, store)
+        return Outcome(task.first(run, merged), time.perf_counter() - begun)
+
+
+def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store: Segmentation) -> int:
+    """Run the tiles of a task until told to stop; returns how many."""
+    grid = store.grid
+    windows = [grid.window(tile.cell) for tile in task.tiles]
+    finished = 0
+    if job.merge == "average":
+        for index, logits in predictor.predict(image, windows):
+            save_logits(store.scratch, task.tiles[index].cell, logits)
+            finished += 1
+            if job.stop_file.exists():
+                break
+        return finished
+    for index, labels, confidence in predictor.classify(image, windows):
+        top, left = windows[index][:2]
+        for cell in task.tiles[index].cells:
+            y0, x0, y1, x1 = grid.core(cell)
+            part = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+            store.write_cell(cell, labels[part], confidence[part])
+        finished += 1
+        if job.stop_file.exists():
+            break
+    return finished
+
+
+def _load(network: Network) -> Predictor:
+    global _predictor
+    if _predictor is not None and _predictor[0] == network:
+        return _predictor[1]
+    import torch
+
+    from fctl_napari.model.checkpoint import load_checkpoint
+    from fctl_napari.segmentation.predictor import Predictor
+
+    # dask starts its workers with OMP_NUM_THREADS=1; only an explicit number undoes that.
+    torch.set_num_threads(network.threads or usable_cores())
+    if _predictor is not None:
+        _predictor[1].close()
+        _predictor = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    if checkpoint_hash(network.checkpoint) != network.hash:
+        raise CheckpointError(f"{network.checkpoint}: this checkpoint was replaced during the run; run again.")
+    model, _ = load_checkpoint(network.checkpoint)
+    predictor = Predictor(
+        model,
+        device=network.device,
+        precision=network.precision,
+        batch=network.batch,
+        exact_contexts=network.exact_contexts,
+    )
+    _predictor = (network, predictor)
+    return predictor
+
+
+def _open_image(job: Job) -> Pyramid:
+    # A file that was rewritten in between is another image.
+    modified = os.stat(job.image).st_mtime_ns if os.path.exists(job.image) else None
+    key = (job.image, modified, job.value_range, job.bands)
+    return _images.get(key, lambda: open_image(job.image, value_range=job.value_range, bands=job.bands))
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
