@@ -31,7 +31,7 @@ def swatch(color: tuple[int, int, int], side: int = 12) -> QLabel:
 def describe_contexts(card: Card) -> str:
     """Say which surroundings the network looks at: ``"tile, x3, whole image"``."""
     words = [
-        "tile" if context.name == "local" else "whole image" if context.scale == "global" else f"×{context.scale:g}"
+        "tile" if context.name == "local" else "whole image" if context.scale == "global" else f"x{context.scale:g}"
         for context in card.config.contexts
     ]
     return ", ".join(words) if words else "none (baseline)"
@@ -80,6 +80,10 @@ class CardView(QFrame):
             "Contexts": describe_contexts(card),
             "Tile": f"{card.config.tile_size} px",
         }
+        swatches = " ".join(
+            f"<span style='color: rgb{info.color}'>\u25a0</span>&nbsp;{html.escape(info.name)}"
+            for info in card.classes.scored
+        )
         figures = headline_figures(card.figures)
         if figures:
             rows["Figures"] = " · ".join(f"{name} {value:.3f}" for name, value in figures.items())
@@ -87,6 +91,7 @@ class CardView(QFrame):
             f"<tr><td style='padding-right: 8px; color: gray'>{name}</td><td>{html.escape(value)}</td></tr>"
             for name, value in rows.items()
         )
+        table = f"<tr><td style='padding-right: 8px; color: gray'>Classes</td><td>{swatches}</td></tr>{table}"
         description = html.escape(card.description.strip())
         self._text.setText(f"{description}<table>{table}</table>")
 
@@ -128,7 +133,7 @@ class Legend(QWidget):
             bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             red, green, blue = info.color
             bar.setStyleSheet(f"QProgressBar::chunk {{ background: rgb({red}, {green}, {blue}); }}")
-            share = QLabel("–")
+            share = QLabel("-")
             share.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             share.setMinimumWidth(48)
             for column, widget in enumerate((swatch(info.color), QLabel(info.name), bar, share)):
@@ -141,7 +146,7 @@ class Legend(QWidget):
         known = sum(shares) > 0
         for bar, label, share in zip(self._bars, self._shares, shares, strict=True):
             bar.setValue(round(share * 1000))
-            label.setText(f"{share:.1%}" if known else "–")
+            label.setText(f"{share:.1%}" if known else "-")
 
     @property
     def shares(self) -> list[str]:

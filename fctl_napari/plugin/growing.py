@@ -11,8 +11,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from fctl_napari.imagery.labels import LabelPyramid
-from fctl_napari.model.classes import ClassInfo
 from fctl_napari.plugin.layers import class_style, confidence_colormap
+from fctl_napari.segmentation.store import Segmentation
 
 STORE_KEY = "fctl_store"
 """Key of a layer's ``metadata`` that holds the segmentation's path."""
@@ -54,21 +54,24 @@ class GrowingSegmentation:
     ----------
     path
         The store.
-    classes
-        Its classes by index.
+
+    Raises
+    ------
+    InputError
+        There is no segmentation there (yet).
     """
 
-    def __init__(self, path: str | Path, classes: Iterable[ClassInfo]) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        self.classes = tuple(classes)
-        self.mask = GrowingLevels(LabelPyramid.open(path))
-        self.confidence = GrowingLevels(LabelPyramid.open(Path(path) / CONFIDENCE))
+        self.stored = Segmentation.open(path)
+        self.classes = self.stored.class_table.scored
+        self.mask = GrowingLevels(self.stored.labels)
+        self.confidence = GrowingLevels(self.stored.confidence)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width) of level 0, px."""
-        height, width = self.mask.levels[0].shape
-        return int(height), int(width)
+        return self.stored.shape
 
     def update(self, windows: Iterable[IntWindow]) -> None:
         """Take up newly finished windows (level 0 px); the layers need a refresh after it. Any thread."""
@@ -133,7 +136,7 @@ def refresh(layers: Iterable[Layer], viewer: ViewerModel) -> None:
 
 def _find(viewer: ViewerModel, path: str, kind: type[Layer]) -> Layer | None:
     for layer in viewer.layers:
-        if type(layer) is kind and layer.metadata.get(STORE_KEY) == path:
+        if isinstance(layer, kind) and layer.metadata.get(STORE_KEY) == path:
             return layer
     return None
 

@@ -11,7 +11,6 @@ import zarr
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
-from fctl_napari.imagery.labels import label_classes
 from fctl_napari.imagery.level import Level
 from fctl_napari.plugin.growing import CONFIDENCE, STORE_KEY
 from fctl_napari.plugin.layers import COARSE_SIDE, GreyLevel, LayerData, class_style, confidence_colormap, placement
@@ -47,7 +46,7 @@ def labels_layer(path: Path, *, extent: tuple[float, float] | None = None) -> La
     if levels[0].dtype.kind not in "iu":
         raise InputError(f"{path}: holds {levels[0].dtype} values; labels are whole numbers, write them as such.")
     arguments |= {"name": path.name, "opacity": 0.55}
-    classes = label_classes(group)
+    classes = ngff.label_classes(group)
     if classes:
         arguments |= class_style((c["name"], tuple(c["color"])) for c in classes)
     return levels, arguments, "labels"
@@ -72,9 +71,7 @@ def segmentation_layers(path: Path) -> list[LayerData]:
     return [*layers, (data, arguments, kind)]
 
 
-def _levels(
-    group: zarr.Group, path: Path, extent: tuple[float, float] | None
-) -> tuple[list[Any], dict[str, Any]]:
+def _levels(group: zarr.Group, path: Path, extent: tuple[float, float] | None) -> tuple[list[Any], dict[str, Any]]:
     arrays, axes, multiscale = ngff.open_levels(group, path)
     try:
         levels: list[Any] = [array if axes == "yx" else GreyLevel(Level(array, axes)) for array in arrays]

@@ -70,7 +70,7 @@ class GreyLevel:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         key = key if isinstance(key, tuple) else (key,)
-        return self._level[(*key, slice(None))[:2] + (0,)]
+        return self._level[(*(*key, slice(None))[:2], 0)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:, :], dtype=dtype)

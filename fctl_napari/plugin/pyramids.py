@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils import progress
 from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QApplication
 
+from fctl_napari.errors import InputError
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.omezarr import OURS
 from fctl_napari.plugin.layers import COARSE_SIDE, displayed_level
 
 if TYPE_CHECKING:
@@ -19,6 +24,33 @@ if TYPE_CHECKING:
 
 _running: set[PyramidJob] = set()
 # a job outlives whoever asked for it: the pyramid is wanted even if the layer is gone
+
+
+def is_complete(pyramid: Path) -> bool:
+    """Tell whether a pyramid that we make is finished."""
+    return bool(_attributes(pyramid).get("complete"))
+
+
+def ready_pyramid(image: Path, pyramid: Path) -> bool:
+    """Tell whether ``pyramid`` is the finished one of ``image`` as the file is now.
+
+    A pyramid that was made from an earlier state of the file is deleted: it is derived, and nobody's work.
+    """
+    attributes = _attributes(pyramid)
+    source = attributes.get("source") or {}
+    if source.get("path") != str(image.resolve()):
+        return False
+    if source.get("modified_ns") != image.stat().st_mtime_ns:
+        shutil.rmtree(pyramid, ignore_errors=True)
+        return False
+    return bool(attributes.get("complete"))
+
+
+def _attributes(pyramid: Path) -> dict[str, Any]:
+    try:
+        return dict(ngff.open_group(pyramid).attrs.asdict().get(OURS) or {})
+    except InputError:
+        return {}
 
 
 class PreviewLevel:
@@ -86,11 +118,13 @@ class PyramidJob(QObject):
     Parameters
     ----------
     make_source
-        Called in the thread; returns the image to convert and the folder to write.
+        Called in the thread; returns the image to convert, None if it is converted already, and the folder.
     label
         What the bar says.
     preview
         Filled first, if given, from the image's level 0; ``previewed`` is emitted every 300 ms while it fills.
+    for_run
+        Made only because a run needs it: it ends when that is cancelled.
 
     Signals (on the main thread)
     ----------------------------
@@ -105,9 +139,15 @@ class PyramidJob(QObject):
     previewed = Signal()
 
     def __init__(
-        self, make_source: Callable[[], tuple[Pyramid, Path]], label: str, *, preview: np.ndarray | None = None
+        self,
+        make_source: Callable[[], tuple[Pyramid | None, Path]],
+        label: str,
+        *,
+        preview: np.ndarray | None = None,
+        for_run: bool = False,
     ) -> None:
         super().__init__()
+        self.for_run = for_run
         self._make_source = make_source
         self._preview = preview
         self._cancelled = threading.Event()
@@ -122,6 +162,9 @@ class PyramidJob(QObject):
 
     def start(self) -> None:
         """Begin; returns at once."""
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self._end)
         _running.add(self)
         self._thread.start()
         self._timer.start()
@@ -130,8 +173,10 @@ class PyramidJob(QObject):
         """Stop soon; what is written stays, and a later job goes on from there."""
         self._cancelled.set()
 
-    def wait(self) -> None:
-        """Block until the thread has ended (at exit, in tests)."""
+    def _end(self) -> None:
+        """Stop with the application."""
+        self.cancel()
+        self._timer.stop()
         self._thread.join()
 
     def _work(self) -> None:
@@ -139,10 +184,11 @@ class PyramidJob(QObject):
 
         try:
             source, out = self._make_source()
-            if self._preview is not None:
+            if source is not None and self._preview is not None:
                 fill_preview(displayed_level(source, 0), self._preview, self._cancelled.is_set)
                 self._previewing = False
-            convert(source, out, progress=self._count, cancelled=self._cancelled.is_set)
+            if source is not None:
+                convert(source, out, progress=self._count, cancelled=self._cancelled.is_set)
             self._result = str(out)
         except BaseException as error:  # handed to the main thread, which reports it
             self._result = error
@@ -169,14 +215,3 @@ class PyramidJob(QObject):
             self.finished.emit(result)
         else:
             self.failed.emit(result)
-
-
-def cancel_all() -> None:
-    """Stop every job and wait for its thread: the application ends."""
-    for job in list(_running):
-        job.cancel()
-    for job in list(_running):
-        job.wait()
-        job._timer.stop()
-        job._bar.close()
-        _running.discard(job)

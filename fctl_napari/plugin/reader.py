@@ -27,9 +27,8 @@ from fctl_napari.plugin.layers import (
     measured_range,
 )
 from fctl_napari.plugin.notify import report, say
-from fctl_napari.plugin.places import pyramid_path
-from fctl_napari.plugin.pyramids import PyramidJob, empty_preview, preview_levels
-from fctl_napari.plugin.session import session, window_of
+from fctl_napari.plugin.places import pyramid_path, stem
+from fctl_napari.plugin.pyramids import PyramidJob, empty_preview, preview_levels, ready_pyramid
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
@@ -68,14 +67,18 @@ def image_layers(path: str | Path) -> list[LayerData]:
     if path.is_dir() and ngff.is_label_image(ngff.open_group(path)):
         return label_groups.segmentation_layers(path)
     viewer = napari.current_viewer()
-    if viewer is not None:
+    place = path
+    if path.is_file() and ready_pyramid(path, pyramid_path(path)):
+        place = pyramid_path(path)
+    elif viewer is not None:
         stand_in = _large_raster(path)
         if stand_in is not None:
             return [_layer_in_the_making(viewer, path, stand_in, None)]
-    pyramid = _open(path)
+    pyramid = _open(place)
+    pyramid.name = stem(path)
     if viewer is not None and not has_pyramid(pyramid):
         return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid)]
-    source = ImageSource(str(path), str(path), pyramid.value_range, pyramid.bands)
+    source = ImageSource(str(place), str(path), pyramid.value_range, pyramid.bands)
     image = image_layer(pyramid, displayed_levels(pyramid), source)
     return [image, *_labels_under(path, pyramid, image[1])]
 
@@ -157,9 +160,8 @@ def _layer_in_the_making(viewer: napari.Viewer, path: Path, level: Any, pyramid:
     job.previewed.connect(redraw)
     job.finished.connect(switch)
     job.failed.connect(fail)
-    session().follow(window_of(viewer))
     job.start()
     say(f"{path.name}: is large and has no levels; a preview is shown while its pyramid is made (once).")
-    shown = pyramid or Pyramid(path.stem, [Level(level, "yxc" if level.ndim == 3 else "yx")])
+    shown = pyramid or Pyramid(stem(path), [Level(level, "yxc" if level.ndim == 3 else "yx")])
     height, width = level.shape[:2]
     return image_layer(shown, preview_levels(preview, (height, width)), source)

@@ -21,8 +21,8 @@ def sample_folder() -> Path:
     FctlError
         The scene is not installed, or the cache cannot be written.
     """
-    folder = cache_folder() / f"earth-{__version__}.ome.zarr"
-    return folder if folder.is_dir() else write_sample(folder)
+    # the version stands in the name, so that a newer scene is written anew
+    return write_sample(cache_folder() / f"sample-{__version__}" / "earth.ome.zarr")
 
 
 def earth_scene() -> list[LayerData]:

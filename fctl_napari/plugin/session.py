@@ -6,14 +6,10 @@ import atexit
 import os
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QWidget
 
-from fctl_napari.plugin import pyramids
-
 if TYPE_CHECKING:
-    import napari
-
     from fctl_napari.segmentation.jobs import Engine
 
 
@@ -22,13 +18,20 @@ class Session(QObject):
 
     The engine is made when it is first asked for, and closed, with its worker and the memory that holds, when the
     last window that uses it closes, at the latest when the application ends.
+
+    Signals
+    -------
+    window_closed : object
+        A window that was followed has closed; its runs should end.
     """
+
+    window_closed = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
         self._engine: Engine | None = None
         self._windows: dict[int, QWidget] = {}
-        atexit.register(self.close)
+        atexit.register(self._end)
 
     @property
     def running(self) -> bool:
@@ -57,16 +60,20 @@ class Session(QObject):
 
     def close(self) -> None:
         """Cancel what runs and end the worker process. What is finished is kept on disk."""
-        pyramids.cancel_all()
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 (Qt's name)
+    def _end(self) -> None:
+        self._windows.clear()  # Qt is about to delete them, and us
+        self.close()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt's hook: a window that closed, and stayed closed, no longer needs the engine."""
-        if event.type() == QEvent.Type.Close and id(watched) in self._windows:
+        key = id(watched)
+        if event.type() == QEvent.Type.Close and key in self._windows:
             # the window may still refuse ("really close?"), so look again when its own handler is done
-            QTimer.singleShot(0, lambda key=id(watched): self._drop_if_hidden(key))
+            QTimer.singleShot(0, lambda: self._drop_if_hidden(key))
         return False
 
     def _drop_if_hidden(self, key: int) -> None:
@@ -76,7 +83,11 @@ class Session(QObject):
             self._drop(key)
 
     def _drop(self, key: int) -> None:
-        if self._windows.pop(key, None) is not None and not self._windows:
+        window = self._windows.pop(key, None)
+        if window is None:
+            return
+        self.window_closed.emit(window)
+        if not self._windows:
             self.close()
 
 
@@ -89,8 +100,3 @@ def session() -> Session:
     if _session is None:
         _session = Session()
     return _session
-
-
-def window_of(viewer: napari.Viewer) -> QWidget:
-    """Return the top-level window of a viewer (napari has no public name for it)."""
-    return viewer.window._qt_window

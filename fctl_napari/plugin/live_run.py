@@ -1,0 +1,155 @@
+"""One segmentation run in the window: the worker's news come in on its thread, the layers are drawn on ours."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import napari
+from napari.layers import Image, Layer
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from fctl_napari.plugin.growing import GrowingSegmentation, refresh
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
+
+DRAW_MS = 100
+"""Layers are drawn at most this often; one drawing takes 5 to 12 ms."""
+
+FINAL = ("done", "cancelled", "failed")
+
+
+class LiveRun(QObject):
+    """Runs a request and shows what it finishes.
+
+    Parameters
+    ----------
+    viewer, image
+        Where the layers go, and the image that they lie on.
+    name
+        Of the mask's layer.
+
+    Signals (on the main thread)
+    ----------------------------
+    progressed : object
+        The latest ``Progress``, at most every ``DRAW_MS``.
+    shown : object
+        The ``GrowingSegmentation``, when there is something new to see.
+    finished : object
+        The last ``Progress``.
+    """
+
+    progressed = Signal(object)
+    shown = Signal(object)
+    finished = Signal(object)
+
+    def __init__(self, viewer: napari.Viewer, image: Image, name: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._image = image
+        self._name = name
+        self._news: deque[Progress] = deque()
+        self._growing: GrowingSegmentation | None = None
+        self._layers: list[Layer] = []
+        self._run = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(DRAW_MS)
+        self._timer.timeout.connect(self._draw)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The mask's layer, and the confidence's when it is there."""
+        return tuple(self._layers)
+
+    def start(self, engine: Engine, request: SegmentationRequest) -> None:
+        """Start; returns at once.
+
+        Raises
+        ------
+        FctlError
+            The request cannot be run.
+        """
+        self._out = request.out
+        self._run = engine.start(request, self._hear)
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Stop within a second; finished tiles stay. ``finished`` follows."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def abandon(self) -> None:
+        """Cancel, and show nothing any more: the window or the dock is gone."""
+        self._timer.stop()
+        self.cancel()
+
+    def _hear(self, progress: Progress) -> None:
+        """Take news in, on the engine's thread: reading the store is done here, not on the window's thread."""
+        if self._growing is None:
+            # a run that failed at once may leave somebody else's store there
+            if progress.state != "failed":
+                self._growing = GrowingSegmentation(self._out)
+        elif progress.windows:
+            self._growing.update(progress.windows)
+        self._news.append(progress)
+
+    def _draw(self) -> None:
+        latest, fresh = None, False
+        while self._news:
+            latest = self._news.popleft()
+            fresh = fresh or bool(latest.windows)
+        if self._growing is not None and len(self._layers) < 2:
+            self._add_layer(self._growing)
+            fresh = True
+        elif fresh:
+            refresh(self._layers, self._viewer)
+        if fresh and self._growing is not None:
+            self.shown.emit(self._growing)
+        if latest is None:
+            return
+        self.progressed.emit(latest)
+        if latest.state in FINAL:
+            self._timer.stop()
+            while self._growing is not None and len(self._layers) < 2 and latest.state != "failed":
+                self._add_layer(self._growing)
+            for layer in self._layers:
+                if layer in self._viewer.layers:
+                    layer.refresh(extent=False)
+            self.finished.emit(latest)
+
+    def _add_layer(self, growing: GrowingSegmentation) -> None:
+        # one a tick: each takes about 100 ms under software OpenGL
+        if self._image not in self._viewer.layers:
+            return
+        show = growing.show_confidence if self._layers else growing.show_mask
+        self._layers.append(show(self._viewer, self._image, self._name))
+
+
+def describe(progress: Progress) -> str:
+    """Say how far a run is, in one line."""
+    tiles = f"{progress.done} of {progress.total} tiles"
+    if progress.state == "starting":
+        return "Starting the worker…"
+    if progress.state == "running":
+        parts = [tiles]
+        if progress.tiles_per_second:
+            parts.append(f"{progress.tiles_per_second:.1f} tiles/s")
+        if progress.seconds_left is not None:
+            parts.append(f"{duration(progress.seconds_left)} left")
+        if progress.device:
+            parts.append(progress.device)
+        return " · ".join(parts)
+    return {"done": f"Done: {tiles}.", "cancelled": f"Cancelled: {tiles} are kept."}.get(
+        progress.state, f"Failed: {tiles} are kept."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in one or two units: ``"8 s"``, ``"3 min 20 s"``, ``"2 h 5 min"``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

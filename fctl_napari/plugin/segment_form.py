@@ -1,0 +1,179 @@
+"""The fields of the Segment widget, and nothing of what they do."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from fctl_napari.model.card import builtin_checkpoints
+from fctl_napari.plugin.card_view import CardView, Legend
+
+VIEW, DRAWN, WHOLE = "View", "Drawn region", "Whole image"
+
+TOOLTIPS = {
+    "image": "The image layer to segment.",
+    "checkpoint": "The trained network: a built-in one, or a file of yours (the button beside).",
+    "open": "Choose a checkpoint file (.safetensors).",
+    "device": "Where the network runs. auto: the GPU if there is one, else the CPU.",
+    "where": "What to segment: the tiles in view, those under the drawn rectangle, or the whole image.",
+    "draw": "Draw a rectangle over the image; the selected one counts, else the last.",
+    "result": (
+        "The OME-Zarr that holds the result. What is in it already is shown and not computed again. It stands "
+        "beside the image, or in the cache folder where that is not writable."
+    ),
+    "choose": "Choose another place for the result.",
+    "fresh": "Throw away what the result holds, and compute again.",
+    "run": "Segment. Tiles that are done already are not computed again.",
+    "cancel": "Stop within a second. Finished tiles are kept; Run goes on from there.",
+    "progress": "Finished tiles of this run.",
+}
+
+
+def devices() -> list[str]:
+    """Return the devices to offer; the worker knows which exist, this process never loads torch."""
+    return ["auto", "cpu", "cuda"] if shutil.which("nvidia-smi") else ["auto", "cpu"]
+
+
+class SegmentForm(QWidget):
+    """Image, checkpoint with its card, device, where, result; Run, Cancel, progress, legend."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.image = _combo("image")
+        self.checkpoint = _combo("checkpoint")
+        for name in builtin_checkpoints():
+            self.checkpoint.addItem(name, name)
+        self.open_checkpoint = _tool("…", "open")
+        self.card = CardView()
+        self.device = _combo("device")
+        self.device.addItems(devices())
+        self.where = _combo("where")
+        self.where.addItems([VIEW, DRAWN, WHOLE])
+        self.draw = _tool("Draw", "draw")
+        self.result = QLineEdit()
+        self.result.setToolTip(TOOLTIPS["result"])
+        self.choose_result = _tool("…", "choose")
+        self.fresh = QCheckBox("Start afresh")
+        self.fresh.setToolTip(TOOLTIPS["fresh"])
+        self.run = QPushButton("Run")
+        self.run.setToolTip(TOOLTIPS["run"])
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip(TOOLTIPS["cancel"])
+        self.cancel.setEnabled(False)
+        self.progress = QProgressBar()
+        self.progress.setToolTip(TOOLTIPS["progress"])
+        self.progress.setRange(0, 1)
+        self.progress.setValue(0)
+        self.progress.setTextVisible(False)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.status.setToolTip(TOOLTIPS["progress"])
+        self.legend = Legend()
+        self._arrange()
+
+    def _arrange(self) -> None:
+        fields = QFormLayout()
+        fields.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        fields.addRow("Image", self.image)
+        fields.addRow("Checkpoint", _row(self.checkpoint, self.open_checkpoint))
+        fields.addRow(self.card)
+        fields.addRow("Device", self.device)
+        fields.addRow("Where", _row(self.where, self.draw))
+        fields.addRow("Result", _row(self.result, self.choose_result))
+        fields.addRow("", self.fresh)
+        for index in range(fields.rowCount()):
+            label = fields.itemAt(index, QFormLayout.ItemRole.LabelRole)
+            field = fields.itemAt(index, QFormLayout.ItemRole.FieldRole)
+            if label is not None and label.widget() is not None and field is not None:
+                inner = field.widget() or field.layout().itemAt(0).widget()
+                label.widget().setToolTip(inner.toolTip())
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.addLayout(fields)
+        column.addLayout(_row(self.run, self.cancel))
+        column.addWidget(self.progress)
+        column.addWidget(self.status)
+        column.addWidget(self.legend)
+        column.addStretch()
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumSize(320, 260)
+
+    def add_checkpoint(self, path: str | Path) -> None:
+        """Offer a checkpoint file, and choose it."""
+        index = self.checkpoint.findData(str(path))
+        if index < 0:
+            self.checkpoint.addItem(Path(path).name, str(path))
+            index = self.checkpoint.count() - 1
+            self.checkpoint.setItemData(index, str(path), Qt.ItemDataRole.ToolTipRole)
+        self.checkpoint.setCurrentIndex(index)
+
+    def set_busy(self, busy: bool) -> None:
+        """Lock what must not change during a run."""
+        for widget in (
+            self.image,
+            self.checkpoint,
+            self.open_checkpoint,
+            self.device,
+            self.where,
+            self.result,
+            self.choose_result,
+            self.fresh,
+            self.run,
+        ):
+            widget.setEnabled(not busy)
+        self.cancel.setEnabled(busy)
+
+    def show_progress(self, done: int, total: int, text: str) -> None:
+        """Show how far a run is; a total of 0 shows that something is under way."""
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+        self.status.setText(text)
+
+
+def _combo(tooltip: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setToolTip(TOOLTIPS[tooltip])
+    # a long layer name must not widen the dock
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return combo
+
+
+def _tool(text: str, tooltip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setFixedWidth(button.fontMetrics().horizontalAdvance(text) + 24)
+    button.setToolTip(TOOLTIPS[tooltip])
+    return button
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        row.addWidget(widget)
+    return row
