@@ -129,7 +129,7 @@ class ALE(nn.Module):
         out = {"tile": features["tile"]}
         for name in self.references:
             matrices = interpolation_matrices(grid, windows["tile"], grid, windows[name])
-            out[name] = apply_separable(*matrices, features[name])
+            out[name] = apply_separable(*matrices, features[name]).expand(len(features["tile"]), -1, -1, -1)
         return out
 
     def forward(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
