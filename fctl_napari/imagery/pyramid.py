@@ -19,8 +19,11 @@ __all__ = ["Georeference", "IntWindow", "Pyramid", "Window", "has_pyramid", "pyr
 LARGE_SIDE = 4096
 """A longer image without levels of its own is slow to show: see :func:`has_pyramid`."""
 
-STRIP_PX = 4_000_000
+STRIP_PX = 2**22
 """About how many px are resampled at once, so that memory does not grow with the window's height."""
+
+EXACT_PX = 2**26
+"""Up to this many px an exact window is handed to Pillow in one call."""
 
 
 class Pyramid:
@@ -229,8 +232,8 @@ class Pyramid:
             Side of the result, px.
         exact
             Read full resolution: for whole-px windows the result is, to the bit, what Pillow's ``resize`` gives for
-            that crop of the image padded with black. Otherwise the coarsest level that is still sampled at
-            least as finely as the result is read.
+            that crop of the image padded with black (off by 1 at most in windows of more than 2**26 px).
+            Otherwise the coarsest level that is still sampled at least as finely as the result is read.
 
         Returns
         -------
@@ -246,39 +249,45 @@ class Pyramid:
             raise ValueError(f"window {window} or size {size} is empty")
         level = 0 if exact else self._level_for((y1 - y0) / size, (x1 - x0) / size)
         fy, fx = self.factors[level]
-        return self._resample(level, (y0 / fy, x0 / fx, y1 / fy, x1 / fx), size)
+        window = (y0 / fy, x0 / fx, y1 / fy, x1 / fx)
+        # A crop of whole px around the window; the window itself is then Pillow's box in it.
+        outer = (math.floor(window[0]), math.floor(window[1]), math.ceil(window[2]), math.ceil(window[3]))
+        box = (window[1] - outer[1], window[0] - outer[0], window[3] - outer[1], window[2] - outer[0])
+        height, width = outer[2] - outer[0], outer[3] - outer[1]
+        if height * width > (EXACT_PX if exact else STRIP_PX):
+            return self._resize_strips(level, outer, box, size)
+        crop = self.read(outer, level)
+        if box == (0, 0, width, height) and height == width == size:
+            return crop
+        return np.array(Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR, box=box))
 
-    def _level_for(self, step_y: float, step_x: float) -> int:
-        """Choose the coarsest level whose px are no larger than a step between samples (level-0 px)."""
-        tolerance = 1 + 1e-3  # a level of 2701 px has factor 1.9996 or 2.0004, depending on who wrote it
-        step_y, step_x = step_y * tolerance, step_x * tolerance
-        return max((i for i, (fy, fx) in enumerate(self.factors) if fy <= step_y and fx <= step_x), default=0)
+    def _resize_strips(
+        self, level: int, outer: IntWindow, box: tuple[float, float, float, float], size: int
+    ) -> NDArray[np.uint8]:
+        """Resize a box (left, top, right, bottom) of a large crop: rows strip by strip, then columns.
 
-    def _resample(self, level: int, window: Window, size: int) -> NDArray[np.uint8]:
-        """Resample a window in px of ``level`` to [size, size, 3].
-
-        Pillow resamples rows first, then columns, each rounded to uint8. So the rows may be done strip by strip,
-        with the same bits, and a tall window never lies in memory whole.
+        Pillow rounds to uint8 between the two as well, but may choose the other order: a value may differ by 1.
         """
-        top, left = math.floor(window[0]), math.floor(window[1])
-        bottom, right = math.ceil(window[2]), math.ceil(window[3])
-        whole: IntWindow = (top, left, bottom, right)
-        if tuple(map(float, whole)) == window and bottom - top == right - left == size:
-            return self.read(whole, level)
-        columns = (window[1] - left, window[3] - left)
+        top, left, bottom, right = outer
         narrow = np.empty((bottom - top, size, 3), np.uint8)
         rows = self._strip_rows(level, right - left)
         start = top
         while start < bottom:
             stop = min(bottom, (start // rows + 1) * rows)  # strips end where chunks end
             strip = Image.fromarray(self.read((start, left, stop, right), level))
-            box = (columns[0], 0.0, columns[1], float(stop - start))
+            part = (box[0], 0.0, box[2], float(stop - start))
             narrow[start - top : stop - top] = np.asarray(
-                strip.resize((size, stop - start), Image.Resampling.BILINEAR, box=box)
+                strip.resize((size, stop - start), Image.Resampling.BILINEAR, box=part)
             )
             start = stop
-        box = (0.0, window[0] - top, float(size), window[2] - top)
-        return np.array(Image.fromarray(narrow).resize((size, size), Image.Resampling.BILINEAR, box=box))
+        part = (0.0, box[1], float(size), box[3])
+        return np.array(Image.fromarray(narrow).resize((size, size), Image.Resampling.BILINEAR, box=part))
+
+    def _level_for(self, step_y: float, step_x: float) -> int:
+        """Choose the coarsest level whose px are no larger than a step between samples (level-0 px)."""
+        tolerance = 1 + 1e-3  # a level of 2701 px has factor 1.9996 or 2.0004, depending on who wrote it
+        step_y, step_x = step_y * tolerance, step_x * tolerance
+        return max((i for i, (fy, fx) in enumerate(self.factors) if fy <= step_y and fx <= step_x), default=0)
 
     def _strip_rows(self, level: int, width: int) -> int:
         chunk = self.levels[level].chunks[0]
