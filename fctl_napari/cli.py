@@ -137,7 +137,7 @@ def segment(
     )
     engine = Engine(scheduler)
     try:
-        with watching(f"Segmenting with {checkpoint}") as show:
+        with watching(f"Segmenting with {weights.stem}") as show:
             run = engine.start(request, show)
             try:
                 progress = run.wait()
@@ -145,11 +145,11 @@ def segment(
                 run.cancel()
                 run.wait()
                 raise
+            if progress.error is not None:
+                raise progress.error
     finally:
         engine.close()
-    if progress.error is not None:
-        raise progress.error
-    out.print(f"{target}: {progress.done} tiles by {checkpoint}", highlight=False, soft_wrap=True)
+    out.print(f"{target}: {progress.done} tiles by {weights.stem}", highlight=False, soft_wrap=True)
 
 
 def _check_region(pyramid: Pyramid, region: tuple[int, int, int, int] | None) -> None:

@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import errno
+import json
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from fctl_napari import cli
+from fctl_napari.files import output_error
+from fctl_napari.segmentation.store import Segmentation
+
+Fctl = Callable[..., "Outcome"]
+
+
+class Outcome:
+    """Exit code and texts of one command."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    def sentence(self) -> str:
+        """The one line of a refusal."""
+        assert self.code == 2, self.err
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("fctl: ")
+        return lines[0]
+
+
+@pytest.fixture
+def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
+    """``fctl("info", path)``: run a command in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return Outcome(int(stop.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def fctl_process(*arguments: object, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "fctl_napari.cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, fctl_napari.cli as c; sys.argv = ['fctl', '--help']\n"
+        "try: c.main()\nfinally: print(sorted({'torch', 'numpy', 'zarr', 'qtpy', 'distributed'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for command in ("demo", "sample", "info", "convert", "segment", "export", "evaluate", "train"):
+        assert f" {command} " in done.stdout
+    assert done.stdout.strip().endswith("[]")
+
+
+# -- inputs that cannot be used ------------------------------------------------------------------------------------
+
+
+def write_bad_file(kind: str, folder: Path) -> Path:
+    path = folder / ("image.tif" if "tif" in kind else "image.png")
+    random = np.random.default_rng(0)
+    if kind == "text":
+        path.write_text("no image")
+    elif kind == "truncated png":
+        Image.fromarray(random.integers(0, 255, (90, 90, 3), np.uint8)).save(path)
+        path.write_bytes(path.read_bytes()[:9000])
+    elif kind == "truncated tif":
+        tifffile.imwrite(path, random.integers(0, 255, (900, 900, 3), np.uint8), tile=(256, 256))
+        path.write_bytes(path.read_bytes()[:90000])
+    elif kind == "six channels tif":
+        tifffile.imwrite(path, np.zeros((64, 64, 6), np.uint8), photometric="minisblack", planarconfig="contig")
+    elif kind == "16-bit tif":
+        tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint16), photometric="rgb")
+    elif kind == "float tif":
+        tifffile.imwrite(path, np.zeros((64, 64), np.float32))
+    elif kind == "empty":
+        path.touch()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("missing", "there is no such file"),
+        ("empty", "empty"),
+        ("text", "is not an image"),
+        ("truncated png", "truncated|damaged"),
+        ("truncated tif", "truncated|damaged"),
+        ("six channels tif", "--bands"),
+        ("16-bit tif", "--range LO HI"),
+        ("float tif", "--range LO HI"),
+    ],
+)
+def test_bad_images_are_refused_in_one_sentence(
+    fctl: Fctl, tmp_path: Path, tiny_checkpoint: Path, kind: str, words: str
+) -> None:
+    path = write_bad_file(kind, tmp_path)
+    out = tmp_path / "out.ome.zarr"
+    outcome = fctl("segment", path, "--out", out, "--checkpoint", tiny_checkpoint, "--device", "cpu")
+    sentence = outcome.sentence()
+    assert str(path) in sentence
+
+    assert re.search(words, sentence)
+
+
+def test_nan_is_refused(fctl: Fctl, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    image = np.zeros((80, 80), np.float32)
+    image[70, 70] = np.nan
+    path = tmp_path / "nan.tif"
+    tifffile.imwrite(path, image)
+    arguments = ("--out", tmp_path / "out.ome.zarr", "--checkpoint", tiny_checkpoint, "--device", "cpu")
+    assert "NaN" in fctl("segment", path, *arguments, "--range", 0, 1).sentence()
+
+
+@pytest.mark.parametrize("region", [(0, 0, 0, 50), (50, 0, 20, 50), (150, 0, 200, 50)])
+def test_region_without_pixels(fctl: Fctl, rgb_png: Path, tmp_path: Path, tiny_checkpoint: Path, region: tuple) -> None:
+    arguments = ("--out", tmp_path / "s.ome.zarr", "--checkpoint", tiny_checkpoint, "--region", *region)
+    assert "holds no pixel" in fctl("segment", rgb_png, *arguments).sentence()
+
+
+def test_unknown_checkpoint(fctl: Fctl, rgb_png: Path, tmp_path: Path) -> None:
+    outcome = fctl("segment", rgb_png, "--out", tmp_path / "s.ome.zarr", "--checkpoint", "mars")
+    assert "mars: there is no such checkpoint" in outcome.sentence()
+
+
+def test_out_that_is_something_else(fctl: Fctl, rgb_png: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    out = tmp_path / "s.ome.zarr"
+    out.mkdir()
+    (out / "thesis.tex").write_text("precious")
+    arguments = ("--out", out, "--checkpoint", tiny_checkpoint, "--fresh", "--device", "cpu")
+    assert "is not a segmentation" in fctl("segment", rgb_png, *arguments).sentence()
+    assert (out / "thesis.tex").read_text() == "precious"
+
+
+@pytest.mark.parametrize("arguments", [("segment", "x.png"), ("evaluate", "x"), ("segment", "x", "--merge", "blend")])
+def test_wrong_usage_exits_with_two(fctl: Fctl, arguments: tuple[str, ...]) -> None:
+    outcome = fctl(*arguments)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+
+
+def test_full_disk(fctl: Fctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A library's own OSError, met outside the places that expect one, is still one sentence."""
+    from fctl_napari.imagery import sample
+
+    def write(*_: object, **__: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "0" / "c"))
+
+    monkeypatch.setattr(sample, "write_sample", write)
+    assert "the disk is full" in fctl("sample", tmp_path / "s").sentence()
+
+
+def test_files_that_may_not_grow(tmp_path: Path) -> None:
+    """A real refusal by the system, in a process of its own: files end at 20 kB there."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    noise = np.random.default_rng(0).integers(0, 255, (600, 600, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    process = fctl_process("convert", tmp_path / "noise.png", tmp_path / "out.ome.zarr", preexec_fn=limit)
+    outcome = Outcome(0, *process.communicate(timeout=120))
+    outcome.code = process.returncode
+    assert "cannot be written" in outcome.sentence()
+
+
+def test_a_full_disk_is_called_so() -> None:
+    assert "disk is full" in str(output_error("f", OSError(errno.ENOSPC, "No space left on device")))
+
+
+# -- the whole path ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def segmented_once(
+    tmp_path_factory: pytest.TempPathFactory, make_rgb: Callable[..., np.ndarray], tiny_checkpoint: Path
+) -> Path:
+    """A folder with ``image.png`` (200 x 150 px) and its segmentation ``s.ome.zarr``, made by the real command."""
+    folder = tmp_path_factory.mktemp("segmented")
+    Image.fromarray(make_rgb(150, 200)).save(folder / "image.png")
+    arguments = ("--out", folder / "s.ome.zarr", "--checkpoint", tiny_checkpoint, "--device", "cpu")
+    process = fctl_process("segment", folder / "image.png", *arguments)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert f"{folder / 's.ome.zarr'}: " in out
+    return folder
+
+
+@pytest.fixture
+def segmented(segmented_once: Path, tmp_path: Path) -> Path:
+    """A copy of that segmentation."""
+    return Path(shutil.copytree(segmented_once / "s.ome.zarr", tmp_path / "s.ome.zarr"))
+
+
+def test_from_image_to_figures(fctl: Fctl, segmented: Path, segmented_once: Path, tmp_path: Path) -> None:
+    png, tif, figures = tmp_path / "m.png", tmp_path / "m.tif", tmp_path / "scores.json"
+    assert fctl("export", segmented, png).code == 0
+    assert fctl("export", segmented, tif).code == 0
+    mask = np.asarray(Image.open(png))
+    assert mask.shape == (150, 200)
+    assert set(np.unique(mask)) <= {0, 1, 2}
+    np.testing.assert_array_equal(tifffile.imread(tif), mask)
+    np.testing.assert_array_equal(Segmentation.open(segmented).labels.read((0, 0, 150, 200)) - np.uint8(1), mask)
+
+    outcome = fctl("evaluate", segmented, png, "--json", figures)
+    assert outcome.code == 0, outcome.err
+    document = json.loads(figures.read_text())
+    assert document["miou"] == document["accuracy"] == document["f1"] == 1
+    assert set(document["iou"]) == {"red", "green", "blue"}
+    assert "accuracy 1.0000 over 30000 px" in outcome.out
+
+    facts = fctl("info", segmented)
+    assert "200 x 150 px" in facts.out
+    assert "red, green, blue" in facts.out
+    assert str(segmented_once / "image.png") in facts.out
+
+
+def test_a_second_run_computes_nothing_and_other_settings_are_refused(
+    fctl: Fctl, segmented: Path, segmented_once: Path, tiny_checkpoint: Path
+) -> None:
+    arguments = (
+        "segment",
+        segmented_once / "image.png",
+        "--out",
+        segmented,
+        "--checkpoint",
+        tiny_checkpoint,
+        "--device",
+        "cpu",
+    )
+    cells = {path: path.stat().st_mtime_ns for path in segmented.rglob("c/*/*")}
+    assert cells
+    assert fctl(*arguments).code == 0
+    assert {path: path.stat().st_mtime_ns for path in segmented.rglob("c/*/*")} == cells
+    assert "--fresh" in fctl(*arguments, "--merge", "average").sentence()
+    assert fctl(*arguments, "--merge", "average", "--fresh").code == 0
+    assert Segmentation.open(segmented).settings["merge"] == "average"
+
+
+def test_a_region_is_the_same_as_that_part_of_the_whole(
+    fctl: Fctl, segmented: Path, rgb_png: Path, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    out = tmp_path / "part.ome.zarr"
+    region = (10, 20, 60, 90)
+    arguments = ("--out", out, "--checkpoint", tiny_checkpoint, "--device", "cpu", "--region", *region)
+    assert fctl("segment", rgb_png, *arguments).code == 0
+    part, whole = Segmentation.open(out), Segmentation.open(segmented)
+    np.testing.assert_array_equal(part.labels.read(region), whole.labels.read(region))
+    assert part.labels.read(region).min() > 0
+    assert len(part.missing()) > 0
+
+
+def test_a_truth_of_another_size(fctl: Fctl, segmented: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((100, 100), np.uint8)).save(tmp_path / "truth.png")
+    assert "100 x 100 px" in fctl("evaluate", segmented, tmp_path / "truth.png").sentence()
+
+
+def test_a_truth_with_other_classes(fctl: Fctl, segmented: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((150, 200), 7, np.uint8)).save(tmp_path / "truth.png")
+    assert "class index 7" in fctl("evaluate", segmented, tmp_path / "truth.png").sentence()
+
+
+def test_stopped_by_hand_it_goes_on_later(tmp_path: Path, make_rgb: Callable, tiny_checkpoint: Path) -> None:
+    path, out = tmp_path / "large.png", tmp_path / "s.ome.zarr"
+    Image.fromarray(make_rgb(1500, 1500)).save(path)
+    arguments = ("segment", path, "--out", out, "--checkpoint", tiny_checkpoint, "--device", "cpu")
+    process = fctl_process(*arguments, start_new_session=True)
+    while process.poll() is None and not (out.is_dir() and any(out.glob("0/c/*/*"))):
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    done = Segmentation.open(out).done()
+    assert 0 < done.sum() < done.size
+
+
+def test_info_on_images_and_checkpoints(fctl: Fctl, rgb_png: Path, tiny_checkpoint: Path) -> None:
+    assert "200 x 150 px" in fctl("info", rgb_png).out
+    facts = fctl("info", tiny_checkpoint).out
+    assert "efficientnet_lite0" in facts
+    assert "local (x 1), medium (x 2), large (whole image)" in facts
+
+
+def test_convert_and_its_second_run(fctl: Fctl, rgb_png: Path, tmp_path: Path) -> None:
+    out = tmp_path / "c.ome.zarr"
+    assert fctl("convert", rgb_png, out).code == 0
+    assert fctl("convert", rgb_png, out).code == 0
+    assert "200 x 150 px" in fctl("info", out).out
