@@ -111,13 +111,13 @@ def checkpoint_hash(path: Path | str) -> str:
     path = Path(path)
     try:
         status = path.stat()
-        return _hash(path, status.st_size, status.st_mtime_ns)
+        return _hash(path, status.st_ino, status.st_size, status.st_mtime_ns)
     except OSError:
         raise CheckpointError(f"{path}: there is no such checkpoint; check the path.") from None
 
 
 @lru_cache(maxsize=64)
-def _hash(path: Path, size: int, modified: int) -> str:
+def _hash(path: Path, inode: int, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

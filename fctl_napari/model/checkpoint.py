@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
-from fctl_napari.errors import CheckpointError
+from fctl_napari.errors import CheckpointError, ConfigError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.card import METADATA_KEY, Card, read_card
 from fctl_napari.model.fctl import FCtL
@@ -42,10 +44,7 @@ def save_checkpoint(path: Path | str, model: FCtL, card: Card, dtype: torch.dtyp
     path = Path(path)
     if card.config != model.config:
         raise CheckpointError(f"{path}: the model card's settings are not the network's; save it with its own card.")
-    state = {
-        key: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
-        for key, value in model.state_dict().items()
-    }
+    state = {key: _stored(value, dtype).contiguous().cpu() for key, value in model.state_dict().items()}
     data = save(state, metadata={METADATA_KEY: card.model_dump_json()})
     with atomic_write(path) as file:
         file.write(data)
@@ -73,11 +72,19 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tup
         The file is missing, damaged, or its arrays do not fit its own settings.
     """
     card = read_card(path)
-    model = FCtL(card.config)
     try:
+        model = FCtL(card.config)
         state = load_file(path)
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ConfigError, SafetensorError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{path}: its weights do not fit its settings ({reason}).") from error
     return model.to(device).eval(), card
+
+
+def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convert a floating-point array to ``dtype``, unless that overflows (a batch norm's variance, say)."""
+    if not value.is_floating_point():
+        return value
+    converted = value.to(dtype)
+    return converted if converted.isfinite().all() else value

@@ -131,6 +131,11 @@ class FCtLConfig(BaseModel):
             raise ValueError(
                 f"ale structure {self.ale!r} refers to the {self.ale_reference} context, which is not among {names}"
             )
+        idle = [n for n in outer if n != self.ale_reference]
+        if not self.lcf and self.ale in ("a", "b") and idle:
+            raise ValueError(
+                f"without lcf, the {idle[0]} context would be unused by ale structure {self.ale!r}; drop it"
+            )
         if self.ale in ("c", "d", "e", "concat") and len(outer) < 2:
             raise ValueError(f"ale structure {self.ale!r} needs the medium and the large context, got {names}")
         if self.top_down and (self.correlation_stride == 32 or self.width is None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -66,7 +65,9 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
         if path.suffix == ".onnx":
             return _read_onnx(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # the three readers raise whatever their parsers do on damaged files
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: cannot be read as weights ({reason}); download or export it again.") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):

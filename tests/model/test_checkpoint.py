@@ -1,0 +1,195 @@
+"""Checkpoints and their cards: round trips, identity, damage."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+
+from fctl_napari.errors import CheckpointError
+from fctl_napari.model import card as card_module
+from fctl_napari.model.card import Card, builtin_checkpoints, checkpoint_hash, read_card, resolve_checkpoint
+from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
+from fctl_napari.model.classes import ClassInfo, ClassTable
+from fctl_napari.model.fctl import FCtL
+
+from .conftest import awaken, make_batch, small_config
+
+CONFIG = small_config(share_encoders="all")
+
+
+def make_card(**fields: object) -> Card:
+    infos = [ClassInfo(name=n, color=(i, 0, 0)) for i, n in enumerate(("water", "forest", "barren"))]
+    table = ClassTable(classes=(*infos, ClassInfo(name="unlabelled", color=(0, 0, 0), ignored=True)))
+    return Card(**({"name": "small", "config": CONFIG, "classes": table, "figures": {"miou": 0.5}} | fields))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def model() -> FCtL:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return awaken(FCtL(CONFIG))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model: FCtL, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    card = make_card(provenance={"seed": 3})
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint") / "small.safetensors", model, card)
+
+
+def test_round_trip_in_half_precision(model: FCtL, checkpoint: Path) -> None:
+    loaded, card = load_checkpoint(checkpoint)
+    assert card == make_card(provenance={"seed": 3})
+    assert read_card(checkpoint) == card
+    assert not loaded.training
+    assert loaded.config == CONFIG
+    wanted = model.state_dict()
+    for key, value in loaded.state_dict().items():
+        expected = wanted[key].half().float() if wanted[key].is_floating_point() else wanted[key]
+        torch.testing.assert_close(value, expected, rtol=0, atol=0)
+    stored = load_file(checkpoint)
+    assert {v.dtype for v in stored.values() if v.is_floating_point()} == {torch.float16}
+    with torch.no_grad():
+        logits, again = (m(*make_batch(CONFIG)) for m in (model, loaded))
+    torch.testing.assert_close(again, logits, rtol=0, atol=0.1 * float(logits.abs().max()))
+
+
+def test_round_trip_in_single_precision_is_exact(model: FCtL, tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path / "exact.safetensors", model, make_card(), dtype=torch.float32)
+    loaded, _ = load_checkpoint(path)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(*make_batch(CONFIG)), model(*make_batch(CONFIG)), rtol=0, atol=0)
+
+
+def test_values_beyond_half_precision_survive(tmp_path: Path) -> None:
+    model = FCtL(CONFIG)
+    variance = model.encoders["tile"].stem[1].running_var  # type: ignore[union-attr, index]
+    variance.fill_(1e6)  # type: ignore[union-attr, operator]
+    loaded, _ = load_checkpoint(save_checkpoint(tmp_path / "large.safetensors", model, make_card()))
+    torch.testing.assert_close(loaded.encoders["tile"].stem[1].running_var, variance)  # type: ignore[union-attr, index]
+
+
+def test_the_hash_is_the_content(model: FCtL, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, model, make_card())
+    first = checkpoint_hash(path)
+    assert len(first) == 64
+    (tmp_path / "copy.safetensors").write_bytes(path.read_bytes())
+    assert checkpoint_hash(tmp_path / "copy.safetensors") == first
+    save_checkpoint(path, model, make_card(name="large"))  # the same length
+    assert checkpoint_hash(path) != first
+    save_checkpoint(path, model, make_card())
+    assert checkpoint_hash(path) == first
+    with pytest.raises(CheckpointError, match=r"gone\.safetensors: there is no such checkpoint"):
+        checkpoint_hash(tmp_path / "gone.safetensors")
+
+
+def test_a_card_is_read_without_torch(checkpoint: Path) -> None:
+    code = (
+        "import sys\n"
+        "from fctl_napari.model.card import builtin_checkpoints, checkpoint_hash, read_card\n"
+        f"path = {str(checkpoint)!r}\n"
+        "assert read_card(path).classes.names == ('water', 'forest', 'barren')\n"
+        "assert checkpoint_hash(path)\n"
+        "builtin_checkpoints()\n"
+        "import fctl_napari.model.windows\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_truncated_file_is_refused(share: float, checkpoint: Path, tmp_path: Path) -> None:
+    whole = checkpoint.read_bytes()
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(whole[: int(share * len(whole))])
+    for read in (read_card, load_checkpoint):
+        with pytest.raises(CheckpointError, match=r"cut\.safetensors: "):
+            read(path)
+
+
+def test_the_last_byte_missing_is_enough(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(checkpoint.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"cut\.safetensors: this checkpoint is cut short"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG" * 100, struct.pack("<Q", 2) + b"[]", b"\xff" * 64])
+def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(content)
+    for read in (read_card, load_checkpoint):
+        with pytest.raises(CheckpointError, match=r"other\.safetensors: is not a checkpoint of ours"):
+            read(path)
+    with pytest.raises(CheckpointError, match=r"missing\.safetensors: there is no such checkpoint"):
+        read_card(tmp_path / "missing.safetensors")
+
+
+def test_weights_without_a_card_are_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "bare.safetensors")
+    with pytest.raises(CheckpointError, match=r"bare\.safetensors: these are weights without a model card"):
+        read_card(tmp_path / "bare.safetensors")
+
+
+def rewrite(checkpoint: Path, path: Path, **config: object) -> None:
+    """Copy a checkpoint with other settings in its card."""
+    card = json.loads(read_card(checkpoint).model_dump_json())
+    card["config"].update(config)
+    save_file(load_file(checkpoint), path, metadata={"fctl": json.dumps(card)})
+
+
+def test_a_card_that_contradicts_its_weights_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    rewrite(checkpoint, path, width=16)
+    with pytest.raises(CheckpointError, match=r"odd\.safetensors: its weights do not fit its settings"):
+        load_checkpoint(path)
+    rewrite(checkpoint, path, tile_size=100)
+    with pytest.raises(CheckpointError, match=r"odd\.safetensors: .*tile_size 100"):
+        load_checkpoint(path)
+    rewrite(checkpoint, path, novelty=True)
+    with pytest.raises(CheckpointError, match=r"odd\.safetensors: its model card does not fit .*novelty"):
+        read_card(path)
+
+
+def test_a_card_of_another_network_is_refused(model: FCtL, tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    with pytest.raises(CheckpointError, match=r"odd\.safetensors: the model card's settings are not the network's"):
+        save_checkpoint(path, model, make_card(config=small_config(share_encoders="all", gpe=False)))
+    assert not path.exists()
+
+
+def test_a_card_counts_its_classes() -> None:
+    with pytest.raises(ValidationError, match="3 scored classes, the network 4"):
+        make_card(config=small_config(classes=4))
+
+
+def test_checkpoints_are_found_by_name_or_path(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card_module, "BUILTIN_FOLDER", tmp_path)
+    assert builtin_checkpoints() == {}
+    (tmp_path / "earth.safetensors").write_bytes(checkpoint.read_bytes())
+    assert builtin_checkpoints() == {"earth": tmp_path / "earth.safetensors"}
+    assert resolve_checkpoint("earth") == tmp_path / "earth.safetensors"
+    assert resolve_checkpoint(str(checkpoint)) == checkpoint
+    with pytest.raises(CheckpointError, match=r"moon: there is no such checkpoint; .*\(earth\)"):
+        resolve_checkpoint("moon")
+
+
+def test_builtin_checkpoints_load() -> None:
+    for name, path in builtin_checkpoints().items():
+        model, card = load_checkpoint(path)
+        assert card.name
+        assert path.stat().st_size <= 40e6, name
+        assert len(card.classes.scored) == model.config.classes
