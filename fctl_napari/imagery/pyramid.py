@@ -257,7 +257,7 @@ class Pyramid:
         if height * width > (EXACT_PX if exact else STRIP_PX):
             return self._resize_strips(level, outer, box, size)
         crop = self.read(outer, level)
-        if box == (0, 0, width, height) and height == width == size:
+        if box == (0.0, 0.0, float(width), float(height)) and height == width == size:
             return crop
         return np.array(Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR, box=box))
 
