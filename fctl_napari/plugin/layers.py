@@ -57,10 +57,42 @@ def image_source(layer: Layer) -> ImageSource | None:
     return source if isinstance(source, ImageSource) else None
 
 
-class GreyLevel:
-    """The first channel of a level [y, x, c], as [y, x]; read by slices like the level."""
+class ShownLevel:
+    """What napari needs of a level beside its slices, which subclasses read.
 
-    ndim = 2
+    Attributes
+    ----------
+    shape
+        (y, x) or (y, x, channel), px.
+    dtype
+        Of the values.
+    chunks
+        What is cheap to read together, like ``shape``.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    chunks: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:, :], dtype=dtype)
+
+
+class GreyLevel(ShownLevel):
+    """The first channel of a level [y, x, c], as [y, x]; read by slices like the level."""
 
     def __init__(self, level: Any) -> None:
         self._level = level
@@ -72,17 +104,12 @@ class GreyLevel:
         key = key if isinstance(key, tuple) else (key,)
         return self._level[(*(*key, slice(None))[:2], 0)]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[:, :], dtype=dtype)
 
-
-class ColorLevel:
+class ColorLevel(ShownLevel):
     """A level of a pyramid as the network sees it: uint8 RGB [y, x, 3], by its bands and its value range."""
 
-    ndim = 3
-    dtype = np.dtype(np.uint8)
-
     def __init__(self, pyramid: Pyramid, level: int) -> None:
+        self.dtype = np.dtype(np.uint8)
         self._pyramid = pyramid
         self._index = level
         stored = pyramid.levels[level]
@@ -96,9 +123,6 @@ class ColorLevel:
         x0, x1, step_x = columns.indices(self.shape[1])
         block = self._pyramid.read((y0, x0, max(y0, y1), max(x0, x1)), self._index)[::step_y, ::step_x]
         return block[(slice(None), slice(None), *rest)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[:, :], dtype=dtype)
 
 
 def displayed_level(pyramid: Pyramid, index: int) -> Any:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.omezarr import OURS
-from fctl_napari.plugin.layers import COARSE_SIDE, displayed_level
+from fctl_napari.plugin.layers import COARSE_SIDE, ShownLevel, displayed_level
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
@@ -53,7 +53,7 @@ def _attributes(pyramid: Path) -> dict[str, Any]:
         return {}
 
 
-class PreviewLevel:
+class PreviewLevel(ShownLevel):
     """A level of an image whose pyramid is still being made: the preview, enlarged, without interpolation.
 
     Parameters
@@ -67,7 +67,6 @@ class PreviewLevel:
     def __init__(self, preview: np.ndarray, shape: tuple[int, int]) -> None:
         self._preview = preview
         self.shape = (*shape, *preview.shape[2:])
-        self.ndim = preview.ndim
         self.dtype = preview.dtype
         self.chunks = (512, 512, *preview.shape[2:])
 
@@ -79,9 +78,6 @@ class PreviewLevel:
             for part, size, small in zip(key, self.shape, self._preview.shape, strict=False)
         )
         return self._preview[np.ix_(rows, columns)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[:, :], dtype=dtype)
 
 
 def preview_levels(preview: np.ndarray, shape: tuple[int, int]) -> list[Any]:

@@ -1,0 +1,83 @@
+"""A cache folder of its own for each test, a small real scene, a window, and one engine for all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep what the plugin caches out of the user's cache folder."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def earth_crop() -> np.ndarray:
+    """Part of the Earth scene: uint8 (600, 900, 3), Europe and North Africa."""
+    from fctl_napari.imagery.formats import open_image
+    from fctl_napari.imagery.sample import sample_files
+
+    return open_image(sample_files().image).read((100, 2600, 700, 3500))
+
+
+@pytest.fixture
+def scene(tmp_path: Path, earth_crop: np.ndarray) -> Path:
+    """The crop as an OME-Zarr."""
+    from fctl_napari.imagery.convert import convert
+    from fctl_napari.imagery.pyramid import pyramid_from_array
+
+    return convert(pyramid_from_array(earth_crop, name="scene"), tmp_path / "scene.ome.zarr", chunk=128)
+
+
+@pytest.fixture
+def notes() -> Iterator[list[tuple[str, str]]]:
+    """Collect napari's notifications as (severity, message)."""
+    from napari.utils.notifications import notification_manager
+
+    found: list[tuple[str, str]] = []
+
+    def take(note: object) -> None:
+        found.append((str(note.severity), note.message))  # type: ignore[attr-defined]
+
+    notification_manager.notification_ready.connect(take)
+    yield found
+    notification_manager.notification_ready.disconnect(take)
+
+
+@pytest.fixture(scope="session")
+def warm_engine() -> Iterator[None]:
+    """Keep the worker process between the tests, as another open window would."""
+    from qtpy.QtWidgets import QApplication, QMainWindow
+
+    from fctl_napari.plugin.session import session
+
+    application = QApplication.instance() or QApplication([])
+    assert application is not None
+    window = QMainWindow()
+    session().follow(window)
+    yield
+    session().close()
+
+
+@pytest.fixture
+def until(qtbot: object) -> Callable[..., None]:
+    """Run the event loop until something is true."""
+
+    def wait(condition: Callable[[], bool], seconds: float = 90) -> None:
+        from qtpy.QtWidgets import QApplication
+
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                pytest.fail(f"nothing came within {seconds} s")
+            QApplication.processEvents()
+            time.sleep(0.005)
+
+    return wait
