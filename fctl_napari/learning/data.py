@@ -98,7 +98,7 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, holdou
     if settings.train:
         train, val, test = regions(settings.train), regions(settings.val), regions(settings.test)
     elif holdout and settings.group == holdout:
-        train, val, test = (), whole, whole
+        train, val, test = (), whole, ()
     else:
         train, val, test = whole, (), ()
     return Scene(settings.image, pyramid, truth, train, val, test)

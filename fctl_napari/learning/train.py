@@ -254,9 +254,9 @@ class Trainer:
         for name, parameter in self.model.named_parameters():
             context = name.split(".")[-2]
             if name.endswith(".gamma"):
-                found[f"gamma_{context}"] = round(float(parameter), 4)
+                found[f"gamma_{context}"] = round(parameter.item(), 4)
             elif name.endswith(".z"):
-                found[f"sigma_z_{context}"] = round(float(torch.sigmoid(parameter)), 4)
+                found[f"sigma_z_{context}"] = round(torch.sigmoid(parameter).item(), 4)
         return found
 
     def _finish(self) -> Path:

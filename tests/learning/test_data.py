@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fctl_napari.errors import InputError
+from fctl_napari.learning.augment import Dihedral, collate
+from fctl_napari.learning.config import AugmentSettings, DataSettings, SceneSettings
+from fctl_napari.learning.data import TileSampler, open_scenes, read_truth
+from fctl_napari.model.classes import ClassInfo, ClassTable
+from fctl_napari.model.config import make_config
+
+TABLE = ClassTable(
+    classes=(
+        ClassInfo(name="a", color=(255, 0, 0)),
+        ClassInfo(name="b", color=(0, 255, 0)),
+        ClassInfo(name="unlabelled", color=(0, 0, 0), ignored=True),
+    )
+)
+CONTEXTS = ({"name": "local"}, {"name": "medium", "scale": 2.0}, {"name": "large", "scale": "global"})
+CONFIG = make_config(
+    encoder="efficientnet_lite0", tile_size=64, correlation_stride=16, classes=2, contexts=CONTEXTS, ale_windows=(3,)
+)
+STILL = AugmentSettings(dihedral=False, brightness=0, contrast=0, saturation=0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two scenes whose red channel is their truth, so that any misplacement shows."""
+    rng = np.random.default_rng(0)
+    for name, (h, w) in {"one": (150, 210), "two": (90, 300)}.items():
+        truth = np.kron(rng.integers(0, 3, (h // 30, w // 30)), np.ones((30, 30))).astype(np.uint8)
+        image = np.stack([truth * 100, np.full_like(truth, 50), np.full_like(truth, 90)], -1)
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+        Image.fromarray(truth).save(tmp_path / f"{name}_truth.png")
+    return tmp_path
+
+
+def scenes_of(folder, **settings):
+    scenes = (
+        SceneSettings(image="one.png", truth="one_truth.png", group="1"),
+        SceneSettings(image="two.png", truth="two_truth.png", group="2"),
+    )
+    return open_scenes(DataSettings(classes=TABLE, scenes=scenes, **settings), folder)[0]
+
+
+def test_ignored_classes_are_ignored_and_a_held_out_group_is_not_trained_on(folder):
+    scenes = scenes_of(folder, holdout="2")
+    assert set(np.unique(scenes[0].truth)) <= {0, 1, 255}
+    assert [bool(s.train) for s in scenes] == [True, False]
+    assert [bool(s.val) for s in scenes] == [False, True]
+    sampler = TileSampler(scenes, CONFIG, STILL, 0.5, seed=0)
+    assert {s.scene for step in range(8) for s in sampler.batch(step, 4)} == {0}
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.7])
+def test_truth_lies_on_the_image(folder, scale):
+    sampler = TileSampler(scenes_of(folder), CONFIG, AugmentSettings(scale=scale), 0.5, seed=3)
+    for sample in sampler.batch(0, 8):
+        red = sample.inputs.tile[0].astype(int)
+        labelled = sample.truth != 255
+        # away from edges, where resampling mixes
+        near = np.abs(red - sample.truth.astype(int) * 100) < 30
+        assert near[labelled].mean() > 0.9
+
+
+def test_a_step_draws_the_same_tiles_whenever_it_is_asked(folder):
+    scenes = scenes_of(folder)
+    first = TileSampler(scenes, CONFIG, STILL, 0.5, seed=1)
+    second = TileSampler(scenes, CONFIG, STILL, 0.5, seed=1)
+    first.batch(0, 4)
+    for a, b in zip(first.batch(5, 4), second.batch(5, 4), strict=True):
+        assert np.array_equal(a.inputs.tile, b.inputs.tile)
+        assert np.array_equal(a.truth, b.truth)
+
+
+@given(
+    st.tuples(st.floats(-50, 200), st.floats(-50, 200)), st.floats(10, 120), st.integers(4, 40), st.integers(0, 2**31)
+)
+@settings(max_examples=50, deadline=None)
+def test_read_truth_is_nearest_and_ignores_the_outside(corner, span, size, seed):
+    truth = np.random.default_rng(seed).integers(0, 5, (100, 130)).astype(np.uint8)
+    y0, x0 = corner
+    region = (0, 20, 100, 110)
+    out = read_truth(truth, (y0, x0, y0 + span, x0 + span), size, region)
+    for i in range(0, size, 3):
+        for j in range(0, size, 3):
+            y, x = int(np.floor(y0 + (i + 0.5) / size * span)), int(np.floor(x0 + (j + 0.5) / size * span))
+            inside = region[0] <= y < region[2] and region[1] <= x < region[3]
+            assert out[i, j] == (truth[y, x] if inside else 255)
+
+
+@given(st.booleans(), st.integers(0, 3), st.integers(0, 2**31))
+@settings(deadline=None)
+def test_turned_windows_lie_where_the_turned_pixels_lie(flip, turns, seed):
+    rng = np.random.default_rng(seed)
+    world = rng.integers(0, 255, (40, 60)).astype(np.uint8)
+    y0, x0 = rng.integers(0, 30, 2)
+    window = np.array([y0, x0, y0 + 7, x0 + 9], float)
+    turn = Dihedral(flip, turns)
+    turned = turn.pixels(world)
+    top, left = turn.window(np.array([0.0, 0.0, 40.0, 60.0]))[:2]
+    a, b, c, d = (turn.window(window) - [top, left, top, left]).astype(int)
+    assert np.array_equal(turned[a:c, b:d], turn.pixels(world[y0 : y0 + 7, x0 : x0 + 9]))
+
+
+def test_a_shared_context_is_kept_once_and_found_again(folder):
+    sampler = TileSampler(scenes_of(folder), CONFIG, STILL, 0.5, seed=2)
+    samples = sampler.batch(0, 6)
+    batch = collate(samples, STILL, np.random.default_rng(0))
+    assert len(batch.contexts["large"]) == len({s.scene for s in samples})
+    for name in ("medium", "large"):
+        for i, sample in enumerate(samples):
+            pixels = batch.contexts[name][batch.indices[name][i]]
+            assert np.allclose(pixels.numpy(), sample.inputs.contexts[name], atol=1e-3)
+    assert np.allclose(batch.tile.numpy(), np.stack([s.inputs.tile for s in samples]), atol=1e-3)
+    size = batch.windows["tile"][:, 2:] - batch.windows["tile"][:, :2]
+    assert np.allclose(size, 64, atol=1e-3)
+
+
+def test_a_truth_of_another_size_is_one_sentence(folder):
+    Image.fromarray(np.zeros((10, 10), np.uint8)).save(folder / "one_truth.png")
+    with pytest.raises(InputError, match=r"one_truth\.png: is 10 x 10 px"):
+        scenes_of(folder)
+
+
+def test_a_class_beyond_the_table_is_one_sentence(folder):
+    Image.fromarray(np.full((150, 210), 9, np.uint8)).save(folder / "one_truth.png")
+    with pytest.raises(InputError, match="class 9"):
+        scenes_of(folder)
