@@ -314,9 +314,14 @@ def start_from(model: FCtL, path: Path | str) -> None:
     Raises
     ------
     CheckpointError
-        The checkpoint shares nothing with the network.
+        The checkpoint has another encoder.
     """
-    source, _ = load_checkpoint(path)
+    source, card = load_checkpoint(path)
+    if card.config.encoder != model.config.encoder:
+        raise CheckpointError(
+            f"{path}: its encoder is {card.config.encoder}, this network's {model.config.encoder}; start from a "
+            "checkpoint with the same encoder."
+        )
     given = source.state_dict()
     own = model.state_dict()
     taken = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
@@ -327,8 +332,6 @@ def start_from(model: FCtL, path: Path | str) -> None:
         another = key not in taken and part in ("encoders", "necks") and stream != "tile"
         if another and template in given and given[template].shape == value.shape:
             taken[key] = given[template]
-    if not taken:
-        raise CheckpointError(f"{path}: shares no arrays with this network; start from one with the same encoder.")
     model.load_state_dict(taken, strict=False)
 
 

@@ -8,7 +8,7 @@ from fctl_napari.learning.losses import focal_loss
 
 def plain_focal(logits, truth, gamma, weights):
     total, weight_sum = 0.0, 0.0
-    b, c, h, w = logits.shape
+    b, _, h, w = logits.shape
     for i in range(b):
         for y in range(h):
             for x in range(w):
