@@ -86,12 +86,25 @@ def _check_complete(path: Path, series: Any) -> None:
                 raise InputError(f"{path}: is truncated (pixels lie beyond its end); fetch it again.")
 
 
+@dataclass(frozen=True)
+class _MappedArray:
+    """Uncompressed pixels in one piece, mapped for each read: a map that stays would count as memory in use."""
+
+    path: Path
+    dtype: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+
+    def __getitem__(self, key: Any, /) -> NDArray[Any]:
+        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[key])
+
+
 def _level(path: Path, series: Any, indices: bool) -> Level:
     axes = _axes(path, series.axes, series.shape)
     if series.dataoffset is not None and series.keyframe.is_memmappable:
-        # Uncompressed in one piece: a memory map reads just what is asked for.
+        # tifffile would read the one piece whole.
         dtype = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
-        array: Any = np.memmap(path, dtype, "r", series.dataoffset, series.shape)
+        array: Any = _MappedArray(Path(series.keyframe.parent.filehandle.path), dtype, series.dataoffset, series.shape)
     else:
         array = zarr.open_array(series.aszarr(level=0), mode="r")
     if indices:
