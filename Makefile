@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
 .PHONY: demo test lint nightly clean
@@ -31,6 +31,7 @@ clean:
 # The pins; with CUDA without torch's, so that pip's ordinary torch for the driver at hand is taken.
 $(VENV)/constraints.txt: $(SOURCES)
 	PYTHON="$(PYTHON)" scripts/debian_packages.sh
+	@echo "Making the environment in $(VENV); the first time this takes some minutes."
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	if nvidia-smi >/dev/null 2>&1; then grep -v '^torch==' constraints.txt; else cat constraints.txt; fi >$@
 
