@@ -1,0 +1,58 @@
+"""A tiny network, an image, and one worker process for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from segmenting import Local, pixels, save_lively_network
+
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.segmentation.jobs import Engine
+
+
+@pytest.fixture(scope="session")
+def lively_config(tiny_config: FCtLConfig) -> FCtLConfig:
+    return tiny_config.model_copy(update={"share_encoders": "all", "width": 16})
+
+
+@pytest.fixture(scope="session")
+def lively(lively_config: FCtLConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_lively_network(tmp_path_factory.mktemp("network") / "lively.safetensors", lively_config)
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory, make_rgb: Callable[..., np.ndarray]) -> Path:
+    """An image of 13 x 15 cells, the last of them cut."""
+    path = tmp_path_factory.mktemp("scene") / "scene.png"
+    Image.fromarray(make_rgb(600, 700, seed=7)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    with Engine(threads=1) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def local(lively: Path) -> Local:
+    return Local(lively)
+
+
+@pytest.fixture(scope="session")
+def reference(local: Local, scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], np.ndarray]:
+    """``reference(merge)``: labels and confidence of the scene, [2, y, x], computed in one go in this process."""
+    made: dict[str, np.ndarray] = {}
+
+    def get(merge: str) -> np.ndarray:
+        if merge not in made:
+            store = local.segment(tmp_path_factory.mktemp("reference") / f"{merge}.ome.zarr", scene, merge)
+            made[merge] = pixels(store)
+            assert len(np.unique(made[merge][0])) == 3, "a network with one answer proves nothing"
+        return made[merge]
+
+    return get
