@@ -34,6 +34,11 @@ class GrowingLevels:
         self.coarse: np.ndarray = np.asarray(self._stored[-1][:])
         self.levels: list[Any] = [*self._stored[:-1], self.coarse]
 
+    @property
+    def data(self) -> Any:
+        """What a layer is given: the levels, or the one array there is."""
+        return self.levels if len(self.levels) > 1 else self.coarse
+
     def update(self, windows: Iterable[IntWindow]) -> None:
         """Read the coarsest level again under these windows (level 0 px). May run on any thread."""
         corners = np.array(list(windows))
@@ -89,10 +94,10 @@ class GrowingSegmentation:
         """Show the classes over ``image``, in the layer that already shows this store if there is one."""
         found = _find(viewer, self.path, Labels)
         if isinstance(found, Labels):
-            found.data = self.mask.levels
+            found.data = self.mask.data
             return found
         style = class_style((info.name, info.color) for info in self.classes)
-        layer = Labels(self.mask.levels, name=name, opacity=0.55, multiscale=True, **style, **self._common(image))
+        layer = Labels(self.mask.data, name=name, opacity=0.55, **style, **self._common(image))
         viewer.layers.insert(_above(viewer, image), layer)
         return layer
 
@@ -100,12 +105,11 @@ class GrowingSegmentation:
         """Show the confidence under the classes, hidden at first."""
         found = _find(viewer, self.path, Image)
         if isinstance(found, Image):
-            found.data = self.confidence.levels
+            found.data = self.confidence.data
             return found
         layer = Image(
-            self.confidence.levels,
+            self.confidence.data,
             name=f"{name} confidence",
-            multiscale=True,
             colormap=confidence_colormap(),
             contrast_limits=(0, 255),
             blending="translucent",
@@ -124,6 +128,7 @@ class GrowingSegmentation:
             "affine": image.affine,
             "units": image.units[-2:],
             "metadata": {STORE_KEY: self.path},
+            "multiscale": len(self.mask.levels) > 1,
         }
 
 

@@ -42,21 +42,22 @@ def labels_layer(path: Path, *, extent: tuple[float, float] | None = None) -> La
         It is missing, damaged, or has further axes.
     """
     group = ngff.open_group(path)
-    levels, arguments = _levels(group, path, extent)
-    if levels[0].dtype.kind not in "iu":
-        raise InputError(f"{path}: holds {levels[0].dtype} values; labels are whole numbers, write them as such.")
+    data, arguments = _levels(group, path, extent)
+    dtype = (data[0] if arguments["multiscale"] else data).dtype
+    if dtype.kind not in "iu":
+        raise InputError(f"{path}: holds {dtype} values; labels are whole numbers, write them as such.")
     arguments |= {"name": path.name, "opacity": 0.55}
     classes = ngff.label_classes(group)
     if classes:
         arguments |= class_style((c["name"], tuple(c["color"])) for c in classes)
-    return levels, arguments, "labels"
+    return data, arguments, "labels"
 
 
 def segmentation_layers(path: Path) -> list[LayerData]:
     """Return the layers of a label group that stands alone: its labels, over its confidence if it has one."""
     layers: list[LayerData] = []
     if ngff.is_zarr(path / CONFIDENCE):
-        levels, arguments = _levels(ngff.open_group(path / CONFIDENCE), path, None)
+        data, arguments = _levels(ngff.open_group(path / CONFIDENCE), path, None)
         arguments |= {
             "name": f"{path.name} confidence",
             "colormap": confidence_colormap(),
@@ -65,13 +66,13 @@ def segmentation_layers(path: Path) -> list[LayerData]:
             "visible": False,
             "metadata": {STORE_KEY: str(path)},
         }
-        layers.append((levels, arguments, "image"))
+        layers.append((data, arguments, "image"))
     data, arguments, kind = labels_layer(path)
     arguments["metadata"] = {STORE_KEY: str(path)}
     return [*layers, (data, arguments, kind)]
 
 
-def _levels(group: zarr.Group, path: Path, extent: tuple[float, float] | None) -> tuple[list[Any], dict[str, Any]]:
+def _levels(group: zarr.Group, path: Path, extent: tuple[float, float] | None) -> tuple[Any, dict[str, Any]]:
     arrays, axes, multiscale = ngff.open_levels(group, path)
     try:
         levels: list[Any] = [array if axes == "yx" else GreyLevel(Level(array, axes)) for array in arrays]
@@ -81,11 +82,13 @@ def _levels(group: zarr.Group, path: Path, extent: tuple[float, float] | None) -
     if side > COARSE_SIDE:
         step = math.ceil(side / COARSE_SIDE)
         levels.append(np.asarray(levels[-1][::step, ::step]))
-    arguments: dict[str, Any] = {"multiscale": True}
+    # napari takes a list of one for an image, not for labels; it is small
+    data = levels if len(levels) > 1 else np.asarray(levels[0][:, :])
+    arguments: dict[str, Any] = {"multiscale": len(levels) > 1}
     unit = ngff.space_unit(multiscale)
     if extent is None:
         sizes = ngff.scales(multiscale, axes)
         arguments |= placement(sizes[0] if sizes else None, unit)
-        return levels, arguments
+        return data, arguments
     scale = tuple(length / size for length, size in zip(extent, levels[0].shape, strict=True))
-    return levels, {**arguments, "scale": scale}
+    return data, {**arguments, "scale": scale}

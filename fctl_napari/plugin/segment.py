@@ -55,7 +55,6 @@ class SegmentWidget(QWidget):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._window: QWidget | None = None
         self._run: LiveRun | None = None
         self._job: PyramidJob | None = None
         self._card: Card | None = None
@@ -218,8 +217,8 @@ class SegmentWidget(QWidget):
         """Run what the fields say (the Run button)."""
         if self.running:
             return
-        self._window = self.window()
-        session().follow(self._window)
+        # the window is not kept: a child that holds its window is never collected
+        session().follow(self.window())
         with reported():
             image, name = self.image, self.form.checkpoint.currentData()
             if image is None:
@@ -351,7 +350,7 @@ class SegmentWidget(QWidget):
         return super().event(event)
 
     def _window_closed(self, window: QWidget) -> None:
-        if window is self._window:
+        if window is self.window():
             self._leave()
 
     def _leave(self) -> None:

@@ -6,7 +6,7 @@ import atexit
 import os
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import QApplication, QWidget
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class Session(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._engine: Engine | None = None
-        self._windows: dict[int, QWidget] = {}
+        self._windows: set[int] = set()  # their ids: holding them would keep them alive
+        self._told = False
         atexit.register(self._end)
 
     @property
@@ -51,11 +52,12 @@ class Session(QObject):
         key = id(window)
         if key in self._windows:
             return
-        self._windows[key] = window
+        self._windows.add(key)
         window.installEventFilter(self)
         window.destroyed.connect(lambda: self._drop(key))
         application = QApplication.instance()
-        if application is not None and len(self._windows) == 1:
+        if application is not None and not self._told:
+            self._told = True
             application.aboutToQuit.connect(self.close)
 
     def close(self) -> None:
@@ -70,23 +72,18 @@ class Session(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt's hook: a window that closed, and stayed closed, no longer needs the engine."""
-        key = id(watched)
-        if event.type() == QEvent.Type.Close and key in self._windows:
-            # the window may still refuse ("really close?"), so look again when its own handler is done
-            QTimer.singleShot(0, lambda: self._drop_if_hidden(key))
+        # a close may be refused ("really close?"), the hiding that follows may not; spontaneous: it was minimised
+        if event.type() == QEvent.Type.Hide and not event.spontaneous() and id(watched) in self._windows:
+            watched.removeEventFilter(self)
+            self._drop(id(watched), watched)
         return False
 
-    def _drop_if_hidden(self, key: int) -> None:
-        window = self._windows.get(key)
-        if window is not None and not window.isVisible():
-            window.removeEventFilter(self)
-            self._drop(key)
-
-    def _drop(self, key: int) -> None:
-        window = self._windows.pop(key, None)
-        if window is None:
+    def _drop(self, key: int, window: QObject | None = None) -> None:
+        if key not in self._windows:
             return
-        self.window_closed.emit(window)
+        self._windows.remove(key)
+        if window is not None:
+            self.window_closed.emit(window)
         if not self._windows:
             self.close()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pytestqt.qtbot import QtBot
 
 
 @pytest.fixture(autouse=True)
@@ -20,11 +20,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def earth_crop() -> np.ndarray:
-    """Part of the Earth scene: uint8 (600, 900, 3), Europe and North Africa."""
+    """Part of the Earth scene: uint8 (450, 1100, 3), Europe and North Africa."""
     from fctl_napari.imagery.formats import open_image
     from fctl_napari.imagery.sample import sample_files
 
-    return open_image(sample_files().image).read((100, 2600, 700, 3500))
+    return open_image(sample_files().image).read((250, 2500, 700, 3600))
 
 
 @pytest.fixture
@@ -67,17 +67,10 @@ def warm_engine() -> Iterator[None]:
 
 
 @pytest.fixture
-def until(qtbot: object) -> Callable[..., None]:
+def until(qtbot: QtBot) -> Callable[..., None]:
     """Run the event loop until something is true."""
 
     def wait(condition: Callable[[], bool], seconds: float = 90) -> None:
-        from qtpy.QtWidgets import QApplication
-
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                pytest.fail(f"nothing came within {seconds} s")
-            QApplication.processEvents()
-            time.sleep(0.005)
+        qtbot.waitUntil(condition, timeout=int(seconds * 1000))
 
     return wait

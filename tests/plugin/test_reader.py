@@ -60,10 +60,10 @@ def test_labels_with_more_axes_by_others(scene: Path) -> None:
     axes = [{"name": name} for name in "tzyx"]
     group.update_attributes({"ome": {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}})
     labels.update_attributes({"ome": {"labels": ["cells"]}})
-    levels, arguments, kind = read(str(scene))[1]
+    shown, arguments, kind = read(str(scene))[1]
     assert kind == "labels"
-    assert np.array_equal(levels[0][:, :], data[0, 0])
-    assert arguments["scale"] == (150.0, 150.0)
+    assert np.array_equal(shown, data[0, 0])
+    assert arguments["scale"] == (112.5, 1100 / 6)
 
 
 def test_pixel_size_becomes_scale_and_units(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> None:
