@@ -132,8 +132,7 @@ class Driver:
         self._pace.begin()
         self._report(self.progress("running"))
         try:
-            while self._hand_out(client):
-                self._check_stop()
+            while not self._check_stop() and self._hand_out(client):
                 self._collect(POLL_SECONDS)
                 if time.monotonic() - self._flushed > FLUSH_SECONDS or not self._under_way:
                     self._flush()
@@ -176,7 +175,7 @@ class Driver:
                 self._seen = now
             elif now - self._seen > DESERTED_SECONDS:
                 raise FctlError("all workers have left the dask cluster; start some and run again to go on.")
-        while len(self._under_way) < self._slots and not self._stop.is_set():
+        while len(self._under_way) < self._slots:
             task = self._plan.next(self._pace.tiles_per_task())
             if task is None:
                 break
@@ -233,10 +232,12 @@ class Driver:
         drop_logits(self._store.scratch, self._plan.released(cells))
         self._report(self.progress("running", windows=windows))
 
-    def _check_stop(self) -> None:
+    def _check_stop(self) -> bool:
+        """False, or :class:`Stopped` if the run was cancelled."""
         if self._stop.is_set():
             self._take_in(STOP_SECONDS)
             raise Stopped(self.progress("cancelled"), lambda: self._take_in(SETTLE_SECONDS))
+        return False
 
     def _take_in(self, seconds: float) -> None:
         """Tell the workers to stop at the next tile, and keep what they have finished by then."""

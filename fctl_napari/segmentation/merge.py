@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,8 +29,9 @@ def save_logits(folder: Path, tile: Cell, logits: NDArray[np.float32]) -> None:
     part = target.with_suffix(f".{os.getpid()}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            np.save(stream, logits)
+        memory = io.BytesIO()
+        np.save(memory, logits)  # into a file, np.save would not say that the disk is full
+        part.write_bytes(memory.getbuffer())
         part.replace(target)
     except OSError as error:
         with contextlib.suppress(OSError):

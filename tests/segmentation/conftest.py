@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from segmenting import Local, pixels, save_lively_network
+from segmenting import SCENE, Local, pixels, save_lively_network
 
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.jobs import Engine
@@ -26,9 +26,9 @@ def lively(lively_config: FCtLConfig, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory, make_rgb: Callable[..., np.ndarray]) -> Path:
-    """An image of 13 x 15 cells, the last of them cut."""
+    """An image of ``CELLS`` cells, the last of them cut."""
     path = tmp_path_factory.mktemp("scene") / "scene.png"
-    Image.fromarray(make_rgb(600, 700, seed=7)).save(path)
+    Image.fromarray(make_rgb(*SCENE, seed=7)).save(path)
     return path
 
 

@@ -20,6 +20,10 @@ from fctl_napari.segmentation.store import Segmentation
 from fctl_napari.segmentation.worker import Job, Network, compute
 
 TILE, OVERLAP = 64, 16
+SCENE = (440, 500)
+"""(height, width) of the image that the worker is given, px."""
+CELLS = 10 * 11
+"""How many cells it has."""
 
 
 def save_lively_network(path: Path, config: FCtLConfig, seed: int = 0) -> Path:

@@ -15,7 +15,8 @@ import numpy as np
 import psutil
 import pytest
 import tifffile
-from segmenting import chunk_times, done_chunks, pixels, save_lively_network
+from PIL import Image
+from segmenting import CELLS, SCENE, chunk_times, done_chunks, pixels, save_lively_network
 
 from fctl_napari import errors
 from fctl_napari.errors import CheckpointError, ConfigError, FctlError, InputError, OutputError
@@ -44,7 +45,7 @@ def test_progress_tells_what_is_new(
     engine: Engine, request_: SegmentationRequest, reference: Callable[[str], np.ndarray]
 ) -> None:
     heard: list[Progress] = []
-    shown = np.zeros((600, 700), int)
+    shown = np.zeros(SCENE, int)
 
     def hear(event: Progress) -> None:
         heard.append(event)
@@ -56,7 +57,7 @@ def test_progress_tells_what_is_new(
 
     final = engine.start(request_, hear).wait(ENOUGH)
     assert final == heard[-1]
-    assert (final.state, final.error, final.done, final.total) == ("done", None, 195, 195)
+    assert (final.state, final.error, final.done, final.total) == ("done", None, CELLS, CELLS)
     assert "CPU, 1 threads, fp32" in str(final.device)
     assert heard[0].state == "starting"
     assert {event.state for event in heard[1:-1]} == {"running"}
@@ -81,7 +82,7 @@ def test_a_region_then_the_whole_computes_the_rest_only(
     assert (again.state, again.done) == ("done", 20)
     assert chunk_times(store) == written
     whole = run(engine, request_)
-    assert (whole.state, whole.done, whole.total) == ("done", 195, 195)
+    assert (whole.state, whole.done, whole.total) == ("done", CELLS, CELLS)
     assert written.items() <= chunk_times(store).items()
     np.testing.assert_array_equal(pixels(store), reference("crop"))
 
@@ -98,10 +99,10 @@ def test_cancel_keeps_what_is_finished_and_the_next_run_goes_on(
     cancelled = current.wait(ENOUGH)
     assert (cancelled.state, cancelled.error) == ("cancelled", None)
     store = Segmentation.open(request.out)
-    assert 0 < cancelled.done == store.done().sum() < 195
+    assert 0 < cancelled.done == store.done().sum() < CELLS
     before = chunk_times(store)
     final = run(engine, request)
-    assert (final.state, final.done) == ("done", 195)
+    assert (final.state, final.done) == ("done", CELLS)
     kept = chunk_times(store)
     done_before = {name: when for name, when in before.items() if kept[name] == when}
     assert len(done_before) >= 2 * cancelled.done, "done cells were computed again"
@@ -122,7 +123,7 @@ def test_other_settings_are_refused_unless_fresh(
     assert run(engine, small).state == "done"
     four = save_lively_network(tmp_path / "four.safetensors", lively_config.model_copy(update={"classes": 4}))
     other = tmp_path / "other.tif"
-    tifffile.imwrite(other, np.zeros((600, 700, 3), np.uint8))
+    tifffile.imwrite(other, np.zeros((*SCENE, 3), np.uint8))
     for change, word in (
         ({"checkpoint": str(four)}, "another checkpoint"),
         ({"merge": "average"}, "another merge"),
@@ -139,7 +140,7 @@ def test_other_settings_are_refused_unless_fresh(
 
 
 def test_errors_in_the_worker_reach_us_as_sentences(
-    engine: Engine, request_: SegmentationRequest, tmp_path: Path
+    engine: Engine, request_: SegmentationRequest, tmp_path: Path, make_rgb: Callable[..., np.ndarray]
 ) -> None:
     values = np.random.default_rng(0).random((300, 300), np.float32)
     values[250, 250] = np.nan
@@ -150,10 +151,12 @@ def test_errors_in_the_worker_reach_us_as_sentences(
     with pytest.raises(InputError, match=r"holes\.tif: holds NaN values; fill them"):
         raise final.error
 
-    damaged = convert(open_image(request_.image), tmp_path / "damaged.ome.zarr", chunk=128)
-    chunk = sorted((damaged / "0" / "c" / "0").rglob("*"))[-1]
+    large = tmp_path / "large.png"
+    Image.fromarray(make_rgb(200, 1200)).save(large)
+    damaged = convert(open_image(large), tmp_path / "damaged.ome.zarr", chunk=100)
+    chunk = damaged / "0" / "c" / "0" / "1" / "9"
     chunk.write_bytes(chunk.read_bytes()[:40])
-    final = run(engine, replace(request_, image=str(damaged), fresh=True))
+    final = run(engine, replace(request_, image=str(damaged), region=(60, 800, 200, 1000), fresh=True))
     assert final.state == "failed"
     with pytest.raises(InputError, match=r"damaged\.ome\.zarr: .*damaged, fetch it again"):
         raise final.error
@@ -176,7 +179,7 @@ def test_bad_requests_fail_with_a_sentence_before_any_work(
         ({"checkpoint": "mars"}, CheckpointError, "mars"),
         ({"out": str(tmp_path / "taken")}, OutputError, "taken: exists and is not a segmentation"),
         ({"out": str(tmp_path / "taken"), "fresh": True}, OutputError, "not a segmentation"),
-        ({"region": (700, 0, 800, 10)}, InputError, "holds none of its 600 x 700 px"),
+        ({"region": (700, 0, 800, 10)}, InputError, "holds none of its 440 x 500 px"),
         ({"overlap": 64}, ConfigError, "overlap"),
         ({"merge": "blend"}, ConfigError, "no merge 'blend'"),
     ):

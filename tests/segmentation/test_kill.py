@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from segmenting import chunk_times, done_chunks, pixels
+from segmenting import CELLS, chunk_times, done_chunks, pixels
 
 from fctl_napari.errors import FctlError
 from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
@@ -48,7 +48,7 @@ def test_a_killed_worker_costs_only_what_it_had_not_finished(
     before: dict[str, int] = {}
 
     def kill_once(event: Progress) -> None:
-        if event.done >= 20 and not before:
+        if event.done > 5 and not before:
             store = Segmentation.open(out)
             done = done_chunks(store)
             before.update({name: when for name, when in chunk_times(store).items() if name in done})
@@ -56,8 +56,8 @@ def test_a_killed_worker_costs_only_what_it_had_not_finished(
             worker.send_signal(signal.SIGKILL)
 
     final = engine.start(request, kill_once).wait(150)
-    assert (final.state, final.error, final.done) == ("done", None, 195)
-    assert 40 <= len(before) < 2 * 195, "the worker was not killed in the middle"
+    assert (final.state, final.error, final.done) == ("done", None, CELLS)
+    assert 10 < len(before) < 2 * CELLS, "the worker was not killed in the middle"
     store = Segmentation.open(out)
     assert before.items() <= chunk_times(store).items(), "done cells were computed again"
     np.testing.assert_array_equal(pixels(store), reference(merge))
@@ -74,7 +74,7 @@ def test_after_a_killed_parent_the_next_run_goes_on(
     )
     assert parent.stdout is not None
     for line in parent.stdout:
-        if int(line) >= 20:
+        if int(line) > 5:
             break
     orphans = workers(psutil.Process(parent.pid))
     parent.kill()
@@ -87,7 +87,7 @@ def test_after_a_killed_parent_the_next_run_goes_on(
     store = Segmentation.open(out)
     done = done_chunks(store)
     before = {name: when for name, when in chunk_times(store).items() if name in done}
-    assert 40 <= len(before) < 2 * 195, "the parent was not killed in the middle"
+    assert 10 < len(before) < 2 * CELLS, "the parent was not killed in the middle"
     kept_logits = {file.name: file.stat().st_mtime_ns for file in store.scratch.glob("*.npy")}
     assert bool(kept_logits) == (merge == "average")
 
@@ -102,7 +102,7 @@ def test_after_a_killed_parent_the_next_run_goes_on(
 
     first = engine.start(request, watch)
     final = first.wait(150)
-    assert (final.state, final.error, final.done) == ("done", None, 195)
+    assert (final.state, final.error, final.done) == ("done", None, CELLS)
     assert before.items() <= chunk_times(store).items(), "done cells were computed again"
     assert not rewritten, "tiles that waited on disk were computed again"
     np.testing.assert_array_equal(pixels(store), reference(merge))
