@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -103,7 +104,6 @@ def test_vgg16_with_torchvisions_weights_is_vgg16(tmp_path: Path) -> None:
 
 
 def test_vgg16_with_keras_weights_is_kerass_vgg16(tmp_path: Path) -> None:
-    onnx = pytest.importorskip("onnx")
     state = published.vgg16()
     names = [f"block{b + 1}_conv{i + 1}" for b, count in enumerate((2, 2, 3, 3, 3)) for i in range(count)]
     indices = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -187,7 +187,8 @@ def test_efficientnet_with_published_weights_is_efficientnet_lite0(size: int, tm
 
 
 def segformer(depths: list[int], widths: list[int]) -> nn.Module:
-    transformers = pytest.importorskip("transformers")
+    import transformers  # slow to import
+
     config = transformers.SegformerConfig(
         depths=depths, hidden_sizes=widths, drop_path_rate=0.0, hidden_dropout_prob=0.0
     )
