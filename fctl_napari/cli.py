@@ -189,21 +189,34 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here too.")
     ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What made it, if not built in; for context reliance.")
+    ] = None,
 ) -> None:
-    """Compare a segmentation with its truth: IoU and F1 by class, mIoU, accuracy."""
+    """Compare a segmentation with its truth: IoU and F1 by class, mIoU, accuracy; and measure context reliance."""
     import json
 
     from fctl_napari.analysis.metrics import evaluate as score
-    from fctl_napari.cli_output import counting, show_scores
+    from fctl_napari.analysis.reliance import segmentation_reliance
+    from fctl_napari.cli_output import counting, err, out, show_scores
     from fctl_napari.imagery.truth import open_truth
     from fctl_napari.segmentation.store import Segmentation
 
+    store = Segmentation.open(segmentation)
     with counting("Comparing") as report:
-        scores = score(Segmentation.open(segmentation), open_truth(truth), progress=report)
+        scores = score(store, open_truth(truth), progress=report)
     show_scores(scores)
+    figures = scores.to_json()
+    figures["context_reliance"] = None
+    try:
+        with err.status("Exchanging contexts"):
+            figures["context_reliance"] = segmentation_reliance(store, checkpoint)
+        out.print(f"context reliance {100 * figures['context_reliance']:.1f} %", highlight=False)
+    except FctlError as error:
+        err.print(f"context reliance was not measured: {error}", highlight=False, soft_wrap=True)
     if json_file is not None:
         with atomic_write(json_file, "w") as file:
-            json.dump(scores.to_json(), file, indent=2)
+            json.dump(figures, file, indent=2)
             file.write("\n")
 
 

@@ -207,7 +207,9 @@ def segmented(segmented_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(segmented_once / "s.ome.zarr", tmp_path / "s.ome.zarr"))
 
 
-def test_from_image_to_figures(fctl: Fctl, segmented: Path, segmented_once: Path, tmp_path: Path) -> None:
+def test_from_image_to_figures(
+    fctl: Fctl, segmented: Path, segmented_once: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     png, tif, figures = tmp_path / "m.png", tmp_path / "m.tif", tmp_path / "scores.json"
     assert fctl("export", segmented, png).code == 0
     assert fctl("export", segmented, tif).code == 0
@@ -223,6 +225,12 @@ def test_from_image_to_figures(fctl: Fctl, segmented: Path, segmented_once: Path
     assert document["miou"] == document["accuracy"] == document["f1"] == 1
     assert set(document["iou"]) == {"red", "green", "blue"}
     assert "accuracy 1.0000 over 30000 px" in outcome.out
+    assert document["context_reliance"] is None
+    assert "--checkpoint" in outcome.err, "a checkpoint that is not built in must be named"
+
+    outcome = fctl("evaluate", segmented, png, "--json", figures, "--checkpoint", tiny_checkpoint)
+    assert outcome.code == 0, outcome.err
+    assert 0 < json.loads(figures.read_text())["context_reliance"] < 1
 
     facts = fctl("info", segmented)
     assert "200 x 150 px" in facts.out

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from fctl_napari.errors import CheckpointError, InputError
+from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.card import builtin_checkpoints, checkpoint_hash
+from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.windows import Window
 from fctl_napari.segmentation.inputs import TileInputs, read_inputs
+from fctl_napari.segmentation.store import Segmentation
+
+RELIANCE_TILES = 32
+"""Tiles, evenly chosen, that a figure is measured on."""
 
 
 @torch.no_grad()
@@ -45,6 +54,44 @@ def context_reliance(model: FCtL, pyramid: Pyramid, windows: Sequence[Window], *
         exchanged = TileInputs(own.tile, other.contexts, other.windows)
         changed += int((_classes(model, own) != _classes(model, exchanged)).sum())
     return changed / (len(inputs) * model.config.tile_size**2)
+
+
+def segmentation_reliance(segmentation: Segmentation, checkpoint: Path | None = None) -> float:
+    """Context reliance of the network that made a segmentation, on tiles that it segmented.
+
+    Parameters
+    ----------
+    segmentation
+        An opened store whose image is still where it was.
+    checkpoint
+        The file that made it; None: the built-in one with the same hash.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint is not at hand, or is another one.
+    InputError
+        The image is gone, or nothing is segmented yet.
+    """
+    wanted = segmentation.checkpoint_hash
+    candidates = [checkpoint] if checkpoint is not None else list(builtin_checkpoints().values())
+    found = next((path for path in candidates if checkpoint_hash(path) == wanted), None)
+    if found is None:
+        raise CheckpointError(
+            f"{segmentation.path}: its checkpoint {segmentation.facts['checkpoint']['name']!r} is not at hand; give "
+            "the file that made it with --checkpoint."
+        )
+    if segmentation.image_path is None:
+        raise InputError(f"{segmentation.path}: was not made from a file, so its tiles cannot be read again.")
+    settings = segmentation.settings
+    pyramid = open_image(segmentation.image_path, value_range=settings["value_range"], bands=settings["bands"])
+    cells = np.argwhere(segmentation.done())
+    if not len(cells):
+        raise InputError(f"{segmentation.path}: nothing is segmented yet; run fctl segment first.")
+    chosen = np.linspace(0, len(cells) - 1, min(RELIANCE_TILES, len(cells))).round().astype(int)
+    windows = [segmentation.grid.window((int(row), int(column))) for row, column in cells[chosen]]
+    model, _ = load_checkpoint(found)
+    return context_reliance(model, pyramid, windows)
 
 
 def _classes(model: FCtL, inputs: TileInputs) -> torch.Tensor:

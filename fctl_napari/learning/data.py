@@ -66,8 +66,10 @@ def open_scenes(settings: DataSettings, folder: Path | str = ".") -> tuple[list[
     if settings.sample:
         files = sample_files()
         table = ClassTable.read(files.classes)
-        splits = {name: tuple((a, b) for a, b in bands) for name, bands in sample_splits().items()}
-        scene = SceneSettings(image=str(files.image), truth=str(files.truth), **splits)
+        bands = {name: tuple((a, b) for a, b in spans) for name, spans in sample_splits().items()}
+        scene = SceneSettings(
+            image=str(files.image), truth=str(files.truth), train=bands["train"], val=bands["val"], test=bands["test"]
+        )
         return [_open_scene(scene, Path(), table, holdout="")], table
     assert settings.classes is not None
     scenes = [_open_scene(s, Path(folder), settings.classes, settings.holdout) for s in settings.scenes]
@@ -162,9 +164,9 @@ class TileSampler:
         filled = [p for p in self._places if len(p)]
         if filled and rng.random() < self.balanced:
             pool = filled[rng.integers(len(filled))]
-            index, y, x = (int(v) for v in pool[rng.integers(len(pool))])
-            y, x = y + rng.uniform(-0.4, 0.4) * span, x + rng.uniform(-0.4, 0.4) * span
-            inside = [r for i, r in self.regions if i == index and r[1] <= x < r[3]]
+            index, row, column = (int(v) for v in pool[rng.integers(len(pool))])
+            y, x = row + rng.uniform(-0.4, 0.4) * span, column + rng.uniform(-0.4, 0.4) * span
+            inside = [r for i, r in self.regions if i == index and r[1] <= column < r[3]]
             region = inside[0] if inside else next(r for i, r in self.regions if i == index)
         else:
             index, region = self.regions[rng.choice(len(self.regions), p=self._shares)]

@@ -215,7 +215,7 @@ class Trainer:
                 logits = self._forward(batch)
             gamma = self.config.focal_gamma if self.config.loss == "focal" else 0.0
             loss = focal_loss(logits, batch.truth.to(self.device), gamma, self.weights) / len(batches)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += float(loss.detach())
         self.optimizer.step()
         return total

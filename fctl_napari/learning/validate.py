@@ -8,14 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from fctl_napari.analysis.metrics import Scores, confusion_matrix
-from fctl_napari.analysis.reliance import context_reliance
+from fctl_napari.analysis.reliance import RELIANCE_TILES, context_reliance
 from fctl_napari.learning.data import Region, Scene
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.segmentation.grid import TileGrid, default_overlap
 from fctl_napari.segmentation.predictor import Predictor
-
-RELIANCE_TILES = 32
 
 
 def score_scenes(
@@ -67,5 +65,5 @@ def reliance_on_scenes(model: FCtL, scenes: Sequence[tuple[Scene, Sequence[Regio
         cells = sorted({cell for region in regions for cell in grid.cells_in(region)})
         chosen = np.linspace(0, len(cells) - 1, min(RELIANCE_TILES, len(cells))).round().astype(int)
         windows = [grid.window(cells[i]) for i in chosen]
-        values.append(context_reliance(model, scene.pyramid, [tuple(map(float, w)) for w in windows]))  # type: ignore[misc]
+        values.append(context_reliance(model, scene.pyramid, windows))
     return float(np.mean(values)) if values else 0.0
