@@ -1,4 +1,4 @@
-"""Context reliance: do the contexts change what the network says?"""
+"""Context reliance: how much the contexts change what the network says."""
 
 from __future__ import annotations
 
