@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from fctl_napari.plugin.growing import GrowingSegmentation, refresh
 
 if TYPE_CHECKING:
-    from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
+    from fctl_napari.segmentation.jobs import Engine, Progress, Run, SegmentationRequest
 
 DRAW_MS = 100
 """Layers are drawn at most this often; one drawing takes 5 to 12 ms."""
@@ -52,7 +52,7 @@ class LiveRun(QObject):
         self._news: deque[Progress] = deque()
         self._growing: GrowingSegmentation | None = None
         self._layers: list[Layer] = []
-        self._run = None
+        self._run: Run | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(DRAW_MS)
         self._timer.timeout.connect(self._draw)
@@ -122,8 +122,12 @@ class LiveRun(QObject):
         # one a tick: each takes about 100 ms under software OpenGL
         if self._image not in self._viewer.layers:
             return
-        show = growing.show_confidence if self._layers else growing.show_mask
-        self._layers.append(show(self._viewer, self._image, self._name))
+        if not self._layers:
+            self._layers.append(growing.show_mask(self._viewer, self._image, self._name))
+            return
+        chosen = set(self._viewer.layers.selection)
+        self._layers.append(growing.show_confidence(self._viewer, self._image, self._name))
+        self._viewer.layers.selection = chosen  # napari selects what is added, and this is hidden
 
 
 def describe(progress: Progress) -> str:

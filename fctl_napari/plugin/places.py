@@ -66,7 +66,7 @@ def array_path(array: Any, name: str) -> Path:
     """
     digest = hashlib.blake2b(f"{tuple(array.shape)} {array.dtype}".encode(), digest_size=6)
     for top in range(0, array.shape[0], 512):
-        digest.update(np.ascontiguousarray(np.asarray(array[top : top + 512])))
+        digest.update(np.ascontiguousarray(np.asarray(array[top : top + 512])).data)
     safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name) or "image"
     return cache_folder() / f"{safe}-{digest.hexdigest()}.ome.zarr"
 

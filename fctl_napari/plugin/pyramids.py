@@ -48,9 +48,10 @@ def ready_pyramid(image: Path, pyramid: Path) -> bool:
 
 def _attributes(pyramid: Path) -> dict[str, Any]:
     try:
-        return dict(ngff.open_group(pyramid).attrs.asdict().get(OURS) or {})
+        attributes = ngff.open_group(pyramid).attrs.asdict().get(OURS)
     except InputError:
         return {}
+    return attributes if isinstance(attributes, dict) else {}
 
 
 class PreviewLevel(ShownLevel):

@@ -11,7 +11,7 @@ import napari
 import numpy as np
 from napari.layers import Image, Shapes
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
 from fctl_napari.errors import FctlError, InputError
@@ -50,7 +50,15 @@ class SegmentWidget(QWidget):
     ----------
     napari_viewer
         The viewer that it is docked in.
+
+    Signals
+    -------
+    progressed, finished : object
+        The latest ``Progress`` of a run (at most every 100 ms), and its last; also of one that could not start.
     """
+
+    progressed = Signal(object)
+    finished = Signal(object)
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
@@ -260,10 +268,12 @@ class SegmentWidget(QWidget):
         """Save a layer that is no file as an OME-Zarr in the cache folder, then run on that."""
         layer = order.layer
         array = layer.data[0] if layer.multiscale else layer.data
-        value_range = None
+        value_range: tuple[float, float] | None = None
         if np.dtype(array.dtype) != np.uint8:
-            limits = (0, 1) if array.dtype.kind == "f" else (0, np.iinfo(array.dtype).max)
-            value_range = tuple(float(v) for v in (limits if layer.rgb else layer.contrast_limits))
+            # what is black and white on the screen is black and white to the network
+            most = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
+            low, high = (0, most) if layer.rgb else layer.contrast_limits
+            value_range = float(low), float(high)
 
         def make_source() -> tuple[Any, Path]:
             out = array_path(array, layer.name)  # named after the content: a complete one is this array
@@ -322,13 +332,12 @@ class SegmentWidget(QWidget):
         try:
             run.start(session().engine(), request)
         except FctlError as error:
-            self._run = None
-            self._idle("Failed.")
-            report(error)
+            self._finished(Progress("failed", error=error))
 
     def _show_progress(self, progress: Progress) -> None:
         if self.form.cancel.isEnabled():
             self.form.show_progress(progress.done, progress.total, describe(progress))
+        self.progressed.emit(progress)
 
     def _finished(self, progress: Progress) -> None:
         self._run = None
@@ -336,6 +345,7 @@ class SegmentWidget(QWidget):
         self.form.fresh.setChecked(False)
         if progress.error is not None:
             report(progress.error)
+        self.finished.emit(progress)
 
     def _idle(self, text: str, done: int = 0, total: int = 1) -> None:
         self.form.set_busy(False)

@@ -8,6 +8,7 @@ from pathlib import Path
 import napari
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
 from fctl_napari.plugin.segment import SegmentWidget
@@ -181,26 +182,25 @@ def test_cancel_keeps_what_is_done_and_run_goes_on(open_scene: Open, until: Call
     assert np.array_equal(level(mask_of(viewer))[first > 0], first[first > 0])
 
 
-def test_what_exists_is_shown_again(
-    open_scene: Open, until: Callable[..., None], notes: list[tuple[str, str]], scene: Path
-) -> None:
-    viewer, widget = open_scene()
+def test_what_exists_is_shown_again(open_scene: Open, until: Callable[..., None], notes: list[tuple[str, str]]) -> None:
+    first, widget = open_scene()
     widget.form.where.setCurrentText(WHOLE)
     widget.form.run.click()
     until(lambda: not widget.running)
-    expected, result = level(mask_of(viewer)), widget.form.result.text()
-    viewer.layers.clear()
-    viewer.open(scene, plugin="fctl-napari")
+    expected, result = level(mask_of(first)), widget.form.result.text()
+
+    viewer, widget = open_scene()
     until(lambda: len(viewer.layers) == 3)
     assert np.array_equal(level(mask_of(viewer)), expected)
     assert "already" in widget.form.status.text()
+    assert widget.form.result.text() == result
     assert errors(notes) == []
 
-    # the store opens as an image of its own, too
-    viewer.layers.clear()
-    viewer.open(result, plugin="fctl-napari")
-    assert np.array_equal(level(mask_of(viewer)), expected)
-    assert widget.image is None  # a confidence is no image to segment
+    # the store opens by itself, too; a confidence is no image to segment
+    confidence, mask = viewer.open(result, plugin="fctl-napari")
+    assert np.array_equal(level(mask), expected)
+    assert not confidence.visible
+    assert [widget.form.image.itemText(i) for i in range(widget.form.image.count())] == ["scene"]
 
 
 def test_closing_the_dock_stops_the_run(open_scene: Open, until: Callable[..., None]) -> None:
@@ -250,6 +250,22 @@ def test_an_array_is_saved_first(
     until(lambda: not widget.running)
     assert Path(form.result.text()) != store.path
     assert errors(notes) == []
+
+
+def test_run_waits_for_the_pyramid(
+    open_scene: Open, until: Callable[..., None], tmp_path: Path, notes: list[tuple[str, str]]
+) -> None:
+    path = tmp_path / "wide.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(0, 255, (300, 4300, 3), np.uint8))
+    viewer, widget = open_scene(path)
+    viewer.scene.camera.zoom = 20
+    widget.form.run.click()
+    until(lambda: not widget.running)
+    assert errors(notes) == []
+    store = Segmentation.open(tmp_path / "wide.tiny.fctl.ome.zarr")
+    assert store.image_path == str(path) + ".pyramid.ome.zarr"
+    assert 0 < store.done().sum() < store.done().size
+    assert (level(mask_of(viewer)) > 0).any()
 
 
 def test_a_result_by_another_checkpoint_is_refused(
