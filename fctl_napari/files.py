@@ -12,6 +12,9 @@ from typing import IO
 
 from fctl_napari.errors import OutputError
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextmanager
 def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO]:  # type: ignore[type-arg]
@@ -38,6 +41,7 @@ def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO]:  # type: i
             yield file
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp's files are for their owner alone
         os.replace(temporary, path)
         temporary = None
     except OSError as error:

@@ -179,11 +179,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     Tensor
         [B, n, C].
     """
-    rows = max(1, MAX_ATTENTION_CELLS // key.shape[1])
-    if query.shape[1] <= rows:
-        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+    # one head, as a dimension of its own: torch's fused kernels take nothing else
+    query, key, value = query[:, None], key[:, None], value[:, None]
+    rows = max(1, MAX_ATTENTION_CELLS // key.shape[2])
+    if query.shape[2] <= rows:
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)[:, 0]
     parts = []
-    for chunk in torch.split(query, rows, dim=1):
+    for chunk in torch.split(query, rows, dim=2):
         if torch.is_grad_enabled():
             # recomputed in the backward pass, or every chunk's rows would be kept until then
             part = torch.utils.checkpoint.checkpoint(
@@ -192,7 +194,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         else:
             part = F.scaled_dot_product_attention(chunk, key, value, scale=scale)
         parts.append(part)
-    return torch.cat(parts, dim=1)
+    return torch.cat(parts, dim=2)[:, 0]
 
 
 def _start_as_identity(projection: nn.Conv2d) -> None:
