@@ -82,16 +82,21 @@ class Workers:
         return future
 
     def count(self) -> int:
-        """Count the worker processes that are there now."""
-        client = self._client
+        """Count the worker processes that are there now; one of our own that is gone for good is replaced."""
+        client, cluster = self._client, self._cluster
         if client is None:
             return 0
-        return len(client.scheduler_info(n_workers=-1)["workers"])
+        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        if not count and cluster is not None:
+            cluster.scale(1)  # does nothing while its guardian is restarting it
+        return count
 
     def _start(self) -> Client:
         import dask
         from distributed import Client, LocalCluster
 
+        # A busy machine may need more than dask's 15 s to restart a worker that died.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
         # Workers take the thread counts from us (see worker.prepare), not from variables set in this process.
         with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
             self._cluster = LocalCluster(

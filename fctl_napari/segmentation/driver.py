@@ -38,7 +38,7 @@ SETTLE_SECONDS = 30.0
 COUNT_SECONDS = 2.0
 """Workers are counted this often."""
 
-DESERTED_SECONDS = 60.0
+DESERTED_SECONDS = 120.0
 """A run without any worker for so long is given up."""
 
 
@@ -106,7 +106,7 @@ class Driver:
         self._written: list[Cell] = []
         self._flushed = float("-inf")
         self._counted = float("-inf")
-        self._seen = time.monotonic()
+        self._seen = 0.0
         self._slots = 2
 
     def progress(self, state: State, **fields: Any) -> Progress:
@@ -128,6 +128,7 @@ class Driver:
         if self._done == self._total:
             return
         client = self._connect()
+        self._seen = time.monotonic()
         self._device = self._prepare(client)
         self._pace.begin()
         self._report(self.progress("running"))
@@ -160,21 +161,14 @@ class Driver:
                 return str(self._result(future))
             try:
                 self._check_stop()
-            except Stopped:
+                self._watch_workers()
+            except BaseException:
                 future.cancel()
                 raise
 
     def _hand_out(self, client: Client) -> bool:
         """Keep every worker busy with one task and one in reserve; False when all is done."""
-        now = time.monotonic()
-        if now - self._counted > COUNT_SECONDS:
-            self._counted = now
-            workers = self._workers.count()
-            self._slots = 2 * max(1, workers)
-            if workers:
-                self._seen = now
-            elif now - self._seen > DESERTED_SECONDS:
-                raise FctlError("all workers have left the dask cluster; start some and run again to go on.")
+        self._watch_workers()
         while len(self._under_way) < self._slots:
             task = self._plan.next(self._pace.tiles_per_task())
             if task is None:
@@ -183,6 +177,25 @@ class Driver:
             self._under_way[future] = task
             future.add_done_callback(self._completed.put)
         return bool(self._under_way)
+
+    def _watch_workers(self) -> None:
+        """Count the workers from time to time.
+
+        Raises
+        ------
+        FctlError
+            There have been none for long.
+        """
+        now = time.monotonic()
+        if now - self._counted < COUNT_SECONDS:
+            return
+        self._counted = now
+        workers = self._workers.count()
+        self._slots = 2 * max(1, workers)
+        if workers:
+            self._seen = now
+        elif now - self._seen > DESERTED_SECONDS:
+            raise FctlError("all workers are gone and none came back; run again to go on.")
 
     def _collect(self, timeout: float) -> None:
         """Take in what was completed, waiting for the first of it."""

@@ -70,7 +70,7 @@ def test_two_workers_of_a_cluster_and_one_of_our_own_agree(
     request = SegmentationRequest(
         str(scene), str(tmp_path / "one.ome.zarr"), str(lively), merge=merge, device="cpu", precision="fp32"
     )
-    final = engine.start(request).wait(120)
+    final = engine.start(request).wait(250)
     assert (final.state, final.error) == ("done", None)
     one = Segmentation.open(request.out)
     np.testing.assert_array_equal(pixels(one), reference(merge))
@@ -82,7 +82,7 @@ def test_two_workers_of_a_cluster_and_one_of_our_own_agree(
         Engine(cluster.scheduler_address, threads=1) as pair,
     ):
         out = str(tmp_path / "two.ome.zarr")
-        final = pair.start(SegmentationRequest(**(vars(request) | {"out": out}))).wait(120)
+        final = pair.start(SegmentationRequest(**(vars(request) | {"out": out}))).wait(250)
         assert (final.state, final.error) == ("done", None)
         two = Segmentation.open(out)
         np.testing.assert_array_equal(pixels(two), reference(merge))
