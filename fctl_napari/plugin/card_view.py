@@ -18,6 +18,17 @@ FIGURES = {"miou": "mIoU", "f1": "F1", "accuracy": "accuracy"}
 """Figures of a card that are shown, and what they are called."""
 
 
+def set_value(bar: QProgressBar, value: int) -> None:
+    """Set a bar's value, to be drawn with everything else.
+
+    Qt repaints a progress bar at once, and the whole window with it where that holds an OpenGL canvas: 20 ms and more
+    under software OpenGL, for each bar.
+    """
+    bar.setUpdatesEnabled(False)
+    bar.setValue(value)
+    bar.setUpdatesEnabled(True)
+
+
 def swatch(color: tuple[int, int, int], side: int = 12) -> QLabel:
     """Return a small square of the colour (red, green, blue), 0..255."""
     label = QLabel()
@@ -37,21 +48,19 @@ def describe_contexts(card: Card) -> str:
     return ", ".join(words) if words else "none (baseline)"
 
 
-def headline_figures(figures: Mapping[str, Any]) -> dict[str, float]:
-    """Pick the figures of a card that fit in a line, wherever in it they stand.
+def headline_figures(figures: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
+    """Pick the figures of a card that fit in a line, and say what they were measured on.
 
-    A card may nest its figures (by split, by seed); the first of each name, outermost first, is taken.
+    Returns
+    -------
+    ``"Test"``, ``"Validation"`` (the split, the test's if there are both) or ``"Figures"`` (not said), and the
+    figures by name.
     """
-    found: dict[str, float] = {}
-    level = [figures]
-    while level:
-        for mapping in level:
-            for key, name in FIGURES.items():
-                value = mapping.get(key)
-                if isinstance(value, int | float) and name not in found:
-                    found[name] = float(value)
-        level = [v for mapping in level for v in mapping.values() if isinstance(v, Mapping)]
-    return found
+    for key, title in (("test", "Test"), ("val", "Validation")):
+        if isinstance(figures.get(key), Mapping):
+            return title, headline_figures(figures[key])[1]
+    values = {name: figures.get(key) for key, name in FIGURES.items()}
+    return "Figures", {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
 
 
 class CardView(QFrame):
@@ -84,9 +93,9 @@ class CardView(QFrame):
             f"<span style='color: rgb{info.color}'>\u25a0</span>&nbsp;{html.escape(info.name)}"
             for info in card.classes.scored
         )
-        figures = headline_figures(card.figures)
+        title, figures = headline_figures(card.figures)
         if figures:
-            rows["Figures"] = " · ".join(f"{name} {value:.3f}" for name, value in figures.items())
+            rows[title] = " · ".join(f"{name} {value:.3f}" for name, value in figures.items())
         table = "".join(
             f"<tr><td style='padding-right: 8px; color: gray'>{name}</td><td>{html.escape(value)}</td></tr>"
             for name, value in rows.items()
@@ -145,7 +154,7 @@ class Legend(QWidget):
         """Show shares, 0..1 by class index; all 0 means that nothing is segmented yet."""
         known = sum(shares) > 0
         for bar, label, share in zip(self._bars, self._shares, shares, strict=True):
-            bar.setValue(round(share * 1000))
+            set_value(bar, round(share * 1000))
             label.setText(f"{share:.1%}" if known else "-")
 
     @property

@@ -158,9 +158,15 @@ class SegmentWidget(QWidget):
         shapes = self._region_layer()
         if shapes is None:
             image = self.image
-            place = {} if image is None else {"scale": image.scale[-2:], "units": image.units[-2:]}
+            scale = image.scale[-2:] if image is not None else (1.0, 1.0)
+            place = {} if image is None else {"scale": scale, "units": image.units[-2:]}
             shapes = self._viewer.add_shapes(
-                ndim=2, name=REGION_NAME, edge_color="yellow", face_color=[1, 1, 0, 0.08], edge_width=2, **place
+                ndim=2,
+                name=REGION_NAME,
+                edge_color="yellow",
+                face_color=[1, 1, 0, 0.05],
+                edge_width=3 / (self._viewer.scene.camera.zoom * max(scale)),  # three px on the screen, as it is now
+                **place,
             )
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"

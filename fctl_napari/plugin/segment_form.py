@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from fctl_napari.model.card import builtin_checkpoints
-from fctl_napari.plugin.card_view import CardView, Legend
+from fctl_napari.plugin.card_view import CardView, Legend, set_value
 
 VIEW, DRAWN, WHOLE = "View", "Drawn region", "Whole image"
 
@@ -149,8 +149,9 @@ class SegmentForm(QWidget):
 
     def show_progress(self, done: int, total: int, text: str) -> None:
         """Show how far a run is; a total of 0 shows that something is under way."""
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
+        if self.progress.maximum() != total:
+            self.progress.setRange(0, total)
+        set_value(self.progress, done)
         self.status.setText(text)
 
 

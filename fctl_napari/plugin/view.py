@@ -38,7 +38,8 @@ def view_region(viewer: ViewerModel, layer: Image) -> IntWindow:
     if viewer.dims.ndisplay != 2:
         raise InputError(f"{layer.name}: the viewer shows three dimensions; switch it to two to use the view.")
     camera = viewer.scene.camera
-    half = np.asarray(viewer.canvas.size, dtype=float) / camera.zoom / 2
+    # in grid mode each layer has a box of its own, and all look at the same place
+    half = np.asarray(viewer.canvas.viewbox_size(viewer.layers), dtype=float) / camera.zoom / 2
     centre = np.asarray(camera.center[-2:], dtype=float)
     displayed = list(viewer.dims.displayed)
     corners = []

@@ -45,6 +45,16 @@ def test_scale_and_translate_are_undone() -> None:
     assert view_region(viewer, layer) == (50, 100, 150, 300)
 
 
+def test_in_grid_mode_a_layer_has_its_own_box() -> None:
+    viewer, layer = viewer_with()
+    viewer.add_image(np.zeros((HEIGHT, WIDTH)))
+    viewer.canvas.grid.enabled = True
+    viewer.canvas.grid.shape = (1, 2)
+    viewer.canvas.grid.spacing = 0
+    look_at(viewer, layer, 150, 250, zoom=4.0)
+    assert view_region(viewer, layer) == (125, 225, 175, 275)
+
+
 def test_rotated_layer_gives_the_bounding_box() -> None:
     viewer, layer = viewer_with(rotate=90)
     look_at(viewer, layer, 150, 250, zoom=4.0)  # canvas 50 x 100 px, turned: 100 x 50
