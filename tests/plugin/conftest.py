@@ -20,11 +20,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def earth_crop() -> np.ndarray:
-    """Part of the Earth scene: uint8 (450, 1100, 3), Europe and North Africa."""
+    """Part of the Earth scene: uint8 (300, 1100, 3), Europe and North Africa."""
     from fctl_napari.imagery.formats import open_image
     from fctl_napari.imagery.sample import sample_files
 
-    return open_image(sample_files().image).read((250, 2500, 700, 3600))
+    return open_image(sample_files().image).read((250, 2500, 550, 3600))
 
 
 @pytest.fixture

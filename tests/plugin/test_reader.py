@@ -63,7 +63,7 @@ def test_labels_with_more_axes_by_others(scene: Path) -> None:
     shown, arguments, kind = read(str(scene))[1]
     assert kind == "labels"
     assert np.array_equal(shown, data[0, 0])
-    assert arguments["scale"] == (112.5, 1100 / 6)
+    assert arguments["scale"] == (75.0, 1100 / 6)
 
 
 def test_pixel_size_becomes_scale_and_units(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> None:
