@@ -63,8 +63,21 @@ def make_batch(config: FCtLConfig, tiles: int = 2, shared: int | None = None, se
     return images(tiles), contexts, windows
 
 
+def randomise(module: nn.Module) -> None:
+    """Move every convolution off its start (the identity, or zero), outputs staying of the inputs' size."""
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d):
+                part.weight.copy_(torch.randn_like(part.weight) / part.weight[0].numel() ** 0.5)
+                if part.bias is not None:
+                    part.bias.copy_(0.1 * torch.randn_like(part.bias))
+
+
 def awaken(model: FCtL) -> FCtL:
-    """Give batch norms the statistics of random images, and every bias and norm a random value."""
+    """Give batch norms the statistics of random images, and every bias, norm and new part a random value."""
+    for part in (model.lcf, model.ale, model.necks, model.decoder.score):
+        if part is not None:
+            randomise(part)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fctl_napari.model.ale import ALE, LFI, split_evenly
 from fctl_napari.model.geometry import FeatureGrid
 
+from .conftest import randomise
 from .plain import PADDED, UNPADDED, Box, bilinear, cells, centre, conv1x1
 
 CHANNELS = 7  # not divisible by two references or by the groups
@@ -20,12 +21,6 @@ BOXES: dict[str, Box] = {
     "medium": (68.0, 160.0, 196.0, 288.0),
     "large": (0.0, 0.0, 400.0, 500.0),
 }
-
-
-def randomise(module: nn.Module) -> None:
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(0.5 * torch.randn_like(parameter))
 
 
 def depthwise(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
@@ -76,10 +71,15 @@ def test_interaction_is_equation_6_and_7(count: int, windows: tuple[int, ...], t
 
 
 @torch.no_grad()
-def test_the_tokenised_target_starts_as_the_target() -> None:
-    lfi = LFI(CHANNELS, 1, (3,), tokenise_target=True)
-    x = torch.randn(1, CHANNELS, 4, 4)
-    torch.testing.assert_close(lfi.target(x), x)
+def test_enhancement_starts_small() -> None:
+    """f(target) starts near the target, and ALE near zero, so that X_I + ALE starts near X_I."""
+    lfi = LFI(CHANNELS, 1, (3, 5), tokenise_target=True)
+    x, reference = torch.randn(2, 1, CHANNELS, 4, 4)
+    torch.testing.assert_close(lfi(x, [reference]), x, rtol=0.3, atol=0)
+    ale = ALE(CHANNELS, "d", "medium", (3, 5), tokenise_target=True)
+    features = {name: torch.randn(1, CHANNELS, UNPADDED.size, UNPADDED.size) for name in BOXES}
+    enhanced = ale(UNPADDED, features, {name: torch.tensor([box]) for name, box in BOXES.items()})
+    assert 0 < float(enhanced.abs().max()) < 0.3
 
 
 def test_split_evenly() -> None:
@@ -165,6 +165,7 @@ def test_structures_of_table_6(structure: Any, reference: Any, grid: FeatureGrid
 @pytest.mark.parametrize("structure", ["a", "d", "concat"])
 def test_contexts_and_windows_of_batch_1_are_shared(structure: Any) -> None:
     ale = ALE(CHANNELS, structure, "medium", (1, 3), tokenise_target=False).double()
+    randomise(ale)
     shape = (CHANNELS, UNPADDED.size, UNPADDED.size)
     tiles = torch.randn(3, *shape, dtype=torch.float64)
     features = {"tile": tiles, **{n: torch.randn(1, *shape, dtype=torch.float64) for n in ("medium", "large")}}

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from fctl_napari.errors import CheckpointError, ConfigError
 from fctl_napari.model.encoders import load_published_weights, make_encoder
+from fctl_napari.model.encoders.efficientnet import SamePaddedConv2d
 from fctl_napari.model.encoders.vgg16 import VGG16
 
 from . import published
@@ -184,6 +185,24 @@ def test_efficientnet_with_published_weights_is_efficientnet_lite0(size: int, tm
     state = torch.load(path, weights_only=True)
     with torch.no_grad():
         assert_features(encoder(images), plain_lite0(state, images))
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_depthwise_gradients_are_float32_under_bfloat16(kernel: int) -> None:
+    layer = SamePaddedConv2d(6, 6, kernel, 2, groups=6, bias=False)
+    x = torch.randn(2, 6, 9, 9, requires_grad=True)
+
+    def run(enabled: bool) -> tuple[Tensor, ...]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            out = layer(x)
+        return out, *torch.autograd.grad(out.float().square().sum(), (x, layer.weight))
+
+    for got, expected in zip(run(True), run(False), strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=0)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        out = layer(x)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), run(False)[0], rtol=0.02, atol=0.02)
 
 
 def segformer(depths: list[int], widths: list[int]) -> nn.Module:

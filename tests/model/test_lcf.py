@@ -15,7 +15,7 @@ from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.geometry import FeatureGrid, relative_positions
 from fctl_napari.model.lcf import LCC, LCF, MAX_ATTENTION_CELLS, MCF, attend
 
-from .conftest import make_batch, small_config
+from .conftest import make_batch, randomise, small_config
 from .plain import PADDED, UNPADDED, Box, attention, conv1x1, softmax, weigh
 
 CHANNELS = 5
@@ -29,6 +29,7 @@ OPTIONS = [
 
 def make_lcc(**options: Any) -> LCC:
     lcc = LCC(CHANNELS, **({"gate_init": 0.7} | options)).double()
+    randomise(lcc)
     with torch.no_grad():
         if lcc.v_pos is not None and lcc.z is not None:
             lcc.v_pos.copy_(torch.tensor([-0.3, 0.2, -0.4]))
@@ -100,6 +101,15 @@ def test_positional_rows_sum_to_one_and_start_local() -> None:
     for rows in (rows_y[0], rows_x[0]):
         torch.testing.assert_close(rows.sum(-1), torch.ones(UNPADDED.size))
         assert rows.argmax(-1).tolist() == list(range(UNPADDED.size))
+
+
+@torch.no_grad()
+def test_projections_start_as_equation_1_is_written() -> None:
+    options: dict[str, Any] = {"scale_logits": True, "values_from": "context", "gate_init": 1.0, "gpe": True}
+    x_tile, x_context = maps(2, UNPADDED).float(), maps(2, UNPADDED).float()
+    offsets = relative_positions(UNPADDED, torch.tensor(TILES), UNPADDED, torch.tensor(CONTEXTS))
+    with_projections, without = (LCC(CHANNELS, projections=p, **options) for p in (True, False))
+    torch.testing.assert_close(with_projections(x_tile, x_context, *offsets), without(x_tile, x_context, *offsets))
 
 
 @pytest.mark.parametrize("grad", [True, False])
@@ -214,6 +224,7 @@ def test_lcf_is_equation_5_for_any_contexts(names: tuple[str, ...]) -> None:
         gpe=True,
         fusion="adaptive",
     ).double()
+    randomise(lcf)
     boxes = {"tile": TILES[0], "medium": CONTEXTS[0], "large": CONTEXTS[1]}
     features = {name: maps(1, UNPADDED) for name in boxes}
     windows = {name: torch.tensor([box]).double() for name, box in boxes.items()}

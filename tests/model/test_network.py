@@ -78,6 +78,15 @@ def test_a_shared_context_equals_a_repeated_one(fields: dict[str, Any], small_ne
 
 
 @torch.no_grad()
+def test_streams_start_in_one_space_of_features() -> None:
+    model = FCtL(small_config(width=8, top_down=True))
+    start = model.necks["tile"].state_dict()
+    for neck in model.necks.values():
+        for key, value in neck.state_dict().items():
+            torch.testing.assert_close(value, start[key], rtol=0, atol=0)
+
+
+@torch.no_grad()
 def test_shared_encoders_see_the_same(small_network: Network) -> None:
     model = small_network(share_encoders="all", width=12)
     images = make_batch(model.config)[0]
