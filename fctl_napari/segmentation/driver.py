@@ -146,10 +146,10 @@ class Driver:
 
     def _connect(self) -> Client:
         connecting = self._workers.connect()
-        while True:
-            with contextlib.suppress(concurrent.futures.TimeoutError):
-                return connecting.result(POLL_SECONDS)
+        while not connecting.done():
             self._check_stop()
+            concurrent.futures.wait([connecting], POLL_SECONDS)
+        return connecting.result()
 
     def _prepare(self, client: Client) -> str:
         """Load the network on a worker; returns where it runs."""
