@@ -193,3 +193,16 @@ def test_builtin_checkpoints_load() -> None:
         assert card.name
         assert path.stat().st_size <= 40e6, name
         assert len(card.classes.scored) == model.config.classes
+
+
+def test_a_card_says_what_its_figures_were_measured_on(checkpoint: Path) -> None:
+    card = read_card(checkpoint)
+    test, val = {"miou": 0.5, "iou": {"water": 1.0}}, {"miou": 0.6, "f1": 0.7}
+
+    def headline(figures: dict[str, object]) -> tuple[str, dict[str, float]]:
+        return card.model_copy(update={"figures": figures}).headline()
+
+    assert headline({"val": val, "test": test, "gates": {}}) == ("test part", {"mIoU": 0.5})
+    assert headline({"val": val}) == ("validation part", {"mIoU": 0.6, "F1": 0.7})
+    assert headline({"miou": 0.4, "measured_on": "elsewhere", "test": test}) == ("elsewhere", {"mIoU": 0.4})
+    assert headline({}) == ("", {})
