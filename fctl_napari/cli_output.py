@@ -134,8 +134,16 @@ def card_facts(card: Card) -> dict[str, str]:
         "tile": f"{card.config.tile_size} px",
         "contexts": contexts or "none",
     }
-    figures = {key: value for key, value in card.figures.items() if isinstance(value, int | float)}
-    facts |= {key: f"{value:.4g}" for key, value in figures.items()}
+    where, figures = card.headline()
+    if figures:
+        facts["measured on"] = where
+        facts |= {name: f"{value:.4f}" for name, value in figures.items()}
+    for key, name in (("iou", "IoU"), ("baseline_without_contexts", "without contexts")):
+        values = card.figures.get(key, {})
+        shown = values if key == "iou" else {"mIoU": values.get("miou")}
+        words = [f"{label} {value:.4f}" for label, value in shown.items() if value is not None]
+        if words:
+            facts[name] = ", ".join(words)
     return facts
 
 

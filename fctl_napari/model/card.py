@@ -18,6 +18,8 @@ from fctl_napari.model.config import FCtLConfig
 METADATA_KEY = "fctl"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "checkpoints"
 _HEADER_LIMIT = 100_000_000
+HEADLINE = {"miou": "mIoU", "f1": "F1", "accuracy": "accuracy", "context_reliance": "context reliance"}
+"""Figures that fit in a line: key in a card, name for people."""
 
 
 class Card(BaseModel):
@@ -53,6 +55,22 @@ class Card(BaseModel):
                 f"the class table has {len(self.classes.scored)} scored classes, the network {self.config.classes}"
             )
         return self
+
+    def headline(self) -> tuple[str, dict[str, float]]:
+        """Say what the figures were measured on, and give those that fit in a line, by name.
+
+        The card's own figures where it says what they were measured on; else those of the test part, or of the
+        validation part; ``("", {})`` where nothing was measured.
+        """
+        parts = [(str(self.figures.get("measured_on", "")), self.figures)]
+        parts += [
+            (words, self.figures.get(key, {})) for key, words in (("test", "test part"), ("val", "validation part"))
+        ]
+        for where, figures in parts:
+            found = {name: figures.get(key) for key, name in HEADLINE.items()}
+            if found["mIoU"] is not None:
+                return where, {name: float(value) for name, value in found.items() if value is not None}
+        return "", {}
 
 
 def read_header(path: Path | str) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPixmap
@@ -13,9 +12,6 @@ from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QProgressBar, QSizePolic
 if TYPE_CHECKING:
     from fctl_napari.model.card import Card
     from fctl_napari.model.classes import ClassInfo
-
-FIGURES = {"miou": "mIoU", "f1": "F1", "accuracy": "accuracy"}
-"""Figures of a card that are shown, and what they are called."""
 
 
 def set_value(bar: QProgressBar, value: int) -> None:
@@ -48,21 +44,6 @@ def describe_contexts(card: Card) -> str:
     return ", ".join(words) if words else "none (baseline)"
 
 
-def headline_figures(figures: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
-    """Pick the figures of a card that fit in a line, and say what they were measured on.
-
-    Returns
-    -------
-    ``"Test"``, ``"Validation"`` (the split, the test's if there are both) or ``"Figures"`` (not said), and the
-    figures by name.
-    """
-    for key, title in (("test", "Test"), ("val", "Validation")):
-        if isinstance(figures.get(key), Mapping):
-            return title, headline_figures(figures[key])[1]
-    values = {name: figures.get(key) for key, name in FIGURES.items()}
-    return "Figures", {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
-
-
 class CardView(QFrame):
     """Description, network, contexts, tile size and figures of a checkpoint."""
 
@@ -93,9 +74,10 @@ class CardView(QFrame):
             f"<span style='color: rgb{info.color}'>\u25a0</span>&nbsp;{html.escape(info.name)}"
             for info in card.classes.scored
         )
-        title, figures = headline_figures(card.figures)
+        where, figures = card.headline()
         if figures:
-            rows[title] = " · ".join(f"{name} {value:.3f}" for name, value in figures.items())
+            rows["Figures"] = " · ".join(f"{name} {value:.3f}" for name, value in figures.items())
+            rows["Measured on"] = where
         table = "".join(
             f"<tr><td style='padding-right: 8px; color: gray'>{name}</td><td>{html.escape(value)}</td></tr>"
             for name, value in rows.items()

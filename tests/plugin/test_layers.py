@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from napari.layers import Labels
 
 from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
-from fctl_napari.plugin.card_view import headline_figures
 from fctl_napari.plugin.layers import (
     COARSE_SIDE,
     class_style,
@@ -91,14 +90,6 @@ def test_confidence_is_clear_only_where_nothing_is_computed() -> None:
     colors = confidence_colormap().map(np.arange(256) / 255)
     assert colors[0, 3] == 0
     assert (colors[1:, 3] == 1).all()
-
-
-def test_cards_say_what_their_figures_were_measured_on() -> None:
-    test, val = {"miou": 0.5, "iou": {"water": 1.0}}, {"miou": 0.6, "f1": 0.7}
-    assert headline_figures({"val": val, "test": test, "gates": {}}) == ("Test", {"mIoU": 0.5})
-    assert headline_figures({"val": val}) == ("Validation", {"mIoU": 0.6, "F1": 0.7})
-    assert headline_figures({"accuracy": 1}) == ("Figures", {"accuracy": 1.0})
-    assert headline_figures({}) == ("Figures", {})
 
 
 def test_placement_knows_units_and_ignores_others() -> None:
