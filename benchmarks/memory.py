@@ -63,10 +63,10 @@ def peak_megabytes(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
-def measure(image: str, out: str, checkpoint: str, merge: str, overlap: int) -> dict[str, float]:
+def measure(image: str, out: str, checkpoint: str, merge: str, overlap: int, threads: int) -> dict[str, float]:
     """Segment an image in this process and its worker; returns peaks in MB, tiles and seconds."""
     request = SegmentationRequest(image, out, checkpoint, merge=merge, overlap=overlap, device="cpu")
-    with Engine() as engine:
+    with Engine(threads=threads) as engine:
         begun = time.monotonic()
         final = engine.start(request).wait()
         if final.error is not None:
@@ -84,10 +84,11 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[5000, 20000])
     parser.add_argument("--merge", choices=["crop", "average"], default="crop")
     parser.add_argument("--overlap", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(*options.one, options.merge, options.overlap)))
+        print(json.dumps(measure(*options.one, options.merge, options.overlap, options.threads)))
         return
     print(f"{'side, px':>10} {'tiles':>7} {'parent, MB':>11} {'worker, MB':>11} {'sum, MB':>9} {'time, s':>9}")
     with tempfile.TemporaryDirectory() as name:
@@ -95,7 +96,8 @@ def main() -> None:
         make_checkpoint(folder / "network.safetensors")
         for side in options.sides:
             image = convert(pyramid_from_array(Pattern(side), name="pattern"), folder / f"{side}.ome.zarr")
-            command = [sys.executable, __file__, "--merge", options.merge, "--overlap", str(options.overlap), "--one"]
+            command = [sys.executable, __file__, "--merge", options.merge, "--overlap", str(options.overlap)]
+            command += ["--threads", str(options.threads), "--one"]
             answer = subprocess.run(
                 [*command, str(image), str(folder / f"{side}-mask.ome.zarr"), str(folder / "network.safetensors")],
                 check=True,
