@@ -287,7 +287,11 @@ def test_stopped_by_hand_it_goes_on_later(tmp_path: Path, make_rgb: Callable, ti
     path, out = tmp_path / "large.png", tmp_path / "s.ome.zarr"
     Image.fromarray(make_rgb(1500, 1500)).save(path)
     arguments = ("segment", path, "--out", out, "--checkpoint", tiny_checkpoint, "--device", "cpu")
-    process = fctl_process(*arguments, start_new_session=True)
+
+    def heed_interrupts() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite run in the background ignores them
+
+    process = fctl_process(*arguments, start_new_session=True, preexec_fn=heed_interrupts)
     while process.poll() is None and not (out.is_dir() and any(out.glob("0/c/*/*"))):
         try:
             process.wait(0.1)

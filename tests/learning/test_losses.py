@@ -39,7 +39,7 @@ def test_nothing_labelled_is_zero_with_a_gradient():
     logits = torch.randn(1, 3, 4, 4, requires_grad=True)
     loss = focal_loss(logits, torch.full((1, 4, 4), 255))
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
