@@ -26,7 +26,7 @@ from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes
 from fctl_napari.learning.losses import focal_loss
 from fctl_napari.learning.validate import reliance_on_scenes, score_scenes
 from fctl_napari.model.card import Card
-from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
+from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.encoders import load_published_weights
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.segmentation.predictor import resolve_device, resolve_precision
@@ -263,6 +263,7 @@ class Trainer:
         self._validate()
         if self.best_state is not None:
             self.model.load_state_dict(self.best_state)
+        round_as_stored(self.model)
         figures: dict[str, Any] = {}
         for name in ("val", "test"):
             parts = self._parts(name)

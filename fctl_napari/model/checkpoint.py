@@ -82,6 +82,13 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tup
     return model.to(device).eval(), card
 
 
+@torch.no_grad()
+def round_as_stored(model: FCtL, dtype: torch.dtype = torch.float16) -> None:
+    """Round a network's arrays in place to what ``save_checkpoint`` keeps, so that figures are the file's own."""
+    for value in model.state_dict().values():
+        value.copy_(_stored(value, dtype))
+
+
 def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
     """Convert a floating-point array to ``dtype``, unless that overflows (a batch norm's variance, say)."""
     if not value.is_floating_point():

@@ -52,7 +52,8 @@ def make(**fields):
 
 def test_training_learns_and_writes_a_checkpoint_with_its_card(folder, tmp_path):
     config = make(steps=30, learning_rate=2e-3, loss="cross_entropy", validate_every=15)
-    path = train(config, tmp_path / "run", data_folder=folder)
+    trainer = Trainer(config, tmp_path / "run", data_folder=folder)
+    path = trainer.run()
     entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [e["loss"] for e in entries if "loss" in e]
     assert len(losses) == 30
@@ -65,7 +66,7 @@ def test_training_learns_and_writes_a_checkpoint_with_its_card(folder, tmp_path)
     assert card.provenance["training"]["steps"] == 30
     assert set(card.provenance["data"]) == {"scene.png"}
     model, _ = load_checkpoint(path)
-    assert isinstance(model, FCtL)
+    torch.testing.assert_close(model.state_dict(), trainer.model.state_dict(), rtol=0, atol=0)
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(folder, tmp_path):
