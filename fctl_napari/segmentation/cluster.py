@@ -97,8 +97,9 @@ class Workers:
 
         # A busy machine may need more than dask's 15 s to restart a worker that died.
         dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
-        # Workers take the thread counts from us (see worker.prepare), not from variables set in this process.
-        with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
+        # Thread counts come from us (see worker.prepare), not from variables that dask would set in this process. The
+        # other variable is kept: without it glibc's heap grows by a few hundred kB a tile, for arrays long freed.
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536}}):
             self._cluster = LocalCluster(
                 n_workers=1,
                 threads_per_worker=1,
