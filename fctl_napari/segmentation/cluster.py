@@ -107,6 +107,7 @@ class Workers:
                 host="127.0.0.1",
                 memory_limit=0,  # dask's limit would end the worker while a network is loaded
                 silence_logs=logging.ERROR,
+                config={"distributed.worker.profile.enabled": False},  # its history takes 100 kB a second
                 scheduler_kwargs={
                     "allowed_failures": DEATHS - 1,
                     "dashboard": False,
