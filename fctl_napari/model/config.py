@@ -78,6 +78,8 @@ class FCtLConfig(BaseModel):
         Window sizes of LFI's groups of channels, cells, odd.
     ale_tokenise_target
         Put the target through a 1x1 conv as well (Eq. 7's first term).
+    finest_skip
+        Stride of the decoder's last skip: 8 (FCN-8s), or finer where the encoder has such features, for sharper masks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -106,6 +108,7 @@ class FCtLConfig(BaseModel):
     ale_reference: Literal["medium", "large"] = "medium"
     ale_windows: tuple[int, ...] = (3, 5, 7, 9)
     ale_tokenise_target: bool = True
+    finest_skip: Literal[8, 4, 2] = 8
 
     @model_validator(mode="after")
     def _check(self) -> FCtLConfig:

@@ -130,7 +130,7 @@ class FCtL(nn.Module):
             if config.ale != "none"
             else None
         )
-        self.decoder = FCN8sDecoder(encoder, channels, config.classes, config.tile_size)
+        self.decoder = FCN8sDecoder(encoder, channels, config.classes, config.tile_size, config.finest_skip)
         too_wide = [w for w in config.ale_windows if w > self.grid.size]
         if self.ale is not None and config.ale != "concat" and too_wide:
             warnings.warn(

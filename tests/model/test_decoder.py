@@ -9,12 +9,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fctl_napari.errors import ConfigError
 from fctl_napari.model.decoder import FCN8sDecoder, UpScores
 from fctl_napari.model.encoders import make_encoder
 from fctl_napari.model.encoders.base import Encoder
 
 CLASSES = 3
-CASES = [("vgg16", 64), ("vgg16", 75), ("vgg16", 508), ("efficientnet_lite0", 96), ("mit_b0", 64)]
+CASES = [
+    ("vgg16", 64, 8),
+    ("vgg16", 75, 8),
+    ("vgg16", 508, 8),
+    ("efficientnet_lite0", 96, 8),
+    ("efficientnet_lite0", 96, 2),
+    ("mit_b0", 64, 8),
+    ("mit_b0", 64, 4),
+]
 
 
 def encoder_on_meta(name: Any) -> Encoder:
@@ -23,14 +32,19 @@ def encoder_on_meta(name: Any) -> Encoder:
 
 
 def inputs(encoder: Encoder, tile_size: int) -> dict[int, Tensor]:
-    sizes = {stride: encoder.grid(tile_size, stride).size for stride in (32, 16, 8)}
+    sizes = {stride: encoder.grid(tile_size, stride).size for stride in encoder.channels}
     return {s: torch.randn(2, encoder.channels[s], n, n, dtype=torch.float64) for s, n in sizes.items()}
 
 
 def plain_decoder(
-    decoder: FCN8sDecoder, features: dict[int, Tensor], tile_size: int, before: int, scales: dict[int, float]
+    decoder: FCN8sDecoder,
+    features: dict[int, Tensor],
+    tile_size: int,
+    finest: int,
+    before: int,
+    scales: dict[int, float],
 ) -> Tensor:
-    """Scores, x2, x2, x8; ``before`` is how many px the grids start before the tile."""
+    """Scores, x2 for every skip, then the rest; ``before`` is how many px the grids start before the tile."""
 
     def score(stride: int) -> Tensor:
         layer = decoder.score[str(stride)]
@@ -39,20 +53,21 @@ def plain_decoder(
     def up(stride: int, x: Tensor, factor: int) -> Tensor:
         return F.conv_transpose2d(x, decoder.up[str(stride)].weight, stride=factor)  # type: ignore[arg-type]
 
-    at_16, at_8 = score(16), score(8)
-    n = at_16.shape[-1]
-    x = up(32, score(32), 2)[:, :, 1 : 1 + n, 1 : 1 + n] + at_16  # a 4 x 4 kernel at stride 2 starts one cell early
-    n = at_8.shape[-1]
-    x = up(16, x, 2)[:, :, 1 : 1 + n, 1 : 1 + n] + at_8
-    start = 4 + before  # a 16 x 16 kernel at stride 8 starts four px early
-    return up(8, x, 8)[:, :, start : start + tile_size, start : start + tile_size]
+    stride, x = 32, score(32)
+    while stride > finest:
+        skip = score(stride // 2)
+        n = skip.shape[-1]
+        x = up(stride, x, 2)[:, :, 1 : 1 + n, 1 : 1 + n] + skip  # a 4 x 4 kernel at stride 2 starts one cell early
+        stride //= 2
+    start = finest // 2 + before  # a 16 x 16 kernel at stride 8 starts four px early
+    return up(finest, x, finest)[:, :, start : start + tile_size, start : start + tile_size]
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("name", "tile_size"), CASES)
-def test_decoder_is_fcn8s_with_explicit_crops(name: Any, tile_size: int) -> None:
+@pytest.mark.parametrize(("name", "tile_size", "finest"), CASES)
+def test_decoder_is_fcn8s_with_explicit_crops(name: Any, tile_size: int, finest: int) -> None:
     encoder = encoder_on_meta(name)
-    decoder = FCN8sDecoder(encoder, encoder.channels, CLASSES, tile_size).double()
+    decoder = FCN8sDecoder(encoder, encoder.channels, CLASSES, tile_size, finest_skip=finest).double()
     for parameter in decoder.parameters():
         parameter.copy_(torch.randn_like(parameter))
     features = inputs(encoder, tile_size)
@@ -60,7 +75,13 @@ def test_decoder_is_fcn8s_with_explicit_crops(name: Any, tile_size: int) -> None
     padded = name == "vgg16"
     scales = {8: 0.0001, 16: 0.01} if padded else {}
     assert got.shape == (2, CLASSES, tile_size, tile_size)
-    torch.testing.assert_close(got, plain_decoder(decoder, features, tile_size, 99 if padded else 0, scales))
+    torch.testing.assert_close(got, plain_decoder(decoder, features, tile_size, finest, 99 if padded else 0, scales))
+
+
+def test_a_finer_skip_than_the_encoder_has_is_refused() -> None:
+    encoder = encoder_on_meta("mit_b0")
+    with pytest.raises(ConfigError, match=r"finest_skip 2: this encoder .* has features at strides \[4, 8, 16, 32\]"):
+        FCN8sDecoder(encoder, encoder.channels, CLASSES, 64, finest_skip=2)
 
 
 @torch.no_grad()

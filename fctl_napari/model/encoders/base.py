@@ -12,7 +12,7 @@ from fctl_napari.errors import ConfigError
 from fctl_napari.model.geometry import FeatureGrid
 
 Features = dict[int, Tensor]
-"""Feature maps by stride (8, 16, 32): [B, C, h, w]."""
+"""Feature maps by stride (8, 16, 32, and finer ones where an encoder has them): [B, C, h, w]."""
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -24,7 +24,7 @@ class Encoder(nn.Module, ABC):
     Attributes
     ----------
     channels
-        Channels of the feature maps at strides 8, 16 and 32.
+        Channels of the feature maps at strides 8, 16 and 32, and of finer ones that the decoder may use.
     offsets
         Offset of cell 0 at each stride, px of the network's input; see ``FeatureGrid``.
     mean, std
@@ -36,15 +36,15 @@ class Encoder(nn.Module, ABC):
     """
 
     channels: dict[int, int]
-    offsets: ClassVar[dict[int, float]] = {8: 0.0, 16: 0.0, 32: 0.0}
+    offsets: ClassVar[dict[int, float]] = {2: 0.0, 4: 0.0, 8: 0.0, 16: 0.0, 32: 0.0}
     mean: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
     std: ClassVar[tuple[float, float, float]] = IMAGENET_STD
-    skip_scales: ClassVar[dict[int, float]] = {8: 1.0, 16: 1.0}
+    skip_scales: ClassVar[dict[int, float]] = {2: 1.0, 4: 1.0, 8: 1.0, 16: 1.0}
     multiple_of: ClassVar[int] = 32
 
     @abstractmethod
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Compute feature maps at strides 8, 16, 32 up to ``last_stride`` of normalised images [B, 3, T, T]."""
+        """Compute maps at every stride of ``channels`` up to ``last_stride``, of normalised images [B, 3, T, T]."""
 
     @abstractmethod
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -74,7 +74,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(Encoder):
-    """Strides 8, 16, 32 give 40, 112, 320 channels; input (RGB - 127) / 128.
+    """Strides 2, 4, 8, 16, 32 give 16, 24, 40, 112, 320 channels; input (RGB - 127) / 128.
 
     SAME padding puts the odd pixel below and right, which moves the receptive field's outline by (s - 1) / 2 px, but
     the trained weights look at its middle: the centroid of squared input gradients lies within 3 px of the nominal
@@ -86,7 +86,7 @@ class EfficientNetLite0(Encoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.channels = {8: 40, 16: 112, 32: 320}
+        self.channels = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
         self.stem = nn.Sequential(SamePaddedConv2d(3, 32, 3, 2, bias=False), _batch_norm(32), nn.ReLU6(inplace=True))
         blocks: list[nn.Module] = []
         self._ends: dict[int, int] = {}
@@ -106,7 +106,7 @@ class EfficientNetLite0(Encoder):
         for index, block in enumerate(self.blocks):
             x = block(x)
             for stride, end in self._ends.items():
-                if index == end and stride >= 8:
+                if index == end:
                     found[stride] = x
             if index == self._ends[last_stride]:
                 break

@@ -133,7 +133,7 @@ class Layer(nn.Module):
 
 
 class MixTransformer(Encoder):
-    """MiT-B0, B2 or B5; strides 8, 16, 32 are stages 2, 3, 4.
+    """MiT-B0, B2 or B5; strides 4, 8, 16, 32 are stages 1 to 4.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class MixTransformer(Encoder):
     def __init__(self, variant: str) -> None:
         super().__init__()
         depths, widths = VARIANTS[variant]
-        self.channels = dict(zip((8, 16, 32), widths[1:], strict=True))
+        self.channels = dict(zip((4, 8, 16, 32), widths, strict=True))
         befores = (3, *widths[:3])
         self.patch_embeddings = nn.ModuleList(
             OverlapPatchEmbedding(before, after, 7 if i == 0 else 3, 4 if i == 0 else 2)
@@ -157,7 +157,7 @@ class MixTransformer(Encoder):
         self.layer_norm = nn.ModuleList(nn.LayerNorm(width) for width in widths)
 
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Run the stages and keep the outputs of stages 2, 3 and 4."""
+        """Run the stages and keep their outputs."""
         found: Features = {}
         x = images
         for stage, stride in enumerate((4, 8, 16, 32)):
@@ -166,8 +166,7 @@ class MixTransformer(Encoder):
                 tokens = layer(tokens, h, w)
             tokens = self.layer_norm[stage](tokens)
             x = tokens.transpose(1, 2).reshape(tokens.shape[0], -1, h, w)
-            if stride >= 8:
-                found[stride] = x
+            found[stride] = x
             if stride == last_stride:
                 break
         return found
