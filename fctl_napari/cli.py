@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Merge = Literal["crop", "average"]
+Merge = Literal["crop", "average", "released"]
 Precision = Literal["auto", "fp32", "bf16"]
 RangeOption = Annotated[
     tuple[float, float] | None,
@@ -103,7 +103,15 @@ def segment(
         tuple[int, int, int, int] | None,
         typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open."),
     ] = None,
-    merge: Annotated[Merge, typer.Option(help="Tiles own their core, or overlapping tiles are averaged.")] = "crop",
+    merge: Annotated[
+        Merge, typer.Option(help="Tiles own their core, or are averaged, or are summed as in the released code.")
+    ] = "crop",
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Eight orientations of each tile (with --merge released).")
+    ] = False,
+    save_logits: Annotated[
+        Path | None, typer.Option(metavar="L.npy", help="Summed logits too, float32 [C, H, W] (average, released).")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch: Annotated[int | None, typer.Option(min=1, help="Tiles at once.")] = None,
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
@@ -128,6 +136,8 @@ def segment(
         checkpoint=str(weights.absolute()),
         region=region,
         merge=merge,
+        augment=tta,
+        keep_logits=save_logits is not None,
         device=device,
         precision=precision,
         batch=batch,
@@ -150,6 +160,11 @@ def segment(
     finally:
         engine.close()
     out.print(f"{target}: {progress.done} tiles by {weights.stem}", highlight=False, soft_wrap=True)
+    if save_logits is not None:
+        from fctl_napari.segmentation.export import export_logits
+        from fctl_napari.segmentation.store import Segmentation
+
+        out.print(str(export_logits(Segmentation.open(target), save_logits)), highlight=False, soft_wrap=True)
 
 
 def _check_region(pyramid: Pyramid, region: tuple[int, int, int, int] | None) -> None:
@@ -163,6 +178,27 @@ def _check_region(pyramid: Pyramid, region: tuple[int, int, int, int] | None) ->
                 f"{pyramid.path}: region {y0} {x0} {y1} {x1} holds no pixel of the {height} x {width} px image (height "
                 f"x width); give Y0 X0 Y1 X1 with Y0 < Y1 and X0 < X1."
             )
+
+
+@app.command("import-released")
+def import_released(
+    whole: Annotated[Path, typer.Argument(metavar="ALL.pth", help="all.epoch.pth: the tile's file.")],
+    medium: Annotated[Path, typer.Argument(metavar="MEDIUM.pth", help="B10.epoch.pth: the context x2.")],
+    large: Annotated[Path, typer.Argument(metavar="LARGE.pth", help="B15.epoch.pth: the context x3.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The checkpoint to write.")],
+    classes: Annotated[
+        str, typer.Option(metavar="inria|deepglobe|N|FILE", help="What the classes are; N: numbered ones.")
+    ],
+) -> None:
+    """Turn the authors' three released files into one checkpoint (preset lcc_released)."""
+    from fctl_napari.cli_output import err, out
+    from fctl_napari.model.released import class_table
+    from fctl_napari.model.released import import_released as import_files
+
+    table = class_table(classes)
+    with err.status("Importing"):
+        written = import_files(whole, medium, large, target, table)
+    out.print(str(written), highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -27,7 +27,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from fctl_napari.learning.config import load_train_config
-from fctl_napari.learning.train import LOG, train
+from fctl_napari.learning.train import LOG, train, without_folders
 from fctl_napari.model.card import BUILTIN_FOLDER, Card, read_card
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 
@@ -126,7 +126,7 @@ def publish(name: str, runs: Path, final: Path) -> Path:
         description=card.description,
         config=card.config,
         classes=card.classes,
-        provenance={**card.provenance, "stages": stages},
+        provenance=without_folders({**card.provenance, "stages": stages}),
         figures={
             **figures["fctl"],
             "measured_on": f"{where}, {len(cells)} run(s), never trained on",

@@ -11,29 +11,7 @@ from torch import Tensor
 
 from fctl_napari.learning.config import AugmentSettings
 from fctl_napari.learning.data import Sample
-
-
-@dataclass(frozen=True)
-class Dihedral:
-    """A flip of the world along x, then quarter turns counter-clockwise."""
-
-    flip: bool
-    turns: int
-
-    def pixels(self, array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Apply to [..., H, W]."""
-        if self.flip:
-            array = array[..., ::-1]
-        return np.rot90(array, self.turns, axes=(-2, -1))
-
-    def window(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Apply to a window (y0, x0, y1, x1), turning the world about its origin."""
-        y0, x0, y1, x1 = window
-        if self.flip:
-            x0, x1 = -x1, -x0
-        for _ in range(self.turns % 4):
-            y0, x0, y1, x1 = -x1, y0, -x0, y1
-        return np.array([y0, x0, y1, x1])
+from fctl_napari.model.windows import Dihedral
 
 
 class Colour:

@@ -208,6 +208,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         self.optimizer.zero_grad(set_to_none=True)
+        torch.manual_seed(1_000_003 * self.config.seed + self.step)  # dropout: a resumed run draws the same
         total = 0.0
         batches = future.result()
         for batch in batches:
@@ -286,7 +287,7 @@ class Trainer:
 
     def _provenance(self) -> dict[str, Any]:
         return {
-            "training": self.config.model_dump(mode="json", exclude={"data": {"classes"}}),
+            "training": without_folders(self.config.model_dump(mode="json", exclude={"data": {"classes"}})),
             "data": {s.name: _digest(s) for s in self.scenes},
             "seconds": round(self.seconds, 1),
             "device": torch.cuda.get_device_name()
@@ -300,6 +301,15 @@ class Trainer:
         self.out.mkdir(parents=True, exist_ok=True)
         with (self.out / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def without_folders(settings: Any) -> Any:
+    """Reduce absolute paths among settings to file names: a card travels, folders do not."""
+    if isinstance(settings, dict):
+        return {key: without_folders(value) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [without_folders(value) for value in settings]
+    return Path(settings).name if isinstance(settings, str) and Path(settings).is_absolute() else settings
 
 
 def _digest(scene: Scene) -> str:

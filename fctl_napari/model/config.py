@@ -69,7 +69,9 @@ class FCtLConfig(BaseModel):
     gate_init
         Start of the residual gates gamma_U (0 as released).
     fusion
-        MCF's weights: per channel and cell, all equal, or one learned scalar per context. Table 5.
+        MCF's weights: per channel and cell (``adaptive``), all equal, or one learned scalar per context. Table 5.
+        ``released``: per channel and cell by a single 1x1 conv with a sigmoid in front of the softmax, as in the
+        released code (whose three layers fold into one).
     ale
         Structure of alternating local enhancement, Fig. 13 and Table 6; ``d`` is Algorithm 1.
     ale_reference
@@ -78,6 +80,12 @@ class FCtLConfig(BaseModel):
         Window sizes of LFI's groups of channels, cells, odd.
     ale_tokenise_target
         Put the target through a 1x1 conv as well (Eq. 7's first term).
+    fc_channels
+        Channels of fc6 and fc7 in front of the score at stride 32 (4096 in FCN-8s); None: no such layers.
+    fc_kernel
+        Kernel of fc6, cells, odd.
+    normalization
+        ``encoder``: the input as the encoder's published weights expect it; ``unit``: RGB / 255, as released.
     finest_skip
         Stride of the decoder's last skip: 8 (FCN-8s), or finer where the encoder has such features, for sharper masks.
     """
@@ -103,11 +111,14 @@ class FCtLConfig(BaseModel):
     scale_logits: bool = False
     values_from: Literal["context", "local"] = "context"
     gate_init: float = 0.0
-    fusion: Literal["adaptive", "average", "weighted"] = "adaptive"
+    fusion: Literal["adaptive", "average", "weighted", "released"] = "adaptive"
     ale: AleStructure = "d"
     ale_reference: Literal["medium", "large"] = "medium"
     ale_windows: tuple[int, ...] = (3, 5, 7, 9)
     ale_tokenise_target: bool = True
+    fc_channels: int | None = Field(default=None, ge=1)
+    fc_kernel: int = Field(default=7, ge=1)
+    normalization: Literal["encoder", "unit"] = "encoder"
     finest_skip: Literal[8, 4, 2] = 8
 
     @model_validator(mode="after")
@@ -125,6 +136,8 @@ class FCtLConfig(BaseModel):
                 )
         if any(w < 1 or w % 2 == 0 for w in self.ale_windows) or not self.ale_windows:
             raise ValueError(f"ale_windows must be odd sizes, got {self.ale_windows}")
+        if self.fc_kernel % 2 == 0:
+            raise ValueError(f"fc_kernel must be odd, got {self.fc_kernel}")
         outer = [n for n in names if n != "local"]
         if self.contexts and not self.lcf and self.ale == "none":
             raise ValueError("contexts without lcf and ale would be unused; drop them or switch one on")
@@ -152,7 +165,7 @@ class FCtLConfig(BaseModel):
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "fctl_vgg16": {"encoder": "vgg16", "tile_size": 508},
+    "fctl_vgg16": {"encoder": "vgg16", "tile_size": 508, "fc_channels": 4096},
     "fctl_mit_b0": {"encoder": "mit_b0", "tile_size": 512},
     "fctl_mit_b2": {"encoder": "mit_b2", "tile_size": 512},
     "fctl_mit_b5": {"encoder": "mit_b5", "tile_size": 512},
@@ -163,7 +176,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scale_logits": True,
         "gate_init": 1.0,
     },
-    "fcn8s": {"contexts": (), "ale": "none"},
+    "lcc_released": {
+        "encoder": "vgg16",
+        "tile_size": 508,
+        "contexts": (Context(name="local"), Context(name="medium", scale=2.0), Context(name="large", scale=3.0)),
+        "gpe": False,
+        "ale": "none",
+        "fusion": "released",
+        "fc_channels": 4096,
+        "normalization": "unit",
+    },
+    "fcn8s": {"contexts": (), "ale": "none", "fc_channels": 4096},
 }
 """Named starting points; see ``preset``."""
 
@@ -199,5 +222,5 @@ def preset(name: str, **overrides: Any) -> FCtLConfig:
         raise ConfigError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
     fields = dict(PRESETS[name])
     if name == "fcn8s" and overrides.get("encoder", "vgg16") != "vgg16":
-        fields["tile_size"] = 512
+        fields |= {"tile_size": 512, "fc_channels": None}
     return make_config(**(fields | overrides))

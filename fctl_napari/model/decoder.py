@@ -59,6 +59,26 @@ class UpScores(nn.ConvTranspose2d):
         return blocks[:, :, start : start + height, start : start + width]
 
 
+class FullyConnected(nn.Sequential):
+    """fc6 (k x k) and fc7 (1x1) of FCN, each with ReLU and dropout, on the features at stride 32.
+
+    Parameters
+    ----------
+    channels, width
+        Channels in, and out of both.
+    kernel
+        Of fc6, cells, odd.
+    valid
+        Leave out cells at the border instead of padding with zeros: for encoders that padded the image.
+    """
+
+    def __init__(self, channels: int, width: int, kernel: int, valid: bool) -> None:
+        conv6 = nn.Conv2d(channels, width, kernel, padding=0 if valid else kernel // 2)
+        conv7 = nn.Conv2d(width, width, 1)
+        super().__init__(conv6, nn.ReLU(inplace=True), nn.Dropout2d(), conv7, nn.ReLU(inplace=True), nn.Dropout2d())
+        self.margin = kernel // 2 if valid else 0
+
+
 class FCN8sDecoder(nn.Module):
     """Scores at stride 32, x2 + scores of the stride-16 skip, x2 + scores of the stride-8 skip, x8, crop.
 
@@ -76,6 +96,8 @@ class FCN8sDecoder(nn.Module):
         Side of the network's input, px.
     finest_skip
         Stride of the last skip: 8, 4 or 2.
+    fc_channels, fc_kernel
+        See ``FullyConnected``; without channels the features at stride 32 are scored as they are.
 
     Raises
     ------
@@ -90,6 +112,8 @@ class FCN8sDecoder(nn.Module):
         classes: int,
         tile_size: int,
         finest_skip: int = 8,
+        fc_channels: int | None = None,
+        fc_kernel: int = 7,
     ) -> None:
         super().__init__()
         if finest_skip not in encoder.channels:
@@ -101,6 +125,10 @@ class FCN8sDecoder(nn.Module):
         self.grids = {stride: encoder.grid(tile_size, stride) for stride in strides}
         self.skip_scales = dict(encoder.skip_scales)
         self.tile_size = tile_size
+        self.fc = (
+            FullyConnected(channels[32], fc_channels, fc_kernel, valid=encoder.offsets[32] < 0) if fc_channels else None
+        )
+        channels = channels | {32: fc_channels or channels[32]}
         self.score = nn.ModuleDict({str(s): nn.Conv2d(channels[s], classes, 1) for s in strides})
         for score in self.score.values():
             # no class is preferred before training, however large the features are
@@ -123,7 +151,11 @@ class FCN8sDecoder(nn.Module):
         Tensor
             Logits [B, classes, tile_size, tile_size].
         """
-        scores = self.score["32"](features[32])
+        if self.fc is None:
+            scores = self.score["32"](features[32])
+        else:
+            # the cells that fc6 left out have no scores: zeros, as if the transposed convolution ended there
+            scores = F.pad(self.score["32"](self.fc(features[32])), [self.fc.margin] * 4)
         for coarse, fine in self.steps:
             skip = self.score[str(fine)](features[fine] * self.skip_scales[fine])
             scores = _cells(self.up[str(coarse)](scores), skip.shape[-1]) + skip

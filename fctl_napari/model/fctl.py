@@ -101,6 +101,8 @@ class FCtL(nn.Module):
         self._stream = {name: shared[config.share_encoders].get(name, name) for name in names}
         streams = dict.fromkeys(self._stream.values())
         self.encoders = nn.ModuleDict({stream: make_encoder(config.encoder) for stream in streams})
+        for name in names:
+            self.encoder(name).unit_input = config.normalization == "unit"
         encoder = self.encoder("tile")
         self.grid = encoder.grid(config.tile_size, config.correlation_stride)
         self.necks = nn.ModuleDict({stream: Neck(encoder, config) for stream in streams})
@@ -130,7 +132,15 @@ class FCtL(nn.Module):
             if config.ale != "none"
             else None
         )
-        self.decoder = FCN8sDecoder(encoder, channels, config.classes, config.tile_size, config.finest_skip)
+        self.decoder = FCN8sDecoder(
+            encoder,
+            channels,
+            config.classes,
+            config.tile_size,
+            config.finest_skip,
+            config.fc_channels,
+            config.fc_kernel,
+        )
         too_wide = [w for w in config.ale_windows if w > self.grid.size]
         if self.ale is not None and config.ale != "concat" and too_wide:
             warnings.warn(

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from fctl_napari.model.geometry import FeatureGrid, apply_separable, relative_positions
 
+Fusion = Literal["adaptive", "average", "weighted", "released"]
+
 MAX_ATTENTION_CELLS = 1024 * 1024
 """Largest attention matrix (queries x keys) held at once."""
 
@@ -215,12 +217,14 @@ class MCF(nn.Module):
         How many contexts are fused.
     fusion
         ``adaptive``: 1x1 squeeze, 1x1 split, softmax over contexts per channel and cell; ``average``; ``weighted``:
-        one learned scalar per context, softmax.
+        one learned scalar per context, softmax; ``released``: one 1x1 conv, sigmoid, softmax (the released code's three
+        layers are affine up to the sigmoid and fold into one).
     """
 
-    def __init__(self, channels: int, contexts: int, fusion: Literal["adaptive", "average", "weighted"]) -> None:
+    def __init__(self, channels: int, contexts: int, fusion: Fusion) -> None:
         super().__init__()
         self.contexts = contexts
+        self.mix = nn.Conv2d(contexts * channels, contexts * channels, 1) if fusion == "released" else None
         self.squeeze = nn.Conv2d(contexts * channels, channels, 1) if fusion == "adaptive" else None
         self.split = nn.Conv2d(channels, contexts * channels, 1) if fusion == "adaptive" else None
         self.logits = nn.Parameter(torch.zeros(contexts)) if fusion == "weighted" else None
@@ -239,6 +243,9 @@ class MCF(nn.Module):
             [B, contexts, C, h, w], summing to 1 over contexts.
         """
         b, c, h, w = features[0].shape
+        if self.mix is not None:
+            gates: Tensor = self.mix(torch.cat(features, dim=1)).sigmoid()
+            return gates.reshape(b, self.contexts, c, h, w).softmax(1)
         if self.squeeze is not None and self.split is not None:
             logits: Tensor = self.split(self.squeeze(torch.cat(features, dim=1)))
             return logits.reshape(b, self.contexts, c, h, w).softmax(1)
@@ -277,7 +284,7 @@ class LCF(nn.Module):
         values_from: Literal["context", "local"],
         gate_init: float,
         gpe: bool,
-        fusion: Literal["adaptive", "average", "weighted"],
+        fusion: Fusion,
     ) -> None:
         super().__init__()
         self.correlations = nn.ModuleDict(

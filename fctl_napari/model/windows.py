@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 Window = tuple[float, float, float, float]
 """``(y0, x0, y1, x1)`` in full-resolution px, half open; may be fractional or reach outside the image."""
@@ -52,3 +56,41 @@ def _slide(start: float, stop: float, length: int) -> tuple[float, float]:
     size = stop - start
     start = (length - size) / 2 if size > length else min(max(start, 0.0), length - size)
     return start, start + size
+
+
+@dataclass(frozen=True)
+class Dihedral:
+    """A flip of the world along x, then quarter turns counter-clockwise."""
+
+    flip: bool
+    turns: int
+
+    @property
+    def reverses(self) -> tuple[bool, bool]:
+        """Whether the image's y and x axis run backwards afterwards, wherever they then point."""
+        turns = self.turns % 4
+        return turns in (2, 3), (turns in (1, 2)) != self.flip
+
+    def pixels(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Apply to [..., H, W]."""
+        if self.flip:
+            array = array[..., ::-1]
+        return np.rot90(array, self.turns, axes=(-2, -1))
+
+    def back(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Undo ``pixels``."""
+        array = np.rot90(array, -self.turns, axes=(-2, -1))
+        return array[..., ::-1] if self.flip else array
+
+    def window(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Apply to a window (y0, x0, y1, x1), turning the world about its origin."""
+        y0, x0, y1, x1 = window
+        if self.flip:
+            x0, x1 = -x1, -x0
+        for _ in range(self.turns % 4):
+            y0, x0, y1, x1 = -x1, y0, -x0, y1
+        return np.array([y0, x0, y1, x1])
+
+
+TURNS = tuple(Dihedral(flip, turns) for flip in (False, True) for turns in range(4))
+"""All eight, the identity first."""

@@ -212,3 +212,24 @@ def _replacing(out: Path) -> Iterator[Path]:
             os.replace(temporary, out)
     except OSError as error:  # rasterio's own errors of input and output are OSErrors too
         raise output_error(out, error) from error
+
+
+def export_logits(segmentation: Segmentation, out: Path | str) -> Path:
+    """Write the summed logits that a run kept as one NumPy file, float32 ``[C, H, W]``, NaN where nothing was computed.
+
+    Raises
+    ------
+    OutputError
+        The run kept none, the disk is full, or the place is not writable.
+    """
+    out = Path(out)
+    logits = segmentation.logits
+    if logits is None:
+        raise OutputError(f"{segmentation.path}: keeps no logits; segment again with --save-logits and --fresh.")
+    with atomic_write(out) as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": logits.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for channel in range(logits.shape[0]):
+            for y in range(0, logits.shape[1], TILE):
+                file.write(np.ascontiguousarray(logits[channel, y : y + TILE], "<f4").tobytes())
+    return out

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import ConfigError
+from fctl_napari.model.windows import TURNS, Dihedral
 
 IntWindow = tuple[int, int, int, int]
 """``(y0, x0, y1, x1)`` in full-resolution px, half open."""
@@ -40,8 +41,11 @@ class Grid(Protocol):
     def cols(self) -> int:
         """Number of columns of cells."""
 
+    def facts(self) -> dict[str, Any]:
+        """What rebuilds the grid for its image (JSON)."""
+
     def window(self, cell: Cell) -> IntWindow:
-        """Window of a cell's tile; it may reach outside an image that is smaller than a tile."""
+        """Window of a tile; it may reach outside an image that is smaller than a tile."""
 
     def core(self, cell: Cell) -> IntWindow:
         """Give the part of the image that a cell owns; cores partition the image."""
@@ -51,6 +55,9 @@ class Grid(Protocol):
 
     def tiles_over(self, window: IntWindow) -> list[Cell]:
         """Tiles whose windows meet a window, row by row, each distinct window once."""
+
+    def turn(self, tile: Cell) -> Dihedral:
+        """How a tile is turned before the network sees it."""
 
 
 class TileGrid:
@@ -96,6 +103,10 @@ class TileGrid:
         """Number of columns of cells."""
         return len(self._starts[1])
 
+    def facts(self) -> dict[str, Any]:
+        """What rebuilds the grid for its image (JSON)."""
+        return {"tile_size": self.tile_size, "overlap": self.overlap}
+
     def window(self, cell: Cell) -> IntWindow:
         """Window of a cell's tile, ``tile_size`` px square."""
         y0, x0 = (int(starts[i]) for starts, i in zip(self._starts, cell, strict=True))
@@ -124,6 +135,10 @@ class TileGrid:
         rows = _over(self._starts[0], self.tile_size, window[0], window[2])
         cols = _over(self._starts[1], self.tile_size, window[1], window[3])
         return [(r, c) for r in rows for c in cols]
+
+    def turn(self, tile: Cell) -> Dihedral:
+        """Say how a tile is turned before the network sees it: not at all."""
+        return TURNS[0]
 
 
 def default_overlap(tile_size: int) -> int:

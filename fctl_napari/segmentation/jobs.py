@@ -18,10 +18,11 @@ from fctl_napari.imagery.formats import open_image
 from fctl_napari.model.card import checkpoint_hash, read_card, resolve_checkpoint
 from fctl_napari.segmentation.cluster import Workers
 from fctl_napari.segmentation.driver import Driver, Stopped
-from fctl_napari.segmentation.grid import IntWindow, TileGrid, default_overlap, intersect
+from fctl_napari.segmentation.grid import Grid, IntWindow, TileGrid, default_overlap, intersect
 from fctl_napari.segmentation.merge import saved_tiles
 from fctl_napari.segmentation.plan import AveragePlan, CropPlan, Plan
 from fctl_napari.segmentation.progress import Progress
+from fctl_napari.segmentation.released_grid import ReleasedGrid
 from fctl_napari.segmentation.store import lock_store, open_or_create
 from fctl_napari.segmentation.worker import Job, Network, guarded, prepare
 
@@ -45,7 +46,12 @@ class SegmentationRequest:
     region
         ``(y0, x0, y1, x1)``, full-resolution px: only the cells that meet it; None: the whole image.
     merge
-        ``crop``: each tile owns its core; ``average``: the mean of the overlapping tiles' logits.
+        ``crop``: each tile owns its core; ``average``: the mean of the overlapping tiles' logits; ``released``: the
+        released code's grid and its sum of logits, with contexts resampled from full resolution.
+    augment
+        With ``released``: eight orientations of each tile.
+    keep_logits
+        Keep the summed logits in the store (not with ``crop``).
     overlap
         px; None: about a quarter of the tile.
     device, precision, batch, exact_contexts
@@ -60,7 +66,9 @@ class SegmentationRequest:
     out: str
     checkpoint: str
     region: IntWindow | None = None
-    merge: Literal["crop", "average"] = "crop"
+    merge: Literal["crop", "average", "released"] = "crop"
+    augment: bool = False
+    keep_logits: bool = False
     overlap: int | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -149,8 +157,7 @@ class Run:
     def _begin(self, leaving: contextlib.ExitStack) -> Driver:
         """Check the request, and open or create the store."""
         request = self._request
-        if request.merge not in ("crop", "average"):
-            raise ConfigError(f"there is no merge {request.merge!r}; use crop or average.")
+        _check_merge(request)
         checkpoint = resolve_checkpoint(request.checkpoint).absolute()
         card, identity = read_card(checkpoint), checkpoint_hash(checkpoint)
         source = request.image if "://" in request.image else str(Path(request.image).absolute())
@@ -158,7 +165,13 @@ class Run:
         image.require_rgb()
         tile_size = card.config.tile_size
         overlap = default_overlap(tile_size) if request.overlap is None else request.overlap
-        grid = TileGrid(image.shape, tile_size, overlap)
+        released = request.merge == "released"
+        grid: Grid = (
+            ReleasedGrid(image.shape, tile_size, request.augment)
+            if released
+            else TileGrid(image.shape, tile_size, overlap)
+        )
+        exact = request.exact_contexts or released
         region = (0, 0, *image.shape) if request.region is None else request.region
         y0, x0, y1, x1 = intersect(region, (0, 0, *image.shape))
         if y1 <= y0 or x1 <= x0:
@@ -175,7 +188,8 @@ class Run:
             settings={
                 "merge": request.merge,
                 "precision": request.precision,
-                "exact_contexts": request.exact_contexts,
+                "exact_contexts": exact,
+                **({"keep_logits": True} if request.keep_logits else {}),
                 "value_range": None if request.value_range is None else list(request.value_range),
                 "bands": None if request.bands is None else list(request.bands),
             },
@@ -187,7 +201,7 @@ class Run:
             request.device,
             request.precision,
             request.batch,
-            request.exact_contexts,
+            exact,
             self._threads,
         )
         job = Job(
@@ -195,12 +209,21 @@ class Run:
         )
         missing = store.missing(region)
         plan: Plan
-        if request.merge == "average":
+        if request.merge != "crop":
             plan = AveragePlan(grid, missing, saved_tiles(store.scratch))
         else:
             plan = CropPlan(grid, missing)
         total = len(grid.cells_in(region))
         return Driver(self._workers, store, job, plan, total - len(missing), total, self._stop, self._report)
+
+
+def _check_merge(request: SegmentationRequest) -> None:
+    if request.merge not in ("crop", "average", "released"):
+        raise ConfigError(f"there is no merge {request.merge!r}; use crop, average or released.")
+    if request.augment and request.merge != "released":
+        raise ConfigError("eight orientations of each tile go with the merge 'released' only; choose it, or none.")
+    if request.keep_logits and request.merge == "crop":
+        raise ConfigError("the merge 'crop' sums no logits to keep; use average or released.")
 
 
 class Engine:

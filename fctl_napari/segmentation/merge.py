@@ -1,4 +1,4 @@
-"""The paper's overlaying merge: the mean of the logits of all tiles over a cell, in bounded memory (no torch)."""
+"""The paper's overlaying merge: the logits of all tiles over a cell, summed in bounded memory (no torch)."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def drop_logits(folder: Path, tiles: Iterable[Cell]) -> None:
         _file(folder, tile).unlink(missing_ok=True)
 
 
-def average_cell(folder: Path, grid: Grid, cell: Cell) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Average the logits of all tiles over a cell's core, in float64 and always in the same order.
+def sum_cell(folder: Path, grid: Grid, cell: Cell) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sum the logits of all tiles over a cell's core, in float64 and always in the same order.
 
     Parameters
     ----------
@@ -71,8 +71,9 @@ def average_cell(folder: Path, grid: Grid, cell: Cell) -> tuple[NDArray[np.uint8
 
     Returns
     -------
-    labels, confidence : uint8 ``[y, x]``
-        k + 1 for class k, and its probability times 255 (1..255).
+    total : float64 ``[C, y, x]``
+    count : int64 ``[y, x]``
+        How many tiles there are over each pixel.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def average_cell(folder: Path, grid: Grid, cell: Cell) -> tuple[NDArray[np.uint8
     core = grid.core(cell)
     height, width = core[2] - core[0], core[3] - core[1]
     total: NDArray[np.float64] | None = None
-    count = np.zeros((height, width))
+    count = np.zeros((height, width), np.int64)
     for tile in grid.tiles_over(core):
         window = grid.window(tile)
         y0, x0, y1, x1 = intersect(core, window)
@@ -96,7 +97,7 @@ def average_cell(folder: Path, grid: Grid, cell: Cell) -> tuple[NDArray[np.uint8
         total[:, *place] += logits[:, y0 - window[0] : y1 - window[0], x0 - window[1] : x1 - window[1]]
         count[place] += 1
     assert total is not None
-    return classify(total / count)
+    return total, count
 
 
 def classify(logits: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fctl_napari.errors import ConfigError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.model.windows import Window
+from fctl_napari.model.windows import TURNS, Dihedral, Window
 from fctl_napari.segmentation.reading import KEPT_CONTEXTS, PendingTile, Recent, TileReader
 
 CUDA_BATCH = 8
@@ -111,7 +111,7 @@ class Predictor:
         self._exact = exact_contexts
         self._pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), thread_name_prefix="fctl-read")
         self._reader: TileReader | None = None
-        self._features: Recent[tuple[str, Window], Tensor] = Recent(KEPT_CONTEXTS)
+        self._features: Recent[tuple[str, Window, Dihedral], Tensor] = Recent(KEPT_CONTEXTS)
 
     def describe(self) -> str:
         """Name the device and the precision, for people."""
@@ -123,7 +123,9 @@ class Predictor:
         """End the reading threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def predict(self, pyramid: Pyramid, windows: Sequence[Window]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def predict(
+        self, pyramid: Pyramid, windows: Sequence[Window], turns: Sequence[Dihedral] | None = None
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Logits of tiles, in their order.
 
         Parameters
@@ -132,6 +134,8 @@ class Predictor:
             The image.
         windows
             Tiles, full-resolution px.
+        turns
+            How the network sees each of them; None: as they are. The logits are turned back.
 
         Yields
         ------
@@ -146,8 +150,9 @@ class Predictor:
         ConfigError
             Memory does not suffice for a single tile.
         """
-        for indices, logits in self._batches(pyramid, windows):
-            yield from zip(indices, logits.cpu().numpy(), strict=True)
+        for indices, logits in self._batches(pyramid, windows, turns):
+            for index, tile in zip(indices, logits.cpu().numpy(), strict=True):
+                yield index, tile if turns is None else np.ascontiguousarray(turns[index].back(tile))
 
     def classify(
         self, pyramid: Pyramid, windows: Sequence[Window]
@@ -180,7 +185,9 @@ class Predictor:
                 confidence = (probability * 255).round().clamp(1, 255).to(torch.uint8).cpu().numpy()
             yield from zip(indices, labels, confidence, strict=True)
 
-    def _batches(self, pyramid: Pyramid, windows: Sequence[Window]) -> Iterator[tuple[list[int], Tensor]]:
+    def _batches(
+        self, pyramid: Pyramid, windows: Sequence[Window], turns: Sequence[Dihedral] | None = None
+    ) -> Iterator[tuple[list[int], Tensor]]:
         """Run tiles in their order, some at a time; yields their indices and float32 logits [B, C, T, T]."""
         reader = self._reader_of(pyramid)
         waiting: deque[PendingTile] = deque()
@@ -189,7 +196,8 @@ class Predictor:
             while started < len(windows) or waiting:
                 ahead = 2 * self.batch + 2
                 while started < len(windows) and len(waiting) < ahead:
-                    waiting.append(reader.start(started, windows[started]))
+                    turn = TURNS[0] if turns is None else turns[started]
+                    waiting.append(reader.start(started, windows[started], turn))
                     started += 1
                 group = [waiting.popleft() for _ in range(min(self.batch, len(waiting)))]
                 logits = self._try(group)
@@ -228,7 +236,7 @@ class Predictor:
 
     def _run(self, group: list[PendingTile]) -> Tensor:
         with torch.inference_mode(), self._numerics():
-            windows: dict[str, Tensor] = {"tile": self._window_tensor([tile.windows["tile"] for tile in group])}
+            windows: dict[str, Tensor] = {"tile": self._window_tensor([tile.place("tile") for tile in group])}
             contexts: dict[str, Tensor] = {}
             for context in self.config.outer_contexts:
                 contexts[context.name], windows[context.name] = self._context(context.name, group)
@@ -237,10 +245,11 @@ class Predictor:
 
     def _context(self, name: str, group: list[PendingTile]) -> tuple[Tensor, Tensor]:
         """Features and windows of one context; one that all tiles share is encoded once, and remembered."""
-        places = [tile.windows[name] for tile in group]
-        if all(place == places[0] for place in places):
+        seen = [(tile.windows[name], tile.turn) for tile in group]
+        places = [tile.place(name) for tile in group]
+        if all(key == seen[0] for key in seen):
             group, places = group[:1], places[:1]
-            features = self._features.get((name, places[0]), lambda: self._encode(name, group))
+            features = self._features.get((name, *seen[0]), lambda: self._encode(name, group))
         else:
             features = self._encode(name, group)
         return features, self._window_tensor(places)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.windows import Window
+from fctl_napari.model.windows import TURNS, Dihedral, Window
 from fctl_napari.segmentation.inputs import read_stream, stream_windows
 
 K = TypeVar("K", bound=Hashable)
@@ -63,21 +63,29 @@ class PendingTile:
         Where ``"tile"`` and each outer context lie, full-resolution px.
     pixels
         By the same names, uint8 RGB ``[3, T, T]`` to come.
+    turn
+        How the network is to see it.
     """
 
     index: int
     windows: dict[str, Window]
     pixels: dict[str, Future[NDArray[np.uint8]]]
+    turn: Dihedral = TURNS[0]
+
+    def place(self, name: str) -> Window:
+        """Window of a stream in the turned world."""
+        y0, x0, y1, x1 = self.turn.window(np.array(self.windows[name], np.float64)).tolist()
+        return y0, x0, y1, x1
 
     def result(self, name: str) -> NDArray[np.uint8]:
-        """Wait for the pixels of one stream, uint8 ``[3, T, T]``.
+        """Wait for the pixels of one stream, turned, uint8 ``[3, T, T]``.
 
         Raises
         ------
         InputError
             The image is damaged there.
         """
-        return self.pixels[name].result()
+        return self.turn.pixels(self.pixels[name].result())
 
 
 class TileReader:
@@ -102,14 +110,14 @@ class TileReader:
         self._pool = pool
         self._contexts: Recent[Window, Future[NDArray[np.uint8]]] = Recent(KEPT_CONTEXTS)
 
-    def start(self, index: int, window: Window) -> PendingTile:
+    def start(self, index: int, window: Window, turn: Dihedral = TURNS[0]) -> PendingTile:
         """Begin to read one tile."""
         windows = stream_windows(window, self.config, self.pyramid.shape)
         pixels = {}
         for name, place in windows.items():
             read = partial(self._read, place)
             pixels[name] = read() if name == "tile" else self._contexts.get(place, read)
-        return PendingTile(index, windows, pixels)
+        return PendingTile(index, windows, pixels, turn)
 
     def _read(self, window: Window) -> Future[NDArray[np.uint8]]:
         return self._pool.submit(read_stream, self.pyramid, window, self.config.tile_size, exact=self._exact)

@@ -22,8 +22,10 @@ from fctl_napari.model.card import Card
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.grid import Cell, Grid, IntWindow, TileGrid, merge_windows
 from fctl_napari.segmentation.identity import image_fingerprint
+from fctl_napari.segmentation.released_grid import ReleasedGrid
 
 ATTRIBUTE = "fctl"
+LOGITS = "logits"
 SCRATCH = ".scratch"
 """Folder in a store for what a run keeps only while it runs."""
 
@@ -48,6 +50,8 @@ class Segmentation:
         Whose cells are computed.
     class_table
         The checkpoint's.
+    logits
+        Summed logits float32 [C, H, W], if the run keeps them.
 
     Notes
     -----
@@ -61,9 +65,15 @@ class Segmentation:
         self.confidence = confidence
         self.facts: dict[str, Any] = labels.attributes[ATTRIBUTE]
         grid = self.facts["grid"]
-        self.grid: Grid = TileGrid(labels.shape, grid["tile_size"], grid["overlap"])
+        self.grid: Grid = (
+            ReleasedGrid(labels.shape, grid["tile_size"], grid["augmented"])
+            if "released" in grid
+            else TileGrid(labels.shape, grid["tile_size"], grid["overlap"])
+        )
         self.class_table = ClassTable.model_validate({"classes": self.facts["classes"]})
         self._done_array = done
+        logits = labels.group.get(LOGITS)
+        self.logits: zarr.Array[Any] | None = logits if isinstance(logits, zarr.Array) else None
 
     @classmethod
     def create(
@@ -71,7 +81,7 @@ class Segmentation:
         path: Path | str,
         *,
         image: Pyramid | tuple[int, int],
-        grid: TileGrid,
+        grid: Grid,
         card: Card,
         checkpoint_hash: str,
         settings: Mapping[str, Any],
@@ -104,7 +114,7 @@ class Segmentation:
             "kind": "segmentation",
             "checkpoint": {"name": card.name, "hash": checkpoint_hash},
             "classes": [info.model_dump(mode="json") for info in card.classes],
-            "grid": {"tile_size": grid.tile_size, "overlap": grid.overlap},
+            "grid": grid.facts(),
             "settings": dict(settings),
             "image": {
                 "path": pyramid.path if pyramid is not None else None,
@@ -124,6 +134,11 @@ class Segmentation:
         LabelPyramid.create(path / "confidence", shape, chunk=grid.step, **place)
         try:
             labels.group.create_array("done", shape=(grid.rows, grid.cols), chunks=(512, 512), dtype="u1", fill_value=0)
+            if settings.get("keep_logits"):
+                count = len(card.classes.scored)
+                labels.group.create_array(
+                    LOGITS, shape=(count, *shape), chunks=(count, grid.step, grid.step), dtype="f4", fill_value=np.nan
+                )
         except OSError as error:
             raise output_error(path, error) from error
         # Only now it is whole: a crash before this line leaves a folder that the next run replaces.
@@ -222,6 +237,22 @@ class Segmentation:
         self.confidence.write(y0, x0, confidence)
         self.labels.write(y0, x0, labels)
 
+    def write_logits(self, cell: Cell, logits: NDArray[np.float32]) -> None:
+        """Write the summed logits of a cell's core, float32 ``[C, y, x]``, if the store keeps them.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        if self.logits is None:
+            return
+        y0, x0, y1, x1 = self.grid.core(cell)
+        try:
+            self.logits[:, y0:y1, x0:x1] = logits
+        except OSError as error:
+            raise output_error(self.path, error) from error
+
     def finish(self, cells: Iterable[Cell]) -> tuple[IntWindow, ...]:
         """Mark cells whose level 0 is written as done, the coarser levels first.
 
@@ -255,7 +286,7 @@ def open_or_create(
     path: Path,
     *,
     image: Pyramid,
-    grid: TileGrid,
+    grid: Grid,
     card: Card,
     checkpoint_hash: str,
     settings: Mapping[str, Any],
@@ -287,8 +318,8 @@ def open_or_create(
             for word, same in (
                 ("image", facts["image"]["fingerprint"] == image_fingerprint(image)),
                 ("checkpoint", facts["checkpoint"]["hash"] == checkpoint_hash),
-                ("overlap", facts["grid"] == {"tile_size": grid.tile_size, "overlap": grid.overlap}),
                 *((name, facts["settings"].get(name) == value) for name, value in settings.items()),
+                ("overlap", facts["grid"] == grid.facts()),
             )
             if not same
         ]

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from fctl_napari.errors import CheckpointError, FctlError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.card import checkpoint_hash
-from fctl_napari.segmentation.merge import average_cell, save_logits
+from fctl_napari.segmentation.merge import classify, save_logits, sum_cell
 from fctl_napari.segmentation.plan import Task
 from fctl_napari.segmentation.reading import Recent
 from fctl_napari.segmentation.store import SCRATCH, Segmentation
@@ -73,7 +75,7 @@ class Job:
     value_range: tuple[float, float] | None
     bands: tuple[int, int, int] | None
     out: str
-    merge: Literal["crop", "average"]
+    merge: Literal["crop", "average", "released"]
 
     @property
     def stop_file(self) -> Path:
@@ -155,7 +157,9 @@ def compute(job: Job, task: Task) -> Outcome:
         for cell in task.merges:
             if job.stop_file.exists():
                 break
-            store.write_cell(cell, *average_cell(store.scratch, store.grid, cell))
+            total, count = sum_cell(store.scratch, store.grid, cell)
+            store.write_logits(cell, total.astype(np.float32))
+            store.write_cell(cell, *classify(total / count))
             merged += 1
         run = 0 if job.stop_file.exists() else _run_tiles(job, task, predictor, image, store)
         return Outcome(task.first(run, merged), time.perf_counter() - begun)
@@ -166,8 +170,9 @@ def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store
     grid = store.grid
     windows = [grid.window(tile.cell) for tile in task.tiles]
     finished = 0
-    if job.merge == "average":
-        for index, logits in predictor.predict(image, windows):
+    if job.merge != "crop":
+        turns = [grid.turn(tile.cell) for tile in task.tiles]
+        for index, logits in predictor.predict(image, windows, turns):
             save_logits(store.scratch, task.tiles[index].cell, logits)
             finished += 1
             if job.stop_file.exists():

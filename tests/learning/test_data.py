@@ -5,11 +5,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.errors import InputError
-from fctl_napari.learning.augment import Dihedral, collate
+from fctl_napari.learning.augment import collate
 from fctl_napari.learning.config import AugmentSettings, DataSettings, SceneSettings
 from fctl_napari.learning.data import TileSampler, open_scenes, read_truth
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import make_config
+from fctl_napari.model.windows import Dihedral
 
 TABLE = ClassTable(
     classes=(

@@ -29,6 +29,8 @@ class Encoder(nn.Module, ABC):
         Offset of cell 0 at each stride, px of the network's input; see ``FeatureGrid``.
     mean, std
         The network's input is ``(RGB - mean) / std`` with RGB in 0..255.
+    unit_input
+        Take RGB / 255 instead (a network trained so).
     skip_scales
         Factors in front of the decoder's skips (FCN-8s "at once" scales VGG's large activations down).
     multiple_of
@@ -39,6 +41,7 @@ class Encoder(nn.Module, ABC):
     offsets: ClassVar[dict[int, float]] = {2: 0.0, 4: 0.0, 8: 0.0, 16: 0.0, 32: 0.0}
     mean: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
     std: ClassVar[tuple[float, float, float]] = IMAGENET_STD
+    unit_input: bool = False
     skip_scales: ClassVar[dict[int, float]] = {2: 1.0, 4: 1.0, 8: 1.0, 16: 1.0}
     multiple_of: ClassVar[int] = 32
 
@@ -73,6 +76,8 @@ class Encoder(nn.Module, ABC):
     def normalize(self, images: Tensor) -> Tensor:
         """Compute (RGB - mean) / std in the weights' dtype, from uint8 or float RGB in 0..255 [B, 3, T, T]."""
         dtype = next(self.parameters()).dtype
+        if self.unit_input:
+            return (images.float() / 255).to(dtype)
         mean = torch.tensor(self.mean, device=images.device, dtype=torch.float32)[:, None, None]
         std = torch.tensor(self.std, device=images.device, dtype=torch.float32)[:, None, None]
         return ((images.float() - mean) / std).to(dtype)

@@ -1,0 +1,291 @@
+"""The authors' three released files (the conference model, LCC) as one checkpoint of ours, preset ``lcc_released``."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fctl_napari.errors import CheckpointError
+from fctl_napari.model.card import Card
+from fctl_napari.model.checkpoint import save_checkpoint
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.config import preset
+from fctl_napari.model.encoders.weights import read_state
+from fctl_napari.model.fctl import FCtL
+
+CONVS = {
+    # index in torchvision's VGG16.features: channels in and out
+    0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256), 12: (256, 256), 14: (256, 256),
+    17: (256, 512), 19: (512, 512), 21: (512, 512), 24: (512, 512), 26: (512, 512), 28: (512, 512),
+}  # fmt: skip
+SLICES = {"pool3": range(17), "pool4": range(17, 24), "pool5": range(24, 30)}
+"""The same convolutions again, renumbered from the start of each slice."""
+
+ATTENTION = {"medium": "", "large": "_1", "local": "_2"}
+"""Suffix of each context's layers, in the order of the fusion's ``in_1..3`` and ``out_1..3``."""
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def import_released(
+    whole: Path | str, medium: Path | str, large: Path | str, out: Path | str, classes: ClassTable | None = None
+) -> Path:
+    """Write one checkpoint from the three released state dicts.
+
+    Parameters
+    ----------
+    whole
+        ``all.epoch.pth``: the tile's stream, attention, fusion and decoder.
+    medium, large
+        ``B10.epoch.pth`` and ``B15.epoch.pth``: the contexts' encoders, inside whole networks or by themselves.
+    out
+        The checkpoint to write (float32).
+    classes
+        The class table; None: numbered classes. How many there are is in ``whole``.
+
+    Returns
+    -------
+    Path
+        The checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing, is not one of the three, holds other keys or shapes, or stands in another's place.
+    OutputError
+        The checkpoint cannot be written.
+    """
+    files = {"tile": Path(whole), "medium": Path(medium), "large": Path(large)}
+    states = {name: _read(path) for name, path in files.items()}
+    _check_order(files, states)
+    count = _classes(files["tile"], states["tile"])
+    _check_keys(files["tile"], states["tile"], count, required=_network_shapes(count), doubled="")
+    for name in ("medium", "large"):
+        _check_keys(files[name], states[name], _classes_or(states[name], count), required={}, doubled="big_")
+    table = classes or numbered_classes(count)
+    if len(table.scored) != count:
+        raise CheckpointError(
+            f"{files['tile']}: predicts {count} classes, the class table has {len(table.scored)}; choose another table."
+        )
+    config = preset("lcc_released", classes=count)
+    with torch.device("meta"):
+        model = FCtL(config)
+    state = _network(states["tile"])
+    for stream, given in states.items():
+        prefix = "" if stream == "tile" else "big_"
+        state |= {f"encoders.{stream}.layers.{key}": value for key, value in _vgg(given, prefix).items()}
+    model.load_state_dict(state, assign=True)
+    card = Card(
+        name=Path(out).stem,
+        description="The authors' released network (LCC: contexts x2 and x3, no GPE, no ALE).",
+        config=config,
+        classes=table,
+        provenance={"released_files": {name: {"file": p.name, "sha256": _digest(p)} for name, p in files.items()}},
+    )
+    return save_checkpoint(out, model, card, torch.float32)
+
+
+INRIA = (("background", (0, 0, 0)), ("building", (255, 255, 255)))
+DEEPGLOBE = (
+    ("unknown", (0, 0, 0)),
+    ("urban", (0, 255, 255)),
+    ("agriculture", (255, 255, 0)),
+    ("rangeland", (255, 0, 255)),
+    ("forest", (0, 255, 0)),
+    ("water", (0, 0, 255)),
+    ("barren", (255, 255, 255)),
+)
+
+
+def class_table(classes: str) -> ClassTable:
+    """Make the class table that ``--classes`` names.
+
+    Parameters
+    ----------
+    classes
+        ``inria``, ``deepglobe`` (its unknown class, which the authors train on too, is class 0), a number, or a JSON
+        file; see ``ClassTable.read``.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is no class table.
+    """
+    if classes.isdecimal() and 2 <= int(classes) <= 250:
+        return numbered_classes(int(classes))
+    known = {"inria": INRIA, "deepglobe": DEEPGLOBE}.get(classes.lower())
+    if known is None:
+        return ClassTable.read(classes)
+    return ClassTable.model_validate({"classes": [{"name": n, "color": c} for n, c in known]})
+
+
+def numbered_classes(count: int) -> ClassTable:
+    """Make a table of classes ``class 0``, ``class 1``, ... with colours that differ."""
+    colours = [
+        (40, 40, 40),
+        (240, 228, 66),
+        (0, 114, 178),
+        (213, 94, 0),
+        (0, 158, 115),
+        (204, 121, 167),
+        (86, 180, 233),
+    ]
+    spread = [(k * 97 % 256, k * 57 % 256, k * 151 % 256) for k in range(len(colours), count)]
+    rows = [{"name": f"class {k}", "color": c} for k, c in enumerate([*colours, *spread][:count])]
+    return ClassTable.model_validate({"classes": rows})
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    return {key.removeprefix("module."): value for key, value in read_state(path).items()}
+
+
+def _check_order(files: dict[str, Path], states: dict[str, dict[str, Tensor]]) -> None:
+    """The tile's file is the one with a decoder and without a second encoder; the contexts' tell by their names."""
+    kinds = {
+        name: "tile" if "output.0.weight" in state and not any(k.startswith("big_pool") for k in state) else "context"
+        for name, state in states.items()
+    }
+    order = "give ALL, MEDIUM and LARGE in this order (all, B10, B15)"
+    if "tile" in (kinds["medium"], kinds["large"]) and kinds["tile"] == "context":
+        at = "medium" if kinds["medium"] == "tile" else "large"
+        raise CheckpointError(f"{files[at]}: is the tile's file (ALL) and stands in {at.upper()}'s place; {order}.")
+    for name in ("medium", "large"):
+        if kinds[name] == "tile":
+            raise CheckpointError(f"{files[name]}: holds no context's encoder (no big_pool*); {order}.")
+    if "B15" in files["medium"].name and "B10" in files["large"].name:
+        raise CheckpointError(f"{files['medium']}: is by its name the large context's file; {order}.")
+
+
+def _classes(path: Path, state: dict[str, Tensor]) -> int:
+    weight = state.get("output.6.weight")
+    if weight is None or weight.ndim != 4:
+        raise CheckpointError(f"{path}: has no output.6.weight, so it is not the released network's tile file (ALL).")
+    return int(weight.shape[0])
+
+
+def _classes_or(state: dict[str, Tensor], default: int) -> int:
+    weight = state.get("output.6.weight")
+    return int(weight.shape[0]) if weight is not None and weight.ndim == 4 else default
+
+
+def _network_shapes(classes: int) -> Shapes:
+    """What the tile's file holds besides its encoder."""
+    shapes: Shapes = {"big_attention.trans.weight": (1536, 1536, 1, 1), "big_attention.trans.bias": (1536,)}
+    for i, suffix in enumerate(ATTENTION.values(), 1):
+        shapes[f"big_attention.gamma{suffix}"] = (1,)
+        shapes[f"big_attention.conv_value{suffix}.weight"] = (512, 512, 1, 1)
+        for part in (f"conv_query{suffix}", f"conv_key{suffix}", f"in_{i}", f"out_{i}"):
+            shapes[f"big_attention.{part}.weight"] = (512, 512, 1, 1)
+            shapes[f"big_attention.{part}.bias"] = (512,)
+    for name, (after, before, kernel) in {
+        "adj_pool3": (classes, 256, 1),
+        "adj_pool4": (classes, 512, 1),
+        "output.0": (4096, 512, 7),
+        "output.3": (4096, 4096, 1),
+        "output.6": (classes, 4096, 1),
+    }.items():
+        shapes[f"{name}.weight"] = (after, before, kernel, kernel)
+        shapes[f"{name}.bias"] = (after,)
+    for name, kernel in {"up_output": 4, "up_pool4_out": 4, "up_final": 16}.items():
+        shapes[f"{name}.weight"] = (classes, classes, kernel, kernel)
+    return shapes
+
+
+def _encoder_keys(prefix: str) -> dict[int, str]:
+    """Layer (without ``.weight``) of each convolution in the slices ``pool3``, ``pool4`` and ``pool5``."""
+    return {n: f"{prefix}{name}.{n - part.start}" for name, part in SLICES.items() for n in CONVS if n in part}
+
+
+def _check_keys(path: Path, state: dict[str, Tensor], classes: int, *, required: Shapes, doubled: str) -> None:
+    """Every key known and of its shape, and none missing of ``required`` and of the encoder ``doubled``."""
+    known = _network_shapes(classes)
+    for prefix in ("", "big_"):
+        for names in (_encoder_keys(prefix), {n: f"vgg.features.{n}" for n in CONVS}):
+            for n, name in names.items():
+                before, after = CONVS[n]
+                known |= {f"{name}.weight": (after, before, 3, 3), f"{name}.bias": (after,)}
+    missing = [key for key in required if key not in state]
+    slices = _encoder_keys(doubled)
+    for n in CONVS:
+        for part in ("weight", "bias"):
+            if f"{slices[n]}.{part}" not in state and f"vgg.features.{n}.{part}" not in state:
+                missing.append(f"{slices[n]}.{part}")
+    unknown = [key for key in state if key not in known and not key.startswith("vgg.classifier.")]
+    wrong = [key for key in state if key in known and tuple(state[key].shape) != known[key]]
+    for what, keys in (("lacks", missing), ("holds unknown", unknown), ("has other shapes for", wrong)):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            raise CheckpointError(
+                f"{path}: {what} {', '.join(keys[:3])}{more}, so it is not the released file for its place; check it."
+            )
+
+
+def _vgg(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """An encoder's arrays by ``N.weight``; the slices win where the copies disagree, as in the released code."""
+    out = {}
+    for n, name in _encoder_keys(prefix).items():
+        for part in ("weight", "bias"):
+            value = state.get(f"{name}.{part}")
+            out[f"{n}.{part}"] = (state[f"vgg.features.{n}.{part}"] if value is None else value).float()
+    return out
+
+
+def _network(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Attention, fusion and decoder under our names."""
+    out: dict[str, Tensor] = {}
+    for context, suffix in ATTENTION.items():
+        ours = f"lcf.correlations.{context}"
+        out[f"{ours}.gamma"] = state[f"big_attention.gamma{suffix}"].reshape(())
+        for part in ("query", "key"):
+            for kind in ("weight", "bias"):
+                out[f"{ours}.{part}.{kind}"] = state[f"big_attention.conv_{part}{suffix}.{kind}"]
+        out[f"{ours}.value.weight"] = state[f"big_attention.conv_value{suffix}.weight"]
+    out["lcf.fusion.mix.weight"], out["lcf.fusion.mix.bias"] = _fold_fusion(state)
+    layers = {
+        "fc.0": "output.0",
+        "fc.3": "output.3",
+        "score.32": "output.6",
+        "score.16": "adj_pool4",
+        "score.8": "adj_pool3",
+    }
+    for ours, theirs in layers.items():
+        for kind in ("weight", "bias"):
+            out[f"decoder.{ours}.{kind}"] = state[f"{theirs}.{kind}"]
+    for ours, theirs in {"32": "up_output", "16": "up_pool4_out", "8": "up_final"}.items():
+        out[f"decoder.up.{ours}.weight"] = state[f"{theirs}.weight"]
+    return {key: value.float() for key, value in out.items()}
+
+
+def _fold_fusion(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """``in_1..3``, ``trans`` and ``out_1..3`` are affine: one 1x1 conv, computed in float64; our order of contexts."""
+
+    def layer(name: str) -> tuple[Tensor, Tensor]:
+        weight = state[f"big_attention.{name}.weight"].double()[:, :, 0, 0]
+        return weight, state[f"big_attention.{name}.bias"].double()
+
+    inner = [layer(f"in_{i}") for i in (1, 2, 3)]
+    outer = [layer(f"out_{i}") for i in (1, 2, 3)]
+    trans, trans_bias = layer("trans")
+    first, first_bias = _diagonal(inner), torch.cat([b for _, b in inner])
+    last, last_bias = _diagonal(outer), torch.cat([b for _, b in outer])
+    weight = last @ trans @ first
+    bias = last @ (trans @ first_bias + trans_bias) + last_bias
+    theirs = list(ATTENTION)
+    order = torch.cat([torch.arange(512) + 512 * theirs.index(name) for name in ("local", "medium", "large")])
+    return weight[order][:, order, None, None].contiguous(), bias[order].contiguous()
+
+
+def _diagonal(layers: list[tuple[Tensor, Tensor]]) -> Tensor:
+    blocks: Tensor = torch.block_diag(*(weight for weight, _ in layers))  # type: ignore[no-untyped-call]
+    return blocks
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()

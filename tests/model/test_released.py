@@ -1,0 +1,145 @@
+"""The released files, imported, against a plain transcription of the released code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import released_reference
+import torch
+from torch import Tensor
+
+from fctl_napari.errors import CheckpointError, InputError
+from fctl_napari.model.card import read_card
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.released import class_table, import_released, numbered_classes
+
+from .released_files import write_released_files
+
+TILE = 96
+CLASSES = 3
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    return write_released_files(tmp_path_factory.mktemp("released"), CLASSES)
+
+
+@pytest.fixture(scope="module")
+def imported(files: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return import_released(*files, tmp_path_factory.mktemp("imported") / "lcc.safetensors", numbered_classes(CLASSES))
+
+
+def states(files: tuple[Path, Path, Path]) -> dict[str, dict[str, Tensor]]:
+    loaded = [torch.load(path, weights_only=True) for path in files]
+    names = ("all", "B10", "B15")
+    return {
+        name: {k.removeprefix("module."): v for k, v in state.items()}
+        for name, state in zip(names, loaded, strict=True)
+    }
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_imported_network_is_the_released_one(
+    files: tuple[Path, Path, Path], imported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(released_reference, "TILE", TILE)
+    whole, card = load_checkpoint(imported)
+    model = FCtL(card.config.model_copy(update={"tile_size": TILE})).eval()  # the same arrays, a smaller tile
+    model.load_state_dict(whole.state_dict())
+    generator = torch.Generator().manual_seed(1)
+    streams = [torch.randint(0, 256, (1, 3, TILE, TILE), generator=generator).float() for _ in range(3)]
+    expected = released_reference.forward(states(files), *(s / 255 for s in streams))
+    windows = {
+        "tile": torch.tensor([[0.0, 0.0, TILE, TILE]]),
+        "medium": torch.tensor([[-TILE / 2, -TILE / 2, TILE * 1.5, TILE * 1.5]]),
+        "large": torch.tensor([[-TILE, -TILE, 2.0 * TILE, 2.0 * TILE]]),
+    }
+    contexts = {"medium": streams[1], "large": streams[2]}
+    logits = model(streams[0], contexts, windows)
+    scale = expected["logits"].abs().max()
+    torch.testing.assert_close(logits / scale, expected["logits"] / scale, rtol=0, atol=1e-5)
+    explained = model.explain(streams[0], contexts, windows, (40.0, 60.0))
+    n = model.grid.size
+    y, x = explained.cell
+    for i, name in enumerate(("medium", "large", "local")):
+        row = expected[f"attention_{name}"][y * n + x].reshape(n, n)
+        torch.testing.assert_close(explained.attention[name].combined, row, rtol=1e-3, atol=1e-6)
+        assert explained.attention[name].positional is None
+        torch.testing.assert_close(explained.fusion[name], expected["fusion"][i], rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_what_is_dead_is_dropped(imported: Path) -> None:
+    card = read_card(imported)
+    assert card.config.classes == CLASSES
+    assert card.classes.names == ("class 0", "class 1", "class 2")
+    assert {f["file"] for f in card.provenance["released_files"].values()} == {
+        f"{n}.epoch.pth" for n in ("all", "B10", "B15")
+    }
+    model, _ = load_checkpoint(imported)
+    assert sum(p.numel() for p in model.parameters()) < 175e6
+
+
+@pytest.mark.slow
+def test_the_files_say_how_many_classes_there_are(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"all\.epoch\.pth: predicts 3 classes, the class table has 2"):
+        import_released(*files, tmp_path / "out.safetensors", class_table("inria"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_files_in_the_wrong_order_are_recognised(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    whole, medium, large = files
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(
+        CheckpointError, match=r"all\.epoch\.pth: is the tile's file \(ALL\) and stands in MEDIUM's place"
+    ):
+        import_released(medium, whole, large, out)
+    with pytest.raises(
+        CheckpointError, match=r"all\.epoch\.pth: is the tile's file \(ALL\) and stands in LARGE's place"
+    ):
+        import_released(large, medium, whole, out)
+    with pytest.raises(CheckpointError, match=r"B15\.epoch\.pth: is by its name the large context's file"):
+        import_released(whole, large, medium, out)
+    with pytest.raises(CheckpointError, match=r"all\.epoch\.pth: holds no context's encoder"):
+        import_released(whole, whole, large, out)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pool3.0.weight": None}, r"B10\.epoch\.pth: lacks big_pool3\.0\.weight, "),
+        ({"classifier.weight": torch.zeros(1)}, r"B10\.epoch\.pth: holds unknown classifier\.weight, so it is not"),
+        ({"pool5.4.bias": torch.zeros(7)}, r"B10\.epoch\.pth: has other shapes for big_pool5\.4\.bias, "),
+    ],
+)
+@pytest.mark.slow
+def test_other_keys_and_shapes_are_refused(
+    change: dict[str, Tensor | None], message: str, files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    medium = torch.load(files[1], weights_only=True)
+    for key, value in change.items():
+        key = f"module.big_{key}" if key.startswith("pool") else key
+        medium.pop(key, None)
+        if value is not None:
+            medium[key] = value
+    other = tmp_path / "B10.epoch.pth"
+    torch.save(medium, other)
+    with pytest.raises(CheckpointError, match=message):
+        import_released(files[0], other, files[2], tmp_path / "out.safetensors")
+
+
+def test_class_tables(tmp_path: Path) -> None:
+    assert class_table("inria").names == ("background", "building")
+    assert class_table("deepglobe").names[0] == "unknown"
+    assert len(class_table("12")) == 12
+    assert len({c.color for c in numbered_classes(250)}) == 250
+    path = tmp_path / "classes.json"
+    path.write_text('{"classes": [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": [4, 5, 6]}]}')
+    assert class_table(str(path)) == ClassTable.read(path)
+    with pytest.raises(InputError, match="nonsense: there is no such class table"):
+        class_table("nonsense")
