@@ -282,6 +282,59 @@ def train(
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
+weights_app = typer.Typer(no_args_is_help=True, help="Files of weights.")
+model_app = typer.Typer(no_args_is_help=True, help="Networks and what they cost.")
+ablate_app = typer.Typer(no_args_is_help=True, help="The paper's ablations.")
+app.add_typer(weights_app, name="weights")
+app.add_typer(model_app, name="model")
+app.add_typer(ablate_app, name="ablate")
+
+
+@weights_app.command("check")
+def check_weights(file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights, in any known layout.")]) -> None:
+    """Say what a file of weights is and which presets take it."""
+    from fctl_napari.cli_output import show_facts
+    from fctl_napari.model.identify import identify
+
+    found = identify(file)
+    show_facts({"file": str(file), "is": found.what, "use": found.use, "presets": "; ".join(found.presets) or "-"})
+
+
+@model_app.command("info")
+def model_info(
+    name: Annotated[str, typer.Argument(metavar="PRESET", help="fctl_lite, fctl_vgg16, lcc_released, ...")],
+    classes: Annotated[int, typer.Option(min=2, help="How many classes.")] = 7,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
+) -> None:
+    """Count parameters and FLOPs by part, and measure memory and seconds per tile on this device."""
+    from fctl_napari.cli_output import err, show_cost
+    from fctl_napari.model.config import preset
+
+    config = preset(name, classes=classes)
+
+    from fctl_napari.analysis.cost import count_flops, count_parameters, measure_speed
+
+    with err.status("Running some tiles"):
+        show_cost(
+            config,
+            count_parameters(config),
+            count_flops(config, savings=False),
+            count_flops(config, shared_contexts=True),
+            measure_speed(config, device=device, precision=precision, savings=False),
+            measure_speed(config, device=device, precision=precision),
+        )
+
+
+@ablate_app.command("list")
+def list_ablations() -> None:
+    """List every row of the paper's Tables 3 to 6 with its config and the paper's mIoU."""
+    from fctl_napari.analysis.ablation import ablation_rows
+    from fctl_napari.cli_output import show_ablations
+
+    show_ablations(ablation_rows())
+
+
 def main() -> None:
     """Run a command; what the user can mend is one sentence on stderr and exit code 2."""
     try:

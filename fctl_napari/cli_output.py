@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,9 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from fctl_napari.analysis.ablation import AblationRow
+    from fctl_napari.analysis.cost import Parameters, Speed
     from fctl_napari.analysis.metrics import Scores
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.model.card import Card
+    from fctl_napari.model.config import FCtLConfig
     from fctl_napari.segmentation.jobs import Progress as JobProgress
     from fctl_napari.segmentation.store import Segmentation
 
@@ -163,3 +166,50 @@ def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
     if segmentation.georeference is not None:
         facts["crs"] = segmentation.georeference.crs
     return facts
+
+
+def show_cost(
+    config: FCtLConfig,
+    parameters: Parameters,
+    plain: dict[str, int],
+    saved: dict[str, int],
+    plain_speed: Speed,
+    speed: Speed,
+) -> None:
+    """Print what a network costs, without and with the exact savings."""
+    show_facts(
+        {
+            "network": f"{config.encoder}, tile {config.tile_size} px, {len(config.contexts)} contexts",
+            "parameters": f"{parameters.total / 1e6:.1f} M, live {parameters.live / 1e6:.1f} M, "
+            f"trainable {parameters.trainable / 1e6:.1f} M",
+            "measured on": speed.where,
+        }
+    )
+    table = _table("per tile", "plain", "with exact savings")
+    for part, flops in plain.items():
+        table.add_row(f"{part}, GFLOP", f"{flops / 1e9:.1f}", f"{saved[part] / 1e9:.1f}")
+    table.add_row("all, GFLOP", f"{sum(plain.values()) / 1e9:.1f}", f"{sum(saved.values()) / 1e9:.1f}")
+    table.add_row("seconds", f"{plain_speed.seconds:.3f}", f"{speed.seconds:.3f}")
+    table.add_row("memory, MB", *(f"{s.peak_bytes / 1e6:.0f}" for s in (plain_speed, speed)))
+    table.add_row("weights, MB", *(f"{s.weight_bytes / 1e6:.0f}" for s in (plain_speed, speed)))
+    out.print(table)
+    out.print(
+        "Savings: a padded VGG's constant border is kept; a context of the whole image counts for no tile (the seconds "
+        "include it).",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show_ablations(rows: Sequence[AblationRow]) -> None:
+    """Print the rows of the ablation tables."""
+    lines = [("table", "row", "config", "DeepGlobe", "Inria Aerial")]
+    for row in rows:
+        paper = [f"{row.paper[d]:.2f}" if d in row.paper else "-" for d in ("deepglobe", "inria")]
+        lines.append((str(row.table), row.label, row.name, paper[0], paper[1]))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        out.print(
+            "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)), highlight=False, soft_wrap=True
+        )
+    out.print("The last columns are the paper's mIoU, in percent.", highlight=False)

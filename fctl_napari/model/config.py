@@ -19,7 +19,8 @@ class Context(BaseModel):
     Attributes
     ----------
     name
-        ``local`` is the tile itself; ``medium`` and ``large`` are larger regions.
+        ``local`` is the tile itself, or (with a scale over 1, two rows of Table 4) a region around it that goes through
+        the tile's encoder; ``medium`` and ``large`` are larger regions with encoders of their own.
     scale
         Side of the context over the side of the tile, or ``"global"``: the whole image.
     """
@@ -127,8 +128,8 @@ class FCtLConfig(BaseModel):
         if len(set(names)) != len(names):
             raise ValueError(f"each context may stand once, got {names}")
         for context in self.contexts:
-            if context.name == "local" and context.scale != 1.0:
-                raise ValueError("the local context is the tile itself, its scale is 1")
+            if context.name == "local" and context.scale == "global":
+                raise ValueError("the local context is the tile or a region around it; give its scale as a number")
             if context.scale != "global" and context.scale < 1.0:
                 raise ValueError(
                     f"context {context.name!r} (scale {context.scale}) is smaller than the tile; "
@@ -160,8 +161,8 @@ class FCtLConfig(BaseModel):
 
     @property
     def outer_contexts(self) -> tuple[Context, ...]:
-        """The contexts that have a stream of their own (all but ``local``)."""
-        return tuple(c for c in self.contexts if c.name != "local")
+        """The contexts that have a window of their own: all but a ``local`` one that is the tile."""
+        return tuple(c for c in self.contexts if c.name != "local" or c.scale != 1.0)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

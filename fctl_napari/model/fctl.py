@@ -90,7 +90,7 @@ class FCtL(nn.Module):
     Notes
     -----
     Windows are ``(y0, x0, y1, x1)`` in image px. ``"tile"`` names the tile; contexts are named ``"medium"`` and
-    ``"large"``; the local context is the tile itself and is never passed.
+    ``"large"``; the local context is passed only where it is larger than the tile.
     """
 
     def __init__(self, config: FCtLConfig) -> None:
@@ -99,6 +99,8 @@ class FCtL(nn.Module):
         names = ("tile", *(c.name for c in config.outer_contexts))
         shared = {"none": {}, "contexts": dict.fromkeys(names[1:], "context"), "all": dict.fromkeys(names, "tile")}
         self._stream = {name: shared[config.share_encoders].get(name, name) for name in names}
+        if "local" in self._stream:
+            self._stream["local"] = "tile"
         streams = dict.fromkeys(self._stream.values())
         self.encoders = nn.ModuleDict({stream: make_encoder(config.encoder) for stream in streams})
         for name in names:
@@ -262,7 +264,7 @@ class FCtL(nn.Module):
         if self.lcf is not None:
             for name, correlation in self.lcf.correlations.items():
                 assert isinstance(correlation, LCC)
-                source = "tile" if name == "local" else name
+                source = name if name in everything else "tile"
                 offsets = relative_positions(self.grid, windows["tile"], self.grid, windows[source])
                 attention[name] = correlation.row(everything["tile"], everything[source], *offsets, cell)
             correlated = self.lcf.correlate(self.grid, everything, windows)

@@ -310,7 +310,7 @@ class LCF(nn.Module):
         grid
             Grid of the features, the same for every stream.
         features
-            ``"tile"`` and the outer contexts: [B or 1, C, h, w]. The local context is the tile.
+            ``"tile"`` and the outer contexts: [B or 1, C, h, w]. A local context that is the tile is left out.
         windows
             The same names: [B or 1, 4] px.
 
@@ -321,7 +321,7 @@ class LCF(nn.Module):
         """
         out = []
         for name, correlation in self.correlations.items():
-            source = "tile" if name == "local" else name
+            source = name if name in features else "tile"
             d_y, d_x = relative_positions(grid, windows["tile"], grid, windows[source])
             out.append(correlation(features["tile"], features[source], d_y, d_x))
         return out

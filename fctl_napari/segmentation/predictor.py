@@ -107,7 +107,7 @@ class Predictor:
         self.config = model.config
         self._model = model.to(self.device).eval()
         if self.precision == "bf16":
-            _store_as_bf16(self._model)
+            store_as_bf16(self._model)
         self._exact = exact_contexts
         self._pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), thread_name_prefix="fctl-read")
         self._reader: TileReader | None = None
@@ -281,7 +281,7 @@ class Predictor:
             yield
 
 
-def _store_as_bf16(model: nn.Module) -> None:
+def store_as_bf16(model: nn.Module) -> None:
     """Keep the weights that autocast would convert on every call as bf16, channels last."""
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
     for module in model.modules():

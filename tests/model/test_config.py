@@ -22,7 +22,7 @@ LARGE = Context(name="large", scale="global")
     ("fields", "message"),
     [
         ({"contexts": ({"name": "medium", "scale": 0.5},)}, r"context 'medium' \(scale 0.5\) is smaller than the tile"),
-        ({"contexts": ({"name": "local", "scale": 2.0},)}, r"local context is the tile itself"),
+        ({"contexts": ({"name": "local", "scale": "global"},)}, r"local context is the tile or a region around it"),
         ({"contexts": ({"name": "huge", "scale": 2.0},)}, r"contexts\.0\.name: .*'local', 'medium' or 'large'"),
         ({"contexts": (MEDIUM, MEDIUM), "ale": "none"}, r"each context may stand once"),
         ({"contexts": (LOCAL, MEDIUM)}, r"ale structure 'd' needs the medium and the large context"),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from fctl_napari.model.encoders.base import IMAGENET_MEAN, IMAGENET_STD, Encoder, Features
+from fctl_napari.model.encoders.constant_border import ConstantBorder
 
 LAYERS = (2, 2, 3, 3, 3)
 WIDTHS = (64, 128, 256, 512, 512)
+PADDING = 100
+"""Of the first convolution, px."""
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
@@ -19,6 +23,11 @@ class VGG16(Encoder):
 
     The first convolution is padded by 100 px instead of 1, so cell 0 starts 99 px before the tile at every stride.
     Modules stand at the indices of torchvision's ``features``.
+
+    Attributes
+    ----------
+    skip_constant_border
+        Whether inference takes what the image does not reach from an earlier run; exact.
     """
 
     offsets: ClassVar[dict[int, float]] = {8: -99.0, 16: -99.0, 32: -99.0}
@@ -32,18 +41,26 @@ class VGG16(Encoder):
         before = 3
         for block, (count, width) in enumerate(zip(LAYERS, WIDTHS, strict=True)):
             for i in range(count):
-                padding = 100 if block == 0 and i == 0 else 1
+                padding = PADDING if block == 0 and i == 0 else 1
                 layers += [nn.Conv2d(before, width, 3, padding=padding), nn.ReLU(inplace=True)]
                 before = width
             layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
         self.layers = nn.ModuleList(layers)
+        self.skip_constant_border = True
+        self._border: tuple[object, ConstantBorder] | None = None
 
     def cells(self, tile_size: int, stride: int) -> int:
         """Cells along one side: the padded tile, halved and rounded up at each pooling."""
         return math.ceil((tile_size + 198) / stride)
 
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Run the layers and keep the outputs of pool3, pool4 and pool5."""
+        """Run the layers and keep the outputs of pool3, pool4 and pool5.
+
+        Without gradients, in evaluation mode, what the image does not reach is taken from an earlier run; see
+        ``ConstantBorder``.
+        """
+        if self.skip_constant_border and not self.training and not torch.is_grad_enabled():
+            return self._features_of_the_image(images, last_stride)
         found: Features = {}
         stride = 1
         x = images
@@ -56,6 +73,17 @@ class VGG16(Encoder):
                 if stride == last_stride:
                     break
         return found
+
+    def _features_of_the_image(self, images: Tensor, last_stride: int) -> Features:
+        poolings = [i for i, layer in enumerate(self.layers) if isinstance(layer, nn.MaxPool2d)]
+        kept = dict(zip(poolings[2:], (8, 16, 32), strict=True))
+        autocast = images.device.type != "meta" and torch.is_autocast_enabled(images.device.type)
+        weights = tuple((p.data_ptr(), p._version) for p in self.parameters())
+        key = (images.shape[-1], images.dtype, images.device, autocast, weights)
+        if self._border is None or self._border[0] != key:
+            self._border = key, ConstantBorder(list(self.layers), PADDING, images.shape[-1], kept, images)
+        last = next(index for index, stride in kept.items() if stride == last_stride)
+        return {kept[index]: x for index, x in self._border[1].run(images, last).items()}
 
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Keys of torchvision's VGG16 (``features.N.weight``), or the initialisers of Keras' VGG16 in ONNX.

@@ -1,0 +1,202 @@
+"""What a network costs: parameters, FLOPs by part, memory and seconds per tile."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.encoders.vgg16 import VGG16
+from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.windows import context_window
+from fctl_napari.segmentation.predictor import resolve_device, resolve_precision, store_as_bf16
+
+PARTS = ("encoders", "LCC", "MCF", "ALE", "decoder")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Counts of parameters: all, those that a forward pass uses, and of these those that training changes."""
+
+    total: int
+    live: int
+    trainable: int
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One tile on one device.
+
+    Attributes
+    ----------
+    seconds
+        Median.
+    peak_bytes
+        Most memory that one tile's tensors take at once, beyond the weights.
+    weight_bytes
+        Of the weights as they lie on the device.
+    where
+        Device and precision, for people.
+    """
+
+    seconds: float
+    peak_bytes: int
+    weight_bytes: int
+    where: str
+
+
+def _inputs(config: FCtLConfig, device: torch.device | str) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """One tile in the middle of an image of 8 x 8 tiles, with its contexts: noise."""
+    size = config.tile_size
+    tile = (4.0 * size, 4.0 * size, 5.0 * size, 5.0 * size)
+    windows = {"tile": torch.tensor([tile], device=device)}
+    contexts: dict[str, Tensor] = {}
+    for context in config.outer_contexts:
+        place = context_window(tile, context.scale, (8 * size, 8 * size), config.context_border)
+        windows[context.name] = torch.tensor([place], device=device)
+        contexts[context.name] = torch.randint(0, 256, (1, 3, size, size), device=device, dtype=torch.uint8)
+    return torch.randint(0, 256, (1, 3, size, size), device=device, dtype=torch.uint8), contexts, windows
+
+
+def _use_savings(model: FCtL, savings: bool) -> None:
+    for encoder in model.encoders.values():
+        if isinstance(encoder, VGG16):
+            encoder.skip_constant_border = savings
+
+
+def count_parameters(config: FCtLConfig) -> Parameters:
+    """Count a network's parameters without allocating them; live are those that a gradient reaches."""
+    with torch.device("meta"):
+        model = FCtL(config)
+        model(*_inputs(config, "meta")).sum().backward()
+    found = list(model.parameters())
+    live = [p for p in found if p.grad is not None]
+    return Parameters(
+        sum(p.numel() for p in found),
+        sum(p.numel() for p in live),
+        sum(p.numel() for p in live if p.requires_grad),
+    )
+
+
+def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bool = False) -> dict[str, int]:
+    """Count the FLOPs of one tile by part (a multiplication and its addition are two).
+
+    Parameters
+    ----------
+    config
+        The network's settings.
+    savings
+        Leave out what does not depend on the image (the border of a padded VGG16).
+    shared_contexts
+        Leave out ``global`` contexts, whose features all tiles of an image share.
+
+    Returns
+    -------
+    dict of str to int
+        ``encoders``, ``LCC``, ``MCF``, ``ALE``, ``decoder``.
+    """
+    with torch.device("meta"):
+        model = FCtL(config).eval()
+    _use_savings(model, savings)
+    tile, contexts, windows = _inputs(config, "meta")
+    shared = {c.name for c in config.outer_contexts if c.scale == "global"} if shared_contexts else set()
+    with torch.no_grad():
+        ready = {name: model.encode_context(name, images) for name, images in contexts.items()}
+        model.encode_tile(tile)  # whatever is computed once per network is there now
+        with FlopCounterMode(display=False) as counter:
+            for name, images in contexts.items():
+                if name not in shared:
+                    model.encode_context(name, images)
+            model.decode(model.encode_tile(tile), ready, windows)
+    by_module = {module: sum(operators.values()) for module, operators in counter.get_flop_counts().items()}
+    flops = dict.fromkeys(PARTS, 0)
+    flops["MCF"] = by_module.get("LCF.fusion", 0)
+    flops["LCC"] = by_module.get("LCF", 0) - flops["MCF"]
+    flops["ALE"] = by_module.get("ALE", 0)
+    flops["decoder"] = by_module["FCN8sDecoder"]
+    flops["encoders"] = by_module["Global"] - sum(flops.values())
+    return flops
+
+
+def measure_speed(
+    config: FCtLConfig, *, device: str = "auto", precision: str = "auto", savings: bool = True, runs: int = 5
+) -> Speed:
+    """Run single tiles, with all contexts, on random weights.
+
+    Parameters
+    ----------
+    config
+        The network's settings.
+    device, precision
+        As for ``Predictor``.
+    savings
+        As for ``count_flops``.
+    runs
+        Timed runs after one that warms up.
+    """
+    where = resolve_device(device)
+    arithmetic = resolve_precision(precision, where)
+    model = FCtL(config).to(where).eval()
+    _use_savings(model, savings)
+    if arithmetic == "bf16":
+        store_as_bf16(model)
+    inputs = _inputs(config, where)
+
+    def run() -> None:
+        with torch.inference_mode(), torch.autocast(where.type, torch.bfloat16, enabled=arithmetic == "bf16"):
+            model(*inputs)
+        if where.type == "cuda":
+            torch.cuda.synchronize(where)
+
+    run()
+    peak = _peak_memory(where, run)
+    seconds = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begun)
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    return Speed(statistics.median(seconds), peak, weights, f"{name}, {arithmetic}")
+
+
+def _peak_memory(device: torch.device, run: Callable[[], None]) -> int:
+    """How much more memory there is in use at most while a function runs, bytes."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        return torch.cuda.max_memory_allocated(device) - before
+    with _native_stderr_closed(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    held = peak = 0
+    events: Any = profiler.profiler.kineto_results.events() if profiler.profiler is not None else []
+    for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+@contextmanager
+def _native_stderr_closed() -> Iterator[None]:
+    """Keep torch's profiler from chatting on stderr."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
