@@ -63,9 +63,33 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
         "try: c.main()\nfinally: print(sorted({'torch', 'numpy', 'zarr', 'qtpy', 'distributed'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("demo", "sample", "info", "convert", "segment", "export", "evaluate", "train"):
+    commands = ("demo", "sample", "info", "convert", "segment", "export", "evaluate", "train", "import-released")
+    for command in (*commands, "weights", "model", "ablate"):
         assert f" {command} " in done.stdout
     assert done.stdout.strip().endswith("[]")
+
+
+# -- networks ------------------------------------------------------------------------------------------------------
+
+
+def test_every_ablation_is_listed(fctl: Fctl) -> None:
+    done = fctl("ablate", "list")
+    lines = done.out.splitlines()
+    assert len(lines) == 1 + 33 + 1
+    assert "table4-deepglobe-1016-1524-2448" in done.out
+
+
+def test_weights_are_told_apart(fctl: Fctl, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    assert "a checkpoint of this project" in fctl("weights", "check", tiny_checkpoint).out
+    other = tmp_path / "other.pth"
+    other.write_bytes(b"no weights")
+    assert "other.pth: cannot be read as weights" in fctl("weights", "check", other).sentence()
+
+
+def test_released_files_that_are_not_there(fctl: Fctl, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("all.pth", "medium.pth", "large.pth", "out.safetensors")]
+    assert "all.pth: there is no such weights file" in fctl("import-released", *files, "--classes", "inria").sentence()
+    assert not files[-1].exists()
 
 
 # -- inputs that cannot be used ------------------------------------------------------------------------------------
