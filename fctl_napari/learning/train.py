@@ -288,7 +288,7 @@ class Trainer:
     def _provenance(self) -> dict[str, Any]:
         return {
             "training": without_folders(self.config.model_dump(mode="json", exclude={"data": {"classes"}})),
-            "data": {s.name: _digest(s) for s in self.scenes},
+            "data": without_folders({s.name: _digest(s) for s in self.scenes}),
             "seconds": round(self.seconds, 1),
             "device": torch.cuda.get_device_name()
             if self.device.type == "cuda"
@@ -306,7 +306,7 @@ class Trainer:
 def without_folders(settings: Any) -> Any:
     """Reduce absolute paths among settings to file names: a card travels, folders do not."""
     if isinstance(settings, dict):
-        return {key: without_folders(value) for key, value in settings.items()}
+        return {without_folders(key): without_folders(value) for key, value in settings.items()}
     if isinstance(settings, list):
         return [without_folders(value) for value in settings]
     return Path(settings).name if isinstance(settings, str) and Path(settings).is_absolute() else settings
