@@ -58,8 +58,15 @@ def run_demo(out_dir: str | Path = "demo", *, checkpoint: str = CHECKPOINT) -> N
     except OSError as error:
         raise output_error(folder, error) from error
     if _has_display():
+        from qtpy.QtCore import QTimer
+
         viewer, widget = open_demo(folder, checkpoint)
-        widget.start()
+
+        def begin() -> None:
+            viewer.reset_view(margin=0.02)
+            widget.start()
+
+        QTimer.singleShot(300, begin)  # only then the window is laid out and the canvas has its size
         _event_loop(viewer)
         return
     with _virtual_display():
