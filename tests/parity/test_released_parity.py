@@ -97,7 +97,7 @@ def test_attention_and_fusion_are_the_authors(published: Path) -> None:
     from fctl_napari.imagery.formats import open_image
 
     model, _ = load_checkpoint(published)
-    top, left = json.loads((SHARED / "coords.json").read_text())[4]
+    top, left = json.loads((SHARED / "coords.json").read_text())["top_left"][4]
     window = (top, left, top + 508, left + 508)
     found = read_inputs(open_image(SHARED / "image.png"), window, model.config, exact=True)
     tile = torch.from_numpy(found.tile)[None]
