@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.core import sync as zarr_sync
 from zarr.errors import BaseZarrError
 
 from fctl_napari.errors import InputError, OutputError
@@ -256,7 +258,21 @@ def writing(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        _end_other_writes()
         raise output_error(path, error) from error
+
+
+def _end_other_writes() -> None:
+    """Zarr raises for the first chunk that fails; wait for those still on their way, or they end with the process."""
+    loop = zarr_sync.loop[0]
+
+    async def end() -> None:
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        if running:
+            await asyncio.wait(running, timeout=10)
+
+    if loop is not None:
+        asyncio.run_coroutine_threadsafe(end(), loop).result()
 
 
 def _list_label(path: Path) -> None:
