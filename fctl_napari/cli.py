@@ -123,12 +123,15 @@ def segment(
     bands: BandsOption = None,
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run goes on from there."""
-    from fctl_napari.cli_output import out, watching
+    from fctl_napari.cli_output import counting, out, watching
     from fctl_napari.imagery.formats import open_image
     from fctl_napari.model.card import resolve_checkpoint
+    from fctl_napari.segmentation.export import check_logits_place
     from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
 
     weights = resolve_checkpoint(checkpoint)
+    if save_logits is not None:
+        check_logits_place(save_logits)
     _check_region(open_image(image, value_range=value_range, bands=bands), region)
     request = SegmentationRequest(
         image=str(image.absolute()),
@@ -159,12 +162,15 @@ def segment(
                 raise progress.error
     finally:
         engine.close()
-    out.print(f"{target}: {progress.done} tiles by {weights.stem}", highlight=False, soft_wrap=True)
+    unit = "tiles" if merge == "crop" else "cells"
+    out.print(f"{target}: {progress.done} {unit} by {weights.stem}", highlight=False, soft_wrap=True)
     if save_logits is not None:
         from fctl_napari.segmentation.export import export_logits
         from fctl_napari.segmentation.store import Segmentation
 
-        out.print(str(export_logits(Segmentation.open(target), save_logits)), highlight=False, soft_wrap=True)
+        with counting("Writing the logits") as report:
+            written = export_logits(Segmentation.open(target), save_logits, progress=report)
+        out.print(str(written), highlight=False, soft_wrap=True)
 
 
 def _check_region(pyramid: Pyramid, region: tuple[int, int, int, int] | None) -> None:
@@ -192,7 +198,7 @@ def import_released(
 ) -> None:
     """Turn the authors' three released files into one checkpoint (preset lcc_released)."""
     from fctl_napari.cli_output import err, out
-    from fctl_napari.model.released import class_table
+    from fctl_napari.model.classes import class_table
     from fctl_napari.model.released import import_released as import_files
 
     table = class_table(classes)

@@ -297,6 +297,30 @@ def test_a_region_is_the_same_as_that_part_of_the_whole(
     assert len(part.missing()) > 0
 
 
+def test_logits_are_kept_beside_the_mask(
+    fctl: Fctl, segmented: Path, rgb_png: Path, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    logits, taken = tmp_path / "l.npy", tmp_path / "table.npy"
+    np.save(taken, np.arange(3))
+    arguments = ("segment", rgb_png, "--out", tmp_path / "kept.ome.zarr", "--checkpoint", tiny_checkpoint)
+    arguments += ("--device", "cpu", "--merge", "average")
+    assert "end the name in .npy" in fctl(*arguments, "--save-logits", tmp_path / "l.png").sentence()
+    assert "is not an array of logits" in fctl(*arguments, "--save-logits", taken).sentence()
+    assert not (tmp_path / "kept.ome.zarr").exists(), "refused before the work"
+    assert "'crop' sums no logits" in fctl(*arguments, "--merge", "crop", "--save-logits", logits).sentence()
+    for _ in range(2):
+        outcome = fctl(*arguments, "--save-logits", logits)
+        assert outcome.code == 0, outcome.err
+        assert str(logits) in outcome.out
+        found = np.load(logits)
+        assert found.dtype == np.float32
+        mask = Segmentation.open(tmp_path / "kept.ome.zarr").labels.read((0, 0, *found.shape[1:]))
+        np.testing.assert_array_equal(found.argmax(0) + 1, mask)
+    without = ("segment", rgb_png, "--out", segmented, *arguments[4:])
+    assert fctl(*without, "--fresh").code == 0
+    assert "another kept output" in fctl(*without, "--save-logits", logits).sentence()
+
+
 def test_a_truth_of_another_size(fctl: Fctl, segmented: Path, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((100, 100), np.uint8)).save(tmp_path / "truth.png")
     assert "100 x 100 px" in fctl("evaluate", segmented, tmp_path / "truth.png").sentence()

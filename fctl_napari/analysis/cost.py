@@ -20,7 +20,7 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.windows import context_window
-from fctl_napari.segmentation.predictor import resolve_device, resolve_precision, store_as_bf16
+from fctl_napari.segmentation.predictor import numerics, resolve_device, resolve_precision, store_as_bf16
 
 PARTS = ("encoders", "LCC", "MCF", "ALE", "decoder")
 
@@ -154,7 +154,7 @@ def measure_speed(
     inputs = _inputs(config, where)
 
     def run() -> None:
-        with torch.inference_mode(), torch.autocast(where.type, torch.bfloat16, enabled=arithmetic == "bf16"):
+        with torch.inference_mode(), numerics(where, arithmetic):
             model(*inputs)
         if where.type == "cuda":
             torch.cuda.synchronize(where)

@@ -25,7 +25,7 @@ from fctl_napari.learning.config import TrainConfig
 from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes
 from fctl_napari.learning.losses import focal_loss
 from fctl_napari.learning.validate import reliance_on_scenes, score_scenes
-from fctl_napari.model.card import Card
+from fctl_napari.model.card import Card, without_folders
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.encoders import load_published_weights
 from fctl_napari.model.fctl import FCtL
@@ -301,15 +301,6 @@ class Trainer:
         self.out.mkdir(parents=True, exist_ok=True)
         with (self.out / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-
-
-def without_folders(settings: Any) -> Any:
-    """Reduce absolute paths among settings to file names: a card travels, folders do not."""
-    if isinstance(settings, dict):
-        return {without_folders(key): without_folders(value) for key, value in settings.items()}
-    if isinstance(settings, list):
-        return [without_folders(value) for value in settings]
-    return Path(settings).name if isinstance(settings, str) and Path(settings).is_absolute() else settings
 
 
 def _digest(scene: Scene) -> str:

@@ -73,6 +73,15 @@ class Card(BaseModel):
         return "", {}
 
 
+def without_folders(settings: Any) -> Any:
+    """Reduce absolute paths among settings to file names: a card travels, folders do not."""
+    if isinstance(settings, dict):
+        return {without_folders(key): without_folders(value) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [without_folders(value) for value in settings]
+    return Path(settings).name if isinstance(settings, str) and Path(settings).is_absolute() else settings
+
+
 def read_header(path: Path | str) -> dict[str, Any]:
     """Read the JSON header of a safetensors file: arrays by name, and ``__metadata__``.
 

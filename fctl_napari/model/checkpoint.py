@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.errors import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.card import METADATA_KEY, Card, read_card
 from fctl_napari.model.fctl import FCtL
@@ -39,15 +39,34 @@ def save_checkpoint(path: Path | str, model: FCtL, card: Card, dtype: torch.dtyp
     CheckpointError
         The card is another network's.
     OutputError
-        The file cannot be written.
+        The place is not one for a checkpoint (see ``check_place``), or the file cannot be written.
     """
-    path = Path(path)
+    path = check_place(path)
     if card.config != model.config:
         raise CheckpointError(f"{path}: the model card's settings are not the network's; save it with its own card.")
     state = {key: _stored(value, dtype).contiguous().cpu() for key, value in model.state_dict().items()}
     data = save(state, metadata={METADATA_KEY: card.model_dump_json()})
     with atomic_write(path) as file:
         file.write(data)
+    return path
+
+
+def check_place(path: Path | str) -> Path:
+    """Refuse a place where a checkpoint cannot stand, or where it would replace something else.
+
+    Raises
+    ------
+    OutputError
+        The name does not end in ``.safetensors``, or there is a file that is not a checkpoint of ours.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise OutputError(f"{path}: checkpoints end in .safetensors; choose such a name.")
+    if path.exists():
+        try:
+            read_card(path)
+        except CheckpointError:
+            raise OutputError(f"{path}: exists and is not a checkpoint of ours; choose another name.") from None
     return path
 
 

@@ -91,3 +91,53 @@ class ClassTable(BaseModel):
         except (ValueError, KeyError, TypeError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: is not a class table ({reason}); see sample_data/classes.json.") from error
+
+
+INRIA = (("background", (0, 0, 0)), ("building", (255, 255, 255)))
+DEEPGLOBE = (
+    ("unknown", (0, 0, 0)),
+    ("urban", (0, 255, 255)),
+    ("agriculture", (255, 255, 0)),
+    ("rangeland", (255, 0, 255)),
+    ("forest", (0, 255, 0)),
+    ("water", (0, 0, 255)),
+    ("barren", (255, 255, 255)),
+)
+
+
+def class_table(classes: str) -> ClassTable:
+    """Make the class table that ``--classes`` names.
+
+    Parameters
+    ----------
+    classes
+        ``inria``, ``deepglobe`` (its unknown class, which the authors train on too, is class 0), a number, or a JSON
+        file; see ``ClassTable.read``.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is no class table.
+    """
+    if classes.isdecimal() and 2 <= int(classes) <= 250:
+        return numbered_classes(int(classes))
+    known = {"inria": INRIA, "deepglobe": DEEPGLOBE}.get(classes.lower())
+    if known is None:
+        return ClassTable.read(classes)
+    return ClassTable.model_validate({"classes": [{"name": n, "color": c} for n, c in known]})
+
+
+def numbered_classes(count: int) -> ClassTable:
+    """Make a table of classes ``class 0``, ``class 1``, ... with colours that differ."""
+    colours = [
+        (40, 40, 40),
+        (240, 228, 66),
+        (0, 114, 178),
+        (213, 94, 0),
+        (0, 158, 115),
+        (204, 121, 167),
+        (86, 180, 233),
+    ]
+    spread = [(k * 97 % 256, k * 57 % 256, k * 151 % 256) for k in range(len(colours), count)]
+    rows = [{"name": f"class {k}", "color": c} for k, c in enumerate([*colours, *spread][:count])]
+    return ClassTable.model_validate({"classes": rows})

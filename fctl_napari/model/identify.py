@@ -13,7 +13,8 @@ from fctl_napari.errors import CheckpointError
 from fctl_napari.model.card import read_card
 from fctl_napari.model.config import PRESETS, EncoderName, preset
 from fctl_napari.model.encoders import make_encoder
-from fctl_napari.model.encoders.weights import read_state
+from fctl_napari.model.encoders.weights import misfits
+from fctl_napari.model.released import read_released, released_kind
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,12 @@ def identify(path: Path | str) -> Identity:
         except CheckpointError:
             pass  # other people's safetensors
         else:
-            kind = f"a checkpoint of this project, {card.name!r}: {card.config.encoder}, {card.config.classes} classes"
-            return Identity(kind, "fctl segment --checkpoint, or init_from in a training config", ())
-    state = read_state(path)
-    plain = {key.removeprefix("module."): value for key, value in state.items()}
-    second = any(key.startswith("big_pool") for key in plain)
-    if "output.0.weight" in plain or (second and any(key.startswith("vgg.") for key in plain)):
-        place = "a context's file (MEDIUM or LARGE)" if second else "the tile's file (ALL)"
+            what = f"a checkpoint of this project, {card.name!r}: {card.config.encoder}, {card.config.classes} classes"
+            return Identity(what, "fctl segment --checkpoint, or init_from in a training config", ())
+    state = read_released(path)
+    kind = released_kind(state)
+    if kind is not None:
+        place = "a context's file (MEDIUM or LARGE)" if kind == "context" else "the tile's file (ALL)"
         return Identity(f"of the released network, {place}", "fctl import-released", ("lcc_released",))
     encoders = matching_encoders(state)
     if not encoders:
@@ -74,10 +74,9 @@ def matching_encoders(state: dict[str, Tensor]) -> tuple[EncoderName, ...]:
         with torch.device("meta"):
             encoder = make_encoder(name)
         try:
-            given = encoder.published_keys(state)
+            missing, wrong = misfits(encoder, encoder.published_keys(state))
         except (ValueError, KeyError, IndexError, RuntimeError):
             continue  # the layout of another encoder
-        wanted = {k: v.shape for k, v in encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
-        if all(key in given and given[key].shape == shape for key, shape in wanted.items()):
+        if not missing and not wrong:
             found.append(name)
     return tuple(found)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fctl_napari.errors import CheckpointError
-from fctl_napari.model.card import Card
-from fctl_napari.model.checkpoint import save_checkpoint
-from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.card import Card, checkpoint_hash
+from fctl_napari.model.checkpoint import check_place, save_checkpoint
+from fctl_napari.model.classes import ClassTable, numbered_classes
 from fctl_napari.model.config import preset
 from fctl_napari.model.encoders.weights import read_state
 from fctl_napari.model.fctl import FCtL
@@ -56,10 +56,11 @@ def import_released(
     CheckpointError
         A file is missing, is not one of the three, holds other keys or shapes, or stands in another's place.
     OutputError
-        The checkpoint cannot be written.
+        The checkpoint cannot be written, or would replace something else.
     """
+    check_place(out)
     files = {"tile": Path(whole), "medium": Path(medium), "large": Path(large)}
-    states = {name: _read(path) for name, path in files.items()}
+    states = {name: read_released(path) for name, path in files.items()}
     _check_order(files, states)
     count = _classes(files["tile"], states["tile"])
     _check_keys(files["tile"], states["tile"], count, required=_network_shapes(count), doubled="")
@@ -83,73 +84,36 @@ def import_released(
         description="The authors' released network (LCC: contexts x2 and x3, no GPE, no ALE).",
         config=config,
         classes=table,
-        provenance={"released_files": {name: {"file": p.name, "sha256": _digest(p)} for name, p in files.items()}},
+        provenance={
+            "released_files": {name: {"file": p.name, "sha256": checkpoint_hash(p)} for name, p in files.items()}
+        },
     )
     return save_checkpoint(out, model, card, torch.float32)
 
 
-INRIA = (("background", (0, 0, 0)), ("building", (255, 255, 255)))
-DEEPGLOBE = (
-    ("unknown", (0, 0, 0)),
-    ("urban", (0, 255, 255)),
-    ("agriculture", (255, 255, 0)),
-    ("rangeland", (255, 0, 255)),
-    ("forest", (0, 255, 0)),
-    ("water", (0, 0, 255)),
-    ("barren", (255, 255, 255)),
-)
-
-
-def class_table(classes: str) -> ClassTable:
-    """Make the class table that ``--classes`` names.
-
-    Parameters
-    ----------
-    classes
-        ``inria``, ``deepglobe`` (its unknown class, which the authors train on too, is class 0), a number, or a JSON
-        file; see ``ClassTable.read``.
+def read_released(path: Path | str) -> dict[str, Tensor]:
+    """Read a state dict without the ``module.`` that ``DataParallel`` puts in front of its keys.
 
     Raises
     ------
-    InputError
-        There is no such file, or it is no class table.
+    CheckpointError
+        The file is missing or cannot be read as weights.
     """
-    if classes.isdecimal() and 2 <= int(classes) <= 250:
-        return numbered_classes(int(classes))
-    known = {"inria": INRIA, "deepglobe": DEEPGLOBE}.get(classes.lower())
-    if known is None:
-        return ClassTable.read(classes)
-    return ClassTable.model_validate({"classes": [{"name": n, "color": c} for n, c in known]})
-
-
-def numbered_classes(count: int) -> ClassTable:
-    """Make a table of classes ``class 0``, ``class 1``, ... with colours that differ."""
-    colours = [
-        (40, 40, 40),
-        (240, 228, 66),
-        (0, 114, 178),
-        (213, 94, 0),
-        (0, 158, 115),
-        (204, 121, 167),
-        (86, 180, 233),
-    ]
-    spread = [(k * 97 % 256, k * 57 % 256, k * 151 % 256) for k in range(len(colours), count)]
-    rows = [{"name": f"class {k}", "color": c} for k, c in enumerate([*colours, *spread][:count])]
-    return ClassTable.model_validate({"classes": rows})
-
-
-def _read(path: Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in read_state(path).items()}
 
 
+def released_kind(state: dict[str, Tensor]) -> Literal["tile", "context"] | None:
+    """Tell a released file: the tile's has a decoder, a context's a second encoder; None: neither."""
+    if any(key.startswith("big_pool") for key in state):
+        return "context"
+    return "tile" if "output.0.weight" in state else None
+
+
 def _check_order(files: dict[str, Path], states: dict[str, dict[str, Tensor]]) -> None:
-    """The tile's file is the one with a decoder and without a second encoder; the contexts' tell by their names."""
-    kinds = {
-        name: "tile" if "output.0.weight" in state and not any(k.startswith("big_pool") for k in state) else "context"
-        for name, state in states.items()
-    }
+    """Both contexts' files hold the same keys; only their names tell them apart."""
+    kinds = {name: released_kind(state) for name, state in states.items()}
     order = "give ALL, MEDIUM and LARGE in this order (all, B10, B15)"
-    if "tile" in (kinds["medium"], kinds["large"]) and kinds["tile"] == "context":
+    if "tile" in (kinds["medium"], kinds["large"]) and kinds["tile"] != "tile":
         at = "medium" if kinds["medium"] == "tile" else "large"
         raise CheckpointError(f"{files[at]}: is the tile's file (ALL) and stands in {at.upper()}'s place; {order}.")
     for name in ("medium", "large"):
@@ -281,11 +245,3 @@ def _fold_fusion(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 def _diagonal(layers: list[tuple[Tensor, Tensor]]) -> Tensor:
     blocks: Tensor = torch.block_diag(*(weight for weight, _ in layers))  # type: ignore[no-untyped-call]
     return blocks
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()

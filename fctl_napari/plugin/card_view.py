@@ -38,7 +38,7 @@ def swatch(color: tuple[int, int, int], side: int = 12) -> QLabel:
 def describe_contexts(card: Card) -> str:
     """Say which surroundings the network looks at: ``"tile, x3, whole image"``."""
     words = [
-        "tile" if context.name == "local" else "whole image" if context.scale == "global" else f"x{context.scale:g}"
+        "whole image" if context.scale == "global" else "tile" if context.scale == 1 else f"x{context.scale:g}"
         for context in card.config.contexts
     ]
     return ", ".join(words) if words else "none (baseline)"

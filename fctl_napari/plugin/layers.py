@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ def image_source(layer: Layer) -> ImageSource | None:
     return source if isinstance(source, ImageSource) else None
 
 
-class ShownLevel:
+class ShownLevel(ABC):
     """What napari needs of a level beside its slices, which subclasses read.
 
     Attributes
@@ -84,8 +85,9 @@ class ShownLevel:
         """Number of values."""
         return math.prod(self.shape)
 
+    @abstractmethod
     def __getitem__(self, key: Any) -> np.ndarray:
-        raise NotImplementedError
+        """Read a part by slices."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:, :], dtype=dtype)

@@ -189,7 +189,7 @@ class Run:
                 "merge": request.merge,
                 "precision": request.precision,
                 "exact_contexts": exact,
-                **({"keep_logits": True} if request.keep_logits else {}),
+                **({"kept_output": "logits"} if request.keep_logits else {}),
                 "value_range": None if request.value_range is None else list(request.value_range),
                 "bands": None if request.bands is None else list(request.bands),
             },

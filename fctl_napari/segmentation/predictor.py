@@ -20,6 +20,8 @@ from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.windows import TURNS, Dihedral, Window
 from fctl_napari.segmentation.reading import KEPT_CONTEXTS, PendingTile, Recent, TileReader
 
+Precision = Literal["fp32", "bf16"]
+
 CUDA_BATCH = 8
 """Tiles at once on a GPU unless asked otherwise; halved when memory runs out."""
 
@@ -44,7 +46,7 @@ def resolve_device(device: str) -> torch.device:
     return found
 
 
-def resolve_precision(precision: str, device: torch.device) -> Literal["fp32", "bf16"]:
+def resolve_precision(precision: str, device: torch.device) -> Precision:
     """Turn ``"auto"`` into bf16 where the hardware computes it fast, else fp32.
 
     Raises
@@ -235,7 +237,7 @@ class Predictor:
         return None
 
     def _run(self, group: list[PendingTile]) -> Tensor:
-        with torch.inference_mode(), self._numerics():
+        with torch.inference_mode(), numerics(self.device, self.precision):
             windows: dict[str, Tensor] = {"tile": self._window_tensor([tile.place("tile") for tile in group])}
             contexts: dict[str, Tensor] = {}
             for context in self.config.outer_contexts:
@@ -268,17 +270,18 @@ class Predictor:
         images = pixels.to(self.device, non_blocking=True)
         return images.contiguous(memory_format=torch.channels_last) if self.precision == "bf16" else images
 
-    @contextlib.contextmanager
-    def _numerics(self) -> Iterator[None]:
-        if self.precision == "bf16":
-            with torch.autocast(self.device.type, torch.bfloat16):
-                yield
-        elif self.device.type == "cuda":
-            # fp32 means fp32: no TF32, and the same algorithm every time.
-            with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
-                yield
-        else:
+
+@contextlib.contextmanager
+def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Compute as the precision says: bf16 by autocast; fp32 without TF32 and by the same algorithm every time."""
+    if precision == "bf16":
+        with torch.autocast(device.type, torch.bfloat16):
             yield
+    elif device.type == "cuda":
+        with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+            yield
+    else:
+        yield
 
 
 def store_as_bf16(model: nn.Module) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.model.windows import TURNS, Dihedral
-from fctl_napari.segmentation.grid import Cell, IntWindow, intersect
+from fctl_napari.segmentation.grid import Cell, IntWindow, TileGrid
 
 MIN_OVERLAP = 50
 """px; with less, the released code takes one tile more."""
@@ -37,7 +37,7 @@ class ReleasedGrid:
     def __init__(self, image_shape: tuple[int, int], tile_size: int, augmented: bool = False) -> None:
         self.image_shape = image_shape
         self.tile_size = tile_size
-        self.step = CELL
+        self._cells = TileGrid(image_shape, CELL, 0)
         self.augmented = augmented
         starts = [released_starts(length, tile_size) for length in image_shape]
         self._starts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
@@ -48,14 +48,19 @@ class ReleasedGrid:
         self._tile_rows = len(starts[0])
 
     @property
+    def step(self) -> int:
+        """Side of a cell, px; cells at the far edges are cut."""
+        return self._cells.step
+
+    @property
     def rows(self) -> int:
         """Number of rows of cells."""
-        return -(-self.image_shape[0] // CELL)
+        return self._cells.rows
 
     @property
     def cols(self) -> int:
         """Number of columns of cells."""
-        return -(-self.image_shape[1] // CELL)
+        return self._cells.cols
 
     def facts(self) -> dict[str, Any]:
         """What rebuilds the grid for its image (JSON)."""
@@ -73,16 +78,11 @@ class ReleasedGrid:
 
     def core(self, cell: Cell) -> IntWindow:
         """Give the part of the image that a cell owns."""
-        y0, x0 = cell[0] * CELL, cell[1] * CELL
-        height, width = self.image_shape
-        return y0, x0, min(y0 + CELL, height), min(x0 + CELL, width)
+        return self._cells.core(cell)
 
     def cells_in(self, region: IntWindow) -> list[Cell]:
         """Cells whose cores meet a region, row by row."""
-        y0, x0, y1, x1 = intersect(region, (0, 0, *self.image_shape))
-        if y1 <= y0 or x1 <= x0:
-            return []
-        return [(r, c) for r in range(y0 // CELL, -(-y1 // CELL)) for c in range(x0 // CELL, -(-x1 // CELL))]
+        return self._cells.cells_in(region)
 
     def tiles_over(self, window: IntWindow) -> list[Cell]:
         """Numbers of the tiles whose windows meet a window, block by block."""

@@ -134,7 +134,7 @@ class Segmentation:
         LabelPyramid.create(path / "confidence", shape, chunk=grid.step, **place)
         try:
             labels.group.create_array("done", shape=(grid.rows, grid.cols), chunks=(512, 512), dtype="u1", fill_value=0)
-            if settings.get("keep_logits"):
+            if settings.get("kept_output") == "logits":
                 count = len(card.classes.scored)
                 labels.group.create_array(
                     LOGITS, shape=(count, *shape), chunks=(count, grid.step, grid.step), dtype="f4", fill_value=np.nan

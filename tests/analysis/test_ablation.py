@@ -10,9 +10,12 @@ import torch
 
 from fctl_napari.analysis.ablation import AblationRow, ablation_row, ablation_rows
 from fctl_napari.errors import ConfigError
-from fctl_napari.imagery.sample import sample_files
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.sample import sample_files, sample_splits
 from fctl_napari.learning.config import load_train_config
 from fctl_napari.learning.train import Trainer
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.predictor import Predictor
 
 PAPER = {
@@ -66,33 +69,36 @@ def test_a_local_context_larger_than_the_tile_goes_through_the_tiles_encoder() -
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ablation_rows(), ids=lambda row: row.name)
 def test_rows_train_and_segment(row: AblationRow, tmp_path: Path) -> None:
-    fields = row.fields() | SMALL
-    overrides = {"name": row.name, "preset": "fctl_lite", "network": fields, "steps": 2, "batch": 2, "frozen": []}
-    config = load_train_config("earth", overrides | {"precision": "fp32"})
-    trainer = Trainer(config, tmp_path)
+    files = sample_files()
+    # Without bands to validate or test on, a run ends with its last step.
+    scene = {"image": str(files.image), "truth": str(files.truth), "train": sample_splits()["train"]}
+    overrides = {
+        "name": row.name,
+        "preset": "fctl_lite",
+        "network": row.fields() | SMALL,
+        "steps": 2,
+        "batch": 2,
+        "frozen": [],
+        "precision": "fp32",
+        "data": {"classes": ClassTable.read(files.classes), "scenes": [scene]},
+    }
+    trainer = Trainer(load_train_config("earth", overrides), tmp_path)
     before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
-    for step in range(2):
-        trainer.step = step
-        loss = trainer._train_step(_ready(trainer, step))
-        assert np.isfinite(loss)
+    losses = []
+    written = trainer.run(lambda step, steps, loss: losses.append(loss))
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
     moved = {
         name.split(".")[0] for name, value in trainer.model.named_parameters() if not torch.equal(before[name], value)
     }
     assert {"encoders", "decoder"} <= moved
     assert ("lcf" in moved) == (trainer.model.lcf is not None)
-    predictor = Predictor(trainer.model, device="cpu", precision="fp32")
-    from fctl_napari.imagery.formats import open_image
 
+    model, card = load_checkpoint(written)
+    assert card.config == trainer.model.config
+    predictor = Predictor(model, device="cpu", precision="fp32")
     windows = [(300.0, 1000.0, 364.0, 1064.0), (300.0, 1064.0, 364.0, 1128.0)]
-    tiles = list(predictor.classify(open_image(sample_files().image), windows))
+    tiles = list(predictor.classify(open_image(files.image), windows))
     predictor.close()
     assert [labels.shape for _, labels, _ in tiles] == [(64, 64)] * 2
     assert all(labels.min() >= 1 and labels.max() <= 5 for _, labels, _ in tiles)
-
-
-def _ready(trainer: Trainer, step: int):
-    from concurrent.futures import Future
-
-    future: Future = Future()
-    future.set_result(trainer._load(step))
-    return future

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import released_reference
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fctl_napari.errors import CheckpointError, InputError
+from fctl_napari.errors import CheckpointError, OutputError
 from fctl_napari.model.card import read_card
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.classes import class_table, numbered_classes
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.model.released import class_table, import_released, numbered_classes
+from fctl_napari.model.released import import_released
 
 from .released_files import write_released_files
 
@@ -109,6 +110,18 @@ def test_files_in_the_wrong_order_are_recognised(files: tuple[Path, Path, Path],
         import_released(whole, whole, large, out)
 
 
+def test_what_is_in_the_place_is_not_lost(tmp_path: Path) -> None:
+    """Said before the files, which are not there, are read."""
+    names = [tmp_path / name for name in ("all.pth", "B10.pth", "B15.pth")]
+    with pytest.raises(OutputError, match=r"lcc\.pth: checkpoints end in \.safetensors"):
+        import_released(*names, tmp_path / "lcc.pth")
+    taken = tmp_path / "weights.safetensors"
+    save_file({"a": torch.zeros(1)}, taken)
+    with pytest.raises(OutputError, match=r"weights\.safetensors: exists and is not a checkpoint of ours"):
+        import_released(*names, taken)
+    assert load_file(taken)["a"].shape == (1,)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -131,15 +144,3 @@ def test_other_keys_and_shapes_are_refused(
     torch.save(medium, other)
     with pytest.raises(CheckpointError, match=message):
         import_released(files[0], other, files[2], tmp_path / "out.safetensors")
-
-
-def test_class_tables(tmp_path: Path) -> None:
-    assert class_table("inria").names == ("background", "building")
-    assert class_table("deepglobe").names[0] == "unknown"
-    assert len(class_table("12")) == 12
-    assert len({c.color for c in numbered_classes(250)}) == 250
-    path = tmp_path / "classes.json"
-    path.write_text('{"classes": [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": [4, 5, 6]}]}')
-    assert class_table(str(path)) == ClassTable.read(path)
-    with pytest.raises(InputError, match="nonsense: there is no such class table"):
-        class_table("nonsense")

@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.released import import_released, numbered_classes
+from fctl_napari.model.classes import numbered_classes
+from fctl_napari.model.released import import_released
 from fctl_napari.segmentation.inputs import read_inputs
 from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
 from fctl_napari.segmentation.store import Segmentation

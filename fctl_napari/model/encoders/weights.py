@@ -30,20 +30,31 @@ def load_published_weights(encoder: Encoder, path: Path | str) -> None:
         The file is missing, unreadable, or belongs to another encoder.
     """
     state = encoder.published_keys(read_state(path))
-    wanted = {k: v for k, v in encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
-    missing = [k for k in wanted if k not in state]
+    wanted = _wanted(encoder)
+    missing, wrong = misfits(encoder, state)
     if missing:
         raise CheckpointError(
             f"{path}: these weights are not for {type(encoder).__name__}; missing are {len(missing)} of {len(wanted)} "
             f"arrays, {', '.join(missing[:3])} among them."
         )
-    wrong = [k for k, v in wanted.items() if state[k].shape != v.shape]
     if wrong:
         raise CheckpointError(
             f"{path}: {wrong[0]} has the shape {tuple(state[wrong[0]].shape)} where {type(encoder).__name__} has "
             f"{tuple(wanted[wrong[0]].shape)}; choose the variant that the file belongs to."
         )
     encoder.load_state_dict({k: state[k] for k in wanted}, strict=False)
+
+
+def misfits(encoder: Encoder, state: dict[str, Tensor]) -> tuple[list[str], list[str]]:
+    """Compare arrays with an encoder's: the keys that are missing, and those of another shape."""
+    wanted = _wanted(encoder)
+    missing = [key for key in wanted if key not in state]
+    wrong = [key for key, value in wanted.items() if key in state and state[key].shape != value.shape]
+    return missing, wrong
+
+
+def _wanted(encoder: Encoder) -> dict[str, Tensor]:
+    return {k: v for k, v in encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
 
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
