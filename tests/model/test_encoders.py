@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -223,20 +224,23 @@ MIT = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
-def test_mit_b0_is_transformers_segformer(suffix: str, tmp_path: Path) -> None:
-    oracle = segformer(*MIT["mit_b0"])
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("mit_b0", ".bin"), ("mit_b0", ".safetensors"), ("mit_b2", ".safetensors"), ("mit_b5", ".safetensors")],
+)
+def test_mit_is_transformers_segformer(name: Any, suffix: str, tmp_path: Path) -> None:
+    oracle = segformer(*MIT[name])
     with torch.no_grad():
         for parameter in oracle.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            parameter.add_(0.1 / math.sqrt(max(1, parameter[0].numel())) * torch.randn_like(parameter))
     oracle.save_pretrained(tmp_path)  # writes the published names, whatever the modules are called in memory
     path = tmp_path / "model.safetensors"
     state = load_file(path)
-    assert set(published.mit_keys(MIT["mit_b0"][0])) == {k for k in state if k.startswith("segformer.encoder.")}
+    assert set(published.mit_keys(MIT[name][0])) == {k for k in state if k.startswith("segformer.encoder.")}
     if suffix == ".bin":
         path = tmp_path / "pytorch_model.bin"
         torch.save(state, path)
-    encoder = make_encoder("mit_b0")
+    encoder = make_encoder(name)
     load_published_weights(encoder, path)
     images = random_images(96, 2)
     with torch.no_grad():
