@@ -20,7 +20,7 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.windows import context_window
-from fctl_napari.segmentation.predictor import numerics, resolve_device, resolve_precision, store_as_bf16
+from fctl_napari.segmentation.predictor import numerics, resolve_device, resolve_precision, store_for_inference
 
 PARTS = ("encoders", "LCC", "MCF", "ALE", "decoder")
 
@@ -149,13 +149,14 @@ def measure_speed(
     arithmetic = resolve_precision(precision, where)
     model = FCtL(config).to(where).eval()
     _use_savings(model, savings)
-    if arithmetic == "bf16":
-        store_as_bf16(model)
-    inputs = _inputs(config, where)
+    store_for_inference(model, arithmetic)
+    tile, contexts, windows = _inputs(config, where)
+    tile = tile.contiguous(memory_format=torch.channels_last)  # as the predictor does
+    contexts = {name: images.contiguous(memory_format=torch.channels_last) for name, images in contexts.items()}
 
     def run() -> None:
         with torch.inference_mode(), numerics(where, arithmetic):
-            model(*inputs)
+            model(tile, contexts, windows)
         if where.type == "cuda":
             torch.cuda.synchronize(where)
 

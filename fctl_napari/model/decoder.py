@@ -59,6 +59,24 @@ class UpScores(nn.ConvTranspose2d):
         return blocks[:, :, start : start + height, start : start + width]
 
 
+class PatchConv2d(nn.Conv2d):
+    """A convolution as one matrix product over its patches.
+
+    Where the kernel is wide and the map small, as in fc6, oneDNN's convolution takes twice as long in fp32, most of it
+    spent on laying the weights out anew in every call.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve [B, C, h, w], with stride 1."""
+        assert not isinstance(self.padding, str)
+        (rows, columns), (above, left) = self.kernel_size, self.padding
+        patches = F.pad(x, (left, left, above, above)).permute(0, 2, 3, 1).unfold(1, rows, 1).unfold(2, columns, 1)
+        b, height, width = patches.shape[:3]
+        patches = patches.permute(0, 1, 2, 4, 5, 3).reshape(b * height * width, -1)
+        out = F.linear(patches, self.weight.permute(0, 2, 3, 1).flatten(1), self.bias)
+        return out.reshape(b, height, width, -1).permute(0, 3, 1, 2)
+
+
 class FullyConnected(nn.Sequential):
     """fc6 (k x k) and fc7 (1x1) of FCN, each with ReLU and dropout, on the features at stride 32.
 
@@ -73,7 +91,7 @@ class FullyConnected(nn.Sequential):
     """
 
     def __init__(self, channels: int, width: int, kernel: int, valid: bool) -> None:
-        conv6 = nn.Conv2d(channels, width, kernel, padding=0 if valid else kernel // 2)
+        conv6 = PatchConv2d(channels, width, kernel, padding=0 if valid else kernel // 2)
         conv7 = nn.Conv2d(width, width, 1)
         super().__init__(conv6, nn.ReLU(inplace=True), nn.Dropout2d(), conv7, nn.ReLU(inplace=True), nn.Dropout2d())
         self.margin = kernel // 2 if valid else 0

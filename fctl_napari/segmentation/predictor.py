@@ -76,7 +76,7 @@ class Predictor:
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     precision
-        ``"fp32"``, ``"bf16"`` (autocast, channels last), or ``"auto"``: bf16 where the hardware computes it fast.
+        ``"fp32"``, ``"bf16"`` (autocast), or ``"auto"``: bf16 where the hardware computes it fast.
     batch
         Tiles at once. On the CPU in fp32 each tile is run by itself, whatever this says, so that results do not
         depend on it to the bit.
@@ -108,8 +108,7 @@ class Predictor:
             self.batch = batch or CUDA_BATCH
         self.config = model.config
         self._model = model.to(self.device).eval()
-        if self.precision == "bf16":
-            store_as_bf16(self._model)
+        store_for_inference(self._model, self.precision)
         self._exact = exact_contexts
         self._pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), thread_name_prefix="fctl-read")
         self._reader: TileReader | None = None
@@ -267,8 +266,7 @@ class Predictor:
         pixels = torch.from_numpy(np.stack([tile.result(name) for tile in group]))
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()
-        images = pixels.to(self.device, non_blocking=True)
-        return images.contiguous(memory_format=torch.channels_last) if self.precision == "bf16" else images
+        return pixels.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
 
 @contextlib.contextmanager
@@ -284,11 +282,11 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
         yield
 
 
-def store_as_bf16(model: nn.Module) -> None:
-    """Keep the weights that autocast would convert on every call as bf16, channels last."""
+def store_for_inference(model: nn.Module, precision: Precision) -> None:
+    """Lay weights out channels last; in bf16, keep those so that autocast would convert on every call."""
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
     for module in model.modules():
-        if isinstance(module, kinds):
+        if precision == "bf16" and isinstance(module, kinds):
             module.to(torch.bfloat16)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

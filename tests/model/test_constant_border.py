@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from fctl_napari.model.encoders.constant_border import Reach
+from fctl_napari.model.encoders.constant_border import Part
 from fctl_napari.model.encoders.vgg16 import VGG16
 
 
@@ -60,8 +60,8 @@ def test_gradients_take_the_plain_way(encoder: VGG16) -> None:
 
 
 def test_the_image_reaches_69_of_89_cells_of_pool3() -> None:
-    reach = Reach(98, 608, 706)  # conv1_1 of a 508 px tile
+    reached = Part(98, 608, 706)  # conv1_1 of a 508 px tile
     for layer in list(VGG16().layers)[1:17]:
         if isinstance(layer, (nn.Conv2d, nn.MaxPool2d)):
-            reach = reach.after(layer)
-    assert reach == Reach(10, 79, 89)
+            reached = reached.after(layer)
+    assert reached == Part(10, 79, 89)

@@ -1,40 +1,43 @@
 """Inference through a padded stack of convolutions without what no image pixel reaches.
 
 VGG16 in the FCN-8s convention pads the image by 100 px. Far from the image every layer's output is a function of the
-weights alone, the same for every tile: 37 % of the work. Here each layer computes the part that the image reaches; the
-one or two rows and columns around it that the next layer needs are computed once per network and kept.
+weights alone, the same for every tile: 37 % of the work. Here each block of layers computes the part that the image
+reaches; the few rows and columns around it that a block needs are computed once per network and kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+MANY_CHANNELS = 256
+"""From so many channels on, each convolution has a frame of its own."""
+
 
 @dataclass(frozen=True)
-class Reach:
-    """The part [start, stop) of a feature map of ``size`` rows (and columns) that the image reaches."""
+class Part:
+    """Rows (and columns) [start, stop) of a feature map of ``size`` rows (and columns)."""
 
     start: int
     stop: int
     size: int
 
-    def after(self, layer: nn.Conv2d | nn.MaxPool2d) -> Reach:
-        """Tell what it reaches of the layer's output."""
+    def after(self, layer: nn.Conv2d | nn.MaxPool2d) -> Part:
+        """Tell what of the layer's output it reaches."""
         if isinstance(layer, nn.Conv2d):
-            return Reach(max(self.start - 1, 0), min(self.stop + 1, self.size), self.size)
-        return Reach(self.start // 2, -(-self.stop // 2), -(-self.size // 2))
+            return Part(max(self.start - 1, 0), min(self.stop + 1, self.size), self.size)
+        return Part(self.start // 2, -(-self.stop // 2), -(-self.size // 2))
 
-    def needed(self, layer: nn.Conv2d | nn.MaxPool2d) -> Reach:
-        """Tell which input the layer needs for ``after``; beyond the map's ends it pads with zeros."""
-        out = self.after(layer)
+    def before(self, layer: nn.Conv2d | nn.MaxPool2d, size: int) -> Part:
+        """Tell which input, of a map of ``size``, the layer makes it from; beyond the map's ends there are zeros."""
         if isinstance(layer, nn.Conv2d):
-            return Reach(max(out.start - 1, 0), min(out.stop + 1, self.size), self.size)
-        return Reach(2 * out.start, min(2 * out.stop, self.size), self.size)
+            return Part(max(self.start - 1, 0), min(self.stop + 1, size), size)
+        return Part(2 * self.start, min(2 * self.stop, size), size)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Frame:
     right: Tensor
 
     @classmethod
-    def around(cls, constant: Tensor, part: Reach, needed: Reach) -> Frame:
+    def around(cls, constant: Tensor, part: Part, needed: Part) -> Frame:
         """Cut from a whole map [1, C, size, size]."""
         a, b, c, d = needed.start, part.start, part.stop, needed.stop
         return cls(
@@ -75,13 +78,41 @@ class Frame:
         return out
 
 
+@dataclass(frozen=True)
+class Block:
+    """Convolutions that are run in a row, and perhaps a pooling after them.
+
+    Attributes
+    ----------
+    convs, pool
+        The layers.
+    index
+        Of the last of them among all layers.
+    frame
+        Put around the part that the image reaches; wide enough for all of the block. None: the images' zeros.
+    parts
+        What the first convolution gets, frame included, and what each one gives. Of the very first convolution, which
+        pads by more, only what it gives.
+    reached
+        What the image reaches of the output.
+    """
+
+    convs: tuple[nn.Conv2d, ...]
+    pool: nn.MaxPool2d | None
+    index: int
+    frame: Frame | None
+    parts: tuple[Part, ...]
+    reached: Part
+
+
 class ConstantBorder:
     """The frames of one stack for one input size, dtype and device.
 
     Parameters
     ----------
     layers
-        3x3 convolutions (the first padded by ``padding``, the others by 1), ReLUs, and 2x2 max poolings in ceil mode.
+        3x3 convolutions (the first padded by ``padding``, the others by 1), each with a ReLU, and 2x2 max poolings in
+        ceil mode.
     padding
         Of the first convolution, px.
     size
@@ -95,21 +126,41 @@ class ConstantBorder:
     def __init__(
         self, layers: Sequence[nn.Module], padding: int, size: int, kept: Collection[int], like: Tensor
     ) -> None:
-        self.layers = layers
-        whole = size + 2 * padding - 2
-        # the first convolution's output; its padded input is zero but for the image
-        self.first = Reach(padding - 2, padding + size, whole)
-        self.frames: dict[int, Frame] = {}
+        self.blocks: list[Block] = []
         self.whole: dict[int, Tensor] = {}
         x = like.new_zeros((1, like.shape[1], size, size))
-        reach = self.first
-        for index, layer in enumerate(layers):
-            if index > 0 and isinstance(layer, (nn.Conv2d, nn.MaxPool2d)):
-                self.frames[index] = Frame.around(x, reach, reach.needed(layer))
-                reach = reach.after(layer)
-            x = layer(x)
+        # the first convolution's output; its padded input is zero but for the image
+        reached = Part(padding - 2, padding + size, size + 2 * padding - 2)
+        for index, convs, pool in _blocks(layers):
+            self.blocks.append(self._block(convs, pool, index, reached, x))
+            reached = self.blocks[-1].reached
+            for conv in convs:
+                x = conv(x).relu_()
+            x = x if pool is None else pool(x)
             if index in kept:
                 self.whole[index] = x
+        given = self.blocks[0].parts[0]
+        self.margins = [padding - given.start, given.stop + 2 - padding - size] * 2
+        """Zeros to the left, to the right, above and below an image."""
+
+    def _block(
+        self, convs: list[nn.Conv2d], pool: nn.MaxPool2d | None, index: int, reached: Part, start: Tensor
+    ) -> Block:
+        """Find what a block needs to make what the image reaches of its output."""
+        first = not self.blocks
+        inner = convs[1:] if first else convs
+        out = reached
+        for conv in inner:
+            out = out.after(conv)
+        wanted = out
+        if pool is not None:
+            out = out.after(pool)
+            wanted = out.before(pool, reached.size)
+        parts = [wanted]
+        for conv in inner:
+            parts.append(parts[-1].before(conv, reached.size))
+        frame = None if first else Frame.around(start, reached, parts[-1])
+        return Block(tuple(convs), pool, index, frame, tuple(reversed(parts)), out)
 
     def run(self, images: Tensor, last: int) -> dict[int, Tensor]:
         """Compute what the layers give.
@@ -119,7 +170,7 @@ class ConstantBorder:
         images
             Normalised, [B, 3, size, size].
         last
-            Index of the last layer to run.
+            Index of the last layer to run, a pooling.
 
         Returns
         -------
@@ -128,36 +179,56 @@ class ConstantBorder:
         """
         found: dict[int, Tensor] = {}
         x = images
-        reach = self.first
-        for index, layer in enumerate(self.layers[: last + 1]):
-            if isinstance(layer, nn.Conv2d):
-                if index == 0:
-                    x = F.conv2d(x, layer.weight, layer.bias, padding=2)
-                    continue
-                needed, out = reach.needed(layer), reach.after(layer)
-                x = self.frames[index].put(x)
-                # zeros only where the map really ends
-                pads = [int(needed.start == out.start), int(needed.stop == out.stop)] * 2
-                if pads == [0] * 4:
-                    x = F.conv2d(x, layer.weight, layer.bias)
-                elif pads == [1] * 4:
-                    x = F.conv2d(x, layer.weight, layer.bias, padding=1)
-                else:
-                    x = F.conv2d(F.pad(x, pads), layer.weight, layer.bias)
-                reach = out
-            elif isinstance(layer, nn.MaxPool2d):
-                x = layer(self.frames[index].put(x))
-                reach = reach.after(layer)
-                if index in self.whole:
-                    found[index] = self._complete(index, x, reach)
-            else:
-                x = layer(x)
+        for block in self.blocks:
+            x = self._run(block, x)
+            if block.index in self.whole:
+                found[block.index] = self._complete(block, x)
+            if block.index == last:
+                break
         return found
 
-    def _complete(self, index: int, x: Tensor, reach: Reach) -> Tensor:
+    def _run(self, block: Block, x: Tensor) -> Tensor:
+        inner = block.convs
+        if block.frame is None:
+            x = F.conv2d(F.pad(x, self.margins), block.convs[0].weight, block.convs[0].bias).relu_()
+            inner = inner[1:]
+        else:
+            x = block.frame.put(x)
+        for conv, (given, wanted) in zip(inner, pairwise(block.parts), strict=True):
+            # zeros only where the map really ends
+            above, below = int(given.start == wanted.start), int(given.stop == wanted.stop)
+            if above != below:
+                x = F.pad(x, [above, below] * 2)
+            x = F.conv2d(x, conv.weight, conv.bias, padding=int(above and below))
+            if conv is not block.convs[-1]:
+                x = x.relu_()
+        if block.pool is not None:
+            x = block.pool(x)  # before the ReLU: the same, and a quarter of its work
+        return x.relu_()
+
+    def _complete(self, block: Block, x: Tensor) -> Tensor:
         """The whole map: the constant one with the part in its place."""
-        if (reach.start, reach.stop) == (0, reach.size):
+        part = block.reached
+        if (part.start, part.stop) == (0, part.size):
             return x
-        out = self.whole[index].to(x.dtype).expand(x.shape[0], -1, -1, -1).clone()
-        out[:, :, reach.start : reach.stop, reach.start : reach.stop] = x
+        out = self.whole[block.index].to(x.dtype).expand(x.shape[0], -1, -1, -1).clone()
+        out[:, :, part.start : part.stop, part.start : part.stop] = x
         return out
+
+
+def _blocks(layers: Sequence[nn.Module]) -> Iterator[tuple[int, list[nn.Conv2d], nn.MaxPool2d | None]]:
+    """Cut a stack into blocks, each with the index of its last layer.
+
+    A frame for each convolution saves the pixels around the reached part, a frame for several saves copying large
+    maps; with many channels pixels are dear and maps are small.
+    """
+    convs: list[nn.Conv2d] = []
+    for index, layer in enumerate(layers):
+        if isinstance(layer, nn.Conv2d):
+            if convs and layer.out_channels >= MANY_CHANNELS:
+                yield index - 1, convs, None
+                convs = []
+            convs.append(layer)
+        elif isinstance(layer, nn.MaxPool2d):
+            yield index, convs, layer
+            convs = []
