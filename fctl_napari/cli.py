@@ -332,6 +332,21 @@ def model_info(
         )
 
 
+@model_app.command("onnx")
+def model_onnx(
+    checkpoint: Annotated[str, typer.Argument(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
+) -> None:
+    """Write a checkpoint as an ONNX file: one tile with its contexts, for programs without torch."""
+    from fctl_napari.cli_output import err, out
+    from fctl_napari.model.card import resolve_checkpoint
+    from fctl_napari.model.onnx_export import export_onnx
+
+    with err.status("Exporting"):
+        written = export_onnx(resolve_checkpoint(checkpoint), target)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
 @ablate_app.command("list")
 def list_ablations() -> None:
     """List every row of the paper's Tables 3 to 6 with its config and the paper's mIoU."""

@@ -1,0 +1,141 @@
+"""A checkpoint as an ONNX file: one tile with its contexts, for programs without torch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fctl_napari.errors import ConfigError, OutputError
+from fctl_napari.files import atomic_write
+from fctl_napari.model.card import METADATA_KEY, read_card
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.fctl import FCtL
+
+
+class TileNetwork(nn.Module):
+    """A network whose inputs stand in a row: the tile, its contexts, the tile's window and theirs."""
+
+    def __init__(self, model: FCtL) -> None:
+        super().__init__()
+        self.model = model
+        self.names = tuple(context.name for context in model.config.outer_contexts)
+
+    def input_names(self) -> list[str]:
+        """Name the inputs in their order."""
+        contexts = [f"context_{name}" for name in self.names]
+        return ["tile", *contexts, *(f"window_{name}" for name in ("tile", *self.names))]
+
+    def forward(self, tile: Tensor, *others: Tensor) -> Tensor:
+        """Segment one tile.
+
+        Parameters
+        ----------
+        tile
+            RGB, uint8 [1, 3, T, T].
+        *others
+            The contexts, uint8 [1, 3, T, T]; then windows (y0, x0, y1, x1), px, float32 [1, 4].
+
+        Returns
+        -------
+        Tensor
+            Logits, float32 [1, classes, T, T].
+        """
+        count = len(self.names)
+        contexts = dict(zip(self.names, others[:count], strict=True))
+        windows = dict(zip(("tile", *self.names), others[count:], strict=True))
+        logits: Tensor = self.model(tile, contexts, windows)
+        return logits
+
+
+def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
+    """Write a checkpoint as an ONNX file, in float32.
+
+    Inputs are ``tile`` and ``context_NAME``, uint8 RGB [1, 3, T, T], and ``window_tile`` and ``window_NAME``,
+    float32 [1, 4]: (y0, x0, y1, x1) in full-resolution px, counted from anywhere near the tile. The output is
+    ``logits``, float32 [1, classes, T, T]. The model card travels along as the metadata ``fctl``.
+
+    Parameters
+    ----------
+    checkpoint
+        A checkpoint of ours.
+    out
+        ``.onnx``; an earlier export is replaced.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint is missing or damaged.
+    ConfigError
+        The packages for it are not installed.
+    OutputError
+        The name is taken by something else or has another suffix, the network is larger than an ONNX file can be, the
+        disk is full, or the place is not writable.
+    """
+    out = Path(out)
+    if out.suffix != ".onnx":
+        raise OutputError(f"{out}: ends in another suffix; end the name in .onnx.")
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  torch's exporter needs it
+    except ImportError as error:
+        raise ConfigError(
+            f"{out}: writing ONNX needs the package {error.name!r}; pip install fctl-napari[onnx]."
+        ) from None
+    if out.exists() and not _is_export(out):
+        raise OutputError(f"{out}: exists and is not an earlier export; choose another name.")
+    model, _ = load_checkpoint(checkpoint)
+    if sum(p.numel() * 4 for p in model.parameters()) >= 2**31:
+        raise OutputError(f"{out}: the network has over 2 GB of weights, more than one ONNX file holds.")
+    network = TileNetwork(model).eval()
+    names = network.input_names()
+    size = model.config.tile_size
+    # Tensors of their own: the exporter takes one that is given twice for one input.
+    inputs = tuple(
+        torch.tensor([[0.0, 0.0, float(size), float(size)]])
+        if name.startswith("window")
+        else torch.zeros((1, 3, size, size), dtype=torch.uint8)
+        for name in names
+    )
+    with torch.no_grad(), _quietly():
+        program = torch.onnx.export(
+            network, inputs, dynamo=True, input_names=names, output_names=["logits"], verbose=False
+        )
+    assert program is not None
+    with tempfile.TemporaryDirectory() as folder:
+        program.save(str(Path(folder) / "network.onnx"), external_data=False)
+        document = onnx.load(str(Path(folder) / "network.onnx"))
+    entry = document.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, read_card(checkpoint).model_dump_json()
+    with atomic_write(out) as file:
+        file.write(document.SerializeToString())
+    return out
+
+
+def _is_export(path: Path) -> bool:
+    import onnx
+
+    try:
+        document = onnx.load(str(path), load_external_data=False)
+    except Exception:  # whatever its parser raises on other files
+        return False
+    return any(entry.key == METADATA_KEY for entry in document.metadata_props)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep the exporter from chatting."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)

@@ -1,0 +1,76 @@
+"""An exported network, run by ONNX Runtime, is the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from fctl_napari.errors import OutputError
+from fctl_napari.model.card import Card, read_card, resolve_checkpoint
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.onnx_export import export_onnx
+
+NEAR = {"window_tile": [640, 512, 1, 1], "window_medium": [512, 384, 2, 2], "window_large": [0, 0, 3, 5]}
+"""(y0, x0) px, and height and width in tiles."""
+
+
+def streams(config: object, seed: int) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    size = config.tile_size  # type: ignore[attr-defined]
+    random = torch.Generator().manual_seed(seed)
+
+    def pixels() -> torch.Tensor:
+        return torch.randint(0, 256, (1, 3, size, size), generator=random, dtype=torch.uint8)
+
+    places = {
+        name.removeprefix("window_"): torch.tensor([[y, x, y + h * size, x + w * size]], dtype=torch.float32)
+        for name, (y, x, h, w) in NEAR.items()
+    }
+    return pixels(), {"medium": pixels(), "large": pixels()}, places
+
+
+def check(checkpoint: Path, out: Path) -> None:
+    model, card = load_checkpoint(checkpoint)
+    assert export_onnx(checkpoint, out) == out
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    for seed in (1, 2):
+        tile, contexts, windows = streams(card.config, seed)
+        feeds: dict[str, NDArray[np.generic]] = {"tile": tile.numpy()}
+        feeds |= {f"context_{name}": pixels.numpy() for name, pixels in contexts.items()}
+        feeds |= {f"window_{name}": place.numpy() for name, place in windows.items()}
+        assert {i.name for i in session.get_inputs()} == set(feeds)
+        (got,) = session.run(["logits"], feeds)
+        with torch.no_grad():
+            expected = model(tile, contexts, windows).numpy()
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+        assert (got.argmax(1) == expected.argmax(1)).mean() > 0.9999
+
+
+@pytest.mark.slow
+def test_the_exported_network_is_the_network(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tiny.onnx"
+    check(tiny_checkpoint, out)
+    (entry,) = onnx.load(str(out)).metadata_props
+    assert Card.model_validate_json(entry.value) == read_card(tiny_checkpoint)
+    check(tiny_checkpoint, out)  # an earlier export is replaced
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+
+
+@pytest.mark.nightly
+def test_the_built_in_network_exported(tmp_path: Path) -> None:
+    check(resolve_checkpoint("earth"), tmp_path / "earth.onnx")
+
+
+def test_what_is_in_the_place_is_not_lost(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"end the name in \.onnx"):
+        export_onnx(tiny_checkpoint, tmp_path / "tiny.pt")
+    taken = tmp_path / "taken.onnx"
+    taken.write_bytes(b"something else")
+    with pytest.raises(OutputError, match="exists and is not an earlier export"):
+        export_onnx(tiny_checkpoint, taken)
+    assert taken.read_bytes() == b"something else"
