@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from fctl_napari.errors import FctlError
 from fctl_napari.segmentation.cluster import DEATHS, Workers
-from fctl_napari.segmentation.grid import Cell
+from fctl_napari.segmentation.grid import Cell, IntWindow
 from fctl_napari.segmentation.merge import drop_logits
-from fctl_napari.segmentation.plan import Plan, Task
-from fctl_napari.segmentation.progress import Pace, Progress, State
+from fctl_napari.segmentation.plan import LivePlan, Plan, Task
+from fctl_napari.segmentation.progress import LIVE_TASK_SECONDS, TASK_SECONDS, Pace, Progress, State
 from fctl_napari.segmentation.store import Segmentation
 from fctl_napari.segmentation.worker import Job, Outcome, compute, guarded, prepare
 
@@ -76,6 +76,8 @@ class Driver:
         Cells done before, and cells in all.
     stop
         Set to cancel.
+    views
+        What the user looks at, whenever that changes.
     report
         Is told of progress.
     """
@@ -89,6 +91,7 @@ class Driver:
         done: int,
         total: int,
         stop: threading.Event,
+        views: queue.SimpleQueue[IntWindow | None],
         report: Callable[[Progress], None],
     ) -> None:
         self._workers = workers
@@ -98,9 +101,12 @@ class Driver:
         self._done = done
         self._total = total
         self._stop = stop
+        self._views = views
         self._report = report
         self._device: str | None = None
-        self._pace = Pace()
+        self._memory: int | None = None
+        self._live = isinstance(plan, LivePlan)
+        self._pace = Pace(LIVE_TASK_SECONDS if self._live else TASK_SECONDS)
         self._under_way: dict[Future[Any], Task] = {}
         self._completed: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._written: list[Cell] = []
@@ -113,10 +119,20 @@ class Driver:
         """The event for now."""
         rate = self._pace.rate()
         left = None if rate is None or state != "running" else self._plan.tiles_left / rate
-        return Progress(state, self._done, self._total, rate, left, device=self._device, **fields)
+        return Progress(
+            state,
+            self._done,
+            self._total,
+            rate,
+            left,
+            device=self._device,
+            memory_bytes=self._memory,
+            view=self._plan.in_view(),
+            **fields,
+        )
 
     def run(self) -> None:
-        """Do all that the plan holds.
+        """Do all that the plan holds; a live plan is open until the run is cancelled.
 
         Raises
         ------
@@ -125,7 +141,7 @@ class Driver:
         FctlError
             The image, the checkpoint, the device, the disk or the cluster failed; what is finished is kept.
         """
-        if self._done == self._total:
+        if self._done == self._total and not self._live:
             return
         client = self._connect()
         self._seen = time.monotonic()
@@ -133,7 +149,12 @@ class Driver:
         self._pace.begin()
         self._report(self.progress("running"))
         try:
-            while not self._check_stop() and self._hand_out(client):
+            while not self._check_stop():
+                self._look()
+                if not self._hand_out(client):
+                    if not self._live:
+                        break
+                    self._pace.pause()
                 self._collect(POLL_SECONDS)
                 if time.monotonic() - self._flushed > FLUSH_SECONDS or not self._under_way:
                     self._flush()
@@ -143,6 +164,16 @@ class Driver:
             self._take_in(STOP_SECONDS)
             raise
         shutil.rmtree(self._store.scratch, ignore_errors=True)
+
+    def _look(self) -> None:
+        """Pass on what the user looks at now, and tell how far that is."""
+        latest: list[IntWindow | None] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                latest = [self._views.get_nowait()]
+        if latest:
+            self._plan.look(latest[0])
+            self._report(self.progress("running"))
 
     def _connect(self) -> Client:
         connecting = self._workers.connect()
@@ -174,6 +205,7 @@ class Driver:
             if task is None:
                 break
             future = client.submit(guarded, compute, self._job, task, pure=False)
+            self._pace.begin()
             self._under_way[future] = task
             future.add_done_callback(self._completed.put)
         return bool(self._under_way)
@@ -206,6 +238,7 @@ class Driver:
                     outcome = self._result(future)
                     assert isinstance(outcome, Outcome)
                     self._pace.add(len(outcome.task.tiles), outcome.seconds)
+                    self._memory = outcome.memory_bytes
                     self._written += self._plan.finish(outcome.task)
                 future = self._completed.get_nowait()
 

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import logging
 import os
+import queue
 import threading
 import weakref
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from fctl_napari.segmentation.cluster import Workers
 from fctl_napari.segmentation.driver import Driver, Stopped
 from fctl_napari.segmentation.grid import Grid, IntWindow, TileGrid, default_overlap, intersect
 from fctl_napari.segmentation.merge import saved_tiles
-from fctl_napari.segmentation.plan import AveragePlan, CropPlan, Plan
+from fctl_napari.segmentation.plan import AveragePlan, CropPlan, LivePlan, Plan
 from fctl_napari.segmentation.progress import Progress
 from fctl_napari.segmentation.released_grid import ReleasedGrid
 from fctl_napari.segmentation.store import lock_store, open_or_create
@@ -60,6 +61,8 @@ class SegmentationRequest:
         As for ``open_image``.
     fresh
         Start over what is there.
+    live
+        Stay open until cancelled and compute only what :meth:`Run.look` shows (with ``crop``).
     """
 
     image: str
@@ -77,6 +80,7 @@ class SegmentationRequest:
     value_range: tuple[float, float] | None = None
     bands: tuple[int, int, int] | None = None
     fresh: bool = False
+    live: bool = False
 
 
 class Run:
@@ -102,6 +106,7 @@ class Run:
         self._on_progress = on_progress
         self._latest = Progress("starting")
         self._stop = threading.Event()
+        self._views: queue.SimpleQueue[IntWindow | None] = queue.SimpleQueue()
         self._final = threading.Event()
         self._thread = threading.Thread(target=self._drive, name=f"fctl-run {self.out.name}", daemon=True)
         self._thread.start()
@@ -109,6 +114,19 @@ class Run:
     def cancel(self) -> None:
         """Stop soon (within a second, or one tile if that takes longer); finished tiles are kept. Returns at once."""
         self._stop.set()
+
+    def look(self, view: IntWindow | None) -> None:
+        """Compute the tiles that meet a window first, from its middle outward; in a live run only these.
+
+        Returns at once. A live run drops tiles that left the view before they were begun, and does not begin with
+        more than ``plan.LIVE_TILES`` of them; the events say how many there are.
+
+        Parameters
+        ----------
+        view
+            (y0, x0, y1, x1), full-resolution px; None: nothing of the image is in view.
+        """
+        self._views.put(view)
 
     def wait(self, timeout: float | None = None) -> Progress:
         """Wait for the end.
@@ -209,12 +227,15 @@ class Run:
         )
         missing = store.missing(region)
         plan: Plan
-        if request.merge != "crop":
+        total = len(grid.cells_in(region))
+        if request.live:
+            plan = LivePlan(grid, store.done())
+        elif request.merge != "crop":
             plan = AveragePlan(grid, missing, saved_tiles(store.scratch))
         else:
             plan = CropPlan(grid, missing)
-        total = len(grid.cells_in(region))
-        return Driver(self._workers, store, job, plan, total - len(missing), total, self._stop, self._report)
+        done = total - len(missing)
+        return Driver(self._workers, store, job, plan, done, total, self._stop, self._views, self._report)
 
 
 def _check_merge(request: SegmentationRequest) -> None:
@@ -224,6 +245,8 @@ def _check_merge(request: SegmentationRequest) -> None:
         raise ConfigError("eight orientations of each tile go with the merge 'released' only; choose it, or none.")
     if request.keep_logits and request.merge == "crop":
         raise ConfigError("the merge 'crop' sums no logits to keep; use average or released.")
+    if request.live and (request.merge != "crop" or request.region is not None):
+        raise ConfigError("a live run computes what is in view with the merge 'crop'; leave region and merge out.")
 
 
 class Engine:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -119,6 +120,12 @@ class Predictor:
         if self.device.type == "cuda":
             return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
         return f"CPU, {torch.get_num_threads()} threads, {self.precision}"
+
+    def memory_bytes(self) -> int:
+        """How much memory is held: torch's on the GPU, or all that this process has."""
+        if self.device.type == "cuda":
+            return torch.cuda.memory_reserved(self.device)
+        return int(psutil.Process().memory_info().rss)
 
     def close(self) -> None:
         """End the reading threads."""

@@ -93,10 +93,13 @@ class Outcome:
         The part that was carried out: all of it unless the run was told to stop.
     seconds
         How long it took.
+    memory_bytes
+        Of this process, or on a GPU what torch holds there.
     """
 
     task: Task
     seconds: float
+    memory_bytes: int
 
 
 # One network at a time lies in memory, and one task at a time uses it, however many threads the worker has.
@@ -162,7 +165,7 @@ def compute(job: Job, task: Task) -> Outcome:
             store.write_cell(cell, *classify(total / count))
             merged += 1
         run = 0 if job.stop_file.exists() else _run_tiles(job, task, predictor, image, store)
-        return Outcome(task.first(run, merged), time.perf_counter() - begun)
+        return Outcome(task.first(run, merged), time.perf_counter() - begun, predictor.memory_bytes())
 
 
 def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store: Segmentation) -> int:

@@ -116,6 +116,83 @@ def test_a_run_can_be_cancelled_before_it_begins(engine: Engine, request_: Segme
     assert current.wait(ENOUGH).state in ("cancelled", "done")
 
 
+class Listener:
+    """Hears a run, and waits for what it says."""
+
+    def __init__(self) -> None:
+        self.heard: list[Progress] = []
+        self._news = threading.Condition()
+
+    def __call__(self, event: Progress) -> None:
+        with self._news:
+            self.heard.append(event)
+            self._news.notify_all()
+
+    def wait_for(self, condition: Callable[[Progress], bool], since: int = 0) -> Progress:
+        def found() -> Progress | None:
+            return next((event for event in self.heard[since:] if condition(event)), None)
+
+        with self._news:
+            assert self._news.wait_for(found, ENOUGH), self.heard[-1:]
+            event = found()
+        assert event is not None
+        return event
+
+
+def all_seen(event: Progress) -> bool:
+    return event.view is not None and event.view.done == event.view.total and event.view.waiting == 0
+
+
+def test_a_live_run_computes_where_one_looks(
+    engine: Engine, request_: SegmentationRequest, reference: Callable[[str], np.ndarray]
+) -> None:
+    hear = Listener()
+    live = engine.start(replace(request_, live=True), hear)
+    first, second = (0, 0, 150, 150), (300, 300, 430, 500)
+    live.look(first)
+    event = hear.wait_for(all_seen)
+    assert event.view.total == 16
+    assert event.memory_bytes > 1e6
+    store = Segmentation.open(request_.out)
+    assert pixels(store, first).all()
+    assert not pixels(store, (200, 0, 440, 250)).any(), "only what is in view"
+    written = chunk_times(store)
+    heard = len(hear.heard)
+    live.look((100, 100, 150, 150))
+    hear.wait_for(all_seen, heard)
+    assert chunk_times(store) == written, "what is done is not computed again"
+    heard = len(hear.heard)
+    live.look(second)
+    hear.wait_for(all_seen, heard)
+    live.look(None)
+    live.cancel()
+    assert live.wait(ENOUGH).state == "cancelled"
+    store = Segmentation.open(request_.out)
+    for y0, x0, y1, x1 in (first, second):
+        np.testing.assert_array_equal(pixels(store, (y0, x0, y1, x1)), reference("crop")[:, y0:y1, x0:x1])
+    final = run(engine, request_)  # the rest
+    assert (final.state, final.done) == ("done", CELLS)
+    np.testing.assert_array_equal(pixels(Segmentation.open(request_.out)), reference("crop"))
+
+
+def test_looking_on_changes_what_comes_next(engine: Engine, request_: SegmentationRequest) -> None:
+    hear = Listener()
+    started = engine.start(request_, hear)
+    corner = (400, 440, 440, 500)
+    started.look(corner)
+    assert started.wait(ENOUGH).state == "done"
+    y0, x0 = next(event.windows for event in hear.heard if event.windows)[0][:2]
+    assert y0 >= 300
+    assert x0 >= 300
+
+
+def test_live_goes_with_crop_and_no_region(engine: Engine, request_: SegmentationRequest) -> None:
+    for settings in ({"merge": "average"}, {"region": (0, 0, 10, 10)}):
+        final = run(engine, replace(request_, live=True, **settings))
+        assert isinstance(final.error, ConfigError)
+        assert "a live run computes what is in view" in str(final.error)
+
+
 def test_other_settings_are_refused_unless_fresh(
     engine: Engine, request_: SegmentationRequest, lively_config: FCtLConfig, tmp_path: Path
 ) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fctl_napari.segmentation.grid import Cell, TileGrid
-from fctl_napari.segmentation.plan import AveragePlan, CropPlan, Plan, Task
+from fctl_napari.segmentation.plan import AveragePlan, CropPlan, LivePlan, Plan, Task, cells_slices, outward
 
 shapes = st.tuples(st.integers(1, 60), st.integers(1, 60))
 
@@ -100,3 +101,115 @@ def test_average_in_rows_keeps_few_tiles_on_disk_however_tall_the_image() -> Non
             on_disk.difference_update(plan.released(plan.finish(task)))
         most[rows] = peak
     assert most[60] == most[10] < 4 * 20
+
+
+# -- views ---------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def views(draw: st.DrawFn, grid: TileGrid) -> tuple[int, int, int, int]:
+    """A window that may reach outside the image, or lie beside it."""
+    height, width = grid.image_shape
+    y0, x0 = draw(st.integers(-20, height + 5)), draw(st.integers(-20, width + 5))
+    return y0, x0, y0 + draw(st.integers(1, height + 20)), x0 + draw(st.integers(1, width + 20))
+
+
+@given(work(), st.data())
+def test_the_cells_of_a_view_come_from_its_middle_outward(
+    case: tuple[TileGrid, list[Cell], random.Random], data: st.DataObject
+) -> None:
+    grid, _, _ = case
+    view = data.draw(views(grid))
+    found = outward(grid, view)
+    assert sorted(found) == sorted(grid.cells_in(view))
+    rows, cols = cells_slices(grid, view)
+    assert sorted(found) == [(r, c) for r in range(rows.start, rows.stop) for c in range(cols.start, cols.stop)]
+
+    def far(cell: Cell) -> float:
+        y0, x0, y1, x1 = grid.core(cell)
+        return (y0 + y1 - view[0] - view[2]) ** 2 + (x0 + x1 - view[1] - view[3]) ** 2
+
+    assert [far(cell) for cell in found] == sorted(far(cell) for cell in found)
+
+
+@given(work(), st.data())
+def test_a_view_only_changes_the_order_of_a_run(
+    case: tuple[TileGrid, list[Cell], random.Random], data: st.DataObject
+) -> None:
+    grid, cells, order = case
+    plan = CropPlan(grid, cells)
+    finished: list[Cell] = []
+    for _ in range(3):
+        view = data.draw(views(grid))
+        plan.look(view)
+        wanted = {grid.window(cell) for cell in grid.cells_in(view) if cell in set(cells) - set(finished)}
+        for _ in range(order.randint(0, 3)):
+            task = plan.next(1)
+            if task is None:
+                break
+            (tile,) = task.tiles
+            assert not wanted or grid.window(tile.cell) in wanted, "what is in view comes first"
+            wanted.discard(grid.window(tile.cell))
+            finished += plan.finish(task)
+    finished += carry_out(plan, order)[1]
+    assert sorted(finished) == sorted(cells)
+
+
+@given(work(), st.data())
+def test_a_live_plan_computes_what_is_in_view_and_nothing_twice(
+    case: tuple[TileGrid, list[Cell], random.Random], data: st.DataObject
+) -> None:
+    grid, before, order = case
+    done = np.zeros((grid.rows, grid.cols), bool)
+    for cell in before:
+        done[cell] = True
+    plan = LivePlan(grid, done)
+    assert plan.next(5) is None
+    assert plan.in_view() is None
+    under_way: list[Task] = []
+    handed_out: list[tuple[int, int, int, int]] = []
+    finished: list[Cell] = []
+    view = None
+    for _ in range(4):
+        view = data.draw(st.one_of(st.none(), views(grid)))
+        plan.look(view)
+        for _ in range(order.randint(0, 4)):
+            task = plan.next(order.randint(1, 2))
+            if task is not None:
+                assert view is not None
+                assert all(tile.cell in grid.cells_in(view) for tile in task.tiles), "what left the view is dropped"
+                handed_out += [grid.window(tile.cell) for tile in task.tiles]
+                under_way.append(task)
+            elif under_way:
+                finished += plan.finish(under_way.pop(order.randrange(len(under_way))))
+    while (task := plan.next(3)) or under_way:
+        if task is not None:
+            handed_out += [grid.window(tile.cell) for tile in task.tiles]
+            under_way.append(task)
+        else:
+            finished += plan.finish(under_way.pop())
+    assert len(handed_out) == len(set(handed_out))
+    assert len(finished) == len(set(finished))
+    assert not set(finished) & set(before)
+    if view is not None:
+        seen = plan.in_view()
+        assert seen is not None
+        assert (seen.done, seen.total, seen.waiting) == (len(grid.cells_in(view)),) * 2 + (0,)
+        assert set(grid.cells_in(view)) <= set(finished) | set(before)
+
+
+def test_a_live_plan_does_not_begin_with_a_whole_image() -> None:
+    grid = TileGrid((300, 300), 12, 2)
+    plan = LivePlan(grid, np.zeros((grid.rows, grid.cols), bool), most=100)
+    plan.look((0, 0, 300, 300))
+    assert plan.next(1) is None
+    seen = plan.in_view()
+    assert seen is not None
+    assert (seen.done, seen.total, seen.waiting) == (0, 900, 0)
+    plan.look((100, 100, 200, 200))
+    assert plan.in_view().waiting == 100
+    task = plan.next(100)
+    assert task is not None
+    plan.finish(task)
+    plan.look((100, 100, 200, 300))
+    assert plan.in_view() == type(seen)(100, 200, 100), "what is there does not count against the limit"
