@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import napari
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.plugin.growing import GrowingSegmentation, refresh
+from fctl_napari.plugin.view_watch import ViewWatcher
+from fctl_napari.segmentation.grid import default_overlap
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.jobs import Engine, Progress, Run, SegmentationRequest
@@ -21,7 +23,7 @@ FINAL = ("done", "cancelled", "failed")
 
 
 class LiveRun(QObject):
-    """Runs a request and shows what it finishes.
+    """Runs a request and shows what it finishes, what is in view first; it ends when the image's layer is removed.
 
     Parameters
     ----------
@@ -53,6 +55,7 @@ class LiveRun(QObject):
         self._growing: GrowingSegmentation | None = None
         self._layers: list[Layer] = []
         self._run: Run | None = None
+        self._watcher = ViewWatcher(viewer, image, self)
         self._timer = QTimer(self)
         self._timer.setInterval(DRAW_MS)
         self._timer.timeout.connect(self._draw)
@@ -72,6 +75,9 @@ class LiveRun(QObject):
         """
         self._out = request.out
         self._run = engine.start(request, self._hear)
+        self._watcher.moved.connect(self._run.look)
+        self._watcher.start()
+        self._viewer.layers.events.removed.connect(self._removed)
         self._timer.start()
 
     def cancel(self) -> None:
@@ -81,8 +87,17 @@ class LiveRun(QObject):
 
     def abandon(self) -> None:
         """Cancel, and show nothing any more: the window or the dock is gone."""
-        self._timer.stop()
+        self._leave()
         self.cancel()
+
+    def _leave(self) -> None:
+        self._timer.stop()
+        self._watcher.close()
+        self._viewer.layers.events.removed.disconnect(self._removed)
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self._image:
+            self.cancel()
 
     def _hear(self, progress: Progress) -> None:
         """Take news in, on the engine's thread: reading the store is done here, not on the window's thread."""
@@ -99,10 +114,13 @@ class LiveRun(QObject):
         while self._news:
             latest = self._news.popleft()
             fresh = fresh or bool(latest.windows)
-        if self._growing is not None and len(self._layers) < 2:
-            self._add_layer(self._growing)
+        # Without its image nothing is drawn, and the run is about to end. (Under software OpenGL napari 0.9.2 crashes
+        # in the first draw after an image under a labels layer was removed.)
+        there = self._growing is not None and self._image in self._viewer.layers
+        if there and len(self._layers) < 2:
+            self._add_layer()
             fresh = True
-        elif fresh:
+        elif there and fresh:
             refresh(self._layers, self._viewer)
         if fresh and self._growing is not None:
             self.shown.emit(self._growing)
@@ -110,23 +128,22 @@ class LiveRun(QObject):
             return
         self.progressed.emit(latest)
         if latest.state in FINAL:
-            self._timer.stop()
-            while self._growing is not None and len(self._layers) < 2 and latest.state != "failed":
-                self._add_layer(self._growing)
+            self._leave()
+            while there and len(self._layers) < 2 and latest.state != "failed":
+                self._add_layer()
             for layer in self._layers:
-                if layer in self._viewer.layers:
+                if there and layer in self._viewer.layers:
                     layer.refresh(extent=False)
             self.finished.emit(latest)
 
-    def _add_layer(self, growing: GrowingSegmentation) -> None:
+    def _add_layer(self) -> None:
         # one a tick: each takes about 100 ms under software OpenGL
-        if self._image not in self._viewer.layers:
-            return
+        assert self._growing is not None
         if not self._layers:
-            self._layers.append(growing.show_mask(self._viewer, self._image, self._name))
+            self._layers.append(self._growing.show_mask(self._viewer, self._image, self._name))
             return
         chosen = set(self._viewer.layers.selection)
-        self._layers.append(growing.show_confidence(self._viewer, self._image, self._name))
+        self._layers.append(self._growing.show_confidence(self._viewer, self._image, self._name))
         self._viewer.layers.selection = chosen  # napari selects what is added, and this is hidden
 
 
@@ -136,13 +153,16 @@ def describe(progress: Progress) -> str:
     if progress.state == "starting":
         return "Starting the worker…"
     if progress.state == "running":
-        parts = [tiles]
+        view = progress.view
+        parts = [tiles if view is None else f"In view {view.done} of {view.total} tiles, {view.waiting} waiting"]
         if progress.tiles_per_second:
             parts.append(f"{progress.tiles_per_second:.1f} tiles/s")
-        if progress.seconds_left is not None:
+        if progress.seconds_left is not None and view is None:
             parts.append(f"{duration(progress.seconds_left)} left")
         if progress.device:
             parts.append(progress.device)
+        if progress.memory_bytes is not None:
+            parts.append(f"{progress.memory_bytes / 1e6:.0f} MB")
         return " · ".join(parts)
     return {"done": f"Done: {tiles}.", "cancelled": f"Cancelled: {tiles} are kept."}.get(
         progress.state, f"Failed: {tiles} are kept."
@@ -157,3 +177,25 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def offer(progress: Progress, tile_size: int) -> str:
+    """Say what it would take to run what is in view but was not asked for; empty if there is nothing of the kind.
+
+    Parameters
+    ----------
+    progress
+        Of a live run.
+    tile_size
+        The network's, px.
+    """
+    view = progress.view
+    if view is None or view.waiting or view.done == view.total:
+        return ""
+    tiles = view.total - view.done
+    side = tile_size - default_overlap(tile_size)
+    megabytes = tiles * side**2 * 2 * 4 / 3 / 1e6  # classes and confidence with their coarser levels, uncompressed
+    size = f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
+    rate = progress.tiles_per_second
+    time = f"about {duration(tiles / rate)}" if rate else "speed not known yet"
+    return f"Run the {tiles} tiles in view ({time}, up to {size})"

@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import napari
-import numpy as np
 from napari.layers import Image, Shapes
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
 from fctl_napari.errors import FctlError, InputError
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.model.card import Card, checkpoint_hash, read_card, resolve_checkpoint
 from fctl_napari.plugin.growing import STORE_KEY, GrowingSegmentation
-from fctl_napari.plugin.layers import ImageSource, image_source
-from fctl_napari.plugin.live_run import LiveRun, describe
-from fctl_napari.plugin.notify import report, reported, say
-from fctl_napari.plugin.places import array_path, result_path
-from fctl_napari.plugin.pyramids import PyramidJob, is_complete
+from fctl_napari.plugin.layers import image_source
+from fctl_napari.plugin.live_run import describe, offer
+from fctl_napari.plugin.notify import report, reported
+from fctl_napari.plugin.orders import Order, Orders, layer_name
+from fctl_napari.plugin.places import result_path
 from fctl_napari.plugin.segment_form import DRAWN, VIEW, SegmentForm
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.view import IntWindow, drawn_region, image_shape, view_region
-from fctl_napari.segmentation.jobs import Progress, SegmentationRequest
+from fctl_napari.segmentation.jobs import Progress
 
 REGION_NAME = "FCtL region"
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the user asked for when pressing Run."""
-
-    layer: Image
-    checkpoint: str
-    region: IntWindow | None
-    device: str
-    out: str
-    fresh: bool
 
 
 class SegmentWidget(QWidget):
@@ -63,8 +47,7 @@ class SegmentWidget(QWidget):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._run: LiveRun | None = None
-        self._job: PyramidJob | None = None
+        self._orders = Orders(napari_viewer, self)
         self._card: Card | None = None
         self.form = SegmentForm()
         layout = QVBoxLayout(self)
@@ -81,10 +64,19 @@ class SegmentWidget(QWidget):
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
         form.open_checkpoint.clicked.connect(self._ask_checkpoint)
         form.draw.clicked.connect(self._start_drawing)
-        form.result.editingFinished.connect(self._look_for_result)
+        form.result.editingFinished.connect(self._result_changed)
         form.choose_result.clicked.connect(self._ask_result)
+        form.device.currentIndexChanged.connect(self._live_again)
+        form.live.toggled.connect(self._live_toggled)
+        form.offer.clicked.connect(self._run_view)
         form.run.clicked.connect(self.start)
         form.cancel.clicked.connect(self.cancel)
+        orders = self._orders
+        orders.begun.connect(self._begun)
+        orders.waiting.connect(lambda text: form.show_progress(0, 0, text))
+        orders.progressed.connect(self._show_progress)
+        orders.shown.connect(lambda growing: form.legend.show_shares(growing.shares()))
+        orders.ended.connect(self._ended)
         for emitter in (layers.events.inserted, layers.events.removed, layers.events.renamed):
             emitter.connect(self._fill_images)
         session().window_closed.connect(self._window_closed)
@@ -105,7 +97,12 @@ class SegmentWidget(QWidget):
     @property
     def running(self) -> bool:
         """Whether a run, or what it waits for, is under way."""
-        return self._run is not None or self._job is not None
+        return self._orders.order is not None
+
+    @property
+    def live(self) -> bool:
+        """Whether what is under way computes where one looks."""
+        return self._orders.order is not None and self._orders.order.live
 
     def _fill_images(self, _event: Any = None) -> None:
         combo, chosen = self.form.image, self.form.image.currentData()
@@ -125,6 +122,7 @@ class SegmentWidget(QWidget):
     def _image_changed(self) -> None:
         self._propose_result()
         self._look_for_result()
+        self._live_again()
 
     def _checkpoint_changed(self) -> None:
         self._card = None
@@ -136,6 +134,7 @@ class SegmentWidget(QWidget):
         self.form.legend.show_classes(self._card.classes.scored if self._card else ())
         self._propose_result()
         self._look_for_result()
+        self._live_again()
 
     def _ask_checkpoint(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a checkpoint", "", "Checkpoints (*.safetensors)")
@@ -152,7 +151,12 @@ class SegmentWidget(QWidget):
         )
         if path:
             self.form.result.setText(path if path.endswith(".zarr") else f"{path}.ome.zarr")
-            self._look_for_result()
+            self._result_changed()
+
+    def _result_changed(self) -> None:
+        self._look_for_result()
+        if self._orders.order is not None and self.form.result.text() != self._orders.order.out:
+            self._live_again()
 
     def _start_drawing(self) -> None:
         shapes = self._region_layer()
@@ -228,134 +232,101 @@ class SegmentWidget(QWidget):
     # ---- running
 
     def start(self) -> None:
-        """Run what the fields say (the Run button)."""
-        if self.running:
+        """Run what the fields say (the Run button); live mode makes way and comes back after it."""
+        self._give(live=False)
+
+    def _run_view(self) -> None:
+        """Run what is in view, however many tiles that is (the offer of live mode)."""
+        self.form.where.setCurrentText(VIEW)
+        self.start()
+
+    def cancel(self) -> None:
+        """Stop the run (the Cancel button); live mode is switched off."""
+        if self.live:
+            self._show_live(False)
+        self.form.cancel.setEnabled(False)
+        self.form.status.setText("Stopping…")
+        self._orders.cancel()
+
+    def _live_toggled(self, on: bool) -> None:
+        if on and not self.running:  # else it begins when the run ends
+            self._give(live=True)
+        elif not on and self.live:
+            self.cancel()
+
+    def _live_again(self) -> None:
+        """Begin live mode anew: what it works with has changed."""
+        if not self.live:
             return
+        if self.image is None:
+            self.form.live.setChecked(False)
+            return
+        for layer in self._orders.layers:  # of the result that is left; it stays on disk
+            layer.visible = False
+        self._give(live=True)
+
+    def _give(self, *, live: bool) -> None:
         # the window is not kept: a child that holds its window is never collected
         session().follow(self.window())
         with reported():
-            image, name = self.image, self.form.checkpoint.currentData()
-            if image is None:
-                raise InputError("there is no image to segment; open one first.")
-            if name is None:
-                raise InputError("there is no checkpoint; open one with the button beside the field.")
-            if image.ndim != 2:
-                raise InputError(f"{image.name}: has {image.ndim} dimensions; segment a layer with two (and colours).")
-            order = Order(
-                layer=image,
-                checkpoint=str(name),
-                region=self._region(image),
-                device=self.form.device.currentText(),
-                out=self.form.result.text(),
-                fresh=self.form.fresh.isChecked(),
-            )
-            source = image_source(image)
-            if source is None:
-                self._save_first(order)
-            elif source.job is not None:
-                self._wait_for(source.job, lambda _path: self._launch(order, source))
-                say(f"{image.name}: the run starts when its pyramid is ready.")
-            else:
-                self._launch(order, source)
+            self._orders.give(self._order(live))
+        self._show_live(self.form.live.isChecked() and self.running)
 
-    def cancel(self) -> None:
-        """Stop the run (the Cancel button)."""
-        self.form.cancel.setEnabled(False)
-        self.form.status.setText("Stopping…")
-        if self._run is not None:
-            self._run.cancel()
-        elif self._job is not None:
-            job, self._job = self._job, None
-            if job.for_run:
-                job.cancel()
-            self._idle("Cancelled.")
+    def _order(self, live: bool) -> Order:
+        """What the fields say.
 
-    def _save_first(self, order: Order) -> None:
-        """Save a layer that is no file as an OME-Zarr in the cache folder, then run on that."""
-        layer = order.layer
-        array = layer.data[0] if layer.multiscale else layer.data
-        value_range: tuple[float, float] | None = None
-        if np.dtype(array.dtype) != np.uint8:
-            # what is black and white on the screen is black and white to the network
-            most = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
-            low, high = (0, most) if layer.rgb else layer.contrast_limits
-            value_range = float(low), float(high)
-
-        def make_source() -> tuple[Any, Path]:
-            out = array_path(array, layer.name)  # named after the content: a complete one is this array
-            if is_complete(out):
-                return None, out
-            return pyramid_from_array(array, name=layer.name, value_range=value_range), out
-
-        def launch(path: str) -> None:
-            out = order.out or str(result_path(path, order.checkpoint))
-            self.form.result.setText(out)
-            self._launch(replace(order, out=out), ImageSource(path, path, value_range))
-
-        say(f"{layer.name}: is no file; it is saved in the cache folder first, so that the worker can read it.")
-        job = PyramidJob(make_source, f"saving {layer.name}", for_run=True)
-        self._wait_for(job, launch)
-        job.start()
-
-    def _wait_for(self, job: PyramidJob, then: Any) -> None:
-        self._job = job
-        self.form.set_busy(True)
-        self.form.show_progress(0, 0, "Waiting for the image's pyramid…")
-
-        def go(path: str) -> None:
-            if self._job is job:
-                self._job = None
-                then(path)
-
-        def stop(error: BaseException) -> None:
-            if self._job is job:
-                self._job = None
-                self._idle("Failed.")
-                if job.for_run:
-                    report(error)
-
-        job.finished.connect(go)
-        job.failed.connect(stop)
-
-    def _launch(self, order: Order, source: ImageSource) -> None:
-        run = LiveRun(self._viewer, order.layer, layer_name(order.layer, order.checkpoint), self)
-        run.progressed.connect(self._show_progress)
-        run.shown.connect(lambda growing: self.form.legend.show_shares(growing.shares()))
-        run.finished.connect(self._finished)
-        request = SegmentationRequest(
-            image=source.path,
-            out=order.out,
-            checkpoint=order.checkpoint,
-            region=order.region,
-            device=order.device,
-            fresh=order.fresh,
-            value_range=source.value_range,
-            bands=source.bands,
+        Raises
+        ------
+        InputError
+            Something is missing, or cannot be segmented.
+        """
+        image, name = self.image, self.form.checkpoint.currentData()
+        if image is None:
+            raise InputError("there is no image to segment; open one first.")
+        if name is None:
+            raise InputError("there is no checkpoint; open one with the button beside the field.")
+        if image.ndim != 2:
+            raise InputError(f"{image.name}: has {image.ndim} dimensions; segment a layer with two (and colours).")
+        return Order(
+            layer=image,
+            checkpoint=str(name),
+            region=None if live else self._region(image),
+            device=self.form.device.currentText(),
+            out=self.form.result.text(),
+            fresh=self.form.fresh.isChecked(),
+            live=live,
         )
-        self.form.set_busy(True)
-        self.form.show_progress(0, 0, "Starting the worker…")
-        self._run = run
-        try:
-            run.start(session().engine(), request)
-        except FctlError as error:
-            self._finished(Progress("failed", error=error))
+
+    def _begun(self, order: Order) -> None:
+        self.form.result.setText(order.out)
+        self.form.set_busy(True, live=order.live)
 
     def _show_progress(self, progress: Progress) -> None:
         if self.form.cancel.isEnabled():
-            self.form.show_progress(progress.done, progress.total, describe(progress))
+            view = progress.view
+            done, total = (progress.done, progress.total) if view is None else (view.done, max(view.total, 1))
+            self.form.show_progress(done, total, describe(progress))
+            self.form.make_offer("" if self._card is None else offer(progress, self._card.config.tile_size))
         self.progressed.emit(progress)
 
-    def _finished(self, progress: Progress) -> None:
-        self._run = None
-        self._idle(describe(progress), progress.done, progress.total)
+    def _ended(self, progress: Progress) -> None:
         self.form.fresh.setChecked(False)
+        self.form.set_busy(False)
+        self.form.make_offer("")
+        self.form.show_progress(progress.done, max(progress.total, 1), describe(progress))
+        if progress.state == "failed":
+            self._show_live(False)
         if progress.error is not None:
             report(progress.error)
         self.finished.emit(progress)
+        if self.form.live.isChecked() and not self._orders.followed:
+            self._give(live=True)
 
-    def _idle(self, text: str, done: int = 0, total: int = 1) -> None:
-        self.form.set_busy(False)
-        self.form.show_progress(done, max(total, 1), text)
+    def _show_live(self, on: bool) -> None:
+        """Press or release the button, without its consequences."""
+        self.form.live.blockSignals(True)
+        self.form.live.setChecked(on)
+        self.form.live.blockSignals(False)
 
     # ---- the end
 
@@ -371,19 +342,11 @@ class SegmentWidget(QWidget):
 
     def _leave(self) -> None:
         """Stop the run and listen to nothing any more: the dock or the window is gone."""
-        if self._run is not None:
-            self._run.abandon()
-        if self._job is not None and self._job.for_run:
-            self._job.cancel()
-        self._run = self._job = None
+        self._show_live(False)
+        self._orders.abandon()
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.renamed):
             emitter.disconnect(self._fill_images)
-
-
-def layer_name(image: Image, checkpoint: str) -> str:
-    """Return the name of the mask's layer."""
-    return f"{image.name} by {Path(checkpoint).name.removesuffix('.safetensors')}"
 
 
 def _existing_result(path: str, checkpoint: str) -> GrowingSegmentation | None:

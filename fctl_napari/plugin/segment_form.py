@@ -39,6 +39,11 @@ TOOLTIPS = {
     ),
     "choose": "Choose another place for the result.",
     "fresh": "Throw away what the result holds, and compute again.",
+    "live": (
+        "While on, the tiles in view are computed, from the middle outward; what leaves the view before it is begun is "
+        "dropped."
+    ),
+    "offer": "So many tiles are not computed just because they are in view. Zoom in, or run them.",
     "run": "Segment. Tiles that are done already are not computed again.",
     "cancel": "Stop within a second. Finished tiles are kept; Run goes on from there.",
     "progress": "Finished tiles of this run.",
@@ -51,7 +56,7 @@ def devices() -> list[str]:
 
 
 class SegmentForm(QWidget):
-    """Image, checkpoint with its card, device, where, result; Run, Cancel, progress, legend."""
+    """Image, checkpoint with its card, device, where, result; Live, Run, Cancel, progress, legend."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -71,6 +76,9 @@ class SegmentForm(QWidget):
         self.choose_result = _tool("…", "choose")
         self.fresh = QCheckBox("Start afresh")
         self.fresh.setToolTip(TOOLTIPS["fresh"])
+        self.live = QPushButton("Live")
+        self.live.setToolTip(TOOLTIPS["live"])
+        self.live.setCheckable(True)
         self.run = QPushButton("Run")
         self.run.setToolTip(TOOLTIPS["run"])
         self.cancel = QPushButton("Cancel")
@@ -84,6 +92,9 @@ class SegmentForm(QWidget):
         self.status = QLabel()
         self.status.setWordWrap(True)
         self.status.setToolTip(TOOLTIPS["progress"])
+        self.offer = QPushButton()
+        self.offer.setToolTip(TOOLTIPS["offer"])
+        self.offer.hide()
         self.legend = Legend()
         self._arrange()
 
@@ -107,9 +118,10 @@ class SegmentForm(QWidget):
         content = QWidget()
         column = QVBoxLayout(content)
         column.addLayout(fields)
-        column.addLayout(_row(self.run, self.cancel))
+        column.addLayout(_row(self.live, self.run, self.cancel))
         column.addWidget(self.progress)
         column.addWidget(self.status)
+        column.addWidget(self.offer)
         column.addWidget(self.legend)
         column.addStretch()
         scroll = QScrollArea()
@@ -131,8 +143,8 @@ class SegmentForm(QWidget):
             self.checkpoint.setItemData(index, str(path), Qt.ItemDataRole.ToolTipRole)
         self.checkpoint.setCurrentIndex(index)
 
-    def set_busy(self, busy: bool) -> None:
-        """Lock what must not change during a run."""
+    def set_busy(self, busy: bool, *, live: bool = False) -> None:
+        """Lock what must not change during a run; while live all may change."""
         for widget in (
             self.image,
             self.checkpoint,
@@ -144,8 +156,13 @@ class SegmentForm(QWidget):
             self.fresh,
             self.run,
         ):
-            widget.setEnabled(not busy)
+            widget.setEnabled(not busy or live)
         self.cancel.setEnabled(busy)
+
+    def make_offer(self, text: str) -> None:
+        """Offer to run what is in view; an empty text offers nothing."""
+        self.offer.setText(text)
+        self.offer.setVisible(bool(text))
 
     def show_progress(self, done: int, total: int, text: str) -> None:
         """Show how far a run is; a total of 0 shows that something is under way."""

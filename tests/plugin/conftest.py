@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,3 +75,18 @@ def until(qtbot: QtBot) -> Callable[..., None]:
         qtbot.waitUntil(condition, timeout=int(seconds * 1000))
 
     return wait
+
+
+@pytest.fixture
+def open_scene(make_napari_viewer: Callable[..., Any], scene: Path, tiny_checkpoint: Path) -> Callable[..., Any]:
+    """Open the scene in a window, with the widget docked and the small network chosen."""
+
+    def open_it(path: Path | None = scene) -> tuple[Any, Any]:
+        viewer = make_napari_viewer(show=True)
+        if path is not None:
+            viewer.open(path, plugin="fctl-napari")
+        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")
+        widget.form.add_checkpoint(tiny_checkpoint)
+        return viewer, widget
+
+    return open_it

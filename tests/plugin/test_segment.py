@@ -9,6 +9,7 @@ import napari
 import numpy as np
 import pytest
 import tifffile
+from looking import Open, errors, level, mask_of
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
 from fctl_napari.plugin.segment import SegmentWidget
@@ -17,37 +18,6 @@ from fctl_napari.plugin.session import session
 from fctl_napari.segmentation.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
-
-Open = Callable[..., tuple[napari.Viewer, SegmentWidget]]
-
-
-@pytest.fixture
-def open_scene(make_napari_viewer: Callable[..., napari.Viewer], scene: Path, tiny_checkpoint: Path) -> Open:
-    """Open the scene in a window, with the widget docked and the small network chosen."""
-
-    def open_it(path: Path | None = scene) -> tuple[napari.Viewer, SegmentWidget]:
-        viewer = make_napari_viewer(show=True)
-        if path is not None:
-            viewer.open(path, plugin="fctl-napari")
-        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")
-        widget.form.add_checkpoint(tiny_checkpoint)
-        return viewer, widget
-
-    return open_it
-
-
-def mask_of(viewer: napari.Viewer) -> napari.layers.Labels:
-    (mask,) = (layer for layer in viewer.layers if isinstance(layer, napari.layers.Labels))
-    return mask
-
-
-def level(layer: napari.layers.Layer) -> np.ndarray:
-    """Full resolution, as the layer has it."""
-    return np.array(layer.data[0] if layer.multiscale else layer.data)
-
-
-def errors(notes: list[tuple[str, str]]) -> list[str]:
-    return [message for severity, message in notes if severity == "error"]
 
 
 def shown(viewer: napari.Viewer, y: float, x: float) -> np.ndarray:
@@ -208,7 +178,7 @@ def test_closing_the_dock_stops_the_run(open_scene: Open, until: Callable[..., N
     widget.form.where.setCurrentText(WHOLE)
     widget.form.run.click()
     until(lambda: widget.form.progress.maximum() > 1 and widget.form.progress.value() > 0)
-    run = widget._run._run
+    run = widget._orders.run._run
     viewer.window.remove_dock_widget(widget)
     assert not widget.running
     assert run.wait(10).state == "cancelled"
@@ -220,7 +190,7 @@ def test_closing_the_window_stops_the_run(open_scene: Open, until: Callable[...,
     widget.form.where.setCurrentText(WHOLE)
     widget.form.run.click()
     until(lambda: widget.form.progress.maximum() > 1 and widget.form.progress.value() > 0)
-    run = widget._run._run
+    run = widget._orders.run._run
     viewer.close()
     until(lambda: not widget.running)
     assert run.wait(10).state == "cancelled"
