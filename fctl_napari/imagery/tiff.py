@@ -12,6 +12,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
+from fctl_napari.cores import usable_cores
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.georeference import Georeference, read_georeference
 from fctl_napari.imagery.level import Level
@@ -106,7 +107,7 @@ def _level(path: Path, series: Any, indices: bool) -> Level:
         dtype = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
         array: Any = _MappedArray(Path(series.keyframe.parent.filehandle.path), dtype, series.dataoffset, series.shape)
     else:
-        array = zarr.open_array(series.aszarr(level=0), mode="r")
+        array = zarr.open_array(series.aszarr(level=0, maxworkers=usable_cores()), mode="r")
     if indices:
         return Level(array, axes)
     return _coloured(path, array, axes, series.keyframe)
