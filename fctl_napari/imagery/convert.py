@@ -20,6 +20,7 @@ from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level, halve
 from fctl_napari.imagery.omezarr import OURS
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.imagery.remote import is_url
 
 BLOCK_BYTES = 32 * 2**20
 """About how much is read and written at once."""
@@ -141,12 +142,18 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
     return ngff.create_group(out, fill)
 
 
+def source_file(path: Path | str | None) -> dict[str, Any]:
+    """Say of which state of which file a conversion is made; of an address it is only known where it leads."""
+    if path is None or (isinstance(path, str) and is_url(path)):
+        return {"path": path, "modified_ns": None}
+    file = Path(path).resolve()
+    return {"path": str(file), "modified_ns": file.stat().st_mtime_ns}
+
+
 def _identity(source: Pyramid) -> dict[str, Any]:
     """What must be the same for a conversion to go on."""
-    path = None if source.path is None else Path(source.path).resolve()
     return {
-        "path": None if path is None else str(path),
-        "modified_ns": None if path is None else path.stat().st_mtime_ns,
+        **source_file(source.path),
         "shape": list(source.shape),
         "channels": source.channels,
         "dtype": str(source.dtype),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
@@ -61,34 +62,15 @@ def open_store(url: str) -> HttpStore:
     return HttpStore(_file_system(url, asynchronous=True), read_only=True, path=url.rstrip("/"))
 
 
-def open_file(url: str) -> Any:
-    """Open a file at an address as a binary file object; what is read of it is fetched when it is read.
+def open_file(url: str) -> BinaryIO:
+    """Open a file at an address; what is read of it is fetched when it is read.
 
     Raises
     ------
     InputError
         The server or the file is not there, or only the whole file can be had.
     """
-    files = _file_system(url, asynchronous=False)
-    with fetching(url):
-        try:
-            file = files.open(url, block_size=BLOCK_BYTES, cache_type="readahead")
-        except FileNotFoundError:
-            raise InputError(f"{url}: there is nothing at this address; check it.") from None
-    if not file.seekable():
-        raise InputError(f"{url}: its server sends files only whole; fetch it and open the copy.")
-    return file
-
-
-@contextmanager
-def fetching(url: str) -> Iterator[None]:
-    """Turn what goes wrong between here and the server into an :class:`InputError`."""
-    import aiohttp
-
-    try:
-        yield
-    except (aiohttp.ClientError, OSError) as error:
-        _refuse(url, error)
+    return _HttpFile(url, _file_system(url, asynchronous=False))  # type: ignore[return-value]
 
 
 def _refuse(url: str, error: Exception) -> NoReturn:
@@ -132,13 +114,74 @@ class HttpStore(FsspecStore):
             try:
                 return _part(await super().get(key, prototype, byte_range), byte_range)
             except (aiohttp.ClientError, OSError) as error:
-                status = getattr(error, "status", None)
-                if status == 403 and key.rpartition("/")[2] in _METADATA:
+                if getattr(error, "status", None) == 403 and key.rpartition("/")[2] in _METADATA:
                     return None  # S3's word for what is not there, where folders may not be listed
-                if wait is None or not (status is None or status in _PASSING):
+                if wait is None or not _passes(error):
                     _refuse(self.path, error)
                 await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
+
+
+class _HttpFile(io.RawIOBase):
+    """A file at an address, for reading; failures as in :class:`HttpStore`."""
+
+    def __init__(self, url: str, files: Any) -> None:
+        super().__init__()
+        from fsspec.caching import ReadAheadCache
+
+        self.name = url
+        self._files = files
+        self._place = 0
+        facts = self._ask(files.info, url)
+        self._size = facts.get("size")
+        if self._size is None:
+            raise InputError(f"{url}: its server does not say how large it is; fetch it and open the copy.")
+        self._cache = ReadAheadCache(BLOCK_BYTES, self._fetch, self._size)
+
+    def _ask(self, request: Callable[..., Any], *arguments: Any) -> Any:
+        import aiohttp
+
+        for wait in (*RETRY_SECONDS, None):
+            try:
+                return request(*arguments)
+            except FileNotFoundError:
+                raise InputError(f"{self.name}: there is nothing at this address; check it.") from None
+            except (aiohttp.ClientError, OSError) as error:
+                if wait is None or not _passes(error):
+                    _refuse(self.name, error)
+                time.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _fetch(self, start: int, stop: int) -> bytes:
+        data: bytes = self._ask(self._files.cat_file, self.name, start, stop)
+        if len(data) > stop - start:
+            raise InputError(f"{self.name}: its server sends files only whole; fetch it and open the copy.")
+        return data
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._place = offset + (0, self._place, self._size)[whence]
+        return self._place
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._cache._fetch(self._place, min(self._place + len(buffer), self._size))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
+def _passes(error: Exception) -> bool:
+    """Tell whether the same request may succeed a moment later."""
+    status = getattr(error, "status", None)
+    return status is None or status in _PASSING
 
 
 def _part(value: Buffer | None, byte_range: ByteRequest | None) -> Buffer | None:
