@@ -56,7 +56,9 @@ def sample(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The OME-Z
 
 @app.command()
 def info(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="An image, a segmentation or a checkpoint.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="An image or its http address, a segmentation or a checkpoint.")
+    ],
 ) -> None:
     """Say what a file is: size, levels, georeference; classes, settings and figures."""
     from fctl_napari.cli_output import card_facts, image_facts, segmentation_facts, show_facts
@@ -76,7 +78,7 @@ def info(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Any image that can be opened.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="Any image that can be opened, or its http address.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.ome.zarr", help="The pyramid to write; resumes if cut short.")],
     value_range: RangeOption = None,
     bands: BandsOption = None,
@@ -94,7 +96,7 @@ def convert(
 
 @app.command()
 def segment(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or its http address.")],
     target: Annotated[Path, typer.Option("--out", metavar="S.ome.zarr", help="Where the segmentation is kept.")],
     checkpoint: Annotated[
         str, typer.Option(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
@@ -134,7 +136,7 @@ def segment(
         check_logits_place(save_logits)
     _check_region(open_image(image, value_range=value_range, bands=bands), region)
     request = SegmentationRequest(
-        image=str(image.absolute()),
+        image=image,
         out=str(target.absolute()),
         checkpoint=str(weights.absolute()),
         region=region,

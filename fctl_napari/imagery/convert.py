@@ -144,7 +144,7 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
 
 def source_file(path: Path | str | None) -> dict[str, Any]:
     """Say of which state of which file a conversion is made; of an address it is only known where it leads."""
-    if path is None or (isinstance(path, str) and is_url(path)):
+    if path is None or is_url(path):
         return {"path": path, "modified_ns": None}
     file = Path(path).resolve()
     return {"path": str(file), "modified_ns": file.stat().st_mtime_ns}

@@ -47,7 +47,7 @@ def open_image(
         The file is missing, truncated or damaged, is not an image, or has other axes or channels; or the server
         cannot be reached.
     """
-    if isinstance(path, str) and is_url(path):
+    if is_url(path):
         return _open_url(path, value_range, bands)
     path = Path(path)
     if path.is_dir():

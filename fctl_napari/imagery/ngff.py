@@ -25,8 +25,14 @@ from fctl_napari.imagery.remote import open_store
 VERSION = "0.5"
 
 
-def is_zarr(path: Path) -> bool:
-    """Tell whether a folder is a Zarr group or array, by its metadata."""
+def is_zarr(path: Path | str) -> bool:
+    """Tell whether a folder is a Zarr group or array, by its metadata; of an address, whether it is a group."""
+    if isinstance(path, str):
+        try:
+            open_group(path)
+        except NoGroupError:
+            return False
+        return True
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
@@ -33,7 +33,7 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 _METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 
 
-def is_url(place: Path | str) -> bool:
+def is_url(place: Path | str) -> TypeGuard[str]:
     """Tell whether this is an address (``scheme://...``). A ``Path`` never is: it would have lost a slash."""
     return isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", place) is not None
 
