@@ -152,6 +152,13 @@ def _coloured(path: Path | str, array: Any, axes: str, page: Any) -> Level:
             return colours_of
 
         return Level(array, axes, convert=convert, channels=3, dtype=np.dtype(np.uint8))
+    if level.dtype.kind == "b":
+        bright = photometric != "MINISWHITE"
+
+        def convert(block: NDArray[Any]) -> NDArray[Any]:
+            return np.where(block == bright, np.uint8(255), np.uint8(0))
+
+        return Level(array, axes, convert=convert, dtype=np.dtype(np.uint8))
     if photometric == "MINISWHITE" and level.dtype.kind == "u":
         white = np.iinfo(level.dtype).max
 
