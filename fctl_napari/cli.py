@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.errors import FctlError, InputError, OutputError
 from fctl_napari.files import atomic_write, output_error
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ BandsOption = Annotated[
     tuple[int, int, int] | None,
     typer.Option("--bands", metavar="R G B", help="Which channels are red, green and blue, from 0."),
 ]
+
+
+def _place(text: str) -> Path:
+    """Take a place to write to; as a path an address would become a folder called ``http:``."""
+    if "://" in text:
+        raise OutputError(f"{text}: results are written to folders, not to addresses; give a path.")
+    return Path(text)
 
 
 @app.command()
@@ -79,7 +86,10 @@ def info(
 @app.command()
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="Any image that can be opened, or its http address.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.ome.zarr", help="The pyramid to write; resumes if cut short.")],
+    target: Annotated[
+        Path,
+        typer.Argument(parser=_place, metavar="OUT.ome.zarr", help="The pyramid to write; resumes if cut short."),
+    ],
     value_range: RangeOption = None,
     bands: BandsOption = None,
 ) -> None:
@@ -97,7 +107,9 @@ def convert(
 @app.command()
 def segment(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or its http address.")],
-    target: Annotated[Path, typer.Option("--out", metavar="S.ome.zarr", help="Where the segmentation is kept.")],
+    target: Annotated[
+        Path, typer.Option("--out", parser=_place, metavar="S.ome.zarr", help="Where the segmentation is kept.")
+    ],
     checkpoint: Annotated[
         str, typer.Option(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
     ] = "earth",

@@ -106,8 +106,10 @@ class _Answers(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Path], Server]]:
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Server]]:
     """``serve(folder)``: a web server of that folder, until the test ends."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     servers: list[Server] = []
 
     def start(folder: Path) -> Server:

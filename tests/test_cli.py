@@ -391,6 +391,7 @@ def test_images_at_an_address(
     assert results[0].image_path == url
     window = (0, 0, 150, 200)
     np.testing.assert_array_equal(results[0].labels.read(window), results[1].labels.read(window))
+    assert "give a path" in fctl("convert", rgb_png, url + "2").sentence()
     outcome = fctl("segment", url + "x", "--out", tmp_path / "no", "--checkpoint", tiny_checkpoint, "--device", "cpu")
     assert "there is nothing at this address" in outcome.sentence()
 

@@ -34,6 +34,7 @@ def convert(
     out: Path | str,
     *,
     chunk: int = 512,
+    threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Path:
@@ -50,6 +51,8 @@ def convert(
         The folder to write.
     chunk
         Side of a chunk, px.
+    threads
+        Pieces at once; None: as many as there are cores.
     progress
         Called with (chunks written, chunks in all).
     cancelled
@@ -77,7 +80,8 @@ def convert(
     stores, _, _ = ngff.open_levels(group, out)
     total = sum(_chunks(array.shape[1:], _side(array)) for array in stores)
     written = 0
-    with ThreadPoolExecutor(usable_cores(), "fctl-convert") as pool:
+    threads = threads or usable_cores()
+    with ThreadPoolExecutor(threads, "fctl-convert") as pool:
         for index, array in enumerate(stores):
             finer = source.levels[0] if index == 0 else Level(stores[index - 1], "cyx")
             piece = _piece_shape(finer, 1 if index == 0 else 2, _side(array))
@@ -87,7 +91,7 @@ def convert(
             cuts = [(r, c) for r in _cuts(start, height, piece.height) for c in _cuts(0, width, piece.width)]
             copy = partial(_copy, source, finer, index, array, out)
             finished = 0
-            for rows, columns in _in_order(pool, copy, cuts, piece.at_once, cancelled):
+            for rows, columns in _in_order(pool, copy, cuts, min(threads, piece.at_most), cancelled):
                 finished += 1
                 written += _chunks((rows.stop - rows.start, columns.stop - columns.start), _side(array))
                 if columns.stop == width:
@@ -240,21 +244,20 @@ def _differs(out: Path, index: int, rows: slice) -> OutputError:
 class _Piece:
     height: int
     width: int
-    at_once: int
+    at_most: int
 
 
 def _piece_shape(finer: Level, step: int, chunk: int) -> _Piece:
     """Size of the pieces to write: whole chunks, of whole chunks of what is read, of about ``BLOCK_BYTES``.
 
-    As many are worked on at once as there are cores and ``MOST_BYTES`` hold.
+    At most so many are worked on at once as ``MOST_BYTES`` hold.
     """
     rows, columns = (math.ceil(math.ceil(side / step) / chunk) * chunk for side in finer.chunks[:2])
     column_bytes = step * step * finer.shape[2] * finer.dtype.itemsize
     most = max(1, MOST_BYTES // (column_bytes * columns * chunk)) * chunk
     rows = min(rows, most)
     times = max(1, BLOCK_BYTES // (column_bytes * columns * rows))
-    at_once = min(usable_cores(), MOST_BYTES // (column_bytes * columns * rows * times))
-    return _Piece(rows, columns * times, max(1, at_once))
+    return _Piece(rows, columns * times, max(1, MOST_BYTES // (column_bytes * columns * rows * times)))
 
 
 def _cuts(start: int, stop: int, size: int) -> Iterator[slice]:

@@ -98,9 +98,9 @@ def _file_system(url: str, *, asynchronous: bool) -> Any:
             f"{url}: the package {error.name} is missing to read images over HTTP; pip install 'fctl-napari[remote]'."
         ) from None
 
-    # A whole level may take long; silence may not.
+    # A whole level may take long; silence may not. Proxies and passwords are taken from where curl finds them too.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
-    return HTTPFileSystem(asynchronous=asynchronous, client_kwargs={"timeout": timeout})
+    return HTTPFileSystem(asynchronous=asynchronous, client_kwargs={"timeout": timeout, "trust_env": True})
 
 
 class HttpStore(FsspecStore):

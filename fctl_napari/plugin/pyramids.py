@@ -14,6 +14,7 @@ from napari.utils import progress
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
+from fctl_napari.cores import usable_cores
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.convert import convert, source_file
@@ -185,7 +186,8 @@ class PyramidJob(QObject):
                 fill_preview(displayed_level(source, 0), self._preview, self._cancelled.is_set)
                 self._previewing = False
             if source is not None:
-                convert(source, out, progress=self._count, cancelled=self._cancelled.is_set)
+                spare = max(1, usable_cores() - 1)  # the window wants one for itself
+                convert(source, out, threads=spare, progress=self._count, cancelled=self._cancelled.is_set)
             self._result = str(out)
         except BaseException as error:  # handed to the main thread, which reports it
             self._result = error

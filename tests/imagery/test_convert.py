@@ -253,14 +253,13 @@ def test_nan_reads_back(tmp_path: Path) -> None:
     assert np.isnan(result.levels[0][...]).all()
 
 
-@pytest.mark.parametrize("cores", [1, 2, 7])
-def test_any_number_of_cores_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_any_number_of_threads_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     """One piece after the other, or many at once: each is counted once, in order."""
     source = pyramid_from_array(picture(1300, 700))
-    monkeypatch.setattr(convert_module, "usable_cores", lambda: cores)
     monkeypatch.setattr(convert_module, "BLOCK_BYTES", 1)
     counts: list[int] = []
-    out = convert(source, tmp_path / "o", chunk=128, progress=lambda done, _: counts.append(done))
+    out = convert(source, tmp_path / "o", chunk=128, threads=threads, progress=lambda done, _: counts.append(done))
     assert counts == sorted(set(counts))
     for level, expected in zip(open_image(out).levels, source.levels, strict=True):
         assert np.array_equal(level[...], expected[...])
