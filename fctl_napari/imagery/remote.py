@@ -98,7 +98,7 @@ def _file_system(url: str, *, asynchronous: bool) -> Any:
             f"{url}: the package {error.name} is missing to read images over HTTP; pip install 'fctl-napari[remote]'."
         ) from None
 
-    # A whole level may take long; silence may not. Proxies and passwords are taken from where curl finds them too.
+    # A large chunk may take long; silence may not. Proxies are those of the environment.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
     return HTTPFileSystem(asynchronous=asynchronous, client_kwargs={"timeout": timeout, "trust_env": True})
 
@@ -144,11 +144,14 @@ class _HttpFile(io.RawIOBase):
         for wait in (*RETRY_SECONDS, None):
             try:
                 return request(*arguments)
-            except FileNotFoundError:
-                raise InputError(f"{self.name}: there is nothing at this address; check it.") from None
             except (aiohttp.ClientError, OSError) as error:
-                if wait is None or not _passes(error):
-                    _refuse(self.name, error)
+                # fsspec says "not found" whatever kept it from learning a file's size.
+                hidden = error.__cause__ if isinstance(error, FileNotFoundError) else None
+                cause = hidden if isinstance(hidden, Exception) else error
+                if isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == 404:
+                    raise InputError(f"{self.name}: there is nothing at this address; check it.") from None
+                if wait is None or not _passes(cause):
+                    _refuse(self.name, cause)
                 time.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 

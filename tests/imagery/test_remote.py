@@ -181,6 +181,8 @@ def refused(server: Any, folder: Path) -> dict[str, str]:
         f"{server.url}/one piece.tif": "pieces too large",
         f"{server.url}/cut.tif": "truncated",
         f"http://127.0.0.1:{free_port()}/i.zarr": "cannot be reached",
+        f"http://127.0.0.1:{free_port()}/i.tif?key=1": "cannot be reached",
+        f"{server.url}/none.tif?key=1": "there is nothing at this address",
         "http:///i.zarr": "cannot be reached",
         "s3://bucket/i.zarr": "only http:// and https://",
     }
@@ -207,6 +209,8 @@ def test_s3_says_forbidden_where_there_is_nothing(tmp_path: Path, serve: Serve) 
     (tmp_path / "i.zarr" / "0" / "0.0.0").unlink(missing_ok=True)
     with pytest.raises(InputError, match="HTTP 403"):
         pyramid.read((0, 0, 10, 10))
+    with pytest.raises(InputError, match="HTTP 403"):
+        open_image(f"{server.url}/none.tif?key=expired")
 
 
 @pytest.mark.usefixtures("impatient")
