@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.errors import FctlError, InputError, OutputError
 from fctl_napari.files import atomic_write, output_error
 
 if TYPE_CHECKING:
@@ -35,6 +35,13 @@ BandsOption = Annotated[
 ]
 
 
+def _place(text: str) -> Path:
+    """Take a place to write to; as a path an address would become a folder called ``http:``."""
+    if "://" in text:
+        raise OutputError(f"{text}: results are written to folders, not to addresses; give a path.")
+    return Path(text)
+
+
 @app.command()
 def demo() -> None:
     """Open napari with the sample scene, segment it and compare with the truth."""
@@ -56,7 +63,9 @@ def sample(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The OME-Z
 
 @app.command()
 def info(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="An image, a segmentation or a checkpoint.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="An image or its http address, a segmentation or a checkpoint.")
+    ],
 ) -> None:
     """Say what a file is: size, levels, georeference; classes, settings and figures."""
     from fctl_napari.cli_output import card_facts, image_facts, segmentation_facts, show_facts
@@ -76,8 +85,11 @@ def info(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Any image that can be opened.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.ome.zarr", help="The pyramid to write; resumes if cut short.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="Any image that can be opened, or its http address.")],
+    target: Annotated[
+        Path,
+        typer.Argument(parser=_place, metavar="OUT.ome.zarr", help="The pyramid to write; resumes if cut short."),
+    ],
     value_range: RangeOption = None,
     bands: BandsOption = None,
 ) -> None:
@@ -94,8 +106,10 @@ def convert(
 
 @app.command()
 def segment(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image.")],
-    target: Annotated[Path, typer.Option("--out", metavar="S.ome.zarr", help="Where the segmentation is kept.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or its http address.")],
+    target: Annotated[
+        Path, typer.Option("--out", parser=_place, metavar="S.ome.zarr", help="Where the segmentation is kept.")
+    ],
     checkpoint: Annotated[
         str, typer.Option(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
     ] = "earth",
@@ -134,7 +148,7 @@ def segment(
         check_logits_place(save_logits)
     _check_region(open_image(image, value_range=value_range, bands=bands), region)
     request = SegmentationRequest(
-        image=str(image.absolute()),
+        image=image,
         out=str(target.absolute()),
         checkpoint=str(weights.absolute()),
         region=region,

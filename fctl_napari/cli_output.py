@@ -105,6 +105,10 @@ def show_facts(facts: dict[str, str]) -> None:
 
 def image_facts(pyramid: Pyramid) -> dict[str, str]:
     """Describe an image."""
+    import numpy as np
+
+    from fctl_napari.imagery.pyramid import measured_range
+
     height, width = pyramid.shape
     levels = ", ".join(f"{level.shape[1]} x {level.shape[0]}" for level in pyramid.levels[: pyramid.native_levels])
     facts = {
@@ -116,6 +120,9 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     }
     if pyramid.value_range is not None:
         facts["range"] = "{:g} .. {:g}".format(*pyramid.value_range)
+    elif pyramid.dtype != np.uint8 and pyramid.dtype.kind in "buif":
+        low, high = (f"{value:.10g}" for value in measured_range(pyramid))
+        facts["values"] = f"0.1 % .. 99.9 %: {low} .. {high}; state them with --range {low} {high}"
     if pyramid.unit is not None:
         facts["pixel"] = f"{pyramid.pixel_size[1]:g} x {pyramid.pixel_size[0]:g} {pyramid.unit}"
     if pyramid.georeference is not None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +55,73 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to run the window's tests without a display, rather than let Qt abort the process."""
     if not os.environ.get("DISPLAY") and any(item.get_closest_marker("gui") for item in session.items):
         raise pytest.UsageError("the tests marked 'gui' need a display: install xvfb, or run with -m 'not gui'")
+
+
+class Server(ThreadingHTTPServer):
+    """A web server on this machine: a folder, what was asked of it, and how it answers."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), partial(_Answers, directory=str(folder)))
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.requests: list[str] = []
+        self.sent = 0
+        self.ranges = True
+        """Whether parts of a file can be had."""
+        self.statuses: list[int] = []
+        """The next answers are these errors."""
+        self.missing = 404
+        """The answer where there is nothing."""
+
+
+class _Answers(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.server.requests.append(self.path)
+        path = Path(self.translate_path(self.path))
+        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if self.server.statuses:
+            self.send_error(self.server.statuses.pop())
+        elif not path.exists():
+            self.send_error(self.server.missing)
+        elif path.is_dir() or asked is None or not self.server.ranges:
+            self.server.sent += 0 if path.is_dir() else path.stat().st_size
+            super().do_GET()
+        else:
+            data = path.read_bytes()
+            first, last = asked.groups()
+            part = data[-int(last) :] if not first else data[int(first) : int(last) + 1 if last else None]
+            self.server.sent += len(part)
+            self.send_response(206)
+            self.send_header("Content-Length", str(len(part)))
+            self.end_headers()
+            self.wfile.write(part)
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Server]]:
+    """``serve(folder)``: a web server of that folder, until the test ends."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    servers: list[Server] = []
+
+    def start(folder: Path) -> Server:
+        server = Server(folder)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture(scope="session")

@@ -360,6 +360,42 @@ def test_info_on_images_and_checkpoints(fctl: Fctl, rgb_png: Path, tiny_checkpoi
     assert "local (x 1), medium (x 2), large (whole image)" in facts
 
 
+def test_info_measures_what_is_not_8_bit(fctl: Fctl, tmp_path: Path, rgb_png: Path) -> None:
+    """Its line can be pasted into the next command."""
+    values = np.random.default_rng(0).integers(210, 3981, (64, 80, 3)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "i.tif", values, photometric="rgb")
+    said = re.search(r"^values .*(--range (\d+) (\d+))$", fctl("info", tmp_path / "i.tif").out, re.MULTILINE)
+    assert said is not None
+    assert 210 <= int(said[2]) < 240 < 3950 < int(said[3]) <= 3980
+    assert fctl("convert", tmp_path / "i.tif", tmp_path / "o.ome.zarr", *said[1].split()).code == 0
+    assert f"{said[2]} .. {said[3]}" in fctl("info", tmp_path / "o.ome.zarr").out
+    assert "values" not in fctl("info", rgb_png).out
+
+
+def test_images_at_an_address(
+    fctl: Fctl, serve: Callable, tmp_path: Path, rgb_png: Path, tiny_checkpoint: Path, make_rgb: Callable
+) -> None:
+    """They can be looked at, converted and segmented, the last like the file itself."""
+    (tmp_path / "there").mkdir()
+    assert fctl("convert", rgb_png, tmp_path / "there" / "i.ome.zarr").code == 0
+    url = f"{serve(tmp_path / 'there').url}/i.ome.zarr"
+    assert "200 x 150 px" in fctl("info", url).out
+    assert fctl("convert", url, tmp_path / "copy.ome.zarr").code == 0
+    assert "200 x 150 px" in fctl("info", tmp_path / "copy.ome.zarr").out
+    results = []
+    for image, name in ((url, "remote"), (rgb_png, "local")):
+        out = tmp_path / f"{name}.ome.zarr"
+        outcome = fctl("segment", image, "--out", out, "--checkpoint", tiny_checkpoint, "--device", "cpu")
+        assert outcome.code == 0, outcome.err
+        results.append(Segmentation.open(out))
+    assert results[0].image_path == url
+    window = (0, 0, 150, 200)
+    np.testing.assert_array_equal(results[0].labels.read(window), results[1].labels.read(window))
+    assert "give a path" in fctl("convert", rgb_png, url + "2").sentence()
+    outcome = fctl("segment", url + "x", "--out", tmp_path / "no", "--checkpoint", tiny_checkpoint, "--device", "cpu")
+    assert "there is nothing at this address" in outcome.sentence()
+
+
 def test_convert_and_its_second_run(fctl: Fctl, rgb_png: Path, tmp_path: Path) -> None:
     out = tmp_path / "c.ome.zarr"
     assert fctl("convert", rgb_png, out).code == 0

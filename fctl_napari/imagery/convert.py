@@ -1,28 +1,32 @@
-"""Write any image as an OME-Zarr pyramid: piece by piece, and again from where it stopped."""
+"""Write any image as an OME-Zarr pyramid: piece by piece, each read back, and again from where it stopped."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
+from fctl_napari.cores import usable_cores
 from fctl_napari.errors import Cancelled, InputError, OutputError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level, halve
 from fctl_napari.imagery.omezarr import OURS
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.imagery.remote import is_url
 
 BLOCK_BYTES = 32 * 2**20
 """About how much is read and written at once."""
 
 MOST_BYTES = 512 * 2**20
-"""At most this much is read at once, where the source's chunks are that large."""
+"""At most this much is in memory at once, in pieces under way, where the source's chunks are not larger still."""
 
 
 def convert(
@@ -30,6 +34,7 @@ def convert(
     out: Path | str,
     *,
     chunk: int = 512,
+    threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Path:
@@ -46,10 +51,12 @@ def convert(
         The folder to write.
     chunk
         Side of a chunk, px.
+    threads
+        Pieces at once; None: as many as there are cores.
     progress
         Called with (chunks written, chunks in all).
     cancelled
-        Asked before each piece (about a tenth of a second of work).
+        Asked before each piece (about a tenth of a second of work); those under way are finished.
 
     Returns
     -------
@@ -58,7 +65,8 @@ def convert(
     Raises
     ------
     OutputError
-        ``out`` is something else, the disk is full, or the place is not writable.
+        ``out`` is something else, the disk is full, the place is not writable, or what was written reads back
+        differently.
     InputError
         The source is damaged.
     Cancelled
@@ -72,24 +80,27 @@ def convert(
     stores, _, _ = ngff.open_levels(group, out)
     total = sum(_chunks(array.shape[1:], _side(array)) for array in stores)
     written = 0
-    for index, array in enumerate(stores):
-        finer = source.levels[0] if index == 0 else Level(stores[index - 1], "cyx")
-        piece = _piece_shape(finer, 1 if index == 0 else 2, _side(array))
-        height, width = array.shape[1:]
-        start = _rows_done(state, index, height)
-        written += _chunks((start, width), _side(array))
-        for rows in _cuts(start, height, piece.height):
-            for columns in _cuts(0, width, piece.width):
-                if cancelled is not None and cancelled():
-                    raise Cancelled(f"{out}: the conversion was stopped; convert again to go on from there.")
-                block = _read(source, finer, index, rows, columns)
-                with ngff.writing(out):
-                    array[:, rows, columns] = block.transpose(2, 0, 1)
+    threads = threads or usable_cores()
+    with ThreadPoolExecutor(threads, "fctl-convert") as pool:
+        for index, array in enumerate(stores):
+            finer = source.levels[0] if index == 0 else Level(stores[index - 1], "cyx")
+            piece = _piece_shape(finer, 1 if index == 0 else 2, _side(array))
+            height, width = array.shape[1:]
+            start = _rows_done(state, index, height)
+            written += _chunks((start, width), _side(array))
+            cuts = [(r, c) for r in _cuts(start, height, piece.height) for c in _cuts(0, width, piece.width)]
+            copy = partial(_copy, source, finer, index, array, out)
+            finished = 0
+            for rows, columns in _in_order(pool, copy, cuts, min(threads, piece.at_most), cancelled):
+                finished += 1
                 written += _chunks((rows.stop - rows.start, columns.stop - columns.start), _side(array))
+                if columns.stop == width:
+                    state["progress"] = {"level": index, "rows": rows.stop}
+                    _save(group, out, state)
                 if progress is not None:
                     progress(written, total)
-            state["progress"] = {"level": index, "rows": rows.stop}
-            _save(group, out, state)
+            if finished < len(cuts):
+                raise Cancelled(f"{out}: the conversion was stopped; convert again to go on from there.")
     _save(group, out, {**state, "complete": True, "progress": None})
     return out
 
@@ -135,12 +146,18 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
     return ngff.create_group(out, fill)
 
 
+def source_file(path: Path | str | None) -> dict[str, Any]:
+    """Say of which state of which file a conversion is made; of an address it is only known where it leads."""
+    if path is None or is_url(path):
+        return {"path": path, "modified_ns": None}
+    file = Path(path).resolve()
+    return {"path": str(file), "modified_ns": file.stat().st_mtime_ns}
+
+
 def _identity(source: Pyramid) -> dict[str, Any]:
     """What must be the same for a conversion to go on."""
-    path = None if source.path is None else Path(source.path).resolve()
     return {
-        "path": None if path is None else str(path),
-        "modified_ns": None if path is None else path.stat().st_mtime_ns,
+        **source_file(source.path),
         "shape": list(source.shape),
         "channels": source.channels,
         "dtype": str(source.dtype),
@@ -164,26 +181,83 @@ def _rows_done(state: dict[str, Any], level: int, height: int) -> int:
     return int(progress["rows"]) if level == progress["level"] else 0
 
 
-def _read(source: Pyramid, finer: Level, index: int, rows: slice, columns: slice) -> NDArray[Any]:
+def _in_order(
+    pool: Executor,
+    work: Callable[[slice, slice], None],
+    cuts: Iterable[tuple[slice, slice]],
+    at_once: int,
+    cancelled: Callable[[], bool] | None,
+) -> Iterator[tuple[slice, slice]]:
+    """Do the work for each cut, several at once, and yield the cuts in their order as they are done.
+
+    Once cancelled, what was begun is still finished and yielded.
+    """
+    waiting = deque(cuts)
+    running: deque[tuple[tuple[slice, slice], Future[None]]] = deque()
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                if cancelled is not None and cancelled():
+                    waiting.clear()
+                else:
+                    running.append((waiting[0], pool.submit(work, *waiting.popleft())))
+            if not running:
+                return
+            cut, future = running.popleft()
+            future.result()
+            yield cut
+    finally:
+        for _, future in running:
+            future.cancel()
+
+
+def _copy(
+    source: Pyramid, finer: Level, index: int, array: zarr.Array[Any], out: Path, rows: slice, columns: slice
+) -> None:
+    """Write one piece of a level, and make sure that it can be read back."""
     if index == 0:
-        return source.read_native((rows.start, columns.start, rows.stop, columns.stop))
-    return halve(finer[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop])
+        block = source.read_native((rows.start, columns.start, rows.stop, columns.stop))
+    else:
+        try:
+            block = halve(finer[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop])
+        except Exception as error:  # what was written is read here too
+            raise _differs(out, index, rows) from error
+    block = block.transpose(2, 0, 1)
+    with ngff.writing(out):
+        array[:, rows, columns] = block
+    try:
+        stored = np.asarray(array[:, rows, columns])
+    except Exception as error:  # codecs raise what they like
+        raise _differs(out, index, rows) from error
+    if not np.array_equal(stored, block, equal_nan=block.dtype.kind == "f"):
+        raise _differs(out, index, rows)
+
+
+def _differs(out: Path, index: int, rows: slice) -> OutputError:
+    return OutputError(
+        f"{out}: rows {rows.start} to {rows.stop} of level {index} do not read back as they were written; check the "
+        "disk, and convert to another place."
+    )
 
 
 @dataclass(frozen=True)
 class _Piece:
     height: int
     width: int
+    at_most: int
 
 
 def _piece_shape(finer: Level, step: int, chunk: int) -> _Piece:
-    """Size of the pieces to write: whole chunks, of whole chunks of what is read, of about ``BLOCK_BYTES``."""
+    """Size of the pieces to write: whole chunks, of whole chunks of what is read, of about ``BLOCK_BYTES``.
+
+    At most so many are worked on at once as ``MOST_BYTES`` hold.
+    """
     rows, columns = (math.ceil(math.ceil(side / step) / chunk) * chunk for side in finer.chunks[:2])
     column_bytes = step * step * finer.shape[2] * finer.dtype.itemsize
     most = max(1, MOST_BYTES // (column_bytes * columns * chunk)) * chunk
     rows = min(rows, most)
     times = max(1, BLOCK_BYTES // (column_bytes * columns * rows))
-    return _Piece(rows, columns * times)
+    return _Piece(rows, columns * times, max(1, MOST_BYTES // (column_bytes * columns * rows * times)))
 
 
 def _cuts(start: int, stop: int, size: int) -> Iterator[slice]:

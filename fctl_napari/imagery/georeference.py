@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tifffile
+
 _USER_DEFINED = 32767
 _METRE = 9001
 _POINT = 2
+_GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,13 @@ class Georeference:
     transform: tuple[float, float, float, float, float, float]
 
 
-def read_georeference(path: Path, file: Any) -> tuple[Georeference | None, bool]:
+def read_georeference(path: Path | str, file: Any) -> tuple[Georeference | None, bool]:
     """Read the georeference of a TIFF.
 
     Parameters
     ----------
     path
-        The file.
+        The file, or its address.
     file
         The same, as an open ``tifffile.TiffFile``: what is read without rasterio.
 
@@ -53,7 +58,7 @@ def read_georeference(path: Path, file: Any) -> tuple[Georeference | None, bool]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path) as dataset:
+            with rasterio.open(_tags_alone(file) if isinstance(path, str) else path) as dataset:
                 crs, transform = dataset.crs, dataset.transform
     except rasterio.errors.RasterioIOError:
         logging.getLogger(__name__).warning("%s: GDAL cannot open it; its tags are read instead", path)
@@ -62,6 +67,15 @@ def read_georeference(path: Path, file: Any) -> tuple[Georeference | None, bool]
         return None, False
     metres = crs.is_projected and crs.linear_units.lower() in ("metre", "meter", "m")
     return Georeference(_crs_name(crs), tuple(transform)[:6]), metres
+
+
+def _tags_alone(file: Any) -> io.BytesIO:
+    """Make a TIFF of one px with the tags of the first page, so that GDAL need not fetch the file too."""
+    tags = [(tag.code, tag.dtype, tag.count, tag.value, True) for tag in file.pages[0].tags if tag.code in _GEO_TAGS]
+    copy = io.BytesIO()
+    tifffile.imwrite(copy, np.zeros((1, 1), np.uint8), metadata=None, extratags=tags)
+    copy.seek(0)
+    return copy
 
 
 def _crs_name(crs: Any) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,9 @@ Window = tuple[float, float, float, float]
 
 IntWindow = tuple[int, int, int, int]
 """(y0, x0, y1, x1) whole px, half open; may reach outside."""
+
+STRIP_BYTES = 2**25
+"""About how much is halved at once."""
 
 NAPARI_COARSEST = 1024
 """Levels are added until the longer side is at most this: napari reads the coarsest level whole."""
@@ -235,11 +241,50 @@ class HalvedArray:
         """Read a part, computing the whole at the first call."""
         with self._lock:
             if self._data is None:
-                self._data = halve(np.asarray(self._parent[...])) if self._parent is not None else None
+                self._data = self._halve()
                 self._parent = None
             data = self._data
-        assert data is not None
         return data[key]
+
+    def _halve(self) -> NDArray[Any]:
+        assert self._parent is not None
+        data = np.empty(self.shape, self.dtype.newbyteorder("="))
+        # By strips of rows: the parent may be larger than memory.
+        step = max(
+            1, STRIP_BYTES // max(1, 2 * self._parent.shape[1] * math.prod(self.shape[2:]) * self.dtype.itemsize)
+        )
+        for top in range(0, self.shape[0], step):
+            data[top : top + step] = halve(np.asarray(self._parent[2 * top : 2 * (top + step)]))
+        return data
+
+
+@dataclass(frozen=True)
+class MappedArray:
+    """Uncompressed values in one piece of a file, mapped for each read: a map that stays would count as memory in use.
+
+    Attributes
+    ----------
+    path
+        The file.
+    dtype
+        Of the values, with their byte order.
+    offset
+        Where they begin, bytes.
+    shape
+        Length of each axis.
+    order
+        ``"C"``, the last axis fastest, or ``"F"``.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+    order: Literal["C", "F"] = "C"
+
+    def __getitem__(self, key: Any, /) -> NDArray[Any]:
+        """Read a part."""
+        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[key])
 
 
 def halved_levels(first: Level) -> list[Level]:

@@ -15,41 +15,60 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.core import sync as zarr_sync
-from zarr.errors import BaseZarrError
+from zarr.errors import BaseZarrError, ContainsArrayError, NodeNotFoundError
 
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.files import output_error
 from fctl_napari.imagery.level import NAPARI_COARSEST, halved_shape
+from fctl_napari.imagery.remote import open_store
 
 VERSION = "0.5"
 
 
-def is_zarr(path: Path) -> bool:
-    """Tell whether a folder is a Zarr group or array, by its metadata."""
+def is_zarr(path: Path | str) -> bool:
+    """Tell whether a folder is a Zarr group or array, by its metadata; of an address, whether it is a group."""
+    if isinstance(path, str):
+        try:
+            open_group(path)
+        except NoGroupError:
+            return False
+        return True
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
-def open_group(path: Path, mode: str = "r") -> zarr.Group:
+class NoGroupError(InputError):
+    """Where a Zarr group was looked for there is none."""
+
+
+def open_group(path: Path | str, mode: str = "r") -> zarr.Group:
     """Open a Zarr group.
 
     Parameters
     ----------
     path
-        Its folder.
+        Its folder, or its address.
     mode
-        ``"r"``, or ``"r+"`` to change it.
+        ``"r"``, or ``"r+"`` to change it (not at an address).
 
     Raises
     ------
-    InputError
+    NoGroupError
         There is no such folder, or it is not a Zarr group.
+    InputError
+        Its metadata is damaged, or its server cannot be reached.
     """
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file; check the path.")
-    if not path.is_dir() or not is_zarr(path):
-        raise InputError(f"{path}: is not an OME-Zarr; give the folder that holds zarr.json or .zattrs.")
+    store = open_store(path) if isinstance(path, str) else path
+    if isinstance(path, Path):
+        if not path.exists():
+            raise NoGroupError(f"{path}: there is no such file; check the path.")
+        if not path.is_dir() or not is_zarr(path):
+            raise NoGroupError(f"{path}: is not an OME-Zarr; give the folder that holds zarr.json or .zattrs.")
     try:
-        return zarr.open_group(path, mode="r+" if mode == "r+" else "r")
+        return zarr.open_group(store, mode="r+" if mode == "r+" else "r")
+    except NodeNotFoundError:
+        raise NoGroupError(f"{path}: there is no OME-Zarr at this address; check it.") from None
+    except ContainsArrayError:
+        raise InputError(f"{path}: is a single array of a Zarr; give the group that it belongs to.") from None
     except (BaseZarrError, ValueError, KeyError, TypeError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: its Zarr metadata cannot be read; write it again ({reason}).") from error
@@ -67,7 +86,7 @@ def is_label_image(group: zarr.Group) -> bool:
     return "image-label" in ome_attributes(group)
 
 
-def open_levels(group: zarr.Group, path: Path) -> tuple[list[zarr.Array[Any]], str, dict[str, Any]]:
+def open_levels(group: zarr.Group, path: Path | str) -> tuple[list[zarr.Array[Any]], str, dict[str, Any]]:
     """Open the arrays of a multiscale image.
 
     Returns

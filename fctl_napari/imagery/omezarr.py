@@ -9,13 +9,14 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
+from fctl_napari.imagery.remote import child, last_name
 
 OURS = "fctl"
 """The group attribute under which this project keeps what NGFF has no place for."""
 
 
 def open_omezarr(
-    path: Path,
+    path: Path | str,
     *,
     value_range: tuple[float, float] | None = None,
     bands: tuple[int, int, int] | None = None,
@@ -25,7 +26,7 @@ def open_omezarr(
     Parameters
     ----------
     path
-        The folder of the image, or of a collection written by bioformats2raw, whose first image is taken.
+        The folder or address of the image, or of a collection written by bioformats2raw, whose first image is taken.
     value_range, bands
         As for :class:`~fctl_napari.imagery.pyramid.Pyramid`; by default what :func:`~.convert.convert` stored.
 
@@ -35,9 +36,9 @@ def open_omezarr(
         It is missing, is no image, is an unfinished conversion, or has several planes.
     """
     group = ngff.open_group(path)
-    name = path.name.split(".")[0] or path.name
+    name = last_name(path).split(".")[0] or last_name(path)
     if "bioformats2raw.layout" in ngff.ome_attributes(group):
-        group = ngff.open_group(path / "0")
+        group = ngff.open_group(child(path, "0"))
     ours = group.attrs.asdict().get(OURS)
     ours = ours if isinstance(ours, dict) else {}
     if ngff.is_label_image(group):

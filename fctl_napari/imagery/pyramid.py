@@ -14,7 +14,7 @@ from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.level import IntWindow, Level, Window, halved_levels, read_padded
 
-__all__ = ["Georeference", "IntWindow", "Pyramid", "Window", "has_pyramid", "pyramid_from_array"]
+__all__ = ["Georeference", "IntWindow", "Pyramid", "Window", "has_pyramid", "measured_range", "pyramid_from_array"]
 
 LARGE_SIDE = 4096
 """A longer image without levels of its own is slow to show: see :func:`has_pyramid`."""
@@ -140,7 +140,8 @@ class Pyramid:
             raise InputError(f"{self._place}: holds {self.dtype} values; convert it to integers or floats.")
         if self.value_range is None and self.dtype != np.uint8:
             raise InputError(
-                f"{self._place}: holds {self.dtype} values; state which become black and white with --range LO HI."
+                f"{self._place}: holds {self.dtype} values; state which become black and white with --range LO HI "
+                "(fctl info measures them)."
             )
 
     def read(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
@@ -292,6 +293,29 @@ class Pyramid:
     def _strip_rows(self, level: int, width: int) -> int:
         chunk = self.levels[level].chunks[0]
         return chunk * max(1, round(STRIP_PX / (width * chunk)))
+
+
+def measured_range(pyramid: Pyramid) -> tuple[float, float]:
+    """Measure the values between which 99.8 % of a sample of the coarsest level lies, alpha left out.
+
+    Raises
+    ------
+    InputError
+        The file is damaged there.
+    """
+    height, width = pyramid.levels[-1].shape[:2]
+    side = 256
+    bands = list(pyramid.bands or range(3 if pyramid.channels == 4 else pyramid.channels))
+    blocks = [
+        pyramid.read_native((y, x, min(y + side, height), min(x + side, width)), -1)[..., bands].ravel()
+        for y in sorted({0, max(0, (height - side) // 2), max(0, height - side)})
+        for x in sorted({0, max(0, (width - side) // 2), max(0, width - side)})
+    ]
+    values = np.concatenate(blocks)
+    low, high = np.nanpercentile(values, (0.1, 99.9)) if np.isfinite(values).any() else (0.0, 1.0)
+    if values.dtype.kind in "bui":
+        low, high = math.floor(low), math.ceil(high)
+    return float(low), float(high) if high > low else float(low) + 1.0
 
 
 def has_pyramid(pyramid: Pyramid) -> bool:

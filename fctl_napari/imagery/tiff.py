@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,18 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
+from fctl_napari.cores import usable_cores
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.georeference import Georeference, read_georeference
-from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.level import Level, MappedArray
+from fctl_napari.imagery.remote import open_file
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+PIECE_BYTES = 2**24
+"""The largest tiles or strips that are read over HTTP."""
+
+JPEG = (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
 
 
 @dataclass(frozen=True)
@@ -41,23 +49,23 @@ class TiffImage:
     unit: str | None
 
 
-def read_tiff(path: Path, *, indices: bool = False) -> TiffImage:
+def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
     """Open the first image of a TIFF; pixels are read when the levels are indexed.
 
     Parameters
     ----------
     path
-        The file.
+        The file, or its address.
     indices
         Keep values as they are stored: no palette, no inversion (for truth).
 
     Raises
     ------
     InputError
-        The file is truncated or damaged, or its axes or colours cannot be read here.
+        The file is truncated or damaged, or its axes, colours or compression cannot be read here.
     """
     try:
-        file = tifffile.TiffFile(path)
+        file = tifffile.TiffFile(open_file(path) if isinstance(path, str) else path)
         series = file.series[0]
         _check_complete(path, series)
         levels = [_level(path, level, indices) for level in series.levels]
@@ -74,9 +82,9 @@ def read_tiff(path: Path, *, indices: bool = False) -> TiffImage:
     return TiffImage(levels, georeference, pixel_size, unit)
 
 
-def _check_complete(path: Path, series: Any) -> None:
+def _check_complete(path: Path | str, series: Any) -> None:
     """Refuse a truncated file now, and not in the middle of a run."""
-    size = path.stat().st_size
+    size = series.keyframe.parent.filehandle.size
     for level in series.levels:
         for page in level.pages:
             if page is None or page.parent.filehandle.path != series.keyframe.parent.filehandle.path:
@@ -86,33 +94,38 @@ def _check_complete(path: Path, series: Any) -> None:
                 raise InputError(f"{path}: is truncated (pixels lie beyond its end); fetch it again.")
 
 
-@dataclass(frozen=True)
-class _MappedArray:
-    """Uncompressed pixels in one piece, mapped for each read: a map that stays would count as memory in use."""
-
-    path: Path
-    dtype: np.dtype[Any]
-    offset: int
-    shape: tuple[int, ...]
-
-    def __getitem__(self, key: Any, /) -> NDArray[Any]:
-        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[key])
-
-
-def _level(path: Path, series: Any, indices: bool) -> Level:
+def _level(path: Path | str, series: Any, indices: bool) -> Level:
     axes = _axes(path, series.axes, series.shape)
-    if series.dataoffset is not None and series.keyframe.is_memmappable:
+    page = series.keyframe
+    _check_compression(path, page)
+    by_band = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+    if by_band and page.compression in JPEG and page.photometric == tifffile.PHOTOMETRIC.RGB:
+        # Each band is a grey JPEG of its own, in which tifffile would look for three colours.
+        page.photometric = tifffile.PHOTOMETRIC.MINISBLACK
+    if series.dataoffset is not None and page.is_memmappable:
         # tifffile would read the one piece whole.
-        dtype = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
-        array: Any = _MappedArray(Path(series.keyframe.parent.filehandle.path), dtype, series.dataoffset, series.shape)
+        dtype = series.dtype.newbyteorder(page.parent.byteorder)
+        array: Any = MappedArray(Path(page.parent.filehandle.path), dtype, series.dataoffset, series.shape)
     else:
-        array = zarr.open_array(series.aszarr(level=0), mode="r")
+        array = zarr.open_array(series.aszarr(level=0, maxworkers=usable_cores()), mode="r")
+        if isinstance(path, str) and math.prod(array.chunks) * array.dtype.itemsize > PIECE_BYTES:
+            raise InputError(f"{path}: is stored in pieces too large to fetch one by one; fetch it and open the copy.")
     if indices:
         return Level(array, axes)
-    return _coloured(path, array, axes, series.keyframe)
+    return _coloured(path, array, axes, page)
 
 
-def _axes(path: Path, axes: str, shape: tuple[int, ...]) -> str:
+def _check_compression(path: Path | str, page: Any) -> None:
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+    except KeyError as error:
+        name = getattr(page.compression, "name", page.compression)
+        raise InputError(
+            f"{path}: is compressed as {name}, which cannot be read here; save it again with deflate, say."
+        ) from error
+
+
+def _axes(path: Path | str, axes: str, shape: tuple[int, ...]) -> str:
     """Rename tifffile's axes to ``y``, ``x``, ``c``, and letters for axes of length 1."""
     # S samples, C channels, Q an axis that was not named when the file was written.
     long = [i for i, letter in enumerate(axes) if letter not in "YX" and shape[i] > 1]
@@ -124,7 +137,7 @@ def _axes(path: Path, axes: str, shape: tuple[int, ...]) -> str:
     )
 
 
-def _coloured(path: Path, array: Any, axes: str, page: Any) -> Level:
+def _coloured(path: Path | str, array: Any, axes: str, page: Any) -> Level:
     """Wrap stored values so that they read as grey or RGB."""
     photometric = page.photometric.name if hasattr(page.photometric, "name") else str(page.photometric)
     level = Level(array, axes)
@@ -139,6 +152,13 @@ def _coloured(path: Path, array: Any, axes: str, page: Any) -> Level:
             return colours_of
 
         return Level(array, axes, convert=convert, channels=3, dtype=np.dtype(np.uint8))
+    if level.dtype.kind == "b":
+        bright = photometric != "MINISWHITE"
+
+        def convert(block: NDArray[Any]) -> NDArray[Any]:
+            return np.where(block == bright, np.uint8(255), np.uint8(0))
+
+        return Level(array, axes, convert=convert, dtype=np.dtype(np.uint8))
     if photometric == "MINISWHITE" and level.dtype.kind == "u":
         white = np.iinfo(level.dtype).max
 
@@ -147,7 +167,8 @@ def _coloured(path: Path, array: Any, axes: str, page: Any) -> Level:
             return inverted
 
         return Level(array, axes, convert=convert)
-    decoded = page.compression in (6, 7)  # JPEG: the codec turns YCbCr into RGB
+    # JPEG's codec turns YCbCr into RGB, where it has the three together.
+    decoded = page.compression in JPEG and page.planarconfig == tifffile.PLANARCONFIG.CONTIG
     if photometric in ("MINISBLACK", "MINISWHITE", "RGB") or (photometric == "YCBCR" and decoded):
         if level.shape[2] == 2 and page.extrasamples and int(page.extrasamples[0]) in (1, 2):
             return Level(array, axes, convert=lambda block: block[..., :1], channels=1)

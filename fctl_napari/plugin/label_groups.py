@@ -12,26 +12,27 @@ import zarr
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.remote import child, last_name
 from fctl_napari.plugin.growing import CONFIDENCE, STORE_KEY
 from fctl_napari.plugin.layers import COARSE_SIDE, GreyLevel, LayerData, class_style, confidence_colormap, placement
 
 
-def label_names(image: Path) -> list[str]:
-    """Return the names of the label groups under an OME-Zarr image."""
-    folder = image / "labels"
+def label_names(image: Path | str) -> list[str]:
+    """Return the names of the label groups under an OME-Zarr image, in a folder or at an address."""
+    folder = child(image, "labels")
     if not ngff.is_zarr(folder):
         return []
     names = ngff.ome_attributes(ngff.open_group(folder)).get("labels")
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
-def labels_layer(path: Path, *, extent: tuple[float, float] | None = None) -> LayerData:
+def labels_layer(path: Path | str, *, extent: tuple[float, float] | None = None) -> LayerData:
     """Return the layer of one label group, in its colours and names where it has them.
 
     Parameters
     ----------
     path
-        The group.
+        The group, or its address.
     extent
         (height, width) in world units of the image that it belongs to; the labels are stretched over it. Without
         it their own pixel size counts.
@@ -46,20 +47,21 @@ def labels_layer(path: Path, *, extent: tuple[float, float] | None = None) -> La
     dtype = (data[0] if arguments["multiscale"] else data).dtype
     if dtype.kind not in "iu":
         raise InputError(f"{path}: holds {dtype} values; labels are whole numbers, write them as such.")
-    arguments |= {"name": path.name, "opacity": 0.55}
+    arguments |= {"name": last_name(path), "opacity": 0.55}
     classes = ngff.label_classes(group)
     if classes:
         arguments |= class_style((c["name"], tuple(c["color"])) for c in classes)
     return data, arguments, "labels"
 
 
-def segmentation_layers(path: Path) -> list[LayerData]:
+def segmentation_layers(path: Path | str) -> list[LayerData]:
     """Return the layers of a label group that stands alone: its labels, over its confidence if it has one."""
     layers: list[LayerData] = []
-    if ngff.is_zarr(path / CONFIDENCE):
-        data, arguments = _levels(ngff.open_group(path / CONFIDENCE), path, None)
+    confidence = child(path, CONFIDENCE)
+    if ngff.is_zarr(confidence):
+        data, arguments = _levels(ngff.open_group(confidence), path, None)
         arguments |= {
-            "name": f"{path.name} confidence",
+            "name": f"{last_name(path)} confidence",
             "colormap": confidence_colormap(),
             "contrast_limits": (0, 255),
             "rgb": False,
@@ -72,7 +74,7 @@ def segmentation_layers(path: Path) -> list[LayerData]:
     return [*layers, (data, arguments, kind)]
 
 
-def _levels(group: zarr.Group, path: Path, extent: tuple[float, float] | None) -> tuple[Any, dict[str, Any]]:
+def _levels(group: zarr.Group, path: Path | str, extent: tuple[float, float] | None) -> tuple[Any, dict[str, Any]]:
     arrays, axes, multiscale = ngff.open_levels(group, path)
     try:
         levels: list[Any] = [array if axes == "yx" else GreyLevel(Level(array, axes)) for array in arrays]

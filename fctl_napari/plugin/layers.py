@@ -159,21 +159,6 @@ def displayed_levels(pyramid: Pyramid) -> list[Any]:
     return levels
 
 
-def measured_range(pyramid: Pyramid) -> tuple[float, float]:
-    """Return the values between which 99.8 % of a sample of the coarsest level lies."""
-    level = pyramid.levels[-1]
-    height, width = level.shape[:2]
-    side = 256
-    blocks = [
-        np.asarray(level[y : y + side, x : x + side]).ravel()
-        for y in sorted({0, max(0, (height - side) // 2), max(0, height - side)})
-        for x in sorted({0, max(0, (width - side) // 2), max(0, width - side)})
-    ]
-    values = np.concatenate(blocks)
-    low, high = np.nanpercentile(values, (0.1, 99.9)) if np.isfinite(values).any() else (0.0, 1.0)
-    return float(low), float(high) if high > low else float(low) + 1.0
-
-
 def placement(pixel_size: tuple[float, float] | None, unit: str | None) -> dict[str, Any]:
     """Return the ``scale`` and ``units`` of a layer with pixels of that size, (y, x).
 

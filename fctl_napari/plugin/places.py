@@ -11,6 +11,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from fctl_napari.files import output_error
+from fctl_napari.imagery.remote import is_url, last_name
 
 IMAGE_SUFFIXES = (".ome.zarr", ".ome.tiff", ".ome.tif", ".zarr", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 PYRAMID_SUFFIX = ".pyramid.ome.zarr"
@@ -39,8 +40,8 @@ def writable(folder: Path) -> bool:
 
 
 def stem(image: str | Path) -> str:
-    """Return the image's name without its suffix, ``.ome.zarr`` and the like included."""
-    name = Path(image).name
+    """Return the name of an image (a file or an address) without its suffix, ``.ome.zarr`` and the like included."""
+    name = last_name(image if is_url(image) else Path(image))
     for suffix in IMAGE_SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
@@ -48,10 +49,12 @@ def stem(image: str | Path) -> str:
 
 
 def pyramid_path(image: str | Path) -> Path:
-    """Return where the pyramid of an image file is kept.
+    """Return where the pyramid of an image file is kept; of an address, in the cache.
 
     In the cache its name depends on the file's place, time and size, so that a changed file gets a new one.
     """
+    if is_url(image):
+        return cache_folder() / f"{stem(image)}-{_digest(image)}.ome.zarr"
     image = Path(image).absolute()
     if writable(image.parent):
         return image.with_name(image.name + PYRAMID_SUFFIX)
@@ -72,10 +75,13 @@ def array_path(array: Any, name: str) -> Path:
 
 
 def result_path(image: str | Path, checkpoint: str | Path) -> Path:
-    """Return where the segmentation of ``image`` by ``checkpoint`` (a built-in name or a file) is kept."""
-    image = Path(image).absolute()
+    """Return where the segmentation of ``image`` by ``checkpoint`` (a built-in name or a file) is kept.
+
+    Beside the image; of an address, or if that place is not writable, in the cache.
+    """
+    image = image if is_url(image) else Path(image).absolute()
     label = Path(checkpoint).name.removesuffix(".safetensors")
-    if writable(image.parent):
+    if isinstance(image, Path) and writable(image.parent):
         return image.with_name(f"{stem(image)}.{label}{STORE_SUFFIX}")
     return cache_folder() / f"{stem(image)}-{_digest(image)}.{label}{STORE_SUFFIX}"
 

@@ -14,8 +14,10 @@ from napari.utils import progress
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
+from fctl_napari.cores import usable_cores
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
+from fctl_napari.imagery.convert import convert, source_file
 from fctl_napari.imagery.omezarr import OURS
 from fctl_napari.plugin.layers import COARSE_SIDE, ShownLevel, displayed_level
 
@@ -31,16 +33,17 @@ def is_complete(pyramid: Path) -> bool:
     return bool(_attributes(pyramid).get("complete"))
 
 
-def ready_pyramid(image: Path, pyramid: Path) -> bool:
-    """Tell whether ``pyramid`` is the finished one of ``image`` as the file is now.
+def ready_pyramid(image: Path | str, pyramid: Path) -> bool:
+    """Tell whether ``pyramid`` is the finished one of ``image`` (a file or an address) as the file is now.
 
     A pyramid that was made from an earlier state of the file is deleted: it is derived, and nobody's work.
     """
     attributes = _attributes(pyramid)
     source = attributes.get("source") or {}
-    if source.get("path") != str(image.resolve()):
+    now = source_file(image)
+    if source.get("path") != now["path"]:
         return False
-    if source.get("modified_ns") != image.stat().st_mtime_ns:
+    if source.get("modified_ns") != now["modified_ns"]:
         shutil.rmtree(pyramid, ignore_errors=True)
         return False
     return bool(attributes.get("complete"))
@@ -177,15 +180,14 @@ class PyramidJob(QObject):
         self._thread.join()
 
     def _work(self) -> None:
-        from fctl_napari.imagery.convert import convert
-
         try:
             source, out = self._make_source()
             if source is not None and self._preview is not None:
                 fill_preview(displayed_level(source, 0), self._preview, self._cancelled.is_set)
                 self._previewing = False
             if source is not None:
-                convert(source, out, progress=self._count, cancelled=self._cancelled.is_set)
+                spare = max(1, usable_cores() - 1)  # the window wants one for itself
+                convert(source, out, threads=spare, progress=self._count, cancelled=self._cancelled.is_set)
             self._result = str(out)
         except BaseException as error:  # handed to the main thread, which reports it
             self._result = error

@@ -15,7 +15,8 @@ from fctl_napari.errors import FctlError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
+from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid, measured_range
+from fctl_napari.imagery.remote import child, is_url, last_name
 from fctl_napari.plugin import label_groups
 from fctl_napari.plugin.layers import (
     ImageSource,
@@ -24,22 +25,27 @@ from fctl_napari.plugin.layers import (
     displayed_levels,
     image_layer,
     image_source,
-    measured_range,
 )
 from fctl_napari.plugin.notify import report, say
 from fctl_napari.plugin.places import pyramid_path, stem
 from fctl_napari.plugin.pyramids import PyramidJob, empty_preview, preview_levels, ready_pyramid
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
+REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff")
 
 NOTHING: list[Any] = [(None,)]
 """What a reader returns to say: handled, no layers."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
-    """Return ``read`` for what we can open: OME-Zarr folders, TIFF, PNG and JPEG files (napari's entry point)."""
+    """Return ``read`` for what we can open (napari's entry point).
+
+    That is OME-Zarr folders, TIFF, PNG, JPEG and ``.npy`` files, and addresses of OME-Zarr and TIFF.
+    """
     if isinstance(path, list):
         return None
+    if is_url(path):
+        return read if last_name(path).lower().endswith(REMOTE_SUFFIXES) else None
     place = Path(path)
     if ngff.is_zarr(place) if place.is_dir() else place.suffix.lower() in SUFFIXES:
         return read
@@ -47,7 +53,7 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
 
 
 def read(path: str) -> list[LayerData]:
-    """Return the layers of a file; what is wrong with it becomes a notification, and no layers."""
+    """Return the layers of a file or an address; what is wrong with it becomes a notification, and no layers."""
     try:
         return image_layers(path)
     except FctlError as error:
@@ -56,21 +62,21 @@ def read(path: str) -> list[LayerData]:
 
 
 def image_layers(path: str | Path) -> list[LayerData]:
-    """Return the layers of a file: the image, then the label groups under it.
+    """Return the layers of a file or an address: the image, then the label groups under it.
 
     Raises
     ------
     InputError
         The file is missing or damaged, or is not an image.
     """
-    path = Path(path)
-    if path.is_dir() and ngff.is_label_image(ngff.open_group(path)):
+    path = path if is_url(path) else Path(path)
+    if _is_label_image(path):
         return label_groups.segmentation_layers(path)
     viewer = napari.current_viewer()
     place = path
-    if path.is_file() and ready_pyramid(path, pyramid_path(path)):
+    if (isinstance(path, str) or path.is_file()) and ready_pyramid(path, pyramid_path(path)):
         place = pyramid_path(path)
-    elif viewer is not None:
+    elif viewer is not None and isinstance(path, Path):
         stand_in = _large_raster(path)
         if stand_in is not None:
             return [_layer_in_the_making(viewer, path, stand_in, None)]
@@ -83,25 +89,34 @@ def image_layers(path: str | Path) -> list[LayerData]:
     return [image, *_labels_under(path, pyramid, image[1])]
 
 
-def _open(path: Path) -> Pyramid:
+def _is_label_image(path: Path | str) -> bool:
+    if isinstance(path, Path) and not path.is_dir():
+        return False
+    try:
+        return ngff.is_label_image(ngff.open_group(path))
+    except ngff.NoGroupError:
+        return False
+
+
+def _open(path: Path | str) -> Pyramid:
     """Open an image, and choose what napari cannot ask for: the range of its values, and three of many bands."""
     pyramid = open_image(path)
     if pyramid.channels not in (1, 3, 4) and pyramid.bands is None:
         pyramid.bands = (0, 1, 2) if pyramid.channels > 2 else (0, 0, 0)
-        say(f"{path.name}: has {pyramid.channels} channels; {pyramid.bands} are shown and segmented as RGB.")
+        say(f"{last_name(path)}: has {pyramid.channels} channels; {pyramid.bands} are shown and segmented as RGB.")
     if pyramid.dtype != np.uint8 and pyramid.value_range is None:
         low, high = pyramid.value_range = measured_range(pyramid)
-        say(f"{path.name}: holds {pyramid.dtype} values; {low:g} to {high:g} (measured) are black to white.")
+        say(f"{last_name(path)}: holds {pyramid.dtype} values; {low:g} to {high:g} (measured) are black to white.")
     return pyramid
 
 
-def _labels_under(path: Path, pyramid: Pyramid, image: dict[str, Any]) -> list[LayerData]:
-    if not path.is_dir():
+def _labels_under(path: Path | str, pyramid: Pyramid, image: dict[str, Any]) -> list[LayerData]:
+    if isinstance(path, Path) and not path.is_dir():
         return []
     extent = (pyramid.shape[0] * pyramid.pixel_size[0], pyramid.shape[1] * pyramid.pixel_size[1])
     layers = []
     for name in label_groups.label_names(path):
-        data, arguments, kind = label_groups.labels_layer(path / "labels" / name, extent=extent)
+        data, arguments, kind = label_groups.labels_layer(child(child(path, "labels"), name), extent=extent)
         if "units" in image:
             arguments["units"] = image["units"]
         layers.append((data, arguments, kind))
@@ -121,7 +136,7 @@ def _large_raster(path: Path) -> Any:
     return np.broadcast_to(np.uint8(0), (height, width, *tail))
 
 
-def _layer_in_the_making(viewer: napari.Viewer, path: Path, level: Any, pyramid: Pyramid | None) -> LayerData:
+def _layer_in_the_making(viewer: napari.Viewer, path: Path | str, level: Any, pyramid: Pyramid | None) -> LayerData:
     """Return a layer that shows a preview, and start the job that gives it a pyramid.
 
     Parameters
@@ -156,12 +171,12 @@ def _layer_in_the_making(viewer: napari.Viewer, path: Path, level: Any, pyramid:
         source.job = None
         report(error)
 
-    job = source.job = PyramidJob(make_source, f"pyramid of {path.name}", preview=preview)
+    job = source.job = PyramidJob(make_source, f"pyramid of {last_name(path)}", preview=preview)
     job.previewed.connect(redraw)
     job.finished.connect(switch)
     job.failed.connect(fail)
     job.start()
-    say(f"{path.name}: is large and has no levels; a preview is shown while its pyramid is made (once).")
+    say(f"{last_name(path)}: is large and has no levels; a preview is shown while its pyramid is made (once).")
     shown = pyramid or Pyramid(stem(path), [Level(level, "yxc" if level.ndim == 3 else "yx")])
     height, width = level.shape[:2]
     return image_layer(shown, preview_levels(preview, (height, width)), source)

@@ -16,6 +16,7 @@ from typing import Literal
 
 from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.remote import is_url
 from fctl_napari.model.card import checkpoint_hash, read_card, resolve_checkpoint
 from fctl_napari.segmentation.cluster import Workers
 from fctl_napari.segmentation.driver import Driver, Stopped
@@ -39,7 +40,7 @@ class SegmentationRequest:
     Attributes
     ----------
     image
-        Its file or folder.
+        Its file or folder, or its address.
     out
         Folder of the segmentation (``.ome.zarr``); one that is there with the same settings is gone on with.
     checkpoint
@@ -178,7 +179,7 @@ class Run:
         _check_merge(request)
         checkpoint = resolve_checkpoint(request.checkpoint).absolute()
         card, identity = read_card(checkpoint), checkpoint_hash(checkpoint)
-        source = request.image if "://" in request.image else str(Path(request.image).absolute())
+        source = request.image if is_url(request.image) else str(Path(request.image).absolute())
         image = open_image(source, value_range=request.value_range, bands=request.bands)
         image.require_rgb()
         tile_size = card.config.tile_size

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from fctl_napari.cores import usable_cores
 from fctl_napari.errors import CheckpointError, FctlError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
@@ -228,8 +229,3 @@ def _open_image(job: Job) -> Pyramid:
     modified = os.stat(job.image).st_mtime_ns if os.path.exists(job.image) else None
     key = (job.image, modified, job.value_range, job.bands)
     return _images.get(key, lambda: open_image(job.image, value_range=job.value_range, bands=job.bands))
-
-
-def usable_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

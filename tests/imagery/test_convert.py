@@ -214,3 +214,52 @@ def test_a_full_disk_is_said_so_and_work_is_kept(tmp_path: Path, monkeypatch: py
     with pytest.raises(OutputError, match="disk is full"):
         convert(source, tmp_path / "o", chunk=64)
     assert np.array_equal(open_image(convert(source, tmp_path / "o", chunk=64)).levels[0][...], picture(300, 300))
+
+
+@pytest.mark.parametrize("damage", ["another value", "half a chunk", "no chunk"])
+@pytest.mark.parametrize("level", [0, 1])
+def test_what_does_not_read_back_is_said_and_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, level: int
+) -> None:
+    """A disk that keeps something else: the next call, on a good one, mends it."""
+    image = picture(1100, 300)
+    source = open_image(write_tiff(tmp_path / "i.tif", image, tile=(64, 64)))
+    out = tmp_path / "o"
+    original = zarr.Array.__setitem__
+
+    def faulty(self: Any, key: Any, value: Any) -> None:
+        if self.path.strip("/") != str(level):
+            return original(self, key, value)
+        original(self, key, value + 1 if damage == "another value" else value)
+        chunk = next(path for path in (out / str(level) / "c").rglob("*") if path.is_file())
+        if damage == "half a chunk":
+            chunk.write_bytes(chunk.read_bytes()[:100])
+        elif damage == "no chunk":
+            chunk.unlink()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr.Array, "__setitem__", faulty)
+        with pytest.raises(OutputError, match=f"level {level} do not read back") as raised:
+            convert(source, out, chunk=256)
+    assert str(raised.value).startswith(str(out))
+    result = open_image(convert(source, out, chunk=256))
+    assert np.array_equal(result.levels[0][...], image)
+    assert np.array_equal(result.levels[1][...], halve(image))
+
+
+def test_nan_reads_back(tmp_path: Path) -> None:
+    image = np.full((20, 30, 1), np.nan, np.float32)
+    result = open_image(convert(pyramid_from_array(image), tmp_path / "o"), value_range=(0, 1))
+    assert np.isnan(result.levels[0][...]).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_any_number_of_threads_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """One piece after the other, or many at once: each is counted once, in order."""
+    source = pyramid_from_array(picture(1300, 700))
+    monkeypatch.setattr(convert_module, "BLOCK_BYTES", 1)
+    counts: list[int] = []
+    out = convert(source, tmp_path / "o", chunk=128, threads=threads, progress=lambda done, _: counts.append(done))
+    assert counts == sorted(set(counts))
+    for level, expected in zip(open_image(out).levels, source.levels, strict=True):
+        assert np.array_equal(level[...], expected[...])

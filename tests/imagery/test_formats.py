@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 import zarr
 from PIL import Image
@@ -50,6 +52,22 @@ def subifds(path: Path) -> None:
         file.write(halve(RGB), subfiletype=1, **options)
 
 
+def ome_pyramid(path: Path) -> None:
+    sizes = {"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25}
+    options: dict[str, Any] = {"photometric": "minisblack", "tile": (128, 128), "compression": "zstd"}
+    with tifffile.TiffWriter(path, ome=True, bigtiff=True) as file:
+        file.write(RGB.transpose(2, 0, 1), subifds=1, metadata=sizes, **options)
+        file.write(halve(RGB).transpose(2, 0, 1), subfiletype=1, **options)
+
+
+def npy(array: np.ndarray) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, array)
+
+    return write
+
+
 def png_1_bit(path: Path) -> None:
     Image.fromarray(GREY[..., 0] > 99).save(path, "PNG")
 
@@ -86,6 +104,11 @@ LOSSLESS: dict[str, tuple[Callable[[Path], None], np.ndarray]] = {
     "tiff rgba": (tiff(RGBA, extrasamples=["unassalpha"]), RGBA),
     "tiff grey": (tiff(GREY[..., 0], photometric="minisblack"), GREY),
     "tiff white is zero": (tiff(255 - GREY[..., 0], photometric="miniswhite"), GREY),
+    "tiff 1 bit": (tiff(GREY[..., 0] > 99, photometric="minisblack"), np.where(GREY > 99, 255, 0).astype(np.uint8)),
+    "tiff 1 bit, white is zero": (
+        tiff(GREY[..., 0] <= 99, photometric="miniswhite"),
+        np.where(GREY > 99, 255, 0).astype(np.uint8),
+    ),
     "tiff palette": (tiff(GREY[..., 0], photometric="palette", colormap=GREY_COLOURS), np.repeat(GREY, 3, axis=2)),
     "tiff 5 bands": (tiff(picture(channels=5), photometric="minisblack", planarconfig="contig"), picture(channels=5)),
     "tiff float": (tiff(picture(dtype=np.float32)), picture(dtype=np.float32)),
@@ -96,6 +119,21 @@ LOSSLESS: dict[str, tuple[Callable[[Path], None], np.ndarray]] = {
     "big endian in one piece": (tiff(picture(dtype=np.uint16), byteorder=">"), picture(dtype=np.uint16)),
     "ome tiff": (tiff(RGB.transpose(2, 0, 1), photometric="minisblack", ome=True, metadata={"axes": "CYX"}), RGB),
     "tiff with overviews in subifds": (subifds, RGB),
+    "ome tiff pyramid": (ome_pyramid, RGB),
+    "tiff zstd": (tiff(RGB, tile=(128, 128), compression="zstd", predictor=True), RGB),
+    "tiff deflate 16 bit rgba": (
+        tiff(picture(channels=4, dtype=np.uint16), tile=(64, 64), compression="zlib", extrasamples=["unassalpha"]),
+        picture(channels=4, dtype=np.uint16),
+    ),
+    "tiff 7 bands, each apart": (
+        tiff(picture(channels=7).transpose(2, 0, 1), photometric="minisblack", planarconfig="separate", tile=(64, 64)),
+        picture(channels=7),
+    ),
+    "npy": (npy(RGB), RGB),
+    "npy grey": (npy(GREY[..., 0]), GREY),
+    "npy columns first": (npy(np.asfortranarray(RGB)), RGB),
+    "npy 16 bit, big endian": (npy(picture(dtype=">u2")), picture(dtype=np.uint16)),
+    "npy float": (npy(picture(channels=5, dtype=np.float32)), picture(channels=5, dtype=np.float32)),
 }
 
 
@@ -113,23 +151,65 @@ def test_pixels_are_what_was_written(tmp_path: Path, name: str) -> None:
     assert np.array_equal(pyramid.levels[0][40:90, 300:, -1], expected[40:90, 300:, -1])
 
 
-def test_overviews_of_a_tiff_are_levels(tmp_path: Path) -> None:
-    subifds(tmp_path / "t.tif")
-    pyramid = open_image(tmp_path / "t.tif")
+@pytest.mark.parametrize("write", [subifds, ome_pyramid])
+def test_overviews_of_a_tiff_are_levels(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path / "t.ome.tif")
+    pyramid = open_image(tmp_path / "t.ome.tif")
+    assert pyramid.name == "t"
     assert [level.shape for level in pyramid.levels] == [(301, 402, 3), (151, 201, 3)]
     assert np.array_equal(pyramid.levels[1][...], halve(RGB))
     assert pyramid.native_levels == 2
+    if write is ome_pyramid:
+        assert (pyramid.pixel_size, pyramid.unit) == ((0.25, 0.5), "micrometer")
+
+
+def smooth_picture() -> np.ndarray:
+    ys, xs = np.mgrid[0:300, 0:400]
+    return np.stack([ys * 255 // 300, xs * 255 // 400, ys * 0 + 77], axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("tiled", [True, False])
+@pytest.mark.parametrize("options", [{"interleave": "band"}, {"photometric": "ycbcr"}, {}], ids=str)
+def test_jpeg_in_gdals_tiff_is_close(tmp_path: Path, tiled: bool, options: dict[str, Any]) -> None:
+    """Also band by band, where each band is a grey JPEG that says nothing of colours."""
+    smooth = smooth_picture()
+    tiles = {"tiled": True, "blockxsize": 64, "blockysize": 64} if tiled else {}
+    profile = {"driver": "GTiff", "height": 300, "width": 400, "count": 3, "dtype": "uint8", "compress": "jpeg"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(tmp_path / "i.tif", "w", **profile, **tiles, **options) as file:
+            file.write(smooth.transpose(2, 0, 1))
+    result = open_image(tmp_path / "i.tif").read((0, 0, 300, 400))
+    assert np.abs(result.astype(int) - smooth).mean() < 2
 
 
 def test_jpeg_is_close(tmp_path: Path) -> None:
-    ys, xs = np.mgrid[0:300, 0:400]
-    smooth = np.stack([ys * 255 // 300, xs * 255 // 400, ys * 0 + 77], axis=2).astype(np.uint8)
+    smooth = smooth_picture()
     Image.fromarray(smooth).save(tmp_path / "i.jpg", quality=95)
     Image.fromarray(smooth).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
     tifffile.imwrite(tmp_path / "i.tif", smooth, compression="jpeg", photometric="rgb", tile=(64, 64))
     for name in ("i.jpg", "cmyk.jpg", "i.tif"):
         result = open_image(tmp_path / name).read((0, 0, 300, 400))
         assert np.abs(result.astype(int) - smooth).mean() < 2
+
+
+def test_16_bit_and_many_bands_become_rgb(tmp_path: Path) -> None:
+    """By the range and the bands that were asked for."""
+    values = picture(channels=5, dtype=np.uint16)
+    tiff(values, photometric="minisblack", planarconfig="contig")(tmp_path / "i.tif")
+    read = open_image(tmp_path / "i.tif", value_range=(1000, 40000), bands=(4, 0, 2)).read((0, 0, 301, 402))
+    expected = (np.clip(values[..., [4, 0, 2]], 1000, 40000) - 1000.0) * (255 / 39000)
+    assert np.abs(read - expected).max() <= 0.51
+
+
+def test_a_large_array_is_mapped(tmp_path: Path) -> None:
+    """Of 9 GB that are mostly holes, only what is looked at is read."""
+    array = np.lib.format.open_memmap(tmp_path / "i.npy", mode="w+", dtype=np.uint8, shape=(60000, 50000, 3))
+    array[30000:30010, 40000:40010] = 7
+    del array
+    pyramid = open_image(tmp_path / "i.npy")
+    assert pyramid.native_levels == len(pyramid.levels) == 1
+    assert pyramid.read((29995, 40000, 30005, 40010)).sum() == 5 * 10 * 3 * 7
 
 
 def test_small_images_get_levels_in_memory_and_large_ones_ask_for_a_conversion(tmp_path: Path) -> None:
@@ -239,6 +319,13 @@ def not_an_image(folder: Path) -> dict[str, tuple[Path, str]]:
     (folder / "gap.zarr" / "1" / "zarr.json").unlink()
     tifffile.imwrite(folder / "stack.tif", np.stack([RGB, RGB]), photometric="rgb")
     tifffile.imwrite(folder / "cmyk.tif", RGBA, photometric="separated")
+    tifffile.imwrite(folder / "jbig.tif", RGB, tile=(64, 64), compression="zlib")
+    with tifffile.TiffFile(folder / "jbig.tif", mode="r+") as file:
+        file.pages[0].tags["Compression"].overwrite(34661)
+    for name, array in (("objects", np.array([["a", None]], object)), ("cube", np.zeros((2, 3, 4, 5))), ("ok", RGB)):
+        np.save(folder / f"{name}.npy", array)
+    (folder / "cut.npy").write_bytes((folder / "ok.npy").read_bytes()[:5000])
+    (folder / "header.npy").write_bytes((folder / "ok.npy").read_bytes()[:60])
     return {
         "missing": (folder / "missing.tif", "no such file"),
         "text": (folder / "text.png", "not an image"),
@@ -251,6 +338,11 @@ def not_an_image(folder: Path) -> dict[str, tuple[Path, str]]:
         "gap": (folder / "gap.zarr", "level '1' is missing"),
         "stack": (folder / "stack.tif", "one plane"),
         "cmyk": (folder / "cmyk.tif", "SEPARATED"),
+        "jbig": (folder / "jbig.tif", "compressed as JBIG"),
+        "objects": (folder / "objects.npy", "never loaded"),
+        "cube": (folder / "cube.npy", "has shape"),
+        "cut npy": (folder / "cut.npy", "truncated"),
+        "cut header": (folder / "header.npy", "truncated"),
     }
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery import level as level_module
 from fctl_napari.imagery import pyramid as pyramid_module
-from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.pyramid import Pyramid, has_pyramid, pyramid_from_array
+from fctl_napari.imagery.level import Level, halve
+from fctl_napari.imagery.pyramid import Pyramid, has_pyramid, measured_range, pyramid_from_array
 
 PAD = 60
 
@@ -192,3 +193,25 @@ def test_large_images_want_levels_on_disk() -> None:
     assert has_pyramid(pyramid_from_array(large[:, :4096]))
     assert not has_pyramid(pyramid_from_array(large))
     assert has_pyramid(Pyramid("p", [Level(large), Level(large[:5, :2049])]))
+
+
+def test_measured_range_ignores_nan_outliers_and_alpha() -> None:
+    random = np.random.default_rng(0)
+    image = random.uniform(100, 200, (300, 300)).astype(np.float32)
+    image[0, 0], image[5, 5] = np.nan, 1e6
+    low, high = measured_range(pyramid_from_array(image))
+    assert 100 <= low < 101
+    assert 199 < high < 201
+    assert measured_range(pyramid_from_array(np.full((10, 10), 7, np.uint16))) == (7, 8)
+    assert measured_range(pyramid_from_array(np.full((10, 10), np.nan, np.float32))) == (0, 1)
+    opaque = random.integers(300, 400, (50, 60, 4)).astype(np.uint16)
+    opaque[..., 3] = 65535
+    assert measured_range(pyramid_from_array(opaque))[1] < 400
+    assert measured_range(pyramid_from_array(opaque, bands=(3, 3, 3))) == (65535, 65536)
+
+
+def test_coarser_levels_of_what_is_larger_than_a_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture(1301, 1100)
+    monkeypatch.setattr(level_module, "STRIP_BYTES", 50_000)
+    for level, expected in zip(pyramid_from_array(image).levels, (image, halve(image)), strict=True):
+        assert np.array_equal(level[...], expected)

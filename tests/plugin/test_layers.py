@@ -15,10 +15,9 @@ from fctl_napari.plugin.layers import (
     confidence_colormap,
     displayed_level,
     displayed_levels,
-    measured_range,
     placement,
 )
-from fctl_napari.plugin.places import array_path, result_path, stem
+from fctl_napari.plugin.places import array_path, pyramid_path, result_path, stem
 from fctl_napari.plugin.pyramids import PreviewLevel, empty_preview, fill_preview, preview_levels
 
 SLICES = st.builds(slice, st.integers(0, 40), st.integers(0, 60), st.integers(1, 5))
@@ -64,16 +63,6 @@ def test_coarsest_level_is_small() -> None:
     assert max(levels[-1].shape) <= COARSE_SIDE
     assert isinstance(levels[-1], np.ndarray)
     assert np.array_equal(levels[-1], image[::3, ::3])
-
-
-def test_measured_range_ignores_nan_and_outliers(rng: np.random.Generator) -> None:
-    image = rng.uniform(100, 200, (300, 300)).astype(np.float32)
-    image[0, 0], image[5, 5] = np.nan, 1e6
-    low, high = measured_range(pyramid_from_array(image))
-    assert 100 <= low < 101
-    assert 199 < high < 201
-    flat = measured_range(pyramid_from_array(np.full((10, 10), 7, np.uint16)))
-    assert flat == (7.0, 8.0)
 
 
 def test_class_style_colours_each_label() -> None:
@@ -139,6 +128,15 @@ def test_results_go_to_the_cache_where_the_folder_is_missing(cache: Path, tmp_pa
     second = result_path(tmp_path / "two" / "b.png", "earth")
     assert first != second
     assert first.parent == second.parent == cache / "fctl-napari"
+
+
+def test_results_of_what_is_elsewhere_go_to_the_cache(cache: Path) -> None:
+    urls = ("http://a.org/x/scene%201.ome.zarr", "http://a.org/y/scene%201.ome.zarr/")
+    results = [result_path(url, "earth") for url in urls]
+    pyramids = [pyramid_path(url) for url in urls]
+    assert len({*results, *pyramids}) == 4
+    assert {path.parent for path in (*results, *pyramids)} == {cache / "fctl-napari"}
+    assert all(path.name.startswith("scene 1-") for path in (*results, *pyramids))
 
 
 def test_arrays_are_named_after_their_content() -> None:

@@ -30,6 +30,9 @@ def test_only_our_files_are_claimed(tmp_path: Path, scene: Path) -> None:
     assert get_reader(str(tmp_path / "a.TIF")) is read
     assert get_reader(str(tmp_path / "plain")) is None
     assert get_reader(str(tmp_path / "a.txt")) is None
+    assert get_reader("http://a.org/scene.ome.zarr/") is read
+    assert get_reader("https://a.org/scene.tif?key=1") is read
+    assert get_reader("http://a.org/scene.html") is None
     assert get_reader([str(scene)]) is None
 
 
@@ -44,6 +47,29 @@ def test_ome_zarr_with_labels(scene: Path, earth_crop: np.ndarray) -> None:
     assert label_levels[0][100, 200] == 0
     assert list(labels["features"]["class"]) == ["", "water", "land"]
     assert np.allclose(labels["colormap"].map(np.uint8(1)), (0, 0, 1, 1))
+
+
+def test_ome_zarr_with_labels_at_an_address(scene: Path, earth_crop: np.ndarray, serve: Callable) -> None:
+    truth = LabelPyramid.create(scene / "labels" / "truth", earth_crop.shape[:2], chunk=128, classes=CLASSES)
+    truth.write(0, 0, np.full((100, 200), 2, np.uint8))
+    url = f"{serve(scene.parent).url}/{scene.name}"
+    (levels, image, _), (label_levels, labels, _) = read(url)
+    assert (image["name"], labels["name"]) == ("scene", "truth")
+    assert image["metadata"]["fctl_source"].original == url
+    assert np.array_equal(levels[0][10:40, 20:60], earth_crop[10:40, 20:60])
+    assert label_levels[0][99, 199] == 2
+    ((labels_alone, _, kind),) = read(f"{url}/labels/truth")
+    assert kind == "labels"
+    assert labels_alone[0][99, 199] == 2
+
+
+def test_an_address_with_nothing_becomes_one_sentence(
+    tmp_path: Path, serve: Callable, notes: list[tuple[str, str]]
+) -> None:
+    assert read(f"{serve(tmp_path).url}/i.ome.zarr") == NOTHING
+    ((severity, message),) = notes
+    assert severity == "error"
+    assert "there is nothing at this address" in message
 
 
 def test_labels_of_half_the_size_lie_on_their_image(scene: Path, earth_crop: np.ndarray) -> None:
@@ -143,6 +169,31 @@ def test_windows_menus_lead_to_us(make_napari_viewer: Callable[..., napari.Viewe
     viewer.open_sample("fctl-napari", "earth")
     assert [layer.name for layer in viewer.layers] == ["image", "earth", "truth"]
     assert image_source(viewer.layers["image"]).path == str(rgb_png)
+
+
+@pytest.mark.gui
+def test_an_address_in_the_window(
+    make_napari_viewer: Callable[..., napari.Viewer],
+    scene: Path,
+    tmp_path: Path,
+    cache: Path,
+    serve: Callable,
+    until: Callable[..., None],
+) -> None:
+    """Without levels of its own the image gets a pyramid in the cache, once."""
+    image = np.kron(np.arange(3 * 83, dtype=np.uint8).reshape(3, 83), np.ones((50, 50), np.uint8))  # 150 x 4150 px
+    tifffile.imwrite(tmp_path / "large.tif", image, tile=(128, 128))
+    url = serve(tmp_path).url
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(f"{url}/{scene.name}", plugin="fctl-napari")
+    assert image_source(layer).path == f"{url}/{scene.name}"
+    (large,) = viewer.open(f"{url}/large.tif", plugin="fctl-napari")
+    source = image_source(large)
+    until(lambda: source.job is None)
+    assert Path(source.path).parent == cache / "fctl-napari"
+    assert np.array_equal(large.data[0][:, 4000:], image[:, 4000:])
+    (again,) = viewer.open(f"{url}/large.tif", plugin="fctl-napari")
+    assert image_source(again).job is None
 
 
 @pytest.mark.gui

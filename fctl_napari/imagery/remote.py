@@ -1,0 +1,198 @@
+"""Addresses in place of paths: images that are read over HTTP, no more of them than is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, TypeGuard
+from urllib.parse import unquote, urlsplit
+
+from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import FsspecStore
+
+from fctl_napari.errors import InputError
+
+CONNECT_SECONDS = 15
+"""How long a server may take to accept a connection."""
+
+READ_SECONDS = 60
+"""How long a server may be silent in the middle of an answer."""
+
+RETRY_SECONDS = (0.2, 1.0)
+"""How long to wait before a request that failed is made again: a long run should outlive a hiccup."""
+
+BLOCK_BYTES = 128 * 2**10
+"""How much of a file is read ahead: an overview's list of tiles, or a tile and some more."""
+
+_PASSING = (408, 429, 500, 502, 503, 504)
+_METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
+
+
+def is_url(place: Path | str) -> TypeGuard[str]:
+    """Tell whether this is an address (``scheme://...``). A ``Path`` never is: it would have lost a slash."""
+    return isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", place) is not None
+
+
+def child(place: Path | str, name: str) -> Path | str:
+    """Name what lies in a folder, be it a path or an address."""
+    return place / name if isinstance(place, Path) else f"{place.rstrip('/')}/{name}"
+
+
+def last_name(place: Path | str) -> str:
+    """Return the last part of a path or an address, as people read it."""
+    if isinstance(place, Path):
+        return place.name
+    parts = urlsplit(place)
+    return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.netloc
+
+
+def open_store(url: str) -> HttpStore:
+    """Make the store of a Zarr at an address. Nothing is asked of the server yet.
+
+    Raises
+    ------
+    InputError
+        It is no HTTP address, or the packages of the extra ``remote`` are missing.
+    """
+    return HttpStore(_file_system(url, asynchronous=True), read_only=True, path=url.rstrip("/"))
+
+
+def open_file(url: str) -> BinaryIO:
+    """Open a file at an address; what is read of it is fetched when it is read.
+
+    Raises
+    ------
+    InputError
+        The server or the file is not there, or only the whole file can be had.
+    """
+    return _HttpFile(url, _file_system(url, asynchronous=False))  # type: ignore[return-value]
+
+
+def _refuse(url: str, error: Exception) -> NoReturn:
+    status = getattr(error, "status", None)
+    server = urlsplit(url).netloc
+    if status is not None:
+        advice = "check whether it may be read by anyone" if status in (401, 403) else "check the address, or try later"
+        message = f"the server {server} refuses it (HTTP {status}); {advice}."
+    elif isinstance(error, TimeoutError):
+        message = f"the server {server} does not answer; try later."
+    else:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        message = f"the server {server} cannot be reached; check the address and the network ({reason})."
+    raise InputError(f"{url}: {message}") from error
+
+
+def _file_system(url: str, *, asynchronous: bool) -> Any:
+    if urlsplit(url).scheme.lower() not in ("http", "https"):
+        raise InputError(f"{url}: only http:// and https:// addresses can be read; fetch the image first.")
+    try:
+        import aiohttp
+        from fsspec.implementations.http import HTTPFileSystem
+    except ImportError as error:
+        raise InputError(
+            f"{url}: the package {error.name} is missing to read images over HTTP; pip install 'fctl-napari[remote]'."
+        ) from None
+
+    # A large chunk may take long; silence may not. Proxies are those of the environment.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
+    return HTTPFileSystem(asynchronous=asynchronous, client_kwargs={"timeout": timeout, "trust_env": True})
+
+
+class HttpStore(FsspecStore):
+    """A Zarr at an address, for reading; every failure is one sentence, and what passes is tried again."""
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Fetch the value of a key, or a part of it; None if the server has none."""
+        import aiohttp
+
+        for wait in (*RETRY_SECONDS, None):
+            try:
+                return _part(await super().get(key, prototype, byte_range), byte_range)
+            except (aiohttp.ClientError, OSError) as error:
+                if getattr(error, "status", None) == 403 and key.rpartition("/")[2] in _METADATA:
+                    return None  # S3's word for what is not there, where folders may not be listed
+                if wait is None or not _passes(error):
+                    _refuse(self.path, error)
+                await asyncio.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+
+class _HttpFile(io.RawIOBase):
+    """A file at an address, for reading; failures as in :class:`HttpStore`."""
+
+    def __init__(self, url: str, files: Any) -> None:
+        super().__init__()
+        from fsspec.caching import ReadAheadCache
+
+        self.name = url
+        self._files = files
+        self._place = 0
+        facts = self._ask(files.info, url)
+        self._size = facts.get("size")
+        if self._size is None:
+            raise InputError(f"{url}: its server does not say how large it is; fetch it and open the copy.")
+        self._cache = ReadAheadCache(BLOCK_BYTES, self._fetch, self._size)
+
+    def _ask(self, request: Callable[..., Any], *arguments: Any) -> Any:
+        import aiohttp
+
+        for wait in (*RETRY_SECONDS, None):
+            try:
+                return request(*arguments)
+            except (aiohttp.ClientError, OSError) as error:
+                # fsspec says "not found" whatever kept it from learning a file's size.
+                hidden = error.__cause__ if isinstance(error, FileNotFoundError) else None
+                cause = hidden if isinstance(hidden, Exception) else error
+                if isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == 404:
+                    raise InputError(f"{self.name}: there is nothing at this address; check it.") from None
+                if wait is None or not _passes(cause):
+                    _refuse(self.name, cause)
+                time.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _fetch(self, start: int, stop: int) -> bytes:
+        data: bytes = self._ask(self._files.cat_file, self.name, start, stop)
+        if len(data) > stop - start:
+            raise InputError(f"{self.name}: its server sends files only whole; fetch it and open the copy.")
+        return data
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._place = offset + (0, self._place, self._size)[whence]
+        return self._place
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._cache._fetch(self._place, min(self._place + len(buffer), self._size))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
+def _passes(error: Exception) -> bool:
+    """Tell whether the same request may succeed a moment later."""
+    status = getattr(error, "status", None)
+    return status is None or status in _PASSING
+
+
+def _part(value: Buffer | None, byte_range: ByteRequest | None) -> Buffer | None:
+    """Cut out what was asked for, where a server sent the whole file instead."""
+    if value is None:
+        return None
+    if isinstance(byte_range, RangeByteRequest) and len(value) > byte_range.end - byte_range.start:
+        return value[byte_range.start : byte_range.end]
+    if isinstance(byte_range, SuffixByteRequest) and len(value) > byte_range.suffix:
+        return value[-byte_range.suffix :]
+    return value
