@@ -105,7 +105,9 @@ class Level:
         stored = getattr(self._array, "chunks", None)
         if not stored:
             return (min(512, self.shape[0]), min(512, self.shape[1]), self.shape[2])
-        by_axis = dict(zip(self._axes, stored, strict=True))
+        # dask lists the sizes of all chunks along an axis
+        sizes = (max(size) if isinstance(size, tuple) else size for size in stored)
+        by_axis = dict(zip(self._axes, sizes, strict=True))
         channels = self.shape[2] if self._convert else min(int(by_axis.get("c", 1)), self.shape[2])
         return (int(by_axis["y"]), int(by_axis["x"]), channels)
 

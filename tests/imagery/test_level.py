@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
 import zarr
@@ -29,6 +30,7 @@ def stored(axes: str) -> Any:
 
 
 LEVELS = {axes: Level(stored(axes), axes) for axes in ("cyx", "yxc", "tczyx", "ycx")}
+LEVELS["dask"] = Level(dask.array.from_array(reference(), chunks=(4, 5, 3)))
 LEVELS["memory"] = Level(reference())
 LEVELS["foreign bytes"] = Level(reference().astype(">u2"))
 
@@ -62,6 +64,7 @@ def test_a_level_describes_itself_without_being_read() -> None:
     level = LEVELS["tczyx"]
     assert (level.shape, level.dtype, level.ndim, len(level)) == (SHAPE, np.uint16, 3, 11)
     assert level.chunks == (4, 4, 3)
+    assert LEVELS["dask"].chunks == (4, 5, 3)
     assert level.nbytes == reference().nbytes
     assert np.array_equal(np.asarray(level), reference())
 

@@ -233,7 +233,7 @@ def test_live_on_scaled_moved_and_turned_layers(
     assert computed_about_the_view(viewer, widget)
     assert placed_alike(mask_of(viewer), image)
     condition = seen_all(widget)
-    image.translate = np.add(image.translate, 60)  # the layer moves under the view
+    image.translate = np.add(image.translate, 60 * image.scale)  # the layer moves under the view
     until(condition)
     assert set(cells_in_view(viewer, widget)) <= set(done_cells(widget))
     stop_live(widget, until)
