@@ -198,4 +198,4 @@ def offer(progress: Progress, tile_size: int) -> str:
     size = f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
     rate = progress.tiles_per_second
     time = f"about {duration(tiles / rate)}" if rate else "speed not known yet"
-    return f"Run the {tiles} tiles in view ({time}, up to {size})"
+    return f"Run the {tiles} tiles in view\n{time}, up to {size}"

@@ -116,7 +116,7 @@ def test_too_many_tiles_are_offered_not_begun(
     until(lambda: form.offer.isVisible())
     total = len(cells_in_view(viewer, widget))
     assert total > LIVE_TILES
-    assert form.offer.text().startswith(f"Run the {total} tiles in view (speed not known yet, up to")
+    assert form.offer.text().startswith(f"Run the {total} tiles in view\nspeed not known yet, up to")
     assert done_cells(widget) == []
     condition = seen_all(widget)
     look_at(viewer, 500, 500, rows=100)
@@ -126,7 +126,7 @@ def test_too_many_tiles_are_offered_not_begun(
     until(lambda: form.offer.isVisible())
     done = done_cells(widget)
     assert len(cells_in_view(viewer, widget)) - len(done) > LIVE_TILES
-    assert f"Run the {len(cells_in_view(viewer, widget)) - len(done)} tiles in view (about " in form.offer.text()
+    assert f"Run the {len(cells_in_view(viewer, widget)) - len(done)} tiles in view\nabout " in form.offer.text()
     form.offer.click()
     until(lambda: widget.running and not widget.live)
     until(lambda: len(done_cells(widget)) > len(done))
