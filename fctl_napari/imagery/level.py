@@ -101,6 +101,11 @@ class Level:
         """Bytes that the whole level takes in memory."""
         return self.size * self.dtype.itemsize
 
+    @property
+    def stored_in_chunks(self) -> bool:
+        """Whether it is read by chunks, each of them whole (not where it lies in memory)."""
+        return getattr(self._array, "chunks", None) is not None
+
     def _stored_chunks(self) -> tuple[int, int, int]:
         stored = getattr(self._array, "chunks", None)
         if not stored:

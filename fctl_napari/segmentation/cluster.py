@@ -21,6 +21,13 @@ CONNECT_SECONDS = 3
 DEATHS = 3
 """A task whose worker died this often is given up."""
 
+HEAP = {"MALLOC_MMAP_THRESHOLD_": 2**25, "MALLOC_TRIM_THRESHOLD_": 2**27, "MALLOC_ARENA_MAX": 1}
+"""glibc's settings in a worker: tensors lie in one heap that is used again from tile to tile.
+
+Left to itself (or with dask's trim threshold of 64 kB) the memory of each tensor goes back to the system, and every
+tile begins with tens of thousands of page faults; a heap per thread would hold on to more, for arrays long freed.
+"""
+
 
 class IgnoreInterrupt:
     """A dask worker plugin: Ctrl-C is the parent's business, which then stops the worker in order."""
@@ -97,9 +104,8 @@ class Workers:
 
         # A busy machine may need more than dask's 15 s to restart a worker that died.
         dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
-        # Thread counts come from us (see worker.prepare), not from variables that dask would set in this process. The
-        # other variable is kept: without it glibc's heap grows by a few hundred kB a tile, for arrays long freed.
-        with dask.config.set({"distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536}}):
+        # Thread counts come from us (see worker.prepare), not from variables that dask would set in this process.
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": HEAP}):
             self._cluster = LocalCluster(
                 n_workers=1,
                 threads_per_worker=1,

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.windows import TURNS, Dihedral, Window
@@ -89,7 +90,7 @@ class PendingTile:
 
 
 class TileReader:
-    """Reads the streams of tiles in threads; a context window that several tiles share is read once.
+    """Reads the streams of tiles in threads; a context window or a chunk that several tiles share is read once.
 
     Parameters
     ----------
@@ -106,6 +107,7 @@ class TileReader:
     def __init__(self, pyramid: Pyramid, config: FCtLConfig, exact: bool, pool: ThreadPoolExecutor) -> None:
         self.pyramid = pyramid
         self.config = config
+        self._source = with_chunk_cache(pyramid)
         self._exact = exact
         self._pool = pool
         self._contexts: Recent[Window, Future[NDArray[np.uint8]]] = Recent(KEPT_CONTEXTS)
@@ -120,4 +122,4 @@ class TileReader:
         return PendingTile(index, windows, pixels, turn)
 
     def _read(self, window: Window) -> Future[NDArray[np.uint8]]:
-        return self._pool.submit(read_stream, self.pyramid, window, self.config.tile_size, exact=self._exact)
+        return self._pool.submit(read_stream, self._source, window, self.config.tile_size, exact=self._exact)

@@ -1,0 +1,159 @@
+"""Decoded chunks of an image, kept for the windows that share them."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.pyramid import Pyramid
+
+CACHE_BYTES = 2**27
+"""How much is kept by default: two rows of chunks of 512 px, RGB, under a row of tiles in an image 40 000 px wide."""
+
+
+class ChunkCache:
+    """The chunks used last, up to a number of bytes. Safe to use from several threads.
+
+    Parameters
+    ----------
+    limit
+        bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._chunks: OrderedDict[Hashable, tuple[int, Future[NDArray[Any]]]] = OrderedDict()
+        self._held = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of the chunks that are kept or being read."""
+        return self._held
+
+    def get(self, key: Hashable, nbytes: int, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return a chunk; of several threads that want a new one, the first reads it and the others wait.
+
+        Parameters
+        ----------
+        key
+            Which chunk.
+        nbytes
+            Its size; no more than the limit.
+        read
+            Reads it. What it raises is raised here, and not remembered.
+        """
+        with self._lock:
+            known = self._chunks.get(key)
+            if known is None:
+                future: Future[NDArray[Any]] = Future()
+                self._chunks[key] = nbytes, future
+                self._held += nbytes
+                while self._held > self.limit:
+                    _, (freed, _) = self._chunks.popitem(last=False)
+                    self._held -= freed
+            else:
+                self._chunks.move_to_end(key)
+                future = known[1]
+        if known is None:
+            try:
+                chunk = read()
+                chunk.setflags(write=False)  # it is shared from now on
+                future.set_result(chunk)
+            except BaseException as error:
+                self._drop(key, future)
+                future.set_exception(error)
+        return future.result()
+
+    def _drop(self, key: Hashable, future: Future[NDArray[Any]]) -> None:
+        with self._lock:
+            known = self._chunks.get(key)
+            if known is not None and known[1] is future:
+                self._held -= known[0]
+                del self._chunks[key]
+
+
+class CachedArray:
+    """A level ``[y, x, channel]``, read by whole chunks through a cache.
+
+    Parameters
+    ----------
+    level
+        What is read from.
+    cache
+        Keeps its chunks; it may serve several levels.
+    """
+
+    def __init__(self, level: Level, cache: ChunkCache) -> None:
+        self.shape: tuple[int, ...] = level.shape
+        self.dtype: np.dtype[Any] = level.dtype
+        self.chunks: tuple[int, ...] = level.chunks
+        self._level = level
+        self._cache = cache
+
+    def __getitem__(self, key: tuple[slice, slice, slice], /) -> NDArray[Any]:
+        """Read a box: three slices with positive steps. The result may be a read-only view of a chunk."""
+        spans = [part.indices(length) for part, length in zip(key, self.shape, strict=True)]
+        box = [slice(start, max(start, stop)) for start, stop, _ in spans]
+        # which chunks of each axis the box meets
+        grid = [
+            range(part.start // chunk, -(-part.stop // chunk)) for part, chunk in zip(box, self.chunks, strict=True)
+        ]
+        places = list(itertools.product(*grid))
+        steps = tuple(slice(None, None, step) for _, _, step in spans)
+        # More than fits (a whole level, or a single huge chunk) would only sweep out what others share.
+        if len(places) * int(np.prod(self.chunks)) * self.dtype.itemsize > self._cache.limit or not places:
+            return self._level[tuple(box)][steps]
+        if len(places) == 1:
+            bounds = self._bounds(places[0])
+            inner = tuple(
+                slice(part.start - outer.start, part.stop - outer.start)
+                for part, outer in zip(box, bounds, strict=True)
+            )
+            return self._chunk(places[0])[inner][steps]
+        result = np.empty([part.stop - part.start for part in box], self.dtype)
+        for place in places:
+            source, target = [], []
+            for part, outer in zip(box, self._bounds(place), strict=True):
+                start, stop = max(part.start, outer.start), min(part.stop, outer.stop)
+                source.append(slice(start - outer.start, stop - outer.start))
+                target.append(slice(start - part.start, stop - part.start))
+            result[tuple(target)] = self._chunk(place)[tuple(source)]
+        return result[steps]
+
+    def _bounds(self, place: tuple[int, ...]) -> tuple[slice, ...]:
+        return tuple(
+            slice(i * chunk, min((i + 1) * chunk, length))
+            for i, chunk, length in zip(place, self.chunks, self.shape, strict=True)
+        )
+
+    def _chunk(self, place: tuple[int, ...]) -> NDArray[Any]:
+        bounds = self._bounds(place)
+        nbytes = int(np.prod([part.stop - part.start for part in bounds])) * self.dtype.itemsize
+        # A copy with the channels innermost, as every reader wants them, that keeps nothing else alive.
+        return self._cache.get((id(self), *place), nbytes, lambda: np.array(self._level[bounds], order="C"))
+
+
+def with_chunk_cache(pyramid: Pyramid, limit: int = CACHE_BYTES) -> Pyramid:
+    """Give an image whose reads keep the chunks that they decode, for the next ones.
+
+    Parameters
+    ----------
+    pyramid
+        The image; it stays as it is. Levels that lie in memory are shared as they are.
+    limit
+        Bytes kept at most, of all levels together.
+    """
+    cache = ChunkCache(limit)
+    cached = copy.copy(pyramid)
+    cached.levels = [Level(CachedArray(level, cache)) if level.stored_in_chunks else level for level in pyramid.levels]
+    return cached
