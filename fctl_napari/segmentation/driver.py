@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.05
 """How soon a cancel is noticed."""
 
-FLUSH_SECONDS = 0.2
+FLUSH_SECONDS = 1.0
 """The store's coarser levels and bitmap are brought in step, and progress is told, this often."""
+
+WATCHED_FLUSH_SECONDS = 0.2
+"""The same once somebody looks on; each time the same chunks of the coarser levels are written again."""
 
 STOP_SECONDS = 0.8
 """How long a cancelled run waits for the tiles under way before it says that it has stopped."""
@@ -110,6 +113,7 @@ class Driver:
         self._under_way: dict[Future[Any], Task] = {}
         self._completed: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._written: list[Cell] = []
+        self._flush_seconds = FLUSH_SECONDS
         self._flushed = float("-inf")
         self._counted = float("-inf")
         self._seen = 0.0
@@ -156,7 +160,7 @@ class Driver:
                         break
                     self._pace.pause()
                 self._collect(POLL_SECONDS)
-                if time.monotonic() - self._flushed > FLUSH_SECONDS or not self._under_way:
+                if time.monotonic() - self._flushed > self._flush_seconds or not self._under_way:
                     self._flush()
         except Stopped:
             raise
@@ -172,6 +176,7 @@ class Driver:
             while True:
                 latest = [self._views.get_nowait()]
         if latest:
+            self._flush_seconds = WATCHED_FLUSH_SECONDS
             self._plan.look(latest[0])
             self._report(self.progress("running"))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from distributed import LocalCluster
 from segmenting import CELLS, chunk_times, die, done_chunks, pixels
 
 from fctl_napari.errors import FctlError
@@ -59,6 +60,33 @@ def test_a_killed_worker_costs_only_what_it_had_not_finished(
     store = Segmentation.open(out)
     assert before.items() <= chunk_times(store).items(), "done cells were computed again"
     np.testing.assert_array_equal(pixels(store), reference(merge))
+
+
+def test_of_two_workers_of_a_cluster_one_killed_costs_only_its_own_tiles(
+    scene: Path, lively: Path, reference: Callable[[str], np.ndarray], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ome.zarr"
+    request = SegmentationRequest(str(scene), str(out), str(lively), device="cpu", precision="fp32")
+    before: dict[str, int] = {}
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
+    ) as cluster:
+        pids = {nanny.pid for nanny in cluster.workers.values()}
+
+        def kill_one(event: Progress) -> None:
+            if event.done > 5 and not before:
+                store = Segmentation.open(out)
+                done = done_chunks(store)
+                before.update({name: when for name, when in chunk_times(store).items() if name in done})
+                psutil.Process(min(pids)).send_signal(signal.SIGKILL)
+
+        with Engine(cluster.scheduler_address, threads=1) as engine:
+            final = engine.start(request, kill_one).wait(250)
+    assert (final.state, final.error, final.done) == ("done", None, CELLS)
+    assert 10 < len(before) < 2 * CELLS, "the worker was not killed in the middle"
+    store = Segmentation.open(out)
+    assert before.items() <= chunk_times(store).items(), "done cells were computed again"
+    np.testing.assert_array_equal(pixels(store), reference("crop"))
 
 
 @pytest.mark.parametrize("merge", ["crop", "average"])
