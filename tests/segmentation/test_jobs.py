@@ -94,6 +94,7 @@ def test_cancel_keeps_what_is_finished_and_the_next_run_goes_on(
     request = replace(request_, merge=merge)
     started = threading.Event()
     current = engine.start(request, lambda event: started.set() if event.windows else None)
+    current.look((0, 0, *SCENE))  # news come sooner where somebody looks on
     assert started.wait(ENOUGH)
     current.cancel()
     cancelled = current.wait(ENOUGH)
