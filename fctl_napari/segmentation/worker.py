@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -103,6 +105,9 @@ class Outcome:
     memory_bytes: int
 
 
+WRITERS = 2
+"""Threads that write: encoding a cell takes about 2 ms, more than a GPU needs for a tile."""
+
 # One network at a time lies in memory, and one task at a time uses it, however many threads the worker has.
 _lock = threading.Lock()
 _predictor: tuple[Network, Predictor] | None = None
@@ -170,28 +175,64 @@ def compute(job: Job, task: Task) -> Outcome:
 
 
 def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store: Segmentation) -> int:
-    """Run the tiles of a task until told to stop; returns how many."""
+    """Run the tiles of a task until told to stop; returns how many. They are written while the next ones are run."""
     grid = store.grid
     windows = [grid.window(tile.cell) for tile in task.tiles]
     finished = 0
-    if job.merge != "crop":
-        turns = [grid.turn(tile.cell) for tile in task.tiles]
-        for index, logits in predictor.predict(image, windows, turns):
-            save_logits(store.scratch, task.tiles[index].cell, logits)
+    with Writing(WRITERS if predictor.device.type == "cuda" else 0) as writing:
+        if job.merge != "crop":
+            turns = [grid.turn(tile.cell) for tile in task.tiles]
+            for index, logits in predictor.predict(image, windows, turns):
+                writing.start(save_logits, store.scratch, task.tiles[index].cell, logits)
+                finished += 1
+                if job.stop_file.exists():
+                    break
+            return finished
+        for index, labels, confidence in predictor.classify(image, windows):
+            top, left = windows[index][:2]
+            for cell in task.tiles[index].cells:
+                y0, x0, y1, x1 = grid.core(cell)
+                part = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+                writing.start(store.write_cell, cell, labels[part], confidence[part])
             finished += 1
             if job.stop_file.exists():
                 break
-        return finished
-    for index, labels, confidence in predictor.classify(image, windows):
-        top, left = windows[index][:2]
-        for cell in task.tiles[index].cells:
-            y0, x0, y1, x1 = grid.core(cell)
-            part = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-            store.write_cell(cell, labels[part], confidence[part])
-        finished += 1
-        if job.stop_file.exists():
-            break
     return finished
+
+
+class Writing:
+    """Writes in threads, a few things at a time; the block ends when all is written, or raises what went wrong.
+
+    Parameters
+    ----------
+    threads
+        How many write; as many again may wait before ``start`` does. With 0 ``start`` writes by itself: where the
+        network needs all cores, a thread more only disturbs it.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._most = 2 * threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fctl-write") if threads else None
+        self._under_way: deque[Future[Any]] = deque()
+
+    def start(self, write: Callable[..., Any], *arguments: Any) -> None:
+        """Begin to write; waits for the oldest where too many are under way, and raises what that raised."""
+        if self._pool is None:
+            write(*arguments)
+            return
+        if len(self._under_way) >= self._most:
+            self._under_way.popleft().result()
+        self._under_way.append(self._pool.submit(write, *arguments))
+
+    def __enter__(self) -> Writing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+        if kind is None:
+            for future in self._under_way:
+                future.result()
 
 
 def _load(network: Network) -> Predictor:
