@@ -77,6 +77,8 @@ def convert(
     state = dict(_ours(group))
     if state["complete"]:
         return out
+    for leftover in out.rglob("*.partial"):
+        leftover.unlink(missing_ok=True)  # zarr's, of a process that was killed while it wrote
     stores, _, _ = ngff.open_levels(group, out)
     total = sum(_chunks(array.shape[1:], _side(array)) for array in stores)
     written = 0

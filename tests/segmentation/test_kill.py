@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from distributed import LocalCluster
-from segmenting import CELLS, chunk_times, die, done_chunks, pixels
+from segmenting import CELLS, SCENE, chunk_times, die, done_chunks, pixels
 
 from fctl_napari.errors import FctlError
 from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
@@ -29,7 +29,9 @@ if __name__ == "__main__":
     image, out, checkpoint, merge = sys.argv[1:]
     request = SegmentationRequest(image, out, checkpoint, merge=merge, device="cpu", precision="fp32")
     engine = Engine(threads=1)
-    engine.start(request, lambda event: print(event.done, flush=True)).wait()
+    run = engine.start(request, lambda event: print(event.done, flush=True))
+    run.look((0, 0, 1000, 1000))
+    run.wait()
 """
 
 
@@ -54,7 +56,9 @@ def test_a_killed_worker_costs_only_what_it_had_not_finished(
             (worker,) = workers()
             worker.send_signal(signal.SIGKILL)
 
-    final = engine.start(request, kill_once).wait(250)
+    run = engine.start(request, kill_once)
+    run.look((0, 0, *SCENE))  # news come sooner where somebody looks on
+    final = run.wait(250)
     assert (final.state, final.error, final.done) == ("done", None, CELLS)
     assert 10 < len(before) < 2 * CELLS, "the worker was not killed in the middle"
     store = Segmentation.open(out)
@@ -81,7 +85,9 @@ def test_of_two_workers_of_a_cluster_one_killed_costs_only_its_own_tiles(
                 psutil.Process(min(pids)).send_signal(signal.SIGKILL)
 
         with Engine(cluster.scheduler_address, threads=1) as engine:
-            final = engine.start(request, kill_one).wait(250)
+            run = engine.start(request, kill_one)
+            run.look((0, 0, *SCENE))
+            final = run.wait(250)
     assert (final.state, final.error, final.done) == ("done", None, CELLS)
     assert 10 < len(before) < 2 * CELLS, "the worker was not killed in the middle"
     store = Segmentation.open(out)
