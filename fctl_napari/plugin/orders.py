@@ -221,6 +221,8 @@ class Orders(QObject):
             self._end(Progress("failed", error=error))
 
     def _end(self, progress: Progress) -> None:
+        if self._run is not None:
+            self._run.deleteLater()
         self._order = self._run = self._job = None
         self.ended.emit(progress)
         following, self._next = self._next, None

@@ -299,6 +299,7 @@ class SegmentWidget(QWidget):
 
     def _begun(self, order: Order) -> None:
         self.form.result.setText(order.out)
+        self.form.fresh.setChecked(False)  # it was for this order; the next may concern another result
         self.form.set_busy(True, live=order.live)
 
     def _show_progress(self, progress: Progress) -> None:
@@ -310,7 +311,6 @@ class SegmentWidget(QWidget):
         self.progressed.emit(progress)
 
     def _ended(self, progress: Progress) -> None:
-        self.form.fresh.setChecked(False)
         self.form.set_busy(False)
         self.form.make_offer("")
         self.form.show_progress(progress.done, max(progress.total, 1), describe(progress))

@@ -154,6 +154,23 @@ def test_a_run_comes_first_and_live_mode_comes_back(open_scene: Open, until: Cal
     stop_live(widget, until)
 
 
+def test_starting_afresh_is_asked_for_once(open_scene: Open, until: Callable[..., None]) -> None:
+    viewer, widget = open_scene()
+    form = widget.form
+    look_at(viewer, 150, 200, rows=60)
+    condition = seen_all(widget)
+    form.fresh.setChecked(True)
+    form.live.click()
+    until(condition)
+    assert not form.fresh.isChecked()
+    first = done_cells(widget)
+    look_at(viewer, 150, 800, rows=60)
+    form.run.click()  # of the view; what live mode made must not be thrown away
+    until(lambda: widget.live and len(done_cells(widget)) > len(first))
+    assert set(first) <= set(done_cells(widget))
+    stop_live(widget, until)
+
+
 def test_another_checkpoint_means_another_result(
     open_scene: Open, until: Callable[..., None], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
