@@ -8,17 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from fctl_napari.model.classes import IGNORE
+from fctl_napari.analysis.error_kinds import CONFUSED, FALSE_NEGATIVE, FALSE_POSITIVE, PAPER, error_table
 
 if TYPE_CHECKING:
     from fctl_napari.model.classes import ClassTable
 
-FALSE_NEGATIVE = (0, 0, 255)
-"""Colour of what was missed, as in Fig. 8 of the paper."""
-FALSE_POSITIVE = (255, 0, 0)
-"""Colour of what was found where it is not."""
-CONFUSED = (170, 0, 200)
-"""Colour of one foreground class called another: a miss of the one, a false find of the other."""
 NO_CLASS = (60, 60, 60)
 """Colour of pixels without a class."""
 
@@ -52,18 +46,12 @@ def error_picture(image: np.ndarray, mask: np.ndarray, truth: np.ndarray, *, pos
     numpy.ndarray
         uint8 RGB (h, w, 3).
     """
-    judged = (mask != IGNORE) & (truth != IGNORE)
-    wrong = judged & (mask != truth)
-    if positive is None:
-        found, there = mask != 0, truth != 0
-    else:
-        found, there = mask == positive, truth == positive
+    kinds = error_table(positive)[truth, mask]
     grey = image.mean(axis=-1) * 0.6 + 40
     picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
-    picture[wrong & there & ~found] = FALSE_NEGATIVE
-    picture[wrong & found & ~there] = FALSE_POSITIVE
-    if positive is None:
-        picture[wrong & found & there] = CONFUSED
+    picture[kinds == FALSE_NEGATIVE] = PAPER.false_negative
+    picture[kinds == FALSE_POSITIVE] = PAPER.false_positive
+    picture[kinds == CONFUSED] = PAPER.confused
     return picture
 
 
@@ -107,9 +95,9 @@ def comparison_figure(
         axes.set_title(title)
         axes.set_axis_off()
     entries = [(entry.name, entry.color) for entry in class_table.scored]
-    errors = [("false negative", FALSE_NEGATIVE), ("false positive", FALSE_POSITIVE)]
+    errors = [("false negative", PAPER.false_negative), ("false positive", PAPER.false_positive)]
     if positive is None and len(class_table.scored) > 2:
-        errors.append(("another class", CONFUSED))
+        errors.append(("another class", PAPER.confused))
     handles = [
         Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="0.3", label=name)
         for name, (red, green, blue) in entries + errors

@@ -16,6 +16,9 @@ from fctl_napari.imagery.remote import child, last_name
 from fctl_napari.plugin.growing import CONFIDENCE, STORE_KEY
 from fctl_napari.plugin.layers import COARSE_SIDE, GreyLevel, LayerData, class_style, confidence_colormap, placement
 
+LABELS_KEY = "fctl_labels"
+"""Key of a labels layer's ``metadata`` that holds its group's path."""
+
 
 def label_names(image: Path | str) -> list[str]:
     """Return the names of the label groups under an OME-Zarr image, in a folder or at an address."""
@@ -47,7 +50,7 @@ def labels_layer(path: Path | str, *, extent: tuple[float, float] | None = None)
     dtype = (data[0] if arguments["multiscale"] else data).dtype
     if dtype.kind not in "iu":
         raise InputError(f"{path}: holds {dtype} values; labels are whole numbers, write them as such.")
-    arguments |= {"name": last_name(path), "opacity": 0.55}
+    arguments |= {"name": last_name(path), "opacity": 0.55, "metadata": {LABELS_KEY: str(path)}}
     classes = ngff.label_classes(group)
     if classes:
         arguments |= class_style((c["name"], tuple(c["color"])) for c in classes)
@@ -70,7 +73,7 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
         }
         layers.append((data, arguments, "image"))
     data, arguments, kind = labels_layer(path)
-    arguments["metadata"] = {STORE_KEY: str(path)}
+    arguments["metadata"] |= {STORE_KEY: str(path)}
     return [*layers, (data, arguments, kind)]
 
 

@@ -54,12 +54,12 @@ def pyramid_path(image: str | Path) -> Path:
     In the cache its name depends on the file's place, time and size, so that a changed file gets a new one.
     """
     if is_url(image):
-        return cache_folder() / f"{stem(image)}-{_digest(image)}.ome.zarr"
+        return cache_folder() / f"{stem(image)}-{digest(image)}.ome.zarr"
     image = Path(image).absolute()
     if writable(image.parent):
         return image.with_name(image.name + PYRAMID_SUFFIX)
     facts = image.stat()
-    return cache_folder() / f"{stem(image)}-{_digest(image, facts.st_mtime_ns, facts.st_size)}.ome.zarr"
+    return cache_folder() / f"{stem(image)}-{digest(image, facts.st_mtime_ns, facts.st_size)}.ome.zarr"
 
 
 def array_path(array: Any, name: str) -> Path:
@@ -83,8 +83,9 @@ def result_path(image: str | Path, checkpoint: str | Path) -> Path:
     label = Path(checkpoint).name.removesuffix(".safetensors")
     if isinstance(image, Path) and writable(image.parent):
         return image.with_name(f"{stem(image)}.{label}{STORE_SUFFIX}")
-    return cache_folder() / f"{stem(image)}-{_digest(image)}.{label}{STORE_SUFFIX}"
+    return cache_folder() / f"{stem(image)}-{digest(image)}.{label}{STORE_SUFFIX}"
 
 
-def _digest(*facts: object) -> str:
+def digest(*facts: object) -> str:
+    """Return twelve characters that differ where any of the facts differs, for names of files."""
     return hashlib.blake2b("|".join(map(str, facts)).encode(), digest_size=6).hexdigest()

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import math
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils import progress
-from qtpy.QtCore import QObject, QTimer, Signal
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import Signal
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.convert import convert, source_file
 from fctl_napari.imagery.omezarr import OURS
+from fctl_napari.plugin.background import Job
 from fctl_napari.plugin.layers import COARSE_SIDE, ShownLevel, displayed_level
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
-
-_running: set[PyramidJob] = set()
-# a job outlives whoever asked for it: the pyramid is wanted even if the layer is gone
+PREVIEW_MS = 300
+"""How often a preview that is filled is drawn."""
 
 
 def is_complete(pyramid: Path) -> bool:
@@ -112,7 +109,7 @@ def fill_preview(level: Any, preview: np.ndarray, cancelled: Callable[[], bool])
         preview[top : top + strip] = rows[::step, ::step]
 
 
-class PyramidJob(QObject):
+class PyramidJob(Job):
     """Writes an OME-Zarr pyramid in a thread, with a bar in napari's activity dock.
 
     Parameters
@@ -128,14 +125,10 @@ class PyramidJob(QObject):
 
     Signals (on the main thread)
     ----------------------------
-    finished : str
-        The pyramid's path.
-    failed : object
-        The exception.
+    finished : object
+        The pyramid's path, as a string.
     """
 
-    finished = Signal(str)
-    failed = Signal(object)
     previewed = Signal()
 
     def __init__(
@@ -146,71 +139,26 @@ class PyramidJob(QObject):
         preview: np.ndarray | None = None,
         for_run: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(self._convert, label=label)
+        self._timer.setInterval(PREVIEW_MS)
         self.for_run = for_run
         self._make_source = make_source
         self._preview = preview
-        self._cancelled = threading.Event()
-        self._counts = (0, 0)
         self._previewing = preview is not None
-        self._result: str | BaseException | None = None
-        self._bar = progress(total=0, desc=label)
-        self._thread = threading.Thread(target=self._work, name="fctl pyramid", daemon=True)
-        self._timer = QTimer(self)
-        self._timer.setInterval(300)
-        self._timer.timeout.connect(self._look)
 
-    def start(self) -> None:
-        """Begin; returns at once."""
-        application = QApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self._end)
-        _running.add(self)
-        self._thread.start()
-        self._timer.start()
-
-    def cancel(self) -> None:
-        """Stop soon; what is written stays, and a later job goes on from there."""
-        self._cancelled.set()
-
-    def _end(self) -> None:
-        """Stop with the application."""
-        self.cancel()
-        self._timer.stop()
-        self._thread.join()
-
-    def _work(self) -> None:
-        try:
-            source, out = self._make_source()
-            if source is not None and self._preview is not None:
-                fill_preview(displayed_level(source, 0), self._preview, self._cancelled.is_set)
-                self._previewing = False
-            if source is not None:
-                spare = max(1, usable_cores() - 1)  # the window wants one for itself
-                convert(source, out, threads=spare, progress=self._count, cancelled=self._cancelled.is_set)
-            self._result = str(out)
-        except BaseException as error:  # handed to the main thread, which reports it
-            self._result = error
-
-    def _count(self, done: int, total: int) -> None:
-        self._counts = (done, total)
+    def _convert(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> str:
+        source, out = self._make_source()
+        if source is not None and self._preview is not None:
+            fill_preview(displayed_level(source, 0), self._preview, cancelled)
+            self._previewing = False
+        if source is not None:
+            spare = max(1, usable_cores() - 1)  # the window wants one for itself
+            convert(source, out, threads=spare, progress=progress, cancelled=cancelled)
+        return str(out)
 
     def _look(self) -> None:
-        done, total = self._counts
-        if total:
-            self._bar.total = total
-            self._bar.update(done - self._bar.n)
         if self._preview is not None:
             self.previewed.emit()
             if not self._previewing:
                 self._preview = None
-        result = self._result
-        if result is None:
-            return
-        self._timer.stop()
-        self._bar.close()
-        _running.discard(self)
-        if isinstance(result, str):
-            self.finished.emit(result)
-        else:
-            self.failed.emit(result)
+        super()._look()

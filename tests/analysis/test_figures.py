@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fctl_napari.analysis.figures import CONFUSED, FALSE_NEGATIVE, FALSE_POSITIVE, comparison_figure, error_picture
+from fctl_napari.analysis.error_kinds import PAPER
+from fctl_napari.analysis.figures import comparison_figure, error_picture
 from fctl_napari.model.classes import ClassInfo, ClassTable
 
 TABLE = ClassTable(
@@ -22,19 +23,19 @@ MASK = np.array([[0, 1, 0, 1, 1, 1]], np.uint8)
 def test_errors_against_the_background() -> None:
     picture = error_picture(GREY, MASK, TRUTH)[0]
     right = tuple(picture[0])
-    assert tuple(picture[1]) == FALSE_POSITIVE
-    assert tuple(picture[2]) == FALSE_NEGATIVE
+    assert tuple(picture[1]) == PAPER.false_positive
+    assert tuple(picture[2]) == PAPER.false_negative
     assert tuple(picture[3]) == right
-    assert tuple(picture[4]) == CONFUSED
+    assert tuple(picture[4]) == PAPER.confused
     assert tuple(picture[5]) == right
 
 
 def test_errors_of_one_class() -> None:
     picture = error_picture(GREY, MASK, TRUTH, positive=1)[0]
     colors = [tuple(p) for p in picture]
-    assert colors[1] == FALSE_POSITIVE
-    assert colors[2] == FALSE_NEGATIVE
-    assert colors[4] == FALSE_POSITIVE
+    assert colors[1] == PAPER.false_positive
+    assert colors[2] == PAPER.false_negative
+    assert colors[4] == PAPER.false_positive
     assert colors[0] == colors[3] == colors[5]
 
 
@@ -51,7 +52,7 @@ def test_the_figure_shows_every_class_and_both_errors(shape: tuple[int, int]) ->
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     drawn = np.asarray(Image.open(buffer).convert("RGB")).reshape(-1, 3)
-    for color in (FALSE_NEGATIVE, FALSE_POSITIVE, (0, 120, 0), (0, 90, 200)):
+    for color in (PAPER.false_negative, PAPER.false_positive, (0, 120, 0), (0, 90, 200)):
         assert (drawn == color).all(axis=1).sum() > 50
 
 

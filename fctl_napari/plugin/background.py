@@ -1,0 +1,176 @@
+"""Work in a thread, its progress and its result told on the main thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from napari.utils import progress
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QApplication
+
+from fctl_napari.errors import Cancelled
+
+LOOK_MS = 100
+"""How often the main thread looks how far the work is."""
+
+Work = Callable[[Callable[[int, int], None], Callable[[], bool]], Any]
+"""``work(progress, cancelled)``: calls ``progress(done, total)`` now and then, and ends when ``cancelled()``."""
+
+_running: set[Job] = set()
+# a job lives until its thread has ended, whoever asked for it
+
+
+class Job(QObject):
+    """Does something in a thread.
+
+    Parameters
+    ----------
+    work
+        What to do; what it returns is the result.
+    label
+        Of a bar in napari's activity dock; None: no bar.
+
+    Signals (on the main thread)
+    ----------------------------
+    progressed : int, int
+        Done and total, as the work counts.
+    finished : object
+        The result.
+    failed : object
+        The exception.
+    """
+
+    progressed = Signal(int, int)
+    finished = Signal(object)
+    failed = Signal(object)
+
+    def __init__(self, work: Work, *, label: str | None = None) -> None:
+        super().__init__()
+        self._work = work
+        self._cancelled = threading.Event()
+        self._counts = (0, 0)
+        self._told = (0, 0)
+        self._outcome: tuple[Any, BaseException | None] | None = None
+        self._bar = None if label is None else progress(total=0, desc=label)
+        self._thread = threading.Thread(target=self._run, name="fctl job", daemon=True)
+        self._timer = QTimer(self)
+        self._timer.setInterval(LOOK_MS)
+        self._timer.timeout.connect(self._look)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self._end)
+        _running.add(self)
+        self._thread.start()
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Stop soon. What is written on disk stays, and a later job may go on from there."""
+        self._cancelled.set()
+
+    def _end(self) -> None:
+        """Stop with the application."""
+        self.cancel()
+        self._timer.stop()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._outcome = (self._work(self._count, self._cancelled.is_set), None)
+        except BaseException as error:  # handed to the main thread, which reports it
+            self._outcome = (None, error)
+
+    def _count(self, done: int, total: int) -> None:
+        self._counts = (done, total)
+
+    def _look(self) -> None:
+        outcome = self._outcome  # before the counts: they are the last ones then
+        if self._counts != self._told:
+            self._told = done, total = self._counts
+            if self._bar is not None and total:
+                self._bar.total = total
+                self._bar.update(done - self._bar.n)
+            self.progressed.emit(done, total)
+        if outcome is None:
+            return
+        self._timer.stop()
+        if self._bar is not None:
+            self._bar.close()
+        _running.discard(self)
+        result, error = outcome
+        if error is None:
+            self.finished.emit(result)
+        else:
+            self.failed.emit(error)
+
+
+class Jobs(QObject):
+    """Jobs of one kind of which only the latest counts: a new one cancels the one before, which is not heard of again.
+
+    Signals
+    -------
+    busy : bool
+        Whether a job is under way.
+    """
+
+    busy = Signal(bool)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._job: Job | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a job is under way."""
+        return self._job is not None
+
+    def begin(
+        self,
+        work: Work,
+        done: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+        *,
+        progressed: Callable[[int, int], None] | None = None,
+        label: str | None = None,
+    ) -> None:
+        """Begin one; ``done`` gets its result, ``failed`` its exception, both on the main thread."""
+        self.drop()
+        job = self._job = Job(work, label=label)
+
+        def finish(call: Callable[[Any], None], value: Any) -> None:
+            if self._job is job:
+                self._job = None
+                self.busy.emit(False)
+                call(value)
+
+        def count(so_far: int, total: int) -> None:
+            if self._job is job and progressed is not None:
+                progressed(so_far, total)
+
+        job.finished.connect(lambda result: finish(done, result))
+        job.failed.connect(lambda error: finish(failed, error))
+        job.progressed.connect(count)
+        self.busy.emit(True)
+        job.start()
+
+    def cancel(self) -> None:
+        """Ask the job to end; it is heard of once more."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def drop(self) -> None:
+        """Ask the job to end, and hear of it no more."""
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
+            self.busy.emit(False)
+
+
+def check(cancelled: Callable[[], bool]) -> None:
+    """Raise ``Cancelled`` if the work is to end."""
+    if cancelled():
+        raise Cancelled("stopped.")
