@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 import torch
@@ -37,6 +38,7 @@ class LFI(nn.Module):
     def __init__(self, channels: int, references: int, windows: tuple[int, ...], tokenise_target: bool) -> None:
         super().__init__()
         self.tokens = nn.ModuleList(nn.Conv2d(channels, part, 1) for part in split_evenly(channels, references))
+        self.windows = windows
         self.groups = split_evenly(channels, len(windows))
         self.kernels = nn.ModuleList(
             nn.Conv2d(size, size, window, padding=window // 2, groups=size)
@@ -132,7 +134,13 @@ class ALE(nn.Module):
             out[name] = apply_separable(*matrices, features[name]).expand(len(features["tile"]), -1, -1, -1)
         return out
 
-    def forward(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        grid: FeatureGrid,
+        features: dict[str, Tensor],
+        windows: dict[str, Tensor],
+        left_out: Collection[str] = (),
+    ) -> Tensor:
         """Enhance the tile's features.
 
         Parameters
@@ -141,6 +149,8 @@ class ALE(nn.Module):
             Grid of the features, the same for every stream.
         features, windows
             As in ``LCF.correlate``.
+        left_out
+            Contexts whose features are 0 in every step.
 
         Returns
         -------
@@ -148,12 +158,15 @@ class ALE(nn.Module):
             The enhanced local features, [B, C, h, w].
         """
         current = self.crop(grid, features, windows)
+        current = {name: torch.zeros_like(x) if name in left_out else x for name, x in current.items()}
         if self.concat is not None:
             merged: Tensor = self.concat(torch.cat(list(current.values()), dim=1))
             return merged
         for step in self.steps:
             current = {
-                name: lfi(current[name], [current[other] for other in current if other != name])
+                name: current[name]
+                if name in left_out
+                else lfi(current[name], [current[other] for other in current if other != name])
                 for name, lfi in step.items()  # type: ignore[operator]
             }
         return current["tile"]

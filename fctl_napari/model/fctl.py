@@ -1,11 +1,9 @@
-"""FCtL: the multi-stream network (Fig. 4) and its explanation."""
+"""FCtL: the multi-stream network (Fig. 4)."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,33 +11,8 @@ from fctl_napari.model.ale import ALE
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.decoder import FCN8sDecoder
 from fctl_napari.model.encoders import Encoder, Features, make_encoder
-from fctl_napari.model.geometry import FeatureGrid, relative_positions
-from fctl_napari.model.lcf import LCC, LCF, AttentionRow
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What one cell of a tile drew from its contexts.
-
-    Attributes
-    ----------
-    grid
-        Grid of all maps; place them with the context's window.
-    cell
-        (y, x) of the query cell.
-    attention
-        By context, the exact row of M_U.
-    fusion
-        By context, MCF's weights H_U [C, h, w] over the tile's cells.
-    logits
-        The tile's logits [classes, T, T].
-    """
-
-    grid: FeatureGrid
-    cell: tuple[int, int]
-    attention: dict[str, AttentionRow]
-    fusion: dict[str, Tensor]
-    logits: Tensor
+from fctl_napari.model.lcf import LCF
+from fctl_napari.model.without import WHOLE, Without
 
 
 class Neck(nn.Module):
@@ -189,7 +162,9 @@ class FCtL(nn.Module):
         x: Tensor = neck(self.encoder(name)(images, neck.last_stride))
         return x
 
-    def decode(self, tile: Features, contexts: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
+    def decode(
+        self, tile: Features, contexts: dict[str, Tensor], windows: dict[str, Tensor], without: Without = WHOLE
+    ) -> Tensor:
         """Combine X_I + LCF + ALE, then run the decoder.
 
         Parameters
@@ -200,6 +175,8 @@ class FCtL(nn.Module):
             By name, from ``encode_context``; a batch of 1 is shared by all tiles.
         windows
             ``"tile"`` and the same names: [B or 1, 4] px.
+        without
+            Parts that are left out; see ``Without.check``.
 
         Returns
         -------
@@ -211,9 +188,9 @@ class FCtL(nn.Module):
         everything = {"tile": x, **contexts}
         enhanced = x
         if self.lcf is not None:
-            enhanced = enhanced + self.lcf(self.grid, everything, windows)
-        if self.ale is not None:
-            enhanced = enhanced + self.ale(self.grid, everything, windows)
+            enhanced = enhanced + self.lcf(self.grid, everything, windows, without)
+        if self.ale is not None and not without.ale:
+            enhanced = enhanced + self.ale(self.grid, everything, windows, without.contexts)
         logits: Tensor = self.decoder({**tile, stride: enhanced})
         return logits
 
@@ -236,40 +213,6 @@ class FCtL(nn.Module):
         """
         encoded = {name: self.encode_context(name, images) for name, images in contexts.items()}
         return self.decode(self.encode_tile(tile), encoded, windows)
-
-    @torch.no_grad()
-    def explain(
-        self, tile: Tensor, contexts: dict[str, Tensor], windows: dict[str, Tensor], pixel: tuple[float, float]
-    ) -> Explanation:
-        """Tell what the network did for one pixel of one tile.
-
-        Parameters
-        ----------
-        tile, contexts, windows
-            As in ``forward``, with a batch of 1.
-        pixel
-            (y, x) in image px, inside the tile's window.
-
-        Returns
-        -------
-        Explanation
-            Attention rows and fusion weights, from the same weights and features that ``forward`` uses.
-        """
-        features = self.encode_tile(tile)
-        encoded = {name: self.encode_context(name, images) for name, images in contexts.items()}
-        everything = {"tile": features[self.config.correlation_stride], **encoded}
-        cell = self.cell_at(windows["tile"], pixel)
-        attention: dict[str, AttentionRow] = {}
-        fusion: dict[str, Tensor] = {}
-        if self.lcf is not None:
-            for name, correlation in self.lcf.correlations.items():
-                assert isinstance(correlation, LCC)
-                source = name if name in everything else "tile"
-                offsets = relative_positions(self.grid, windows["tile"], self.grid, windows[source])
-                attention[name] = correlation.row(everything["tile"], everything[source], *offsets, cell)
-            correlated = self.lcf.correlate(self.grid, everything, windows)
-            fusion = dict(zip(attention, self.lcf.fusion.weights(correlated)[0], strict=True))
-        return Explanation(self.grid, cell, attention, fusion, self.decode(features, encoded, windows)[0])
 
     def cell_at(self, window: Tensor, pixel: tuple[float, float]) -> tuple[int, int]:
         """Find the tile's feature cell (y, x) nearest to an image pixel (y, x); ``window`` is [1, 4]."""

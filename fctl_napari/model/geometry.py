@@ -63,6 +63,15 @@ class FeatureGrid:
         first, last = self.offset / self.input_size, (self.offset + self.size * self.stride) / self.input_size
         return (y0 + first * (y1 - y0), x0 + first * (x1 - x0), y0 + last * (y1 - y0), x0 + last * (x1 - x0))
 
+    def cell(
+        self, window: tuple[float, float, float, float], index: tuple[int, int]
+    ) -> tuple[float, float, float, float]:
+        """Outline the region of the image that cell (y, x) covers, ``(y0, x0, y1, x1)`` px."""
+        y0, x0, y1, x1 = self.footprint(window)
+        pitch_y, pitch_x = (y1 - y0) / self.size, (x1 - x0) / self.size
+        y, x = index
+        return (y0 + y * pitch_y, x0 + x * pitch_x, y0 + (y + 1) * pitch_y, x0 + (x + 1) * pitch_x)
+
 
 def relative_positions(
     tile_grid: FeatureGrid, tile_windows: Tensor, grid: FeatureGrid, windows: Tensor

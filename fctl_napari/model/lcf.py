@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -11,33 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fctl_napari.model.geometry import FeatureGrid, apply_separable, relative_positions
+from fctl_napari.model.without import WHOLE, Without
 
 Fusion = Literal["adaptive", "average", "weighted", "released"]
 
 MAX_ATTENTION_CELLS = 1024 * 1024
 """Largest attention matrix (queries x keys) held at once."""
-
-
-@dataclass(frozen=True)
-class AttentionRow:
-    """How one cell of the tile attends to the cells of one context: the exact row of M_U (Eq. 2).
-
-    Attributes
-    ----------
-    content, positional, combined
-        [h, w] over the context's cells, each summing to 1; without GPE ``positional`` is None and ``combined`` is
-        ``content``.
-    gate
-        sigma(z), the content part's share; 1 without GPE.
-    gamma
-        The residual gate that multiplies the result.
-    """
-
-    content: Tensor
-    positional: Tensor | None
-    combined: Tensor
-    gate: float
-    gamma: float
 
 
 class LCC(nn.Module):
@@ -102,7 +81,7 @@ class LCC(nn.Module):
         square, along_y, along_x = self.v_pos.to(d_y.dtype).unbind()
         return (square * d_y**2 + along_y * d_y).softmax(-1), (square * d_x**2 + along_x * d_x).softmax(-1)
 
-    def forward(self, x_tile: Tensor, x_context: Tensor, d_y: Tensor, d_x: Tensor) -> Tensor:
+    def forward(self, x_tile: Tensor, x_context: Tensor, d_y: Tensor, d_x: Tensor, gpe: bool = True) -> Tensor:
         """Compute gamma_U * M_U V (Eq. 2 and the residual gate).
 
         Parameters
@@ -113,6 +92,8 @@ class LCC(nn.Module):
             [B or 1, C, h', w'].
         d_y, d_x
             Offsets from ``relative_positions``.
+        gpe
+            False: by content alone.
 
         Returns
         -------
@@ -125,43 +106,11 @@ class LCC(nn.Module):
         value = self.value(x_context if self.values_from == "context" else x_tile)
         q, k, v = (t.flatten(2).transpose(1, 2).expand(b, -1, -1) for t in (query, key, value))
         content = attend(q, k, v, self.scale).transpose(1, 2).reshape(b, c, h, w)
-        if self.z is None:
+        if self.z is None or not gpe:
             return self.gamma * content
         gate = torch.sigmoid(self.z)
         positional = apply_separable(*self.positional(d_y, d_x), value)
         return self.gamma * (gate * content + (1 - gate) * positional)
-
-    @torch.no_grad()
-    def row(self, x_tile: Tensor, x_context: Tensor, d_y: Tensor, d_x: Tensor, cell: tuple[int, int]) -> AttentionRow:
-        """Compute the exact row of M_U for one cell of the tile's grid, from the same weights as ``forward``.
-
-        Parameters
-        ----------
-        x_tile, x_context
-            [1, C, h, w] each.
-        d_y, d_x
-            [1, n, m].
-        cell
-            Index (y, x) of the query cell.
-
-        Returns
-        -------
-        AttentionRow
-            In float32, over the context's cells.
-        """
-        y, x = cell
-        h, w = x_context.shape[-2:]
-        query = self.query(x_tile)[0, :, y, x].float()
-        key = self.key(x_context)[0].float()
-        content = (torch.einsum("c,chw->hw", query, key) * self.scale).flatten().softmax(0).reshape(h, w)
-        gamma = float(self.gamma)
-        if self.z is None:
-            return AttentionRow(content, None, content, 1.0, gamma)
-        rows_y, rows_x = self.positional(d_y.float(), d_x.float())
-        positional = rows_y[0, y, :, None] * rows_x[0, x, None, :]
-        gate = torch.sigmoid(self.z.float())
-        combined = gate * content + (1 - gate) * positional
-        return AttentionRow(content, positional, combined, float(gate), gamma)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -229,34 +178,48 @@ class MCF(nn.Module):
         self.split = nn.Conv2d(channels, contexts * channels, 1) if fusion == "adaptive" else None
         self.logits = nn.Parameter(torch.zeros(contexts)) if fusion == "weighted" else None
 
-    def weights(self, features: list[Tensor]) -> Tensor:
+    def weights(self, features: list[Tensor], left_out: Sequence[int] = ()) -> Tensor:
         """Compute H_U for every context (Eq. 3).
 
         Parameters
         ----------
         features
-            X_{I|U} of every context, [B, C, h, w] each.
+            X_{I|U} of every context, [B, C, h, w] each; 0 for one that is left out.
+        left_out
+            Which of them get the weight 0; the softmax runs over the others.
 
         Returns
         -------
         Tensor
-            [B, contexts, C, h, w], summing to 1 over contexts.
+            [B, contexts, C, h, w], summing to 1 over contexts (all 0 where all are left out).
         """
         b, c, h, w = features[0].shape
+        if len(left_out) == self.contexts:
+            return features[0].new_zeros(1, 1, 1, 1, 1).expand(b, self.contexts, c, h, w)
         if self.mix is not None:
             gates: Tensor = self.mix(torch.cat(features, dim=1)).sigmoid()
-            return gates.reshape(b, self.contexts, c, h, w).softmax(1)
+            return _without(gates.reshape(b, self.contexts, c, h, w), left_out, 1).softmax(1)
         if self.squeeze is not None and self.split is not None:
             logits: Tensor = self.split(self.squeeze(torch.cat(features, dim=1)))
-            return logits.reshape(b, self.contexts, c, h, w).softmax(1)
+            return _without(logits.reshape(b, self.contexts, c, h, w), left_out, 1).softmax(1)
         if self.logits is not None:
-            weights = self.logits.softmax(0).to(features[0].dtype)
+            weights = _without(self.logits, left_out, 0).softmax(0).to(features[0].dtype)
             return weights[None, :, None, None, None].expand(b, -1, c, h, w)
+        if left_out:
+            equal = _without(features[0].new_zeros(1, self.contexts, 1, 1, 1), left_out, 1).softmax(1)
+            return equal.expand(b, -1, c, h, w)
         return features[0].new_full((1, 1, 1, 1, 1), 1 / self.contexts).expand(b, self.contexts, c, h, w)
 
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Sum H_U * X_{I|U} over contexts (Eq. 4), [B, C, h, w]."""
-        return (self.weights(features) * torch.stack(features, dim=1)).sum(1)
+    def forward(self, features: list[Tensor], left_out: Sequence[int] = ()) -> Tensor:
+        """Sum H_U * X_{I|U} over contexts (Eq. 4), [B, C, h, w]; arguments as for ``weights``."""
+        return (self.weights(features, left_out) * torch.stack(features, dim=1)).sum(1)
+
+
+def _without(logits: Tensor, left_out: Sequence[int], dim: int) -> Tensor:
+    """Set the logits of contexts that are left out to minus infinity, along the dimension of contexts."""
+    if not left_out:
+        return logits
+    return logits.index_fill(dim, torch.tensor(left_out, device=logits.device), float("-inf"))
 
 
 class LCF(nn.Module):
@@ -302,7 +265,9 @@ class LCF(nn.Module):
         )
         self.fusion = MCF(channels, len(contexts), fusion)
 
-    def correlate(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> list[Tensor]:
+    def correlate(
+        self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor], without: Without = WHOLE
+    ) -> list[Tensor]:
         """Correlate the tile with every context.
 
         Parameters
@@ -313,25 +278,32 @@ class LCF(nn.Module):
             ``"tile"`` and the outer contexts: [B or 1, C, h, w]. A local context that is the tile is left out.
         windows
             The same names: [B or 1, 4] px.
+        without
+            Contexts, or GPE, that are left out.
 
         Returns
         -------
         list of Tensor
-            X_{I|U} in the order of the config, [B, C, h, w] each.
+            X_{I|U} in the order of the config, [B, C, h, w] each; 0 for a context that is left out.
         """
         out = []
         for name, correlation in self.correlations.items():
+            if name in without.contexts:
+                out.append(torch.zeros_like(features["tile"]))
+                continue
             source = name if name in features else "tile"
             d_y, d_x = relative_positions(grid, windows["tile"], grid, windows[source])
-            out.append(correlation(features["tile"], features[source], d_y, d_x))
+            out.append(correlation(features["tile"], features[source], d_y, d_x, not without.gpe))
         return out
 
-    def forward(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
+    def forward(
+        self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor], without: Without = WHOLE
+    ) -> Tensor:
         """Fuse the locality-aware features of every context (Eq. 5).
 
         Parameters
         ----------
-        grid, features, windows
+        grid, features, windows, without
             As in ``correlate``.
 
         Returns
@@ -339,5 +311,6 @@ class LCF(nn.Module):
         Tensor
             [B, C, h, w].
         """
-        fused: Tensor = self.fusion(self.correlate(grid, features, windows))
+        left_out = tuple(i for i, name in enumerate(self.correlations) if name in without.contexts)
+        fused: Tensor = self.fusion(self.correlate(grid, features, windows, without), left_out)
         return fused

@@ -12,6 +12,7 @@ from napari.layers import Image, Labels, Layer
 
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.plugin.layers import class_style, confidence_colormap
+from fctl_napari.plugin.placement import placed_like
 from fctl_napari.segmentation.store import Segmentation
 
 STORE_KEY = "fctl_store"
@@ -121,12 +122,7 @@ class GrowingSegmentation:
 
     def _common(self, image: Image) -> dict[str, Any]:
         return {
-            "scale": image.scale[-2:],
-            "translate": image.translate[-2:],
-            "rotate": image.rotate,
-            "shear": image.shear,
-            "affine": image.affine,
-            "units": image.units[-2:],
+            **placed_like(image),
             "metadata": {STORE_KEY: self.path},
             "multiscale": len(self.mask.levels) > 1,
         }

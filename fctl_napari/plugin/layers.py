@@ -23,6 +23,9 @@ LayerData = tuple[Any, dict[str, Any], str]
 SOURCE_KEY = "fctl_source"
 """Key of a layer's ``metadata`` that holds its ``ImageSource``."""
 
+OVERLAY_KEY = "fctl_overlay"
+"""Key of a layer's ``metadata``: it shows something about an image, and is none to work on."""
+
 COARSE_SIDE = 1024
 """napari reads the coarsest level whole on the main thread: at most this side, px."""
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import napari
-import numpy as np
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.errors import FctlError
-from fctl_napari.imagery.pyramid import pyramid_from_array
-from fctl_napari.plugin.layers import ImageSource, image_source
+from fctl_napari.plugin.layers import ImageSource
 from fctl_napari.plugin.live_run import LiveRun
-from fctl_napari.plugin.notify import say
-from fctl_napari.plugin.places import array_path, result_path
-from fctl_napari.plugin.pyramids import PyramidJob, is_complete
+from fctl_napari.plugin.on_disk import OnDisk
+from fctl_napari.plugin.places import result_path
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.view import IntWindow
 from fctl_napari.segmentation.jobs import Progress, SegmentationRequest
@@ -89,7 +84,7 @@ class Orders(QObject):
         self._order: Order | None = None
         self._next: Order | None = None
         self._run: LiveRun | None = None
-        self._job: PyramidJob | None = None
+        self._file: OnDisk | None = None
 
     @property
     def order(self) -> Order | None:
@@ -128,74 +123,33 @@ class Orders(QObject):
         """Stop what is under way, and say nothing any more: the window or the dock is gone."""
         if self._run is not None:
             self._run.abandon()
-        if self._job is not None and self._job.for_run:
-            self._job.cancel()
-        self._order = self._next = self._run = self._job = None
+        if self._file is not None:
+            self._file.cancel()
+        self._order = self._next = self._run = self._file = None
 
     def _stop(self) -> None:
         if self._run is not None:
             self._run.cancel()
-        elif self._job is not None:
-            if self._job.for_run:
-                self._job.cancel()
+        elif self._file is not None:
+            self._file.cancel()
             self._end(Progress("cancelled"))
 
     def _begin(self, order: Order) -> None:
         self._order = order
         self.begun.emit(order)
-        source = image_source(order.layer)
-        if source is None:
-            self._save_first(order)
-        elif source.job is not None:
-            self._wait_for(source.job, lambda _path: self._launch(order, source))
-            say(f"{order.layer.name}: the run starts when its pyramid is ready.")
-        else:
-            self._launch(order, source)
+        self._file = OnDisk(order.layer, "the run", self)
+        self._file.waiting.connect(self.waiting)
+        self._file.ready.connect(self._file_ready)
+        self._file.failed.connect(lambda error: self._end(Progress("failed", error=error)))
+        self._file.start()
 
-    def _save_first(self, order: Order) -> None:
-        """Save a layer that is no file as an OME-Zarr in the cache folder, then run on that."""
-        layer = order.layer
-        array = layer.data[0] if layer.multiscale else layer.data
-        value_range: tuple[float, float] | None = None
-        if np.dtype(array.dtype) != np.uint8:
-            # what is black and white on the screen is black and white to the network
-            most = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
-            low, high = (0, most) if layer.rgb else layer.contrast_limits
-            value_range = float(low), float(high)
-
-        def make_source() -> tuple[Any, Path]:
-            out = array_path(array, layer.name)  # named after the content: a complete one is this array
-            if is_complete(out):
-                return None, out
-            return pyramid_from_array(array, name=layer.name, value_range=value_range), out
-
-        def launch(path: str) -> None:
-            placed = replace(order, out=order.out or str(result_path(path, order.checkpoint)))
-            self._order = placed
-            self.begun.emit(placed)
-            self._launch(placed, ImageSource(path, path, value_range))
-
-        say(f"{layer.name}: is no file; it is saved in the cache folder first, so that the worker can read it.")
-        job = PyramidJob(make_source, f"saving {layer.name}", for_run=True)
-        self._wait_for(job, launch)
-        job.start()
-
-    def _wait_for(self, job: PyramidJob, then: Callable[[str], None]) -> None:
-        self._job = job
-        self.waiting.emit("Waiting for the image's pyramid…")
-
-        def go(path: str) -> None:
-            if self._job is job:
-                self._job = None
-                then(path)
-
-        def stop(error: BaseException) -> None:
-            if self._job is job:
-                # who shows the image tells of other jobs
-                self._end(Progress("failed", error=error if job.for_run else None))
-
-        job.finished.connect(go)
-        job.failed.connect(stop)
+    def _file_ready(self, source: ImageSource) -> None:
+        order = self._order
+        assert order is not None
+        if not order.out:
+            order = self._order = replace(order, out=str(result_path(source.original, order.checkpoint)))
+            self.begun.emit(order)
+        self._launch(order, source)
 
     def _launch(self, order: Order, source: ImageSource) -> None:
         run = LiveRun(self._viewer, order.layer, layer_name(order.layer, order.checkpoint), self)
@@ -221,9 +175,10 @@ class Orders(QObject):
             self._end(Progress("failed", error=error))
 
     def _end(self, progress: Progress) -> None:
-        if self._run is not None:
-            self._run.deleteLater()
-        self._order = self._run = self._job = None
+        for part in (self._run, self._file):
+            if part is not None:
+                part.deleteLater()
+        self._order = self._run = self._file = None
         self.ended.emit(progress)
         following, self._next = self._next, None
         if following is not None:

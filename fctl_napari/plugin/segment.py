@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import napari
-from napari.layers import Image, Shapes
+from napari.layers import Image
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
-from fctl_napari.errors import FctlError, InputError
-from fctl_napari.model.card import Card, checkpoint_hash, read_card, resolve_checkpoint
-from fctl_napari.plugin.growing import STORE_KEY, GrowingSegmentation
+from fctl_napari.errors import FctlError
+from fctl_napari.model.card import Card, checkpoint_hash, resolve_checkpoint
+from fctl_napari.plugin.growing import GrowingSegmentation
 from fctl_napari.plugin.layers import image_source
 from fctl_napari.plugin.live_run import describe, offer
 from fctl_napari.plugin.notify import report, reported
 from fctl_napari.plugin.orders import Order, Orders, layer_name
 from fctl_napari.plugin.places import result_path
-from fctl_napari.plugin.segment_form import DRAWN, VIEW, SegmentForm
+from fctl_napari.plugin.regions import DRAWN, VIEW, chosen_region, start_drawing
+from fctl_napari.plugin.segment_form import SegmentForm
 from fctl_napari.plugin.session import session
-from fctl_napari.plugin.view import IntWindow, drawn_region, image_shape, view_region
+from fctl_napari.plugin.view import image_shape
 from fctl_napari.segmentation.jobs import Progress
-
-REGION_NAME = "FCtL region"
 
 
 class SegmentWidget(QWidget):
@@ -55,14 +53,12 @@ class SegmentWidget(QWidget):
         layout.addWidget(self.form)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._connect()
-        self._fill_images()
+        self.form.image.follow(napari_viewer, self._image_changed)
         self._checkpoint_changed()
 
     def _connect(self) -> None:
-        form, layers = self.form, self._viewer.layers
-        form.image.currentIndexChanged.connect(self._image_changed)
+        form = self.form
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
-        form.open_checkpoint.clicked.connect(self._ask_checkpoint)
         form.draw.clicked.connect(self._start_drawing)
         form.result.editingFinished.connect(self._result_changed)
         form.choose_result.clicked.connect(self._ask_result)
@@ -77,8 +73,6 @@ class SegmentWidget(QWidget):
         orders.progressed.connect(self._show_progress)
         orders.shown.connect(lambda growing: form.legend.show_shares(growing.shares()))
         orders.ended.connect(self._ended)
-        for emitter in (layers.events.inserted, layers.events.removed, layers.events.renamed):
-            emitter.connect(self._fill_images)
         session().window_closed.connect(self._window_closed)
 
     # ---- fields
@@ -86,8 +80,7 @@ class SegmentWidget(QWidget):
     @property
     def image(self) -> Image | None:
         """The chosen image layer."""
-        layer = self.form.image.currentData()
-        return layer if layer is not None and layer in self._viewer.layers else None
+        return self.form.image.layer
 
     @property
     def card(self) -> Card | None:
@@ -104,42 +97,18 @@ class SegmentWidget(QWidget):
         """Whether what is under way computes where one looks."""
         return self._orders.order is not None and self._orders.order.live
 
-    def _fill_images(self, _event: Any = None) -> None:
-        combo, chosen = self.form.image, self.form.image.currentData()
-        images = [
-            layer for layer in self._viewer.layers if isinstance(layer, Image) and STORE_KEY not in layer.metadata
-        ]
-        combo.blockSignals(True)
-        combo.clear()
-        for layer in images:
-            combo.addItem(layer.name, layer)
-        if chosen in images:
-            combo.setCurrentIndex(images.index(chosen))
-        combo.blockSignals(False)
-        if combo.currentData() is not chosen:
-            self._image_changed()
-
     def _image_changed(self) -> None:
         self._propose_result()
         self._look_for_result()
         self._live_again()
 
     def _checkpoint_changed(self) -> None:
-        self._card = None
-        with reported():
-            name = self.form.checkpoint.currentData()
-            if name is not None:
-                self._card = read_card(resolve_checkpoint(name))
+        self._card = self.form.checkpoint.card()
         self.form.card.show_card(self._card)
         self.form.legend.show_classes(self._card.classes.scored if self._card else ())
         self._propose_result()
         self._look_for_result()
         self._live_again()
-
-    def _ask_checkpoint(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a checkpoint", "", "Checkpoints (*.safetensors)")
-        if path:
-            self.form.add_checkpoint(path)
 
     def _ask_result(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
@@ -159,47 +128,13 @@ class SegmentWidget(QWidget):
             self._live_again()
 
     def _start_drawing(self) -> None:
-        shapes = self._region_layer()
-        if shapes is None:
-            image = self.image
-            scale = image.scale[-2:] if image is not None else (1.0, 1.0)
-            place = {} if image is None else {"scale": scale, "units": image.units[-2:]}
-            shapes = self._viewer.add_shapes(
-                ndim=2,
-                name=REGION_NAME,
-                edge_color="yellow",
-                face_color=[1, 1, 0, 0.05],
-                edge_width=3 / (self._viewer.scene.camera.zoom * max(scale)),  # three px on the screen, as it is now
-                **place,
-            )
-        self._viewer.layers.selection.active = shapes
-        shapes.mode = "add_rectangle"
+        start_drawing(self._viewer, self.image)
         self.form.where.setCurrentText(DRAWN)
-
-    def _region_layer(self) -> Shapes | None:
-        """Return the shapes layer that counts: the active one, else ours, else the topmost."""
-        active = self._viewer.layers.selection.active
-        found = [layer for layer in self._viewer.layers if isinstance(layer, Shapes)]
-        ours = [layer for layer in found if layer.name == REGION_NAME]
-        if isinstance(active, Shapes):
-            return active
-        return (ours or found or [None])[-1]
-
-    def _region(self, layer: Image) -> IntWindow | None:
-        where = self.form.where.currentText()
-        if where == VIEW:
-            return view_region(self._viewer, layer)
-        if where == DRAWN:
-            shapes = self._region_layer()
-            if shapes is None:
-                raise InputError(f"{layer.name}: no region is drawn; press Draw and drag a rectangle over the image.")
-            return drawn_region(shapes, layer)
-        return None
 
     # ---- the result that is there
 
     def _propose_result(self) -> None:
-        image, name = self.image, self.form.checkpoint.currentData()
+        image, name = self.image, self.form.checkpoint.name
         source = image_source(image) if image is not None else None
         text = ""
         if source is not None and name is not None:
@@ -210,8 +145,8 @@ class SegmentWidget(QWidget):
 
     def _look_for_result(self) -> None:
         """Show what an earlier run of this checkpoint on this image left at the place of the result."""
-        path, image, name = self.form.result.text(), self.image, self.form.checkpoint.currentData()
-        if self.running or image is None or self._card is None or not path or not os.path.isdir(path):
+        path, image, name = self.form.result.text(), self.image, self.form.checkpoint.name
+        if self.running or image is None or name is None or self._card is None or not path or not os.path.isdir(path):
             return
         worker = create_worker(_existing_result, path, name)
 
@@ -280,17 +215,11 @@ class SegmentWidget(QWidget):
         InputError
             Something is missing, or cannot be segmented.
         """
-        image, name = self.image, self.form.checkpoint.currentData()
-        if image is None:
-            raise InputError("there is no image to segment; open one first.")
-        if name is None:
-            raise InputError("there is no checkpoint; open one with the button beside the field.")
-        if image.ndim != 2:
-            raise InputError(f"{image.name}: has {image.ndim} dimensions; segment a layer with two (and colours).")
+        image, name = self.form.image.require_layer("segment"), self.form.checkpoint.require_name()
         return Order(
             layer=image,
-            checkpoint=str(name),
-            region=None if live else self._region(image),
+            checkpoint=name,
+            region=None if live else chosen_region(self._viewer, image, self.form.where.currentText()),
             device=self.form.device.currentText(),
             out=self.form.result.text(),
             fresh=self.form.fresh.isChecked(),
@@ -344,9 +273,7 @@ class SegmentWidget(QWidget):
         """Stop the run and listen to nothing any more: the dock or the window is gone."""
         self._show_live(False)
         self._orders.abandon()
-        events = self._viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.renamed):
-            emitter.disconnect(self._fill_images)
+        self.form.image.leave()
 
 
 def _existing_result(path: str, checkpoint: str) -> GrowingSegmentation | None:

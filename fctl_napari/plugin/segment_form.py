@@ -8,31 +8,24 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
     QScrollArea,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
-from fctl_napari.model.card import builtin_checkpoints
 from fctl_napari.plugin.card_view import CardView, Legend, set_value
-
-VIEW, DRAWN, WHOLE = "View", "Drawn region", "Whole image"
+from fctl_napari.plugin.choosers import CheckpointCombo, ImageCombo, combo, row, tool
+from fctl_napari.plugin.regions import DRAW_TIP, DRAWN, VIEW, WHOLE
 
 TOOLTIPS = {
     "image": "The image layer to segment.",
-    "checkpoint": "The trained network: a built-in one, or a file of yours (the button beside).",
-    "open": "Choose a checkpoint file (.safetensors).",
     "device": "Where the network runs. auto: the GPU if there is one, else the CPU.",
     "where": "What to segment: the tiles in view, those under the drawn rectangle, or the whole image.",
-    "draw": "Draw a rectangle over the image; the selected one counts, else the last.",
     "result": (
         "The OME-Zarr that holds the result. What is in it already is shown and not computed again. It stands "
         "beside the image, or in the cache folder where that is not writable."
@@ -60,20 +53,17 @@ class SegmentForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.image = _combo("image")
-        self.checkpoint = _combo("checkpoint")
-        for name in builtin_checkpoints():
-            self.checkpoint.addItem(name, name)
-        self.open_checkpoint = _tool("…", "open")
+        self.image = ImageCombo(TOOLTIPS["image"])
+        self.checkpoint = CheckpointCombo()
         self.card = CardView()
-        self.device = _combo("device")
+        self.device = combo(TOOLTIPS["device"])
         self.device.addItems(devices())
-        self.where = _combo("where")
+        self.where = combo(TOOLTIPS["where"])
         self.where.addItems([VIEW, DRAWN, WHOLE])
-        self.draw = _tool("Draw", "draw")
+        self.draw = tool("Draw", DRAW_TIP)
         self.result = QLineEdit()
         self.result.setToolTip(TOOLTIPS["result"])
-        self.choose_result = _tool("…", "choose")
+        self.choose_result = tool("…", TOOLTIPS["choose"])
         self.fresh = QCheckBox("Start afresh")
         self.fresh.setToolTip(TOOLTIPS["fresh"])
         self.live = QPushButton("Live")
@@ -103,11 +93,11 @@ class SegmentForm(QWidget):
         fields.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         fields.addRow("Image", self.image)
-        fields.addRow("Checkpoint", _row(self.checkpoint, self.open_checkpoint))
+        fields.addRow("Checkpoint", row(self.checkpoint, self.checkpoint.open_file))
         fields.addRow(self.card)
         fields.addRow("Device", self.device)
-        fields.addRow("Where", _row(self.where, self.draw))
-        fields.addRow("Result", _row(self.result, self.choose_result))
+        fields.addRow("Where", row(self.where, self.draw))
+        fields.addRow("Result", row(self.result, self.choose_result))
         fields.addRow("", self.fresh)
         for index in range(fields.rowCount()):
             label = fields.itemAt(index, QFormLayout.ItemRole.LabelRole)
@@ -118,7 +108,7 @@ class SegmentForm(QWidget):
         content = QWidget()
         column = QVBoxLayout(content)
         column.addLayout(fields)
-        column.addLayout(_row(self.live, self.run, self.cancel))
+        column.addLayout(row(self.live, self.run, self.cancel))
         column.addWidget(self.progress)
         column.addWidget(self.status)
         column.addWidget(self.offer)
@@ -136,19 +126,14 @@ class SegmentForm(QWidget):
 
     def add_checkpoint(self, path: str | Path) -> None:
         """Offer a checkpoint file, and choose it."""
-        index = self.checkpoint.findData(str(path))
-        if index < 0:
-            self.checkpoint.addItem(Path(path).name, str(path))
-            index = self.checkpoint.count() - 1
-            self.checkpoint.setItemData(index, str(path), Qt.ItemDataRole.ToolTipRole)
-        self.checkpoint.setCurrentIndex(index)
+        self.checkpoint.add(path)
 
     def set_busy(self, busy: bool, *, live: bool = False) -> None:
         """Lock what must not change during a run; while live all may change."""
         for widget in (
             self.image,
             self.checkpoint,
-            self.open_checkpoint,
+            self.checkpoint.open_file,
             self.device,
             self.where,
             self.result,
@@ -170,28 +155,3 @@ class SegmentForm(QWidget):
             self.progress.setRange(0, total)
         set_value(self.progress, done)
         self.status.setText(text)
-
-
-def _combo(tooltip: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setToolTip(TOOLTIPS[tooltip])
-    # a long layer name must not widen the dock
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return combo
-
-
-def _tool(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setFixedWidth(button.fontMetrics().horizontalAdvance(text) + 24)
-    button.setToolTip(TOOLTIPS[tooltip])
-    return button
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        row.addWidget(widget)
-    return row

@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 
 from fctl_napari.errors import InputError
+from fctl_napari.plugin.placement import to_pixels
 
 IntWindow = tuple[int, int, int, int]
 """(y0, x0, y1, x1) in level 0 px of the image, half open."""
@@ -46,7 +47,7 @@ def view_region(viewer: ViewerModel, layer: Image) -> IntWindow:
     for sign in product((-1, 1), repeat=2):
         world = np.asarray(viewer.dims.point, dtype=float)
         world[displayed] = centre + half * sign
-        corners.append(_to_pixels(layer, world))
+        corners.append(to_pixels(layer, world))
     return _cut(np.asarray(corners), layer, "the view shows nothing of it; move the view over the image")
 
 
@@ -66,7 +67,7 @@ def drawn_region(shapes: Shapes, layer: Image) -> IntWindow:
     if len(shapes.data) == 0:
         raise InputError(f"{shapes.name}: nothing is drawn yet; draw a rectangle over the image.")
     chosen = max(shapes.selected_data) if shapes.selected_data else len(shapes.data) - 1
-    corners = [_to_pixels(layer, np.asarray(shapes.data_to_world(vertex))) for vertex in shapes.data[chosen]]
+    corners = [to_pixels(layer, np.asarray(shapes.data_to_world(vertex))) for vertex in shapes.data[chosen]]
     return _cut(np.asarray(corners), layer, "the drawn rectangle lies beside it; draw one over the image")
 
 
@@ -74,11 +75,6 @@ def image_shape(layer: Image) -> tuple[int, int]:
     """Return the (height, width) of the layer's level 0, px."""
     shape = layer.level_shapes[0]
     return int(shape[-2]), int(shape[-1])
-
-
-def _to_pixels(layer: Image, world: np.ndarray) -> np.ndarray:
-    # napari's data coordinate 0 is the centre of pixel 0; ours is its corner
-    return np.asarray(layer.world_to_data(world[-layer.ndim :]), dtype=float)[-2:] + 0.5
 
 
 def _cut(corners: np.ndarray, layer: Image, complaint: str) -> IntWindow:

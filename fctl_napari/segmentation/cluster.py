@@ -10,16 +10,22 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import FctlError, InputError
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client, Future, LocalCluster
 
 CONNECT_SECONDS = 3
 """How long a scheduler at an address, and the first of its workers, are waited for."""
 
 DEATHS = 3
 """A task whose worker died this often is given up."""
+
+COUNT_SECONDS = 2.0
+"""Who waits for a worker counts them this often."""
+
+DESERTED_SECONDS = 120.0
+"""Without any worker for so long, it gives up."""
 
 HEAP = {"MALLOC_MMAP_THRESHOLD_": 2**25, "MALLOC_TRIM_THRESHOLD_": 2**27, "MALLOC_ARENA_MAX": 1}
 """glibc's settings in a worker: tensors lie in one heap that is used again from tile to tile.
@@ -154,6 +160,40 @@ class Workers:
             if cluster is not None:
                 _end_processes(cluster)
                 cluster.close(timeout=2)
+
+
+def result_of(future: Future[Any], died: str, timeout: float | None = None) -> Any:
+    """Wait for the result of a task that was submitted through ``worker.guarded``.
+
+    Parameters
+    ----------
+    future
+        dask's.
+    died
+        What to say if the worker process died at it again and again.
+    timeout
+        s; None: as long as it takes.
+
+    Raises
+    ------
+    FctlError
+        What the worker raised, or that it died, or that the connection is lost.
+    TimeoutError
+        The time is over.
+    """
+    from distributed import CancelledError
+    from distributed.comm.core import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    try:
+        result = future.result(timeout)
+    except KilledWorker as error:
+        raise FctlError(died) from error
+    except (CancelledError, CommClosedError, concurrent.futures.CancelledError) as error:
+        raise FctlError("the connection to the workers was lost; run again to go on.") from error
+    if isinstance(result, FctlError):
+        raise result
+    return result
 
 
 def _end_processes(cluster: LocalCluster) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fctl_napari.errors import FctlError
-from fctl_napari.segmentation.cluster import DEATHS, Workers
+from fctl_napari.segmentation.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.grid import Cell, IntWindow
 from fctl_napari.segmentation.merge import drop_logits
 from fctl_napari.segmentation.plan import LivePlan, Plan, Task
@@ -38,11 +38,11 @@ STOP_SECONDS = 0.8
 SETTLE_SECONDS = 30.0
 """How long it then keeps the store to itself for them."""
 
-COUNT_SECONDS = 2.0
-"""Workers are counted this often."""
 
-DESERTED_SECONDS = 120.0
-"""A run without any worker for so long is given up."""
+DIED = (
+    f"the worker process died {DEATHS} times at the same tiles, most likely for want of memory; use a smaller --batch "
+    "or another --device (what is finished is kept)."
+)
 
 
 class Stopped(Exception):
@@ -194,7 +194,7 @@ class Driver:
         while True:
             with contextlib.suppress(queue.Empty):
                 self._completed.get(timeout=POLL_SECONDS)
-                return str(self._result(future))
+                return str(result_of(future, DIED))
             try:
                 self._check_stop()
                 self._watch_workers()
@@ -240,37 +240,12 @@ class Driver:
             future = self._completed.get(timeout=timeout)
             while True:
                 if self._under_way.pop(future, None) is not None:
-                    outcome = self._result(future)
+                    outcome = result_of(future, DIED)
                     assert isinstance(outcome, Outcome)
                     self._pace.add(len(outcome.task.tiles), outcome.seconds)
                     self._memory = outcome.memory_bytes
                     self._written += self._plan.finish(outcome.task)
                 future = self._completed.get_nowait()
-
-    def _result(self, future: Future[Any]) -> Any:
-        """The result of a completed future.
-
-        Raises
-        ------
-        FctlError
-            What the worker raised, or that it died, or that the connection is lost.
-        """
-        from distributed import CancelledError
-        from distributed.comm.core import CommClosedError
-        from distributed.scheduler import KilledWorker
-
-        try:
-            result = future.result()
-        except KilledWorker as error:
-            raise FctlError(
-                f"the worker process died {DEATHS} times at the same tiles, most likely for want of memory; use "
-                "a smaller --batch or another --device (what is finished is kept)."
-            ) from error
-        except (CancelledError, CommClosedError, concurrent.futures.CancelledError) as error:
-            raise FctlError("the connection to the workers was lost; run again to go on.") from error
-        if isinstance(result, FctlError):
-            raise result
-        return result
 
     def _flush(self) -> None:
         """Bring the store in step with what the workers wrote, and tell."""

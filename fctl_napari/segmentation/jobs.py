@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures
 import contextlib
 import logging
 import os
@@ -18,8 +19,10 @@ from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.remote import is_url
 from fctl_napari.model.card import checkpoint_hash, read_card, resolve_checkpoint
+from fctl_napari.segmentation.asking import ask
 from fctl_napari.segmentation.cluster import Workers
 from fctl_napari.segmentation.driver import Driver, Stopped
+from fctl_napari.segmentation.explanation import ExplainRequest, TileExplanation
 from fctl_napari.segmentation.grid import Grid, IntWindow, TileGrid, default_overlap, intersect
 from fctl_napari.segmentation.merge import saved_tiles
 from fctl_napari.segmentation.plan import AveragePlan, CropPlan, LivePlan, Plan
@@ -283,6 +286,23 @@ class Engine:
         run = Run(request, self._workers, self._threads, on_progress)
         self._runs.add(run)
         return run
+
+    def explain(self, request: ExplainRequest) -> concurrent.futures.Future[TileExplanation]:
+        """Have a pixel explained by the worker, in front of the tiles that wait there; returns at once.
+
+        Parameters
+        ----------
+        request
+            What is asked.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Its ``result()`` raises what went wrong: InputError (the pixel lies outside the image, the image is
+            damaged), ConfigError (the network has no such parts), CheckpointError. It can be cancelled until the answer
+            is there.
+        """
+        return ask(self._workers, request, self._threads)
 
     def warm(self, checkpoint: str, device: str = "auto") -> None:
         """Start the worker process and load a network in the background, so that the next run begins at once.

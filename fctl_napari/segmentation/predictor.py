@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,8 +18,11 @@ from torch import Tensor, nn
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.encoders import Features
+from fctl_napari.model.explain import Explanation, explain
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.windows import TURNS, Dihedral, Window
+from fctl_napari.model.without import WHOLE, Without
 from fctl_napari.segmentation.reading import KEPT_CONTEXTS, PendingTile, Recent, TileReader
 
 Precision = Literal["fp32", "bf16"]
@@ -65,6 +69,24 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     features = torch.cpu.get_capabilities()
     return "bf16" if features.get("amx_bf16") or features.get("avx512_bf16") else "fp32"
+
+
+@dataclass(frozen=True)
+class EncodedTile:
+    """One tile as ``FCtL.decode`` takes it, on the device.
+
+    Attributes
+    ----------
+    tile, contexts, windows
+        The arguments of ``FCtL.decode``.
+    places
+        Where ``"tile"`` and each outer context lie, full-resolution px.
+    """
+
+    tile: Features
+    contexts: dict[str, Tensor]
+    windows: dict[str, Tensor]
+    places: dict[str, Window]
 
 
 class Predictor:
@@ -187,11 +209,53 @@ class Predictor:
             As :meth:`predict`.
         """
         for indices, logits in self._batches(pyramid, windows):
-            with torch.inference_mode():
-                probability, chosen = logits.softmax(1).max(1)
-                labels = (chosen + 1).to(torch.uint8).cpu().numpy()
-                confidence = (probability * 255).round().clamp(1, 255).to(torch.uint8).cpu().numpy()
-            yield from zip(indices, labels, confidence, strict=True)
+            yield from zip(indices, *labels_and_confidence(logits), strict=True)
+
+    def encode(self, pyramid: Pyramid, window: Window) -> EncodedTile:
+        """Read and encode one tile with its contexts, as for :meth:`predict`.
+
+        Parameters
+        ----------
+        pyramid
+            The image.
+        window
+            The tile, full-resolution px.
+
+        Raises
+        ------
+        InputError, ConfigError
+            As :meth:`predict`.
+        """
+        pending = self._reader_of(pyramid).start(0, window)
+        with self._one_tile(), torch.inference_mode(), numerics(self.device, self.precision):
+            return EncodedTile(*self._encode_all([pending]), pending.windows)
+
+    def explain(self, encoded: EncodedTile, without: Without = WHOLE) -> Explanation:
+        """Explain a tile with the network, perhaps without some of its parts.
+
+        Parameters
+        ----------
+        encoded
+            From :meth:`encode`.
+        without
+            What is left out.
+
+        Returns
+        -------
+        Explanation
+            On the device.
+
+        Raises
+        ------
+        ConfigError
+            The network has no such parts, or memory does not suffice.
+        """
+        with self._one_tile(), torch.inference_mode(), numerics(self.device, self.precision):
+            return explain(self._model, encoded.tile, encoded.contexts, encoded.windows, without)
+
+    def cell_at(self, window: Window, pixel: tuple[float, float]) -> tuple[int, int]:
+        """Find the feature cell (y, x) of a tile nearest to a pixel (y, x) of the image."""
+        return self._model.cell_at(torch.tensor([window], dtype=torch.float64), pixel)
 
     def _batches(
         self, pyramid: Pyramid, windows: Sequence[Window], turns: Sequence[Dihedral] | None = None
@@ -231,10 +295,7 @@ class Predictor:
             if not _out_of_memory(error):
                 raise
             if len(group) == 1:
-                raise ConfigError(
-                    f"the memory of {self.device} does not suffice for one tile of {self.config.tile_size} px; "
-                    "close other programs or use another device."
-                ) from error
+                raise self._no_memory() from error
         # Here the failed run's tensors are free: the exception that held them is gone.
         self.batch = len(group) // 2
         self._features.clear()
@@ -242,14 +303,33 @@ class Predictor:
             torch.cuda.empty_cache()
         return None
 
+    @contextlib.contextmanager
+    def _one_tile(self) -> Iterator[None]:
+        """Say so if memory runs out in the block."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            raise self._no_memory() from error
+
+    def _no_memory(self) -> ConfigError:
+        return ConfigError(
+            f"the memory of {self.device} does not suffice for one tile of {self.config.tile_size} px; "
+            "close other programs or use another device."
+        )
+
     def _run(self, group: list[PendingTile]) -> Tensor:
         with torch.inference_mode(), numerics(self.device, self.precision):
-            windows: dict[str, Tensor] = {"tile": self._window_tensor([tile.place("tile") for tile in group])}
-            contexts: dict[str, Tensor] = {}
-            for context in self.config.outer_contexts:
-                contexts[context.name], windows[context.name] = self._context(context.name, group)
-            features = self._model.encode_tile(self._upload(group, "tile"))
-            return self._model.decode(features, contexts, windows).float()
+            return self._model.decode(*self._encode_all(group)).float()
+
+    def _encode_all(self, group: list[PendingTile]) -> tuple[Features, dict[str, Tensor], dict[str, Tensor]]:
+        """Encode the tiles of a group and their contexts, with their windows."""
+        windows: dict[str, Tensor] = {"tile": self._window_tensor([tile.place("tile") for tile in group])}
+        contexts: dict[str, Tensor] = {}
+        for context in self.config.outer_contexts:
+            contexts[context.name], windows[context.name] = self._context(context.name, group)
+        return self._model.encode_tile(self._upload(group, "tile")), contexts, windows
 
     def _context(self, name: str, group: list[PendingTile]) -> tuple[Tensor, Tensor]:
         """Features and windows of one context; one that all tiles share is encoded once, and remembered."""
@@ -274,6 +354,14 @@ class Predictor:
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()
         return pixels.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def labels_and_confidence(logits: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Classify logits [B, C, T, T] on their device: labels (k + 1) and confidence (1..255), [B, T, T] each."""
+    probability, chosen = logits.softmax(1).max(1)
+    labels = (chosen + 1).to(torch.uint8).cpu().numpy()
+    return labels, (probability * 255).round().clamp(1, 255).to(torch.uint8).cpu().numpy()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,13 +21,15 @@ from fctl_napari.cores import usable_cores
 from fctl_napari.errors import CheckpointError, FctlError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.model.card import checkpoint_hash
+from fctl_napari.model.card import checkpoint_hash, read_card
+from fctl_napari.segmentation.explanation import ExplainRequest, TileExplanation
 from fctl_napari.segmentation.merge import classify, save_logits, sum_cell
 from fctl_napari.segmentation.plan import Task
 from fctl_napari.segmentation.reading import Recent
 from fctl_napari.segmentation.store import SCRATCH, Segmentation
 
 if TYPE_CHECKING:
+    from fctl_napari.segmentation.explaining import Explainer
     from fctl_napari.segmentation.predictor import Predictor
 
 
@@ -111,6 +113,7 @@ WRITERS = 2
 # One network at a time lies in memory, and one task at a time uses it, however many threads the worker has.
 _lock = threading.Lock()
 _predictor: tuple[Network, Predictor] | None = None
+_explainer: Explainer | None = None
 _images: Recent[tuple[object, ...], Pyramid] = Recent(2)
 _stores: Recent[str, Segmentation] = Recent(2)
 
@@ -154,7 +157,7 @@ def compute(job: Job, task: Task) -> Outcome:
     """
     with _lock:
         predictor = _load(job.network)
-        image = _open_image(job)
+        image = _open_image(job.image, job.value_range, job.bands)
         store = _stores.get(job.run, lambda: Segmentation.open(job.out, mode="r+"))
         if predictor.config.classes != len(store.class_table.scored):
             raise CheckpointError(
@@ -172,6 +175,37 @@ def compute(job: Job, task: Task) -> Outcome:
             merged += 1
         run = 0 if job.stop_file.exists() else _run_tiles(job, task, predictor, image, store)
         return Outcome(task.first(run, merged), time.perf_counter() - begun, predictor.memory_bytes())
+
+
+def explain(network: Network, request: ExplainRequest, image: Pyramid | None = None) -> TileExplanation:
+    """Explain one pixel; the last tile is remembered for the next one.
+
+    Parameters
+    ----------
+    network
+        The request's network.
+    request
+        What is asked.
+    image
+        The request's image if it is open already.
+
+    Raises
+    ------
+    FctlError
+        The pixel lies outside the image, the image is damaged there, the network has no such parts, memory does not
+        suffice, or the checkpoint was replaced.
+    """
+    global _explainer
+    from fctl_napari.segmentation.explaining import Explainer
+
+    with _lock:
+        if _predictor is not None:
+            network = replace(network, batch=_predictor[0].batch)  # one tile fits into any batch
+        predictor = _load(network)
+        if _explainer is None or _explainer.predictor is not predictor:
+            _explainer = Explainer(predictor, read_card(network.checkpoint).classes)
+        opened = _open_image(request.image, request.value_range, request.bands) if image is None else image
+        return _explainer.explain(opened, request)
 
 
 def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store: Segmentation) -> int:
@@ -236,7 +270,7 @@ class Writing:
 
 
 def _load(network: Network) -> Predictor:
-    global _predictor
+    global _predictor, _explainer
     if _predictor is not None and _predictor[0] == network:
         return _predictor[1]
     import torch
@@ -248,7 +282,7 @@ def _load(network: Network) -> Predictor:
     torch.set_num_threads(network.threads or usable_cores())
     if _predictor is not None:
         _predictor[1].close()
-        _predictor = None
+        _predictor = _explainer = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     if checkpoint_hash(network.checkpoint) != network.hash:
@@ -265,8 +299,8 @@ def _load(network: Network) -> Predictor:
     return predictor
 
 
-def _open_image(job: Job) -> Pyramid:
+def _open_image(image: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
     # A file that was rewritten in between is another image.
-    modified = os.stat(job.image).st_mtime_ns if os.path.exists(job.image) else None
-    key = (job.image, modified, job.value_range, job.bands)
-    return _images.get(key, lambda: open_image(job.image, value_range=job.value_range, bands=job.bands))
+    modified = os.stat(image).st_mtime_ns if os.path.exists(image) else None
+    key = (image, modified, value_range, bands)
+    return _images.get(key, lambda: open_image(image, value_range=value_range, bands=bands))

@@ -11,6 +11,7 @@ from hypothesis import settings
 from torch import Tensor, nn
 
 from fctl_napari.model.config import Context, FCtLConfig
+from fctl_napari.model.encoders import Features
 from fctl_napari.model.fctl import FCtL
 
 settings.register_profile("unhurried", deadline=None, max_examples=50)
@@ -61,6 +62,11 @@ def make_batch(config: FCtLConfig, tiles: int = 2, shared: int | None = None, se
             window = torch.cat([middle - half, middle + half], dim=1)
         windows[context.name] = window
     return images(tiles), contexts, windows
+
+
+def encode(model: FCtL, tile: Tensor, contexts: dict[str, Tensor]) -> tuple[Features, dict[str, Tensor]]:
+    """What ``decode`` takes."""
+    return model.encode_tile(tile), {name: model.encode_context(name, images) for name, images in contexts.items()}
 
 
 def randomise(module: nn.Module) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fctl_napari.model import lcf as lcf_module
+from fctl_napari.model.explain import attention_of
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.geometry import FeatureGrid, relative_positions
 from fctl_napari.model.lcf import LCC, LCF, MAX_ATTENTION_CELLS, MCF, attend
@@ -82,14 +84,16 @@ def test_a_row_is_the_row_of_equation_2_and_gives_forwards_output(gpe: bool, val
     out = lcc(x_tile, x_context, *offsets)[0]
     rows = plain_attention(lcc, grid, x_tile[0], x_context[0], TILES[0], CONTEXTS[0])
     values = lcc.value(x_context if values_from == "context" else x_tile)[0]
+    told = attention_of(lcc, x_tile, x_context, *offsets)
+    assert told.gate == pytest.approx(1 / (1 + math.exp(-0.4)) if gpe else 1)
     for y, x in ((0, 0), (1, 3), (3, 2)):
-        row = lcc.row(x_tile, x_context, *offsets, (y, x))
+        row = told.row((y, x))
         for part in (row.content, row.combined, *([] if row.positional is None else [row.positional])):
             assert float(part.sum()) == pytest.approx(1, abs=1e-5)
             assert (part >= 0).all()
         assert (row.positional is None) == (not gpe)
         torch.testing.assert_close(row.combined.double().flatten(), rows[y * grid.size + x], rtol=1e-4, atol=1e-6)
-        weighted = row.gamma * (row.combined.double() * values).sum((1, 2))
+        weighted = told.gamma * (row.combined.double() * values).sum((1, 2))
         torch.testing.assert_close(weighted, out[:, y, x], rtol=1e-4, atol=1e-5)
 
 

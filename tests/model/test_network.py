@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fctl_napari.model.config import Context
+from fctl_napari.model.explain import explain
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.lcf import LCC, MCF
 
-from .conftest import awaken, make_batch, small_config
+from .conftest import awaken, encode, make_batch, small_config
 
 Network = Callable[..., FCtL]
 TWO = (Context(name="local"), Context(name="medium", scale=2.0))
@@ -155,30 +155,31 @@ def test_explain_tells_what_forward_did(fields: dict[str, Any], small_network: N
     used = {name: (values[name][0], contributions[name][0]) for name in contributions}
     fused = weights[0][0]
 
+    told = explain(model, *encode(model, tile, contexts), windows)
+    assert told.grid == model.grid
+    assert list(told.attention) == [c.name for c in model.config.contexts]
     y0, x0 = (float(v) for v in windows["tile"][0, :2])
     for pixel, cell in (((3, 40), (0, 2)), ((63, 0), (3, 0)), ((20, 33), (1, 2))):
-        told = model.explain(tile, contexts, windows, (y0 + pixel[0], x0 + pixel[1]))
-        assert told.cell == cell
-        assert told.grid == model.grid
-        assert list(told.attention) == [c.name for c in model.config.contexts]
-        for name, row in told.attention.items():
+        assert model.cell_at(windows["tile"], (y0 + pixel[0], x0 + pixel[1])) == cell
+        for name, attention in told.attention.items():
+            row = attention.row(cell)
             value, contribution = used[name]
             assert float(row.combined.sum()) == pytest.approx(1, abs=1e-5)
-            close(row.gamma * (row.combined * value).sum((1, 2)), contribution[:, cell[0], cell[1]])
-        for name, expected in zip(told.fusion, fused, strict=True):
-            torch.testing.assert_close(told.fusion[name], expected)
-        summed = torch.stack(list(told.fusion.values())).sum(0)
-        torch.testing.assert_close(summed, torch.ones_like(summed))
-        close(told.logits, logits[0], 1e-6)
+            close(attention.gamma * (row.combined * value).sum((1, 2)), contribution[:, cell[0], cell[1]])
+    for name, expected in zip(told.fusion, fused, strict=True):
+        torch.testing.assert_close(told.fusion[name], expected)
+    summed = torch.stack(list(told.fusion.values())).sum(0)
+    torch.testing.assert_close(summed, torch.ones_like(summed))
+    close(told.logits, logits[0], 1e-6)
 
 
 def test_explain_without_lcf_has_no_attention(small_network: Network) -> None:
     model = small_network(lcf=False)
     tile, contexts, windows = make_batch(model.config, tiles=1)
-    told = replace(model.explain(tile, contexts, windows, (100.0, 100.0)))
-    assert told.attention == {}
-    assert told.fusion == {}
     with torch.no_grad():
+        told = explain(model, *encode(model, tile, contexts), windows)
+        assert told.attention == {}
+        assert told.fusion == {}
         close(told.logits, model(tile, contexts, windows)[0])
 
 

@@ -14,9 +14,11 @@ from fctl_napari.errors import CheckpointError, OutputError
 from fctl_napari.model.card import read_card
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import class_table, numbered_classes
+from fctl_napari.model.explain import explain
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.released import import_released
 
+from .conftest import encode
 from .released_files import write_released_files
 
 TILE = 96
@@ -63,13 +65,14 @@ def test_the_imported_network_is_the_released_one(
     logits = model(streams[0], contexts, windows)
     scale = expected["logits"].abs().max()
     torch.testing.assert_close(logits / scale, expected["logits"] / scale, rtol=0, atol=1e-5)
-    explained = model.explain(streams[0], contexts, windows, (40.0, 60.0))
+    explained = explain(model, *encode(model, streams[0], contexts), windows)
     n = model.grid.size
-    y, x = explained.cell
+    y, x = model.cell_at(windows["tile"], (40.0, 60.0))
     for i, name in enumerate(("medium", "large", "local")):
         row = expected[f"attention_{name}"][y * n + x].reshape(n, n)
-        torch.testing.assert_close(explained.attention[name].combined, row, rtol=1e-3, atol=1e-6)
-        assert explained.attention[name].positional is None
+        told = explained.attention[name].row((y, x))
+        torch.testing.assert_close(told.combined, row, rtol=1e-3, atol=1e-6)
+        assert told.positional is None
         torch.testing.assert_close(explained.fusion[name], expected["fusion"][i], rtol=0, atol=1e-4)
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import numbered_classes
+from fctl_napari.model.explain import explain
 from fctl_napari.model.released import import_released
 from fctl_napari.segmentation.inputs import read_inputs
 from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
@@ -102,14 +103,16 @@ def test_attention_and_fusion_are_the_authors(published: Path) -> None:
     window = (top, left, top + 508, left + 508)
     found = read_inputs(open_image(SHARED / "image.png"), window, model.config, exact=True)
     tile = torch.from_numpy(found.tile)[None]
-    contexts = {name: torch.from_numpy(pixels)[None] for name, pixels in found.contexts.items()}
+    encoded = {
+        name: model.encode_context(name, torch.from_numpy(pixels)[None]) for name, pixels in found.contexts.items()
+    }
     windows = {name: torch.from_numpy(place)[None] for name, place in found.windows.items()}
+    explained = explain(model, model.encode_tile(tile), encoded, windows)
     with np.load(SHARED / "expected.npz") as expected:
         for pixel in ((top + 3, left + 5), (top + 250, left + 301), (top + 500, left + 80)):
-            explained = model.explain(tile, contexts, windows, pixel)
-            y, x = explained.cell
+            y, x = model.cell_at(windows["tile"], pixel)
             for i, name in enumerate(("medium", "large", "local")):
-                row = explained.attention[name].combined.flatten().numpy()
+                row = explained.attention[name].row((y, x)).combined.flatten().numpy()
                 np.testing.assert_allclose(row, expected[f"attention_{name}"][23 * y + x], rtol=0, atol=1e-4)
                 theirs = expected["fusion"][i]  # float16, so half of its last digit may differ besides
                 apart = np.abs(explained.fusion[name].numpy() - theirs) - np.spacing(theirs).astype(float) / 2

@@ -13,7 +13,7 @@ from looking import Open, errors, level, mask_of
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
 from fctl_napari.plugin.segment import SegmentWidget
-from fctl_napari.plugin.segment_form import DRAWN, VIEW, WHOLE
+from fctl_napari.plugin.regions import DRAWN, VIEW, WHOLE
 from fctl_napari.plugin.session import session
 from fctl_napari.segmentation.store import Segmentation
 

@@ -1,0 +1,83 @@
+"""Exact places: grids of cells over an image layer, and between napari's coordinates and pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Layer
+
+from fctl_napari.model.windows import Window
+
+MOVED = ("scale", "translate", "rotate", "shear", "affine")
+"""What of a placement may change after the layer was made."""
+
+
+def placed_like(image: Image) -> dict[str, Any]:
+    """Return the arguments of a layer whose coordinates are those of ``image``: a mask, or shapes in its pixels."""
+    return {
+        "scale": image.scale[-2:],
+        "translate": image.translate[-2:],
+        "rotate": image.rotate,
+        "shear": image.shear,
+        "affine": image.affine,
+        "units": image.units[-2:],
+    }
+
+
+def placed_over(image: Image, footprint: Window, cells: tuple[int, int]) -> dict[str, Any]:
+    """Return the arguments of a layer of ``cells`` that cover ``footprint`` of ``image``, however that is placed.
+
+    Cell i of n covers ``[a + i s, a + (i + 1) s)`` px with ``s = (b - a) / n``, and napari counts from the centre of
+    pixel 0. An image with scale S, rotation R, shear H and translation T maps its coordinate p to ``R H S p + T``
+    before its affine; the cells then have the scale ``S s`` and the translation ``T + R H S (a + (s - 1) / 2)``.
+
+    Parameters
+    ----------
+    image
+        A layer with two dimensions (and colours).
+    footprint
+        What the grid covers, full-resolution px; it may reach outside the image.
+    cells
+        Number of cells along (y, x).
+
+    Returns
+    -------
+    dict
+        ``scale``, ``translate``, ``rotate``, ``shear``, ``affine``, ``units``.
+    """
+    start, stop = np.asarray(footprint[:2], float), np.asarray(footprint[2:], float)
+    pitch = (stop - start) / np.asarray(cells)
+    like = placed_like(image)
+    scale = np.asarray(like["scale"], float)
+    linear = np.asarray(image.rotate, float)[-2:, -2:] @ shear_matrix(image)
+    corner = linear @ (scale * (start + (pitch - 1) / 2))
+    return {**like, "scale": scale * pitch, "translate": np.asarray(like["translate"], float) + corner}
+
+
+def shear_matrix(image: Image) -> np.ndarray:
+    """Return the shear of a layer with two dimensions as a matrix (2, 2)."""
+    shear = np.asarray(image.shear, float)
+    if shear.shape == (2, 2):
+        return shear
+    return np.array([[1.0, float(shear.ravel()[0])], [0.0, 1.0]])  # napari's upper triangular vector
+
+
+def move(layer: Layer, place: dict[str, Any]) -> None:
+    """Place a layer that is there; what stays is not set again (each costs a refresh)."""
+    for name in MOVED:
+        if name in place and not np.array_equal(np.asarray(getattr(layer, name)), np.asarray(place[name])):
+            setattr(layer, name, place[name])
+
+
+def to_pixels(layer: Layer, world: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return the place (y, x) of a point of the world in full-resolution px of a layer; pixel i covers [i, i + 1)."""
+    # napari's data coordinate 0 is the centre of pixel 0; ours is its corner
+    return np.asarray(layer.world_to_data(np.asarray(world, float)[-layer.ndim :]), dtype=float)[-2:] + 0.5
+
+
+def outline(window: Window) -> np.ndarray:
+    """Return the corners of a window (4, 2), in the coordinates of a layer placed like the image."""
+    y0, x0, y1, x1 = window
+    return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]]) - 0.5
