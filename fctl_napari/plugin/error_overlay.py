@@ -12,8 +12,9 @@ from napari.layers import Labels
 from fctl_napari.analysis.error_kinds import Kinds
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import MappedTruth
-from fctl_napari.plugin.layers import ShownLevel, class_style
-from fctl_napari.plugin.truths import OVERLAY_KEY
+from fctl_napari.model.classes import IGNORE
+from fctl_napari.plugin.layers import OVERLAY_KEY, ShownLevel, class_style
+from fctl_napari.plugin.placement import placed_like
 
 
 class ErrorLevel(ShownLevel):
@@ -56,6 +57,8 @@ class ErrorLevels:
         Levels of a segmentation that is compared with it.
     kinds
         What is shown.
+    second_classes
+        Which class of the first segmentation each class of the second is.
 
     Raises
     ------
@@ -73,6 +76,8 @@ class ErrorLevels:
         truth: MappedTruth | None,
         second: Sequence[Any] | None,
         kinds: Kinds,
+        *,
+        second_classes: Sequence[int] = (),
     ) -> None:
         height, width = called[0].shape
         for what, shape in (
@@ -87,10 +92,11 @@ class ErrorLevels:
         self._called = list(called)
         self._truth = truth
         self._second = None if second is None else list(second)
-        self._last = len(self._called) - 1
+        self._second_index = np.full(256, IGNORE, np.uint8)  # of label values: 0 is not computed
+        self._second_index[1 : len(second_classes) + 1] = second_classes
         self._kinds = kinds
         whole = (slice(0, called[-1].shape[0]), slice(0, called[-1].shape[1]))
-        self._coarse_truth = self._read_truth(self._last, *whole)
+        self._coarse_truth = self._read_truth(len(called) - 1, *whole)
         self._seen = self._read_coarse()
         self.coarse: np.ndarray = self._compute_coarse()
         levels = [ErrorLevel(self._reader(index), level) for index, level in enumerate(self._called[:-1])]
@@ -107,7 +113,12 @@ class ErrorLevels:
         self.coarse[:] = self._compute_coarse()
 
     def follow(self) -> bool:
-        """Take up what is new in the segmentations (their coarsest levels, in memory); tell whether there was any."""
+        """Take up what is new in the coarsest level of the segmentations; tell whether there was anything.
+
+        Those of a segmentation that grows lie in memory; others do not change.
+        """
+        if not any(isinstance(levels[-1], np.ndarray) for levels in (self._called, self._second) if levels):
+            return False
         now = self._read_coarse()
         if all(np.array_equal(new, old) for new, old in zip(now, self._seen, strict=True)):
             return False
@@ -125,7 +136,7 @@ class ErrorLevels:
 
     def _read_truth(self, level: int, rows: slice, columns: slice) -> np.ndarray:
         if self._truth is None:
-            return np.full((rows.stop - rows.start, columns.stop - columns.start), 255, np.uint8)
+            return np.full((rows.stop - rows.start, columns.stop - columns.start), IGNORE, np.uint8)
         return self._truth.peek(rows, columns, level)
 
     def _read_coarse(self) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +148,7 @@ class ErrorLevels:
 
     def _compute(self, truth: np.ndarray, called: np.ndarray, second: np.ndarray) -> np.ndarray:
         # 0 (not computed) wraps to 255 = none, k + 1 becomes k
-        return self._kinds(truth, called - np.uint8(1), second - np.uint8(1))
+        return self._kinds(truth, called - np.uint8(1), self._second_index[second])
 
 
 def add_overlay(viewer: ViewerModel, mask: Labels, levels: ErrorLevels, name: str, style: dict[str, Any]) -> Labels:
@@ -147,26 +158,14 @@ def add_overlay(viewer: ViewerModel, mask: Labels, levels: ErrorLevels, name: st
         name=name,
         opacity=1.0,
         multiscale=len(levels.levels) > 1,
-        scale=mask.scale,
-        translate=mask.translate,
-        rotate=mask.rotate,
-        shear=mask.shear,
-        affine=mask.affine,
-        units=mask.units,
         metadata={OVERLAY_KEY: True},
+        **placed_like(mask),
         **style,
     )
     chosen = set(viewer.layers.selection)
     viewer.layers.insert(viewer.layers.index(mask) + 1, layer)
     viewer.layers.selection = chosen
     return layer
-
-
-def place_like(layer: Labels, mask: Labels) -> None:
-    """Put a layer where ``mask`` lies now."""
-    for name in ("scale", "translate", "rotate", "shear", "affine"):
-        if not np.array_equal(np.asarray(getattr(layer, name)), np.asarray(getattr(mask, name))):
-            setattr(layer, name, getattr(mask, name))
 
 
 def levels_of(mask: Labels) -> list[Any]:

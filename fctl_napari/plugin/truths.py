@@ -18,10 +18,8 @@ from fctl_napari.imagery.truth import LabelSource, open_truth
 from fctl_napari.imagery.truth_levels import with_levels
 from fctl_napari.plugin.growing import STORE_KEY
 from fctl_napari.plugin.label_groups import LABELS_KEY, label_names
+from fctl_napari.plugin.layers import OVERLAY_KEY
 from fctl_napari.plugin.places import array_path, cache_folder, digest, stem
-
-OVERLAY_KEY = "fctl_errors"
-"""Key of the ``metadata`` of layers that show errors."""
 
 
 @dataclass(frozen=True, eq=False)

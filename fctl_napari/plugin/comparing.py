@@ -1,0 +1,207 @@
+"""What the Errors widget looks at: a segmentation, its truth with a mapping, and perhaps a second segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fctl_napari.analysis.error_kinds import (
+    CONFUSED,
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    HIGHLIGHTED,
+    Color,
+    ErrorColors,
+    Kinds,
+    by_table,
+    comparison_kinds,
+    confusion_table,
+    error_table,
+    pair_table,
+)
+from fctl_napari.analysis.truth import SegmentationAsTruth
+from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.truth import LabelSource
+from fctl_napari.plugin.background import check
+from fctl_napari.plugin.error_overlay import ErrorLevels
+from fctl_napari.plugin.truths import TruthChoice, held_values, open_choice
+from fctl_napari.segmentation.store import Segmentation
+
+MISSES, CONFUSION, WHO = "Missed and false", "Was x, called y", "Who is right"
+"""What an overlay shows."""
+
+WHO_COLORS: tuple[tuple[str, Color], ...] = (
+    ("this one is right", (0, 158, 115)),
+    ("the other is right", (230, 159, 0)),
+    ("both are wrong", (204, 121, 167)),
+    ("no truth here", (120, 120, 120)),
+)
+
+
+@dataclass(frozen=True)
+class Showing:
+    """What an overlay shows.
+
+    Attributes
+    ----------
+    mode
+        ``MISSES``, ``CONFUSION`` or ``WHO``.
+    positive
+        Index of the class that is looked at; None: all.
+    pair
+        (truth, called): only these pixels, whatever the mode.
+    colors
+        Of missed, false and confused pixels.
+    """
+
+    mode: str
+    positive: int | None
+    pair: tuple[int, int] | None
+    colors: ErrorColors
+
+    def kinds(self) -> Kinds:
+        """What is computed."""
+        if self.pair is not None:
+            return by_table(pair_table(*self.pair))
+        if self.mode == WHO:
+            return comparison_kinds
+        return by_table(confusion_table(self.positive) if self.mode == CONFUSION else error_table(self.positive))
+
+    def legend(self, classes: Sequence[tuple[str, Color]]) -> list[tuple[str, Color]]:
+        """Name and colour of kinds 1, 2, ... of a segmentation with these classes."""
+        if self.mode == CONFUSION and self.pair is None:
+            return [(f"called {name}", color) for name, color in classes]
+        if self.mode == WHO and self.pair is None:
+            return list(WHO_COLORS)
+        colors = self.colors
+        found = {
+            FALSE_NEGATIVE: ("missed (false negative)", colors.false_negative),
+            FALSE_POSITIVE: ("false (false positive)", colors.false_positive),
+            CONFUSED: ("another class", colors.confused),
+        }
+        if self.pair is not None:
+            was, called = (classes[index][0] for index in self.pair)
+            found[HIGHLIGHTED] = (f"was {was}, called {called}", colors.highlighted)
+        return [found[kind] for kind in sorted(found)]
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What is to be compared.
+
+    Attributes
+    ----------
+    path
+        The segmentation's store.
+    levels
+        Of its layer.
+    truth
+        None: there is none.
+    mapping
+        Of the truth's values; None: to be proposed.
+    second_path, second_levels
+        Of the segmentation to compare with, if there is one.
+    """
+
+    path: str
+    levels: list[Any]
+    truth: TruthChoice | None
+    mapping: ClassMapping | None = None
+    second_path: str | None = None
+    second_levels: list[Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What is compared, opened.
+
+    Attributes
+    ----------
+    segmentation
+        The store.
+    source, held
+        The truth as it is stored, and values that it holds.
+    truth
+        With its mapping.
+    second
+        The segmentation to compare with.
+    overlay
+        Where they differ; None if there is nothing to differ from.
+    """
+
+    segmentation: Segmentation
+    source: LabelSource | None
+    held: list[int]
+    truth: MappedTruth | None
+    second: Segmentation | None
+    overlay: ErrorLevels | None
+
+    @property
+    def classes(self) -> list[tuple[str, Color]]:
+        """Name and colour of the scored classes."""
+        return [(info.name, info.color) for info in self.segmentation.class_table.scored]
+
+    def proposed(self) -> ClassMapping:
+        """The mapping that is proposed for the truth."""
+        assert self.source is not None
+        return _propose(self.segmentation, self.source, self.held)
+
+
+def open_comparison(
+    wanted: Wanted,
+    showing: Showing,
+    before: Comparison | None,
+    progress: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> Comparison:
+    """Open what is to be compared (in a thread: this reads files).
+
+    Parameters
+    ----------
+    wanted, showing
+        What, and what its overlay shows at first.
+    before
+        The last one, of the same truth, whose opened truth is used again.
+    progress, cancelled
+        Of a truth that has to be copied first.
+
+    Raises
+    ------
+    FctlError
+        Something is missing, damaged, or does not fit.
+    """
+    segmentation = Segmentation.open(wanted.path)
+    source, held = (before.source, before.held) if before is not None else (None, [])
+    if source is None and wanted.truth is not None:
+        source = open_choice(wanted.truth, progress, cancelled)
+        held = held_values(source)
+    check(cancelled)
+    truth = None
+    if source is not None:
+        truth = MappedTruth(source, wanted.mapping or _propose(segmentation, source, held))
+    second = None if wanted.second_path is None else Segmentation.open(wanted.second_path)
+    overlay = None
+    if truth is not None or second is not None:
+        names = segmentation.class_table.names
+        if second is not None:
+            SegmentationAsTruth(second, segmentation)  # says if their classes differ
+        overlay = ErrorLevels(
+            wanted.levels,
+            truth,
+            wanted.second_levels,
+            showing.kinds(),
+            second_classes=() if second is None else [names.index(name) for name in second.class_table.names],
+        )
+    return Comparison(segmentation, source, held, truth, second, overlay)
+
+
+def _propose(segmentation: Segmentation, source: LabelSource, held: Sequence[int]) -> ClassMapping:
+    table = segmentation.class_table
+    return ClassMapping.propose(
+        table.names,
+        one_based=source.one_based,
+        names=source.class_names,
+        values=held,
+        ignored=len(table) - len(table.scored),
+    )
