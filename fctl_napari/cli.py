@@ -252,7 +252,7 @@ def evaluate(
     """Compare a segmentation with its truth: IoU and F1 by class, mIoU, accuracy; and measure context reliance."""
     import json
 
-    from fctl_napari.analysis.metrics import evaluate as score
+    from fctl_napari.analysis.evaluation import evaluate as score
     from fctl_napari.analysis.reliance import segmentation_reliance
     from fctl_napari.cli_output import counting, err, out, show_scores
     from fctl_napari.imagery.truth import open_truth
@@ -261,7 +261,7 @@ def evaluate(
     store = Segmentation.open(segmentation)
     with counting("Comparing") as report:
         scores = score(store, open_truth(truth), progress=report)
-    show_scores(scores)
+    show_scores(scores.scores)
     figures = scores.to_json()
     figures["context_reliance"] = None
     try:

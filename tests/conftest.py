@@ -211,6 +211,7 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
         names: tuple[str, ...] = ("red", "green", "blue"),
         georeference: Georeference | None = None,
         path: Path | None = None,
+        confidence: np.ndarray | None = None,
     ) -> Segmentation:
         colors = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))
         table = ClassTable(classes=tuple(ClassInfo(name=n, color=c) for n, c in zip(names, colors, strict=False)))
@@ -227,7 +228,8 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
         for cell in segmentation.missing():
             y0, x0, y1, x1 = segmentation.grid.core(cell)
             block = labels[y0:y1, x0:x1].astype(np.uint8)
-            segmentation.write_cell(cell, block, np.where(block > 0, 200, 0).astype(np.uint8))
+            sure = np.full_like(block, 200) if confidence is None else confidence[y0:y1, x0:x1].astype(np.uint8)
+            segmentation.write_cell(cell, block, np.where(block > 0, sure, 0).astype(np.uint8))
         segmentation.finish(segmentation.missing())
         return segmentation
 

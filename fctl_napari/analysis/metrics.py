@@ -1,23 +1,16 @@
-"""Confusion matrix, IoU, F1 and accuracy; whole segmentations are scored block by block."""
+"""Confusion matrix, IoU, F1, precision, recall and accuracy."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from fctl_napari.errors import InputError
+from fctl_napari.analysis.truth import check_indices
 from fctl_napari.model.classes import IGNORE
-
-if TYPE_CHECKING:
-    from fctl_napari.imagery.truth import LabelSource
-    from fctl_napari.segmentation.store import Segmentation
-
-BLOCK = 2048
-"""Side of the blocks that a segmentation is scored by, px."""
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
@@ -49,27 +42,27 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) ->
     counted = (truth != IGNORE) & (prediction != IGNORE)
     rows, columns = truth[counted].astype(np.intp), prediction[counted].astype(np.intp)
     for name, values in (("truth", rows), ("prediction", columns)):
-        if values.size and values.max() >= classes:
-            raise InputError(
-                f"the {name} holds class index {values.max()}, but there are {classes} classes (0 to {classes - 1}; "
-                f"{IGNORE} is ignored); map its values first."
-            )
+        check_indices(name, int(values.max(initial=0)), classes)
     counts = np.bincount(rows * classes + columns, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of a segmentation against its truth; each lies in 0..1, or is NaN where nothing was scored.
+    """Figures of a segmentation against its truth; each lies in 0..1, or is NaN where it is undefined.
 
     Attributes
     ----------
-    iou
-        Intersection over union by class name; NaN for a class that is in neither truth nor prediction.
+    iou, f1_by_class, precision, recall
+        By class name. IoU and F1 = 2 IoU / (1 + IoU) are NaN for a class that is in neither truth nor prediction,
+        precision for one that is never called, recall for one that is not in the truth.
     miou
-        Mean IoU over the classes that are in truth or prediction.
+        Mean IoU over the classes that are in truth or prediction; pixels that the truth ignores are dropped.
+    miou_without_class_0
+        The same mean without class 0, as GLNet and FCtL count it: its pixels still count against the other classes.
+        (Their code gives a class that is nowhere an IoU of 0; here it is left out.)
     f1
-        Mean F1 over the same classes. Per class F1 = 2 IoU / (1 + IoU).
+        Mean F1 over the classes of ``miou``.
     accuracy
         Share of the scored pixels that are right.
     pixels
@@ -77,7 +70,11 @@ class Scores:
     """
 
     iou: dict[str, float]
+    f1_by_class: dict[str, float]
+    precision: dict[str, float]
+    recall: dict[str, float]
     miou: float
+    miou_without_class_0: float
     f1: float
     accuracy: float
     pixels: int
@@ -88,25 +85,24 @@ class Scores:
         if matrix.shape != (len(names), len(names)):
             raise ValueError(f"a {matrix.shape} matrix does not fit {len(names)} names")
         right = np.diagonal(matrix).astype(np.float64)
-        union = matrix.sum(0) + matrix.sum(1) - right
-        present = union > 0
-        iou = np.divide(right, union, out=np.full(len(names), np.nan), where=present)
+        there, called = matrix.sum(1), matrix.sum(0)
+        iou = _ratio(right, there + called - right)
         f1 = 2 * iou / (1 + iou)
         total = int(matrix.sum())
         return cls(
-            iou={name: float(value) for name, value in zip(names, iou, strict=True)},
-            miou=float(iou[present].mean()) if present.any() else math.nan,
-            f1=float(f1[present].mean()) if present.any() else math.nan,
+            iou=_by_name(names, iou),
+            f1_by_class=_by_name(names, f1),
+            precision=_by_name(names, _ratio(right, called)),
+            recall=_by_name(names, _ratio(right, there)),
+            miou=mean(iou),
+            miou_without_class_0=mean(iou[1:]),
+            f1=mean(f1),
             accuracy=float(right.sum() / total) if total else math.nan,
             pixels=total,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain ``{"miou", "accuracy", "f1", "iou": {name: value}}``; NaN becomes None."""
-
-        def plain(value: float) -> float | None:
-            return None if math.isnan(value) else value
-
+        """Plain ``{"miou", "accuracy", "f1", "iou": {name: value}}``, as in cards; NaN becomes None."""
         return {
             "miou": plain(self.miou),
             "accuracy": plain(self.accuracy),
@@ -115,60 +111,20 @@ class Scores:
         }
 
 
-def evaluate(
-    segmentation: Segmentation,
-    truth: LabelSource,
-    region: tuple[int, int, int, int] | None = None,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> Scores:
-    """Score a stored segmentation, block by block; memory does not grow with the image.
+def mean(values: np.ndarray) -> float:
+    """Mean of the values that are not NaN; NaN if there is none."""
+    kept = values[~np.isnan(values)]
+    return float(kept.mean()) if kept.size else math.nan
 
-    Pixels that are ignored in the truth or not computed yet are left out.
 
-    Parameters
-    ----------
-    segmentation
-        An opened store.
-    truth
-        Class indices of the same size.
-    region
-        (y0, x0, y1, x1), px, to score only there.
-    progress
-        Called as ``progress(done, total)`` with counts of blocks.
+def plain(value: float) -> float | None:
+    """A figure for JSON, which knows no NaN."""
+    return None if math.isnan(value) else float(value)
 
-    Raises
-    ------
-    InputError
-        The truth has another size or other classes, or nothing is left to score.
-    """
-    table = segmentation.class_table
-    names = table.names
-    height, width = segmentation.shape
-    if tuple(truth.shape) != (height, width):
-        raise InputError(
-            f"the truth is {truth.shape[0]} x {truth.shape[1]} px (height x width) and the segmentation {height} x "
-            f"{width}; give the truth of the same image."
-        )
-    if truth.class_names is not None and truth.class_names[: len(names)] != names:
-        raise InputError(
-            f"the truth's classes are {', '.join(truth.class_names)} and the segmentation's {', '.join(names)}; use a "
-            f"checkpoint of the same classes."
-        )
-    y0, x0, y1, x1 = region or (0, 0, height, width)
-    y0, x0, y1, x1 = max(y0, 0), max(x0, 0), min(y1, height), min(x1, width)
-    blocks = [
-        (y, x, min(y + BLOCK, y1), min(x + BLOCK, x1)) for y in range(y0, y1, BLOCK) for x in range(x0, x1, BLOCK)
-    ]
-    scored = np.arange(256, dtype=np.uint8)
-    scored[len(names) : len(table)] = IGNORE  # classes that the table leaves out of the score
-    matrix = np.zeros((len(names), len(names)), np.int64)
-    for done, block in enumerate(blocks, 1):
-        labels = segmentation.labels.read(block)
-        # 0 (not computed) wraps to 255 = ignored, k + 1 becomes k.
-        matrix += confusion_matrix(scored[truth.read(block)], labels - np.uint8(1), len(names))
-        if progress is not None:
-            progress(done, len(blocks))
-    if not matrix.any():
-        raise InputError("nothing to score: no pixel is both segmented and labelled in the truth; segment it first.")
-    return Scores.from_confusion(matrix, names)
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+
+
+def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(names, values, strict=True)}
