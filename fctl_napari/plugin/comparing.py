@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fctl_napari.analysis.error_kinds import (
@@ -20,8 +21,12 @@ from fctl_napari.analysis.error_kinds import (
     error_table,
     pair_table,
 )
+from fctl_napari.analysis.error_marks import marks_path
+from fctl_napari.analysis.error_regions import Measure, Regions, find_disagreements, find_doubts, find_errors
+from fctl_napari.analysis.evaluation import Evaluation, evaluate
 from fctl_napari.analysis.truth import SegmentationAsTruth
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.truth import LabelSource
 from fctl_napari.plugin.background import check
 from fctl_napari.plugin.error_overlay import ErrorLevels
@@ -30,6 +35,9 @@ from fctl_napari.segmentation.store import Segmentation
 
 MISSES, CONFUSION, WHO = "Missed and false", "Was x, called y", "Who is right"
 """What an overlay shows."""
+
+ERRORS, DOUBTS, DIFFERENCES = "Errors", "Doubts", "Differences"
+"""What is listed."""
 
 WHO_COLORS: tuple[tuple[str, Color], ...] = (
     ("this one is right", (0, 158, 115)),
@@ -142,6 +150,13 @@ class Comparison:
         """Name and colour of the scored classes."""
         return [(info.name, info.color) for info in self.segmentation.class_table.scored]
 
+    def marks_path(self, kind: str) -> Path:
+        """Where marks of what is listed (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``) are kept."""
+        path = self.segmentation.path
+        if kind == DIFFERENCES and self.second is not None:
+            path = path.with_name(f"{path.name}.against.{self.second.path.name}")
+        return marks_path(path)
+
     def proposed(self) -> ClassMapping:
         """The mapping that is proposed for the truth."""
         assert self.source is not None
@@ -194,6 +209,80 @@ def open_comparison(
             second_classes=() if second is None else [names.index(name) for name in second.class_table.names],
         )
     return Comparison(segmentation, source, held, truth, second, overlay)
+
+
+def evaluate_comparison(
+    comparison: Comparison,
+    region: IntWindow | None,
+    progress: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> Evaluation:
+    """Compute the figures of a comparison with a truth (in a thread).
+
+    Raises
+    ------
+    FctlError
+        Nothing is to be scored there, or the truth is damaged or holds values without a class.
+    Cancelled
+        ``cancelled`` said so.
+    """
+    assert comparison.truth is not None
+    return evaluate(comparison.segmentation, comparison.truth, region, progress=progress, cancelled=cancelled)
+
+
+def find_regions(
+    comparison: Comparison,
+    kind: str,
+    region: IntWindow | None,
+    smallest: int,
+    doubt: tuple[Measure, float],
+    progress: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> Regions:
+    """List regions (in a thread).
+
+    Parameters
+    ----------
+    comparison
+        Where.
+    kind
+        ``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``.
+    region
+        (y0, x0, y1, x1) px; None: the whole image.
+    smallest
+        Pixels that a region has at least.
+    doubt
+        What tells of doubt, and beyond which value.
+    progress, cancelled
+        As of ``find_errors``.
+
+    Raises
+    ------
+    FctlError
+        The truth is damaged or holds values without a class, or the classes differ.
+    Cancelled
+        ``cancelled`` said so.
+    """
+    store = comparison.segmentation
+    if kind == DIFFERENCES:
+        assert comparison.second is not None
+        # what the other says stands for the truth, so that class indices are this one's
+        return find_disagreements(
+            comparison.second, store, region, smallest=smallest, progress=progress, cancelled=cancelled
+        )
+    if kind == DOUBTS:
+        measure, threshold = doubt
+        return find_doubts(
+            store,
+            region,
+            measure=measure,
+            threshold=threshold,
+            smallest=smallest,
+            progress=progress,
+            cancelled=cancelled,
+        )
+    assert comparison.truth is not None
+    return find_errors(store, comparison.truth, region, smallest=smallest, progress=progress, cancelled=cancelled)
 
 
 def _propose(segmentation: Segmentation, source: LabelSource, held: Sequence[int]) -> ClassMapping:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -154,7 +154,16 @@ class ErrorForm(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
+        self._content, self._bar = content, scroll.verticalScrollBar()
+        content.installEventFilter(self)
         self.setMinimumSize(340, 260)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Qt's hook: what does not fit into the width would be cut off on the right."""
+        if watched is self._content and event.type() == QEvent.Type.LayoutRequest:
+            width = self._content.minimumSizeHint().width() + self._bar.sizeHint().width()
+            self.setMinimumWidth(max(340, width))
+        return False
 
     def _connect(self) -> None:
         self.mode.currentIndexChanged.connect(self._changed)

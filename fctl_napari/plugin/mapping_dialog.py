@@ -87,11 +87,14 @@ class MappingDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.addWidget(help_text)
         layout.addWidget(self.table)
-        for words in ((("Add value", "add", self._add),), (
-            ("Propose", "propose", lambda: self.show_mapping(self._proposed)),
-            ("Read…", "read", self._ask_read),
-            ("Save…", "save", self._ask_save),
-        )):
+        for words in (
+            (("Add value", "add", self._add),),
+            (
+                ("Propose", "propose", lambda: self.show_mapping(self._proposed)),
+                ("Read…", "read", self._ask_read),
+                ("Save…", "save", self._ask_save),
+            ),
+        ):
             line = QHBoxLayout()
             if words[0][1] == "add":
                 line.addWidget(self._value)

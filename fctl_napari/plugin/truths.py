@@ -13,7 +13,7 @@ from napari.layers import Labels
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.pyramid import LARGE_SIDE
-from fctl_napari.imagery.remote import is_url, last_name
+from fctl_napari.imagery.remote import is_url
 from fctl_napari.imagery.truth import LabelSource, open_truth
 from fctl_napari.imagery.truth_levels import with_levels
 from fctl_napari.plugin.growing import STORE_KEY
@@ -63,8 +63,8 @@ def own_labels(image: str | None) -> list[TruthChoice]:
     """Return the label groups under an OME-Zarr image (this reads files)."""
     if image is None or is_url(image) or not Path(image).is_dir():
         return []
-    folder = Path(image) / "labels"
-    return [TruthChoice(f"{name} of {last_name(Path(image))}", str(folder / name)) for name in label_names(image)]
+    path = Path(image)
+    return [TruthChoice(f"{name} of {path.name}", str(path / "labels" / name)) for name in label_names(path)]
 
 
 def shows(choice: TruthChoice, path: str) -> bool:

@@ -1,0 +1,372 @@
+"""The Errors widget: what its fields do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.layers import Labels
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from fctl_napari.analysis.error_marks import Mark, Marks
+from fctl_napari.analysis.error_regions import THRESHOLDS, Measure, Region, Regions
+from fctl_napari.analysis.evaluation import Evaluation
+from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.imagery.class_mapping import ClassMapping
+from fctl_napari.imagery.truth import NO_CLASS
+from fctl_napari.plugin.background import Jobs
+from fctl_napari.plugin.comparing import Comparison, Wanted, evaluate_comparison, find_regions, open_comparison
+from fctl_napari.plugin.error_choices import ErrorChoices
+from fctl_napari.plugin.error_form import ErrorForm
+from fctl_napari.plugin.error_layer import ErrorLayer
+from fctl_napari.plugin.error_list import bind_keys
+from fctl_napari.plugin.error_overlay import levels_of
+from fctl_napari.plugin.growing import STORE_KEY
+from fctl_napari.plugin.mapping_dialog import MappingDialog
+from fctl_napari.plugin.notify import report, reported
+from fctl_napari.plugin.regions import DRAWN, chosen_region, start_drawing
+from fctl_napari.plugin.session import session
+from fctl_napari.plugin.spot import Spot, fly_to
+from fctl_napari.plugin.truths import TruthChoice, own_labels
+from fctl_napari.plugin.view import IntWindow
+from fctl_napari.segmentation.store import Segmentation
+
+SPOT_NAME = "FCtL error"
+REST_MS = 100
+"""How long the list of layers has to rest before it is looked at: several come and go together."""
+
+
+class ErrorWidget(QWidget):
+    """Shows where a segmentation is wrong: over the image, in figures, and region by region.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that it is docked in.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._opening, self._working = Jobs(self), Jobs(self)
+        self._errors = ErrorLayer(napari_viewer, self)
+        self._spot = Spot(napari_viewer, SPOT_NAME)
+        self._comparison: Comparison | None = None
+        self._marks: Marks | None = None
+        self._mapping: ClassMapping | None = None  # the user's own
+        self._truth_key: tuple[object, ...] = ()
+        self._opened_key: tuple[object, ...] = ()
+        self._left = False
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self._open)
+        self.form = ErrorForm()
+        self._choices = ErrorChoices(napari_viewer, self.form)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.form)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._connect()
+        buttons = self.form.regions.key_buttons()
+        self._unbind = bind_keys(napari_viewer, {name: button.click for name, button in buttons.items()})
+        self._explain()
+        self._choices.fill()
+
+    def _connect(self) -> None:
+        form = self.form
+        self._choices.changed.connect(self._chosen)
+        form.edit_mapping.clicked.connect(self._edit_mapping)
+        form.shown.toggled.connect(self._show)
+        form.showing_changed.connect(self._showing_changed)
+        form.draw.clicked.connect(self._draw)
+        form.figures.compute.clicked.connect(self._compute)
+        form.figures.pair_chosen.connect(self._show_pair)
+        form.only.clicked.connect(lambda: form.regions.show_pair(None))
+        form.regions.find.clicked.connect(self._find)
+        form.regions.chosen.connect(self._fly)
+        form.regions.marked.connect(self._mark)
+        form.cancel.clicked.connect(self._working.cancel)
+        self._working.busy.connect(self._busy)
+        self._errors.replaced.connect(self._reopen)
+        session().window_closed.connect(self._window_closed)
+
+    # ---- what there is to choose from
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """What is compared; None while there is nothing, or it is being opened."""
+        return self._comparison
+
+    @property
+    def overlay(self) -> Labels | None:
+        """The layer of errors."""
+        return self._errors.layer
+
+    @property
+    def running(self) -> bool:
+        """Whether something is being opened, computed or looked for."""
+        return self._opening.running or self._working.running or self._rest.isActive()
+
+    def add_truth(self, path: str | Path) -> None:
+        """Offer a truth file or label group, and choose it."""
+        self._choices.add_truth(path)
+
+    # ---- what is compared
+
+    def _chosen(self) -> None:
+        """Open what is chosen when the layers have come to rest."""
+        if self._choices.truth_key != self._truth_key:
+            self._truth_key, self._mapping = self._choices.truth_key, None
+        self._rest.start()
+
+    def _reopen(self) -> None:
+        self._rest.start()
+
+    def _open(self) -> None:
+        form, showing = self.form, self.form.showing
+        mask, second = self._choices.mask, self._choices.second
+        self._working.drop()
+        opened_key, self._opened_key = self._opened_key, self._choices.truth_key
+        before = self._comparison if opened_key == self._opened_key else None  # of the same truth
+        self._comparison = None
+        self._errors.watch(mask)
+        if mask is None:
+            self._opening.drop()
+            self._clear()
+            self._explain()
+            return
+        wanted = Wanted(
+            path=mask.metadata[STORE_KEY],
+            levels=levels_of(mask),
+            truth=self._choices.truth,
+            mapping=self._mapping,
+            second_path=None if second is None else second.metadata[STORE_KEY],
+            second_levels=None if second is None else levels_of(second),
+        )
+        known = self._choices.known_own(wanted.path)
+
+        def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> tuple[Any, list[TruthChoice]]:
+            own = own_labels(Segmentation.open(wanted.path).image_path) if known is None else known
+            return open_comparison(wanted, showing, before, progress, cancelled), own
+
+        def opened(result: tuple[Comparison, list[TruthChoice]]) -> None:
+            self._comparison, own = result
+            self._show_comparison(self._comparison)
+            self._choices.offer_own(wanted.path, own)
+
+        form.explain("Opening…")
+        self._opening.begin(work, opened, self._not_opened, label=f"truth of {mask.name}")
+
+    def _not_opened(self, error: BaseException) -> None:
+        self._errors.hide()
+        self.form.explain("" if isinstance(error, Cancelled) else str(error))
+        report(error)
+
+    def _show_comparison(self, comparison: Comparison) -> None:
+        form = self.form
+        truth, second = comparison.truth is not None, comparison.second is not None
+        form.show_classes([name for name, _ in comparison.classes])
+        form.offer_modes(truth=truth, second=second)
+        form.regions.offer(truth=truth, second=second, measures=_measures(comparison.segmentation))
+        self._clear()
+        self._explain()
+        self._show()
+
+    def _clear(self) -> None:
+        """Show no figures and no regions: they were of something else."""
+        self._marks = None
+        self.form.regions.clear()
+        self.form.figures.clear()
+        self._spot.hide()
+
+    def _explain(self) -> None:
+        """Say what is missing, and how the truth is read."""
+        form, comparison = self.form, self._comparison
+        if self._choices.mask is None:
+            form.explain("Segment the image first (Segment widget), or open a segmentation.")
+        elif comparison is not None and comparison.truth is None:
+            form.explain("Choose a truth to see errors. Without one, Next error lists doubts.")
+        else:
+            form.explain("")
+        truth = None if comparison is None else comparison.truth
+        form.edit_mapping.setEnabled(truth is not None)
+        form.figures.compute.setEnabled(truth is not None)
+        form.regions.find.setEnabled(comparison is not None)
+        if comparison is None or truth is None:
+            form.mapping.setText("")
+            return
+        values = truth.mapping.values
+        scored = sum(index != NO_CLASS for index in values.values())
+        stray = [value for value in comparison.held if value not in values]
+        text = f"{scored} values are classes, {len(values) - scored} ignored"
+        form.mapping.setText(f"{text}; without a class: {', '.join(map(str, stray[:5]))}" if stray else text)
+
+    def _edit_mapping(self) -> None:
+        comparison = self._comparison
+        if comparison is None or comparison.truth is None or comparison.source is None:
+            return
+        colors = [color for _, color in comparison.classes]
+        mapping = comparison.truth.mapping
+        dialog = MappingDialog(comparison.source, comparison.held, mapping, comparison.proposed(), colors, self)
+        dialog.accepted.connect(lambda: self.set_mapping(dialog.mapping))
+        dialog.open()
+
+    def set_mapping(self, mapping: ClassMapping) -> None:
+        """Read the truth's values as this says."""
+        self._mapping = mapping
+        self._reopen()
+
+    # ---- the overlay
+
+    def _show(self, _checked: bool = True) -> None:
+        comparison, showing = self._comparison, self.form.showing
+        if comparison is None or comparison.overlay is None or not self.form.shown.isChecked():
+            self._errors.hide()
+            self.form.show_legend(())
+            return
+        legend = showing.legend(comparison.classes)
+        self._errors.show(comparison, showing, legend)
+        self.form.show_legend(legend)
+
+    def _showing_changed(self) -> None:
+        if self._comparison is not None and self.overlay is not None:
+            legend = self.form.showing.legend(self._comparison.classes)
+            self._errors.change(self.form.showing, legend)
+            self.form.show_legend(legend)
+
+    def _show_pair(self, was: int, called: int) -> None:
+        """Light up what a cell of the confusion matrix counts."""
+        evaluation = self.form.figures.evaluation
+        if evaluation is None:
+            return
+        self.form.shown.setChecked(True)
+        self.form.show_pair((was, called))
+        self.form.regions.show_pair((was, called))
+        count = int(evaluation.confusion[was, called])
+        words = (
+            f"{count:,} px of {self.form.figures.title} are {evaluation.names[was]}, called {evaluation.names[called]}"
+        )
+        self.form.say(f"{words}. Small spots show when you zoom in.")
+
+    # ---- figures and regions
+
+    def _region(self) -> tuple[IntWindow | None, str]:
+        where = self.form.where.currentText()
+        return chosen_region(self._viewer, self._choices.mask, where), where.lower()
+
+    def _draw(self) -> None:
+        start_drawing(self._viewer, self._choices.mask)
+        self.form.where.setCurrentText(DRAWN)
+
+    def _require(self) -> Comparison:
+        if self._comparison is None:
+            raise InputError("there is nothing to look at yet; choose a segmentation and its truth.")
+        return self._comparison
+
+    def _compute(self) -> None:
+        with reported():
+            comparison = self._require()
+            region, where = self._region()
+            title = f"{comparison.segmentation.path.name}, {where}"
+
+            def done(evaluation: Evaluation) -> None:
+                ink = get_theme(self._viewer.theme).text.as_hex()
+                self.form.figures.show_evaluation(evaluation, title, ink)
+                self.form.say("")
+
+            self._begin(lambda p, c: evaluate_comparison(comparison, region, p, c), done, "Computing figures…")
+
+    def _find(self) -> None:
+        page = self.form.regions
+        with reported():
+            comparison = self._require()
+            region, _ = self._region()
+            kind, smallest = page.kind, page.smallest.value()
+            doubt = page.doubt
+
+            def work(
+                progress: Callable[[int, int], None], cancelled: Callable[[], bool]
+            ) -> tuple[Regions, Marks, dict[Region, Mark | None]]:
+                marks = Marks(comparison.marks_path(kind))
+                found = find_regions(comparison, kind, region, smallest, doubt, progress, cancelled)
+                return found, marks, {each: marks.of(each) for each in found}
+
+            def done(result: tuple[Regions, Marks, dict[Region, Mark | None]]) -> None:
+                found, self._marks, known = result
+                summary = f"{found.found:,} regions, {found.pixels:,} px"
+                if len(found) < found.found:
+                    summary += f" (the largest {len(found):,} are listed)"
+                if found.small:
+                    summary += f"; {found.small:,} are smaller"
+                page.show_regions(list(found), known, comparison.classes, summary)
+                self.form.say("" if found else f"No {kind.lower()} of that size here.")
+
+            self._begin(work, done, f"Looking for {kind.lower()}…")
+
+    def _begin(
+        self,
+        work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any],
+        done: Callable[[Any], None],
+        words: str,
+    ) -> None:
+        def failed(error: BaseException) -> None:
+            self.form.say("Stopped." if isinstance(error, Cancelled) else "")
+            report(error)
+
+        self.form.show_progress(0, 0)
+        self.form.say(words)
+        self._working.begin(work, done, failed, progressed=self.form.show_progress)
+
+    def _busy(self, busy: bool) -> None:
+        self.form.cancel.setEnabled(busy)
+        if not busy:
+            self.form.show_progress(0, 1)
+
+    # ---- region by region
+
+    def _fly(self, region: Region) -> None:
+        mask = self._choices.mask
+        if mask is not None and mask in self._viewer.layers:
+            fly_to(self._viewer, mask, region.window)
+            self._spot.show(mask, region.window)
+
+    def _mark(self, region: Region, mark: Mark | None) -> None:
+        assert self._marks is not None  # the list came with them
+        with reported():
+            self._marks.set(region, mark)
+            self.form.regions.show_mark(region, mark)
+
+    # ---- the end
+
+    def event(self, event: QEvent) -> bool:
+        """Qt's hook: napari takes a closed dock's widget out of its parent."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and not self._left:
+            self._errors.hide()  # nobody would bring it in step any more
+            self._spot.hide()
+            self._leave()
+        return super().event(event)
+
+    def _window_closed(self, window: QWidget) -> None:
+        if window is self.window() and not self._left:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Stop what runs and listen to nothing any more: the dock or the window is gone."""
+        self._left = True
+        self._rest.stop()
+        self._opening.drop()
+        self._working.drop()
+        self._unbind()
+        self._errors.leave()
+        self._choices.leave()
+
+
+def _measures(segmentation: Segmentation) -> list[Measure]:
+    """What tells of doubt in a store: the confidence, and maps that were kept."""
+    kept = {"confidence", *getattr(segmentation, "maps", ())}
+    return [name for name in THRESHOLDS if name in kept]
