@@ -22,15 +22,12 @@ from fctl_napari.plugin.explanation_maps import (
     difference,
     maps,
 )
-from fctl_napari.plugin.layers import OVERLAY_KEY, class_style
+from fctl_napari.plugin.layers import EXPLORE, OVERLAY_KEY, class_style
 from fctl_napari.plugin.placement import move, outline, placed_like, placed_over, to_pixels
 
 if TYPE_CHECKING:
     from fctl_napari.model.windows import Window
     from fctl_napari.segmentation.explanation import TileExplanation
-
-PREFIX = "explore: "
-"""Begins the names of all these layers."""
 
 OUTLINES, MARKER = "outlines", "query"
 
@@ -276,7 +273,7 @@ class ExplanationLayers(QObject):
     # ---- the layer list
 
     def _named(self, name: str) -> dict[str, Any]:
-        return {"name": PREFIX + name, "metadata": {OVERLAY_KEY: name}}
+        return {"name": EXPLORE + name, "metadata": {OVERLAY_KEY: name}}
 
     def _add(self, name: str, layer: Layer) -> None:
         layers = self._viewer.layers

@@ -23,6 +23,9 @@ LayerData = tuple[Any, dict[str, Any], str]
 SOURCE_KEY = "fctl_source"
 """Key of a layer's ``metadata`` that holds its ``ImageSource``."""
 
+EXPLORE = "explore: "
+"""Begins the names of the Explore widget's layers."""
+
 OVERLAY_KEY = "fctl_overlay"
 """Key of a layer's ``metadata``: it shows something about an image, and is none to work on."""
 

@@ -14,7 +14,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QSpinBox
 
-from fctl_napari.plugin.explanation_layers import MARKER, OUTLINES, PREFIX
+from fctl_napari.plugin.explanation_layers import MARKER, OUTLINES
 from fctl_napari.plugin.explanation_maps import (
     ALL,
     ATTENTION,
@@ -30,6 +30,7 @@ from fctl_napari.plugin.explanation_maps import (
     WINNER,
 )
 from fctl_napari.plugin.explore import ExploreWidget
+from fctl_napari.plugin.layers import EXPLORE
 from fctl_napari.plugin.placement import placed_over, to_pixels
 from fctl_napari.plugin.session import session
 
@@ -81,12 +82,12 @@ def choose(combo: QComboBox, text: str) -> None:
 
 
 def layer(viewer: napari.Viewer, name: str) -> Any:
-    return viewer.layers[PREFIX + name]
+    return viewer.layers[EXPLORE + name]
 
 
 def shown(viewer: napari.Viewer) -> set[str]:
     """What of ours is visible, outlines and marker apart."""
-    found = {entry.name.removeprefix(PREFIX) for entry in viewer.layers if entry.visible and PREFIX in entry.name}
+    found = {entry.name.removeprefix(EXPLORE) for entry in viewer.layers if entry.visible and EXPLORE in entry.name}
     return found - {OUTLINES, MARKER}
 
 
@@ -131,7 +132,7 @@ def test_a_click_shows_where_the_pixel_looks(
     assert tuple(np.floor(point + 0.5)) == told.pixel
     names = [entry.name for entry in viewer.layers]
     assert names[0] == "scene"
-    assert names[-2:] == [PREFIX + OUTLINES, PREFIX + MARKER]
+    assert names[-2:] == [EXPLORE + OUTLINES, EXPLORE + MARKER]
     assert [widget.form.image.itemText(i) for i in range(widget.form.image.count())] == ["scene"]
 
     # the panel
