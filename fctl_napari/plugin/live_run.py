@@ -31,7 +31,7 @@ class LiveRun(QObject):
     viewer, image
         Where the layers go, and the image that they lie on.
     name
-        What the layers' names begin with; the mask has it alone.
+        Of the mask's layer.
 
     Signals (on the main thread)
     ----------------------------

@@ -10,7 +10,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.errors import FctlError
-from fctl_napari.plugin.layers import EXPLORE, ImageSource
+from fctl_napari.plugin.layers import ImageSource
 from fctl_napari.plugin.live_run import LiveRun
 from fctl_napari.plugin.on_disk import OnDisk
 from fctl_napari.plugin.places import maps_path, result_path
@@ -156,8 +156,7 @@ class Orders(QObject):
         self._launch(order, source)
 
     def _launch(self, order: Order, source: ImageSource) -> None:
-        name = layer_name(order.layer, order.checkpoint)
-        run = LiveRun(self._viewer, order.layer, EXPLORE + name if order.maps else name, self)
+        run = LiveRun(self._viewer, order.layer, layer_name(order.layer, order.checkpoint), self)
         run.progressed.connect(self.progressed)
         run.shown.connect(self.shown)
         run.finished.connect(self._end)

@@ -17,6 +17,11 @@ WEIGHT = "weight_"
 """What stands before a context's name: its weight in MCF (Eq. 3), the mean over channels; the weights sum to 1."""
 
 
+def map_title(name: str) -> str:
+    """Name a map for people: ``"weight of large"``."""
+    return f"weight of {name.removeprefix(WEIGHT)}" if name.startswith(WEIGHT) else name
+
+
 def map_names(config: FCtLConfig) -> tuple[str, ...]:
     """List the maps that a network has: entropy and margin, and with LCF a weight for each context."""
     contexts = config.contexts if config.lcf else ()
