@@ -147,8 +147,11 @@ def tiny_config() -> FCtLConfig:
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tiny_config: FCtLConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of ``tiny_config`` with random weights: classes red, green, blue."""
+def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``make_checkpoint(config, name)``: a checkpoint with random weights: classes red, green, blue.
+
+    ``stirred=True``: weights that start at 0 are random, too, so that every part of the network does something.
+    """
     import torch
 
     from fctl_napari.model.card import Card
@@ -156,9 +159,6 @@ def tiny_checkpoint(tiny_config: FCtLConfig, tmp_path_factory: pytest.TempPathFa
     from fctl_napari.model.classes import ClassInfo, ClassTable
     from fctl_napari.model.fctl import FCtL
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = FCtL(tiny_config).eval()
     table = ClassTable(
         classes=(
             ClassInfo(name="red", color=(255, 0, 0)),
@@ -166,12 +166,41 @@ def tiny_checkpoint(tiny_config: FCtLConfig, tmp_path_factory: pytest.TempPathFa
             ClassInfo(name="blue", color=(0, 0, 255)),
         )
     )
-    card = Card(
-        name="tiny", description="Random weights.", config=tiny_config, classes=table, provenance={}, figures={}
-    )
-    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
-    save_checkpoint(path, model, card)
-    return path
+
+    def make(config: FCtLConfig, name: str, *, stirred: bool = False) -> Path:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = FCtL(config).eval()
+        card = Card(name=name, description="Random weights.", config=config, classes=table, provenance={}, figures={})
+        path = tmp_path_factory.mktemp("checkpoint") / f"{name}.safetensors"
+        save_checkpoint(path, model, card)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_config: FCtLConfig, make_checkpoint: Callable[..., Path]) -> Path:
+    """A checkpoint of ``tiny_config`` with random weights: classes red, green, blue."""
+    return make_checkpoint(tiny_config, "tiny")
+
+
+@pytest.fixture(scope="session")
+def stirred_checkpoint(tiny_config: FCtLConfig, make_checkpoint: Callable[..., Path]) -> Path:
+    """Like ``tiny_checkpoint``, with every part of the network at work."""
+    return make_checkpoint(tiny_config, "stirred", stirred=True)
+
+
+@pytest.fixture(scope="session")
+def bare_checkpoint(tiny_config: FCtLConfig, make_checkpoint: Callable[..., Path]) -> Path:
+    """Like ``tiny_checkpoint``, without GPE and ALE, as the released ones are."""
+    return make_checkpoint(tiny_config.model_copy(update={"gpe": False, "ale": "none"}), "bare")
+
+
+@pytest.fixture(scope="session")
+def plain_checkpoint(tiny_config: FCtLConfig, make_checkpoint: Callable[..., Path]) -> Path:
+    """Like ``tiny_checkpoint``, without contexts: the paper's baseline."""
+    return make_checkpoint(tiny_config.model_copy(update={"contexts": (), "ale": "none"}), "plain")
 
 
 @pytest.fixture(scope="session")

@@ -163,7 +163,12 @@ class FCtL(nn.Module):
         return x
 
     def decode(
-        self, tile: Features, contexts: dict[str, Tensor], windows: dict[str, Tensor], without: Without = WHOLE
+        self,
+        tile: Features,
+        contexts: dict[str, Tensor],
+        windows: dict[str, Tensor],
+        without: Without = WHOLE,
+        fusion: list[Tensor] | None = None,
     ) -> Tensor:
         """Combine X_I + LCF + ALE, then run the decoder.
 
@@ -177,6 +182,8 @@ class FCtL(nn.Module):
             ``"tile"`` and the same names: [B or 1, 4] px.
         without
             Parts that are left out; see ``Without.check``.
+        fusion
+            MCF's weights H_U over the tile's cells, [B, contexts, C, h, w], are appended to it; nothing without LCF.
 
         Returns
         -------
@@ -188,7 +195,7 @@ class FCtL(nn.Module):
         everything = {"tile": x, **contexts}
         enhanced = x
         if self.lcf is not None:
-            enhanced = enhanced + self.lcf(self.grid, everything, windows, without)
+            enhanced = enhanced + self.lcf(self.grid, everything, windows, without, fusion)
         if self.ale is not None and not without.ale:
             enhanced = enhanced + self.ale(self.grid, everything, windows, without.contexts)
         logits: Tensor = self.decoder({**tile, stride: enhanced})

@@ -210,9 +210,12 @@ class MCF(nn.Module):
             return equal.expand(b, -1, c, h, w)
         return features[0].new_full((1, 1, 1, 1, 1), 1 / self.contexts).expand(b, self.contexts, c, h, w)
 
-    def forward(self, features: list[Tensor], left_out: Sequence[int] = ()) -> Tensor:
-        """Sum H_U * X_{I|U} over contexts (Eq. 4), [B, C, h, w]; arguments as for ``weights``."""
-        return (self.weights(features, left_out) * torch.stack(features, dim=1)).sum(1)
+    def forward(self, features: list[Tensor], left_out: Sequence[int] = (), kept: list[Tensor] | None = None) -> Tensor:
+        """Sum H_U * X_{I|U} over contexts (Eq. 4), [B, C, h, w]; the weights H_U are appended to ``kept``."""
+        weights = self.weights(features, left_out)
+        if kept is not None:
+            kept.append(weights)
+        return (weights * torch.stack(features, dim=1)).sum(1)
 
 
 def _without(logits: Tensor, left_out: Sequence[int], dim: int) -> Tensor:
@@ -297,7 +300,12 @@ class LCF(nn.Module):
         return out
 
     def forward(
-        self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor], without: Without = WHOLE
+        self,
+        grid: FeatureGrid,
+        features: dict[str, Tensor],
+        windows: dict[str, Tensor],
+        without: Without = WHOLE,
+        kept: list[Tensor] | None = None,
     ) -> Tensor:
         """Fuse the locality-aware features of every context (Eq. 5).
 
@@ -305,6 +313,8 @@ class LCF(nn.Module):
         ----------
         grid, features, windows, without
             As in ``correlate``.
+        kept
+            The weights H_U (Eq. 3), [B, contexts, C, h, w], are appended to it.
 
         Returns
         -------
@@ -312,5 +322,5 @@ class LCF(nn.Module):
             [B, C, h, w].
         """
         left_out = tuple(i for i, name in enumerate(self.correlations) if name in without.contexts)
-        fused: Tensor = self.fusion(self.correlate(grid, features, windows, without), left_out)
+        fused: Tensor = self.fusion(self.correlate(grid, features, windows, without), left_out, kept=kept)
         return fused

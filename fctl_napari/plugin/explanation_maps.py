@@ -19,6 +19,8 @@ WEIGHTS = "Fusion weights (MCF)"
 ENHANCEMENT = "Local enhancement (ALE)"
 WHAT_IF = "What if"
 REGION = "Maps of a region"
+SHARED = {ATTENTION: True, RECEIVED: False, WEIGHTS: False, ENHANCEMENT: False}
+"""Whether the maps of a view have one colour scale, unless the user says otherwise."""
 VIEWS = (ATTENTION, RECEIVED, WEIGHTS, ENHANCEMENT, WHAT_IF, REGION)
 
 ALL, WINNER = "all contexts", "who wins (RGB)"
@@ -45,7 +47,7 @@ MEANING = {
     ),
     WEIGHTS: (
         "How MCF (Eq. 3) weighs the contexts in each cell of the tile; the weights of a cell sum to 1. In the "
-        "composite local is red, medium green, large blue."
+        "composite a colour is as strong as its context's weight."
     ),
     ENHANCEMENT: (
         "How strongly one step of ALE (Eq. 6) changes each cell of the tile: the mean of |E| over the channels "
@@ -105,8 +107,12 @@ class Map:
         Whether the item that is looked at shows it.
     color
         The context's, if it belongs to one.
+    tinted
+        Drawn in shades of that colour, since it lies over other maps.
     note
         Further figures, for the legend.
+    channels
+        Of a composite: the context of each colour, and the weights that become none and all of it.
     """
 
     name: str
@@ -116,13 +122,20 @@ class Map:
     limits: tuple[float, float]
     visible: bool
     color: tuple[int, int, int] | None = None
+    tinted: bool = False
     note: str = ""
+    channels: tuple[tuple[str, float, float], ...] = ()
+
+    @property
+    def scale_color(self) -> tuple[int, int, int] | None:
+        """What ``explanation_colors.scale`` makes its colour scale of."""
+        return self.color if self.tinted else None
 
 
 def views_of(config: FCtLConfig) -> tuple[str, ...]:
     """Return the views that a network can fill."""
     lacking = set() if correlates(config) else {ATTENTION, RECEIVED, WEIGHTS}
-    if config.ale == "none":
+    if config.ale in ("none", "concat"):  # concat has no LFI blocks
         lacking.add(ENHANCEMENT)
     if not config.contexts:
         lacking.add(WHAT_IF)
@@ -141,8 +154,8 @@ def lacks(config: FCtLConfig) -> str:
     parts = [] if config.lcf else ["no context fusion (LCF)"]
     if config.lcf and not config.gpe:
         parts.append("no positional embeddings (GPE): attention is by content alone")
-    if config.ale == "none":
-        parts.append("no local enhancement (ALE)")
+    if config.ale in ("none", "concat"):
+        parts.append("no local enhancement (ALE)" if config.ale == "none" else "no enhancement maps (ALE by concat)")
     return f"This network has {'; '.join(parts)}." if parts else ""
 
 
@@ -190,15 +203,15 @@ def difference(explanation: TileExplanation) -> np.ndarray:
     return np.where(without.labels != explanation.labels, without.labels, 0).astype(np.uint8)
 
 
-def composite(weights: dict[str, np.ndarray], *, shared: bool) -> np.ndarray:
+def composite(weights: dict[str, np.ndarray], limits: dict[str, tuple[float, float]]) -> np.ndarray:
     """Mix fusion weights by context into a picture: local red, medium green, large blue.
 
     Parameters
     ----------
     weights
         (n, n) by context name; one that is missing stays black.
-    shared
-        The largest weight of all is full colour; else each colour runs from its least to its most.
+    limits
+        The weights that become none and all of the colour, by context name.
 
     Returns
     -------
@@ -207,11 +220,10 @@ def composite(weights: dict[str, np.ndarray], *, shared: bool) -> np.ndarray:
     """
     size = next(iter(weights.values())).shape
     picture = np.zeros((*size, 3), np.float32)
-    most = max(float(weight.max()) for weight in weights.values())
     for channel, name in enumerate(CONTEXT_COLORS):
         if name in weights:
-            low, high = (0.0, most) if shared else (float(weights[name].min()), float(weights[name].max()))
-            picture[..., channel] = (weights[name] - low) / max(high - low, 1e-12)
+            low, high = limits[name]
+            picture[..., channel] = (weights[name] - low) / (high - low)
     return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
@@ -232,6 +244,7 @@ def _attention(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
             limits=limit,
             visible=look.item in (ALL, context.name),
             color=CONTEXT_COLORS[context.name],
+            tinted=look.item == ALL,
             note=_gates(context),
         )
         for (context, values), limit in zip(found, limits, strict=True)
@@ -266,8 +279,16 @@ def _weights(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
         )
         for (name, weight), limit in zip(weights.items(), limits, strict=True)
     ]
-    picture = composite(weights, shared=look.shared)
-    mixed = Map("weights RGB", WINNER, picture, explanation.footprint, (0, 255), look.item == WINNER)
+    ends = dict(zip(weights, limits, strict=True))
+    mixed = Map(
+        name="weights RGB",
+        title="local red, medium green, large blue",
+        values=composite(weights, ends),
+        footprint=explanation.footprint,
+        limits=(0, 255),
+        visible=look.item == WINNER,
+        channels=tuple((name, *limit) for name, limit in ends.items()),
+    )
     return (*single, mixed)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from napari.layers import Image, Labels, Layer
 
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.plugin.layers import class_style, confidence_colormap
+from fctl_napari.plugin.map_layers import MAP_KEY, color_limits, map_style
 from fctl_napari.plugin.placement import placed_like
+from fctl_napari.segmentation.maps import map_title
 from fctl_napari.segmentation.store import Segmentation
 
 STORE_KEY = "fctl_store"
@@ -52,7 +55,7 @@ class GrowingLevels:
 
 
 class GrowingSegmentation:
-    """Classes and confidence of a segmentation, ready to be shown.
+    """Classes, confidence and maps of a segmentation, ready to be shown.
 
     Opening reads metadata and the coarsest levels: do it off the main thread.
 
@@ -73,6 +76,7 @@ class GrowingSegmentation:
         self.classes = self.stored.class_table.scored
         self.mask = GrowingLevels(self.stored.labels)
         self.confidence = GrowingLevels(self.stored.confidence)
+        self.maps = {name: GrowingLevels(pyramid) for name, pyramid in self.stored.maps.items()}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,14 +86,26 @@ class GrowingSegmentation:
     def update(self, windows: Iterable[IntWindow]) -> None:
         """Take up newly finished windows (level 0 px); the layers need a refresh after it. Any thread."""
         windows = list(windows)
-        self.mask.update(windows)
-        self.confidence.update(windows)
+        for levels in (self.mask, self.confidence, *self.maps.values()):
+            levels.update(windows)
 
     def shares(self) -> list[float]:
         """Share of each class in what is computed so far, 0..1 by index, counted on the coarsest level."""
         counts = np.bincount(self.mask.coarse.ravel(), minlength=len(self.classes) + 1)[1 : len(self.classes) + 1]
         total = counts.sum()
         return [float(count / total) if total else 0.0 for count in counts]
+
+    def makers(self, viewer: ViewerModel, image: Image, name: str) -> list[Callable[[], Layer]]:
+        """Return what makes the layers over ``image``: of each map if it keeps maps, else of mask and confidence.
+
+        Parameters
+        ----------
+        name
+            Of the mask's layer.
+        """
+        if self.maps:
+            return [partial(self.show_map, viewer, image, which) for which in self.maps]
+        return [partial(show, viewer, image, name) for show in (self.show_mask, self.show_confidence)]
 
     def show_mask(self, viewer: ViewerModel, image: Image, name: str) -> Labels:
         """Show the classes over ``image``, in the layer that already shows this store if there is one."""
@@ -120,6 +136,40 @@ class GrowingSegmentation:
         viewer.layers.insert(viewer.layers.index(image) + 1, layer)
         return layer
 
+    def color_limits(self, name: str) -> tuple[float, float]:
+        """Between which values, 0..1, the colours of a map run unless asked otherwise, by what is computed so far."""
+        return color_limits(name, {key: levels.coarse for key, levels in self.maps.items()})
+
+    def show_map(
+        self, viewer: ViewerModel, image: Image, name: str, limits: tuple[float, float] | None = None
+    ) -> Image:
+        """Show one of the segmentation's maps on top of ``image``, in the layer that already shows it if there is one.
+
+        Parameters
+        ----------
+        name
+            Which of ``maps``.
+        limits
+            Values, 0..1, between which the colours run; None: ``color_limits``.
+        """
+        style = map_style(name, limits or self.color_limits(name))
+        found = _find(viewer, self.path, Image, name)
+        if isinstance(found, Image):
+            found.data = self.maps[name].data
+            found.colormap = style["colormap"]
+            return found
+        arguments = self._common(image)
+        arguments["metadata"][MAP_KEY] = name
+        layer = Image(
+            self.maps[name].data,
+            name=f"{image.name} by {self.stored.facts['checkpoint']['name']} {map_title(name)}",
+            blending="translucent",
+            **style,
+            **arguments,
+        )
+        viewer.layers.insert(_above(viewer, image), layer)
+        return layer
+
     def _common(self, image: Image) -> dict[str, Any]:
         return {
             **placed_like(image),
@@ -135,9 +185,10 @@ def refresh(layers: Iterable[Layer], viewer: ViewerModel) -> None:
             layer.refresh(extent=False, thumbnail=False, highlight=False)
 
 
-def _find(viewer: ViewerModel, path: str, kind: type[Layer]) -> Layer | None:
+def _find(viewer: ViewerModel, path: str, kind: type[Layer], shown: str | None = None) -> Layer | None:
     for layer in viewer.layers:
-        if isinstance(layer, kind) and layer.metadata.get(STORE_KEY) == path:
+        same = layer.metadata.get(STORE_KEY) == path and layer.metadata.get(MAP_KEY) == shown
+        if isinstance(layer, kind) and same:
             return layer
     return None
 

@@ -15,6 +15,9 @@ from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.remote import child, last_name
 from fctl_napari.plugin.growing import CONFIDENCE, STORE_KEY
 from fctl_napari.plugin.layers import COARSE_SIDE, GreyLevel, LayerData, class_style, confidence_colormap, placement
+from fctl_napari.plugin.map_layers import MAP_KEY, color_limits, map_style
+from fctl_napari.segmentation.maps import MAPS, map_title
+from fctl_napari.segmentation.store import ATTRIBUTE
 
 LABELS_KEY = "fctl_labels"
 """Key of a labels layer's ``metadata`` that holds its group's path."""
@@ -58,8 +61,9 @@ def labels_layer(path: Path | str, *, extent: tuple[float, float] | None = None)
 
 
 def segmentation_layers(path: Path | str) -> list[LayerData]:
-    """Return the layers of a label group that stands alone: its labels, over its confidence if it has one."""
-    layers: list[LayerData] = []
+    """Return the layers of a label group that stands alone: its labels, over its confidence and maps if it has any."""
+    hidden: dict[str, Any] = {"rgb": False, "visible": False}
+    layers = _map_layers(path, hidden)
     confidence = child(path, CONFIDENCE)
     if ngff.is_zarr(confidence):
         data, arguments = _levels(ngff.open_group(confidence), path, None)
@@ -67,14 +71,34 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
             "name": f"{last_name(path)} confidence",
             "colormap": confidence_colormap(),
             "contrast_limits": (0, 255),
-            "rgb": False,
-            "visible": False,
             "metadata": {STORE_KEY: str(path)},
+            **hidden,
         }
         layers.append((data, arguments, "image"))
     data, arguments, kind = labels_layer(path)
     arguments["metadata"] |= {STORE_KEY: str(path)}
     return [*layers, (data, arguments, kind)]
+
+
+def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
+    """Return the layers of a segmentation's maps, if it has any."""
+    facts = ngff.open_group(path).attrs.asdict().get(ATTRIBUTE)
+    names = facts.get(MAPS, []) if isinstance(facts, dict) else []
+    layers: list[LayerData] = []
+    coarsest: dict[str, np.ndarray] = {}
+    for name in map(str, names):
+        data, arguments = _levels(ngff.open_group(child(child(path, MAPS), name)), path, None)
+        coarsest[name] = np.asarray((data[-1] if arguments["multiscale"] else data)[:, :])
+        arguments |= {
+            "name": f"{last_name(path)} {map_title(name)}",
+            "metadata": {STORE_KEY: str(path), MAP_KEY: name},
+            **hidden,
+        }
+        layers.append((data, arguments, "image"))
+    for _, arguments, _ in layers:
+        name = arguments["metadata"][MAP_KEY]
+        arguments |= map_style(name, color_limits(name, coarsest))
+    return layers
 
 
 def _levels(group: zarr.Group, path: Path | str, extent: tuple[float, float] | None) -> tuple[Any, dict[str, Any]]:

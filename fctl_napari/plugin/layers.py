@@ -23,6 +23,9 @@ LayerData = tuple[Any, dict[str, Any], str]
 SOURCE_KEY = "fctl_source"
 """Key of a layer's ``metadata`` that holds its ``ImageSource``."""
 
+EXPLORE = "explore: "
+"""Begins the names of the Explore widget's layers."""
+
 OVERLAY_KEY = "fctl_overlay"
 """Key of a layer's ``metadata``: it shows something about an image, and is none to work on."""
 
@@ -212,8 +215,25 @@ def class_style(classes: Iterable[tuple[str, tuple[int, int, int]]]) -> dict[str
 
 def confidence_colormap() -> Colormap:
     """Return the colours of a confidence layer: 0 (not computed) is clear, 1..255 run from low to high."""
+    return byte_colormap("fctl confidence", "viridis")
+
+
+def byte_colormap(name: str, colors: str, limits: tuple[float, float] = (0.0, 1.0)) -> Colormap:
+    """Return colours for a layer of bytes with the contrast limits 0 and 255, where 0 (not computed) is clear.
+
+    Parameters
+    ----------
+    name
+        What napari calls it.
+    colors
+        napari's name of the colours for 1..255.
+    limits
+        Where they begin and end, 0..1 for 0..255; beyond, the first and the last one go on.
+    """
     from napari.utils.colormaps import ensure_colormap
 
-    colors = ensure_colormap("viridis").map(np.linspace(0, 1, 256)).astype(np.float32)
-    colors[0] = 0
-    return Colormap(colors, name="fctl confidence", interpolation="zero", controls=np.linspace(0, 1, 257))
+    low, high = limits
+    position = np.clip((np.linspace(0, 1, 256) - low) / max(high - low, 1 / 255), 0, 1)
+    table = ensure_colormap(colors).map(position).astype(np.float32)
+    table[0] = 0
+    return Colormap(table, name=name, interpolation="zero", controls=np.linspace(0, 1, 257))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import napari
@@ -53,6 +54,7 @@ class LiveRun(QObject):
         self._name = name
         self._news: deque[Progress] = deque()
         self._growing: GrowingSegmentation | None = None
+        self._makers: list[Callable[[], Layer]] = []
         self._layers: list[Layer] = []
         self._run: Run | None = None
         self._watcher = ViewWatcher(viewer, image, self)
@@ -62,7 +64,7 @@ class LiveRun(QObject):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The mask's layer, and the confidence's when it is there."""
+        """The layers of the result that are there already: mask and confidence, or maps."""
         return tuple(self._layers)
 
     def start(self, engine: Engine, request: SegmentationRequest) -> None:
@@ -117,7 +119,10 @@ class LiveRun(QObject):
         # Without its image nothing is drawn, and the run is about to end. (Under software OpenGL napari 0.9.2 crashes
         # in the first draw after an image under a labels layer was removed.)
         there = self._growing is not None and self._image in self._viewer.layers
-        if there and len(self._layers) < 2:
+        if there and not self._makers:
+            assert self._growing is not None
+            self._makers = self._growing.makers(self._viewer, self._image, self._name)
+        if there and len(self._layers) < len(self._makers):
             self._add_layer()
             fresh = True
         elif there and fresh:
@@ -129,7 +134,7 @@ class LiveRun(QObject):
         self.progressed.emit(latest)
         if latest.state in FINAL:
             self._leave()
-            while there and len(self._layers) < 2 and latest.state != "failed":
+            while there and len(self._layers) < len(self._makers) and latest.state != "failed":
                 self._add_layer()
             for layer in self._layers:
                 if there and layer in self._viewer.layers:
@@ -138,13 +143,10 @@ class LiveRun(QObject):
 
     def _add_layer(self) -> None:
         # one a tick: each takes about 100 ms under software OpenGL
-        assert self._growing is not None
-        if not self._layers:
-            self._layers.append(self._growing.show_mask(self._viewer, self._image, self._name))
-            return
         chosen = set(self._viewer.layers.selection)
-        self._layers.append(self._growing.show_confidence(self._viewer, self._image, self._name))
-        self._viewer.layers.selection = chosen  # napari selects what is added, and this is hidden
+        self._layers.append(self._makers[len(self._layers)]())
+        if not self._layers[-1].visible:
+            self._viewer.layers.selection = chosen  # napari selects what is added
 
 
 def describe(progress: Progress) -> str:

@@ -1,4 +1,4 @@
-"""Carries out what the Segment widget is asked for, one order at a time."""
+"""Carries out what a widget is asked to compute, one order at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fctl_napari.errors import FctlError
 from fctl_napari.plugin.layers import ImageSource
 from fctl_napari.plugin.live_run import LiveRun
 from fctl_napari.plugin.on_disk import OnDisk
-from fctl_napari.plugin.places import result_path
+from fctl_napari.plugin.places import maps_path, result_path
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.view import IntWindow
 from fctl_napari.segmentation.jobs import Progress, SegmentationRequest
@@ -39,6 +39,8 @@ class Order:
         Start over what is there.
     live
         Stay open, and compute where one looks.
+    maps
+        Maps of certainty and of fusion weights are wanted, rather than the mask.
     """
 
     layer: Image
@@ -48,6 +50,7 @@ class Order:
     out: str
     fresh: bool
     live: bool
+    maps: bool = False
 
 
 class Orders(QObject):
@@ -147,7 +150,8 @@ class Orders(QObject):
         order = self._order
         assert order is not None
         if not order.out:
-            order = self._order = replace(order, out=str(result_path(source.original, order.checkpoint)))
+            path = maps_path if order.maps else result_path
+            order = self._order = replace(order, out=str(path(source.original, order.checkpoint)))
             self.begun.emit(order)
         self._launch(order, source)
 
@@ -166,6 +170,7 @@ class Orders(QObject):
             value_range=source.value_range,
             bands=source.bands,
             live=order.live,
+            maps=order.maps,
         )
         self._run = run
         self.waiting.emit("Starting the worker…")

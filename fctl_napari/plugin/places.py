@@ -79,8 +79,17 @@ def result_path(image: str | Path, checkpoint: str | Path) -> Path:
 
     Beside the image; of an address, or if that place is not writable, in the cache.
     """
+    return _store_path(image, checkpoint, "")
+
+
+def maps_path(image: str | Path, checkpoint: str | Path) -> Path:
+    """Return where a segmentation of ``image`` by ``checkpoint`` with maps is kept, beside :func:`result_path`."""
+    return _store_path(image, checkpoint, ".maps")
+
+
+def _store_path(image: str | Path, checkpoint: str | Path, kind: str) -> Path:
     image = image if is_url(image) else Path(image).absolute()
-    label = Path(checkpoint).name.removesuffix(".safetensors")
+    label = Path(checkpoint).name.removesuffix(".safetensors") + kind
     if isinstance(image, Path) and writable(image.parent):
         return image.with_name(f"{stem(image)}.{label}{STORE_SUFFIX}")
     return cache_folder() / f"{stem(image)}-{digest(image)}.{label}{STORE_SUFFIX}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,7 @@ from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.explain import AttentionMaps, Explanation
 from fctl_napari.model.without import WHOLE, Without
 from fctl_napari.segmentation.explanation import ContextMaps, Enhancement, ExplainRequest, Map, TileExplanation
-from fctl_napari.segmentation.grid import Cell, TileGrid, default_overlap
+from fctl_napari.segmentation.grid import Cell, IntWindow, TileGrid, default_overlap
 from fctl_napari.segmentation.predictor import EncodedTile, Predictor, labels_and_confidence
 from fctl_napari.segmentation.reading import Recent
 
@@ -66,11 +66,15 @@ class Explainer:
         grid = TileGrid(image.shape, config.tile_size, overlap)
         cell = _owner(grid, image, request)
         tile = self._at(image, grid.window(cell))
-        told = [tile.told(without) for without in ([request.without] if request.without else [])]
-        without = self._tell(request, tile, told[0], grid, cell, begun, None) if told else None
-        return self._tell(request, tile, tile.told(WHOLE), grid, cell, begun, without)
+        whole = self._tell(request, tile, WHOLE, grid.core(cell), begun)
+        if not whole.contexts and request.channel is not None:
+            raise ConfigError("this network has no fusion weights, so no channel of them can be shown; drop it.")
+        if not request.without:
+            return whole
+        without = self._tell(request, tile, request.without, grid.core(cell), begun)
+        return replace(whole, without=without, seconds=without.seconds)
 
-    def _at(self, image: Pyramid, window: tuple[int, int, int, int]) -> _Tile:
+    def _at(self, image: Pyramid, window: IntWindow) -> _Tile:
         """The tile at a window, read and encoded unless it is the last one."""
         if self._tile is None or self._tile.image is not image or self._tile.window != window:
             self._tile = None  # its memory is free before the next one is encoded
@@ -78,15 +82,9 @@ class Explainer:
         return self._tile
 
     def _tell(
-        self,
-        request: ExplainRequest,
-        tile: _Tile,
-        told: _Told,
-        grid: TileGrid,
-        owner: Cell,
-        begun: float,
-        without: TileExplanation | None,
+        self, request: ExplainRequest, tile: _Tile, without: Without, core: IntWindow, begun: float
     ) -> TileExplanation:
+        told = tile.told(without)
         found = told.explanation
         pixel = math.floor(request.pixel[0]), math.floor(request.pixel[1])
         cell = self.predictor.cell_at(tile.window, pixel)
@@ -107,13 +105,11 @@ class Explainer:
                     _weight(found.fusion[name], request.channel),
                 )
             )
-        if not contexts and request.channel is not None and request.without == WHOLE:
-            raise ConfigError("this network has no fusion weights, so no channel of them can be shown; drop it.")
         y, x = pixel[0] - tile.window[0], pixel[1] - tile.window[1]
         return TileExplanation(
             request,
             tile.window,
-            grid.core(owner),
+            core,
             found.grid.footprint(tile.window),
             cell,
             found.grid.cell(tile.window, cell),
@@ -122,7 +118,7 @@ class Explainer:
             self._class_table,
             told.probabilities[:, y, x].copy(),
             told.labels,
-            without,
+            None,
             self.predictor.describe(),
             time.perf_counter() - begun,
         )
@@ -151,7 +147,7 @@ class _Told:
 class _Tile:
     """A tile, read and encoded; what the network says of it is computed when it is first asked for."""
 
-    def __init__(self, predictor: Predictor, image: Pyramid, window: tuple[int, int, int, int]) -> None:
+    def __init__(self, predictor: Predictor, image: Pyramid, window: IntWindow) -> None:
         self.image = image
         self.window = window
         self.encoded: EncodedTile = predictor.encode(image, window)

@@ -15,8 +15,8 @@ from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.model.card import read_card
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
-from fctl_napari.plugin.segment import SegmentWidget
 from fctl_napari.plugin.regions import WHOLE
+from fctl_napari.plugin.segment import SegmentWidget
 from fctl_napari.plugin.view import view_region
 from fctl_napari.segmentation.plan import LIVE_TILES
 from fctl_napari.segmentation.store import Segmentation

@@ -12,8 +12,8 @@ import tifffile
 from looking import Open, errors, level, mask_of
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
-from fctl_napari.plugin.segment import SegmentWidget
 from fctl_napari.plugin.regions import DRAWN, VIEW, WHOLE
+from fctl_napari.plugin.segment import SegmentWidget
 from fctl_napari.plugin.session import session
 from fctl_napari.segmentation.store import Segmentation
 

@@ -1,0 +1,311 @@
+"""The Explore widget: a click explains a pixel, with layers for what the network drew from where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import napari
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import QEvent, Signal
+from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+
+from fctl_napari.plugin.explain_feed import ExplainFeed
+from fctl_napari.plugin.explanation_layers import ExplanationLayers
+from fctl_napari.plugin.explanation_maps import REGION, WHAT_IF, difference, items
+from fctl_napari.plugin.explore_form import ExploreForm
+from fctl_napari.plugin.layers import ImageSource, image_source
+from fctl_napari.plugin.notify import report, reported
+from fctl_napari.plugin.on_disk import OnDisk
+from fctl_napari.plugin.picking import Picker
+from fctl_napari.plugin.placement import MOVED, to_pixels
+from fctl_napari.plugin.session import session
+from fctl_napari.plugin.view import image_shape
+from fctl_napari.segmentation.explanation import ExplainRequest
+
+if TYPE_CHECKING:
+    from fctl_napari.model.card import Card
+    from fctl_napari.segmentation.explanation import TileExplanation
+
+Pixel = tuple[float, float]
+
+
+class ExploreWidget(QWidget):
+    """Explains pixels of an image layer: attention, fusion weights, enhancements, probabilities, what-ifs.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that it is docked in.
+
+    Signals
+    -------
+    explained : object
+        The ``TileExplanation`` that is now shown.
+    """
+
+    explained = Signal(object)
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._card: Card | None = None
+        self._pixel: Pixel | None = None
+        self._explanation: TileExplanation | None = None
+        self._image: Image | None = None
+        self._saved: ImageSource | None = None
+        self._file: OnDisk | None = None
+        self._feed = ExplainFeed(self)
+        self._picker = Picker(napari_viewer, self)
+        self._layers = ExplanationLayers(napari_viewer, self)
+        self.form = ExploreForm()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.form)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._connect()
+        self.form.image.follow(napari_viewer, self._image_changed)
+        self._image_changed()
+        self._checkpoint_changed()
+
+    def _connect(self) -> None:
+        form = self.form
+        form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
+        form.device.currentIndexChanged.connect(self._ask_again)
+        form.pick.toggled.connect(self._pick_toggled)
+        form.save.clicked.connect(self._ask_where_to_save)
+        form.view.currentTextChanged.connect(self._draw)
+        form.item.textActivated.connect(self._draw)
+        form.part.textActivated.connect(self._draw)
+        form.shared.clicked.connect(self._draw)
+        form.channel.valueChanged.connect(self._ask_again)
+        for box in form.without.values():
+            box.clicked.connect(self._what_if_changed)
+        self._picker.picked.connect(self._clicked)
+        self._picker.switched.connect(form.pick.setChecked)
+        self._layers.dragged.connect(self.explain)
+        self._feed.explained.connect(self._take)
+        self._feed.failed.connect(self._failed)
+        session().window_closed.connect(self._window_closed)
+
+    # ---- fields
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        return self.form.image.layer
+
+    @property
+    def explanation(self) -> TileExplanation | None:
+        """What is shown."""
+        return self._explanation
+
+    @property
+    def busy(self) -> bool:
+        """Whether an explanation, or what it waits for, is under way."""
+        return self._feed.busy or self._file is not None
+
+    def _image_changed(self) -> None:
+        self._follow_image(self.image)
+        self._forget()
+
+    def _follow_image(self, image: Image | None) -> None:
+        if self._image is not None:
+            for name in MOVED:
+                getattr(self._image.events, name).disconnect(self._draw)
+            self._image.events.data.disconnect(self._data_changed)
+        self._image = image
+        self._saved = None
+        if image is not None:
+            for name in MOVED:
+                getattr(image.events, name).connect(self._draw)
+            image.events.data.connect(self._data_changed)
+
+    def _data_changed(self, _event: Any = None) -> None:
+        self._saved = None
+
+    def _forget(self) -> None:
+        """Want and show nothing of the image before."""
+        self._feed.forget()
+        if self._file is not None:
+            self._file.cancel()
+            self._file = None
+        self._pixel = None
+        self._explanation = None
+        self._layers.hide()
+        self._draw()
+        self.form.status.setText("Press Pick, then click on the image." if self.image is not None else "")
+
+    def _checkpoint_changed(self) -> None:
+        self._card = self.form.checkpoint.card()
+        self.form.show_card(self._card)
+        self._ask_again()
+
+    def _pick_toggled(self, on: bool) -> None:
+        if on:
+            # the window is not kept: a child that holds its window is never collected
+            session().follow(self.window())
+            self._saved = None  # an array may have been written to since
+            with reported():
+                session().engine().warm(self.form.checkpoint.require_name(), self.form.device.currentText())
+        self._picker.switch(on)
+
+    # ---- asking
+
+    def _clicked(self, world: np.ndarray) -> None:
+        with reported():
+            pixel = to_pixels(self.form.image.require_layer("explore"), world)
+            self.explain((float(pixel[0]), float(pixel[1])))
+
+    def explain(self, pixel: Pixel) -> None:
+        """Explain a pixel of the chosen image; the layers follow.
+
+        Parameters
+        ----------
+        pixel
+            (y, x), full-resolution px; pixel i covers [i, i + 1).
+        """
+        with reported():
+            image = self.form.image.require_layer("explore")
+            self.form.checkpoint.require_name()
+            height, width = image_shape(image)
+            if not (0 <= pixel[0] < height and 0 <= pixel[1] < width):
+                self.form.status.setText(f"That is outside {image.name}; click on the image.")
+                return
+            self._pixel = pixel
+            self._layers.mark(image, pixel)
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Ask for the pixel with what the fields now say."""
+        image = self.image
+        if self._pixel is None or image is None or self._card is None:
+            return
+        session().follow(self.window())
+        source = image_source(image)
+        if source is not None and source.job is None:
+            self._saved = source
+        if self._saved is not None:
+            self._ask(self._saved)
+        elif self._file is None:
+            self._file = OnDisk(image, "the explanation", self)
+            self._file.waiting.connect(self.form.status.setText)
+            self._file.ready.connect(self._file_ready)
+            self._file.failed.connect(self._file_failed)
+            self._file.start()
+
+    def _file_ready(self, source: ImageSource) -> None:
+        self._file, self._saved = None, source
+        self._ask_again()
+
+    def _file_failed(self, error: BaseException | None) -> None:
+        self._file = None
+        self.form.status.setText("")
+        if error is not None:
+            report(error)
+
+    def _ask(self, source: ImageSource) -> None:
+        assert self._pixel is not None
+        channel = self.form.channel.value()
+        request = ExplainRequest(
+            image=source.path,
+            checkpoint=self.form.checkpoint.require_name(),
+            pixel=self._pixel,
+            device=self.form.device.currentText(),
+            value_range=source.value_range,
+            bands=source.bands,
+            channel=None if channel < 0 else channel,
+            without=self.form.what_if(),
+        )
+        if not self._feed.busy:
+            self.form.status.setText("Explaining…")
+        with reported():
+            self._feed.ask(request)
+
+    def _take(self, explanation: TileExplanation) -> None:
+        request, image = explanation.request, self.image
+        current = self._saved is not None and request.image == self._saved.path
+        if image is None or not current or request.checkpoint != self.form.checkpoint.name:
+            return  # of what was chosen before
+        self._explanation = explanation
+        self._draw()
+        self.form.status.setText(_summary(explanation))
+        self.explained.emit(explanation)
+
+    def _failed(self, error: BaseException) -> None:
+        self.form.status.setText("")
+        report(error)
+
+    # ---- showing
+
+    def _what_if_changed(self) -> None:
+        if self.form.what_if():
+            self.form.view.setCurrentText(WHAT_IF)
+        self._ask_again()
+
+    def _draw(self, _event: Any = None) -> None:
+        """Show what there is of what the fields ask for."""
+        form, explanation, image = self.form, self._explanation, self.image
+        form.save.setEnabled(explanation is not None)
+        if explanation is None or image is None:
+            form.scales.show_maps(())
+            form.probabilities.show_probabilities((), np.zeros(0))
+            form.changed.setText("")
+            return
+        view = form.view.currentText()
+        if view == REGION:
+            self._layers.hide_maps()
+            form.scales.show_maps(())
+        else:
+            form.offer_items(items(view, explanation))
+            form.scales.show_maps(self._layers.show(image, explanation, form.look()))
+        self._viewer.canvas.overlays.scale_bar.visible = True
+        without = explanation.without
+        second = None if without is None else without.probabilities
+        form.probabilities.show_probabilities(explanation.class_table.scored, explanation.probabilities, second)
+        form.changed.setText("" if without is None else _changes(explanation))
+
+    # ---- the figure
+
+    def _ask_where_to_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the figure", "explanation.png", "Figures (*.png *.svg)")
+        if path:
+            self.save_figure(path)
+
+    # ---- the end
+
+    def event(self, event: QEvent) -> bool:
+        """Qt's hook: napari takes a closed dock's widget out of its parent."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._leave()
+        return super().event(event)
+
+    def _window_closed(self, window: QWidget) -> None:
+        if window is self.window():
+            self._leave()
+
+    def _leave(self) -> None:
+        """Ask for nothing and listen to nothing any more: the dock or the window is gone."""
+        self._feed.forget()
+        if self._file is not None:
+            self._file.cancel()
+            self._file = None
+        self._picker.switch(False)
+        self._layers.leave()
+        self._follow_image(None)
+        self.form.image.leave()
+
+
+def _summary(explanation: TileExplanation) -> str:
+    y, x = explanation.pixel
+    best = int(np.argmax(explanation.probabilities))
+    name = explanation.class_table.scored[best].name
+    share = float(explanation.probabilities[best])
+    return f"Pixel y {y}, x {x}: {name} ({share:.0%}) · {explanation.seconds:.2f} s on {explanation.where}"
+
+
+def _changes(explanation: TileExplanation) -> str:
+    changed = int((difference(explanation) > 0).sum())
+    total = explanation.labels.size
+    left_out = ", ".join(explanation.request.without.names)
+    return f"Without {left_out}: {changed} of {total} px of the tile change class ({changed / total:.1%})."
