@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.analysis.walk import intersect
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.segmentation.grid import intersect
 
 
 def boundary_band(classes: NDArray[np.uint8], px: int) -> NDArray[np.bool_]:
@@ -91,18 +91,16 @@ class BoundaryCounter:
         wide = np.concatenate([self._left, pair], axis=2)
         self._above[:, :, start:stop] = pair[:, -2 * px :]
         self._left = wide[:, :, -2 * px :].copy()
-        # Bands are known up to px before the end of the block, but past the image's border there is nothing to wait for.
+        # Bands are known up to px before the end of the block; past the image's border there is nothing to wait for.
         below = self._region[2] + px - y1 if y1 == self._walked[2] else 0
         right = self._region[3] + px - x1 if x1 == self._walked[3] else 0
         if below or right:
             wide = np.pad(wide, ((0, 0), (0, below), (0, right)), constant_values=IGNORE)
         whole = (y0 - px, x0 - px, y1 + below - px, x1 + right - px)
         core = intersect(whole, self._region)
-        if core is None:
-            return
-        top, left = core[0] - whole[0], core[1] - whole[1]
-        bottom, end = core[2] - whole[0], core[3] - whole[1]
-        self._count(wide[:, top : bottom + 2 * px, left : end + 2 * px])
+        top, left, bottom, end = (core[k] - whole[k % 2] for k in range(4))
+        if top < bottom and left < end:
+            self._count(wide[:, top : bottom + 2 * px, left : end + 2 * px])
 
     def _count(self, wide: NDArray[np.uint8]) -> None:
         """Count the pixels of an area that comes with ``px`` more on every side."""
