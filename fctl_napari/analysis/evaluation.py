@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ from fctl_napari.analysis.metrics import Scores, mean, plain
 from fctl_napari.analysis.truth import Truth, check_indices, scored_classes
 from fctl_napari.analysis.walk import Progress, clip, walk
 from fctl_napari.errors import InputError
-from fctl_napari.files import atomic_write
+from fctl_napari.files import write_json
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.grid import intersect
@@ -131,9 +130,7 @@ class Evaluation:
         OutputError
             The disk is full or the place is not writable.
         """
-        with atomic_write(path, "w") as file:
-            json.dump(self.to_json(), file, indent=2)
-            file.write("\n")
+        write_json(path, self.to_json())
 
 
 def evaluate(

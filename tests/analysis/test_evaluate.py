@@ -14,6 +14,7 @@ from PIL import Image
 
 from fctl_napari.analysis import walk
 from fctl_napari.analysis.boundary import BoundaryCounter
+from fctl_napari.analysis.calibration import Calibration
 from fctl_napari.analysis.evaluation import Evaluation, evaluate
 from fctl_napari.analysis.metrics import Scores, confusion_matrix
 from fctl_napari.errors import Cancelled, InputError
@@ -145,8 +146,6 @@ def test_without_boundary(
 
 
 def test_figures_as_text(tmp_path: Path) -> None:
-    from fctl_napari.analysis.calibration import Calibration
-
     matrix = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]], np.int64)
     pixels = np.bincount([255] * 7 + [51], minlength=256)
     right = np.bincount([255] * 7, minlength=256)
@@ -167,13 +166,13 @@ def test_figures_as_text(tmp_path: Path) -> None:
     assert document["mean_boundary_iou"] == 0.75
     assert document["ece"] == pytest.approx(0.2 / 8)
     assert [entry["pixels"] for entry in document["reliability"]] == [1, 7]
+    found.save_json(tmp_path / "new" / "figures.json")
+    assert json.loads((tmp_path / "new" / "figures.json").read_text()) == document
     rows = list(csv.reader(found.to_csv().splitlines()))
     assert rows[0] == ["class", "IoU", "F1", "precision", "recall", "boundary IoU"]
     assert rows[2][:2] == ["b, c", "0.8"]
     assert rows[3] == ["d", "", "", "", "", ""]
     assert rows[-3:] == [["a", "3", "1", "0"], ["b, c", "0", "4", "0"], ["d", "0", "0", "0"]]
-    found.save_json(tmp_path / "new" / "figures.json")
-    assert json.loads((tmp_path / "new" / "figures.json").read_text()) == document
 
 
 def test_stopping(tmp_path: Path, make_segmentation: MakeSegmentation, pair: tuple[np.ndarray, np.ndarray]) -> None:
