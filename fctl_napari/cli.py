@@ -127,6 +127,9 @@ def segment(
     save_logits: Annotated[
         Path | None, typer.Option(metavar="L.npy", help="Summed logits too, float32 [C, H, W] (average, released).")
     ] = None,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Maps of entropy, margin and each context's weight too (crop).")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch: Annotated[int | None, typer.Option(min=1, help="Tiles at once.")] = None,
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
@@ -156,6 +159,7 @@ def segment(
         merge=merge,
         augment=tta,
         keep_logits=save_logits is not None,
+        maps=maps,
         device=device,
         precision=precision,
         batch=batch,

@@ -220,6 +220,8 @@ def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
         "done": f"{done.sum()} of {done.size} tiles",
     }
     facts |= {name: str(value) for name, value in segmentation.settings.items()}
+    if segmentation.maps:
+        facts["maps"] = ", ".join(segmentation.maps)
     if segmentation.georeference is not None:
         facts["crs"] = segmentation.georeference.crs
     return facts

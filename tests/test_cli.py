@@ -321,6 +321,25 @@ def test_logits_are_kept_beside_the_mask(
     assert "another kept output" in fctl(*without, "--save-logits", logits).sentence()
 
 
+def test_maps_are_kept_and_listed(
+    fctl: Fctl, segmented: Path, rgb_png: Path, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    out = tmp_path / "maps.ome.zarr"
+    arguments = ("segment", rgb_png, "--out", out, "--checkpoint", tiny_checkpoint, "--device", "cpu", "--maps")
+    assert "use the merge 'crop'" in fctl(*arguments, "--merge", "average").sentence()
+    outcome = fctl(*arguments)
+    assert outcome.code == 0, outcome.err
+    mapped, plain = Segmentation.open(out), Segmentation.open(segmented)
+    whole = (0, 0, *plain.shape)
+    np.testing.assert_array_equal(mapped.labels.read(whole), plain.labels.read(whole))
+    np.testing.assert_array_equal(mapped.confidence.read(whole), plain.confidence.read(whole))
+    names = "entropy, margin, weight_local, weight_medium, weight_large"
+    assert names in fctl("info", out).out
+    assert "entropy" not in fctl("info", segmented).out
+    without = ("segment", rgb_png, "--out", segmented, *arguments[4:])
+    assert "another kept output" in fctl(*without).sentence()
+
+
 def test_a_truth_of_another_size(fctl: Fctl, segmented: Path, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((100, 100), np.uint8)).save(tmp_path / "truth.png")
     assert "100 x 100 px" in fctl("evaluate", segmented, tmp_path / "truth.png").sentence()

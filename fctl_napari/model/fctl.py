@@ -189,7 +189,13 @@ class FCtL(nn.Module):
         x: Tensor = neck(self.encoder(name)(images, neck.last_stride))
         return x
 
-    def decode(self, tile: Features, contexts: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
+    def decode(
+        self,
+        tile: Features,
+        contexts: dict[str, Tensor],
+        windows: dict[str, Tensor],
+        fusion: list[Tensor] | None = None,
+    ) -> Tensor:
         """Combine X_I + LCF + ALE, then run the decoder.
 
         Parameters
@@ -200,6 +206,8 @@ class FCtL(nn.Module):
             By name, from ``encode_context``; a batch of 1 is shared by all tiles.
         windows
             ``"tile"`` and the same names: [B or 1, 4] px.
+        fusion
+            MCF's weights H_U over the tile's cells, [B, contexts, C, h, w], are appended to it; nothing without LCF.
 
         Returns
         -------
@@ -211,7 +219,7 @@ class FCtL(nn.Module):
         everything = {"tile": x, **contexts}
         enhanced = x
         if self.lcf is not None:
-            enhanced = enhanced + self.lcf(self.grid, everything, windows)
+            enhanced = enhanced + self.lcf(self.grid, everything, windows, kept=fusion)
         if self.ale is not None:
             enhanced = enhanced + self.ale(self.grid, everything, windows)
         logits: Tensor = self.decoder({**tile, stride: enhanced})

@@ -57,6 +57,15 @@ class FeatureGrid:
         scale = self.stride / self.input_size
         return (windows[:, 2] - windows[:, 0]) * scale, (windows[:, 3] - windows[:, 1]) * scale
 
+    def cells_of_pixels(self) -> Tensor:
+        """Find the cell that covers each px of the network's input along an axis, int64 [input_size].
+
+        Px beyond the grid belong to the cell at its rim.
+        """
+        middles = torch.arange(self.input_size, dtype=torch.float64) + 0.5
+        cells = ((middles - self.offset) / self.stride).floor()
+        return cells.clamp(0, self.size - 1).to(torch.int64)
+
     def footprint(self, window: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         """Outline the region of the image that the whole grid covers, ``(y0, x0, y1, x1)`` px."""
         y0, x0, y1, x1 = window

@@ -254,9 +254,12 @@ class MCF(nn.Module):
             return weights[None, :, None, None, None].expand(b, -1, c, h, w)
         return features[0].new_full((1, 1, 1, 1, 1), 1 / self.contexts).expand(b, self.contexts, c, h, w)
 
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Sum H_U * X_{I|U} over contexts (Eq. 4), [B, C, h, w]."""
-        return (self.weights(features) * torch.stack(features, dim=1)).sum(1)
+    def forward(self, features: list[Tensor], kept: list[Tensor] | None = None) -> Tensor:
+        """Sum H_U * X_{I|U} over contexts (Eq. 4), [B, C, h, w]; the weights H_U are appended to ``kept``."""
+        weights = self.weights(features)
+        if kept is not None:
+            kept.append(weights)
+        return (weights * torch.stack(features, dim=1)).sum(1)
 
 
 class LCF(nn.Module):
@@ -326,18 +329,26 @@ class LCF(nn.Module):
             out.append(correlation(features["tile"], features[source], d_y, d_x))
         return out
 
-    def forward(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        grid: FeatureGrid,
+        features: dict[str, Tensor],
+        windows: dict[str, Tensor],
+        kept: list[Tensor] | None = None,
+    ) -> Tensor:
         """Fuse the locality-aware features of every context (Eq. 5).
 
         Parameters
         ----------
         grid, features, windows
             As in ``correlate``.
+        kept
+            The weights H_U (Eq. 3), [B, contexts, C, h, w], are appended to it.
 
         Returns
         -------
         Tensor
             [B, C, h, w].
         """
-        fused: Tensor = self.fusion(self.correlate(grid, features, windows))
+        fused: Tensor = self.fusion(self.correlate(grid, features, windows), kept=kept)
         return fused

@@ -21,6 +21,7 @@ from fctl_napari.model.card import checkpoint_hash, read_card, resolve_checkpoin
 from fctl_napari.segmentation.cluster import Workers
 from fctl_napari.segmentation.driver import Driver, Stopped
 from fctl_napari.segmentation.grid import Grid, IntWindow, TileGrid, default_overlap, intersect
+from fctl_napari.segmentation.maps import MAPS
 from fctl_napari.segmentation.merge import saved_tiles
 from fctl_napari.segmentation.plan import AveragePlan, CropPlan, LivePlan, Plan
 from fctl_napari.segmentation.progress import Progress
@@ -54,6 +55,9 @@ class SegmentationRequest:
         With ``released``: eight orientations of each tile.
     keep_logits
         Keep the summed logits in the store (not with ``crop``).
+    maps
+        Keep maps of certainty and of each context's weight in the store (``map_names``; with ``crop``). A store that
+        has them goes on to keep them, whether this says so or not.
     overlap
         px; None: about a quarter of the tile.
     device, precision, batch, exact_contexts
@@ -73,6 +77,7 @@ class SegmentationRequest:
     merge: Literal["crop", "average", "released"] = "crop"
     augment: bool = False
     keep_logits: bool = False
+    maps: bool = False
     overlap: int | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -209,6 +214,7 @@ class Run:
                 "precision": request.precision,
                 "exact_contexts": exact,
                 **({"kept_output": "logits"} if request.keep_logits else {}),
+                **({"kept_output": MAPS} if request.maps else {}),
                 "value_range": None if request.value_range is None else list(request.value_range),
                 "bands": None if request.bands is None else list(request.bands),
             },
@@ -246,6 +252,8 @@ def _check_merge(request: SegmentationRequest) -> None:
         raise ConfigError("eight orientations of each tile go with the merge 'released' only; choose it, or none.")
     if request.keep_logits and request.merge == "crop":
         raise ConfigError("the merge 'crop' sums no logits to keep; use average or released.")
+    if request.maps and request.merge != "crop":
+        raise ConfigError("maps are of single tiles, which other merges sum; use the merge 'crop', or leave them out.")
     if request.live and (request.merge != "crop" or request.region is not None):
         raise ConfigError("a live run computes what is in view with the merge 'crop'; leave region and merge out.")
 

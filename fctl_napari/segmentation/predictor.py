@@ -19,6 +19,7 @@ from fctl_napari.errors import ConfigError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.windows import TURNS, Dihedral, Window
+from fctl_napari.segmentation.pixel_maps import as_bytes, classify_tiles, tile_maps
 from fctl_napari.segmentation.reading import KEPT_CONTEXTS, PendingTile, Recent, TileReader
 
 Precision = Literal["fp32", "bf16"]
@@ -158,7 +159,7 @@ class Predictor:
         ConfigError
             Memory does not suffice for a single tile.
         """
-        for indices, logits in self._batches(pyramid, windows, turns):
+        for indices, logits, _ in self._batches(pyramid, windows, turns):
             for index, tile in zip(indices, logits.cpu().numpy(), strict=True):
                 yield index, tile if turns is None else np.ascontiguousarray(turns[index].back(tile))
 
@@ -186,17 +187,52 @@ class Predictor:
         InputError, ConfigError
             As :meth:`predict`.
         """
-        for indices, logits in self._batches(pyramid, windows):
+        for indices, logits, _ in self._batches(pyramid, windows):
             with torch.inference_mode():
-                probability, chosen = logits.softmax(1).max(1)
+                _, probability, chosen = classify_tiles(logits)
                 labels = (chosen + 1).to(torch.uint8).cpu().numpy()
-                confidence = (probability * 255).round().clamp(1, 255).to(torch.uint8).cpu().numpy()
+                confidence = as_bytes(probability).cpu().numpy()
             yield from zip(indices, labels, confidence, strict=True)
 
+    def classify_with_maps(
+        self, pyramid: Pyramid, windows: Sequence[Window]
+    ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Labels, confidence and maps of tiles, in their order, from one pass of the network.
+
+        Parameters
+        ----------
+        pyramid, windows
+            As for :meth:`predict`.
+
+        Yields
+        ------
+        index, labels, confidence
+            The same as from :meth:`classify`.
+        maps : uint8 array [maps, T, T]
+            In the order of ``map_names``: 1..255, the value of 0..1 times 255.
+
+        Raises
+        ------
+        InputError, ConfigError
+            As :meth:`predict`.
+        """
+        for indices, logits, weights in self._batches(pyramid, windows, with_weights=True):
+            with torch.inference_mode():
+                probabilities, probability, chosen = classify_tiles(logits)
+                labels = (chosen + 1).to(torch.uint8).cpu().numpy()
+                confidence = as_bytes(probability).cpu().numpy()
+                maps = tile_maps(probabilities, probability, chosen, weights, self._model.grid).cpu().numpy()
+            yield from zip(indices, labels, confidence, maps, strict=True)
+
     def _batches(
-        self, pyramid: Pyramid, windows: Sequence[Window], turns: Sequence[Dihedral] | None = None
-    ) -> Iterator[tuple[list[int], Tensor]]:
-        """Run tiles in their order, some at a time; yields their indices and float32 logits [B, C, T, T]."""
+        self,
+        pyramid: Pyramid,
+        windows: Sequence[Window],
+        turns: Sequence[Dihedral] | None = None,
+        *,
+        with_weights: bool = False,
+    ) -> Iterator[tuple[list[int], Tensor, Tensor | None]]:
+        """Run tiles in their order, some at a time; yields their indices and what :meth:`_run` returns."""
         reader = self._reader_of(pyramid)
         waiting: deque[PendingTile] = deque()
         started = 0
@@ -208,11 +244,11 @@ class Predictor:
                     waiting.append(reader.start(started, windows[started], turn))
                     started += 1
                 group = [waiting.popleft() for _ in range(min(self.batch, len(waiting)))]
-                logits = self._try(group)
-                if logits is None:
+                result = self._try(group, with_weights)
+                if result is None:
                     waiting.extendleft(reversed(group))
                     continue
-                yield [tile.index for tile in group], logits
+                yield [tile.index for tile in group], *result
         finally:
             for tile in waiting:
                 tile.pixels["tile"].cancel()
@@ -223,10 +259,10 @@ class Predictor:
             self._reader = TileReader(pyramid, self.config, self._exact, self._pool)
         return self._reader
 
-    def _try(self, group: list[PendingTile]) -> Tensor | None:
+    def _try(self, group: list[PendingTile], with_weights: bool) -> tuple[Tensor, Tensor | None] | None:
         """Run a group; None, with a smaller batch set, if memory ran out."""
         try:
-            return self._run(group)
+            return self._run(group, with_weights)
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
@@ -242,14 +278,19 @@ class Predictor:
             torch.cuda.empty_cache()
         return None
 
-    def _run(self, group: list[PendingTile]) -> Tensor:
+    def _run(self, group: list[PendingTile], with_weights: bool) -> tuple[Tensor, Tensor | None]:
+        """Float32 logits [B, C, T, T], and if asked for the fusion weights [B, contexts, h, w], mean over channels."""
         with torch.inference_mode(), numerics(self.device, self.precision):
             windows: dict[str, Tensor] = {"tile": self._window_tensor([tile.place("tile") for tile in group])}
             contexts: dict[str, Tensor] = {}
             for context in self.config.outer_contexts:
                 contexts[context.name], windows[context.name] = self._context(context.name, group)
             features = self._model.encode_tile(self._upload(group, "tile"))
-            return self._model.decode(features, contexts, windows).float()
+            if not with_weights:
+                return self._model.decode(features, contexts, windows).float(), None
+            fusion: list[Tensor] = []
+            logits = self._model.decode(features, contexts, windows, fusion=fusion).float()
+            return logits, fusion[0].float().mean(2) if fusion else None
 
     def _context(self, name: str, group: list[PendingTile]) -> tuple[Tensor, Tensor]:
         """Features and windows of one context; one that all tiles share is encoded once, and remembered."""

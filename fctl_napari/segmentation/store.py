@@ -22,6 +22,7 @@ from fctl_napari.model.card import Card
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.grid import Cell, Grid, IntWindow, TileGrid, merge_windows
 from fctl_napari.segmentation.identity import image_fingerprint
+from fctl_napari.segmentation.maps import MAPS, map_names
 from fctl_napari.segmentation.released_grid import ReleasedGrid
 
 ATTRIBUTE = "fctl"
@@ -52,6 +53,9 @@ class Segmentation:
         The checkpoint's.
     logits
         Summed logits float32 [C, H, W], if the run keeps them.
+    maps
+        Label pyramids by name (``map_names``), if the run keeps them, like the confidence: 0 = not computed, 1..255 =
+        value times 255. On disk they lie under ``maps``.
 
     Notes
     -----
@@ -59,10 +63,17 @@ class Segmentation:
     coarser levels and the bitmap, belongs to the one process that holds the lock (:func:`lock_store`).
     """
 
-    def __init__(self, labels: LabelPyramid, confidence: LabelPyramid, done: zarr.Array[Any]) -> None:
+    def __init__(
+        self,
+        labels: LabelPyramid,
+        confidence: LabelPyramid,
+        done: zarr.Array[Any],
+        maps: Mapping[str, LabelPyramid] | None = None,
+    ) -> None:
         self.path = labels.path
         self.labels = labels
         self.confidence = confidence
+        self.maps = dict(maps or {})
         self.facts: dict[str, Any] = labels.attributes[ATTRIBUTE]
         grid = self.facts["grid"]
         self.grid: Grid = (
@@ -99,7 +110,7 @@ class Segmentation:
         card, checkpoint_hash
             Of the checkpoint.
         settings
-            Whatever else the result depends on (JSON).
+            Whatever else the result depends on (JSON). ``kept_output`` may be ``"logits"`` or ``"maps"``.
 
         Raises
         ------
@@ -123,6 +134,9 @@ class Segmentation:
             },
             "georeference": asdict(pyramid.georeference) if pyramid is not None and pyramid.georeference else None,
         }
+        kept = settings.get("kept_output")
+        if kept == MAPS:
+            facts[MAPS] = map_names(card.config)
         labels = LabelPyramid.create(
             path,
             shape,
@@ -134,13 +148,17 @@ class Segmentation:
         LabelPyramid.create(path / "confidence", shape, chunk=grid.step, **place)
         try:
             labels.group.create_array("done", shape=(grid.rows, grid.cols), chunks=(512, 512), dtype="u1", fill_value=0)
-            if settings.get("kept_output") == "logits":
+            if kept == MAPS:
+                labels.group.create_group(MAPS)
+            if kept == LOGITS:
                 count = len(card.classes.scored)
                 labels.group.create_array(
                     LOGITS, shape=(count, *shape), chunks=(count, grid.step, grid.step), dtype="f4", fill_value=np.nan
                 )
         except OSError as error:
             raise output_error(path, error) from error
+        for name in facts.get(MAPS, ()):
+            LabelPyramid.create(path / MAPS / name, shape, chunk=grid.step, **place)
         # Only now it is whole: a crash before this line leaves a folder that the next run replaces.
         labels.set_attributes({ATTRIBUTE: {**facts, "complete": True}})
         return cls.open(path, mode="r+")
@@ -163,16 +181,18 @@ class Segmentation:
         """
         path = Path(path)
         labels = LabelPyramid.open(path, mode)
-        if not labels.attributes.get(ATTRIBUTE, {}).get("complete"):
+        facts = labels.attributes.get(ATTRIBUTE, {})
+        if not facts.get("complete"):
             raise InputError(f"{path}: is not a segmentation; choose one made by `fctl segment`.")
         try:
             confidence = LabelPyramid.open(path / "confidence", mode)
+            maps = {name: LabelPyramid.open(path / MAPS / name, mode) for name in facts.get(MAPS, ())}
             done = labels.group["done"]
         except (InputError, KeyError):
-            done = None
+            done, maps = None, {}
         if not isinstance(done, zarr.Array):
             raise InputError(f"{path}: parts of this segmentation are missing; make it again with --fresh.")
-        return cls(labels, confidence, done)
+        return cls(labels, confidence, done, maps)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -218,7 +238,13 @@ class Segmentation:
         done = self.done()
         return [cell for cell in self.grid.cells_in(region or (0, 0, *self.shape)) if not done[cell]]
 
-    def write_cell(self, cell: Cell, labels: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> None:
+    def write_cell(
+        self,
+        cell: Cell,
+        labels: NDArray[np.uint8],
+        confidence: NDArray[np.uint8],
+        maps: Iterable[NDArray[np.uint8]] = (),
+    ) -> None:
         """Write the core of a cell to level 0.
 
         Parameters
@@ -227,6 +253,8 @@ class Segmentation:
             Which one.
         labels, confidence
             uint8 ``[y, x]`` of the core's size.
+        maps
+            The same for each of the store's maps, in their order.
 
         Raises
         ------
@@ -234,6 +262,8 @@ class Segmentation:
             The disk is full or the place is not writable.
         """
         y0, x0, _, _ = self.grid.core(cell)
+        for pyramid, values in zip(self.maps.values(), maps, strict=True):
+            pyramid.write(y0, x0, values)
         self.confidence.write(y0, x0, confidence)
         self.labels.write(y0, x0, labels)
 
@@ -268,8 +298,8 @@ class Segmentation:
         cells = list(cells)
         windows = merge_windows([self.grid.core(cell) for cell in cells])
         for window in windows:
-            self.labels.update_levels(window)
-            self.confidence.update_levels(window)
+            for pyramid in (self.labels, self.confidence, *self.maps.values()):
+                pyramid.update_levels(window)
         if cells:
             rows, cols = (np.array(axis) for axis in zip(*cells, strict=True))
             top, bottom = int(rows.min()), int(rows.max()) + 1

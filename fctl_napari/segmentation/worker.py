@@ -9,19 +9,21 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import CheckpointError, FctlError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.card import checkpoint_hash
+from fctl_napari.model.windows import Window
 from fctl_napari.segmentation.merge import classify, save_logits, sum_cell
 from fctl_napari.segmentation.plan import Task
 from fctl_napari.segmentation.reading import Recent
@@ -188,16 +190,27 @@ def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store
                 if job.stop_file.exists():
                     break
             return finished
-        for index, labels, confidence in predictor.classify(image, windows):
+        for index, labels, confidence, maps in _classified(predictor, image, windows, bool(store.maps)):
             top, left = windows[index][:2]
             for cell in task.tiles[index].cells:
                 y0, x0, y1, x1 = grid.core(cell)
                 part = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-                writing.start(store.write_cell, cell, labels[part], confidence[part])
+                writing.start(store.write_cell, cell, labels[part], confidence[part], maps[:, *part])
             finished += 1
             if job.stop_file.exists():
                 break
     return finished
+
+
+def _classified(
+    predictor: Predictor, image: Pyramid, windows: Sequence[Window], with_maps: bool
+) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Index, labels, confidence and maps [maps, T, T] of tiles; no maps unless the store keeps them."""
+    if with_maps:
+        yield from predictor.classify_with_maps(image, windows)
+        return
+    for index, labels, confidence in predictor.classify(image, windows):
+        yield index, labels, confidence, np.empty((0, *labels.shape), np.uint8)
 
 
 class Writing:

@@ -33,6 +33,35 @@ def tiles_in_images(draw: st.DrawFn) -> tuple[Box, tuple[int, int]]:
     return (float(y0), float(x0), float(y0 + size), float(x0 + size)), shape
 
 
+@given(
+    size=st.integers(1, 40),
+    stride=st.sampled_from([8, 16, 32]),
+    offset=st.one_of(st.integers(-120, 20).map(float), st.floats(-120, 20)),
+    side=st.integers(16, 300),
+)
+def test_every_pixel_belongs_to_the_cell_that_covers_it(size: int, stride: int, offset: float, side: int) -> None:
+    found = FeatureGrid(size, stride, offset, side).cells_of_pixels().tolist()
+    assert len(found) == side
+    end = offset + size * stride
+    for px, cell in enumerate(found):
+        middle = px + 0.5
+        if middle < offset:
+            assert cell == 0
+        elif middle >= end:
+            assert cell == size - 1
+        else:
+            assert offset + cell * stride <= middle < offset + (cell + 1) * stride
+
+
+@given(GRIDS)
+def test_the_cell_of_a_pixel_is_the_one_whose_centre_is_nearest(grid: FeatureGrid) -> None:
+    size = float(grid.input_size)
+    centres, _ = grid.centres(tensor((0.0, 0.0, size, size)))
+    for px, cell in enumerate(grid.cells_of_pixels().tolist()):
+        distances = (centres[0] - px - 0.5).abs()
+        assert distances[cell] == distances.min()
+
+
 def tensor(window: Box) -> torch.Tensor:
     return torch.tensor([window], dtype=torch.float64)
 

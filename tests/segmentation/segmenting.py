@@ -53,7 +53,7 @@ class Local(NamedTuple):
 
     checkpoint: Path
 
-    def create(self, out: Path, image: Path, merge: str) -> Segmentation:
+    def create(self, out: Path, image: Path, merge: str, maps: bool = False) -> Segmentation:
         pyramid = open_image(image)
         return Segmentation.create(
             out,
@@ -61,7 +61,7 @@ class Local(NamedTuple):
             grid=TileGrid(pyramid.shape, TILE, OVERLAP),
             card=read_card(self.checkpoint),
             checkpoint_hash=checkpoint_hash(self.checkpoint),
-            settings={"merge": merge},
+            settings={"merge": merge, **({"kept_output": "maps"} if maps else {})},
         )
 
     def job(self, out: Path, image: Path, merge: str, **network: object) -> Job:
@@ -79,9 +79,10 @@ class Local(NamedTuple):
         order: random.Random | None = None,
         batch: int | None = None,
         workers: int = 1,
+        maps: bool = False,
     ) -> Segmentation:
         """Segment; with ``order``, cells, task sizes and the order in which tasks are carried out are random."""
-        store = self.create(out, image, merge)
+        store = self.create(out, image, merge, maps)
         job = self.job(out, image, merge, batch=batch)
         cells = store.missing(region)
         if order is not None:
@@ -107,6 +108,12 @@ def pixels(store: Segmentation, window: IntWindow | None = None) -> np.ndarray:
     """Labels and confidence of a window, uint8 [2, y, x]."""
     window = window or (0, 0, *store.shape)
     return np.stack([store.labels.read(window), store.confidence.read(window)])
+
+
+def map_pixels(store: Segmentation, window: IntWindow | None = None) -> np.ndarray:
+    """All maps of a window, uint8 [maps, y, x]."""
+    window = window or (0, 0, *store.shape)
+    return np.stack([pyramid.read(window) for pyramid in store.maps.values()])
 
 
 def chunk_times(store: Segmentation) -> dict[str, int]:
