@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fctl_napari.segmentation.store import Segmentation
 
 Order = Literal["size", "confidence", "class"]
+Measure = Literal["confidence", "entropy", "margin"]
 SegmentationArgument = Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")]
 TruthArgument = Annotated[
     Path | None, typer.Argument(metavar="[TRUTH]", help="Class indices (255 ignored), or an OME-Zarr label.")
@@ -93,6 +94,9 @@ def errors(
     truth: TruthArgument = None,
     by: Annotated[Order, typer.Option(help="Largest first; surest errors (least sure doubts); by class.")] = "size",
     most: Annotated[int, typer.Option(metavar="N", min=1, help="How many to list.")] = 20,
+    measure: Annotated[
+        Measure, typer.Option(help="Of doubts; entropy and margin where the run kept --maps.")
+    ] = "confidence",
     region: RegionOption = None,
     mapping: MapOption = None,
     json_file: JsonOption = None,
@@ -110,7 +114,7 @@ def errors(
         if truth is not None:
             found = find_errors(store, _truth(truth, mapping, store), region, progress=report)
         else:
-            found = find_doubts(store, region, progress=report)
+            found = find_doubts(store, region, measure=measure, progress=report)
     listed = order(found, by)[:most]
     names = store.class_table.names
     if listed:

@@ -15,7 +15,9 @@ from fctl_napari.analysis import connected, walk
 from fctl_napari.analysis.connected import RegionFinder
 from fctl_napari.analysis.error_regions import Region, find_disagreements, find_doubts, find_errors, order
 from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.truth import open_truth
+from fctl_napari.segmentation.maps import MAPS
 from fctl_napari.segmentation.store import Segmentation
 
 MakeSegmentation = Callable[..., Segmentation]
@@ -180,6 +182,25 @@ def test_doubts(make_segmentation: MakeSegmentation, labels: np.ndarray) -> None
     assert [r.confidence for r in found] == pytest.approx([127 / 255, 60 / 255, 60 / 255])
     assert len(find_doubts(segmentation, threshold=0.51)) == 4
     assert [r.pixels for r in order(found, "confidence")] == [50, 50, 100]
+
+
+@pytest.mark.parametrize("measure", ["entropy", "margin"])
+def test_doubts_by_maps(make_segmentation: MakeSegmentation, labels: np.ndarray, measure: str) -> None:
+    segmentation = make_segmentation(labels)
+    with pytest.raises(InputError, match=f"no map of the {measure}.* --maps"):
+        find_doubts(segmentation, measure=measure)
+    values = np.full(labels.shape, 100, np.uint8)
+    values[30:40, 180:200] = 20
+    values[100:110, 0:8] = 230
+    values[labels == 0] = 0
+    stored = LabelPyramid.create(segmentation.path / MAPS / measure, labels.shape)
+    stored.write(0, 0, values)
+    segmentation.maps[measure] = stored
+    (found,) = find_doubts(segmentation, measure=measure)
+    if measure == "entropy":  # above 0.5
+        assert (found.window, found.confidence) == ((100, 0, 110, 8), 25 / 255)
+    else:  # below 0.2
+        assert (found.window, found.confidence) == ((30, 180, 40, 200), 20 / 255)
 
 
 def test_disagreements(tmp_path: Path, make_segmentation: MakeSegmentation, labels: np.ndarray) -> None:

@@ -54,7 +54,7 @@ def eroded(mask: np.ndarray, times: int) -> np.ndarray:
 
 
 def plain_boundary_iou(truth: np.ndarray, called: np.ndarray, classes: int, px: int, region: tuple) -> np.ndarray:
-    """Boundary IoU with whole masks, as it is defined."""
+    """Boundary IoU with whole masks, as it is defined; pixels that are not judged belong to any mask."""
     judged = (truth != 255) & (called != 255)
     y0, x0, y1, x1 = region
     found = []
@@ -62,7 +62,7 @@ def plain_boundary_iou(truth: np.ndarray, called: np.ndarray, classes: int, px: 
         bands = []
         for classes_of in (truth, called):
             mask = (classes_of == k) & judged
-            bands.append((mask & ~eroded(mask, px))[y0:y1, x0:x1])
+            bands.append((mask & ~eroded(mask | ~judged, px))[y0:y1, x0:x1])
         union = (bands[0] | bands[1]).sum()
         found.append((bands[0] & bands[1]).sum() / union if union else math.nan)
     return np.array(found)
