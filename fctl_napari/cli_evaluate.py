@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.errors import FctlError
+from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import atomic_write, write_json
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def evaluate(
         check_figure_place(figure)
     store = Segmentation.open(segmentation)
     there = _truth(truth, mapping, store)
+    assert there is not None
     with counting("Comparing") as report:
         evaluation = score(store, there, region, boundary_px=boundary or None, progress=report)
     show_evaluation(evaluation)
@@ -108,11 +109,12 @@ def errors(
     from fctl_napari.segmentation.store import Segmentation
 
     store = Segmentation.open(segmentation)
+    there = _truth(truth, mapping, store)
     marks = Marks(marks_path(segmentation))
-    kind = "errors" if truth is not None else "doubts"
+    kind = "errors" if there is not None else "doubts"
     with counting(f"Looking for {kind}") as report:
-        if truth is not None:
-            found = find_errors(store, _truth(truth, mapping, store), region, progress=report)
+        if there is not None:
+            found = find_errors(store, there, region, progress=report)
         else:
             found = find_doubts(store, region, measure=measure, progress=report)
     listed = order(found, by)[:most]
@@ -151,7 +153,7 @@ def compare(
     from fctl_napari.segmentation.store import Segmentation
 
     one, other = Segmentation.open(first), Segmentation.open(second)
-    there = None if truth is None else _truth(truth, mapping, other)
+    there = _truth(truth, mapping, other)
     with counting("Comparing") as report:
         agreement = compare_both(one, other, there, region, progress=report)
     show_agreement(agreement)
@@ -159,11 +161,15 @@ def compare(
         write_json(json_file, agreement.to_json())
 
 
-def _truth(path: Path, mapping: Path | None, segmentation: Segmentation) -> Truth:
-    """Open a truth, with its values mapped to the segmentation's classes if a mapping is given."""
+def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> Truth | None:
+    """Open a truth, if there is one, with its values mapped to the segmentation's classes, if they are to be."""
     from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
     from fctl_napari.imagery.truth import open_truth
 
+    if path is None:
+        if mapping is not None:
+            raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")
+        return None
     opened = open_truth(path)
     if mapping is None:
         return opened

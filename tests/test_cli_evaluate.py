@@ -121,6 +121,9 @@ def test_doubts(fctl: Fctl, store: Path) -> None:
     assert out.splitlines()[1].split() == ["1", "1200", "green", "0.353", "20", "30", "40", "90"]
     assert "1 regions of doubts" in out
     assert fctl("errors", store, "--region", 100, 0, 200, 300)[1].startswith("0 regions of doubts")
+    code, _, err = fctl("errors", store, "--map", "values.json")
+    assert code == 2
+    assert "name the truth too" in err
     code, _, err = fctl("errors", store, "--measure", "margin")
     assert code == 2
     assert "--maps" in err

@@ -85,7 +85,7 @@ def test_comparison_equals_the_plain_computation(
 
 
 @given(seed=st.integers(0, 2**31))
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_compared_with_itself_it_agrees(make_segmentation: MakeSegmentation, tmp_path: Path, seed: int) -> None:
     labels = np.random.default_rng(seed).integers(0, 4, (60, 70)).astype(np.uint8)
     folder = tmp_path / str(seed)

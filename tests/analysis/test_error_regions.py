@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from skimage.measure import label, regionprops
@@ -46,6 +46,7 @@ def whole_regions(values: np.ndarray, weights: np.ndarray, origin: tuple[int, in
     smallest=st.integers(1, 5),
     most=st.sampled_from([0, 1, 5, 10_000]),
 )
+@settings(deadline=None)
 def test_any_blocks_give_the_regions_of_the_whole(
     seed: int,
     shape: tuple[int, int],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -114,6 +114,7 @@ def test_blocks_add_up_to_the_whole(
     patch=st.integers(1, 9),
     cut=st.tuples(st.integers(0, 15), st.integers(0, 15), st.integers(0, 15), st.integers(0, 15)),
 )
+@settings(deadline=None)
 def test_boundary_iou_of_any_blocks_is_that_of_the_whole(
     seed: int, shape: tuple[int, int], px: int, step: tuple[int, int], patch: int, cut: tuple[int, int, int, int]
 ) -> None:
