@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fctl_napari import cli_evaluate
 from fctl_napari.errors import FctlError, InputError, OutputError
-from fctl_napari.files import atomic_write, output_error
+from fctl_napari.files import output_error
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
@@ -240,44 +241,7 @@ def export(
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
-@app.command()
-def evaluate(
-    segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
-    truth: Annotated[
-        Path, typer.Argument(metavar="TRUTH", help="PNG or TIFF of class indices (255 ignored), or an OME-Zarr label.")
-    ],
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here too.")
-    ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What made it, if not built in; for context reliance.")
-    ] = None,
-) -> None:
-    """Compare a segmentation with its truth: IoU and F1 by class, mIoU, accuracy; and measure context reliance."""
-    import json
-
-    from fctl_napari.analysis.evaluation import evaluate as score
-    from fctl_napari.analysis.reliance import segmentation_reliance
-    from fctl_napari.cli_output import counting, err, out, show_scores
-    from fctl_napari.imagery.truth import open_truth
-    from fctl_napari.segmentation.store import Segmentation
-
-    store = Segmentation.open(segmentation)
-    with counting("Comparing") as report:
-        scores = score(store, open_truth(truth), progress=report)
-    show_scores(scores.scores)
-    figures = scores.to_json()
-    figures["context_reliance"] = None
-    try:
-        with err.status("Exchanging contexts"):
-            figures["context_reliance"] = segmentation_reliance(store, checkpoint)
-        out.print(f"context reliance {100 * figures['context_reliance']:.1f} %", highlight=False)
-    except FctlError as error:
-        err.print(f"context reliance was not measured: {error}", highlight=False, soft_wrap=True)
-    if json_file is not None:
-        with atomic_write(json_file, "w") as file:
-            json.dump(figures, file, indent=2)
-            file.write("\n")
+cli_evaluate.add_commands(app)
 
 
 @app.command()

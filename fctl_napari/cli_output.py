@@ -13,8 +13,11 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from fctl_napari.analysis.ablation import AblationRow
+    from fctl_napari.analysis.agreement import Agreement
     from fctl_napari.analysis.cost import Parameters, Speed
-    from fctl_napari.analysis.metrics import Scores
+    from fctl_napari.analysis.error_marks import Marks
+    from fctl_napari.analysis.error_regions import Region
+    from fctl_napari.analysis.evaluation import Evaluation
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.model.card import Card
     from fctl_napari.model.config import FCtLConfig
@@ -85,15 +88,62 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def show_scores(scores: Scores) -> None:
-    """Print IoU and F1 by class, then the means."""
-    table = _table("class", "IoU", "F1")
-    for name, iou in scores.iou.items():
-        cells = ("-", "-") if math.isnan(iou) else (f"{iou:.4f}", f"{2 * iou / (1 + iou):.4f}")
-        table.add_row(name, *cells)
-    table.add_row("mean", f"{scores.miou:.4f}", f"{scores.f1:.4f}")
+def _figure(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print the figures by class and their means, then those of the whole."""
+    titles, *rows = evaluation.table()
+    table = _table(*titles)
+    for name, *values in rows:
+        table.add_row(name, *map(_figure, values))
     out.print(table)
-    out.print(f"accuracy {scores.accuracy:.4f} over {scores.pixels} px", highlight=False)
+    scores = evaluation.scores
+    lines = [
+        f"accuracy {scores.accuracy:.4f} over {scores.pixels} px",
+        f"mIoU {_figure(scores.miou)} of all classes, ignored pixels dropped",
+        f"mIoU {_figure(scores.miou_without_class_0)} without class 0, as GLNet and FCtL count it",
+        f"expected calibration error {_figure(evaluation.calibration.ece())}",
+    ]
+    if evaluation.boundary_px is not None:
+        lines.append(f"boundary IoU is that of bands of {evaluation.boundary_px} px")
+    for line in lines:
+        out.print(line, highlight=False, soft_wrap=True)
+
+
+def show_regions(regions: Sequence[Region], marks: Marks, names: Sequence[str]) -> None:
+    """Print a table of regions, one a line, never wrapped."""
+    doubts = any(region.truth is None for region in regions)
+    lines = [("", "px", *(() if doubts else ("truth",)), "called", "confidence", "y0 x0 y1 x1", "mark")]
+    for number, region in enumerate(regions, 1):
+        truth = () if region.truth is None else (names[region.truth],)
+        window = " ".join(map(str, region.window))
+        facts = (names[region.called], f"{region.confidence:.3f}", window, marks.of(region) or "")
+        lines.append((str(number), str(region.pixels), *truth, *facts))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (
+            f"{cell:>{w}}" if k < 2 else f"{cell:<{w}}" for k, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        out.print("  ".join(cells).rstrip(), highlight=False, markup=False, soft_wrap=True)
+
+
+def show_agreement(agreement: Agreement) -> None:
+    """Print how far two segmentations agree, by class, and which is right."""
+    against = agreement.truth
+    table = _table("class", "IoU of both", *(() if against is None else ("first", "second")))
+    for name, iou in agreement.scores.iou.items():
+        own = () if against is None else (against.first.iou[name], against.second.iou[name])
+        table.add_row(name, *map(_figure, (iou, *own)))
+    own = () if against is None else (against.first.miou, against.second.miou)
+    table.add_row("mean", *map(_figure, (agreement.scores.miou, *own)))
+    out.print(table)
+    out.print(f"they agree on {agreement.share:.4f} of {agreement.scores.pixels} px", highlight=False, soft_wrap=True)
+    if against is not None:
+        total = against.first.pixels
+        for outcome, pixels in against.pixels.items():
+            out.print(f"{outcome:<24} {pixels / total:.4f} of {total} px", highlight=False, soft_wrap=True)
 
 
 def show_facts(facts: dict[str, str]) -> None:

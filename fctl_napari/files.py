@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from fctl_napari.errors import OutputError
 
@@ -49,6 +50,19 @@ def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO]:  # type: i
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, document: Any) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the place is not writable.
+    """
+    with atomic_write(path, "w") as file:
+        json.dump(document, file, indent=2, allow_nan=False)
+        file.write("\n")
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:

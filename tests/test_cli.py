@@ -63,8 +63,8 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
         "try: c.main()\nfinally: print(sorted({'torch', 'numpy', 'zarr', 'qtpy', 'distributed'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    commands = ("demo", "sample", "info", "convert", "segment", "export", "evaluate", "train", "import-released")
-    for command in (*commands, "weights", "model", "ablate"):
+    commands = ("demo", "sample", "info", "convert", "segment", "export", "evaluate", "errors", "compare", "train")
+    for command in (*commands, "import-released", "weights", "model", "ablate"):
         assert f" {command} " in done.stdout
     assert done.stdout.strip().endswith("[]")
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.analysis.walk import intersect
 from fctl_napari.imagery.level import IntWindow
-from fctl_napari.model.classes import IGNORE
+from fctl_napari.segmentation.grid import intersect
+
+OUTSIDE = 254
+"""Stands for what lies outside the image, where a class index would stand (there are at most 250 classes)."""
 
 
 def boundary_band(classes: NDArray[np.uint8], px: int) -> NDArray[np.bool_]:
     """Find the pixels near the boundary of their own class.
 
-    A pixel is in the band where the square of ``2 px + 1`` around it is not of one class: what ``px`` erosions of the
-    class's mask by 3 x 3 take away, as in the authors' code. One pass serves all classes, since a pixel has one.
+    A pixel is in the band where the square of ``2 px + 1`` around it holds another class, or something outside the
+    image: what ``px`` erosions of the class's mask by 3 x 3 take away, as in the authors' code. Pixels without a class
+    belong to any class here, so that stray ones make no boundary. One pass serves all classes, since a pixel has one.
 
     Parameters
     ----------
     classes
-        Class indices [h + 2 px, w + 2 px]: ``px`` more on every side than is asked for.
+        Class indices [h + 2 px, w + 2 px], ``px`` more on every side than is asked for; 255 = none, ``OUTSIDE``.
     px
         Width of the band, 1 or more.
 
@@ -27,25 +30,23 @@ def boundary_band(classes: NDArray[np.uint8], px: int) -> NDArray[np.bool_]:
     -------
     bool [h, w].
     """
-    corner = classes[:-1, :-1]
-    alike = corner == classes[:-1, 1:]
-    alike &= corner == classes[1:, :-1]
-    alike &= corner == classes[1:, 1:]
-    # The square is of one class where all its 2 px x 2 px squares of 2 x 2 pixels are.
+    low, high = classes, classes + np.uint8(1)  # without a class: highest in the one, 0 in the other
     span = 1
-    while span < 2 * px:
-        step = min(span, 2 * px - span)
-        alike = alike[step:] & alike[:-step]
-        alike = alike[:, step:] & alike[:, :-step]
+    while span < 2 * px + 1:
+        step = min(span, 2 * px + 1 - span)
+        low, high = np.minimum(low[step:], low[:-step]), np.maximum(high[step:], high[:-step])
+        low = np.minimum(low[:, step:], low[:, :-step])
+        high = np.maximum(high[:, step:], high[:, :-step])
         span += step
-    return ~alike
+    low += np.uint8(1)
+    return low != high
 
 
 class BoundaryCounter:
     """Counts the pixels of boundary bands in truth and prediction, and where both agree.
 
-    Pixels that are not judged (ignored in the truth, not computed) count as lying outside the image in both: the
-    image's border is a boundary, as in the authors' code.
+    Pixels that are not judged (ignored in the truth, not computed) are not counted and make no boundary, in neither;
+    the image's border is a boundary, as in the authors' code.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class BoundaryCounter:
         self._region = region
         self._walked = walked
         width = walked[3] - walked[1]
-        self._above = np.full((2, 2 * px, width), IGNORE, np.uint8)
+        self._above = np.full((2, 2 * px, width), OUTSIDE, np.uint8)
         self._left = np.empty((2, 0, 2 * px), np.uint8)
         self._counts = np.zeros((3, 256), np.int64)
 
@@ -87,22 +88,20 @@ class BoundaryCounter:
         start, stop = x0 - self._walked[1], x1 - self._walked[1]
         pair = np.concatenate([self._above[:, :, start:stop], np.stack([truth, called])], axis=1)
         if start == 0:
-            self._left = np.full((2, pair.shape[1], 2 * px), IGNORE, np.uint8)
+            self._left = np.full((2, pair.shape[1], 2 * px), OUTSIDE, np.uint8)
         wide = np.concatenate([self._left, pair], axis=2)
         self._above[:, :, start:stop] = pair[:, -2 * px :]
         self._left = wide[:, :, -2 * px :].copy()
-        # Bands are known up to px before the end of the block, but past the image's border there is nothing to wait for.
+        # Bands are known up to px before the end of the block; past the image's border there is nothing to wait for.
         below = self._region[2] + px - y1 if y1 == self._walked[2] else 0
         right = self._region[3] + px - x1 if x1 == self._walked[3] else 0
         if below or right:
-            wide = np.pad(wide, ((0, 0), (0, below), (0, right)), constant_values=IGNORE)
+            wide = np.pad(wide, ((0, 0), (0, below), (0, right)), constant_values=OUTSIDE)
         whole = (y0 - px, x0 - px, y1 + below - px, x1 + right - px)
         core = intersect(whole, self._region)
-        if core is None:
-            return
-        top, left = core[0] - whole[0], core[1] - whole[1]
-        bottom, end = core[2] - whole[0], core[3] - whole[1]
-        self._count(wide[:, top : bottom + 2 * px, left : end + 2 * px])
+        top, left, bottom, end = (core[k] - whole[k % 2] for k in range(4))
+        if top < bottom and left < end:
+            self._count(wide[:, top : bottom + 2 * px, left : end + 2 * px])
 
     def _count(self, wide: NDArray[np.uint8]) -> None:
         """Count the pixels of an area that comes with ``px`` more on every side."""

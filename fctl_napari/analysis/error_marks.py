@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fctl_napari.errors import InputError
-from fctl_napari.files import atomic_write
+from fctl_napari.files import write_json
 
 if TYPE_CHECKING:
     from fctl_napari.analysis.error_regions import Region
@@ -95,10 +95,7 @@ class Marks:
         marked = [entry for entry in self._marked if entry is not known]
         if mark is not None:
             marked.append(_Marked(region.truth, region.called, region.point, region.window, region.pixels, mark))
-        document = {"fctl_marks": 1, "marks": [asdict(entry) for entry in marked]}
-        with atomic_write(self.path, "w") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
+        write_json(self.path, {"fctl_marks": 1, "marks": [asdict(entry) for entry in marked]})
         self._take(marked)
 
     def _find(self, region: Region) -> _Marked | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fctl_napari.analysis.connected import RegionFinder
 from fctl_napari.analysis.truth import SegmentationAsTruth, Truth, check_indices, scored_classes
 from fctl_napari.analysis.walk import Progress, clip, walk
+from fctl_napari.errors import InputError
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE, NOT_COMPUTED
 
@@ -24,10 +25,10 @@ MOST = 10_000
 """So many regions are listed at most by default, the largest."""
 
 Order = Literal["size", "confidence", "class"]
-Measure = Literal["confidence"]
+Measure = Literal["confidence", "entropy", "margin"]
 
-THRESHOLDS: dict[Measure, float] = {"confidence": 0.5}
-"""Beyond which a pixel is in doubt by default."""
+THRESHOLDS: dict[Measure, float] = {"confidence": 0.5, "entropy": 0.5, "margin": 0.2}
+"""Where doubt begins by default: below that confidence or margin, above that entropy."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Region:
     called
         Class index that was predicted.
     confidence
-        Mean confidence, 0..1.
+        Mean confidence, 0..1; of doubts by margin the mean margin, of doubts by entropy 1 less the mean entropy.
     """
 
     window: IntWindow
@@ -183,9 +184,11 @@ def find_doubts(
     segmentation
         An opened store.
     measure
-        ``"confidence"``: the probability of the chosen class.
+        ``"confidence"``: the probability of the chosen class; ``"margin"``: that less the second largest;
+        ``"entropy"`` of the class probabilities, over the log of their number. The last two are at hand where the run
+        kept maps.
     threshold
-        A pixel is in doubt if its measure is below. None: see ``THRESHOLDS``.
+        A pixel is in doubt if its confidence or margin is below, or its entropy above. None: see ``THRESHOLDS``.
     region, smallest, most, progress, cancelled
         As of `find_errors`.
 
@@ -197,13 +200,20 @@ def find_doubts(
         ``cancelled`` answered True.
     """
     limit = 255 * (THRESHOLDS[measure] if threshold is None else threshold)
-    stored = segmentation.confidence
+    stored = segmentation.confidence if measure == "confidence" else segmentation.maps.get(measure)
+    if stored is None:
+        raise InputError(
+            f"{segmentation.path}: holds no map of the {measure}; segment with --maps, or ask for the confidence."
+        )
+    entropy = measure == "entropy"
 
     def read(block: IntWindow) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
         labels = segmentation.labels.read(block)
         values = stored.read(block)
-        doubtful = (values < limit) & (values != NOT_COMPUTED) & (labels != NOT_COMPUTED)
-        return _values(np.full_like(labels, IGNORE), labels, doubtful), values
+        doubtful = values > limit if entropy else values < limit
+        doubtful &= (values != NOT_COMPUTED) & (labels != NOT_COMPUTED)
+        sureness = np.uint8(255) - values if entropy else values
+        return _values(np.full_like(labels, IGNORE), labels, doubtful), sureness
 
     return _find(segmentation, read, region, smallest, most, progress, cancelled)
 

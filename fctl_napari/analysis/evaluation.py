@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +17,12 @@ from fctl_napari.analysis.boundary import BoundaryCounter
 from fctl_napari.analysis.calibration import Calibration
 from fctl_napari.analysis.metrics import Scores, mean, plain
 from fctl_napari.analysis.truth import Truth, check_indices, scored_classes
-from fctl_napari.analysis.walk import Progress, clip, intersect, walk
+from fctl_napari.analysis.walk import Progress, clip, walk
 from fctl_napari.errors import InputError
-from fctl_napari.files import atomic_write
+from fctl_napari.files import write_json
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.segmentation.grid import intersect
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.store import Segmentation
@@ -130,9 +130,7 @@ class Evaluation:
         OutputError
             The disk is full or the place is not writable.
         """
-        with atomic_write(path, "w") as file:
-            json.dump(self.to_json(), file, indent=2)
-            file.write("\n")
+        write_json(path, self.to_json())
 
 
 def evaluate(
@@ -181,8 +179,8 @@ def evaluate(
         there = scored[truth.read(block)]
         labels = segmentation.labels.read(block)
         inside = intersect(block, within)
-        if inside is not None:
-            y0, x0, y1, x1 = (inside[k] - block[k % 2] for k in range(4))
+        y0, x0, y1, x1 = (inside[k] - block[k % 2] for k in range(4))
+        if y0 < y1 and x0 < x1:
             counter.add(there[y0:y1, x0:x1], labels[y0:y1, x0:x1], segmentation.confidence.read(inside))
         if boundary is not None:
             called = labels - np.uint8(1)  # 0 (not computed) wraps to 255 = none, k + 1 becomes k

@@ -1,11 +1,17 @@
-"""An evaluation as a figure: IoU by class, confusion matrix, reliability (matplotlib without a display)."""
+"""An evaluation as a figure: figures by class, confusion matrix, reliability (matplotlib without a display)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fctl_napari.errors import OutputError
+from fctl_napari.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,14 +19,69 @@ if TYPE_CHECKING:
     from fctl_napari.analysis.calibration import Calibration
     from fctl_napari.analysis.evaluation import Evaluation
 
+FORMATS = ("png", "svg", "pdf")
+"""Kinds of files that a figure is saved as, by their ending."""
 
-def draw_reliability(axes: Axes, calibration: Calibration, *, ink: str = "0.2") -> None:
-    """Draw a reliability diagram: how often pixels of a confidence are right, beside the line where they ought to be.
+MOST_COUNTS = 24
+"""Matrices of more classes are drawn without counts, which nobody could read."""
+
+
+def short_count(count: int) -> str:
+    """Write a count in at most five characters: 999, 12.3k, 4.56M."""
+    if count < 1000:
+        return str(count)
+    value, units = count / 1000, "kMGT"
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f}{units[0]}"
+
+
+def row_shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Shares of each row of a confusion matrix, 0..1; 0 in a row without pixels."""
+    totals = confusion.sum(1, keepdims=True)
+    return np.divide(confusion, totals, out=np.zeros(confusion.shape), where=totals > 0)
+
+
+def draw_confusion(
+    axes: Axes,
+    confusion: NDArray[np.int64],
+    names: Sequence[str],
+    *,
+    rows: str = "truth",
+    columns: str = "called",
+) -> None:
+    """Draw a confusion matrix: colours are shares of a row, texts are counts of pixels.
 
     Parameters
     ----------
     axes
-        To draw on.
+        Where; cell (row, column) is centred on (y, x) = (row, column).
+    confusion
+        int64 [classes, classes].
+    names
+        Of the classes.
+    rows, columns
+        What they are.
+    """
+    shares = row_shares(confusion)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(names) <= MOST_COUNTS:
+        for (row, column), count in np.ndenumerate(confusion):
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, short_count(int(count)), ha="center", va="center", fontsize=7, color=color)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel=columns, ylabel=rows)
+
+
+def draw_reliability(axes: Axes, calibration: Calibration, *, ink: str = "0.2") -> None:
+    """Draw how often pixels of a confidence are right, beside the line where that ought to be.
+
+    Parameters
+    ----------
+    axes
+        Where.
     calibration
         What was counted.
     ink
@@ -28,21 +89,13 @@ def draw_reliability(axes: Axes, calibration: Calibration, *, ink: str = "0.2") 
     """
     found = calibration.reliability()
     filled = found.pixels > 0
-    middles, width = (found.edges[:-1] + found.edges[1:]) / 2, found.edges[1] - found.edges[0]
-    share = found.pixels / max(1, found.pixels.sum())
-    axes.bar(middles, share, width, color=ink, alpha=0.2, label="share of pixels")
-    axes.plot([0, 1], [0, 1], color=ink, linewidth=1, linestyle="--", label="as it should be")
-    axes.plot(
-        found.confidence[filled],
-        found.accuracy[filled],
-        color="#0072b2",
-        marker="o",
-        markersize=4,
-        label="right, by confidence",
-    )
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share that is right")
-    axes.set_title(f"ECE {calibration.ece():.3f}", color=ink)
-    for item in (axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()):
+    share = found.pixels / max(int(found.pixels.sum()), 1)
+    axes.bar(found.edges[:-1], share, found.edges[1], align="edge", color=ink, alpha=0.2, label="share of the pixels")
+    axes.plot([0, 1], [0, 1], "--", color=ink, linewidth=1, label="as it should be")
+    axes.plot(found.confidence[filled], found.accuracy[filled], "o-", color="#0072b2", markersize=4, label="right")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share")
+    axes.set_title(f"ECE {calibration.ece():.4f}", color=ink)
+    for item in (axes.xaxis.label, axes.yaxis.label):
         item.set_color(ink)
     axes.tick_params(colors=ink)
     for spine in axes.spines.values():
@@ -51,7 +104,7 @@ def draw_reliability(axes: Axes, calibration: Calibration, *, ink: str = "0.2") 
 
 
 def evaluation_figure(evaluation: Evaluation, title: str = "") -> Figure:
-    """Draw IoU and F1 by class, the confusion matrix in shares of the true class, and reliability.
+    """Draw figures by class, the confusion matrix and the reliability diagram side by side.
 
     Parameters
     ----------
@@ -63,13 +116,14 @@ def evaluation_figure(evaluation: Evaluation, title: str = "") -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Save it with ``figure.savefig(path)`` (PNG, SVG, PDF).
+        Save it with `save_figure`.
     """
-    count = len(evaluation.names)
-    figure = Figure(figsize=(15, 4.6 + 0.12 * max(0, count - 6)), layout="constrained", dpi=110)
-    bars, matrix, reliability = figure.subplots(1, 3)
-    _draw_classes(bars, evaluation)
-    _draw_confusion(matrix, evaluation)
+    side = min(max(4.6, 0.45 * len(evaluation.names) + 1.5), 14)
+    figure = Figure(figsize=(side + 9.5, side), layout="constrained", dpi=110)
+    classes, matrix, reliability = figure.subplots(1, 3, width_ratios=(4.6, side, 4.6))
+    _draw_classes(classes, evaluation)
+    draw_confusion(matrix, evaluation.confusion, evaluation.names)
+    matrix.set_title(f"accuracy {evaluation.scores.accuracy:.4f}")
     draw_reliability(reliability, evaluation.calibration)
     figure.suptitle(title)
     return figure
@@ -79,32 +133,39 @@ def _draw_classes(axes: Axes, evaluation: Evaluation) -> None:
     scores = evaluation.scores
     columns = {"IoU": scores.iou, "F1": scores.f1_by_class}
     if evaluation.boundary_iou is not None:
-        columns["Boundary IoU"] = evaluation.boundary_iou
+        columns[f"boundary IoU, {evaluation.boundary_px} px"] = evaluation.boundary_iou
     places = np.arange(len(evaluation.names))
     height = 0.8 / len(columns)
     for k, (label, values) in enumerate(columns.items()):
-        widths = np.nan_to_num(np.array([values[name] for name in evaluation.names]))
+        widths = np.nan_to_num([values[name] for name in evaluation.names])
         axes.barh(places + (k - (len(columns) - 1) / 2) * height, widths, height, label=label)
     axes.set_yticks(places, evaluation.names)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), title=f"mIoU {scores.miou:.3f} · without class 0 {scores.miou_without_class_0:.3f}")
+    axes.set(xlim=(0, 1), title=f"mIoU {scores.miou:.4f}, without class 0 {scores.miou_without_class_0:.4f}")
     axes.legend(frameon=False, fontsize="small")
 
 
-def _draw_confusion(axes: Axes, evaluation: Evaluation) -> None:
-    names = evaluation.names
-    share = row_shares(evaluation.confusion)
-    axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="called", ylabel="truth", title=f"accuracy {evaluation.scores.accuracy:.3f}")
-    if len(names) <= 12:
-        for y, x in np.ndindex(*share.shape):
-            color = "white" if share[y, x] > 0.5 else "black"
-            axes.text(x, y, f"{share[y, x]:.0%}", ha="center", va="center", color=color, fontsize="small")
+def check_figure_place(path: Path) -> None:
+    """Refuse a name that `save_figure` cannot write.
+
+    Raises
+    ------
+    OutputError
+        It ends neither in ``.png`` nor in ``.svg`` nor in ``.pdf``.
+    """
+    if path.suffix.lower()[1:] not in FORMATS:
+        raise OutputError(f"{path}: figures are saved as PNG, SVG or PDF; give a name that ends so.")
 
 
-def row_shares(confusion: np.ndarray) -> np.ndarray:
-    """Shares of each true class (row) that were called each class, 0..1; 0 for a class that is not there."""
-    totals = confusion.sum(1, keepdims=True)
-    return np.divide(confusion, totals, out=np.zeros(confusion.shape), where=totals > 0)
+def save_figure(figure: Figure, path: Path | str) -> None:
+    """Write a figure, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The name ends in none of ``FORMATS``, the disk is full, or the place is not writable.
+    """
+    path = Path(path)
+    check_figure_place(path)
+    with atomic_write(path) as file:
+        figure.savefig(file, format=path.suffix.lower()[1:])

@@ -52,7 +52,7 @@ def scored_classes(segmentation: Segmentation, truth: Truth) -> NDArray[np.uint8
     if truth.class_names is not None and truth.class_names[: len(names)] != names:
         raise InputError(
             f"the truth's classes are {', '.join(truth.class_names)} and the segmentation's {', '.join(names)}; use a "
-            f"checkpoint of the same classes."
+            f"checkpoint of the same classes, or map them."
         )
     scored = np.arange(256, dtype=np.uint8)
     scored[len(names) : len(segmentation.class_table)] = IGNORE

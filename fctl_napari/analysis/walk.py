@@ -43,13 +43,6 @@ def clip(region: IntWindow | None, shape: tuple[int, int], *, margin: int = 0) -
     return max(y0 - margin, 0), max(x0 - margin, 0), min(y1 + margin, height), min(x1 + margin, width)
 
 
-def intersect(first: IntWindow, second: IntWindow) -> IntWindow | None:
-    """Cut one window to another; None if they do not meet."""
-    y0, x0 = max(first[0], second[0]), max(first[1], second[1])
-    y1, x1 = min(first[2], second[2]), min(first[3], second[3])
-    return (y0, x0, y1, x1) if y0 < y1 and x0 < x1 else None
-
-
 def walk(
     window: IntWindow,
     chunk: int,

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fctl_napari.analysis.calibration import Calibration
@@ -21,6 +21,7 @@ def plain_ece(levels: np.ndarray, right: np.ndarray, bins: int) -> float:
 
 
 @given(seed=st.integers(0, 2**31), bins=st.integers(1, 40), size=st.integers(1, 3000))
+@settings(deadline=None)
 def test_ece_equals_the_plain_computation(seed: int, bins: int, size: int) -> None:
     random = np.random.default_rng(seed)
     levels = random.integers(1, 256, size)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from skimage.measure import label, regionprops
@@ -15,7 +15,9 @@ from fctl_napari.analysis import connected, walk
 from fctl_napari.analysis.connected import RegionFinder
 from fctl_napari.analysis.error_regions import Region, find_disagreements, find_doubts, find_errors, order
 from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.truth import open_truth
+from fctl_napari.segmentation.maps import MAPS
 from fctl_napari.segmentation.store import Segmentation
 
 MakeSegmentation = Callable[..., Segmentation]
@@ -44,6 +46,7 @@ def whole_regions(values: np.ndarray, weights: np.ndarray, origin: tuple[int, in
     smallest=st.integers(1, 5),
     most=st.sampled_from([0, 1, 5, 10_000]),
 )
+@settings(deadline=None)
 def test_any_blocks_give_the_regions_of_the_whole(
     seed: int,
     shape: tuple[int, int],
@@ -180,6 +183,25 @@ def test_doubts(make_segmentation: MakeSegmentation, labels: np.ndarray) -> None
     assert [r.confidence for r in found] == pytest.approx([127 / 255, 60 / 255, 60 / 255])
     assert len(find_doubts(segmentation, threshold=0.51)) == 4
     assert [r.pixels for r in order(found, "confidence")] == [50, 50, 100]
+
+
+@pytest.mark.parametrize("measure", ["entropy", "margin"])
+def test_doubts_by_maps(make_segmentation: MakeSegmentation, labels: np.ndarray, measure: str) -> None:
+    segmentation = make_segmentation(labels)
+    with pytest.raises(InputError, match=f"no map of the {measure}.* --maps"):
+        find_doubts(segmentation, measure=measure)
+    values = np.full(labels.shape, 100, np.uint8)
+    values[30:40, 180:200] = 20
+    values[100:110, 0:8] = 230
+    values[labels == 0] = 0
+    stored = LabelPyramid.create(segmentation.path / MAPS / measure, labels.shape)
+    stored.write(0, 0, values)
+    segmentation.maps[measure] = stored
+    (found,) = find_doubts(segmentation, measure=measure)
+    if measure == "entropy":  # above 0.5
+        assert (found.window, found.confidence) == ((100, 0, 110, 8), 25 / 255)
+    else:  # below 0.2
+        assert (found.window, found.confidence) == ((30, 180, 40, 200), 20 / 255)
 
 
 def test_disagreements(tmp_path: Path, make_segmentation: MakeSegmentation, labels: np.ndarray) -> None:

@@ -1,0 +1,119 @@
+"""Seconds and peak memory of scoring a large segmentation and of listing its errors and doubts.
+
+    python benchmarks/errors.py --sides 5000 20000
+
+Truth and segmentation are written chunk by chunk: the Earth scene's labels, repeated, and the same moved by a few px
+with some blocks of another class, so that errors are many and small. Every measurement has a process of its own,
+whose peak the system reports (Linux: ``VmHWM``); ``nothing`` is what the imports take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from memory import peak_megabytes
+
+from fctl_napari.analysis.error_regions import find_doubts, find_errors
+from fctl_napari.analysis.evaluation import evaluate
+from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.imagery.sample import sample_files
+from fctl_napari.imagery.truth import open_truth
+from fctl_napari.model.card import builtin_checkpoints, read_card
+from fctl_napari.segmentation.grid import TileGrid, default_overlap
+from fctl_napari.segmentation.store import Segmentation
+
+MOVED = (2, 3)
+"""How far the segmentation lies from its truth, (y, x) px."""
+
+TASKS = {
+    "nothing": lambda segmentation, truth: None,
+    "evaluate": lambda segmentation, truth: evaluate(segmentation, truth),
+    "evaluate, no boundary": lambda segmentation, truth: evaluate(segmentation, truth, boundary_px=None),
+    "find_errors": lambda segmentation, truth: find_errors(segmentation, truth),
+    "find_doubts": lambda segmentation, truth: find_doubts(segmentation),
+}
+
+
+def write(folder: Path, side: int) -> None:
+    """Write ``truth`` and ``segmentation`` of side x side px into a folder, level 0 only."""
+    scene = open_truth(sample_files().truth)
+    card = read_card(builtin_checkpoints()["earth"])
+    tile = card.config.tile_size
+    segmentation = Segmentation.create(
+        folder / "segmentation",
+        image=(side, side),
+        grid=TileGrid((side, side), tile, default_overlap(tile)),
+        card=card,
+        checkpoint_hash="0" * 64,
+        settings={},
+    )
+    classes = [info.model_dump() for info in card.classes]
+    truth = LabelPyramid.create(folder / "truth", (side, side), chunk=512, classes=classes)
+    whole = scene.read((0, 0, *scene.shape))
+    random = np.random.default_rng(0)
+    step = segmentation.grid.step * (2048 // segmentation.grid.step)
+
+    def labels(y0: int, x0: int, y1: int, x1: int) -> np.ndarray:
+        rows, columns = np.arange(y0, y1) % whole.shape[0], np.arange(x0, x1) % whole.shape[1]
+        return whole[rows[:, None], columns] + np.uint8(1)
+
+    for y in range(0, side, 2048):
+        for x in range(0, side, 2048):
+            truth.write(y, x, labels(y, x, min(y + 2048, side), min(x + 2048, side)))
+    for y in range(0, side, step):
+        for x in range(0, side, step):
+            y1, x1 = min(y + step, side), min(x + step, side)
+            called = labels(y + MOVED[0], x + MOVED[1], y1 + MOVED[0], x1 + MOVED[1])
+            called[called == 0] = 1
+            for top, left in random.integers(0, step, (20, 2)):
+                called[top : top + 40, left : left + 90] = random.integers(1, len(card.classes.names) + 1)
+            coarse = random.integers(60, 256, (step // 32 + 1, step // 32 + 1)).astype(np.uint8)
+            sure = coarse.repeat(32, 0).repeat(32, 1)[: y1 - y, : x1 - x]
+            segmentation.labels.write(y, x, called)
+            segmentation.confidence.write(y, x, sure)
+
+
+def measure(folder: Path, task: str) -> dict[str, float]:
+    """Run one task in this process."""
+    segmentation, truth = Segmentation.open(folder / "segmentation"), open_truth(folder / "truth")
+    begun = time.monotonic()
+    found = TASKS[task](segmentation, truth)
+    seconds = time.monotonic() - begun
+    return {"seconds": seconds, "peak": peak_megabytes(os.getpid()), "regions": getattr(found, "found", 0)}
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", type=int, nargs="+", default=[5000, 20000])
+    parser.add_argument("--folder", type=Path, help="Where the files are kept for another time.")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(Path(options.one[0]), options.one[1])))
+        return
+    print(f"{'side, px':>10}  {'task':<22} {'time, s':>8} {'peak, MB':>9} {'regions':>9}")
+    with tempfile.TemporaryDirectory() as name:
+        for side in options.sides:
+            folder = (options.folder or Path(name)) / str(side)
+            if not folder.exists():
+                write(folder, side)
+            for task in TASKS:
+                command = [sys.executable, __file__, "--one", str(folder), task]
+                found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+                print(
+                    f"{side:>10}  {task:<22} {found['seconds']:>8.1f} {found['peak']:>9.0f} {found['regions']:>9.0f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

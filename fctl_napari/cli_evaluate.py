@@ -1,0 +1,176 @@
+"""Commands on what is right and wrong: ``fctl evaluate``, ``fctl errors``, ``fctl compare``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.files import atomic_write, write_json
+
+if TYPE_CHECKING:
+    from fctl_napari.analysis.truth import Truth
+    from fctl_napari.segmentation.store import Segmentation
+
+Order = Literal["size", "confidence", "class"]
+Measure = Literal["confidence", "entropy", "margin"]
+SegmentationArgument = Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")]
+TruthArgument = Annotated[
+    Path | None, typer.Argument(metavar="[TRUTH]", help="Class indices (255 ignored), or an OME-Zarr label.")
+]
+RegionOption = Annotated[
+    tuple[int, int, int, int] | None,
+    typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open."),
+]
+MapOption = Annotated[
+    Path | None,
+    typer.Option("--map", metavar="FILE", help='Which class a value of the truth is: {"values": {"7": "water"}}.'),
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    for command in (evaluate, errors, compare):
+        app.command()(command)
+
+
+def evaluate(
+    segmentation: SegmentationArgument,
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="PNG or TIFF of class indices (255 ignored), or an OME-Zarr label.")
+    ],
+    region: RegionOption = None,
+    boundary: Annotated[
+        int, typer.Option(metavar="PX", min=0, help="Width of the bands of boundary IoU; 0: without.")
+    ] = 15,
+    mapping: MapOption = None,
+    json_file: JsonOption = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write figures by class and confusion matrix here.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE.png|svg|pdf", help="Draw figures, confusion matrix, reliability.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What made it, if not built in; for context reliance.")
+    ] = None,
+) -> None:
+    """Compare a segmentation with its truth: figures by class, mIoU, accuracy, calibration, context reliance."""
+    from fctl_napari.analysis.evaluation import evaluate as score
+    from fctl_napari.analysis.evaluation_figure import check_figure_place, evaluation_figure, save_figure
+    from fctl_napari.analysis.reliance import segmentation_reliance
+    from fctl_napari.cli_output import counting, err, out, show_evaluation
+    from fctl_napari.segmentation.store import Segmentation
+
+    if figure is not None:
+        check_figure_place(figure)
+    store = Segmentation.open(segmentation)
+    there = _truth(truth, mapping, store)
+    assert there is not None
+    with counting("Comparing") as report:
+        evaluation = score(store, there, region, boundary_px=boundary or None, progress=report)
+    show_evaluation(evaluation)
+    if csv_file is not None:
+        with atomic_write(csv_file, "w") as file:
+            file.write(evaluation.to_csv())
+    if figure is not None:
+        save_figure(evaluation_figure(evaluation, str(segmentation)), figure)
+    figures = {**evaluation.to_json(), "context_reliance": None}
+    try:
+        with err.status("Exchanging contexts"):
+            figures["context_reliance"] = segmentation_reliance(store, checkpoint)
+        out.print(f"context reliance {100 * figures['context_reliance']:.1f} %", highlight=False)
+    except FctlError as error:
+        err.print(f"context reliance was not measured: {error}", highlight=False, soft_wrap=True)
+    if json_file is not None:
+        write_json(json_file, figures)
+
+
+def errors(
+    segmentation: SegmentationArgument,
+    truth: TruthArgument = None,
+    by: Annotated[Order, typer.Option(help="Largest first; surest errors (least sure doubts); by class.")] = "size",
+    most: Annotated[int, typer.Option(metavar="N", min=1, help="How many to list.")] = 20,
+    measure: Annotated[
+        Measure, typer.Option(help="Of doubts; entropy and margin where the run kept --maps.")
+    ] = "confidence",
+    region: RegionOption = None,
+    mapping: MapOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """List connected regions of errors, the largest first; without a truth, of doubts."""
+    from fctl_napari.analysis.error_marks import Marks, marks_path
+    from fctl_napari.analysis.error_regions import SMALLEST, find_doubts, find_errors, order
+    from fctl_napari.cli_output import counting, out, show_regions
+    from fctl_napari.segmentation.store import Segmentation
+
+    store = Segmentation.open(segmentation)
+    there = _truth(truth, mapping, store)
+    marks = Marks(marks_path(segmentation))
+    kind = "errors" if there is not None else "doubts"
+    with counting(f"Looking for {kind}") as report:
+        if there is not None:
+            found = find_errors(store, there, region, progress=report)
+        else:
+            found = find_doubts(store, region, measure=measure, progress=report)
+    listed = order(found, by)[:most]
+    names = store.class_table.names
+    if listed:
+        show_regions(listed, marks, names)
+    out.print(
+        f"{found.found} regions of {kind}, and {found.small} of fewer than {SMALLEST} px; {found.pixels} px in all",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if json_file is not None:
+        regions = [
+            {
+                **asdict(one),
+                "truth": None if one.truth is None else names[one.truth],
+                "called": names[one.called],
+                "mark": marks.of(one),
+            }
+            for one in listed
+        ]
+        write_json(json_file, {"regions": regions, "found": found.found, "small": found.small, "pixels": found.pixels})
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A.ome.zarr", help="A segmentation.")],
+    second: Annotated[Path, typer.Argument(metavar="B.ome.zarr", help="Another one of the same image.")],
+    truth: TruthArgument = None,
+    region: RegionOption = None,
+    mapping: MapOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Compare two segmentations: where they agree and, with a truth, which of them is right."""
+    from fctl_napari.analysis.agreement import compare as compare_both
+    from fctl_napari.cli_output import counting, show_agreement
+    from fctl_napari.segmentation.store import Segmentation
+
+    one, other = Segmentation.open(first), Segmentation.open(second)
+    there = _truth(truth, mapping, other)
+    with counting("Comparing") as report:
+        agreement = compare_both(one, other, there, region, progress=report)
+    show_agreement(agreement)
+    if json_file is not None:
+        write_json(json_file, agreement.to_json())
+
+
+def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> Truth | None:
+    """Open a truth, if there is one, with its values mapped to the segmentation's classes, if they are to be."""
+    from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+    from fctl_napari.imagery.truth import open_truth
+
+    if path is None:
+        if mapping is not None:
+            raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")
+        return None
+    opened = open_truth(path)
+    if mapping is None:
+        return opened
+    return MappedTruth(opened, ClassMapping.read(mapping, segmentation.class_table.names))
