@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fctl_napari.analysis.agreement import Agreement, compare
 from fctl_napari.analysis.error_kinds import (
     CONFUSED,
     FALSE_NEGATIVE,
@@ -77,21 +78,22 @@ class Showing:
         return by_table(confusion_table(self.positive) if self.mode == CONFUSION else error_table(self.positive))
 
     def legend(self, classes: Sequence[tuple[str, Color]]) -> list[tuple[str, Color]]:
-        """Name and colour of kinds 1, 2, ... of a segmentation with these classes."""
-        if self.mode == CONFUSION and self.pair is None:
-            return [(f"called {name}", color) for name, color in classes]
-        if self.mode == WHO and self.pair is None:
-            return list(WHO_COLORS)
+        """Name and colour of kinds 1, 2, ... of a segmentation with these classes; an empty name does not occur."""
         colors = self.colors
-        found = {
-            FALSE_NEGATIVE: ("missed (false negative)", colors.false_negative),
-            FALSE_POSITIVE: ("false (false positive)", colors.false_positive),
-            CONFUSED: ("another class", colors.confused),
-        }
         if self.pair is not None:
             was, called = (classes[index][0] for index in self.pair)
-            found[HIGHLIGHTED] = (f"was {was}, called {called}", colors.highlighted)
-        return [found[kind] for kind in sorted(found)]
+            never = ("", colors.highlighted)
+            return [never] * (HIGHLIGHTED - 1) + [(f"was {was}, called {called}", colors.highlighted)]
+        if self.mode == CONFUSION:
+            return [(f"called {name}", color) for name, color in classes]
+        if self.mode == WHO:
+            return list(WHO_COLORS)
+        kinds = {
+            FALSE_NEGATIVE: ("missed (false negative)", colors.false_negative),
+            FALSE_POSITIVE: ("false (false positive)", colors.false_positive),
+            CONFUSED: ("another class" if self.positive is None and len(classes) > 2 else "", colors.confused),
+        }
+        return [kinds[kind] for kind in sorted(kinds)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,13 +213,18 @@ def open_comparison(
     return Comparison(segmentation, source, held, truth, second, overlay)
 
 
-def evaluate_comparison(
+def compute_figures(
     comparison: Comparison,
     region: IntWindow | None,
     progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
-) -> Evaluation:
-    """Compute the figures of a comparison with a truth (in a thread).
+) -> tuple[Evaluation | None, Agreement | None]:
+    """Compute the figures of a comparison (in a thread).
+
+    Returns
+    -------
+    Against the truth, if there is one; and beside the second segmentation, if there is one, which is the first of the
+    agreement, so that its classes are in the order of the segmentation that is looked at.
 
     Raises
     ------
@@ -226,8 +233,13 @@ def evaluate_comparison(
     Cancelled
         ``cancelled`` said so.
     """
-    assert comparison.truth is not None
-    return evaluate(comparison.segmentation, comparison.truth, region, progress=progress, cancelled=cancelled)
+    store, truth = comparison.segmentation, comparison.truth
+    evaluation = agreement = None
+    if truth is not None:
+        evaluation = evaluate(store, truth, region, progress=progress, cancelled=cancelled)
+    if comparison.second is not None:
+        agreement = compare(comparison.second, store, truth, region, progress=progress, cancelled=cancelled)
+    return evaluation, agreement
 
 
 def find_regions(

@@ -71,7 +71,8 @@ class ErrorChoices(QObject):
     def fill(self, _event: Any = None) -> None:
         """List what there is; what was chosen stays so, if it is still there."""
         form = self._form
-        masks = [layer for layer in self._viewer.layers if isinstance(layer, Labels) and STORE_KEY in layer.metadata]
+        layers = self._viewer.layers
+        masks = [layer for layer in layers if isinstance(layer, Labels) and STORE_KEY in layer.metadata]
         _offer(form.mask, [(mask.name, mask) for mask in masks], id)
         others = [(mask.name, mask) for mask in masks if mask is not self.mask]
         _offer(form.second, [("nothing", None), *others], id)

@@ -225,6 +225,7 @@ class ErrorForm(QWidget):
             " &nbsp; ".join(
                 f"<span style='color: rgb{color}'>■</span>&nbsp;{html.escape(name).replace(' ', '&nbsp;')}"
                 for name, color in entries
+                if name
             )
         )
 

@@ -96,7 +96,7 @@ class RegionTable(QAbstractTableModel):
                 self._name(region.called),
                 f"{region.pixels:,}",
                 f"{region.confidence:.0%}",
-                mark or "",
+                {"done": "done", "truth is wrong": "bad truth", None: ""}[mark],
             )[column]
         if role == Qt.ItemDataRole.DecorationRole and column < 2:
             which = region.truth if column == 0 else region.called
@@ -167,7 +167,7 @@ class RegionsPage(QWidget):
         header = view.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(True)
-        for column, width in enumerate((88, 88, 66, 48)):
+        for column, width in enumerate((86, 86, 58, 44)):
             header.resizeSection(column, width)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -175,10 +175,10 @@ class RegionsPage(QWidget):
         layout.addLayout(row(QLabel("at least"), self.smallest, self.find))
         layout.addLayout(row(self.was, self.called))
         layout.addWidget(self.sort)
-        layout.addWidget(view, stretch=1)
-        layout.addWidget(self.summary)
         layout.addLayout(row(self.previous, self.next))
         layout.addLayout(row(self.done, self.wrong))
+        layout.addWidget(self.summary)
+        layout.addWidget(view, stretch=1)
 
     def _connect(self) -> None:
         self.what.currentIndexChanged.connect(self._what_changed)

@@ -12,6 +12,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from fctl_napari.analysis.agreement import Agreement
 from fctl_napari.analysis.error_marks import Mark, Marks
 from fctl_napari.analysis.error_regions import THRESHOLDS, Measure, Region, Regions
 from fctl_napari.analysis.evaluation import Evaluation
@@ -19,7 +20,7 @@ from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.imagery.class_mapping import ClassMapping
 from fctl_napari.imagery.truth import NO_CLASS
 from fctl_napari.plugin.background import Jobs
-from fctl_napari.plugin.comparing import Comparison, Wanted, evaluate_comparison, find_regions, open_comparison
+from fctl_napari.plugin.comparing import Comparison, Wanted, compute_figures, find_regions, open_comparison
 from fctl_napari.plugin.error_choices import ErrorChoices
 from fctl_napari.plugin.error_form import ErrorForm
 from fctl_napari.plugin.error_layer import ErrorLayer
@@ -195,7 +196,7 @@ class ErrorWidget(QWidget):
             form.explain("")
         truth = None if comparison is None else comparison.truth
         form.edit_mapping.setEnabled(truth is not None)
-        form.figures.compute.setEnabled(truth is not None)
+        form.figures.compute.setEnabled(comparison is not None and comparison.overlay is not None)
         form.regions.find.setEnabled(comparison is not None)
         if comparison is None or truth is None:
             form.mapping.setText("")
@@ -273,13 +274,19 @@ class ErrorWidget(QWidget):
             comparison = self._require()
             region, where = self._region()
             title = f"{comparison.segmentation.path.name}, {where}"
+            second = comparison.second
 
-            def done(evaluation: Evaluation) -> None:
-                ink = get_theme(self._viewer.theme).text.as_hex()
-                self.form.figures.show_evaluation(evaluation, title, ink)
+            def done(result: tuple[Evaluation | None, Agreement | None]) -> None:
+                page = self.form.figures
+                page.clear()
+                evaluation, agreement = result
+                if evaluation is not None:
+                    page.show_evaluation(evaluation, title, get_theme(self._viewer.theme).text.as_hex())
+                if agreement is not None and second is not None:
+                    page.show_agreement(agreement, second.path.name, comparison.segmentation.path.name)
                 self.form.say("")
 
-            self._begin(lambda p, c: evaluate_comparison(comparison, region, p, c), done, "Computing figures…")
+            self._begin(lambda p, c: compute_figures(comparison, region, p, c), done, "Computing figures…")
 
     def _find(self) -> None:
         page = self.form.regions
@@ -368,5 +375,5 @@ class ErrorWidget(QWidget):
 
 def _measures(segmentation: Segmentation) -> list[Measure]:
     """What tells of doubt in a store: the confidence, and maps that were kept."""
-    kept = {"confidence", *getattr(segmentation, "maps", ())}
+    kept = {"confidence", *segmentation.maps}
     return [name for name in THRESHOLDS if name in kept]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +12,13 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QLabel, QPushButton, QTableView, QVBoxLayout, QWidget
 
-from fctl_napari.errors import OutputError
-from fctl_napari.files import atomic_write
 from fctl_napari.plugin.choosers import row
 from fctl_napari.plugin.notify import reported
 
 if TYPE_CHECKING:
     from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
+    from fctl_napari.analysis.agreement import Agreement
     from fctl_napari.analysis.evaluation import Evaluation
 
 TOOLTIPS = {
@@ -129,7 +130,7 @@ class FiguresPage(QWidget):
         self._found = [self.classes, self.confusion, self.plot, self.copy, self.save_json, self.save_figure]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
-        for widget in (self.compute, self.headline, self.classes, self.confusion, self.agreement, self.plot):
+        for widget in (self.compute, self.agreement, self.headline, self.classes, self.confusion, self.plot):
             layout.addWidget(widget)
         layout.addLayout(row(self.copy, self.save_json, self.save_figure))
         layout.addStretch()
@@ -177,6 +178,24 @@ class FiguresPage(QWidget):
             _fit_height(table)
         self._draw(evaluation, ink)
 
+    def show_agreement(self, agreement: Agreement, first: str, second: str) -> None:
+        """Show how two segmentations (their names) compare; the second is the one that is looked at."""
+        words = [f"<b>{agreement.share:.1%} agree</b> with {html.escape(first)} ({agreement.scores.pixels:,} px)"]
+        against = agreement.truth
+        if against is not None:
+            pixels = against.pixels
+            total = sum(pixels.values())
+            only_first, only_second = (
+                pixels["only the first is right"] / total,
+                pixels["only the second is right"] / total,
+            )
+            words.append(
+                f"only {html.escape(second)} is right on {only_second:.1%}, only {html.escape(first)} on {only_first:.1%}"
+                f", both are wrong on {pixels['both wrong'] / total:.1%}; mIoU there {against.second.miou:.3f} and "
+                f"{against.first.miou:.3f}"
+            )
+        self.agreement.setText("<br>".join(words))
+
     def _draw(self, evaluation: Evaluation, ink: str) -> None:
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
         from matplotlib.figure import Figure
@@ -222,15 +241,10 @@ class FiguresPage(QWidget):
         OutputError
             The disk is full, the place is not writable, or the kind is unknown.
         """
-        from fctl_napari.analysis.evaluation_figure import evaluation_figure
+        from fctl_napari.analysis.evaluation_figure import evaluation_figure, save_figure
 
         assert self.evaluation is not None
-        suffix = path.rsplit(".", 1)[-1].lower() if "." in path.rsplit("/", 1)[-1] else ""
-        if suffix not in ("", "png", "svg", "pdf"):
-            raise OutputError(f"{path}: pictures are PNG, SVG or PDF; name it so.")
-        figure = evaluation_figure(self.evaluation, self.title)
-        with atomic_write(path if suffix else f"{path}.png") as file:
-            figure.savefig(file, format=suffix or "png")
+        save_figure(evaluation_figure(self.evaluation, self.title), path if Path(path).suffix else f"{path}.png")
 
 
 def _confusion_cells(evaluation: Evaluation) -> Cells:
