@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Shapes
+from napari.layers.base import ActionType
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.plugin.explanation_colors import colormap
@@ -263,9 +264,15 @@ class ExplanationLayers(QObject):
             shapes.edge_width = self._widths(self._image, self._windows)
             shapes.refresh(extent=False, thumbnail=False, highlight=False)
 
-    def _marker_changed(self, _event: Any = None) -> None:
+    def _marker_changed(self, event: Any) -> None:
         marker = self.layer(MARKER)
-        if self._moving or self._image is None or not isinstance(marker, Points) or not len(marker.data):
+        if (
+            event.action != ActionType.CHANGED
+            or self._moving
+            or self._image is None
+            or not isinstance(marker, Points)
+            or not len(marker.data)
+        ):
             return
         pixel = to_pixels(self._image, marker.data_to_world(marker.data[-1]))
         self.dragged.emit((float(pixel[0]), float(pixel[1])))

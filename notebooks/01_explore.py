@@ -1,0 +1,181 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Why this class here?
+#
+# A network that looks beyond its tile should be asked what it saw there. This notebook asks the built-in `earth` network about a
+# pixel of the sample scene (attention, fusion weights, local enhancement), takes parts of the network away to see whether those maps
+# tell the truth, looks at a whole region, and ends with the errors: figures, where they are, and which to look at first.
+# About a minute and a half on two cores, without a GPU. The same by clicking: *Plugins > FCtL > Explore* and *Errors* in napari.
+
+# %%
+import tempfile
+from pathlib import Path
+
+import napari
+import numpy as np
+from matplotlib.figure import Figure
+
+from fctl_napari.analysis.error_regions import find_doubts, find_errors, order
+from fctl_napari.analysis.evaluation import evaluate
+from fctl_napari.analysis.evaluation_figure import evaluation_figure
+from fctl_napari.analysis.explain import explain
+from fctl_napari.analysis.explain_figure import explanation_figure
+from fctl_napari.analysis.figures import comparison_figure
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.sample import sample_files
+from fctl_napari.imagery.truth import open_truth
+from fctl_napari.model.without import Without
+from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
+from fctl_napari.segmentation.store import Segmentation
+
+scene = sample_files()
+image = open_image(scene.image)
+folder = Path(tempfile.mkdtemp())
+
+# %% [markdown]
+# ## One pixel
+# Eastern Brazil, which the network was not trained on. `explain` finds the tile that owns the pixel, reads the very windows that a
+# segmentation would read, and returns arrays with those windows, in full-resolution pixels `(y, x)`.
+
+# %%
+place = (1050, 2070)
+told = explain(scene.image, "earth", place)
+names = told.class_table.names
+print(f"tile {told.tile}, cell {told.cell} of its feature grid, {told.where}")
+for maps in told.contexts:
+    y0, x0, y1, x1 = (round(v) for v in maps.window)
+    print(
+        f"{maps.name:>7}: sees ({y0}, {x0}) to ({y1}, {x1}); content {maps.gate:.0%}, position {1 - maps.gate:.0%}; "
+        f"gamma {maps.gamma:+.2f}; mean weight {maps.weight.mean():.2f}"
+    )
+print(", ".join(f"{name} {p:.2f}" for name, p in zip(names, told.probabilities, strict=True)))
+
+# %% [markdown]
+# As in the paper's Fig. 10: each context with the attention of that pixel over it, the attention that each of its cells receives
+# from the whole tile, and the weight that fusion gives it over the tile.
+
+# %%
+explanation_figure(told, image)
+
+# %% [markdown]
+# ## What if?
+# Attention says where the network looked, not whether that changed its mind. So take parts away, one by one, and count the pixels of
+# the tile that change. The weights stay as they were trained.
+
+# %%
+parts = [[maps.name] for maps in told.contexts] + [["gpe"], ["ale"], [maps.name for maps in told.contexts]]
+for part in parts:
+    other = explain(scene.image, "earth", place, without=Without.named(part)).without
+    changed = (other.labels != told.labels).mean()
+    new = names[int(other.probabilities.argmax())]
+    print(f"without {' + '.join(part):<22} {changed:6.1%} of the tile change; here {new} {other.probabilities.max():.2f}")
+
+# %% [markdown]
+# Without the gated positional embeddings, as in the paper's Fig. 11:
+
+# %%
+explanation_figure(explain(scene.image, "earth", place, without=Without(gpe=True)), image)
+
+# %% [markdown]
+# ## A region
+# The same for every pixel of a region: `maps=True` keeps entropy, margin and the fusion weights in the segmentation, as lazy pyramids that a
+# second run goes on with.
+
+# %%
+band = (700, 1890, 1400, 2160)
+out = folder / "brazil.ome.zarr"
+with Engine() as engine:
+    run = engine.start(SegmentationRequest(str(scene.image), str(out), "earth", region=band, maps=True))
+    progress = run.wait()
+if progress.error is not None:
+    raise progress.error
+segmentation = Segmentation.open(out)
+print(f"{progress.done} tiles; {', '.join(segmentation.maps)}")
+
+figure = Figure(figsize=(12, 6.4), layout="constrained", dpi=80)
+pictures = figure.subplots(1, 2 + len(segmentation.maps))
+pictures[0].imshow(image.read(band))
+pictures[0].set_title("image")
+for axes, (name, kept) in zip(pictures[1:], segmentation.maps.items(), strict=False):
+    drawn = axes.imshow(kept.read(band) / 255, vmin=0, vmax=1, cmap="magma")
+    axes.set_title(name.replace("_", " "))
+weights = [name for name in segmentation.maps if name.startswith("weight_")]
+winners = np.stack([segmentation.maps[name].read(band) for name in weights], axis=-1)
+pictures[-1].imshow(winners)
+pictures[-1].set_title("red local, green\nmedium, blue large")
+for axes in pictures:
+    axes.set_axis_off()
+figure.colorbar(drawn, ax=pictures[1:-1], shrink=0.5, location="bottom")
+figure
+
+# %% [markdown]
+# ## The errors
+# Against the truth of the same region. Blue pixels were missed, red ones found where there is nothing (of class 0, water); violet
+# ones are land called another kind of land.
+
+# %%
+truth = open_truth(scene.truth)
+evaluation = evaluate(segmentation, truth, band)
+print(evaluation.to_csv())
+evaluation_figure(evaluation)
+
+# %%
+comparison_figure(
+    image.read(band), segmentation.labels.read(band) - np.uint8(1), truth.read(band), segmentation.class_table
+)
+
+# %% [markdown]
+# What to look at first: connected regions that were called something else, the most confident ones at the top. A confidently wrong
+# region is either a lesson for the network or a mistake of the truth.
+
+# %%
+errors = find_errors(segmentation, truth, band)
+print(f"{errors.found} regions of 16 px or more, {errors.small} smaller ones, {errors.pixels} px in all")
+for region in order([r for r in errors if r.pixels >= 200], "confidence")[:8]:
+    was, called = names[region.truth], names[region.called]
+    print(f"{region.pixels:6} px at {region.point}: was {was}, called {called} at {region.confidence:.2f}")
+doubts = find_doubts(segmentation, band)
+print(f"Without a truth: {doubts.found} regions in which the chosen class has less than even odds.")
+
+# %% [markdown]
+# ## In napari
+# Image, attention of the large context over its own footprint (which is larger than the tile), the tile and the pixel. A map of cells that
+# are `s` px large and begin at `a` is placed by `scale = s`, `translate = a + (s - 1) / 2`: napari's translate is the centre of cell 0.
+
+# %%
+viewer = napari.Viewer(title="FCtL")
+viewer.add_image(np.asarray(image.levels[0][:, :]), name="scene")
+large = told.contexts[-1]
+y0, x0, y1, x1 = large.footprint
+cell = np.array([y1 - y0, x1 - x0]) / large.combined.shape
+viewer.add_image(
+    large.combined,
+    name="attention, large context",
+    colormap="magma",
+    blending="additive",
+    scale=cell,
+    translate=np.array([y0, x0]) + (cell - 1) / 2,
+)
+y0, x0, y1, x1 = told.tile
+viewer.add_shapes(
+    [[[y0, x0], [y0, x1], [y1, x1], [y1, x0]]], edge_color="cyan", face_color="transparent", edge_width=6, name="tile"
+)
+viewer.add_points([place], size=16, face_color="cyan", name="pixel")
+viewer.scene.camera.center = (0, *place)
+viewer.scene.camera.zoom = 0.5
+screenshot = viewer.screenshot(canvas_only=True, flash=False)
+viewer.close()
+figure = Figure(figsize=(9, 9 * screenshot.shape[0] / screenshot.shape[1]), dpi=80)
+axes = figure.add_axes((0, 0, 1, 1))
+axes.imshow(screenshot)
+axes.set_axis_off()
+figure

@@ -1,0 +1,73 @@
+"""Run notebooks from their text, and keep them with their outputs: ``python scripts/run_notebooks.py [NAME ...]``.
+
+``notebooks/NAME.py`` is what is written and reviewed (jupytext's percent format); ``notebooks/NAME.ipynb`` is made from
+it and shows what it printed and drew. Without names all are run. Needs ``pip install -e ".[notebooks]"`` and a display
+(``xvfb-run``, say).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+
+TIMEOUT = 900
+"""Longest time for one cell, s."""
+
+
+def texts() -> list[Path]:
+    """List the notebooks' texts."""
+    return sorted(FOLDER.glob("*.py"))
+
+
+def read_text(text: Path) -> nbformat.NotebookNode:
+    """Read a notebook from its text, without outputs; cells get names that stay the same from run to run."""
+    notebook = jupytext.read(text)
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+        "jupytext": {"formats": "ipynb,py:percent"},
+    }
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+    return notebook
+
+
+def run(text: Path, folder: Path) -> nbformat.NotebookNode:
+    """Run a notebook in ``folder``.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        A cell failed.
+    """
+    notebook = read_text(text)
+    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": folder}})
+    client.execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # the clock
+        if cell.cell_type == "code":
+            # progress bars, and warnings that name folders of this machine
+            cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
+    return notebook
+
+
+def main() -> None:
+    """Run the notebooks that are named, or all."""
+    chosen = sys.argv[1:] or [text.stem for text in texts()]
+    for name in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            notebook = run(FOLDER / f"{name}.py", Path(folder))
+        out = FOLDER / f"{name}.ipynb"
+        nbformat.write(notebook, out)
+        print(f"{out.relative_to(FOLDER.parent)}: {out.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The notebooks run from beginning to end, and what is kept of them is of this text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from run_notebooks import read_text, run, texts
+
+
+def sources(notebook: nbformat.NotebookNode) -> list[str]:
+    return [cell.source for cell in notebook.cells]
+
+
+@pytest.mark.parametrize("text", texts(), ids=lambda text: text.stem)
+def test_the_kept_notebook_is_of_its_text_and_shows_something(text: Path) -> None:
+    kept = nbformat.read(text.with_suffix(".ipynb"), as_version=4)
+    assert sources(kept) == sources(read_text(text)), f"run scripts/run_notebooks.py {text.stem}"
+    shown = [kind for cell in kept.cells for out in cell.get("outputs", []) for kind in out.get("data", {})]
+    assert any(kind.startswith("image/") for kind in shown)
+
+
+@pytest.mark.gui
+@pytest.mark.slow
+@pytest.mark.parametrize("text", texts(), ids=lambda text: text.stem)
+def test_a_notebook_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    notebook = run(text, tmp_path)
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
