@@ -73,7 +73,7 @@ class Extract:
         Parameters
         ----------
         rows
-            How many at most in a strip. Whole chunks are read: memory holds these too.
+            How many a strip has, the last perhaps fewer. Whole chunks are read: memory holds these too.
         progress
             Called as ``progress(done, total)`` with counts of rows, after each strip was taken.
 
@@ -84,13 +84,15 @@ class Extract:
         y0, x0, y1, x1 = self.window
         chunk = self.segmentation.labels.chunk
         step = max(chunk, rows // chunk * chunk)
-        top = y0
+        top = read = y0
+        kept = np.empty((0, x1 - x0), np.uint8)
         while top < y1:
-            bottom = min((top // step + 1) * step, y1)
-            # 0 (not computed) wraps to 255, k + 1 becomes k
-            block = self.segmentation.labels.read((top, x0, bottom, x1)) - np.uint8(1)
-            for start in range(0, len(block), rows):
-                yield top + start, block[start : start + rows]
-                if progress is not None:
-                    progress(min(top + start + rows, bottom) - y0, y1 - y0)
-            top = bottom
+            while len(kept) < rows and read < y1:
+                end = min((read // step + 1) * step, y1)
+                # 0 (not computed) wraps to 255, k + 1 becomes k
+                block = self.segmentation.labels.read((read, x0, end, x1)) - np.uint8(1)
+                kept, read = np.concatenate([kept, block]) if len(kept) else block, end
+            yield top, kept[:rows]
+            top, kept = min(top + rows, y1), kept[rows:]
+            if progress is not None:
+                progress(top - y0, y1 - y0)

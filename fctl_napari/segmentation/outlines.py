@@ -87,6 +87,16 @@ class Outlines:
         return found
 
 
+NO_OUTLINES = Outlines(
+    np.empty(0, np.uint8),
+    np.empty(0, np.int64),
+    np.empty(0),
+    np.zeros(1, np.int64),
+    np.zeros(1, np.int64),
+    np.empty((0, 2)),
+)
+
+
 def trace(
     extract: Extract,
     *,
@@ -105,8 +115,8 @@ def trace(
     extract
         What to trace.
     simplify
-        Leave out vertices as long as no more than about this many px squared change at each (shapely's
-        ``coverage_simplify``). Borders that regions share stay shared; the outside of what was computed stays exact, as
+        Leave out vertices, by shapely's ``coverage_simplify`` with this tolerance: px, the root of the area that the
+        removal of one changes. Borders that regions share stay shared; the outside of what was computed stays exact, as
         do the vertices on the seams between strips. None: exactly along the edges of px.
     measure
         Measures ``square_metres``, always along the edges of px.
@@ -123,21 +133,22 @@ def trace(
     y0, x0 = extract.window[:2]
     stitcher = Stitcher(straighten=simplify is None)
     strips = extract.strips(max(1, strip_px // width), progress)
-    _, strip = next(strips)
-    y, top = y0, None
+    y, strip = next(strips)
+    top: Seam | None = None
+    nodes_above: list[NDArray[np.float64]] = []
     while True:
         y_next, following = next(strips, (y0 + height, None))
-        bottom = None if following is None else Seam.between(strip[-1], following[0], y_next, x0, IGNORE)
+        bottom, nodes = None, []
+        if following is not None:
+            bottom = Seam.between(strip[-1], following[0], y_next, x0, IGNORE)
+            nodes = [_changes(strip[-1], following[0], y_next, x0)]
         pieces = _pieces(strip, y, x0, measure)
         if simplify is not None:
-            nodes = [_changes(strip[-1], following[0], y_next, x0)] if following is not None else []
-            if top is not None:
-                nodes.append(_changes(above, strip[0], y, x0))
-            pieces = _simplified(pieces, simplify, nodes)
+            pieces = _simplified(pieces, simplify, nodes_above + nodes)
         yield from _stitched(stitcher, pieces, top, bottom)
         if following is None:
             return
-        y, above, strip, top = y_next, strip[-1], following, bottom
+        y, strip, top, nodes_above = y_next, following, bottom, nodes
 
 
 def _stitched(stitcher: Stitcher, pieces: Outlines, top: Seam | None, bottom: Seam | None) -> Iterator[Outlines]:
@@ -153,9 +164,7 @@ def _stitched(stitcher: Stitcher, pieces: Outlines, top: Seam | None, bottom: Se
     for index in np.flatnonzero(touching).tolist():
         rings: list[Ring] = [ring[:-1].astype(np.int32) for ring in pieces.rings(index)]
         regions.append(
-            Region(
-                int(pieces.classes[index]), int(pieces.pixels[index]), float(pieces.square_metres[index]), rings
-            )
+            Region(int(pieces.classes[index]), int(pieces.pixels[index]), float(pieces.square_metres[index]), rings)
         )
     if whole := stitcher.add(regions, top, bottom):
         yield _gathered(whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,7 +207,8 @@ def _tidy(ring: Ring, *, straighten: bool) -> Ring:
         return ring
     before = (ring - np.roll(ring, 1, axis=0)).astype(np.int64)
     after = np.roll(before, -1, axis=0)
-    return ring[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
+    turning: Ring = ring[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
+    return turning
 
 
 def _split(ring: Ring) -> list[Ring]:
@@ -220,7 +222,7 @@ def _split(ring: Ring) -> list[Ring]:
     twice = np.flatnonzero(counts[inverse] > 1)
     if not twice.size:
         return [ring]
-    parts = [ring[start:stop] for start, stop in zip(twice[:-1], twice[1:], strict=True)]
+    parts = [ring[start:stop] for start, stop in pairwise(twice)]
     parts.append(np.concatenate([ring[twice[-1] :], ring[: twice[0]]]))
     rings: list[Ring] = []
     path: list[Ring] = []
