@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,9 @@ SUFFIXES: dict[str, Kind] = {
     ".zarr": "ome-zarr",
 }
 """What the end of a name says. ``.json`` may be COCO or GeoJSON."""
+
+SIMPLIFIED_KINDS: tuple[Kind, ...] = ("geojson", "gpkg")
+"""The kinds whose outlines may be simplified."""
 
 POLYGON_KINDS: tuple[Kind, ...] = ("geojson", "gpkg", "coco")
 """The kinds made of regions, which may be too small to be wanted."""
@@ -87,15 +91,8 @@ def export(
         The region holds no pixel, or the CRS is unknown.
     """
     out = Path(out)
-    kind = kind or kind_of(out)
-    if simplify is not None and kind not in ("geojson", "gpkg"):
-        raise OutputError(f"{out}: only GeoJSON and GeoPackage polygons are simplified; leave --simplify out.")
-    if simplify is not None and not simplify > 0:
-        raise InputError(f"--simplify {simplify:g} simplifies nothing; give px greater than 0, or leave it out.")
-    if min_area and kind not in POLYGON_KINDS:
-        raise OutputError(f"{out}: has no regions that could be too small; leave --min-area out.")
+    kind = check_export(out, kind, simplify=simplify, min_area=min_area)
     extract = Extract.of(segmentation, region)
-    check_place(out)
     if kind == "coco":
         export_coco.write_coco(extract, out, min_area=min_area, progress=progress)
     elif kind == "geojson":
@@ -110,6 +107,32 @@ def export(
         }
         writers[kind](extract, out, progress)
     return out
+
+
+def check_export(out: Path, kind: Kind | None = None, *, simplify: float | None = None, min_area: int = 0) -> Kind:
+    """Refuse, before any work starts, a place or options that do not fit; see ``export``.
+
+    Returns
+    -------
+    Kind
+        What it will be.
+
+    Raises
+    ------
+    OutputError
+        The name does not say the kind, or is taken by something else; or an option does not fit the kind.
+    InputError
+        ``simplify`` is no length.
+    """
+    kind = kind or kind_of(out)
+    if simplify is not None and kind not in SIMPLIFIED_KINDS:
+        raise OutputError(f"{out}: only GeoJSON and GeoPackage polygons are simplified; leave --simplify out.")
+    if simplify is not None and not 0 < simplify < math.inf:
+        raise InputError(f"--simplify {simplify:g} is no length to simplify by; give px greater than 0.")
+    if min_area and kind not in POLYGON_KINDS:
+        raise OutputError(f"{out}: has no regions that could be too small; leave --min-area out.")
+    check_place(out)
+    return kind
 
 
 def kind_of(out: Path) -> Kind:

@@ -16,6 +16,9 @@ from fctl_napari.segmentation.export_place import JSON_MARK, SOFTWARE, replacing
 from fctl_napari.segmentation.extract import Extract, Report
 from fctl_napari.segmentation.outlines import NO_OUTLINES, Outlines, trace
 
+NO_CRS = 'LOCAL_CS["Undefined Cartesian SRS"]'
+"""What a GeoPackage says of coordinates that are px."""
+
 
 def write_geojson(
     extract: Extract, out: Path, *, simplify: float | None, min_area: int, progress: Report | None
@@ -58,7 +61,7 @@ def write_geopackage(
             "layer": out.stem,
             "driver": "GPKG",
             "geometry_type": "Polygon",
-            "crs": None if ground is None else ground.crs.to_wkt(),
+            "crs": NO_CRS if ground is None else ground.crs.to_wkt(),
         }
         # the layer is there even if it has no polygon
         columns = _columns(extract, ground, NO_OUTLINES)

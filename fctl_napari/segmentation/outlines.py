@@ -153,45 +153,54 @@ def trace(
 
 def _stitched(stitcher: Stitcher, pieces: Outlines, top: Seam | None, bottom: Seam | None) -> Iterator[Outlines]:
     """Put pieces that touch a seam through the stitcher, and yield what is whole."""
-    touching = np.zeros(len(pieces), bool)
-    for seam in (top, bottom):
-        if seam is not None:
-            on_seam = pieces.vertices[:, 1] == seam.y
-            touching |= np.add.reduceat(on_seam, pieces.ring_offsets[pieces.region_offsets[:-1]], dtype=np.int64) > 0
+    on_seam = np.isin(pieces.vertices[:, 1], [seam.y for seam in (top, bottom) if seam is not None])
+    cut = _sums(on_seam.astype(np.int64), pieces.ring_offsets) > 0
+    touching = _sums(cut.astype(np.int64), pieces.region_offsets) > 0
     if not touching.all():
         yield pieces.select(~touching)
     regions = []
     for index in np.flatnonzero(touching).tolist():
-        rings: list[Ring] = [ring[:-1].astype(np.int32) for ring in pieces.rings(index)]
-        regions.append(
-            Region(int(pieces.classes[index]), int(pieces.pixels[index]), float(pieces.square_metres[index]), rings)
-        )
+        region = Region(int(pieces.classes[index]), int(pieces.pixels[index]), float(pieces.square_metres[index]))
+        first, last = pieces.region_offsets[index : index + 2].tolist()
+        offsets = pieces.ring_offsets[first : last + 1]
+        vertices = pieces.vertices[offsets[0] : offsets[-1]].astype(np.int32)
+        lengths, seamed = np.diff(offsets), cut[first:last]
+        places = offsets - offsets[0]
+        region.rings = [vertices[places[k] : places[k + 1] - 1] for k in np.flatnonzero(seamed).tolist()]
+        if not seamed.all():
+            region.holes.append((vertices[np.repeat(~seamed, lengths)], lengths[~seamed]))
+        regions.append(region)
     if whole := stitcher.add(regions, top, bottom):
         yield _gathered(whole)
 
 
 def _gathered(regions: list[Region]) -> Outlines:
-    rings: list[Ring] = []
+    vertices: list[NDArray[np.int32]] = []
+    lengths: list[NDArray[np.int64]] = []
+    counts: list[int] = []
     for region in regions:
-        # a ring whose inside is the region runs the other way than a hole
-        region.rings.sort(key=_twice_area)
-        rings += region.rings
-        assert _twice_area(region.rings[0]) < 0
-    lengths = np.array([len(ring) + 1 for ring in rings])
-    closed = [part for ring in rings for part in (ring, ring[:1])]
+        region.rings.sort(key=_twice_area)  # the outer one runs the other way than holes
+        for ring in region.rings:
+            vertices += [ring, ring[:1]]
+        own = [np.array([len(ring) + 1 for ring in region.rings]), *(part for _, part in region.holes)]
+        vertices += [part for part, _ in region.holes]
+        lengths += own
+        counts.append(sum(map(len, own)))
     return Outlines(
         np.array([region.value for region in regions], np.uint8),
         np.array([region.pixels for region in regions], np.int64),
         np.array([region.square_metres for region in regions], np.float64),
-        _offsets(np.array([len(region.rings) for region in regions])),
-        _offsets(lengths),
-        np.concatenate(closed).astype(np.float64),
+        _offsets(np.array(counts)),
+        _offsets(np.concatenate(lengths)),
+        np.concatenate(vertices).astype(np.float64),
     )
 
 
 def _twice_area(ring: Ring) -> int:
+    """Negative for GDAL's outer rings."""
     x, y = ring.astype(np.int64).T
-    return int((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
+    cross = x[:-1] * y[1:] - x[1:] * y[:-1]
+    return int(cross.sum() + x[-1] * y[0] - x[0] * y[-1])
 
 
 def _pieces(strip: NDArray[np.uint8], y: int, x: int, measure: Measure | None) -> Outlines:

@@ -55,13 +55,17 @@ class Region:
     square_metres
         On the ground; 0 where that is not asked for.
     rings
-        The closed ones.
+        Closed ones that touch a seam, or are to be cut.
+    holes
+        The other ones, many in an array: vertices (x, y) px [k, 2], the last of each ring its first; and how many each
+        has.
     """
 
     value: int
     pixels: int
     square_metres: float
     rings: list[Ring] = field(default_factory=list)
+    holes: list[tuple[NDArray[np.int32], NDArray[np.int64]]] = field(default_factory=list)
     _open: int = 0
     _whole: Region | None = None
 
@@ -79,8 +83,9 @@ class Region:
         self.pixels += other.pixels
         self.square_metres += other.square_metres
         self.rings += other.rings
+        self.holes += other.holes
         self._open += other._open
-        other.rings = []
+        other.rings, other.holes = [], []
         other._whole = self
 
 
@@ -119,7 +124,7 @@ class Stitcher:
         Parameters
         ----------
         pieces
-            With all their rings.
+            With all their rings; those that touch a seam as such.
         top, bottom
             The strip's seams; None at the first and the last strip.
 
@@ -139,7 +144,7 @@ class Stitcher:
                 upper, lower = above[left].whole(), below[left].whole()
                 upper._open -= 1
                 if upper is not lower:
-                    big, small = (upper, lower) if len(upper.rings) >= len(lower.rings) else (lower, upper)
+                    big, small = sorted((upper, lower), key=lambda r: len(r.rings) + len(r.holes), reverse=True)
                     big._absorb(small)
                 self._join(left)
                 self._join((top.y, number, True))
@@ -150,7 +155,7 @@ class Stitcher:
         self, region: Region, ring: Ring, top: Seam | None, bottom: Seam | None, below: dict[Node, Region]
     ) -> None:
         """Cut a ring at the seams' stretches; without any it is closed as it is."""
-        following = np.roll(ring, -1, axis=0)
+        following = np.concatenate([ring[1:], ring[:1]])
         level = ring[:, 1] == following[:, 1]
         cuts: list[tuple[int, Node, int, Node, int, int]] = []  # edge; where it ends, x; where it goes on, x; y
         for seam, to_right in ((top, False), (bottom, True)):
@@ -202,11 +207,11 @@ class Stitcher:
 
 def _tidy(ring: Ring, *, straighten: bool) -> Ring:
     """Drop repeated vertices, and those on straight lines."""
-    ring = ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
+    ring = ring[(ring != np.concatenate([ring[-1:], ring[:-1]])).any(axis=1)]
     if not straighten:
         return ring
-    before = (ring - np.roll(ring, 1, axis=0)).astype(np.int64)
-    after = np.roll(before, -1, axis=0)
+    before = ring.astype(np.int64) - np.concatenate([ring[-1:], ring[:-1]])
+    after = np.concatenate([before[1:], before[:1]])
     turning: Ring = ring[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
     return turning
 
