@@ -41,7 +41,9 @@ def write_geojson(
             rows = zip(*(column.tolist() for column in columns.values()), strict=True)
             for row, geometry in zip(rows, shapely.to_geojson(shapes).tolist(), strict=True):
                 properties = json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False)
-                file.write(f'{separator}{{"type": "Feature", "properties": {properties}, "geometry": {geometry}}}')
+                file.write(f'{separator}{{"type": "Feature", "properties": {properties}, "geometry": ')
+                file.write(geometry)  # may be hundreds of MB: not copied
+                file.write("}")
                 separator = ",\n"
         file.write("\n]}\n")
 

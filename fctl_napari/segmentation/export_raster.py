@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.geotiff_levels import georeference_levels
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.segmentation.export_place import SOFTWARE, replacing, require
 from fctl_napari.segmentation.extract import Extract, Report
@@ -142,9 +143,10 @@ def _write_cog(
             dataset.update_tags(TIFFTAG_SOFTWARE=SOFTWARE)
             for y, strip in extract.strips(TILE, count):
                 dataset.write(strip, 1, window=Window(0, y - extract.window[0], width, strip.shape[0]))
+        ordered = temporary.with_name("cog.tif")
         rasterio.shutil.copy(
             plain,
-            temporary,
+            ordered,
             driver="COG",
             blocksize=TILE,
             compress="deflate",
@@ -152,5 +154,7 @@ def _write_cog(
             bigtiff="IF_SAFER",
             num_threads="all_cpus",
         )
+        plain.unlink()
+        georeference_levels(ordered, temporary)
         if progress is not None:
             progress(height + height // 4, height + height // 4)
