@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari import cli_evaluate, cli_explain
+from fctl_napari import cli_evaluate, cli_explain, cli_export
 from fctl_napari.errors import FctlError, InputError, OutputError
 from fctl_napari.files import output_error
 
@@ -144,7 +144,7 @@ def segment(
     from fctl_napari.cli_output import counting, out, watching
     from fctl_napari.imagery.formats import open_image
     from fctl_napari.model.card import resolve_checkpoint
-    from fctl_napari.segmentation.export import check_logits_place
+    from fctl_napari.segmentation.export_logits import check_logits_place
     from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
 
     weights = resolve_checkpoint(checkpoint)
@@ -184,7 +184,7 @@ def segment(
     unit = "tiles" if merge == "crop" else "cells"
     out.print(f"{target}: {progress.done} {unit} by {weights.stem}", highlight=False, soft_wrap=True)
     if save_logits is not None:
-        from fctl_napari.segmentation.export import export_logits
+        from fctl_napari.segmentation.export_logits import export_logits
         from fctl_napari.segmentation.store import Segmentation
 
         with counting("Writing the logits") as report:
@@ -229,19 +229,7 @@ def import_released(
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
-@app.command()
-def export(
-    segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.png|OUT.tif", help="The file to write.")],
-) -> None:
-    """Write the classes as a PNG or TIFF of class indices (255 = none), with colours and georeference."""
-    from fctl_napari.cli_output import counting, out
-    from fctl_napari.segmentation.export import export as export_classes
-    from fctl_napari.segmentation.store import Segmentation
-
-    with counting("Exporting") as report:
-        written = export_classes(Segmentation.open(segmentation), target, progress=report)
-    out.print(str(written), highlight=False, soft_wrap=True)
+cli_export.add_commands(app)
 
 
 cli_evaluate.add_commands(app)

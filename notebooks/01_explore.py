@@ -77,7 +77,9 @@ for part in parts:
     other = explain(scene.image, "earth", place, without=Without.named(part)).without
     changed = (other.labels != told.labels).mean()
     new = names[int(other.probabilities.argmax())]
-    print(f"without {' + '.join(part):<22} {changed:6.1%} of the tile change; here {new} {other.probabilities.max():.2f}")
+    print(
+        f"without {' + '.join(part):<22} {changed:6.1%} of the tile change; here {new} {other.probabilities.max():.2f}"
+    )
 
 # %% [markdown]
 # Without the gated positional embeddings, as in the paper's Fig. 11:

@@ -265,7 +265,7 @@ def create_group(path: Path, fill: Callable[[zarr.Group], None]) -> zarr.Group:
             if path.exists():
                 path.rmdir()
             os.rename(temporary, path)
-            _list_label(path)
+            list_label(path)
             return zarr.open_group(path, mode="r+")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -294,8 +294,8 @@ def _end_other_writes() -> None:
         asyncio.run_coroutine_threadsafe(end(), loop).result()
 
 
-def _list_label(path: Path) -> None:
-    """Name a label image in the ``labels`` group of its image, as NGFF asks."""
+def list_label(path: Path) -> None:
+    """Name a label image in the ``labels`` group of its image, as NGFF asks; elsewhere do nothing."""
     if path.parent.name != "labels" or not is_zarr(path.parent.parent):
         return
     if is_zarr(path.parent):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.model.windows import TURNS
-from fctl_napari.segmentation.export import export_logits
+from fctl_napari.segmentation.export_logits import export_logits
 from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
 from fctl_napari.segmentation.store import Segmentation
 

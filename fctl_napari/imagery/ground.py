@@ -1,0 +1,224 @@
+"""Pixels on the ground: their places in the CRS and in longitude and latitude, and areas in square metres."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.georeference import Georeference
+
+LONLAT_PX = 1e-3
+"""How far, px, an edge in longitude and latitude may run beside the edge in the image."""
+
+SHORT_EDGE_PX = 2.0
+"""Edges up to this length are taken as they are: with px of 500 m they bend by 5e-4 px at 85 degrees of latitude."""
+
+ROUNDS = 24
+"""At most this many times an edge is halved; it is then shorter than a px in any image."""
+
+
+class Ground:
+    """What a georeference says of pixels; needs rasterio.
+
+    Parameters
+    ----------
+    georeference
+        Of the image in whose px (x right, y down, px i from i to i + 1) all vertices are given.
+
+    Attributes
+    ----------
+    crs
+        rasterio's.
+
+    Raises
+    ------
+    InputError
+        PROJ does not know the CRS.
+    """
+
+    def __init__(self, georeference: Georeference) -> None:
+        from rasterio.crs import CRS
+        from rasterio.errors import CRSError
+
+        try:
+            self.crs: Any = CRS.from_user_input(georeference.crs)
+        except CRSError as error:
+            raise InputError(f"{georeference.crs}: is no coordinate reference system that is known here.") from error
+        a, b, self._c, d, e, self._f = georeference.transform
+        self._matrix = np.array([[a, b], [d, e]])
+        self._lonlat: Any = CRS.from_epsg(4326)
+
+    @property
+    def square_metres(self) -> float | None:
+        """What one px covers in a projected CRS, m² on its plane; None where px differ or there is no unit."""
+        if not self.crs.is_projected:
+            return None
+        _, metres = self.crs.linear_units_factor
+        return float(abs(np.linalg.det(self._matrix)) * metres**2)
+
+    @property
+    def geographic(self) -> bool:
+        """Whether its coordinates are longitude and latitude (on any datum)."""
+        return bool(self.crs.is_geographic)
+
+    def coordinates(self, vertices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Coordinates (x, y) in the CRS of vertices (x, y) px, [n, 2]."""
+        places: NDArray[np.float64] = vertices @ self._matrix.T + (self._c, self._f)
+        return places
+
+    def ring_areas(self, vertices: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Areas of rings on the ellipsoid of a geographic CRS, m².
+
+        The edges are straight in longitude and latitude, as the sides of px are. On the cylindrical equal-area map the
+        area under an edge is the integral of the authalic latitude's function q over longitude, which is taken by
+        Simpson's rule: exact for edges along meridians and parallels.
+
+        Parameters
+        ----------
+        vertices
+            (x, y) px, [k, 2]; of each ring the last is the first.
+        offsets
+            Where each ring begins, [n + 1].
+
+        Returns
+        -------
+        float64 [n]; positive for rings that run like GDAL's outer ones (right along their lower edge), else negative.
+        """
+        _, radians = self.crs.units_factor
+        places = self.coordinates(vertices) * radians
+        axis, flattening = self._ellipsoid()
+        squared = flattening * (2 - flattening)
+        longitude, latitude = places[:, 0], places[:, 1]
+        q = _authalic(latitude, squared)
+        middle = _authalic((latitude[:-1] + latitude[1:]) / 2, squared)
+        under = np.append(np.diff(longitude) * (q[:-1] + 4 * middle + q[1:]) / 6, 0.0)[: len(q)]
+        under[offsets[1:] - 1] = 0  # from one ring to the next
+        if len(offsets) < 2:
+            return under
+        # in px y grows downward: seen so, GDAL's outer rings run clockwise if the image is not mirrored
+        sign = math.copysign(1.0, float(np.linalg.det(self._matrix)))
+        areas: NDArray[np.float64] = sign * axis**2 / 2 * np.add.reduceat(under, offsets[:-1])
+        return areas
+
+    def _ellipsoid(self) -> tuple[float, float]:
+        """Semi-major axis, m, and flattening."""
+        found = _find(self.crs.to_dict(projjson=True), "ellipsoid") or {}
+        if "radius" in found:
+            return _metres(found["radius"]), 0.0
+        axis = _metres(found.get("semi_major_axis", 6378137.0))
+        if "semi_minor_axis" in found:
+            return axis, 1 - _metres(found["semi_minor_axis"]) / axis
+        return axis, 1 / float(found.get("inverse_flattening", 298.257223563))
+
+    def lonlat(self, vertices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """WGS 84 longitude and latitude, degrees, of vertices (x, y) px, [n, 2]."""
+        from rasterio.warp import transform
+
+        places = self.coordinates(vertices)
+        if self.crs == self._lonlat or not len(places):
+            return places
+        return np.stack(transform(self.crs, self._lonlat, places[:, 0], places[:, 1]), axis=1)
+
+    def lonlat_digits(self) -> int:
+        """Decimals of a degree that tell a ten-thousandth of a px, at least 7 (a centimetre)."""
+        side = math.sqrt(abs(float(np.linalg.det(self._matrix))))
+        if self.geographic:
+            degrees = math.degrees(side * self.crs.units_factor[1])
+        else:
+            degrees = side * (self.crs.linear_units_factor[1] if self.crs.is_projected else 1.0) / 111_320
+        return max(7, math.ceil(-math.log10(degrees)) + 4)
+
+    def bent(
+        self, vertices: NDArray[np.float64], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Add vertices until straight lines in longitude and latitude follow the edges within ``LONLAT_PX``.
+
+        Parameters
+        ----------
+        vertices
+            (x, y) px, [k, 2]; of each ring the last is the first.
+        offsets
+            Where each ring begins, [n + 1].
+
+        Returns
+        -------
+        More of both.
+        """
+        if self.geographic:
+            return vertices, offsets
+        ring = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        edges = np.flatnonzero(ring[:-1] == ring[1:])
+        # pieces of edges that are to be looked at: the edge, and the part of it from t0 to t1
+        t0, t1 = np.zeros(len(edges)), np.ones(len(edges))
+        added_edge, added_t = [], []
+        for _ in range(ROUNDS):
+            start, step = vertices[edges], vertices[edges + 1] - vertices[edges]
+            long = np.hypot(*step.T) * (t1 - t0) > SHORT_EDGE_PX
+            edges, t0, t1, start, step = edges[long], t0[long], t1[long], start[long], step[long]
+            if not len(edges):
+                break
+            middle = (t0 + t1) / 2
+            first, centre, last = (self.lonlat(start + t[:, None] * step) for t in (t0, middle, t1))
+            off = _angles((first + last) / 2, centre)
+            far = off > LONLAT_PX * self._pixel_angles(centre, start + middle[:, None] * step)
+            edges, t0, t1, middle = edges[far], t0[far], t1[far], middle[far]
+            added_edge.append(edges)
+            added_t.append(middle)
+            edges, t0, t1 = np.tile(edges, 2), np.append(t0, middle), np.append(middle, t1)
+        edge = np.concatenate([np.arange(len(vertices)), *added_edge])
+        t = np.concatenate([np.zeros(len(vertices)), *added_t])
+        order = np.lexsort((t, edge))
+        edge, t = edge[order], t[order]
+        following = np.minimum(edge + 1, len(vertices) - 1)
+        counts = np.bincount(ring[edge], minlength=len(offsets) - 1)
+        return (
+            vertices[edge] + t[:, None] * (vertices[following] - vertices[edge]),
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        )
+
+    def _pixel_angles(self, lonlat: NDArray[np.float64], vertices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The shorter side of a px there, degrees of a great circle, [n]."""
+        sides = [_angles(self.lonlat(vertices + step), lonlat) for step in ((0.0, 1.0), (1.0, 0.0))]
+        shorter: NDArray[np.float64] = np.minimum(*sides)
+        return shorter
+
+
+def _angles(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Degrees between places (longitude, latitude) that are close to each other, [n]."""
+    across, along = (first - second).T
+    return np.asarray(np.hypot(across * np.cos(np.radians(second[:, 1])), along))
+
+
+def _authalic(latitude: NDArray[np.float64], squared: float) -> NDArray[np.float64]:
+    """Snyder's q of a latitude, rad, on an ellipsoid of that eccentricity squared; 2 sin on a sphere (eq. 3-12)."""
+    sine = np.sin(latitude)
+    if squared <= 0:
+        return np.asarray(2 * sine)
+    e = math.sqrt(squared)
+    q: NDArray[np.float64] = (1 - squared) * (sine / (1 - squared * sine**2) + np.arctanh(e * sine) / e)
+    return q
+
+
+def _find(described: Any, name: str) -> Any:
+    """Find an entry anywhere in PROJ's description of a CRS."""
+    if isinstance(described, dict):
+        if name in described:
+            return described[name]
+        described = list(described.values())
+    if isinstance(described, list):
+        for part in described:
+            if (found := _find(part, name)) is not None:
+                return found
+    return None
+
+
+def _metres(length: Any) -> float:
+    """Read a length of PROJ's, a number in metres or a value with its unit."""
+    if isinstance(length, dict):
+        unit = length.get("unit")
+        return float(length["value"]) * float(unit["conversion_factor"] if isinstance(unit, dict) else 1.0)
+    return float(length)
