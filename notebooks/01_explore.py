@@ -11,12 +11,14 @@
 # %% [markdown]
 # # Why this class here?
 #
-# A network that looks beyond its tile should be asked what it saw there. This notebook asks the built-in `earth` network about a
-# pixel of the sample scene (attention, fusion weights, local enhancement), takes parts of the network away to see whether those maps
-# tell the truth, looks at a whole region, and ends with the errors: figures, where they are, and which to look at first.
-# About a minute and a half on two cores, without a GPU. The same by clicking: *Plugins > FCtL > Explore* and *Errors* in napari.
+# A network that looks beyond its tile should be asked what it saw there. This notebook asks the built-in `earth`
+# network about a pixel of the sample scene (attention, fusion weights, local enhancement), takes parts of the network
+# away to see whether those maps tell the truth, looks at a whole region, and ends with the errors: figures, where
+# they are, and which to look at first. About a minute and a half on two cores, without a GPU. The same by clicking:
+# *Plugins > FCtL > Explore* and *Errors* in napari.
 
 # %%
+# %matplotlib inline
 import tempfile
 from pathlib import Path
 
@@ -43,8 +45,8 @@ folder = Path(tempfile.mkdtemp())
 
 # %% [markdown]
 # ## One pixel
-# Eastern Brazil, which the network was not trained on. `explain` finds the tile that owns the pixel, reads the very windows that a
-# segmentation would read, and returns arrays with those windows, in full-resolution pixels `(y, x)`.
+# Eastern Brazil, which the network was not trained on. `explain` finds the tile that owns the pixel, reads the very
+# windows that a segmentation would read, and returns arrays with those windows, in full-resolution pixels `(y, x)`.
 
 # %%
 place = (1050, 2070)
@@ -60,16 +62,16 @@ for maps in told.contexts:
 print(", ".join(f"{name} {p:.2f}" for name, p in zip(names, told.probabilities, strict=True)))
 
 # %% [markdown]
-# As in the paper's Fig. 10: each context with the attention of that pixel over it, the attention that each of its cells receives
-# from the whole tile, and the weight that fusion gives it over the tile.
+# As in the paper's Fig. 10: each context with the attention of that pixel over it, the attention that each of its
+# cells receives from the whole tile, and the weight that fusion gives it over the tile.
 
 # %%
 explanation_figure(told, image)
 
 # %% [markdown]
 # ## What if?
-# Attention says where the network looked, not whether that changed its mind. So take parts away, one by one, and count the pixels of
-# the tile that change. The weights stay as they were trained.
+# Attention says where the network looked, not whether that changed its mind. So take parts away, one by one, and
+# count the pixels of the tile that change. The weights stay as they were trained.
 
 # %%
 parts = [[maps.name] for maps in told.contexts] + [["gpe"], ["ale"], [maps.name for maps in told.contexts]]
@@ -89,8 +91,8 @@ explanation_figure(explain(scene.image, "earth", place, without=Without(gpe=True
 
 # %% [markdown]
 # ## A region
-# The same for every pixel of a region: `maps=True` keeps entropy, margin and the fusion weights in the segmentation, as lazy pyramids that a
-# second run goes on with.
+# The same for every pixel of a region: `maps=True` keeps entropy, margin and the fusion weights in the segmentation,
+# as lazy pyramids that a second run goes on with.
 
 # %%
 band = (700, 1890, 1400, 2160)
@@ -103,26 +105,28 @@ if progress.error is not None:
 segmentation = Segmentation.open(out)
 print(f"{progress.done} tiles; {', '.join(segmentation.maps)}")
 
-figure = Figure(figsize=(12, 6.4), layout="constrained", dpi=80)
+figure = Figure(figsize=(12, 5.8), layout="constrained", dpi=100)
 pictures = figure.subplots(1, 2 + len(segmentation.maps))
 pictures[0].imshow(image.read(band))
 pictures[0].set_title("image")
 for axes, (name, kept) in zip(pictures[1:], segmentation.maps.items(), strict=False):
-    drawn = axes.imshow(kept.read(band) / 255, vmin=0, vmax=1, cmap="magma")
+    weight = name.startswith("weight_")
+    drawn = axes.imshow(kept.read(band) / 255, vmin=0.2 * weight, vmax=0.5 if weight else 1, cmap="magma")
     axes.set_title(name.replace("_", " "))
-weights = [name for name in segmentation.maps if name.startswith("weight_")]
-winners = np.stack([segmentation.maps[name].read(band) for name in weights], axis=-1)
-pictures[-1].imshow(winners)
+    if name in ("margin", "weight_large"):
+        label = "weights" if weight else "entropy, margin"
+        figure.colorbar(drawn, ax=list(pictures), location="bottom", label=label, shrink=0.4, aspect=40)
+weights = [segmentation.maps[f"weight_{maps.name}"].read(band) / 255 for maps in told.contexts]
+pictures[-1].imshow(np.clip((np.stack(weights, axis=-1) - 0.2) / 0.3, 0, 1))
 pictures[-1].set_title("red local, green\nmedium, blue large")
 for axes in pictures:
     axes.set_axis_off()
-figure.colorbar(drawn, ax=pictures[1:-1], shrink=0.5, location="bottom")
 figure
 
 # %% [markdown]
 # ## The errors
-# Against the truth of the same region. Blue pixels were missed, red ones found where there is nothing (of class 0, water); violet
-# ones are land called another kind of land.
+# Against the truth of the same region. Blue pixels were missed, red ones found where there is nothing (of class 0,
+# water); violet ones are land called another kind of land.
 
 # %%
 truth = open_truth(scene.truth)
@@ -136,8 +140,8 @@ comparison_figure(
 )
 
 # %% [markdown]
-# What to look at first: connected regions that were called something else, the most confident ones at the top. A confidently wrong
-# region is either a lesson for the network or a mistake of the truth.
+# What to look at first: connected regions that were called something else, the most confident ones at the top. A
+# confidently wrong region is either a lesson for the network or a mistake of the truth.
 
 # %%
 errors = find_errors(segmentation, truth, band)
@@ -150,19 +154,20 @@ print(f"Without a truth: {doubts.found} regions in which the chosen class has le
 
 # %% [markdown]
 # ## In napari
-# Image, attention of the large context over its own footprint (which is larger than the tile), the tile and the pixel. A map of cells that
-# are `s` px large and begin at `a` is placed by `scale = s`, `translate = a + (s - 1) / 2`: napari's translate is the centre of cell 0.
+# Image, attention over the medium context's own footprint (which is larger than the tile), the tile and the pixel. A
+# map of cells that are `s` px large and begin at `a` is placed by `scale = s`, `translate = a + (s - 1) / 2`: napari's
+# translate is the centre of cell 0. The Explore widget places its layers so, on scaled and turned images too.
 
 # %%
 viewer = napari.Viewer(title="FCtL")
 viewer.add_image(np.asarray(image.levels[0][:, :]), name="scene")
-large = told.contexts[-1]
-y0, x0, y1, x1 = large.footprint
-cell = np.array([y1 - y0, x1 - x0]) / large.combined.shape
+medium = told.contexts[1]
+y0, x0, y1, x1 = medium.footprint
+cell = np.array([y1 - y0, x1 - x0]) / medium.combined.shape
 viewer.add_image(
-    large.combined,
-    name="attention, large context",
-    colormap="magma",
+    medium.combined,
+    name="attention, medium context",
+    colormap="inferno",
     blending="additive",
     scale=cell,
     translate=np.array([y0, x0]) + (cell - 1) / 2,
@@ -173,7 +178,7 @@ viewer.add_shapes(
 )
 viewer.add_points([place], size=16, face_color="cyan", name="pixel")
 viewer.scene.camera.center = (0, *place)
-viewer.scene.camera.zoom = 0.5
+viewer.scene.camera.zoom = 0.6
 screenshot = viewer.screenshot(canvas_only=True, flash=False)
 viewer.close()
 figure = Figure(figsize=(9, 9 * screenshot.shape[0] / screenshot.shape[1]), dpi=80)

@@ -7,6 +7,8 @@ it and shows what it printed and drew. Without names all are run. Needs ``pip in
 
 from __future__ import annotations
 
+import base64
+import io
 import sys
 import tempfile
 from pathlib import Path
@@ -14,11 +16,15 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 
 TIMEOUT = 900
 """Longest time for one cell, s."""
+
+PICTURE_WIDTH = 1200
+"""Pictures are kept at most this wide, px, as JPEG: a repository keeps every version of them."""
 
 
 def texts() -> list[Path]:
@@ -55,7 +61,20 @@ def run(text: Path, folder: Path) -> nbformat.NotebookNode:
         if cell.cell_type == "code":
             # progress bars, and warnings that name folders of this machine
             cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
+            for out in cell.outputs:
+                _shrink_picture(out.get("data", {}))
     return notebook
+
+
+def _shrink_picture(data: dict[str, str]) -> None:
+    """Replace the PNG in a cell's output by a small JPEG."""
+    if "image/png" not in data:
+        return
+    picture = Image.open(io.BytesIO(base64.b64decode(data.pop("image/png")))).convert("RGB")
+    picture.thumbnail((PICTURE_WIDTH, 10 * PICTURE_WIDTH))
+    file = io.BytesIO()
+    picture.save(file, format="JPEG", quality=80, optimize=True)
+    data["image/jpeg"] = base64.b64encode(file.getvalue()).decode()
 
 
 def main() -> None:
