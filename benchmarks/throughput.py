@@ -43,7 +43,8 @@ from fctl_napari.segmentation.cluster import HEAP
 from fctl_napari.segmentation.grid import TileGrid, default_overlap
 from fctl_napari.segmentation.inputs import TileInputs, read_inputs
 from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
-from fctl_napari.segmentation.predictor import CUDA_BATCH, Predictor, numerics
+from fctl_napari.segmentation.device import numerics
+from fctl_napari.segmentation.predictor import CUDA_BATCH, Predictor
 from fctl_napari.segmentation.store import Segmentation
 
 NETWORKS = ("fctl_lite", "fctl_vgg16", "fcn8s")

@@ -61,7 +61,8 @@ def evaluate(
 ) -> None:
     """Compare a segmentation with its truth: figures by class, mIoU, accuracy, calibration, context reliance."""
     from fctl_napari.analysis.evaluation import evaluate as score
-    from fctl_napari.analysis.evaluation_figure import check_figure_place, evaluation_figure, save_figure
+    from fctl_napari.analysis.evaluation_figure import evaluation_figure
+    from fctl_napari.analysis.figure_file import check_figure_place, save_figure
     from fctl_napari.analysis.reliance import segmentation_reliance
     from fctl_napari.cli_output import counting, err, out, show_evaluation
     from fctl_napari.segmentation.store import Segmentation

@@ -49,7 +49,8 @@ def explain(
     ] = None,
 ) -> None:
     """Say what each context contributed to the class of a pixel, and what changes without a part of the network."""
-    from fctl_napari.analysis.explain_figure import check_figure_place, explanation_figure, save_figure
+    from fctl_napari.analysis.explain_figure import explanation_figure
+    from fctl_napari.analysis.figure_file import check_figure_place, save_figure
     from fctl_napari.cli_output import err, out, show_explanation
     from fctl_napari.model.without import Without
 

@@ -60,7 +60,7 @@ def test_a_pixel_is_explained_and_drawn(
     [
         ((150, 3), "lies outside its 150 x 180 px"),
         ((3, 3, "--without", "huge"), "no context 'huge' to leave out"),
-        ((3, 3, "--out", "figure.pdf"), "end the name in .png or .svg"),
+        ((3, 3, "--out", "figure.jpg"), "PNG, SVG or PDF"),
         ((3, 3, "--channel", 999), "no channel 999"),
     ],
 )

@@ -20,7 +20,7 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.windows import context_window
-from fctl_napari.segmentation.predictor import numerics, resolve_device, resolve_precision, store_for_inference
+from fctl_napari.segmentation.device import numerics, resolve_device, resolve_precision, store_for_inference
 
 PARTS = ("encoders", "LCC", "MCF", "ALE", "decoder")
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fctl_napari.errors import OutputError
-from fctl_napari.files import atomic_write
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fctl_napari.analysis.calibration import Calibration
     from fctl_napari.analysis.evaluation import Evaluation
-
-FORMATS = ("png", "svg", "pdf")
-"""Kinds of files that a figure is saved as, by their ending."""
 
 MOST_COUNTS = 24
 """Matrices of more classes are drawn without counts, which nobody could read."""
@@ -147,29 +140,3 @@ def _draw_classes(axes: Axes, evaluation: Evaluation) -> None:
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), title=f"mIoU {scores.miou:.4f}, without class 0 {scores.miou_without_class_0:.4f}")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=len(columns), frameon=False, fontsize="small")
-
-
-def check_figure_place(path: Path) -> None:
-    """Refuse a name that `save_figure` cannot write.
-
-    Raises
-    ------
-    OutputError
-        It ends neither in ``.png`` nor in ``.svg`` nor in ``.pdf``.
-    """
-    if path.suffix.lower()[1:] not in FORMATS:
-        raise OutputError(f"{path}: figures are saved as PNG, SVG or PDF; give a name that ends so.")
-
-
-def save_figure(figure: Figure, path: Path | str) -> None:
-    """Write a figure, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        The name ends in none of ``FORMATS``, the disk is full, or the place is not writable.
-    """
-    path = Path(path)
-    check_figure_place(path)
-    with atomic_write(path) as file:
-        figure.savefig(file, format=path.suffix.lower()[1:])

@@ -16,8 +16,6 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from fctl_napari.analysis.figures import colorize
-from fctl_napari.errors import OutputError
-from fctl_napari.files import atomic_write
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
 
     from fctl_napari.model.windows import Window
     from fctl_napari.segmentation.explanation import ContextMaps, TileExplanation
-
-FORMATS = ("png", "svg")
-"""Kinds of files that a figure is saved as, by their ending."""
 
 COLOURS = {"tile": "#ffffff", "local": "#ffffff", "medium": "#ffb000", "large": "#5ec8ff"}
 """Outlines of the windows; told apart by the colour-blind too."""
@@ -111,7 +106,7 @@ def explanation_figure(
     Returns
     -------
     matplotlib.figure.Figure
-        Save it with :func:`save_figure`.
+        Save it with ``save_figure``.
 
     Raises
     ------
@@ -134,32 +129,6 @@ def explanation_figure(
     if len(parts) > 1:
         _draw_contexts(parts[1], explanation, image, columns, limits)
     return figure
-
-
-def save_figure(figure: Figure, path: Path | str) -> None:
-    """Write a figure as PNG or SVG, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        The name ends in neither ``.png`` nor ``.svg``, the disk is full, or the place is not writable.
-    """
-    path = Path(path)
-    check_figure_place(path)
-    with atomic_write(path) as file:
-        figure.savefig(file, format=path.suffix.lower()[1:])
-
-
-def check_figure_place(path: Path | str) -> None:
-    """Refuse a name that :func:`save_figure` cannot write to.
-
-    Raises
-    ------
-    OutputError
-        It ends in neither ``.png`` nor ``.svg``.
-    """
-    if Path(path).suffix.lower()[1:] not in FORMATS:
-        raise OutputError(f"{path}: figures are saved as PNG or SVG; end the name in .png or .svg.")
 
 
 def _headline(told: TileExplanation) -> str:

@@ -29,7 +29,7 @@ from fctl_napari.model.card import Card, without_folders
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.encoders import load_published_weights
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.segmentation.predictor import resolve_device, resolve_precision
+from fctl_napari.segmentation.device import resolve_device, resolve_precision
 
 STATE = "state.pt"
 LOG = "log.jsonl"

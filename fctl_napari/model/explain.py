@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -162,18 +161,19 @@ def explain(
     """
     without.check(model.config)
     attention: dict[str, Attention] = {}
-    fusion: dict[str, Tensor] = {}
+    kept: list[Tensor] = []
     enhancements: list[EnhancementMaps] = []
     with contextlib.ExitStack() as hooks:
         if model.lcf is not None:
             for name, correlation in model.lcf.correlations.items():
                 hooks.enter_context(_calls(correlation, _keep_attention(attention, name)))
-            hooks.enter_context(_calls(model.lcf.fusion, _keep_weights(fusion, list(model.lcf.correlations))))
         for number, step in enumerate([] if model.ale is None else model.ale.steps, start=1):
             for name, block in step.items():  # type: ignore[operator]
                 hooks.enter_context(_calls(block, _keep_enhancement(enhancements, number, name)))
-        logits = model.decode(tile, contexts, windows, without)[0].float()
-    fusion = {name: weights for name, weights in fusion.items() if name in attention}
+        logits = model.decode(tile, contexts, windows, without, fusion=kept)[0].float()
+    names = [] if model.lcf is None else list(model.lcf.correlations)
+    weights = dict(zip(names, kept[0][0].float() if kept else (), strict=True))
+    fusion = {name: weights[name] for name in attention}
     return Explanation(model.grid, attention, fusion, tuple(enhancements), logits)
 
 
@@ -204,13 +204,6 @@ def attention_of(lcc: LCC, x_tile: Tensor, x_context: Tensor, d_y: Tensor, d_x: 
         gate = float(torch.sigmoid(lcc.z.float()))
     query, key = lcc.query(x_tile)[0].float(), lcc.key(x_context)[0].float()
     return Attention(query, key, lcc.scale, axes, gate, float(lcc.gamma))
-
-
-def _keep_weights(kept: dict[str, Tensor], names: list[str]) -> Callable[..., None]:
-    def keep(mcf: Any, *arguments: Any) -> None:
-        kept.update(zip(names, mcf.weights(*arguments)[0].float(), strict=True))
-
-    return keep
 
 
 def _keep_enhancement(kept: list[EnhancementMaps], step: int, name: str) -> Callable[..., None]:

@@ -395,7 +395,8 @@ def _changes(explanation: TileExplanation) -> str:
 
 def _save(explanation: TileExplanation, path: str, look: Look) -> str:
     """Draw and write the figure (on a thread: this loads matplotlib and reads the image)."""
-    from fctl_napari.analysis.explain_figure import check_figure_place, explanation_figure, save_figure
+    from fctl_napari.analysis.explain_figure import explanation_figure
+    from fctl_napari.analysis.figure_file import check_figure_place, save_figure
 
     check_figure_place(path)
     kind = KINDS[look.part] if look.view in (ATTENTION, RECEIVED) else "combined"

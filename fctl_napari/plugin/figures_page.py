@@ -241,7 +241,8 @@ class FiguresPage(QWidget):
         OutputError
             The disk is full, the place is not writable, or the kind is unknown.
         """
-        from fctl_napari.analysis.evaluation_figure import evaluation_figure, save_figure
+        from fctl_napari.analysis.evaluation_figure import evaluation_figure
+        from fctl_napari.analysis.figure_file import save_figure
 
         assert self.evaluation is not None
         save_figure(evaluation_figure(self.evaluation, self.title), path if Path(path).suffix else f"{path}.png")

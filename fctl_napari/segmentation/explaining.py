@@ -18,7 +18,8 @@ from fctl_napari.model.explain import AttentionMaps, Explanation
 from fctl_napari.model.without import WHOLE, Without
 from fctl_napari.segmentation.explanation import ContextMaps, Enhancement, ExplainRequest, Map, TileExplanation
 from fctl_napari.segmentation.grid import Cell, IntWindow, TileGrid, default_overlap
-from fctl_napari.segmentation.predictor import EncodedTile, Predictor, labels_and_confidence
+from fctl_napari.segmentation.pixel_maps import classify_tiles
+from fctl_napari.segmentation.predictor import EncodedTile, Predictor
 from fctl_napari.segmentation.reading import Recent
 
 KEPT_VARIANTS = 4
@@ -160,8 +161,8 @@ class _Tile:
 
     def _tell(self, without: Without) -> _Told:
         explanation = self._predictor.explain(self.encoded, without)
-        labels, _ = labels_and_confidence(explanation.logits[None])
-        return _Told(explanation, _array(explanation.logits.softmax(0)), labels[0])
+        tiles = classify_tiles(explanation.logits[None])
+        return _Told(explanation, _array(tiles.probabilities[0]), tiles.labels()[0])
 
 
 def _owner(grid: TileGrid, image: Pyramid, request: ExplainRequest) -> Cell:

@@ -8,13 +8,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.imagery.pyramid import Pyramid
@@ -23,53 +22,12 @@ from fctl_napari.model.explain import Explanation, explain
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.windows import TURNS, Dihedral, Window
 from fctl_napari.model.without import WHOLE, Without
-from fctl_napari.segmentation.pixel_maps import as_bytes, classify_tiles, tile_maps
+from fctl_napari.segmentation.device import numerics, resolve_device, resolve_precision, store_for_inference
+from fctl_napari.segmentation.pixel_maps import classify_tiles, tile_maps
 from fctl_napari.segmentation.reading import KEPT_CONTEXTS, PendingTile, Recent, TileReader
-
-Precision = Literal["fp32", "bf16"]
 
 CUDA_BATCH = 8
 """Tiles at once on a GPU unless asked otherwise; halved when memory runs out."""
-
-
-def resolve_device(device: str) -> torch.device:
-    """Turn ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"`` into a device that is there.
-
-    Raises
-    ------
-    ConfigError
-        There is no such device here.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ConfigError(f"there is no device {device!r}; use auto, cpu or cuda.") from None
-    available = torch.cuda.device_count() if found.type == "cuda" else int(found.type == "cpu")
-    if (found.index or 0) >= available:
-        raise ConfigError(f"device {device!r} is not available here; use auto or cpu.")
-    return found
-
-
-def resolve_precision(precision: str, device: torch.device) -> Precision:
-    """Turn ``"auto"`` into bf16 where the hardware computes it fast, else fp32.
-
-    Raises
-    ------
-    ConfigError
-        There is no such precision.
-    """
-    if precision == "fp32":
-        return "fp32"
-    if precision == "bf16":
-        return "bf16"
-    if precision != "auto":
-        raise ConfigError(f"there is no precision {precision!r}; use auto, fp32 or bf16.")
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    features = torch.cpu.get_capabilities()
-    return "bf16" if features.get("amx_bf16") or features.get("avx512_bf16") else "fp32"
 
 
 @dataclass(frozen=True)
@@ -210,7 +168,35 @@ class Predictor:
             As :meth:`predict`.
         """
         for indices, logits, _ in self._batches(pyramid, windows):
-            yield from zip(indices, *labels_and_confidence(logits), strict=True)
+            tiles = classify_tiles(logits)
+            yield from zip(indices, tiles.labels(), tiles.confidence(), strict=True)
+
+    def classify_with_maps(
+        self, pyramid: Pyramid, windows: Sequence[Window]
+    ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Labels, confidence and maps of tiles, in their order, from one pass of the network.
+
+        Parameters
+        ----------
+        pyramid, windows
+            As for :meth:`predict`.
+
+        Yields
+        ------
+        index, labels, confidence
+            The same as from :meth:`classify`.
+        maps : uint8 array [maps, T, T]
+            In the order of ``map_names``: 1..255, the value of 0..1 times 255.
+
+        Raises
+        ------
+        InputError, ConfigError
+            As :meth:`predict`.
+        """
+        for indices, logits, weights in self._batches(pyramid, windows, with_weights=True):
+            tiles = classify_tiles(logits)
+            maps = tile_maps(tiles, weights, self._model.grid)
+            yield from zip(indices, tiles.labels(), tiles.confidence(), maps.cpu().numpy(), strict=True)
 
     def encode(self, pyramid: Pyramid, window: Window) -> EncodedTile:
         """Read and encode one tile with its contexts, as for :meth:`predict`.
@@ -257,36 +243,6 @@ class Predictor:
     def cell_at(self, window: Window, pixel: tuple[float, float]) -> tuple[int, int]:
         """Find the feature cell (y, x) of a tile nearest to a pixel (y, x) of the image."""
         return self._model.cell_at(torch.tensor([window], dtype=torch.float64), pixel)
-
-    def classify_with_maps(
-        self, pyramid: Pyramid, windows: Sequence[Window]
-    ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Labels, confidence and maps of tiles, in their order, from one pass of the network.
-
-        Parameters
-        ----------
-        pyramid, windows
-            As for :meth:`predict`.
-
-        Yields
-        ------
-        index, labels, confidence
-            The same as from :meth:`classify`.
-        maps : uint8 array [maps, T, T]
-            In the order of ``map_names``: 1..255, the value of 0..1 times 255.
-
-        Raises
-        ------
-        InputError, ConfigError
-            As :meth:`predict`.
-        """
-        for indices, logits, weights in self._batches(pyramid, windows, with_weights=True):
-            with torch.inference_mode():
-                probabilities, probability, chosen = classify_tiles(logits)
-                labels = (chosen + 1).to(torch.uint8).cpu().numpy()
-                confidence = as_bytes(probability).cpu().numpy()
-                maps = tile_maps(probabilities, probability, chosen, weights, self._model.grid).cpu().numpy()
-            yield from zip(indices, labels, confidence, maps, strict=True)
 
     def _batches(
         self,
@@ -393,35 +349,6 @@ class Predictor:
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()
         return pixels.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-
-
-@torch.inference_mode()
-def labels_and_confidence(logits: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Classify logits [B, C, T, T] on their device: labels (k + 1) and confidence (1..255), [B, T, T] each."""
-    _, probability, chosen = classify_tiles(logits)
-    return (chosen + 1).to(torch.uint8).cpu().numpy(), as_bytes(probability).cpu().numpy()
-
-
-@contextlib.contextmanager
-def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Compute as the precision says: bf16 by autocast; fp32 without TF32 and by the same algorithm every time."""
-    if precision == "bf16":
-        with torch.autocast(device.type, torch.bfloat16):
-            yield
-    elif device.type == "cuda":
-        with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
-            yield
-    else:
-        yield
-
-
-def store_for_inference(model: nn.Module, precision: Precision) -> None:
-    """Lay weights out channels last; in bf16, keep those so that autocast would convert on every call."""
-    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-    for module in model.modules():
-        if precision == "bf16" and isinstance(module, kinds):
-            module.to(torch.bfloat16)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -16,9 +16,9 @@ from fctl_napari.analysis.evaluation_figure import (
     draw_reliability,
     evaluation_figure,
     row_shares,
-    save_figure,
     short_count,
 )
+from fctl_napari.analysis.figure_file import save_figure
 from fctl_napari.errors import OutputError
 
 MATRIX = np.array([[1500, 500, 0], [0, 12_000_000, 0], [0, 0, 0]], np.int64)

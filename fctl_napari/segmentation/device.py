@@ -1,0 +1,76 @@
+"""Devices, and in which precision they compute."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import nn
+
+from fctl_napari.errors import ConfigError
+
+Precision = Literal["fp32", "bf16"]
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"`` into a device that is there.
+
+    Raises
+    ------
+    ConfigError
+        There is no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ConfigError(f"there is no device {device!r}; use auto, cpu or cuda.") from None
+    available = torch.cuda.device_count() if found.type == "cuda" else int(found.type == "cpu")
+    if (found.index or 0) >= available:
+        raise ConfigError(f"device {device!r} is not available here; use auto or cpu.")
+    return found
+
+
+def resolve_precision(precision: str, device: torch.device) -> Precision:
+    """Turn ``"auto"`` into bf16 where the hardware computes it fast, else fp32.
+
+    Raises
+    ------
+    ConfigError
+        There is no such precision.
+    """
+    if precision == "fp32":
+        return "fp32"
+    if precision == "bf16":
+        return "bf16"
+    if precision != "auto":
+        raise ConfigError(f"there is no precision {precision!r}; use auto, fp32 or bf16.")
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    features = torch.cpu.get_capabilities()
+    return "bf16" if features.get("amx_bf16") or features.get("avx512_bf16") else "fp32"
+
+
+@contextlib.contextmanager
+def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Compute as the precision says: bf16 by autocast; fp32 without TF32 and by the same algorithm every time."""
+    if precision == "bf16":
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+    elif device.type == "cuda":
+        with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+            yield
+    else:
+        yield
+
+
+def store_for_inference(model: nn.Module, precision: Precision) -> None:
+    """Lay weights out channels last; in bf16, keep those so that autocast would convert on every call."""
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    for module in model.modules():
+        if precision == "bf16" and isinstance(module, kinds):
+            module.to(torch.bfloat16)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
