@@ -11,6 +11,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
+from fctl_napari.errors import FctlError
 from fctl_napari.plugin.explain_feed import ExplainFeed
 from fctl_napari.plugin.explanation_layers import ExplanationLayers
 from fctl_napari.plugin.explanation_maps import (
@@ -344,12 +345,15 @@ class ExploreWidget(QWidget):
             return
         look = self.form.look()
         worker = create_worker(_save, self._explanation, path, look)
-        worker.returned.connect(self._saved_figure)
-        worker.errored.connect(report)
+        worker.returned.connect(self._figure_ended)
         self.form.status.setText("Drawing the figure…")
         worker.start()
 
-    def _saved_figure(self, path: str) -> None:
+    def _figure_ended(self, path: str | FctlError) -> None:
+        if isinstance(path, FctlError):
+            self.form.status.setText("")
+            report(path)
+            return
         self.form.status.setText(f"Saved as {path}.")
         self.saved.emit(path)
 
@@ -393,12 +397,15 @@ def _changes(explanation: TileExplanation) -> str:
     return f"Without {left_out}: {changed} of {total} px of the tile change class ({changed / total:.1%})."
 
 
-def _save(explanation: TileExplanation, path: str, look: Look) -> str:
-    """Draw and write the figure (on a thread: this loads matplotlib and reads the image)."""
+def _save(explanation: TileExplanation, path: str, look: Look) -> str | FctlError:
+    """Draw and write the figure (on a thread: this loads matplotlib and reads the image); what is wrong is returned."""
     from fctl_napari.analysis.explain_figure import check_figure_place, explanation_figure, save_figure
 
-    check_figure_place(path)
     kind = KINDS[look.part] if look.view in (ATTENTION, RECEIVED) else "combined"
     limits: Literal["shared", "each"] = "shared" if look.shared else "each"
-    save_figure(explanation_figure(explanation, limits=limits, part=kind), path)
+    try:
+        check_figure_place(path)
+        save_figure(explanation_figure(explanation, limits=limits, part=kind), path)
+    except FctlError as error:
+        return error  # one that is raised would be reported twice
     return path
