@@ -190,7 +190,8 @@ class ExplanationLayers(QObject):
                 continue
             place = placed_over(image, explanation.tile, labels.shape)
             if layer is None:
-                layer = Labels(labels, opacity=OPACITY, visible=name == item, **style, **self._named(name), **place)
+                opacity = 1.0 if name == CHANGES else OPACITY  # they are few and small
+                layer = Labels(labels, opacity=opacity, visible=name == item, **style, **self._named(name), **place)
                 layer.editable = False
                 self._add(name, layer)
                 continue

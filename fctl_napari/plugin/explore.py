@@ -11,7 +11,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
-from fctl_napari.errors import FctlError
+from fctl_napari.errors import FctlError, InputError
 from fctl_napari.plugin.explain_feed import ExplainFeed
 from fctl_napari.plugin.explanation_layers import ExplanationLayers
 from fctl_napari.plugin.explanation_maps import (
@@ -186,6 +186,8 @@ class ExploreWidget(QWidget):
 
     def _clicked(self, world: np.ndarray) -> None:
         with reported():
+            if self._viewer.dims.ndisplay != 2:
+                raise InputError("the viewer shows three dimensions; switch it to two to pick a pixel.")
             pixel = to_pixels(self.form.image.require_layer("explore"), world)
             self.explain((float(pixel[0]), float(pixel[1])))
 
@@ -349,10 +351,11 @@ class ExploreWidget(QWidget):
         self.form.status.setText("Drawing the figure…")
         worker.start()
 
-    def _figure_ended(self, path: str | FctlError) -> None:
-        if isinstance(path, FctlError):
+    def _figure_ended(self, ended: tuple[str, FctlError | None]) -> None:
+        path, error = ended
+        if error is not None:
             self.form.status.setText("")
-            report(path)
+            report(error)
             return
         self.form.status.setText(f"Saved as {path}.")
         self.saved.emit(path)
@@ -397,7 +400,7 @@ def _changes(explanation: TileExplanation) -> str:
     return f"Without {left_out}: {changed} of {total} px of the tile change class ({changed / total:.1%})."
 
 
-def _save(explanation: TileExplanation, path: str, look: Look) -> str | FctlError:
+def _save(explanation: TileExplanation, path: str, look: Look) -> tuple[str, FctlError | None]:
     """Draw and write the figure (on a thread: this loads matplotlib and reads the image); what is wrong is returned."""
     from fctl_napari.analysis.explain_figure import check_figure_place, explanation_figure, save_figure
 
@@ -407,5 +410,5 @@ def _save(explanation: TileExplanation, path: str, look: Look) -> str | FctlErro
         check_figure_place(path)
         save_figure(explanation_figure(explanation, limits=limits, part=kind), path)
     except FctlError as error:
-        return error  # one that is raised would be reported twice
-    return path
+        return path, error  # one that is raised would be reported twice
+    return path, None

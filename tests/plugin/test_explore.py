@@ -294,6 +294,10 @@ def test_beside_the_image_is_said(
     assert "outside scene" in widget.form.status.text()
     assert not widget.busy
     assert errors(notes) == []
+    viewer.dims.ndisplay = 3
+    click(viewer, viewer.layers["scene"], 100, 330)
+    assert "three dimensions" in errors(notes)[0]
+    assert not widget.busy
 
 
 def test_what_if_a_part_is_left_out(
