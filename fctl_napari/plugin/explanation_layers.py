@@ -61,7 +61,12 @@ class ExplanationLayers(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._layers: dict[str, Layer] = {}
+        # those that a closed panel left are gone on with
+        self._layers: dict[str, Layer] = {
+            layer.metadata[OVERLAY_KEY]: layer for layer in viewer.layers if OVERLAY_KEY in layer.metadata
+        }
+        if MARKER in self._layers:
+            self._layers[MARKER].events.data.connect(self._marker_changed)
         self._image: Image | None = None
         self._windows: list[tuple[Window, tuple[int, int, int], float]] = []
         self._moving = False

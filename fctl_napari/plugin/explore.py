@@ -22,8 +22,9 @@ from fctl_napari.plugin.explanation_maps import (
     WHAT_IF,
     Look,
     Map,
-    difference,
+    changes,
     items,
+    summary,
 )
 from fctl_napari.plugin.explore_form import ExploreForm
 from fctl_napari.plugin.layers import ImageSource, image_source
@@ -74,6 +75,7 @@ class ExploreWidget(QWidget):
         self._explanation: TileExplanation | None = None
         self._image: Image | None = None
         self._saved: ImageSource | None = None
+        self._asked = ""  # path of the image that was last asked about
         self._file: OnDisk | None = None
         self._feed = ExplainFeed(self)
         self._picker = Picker(napari_viewer, self)
@@ -161,8 +163,7 @@ class ExploreWidget(QWidget):
         if self._file is not None:
             self._file.cancel()
             self._file = None
-        self._pixel = None
-        self._explanation = None
+        self._asked, self._pixel, self._explanation = "", None, None
         self._layers.hide()
         self._forget_region()
         self.form.status.setText("Press Pick, then click on the image." if self.image is not None else "")
@@ -240,6 +241,7 @@ class ExploreWidget(QWidget):
 
     def _ask(self, source: ImageSource) -> None:
         assert self._pixel is not None
+        self._asked = source.path
         channel = self.form.channel.value()
         request = ExplainRequest(
             image=source.path,
@@ -258,12 +260,11 @@ class ExploreWidget(QWidget):
 
     def _take(self, explanation: TileExplanation) -> None:
         request, image = explanation.request, self.image
-        current = self._saved is not None and request.image == self._saved.path
-        if image is None or not current or request.checkpoint != self.form.checkpoint.name:
+        if image is None or request.image != self._asked or request.checkpoint != self.form.checkpoint.name:
             return  # of what was chosen before
         self._explanation = explanation
         self._draw()
-        self.form.status.setText(_summary(explanation))
+        self.form.status.setText(summary(explanation))
         self.explained.emit(explanation)
 
     def _failed(self, error: BaseException) -> None:
@@ -302,7 +303,7 @@ class ExploreWidget(QWidget):
         without = explanation.without
         second = None if without is None else without.probabilities
         form.probabilities.show_probabilities(explanation.class_table.scored, explanation.probabilities, second)
-        form.changed.setText("" if without is None else _changes(explanation))
+        form.changed.setText("" if without is None else changes(explanation))
 
     # ---- maps of a region
 
@@ -383,21 +384,6 @@ class ExploreWidget(QWidget):
         self._layers.leave()
         self._follow_image(None)
         self.form.image.leave()
-
-
-def _summary(explanation: TileExplanation) -> str:
-    y, x = explanation.pixel
-    best = int(np.argmax(explanation.probabilities))
-    name = explanation.class_table.scored[best].name
-    share = float(explanation.probabilities[best])
-    return f"Pixel y {y}, x {x}: {name} ({share:.0%}) · {explanation.seconds:.2f} s on {explanation.where}"
-
-
-def _changes(explanation: TileExplanation) -> str:
-    changed = int((difference(explanation) > 0).sum())
-    total = explanation.labels.size
-    left_out = ", ".join(explanation.request.without.names)
-    return f"Without {left_out}: {changed} of {total} px of the tile change class ({changed / total:.1%})."
 
 
 def _save(explanation: TileExplanation, path: str, look: Look) -> tuple[str, FctlError | None]:
