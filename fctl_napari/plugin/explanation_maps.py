@@ -218,7 +218,7 @@ def summary(explanation: TileExplanation) -> str:
     best = int(np.argmax(explanation.probabilities))
     name = explanation.class_table.scored[best].name
     share = float(explanation.probabilities[best])
-    return f"Pixel y {y}, x {x}: {name} ({share:.0%}) · {explanation.seconds:.2f} s on {explanation.where}"
+    return f"Pixel y {y}, x {x}: {name} ({share:.1%}) · {explanation.seconds:.2f} s on {explanation.where}"
 
 
 def changes(explanation: TileExplanation) -> str:
