@@ -37,6 +37,7 @@ from fctl_napari.plugin.map_layers import MAP_KEY
 from fctl_napari.plugin.placement import placed_over, to_pixels
 from fctl_napari.plugin.regions import WHOLE
 from fctl_napari.plugin.session import session
+from fctl_napari.plugin.view import view_region
 from fctl_napari.segmentation.maps import map_title
 from fctl_napari.segmentation.store import Segmentation
 
@@ -359,7 +360,9 @@ def test_maps_of_a_region(
     until(lambda: widget.explanation is not None)
     ended: list[Any] = []
     widget.computed.connect(ended.append)
-    form.where.setCurrentText(WHOLE)
+    viewer.scene.camera.center = (0, 150, 400)
+    viewer.scene.camera.zoom = viewer.canvas.size[0] / 150
+    region = view_region(viewer, widget.image)
     form.compute.click()
     assert form.view.currentText() == REGION
     assert form.cancel.isEnabled()
@@ -371,7 +374,7 @@ def test_maps_of_a_region(
     assert form.region_status.text().startswith("Done")
 
     store = Segmentation.open(scene.with_name("scene.awake.maps.fctl.ome.zarr"))
-    assert store.done().all()
+    assert sorted(map(tuple, np.argwhere(store.done()).tolist())) == sorted(store.grid.cells_in(region))
     titles = [form.item.itemText(index) for index in range(form.item.count())]
     assert titles == ["entropy", "margin", *(f"weight of {name}" for name in NAMES)]
     layers = {entry.metadata[MAP_KEY]: entry for entry in viewer.layers if MAP_KEY in entry.metadata}
