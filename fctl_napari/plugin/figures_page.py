@@ -183,16 +183,12 @@ class FiguresPage(QWidget):
         words = [f"<b>{agreement.share:.1%} agree</b> with {html.escape(first)} ({agreement.scores.pixels:,} px)"]
         against = agreement.truth
         if against is not None:
-            pixels = against.pixels
-            total = sum(pixels.values())
-            only_first, only_second = (
-                pixels["only the first is right"] / total,
-                pixels["only the second is right"] / total,
-            )
+            total = sum(against.pixels.values())
+            share = {outcome: f"{count / total:.1%}" for outcome, count in against.pixels.items()}
             words.append(
-                f"only {html.escape(second)} is right on {only_second:.1%}, only {html.escape(first)} on {only_first:.1%}"
-                f", both are wrong on {pixels['both wrong'] / total:.1%}; mIoU there {against.second.miou:.3f} and "
-                f"{against.first.miou:.3f}"
+                f"only {html.escape(second)} is right on {share['only the second is right']}, only "
+                f"{html.escape(first)} on {share['only the first is right']}, both are wrong on {share['both wrong']}; "
+                f"mIoU there {against.second.miou:.3f} and {against.first.miou:.3f}"
             )
         self.agreement.setText("<br>".join(words))
 
