@@ -129,6 +129,7 @@ class ErrorWidget(QWidget):
         self._rest.start()
 
     def _open(self) -> None:
+        session().follow(self.window())  # tells when it closes
         form, showing = self.form, self.form.showing
         mask, second = self._choices.mask, self._choices.second
         self._working.drop()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
@@ -155,3 +157,24 @@ def test_layers_are_truths_by_what_they_say(tmp_path: Path) -> None:
     assert np.array_equal(source.read_values(slice(0, 30), slice(0, 40)), values)
     with pytest.raises(InputError, match="3 dimensions"):
         open_choice(TruthChoice("deep", None, Labels(np.zeros((3, 4, 5), int), name="deep")), print, lambda: False)
+
+
+def test_a_large_file_gets_levels_in_the_cache(tmp_path: Path, cache: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 6, (300, 4300), np.uint8)
+    path = tmp_path / "wide.tif"
+    tifffile.imwrite(path, values, tile=(128, 128))
+    counts: list[tuple[int, int]] = []
+    choice = TruthChoice("wide", str(path))
+    source = open_choice(choice, lambda *count: counts.append(count), lambda: False)
+    assert source.native_levels == 4
+    assert counts[-1] == (300, 300)
+    (made,) = (cache / "fctl-napari").glob("wide-*.labels.ome.zarr")
+    assert np.array_equal(source.read_values(slice(0, 75), slice(0, 1075), 2), values[::4, ::4])
+    counts.clear()
+    open_choice(choice, lambda *count: counts.append(count), lambda: False)
+    assert counts == []
+    tifffile.imwrite(path, values[:, ::-1], tile=(128, 128))  # another file by now
+    os.utime(path, ns=(1, 1))
+    source = open_choice(choice, lambda *count: counts.append(count), lambda: False)
+    assert np.array_equal(source.read_values(slice(0, 300), slice(0, 4300)), values[:, ::-1])
+    assert made.exists()
