@@ -82,9 +82,9 @@ class RegionTable(QAbstractTableModel):
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
-        if role != Qt.ItemDataRole.DisplayRole:
+        if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
             return None
-        return self.COLUMNS[section] if orientation == Qt.Orientation.Horizontal else section + 1
+        return self.COLUMNS[section]
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
@@ -164,10 +164,11 @@ class RegionsPage(QWidget):
         view.setMinimumHeight(180)
         view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)  # else every row is measured
         view.verticalHeader().setDefaultSectionSize(22)
+        view.verticalHeader().hide()
         header = view.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(True)
-        for column, width in enumerate((86, 86, 58, 44)):
+        for column, width in enumerate((96, 96, 60, 48)):
             header.resizeSection(column, width)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -296,6 +297,9 @@ class RegionsPage(QWidget):
     def step(self, by: int) -> None:
         """Go to the next (1) or the previous (-1) region that is not marked; at the end it stays."""
         rows = len(self.table.regions)
+        if not self._all:
+            self.summary.setText("Press Find first.")
+            return
         at = self.view.currentIndex().row()
         at = (-1 if by > 0 else rows) if self.current is None else at
         at += by

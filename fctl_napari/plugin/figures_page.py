@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QFileDialog, QHeaderView, QLabel, QPushButton, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHeaderView, QLabel, QPushButton, QSizePolicy, QTableView, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.choosers import row
 from fctl_napari.plugin.notify import reported
@@ -127,6 +127,8 @@ class FiguresPage(QWidget):
         self.save_json.clicked.connect(self._ask_json)
         self.save_figure = _button("Save figure…", "figure")
         self.save_figure.clicked.connect(self._ask_figure)
+        for text in (self.headline, self.agreement):
+            text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._found = [self.classes, self.confusion, self.plot, self.copy, self.save_json, self.save_figure]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -141,7 +143,7 @@ class FiguresPage(QWidget):
         self.evaluation = None
         self.headline.clear()
         self.agreement.clear()
-        for widget in self._found:
+        for widget in (self.agreement, *self._found):
             widget.hide()
 
     def show_evaluation(self, evaluation: Evaluation, title: str, ink: str) -> None:
@@ -191,6 +193,7 @@ class FiguresPage(QWidget):
                 f"mIoU there {against.second.miou:.3f} and {against.first.miou:.3f}"
             )
         self.agreement.setText("<br>".join(words))
+        self.agreement.show()
 
     def _draw(self, evaluation: Evaluation, ink: str) -> None:
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
