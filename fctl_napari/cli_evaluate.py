@@ -78,7 +78,7 @@ def evaluate(
         with atomic_write(csv_file, "w") as file:
             file.write(evaluation.to_csv())
     if figure is not None:
-        save_figure(evaluation_figure(evaluation, str(segmentation)), figure)
+        save_figure(evaluation_figure(evaluation, segmentation.name), figure)
     figures = {**evaluation.to_json(), "context_reliance": None}
     try:
         with err.status("Exchanging contexts"):
@@ -122,7 +122,7 @@ def errors(
     if listed:
         show_regions(listed, marks, names)
     out.print(
-        f"{found.found} regions of {kind}, and {found.small} of fewer than {SMALLEST} px; {found.pixels} px in all",
+        f"regions of {kind}: {found.found}, and {found.small} of fewer than {SMALLEST} px; {found.pixels} px in all",
         highlight=False,
         soft_wrap=True,
     )

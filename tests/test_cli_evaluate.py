@@ -103,7 +103,7 @@ def test_errors(fctl: Fctl, store: Path, truth: Path, tmp_path: Path) -> None:
     lines = [line.split() for line in out.splitlines()]
     assert lines[1] == ["1", "4000", "blue", "red", "0.902", "100", "100", "150", "180"]
     assert lines[2] == ["2", "200", "red", "green", "0.353", "20", "80", "40", "90", "truth", "is", "wrong"]
-    assert "2 regions of errors" in out
+    assert "regions of errors: 2, and 0 of fewer than 16 px; 4200 px in all" in out
     document = json.loads(listed.read_text())
     assert [(r["truth"], r["called"], r["mark"]) for r in document["regions"]] == [
         ("blue", "red", None),
@@ -119,8 +119,8 @@ def test_doubts(fctl: Fctl, store: Path) -> None:
     code, out, err = fctl("errors", store)
     assert code == 0, err
     assert out.splitlines()[1].split() == ["1", "1200", "green", "0.353", "20", "30", "40", "90"]
-    assert "1 regions of doubts" in out
-    assert fctl("errors", store, "--region", 100, 0, 200, 300)[1].startswith("0 regions of doubts")
+    assert "regions of doubts: 1, " in out
+    assert fctl("errors", store, "--region", 100, 0, 200, 300)[1].startswith("regions of doubts: 0, ")
     code, _, err = fctl("errors", store, "--map", "values.json")
     assert code == 2
     assert "name the truth too" in err

@@ -26,6 +26,10 @@ MOST_COUNTS = 24
 """Matrices of more classes are drawn without counts, which nobody could read."""
 
 
+COLOURS = ("#0072b2", "#e69f00", "#009e73")
+"""Of IoU, F1 and Boundary IoU: from the palette of Okabe and Ito, which colour-blind people can tell apart."""
+
+
 def short_count(count: int) -> str:
     """Write a count in at most five characters: 999, 12.3k, 4.56M."""
     if count < 1000:
@@ -92,7 +96,7 @@ def draw_reliability(axes: Axes, calibration: Calibration, *, ink: str = "0.2") 
     share = found.pixels / max(int(found.pixels.sum()), 1)
     axes.bar(found.edges[:-1], share, found.edges[1], align="edge", color=ink, alpha=0.2, label="share of the pixels")
     axes.plot([0, 1], [0, 1], "--", color=ink, linewidth=1, label="as it should be")
-    axes.plot(found.confidence[filled], found.accuracy[filled], "o-", color="#0072b2", markersize=4, label="right")
+    axes.plot(found.confidence[filled], found.accuracy[filled], "o-", color=COLOURS[0], markersize=4, label="right")
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share")
     axes.set_title(f"ECE {calibration.ece():.4f}", color=ink)
     for item in (axes.xaxis.label, axes.yaxis.label):
@@ -100,7 +104,7 @@ def draw_reliability(axes: Axes, calibration: Calibration, *, ink: str = "0.2") 
     axes.tick_params(colors=ink)
     for spine in axes.spines.values():
         spine.set_color(ink)
-    axes.legend(loc="upper left", frameon=False, labelcolor=ink, fontsize="small")
+    axes.legend(loc="best", frameon=False, labelcolor=ink, fontsize="small")
 
 
 def evaluation_figure(evaluation: Evaluation, title: str = "") -> Figure:
@@ -136,13 +140,13 @@ def _draw_classes(axes: Axes, evaluation: Evaluation) -> None:
         columns[f"boundary IoU, {evaluation.boundary_px} px"] = evaluation.boundary_iou
     places = np.arange(len(evaluation.names))
     height = 0.8 / len(columns)
-    for k, (label, values) in enumerate(columns.items()):
+    for k, ((label, values), color) in enumerate(zip(columns.items(), COLOURS, strict=False)):
         widths = np.nan_to_num([values[name] for name in evaluation.names])
-        axes.barh(places + (k - (len(columns) - 1) / 2) * height, widths, height, label=label)
+        axes.barh(places + (k - (len(columns) - 1) / 2) * height, widths, height, color=color, label=label)
     axes.set_yticks(places, evaluation.names)
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), title=f"mIoU {scores.miou:.4f}, without class 0 {scores.miou_without_class_0:.4f}")
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=len(columns), frameon=False, fontsize="small")
 
 
 def check_figure_place(path: Path) -> None:
