@@ -53,18 +53,26 @@ class RegionTable(QAbstractTableModel):
     """Regions as rows; thousands cost nothing until they are drawn."""
 
     COLUMNS = ("Was", "Called", "px", "Conf.", "Mark")
+    OTHER = "Other says"
+    """The first column of differences."""
 
     def __init__(self) -> None:
         super().__init__()
         self.regions: list[Region] = []
         self._marks: dict[Region, Mark | None] = {}
         self._classes: Sequence[tuple[str, Color]] = ()
+        self._kind = ERRORS
 
     def show(
-        self, regions: list[Region], marks: dict[Region, Mark | None], classes: Sequence[tuple[str, Color]]
+        self,
+        regions: list[Region],
+        marks: dict[Region, Mark | None],
+        classes: Sequence[tuple[str, Color]],
+        kind: str,
     ) -> None:
-        """Show these regions, in this order."""
+        """Show these regions (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``), in this order."""
         self.beginResetModel()
+        self._kind = kind
         self.regions, self._marks, self._classes = regions, marks, classes
         self.endResetModel()
 
@@ -84,7 +92,7 @@ class RegionTable(QAbstractTableModel):
         """Qt's hook."""
         if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
             return None
-        return self.COLUMNS[section]
+        return self.OTHER if section == 0 and self._kind == DIFFERENCES else self.COLUMNS[section]
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
@@ -150,7 +158,7 @@ class RegionsPage(QWidget):
         self._all: list[Region] = []
         self._marks: dict[Region, Mark | None] = {}
         self._classes: Sequence[tuple[str, Color]] = ()
-        self._summary = ""
+        self._kind, self._summary = ERRORS, ""
         self._arrange()
         self._connect()
         self.offer(truth=False, second=False, measures=())
@@ -241,13 +249,14 @@ class RegionsPage(QWidget):
 
     def clear(self) -> None:
         """List nothing."""
-        self.show_regions([], {}, (), "")
+        self.show_regions([], {}, (), ERRORS, "")
 
     def show_regions(
         self,
         regions: list[Region],
         marks: dict[Region, Mark | None],
         classes: Sequence[tuple[str, Color]],
+        kind: str,
         summary: str,
     ) -> None:
         """List regions.
@@ -260,10 +269,13 @@ class RegionsPage(QWidget):
             Of those that have one.
         classes
             Names and colours by class index.
+        kind
+            What they are: ``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``.
         summary
             How many there are, for people.
         """
-        self._all, self._marks, self._classes, self._summary = regions, marks, classes, summary
+        self._all, self._marks, self._classes = regions, marks, classes
+        self._kind, self._summary = kind, summary
         for field, every in ((self.was, "was any class"), (self.called, "called any class")):
             _refill(field, [every, *(name for name, _ in classes)])
         self._list()
@@ -283,7 +295,7 @@ class RegionsPage(QWidget):
             if (was < 0 or region.truth in (was, None)) and (called < 0 or region.called == called)
         ]
         listed = order(kept, ORDERS[self.sort.currentText()])
-        self.table.show(listed, self._marks, self._classes)
+        self.table.show(listed, self._marks, self._classes, self._kind)
         if current in kept:  # it stays chosen, without flying there again
             self._select(listed.index(current), tell=False)
         self._tell()

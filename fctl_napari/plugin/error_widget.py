@@ -314,7 +314,7 @@ class ErrorWidget(QWidget):
                     summary += f" (the largest {len(found):,} are listed)"
                 if found.small:
                     summary += f"; {found.small:,} are smaller"
-                page.show_regions(list(found), known, comparison.classes, summary)
+                page.show_regions(list(found), known, comparison.classes, kind, summary)
                 self.form.say("" if found else f"No {kind.lower()} of that size here.")
 
             self._begin(work, done, f"Looking for {kind.lower()}…")

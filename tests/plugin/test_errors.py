@@ -32,7 +32,8 @@ from fctl_napari.plugin.error_widget import ErrorWidget
 from fctl_napari.plugin.mapping_dialog import MappingDialog
 from fctl_napari.plugin.regions import VIEW, WHOLE
 from fctl_napari.plugin.view import view_region
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.maps import MAPS
+from fctl_napari.segmentation.store import ATTRIBUTE, Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
@@ -376,6 +377,26 @@ def test_doubts_need_no_truth(
     assert errors(notes) == []
 
 
+def test_doubts_by_maps_that_were_kept(open_errors: OpenErrors, judged: Judged, until: Callable[..., None]) -> None:
+    _, store, *_ = judged
+    entropy = LabelPyramid.create(store.path / MAPS / "entropy", store.shape, chunk=128)
+    entropy.write(
+        0, 0, np.kron(np.random.default_rng(1).integers(1, 256, (15, 55)), np.ones((20, 20))).astype(np.uint8)
+    )
+    LabelPyramid.open(store.path, "r+").set_attributes({ATTRIBUTE: {**store.facts, MAPS: ["entropy"]}})
+    store = Segmentation.open(store.path)
+    _, widget = open_errors(store.path)
+    page = widget.form.regions
+    widget.form.truth.setCurrentText("none")
+    until(lambda: not widget.running)
+    assert [page.measure.itemText(k) for k in range(page.measure.count())] == ["confidence", "entropy"]
+    page.measure.setCurrentText("entropy")
+    assert page.threshold.value() == 50
+    find(widget, until)
+    assert page.table.regions == order(find_doubts(store, measure="entropy"), "size")
+    assert page.table.regions != order(find_doubts(store), "size")
+
+
 def test_truths_with_other_values(
     open_errors: OpenErrors,
     judged: Judged,
@@ -464,7 +485,9 @@ def test_two_segmentations(
     assert f"{expected.truth.second.miou:.3f} and {expected.truth.first.miou:.3f}" in form.figures.agreement.text()
     form.regions.what.setCurrentText(DIFFERENCES)
     find(widget, until)
-    assert form.regions.table.regions == order(find_disagreements(second, store), "size")
+    table = form.regions.table
+    assert table.regions == order(find_disagreements(second, store), "size")
+    assert table.headerData(0, Qt.Orientation.Horizontal) == "Other says"
     form.regions.next.click()
     form.regions.done.click()
     assert len(Marks(marks_path(store.path))) == 0  # those are of the errors
