@@ -276,6 +276,7 @@ class RegionsPage(QWidget):
         """
         self._all, self._marks, self._classes = regions, marks, classes
         self._kind, self._summary = kind, summary
+        self.view.setColumnHidden(0, kind == DOUBTS)
         for field, every in ((self.was, "was any class"), (self.called, "called any class")):
             _refill(field, [every, *(name for name, _ in classes)])
         self._list()

@@ -166,6 +166,8 @@ class ErrorWidget(QWidget):
 
     def _not_opened(self, error: BaseException) -> None:
         self._errors.hide()
+        self._clear()
+        self._explain()
         self.form.explain("" if isinstance(error, Cancelled) else str(error))
         report(error)
 

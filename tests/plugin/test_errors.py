@@ -223,6 +223,12 @@ def test_figures_are_those_of_the_analysis(
     region = view_region(viewer, viewer.layers["scene"])
     assert page.evaluation.to_json() == evaluate(store, open_truth(scene), region).to_json()
 
+    form.draw.click()  # a rectangle over pixels (100, 200) to (180, 400)
+    viewer.layers.selection.active.add_rectangles(np.array([[99.5, 199.5], [179.5, 399.5]]))
+    page.compute.click()
+    until(lambda: not widget.running)
+    assert page.evaluation.to_json() == evaluate(store, open_truth(scene), (100, 200, 180, 400)).to_json()
+
     page.copy.click()
     assert QApplication.clipboard().text() == page.evaluation.to_csv()
     for name, button in (("figures.json", page.save_json), ("figure.svg", page.save_figure)):
@@ -387,6 +393,8 @@ def test_doubts_by_maps_that_were_kept(open_errors: OpenErrors, judged: Judged, 
     store = Segmentation.open(store.path)
     _, widget = open_errors(store.path)
     page = widget.form.regions
+    assert widget.form.truth.currentText() == "truth of scene.ome.zarr"  # without the image being open
+    assert widget.overlay is not None
     widget.form.truth.setCurrentText("none")
     until(lambda: not widget.running)
     assert [page.measure.itemText(k) for k in range(page.measure.count())] == ["confidence", "entropy"]
