@@ -152,6 +152,11 @@ class Comparison:
         """Name and colour of the scored classes."""
         return [(info.name, info.color) for info in self.segmentation.class_table.scored]
 
+    @property
+    def unmapped(self) -> list[int]:
+        """Values that the truth holds and that are not mapped."""
+        return [] if self.truth is None else [value for value in self.held if value not in self.truth.mapping.values]
+
     def marks_path(self, kind: str) -> Path:
         """Where marks of what is listed (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``) are kept."""
         path = self.segmentation.path
