@@ -42,5 +42,6 @@ def test_a_whole_run_leaves_torch_to_the_worker(tmp_path: Path, scene: Path, tin
 
 
 def test_the_plugin_package_and_the_reader_need_no_torch() -> None:
-    code = "import sys, fctl_napari.plugin.reader, fctl_napari.plugin.segment; assert 'torch' not in sys.modules"
+    modules = "fctl_napari.plugin.reader, fctl_napari.plugin.segment, fctl_napari.plugin.export"
+    code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
