@@ -121,11 +121,14 @@ def _lonlat_polygons(outlines: Outlines, ground: Ground) -> NDArray[Any]:
 
     vertices, ring_offsets = ground.bent(outlines.vertices, outlines.ring_offsets)
     lonlat = ground.lonlat(vertices)
-    ring = np.repeat(np.arange(len(ring_offsets) - 1), np.diff(ring_offsets))
-    # a step of more than half the Earth is one over the antimeridian
-    turns = np.append(0.0, -np.rint(np.diff(lonlat[:, 0]) / 360))
-    region = np.repeat(np.arange(len(outlines)), np.diff(outlines.region_offsets))[ring]
-    turns[np.searchsorted(region, np.arange(len(outlines)))] = 0
+    regions = np.repeat(np.arange(len(outlines)), np.diff(outlines.region_offsets))
+    region = np.repeat(regions, np.diff(ring_offsets))
+    # edges of one region over the antimeridian: what lies half way is not between their ends
+    wide = np.flatnonzero((np.abs(np.diff(lonlat[:, 0])) > 180) & (region[:-1] == region[1:]))
+    middle = ground.lonlat((vertices[wide] + vertices[wide + 1]) / 2)[:, 0]
+    over = wide[np.abs(middle - (lonlat[wide, 0] + lonlat[wide + 1, 0]) / 2) > 90]
+    turns = np.zeros(len(lonlat))
+    turns[over + 1] = np.sign(lonlat[over, 0] - lonlat[over + 1, 0])
     turns = np.cumsum(turns)
     turns -= turns[np.searchsorted(region, np.arange(len(outlines)))][region]
     lonlat[:, 0] += 360 * turns
