@@ -129,6 +129,18 @@ def test_geojson_lies_where_it_should(tmp_path: Path, make_segmentation: MakeSeg
     assert set(first) == {"class", "index", "color", "area_px", "area_m2"}
 
 
+@pytest.mark.parametrize("place", [UTM, Georeference("EPSG:4326", (1.0, 0.0, 0.0, 0.0, -0.5, 75.0))])
+def test_large_polygons_are_written_in_parts(
+    tmp_path: Path, make_segmentation: MakeSegmentation, monkeypatch: pytest.MonkeyPatch, place: Georeference
+) -> None:
+    segmentation = make_segmentation(patches(), georeference=place)
+    whole = json.loads(export(segmentation, tmp_path / "whole.geojson").read_text())
+    monkeypatch.setattr("fctl_napari.segmentation.export_polygons.LARGE", 6)
+    parts = json.loads(export(segmentation, tmp_path / "parts.geojson").read_text())
+    assert parts["features"] == whole["features"]
+    assert len({feature["geometry"]["type"] for feature in parts["features"]}) == (1 if place is UTM else 2)
+
+
 def test_geojson_without_a_georeference_is_in_px(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
     labels = patches()
     found = json.loads(export(make_segmentation(labels), tmp_path / "out.geojson").read_text())
