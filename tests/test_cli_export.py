@@ -50,6 +50,7 @@ def test_labels_that_a_comparison_takes(store: Path, tmp_path: Path) -> None:
         (["out.json"], "say --kind coco or --kind geojson"),
         (["out.gpkg", "--region", 90, 0, 95, 10], "holds no pixel of the 90 x 120 px image"),
         (["out.tif", "--simplify", 1], "leave --simplify out"),
+        (["out.tif", "--kind", "coco"], "is tiff by its name, not coco"),
     ],
 )
 def test_what_can_be_mended_is_one_sentence(
