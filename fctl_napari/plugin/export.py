@@ -10,7 +10,7 @@ from typing import Any
 import napari
 from napari.layers import Layer
 from napari.utils import progress
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
@@ -160,6 +160,7 @@ class ExportDialog(QDialog):
     def __init__(self, layer: Layer, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Export {layer.name}")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._layer, self._viewer = layer, viewer
         store = Path(layer.metadata[STORE_KEY])
         self.path = QLineEdit(str(store.with_name(f"{store.name.removesuffix('.ome.zarr')}.tif")))
