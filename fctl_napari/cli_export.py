@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from fctl_napari.files import local_path
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
@@ -18,6 +20,7 @@ def export(
     target: Annotated[
         Path,
         typer.Argument(
+            parser=local_path,
             metavar="OUT",
             help=".png or .tif: class indices (255 = none), a cloud-optimised GeoTIFF where georeferenced; .geojson, "
             ".gpkg: polygons; .coco.json: annotations; .ome.zarr or IMAGE.ome.zarr/labels/NAME: an OME-Zarr label.",

@@ -128,21 +128,41 @@ def test_saving_a_layer_writes_polygons(
     assert pyogrio.read_info(out)["features"] == 3
 
 
-def test_a_job_ends_with_the_application(
+def test_a_stopped_export_leaves_nothing_and_says_nothing(
     viewer: Any, store: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
 ) -> None:
-    from fctl_napari.plugin.export import ExportJob, ExportOrder
+    from fctl_napari.plugin.export import ExportOrder, start_export
 
-    job = ExportJob(ExportOrder(str(store), tmp_path / "out.png"))
+    order = ExportOrder(str(store), tmp_path / "out.png")
     ended: list[object] = []
-    job.finished.connect(ended.append)
+    job = start_export(order)
+    job.failed.connect(ended.append)
     job.cancel()
-    job.start()
     until(lambda: bool(ended))
     assert notes == []
-    assert not (tmp_path / "out.png").exists()
-    again = ExportJob(ExportOrder(str(store), tmp_path / "out.png"))
-    again.finished.connect(ended.append)
-    again.start()
+    assert not order.out.exists()
+    start_export(order).finished.connect(ended.append)
     until(lambda: len(ended) == 2)
-    assert (open_truth(tmp_path / "out.png").read((100, 50, 200, 350)) == 1).all()
+    assert (open_truth(order.out).read((100, 50, 200, 350)) == 1).all()
+
+
+def test_the_form_exports_a_drawn_region(
+    viewer: Any, store: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
+) -> None:
+    from fctl_napari.plugin.export import export_layer
+
+    labels = next(layer for layer in viewer.layers if layer._type_string == "labels")
+    viewer.layers.selection.active = labels
+    export_layer()
+    dialog = the_dialog(viewer)
+    dialog.path.setText(str(tmp_path / "out.png"))
+    dialog.draw.click()
+    assert dialog.where.currentText() == "Drawn region"
+    shapes = viewer.layers.selection.active
+    shapes.add_rectangles([[149.5, 99.5], [149.5, 199.5], [179.5, 199.5], [179.5, 99.5]])
+    dialog.accept()
+    until(lambda: any("is exported" in message for _, message in notes))
+    written = open_truth(tmp_path / "out.png")
+    assert written.shape == (30, 100)
+    assert (written.read((0, 0, 30, 100)) == 1).all()
+    assert errors(notes) == []

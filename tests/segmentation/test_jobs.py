@@ -58,7 +58,7 @@ def test_progress_tells_what_is_new(
     final = engine.start(request_, hear).wait(ENOUGH)
     assert final == heard[-1]
     assert (final.state, final.error, final.done, final.total) == ("done", None, CELLS, CELLS)
-    assert "CPU, 1 threads, fp32" in str(final.device)
+    assert "CPU, 1 thread, fp32" in str(final.device)
     assert heard[0].state == "starting"
     assert {event.state for event in heard[1:-1]} == {"running"}
     assert [event.done for event in heard] == sorted(event.done for event in heard)
