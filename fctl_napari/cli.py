@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fctl_napari import cli_evaluate, cli_explain, cli_export
-from fctl_napari.errors import FctlError, InputError, OutputError
+from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import local_path, output_error
 
 if TYPE_CHECKING:

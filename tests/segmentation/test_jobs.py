@@ -24,7 +24,8 @@ from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation, lock_store
+from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.store_place import lock_store
 
 pytestmark = pytest.mark.slow
 
@@ -271,7 +272,7 @@ def test_bad_requests_fail_with_a_sentence_before_any_work(
 def test_one_run_at_a_time_writes_a_store(
     engine: Engine, request_: SegmentationRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fctl_napari.segmentation.store.LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("fctl_napari.segmentation.store_place.LOCK_TIMEOUT", 0.1)
     lock = lock_store(Path(request_.out))
     final = run(engine, request_)
     with pytest.raises(OutputError, match="in use by another run"):
