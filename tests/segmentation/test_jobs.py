@@ -23,7 +23,7 @@ from fctl_napari.errors import CheckpointError, ConfigError, FctlError, InputErr
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
+from fctl_napari.segmentation.jobs import Engine, Progress, Run, SegmentationRequest
 from fctl_napari.segmentation.store import Segmentation
 from fctl_napari.segmentation.store_place import lock_store
 
@@ -93,12 +93,15 @@ def test_cancel_keeps_what_is_finished_and_the_next_run_goes_on(
     engine: Engine, request_: SegmentationRequest, merge: str, reference: Callable[[str], np.ndarray]
 ) -> None:
     request = replace(request_, merge=merge)
-    started = threading.Event()
-    current = engine.start(request, lambda event: started.set() if event.windows else None)
-    current.look((0, 0, *SCENE))  # news come sooner where somebody looks on
-    assert started.wait(ENOUGH)
-    current.cancel()
-    cancelled = current.wait(ENOUGH)
+    runs: list[Run] = []
+
+    def hear(event: Progress) -> None:
+        if event.windows:
+            runs[0].cancel()  # on the run's own thread: it cannot finish in between
+
+    runs.append(engine.start(request, hear))
+    runs[0].look((0, 0, *SCENE))  # news come sooner where somebody looks on
+    cancelled = runs[0].wait(ENOUGH)
     assert (cancelled.state, cancelled.error) == ("cancelled", None)
     store = Segmentation.open(request.out)
     assert 0 < cancelled.done == store.done().sum() < CELLS
