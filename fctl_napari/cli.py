@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari import cli_evaluate
+from fctl_napari import cli_evaluate, cli_explain
 from fctl_napari.errors import FctlError, InputError, OutputError
 from fctl_napari.files import output_error
 
@@ -203,6 +203,9 @@ def _check_region(pyramid: Pyramid, region: tuple[int, int, int, int] | None) ->
                 f"{pyramid.path}: region {y0} {x0} {y1} {x1} holds no pixel of the {height} x {width} px image (height "
                 f"x width); give Y0 X0 Y1 X1 with Y0 < Y1 and X0 < X1."
             )
+
+
+cli_explain.add_commands(app)
 
 
 @app.command("import-released")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.model.card import Card
     from fctl_napari.model.config import FCtLConfig
+    from fctl_napari.segmentation.explanation import TileExplanation
     from fctl_napari.segmentation.jobs import Progress as JobProgress
     from fctl_napari.segmentation.store import Segmentation
 
@@ -272,3 +273,22 @@ def show_ablations(rows: Sequence[AblationRow]) -> None:
             "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)), highlight=False, soft_wrap=True
         )
     out.print("The last columns are the paper's mIoU, in percent.", highlight=False)
+
+
+def show_explanation(told: TileExplanation) -> None:
+    """Print what is said of a pixel, by class, then what the contexts weigh, each with and without what is left out."""
+    views = [view for view in (told, told.without) if view is not None]
+    left_out = [f"without {', '.join(told.request.without.names)}"] if told.without is not None else []
+    table = _table("class", "probability", *left_out)
+    for number, name in enumerate(told.class_table.names):
+        table.add_row(name, *(f"{view.probabilities[number]:.4f}" for view in views))
+    out.print(table)
+    if told.contexts:
+        table = _table("context", "sigma(z)", "gamma", "weight", *left_out)
+        for context in told.contexts:
+            gate = "-" if context.positional is None else f"{context.gate:.3f}"
+            weights = [next((c.weight.mean() for c in v.contexts if c.name == context.name), 0.0) for v in views]
+            table.add_row(context.name, gate, f"{context.gamma:.3f}", *(f"{weight:.3f}" for weight in weights))
+        out.print(table)
+    if told.without is not None:
+        out.print(f"{left_out[0]}: {100 * (told.labels != told.without.labels).mean():.1f} % of the tile changes")

@@ -19,6 +19,7 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from fctl_napari.model.config import FCtLConfig
+    from fctl_napari.model.fctl import FCtL
     from fctl_napari.segmentation.store import Segmentation
 
 XVFB = pytest.StashKey[subprocess.Popen]()
@@ -150,7 +151,8 @@ def tiny_config() -> FCtLConfig:
 def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """``make_checkpoint(config, name)``: a checkpoint with random weights: classes red, green, blue.
 
-    ``stirred=True``: weights that start at 0 are random, too, so that every part of the network does something.
+    ``awake=True``: weights that start at 0 are random, too, and the batch norms have seen images, so that what a tile
+    shows gets through every part of the network.
     """
     import torch
 
@@ -167,16 +169,37 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         )
     )
 
-    def make(config: FCtLConfig, name: str, *, stirred: bool = False) -> Path:
+    def make(config: FCtLConfig, name: str, *, awake: bool = False) -> Path:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = FCtL(config).eval()
+            if awake:
+                _awaken(model)
         card = Card(name=name, description="Random weights.", config=config, classes=table, provenance={}, figures={})
         path = tmp_path_factory.mktemp("checkpoint") / f"{name}.safetensors"
         save_checkpoint(path, model, card)
         return path
 
     return make
+
+
+def _awaken(model: FCtL) -> None:
+    import torch
+
+    size, outer = model.config.tile_size, [context.name for context in model.config.outer_contexts]
+    for weights in model.parameters():
+        if not weights.any():
+            torch.nn.init.normal_(weights, std=0.3)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the mean of all batches
+    images = torch.randint(0, 256, ((1 + len(outer)) * 4, 3, 8, 8)).float()
+    images = torch.nn.functional.interpolate(images, size=(size, size), mode="bilinear").to(torch.uint8)
+    tile, *contexts = images.unflatten(0, (1 + len(outer), 4))
+    window = torch.tensor([[0.0, 0.0, size, size]]).double().expand(4, -1)
+    with torch.no_grad():
+        model.train()(tile, dict(zip(outer, contexts, strict=True)), {"tile": window, **dict.fromkeys(outer, window)})
+    model.eval()
 
 
 @pytest.fixture(scope="session")
@@ -186,9 +209,9 @@ def tiny_checkpoint(tiny_config: FCtLConfig, make_checkpoint: Callable[..., Path
 
 
 @pytest.fixture(scope="session")
-def stirred_checkpoint(tiny_config: FCtLConfig, make_checkpoint: Callable[..., Path]) -> Path:
-    """Like ``tiny_checkpoint``, with every part of the network at work."""
-    return make_checkpoint(tiny_config, "stirred", stirred=True)
+def awake_checkpoint(tiny_config: FCtLConfig, make_checkpoint: Callable[..., Path]) -> Path:
+    """Like ``tiny_checkpoint``, with a network whose every part is at work."""
+    return make_checkpoint(tiny_config, "awake", awake=True)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ WEIGHTS = "Fusion weights (MCF)"
 ENHANCEMENT = "Local enhancement (ALE)"
 WHAT_IF = "What if"
 REGION = "Maps of a region"
-SHARED = {ATTENTION: True, RECEIVED: False, WEIGHTS: False, ENHANCEMENT: False}
+SHARED = {ATTENTION: True}
 """Whether the maps of a view have one colour scale, unless the user says otherwise."""
 VIEWS = (ATTENTION, RECEIVED, WEIGHTS, ENHANCEMENT, WHAT_IF, REGION)
 
@@ -28,6 +28,12 @@ CHANGES, MASK, MASK_WITHOUT = "changes", "mask", "mask without it"
 
 COMBINED, CONTENT, POSITIONAL = "content and position", "content only", "position only (GPE)"
 PARTS = (COMBINED, CONTENT, POSITIONAL)
+KINDS: dict[str, Literal["combined", "content", "positional"]] = {
+    COMBINED: "combined",
+    CONTENT: "content",
+    POSITIONAL: "positional",
+}
+"""What the figure calls them."""
 
 CONTEXT_COLORS: dict[str, tuple[int, int, int]] = {
     "local": (255, 70, 70),
@@ -111,6 +117,8 @@ class Map:
         Drawn in shades of that colour, since it lies over other maps.
     note
         Further figures, for the legend.
+    colors
+        napari's name of the colours, where they are not those of ``explanation_colors``.
     channels
         Of a composite: the context of each colour, and the weights that become none and all of it.
     """
@@ -124,6 +132,7 @@ class Map:
     color: tuple[int, int, int] | None = None
     tinted: bool = False
     note: str = ""
+    colors: str = ""
     channels: tuple[tuple[str, float, float], ...] = ()
 
     @property
@@ -160,7 +169,7 @@ def lacks(config: FCtLConfig) -> str:
 
 
 def items(view: str, explanation: TileExplanation | None) -> tuple[str, ...]:
-    """Return what there is to choose from in a view of an explanation (``REGION``'s come from its store)."""
+    """Return what there is to choose from in a view of an explanation; for ``REGION`` the network says."""
     if explanation is None:
         return ()
     names = tuple(context.name for context in explanation.contexts)
@@ -201,6 +210,23 @@ def difference(explanation: TileExplanation) -> np.ndarray:
     if without is None:
         return np.zeros_like(explanation.labels)
     return np.where(without.labels != explanation.labels, without.labels, 0).astype(np.uint8)
+
+
+def summary(explanation: TileExplanation) -> str:
+    """Say what the pixel is called, and what the answer took, in one line."""
+    y, x = explanation.pixel
+    best = int(np.argmax(explanation.probabilities))
+    name = explanation.class_table.scored[best].name
+    share = float(explanation.probabilities[best])
+    return f"Pixel y {y}, x {x}: {name} ({share:.1%}) · {explanation.seconds:.2f} s on {explanation.where}"
+
+
+def changes(explanation: TileExplanation) -> str:
+    """Say how much of the tile changes class in a what-if."""
+    changed = int((difference(explanation) > 0).sum())
+    total = explanation.labels.size
+    left_out = ", ".join(explanation.request.without.names)
+    return f"Without {left_out}: {changed} of {total} px of the tile change class ({changed / total:.1%})."
 
 
 def composite(weights: dict[str, np.ndarray], limits: dict[str, tuple[float, float]]) -> np.ndarray:

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import napari
 import numpy as np
 from napari.layers import Image
+from napari.qt.threading import create_worker
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
+from fctl_napari.errors import FctlError, InputError
 from fctl_napari.plugin.explain_feed import ExplainFeed
 from fctl_napari.plugin.explanation_layers import ExplanationLayers
-from fctl_napari.plugin.explanation_maps import REGION, WHAT_IF, difference, items
+from fctl_napari.plugin.explanation_maps import (
+    ATTENTION,
+    KINDS,
+    RECEIVED,
+    REGION,
+    WHAT_IF,
+    Look,
+    Map,
+    changes,
+    items,
+    summary,
+)
 from fctl_napari.plugin.explore_form import ExploreForm
 from fctl_napari.plugin.layers import ImageSource, image_source
 from fctl_napari.plugin.notify import report, reported
 from fctl_napari.plugin.on_disk import OnDisk
 from fctl_napari.plugin.picking import Picker
 from fctl_napari.plugin.placement import MOVED, to_pixels
+from fctl_napari.plugin.region_maps import RegionMaps
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.view import image_shape
 from fctl_napari.segmentation.explanation import ExplainRequest
+from fctl_napari.segmentation.maps import map_names, map_title
 
 if TYPE_CHECKING:
     from fctl_napari.model.card import Card
@@ -42,9 +57,15 @@ class ExploreWidget(QWidget):
     -------
     explained : object
         The ``TileExplanation`` that is now shown.
+    computed : object
+        The last ``Progress`` of a run over a region; also of one that could not start.
+    saved : str
+        Where a figure now is.
     """
 
     explained = Signal(object)
+    computed = Signal(object)
+    saved = Signal(str)
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
@@ -54,11 +75,13 @@ class ExploreWidget(QWidget):
         self._explanation: TileExplanation | None = None
         self._image: Image | None = None
         self._saved: ImageSource | None = None
+        self._asked = ""  # path of the image that was last asked about
         self._file: OnDisk | None = None
         self._feed = ExplainFeed(self)
         self._picker = Picker(napari_viewer, self)
         self._layers = ExplanationLayers(napari_viewer, self)
         self.form = ExploreForm()
+        self._regions = RegionMaps(napari_viewer, self.form, self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.form)
@@ -81,6 +104,11 @@ class ExploreWidget(QWidget):
         form.channel.valueChanged.connect(self._ask_again)
         for box in form.without.values():
             box.clicked.connect(self._what_if_changed)
+        form.draw.clicked.connect(self._start_drawing)
+        form.compute.clicked.connect(self.compute)
+        form.cancel.clicked.connect(self._regions.cancel)
+        self._regions.changed.connect(self._draw)
+        self._regions.ended.connect(self.computed)
         self._picker.picked.connect(self._clicked)
         self._picker.switched.connect(form.pick.setChecked)
         self._layers.dragged.connect(self.explain)
@@ -104,6 +132,11 @@ class ExploreWidget(QWidget):
     def busy(self) -> bool:
         """Whether an explanation, or what it waits for, is under way."""
         return self._feed.busy or self._file is not None
+
+    @property
+    def computing(self) -> bool:
+        """Whether maps of a region are computed."""
+        return self._regions.computing
 
     def _image_changed(self) -> None:
         self._follow_image(self.image)
@@ -130,15 +163,15 @@ class ExploreWidget(QWidget):
         if self._file is not None:
             self._file.cancel()
             self._file = None
-        self._pixel = None
-        self._explanation = None
+        self._asked, self._pixel, self._explanation = "", None, None
         self._layers.hide()
-        self._draw()
+        self._forget_region()
         self.form.status.setText("Press Pick, then click on the image." if self.image is not None else "")
 
     def _checkpoint_changed(self) -> None:
         self._card = self.form.checkpoint.card()
         self.form.show_card(self._card)
+        self._forget_region()
         self._ask_again()
 
     def _pick_toggled(self, on: bool) -> None:
@@ -154,6 +187,8 @@ class ExploreWidget(QWidget):
 
     def _clicked(self, world: np.ndarray) -> None:
         with reported():
+            if self._viewer.dims.ndisplay != 2:
+                raise InputError("the viewer shows three dimensions; switch it to two to pick a pixel.")
             pixel = to_pixels(self.form.image.require_layer("explore"), world)
             self.explain((float(pixel[0]), float(pixel[1])))
 
@@ -206,6 +241,7 @@ class ExploreWidget(QWidget):
 
     def _ask(self, source: ImageSource) -> None:
         assert self._pixel is not None
+        self._asked = source.path
         channel = self.form.channel.value()
         request = ExplainRequest(
             image=source.path,
@@ -224,12 +260,11 @@ class ExploreWidget(QWidget):
 
     def _take(self, explanation: TileExplanation) -> None:
         request, image = explanation.request, self.image
-        current = self._saved is not None and request.image == self._saved.path
-        if image is None or not current or request.checkpoint != self.form.checkpoint.name:
+        if image is None or request.image != self._asked or request.checkpoint != self.form.checkpoint.name:
             return  # of what was chosen before
         self._explanation = explanation
         self._draw()
-        self.form.status.setText(_summary(explanation))
+        self.form.status.setText(summary(explanation))
         self.explained.emit(explanation)
 
     def _failed(self, error: BaseException) -> None:
@@ -247,23 +282,52 @@ class ExploreWidget(QWidget):
         """Show what there is of what the fields ask for."""
         form, explanation, image = self.form, self._explanation, self.image
         form.save.setEnabled(explanation is not None)
-        if explanation is None or image is None:
-            form.scales.show_maps(())
+        if form.view.currentText() == REGION:
+            form.scales.show_maps(self._draw_region())
+        else:
+            self._regions.hide()
+            form.offer_items(items(form.view.currentText(), explanation))
+            shown: tuple[Map, ...] = ()
+            if explanation is not None and image is not None:
+                shown = self._layers.show(image, explanation, form.look())
+            form.scales.show_maps(shown)
+        self._draw_figures(explanation)
+
+    def _draw_figures(self, explanation: TileExplanation | None) -> None:
+        form = self.form
+        if explanation is None:
             form.probabilities.show_probabilities((), np.zeros(0))
             form.changed.setText("")
             return
-        view = form.view.currentText()
-        if view == REGION:
-            self._layers.hide_maps()
-            form.scales.show_maps(())
-        else:
-            form.offer_items(items(view, explanation))
-            form.scales.show_maps(self._layers.show(image, explanation, form.look()))
         self._viewer.canvas.overlays.scale_bar.visible = True
         without = explanation.without
         second = None if without is None else without.probabilities
         form.probabilities.show_probabilities(explanation.class_table.scored, explanation.probabilities, second)
-        form.changed.setText("" if without is None else _changes(explanation))
+        form.changed.setText("" if without is None else changes(explanation))
+
+    # ---- maps of a region
+
+    def _draw_region(self) -> tuple[Map, ...]:
+        self._layers.hide_maps()
+        config = None if self._card is None else self._card.config
+        self.form.offer_items(() if config is None else tuple(map_title(name) for name in map_names(config)))
+        look = self.form.look()
+        return self._regions.show(look.item, whole_range=look.shared)
+
+    def _start_drawing(self) -> None:
+        self._picker.switch(False)
+        self._regions.start_drawing()
+
+    def compute(self) -> None:
+        """Compute the maps of the region that the fields say; ``computed`` follows."""
+        # the window is not kept: a child that holds its window is never collected
+        session().follow(self.window())
+        with reported():
+            self._regions.compute()
+
+    def _forget_region(self) -> None:
+        self._regions.forget()
+        self._draw()
 
     # ---- the figure
 
@@ -271,6 +335,31 @@ class ExploreWidget(QWidget):
         path, _ = QFileDialog.getSaveFileName(self, "Save the figure", "explanation.png", "Figures (*.png *.svg)")
         if path:
             self.save_figure(path)
+
+    def save_figure(self, path: str) -> None:
+        """Save what is shown as a figure like the paper's Figs 10 and 11, in a thread; ``saved`` follows.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.png`` or ``.svg``.
+        """
+        if self._explanation is None:
+            return
+        look = self.form.look()
+        worker = create_worker(_save, self._explanation, path, look)
+        worker.returned.connect(self._figure_ended)
+        self.form.status.setText("Drawing the figure…")
+        worker.start()
+
+    def _figure_ended(self, ended: tuple[str, FctlError | None]) -> None:
+        path, error = ended
+        if error is not None:
+            self.form.status.setText("")
+            report(error)
+            return
+        self.form.status.setText(f"Saved as {path}.")
+        self.saved.emit(path)
 
     # ---- the end
 
@@ -291,21 +380,21 @@ class ExploreWidget(QWidget):
             self._file.cancel()
             self._file = None
         self._picker.switch(False)
+        self._regions.abandon()
         self._layers.leave()
         self._follow_image(None)
         self.form.image.leave()
 
 
-def _summary(explanation: TileExplanation) -> str:
-    y, x = explanation.pixel
-    best = int(np.argmax(explanation.probabilities))
-    name = explanation.class_table.scored[best].name
-    share = float(explanation.probabilities[best])
-    return f"Pixel y {y}, x {x}: {name} ({share:.0%}) · {explanation.seconds:.2f} s on {explanation.where}"
+def _save(explanation: TileExplanation, path: str, look: Look) -> tuple[str, FctlError | None]:
+    """Draw and write the figure (on a thread: this loads matplotlib and reads the image); what is wrong is returned."""
+    from fctl_napari.analysis.explain_figure import check_figure_place, explanation_figure, save_figure
 
-
-def _changes(explanation: TileExplanation) -> str:
-    changed = int((difference(explanation) > 0).sum())
-    total = explanation.labels.size
-    left_out = ", ".join(explanation.request.without.names)
-    return f"Without {left_out}: {changed} of {total} px of the tile change class ({changed / total:.1%})."
+    kind = KINDS[look.part] if look.view in (ATTENTION, RECEIVED) else "combined"
+    limits: Literal["shared", "each"] = "shared" if look.shared else "each"
+    try:
+        check_figure_place(path)
+        save_figure(explanation_figure(explanation, limits=limits, part=kind), path)
+    except FctlError as error:
+        return path, error  # one that is raised would be reported twice
+    return path, None

@@ -26,14 +26,15 @@ from fctl_napari.plugin.choosers import CheckpointCombo, ImageCombo, combo, row,
 from fctl_napari.plugin.explanation_maps import (
     ATTENTION,
     CONTEXT_COLORS,
-    ENHANCEMENT,
     MEANING,
     PARTS,
     POSITIONAL,
     RECEIVED,
+    REGION,
     SHARED,
     VIEWS,
     WEIGHTS,
+    WHAT_IF,
     Look,
     correlates,
     lacks,
@@ -57,7 +58,10 @@ TOOLTIPS = {
     "view": "Which group of maps is shown; the others are kept, hidden.",
     "item": "Which map of the group is shown.",
     "part": "Attention by content and position together (as the network uses it), by content alone, by position alone.",
-    "shared": "On: one colour scale from 0 for all contexts, so that they can be compared. Off: each map has its own.",
+    "shared": (
+        "On: one colour scale from 0 for all maps of the group, so that they can be compared. Off: each map has its "
+        "own, from its least to its most; maps of a region from where nearly all values lie."
+    ),
     "channel": "Which channel of the fusion weights: their mean, or one of the network's feature channels.",
     "what_if": "Leave this out of the network for this tile: mask and probabilities without it appear.",
     "where": "What the maps of a region are computed for.",
@@ -248,7 +252,8 @@ class ExploreForm(QWidget):
         view = self.view.currentText()
         self._fields.setRowVisible(self.part, view in (ATTENTION, RECEIVED))
         self._fields.setRowVisible(self.channel, view == WEIGHTS)
-        self._fields.setRowVisible(self.shared, view in (ATTENTION, RECEIVED, WEIGHTS, ENHANCEMENT))
+        self._fields.setRowVisible(self.shared, view != WHAT_IF)
+        self.shared.setText("Colours from 0 to 1" if view == REGION else "Same colour scale for all")
         self.shared.setChecked(self._shared.get(view, False))
         self.meaning.setText(MEANING[view])
 

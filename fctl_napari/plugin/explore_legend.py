@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.utils.colormaps import ensure_colormap
 from qtpy.QtCore import QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
@@ -99,7 +100,7 @@ class ScaleBars(_Rows):
         self._scales = []
         for entry in shown:
             if not entry.channels:
-                gradient = _gradient(entry.scale_color)
+                gradient = _named_gradient(entry.colors) if entry.colors else _gradient(entry.scale_color)
                 self._scales.append(_Scale(entry.title, entry.limits, gradient, entry.color, entry.note))
             for name, low, high in entry.channels:
                 gradient = _channel_gradient(list(CONTEXT_COLORS).index(name))
@@ -128,6 +129,11 @@ class ScaleBars(_Rows):
 @cache
 def _gradient(color: tuple[int, int, int] | None) -> QImage:
     return _image(scale(color))
+
+
+@cache
+def _named_gradient(colors: str) -> QImage:
+    return _image(np.asarray(ensure_colormap(colors).map(np.linspace(0, 1, STEPS))))
 
 
 @cache

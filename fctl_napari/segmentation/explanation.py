@@ -141,7 +141,8 @@ class TileExplanation:
     probabilities
         Of the scored classes, at the pixel.
     labels
-        The tile's mask [T, T], k + 1 for class k: what a segmentation with the merge ``crop`` stores of it in its core.
+        The tile's mask [T, T], k + 1 for class k: what a segmentation with the merge ``crop`` stores of it in its core
+        (to the bit where tiles run one by one, as on the CPU; in a GPU's batches rounding may differ).
     without
         The same of the network without what ``request.without`` names; None where that is nothing.
     where

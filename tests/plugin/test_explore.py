@@ -8,8 +8,9 @@ from typing import Any
 
 import napari
 import numpy as np
+import PIL.Image
 import pytest
-from looking import errors
+from looking import errors, level
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QSpinBox
@@ -24,6 +25,7 @@ from fctl_napari.plugin.explanation_maps import (
     MASK_WITHOUT,
     POSITIONAL,
     RECEIVED,
+    REGION,
     VIEWS,
     WEIGHTS,
     WHAT_IF,
@@ -31,8 +33,13 @@ from fctl_napari.plugin.explanation_maps import (
 )
 from fctl_napari.plugin.explore import ExploreWidget
 from fctl_napari.plugin.layers import EXPLORE
+from fctl_napari.plugin.map_layers import MAP_KEY
 from fctl_napari.plugin.placement import placed_over, to_pixels
+from fctl_napari.plugin.regions import WHOLE
 from fctl_napari.plugin.session import session
+from fctl_napari.plugin.view import view_region
+from fctl_napari.segmentation.maps import map_title
+from fctl_napari.segmentation.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
@@ -41,7 +48,7 @@ NAMES = ("local", "medium", "large")
 
 
 @pytest.fixture
-def open_explore(make_napari_viewer: Callable[..., Any], scene: Path, stirred_checkpoint: Path) -> OpenExplore:
+def open_explore(make_napari_viewer: Callable[..., Any], scene: Path, awake_checkpoint: Path) -> OpenExplore:
     """Open the scene in a window, with the widget docked, the small network chosen and Pick on."""
 
     def open_it(path: Path | None = scene) -> tuple[napari.Viewer, ExploreWidget]:
@@ -49,7 +56,7 @@ def open_explore(make_napari_viewer: Callable[..., Any], scene: Path, stirred_ch
         if path is not None:
             viewer.open(path, plugin="fctl-napari")
         _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Explore")
-        widget.form.checkpoint.add(stirred_checkpoint)
+        widget.form.checkpoint.add(awake_checkpoint)
         widget.form.pick.click()
         return viewer, widget
 
@@ -217,7 +224,7 @@ def test_views_switch_between_groups_of_layers(
     assert errors(notes) == []
 
 
-def test_dragging_asks_for_the_newest_place(
+def test_dragging_explains_all_the_way(
     open_explore: OpenExplore, until: Callable[..., None], notes: list[tuple[str, str]]
 ) -> None:
     viewer, widget = open_explore()
@@ -236,9 +243,18 @@ def test_dragging_asks_for_the_newest_place(
     QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=end)
     until(lambda: bool(told) and not widget.busy)
     assert np.abs(np.subtract(told[-1].pixel, (220, 800))).max() <= 1 / viewer.scene.camera.zoom + 1
-    assert len(told) < 31, "only the newest wish waits"
     assert viewer.scene.camera.center == camera
     assert errors(notes) == []
+
+
+def test_only_the_newest_wish_waits(open_explore: OpenExplore, until: Callable[..., None]) -> None:
+    _, widget = open_explore()
+    told: list[Any] = []
+    widget.explained.connect(told.append)
+    for x in range(100, 900, 100):
+        widget.explain((150.5, x + 0.5))
+    until(lambda: not widget.busy)
+    assert [entry.pixel for entry in told] == [(150, 100), (150, 800)]
 
 
 def test_the_marker_can_be_moved_by_itself(open_explore: OpenExplore, until: Callable[..., None]) -> None:
@@ -246,9 +262,20 @@ def test_the_marker_can_be_moved_by_itself(open_explore: OpenExplore, until: Cal
     widget.explain((100.5, 300.5))
     until(lambda: widget.explanation is not None)
     told = widget.explanation
-    layer(viewer, MARKER).data = np.array([[210.0, 640.0]])  # what napari does while a point is dragged
+    marker = layer(viewer, MARKER)
+    viewer.layers.selection.active = marker
+    marker.mode = "select"
+    assert not widget.form.pick.isChecked(), "another tool is in hand"
+    native, image = canvas(viewer), viewer.layers["scene"]
+    QTest.mouseMove(native, on_canvas(viewer, image, 100, 300))
+    QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=on_canvas(viewer, image, 100, 300))
+    for step in range(1, 11):
+        QTest.mouseMove(native, on_canvas(viewer, image, 100 + 11 * step, 300 + 34 * step))
+        QTest.qWait(20)
+    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=on_canvas(viewer, image, 210, 640))
     until(lambda: widget.explanation is not told)
-    assert widget.explanation.pixel == (210, 640)
+    assert np.abs(np.subtract(widget.explanation.pixel, (210, 640))).max() <= 2 / viewer.scene.camera.zoom + 2
+    assert len(marker.data) == 1
 
 
 def test_pick_mode_and_other_tools_exclude_each_other(open_explore: OpenExplore, until: Callable[..., None]) -> None:
@@ -279,6 +306,10 @@ def test_beside_the_image_is_said(
     assert "outside scene" in widget.form.status.text()
     assert not widget.busy
     assert errors(notes) == []
+    viewer.dims.ndisplay = 3
+    click(viewer, viewer.layers["scene"], 100, 330)
+    assert "three dimensions" in errors(notes)[0]
+    assert not widget.busy
 
 
 def test_what_if_a_part_is_left_out(
@@ -318,6 +349,108 @@ def test_what_if_a_part_is_left_out(
     assert shown(viewer) == {"mask"}
     assert np.array_equal(layer(viewer, "mask").data, told.labels)
     assert errors(notes) == []
+
+
+def test_maps_of_a_region(
+    open_explore: OpenExplore, until: Callable[..., None], scene: Path, notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_explore()
+    form = widget.form
+    widget.explain((100.5, 300.5))
+    until(lambda: widget.explanation is not None)
+    ended: list[Any] = []
+    widget.computed.connect(ended.append)
+    viewer.scene.camera.center = (0, 150, 400)
+    viewer.scene.camera.zoom = viewer.canvas.size[0] / 150
+    region = view_region(viewer, widget.image)
+    form.compute.click()
+    assert form.view.currentText() == REGION
+    assert form.cancel.isEnabled()
+    assert not form.compute.isEnabled()
+    until(lambda: bool(ended))
+    assert errors(notes) == []
+    assert ended[0].state == "done"
+    assert form.compute.isEnabled()
+    assert form.region_status.text().startswith("Done")
+
+    store = Segmentation.open(scene.with_name("scene.awake.maps.fctl.ome.zarr"))
+    assert sorted(map(tuple, np.argwhere(store.done()).tolist())) == sorted(store.grid.cells_in(region))
+    titles = [form.item.itemText(index) for index in range(form.item.count())]
+    assert titles == ["entropy", "margin", *(f"weight of {name}" for name in NAMES)]
+    layers = {entry.metadata[MAP_KEY]: entry for entry in viewer.layers if MAP_KEY in entry.metadata}
+    assert list(layers) == list(store.maps)
+    for name, entry in layers.items():
+        assert np.array_equal(level(entry), np.asarray(store.maps[name].levels[0][:]))
+        choose(form.item, map_title(name))
+        assert [other for other, found in layers.items() if found.visible] == [name]
+        assert form.scales.texts[0].startswith(map_title(name))
+    assert not [entry for entry in viewer.layers if isinstance(entry, napari.layers.Labels)]
+    assert layers["weight_large"].colormap.name != "fctl plasma 0.000 1.000"
+    form.shared.click()
+    assert layers["weight_large"].colormap.name == "fctl plasma 0.000 1.000"
+
+    form.view.setCurrentText(ATTENTION)
+    assert not any(entry.visible for entry in layers.values())
+    assert shown(viewer) == {f"attention {name}" for name in NAMES}
+    form.compute.click()  # all is there: nothing is computed again, and the same layers show it
+    until(lambda: len(ended) == 2)
+    assert {entry.metadata.get(MAP_KEY) for entry in viewer.layers} == {*layers, None}
+    assert layers["weight_large"].visible
+    assert errors(notes) == []
+
+
+def test_maps_of_a_drawn_region_and_cancel(
+    open_explore: OpenExplore, until: Callable[..., None], scene: Path, notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_explore()
+    form = widget.form
+    ended: list[Any] = []
+    widget.computed.connect(ended.append)
+    form.draw.click()
+    assert not form.pick.isChecked()
+    (region,) = (entry for entry in viewer.layers if isinstance(entry, napari.layers.Shapes))
+    region.add_rectangles(np.array([[100, 100], [100, 200], [180, 200], [180, 100]]))
+    form.compute.click()
+    until(lambda: bool(ended))
+    store = Segmentation.open(scene.with_name("scene.awake.maps.fctl.ome.zarr"))
+    assert store.done().sum() == len(store.grid.cells_in((100, 100, 181, 201)))
+    assert form.item.currentText() == "entropy"
+    (entropy,) = (entry for entry in viewer.layers if entry.metadata.get(MAP_KEY) == "entropy")
+    assert entropy.visible
+    assert (level(entropy) > 0).any()
+    assert not (level(entropy) > 0).all()
+
+    form.where.setCurrentText(WHOLE)
+    form.compute.click()
+    until(lambda: form.progress.maximum() > 1 and form.progress.value() > 4)
+    form.cancel.click()
+    until(lambda: len(ended) == 2)
+    assert ended[1].state == "cancelled"
+    assert errors(notes) == []
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_the_figure_is_saved(
+    open_explore: OpenExplore, until: Callable[..., None], tmp_path: Path, notes: list[tuple[str, str]], kind: str
+) -> None:
+    _, widget = open_explore()
+    assert not widget.form.save.isEnabled()
+    widget.explain((100.5, 300.5))
+    until(lambda: widget.explanation is not None)
+    assert widget.form.save.isEnabled()
+    saved: list[str] = []
+    widget.saved.connect(saved.append)
+    path = tmp_path / f"figure.{kind}"
+    widget.save_figure(str(path))
+    until(lambda: bool(saved))
+    assert errors(notes) == []
+    if kind == "png":
+        assert min(PIL.Image.open(path).size) > 300
+    else:
+        assert "<svg" in path.read_text()
+    widget.save_figure(str(tmp_path / "figure.doc"))
+    until(lambda: bool(errors(notes)))
+    assert "figure.doc" in errors(notes)[0]
 
 
 def test_on_a_scaled_and_turned_array(
@@ -426,6 +559,20 @@ def test_closing_the_dock_leaves_nothing_behind(open_explore: OpenExplore, until
     assert len(viewer.mouse_drag_callbacks) == callbacks - 1
     image.translate = (5, 5)
     viewer.scene.camera.zoom *= 2
+
+    # a new panel goes on with the layers that are there
+    names = [entry.name for entry in viewer.layers]
+    checkpoint = widget.form.checkpoint.name
+    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Explore")
+    widget.form.checkpoint.add(checkpoint)
+    widget.explain((250.5, 900.5))
+    until(lambda: widget.explanation is not None)
+    assert [entry.name for entry in viewer.layers] == names
+    assert len(layer(viewer, MARKER).data) == 1
+    local = widget.explanation.contexts[0]
+    assert np.array_equal(layer(viewer, "attention local").data, local.combined)
+    assert covers(viewer, widget, "attention local", local.footprint)
+    viewer.window.remove_dock_widget(widget)
     viewer.layers.clear()  # nobody listens any more
 
 

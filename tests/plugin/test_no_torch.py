@@ -42,6 +42,7 @@ def test_a_whole_run_leaves_torch_to_the_worker(tmp_path: Path, scene: Path, tin
 
 
 def test_the_plugin_package_and_the_reader_need_no_torch() -> None:
-    modules = "fctl_napari.plugin.reader, fctl_napari.plugin.segment, fctl_napari.plugin.error_widget"
-    code = f"import sys, {modules}, fctl_napari.analysis.evaluation_figure; assert 'torch' not in sys.modules"
+    modules = ("plugin.reader", "plugin.segment", "plugin.explore", "plugin.error_widget")
+    modules += ("analysis.explain_figure", "analysis.evaluation_figure")
+    code = f"import sys, {', '.join(f'fctl_napari.{name}' for name in modules)}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -333,3 +333,18 @@ def test_maps_that_are_gone_are_told(local: Local, scene: Path, tmp_path: Path) 
     shutil.rmtree(store.path / "maps" / "margin")
     with pytest.raises(InputError, match="parts of this segmentation are missing"):
         Segmentation.open(store.path)
+
+
+@pytest.mark.nightly
+def test_the_compiled_step_gives_the_same_maps() -> None:
+    image = open_image(sample_files().image)
+    windows = [(500, x, 756, x + 256) for x in (2600, 2900)]
+    found = []
+    for compiled in (False, True):
+        model, card = load_checkpoint(resolve_checkpoint("earth"))
+        assert card.config.tile_size == 256
+        for step in ("encode_tile", "encode_context", "decode") if compiled else ():
+            setattr(model, step, torch.compile(getattr(model, step), fullgraph=True))
+        predictor = Predictor(model, device="cpu", precision="fp32")
+        found.append(np.stack([maps for *_, maps in predictor.classify_with_maps(image, windows)]).astype(int))
+    assert np.abs(found[0] - found[1]).max() <= 1
