@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from fctl_napari.analysis.agreement import Agreement
 from fctl_napari.analysis.error_marks import Mark, Marks
-from fctl_napari.analysis.error_regions import THRESHOLDS, Measure, Region, Regions
+from fctl_napari.analysis.error_regions import Region, Regions
 from fctl_napari.analysis.evaluation import Evaluation
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.imagery.class_mapping import ClassMapping
@@ -176,7 +176,7 @@ class ErrorWidget(QWidget):
         truth, second = comparison.truth is not None, comparison.second is not None
         form.show_classes([name for name, _ in comparison.classes])
         form.offer_modes(truth=truth, second=second)
-        form.regions.offer(truth=truth, second=second, measures=_measures(comparison.segmentation))
+        form.regions.offer(truth=truth, second=second, measures=comparison.measures)
         self._clear()
         self._explain()
         self._show()
@@ -377,9 +377,3 @@ class ErrorWidget(QWidget):
         self._unbind()
         self._errors.leave()
         self._choices.leave()
-
-
-def _measures(segmentation: Segmentation) -> list[Measure]:
-    """What tells of doubt in a store: the confidence, and maps that were kept."""
-    kept = {"confidence", *segmentation.maps}
-    return [name for name in THRESHOLDS if name in kept]

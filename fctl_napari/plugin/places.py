@@ -87,6 +87,11 @@ def maps_path(image: str | Path, checkpoint: str | Path) -> Path:
     return _store_path(image, checkpoint, ".maps")
 
 
+def maps_beside(result: Path) -> Path:
+    """Return where :func:`maps_path` lies, given :func:`result_path`."""
+    return result.with_name(f"{result.name.removesuffix(STORE_SUFFIX)}.maps{STORE_SUFFIX}")
+
+
 def _store_path(image: str | Path, checkpoint: str | Path, kind: str) -> Path:
     image = image if is_url(image) else Path(image).absolute()
     label = Path(checkpoint).name.removesuffix(".safetensors") + kind

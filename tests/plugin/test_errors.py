@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -383,15 +384,21 @@ def test_doubts_need_no_truth(
     assert errors(notes) == []
 
 
-def test_doubts_by_maps_that_were_kept(open_errors: OpenErrors, judged: Judged, until: Callable[..., None]) -> None:
-    _, store, *_ = judged
-    entropy = LabelPyramid.create(store.path / MAPS / "entropy", store.shape, chunk=128)
-    entropy.write(
-        0, 0, np.kron(np.random.default_rng(1).integers(1, 256, (15, 55)), np.ones((20, 20))).astype(np.uint8)
-    )
-    LabelPyramid.open(store.path, "r+").set_attributes({ATTRIBUTE: {**store.facts, MAPS: ["entropy"]}})
-    store = Segmentation.open(store.path)
-    _, widget = open_errors(store.path)
+@pytest.mark.parametrize("beside", [False, True])
+def test_doubts_by_maps_that_were_kept(
+    beside: bool, open_errors: OpenErrors, judged: Judged, until: Callable[..., None]
+) -> None:
+    _, shown_store, *_ = judged
+    place = shown_store.path
+    if beside:  # what the Segment widget leaves when it is asked for maps
+        place = place.with_name("scene.made.maps.fctl.ome.zarr")
+        shutil.copytree(shown_store.path, place)
+    entropy = LabelPyramid.create(place / MAPS / "entropy", shown_store.shape, chunk=128)
+    values = np.random.default_rng(1).integers(1, 256, (15, 55)).repeat(20, 0).repeat(20, 1)
+    entropy.write(0, 0, values.astype(np.uint8))
+    LabelPyramid.open(place, "r+").set_attributes({ATTRIBUTE: {**shown_store.facts, MAPS: ["entropy"]}})
+    store = Segmentation.open(place)
+    _, widget = open_errors(shown_store.path)
     page = widget.form.regions
     assert widget.form.truth.currentText() == "truth of scene.ome.zarr"  # without the image being open
     assert widget.overlay is not None
