@@ -305,7 +305,9 @@ def _weights(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
         )
         for (name, weight), limit in zip(weights.items(), limits, strict=True)
     ]
-    ends = dict(zip(weights, limits, strict=True))
+    # one scale for all three, or the colours would not say who wins
+    common = _limits([np.stack(list(weights.values()))], False)[0]
+    ends = dict.fromkeys(weights, common)
     mixed = Map(
         name="weights RGB",
         title="local red, medium green, large blue",
