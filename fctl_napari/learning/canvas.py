@@ -28,6 +28,7 @@ CHUNK = 512
 """Side of a chunk, px."""
 AUTHORS = "authors"
 INDEX = "painted.json"
+JOURNAL = "journal"
 
 
 class Canvas:
