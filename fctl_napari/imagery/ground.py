@@ -124,7 +124,7 @@ class Ground:
         return np.stack(transform(self.crs, self._lonlat, places[:, 0], places[:, 1]), axis=1)
 
     def pixels(self, places: NDArray[np.float64], crs: Any = None) -> NDArray[np.float64]:
-        """Vertices (x, y) px of coordinates (x, y) in a CRS of rasterio's, by default longitude and latitude, [n, 2]."""
+        """Vertices (x, y) px of coordinates (x, y) in a CRS of rasterio's, by default WGS 84, [n, 2]."""
         from rasterio.warp import transform
 
         crs = self._lonlat if crs is None else crs

@@ -63,8 +63,9 @@ class NamedPolygons:
             shapes.append(shape_)
             names.append(name)
         self.names = list(dict.fromkeys(names))
-        self._name = np.array([self.names.index(name) for name in names], np.uint8 if len(self.names) < 256 else int)
-        self._shapes: NDArray[Any] = _placed(path, document, np.array(shapes, object), georeference, shape)
+        parts, index = shapely.get_parts(np.array(shapes, object), return_index=True)
+        self._name = np.array([self.names.index(name) for name in names], np.int64)[index]
+        self._shapes: NDArray[Any] = _placed(path, document, parts, georeference, shape)
         self._tree = shapely.STRtree(self._shapes)
         self._shape = shape
 

@@ -169,6 +169,14 @@ def _facts(path: Path) -> dict[str, Any]:
     return dict(facts)
 
 
+def is_corrections(path: Path) -> bool:
+    """Tell whether there are corrections at ``path``."""
+    try:
+        return bool(_facts(path).get("complete"))
+    except InputError:
+        return False
+
+
 def half_made(path: Path) -> bool:
     """Tell whether a process died while it created corrections there."""
     try:
