@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from fctl_napari.files import local_path
+
 TargetArgument = Annotated[
     Path,
     typer.Argument(
+        parser=local_path,
         metavar="OUT",
         help=".png or .tif: class indices (255 = none), a cloud-optimised GeoTIFF where georeferenced; .geojson, "
         ".gpkg: polygons; .coco.json: annotations; .ome.zarr or IMAGE.ome.zarr/labels/NAME: an OME-Zarr label.",

@@ -94,3 +94,16 @@ def output_error(path: Path | str, error: OSError) -> OutputError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{path}: this place is not writable; choose another.")
     return OutputError(f"{path}: cannot be written ({error.strerror or error}).")
+
+
+def local_path(text: str) -> Path:
+    """Take a place to write to; as a path an address would become a folder called ``http:``.
+
+    Raises
+    ------
+    OutputError
+        It is an address.
+    """
+    if "://" in text:
+        raise OutputError(f"{text}: results are written to folders, not to addresses; give a path.")
+    return Path(text)

@@ -25,7 +25,8 @@ from fctl_napari.learning.correction_merge import NOT_SURE, MergeReport, Painted
 from fctl_napari.learning.ledger import Ledger
 from fctl_napari.learning.strokes import Piece, Planes, Stroke
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.segmentation.store import ATTRIBUTE, lock_store, remove_store
+from fctl_napari.segmentation.store import ATTRIBUTE
+from fctl_napari.segmentation.store_place import lock_store, remove_store
 
 MOST_AUTHORS = 255
 

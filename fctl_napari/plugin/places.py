@@ -74,6 +74,11 @@ def maps_path(image: str | Path, checkpoint: str | Path) -> Path:
     return _store_path(image, checkpoint, ".maps")
 
 
+def maps_beside(result: Path) -> Path:
+    """Return where :func:`maps_path` lies, given :func:`result_path`."""
+    return result.with_name(f"{result.name.removesuffix(STORE_SUFFIX)}.maps{STORE_SUFFIX}")
+
+
 def _store_path(image: str | Path, checkpoint: str | Path, kind: str) -> Path:
     label = Path(checkpoint).name.removesuffix(".safetensors") + kind
     return beside(image, f".{label}{STORE_SUFFIX}", cache_folder)

@@ -123,7 +123,10 @@ def check_export(out: Path, kind: Kind | None = None, *, simplify: float | None 
     InputError
         ``simplify`` is no length.
     """
-    kind = kind or kind_of(out)
+    if kind is None:
+        kind = kind_of(out)
+    elif not (out.name.lower().endswith(".json") or kind_of(out) == kind):
+        raise OutputError(f"{out}: is {kind_of(out)} by its name, not {kind}; leave --kind out, or change the name.")
     if simplify is not None and kind not in SIMPLIFIED_KINDS:
         raise OutputError(f"{out}: only GeoJSON and GeoPackage polygons are simplified; leave --simplify out.")
     if simplify is not None and not 0 < simplify < math.inf:
