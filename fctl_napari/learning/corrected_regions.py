@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.learning.painted import Chunk
+from fctl_napari.model.classes import NOT_SURE
 
 EDGES = ("top", "bottom", "left", "right")
 FEW_KEYS = 2**18
@@ -51,8 +52,8 @@ class CorrectedRegion:
             window=blob.window,
             point=blob.point,
             pixels=blob.pixels,
-            by_class={value - 1: pixels for value, pixels in values.items() if value != 255},
-            not_sure=values.get(255, 0),
+            by_class={value - 1: pixels for value, pixels in values.items() if value != NOT_SURE},
+            not_sure=values.get(NOT_SURE, 0),
             authors={authors[number - 1]: pixels for number, pixels in painters.items() if number},
         )
 
