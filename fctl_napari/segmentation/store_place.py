@@ -51,7 +51,7 @@ def open_or_create(
     """
     facts = _facts(path)
     if facts is not None and (fresh or not facts.get("complete")):
-        _remove(path)
+        remove_store(path)
         facts = None
     if facts is not None:
         differs = [
@@ -75,8 +75,15 @@ def open_or_create(
     )
 
 
-def lock_store(path: Path) -> filelock.BaseFileLock:
+def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLock:
     """Take the lock of a store, so that one run at a time writes it; the system drops it when the process dies.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    timeout
+        How long one that is just being left is waited for, s; by default ``LOCK_TIMEOUT``.
 
     Raises
     ------
@@ -86,7 +93,7 @@ def lock_store(path: Path) -> filelock.BaseFileLock:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
-        lock.acquire(timeout=LOCK_TIMEOUT)
+        lock.acquire(timeout=LOCK_TIMEOUT if timeout is None else timeout)
     except filelock.Timeout:
         raise OutputError(f"{path}: is in use by another run; wait for it, or choose another name.") from None
     except OSError as error:
@@ -107,7 +114,7 @@ def _facts(path: Path) -> dict[str, Any] | None:
     return dict(facts)
 
 
-def _remove(path: Path) -> None:
+def remove_store(path: Path) -> None:
     """Delete a store; by name it is gone at once."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:

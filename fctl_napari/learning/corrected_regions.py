@@ -1,0 +1,174 @@
+"""Connected corrected regions, put together from chunks: nothing is read where nothing is painted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.learning.painted import Chunk
+
+
+@dataclass(frozen=True)
+class CorrectedRegion:
+    """Painted px that touch by their sides.
+
+    Attributes
+    ----------
+    window
+        Bounding box, (y0, x0, y1, x1) px.
+    point
+        Its first px in reading order, (y, x).
+    pixels
+        How many there are.
+    by_class
+        How many of each class index.
+    not_sure
+        How many are marked as not sure.
+    authors
+        How many each painted, by name.
+    """
+
+    window: IntWindow
+    point: tuple[int, int]
+    pixels: int
+    by_class: dict[int, int]
+    not_sure: int
+    authors: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The regions of one chunk.
+
+    Attributes
+    ----------
+    boxes, points
+        Bounding boxes [n, 4] and first px [n, 2], px of the image.
+    counts
+        Rows of region, plane (values, authors), value, px; [k, 4].
+    edges
+        Which region (from 1; 0 is none) lies along each of the four edges.
+    """
+
+    boxes: NDArray[np.int64]
+    points: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    edges: dict[str, NDArray[np.int64]]
+
+
+class RegionTables:
+    """The regions of each chunk, kept until the chunk changes."""
+
+    def __init__(self) -> None:
+        self._tables: dict[Chunk, _Table] = {}
+
+    def drop(self, chunk: Chunk) -> None:
+        """Forget a chunk that has changed."""
+        self._tables.pop(chunk, None)
+
+    def regions(
+        self,
+        chunks: Iterable[Chunk],
+        window_of: Callable[[Chunk], IntWindow],
+        read: Callable[[IntWindow], NDArray[np.uint8]],
+        authors: Sequence[str],
+    ) -> list[CorrectedRegion]:
+        """Join the regions of chunks.
+
+        Parameters
+        ----------
+        chunks
+            Those that hold something.
+        window_of
+            Where one lies.
+        read
+            Reads values and authors, uint8 [2, y, x].
+        authors
+            Names of author 1, 2, ...
+        """
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        tables: dict[Chunk, _Table] = {}
+        for chunk in chunks:
+            if chunk not in self._tables:
+                window = window_of(chunk)
+                self._tables[chunk] = _measure(read(window), window)
+            tables[chunk] = self._tables[chunk]
+        starts: dict[Chunk, int] = {}
+        total = 0
+        for chunk, table in tables.items():
+            starts[chunk] = total
+            total += len(table.boxes)
+        if not total:
+            return []
+        pairs = [np.empty((2, 0), np.int64)]
+        for (row, column), table in tables.items():
+            for neighbour, own, other in (
+                ((row + 1, column), "bottom", "top"),
+                ((row, column + 1), "right", "left"),
+            ):
+                if neighbour in tables:
+                    first, second = table.edges[own], tables[neighbour].edges[other]
+                    both = (first > 0) & (second > 0)
+                    pairs.append(
+                        np.stack([first[both] - 1 + starts[row, column], second[both] - 1 + starts[neighbour]])
+                    )
+        first, second = np.unique(np.concatenate(pairs, axis=1), axis=1)
+        graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(total, total))
+        count, whole = connected_components(graph, directed=False)
+        boxes = np.concatenate([table.boxes for table in tables.values()])
+        points = np.concatenate([table.points for table in tables.values()])
+        low, high = np.full((count, 2), np.iinfo(np.int64).max), np.zeros((count, 2), np.int64)
+        np.minimum.at(low, whole, boxes[:, :2])
+        np.maximum.at(high, whole, boxes[:, 2:])
+        order = np.lexsort((points[:, 1], points[:, 0]))[::-1]
+        begins = np.zeros((count, 2), np.int64)
+        begins[whole[order]] = points[order]  # of several parts of a region the first one stays
+        tallies: list[list[dict[int, int]]] = [[{}, {}] for _ in range(count)]
+        for chunk, table in tables.items():
+            for part, plane, value, pixels in table.counts.tolist():
+                tally = tallies[whole[starts[chunk] + part]][plane]
+                tally[value] = tally.get(value, 0) + pixels
+        found = []
+        for index in np.lexsort((begins[:, 1], begins[:, 0])).tolist():
+            values, painters = (dict(sorted(tally.items())) for tally in tallies[index])
+            (y0, x0), (y1, x1), (y, x) = low[index].tolist(), high[index].tolist(), begins[index].tolist()
+            found.append(
+                CorrectedRegion(
+                    window=(y0, x0, y1, x1),
+                    point=(y, x),
+                    pixels=sum(values.values()),
+                    by_class={value - 1: pixels for value, pixels in values.items() if value != 255},
+                    not_sure=values.get(255, 0),
+                    authors={authors[number - 1]: pixels for number, pixels in painters.items() if number},
+                )
+            )
+        return found
+
+
+def _measure(state: NDArray[np.uint8], window: IntWindow) -> _Table:
+    from skimage.measure import label
+
+    labels = label(state[0] != 0, connectivity=1)
+    count = int(labels.max(initial=0))
+    rows, columns = np.nonzero(labels)
+    region = labels[rows, columns] - 1
+    boxes = np.empty((count, 4), np.int64)
+    boxes[:, :2] = np.iinfo(np.int64).max
+    boxes[:, 2:] = 0
+    for axis, places in enumerate((rows, columns)):
+        np.minimum.at(boxes[:, axis], region, places + window[axis])
+        np.maximum.at(boxes[:, axis + 2], region, places + window[axis] + 1)
+    points = np.empty((count, 2), np.int64)
+    points[region[::-1]] = np.stack([rows, columns], 1)[::-1] + window[:2]  # of several px the first one stays
+    tallies = []
+    for plane in (0, 1):
+        keys, pixels = np.unique(region * 256 + state[plane, rows, columns], return_counts=True)
+        tallies.append(np.stack([keys // 256, np.full(len(keys), plane), keys % 256, pixels], 1))
+    edges = {"top": labels[0], "bottom": labels[-1], "left": labels[:, 0], "right": labels[:, -1]}
+    return _Table(boxes, points, np.concatenate(tallies), {name: edge.astype(np.int64) for name, edge in edges.items()})
