@@ -1,0 +1,349 @@
+"""Strokes on their way to disk: one after the other, in a thread, tried again until they are there."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Qt, Signal, Slot
+
+from fctl_napari.errors import FctlError, OutputError
+from fctl_napari.learning.corrected_regions import CorrectedRegion
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.plugin.growing import GrowingLevels
+from fctl_napari.plugin.view import IntWindow
+
+RETRY_S = 2.0
+"""How long to wait before a stroke is tried again that could not be written."""
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A finished stroke, px of the image.
+
+    Attributes
+    ----------
+    y0, x0
+        Where its first px lies.
+    block
+        uint8 [y, x]: k + 1 = class k, 255 = not sure, 0 = erased.
+    mask
+        Which px were changed, bool [y, x].
+    author
+        Who painted it.
+    """
+
+    y0: int
+    x0: int
+    block: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    author: str
+
+    @property
+    def window(self) -> IntWindow:
+        """(y0, x0, y1, x1) px."""
+        return self.y0, self.x0, self.y0 + self.block.shape[0], self.x0 + self.block.shape[1]
+
+    def put(self, values: NDArray[np.uint8], window: IntWindow) -> None:
+        """Paint it into the values of another window."""
+        y0, x0 = max(self.y0, window[0]), max(self.x0, window[1])
+        y1, x1 = min(self.window[2], window[2]), min(self.window[3], window[3])
+        if y0 >= y1 or x0 >= x1:
+            return
+        part = slice(y0 - self.y0, y1 - self.y0), slice(x0 - self.x0, x1 - self.x0)
+        there = values[y0 - window[0] : y1 - window[0], x0 - window[1] : x1 - window[1]]
+        there[self.mask[part]] = self.block[part][self.mask[part]]
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """Undo or redo the last stroke of an author."""
+
+    op: Literal["undo", "redo"]
+    author: str
+
+
+@dataclass(frozen=True, eq=False)
+class Accept:
+    """Paint what something else says.
+
+    Attributes
+    ----------
+    pieces
+        Makes strokes, in the thread; they are undone together.
+    """
+
+    pieces: Callable[[], Iterator[Painted]]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Read a window for somebody.
+
+    Attributes
+    ----------
+    then
+        Called on the main thread with the window's values, uint8 [y, x].
+    """
+
+    window: IntWindow
+    then: Callable[[IntWindow, NDArray[np.uint8]], None]
+
+
+Task = Painted | Turn | Accept | Look
+
+
+@dataclass(frozen=True)
+class State:
+    """How the corrections stand.
+
+    Attributes
+    ----------
+    can_undo, can_redo
+        Whether the author of the last task has something to undo, to redo.
+    areas
+        Painted px by the name of the class, ``"not sure"`` last.
+    """
+
+    can_undo: bool
+    can_redo: bool
+    areas: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Done:
+    task: Task
+    window: IntWindow | None
+    values: NDArray[np.uint8] | None
+    state: State
+    error: BaseException | None
+
+
+class StrokeWriter(QObject):
+    """Writes to corrections in a thread of its own, in the order in which it is told.
+
+    Parameters
+    ----------
+    corrections
+        Open for writing; closed by :meth:`finish`.
+    levels
+        What is shown of them; its coarsest level is kept in step.
+    author
+        Of whom ``State`` tells first.
+
+    Signals (on the main thread)
+    ----------------------------
+    changed : object, bool
+        A window (y0, x0, y1, x1 px) has other values now, and whether a finished stroke was the reason.
+    told : object
+        The ``State``, at the beginning and after every task.
+    listed : object
+        The regions, when there is nothing more to do.
+    failed : object
+        An exception; ``stuck`` tells whether the stroke is tried again.
+    """
+
+    changed = Signal(object, bool)
+    told = Signal(object)
+    listed = Signal(object)
+    failed = Signal(object)
+    _message = Signal(object)
+
+    def __init__(
+        self, corrections: Corrections, levels: GrowingLevels, author: str, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._corrections = corrections
+        self._levels = levels
+        self._author = author
+        self._waiting: deque[Task] = deque()  # those whose end the main thread has not heard of
+        self._tasks: deque[Task] = deque()  # those that the thread has not ended
+        self._wake = threading.Condition()
+        self._closing = False
+        self._lost: list[BaseException] = []
+        self._action: int | None = None  # of the last stroke
+        self.stuck: str = ""
+        """Why the first stroke is not on disk, if it is tried again."""
+        self._message.connect(self._hear, Qt.ConnectionType.QueuedConnection)
+        self._thread = threading.Thread(target=self._run, name="fctl strokes", daemon=True)
+        self._thread.start()
+
+    # ---- on the main thread
+
+    @property
+    def unsaved(self) -> int:
+        """How many strokes and other changes are not on disk yet, as far as is known."""
+        return sum(not isinstance(task, Look) for task in self._waiting)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to do."""
+        return bool(self._waiting)
+
+    def give(self, task: Task) -> None:
+        """Do this after all that was given before."""
+        self._waiting.append(task)
+        with self._wake:
+            self._tasks.append(task)
+            self._wake.notify()
+
+    def put_waiting(self, values: NDArray[np.uint8], window: IntWindow) -> None:
+        """Paint the strokes that are on their way into what was read before them."""
+        for task in self._waiting:
+            if isinstance(task, Painted):
+                task.put(values, window)
+
+    def finish(self) -> list[BaseException]:
+        """Write all that waits, close the corrections and end; nothing is told of it any more.
+
+        Returns
+        -------
+        Why strokes were lost, if any were: those that could not be written now either.
+        """
+        self._message.disconnect(self._hear)
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self._waiting.clear()
+        return self._lost
+
+    @Slot(object)
+    def _hear(self, message: object) -> None:
+        if isinstance(message, OutputError):
+            if self.stuck != str(message):
+                self.stuck = str(message)
+                self.failed.emit(message)
+            return
+        if isinstance(message, list):
+            self.listed.emit(message)
+            return
+        if isinstance(message, State):
+            self.told.emit(message)
+            return
+        assert isinstance(message, _Done)
+        assert message.task is self._waiting[0]
+        self._waiting.popleft()
+        if isinstance(message.task, Painted):
+            self.stuck = ""
+        if isinstance(message.task, Look):
+            if message.values is not None:
+                message.task.then(message.task.window, message.values)
+        elif message.window is not None:
+            self.changed.emit(message.window, isinstance(message.task, Painted))
+        self.told.emit(message.state)
+        if message.error is not None:
+            self.failed.emit(message.error)
+
+    # ---- in the thread
+
+    def _run(self) -> None:
+        stale = True  # the list of regions
+        try:
+            self._tell(self._state())
+            while True:
+                with self._wake:
+                    if not self._tasks:
+                        if self._closing:
+                            return
+                        if not stale:
+                            self._wake.wait()
+                            continue
+                    task = self._tasks[0] if self._tasks else None
+                if task is None:
+                    self._tell(self._regions())
+                    stale = False
+                    continue
+                self._do(task)
+                stale = stale or not isinstance(task, Look)
+                with self._wake:
+                    self._tasks.popleft()
+        finally:
+            try:
+                self._corrections.close()
+            except OutputError as error:
+                self._lost.append(error)
+
+    def _regions(self) -> list[CorrectedRegion]:
+        try:
+            return self._corrections.regions()
+        except FctlError:
+            return []  # reading fails: the next stroke says why
+
+    def _do(self, task: Task) -> None:
+        window: IntWindow | None = None
+        values: NDArray[np.uint8] | None = None
+        error: BaseException | None = None
+        try:
+            if isinstance(task, Look):
+                values = self._corrections.read(task.window)
+            elif isinstance(task, Turn):
+                self._author = task.author
+                turn = self._corrections.undo if task.op == "undo" else self._corrections.redo
+                stroke = turn(task.author)
+                window = None if stroke is None else stroke.window
+            elif isinstance(task, Painted):
+                self._author = task.author
+                window = self._write(task)
+            else:
+                window = self._accept(task)
+            if window is not None:
+                self._levels.update([window])
+        except BaseException as reason:  # told on the main thread; the next task may go well
+            error = reason
+            if self._closing and not isinstance(task, Look):
+                self._lost.append(reason)
+        self._tell(_Done(task, window, values, self._state(), error))
+
+    def _write(self, stroke: Painted) -> IntWindow | None:
+        """Write a stroke, again and again until it is there."""
+        while True:
+            try:
+                return self._write_once(stroke)
+            except OutputError as error:
+                if self._closing:
+                    raise
+                self._tell(error)
+                with self._wake:
+                    if not self._closing:
+                        self._wake.wait_for(lambda: self._closing, RETRY_S)
+
+    def _write_once(self, stroke: Painted, kind: str = "paint", together: int | None = None) -> IntWindow | None:
+        # what differs from what is there: so a stroke that was half written is not written twice
+        block = np.where(stroke.mask, stroke.block, self._corrections.read(stroke.window))
+        kept = self._corrections.write(stroke.y0, stroke.x0, block, author=stroke.author, kind=kind, together=together)
+        self._action = None if kept is None else kept.action
+        return None if kept is None else kept.window
+
+    def _accept(self, task: Accept) -> IntWindow | None:
+        together: int | None = None
+        windows: list[IntWindow] = []
+        for stroke in task.pieces():
+            if self._closing:
+                break
+            self._author = stroke.author
+            window = self._write_once(stroke, "accept", together)
+            if window is not None:
+                together = self._action
+                windows.append(window)
+                self._levels.update([window])
+        if not windows:
+            return None
+        corners = np.array(windows)
+        (y0, x0), (y1, x1) = corners[:, :2].min(0).tolist(), corners[:, 2:].max(0).tolist()
+        return y0, x0, y1, x1
+
+    def _state(self) -> State:
+        corrections = self._corrections
+        return State(
+            corrections.can_undo(self._author), corrections.can_redo(self._author), corrections.area_by_class()
+        )
+
+    def _tell(self, message: object) -> None:
+        if not self._closing:
+            self._message.emit(message)
