@@ -129,6 +129,21 @@ class Ground:
                 part[:] = np.stack(transform(self.crs, self._lonlat, part[:, 0], part[:, 1]), axis=1)
         return places
 
+    def pixels(self, places: NDArray[np.float64], crs: Any = None) -> NDArray[np.float64]:
+        """Vertices (x, y) px of coordinates (x, y) in a CRS of rasterio's, by default WGS 84, [n, 2]."""
+        from rasterio.warp import transform
+
+        crs = self._lonlat if crs is None else crs
+        if self.crs != crs and len(places):
+            places = np.stack(transform(crs, self.crs, places[:, 0], places[:, 1]), axis=1)
+        vertices: NDArray[np.float64] = (places - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
+        return vertices
+
+    @property
+    def turn(self) -> float | None:
+        """How far a turn around the Earth is in a geographic CRS, in its units."""
+        return 2 * math.pi / float(self.crs.units_factor[1]) if self.geographic else None
+
     def lonlat_digits(self) -> int:
         """Decimals of a degree that tell a ten-thousandth of a px, at least 7 (a centimetre)."""
         side = math.sqrt(abs(float(np.linalg.det(self._matrix))))

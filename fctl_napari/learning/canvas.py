@@ -28,6 +28,7 @@ CHUNK = 512
 """Side of a chunk, px."""
 AUTHORS = "authors"
 INDEX = "painted.json"
+JOURNAL = "journal"
 
 
 class Canvas:
@@ -166,6 +167,14 @@ def _facts(path: Path) -> dict[str, Any]:
     if not isinstance(facts, Mapping) or facts.get("kind") != KIND:
         raise InputError(f"{path}: holds no corrections; give a folder made for them.")
     return dict(facts)
+
+
+def is_corrections(path: Path) -> bool:
+    """Tell whether there are corrections at ``path``."""
+    try:
+        return bool(_facts(path).get("complete"))
+    except InputError:
+        return False
 
 
 def half_made(path: Path) -> bool:

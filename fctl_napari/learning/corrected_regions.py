@@ -1,8 +1,8 @@
-"""Connected corrected regions, put together from chunks: nothing is read where nothing is painted."""
+"""Connected regions of what is painted, put together from chunks: nothing is read where nothing is painted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,37 @@ class CorrectedRegion:
     not_sure: int
     authors: dict[str, int]
 
+    @classmethod
+    def of(cls, blob: Blob, authors: Sequence[str]) -> CorrectedRegion:
+        """Name the counts of a blob of values and authors."""
+        values, painters = blob.counts
+        return cls(
+            window=blob.window,
+            point=blob.point,
+            pixels=blob.pixels,
+            by_class={value - 1: pixels for value, pixels in values.items() if value != 255},
+            not_sure=values.get(255, 0),
+            authors={authors[number - 1]: pixels for number, pixels in painters.items() if number},
+        )
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Px other than 0 on the first of two planes, that touch by their sides.
+
+    Attributes
+    ----------
+    window, point, pixels
+        As of a ``CorrectedRegion``.
+    counts
+        How many px of each value there are, on either plane.
+    """
+
+    window: IntWindow
+    point: tuple[int, int]
+    pixels: int
+    counts: tuple[dict[int, int], dict[int, int]]
+
 
 @dataclass(frozen=True)
 class _Table:
@@ -49,7 +80,7 @@ class _Table:
     boxes, points
         Bounding boxes [n, 4] and first px [n, 2], px of the image.
     counts
-        Rows of region, plane (values, authors), value, px; [k, 4].
+        Rows of region, plane, value, px; [k, 4].
     edges
         Which region (from 1; 0 is none) lies along each of the four edges.
     """
@@ -60,45 +91,29 @@ class _Table:
     edges: dict[str, NDArray[np.int64]]
 
 
-class RegionTables:
+class ChunkRegions:
     """The regions of each chunk, kept until the chunk changes."""
 
     def __init__(self) -> None:
         self._tables: dict[Chunk, _Table] = {}
 
+    def __contains__(self, chunk: Chunk) -> bool:
+        return chunk in self._tables
+
+    def add(self, chunk: Chunk, planes: NDArray[np.uint8], window: IntWindow) -> None:
+        """Take the planes of a chunk, uint8 [2, y, x], that lies at ``window``."""
+        self._tables[chunk] = _measure(planes, window)
+
     def drop(self, chunk: Chunk) -> None:
         """Forget a chunk that has changed."""
         self._tables.pop(chunk, None)
 
-    def regions(
-        self,
-        chunks: Iterable[Chunk],
-        window_of: Callable[[Chunk], IntWindow],
-        read: Callable[[IntWindow], NDArray[np.uint8]],
-        authors: Sequence[str],
-    ) -> list[CorrectedRegion]:
-        """Join the regions of chunks.
-
-        Parameters
-        ----------
-        chunks
-            Those that hold something.
-        window_of
-            Where one lies.
-        read
-            Reads values and authors, uint8 [2, y, x].
-        authors
-            Names of author 1, 2, ...
-        """
+    def join(self) -> list[Blob]:
+        """Join the regions over the borders of chunks; from the top."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        tables: dict[Chunk, _Table] = {}
-        for chunk in chunks:
-            if chunk not in self._tables:
-                window = window_of(chunk)
-                self._tables[chunk] = _measure(read(window), window)
-            tables[chunk] = self._tables[chunk]
+        tables = self._tables
         starts: dict[Chunk, int] = {}
         total = 0
         for chunk, table in tables.items():
@@ -129,32 +144,23 @@ class RegionTables:
         order = np.lexsort((points[:, 1], points[:, 0]))[::-1]
         begins = np.zeros((count, 2), np.int64)
         begins[whole[order]] = points[order]  # of several parts of a region the first one stays
-        tallies: list[list[dict[int, int]]] = [[{}, {}] for _ in range(count)]
+        counts: list[tuple[dict[int, int], dict[int, int]]] = [({}, {}) for _ in range(count)]
         for chunk, table in tables.items():
             for part, plane, value, pixels in table.counts.tolist():
-                tally = tallies[whole[starts[chunk] + part]][plane]
-                tally[value] = tally.get(value, 0) + pixels
+                counted = counts[whole[starts[chunk] + part]][plane]
+                counted[value] = counted.get(value, 0) + pixels
         found = []
         for index in np.lexsort((begins[:, 1], begins[:, 0])).tolist():
-            values, painters = (dict(sorted(tally.items())) for tally in tallies[index])
             (y0, x0), (y1, x1), (y, x) = low[index].tolist(), high[index].tolist(), begins[index].tolist()
-            found.append(
-                CorrectedRegion(
-                    window=(y0, x0, y1, x1),
-                    point=(y, x),
-                    pixels=sum(values.values()),
-                    by_class={value - 1: pixels for value, pixels in values.items() if value != 255},
-                    not_sure=values.get(255, 0),
-                    authors={authors[number - 1]: pixels for number, pixels in painters.items() if number},
-                )
-            )
+            first_plane, second_plane = (dict(sorted(counted.items())) for counted in counts[index])
+            found.append(Blob((y0, x0, y1, x1), (y, x), sum(first_plane.values()), (first_plane, second_plane)))
         return found
 
 
-def _measure(state: NDArray[np.uint8], window: IntWindow) -> _Table:
+def _measure(planes: NDArray[np.uint8], window: IntWindow) -> _Table:
     from skimage.measure import label
 
-    labels = label(state[0] != 0, connectivity=1)
+    labels = label(planes[0] != 0, connectivity=1)
     count = int(labels.max(initial=0))
     rows, columns = np.nonzero(labels)
     region = labels[rows, columns] - 1
@@ -168,7 +174,7 @@ def _measure(state: NDArray[np.uint8], window: IntWindow) -> _Table:
     points[region[::-1]] = np.stack([rows, columns], 1)[::-1] + window[:2]  # of several px the first one stays
     tallies = []
     for plane in (0, 1):
-        keys, pixels = np.unique(region * 256 + state[plane, rows, columns], return_counts=True)
+        keys, pixels = np.unique(region * 256 + planes[plane, rows, columns], return_counts=True)
         tallies.append(np.stack([keys // 256, np.full(len(keys), plane), keys % 256, pixels], 1))
     edges = {"top": labels[0], "bottom": labels[-1], "left": labels[:, 0], "right": labels[:, -1]}
     return _Table(boxes, points, np.concatenate(tallies), {name: edge.astype(np.int64) for name, edge in edges.items()})

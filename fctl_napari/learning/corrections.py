@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -18,55 +17,18 @@ from numpy.typing import NDArray
 from fctl_napari.errors import OutputError
 from fctl_napari.files import sync
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.journal import Journal
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.learning.canvas import INDEX, Canvas, check, half_made, make
-from fctl_napari.learning.corrected_regions import CorrectedRegion, RegionTables
-from fctl_napari.learning.painted import PaintedIndex
-from fctl_napari.learning.strokes import History, Piece, Planes
+from fctl_napari.learning.canvas import Canvas, check, half_made, make
+from fctl_napari.learning.corrected_regions import CorrectedRegion
+from fctl_napari.learning.correction_merge import NOT_SURE, MergeReport, PaintedLayer, Policy, Report, take, value_names
+from fctl_napari.learning.ledger import Ledger
+from fctl_napari.learning.strokes import Piece, Planes, Stroke
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.store import ATTRIBUTE
 from fctl_napari.segmentation.store_place import lock_store, remove_store
 
-NOT_SURE = 255
-"""Value of px that are not to be learnt from or scored; 0 is nothing painted, k + 1 is class k."""
-
-SETTLE_EVERY = 16
-"""After so many strokes the chunks are made durable, and the journal is no longer needed to restore them."""
-
-JOURNAL = "journal"
 MOST_AUTHORS = 255
-
-StrokeKind = Literal["paint", "erase", "fill", "polygon", "accept", "merge", "import"]
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """A stroke that is kept, or a larger action that is undone as one.
-
-    Attributes
-    ----------
-    action
-        Its number; later ones have larger ones.
-    author
-        Who painted it.
-    kind
-        What was done, for people.
-    time
-        When, ISO 8601, UTC.
-    window
-        Bounding box of what it changed, (y0, x0, y1, x1) px.
-    pixels
-        How many px that was.
-    """
-
-    action: int
-    author: str
-    kind: str
-    time: str
-    window: IntWindow
-    pixels: int
 
 
 class Corrections:
@@ -105,7 +67,7 @@ class Corrections:
         self._authors: list[str] = list(self.facts["authors"])
         self._lock = lock
         self._guard = threading.RLock()
-        self._load()
+        self._ledger = Ledger(self._canvas, writable=lock is not None)
 
     @classmethod
     def create(cls, path: Path | str, image: Pyramid, class_table: ClassTable) -> Corrections:
@@ -173,7 +135,7 @@ class Corrections:
                 lock.release()
                 raise
         found = cls(path, None)
-        if found._behind:
+        if found._ledger.behind:
             with suppress(OutputError):  # somebody writes just now, or nobody may write here
                 lock = lock_store(path, timeout=0)
                 try:
@@ -191,33 +153,13 @@ class Corrections:
             return cls.open(path, "r+", image=image, class_table=class_table)
         return cls.create(path, image, class_table)
 
-    def _load(self) -> None:
-        """Read journal and index, and bring the levels in step where somebody died over them."""
-        self._history = History(Journal(self.path / JOURNAL, writable=self._lock is not None))
-        index = PaintedIndex.load(self.path / INDEX)
-        if index is None:
-            index = PaintedIndex.of_chunks(self.path / "0", self._canvas.values)
-        self._index = index
-        self._history.number = max(self._history.number, index.number)
-        self._tables = RegionTables()
-        self._behind = self._history.changed_after(index.number)
-        if self._lock is None:
-            for chunk in {chunk for piece in self._behind for chunk in self._canvas.chunks(piece.window)}:
-                index.count(chunk, self._canvas.values(chunk))
-        elif self._behind:
-            self._canvas.remove_temporaries([piece.window for piece in self._behind])
-            self._catch_up()
-            self._settle()
-
     def close(self) -> None:
         """Make all durable and let others write. What is read afterwards is as it was."""
         with self._guard:
             if self._lock is None:
                 return
             try:
-                self._catch_up()
-                if self._index.number < self._history.number:
-                    self._settle()
+                self._ledger.settle()
             finally:
                 self._lock.release()
                 self._lock = None
@@ -316,7 +258,7 @@ class Corrections:
         """
         self._check_block(y0, x0, block)
         with self._guard:
-            self._catch_up()
+            self._ledger.catch_up()
             height, width = block.shape
             before = self._canvas.state((y0, x0, y0 + height, x0 + width))
             mask = block != before[0] if mask is None else np.asarray(mask, bool)
@@ -326,7 +268,7 @@ class Corrections:
             if not rows.size:
                 return None
             box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            if together is not None and together != self._history.undoable():
+            if together is not None and together != self._ledger.history.undoable():
                 raise ValueError(f"action {together} is not the last one")
             mask = mask[box]
             facts = {
@@ -337,11 +279,7 @@ class Corrections:
                 "px": int(np.count_nonzero(mask)),
             }
             planes = Planes(mask, before[:, *box][:, mask], block[box][mask])
-            piece = self._history.add(facts, planes, together)
-            self._behind.append(piece)
-            self._catch_up()
-            self._settle_now_and_then()
-            return self._stroke([piece])
+            return self._stroke([self._ledger.add(facts, planes, together)])
 
     def undo(self, author: str | None = None) -> Stroke | None:
         """Take the last stroke back (the last one of ``author``); others that lie on top of it stay.
@@ -365,29 +303,58 @@ class Corrections:
     def can_undo(self, author: str | None = None) -> bool:
         """Whether there is something to undo."""
         with self._guard:
-            return self._history.undoable(*self._number(author)) is not None if self._known(author) else False
+            return self._next("undo", author) is not None
 
     def can_redo(self, author: str | None = None) -> bool:
         """Whether there is something to redo."""
         with self._guard:
-            return self._history.redoable(*self._number(author)) is not None if self._known(author) else False
+            return self._next("redo", author) is not None
+
+    def merge(
+        self, others: Sequence[Corrections], *, policy: Policy = "mine", progress: Report | None = None
+    ) -> MergeReport:
+        """Take over what others painted, as one action that can be undone.
+
+        Parameters
+        ----------
+        others
+            Corrections of the same image and classes; they are taken one after the other.
+        policy
+            What is done with px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
+            become ``"not sure"``.
+        progress
+            Called as ``progress(done, total)`` with counts of blocks; may raise ``Cancelled``.
+
+        Returns
+        -------
+        MergeReport
+            What was new, and where they contradict.
+
+        Raises
+        ------
+        InputError
+            One is of another image or has other classes; nothing is taken.
+        OutputError
+            As :meth:`write`. What was taken until then is there, and can be undone.
+        """
+        layers = [PaintedLayer(other, self) for other in others]
+        return take(self, layers, kind="merge", policy=policy, progress=progress)
 
     def area_by_class(self) -> dict[str, int]:
         """How many px of each class are painted, by its name, ``"not sure"`` last; nothing is read for it."""
         with self._guard:
-            totals = self._index.totals()
-        areas = {info.name: totals.get(k + 1, 0) for k, info in enumerate(self.class_table.scored)}
-        return {**areas, "not sure": totals.get(NOT_SURE, 0)}
+            totals = self._ledger.totals()
+        return {name: totals.get(value, 0) for value, name in value_names(self.class_table).items()}
 
     def regions(self) -> list[CorrectedRegion]:
         """List the 4-connected painted regions from the top; only chunks that are painted are read, each once."""
         with self._guard:
-            return self._tables.regions(self._index, self._canvas.chunk_window, self._canvas.state, self._authors)
+            return [CorrectedRegion.of(blob, self._authors) for blob in self._ledger.blobs()]
 
     def painted_windows(self) -> Iterator[IntWindow]:
         """The chunks that hold something, (y0, x0, y1, x1) px, row by row; nothing is read for it."""
         with self._guard:
-            return iter([self._canvas.chunk_window(chunk) for chunk in self._index])
+            return self._ledger.windows()
 
     def content_hash(self) -> str:
         """SHA-256 of all that is painted, hex; authors and history do not count."""
@@ -413,11 +380,12 @@ class Corrections:
         if strays.size:
             raise ValueError(f"value {strays[0]} is no class; there are {classes}, and 255 for not sure")
 
-    def _known(self, author: str | None) -> bool:
-        return author is None or author in self._authors
-
-    def _number(self, author: str | None) -> tuple[int, ...]:
-        return () if author is None else (self._authors.index(author) + 1,)
+    def _next(self, op: Literal["undo", "redo"], author: str | None) -> int | None:
+        """The action whose turn it is."""
+        if author is not None and author not in self._authors:
+            return None
+        find = self._ledger.history.undoable if op == "undo" else self._ledger.history.redoable
+        return find(None if author is None else self._authors.index(author) + 1)
 
     def _author(self, name: str) -> int:
         """Number of an author, from 1; a new one is first written down."""
@@ -434,42 +402,14 @@ class Corrections:
         with self._guard:
             if self._lock is None:
                 raise ValueError(f"{self.path} is not open for writing")
-            if not self._known(author):
-                return None
-            self._catch_up()
-            find = self._history.undoable if op == "undo" else self._history.redoable
-            action = find(*self._number(author))
+            self._ledger.catch_up()
+            action = self._next(op, author)
             if action is None:
                 return None
-            pieces = self._history.turn(op, action)
-            self._behind.extend(pieces)
-            self._catch_up()
-            self._settle_now_and_then()
-            return self._stroke(pieces)
+            return self._stroke(self._ledger.turn(op, action))
 
     def _stroke(self, pieces: list[Piece]) -> Stroke:
-        first = pieces[0]
-        boxes = np.array([piece.window for piece in pieces])
-        (y0, x0), (y1, x1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
-        pixels = sum(piece.pixels for piece in pieces)
-        return Stroke(first.action, self._authors[first.author - 1], first.kind, first.time, (y0, x0, y1, x1), pixels)
-
-    def _catch_up(self) -> None:
-        """Bring the levels in step with the journal."""
-        while self._behind:
-            piece = self._behind[0]
-            for chunk, values in self._canvas.put(piece.window, *self._history.resolve(piece)):
-                self._index.count(chunk, values)
-                self._tables.drop(chunk)
-            self._behind.pop(0)
-
-    def _settle_now_and_then(self) -> None:
-        if self._history.number - self._index.number >= SETTLE_EVERY:
-            with suppress(OutputError):  # the strokes are in the journal; the next one tries again
-                self._settle()
-
-    def _settle(self) -> None:
-        """Make the levels durable, and say so; then the journal may be shortened."""
-        self._canvas.settle()
-        self._index.save(self.path / INDEX, self._history.number)
-        self._history.shorten()
+        first, *others = (
+            Stroke(p.action, self._authors[p.author - 1], p.kind, p.time, p.window, p.pixels) for p in pieces
+        )
+        return first.joined(others)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,40 @@ from fctl_napari.imagery.level import IntWindow
 
 KEPT_ACTIONS = 100
 """At least so many of the last actions can be undone; the journal is cut when it holds twice as many."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A stroke that is kept, or a larger action that is undone as one.
+
+    Attributes
+    ----------
+    action
+        Its number; later ones have larger ones.
+    author
+        Who painted it.
+    kind
+        What was done, for people.
+    time
+        When, ISO 8601, UTC.
+    window
+        Bounding box of what it changed, (y0, x0, y1, x1) px.
+    pixels
+        How many px that was.
+    """
+
+    action: int
+    author: str
+    kind: str
+    time: str
+    window: IntWindow
+    pixels: int
+
+    def joined(self, others: Sequence[Stroke]) -> Stroke:
+        """Return this with other parts of the same action."""
+        boxes = np.array([stroke.window for stroke in (self, *others)])
+        (y0, x0), (y1, x1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
+        return replace(self, window=(y0, x0, y1, x1), pixels=self.pixels + sum(stroke.pixels for stroke in others))
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""What "accept prediction here" means: which px of an image, and strokes of what a segmentation says there."""
+"""What "accept prediction here" means: which px of an image become what a segmentation says there."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from napari.layers import Image, Shapes
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from fctl_napari.analysis.error_regions import Region
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import MappedTruth
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.learning.strokes import Stroke
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.placement import to_pixels
 from fctl_napari.plugin.stroke_writer import Painted
@@ -111,8 +114,8 @@ def drawn(shapes: Shapes, image: Image) -> Drawn:
     return Drawn(window, corners)
 
 
-def require_classes(segmentation: Segmentation, shape: tuple[int, int], table: ClassTable) -> Segmentation:
-    """Return a segmentation if its size and classes are those of the corrections.
+def require_classes(segmentation: Segmentation, shape: tuple[int, int], table: ClassTable) -> None:
+    """Refuse a segmentation whose size or classes are not those of the corrections.
 
     Raises
     ------
@@ -126,26 +129,66 @@ def require_classes(segmentation: Segmentation, shape: tuple[int, int], table: C
             f"{segmentation.path}: has the classes {', '.join(segmentation.class_table.names)} and the corrections "
             f"{', '.join(table.names)}; choose a segmentation with the same classes."
         )
-    return segmentation
 
 
-def accept(segmentation: Segmentation, where: Drawn | Blob, author: str) -> Iterator[Painted]:
-    """Make the strokes that paint what a segmentation says; px that are not computed stay as they are.
+def accept(
+    corrections: Corrections,
+    segmentation: Segmentation,
+    where: Drawn | Blob,
+    author: str,
+    stopped: Callable[[], bool],
+) -> IntWindow | None:
+    """Paint what a segmentation says, as one action; px that are not computed stay as they are.
 
     Parameters
     ----------
+    corrections
+        Open for writing.
     segmentation
-        The prediction, of the same image and classes.
+        The prediction.
     where
         Which px.
     author
         Who accepts.
+    stopped
+        Asked before each piece whether to end there.
+
+    Returns
+    -------
+    Bounding box of what has changed; None if all was painted so already.
+
+    Raises
+    ------
+    InputError
+        The segmentation is of another image or has other classes, or nothing is computed there.
+    OutputError
+        The disk is full or the place is not writable; pieces before that are kept.
     """
+    require_classes(segmentation, corrections.shape, corrections.class_table)
     y0, x0, y1, x1 = where.window
-    for top in range(y0, y1, PIECE):
-        for left in range(x0, x1, PIECE):
-            window = top, left, min(top + PIECE, y1), min(left + PIECE, x1)
-            values = segmentation.labels.read(window)
-            mask = where.mask(window) & (values != 0)
-            if mask.any():
-                yield Painted(top, left, values, mask, author)
+    kept: list[Stroke] = []
+    some = False
+    for top, left in product(range(y0, y1, PIECE), range(x0, x1, PIECE)):
+        if stopped():
+            break
+        window = top, left, min(top + PIECE, y1), min(left + PIECE, x1)
+        values = segmentation.labels.read(window)
+        mask = where.mask(window) & (values != 0)
+        if not mask.any():
+            continue
+        some = True
+        piece = Painted(top, left, values, mask, author)
+        stroke = piece.write(corrections, "accept", kept[-1].action if kept else None)
+        kept += [] if stroke is None else [stroke]
+    if not some and not stopped():
+        raise InputError(f"{segmentation.path}: nothing is computed there yet; segment that part first.")
+    return bounding_box([stroke.window for stroke in kept])
+
+
+def bounding_box(windows: Sequence[IntWindow]) -> IntWindow | None:
+    """Return the smallest window that holds all of these; None if there are none."""
+    if not windows:
+        return None
+    corners = np.array(windows)
+    (y0, x0), (y1, x1) = corners[:, :2].min(0).tolist(), corners[:, 2:].max(0).tolist()
+    return y0, x0, y1, x1

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QPushButton, QWidget
 
-from fctl_napari.learning.corrections import NOT_SURE
+from fctl_napari.learning.correction_merge import NOT_SURE
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.corrections_layer import NOT_SURE_COLOR
 
@@ -72,6 +72,7 @@ class ClassButtons(QWidget):
             pixmap.fill(QColor(*color))
             button.setIcon(QIcon(pixmap))
             button.setCheckable(True)
+            button.setStyleSheet("text-align: left; padding-left: 8px;")
             what = "Pixels that are neither learnt from nor scored" if label == NOT_SURE else f"Paint {name}"
             button.setToolTip(f"{what} (key {key} on the edit window)." if key else f"{what}.")
             area = QLabel("-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,13 +16,13 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.learning.corrected_regions import CorrectedRegion
 from fctl_napari.learning.corrections import Corrections
-from fctl_napari.plugin.accepting import Blob, Drawn, accept, drawn, require_classes
+from fctl_napari.plugin.accepting import Blob, Drawn, accept, drawn
 from fctl_napari.plugin.background import Job
 from fctl_napari.plugin.comparing import ERRORS
 from fctl_napari.plugin.correct_form import KEYS, CorrectForm
 from fctl_napari.plugin.correcting import MaskChoices, Opened, class_under, open_corrections
 from fctl_napari.plugin.corrections_layer import add_corrections
-from fctl_napari.plugin.edit_window import PAINTING, EditWindow, window_around
+from fctl_napari.plugin.edit_window import PAINTING, EditWindow
 from fctl_napari.plugin.error_widget import ErrorWidget
 from fctl_napari.plugin.growing import refresh
 from fctl_napari.plugin.keys import bind_keys
@@ -34,7 +34,7 @@ from fctl_napari.plugin.placement import MOVED, move, placed_like
 from fctl_napari.plugin.regions import DRAWN, region_layer, start_drawing
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.spot import Spot, fly_to
-from fctl_napari.plugin.stroke_writer import Accept, Look, Painted, State, StrokeWriter, Turn
+from fctl_napari.plugin.stroke_writer import Act, Look, Painted, State, StrokeWriter, Turn
 from fctl_napari.plugin.view import IntWindow, view_region
 from fctl_napari.segmentation.store import Segmentation
 
@@ -98,6 +98,7 @@ class CorrectWidget(QWidget):
         form.classes.chosen.connect(self.choose_label)
         form.pick.toggled.connect(self._pick_toggled)
         self._picker.picked.connect(self._picked)
+        self._picker.released.connect(self._pick_released)
         self._picker.switched.connect(form.pick.setChecked)
         form.draw.clicked.connect(self._draw)
         form.accept.clicked.connect(self.accept)
@@ -275,9 +276,8 @@ class CorrectWidget(QWidget):
     def _place(self) -> None:
         assert self._writer is not None
         assert self._edit is not None
-        assert self._corrections is not None
         assert self._middle is not None
-        window = window_around(*self._middle, self._corrections.shape)
+        window = self._edit.around(*self._middle)
         self._middle = None
         self.form.make_offer("")
         self.form.explain("")
@@ -309,14 +309,18 @@ class CorrectWidget(QWidget):
 
     def choose_label(self, label: int) -> None:
         """Paint with this label from now on: k + 1 is class k, 255 not sure."""
-        self._label = label
+        self._set_label(label)
         layer = self.edit_layer
-        self.form.classes.show_chosen(label)
         if layer is not None:
-            layer.selected_label = label
             if str(layer.mode) not in PAINTING or str(layer.mode) == "erase":
                 layer.mode = "paint"
             self._viewer.layers.selection.active = layer
+
+    def _set_label(self, label: int) -> None:
+        self._label = label
+        self.form.classes.show_chosen(label)
+        if self.edit_layer is not None:
+            self.edit_layer.selected_label = label
 
     def _beside(self, place: tuple[float, float]) -> None:
         self._middle = place
@@ -382,19 +386,27 @@ class CorrectWidget(QWidget):
         self._picker.switch(on)
 
     def _picked(self, world: np.ndarray) -> None:
+        label = self._class_at(world)
+        if label is not None:
+            self._set_label(label)  # the tool waits for the button: it would paint
+
+    def _pick_released(self) -> None:
         self._picker.switch(False)
-        self._pick(world)
         layer = self.edit_layer
-        if layer is not None and self._viewer.layers.selection.active is layer:
+        if layer is not None:
+            self._viewer.layers.selection.active = layer
             layer.mode = self._tool
 
     def _pick_under_cursor(self) -> None:
-        self._pick(np.asarray(self._viewer.cursor.position, float))
+        label = self._class_at(np.asarray(self._viewer.cursor.position, float))
+        if label is not None:
+            self.choose_label(label)
 
-    def _pick(self, world: np.ndarray) -> None:
+    def _class_at(self, world: np.ndarray) -> int | None:
         with reported():
             if self._corrections is not None:
-                self.choose_label(class_under(self._require_mask(), world, self._corrections.class_table))
+                return class_under(self._require_mask(), world, self._corrections.class_table)
+        return None
 
     def _draw(self) -> None:
         start_drawing(self._viewer, self._image)
@@ -403,26 +415,19 @@ class CorrectWidget(QWidget):
     def accept(self) -> None:
         """Paint what the segmentation says where the fields say."""
         with reported():
-            writer, edit, corrections = self._writer, self._edit, self._corrections
-            if writer is None or edit is None or corrections is None:
+            writer, edit = self._writer, self._edit
+            if writer is None or edit is None:
                 raise InputError("nothing is open to be corrected; press Edit here first.")
             self._require_mask()
             store, painter = self._masks.store, self.painter
             where = self._drawn() if self.form.where.currentText() == DRAWN else self._blob()
 
-            def pieces() -> Iterator[Painted]:
+            def work(into: Corrections, stopped: Callable[[], bool]) -> tuple[IntWindow | None, None]:
                 segmentation = where.segmentation if isinstance(where, Blob) else Segmentation.open(str(store))
-                some = False
-                for piece in accept(
-                    require_classes(segmentation, corrections.shape, corrections.class_table), where, painter
-                ):
-                    some = True
-                    yield piece
-                if not some:
-                    raise InputError(f"{segmentation.path}: nothing is computed there yet; segment that part first.")
+                return accept(into, segmentation, where, painter, stopped), None
 
             edit.take()
-            writer.give(Accept(pieces))
+            writer.give(Act(work, lambda _result: None, painter))
             self._show_saved()
 
     def _drawn(self) -> Drawn:

@@ -98,7 +98,7 @@ class CorrectedView(QTableView):
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(True)
-        for column, width in enumerate((150, 70)):
+        for column, width in enumerate((130, 70, 60)):
             header.resizeSection(column, width)
         self.clicked.connect(self._clicked)
 

@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from fctl_napari.learning.corrections import NOT_SURE
+from fctl_napari.learning.correction_merge import NOT_SURE
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.corrections_layer import correction_style
 from fctl_napari.plugin.growing import above
@@ -30,7 +30,7 @@ PAINTING = ("paint", "erase", "fill", "polygon")
 NAME = "edit window"
 
 
-def window_around(y: float, x: float, shape: tuple[int, int], side: int = SIDE) -> IntWindow:
+def window_around(y: float, x: float, shape: tuple[int, int], side: int) -> IntWindow:
     """Return the window of at most ``side`` px, inside an image of ``shape``, whose middle is nearest to (y, x)."""
     starts = [
         int(min(max(round(middle - side / 2), 0), max(size - side, 0)))
@@ -142,6 +142,10 @@ class EditWindow(QObject):
         data[same] = values[same]
         self._saved[part] = values
         layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def around(self, y: float, x: float) -> IntWindow:
+        """Where the window would lie around (y, x) px of the image."""
+        return window_around(y, x, image_shape(self._image), SIDE)
 
     def overlaps(self, window: IntWindow) -> bool:
         """Whether a window of the image shares px with this one."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, Qt, Signal, Slot
 from fctl_napari.errors import FctlError, OutputError
 from fctl_napari.learning.corrected_regions import CorrectedRegion
 from fctl_napari.learning.corrections import Corrections
+from fctl_napari.learning.strokes import Stroke
 from fctl_napari.plugin.growing import GrowingLevels
 from fctl_napari.plugin.view import IntWindow
 
@@ -59,6 +60,12 @@ class Painted:
         there = values[y0 - window[0] : y1 - window[0], x0 - window[1] : x1 - window[1]]
         there[self.mask[part]] = self.block[part][self.mask[part]]
 
+    def write(self, corrections: Corrections, kind: str = "paint", together: int | None = None) -> Stroke | None:
+        """Keep it, as part of action ``together`` if given; None if all is there already."""
+        # what differs from what is there: so a stroke that was half written is not written twice
+        block = np.where(self.mask, self.block, corrections.read(self.window))
+        return corrections.write(self.y0, self.x0, block, author=self.author, kind=kind, together=together)
+
 
 @dataclass(frozen=True, eq=False)
 class Turn:
@@ -69,16 +76,23 @@ class Turn:
 
 
 @dataclass(frozen=True, eq=False)
-class Accept:
-    """Paint what something else says.
+class Act:
+    """A larger change.
 
     Attributes
     ----------
-    pieces
-        Makes strokes, in the thread; they are undone together.
+    work
+        ``work(corrections, stopped)`` makes it, in the thread, and returns its bounding box (None: nothing changed) and
+        a result. It ends early when ``stopped()``.
+    then
+        Called on the main thread with the result.
+    author
+        Whose it is.
     """
 
-    pieces: Callable[[], Iterator[Painted]]
+    work: Callable[[Corrections, Callable[[], bool]], tuple[IntWindow | None, Any]]
+    then: Callable[[Any], None]
+    author: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +109,7 @@ class Look:
     then: Callable[[IntWindow, NDArray[np.uint8]], None]
 
 
-Task = Painted | Turn | Accept | Look
+Task = Painted | Turn | Act | Look
 
 
 @dataclass(frozen=True)
@@ -119,7 +133,7 @@ class State:
 class _Done:
     task: Task
     window: IntWindow | None
-    values: NDArray[np.uint8] | None
+    result: Any
     state: State
     error: BaseException | None
 
@@ -166,7 +180,6 @@ class StrokeWriter(QObject):
         self._wake = threading.Condition()
         self._closing = False
         self._lost: list[BaseException] = []
-        self._action: int | None = None  # of the last stroke
         self.stuck: str = ""
         """Why the first stroke is not on disk, if it is tried again."""
         self._message.connect(self._hear, Qt.ConnectionType.QueuedConnection)
@@ -231,11 +244,12 @@ class StrokeWriter(QObject):
         self._waiting.popleft()
         if isinstance(message.task, Painted):
             self.stuck = ""
-        if isinstance(message.task, Look):
-            if message.values is not None:
-                message.task.then(message.task.window, message.values)
-        elif message.window is not None:
+        if message.window is not None:
             self.changed.emit(message.window, isinstance(message.task, Painted))
+        if message.error is None and isinstance(message.task, Look):
+            message.task.then(message.task.window, message.result)
+        elif message.error is None and isinstance(message.task, Act):
+            message.task.then(message.result)
         self.told.emit(message.state)
         if message.error is not None:
             self.failed.emit(message.error)
@@ -277,11 +291,11 @@ class StrokeWriter(QObject):
 
     def _do(self, task: Task) -> None:
         window: IntWindow | None = None
-        values: NDArray[np.uint8] | None = None
+        result: Any = None
         error: BaseException | None = None
         try:
             if isinstance(task, Look):
-                values = self._corrections.read(task.window)
+                result = self._corrections.read(task.window)
             elif isinstance(task, Turn):
                 self._author = task.author
                 turn = self._corrections.undo if task.op == "undo" else self._corrections.redo
@@ -291,20 +305,22 @@ class StrokeWriter(QObject):
                 self._author = task.author
                 window = self._write(task)
             else:
-                window = self._accept(task)
+                self._author = task.author
+                window, result = task.work(self._corrections, lambda: self._closing)
             if window is not None:
                 self._levels.update([window])
         except BaseException as reason:  # told on the main thread; the next task may go well
             error = reason
             if self._closing and not isinstance(task, Look):
                 self._lost.append(reason)
-        self._tell(_Done(task, window, values, self._state(), error))
+        self._tell(_Done(task, window, result, self._state(), error))
 
     def _write(self, stroke: Painted) -> IntWindow | None:
         """Write a stroke, again and again until it is there."""
         while True:
             try:
-                return self._write_once(stroke)
+                kept = stroke.write(self._corrections)
+                return None if kept is None else kept.window
             except OutputError as error:
                 if self._closing:
                     raise
@@ -312,31 +328,6 @@ class StrokeWriter(QObject):
                 with self._wake:
                     if not self._closing:
                         self._wake.wait_for(lambda: self._closing, RETRY_S)
-
-    def _write_once(self, stroke: Painted, kind: str = "paint", together: int | None = None) -> IntWindow | None:
-        # what differs from what is there: so a stroke that was half written is not written twice
-        block = np.where(stroke.mask, stroke.block, self._corrections.read(stroke.window))
-        kept = self._corrections.write(stroke.y0, stroke.x0, block, author=stroke.author, kind=kind, together=together)
-        self._action = None if kept is None else kept.action
-        return None if kept is None else kept.window
-
-    def _accept(self, task: Accept) -> IntWindow | None:
-        together: int | None = None
-        windows: list[IntWindow] = []
-        for stroke in task.pieces():
-            if self._closing:
-                break
-            self._author = stroke.author
-            window = self._write_once(stroke, "accept", together)
-            if window is not None:
-                together = self._action
-                windows.append(window)
-                self._levels.update([window])
-        if not windows:
-            return None
-        corners = np.array(windows)
-        (y0, x0), (y1, x1) = corners[:, :2].min(0).tolist(), corners[:, 2:].max(0).tolist()
-        return y0, x0, y1, x1
 
     def _state(self) -> State:
         corrections = self._corrections

@@ -11,8 +11,7 @@ from fctl_napari.errors import InputError, OutputError
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.segmentation import export_coco, export_labels, export_polygons, export_raster
 from fctl_napari.segmentation.export_place import check_place
-from fctl_napari.segmentation.extract import Extract, Report
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.extract import Exportable, Extract, Report
 
 Kind = Literal["png", "tiff", "geojson", "gpkg", "coco", "ome-zarr"]
 
@@ -35,7 +34,7 @@ POLYGON_KINDS: tuple[Kind, ...] = ("geojson", "gpkg", "coco")
 
 
 def export(
-    segmentation: Segmentation,
+    segmentation: Exportable,
     out: Path | str,
     *,
     kind: Kind | None = None,
@@ -52,7 +51,7 @@ def export(
     Parameters
     ----------
     segmentation
-        An opened store.
+        An opened store, or corrections: px that are not sure have no class either.
     out
         The end of the name says the kind:
 

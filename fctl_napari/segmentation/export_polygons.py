@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.ground import Ground
+from fctl_napari.imagery.polygons import PX_COORDINATES
 from fctl_napari.segmentation.export_place import JSON_MARK, SOFTWARE, replacing, require
 from fctl_napari.segmentation.extract import Extract, Report
 from fctl_napari.segmentation.outlines import NO_OUTLINES, Outlines, trace
@@ -35,7 +36,7 @@ def write_geojson(
         ground = _ground(extract)
         file.write(f'{{"type": "FeatureCollection", {JSON_MARK}, "name": {json.dumps(out.stem)}')
         if ground is None:
-            file.write(', "coordinates": "px of the image, x right, y down"')
+            file.write(f', "coordinates": {json.dumps(PX_COORDINATES)}')
         file.write(', "features": [')
         separator = "\n"
         for outlines in _regions(extract, ground, simplify, min_area, progress):
