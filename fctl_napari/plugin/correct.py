@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import napari
-import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
@@ -18,23 +18,22 @@ from fctl_napari.learning.corrected_regions import CorrectedRegion
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.plugin.accepting import Blob, Drawn, accept, drawn
 from fctl_napari.plugin.background import Job
+from fctl_napari.plugin.brush import Brush
 from fctl_napari.plugin.comparing import ERRORS
 from fctl_napari.plugin.correct_form import KEYS, CorrectForm
-from fctl_napari.plugin.correcting import MaskChoices, Opened, class_under, open_corrections
-from fctl_napari.plugin.corrections_layer import add_corrections
-from fctl_napari.plugin.edit_window import PAINTING, EditWindow
+from fctl_napari.plugin.correcting import MaskChoices, Opened, open_corrections
 from fctl_napari.plugin.error_widget import ErrorWidget
-from fctl_napari.plugin.growing import refresh
+from fctl_napari.plugin.exchange import POLICIES, start_export, take_over
 from fctl_napari.plugin.keys import bind_keys
 from fctl_napari.plugin.layers import ImageSource, image_source
 from fctl_napari.plugin.notify import report, reported
 from fctl_napari.plugin.on_disk import OnDisk
-from fctl_napari.plugin.picking import Picker
-from fctl_napari.plugin.placement import MOVED, move, placed_like
+from fctl_napari.plugin.painting import Painting
+from fctl_napari.plugin.placement import MOVED
 from fctl_napari.plugin.regions import DRAWN, region_layer, start_drawing
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.spot import Spot, fly_to
-from fctl_napari.plugin.stroke_writer import Act, Look, Painted, State, StrokeWriter, Turn
+from fctl_napari.plugin.stroke_writer import State
 from fctl_napari.plugin.view import IntWindow, view_region
 from fctl_napari.segmentation.store import Segmentation
 
@@ -59,21 +58,14 @@ class CorrectWidget(QWidget):
         self._image: Image | None = None
         self._job: Job | None = None
         self._file: OnDisk | None = None
-        self._writer: StrokeWriter | None = None
-        self._corrections: Corrections | None = None
-        self._edit: EditWindow | None = None
-        self._layer: Labels | None = None
+        self._painting: Painting | None = None
         self._middle: tuple[float, float] | None = None  # where the edit window goes once all is open
-        self._label = 1
         self._left = False
-        self._unbind_layer: Callable[[], None] = lambda: None
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
         self._rest.timeout.connect(self._look)
         self._spot = Spot(napari_viewer, SPOT_NAME)
-        self._picker = Picker(napari_viewer, self)
-        self._tool = "paint"  # what the picker interrupts
         self.form = CorrectForm()
         self.form.painter.setText(session().painter)
         layout = QVBoxLayout(self)
@@ -81,7 +73,9 @@ class CorrectWidget(QWidget):
         layout.addWidget(self.form)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.form.image.follow(napari_viewer, self._image_chosen)
+        self.form.exchange.follow(napari_viewer)
         self._masks = MaskChoices(napari_viewer, self.form.mask, lambda: self.form.image.layer)
+        self._brush = Brush(napari_viewer, self.form, self._masks, self._actions(), self)
         self._connect()
         self._unbind = bind_keys(napari_viewer, {KEYS["here"]: self.form.here.click})
         self._image_chosen()
@@ -95,14 +89,12 @@ class CorrectWidget(QWidget):
         form.offer.clicked.connect(self._take_offer)
         form.undo.clicked.connect(lambda: self._turn("undo"))
         form.redo.clicked.connect(lambda: self._turn("redo"))
-        form.classes.chosen.connect(self.choose_label)
-        form.pick.toggled.connect(self._pick_toggled)
-        self._picker.picked.connect(self._picked)
-        self._picker.released.connect(self._pick_released)
-        self._picker.switched.connect(form.pick.setChecked)
         form.draw.clicked.connect(self._draw)
         form.accept.clicked.connect(self.accept)
-        form.regions.chosen.connect(self._fly)
+        form.regions.chosen.connect(lambda region: self._fly(region.window))
+        form.exchange.chosen.connect(self._fly)
+        form.exchange.wanted.connect(self.take_over)
+        form.exchange.export_wanted.connect(self.export)
         for key, act in self._actions().items():
             shortcut = QShortcut(QKeySequence(key.replace("Control", "Ctrl").replace("-", "+")), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -122,24 +114,23 @@ class CorrectWidget(QWidget):
     @property
     def corrections(self) -> Corrections | None:
         """What is painted on, if it is open; read it only."""
-        return self._corrections
+        return None if self._painting is None else self._painting.corrections
 
     @property
     def edit_layer(self) -> Labels | None:
         """The layer to paint on."""
-        return None if self._edit is None else self._edit.layer
+        return None if self._painting is None else self._painting.edit_layer
 
     @property
     def layer(self) -> Labels | None:
         """The layer that shows all corrections."""
-        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
+        return None if self._painting is None else self._painting.layer
 
     @property
     def busy(self) -> bool:
         """Whether something is being opened, or is on its way to disk."""
         opening = self._job is not None or self._file is not None or self._rest.isActive()
-        waits = self._edit is not None and self._edit.waits
-        return opening or waits or (self._writer is not None and self._writer.busy)
+        return opening or (self._painting is not None and self._painting.busy)
 
     @property
     def painter(self) -> str:
@@ -164,7 +155,7 @@ class CorrectWidget(QWidget):
             self._follow(image)
         if image is None:
             form.explain("Open an image first.")
-        elif self._writer is not None or self._job is not None or self._file is not None:
+        elif self._painting is not None or self._job is not None or self._file is not None:
             return
         else:
             form.explain("Press Edit here to paint where you look.")
@@ -182,10 +173,8 @@ class CorrectWidget(QWidget):
                 getattr(image.events, name).connect(self._moved)
 
     def _moved(self, _event: Any = None) -> None:
-        if self.layer is not None and self._image is not None:
-            move(self.layer, placed_like(self._image))
-        if self._edit is not None:
-            self._edit.follow()
+        if self._painting is not None:
+            self._painting.follow()
 
     def edit_here(self, middle: tuple[float, float] | None = None) -> None:
         """Put the edit window where one looks, or around (y, x) px of the image; corrections are made if need be."""
@@ -193,10 +182,12 @@ class CorrectWidget(QWidget):
             image = self.form.image.require_layer("correct")
             if image is not self._image:
                 self._look()
-            y0, x0, y1, x1 = view_region(self._viewer, image)
-            self._middle = ((y0 + y1) / 2, (x0 + x1) / 2) if middle is None else middle
-            if self._writer is not None:
-                self._place()
+            if middle is None:
+                y0, x0, y1, x1 = view_region(self._viewer, image)
+                middle = (y0 + y1) / 2, (x0 + x1) / 2
+            self._middle = middle
+            if self._painting is not None:
+                self._place(self._painting)
             elif self._file is None:
                 self._file = OnDisk(image, "painting", self)
                 self._file.waiting.connect(self.form.explain)
@@ -250,77 +241,26 @@ class CorrectWidget(QWidget):
         if image is None or image not in self._viewer.layers:
             opened.corrections.close()
             return
-        corrections = self._corrections = opened.corrections
-        table = corrections.class_table
-        writer = self._writer = StrokeWriter(corrections, opened.levels, self.painter, self)
-        writer.changed.connect(self._changed)
-        writer.told.connect(self._told)
-        writer.listed.connect(self._listed)
-        writer.failed.connect(self._failed)
-        self._layer = add_corrections(self._viewer, image, opened.levels, table)
-        edit = self._edit = EditWindow(self._viewer, image, table, lambda: self.painter, self)
-        edit.painted.connect(self._painted)
-        edit.beside.connect(self._beside)
-        edit.refused.connect(lambda words: report(InputError(words)))
-        edit.shown.connect(self._dress)
-        form.classes.show_classes(table)
-        form.classes.show_chosen(self._label)
+        painting = self._painting = Painting(self._viewer, image, opened, lambda: self.painter, self)
+        painting.told.connect(self._told)
+        painting.listed.connect(self._listed)
+        painting.given.connect(self._show_saved)
+        painting.failed.connect(self._failed)
+        painting.beside.connect(self._beside)
+        painting.refused.connect(lambda words: report(InputError(words)))
+        self._brush.attach(painting)
         form.set_open(True)
-        form.file.setText(str(corrections.path))
-        form.explain("" if self._middle is not None else "Press Edit here to paint where you look.")
+        form.file.setText(str(painting.corrections.path))
+        form.explain("Press Edit here to paint where you look.")
         if self._middle is not None:
-            self._place()
+            self._place(painting)
 
-    # ---- the edit window
-
-    def _place(self) -> None:
-        assert self._writer is not None
-        assert self._edit is not None
+    def _place(self, painting: Painting) -> None:
         assert self._middle is not None
-        window = self._edit.around(*self._middle)
+        painting.place(self._middle)
         self._middle = None
         self.form.make_offer("")
         self.form.explain("")
-        self._edit.take()
-        self._writer.give(Look(window, self._placed))
-
-    def _placed(self, window: IntWindow, values: np.ndarray) -> None:
-        assert self._writer is not None
-        assert self._edit is not None
-        self._edit.take()
-        self._writer.put_waiting(values, window)
-        self._edit.show(window, values)
-
-    def _dress(self, layer: Labels) -> None:
-        """Make a new edit layer listen to the buttons and the keys."""
-        layer.selected_label = self._label
-        layer.events.selected_label.connect(self._label_chosen)
-        labels = {key: partial(self.choose_label, label) for key, label in self.form.classes.keys().items()}
-        keys: dict[str, Callable[[], Any]] = {**self._actions(), KEYS["pick"]: self._pick_under_cursor, **labels}
-        self._unbind_layer()
-        self._unbind_layer = bind_keys(layer, keys, self._viewer)
-
-    def _label_chosen(self, _event: Any = None) -> None:
-        layer = self.edit_layer
-        if layer is not None:
-            if layer.selected_label:
-                self._label = int(layer.selected_label)
-            self.form.classes.show_chosen(int(layer.selected_label))
-
-    def choose_label(self, label: int) -> None:
-        """Paint with this label from now on: k + 1 is class k, 255 not sure."""
-        self._set_label(label)
-        layer = self.edit_layer
-        if layer is not None:
-            if str(layer.mode) not in PAINTING or str(layer.mode) == "erase":
-                layer.mode = "paint"
-            self._viewer.layers.selection.active = layer
-
-    def _set_label(self, label: int) -> None:
-        self._label = label
-        self.form.classes.show_chosen(label)
-        if self.edit_layer is not None:
-            self.edit_layer.selected_label = label
 
     def _beside(self, place: tuple[float, float]) -> None:
         self._middle = place
@@ -332,30 +272,9 @@ class CorrectWidget(QWidget):
 
     # ---- strokes
 
-    def _painted(self, stroke: Painted) -> None:
-        assert self._writer is not None
-        self._writer.give(stroke)
-        self._show_saved()
-
-    def _turn(self, op: Any) -> None:
-        if self._writer is not None and self._edit is not None:
-            self._edit.take()
-            self._writer.give(Turn(op, self.painter))
-            self._show_saved()
-
-    def _changed(self, window: IntWindow, by_stroke: bool) -> None:
-        if self.layer is not None:
-            refresh([self.layer], self._viewer)
-        edit, writer = self._edit, self._writer
-        if by_stroke or edit is None or writer is None or edit.window is None or not edit.overlaps(window):
-            return
-        (y0, x0, y1, x1), (top, left, bottom, right) = window, edit.window
-        writer.give(Look((max(y0, top), max(x0, left), min(y1, bottom), min(x1, right)), self._others_painted))
-
-    def _others_painted(self, window: IntWindow, values: np.ndarray) -> None:
-        if self._writer is not None and self._edit is not None:
-            self._writer.put_waiting(values, window)
-            self._edit.update(window, values)
+    def _turn(self, op: Literal["undo", "redo"]) -> None:
+        if self._painting is not None:
+            self._painting.turn(op)
 
     def _told(self, state: State) -> None:
         self.form.classes.show_areas(state.areas)
@@ -364,49 +283,15 @@ class CorrectWidget(QWidget):
         self._show_saved()
 
     def _show_saved(self) -> None:
-        if self._writer is not None:
-            self.form.show_saved(self._writer.unsaved, self._writer.stuck)
-            self.form.undo.setEnabled(self.form.undo.isEnabled() or self._writer.unsaved > 0)
+        if self._painting is not None:
+            self.form.show_saved(self._painting.unsaved, self._painting.stuck)
+            self.form.undo.setEnabled(self.form.undo.isEnabled() or self._painting.unsaved > 0)
 
     def _failed(self, error: BaseException) -> None:
         self._show_saved()
         report(error)
 
     # ---- what the segmentation says
-
-    def _require_mask(self) -> Labels:
-        if self._masks.mask is None:
-            raise InputError("there is no segmentation of this image; segment it first (Segment widget), or open one.")
-        return self._masks.mask
-
-    def _pick_toggled(self, on: bool) -> None:
-        layer = self.edit_layer
-        if on and layer is not None and str(layer.mode) in PAINTING:
-            self._tool = str(layer.mode)
-        self._picker.switch(on)
-
-    def _picked(self, world: np.ndarray) -> None:
-        label = self._class_at(world)
-        if label is not None:
-            self._set_label(label)  # the tool waits for the button: it would paint
-
-    def _pick_released(self) -> None:
-        self._picker.switch(False)
-        layer = self.edit_layer
-        if layer is not None:
-            self._viewer.layers.selection.active = layer
-            layer.mode = self._tool
-
-    def _pick_under_cursor(self) -> None:
-        label = self._class_at(np.asarray(self._viewer.cursor.position, float))
-        if label is not None:
-            self.choose_label(label)
-
-    def _class_at(self, world: np.ndarray) -> int | None:
-        with reported():
-            if self._corrections is not None:
-                return class_under(self._require_mask(), world, self._corrections.class_table)
-        return None
 
     def _draw(self) -> None:
         start_drawing(self._viewer, self._image)
@@ -415,10 +300,8 @@ class CorrectWidget(QWidget):
     def accept(self) -> None:
         """Paint what the segmentation says where the fields say."""
         with reported():
-            writer, edit = self._writer, self._edit
-            if writer is None or edit is None:
-                raise InputError("nothing is open to be corrected; press Edit here first.")
-            self._require_mask()
+            painting = self._require_open()
+            self._masks.require()
             store, painter = self._masks.store, self.painter
             where = self._drawn() if self.form.where.currentText() == DRAWN else self._blob()
 
@@ -426,9 +309,12 @@ class CorrectWidget(QWidget):
                 segmentation = where.segmentation if isinstance(where, Blob) else Segmentation.open(str(store))
                 return accept(into, segmentation, where, painter, stopped), None
 
-            edit.take()
-            writer.give(Act(work, lambda _result: None, painter))
-            self._show_saved()
+            painting.act(work)
+
+    def _require_open(self) -> Painting:
+        if self._painting is None:
+            raise InputError("nothing is open to be corrected; press Edit here first.")
+        return self._painting
 
     def _drawn(self) -> Drawn:
         shapes = region_layer(self._viewer)
@@ -447,7 +333,7 @@ class CorrectWidget(QWidget):
     # ---- progress
 
     def _listed(self, regions: list[CorrectedRegion]) -> None:
-        corrections = self._corrections
+        corrections = self.corrections
         if corrections is None:
             return
         self.form.regions.show_regions(regions, corrections.class_table)
@@ -457,10 +343,23 @@ class CorrectWidget(QWidget):
             f"{len(regions):,} corrected regions, {pixels:,} px ({share:.2%} of the image)" if regions else ""
         )
 
-    def _fly(self, region: CorrectedRegion) -> None:
+    def _fly(self, window: IntWindow) -> None:
         if self._image is not None and self._image in self._viewer.layers:
-            fly_to(self._viewer, self._image, region.window)
-            self._spot.show(self._image, region.window)
+            fly_to(self._viewer, self._image, window)
+            self._spot.show(self._image, window)
+
+    def take_over(self, source: Labels | Path, others: bool = False) -> None:
+        """Take over a labels layer, a file, or others' corrections; what contradicts is listed."""
+        with reported():
+            policy = POLICIES[self.form.exchange.policy.currentText()]
+            work = partial(take_over, source, others, policy, self.painter)
+            self._require_open().act(work, self.form.exchange.show_report)
+
+    def export(self, out: Path) -> None:
+        """Export the corrections; the end of the name says as what."""
+        with reported():
+            painting = self._require_open()
+            painting.settle(lambda: start_export(painting.corrections.path, out))
 
     # ---- the end
 
@@ -473,23 +372,19 @@ class CorrectWidget(QWidget):
         if self._job is not None:
             self._job.cancel()
             self._job = None
-        if self._edit is None or self._writer is None:
+        painting, self._painting = self._painting, None
+        if painting is None:
             return
-        self._picker.switch(False)
-        self._unbind_layer()
-        self._edit.leave()  # its last stroke goes to the writer
-        lost = self._writer.finish()
+        self._brush.detach()
+        lost = painting.close(layers=layers)
+        painting.deleteLater()
         if layers:
-            self._edit.hide()
             self._spot.hide()
-            if self.layer is not None:
-                self._viewer.layers.remove(self.layer)
-        self._edit = self._writer = self._corrections = self._layer = None
         form = self.form
         form.set_open(False)
         form.make_offer("")
-        form.classes.show_classes(None)
         form.regions.show_regions([], None)
+        form.exchange.clear()
         for text in (form.summary, form.saved, form.file):
             text.clear()
         for error in lost:
@@ -513,4 +408,5 @@ class CorrectWidget(QWidget):
         self._follow(None)
         self._unbind()
         self._masks.leave()
+        self.form.exchange.leave()
         self.form.image.leave()

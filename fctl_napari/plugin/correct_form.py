@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
 from fctl_napari.plugin.choosers import CheckpointCombo, ImageCombo, combo, row, tool
 from fctl_napari.plugin.class_buttons import ClassButtons
 from fctl_napari.plugin.corrected_list import CorrectedView
+from fctl_napari.plugin.exchange import ExchangePage
 from fctl_napari.plugin.regions import DRAW_TIP, DRAWN
 
 ERROR = "Error in the list"
@@ -73,6 +75,17 @@ class CorrectForm(QWidget):
         self.accept = _button("Accept prediction here", "accept")
         self.regions = CorrectedView()
         self.summary = _text("How much is corrected.")
+        self.exchange = ExchangePage()
+        regions = QWidget()
+        inner = QVBoxLayout(regions)
+        inner.setContentsMargins(0, 4, 0, 0)
+        inner.addWidget(self.summary)
+        inner.addWidget(self.regions, stretch=1)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(regions, "Regions")
+        self.tabs.addTab(self.exchange, "Take over, export")
+        self.tabs.setTabToolTip(0, "What is corrected so far.")
+        self.tabs.setTabToolTip(1, "Corrections from elsewhere, and for elsewhere.")
         self.saved = _text(TOOLTIPS["saved"])
         self.file = _text(TOOLTIPS["file"])
         self.file.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -103,8 +116,7 @@ class CorrectForm(QWidget):
         column.addWidget(self.pick)
         column.addLayout(row(self.where, self.draw))
         column.addWidget(self.accept)
-        column.addWidget(self.summary)
-        column.addWidget(self.regions, stretch=1)
+        column.addWidget(self.tabs, stretch=1)
         column.addWidget(self.saved)
         column.addWidget(self.file)
         scroll = QScrollArea()
@@ -119,7 +131,7 @@ class CorrectForm(QWidget):
 
     def set_open(self, is_open: bool) -> None:
         """Let only be pressed what works now."""
-        for widget in (self.pick, self.where, self.draw, self.accept):
+        for widget in (self.pick, self.where, self.draw, self.accept, self.exchange):
             widget.setEnabled(is_open)
         if not is_open:
             self.undo.setEnabled(False)

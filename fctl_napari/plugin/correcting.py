@@ -137,6 +137,18 @@ class MaskChoices(QObject):
         mask = self._field.currentData()
         return mask if mask is not None and mask in self._viewer.layers else None
 
+    def require(self) -> Labels:
+        """Return the segmentation's layer.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        """
+        if self.mask is None:
+            raise InputError("there is no segmentation of this image; segment it (Segment widget), or open one.")
+        return self.mask
+
     @property
     def store(self) -> str | None:
         """Where it is kept."""

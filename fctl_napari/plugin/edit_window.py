@@ -128,13 +128,10 @@ class EditWindow(QObject):
 
     def update(self, window: IntWindow, values: NDArray[np.uint8]) -> None:
         """Take up what others changed in a part of the window; what is being painted stays."""
-        layer = self.layer
-        if layer is None or self.window is None:
+        layer, inner = self.layer, self.common(window)
+        if layer is None or inner is None or self.window is None:
             return
-        y0, x0 = max(window[0], self.window[0]), max(window[1], self.window[1])
-        y1, x1 = min(window[2], self.window[2]), min(window[3], self.window[3])
-        if y0 >= y1 or x0 >= x1:
-            return
+        y0, x0, y1, x1 = inner
         values = values[y0 - window[0] : y1 - window[0], x0 - window[1] : x1 - window[1]]
         part = np.s_[y0 - self.window[0] : y1 - self.window[0], x0 - self.window[1] : x1 - self.window[1]]
         data = layer.data[part]
@@ -147,11 +144,13 @@ class EditWindow(QObject):
         """Where the window would lie around (y, x) px of the image."""
         return window_around(y, x, image_shape(self._image), SIDE)
 
-    def overlaps(self, window: IntWindow) -> bool:
-        """Whether a window of the image shares px with this one."""
+    def common(self, window: IntWindow) -> IntWindow | None:
+        """What a window of the image and this one have in common; None: nothing."""
         if self.window is None or self.layer is None:
-            return False
-        return all(window[k] < self.window[k + 2] and self.window[k] < window[k + 2] for k in (0, 1))
+            return None
+        y0, x0 = max(window[0], self.window[0]), max(window[1], self.window[1])
+        y1, x1 = min(window[2], self.window[2]), min(window[3], self.window[3])
+        return (y0, x0, y1, x1) if y0 < y1 and x0 < x1 else None
 
     def take(self) -> None:
         """Tell of what was painted since the last time, as one stroke."""

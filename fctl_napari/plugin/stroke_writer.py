@@ -106,7 +106,7 @@ class Look:
     """
 
     window: IntWindow
-    then: Callable[[IntWindow, NDArray[np.uint8]], None]
+    then: Callable[[IntWindow, NDArray[np.uint8]], object]
 
 
 Task = Painted | Turn | Act | Look
@@ -218,7 +218,6 @@ class StrokeWriter(QObject):
         -------
         Why strokes were lost, if any were: those that could not be written now either.
         """
-        self._message.disconnect(self._hear)
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -228,6 +227,8 @@ class StrokeWriter(QObject):
 
     @Slot(object)
     def _hear(self, message: object) -> None:
+        if self._closing:
+            return  # it was on its way when the end began
         if isinstance(message, OutputError):
             if self.stuck != str(message):
                 self.stuck = str(message)
