@@ -30,12 +30,12 @@ TOOLTIPS = {
     "image": "The image layer to correct.",
     "mask": "The segmentation to correct: its classes are painted, picked and accepted.",
     "checkpoint": "Whose classes are painted, where no segmentation is chosen.",
-    "painter": "Who paints: kept with every stroke. Undo takes back your own strokes only.",
+    "painter": "Who paints: kept with every stroke.",
     "here": (
         "Put the edit window, in which napari's brush, eraser, bucket and polygon paint, where you look "
         f"(key {KEYS['here']})."
     ),
-    "undo": "Take your last stroke back, wherever it is; also those of earlier sessions (Ctrl+Z).",
+    "undo": "Take the last stroke back, wherever it is; also those of earlier sessions (Ctrl+Z).",
     "redo": "Bring it back (Ctrl+Shift+Z).",
     "pick": f"Take the class that the segmentation has under the cursor (key {KEYS['pick']}); then click on the image.",
     "where": (

@@ -71,11 +71,10 @@ class Painting(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._image = image
-        self._author = author
         self.corrections: Corrections = opened.corrections
         """Read it only: what is written goes through :meth:`act`."""
         table = opened.corrections.class_table
-        self._writer = StrokeWriter(opened.corrections, opened.levels, author(), self)
+        self._writer = StrokeWriter(opened.corrections, opened.levels, self)
         self._writer.changed.connect(self._changed)
         self._writer.told.connect(self.told)
         self._writer.listed.connect(self.listed)
@@ -118,9 +117,9 @@ class Painting(QObject):
         self._writer.give(Look(self._edit.around(*middle), self._placed))
 
     def turn(self, op: Literal["undo", "redo"]) -> None:
-        """Undo or redo the author's last stroke."""
+        """Undo or redo the last stroke."""
         self._edit.take()
-        self._give(Turn(op, self._author()))
+        self._give(Turn(op))
 
     def act(
         self,
@@ -129,7 +128,7 @@ class Painting(QObject):
     ) -> None:
         """Change the corrections in the thread, after all that was painted; see ``Act``."""
         self._edit.take()
-        self._give(Act(work, then, self._author()))
+        self._give(Act(work, then))
 
     def settle(self, then: Callable[[], object]) -> None:
         """Call ``then`` when all that was painted until now is on disk."""

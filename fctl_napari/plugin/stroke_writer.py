@@ -69,10 +69,9 @@ class Painted:
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """Undo or redo the last stroke of an author."""
+    """Undo or redo the last stroke, whoever painted it."""
 
     op: Literal["undo", "redo"]
-    author: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +85,10 @@ class Act:
         a result. It ends early when ``stopped()``.
     then
         Called on the main thread with the result.
-    author
-        Whose it is.
     """
 
     work: Callable[[Corrections, Callable[[], bool]], tuple[IntWindow | None, Any]]
     then: Callable[[Any], None]
-    author: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +115,7 @@ class State:
     Attributes
     ----------
     can_undo, can_redo
-        Whether the author of the last task has something to undo, to redo.
+        Whether there is something to undo, to redo.
     areas
         Painted px by the name of the class, ``"not sure"`` last.
     """
@@ -147,8 +143,6 @@ class StrokeWriter(QObject):
         Open for writing; closed by :meth:`finish`.
     levels
         What is shown of them; its coarsest level is kept in step.
-    author
-        Of whom ``State`` tells first.
 
     Signals (on the main thread)
     ----------------------------
@@ -168,13 +162,10 @@ class StrokeWriter(QObject):
     failed = Signal(object)
     _message = Signal(object)
 
-    def __init__(
-        self, corrections: Corrections, levels: GrowingLevels, author: str, parent: QObject | None = None
-    ) -> None:
+    def __init__(self, corrections: Corrections, levels: GrowingLevels, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._corrections = corrections
         self._levels = levels
-        self._author = author
         self._waiting: deque[Task] = deque()  # those whose end the main thread has not heard of
         self._tasks: deque[Task] = deque()  # those that the thread has not ended
         self._wake = threading.Condition()
@@ -298,15 +289,12 @@ class StrokeWriter(QObject):
             if isinstance(task, Look):
                 result = self._corrections.read(task.window)
             elif isinstance(task, Turn):
-                self._author = task.author
                 turn = self._corrections.undo if task.op == "undo" else self._corrections.redo
-                stroke = turn(task.author)
+                stroke = turn()
                 window = None if stroke is None else stroke.window
             elif isinstance(task, Painted):
-                self._author = task.author
                 window = self._write(task)
             else:
-                self._author = task.author
                 window, result = task.work(self._corrections, lambda: self._closing)
             if window is not None:
                 self._levels.update([window])
@@ -332,9 +320,7 @@ class StrokeWriter(QObject):
 
     def _state(self) -> State:
         corrections = self._corrections
-        return State(
-            corrections.can_undo(self._author), corrections.can_redo(self._author), corrections.area_by_class()
-        )
+        return State(corrections.can_undo(), corrections.can_redo(), corrections.area_by_class())
 
     def _tell(self, message: object) -> None:
         if not self._closing:
