@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
@@ -355,24 +355,6 @@ class RegionsPage(QWidget):
         listed = len(self.table.regions)
         parts = [self._summary, f"{listed:,} listed" if listed != len(self._all) else "", f"{marked:,} marked"]
         self.summary.setText(" · ".join(part for part in parts if part) if self._all or self._summary else "")
-
-
-def bind_keys(viewer: Any, actions: dict[str, Callable[[], None]]) -> Callable[[], None]:
-    """Bind the keys of the viewer that are free; return what unbinds them."""
-    bound = []
-    for name, action in actions.items():
-        try:
-            viewer.bind_key(KEYS[name], lambda _viewer, act=action: act())
-        except ValueError:
-            continue  # the user's own
-        bound.append(KEYS[name])
-
-    def unbind() -> None:
-        for key in bound:
-            viewer.bind_key(key, None)
-        bound.clear()
-
-    return unbind
 
 
 def _refill(field: Any, texts: list[str]) -> bool:

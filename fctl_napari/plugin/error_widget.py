@@ -24,9 +24,10 @@ from fctl_napari.plugin.comparing import Comparison, Wanted, compute_figures, fi
 from fctl_napari.plugin.error_choices import ErrorChoices
 from fctl_napari.plugin.error_form import ErrorForm
 from fctl_napari.plugin.error_layer import ErrorLayer
-from fctl_napari.plugin.error_list import bind_keys
+from fctl_napari.plugin.error_list import KEYS
 from fctl_napari.plugin.error_overlay import levels_of
 from fctl_napari.plugin.growing import STORE_KEY
+from fctl_napari.plugin.keys import bind_keys
 from fctl_napari.plugin.mapping_dialog import MappingDialog
 from fctl_napari.plugin.notify import report, reported
 from fctl_napari.plugin.regions import DRAWN, chosen_region, start_drawing
@@ -74,7 +75,7 @@ class ErrorWidget(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._connect()
         buttons = self.form.regions.key_buttons()
-        self._unbind = bind_keys(napari_viewer, {name: button.click for name, button in buttons.items()})
+        self._unbind = bind_keys(napari_viewer, {KEYS[name]: button.click for name, button in buttons.items()})
         self._explain()
         self._choices.fill()
 
@@ -102,6 +103,11 @@ class ErrorWidget(QWidget):
     def comparison(self) -> Comparison | None:
         """What is compared; None while there is nothing, or it is being opened."""
         return self._comparison
+
+    @property
+    def region(self) -> Region | None:
+        """The error, doubt or difference that is chosen in the list."""
+        return self.form.regions.current
 
     @property
     def overlay(self) -> Labels | None:

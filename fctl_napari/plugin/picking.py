@@ -29,11 +29,14 @@ class Picker(QObject):
     -------
     picked : object
         A place in world coordinates, (..., y, x).
+    released
+        The button is up again.
     switched : bool
         It went on or off.
     """
 
     picked = Signal(object)
+    released = Signal()
     switched = Signal(bool)
 
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
@@ -95,3 +98,4 @@ class Picker(QObject):
             self.picked.emit(np.asarray(event.position, float))
             yield
         event.handled = True
+        self.released.emit()

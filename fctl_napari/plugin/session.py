@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import getpass
 import os
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ class Session(QObject):
     The engine is made when it is first asked for, and closed, with its worker and the memory that holds, when the
     last window that uses it closes, at the latest when the application ends.
 
+    Attributes
+    ----------
+    painter
+        Who corrects; widgets that are opened later ask no more.
+
     Signals
     -------
     window_closed : object
@@ -29,6 +35,7 @@ class Session(QObject):
 
     def __init__(self) -> None:
         super().__init__()
+        self.painter = _user()
         self._engine: Engine | None = None
         self._windows: set[int] = set()  # their ids: holding them would keep them alive
         self._told = False
@@ -86,6 +93,14 @@ class Session(QObject):
             self.window_closed.emit(window)
         if not self._windows:
             self.close()
+
+
+def _user() -> str:
+    """Name of the user of this machine; ``"me"`` where it has none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container whose user stands in no list
+        return "me"
 
 
 _session: Session | None = None

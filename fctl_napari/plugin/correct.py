@@ -1,0 +1,412 @@
+"""The Correct widget: what its fields do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import napari
+from napari.layers import Image, Labels
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.learning.corrected_regions import CorrectedRegion
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.plugin.accepting import Blob, Drawn, accept, drawn
+from fctl_napari.plugin.background import Job
+from fctl_napari.plugin.brush import Brush
+from fctl_napari.plugin.comparing import ERRORS
+from fctl_napari.plugin.correct_form import KEYS, CorrectForm
+from fctl_napari.plugin.correcting import MaskChoices, Opened, open_corrections
+from fctl_napari.plugin.error_widget import ErrorWidget
+from fctl_napari.plugin.exchange import POLICIES, start_export, take_over
+from fctl_napari.plugin.keys import bind_keys
+from fctl_napari.plugin.layers import ImageSource, image_source
+from fctl_napari.plugin.notify import report, reported
+from fctl_napari.plugin.on_disk import OnDisk
+from fctl_napari.plugin.painting import Painting
+from fctl_napari.plugin.placement import MOVED
+from fctl_napari.plugin.regions import DRAWN, region_layer, start_drawing
+from fctl_napari.plugin.session import session
+from fctl_napari.plugin.spot import Spot, fly_to
+from fctl_napari.plugin.stroke_writer import State
+from fctl_napari.plugin.view import IntWindow, view_region
+from fctl_napari.segmentation.store import Segmentation
+
+REST_MS = 100
+"""How long the choices have to rest before they are looked at: several layers come and go together."""
+
+SPOT_NAME = "FCtL corrected region"
+
+
+class CorrectWidget(QWidget):
+    """Paints corrections over an image; every stroke is on disk within a second.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that it is docked in.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._image: Image | None = None
+        self._job: Job | None = None
+        self._file: OnDisk | None = None
+        self._painting: Painting | None = None
+        self._middle: tuple[float, float] | None = None  # where the edit window goes once all is open
+        self._left = False
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self._look)
+        self._spot = Spot(napari_viewer, SPOT_NAME)
+        self.form = CorrectForm()
+        self.form.painter.setText(session().painter)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.form)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.form.image.follow(napari_viewer, self._image_chosen)
+        self.form.exchange.follow(napari_viewer)
+        self._masks = MaskChoices(napari_viewer, self.form.mask, lambda: self.form.image.layer)
+        self._brush = Brush(napari_viewer, self.form, self._masks, self._actions(), self)
+        self._connect()
+        self._unbind = bind_keys(napari_viewer, {KEYS["here"]: self.form.here.click})
+        self._image_chosen()
+
+    def _connect(self) -> None:
+        form = self.form
+        form.checkpoint.currentIndexChanged.connect(self._rest.start)
+        self._masks.changed.connect(self._rest.start)
+        form.painter.editingFinished.connect(self._painter_changed)
+        form.here.clicked.connect(lambda: self.edit_here())
+        form.offer.clicked.connect(self._take_offer)
+        form.undo.clicked.connect(lambda: self._turn("undo"))
+        form.redo.clicked.connect(lambda: self._turn("redo"))
+        form.draw.clicked.connect(self._draw)
+        form.accept.clicked.connect(self.accept)
+        form.regions.chosen.connect(lambda region: self._fly(region.window))
+        form.exchange.chosen.connect(self._fly)
+        form.exchange.wanted.connect(self.take_over)
+        form.exchange.export_wanted.connect(self.export)
+        for key, act in self._actions().items():
+            shortcut = QShortcut(QKeySequence(key.replace("Control", "Ctrl").replace("-", "+")), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(act)
+        session().window_closed.connect(self._window_closed)
+
+    def _actions(self) -> dict[str, Callable[[], Any]]:
+        form = self.form
+        return {
+            KEYS["undo"]: form.undo.click,
+            KEYS["redo"]: form.redo.click,
+            KEYS["accept"]: form.accept.click,
+        }
+
+    # ---- what is corrected
+
+    @property
+    def corrections(self) -> Corrections | None:
+        """What is painted on, if it is open; read it only."""
+        return None if self._painting is None else self._painting.corrections
+
+    @property
+    def edit_layer(self) -> Labels | None:
+        """The layer to paint on."""
+        return None if self._painting is None else self._painting.edit_layer
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer that shows all corrections."""
+        return None if self._painting is None else self._painting.layer
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being opened, or is on its way to disk."""
+        opening = self._job is not None or self._file is not None or self._rest.isActive()
+        return opening or (self._painting is not None and self._painting.busy)
+
+    @property
+    def painter(self) -> str:
+        """Who paints."""
+        return session().painter
+
+    def _painter_changed(self) -> None:
+        session().painter = self.form.painter.text().strip() or session().painter
+        self.form.painter.setText(session().painter)
+
+    def _image_chosen(self) -> None:
+        self._masks.fill()
+        self._rest.start()
+
+    def _look(self) -> None:
+        """See whether the image that is chosen has corrections already, and show them."""
+        image, form = self.form.image.layer, self.form
+        form.checkpoint.setEnabled(self._masks.mask is None)
+        form.checkpoint.open_file.setEnabled(self._masks.mask is None)
+        if image is not self._image:
+            self._close()
+            self._follow(image)
+        if image is None:
+            form.explain("Open an image first.")
+        elif self._painting is not None or self._job is not None or self._file is not None:
+            return
+        else:
+            form.explain("Press Edit here to paint where you look.")
+            source = image_source(image)
+            if source is not None and source.job is None and image.ndim == 2:
+                self._open(source, create=False)
+
+    def _follow(self, image: Image | None) -> None:
+        if self._image is not None:
+            for name in MOVED:
+                getattr(self._image.events, name).disconnect(self._moved)
+        self._image = image
+        if image is not None:
+            for name in MOVED:
+                getattr(image.events, name).connect(self._moved)
+
+    def _moved(self, _event: Any = None) -> None:
+        if self._painting is not None:
+            self._painting.follow()
+
+    def edit_here(self, middle: tuple[float, float] | None = None) -> None:
+        """Put the edit window where one looks, or around (y, x) px of the image; corrections are made if need be."""
+        with reported():
+            image = self.form.image.require_layer("correct")
+            if image is not self._image:
+                self._look()
+            if middle is None:
+                y0, x0, y1, x1 = view_region(self._viewer, image)
+                middle = (y0 + y1) / 2, (x0 + x1) / 2
+            self._middle = middle
+            if self._painting is not None:
+                self._place(self._painting)
+            elif self._file is None:
+                self._file = OnDisk(image, "painting", self)
+                self._file.waiting.connect(self.form.explain)
+                self._file.ready.connect(self._file_ready)
+                self._file.failed.connect(self._not_opened)
+                self._file.start()
+
+    def _file_ready(self, source: ImageSource) -> None:
+        self._file = None
+        self._open(source, create=True)
+
+    def _open(self, source: ImageSource, *, create: bool) -> None:
+        session().follow(self.window())  # tells when it closes
+        card = None if self._masks.store is not None else self.form.checkpoint.card()
+        table, store = None if card is None else card.classes, self._masks.store
+
+        def work(_progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Opened | None:
+            return open_corrections(source, table, store, create, cancelled)
+
+        if self._job is not None:
+            self._job.cancel()
+        job = self._job = Job(work, label="corrections")
+
+        def opened(result: Opened | None) -> None:
+            if self._job is not job:
+                if result is not None:
+                    result.corrections.close()
+                return
+            self._job = None
+            if result is not None:
+                self._show(result)
+
+        def failed(error: BaseException) -> None:
+            if self._job is job:
+                self._job = None
+                self._not_opened(error, loud=create)
+
+        job.finished.connect(opened)
+        job.failed.connect(failed)
+        job.start()
+
+    def _not_opened(self, error: BaseException | None, *, loud: bool = True) -> None:
+        self._file = self._middle = None
+        if error is not None:
+            self.form.explain("" if isinstance(error, Cancelled) else str(error))
+            if loud:
+                report(error)
+
+    def _show(self, opened: Opened) -> None:
+        image, form = self._image, self.form
+        if image is None or image not in self._viewer.layers:
+            opened.corrections.close()
+            return
+        painting = self._painting = Painting(self._viewer, image, opened, lambda: self.painter, self)
+        painting.told.connect(self._told)
+        painting.listed.connect(self._listed)
+        painting.given.connect(self._show_saved)
+        painting.failed.connect(self._failed)
+        painting.beside.connect(self._beside)
+        painting.refused.connect(lambda words: report(InputError(words)))
+        self._brush.attach(painting)
+        form.set_open(True)
+        form.file.setText(str(painting.corrections.path))
+        form.explain("Press Edit here to paint where you look.")
+        if self._middle is not None:
+            self._place(painting)
+
+    def _place(self, painting: Painting) -> None:
+        assert self._middle is not None
+        painting.place(self._middle)
+        self._middle = None
+        self.form.make_offer("")
+        self.form.explain("")
+
+    def _beside(self, place: tuple[float, float]) -> None:
+        self._middle = place
+        self.form.make_offer("That was beside the edit window. Move it there?")
+
+    def _take_offer(self) -> None:
+        if self._middle is not None:
+            self.edit_here(self._middle)
+
+    # ---- strokes
+
+    def _turn(self, op: Literal["undo", "redo"]) -> None:
+        if self._painting is not None:
+            self._painting.turn(op)
+
+    def _told(self, state: State) -> None:
+        self.form.classes.show_areas(state.areas)
+        self.form.undo.setEnabled(state.can_undo)
+        self.form.redo.setEnabled(state.can_redo)
+        self._show_saved()
+
+    def _show_saved(self) -> None:
+        if self._painting is not None:
+            self.form.show_saved(self._painting.unsaved, self._painting.stuck)
+            self.form.undo.setEnabled(self.form.undo.isEnabled() or self._painting.unsaved > 0)
+
+    def _failed(self, error: BaseException) -> None:
+        self._show_saved()
+        report(error)
+
+    # ---- what the segmentation says
+
+    def _draw(self) -> None:
+        start_drawing(self._viewer, self._image)
+        self.form.where.setCurrentText(DRAWN)
+
+    def accept(self) -> None:
+        """Paint what the segmentation says where the fields say."""
+        with reported():
+            painting = self._require_open()
+            self._masks.require()
+            store, painter = self._masks.store, self.painter
+            where = self._drawn() if self.form.where.currentText() == DRAWN else self._blob()
+
+            def work(into: Corrections, stopped: Callable[[], bool]) -> tuple[IntWindow | None, None]:
+                segmentation = where.segmentation if isinstance(where, Blob) else Segmentation.open(str(store))
+                return accept(into, segmentation, where, painter, stopped), None
+
+            painting.act(work)
+
+    def _require_open(self) -> Painting:
+        if self._painting is None:
+            raise InputError("nothing is open to be corrected; press Edit here first.")
+        return self._painting
+
+    def _drawn(self) -> Drawn:
+        shapes = region_layer(self._viewer)
+        if shapes is None or self._image is None:
+            raise InputError("no region is drawn; press Draw and drag a rectangle over the image.")
+        return drawn(shapes, self._image)
+
+    def _blob(self) -> Blob:
+        for widget in self.window().findChildren(ErrorWidget):
+            region, comparison = widget.region, widget.comparison
+            if region is not None and comparison is not None:
+                truth = comparison.truth if widget.form.regions.kind == ERRORS else None
+                return Blob(region, comparison.segmentation, truth)
+        raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
+
+    # ---- progress
+
+    def _listed(self, regions: list[CorrectedRegion]) -> None:
+        corrections = self.corrections
+        if corrections is None:
+            return
+        self.form.regions.show_regions(regions, corrections.class_table)
+        pixels = sum(region.pixels for region in regions)
+        share = pixels / (corrections.shape[0] * corrections.shape[1])
+        self.form.summary.setText(
+            f"{len(regions):,} corrected regions, {pixels:,} px ({share:.2%} of the image)" if regions else ""
+        )
+
+    def _fly(self, window: IntWindow) -> None:
+        if self._image is not None and self._image in self._viewer.layers:
+            fly_to(self._viewer, self._image, window)
+            self._spot.show(self._image, window)
+
+    def take_over(self, source: Labels | Path, others: bool = False) -> None:
+        """Take over a labels layer, a file, or others' corrections; what contradicts is listed."""
+        with reported():
+            policy = POLICIES[self.form.exchange.policy.currentText()]
+            work = partial(take_over, source, others, policy, self.painter)
+            self._require_open().act(work, self.form.exchange.show_report)
+
+    def export(self, out: Path) -> None:
+        """Export the corrections; the end of the name says as what."""
+        with reported():
+            painting = self._require_open()
+            painting.settle(lambda: start_export(painting.corrections.path, out))
+
+    # ---- the end
+
+    def _close(self, *, layers: bool = True) -> None:
+        """Write what is painted, close the corrections, and show them no more."""
+        self._middle = None
+        if self._file is not None:
+            self._file.cancel()
+            self._file = None
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+        painting, self._painting = self._painting, None
+        if painting is None:
+            return
+        self._brush.detach()
+        lost = painting.close(layers=layers)
+        painting.deleteLater()
+        if layers:
+            self._spot.hide()
+        form = self.form
+        form.set_open(False)
+        form.make_offer("")
+        form.regions.show_regions([], None)
+        form.exchange.clear()
+        for text in (form.summary, form.saved, form.file):
+            text.clear()
+        for error in lost:
+            report(error)
+
+    def event(self, event: QEvent) -> bool:
+        """Qt's hook: napari takes a closed dock's widget out of its parent."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and not self._left:
+            self._leave(layers=True)
+        return super().event(event)
+
+    def _window_closed(self, window: QWidget) -> None:
+        if window is self.window() and not self._left:
+            self._leave(layers=False)
+
+    def _leave(self, *, layers: bool) -> None:
+        """Write all, and listen to nothing any more: the dock or the window is gone."""
+        self._left = True
+        self._rest.stop()
+        self._close(layers=layers)
+        self._follow(None)
+        self._unbind()
+        self._masks.leave()
+        self.form.exchange.leave()
+        self.form.image.leave()

@@ -1,0 +1,116 @@
+"""The list of corrected regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+
+from fctl_napari.learning.corrected_regions import CorrectedRegion
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.plugin.corrections_layer import NOT_SURE_COLOR
+
+TIP = "Connected corrected regions, the largest first. Click one to fly there."
+
+
+class CorrectedTable(QAbstractTableModel):
+    """Corrected regions as rows; thousands cost nothing until they are drawn."""
+
+    COLUMNS = ("Painted", "px", "By")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.regions: list[CorrectedRegion] = []
+        self._table: ClassTable | None = None
+
+    def show(self, regions: Sequence[CorrectedRegion], table: ClassTable | None) -> None:
+        """Show these regions, the largest first."""
+        self.beginResetModel()
+        self.regions = sorted(regions, key=lambda region: (-region.pixels, region.point))
+        self._table = table
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        """Qt's hook."""
+        return len(self.regions)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        """Qt's hook."""
+        return len(self.COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Qt's hook."""
+        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
+            return self.COLUMNS[section]
+        return None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Qt's hook."""
+        region, column = self.regions[index.row()], index.column()
+        shares = self._shares(region)
+        if role == Qt.ItemDataRole.DisplayRole:
+            names = ", ".join(name for name, _, _ in shares)
+            return (names, f"{region.pixels:,}", ", ".join(region.authors))[column]
+        if role == Qt.ItemDataRole.DecorationRole and column == 0:
+            return QColor(*shares[0][1])
+        if role == Qt.ItemDataRole.TextAlignmentRole and column == 1:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if role == Qt.ItemDataRole.ToolTipRole:
+            parts = ", ".join(f"{name} {pixels:,} px" for name, _, pixels in shares)
+            return f"{parts}; at row {region.point[0]}, column {region.point[1]} (px)"
+        return None
+
+    def _shares(self, region: CorrectedRegion) -> list[tuple[str, tuple[int, int, int], int]]:
+        """Name, colour and px of what is painted in it, the largest first."""
+        assert self._table is not None
+        scored = self._table.scored
+        shares = [(scored[k].name, scored[k].color, pixels) for k, pixels in region.by_class.items()]
+        if region.not_sure:
+            shares.append(("not sure", NOT_SURE_COLOR, region.not_sure))
+        return sorted(shares, key=lambda share: -share[2])
+
+
+class CorrectedView(QTableView):
+    """The list on the screen.
+
+    Signals
+    -------
+    chosen : object
+        The ``CorrectedRegion`` that was clicked.
+    """
+
+    chosen = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.table = CorrectedTable()
+        self.setModel(self.table)
+        self.setToolTip(TIP)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setMinimumHeight(140)
+        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)  # else every row is measured
+        self.verticalHeader().setDefaultSectionSize(22)
+        self.verticalHeader().hide()
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setStretchLastSection(True)
+        for column, width in enumerate((130, 70, 60)):
+            header.resizeSection(column, width)
+        self.clicked.connect(self._clicked)
+
+    def show_regions(self, regions: Sequence[CorrectedRegion], table: ClassTable | None) -> None:
+        """List these regions; the one that is chosen stays so if it is still there."""
+        at = self.currentIndex().row()
+        before = self.table.regions[at] if 0 <= at < len(self.table.regions) else None
+        self.table.show(regions, table)
+        for row, region in enumerate(self.table.regions):
+            if before is not None and region.point == before.point:
+                self.selectRow(row)
+                return
+
+    def _clicked(self, index: QModelIndex) -> None:
+        self.chosen.emit(self.table.regions[index.row()])

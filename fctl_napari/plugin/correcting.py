@@ -1,0 +1,189 @@
+"""What the Correct widget works on: corrections opened in a thread, and the segmentations of their image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import napari
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.plugin.background import check
+from fctl_napari.plugin.error_overlay import levels_of
+from fctl_napari.plugin.growing import STORE_KEY, GrowingLevels
+from fctl_napari.plugin.layers import ImageSource
+from fctl_napari.plugin.placement import to_pixels
+from fctl_napari.plugin.places import cache_folder
+from fctl_napari.plugin.view import image_shape
+from fctl_napari.segmentation.store import Segmentation
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Corrections that are open for writing, and the levels that show them."""
+
+    corrections: Corrections
+    levels: GrowingLevels
+
+
+def open_corrections(
+    source: ImageSource, table: ClassTable | None, store: str | None, create: bool, cancelled: Callable[[], bool]
+) -> Opened | None:
+    """Open the corrections of an image at their usual place (in a thread: this reads files).
+
+    Parameters
+    ----------
+    source
+        The image.
+    table, store
+        Their classes: those of the segmentation at ``store``, else these.
+    create
+        Make them if there are none; else the result is None then.
+    cancelled
+        Asked at the end whether they are still wanted.
+
+    Raises
+    ------
+    InputError
+        They are of another image or of other classes, or no classes are known.
+    OutputError
+        They are open for writing elsewhere, or the place is not writable.
+    Cancelled
+        ``cancelled`` answered True.
+    """
+    path = corrections_path(source.original, cache_folder)
+    if not create and not path.exists():
+        return None
+    if store is not None:
+        table = Segmentation.open(store).class_table
+    if table is None:
+        raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
+    image = open_image(source.path, value_range=source.value_range, bands=source.bands)
+    corrections = Corrections.open_or_create(path, image, table)
+    try:
+        levels = GrowingLevels(corrections.labels)
+        check(cancelled)
+    except BaseException:
+        corrections.close()
+        raise
+    return Opened(corrections, levels)
+
+
+def class_under(mask: Labels, world: Any, table: ClassTable) -> int:
+    """Return the label, k + 1, that a segmentation has at a place of the world.
+
+    Raises
+    ------
+    InputError
+        The place lies beside it, nothing is computed there, or its classes are not those of ``table``.
+    """
+    names = tuple(mask.features["class"][1:]) if "class" in mask.features else ()
+    if names != table.names:
+        raise InputError(
+            f"{mask.name}: has the classes {', '.join(names)} and the corrections {', '.join(table.names)}; "
+            "choose a segmentation with the same classes."
+        )
+    level = levels_of(mask)[0]
+    y, x = (int(place // 1) for place in to_pixels(mask, world))
+    if not (0 <= y < level.shape[0] and 0 <= x < level.shape[1]):
+        raise InputError(f"{mask.name}: does not reach there; point at the image.")
+    value = int(level[y, x])
+    if value == 0:
+        raise InputError(f"{mask.name}: nothing is computed there yet; segment that part first.")
+    return value
+
+
+class MaskChoices(QObject):
+    """Keeps a field in step with the segmentations of an image that the viewer shows.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers are offered.
+    field
+        The combo box.
+    image
+        Tells of which image.
+
+    Signals
+    -------
+    changed
+        Another one is chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: napari.Viewer, field: Any, image: Callable[[], Image | None]) -> None:
+        super().__init__(field)
+        self._viewer = viewer
+        self._field = field
+        self._image = image
+        self._known: list[Labels] = []
+        field.currentIndexChanged.connect(self.changed)
+        for emitter in self._emitters():
+            emitter.connect(self.fill)
+        self.fill()
+
+    @property
+    def mask(self) -> Labels | None:
+        """The segmentation's layer, if one is chosen and still there."""
+        mask = self._field.currentData()
+        return mask if mask is not None and mask in self._viewer.layers else None
+
+    def require(self) -> Labels:
+        """Return the segmentation's layer.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        """
+        if self.mask is None:
+            raise InputError("there is no segmentation of this image; segment it (Segment widget), or open one.")
+        return self.mask
+
+    @property
+    def store(self) -> str | None:
+        """Where it is kept."""
+        return None if self.mask is None else str(self.mask.metadata[STORE_KEY])
+
+    def fill(self, _event: Any = None) -> None:
+        """List what there is, the topmost first; one that is new where there was none is chosen."""
+        image, field = self._image(), self._field
+        masks = [] if image is None else [layer for layer in reversed(self._viewer.layers) if _is_mask(layer, image)]
+        chosen = field.currentData()
+        if chosen is None and masks and not self._known:
+            chosen = masks[0]
+        self._known = masks
+        before = field.currentData()
+        field.blockSignals(True)
+        field.clear()
+        for mask in masks:
+            field.addItem(mask.name, mask)
+        field.addItem("none", None)
+        field.setCurrentIndex(masks.index(chosen) if chosen in masks else len(masks))
+        field.blockSignals(False)
+        if field.currentData() is not before:
+            self.changed.emit()
+
+    def leave(self) -> None:
+        """Listen to the viewer no more."""
+        for emitter in self._emitters():
+            emitter.disconnect(self.fill)
+
+    def _emitters(self) -> list[Any]:
+        events = self._viewer.layers.events
+        return [events.inserted, events.removed, events.renamed]
+
+
+def _is_mask(layer: Any, image: Image) -> bool:
+    if not isinstance(layer, Labels) or STORE_KEY not in layer.metadata:
+        return False
+    return tuple(levels_of(layer)[0].shape) == image_shape(image)

@@ -1,0 +1,179 @@
+"""Corrections of one image that are open in the window: what is painted, what is shown, what is on its way to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import napari
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
+
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.plugin.correcting import Opened
+from fctl_napari.plugin.corrections_layer import add_corrections
+from fctl_napari.plugin.edit_window import EditWindow
+from fctl_napari.plugin.growing import refresh
+from fctl_napari.plugin.placement import move, placed_like
+from fctl_napari.plugin.stroke_writer import Act, Look, Painted, StrokeWriter, Turn
+from fctl_napari.plugin.view import IntWindow
+
+
+class Painting(QObject):
+    """Keeps the edit window, the layer of all corrections and the file in step.
+
+    Parameters
+    ----------
+    viewer
+        Where it is shown.
+    image
+        What is corrected.
+    opened
+        Its corrections; closed by :meth:`close`.
+    author
+        Tells who paints.
+
+    Signals
+    -------
+    told : object
+        The ``State``, at the beginning and after every change.
+    listed : object
+        The corrected regions, when nothing is on its way any more.
+    given
+        A stroke, or another change, is on its way to disk.
+    failed : object
+        An exception.
+    beside : object
+        Somebody paints at (y, x) px of the image, beside the edit window.
+    refused : str
+        Something cannot be painted, and was taken back; why.
+    shown : object
+        The layer to paint on, when it is new.
+    """
+
+    told = Signal(object)
+    listed = Signal(object)
+    given = Signal()
+    failed = Signal(object)
+    beside = Signal(object)
+    refused = Signal(str)
+    shown = Signal(object)
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        image: Image,
+        opened: Opened,
+        author: Callable[[], str],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._image = image
+        self.corrections: Corrections = opened.corrections
+        """Read it only: what is written goes through :meth:`act`."""
+        table = opened.corrections.class_table
+        self._writer = StrokeWriter(opened.corrections, opened.levels, self)
+        self._writer.changed.connect(self._changed)
+        self._writer.told.connect(self.told)
+        self._writer.listed.connect(self.listed)
+        self._writer.failed.connect(self.failed)
+        self._layer = add_corrections(viewer, image, opened.levels, table)
+        self._edit = EditWindow(viewer, image, table, author, self)
+        self._edit.painted.connect(self._give)
+        self._edit.beside.connect(self.beside)
+        self._edit.refused.connect(self.refused)
+        self._edit.shown.connect(self.shown)
+
+    @property
+    def edit_layer(self) -> Labels | None:
+        """The layer to paint on, if it is there."""
+        return self._edit.layer
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer of all corrections, if it is there."""
+        return self._layer if self._layer in self._viewer.layers else None
+
+    @property
+    def unsaved(self) -> int:
+        """How many strokes and other changes are on their way to disk."""
+        return self._writer.unsaved
+
+    @property
+    def stuck(self) -> str:
+        """Why the first of them cannot be written; it is tried again."""
+        return self._writer.stuck
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is painted, read or on its way to disk."""
+        return self._writer.busy or self._edit.waits
+
+    def place(self, middle: tuple[float, float]) -> None:
+        """Move the edit window around (y, x) px of the image."""
+        self._edit.take()
+        self._writer.give(Look(self._edit.around(*middle), self._placed))
+
+    def turn(self, op: Literal["undo", "redo"]) -> None:
+        """Undo or redo the last stroke."""
+        self._edit.take()
+        self._give(Turn(op))
+
+    def act(
+        self,
+        work: Callable[[Corrections, Callable[[], bool]], tuple[IntWindow | None, Any]],
+        then: Callable[[Any], None] = lambda _result: None,
+    ) -> None:
+        """Change the corrections in the thread, after all that was painted; see ``Act``."""
+        self._edit.take()
+        self._give(Act(work, then))
+
+    def settle(self, then: Callable[[], object]) -> None:
+        """Call ``then`` when all that was painted until now is on disk."""
+        self._edit.take()
+        self._writer.give(Look((0, 0, 1, 1), lambda _window, _values: then()))
+
+    def follow(self) -> None:
+        """Lie where the image lies now."""
+        if self.layer is not None:
+            move(self.layer, placed_like(self._image))
+        self._edit.follow()
+
+    def close(self, *, layers: bool) -> list[BaseException]:
+        """Write what is painted and close the file; take the layers away if asked to.
+
+        Returns
+        -------
+        Why strokes were lost, if any were.
+        """
+        self._edit.leave()  # its last stroke goes to the writer
+        lost = self._writer.finish()
+        if layers:
+            self._edit.hide()
+            if self.layer is not None:
+                self._viewer.layers.remove(self.layer)
+        return lost
+
+    # ----
+
+    def _give(self, task: Painted | Turn | Act) -> None:
+        self._writer.give(task)
+        self.given.emit()
+
+    def _placed(self, window: IntWindow, values: np.ndarray) -> None:
+        self._edit.take()
+        self._writer.put_waiting(values, window)
+        self._edit.show(window, values)
+
+    def _changed(self, window: IntWindow, by_stroke: bool) -> None:
+        if self.layer is not None:
+            refresh([self.layer], self._viewer)
+        inner = None if by_stroke else self._edit.common(window)
+        if inner is not None:
+            self._writer.give(Look(inner, self._others_painted))
+
+    def _others_painted(self, window: IntWindow, values: np.ndarray) -> None:
+        self._writer.put_waiting(values, window)
+        self._edit.update(window, values)
