@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari import cli_evaluate, cli_explain, cli_export
+from fctl_napari import cli_evaluate, cli_explain, cli_export, cli_finetune
 from fctl_napari.errors import FctlError, InputError, OutputError
 from fctl_napari.files import output_error
 
@@ -233,6 +233,9 @@ cli_export.add_commands(app)
 
 
 cli_evaluate.add_commands(app)
+
+
+cli_finetune.add_commands(app)
 
 
 @app.command()
