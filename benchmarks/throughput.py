@@ -40,10 +40,10 @@ from fctl_napari.model.config import Context, preset
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.segmentation.cluster import HEAP
+from fctl_napari.segmentation.device import numerics
 from fctl_napari.segmentation.grid import TileGrid, default_overlap
 from fctl_napari.segmentation.inputs import TileInputs, read_inputs
 from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
-from fctl_napari.segmentation.device import numerics
 from fctl_napari.segmentation.predictor import CUDA_BATCH, Predictor
 from fctl_napari.segmentation.store import Segmentation
 

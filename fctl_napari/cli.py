@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari import cli_evaluate, cli_explain, cli_export, cli_finetune
-from fctl_napari.errors import FctlError, InputError, OutputError
-from fctl_napari.files import output_error
+from fctl_napari import cli_corrections, cli_evaluate, cli_explain, cli_export, cli_finetune
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.files import local_path, output_error
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
@@ -34,13 +34,6 @@ BandsOption = Annotated[
     tuple[int, int, int] | None,
     typer.Option("--bands", metavar="R G B", help="Which channels are red, green and blue, from 0."),
 ]
-
-
-def _place(text: str) -> Path:
-    """Take a place to write to; as a path an address would become a folder called ``http:``."""
-    if "://" in text:
-        raise OutputError(f"{text}: results are written to folders, not to addresses; give a path.")
-    return Path(text)
 
 
 @app.command()
@@ -89,7 +82,7 @@ def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="Any image that can be opened, or its http address.")],
     target: Annotated[
         Path,
-        typer.Argument(parser=_place, metavar="OUT.ome.zarr", help="The pyramid to write; resumes if cut short."),
+        typer.Argument(parser=local_path, metavar="OUT.ome.zarr", help="The pyramid to write; resumes if cut short."),
     ],
     value_range: RangeOption = None,
     bands: BandsOption = None,
@@ -109,7 +102,7 @@ def convert(
 def segment(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or its http address.")],
     target: Annotated[
-        Path, typer.Option("--out", parser=_place, metavar="S.ome.zarr", help="Where the segmentation is kept.")
+        Path, typer.Option("--out", parser=local_path, metavar="S.ome.zarr", help="Where the segmentation is kept.")
     ],
     checkpoint: Annotated[
         str, typer.Option(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
@@ -233,6 +226,9 @@ cli_export.add_commands(app)
 
 
 cli_evaluate.add_commands(app)
+
+
+cli_corrections.add_commands(app)
 
 
 cli_finetune.add_commands(app)

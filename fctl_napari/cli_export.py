@@ -7,6 +7,26 @@ from typing import Annotated, Literal
 
 import typer
 
+from fctl_napari.files import local_path
+
+TargetArgument = Annotated[
+    Path,
+    typer.Argument(
+        parser=local_path,
+        metavar="OUT",
+        help=".png or .tif: class indices (255 = none), a cloud-optimised GeoTIFF where georeferenced; .geojson, "
+        ".gpkg: polygons; .coco.json: annotations; .ome.zarr or IMAGE.ome.zarr/labels/NAME: an OME-Zarr label.",
+    ),
+]
+KindOption = Annotated[Literal["coco", "geojson"] | None, typer.Option(help="What a file that ends in .json is to be.")]
+RegionOption = Annotated[
+    tuple[int, int, int, int] | None, typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open.")
+]
+SimplifyOption = Annotated[
+    float | None, typer.Option(metavar="PX", help="Simplify polygons by about this much; shared borders stay shared.")
+]
+MinAreaOption = Annotated[int, typer.Option(metavar="PX", min=0, help="Leave smaller polygons out.")]
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
@@ -15,26 +35,11 @@ def add_commands(app: typer.Typer) -> None:
 
 def export(
     segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
-    target: Annotated[
-        Path,
-        typer.Argument(
-            metavar="OUT",
-            help=".png or .tif: class indices (255 = none), a cloud-optimised GeoTIFF where georeferenced; .geojson, "
-            ".gpkg: polygons; .coco.json: annotations; .ome.zarr or IMAGE.ome.zarr/labels/NAME: an OME-Zarr label.",
-        ),
-    ],
-    kind: Annotated[
-        Literal["coco", "geojson"] | None, typer.Option(help="What a file that ends in .json is to be.")
-    ] = None,
-    region: Annotated[
-        tuple[int, int, int, int] | None,
-        typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open."),
-    ] = None,
-    simplify: Annotated[
-        float | None,
-        typer.Option(metavar="PX", help="Simplify polygons by about this much; shared borders stay shared."),
-    ] = None,
-    min_area: Annotated[int, typer.Option(metavar="PX", min=0, help="Leave smaller polygons out.")] = 0,
+    target: TargetArgument,
+    kind: KindOption = None,
+    region: RegionOption = None,
+    simplify: SimplifyOption = None,
+    min_area: MinAreaOption = 0,
 ) -> None:
     """Write the classes for other programs: raster, polygons, COCO or OME-Zarr labels, by the end of the name."""
     from fctl_napari.cli_output import counting, out

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fctl_napari.files import local_path
+
 if TYPE_CHECKING:
     from fctl_napari.learning.finetune_news import FinetuneProgress
     from fctl_napari.learning.lineage import Kin
@@ -24,10 +26,13 @@ def finetune(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that was corrected.")],
     corrections: Annotated[
         Path,
-        typer.Argument(metavar="CORRECTIONS", help="OME-Zarr label: 0 nothing said, k + 1 class k, 255 not sure."),
+        typer.Argument(metavar="CORRECTIONS", help="What was painted, or an OME-Zarr label: 255 is not sure."),
     ],
     target: Annotated[
-        Path, typer.Option("--out", metavar="NEW.safetensors", help="The new checkpoint; nothing is overwritten.")
+        Path,
+        typer.Option(
+            "--out", parser=local_path, metavar="NEW.safetensors", help="The new checkpoint; nothing is overwritten."
+        ),
     ],
     checkpoint: Annotated[
         str, typer.Option(metavar="earth|aerial|FILE", help="The parent: a built-in checkpoint or a file.")

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -52,8 +52,8 @@ def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO]:  # type: i
             Path(temporary).unlink(missing_ok=True)
 
 
-def write_json(path: Path | str, document: Any) -> None:
-    """Write a JSON file, whole or not at all.
+def write_json(path: Path | str, document: Any, *, indent: int | None = 2) -> None:
+    """Write a JSON file, whole or not at all; without ``indent`` on one line.
 
     Raises
     ------
@@ -61,8 +61,30 @@ def write_json(path: Path | str, document: Any) -> None:
         The disk is full or the place is not writable.
     """
     with atomic_write(path, "w") as file:
-        json.dump(document, file, indent=2, allow_nan=False)
+        json.dump(document, file, indent=indent, allow_nan=False)
         file.write("\n")
+
+
+def sync(paths: Iterable[Path]) -> None:
+    """Wait until files, and their names in their folders, survive the machine's death; missing files are left aside.
+
+    Raises
+    ------
+    OutputError
+        The disk failed.
+    """
+    paths = list(paths)
+    for path in [*paths, *dict.fromkeys(path.parent for path in paths)]:
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except (FileNotFoundError, PermissionError):  # Windows opens no folders
+            continue
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            raise output_error(path, error) from error
+        finally:
+            os.close(handle)
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:
@@ -72,3 +94,16 @@ def output_error(path: Path | str, error: OSError) -> OutputError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{path}: this place is not writable; choose another.")
     return OutputError(f"{path}: cannot be written ({error.strerror or error}).")
+
+
+def local_path(text: str) -> Path:
+    """Take a place to write to; as a path an address would become a folder called ``http:``.
+
+    Raises
+    ------
+    OutputError
+        It is an address.
+    """
+    if "://" in text:
+        raise OutputError(f"{text}: results are written to folders, not to addresses; give a path.")
+    return Path(text)

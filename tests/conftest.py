@@ -251,7 +251,7 @@ def rgb_png(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> Path:
 @pytest.fixture
 def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., Segmentation]:
     """``make_segmentation(labels, ...)``: a stored segmentation of given labels (0 = not computed, k + 1 = class k)."""
-    from fctl_napari.imagery.pyramid import Georeference, pyramid_from_array
+    from fctl_napari.imagery.pyramid import Georeference, Pyramid, pyramid_from_array
     from fctl_napari.model.card import Card
     from fctl_napari.model.classes import ClassInfo, ClassTable
     from fctl_napari.segmentation.grid import TileGrid
@@ -264,6 +264,7 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
         georeference: Georeference | None = None,
         path: Path | None = None,
         confidence: np.ndarray | None = None,
+        image: Pyramid | None = None,
     ) -> Segmentation:
         colors = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))
         table = ClassTable(classes=tuple(ClassInfo(name=n, color=c) for n, c in zip(names, colors, strict=False)))
@@ -271,7 +272,7 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
         blank = np.zeros((*labels.shape, 3), np.uint8)
         segmentation = Segmentation.create(
             path or tmp_path / "made.ome.zarr",
-            image=pyramid_from_array(blank, georeference=georeference),
+            image=image or pyramid_from_array(blank, georeference=georeference),
             grid=TileGrid(labels.shape, 256, 64),
             card=Card(name="made", config=config, classes=table),
             checkpoint_hash="0" * 64,

@@ -83,7 +83,8 @@ def georeference_levels(source: Path, target: Path) -> None:
         start = 8 if layout.big else 4
         (first,) = layout.unpack(layout.offset, head[start : start + layout.inline])
         directories = _read(file, layout, first)
-        data_start = min(min(_numbers(d[TILE_OFFSETS], layout), default=0) for d in directories) - LEADER
+        tiles = [number for directory in directories for number in _numbers(directory[TILE_OFFSETS], layout)]
+        data_start = min(number for number in tiles if number) - LEADER  # 0: a tile that is not stored
         for level in directories[1:]:
             _add_tags(directories[0], level, layout)
         new_start = first + sum(_length(directory, layout) for directory in directories)

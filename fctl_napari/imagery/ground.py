@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ SHORT_EDGE_PX = 2.0
 
 ROUNDS = 24
 """At most this many times an edge is halved; it is then shorter than a px in any image."""
+
+BATCH = 2**17
+"""About how many vertices are looked at together."""
 
 
 class Ground:
@@ -119,9 +123,26 @@ class Ground:
         from rasterio.warp import transform
 
         places = self.coordinates(vertices)
-        if self.crs == self._lonlat or not len(places):
-            return places
-        return np.stack(transform(self.crs, self._lonlat, places[:, 0], places[:, 1]), axis=1)
+        if self.crs != self._lonlat:
+            for start in range(0, len(places), BATCH):  # it answers with lists, which take much memory
+                part = places[start : start + BATCH]
+                part[:] = np.stack(transform(self.crs, self._lonlat, part[:, 0], part[:, 1]), axis=1)
+        return places
+
+    def pixels(self, places: NDArray[np.float64], crs: Any = None) -> NDArray[np.float64]:
+        """Vertices (x, y) px of coordinates (x, y) in a CRS of rasterio's, by default WGS 84, [n, 2]."""
+        from rasterio.warp import transform
+
+        crs = self._lonlat if crs is None else crs
+        if self.crs != crs and len(places):
+            places = np.stack(transform(crs, self.crs, places[:, 0], places[:, 1]), axis=1)
+        vertices: NDArray[np.float64] = (places - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
+        return vertices
+
+    @property
+    def turn(self) -> float | None:
+        """How far a turn around the Earth is in a geographic CRS, in its units."""
+        return 2 * math.pi / float(self.crs.units_factor[1]) if self.geographic else None
 
     def lonlat_digits(self) -> int:
         """Decimals of a degree that tell a ten-thousandth of a px, at least 7 (a centimetre)."""
@@ -148,8 +169,20 @@ class Ground:
         -------
         More of both.
         """
-        if self.geographic:
+        if self.geographic or len(offsets) < 2:
             return vertices, offsets
+        breaks = np.flatnonzero(np.diff(offsets[:-1] // BATCH)) + 1
+        bent, lengths = [], []
+        for first, last in pairwise([0, *breaks.tolist(), len(offsets) - 1]):
+            own = offsets[first : last + 1]
+            more, places = self._bent(vertices[own[0] : own[-1]], own - own[0])
+            bent.append(more)
+            lengths.append(np.diff(places))
+        return np.concatenate(bent), np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+
+    def _bent(
+        self, vertices: NDArray[np.float64], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         ring = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         edges = np.flatnonzero(ring[:-1] == ring[1:])
         # pieces of edges that are to be looked at: the edge, and the part of it from t0 to t1

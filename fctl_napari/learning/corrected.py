@@ -14,21 +14,31 @@ from fctl_napari.analysis.connected import RegionFinder
 from fctl_napari.analysis.walk import walk
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.learning.canvas import KIND
+from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.card import Card
+from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.segmentation.grid import IntWindow, intersect
+from fctl_napari.segmentation.store import ATTRIBUTE
 
 NOTHING = 0
 """Value of a px that nobody corrected."""
-
-NOT_SURE = 255
-"""Value of a px that is neither learnt nor held to the parent."""
 
 APART = 32
 """Regions nearer to each other than this stay on one side of the split, px: their pixels are nearly the same."""
 
 
-class Corrections(Protocol):
-    """What fine-tuning needs to know of corrections."""
+class Outlined(Protocol):
+    """A connected corrected region, as far as it matters here."""
+
+    @property
+    def window(self) -> IntWindow:
+        """Bounding box, px."""
+
+
+class CorrectionSource(Protocol):
+    """What fine-tuning needs to know of corrections; ``Corrections`` are such a source."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -37,12 +47,19 @@ class Corrections(Protocol):
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
         """Read a window: 0 nothing said, k + 1 class k, 255 not sure; 0 outside."""
 
-    def boxes(self) -> list[IntWindow]:
-        """Bounding boxes of the connected corrected regions, px."""
+    def regions(self) -> Sequence[Outlined]:
+        """List the connected corrected regions."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A connected region: its bounding box, px."""
+
+    window: IntWindow
 
 
 class LabelCorrections:
-    """Any label image as corrections; its regions are found by reading it once.
+    """Any label image as corrections; its regions are found by reading all of it.
 
     Parameters
     ----------
@@ -62,27 +79,29 @@ class LabelCorrections:
         """Read a window; 0 outside."""
         return self._labels.read(window)
 
-    def boxes(self) -> list[IntWindow]:
-        """Bounding boxes of the connected corrected regions, px."""
+    def regions(self) -> list[Outline]:
+        """List the connected corrected regions, from the top."""
         height, width = self.shape
         whole = (0, 0, height, width)
         finder = RegionFinder(whole, width, smallest=1, most=height * width)
         for block in walk(whole, self._labels.chunk):
             painted = (self.read(block) != NOTHING).astype(np.uint8)
             finder.add(block, painted, painted)
-        found = finder.finish()
-        return sorted((int(r["y0"]), int(r["x0"]), int(r["y1"]), int(r["x1"])) for r in found)
+        boxes = sorted((int(r["y0"]), int(r["x0"]), int(r["y1"]), int(r["x1"])) for r in finder.finish())
+        return [Outline(box) for box in boxes]
 
 
-def open_corrections(path: Path | str, card: Card) -> LabelCorrections:
-    """Open an OME-Zarr label image as corrections for a checkpoint.
+def open_corrections(path: Path | str, image: Pyramid, card: Card) -> CorrectionSource:
+    """Open corrections, or an OME-Zarr label image to be taken as such, for a checkpoint.
 
     Raises
     ------
     InputError
-        It is none, or its classes are not the checkpoint's.
+        It is neither, it belongs to another image, or its classes are not the checkpoint's.
     """
     labels = LabelPyramid.open(path)
+    if labels.attributes.get(ATTRIBUTE, {}).get("kind") == KIND:
+        return Corrections.open(path, image=image, class_table=card.classes)
     names = tuple(c["name"] for c in labels.classes)
     if names and names[: len(card.classes.names)] != card.classes.names:
         raise InputError(
@@ -151,7 +170,7 @@ def meet(a: IntWindow, b: IntWindow) -> bool:
     return y0 < y1 and x0 < x1
 
 
-def lesson(corrections: Corrections, window: IntWindow, hidden: Iterable[IntWindow] = ()) -> NDArray[np.uint8]:
+def lesson(corrections: CorrectionSource, window: IntWindow, hidden: Iterable[IntWindow] = ()) -> NDArray[np.uint8]:
     """Read what a tile is to learn.
 
     Parameters

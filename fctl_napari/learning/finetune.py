@@ -18,7 +18,7 @@ from fctl_napari.files import atomic_write
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.truth import LabelSource, open_truth
 from fctl_napari.learning.candidates import candidate_place, check_free, keep, state_place
-from fctl_napari.learning.corrected import NOT_SURE, NOTHING, Corrections, open_corrections
+from fctl_napari.learning.corrected import NOTHING, CorrectionSource, open_corrections
 from fctl_napari.learning.features import FeatureCache
 from fctl_napari.learning.finetune_card import card_of_child
 from fctl_napari.learning.finetune_config import FinetuneRequest
@@ -30,7 +30,7 @@ from fctl_napari.learning.sources import Tile, choose_tiles, data_hash
 from fctl_napari.learning.tile_network import TileNetwork
 from fctl_napari.model.card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
-from fctl_napari.model.classes import IGNORE
+from fctl_napari.model.classes import IGNORE, NOT_SURE
 from fctl_napari.segmentation.device import resolve_device, resolve_precision
 from fctl_napari.segmentation.identity import image_fingerprint
 
@@ -71,7 +71,7 @@ class Finetuner:
     def __init__(
         self,
         request: FinetuneRequest,
-        corrections: Corrections | None = None,
+        corrections: CorrectionSource | None = None,
         *,
         watch: Watch | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -88,7 +88,7 @@ class Finetuner:
         self.parent_hash = checkpoint_hash(parent)
         image = open_image(request.image, value_range=request.value_range, bands=request.bands)
         image.require_rgb()
-        corrections = corrections or open_corrections(request.corrections, self.card)
+        corrections = corrections or open_corrections(request.corrections, image, self.card)
         self.sets = choose_tiles(request, image, corrections, self.card)
         self.data_hash = data_hash(image_fingerprint(image), self.sets.lessons, self.sets.held_out)
         self._classes = self.card.config.classes
@@ -350,7 +350,7 @@ class Finetuner:
 
 def finetune(
     request: FinetuneRequest,
-    corrections: Corrections | None = None,
+    corrections: CorrectionSource | None = None,
     *,
     keep_anyway: bool = False,
     watch: Watch | None = None,

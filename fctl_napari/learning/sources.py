@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.learning.config import DataSettings
-from fctl_napari.learning.corrected import NOT_SURE, NOTHING, Corrections, Split, lesson, meet, only, split
+from fctl_napari.learning.corrected import NOTHING, CorrectionSource, Split, lesson, meet, only, split
 from fctl_napari.learning.data import Scene, open_scenes, scene_digest
 from fctl_napari.learning.finetune_config import FinetuneRequest
 from fctl_napari.model.card import Card
+from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.segmentation.grid import IntWindow, TileGrid, default_overlap
 
 
@@ -82,7 +83,7 @@ class TileSets:
         return np.array(counts, np.int64).reshape(-1, classes)
 
 
-def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Corrections, card: Card) -> TileSets:
+def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: CorrectionSource, card: Card) -> TileSets:
     """Choose every tile of a run; the same request gives the same tiles.
 
     Raises
@@ -97,7 +98,7 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
             "an image of their own size."
         )
     grid = TileGrid(image.shape, card.config.tile_size, default_overlap(card.config.tile_size))
-    boxes = corrections.boxes()
+    boxes = [region.window for region in corrections.regions()]
     parted = split(boxes, request.held_out, request.seed)
     scenes, missing = training_scenes(card, request.data_folder)
     sets = TileSets([image, *(s.pyramid for s in scenes)], scenes, parted, {}, {}, notes=[parted.note, missing])

@@ -23,14 +23,23 @@ from fctl_napari.analysis.error_kinds import (
     pair_table,
 )
 from fctl_napari.analysis.error_marks import marks_path
-from fctl_napari.analysis.error_regions import Measure, Regions, find_disagreements, find_doubts, find_errors
+from fctl_napari.analysis.error_regions import (
+    THRESHOLDS,
+    Measure,
+    Regions,
+    find_disagreements,
+    find_doubts,
+    find_errors,
+)
 from fctl_napari.analysis.evaluation import Evaluation, evaluate
 from fctl_napari.analysis.truth import SegmentationAsTruth
+from fctl_napari.errors import FctlError
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.truth import LabelSource
 from fctl_napari.plugin.background import check
 from fctl_napari.plugin.error_overlay import ErrorLevels
+from fctl_napari.plugin.places import maps_beside
 from fctl_napari.plugin.truths import TruthChoice, held_values, open_choice
 from fctl_napari.segmentation.store import Segmentation
 
@@ -136,6 +145,8 @@ class Comparison:
         With its mapping.
     second
         The segmentation to compare with.
+    kept
+        The store that holds maps of doubt: the same, or one of the same image and checkpoint beside it.
     overlay
         Where they differ; None if there is nothing to differ from.
     """
@@ -145,12 +156,24 @@ class Comparison:
     held: list[int]
     truth: MappedTruth | None
     second: Segmentation | None
+    kept: Segmentation | None
     overlay: ErrorLevels | None
 
     @property
     def classes(self) -> list[tuple[str, Color]]:
         """Name and colour of the scored classes."""
         return [(info.name, info.color) for info in self.segmentation.class_table.scored]
+
+    @property
+    def measures(self) -> list[Measure]:
+        """What tells of doubt here: the confidence, and maps that were kept."""
+        there = {"confidence", *(() if self.kept is None else self.kept.maps)}
+        return [name for name in THRESHOLDS if name in there]
+
+    @property
+    def unmapped(self) -> list[int]:
+        """Values that the truth holds and that are not mapped."""
+        return [] if self.truth is None else [value for value in self.held if value not in self.truth.mapping.values]
 
     def marks_path(self, kind: str) -> Path:
         """Where marks of what is listed (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``) are kept."""
@@ -210,7 +233,7 @@ def open_comparison(
             showing.kinds(),
             second_classes=() if second is None else [names.index(name) for name in second.class_table.names],
         )
-    return Comparison(segmentation, source, held, truth, second, overlay)
+    return Comparison(segmentation, source, held, truth, second, _with_maps(segmentation), overlay)
 
 
 def compute_figures(
@@ -285,7 +308,7 @@ def find_regions(
     if kind == DOUBTS:
         measure, threshold = doubt
         return find_doubts(
-            store,
+            store if measure == "confidence" or comparison.kept is None else comparison.kept,
             region,
             measure=measure,
             threshold=threshold,
@@ -306,3 +329,16 @@ def _propose(segmentation: Segmentation, source: LabelSource, held: Sequence[int
         values=held,
         ignored=len(table) - len(table.scored),
     )
+
+
+def _with_maps(segmentation: Segmentation) -> Segmentation | None:
+    if segmentation.maps:
+        return segmentation
+    try:
+        beside = Segmentation.open(maps_beside(segmentation.path))
+    except FctlError:
+        return None
+    alike = [
+        (store.shape, store.checkpoint_hash, store.facts["image"]["fingerprint"]) for store in (segmentation, beside)
+    ]
+    return beside if alike[0] == alike[1] else None

@@ -41,8 +41,10 @@ class ErrorChoices(QObject):
         self._files: list[TruthChoice] = []
         self._own: dict[str, list[TruthChoice]] = {}  # labels of the image, by segmentation
         self._chosen: tuple[object, ...] = ()
-        for field in (form.mask, form.truth, form.second):
-            field.currentIndexChanged.connect(self._look)
+        self._proposed: dict[str, object] = {}  # what was chosen for a segmentation, not by the user
+        form.mask.currentIndexChanged.connect(self._mask_changed)
+        form.truth.currentIndexChanged.connect(self._look)
+        form.second.currentIndexChanged.connect(self._look)
         form.open_truth.clicked.connect(self._ask_file)
         form.open_folder.clicked.connect(self._ask_folder)
         for emitter in self._emitters():
@@ -84,18 +86,27 @@ class ErrorChoices(QObject):
 
     def offer_own(self, path: str, choices: list[TruthChoice]) -> None:
         """Offer the labels of the image that a segmentation (its store) is of; propose one if no truth is chosen."""
-        known = path in self._own
         self._own[path] = choices
         self.fill()
         field = self._form.truth
-        if known or field.currentData() is not None:
+        if path in self._proposed or field.currentData() is not None:
             return
         paths = [choice.path for choice in choices if choice.path is not None]
         for place in sorted(paths, key=lambda place: Path(place).name != "truth"):
             for index in range(1, field.count()):
                 if shows(field.itemData(index), place):
+                    self._proposed[path] = _key(field.itemData(index))
                     field.setCurrentIndex(index)
                     return
+
+    def _mask_changed(self) -> None:
+        field = self._form.truth
+        if _key(field.currentData()) in self._proposed.values():  # it belongs to another segmentation's image, perhaps
+            self._proposed.clear()
+            field.blockSignals(True)
+            field.setCurrentIndex(0)
+            field.blockSignals(False)
+        self.fill()
 
     def known_own(self, path: str) -> list[TruthChoice] | None:
         """Return what ``offer_own`` was told of a segmentation; None: nothing yet."""

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -105,6 +106,14 @@ class ErrorForm(QWidget):
         self.progress.setRange(0, 1)
         self.status = QLabel()
         self.status.setWordWrap(True)
+        for text in (
+            self.mapping,
+            self.hint,
+            self.only,
+            self.legend,
+            self.status,
+        ):  # long words must not widen the dock
+            text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._classes: list[str] = []
         self._pair: tuple[int, int] | None = None
         self._own = PAPER
@@ -119,7 +128,7 @@ class ErrorForm(QWidget):
         fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         fields.addRow("Segmentation", self.mask)
         fields.addRow("Truth", row(self.truth, self.open_truth, self.open_folder))
-        fields.addRow("", row(self.mapping, self.edit_mapping))
+        fields.addRow("Its values", row(self.mapping, self.edit_mapping))
         fields.addRow("Compare with", self.second)
         fields.addRow(self.hint)
         fields.addRow("Overlay", row(self.shown, self.mode))
@@ -139,7 +148,9 @@ class ErrorForm(QWidget):
         tabs.addTab(self.figures, "Figures")
         tabs.setTabToolTip(0, "Regions of errors, or of doubt, one after the other.")
         tabs.setTabToolTip(1, "How good the segmentation is, in numbers.")
+        tabs.currentChanged.connect(self._fit_tab)
         self.tabs = tabs
+        self._fit_tab()
         content = QWidget()
         column = QVBoxLayout(content)
         column.addLayout(fields)
@@ -164,6 +175,13 @@ class ErrorForm(QWidget):
             width = self._content.minimumSizeHint().width() + self._bar.sizeHint().width()
             self.setMinimumWidth(max(340, width))
         return False
+
+    def _fit_tab(self) -> None:
+        """Let only the page that is shown say how much room it needs."""
+        for index in range(self.tabs.count()):
+            shown = index == self.tabs.currentIndex()
+            policy = QSizePolicy.Policy.Preferred if shown else QSizePolicy.Policy.Ignored
+            self.tabs.widget(index).setSizePolicy(policy, policy)
 
     def _connect(self) -> None:
         self.mode.currentIndexChanged.connect(self._changed)

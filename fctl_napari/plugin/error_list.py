@@ -53,18 +53,26 @@ class RegionTable(QAbstractTableModel):
     """Regions as rows; thousands cost nothing until they are drawn."""
 
     COLUMNS = ("Was", "Called", "px", "Conf.", "Mark")
+    OTHER = "Other says"
+    """The first column of differences."""
 
     def __init__(self) -> None:
         super().__init__()
         self.regions: list[Region] = []
         self._marks: dict[Region, Mark | None] = {}
         self._classes: Sequence[tuple[str, Color]] = ()
+        self._kind = ERRORS
 
     def show(
-        self, regions: list[Region], marks: dict[Region, Mark | None], classes: Sequence[tuple[str, Color]]
+        self,
+        regions: list[Region],
+        marks: dict[Region, Mark | None],
+        classes: Sequence[tuple[str, Color]],
+        kind: str,
     ) -> None:
-        """Show these regions, in this order."""
+        """Show these regions (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``), in this order."""
         self.beginResetModel()
+        self._kind = kind
         self.regions, self._marks, self._classes = regions, marks, classes
         self.endResetModel()
 
@@ -82,9 +90,9 @@ class RegionTable(QAbstractTableModel):
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
-        if role != Qt.ItemDataRole.DisplayRole:
+        if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
             return None
-        return self.COLUMNS[section] if orientation == Qt.Orientation.Horizontal else section + 1
+        return self.OTHER if section == 0 and self._kind == DIFFERENCES else self.COLUMNS[section]
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
@@ -150,7 +158,7 @@ class RegionsPage(QWidget):
         self._all: list[Region] = []
         self._marks: dict[Region, Mark | None] = {}
         self._classes: Sequence[tuple[str, Color]] = ()
-        self._summary = ""
+        self._kind, self._summary = ERRORS, ""
         self._arrange()
         self._connect()
         self.offer(truth=False, second=False, measures=())
@@ -164,10 +172,11 @@ class RegionsPage(QWidget):
         view.setMinimumHeight(180)
         view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)  # else every row is measured
         view.verticalHeader().setDefaultSectionSize(22)
+        view.verticalHeader().hide()
         header = view.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(True)
-        for column, width in enumerate((86, 86, 58, 44)):
+        for column, width in enumerate((96, 96, 60, 48)):
             header.resizeSection(column, width)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -240,13 +249,14 @@ class RegionsPage(QWidget):
 
     def clear(self) -> None:
         """List nothing."""
-        self.show_regions([], {}, (), "")
+        self.show_regions([], {}, (), ERRORS, "")
 
     def show_regions(
         self,
         regions: list[Region],
         marks: dict[Region, Mark | None],
         classes: Sequence[tuple[str, Color]],
+        kind: str,
         summary: str,
     ) -> None:
         """List regions.
@@ -259,10 +269,14 @@ class RegionsPage(QWidget):
             Of those that have one.
         classes
             Names and colours by class index.
+        kind
+            What they are: ``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``.
         summary
             How many there are, for people.
         """
-        self._all, self._marks, self._classes, self._summary = regions, marks, classes, summary
+        self._all, self._marks, self._classes = regions, marks, classes
+        self._kind, self._summary = kind, summary
+        self.view.setColumnHidden(0, kind == DOUBTS)
         for field, every in ((self.was, "was any class"), (self.called, "called any class")):
             _refill(field, [every, *(name for name, _ in classes)])
         self._list()
@@ -282,7 +296,7 @@ class RegionsPage(QWidget):
             if (was < 0 or region.truth in (was, None)) and (called < 0 or region.called == called)
         ]
         listed = order(kept, ORDERS[self.sort.currentText()])
-        self.table.show(listed, self._marks, self._classes)
+        self.table.show(listed, self._marks, self._classes, self._kind)
         if current in kept:  # it stays chosen, without flying there again
             self._select(listed.index(current), tell=False)
         self._tell()
@@ -296,6 +310,9 @@ class RegionsPage(QWidget):
     def step(self, by: int) -> None:
         """Go to the next (1) or the previous (-1) region that is not marked; at the end it stays."""
         rows = len(self.table.regions)
+        if not self._all:
+            self.summary.setText("Press Find first.")
+            return
         at = self.view.currentIndex().row()
         at = (-1 if by > 0 else rows) if self.current is None else at
         at += by

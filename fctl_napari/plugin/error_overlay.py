@@ -13,6 +13,7 @@ from fctl_napari.analysis.error_kinds import Kinds
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import MappedTruth
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.plugin.growing import above
 from fctl_napari.plugin.layers import OVERLAY_KEY, ShownLevel, class_style
 from fctl_napari.plugin.placement import placed_like
 
@@ -152,7 +153,7 @@ class ErrorLevels:
 
 
 def add_overlay(viewer: ViewerModel, mask: Labels, levels: ErrorLevels, name: str, style: dict[str, Any]) -> Labels:
-    """Add the overlay over ``mask``, placed like it; what is selected stays so."""
+    """Add the overlay over ``mask`` and other masks, placed like it; what is selected stays so."""
     layer = Labels(
         levels.data,
         name=name,
@@ -163,7 +164,7 @@ def add_overlay(viewer: ViewerModel, mask: Labels, levels: ErrorLevels, name: st
         **style,
     )
     chosen = set(viewer.layers.selection)
-    viewer.layers.insert(viewer.layers.index(mask) + 1, layer)
+    viewer.layers.insert(above(viewer, mask), layer)
     viewer.layers.selection = chosen
     return layer
 

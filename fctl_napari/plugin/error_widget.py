@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from fctl_napari.analysis.agreement import Agreement
 from fctl_napari.analysis.error_marks import Mark, Marks
-from fctl_napari.analysis.error_regions import THRESHOLDS, Measure, Region, Regions
+from fctl_napari.analysis.error_regions import Region, Regions
 from fctl_napari.analysis.evaluation import Evaluation
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.imagery.class_mapping import ClassMapping
@@ -129,6 +129,7 @@ class ErrorWidget(QWidget):
         self._rest.start()
 
     def _open(self) -> None:
+        session().follow(self.window())  # tells when it closes
         form, showing = self.form, self.form.showing
         mask, second = self._choices.mask, self._choices.second
         self._working.drop()
@@ -165,6 +166,8 @@ class ErrorWidget(QWidget):
 
     def _not_opened(self, error: BaseException) -> None:
         self._errors.hide()
+        self._clear()
+        self._explain()
         self.form.explain("" if isinstance(error, Cancelled) else str(error))
         report(error)
 
@@ -173,7 +176,7 @@ class ErrorWidget(QWidget):
         truth, second = comparison.truth is not None, comparison.second is not None
         form.show_classes([name for name, _ in comparison.classes])
         form.offer_modes(truth=truth, second=second)
-        form.regions.offer(truth=truth, second=second, measures=_measures(comparison.segmentation))
+        form.regions.offer(truth=truth, second=second, measures=comparison.measures)
         self._clear()
         self._explain()
         self._show()
@@ -192,20 +195,18 @@ class ErrorWidget(QWidget):
             form.explain("Segment the image first (Segment widget), or open a segmentation.")
         elif comparison is not None and comparison.truth is None:
             form.explain("Choose a truth to see errors. Without one, Next error lists doubts.")
+        elif comparison is not None and comparison.unmapped:
+            few = ", ".join(map(str, comparison.unmapped[:5]))
+            form.explain(f"The truth holds values without a class ({few}): say what they are under Classes…")
         else:
             form.explain("")
         truth = None if comparison is None else comparison.truth
         form.edit_mapping.setEnabled(truth is not None)
         form.figures.compute.setEnabled(comparison is not None and comparison.overlay is not None)
         form.regions.find.setEnabled(comparison is not None)
-        if comparison is None or truth is None:
-            form.mapping.setText("")
-            return
-        values = truth.mapping.values
-        scored = sum(index != NO_CLASS for index in values.values())
-        stray = [value for value in comparison.held if value not in values]
-        text = f"{scored} values are classes, {len(values) - scored} ignored"
-        form.mapping.setText(f"{text}; without a class: {', '.join(map(str, stray[:5]))}" if stray else text)
+        scored = 0 if truth is None else sum(index != NO_CLASS for index in truth.mapping.values.values())
+        ignored = 0 if truth is None else len(truth.mapping.values) - scored
+        form.mapping.setText("" if truth is None else f"{scored} scored, {ignored} ignored")
 
     def _edit_mapping(self) -> None:
         comparison = self._comparison
@@ -286,7 +287,12 @@ class ErrorWidget(QWidget):
                     page.show_agreement(agreement, second.path.name, comparison.segmentation.path.name)
                 self.form.say("")
 
-            self._begin(lambda p, c: compute_figures(comparison, region, p, c), done, "Computing figures…")
+            def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Any:
+                import fctl_napari.analysis.evaluation_figure  # noqa: F401 - matplotlib, not on the window's thread
+
+                return compute_figures(comparison, region, progress, cancelled)
+
+            self._begin(work, done, "Computing figures…")
 
     def _find(self) -> None:
         page = self.form.regions
@@ -310,7 +316,7 @@ class ErrorWidget(QWidget):
                     summary += f" (the largest {len(found):,} are listed)"
                 if found.small:
                     summary += f"; {found.small:,} are smaller"
-                page.show_regions(list(found), known, comparison.classes, summary)
+                page.show_regions(list(found), known, comparison.classes, kind, summary)
                 self.form.say("" if found else f"No {kind.lower()} of that size here.")
 
             self._begin(work, done, f"Looking for {kind.lower()}…")
@@ -371,9 +377,3 @@ class ErrorWidget(QWidget):
         self._unbind()
         self._errors.leave()
         self._choices.leave()
-
-
-def _measures(segmentation: Segmentation) -> list[Measure]:
-    """What tells of doubt in a store: the confidence, and maps that were kept."""
-    kept = {"confidence", *segmentation.maps}
-    return [name for name in THRESHOLDS if name in kept]

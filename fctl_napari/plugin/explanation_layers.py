@@ -9,6 +9,7 @@ import napari
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.layers.base import ActionType
+from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.plugin.explanation_colors import colormap
@@ -37,6 +38,7 @@ LINE_PX = 2.0
 MARKER_PX = 22
 TILE_COLOR = (255, 255, 255)
 CELL_COLOR = (255, 220, 0)
+DIMMED = np.array([0, 0, 0, 0.6], np.float32)
 REST_MS = 150
 
 
@@ -61,7 +63,12 @@ class ExplanationLayers(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._layers: dict[str, Layer] = {}
+        # those that a closed panel left are gone on with
+        self._layers: dict[str, Layer] = {
+            layer.metadata[OVERLAY_KEY]: layer for layer in viewer.layers if OVERLAY_KEY in layer.metadata
+        }
+        if MARKER in self._layers:
+            self._layers[MARKER].events.data.connect(self._marker_changed)
         self._image: Image | None = None
         self._windows: list[tuple[Window, tuple[int, int, int], float]] = []
         self._moving = False
@@ -181,16 +188,20 @@ class ExplanationLayers(QObject):
         found = {
             MASK: explanation.labels,
             MASK_WITHOUT: None if without is None else without.labels,
-            CHANGES: None if without is None else difference(explanation),
+            CHANGES: None if without is None else difference(explanation),  # last: it has colours of its own
         }
         style = class_style((info.name, info.color) for info in explanation.class_table.scored)
+        # few and small, and perhaps of the colour of the ground: what does not change is dimmed
+        dimmed = DirectLabelColormap(color_dict={**style["colormap"].color_dict, 0: DIMMED})
         for name, labels in found.items():
             layer = self.layer(name)
             if labels is None:
                 continue
+            style["colormap"] = dimmed if name == CHANGES else style["colormap"]
             place = placed_over(image, explanation.tile, labels.shape)
             if layer is None:
-                layer = Labels(labels, opacity=OPACITY, visible=name == item, **style, **self._named(name), **place)
+                opacity = 1.0 if name == CHANGES else OPACITY
+                layer = Labels(labels, opacity=opacity, visible=name == item, **style, **self._named(name), **place)
                 layer.editable = False
                 self._add(name, layer)
                 continue

@@ -212,6 +212,23 @@ def difference(explanation: TileExplanation) -> np.ndarray:
     return np.where(without.labels != explanation.labels, without.labels, 0).astype(np.uint8)
 
 
+def summary(explanation: TileExplanation) -> str:
+    """Say what the pixel is called, and what the answer took, in one line."""
+    y, x = explanation.pixel
+    best = int(np.argmax(explanation.probabilities))
+    name = explanation.class_table.scored[best].name
+    share = float(explanation.probabilities[best])
+    return f"Pixel y {y}, x {x}: {name} ({share:.1%}) · {explanation.seconds:.2f} s on {explanation.where}"
+
+
+def changes(explanation: TileExplanation) -> str:
+    """Say how much of the tile changes class in a what-if."""
+    changed = int((difference(explanation) > 0).sum())
+    total = explanation.labels.size
+    left_out = ", ".join(explanation.request.without.names)
+    return f"Without {left_out}: {changed} of {total} px of the tile change class ({changed / total:.1%})."
+
+
 def composite(weights: dict[str, np.ndarray], limits: dict[str, tuple[float, float]]) -> np.ndarray:
     """Mix fusion weights by context into a picture: local red, medium green, large blue.
 
@@ -288,7 +305,9 @@ def _weights(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
         )
         for (name, weight), limit in zip(weights.items(), limits, strict=True)
     ]
-    ends = dict(zip(weights, limits, strict=True))
+    # one scale for all three, or the colours would not say who wins
+    common = _limits([np.stack(list(weights.values()))], False)[0]
+    ends = dict.fromkeys(weights, common)
     mixed = Map(
         name="weights RGB",
         title="local red, medium green, large blue",

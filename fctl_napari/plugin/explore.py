@@ -11,6 +11,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
+from fctl_napari.errors import FctlError, InputError
 from fctl_napari.plugin.explain_feed import ExplainFeed
 from fctl_napari.plugin.explanation_layers import ExplanationLayers
 from fctl_napari.plugin.explanation_maps import (
@@ -21,8 +22,9 @@ from fctl_napari.plugin.explanation_maps import (
     WHAT_IF,
     Look,
     Map,
-    difference,
+    changes,
     items,
+    summary,
 )
 from fctl_napari.plugin.explore_form import ExploreForm
 from fctl_napari.plugin.layers import ImageSource, image_source
@@ -73,6 +75,7 @@ class ExploreWidget(QWidget):
         self._explanation: TileExplanation | None = None
         self._image: Image | None = None
         self._saved: ImageSource | None = None
+        self._asked = ""  # path of the image that was last asked about
         self._file: OnDisk | None = None
         self._feed = ExplainFeed(self)
         self._picker = Picker(napari_viewer, self)
@@ -160,8 +163,7 @@ class ExploreWidget(QWidget):
         if self._file is not None:
             self._file.cancel()
             self._file = None
-        self._pixel = None
-        self._explanation = None
+        self._asked, self._pixel, self._explanation = "", None, None
         self._layers.hide()
         self._forget_region()
         self.form.status.setText("Press Pick, then click on the image." if self.image is not None else "")
@@ -185,6 +187,8 @@ class ExploreWidget(QWidget):
 
     def _clicked(self, world: np.ndarray) -> None:
         with reported():
+            if self._viewer.dims.ndisplay != 2:
+                raise InputError("the viewer shows three dimensions; switch it to two to pick a pixel.")
             pixel = to_pixels(self.form.image.require_layer("explore"), world)
             self.explain((float(pixel[0]), float(pixel[1])))
 
@@ -237,6 +241,7 @@ class ExploreWidget(QWidget):
 
     def _ask(self, source: ImageSource) -> None:
         assert self._pixel is not None
+        self._asked = source.path
         channel = self.form.channel.value()
         request = ExplainRequest(
             image=source.path,
@@ -255,12 +260,11 @@ class ExploreWidget(QWidget):
 
     def _take(self, explanation: TileExplanation) -> None:
         request, image = explanation.request, self.image
-        current = self._saved is not None and request.image == self._saved.path
-        if image is None or not current or request.checkpoint != self.form.checkpoint.name:
+        if image is None or request.image != self._asked or request.checkpoint != self.form.checkpoint.name:
             return  # of what was chosen before
         self._explanation = explanation
         self._draw()
-        self.form.status.setText(_summary(explanation))
+        self.form.status.setText(summary(explanation))
         self.explained.emit(explanation)
 
     def _failed(self, error: BaseException) -> None:
@@ -299,7 +303,7 @@ class ExploreWidget(QWidget):
         without = explanation.without
         second = None if without is None else without.probabilities
         form.probabilities.show_probabilities(explanation.class_table.scored, explanation.probabilities, second)
-        form.changed.setText("" if without is None else _changes(explanation))
+        form.changed.setText("" if without is None else changes(explanation))
 
     # ---- maps of a region
 
@@ -328,7 +332,7 @@ class ExploreWidget(QWidget):
     # ---- the figure
 
     def _ask_where_to_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the figure", "explanation.png", "Figures (*.png *.svg)")
+        path, _ = QFileDialog.getSaveFileName(self, "Save the figure", "explanation.png", "Figures (*.png *.svg *.pdf)")
         if path:
             self.save_figure(path)
 
@@ -338,18 +342,22 @@ class ExploreWidget(QWidget):
         Parameters
         ----------
         path
-            Ends in ``.png`` or ``.svg``.
+            Ends in ``.png``, ``.svg`` or ``.pdf``.
         """
         if self._explanation is None:
             return
         look = self.form.look()
         worker = create_worker(_save, self._explanation, path, look)
-        worker.returned.connect(self._saved_figure)
-        worker.errored.connect(report)
+        worker.returned.connect(self._figure_ended)
         self.form.status.setText("Drawing the figure…")
         worker.start()
 
-    def _saved_figure(self, path: str) -> None:
+    def _figure_ended(self, ended: tuple[str, FctlError | None]) -> None:
+        path, error = ended
+        if error is not None:
+            self.form.status.setText("")
+            report(error)
+            return
         self.form.status.setText(f"Saved as {path}.")
         self.saved.emit(path)
 
@@ -378,28 +386,16 @@ class ExploreWidget(QWidget):
         self.form.image.leave()
 
 
-def _summary(explanation: TileExplanation) -> str:
-    y, x = explanation.pixel
-    best = int(np.argmax(explanation.probabilities))
-    name = explanation.class_table.scored[best].name
-    share = float(explanation.probabilities[best])
-    return f"Pixel y {y}, x {x}: {name} ({share:.0%}) · {explanation.seconds:.2f} s on {explanation.where}"
-
-
-def _changes(explanation: TileExplanation) -> str:
-    changed = int((difference(explanation) > 0).sum())
-    total = explanation.labels.size
-    left_out = ", ".join(explanation.request.without.names)
-    return f"Without {left_out}: {changed} of {total} px of the tile change class ({changed / total:.1%})."
-
-
-def _save(explanation: TileExplanation, path: str, look: Look) -> str:
-    """Draw and write the figure (on a thread: this loads matplotlib and reads the image)."""
+def _save(explanation: TileExplanation, path: str, look: Look) -> tuple[str, FctlError | None]:
+    """Draw and write the figure (on a thread: this loads matplotlib and reads the image); what is wrong is returned."""
     from fctl_napari.analysis.explain_figure import explanation_figure
     from fctl_napari.analysis.figure_file import check_figure_place, save_figure
 
-    check_figure_place(path)
     kind = KINDS[look.part] if look.view in (ATTENTION, RECEIVED) else "combined"
     limits: Literal["shared", "each"] = "shared" if look.shared else "each"
-    save_figure(explanation_figure(explanation, limits=limits, part=kind), path)
-    return path
+    try:
+        check_figure_place(path)
+        save_figure(explanation_figure(explanation, limits=limits, part=kind), path)
+    except FctlError as error:
+        return path, error  # one that is raised would be reported twice
+    return path, None

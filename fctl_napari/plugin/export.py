@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import napari
 from napari.layers import Layer
-from napari.utils import progress
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QApplication,
     QComboBox,
     QDialog,
     QDialogButtonBox,
@@ -26,10 +24,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from fctl_napari.errors import Cancelled, FctlError, InputError
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.plugin.background import Job, check
 from fctl_napari.plugin.growing import STORE_KEY
 from fctl_napari.plugin.notify import report, say
-from fctl_napari.plugin.view import IntWindow, view_region
+from fctl_napari.plugin.regions import DRAWN, VIEW, WHOLE, chosen_region, start_drawing
+from fctl_napari.plugin.view import IntWindow
 from fctl_napari.segmentation.export import POLYGON_KINDS, SIMPLIFIED_KINDS, check_export, export, kind_of
 from fctl_napari.segmentation.store import Segmentation
 
@@ -42,18 +42,14 @@ FILTERS = (
     "PNG of class indices (*.png)",
 )
 
-VIEW, WHOLE = "View", "Whole image"
-
 TOOLTIPS = {
     "path": "The end of the name says what is written: .tif, .gpkg, .geojson, .coco.json, .ome.zarr or .png.",
     "choose": "Choose where it goes.",
-    "where": "All of it, or what is in view.",
+    "where": "All of it, what is in view, or a rectangle drawn over it.",
+    "draw": "Draw a rectangle; this form stays open.",
     "simplify": "Simplify polygons by about this many px; neighbours keep their common border. 0: along the px.",
     "min_area": "Leave out regions of fewer px.",
 }
-
-_running: set[ExportJob] = set()
-# a job goes on when nobody holds it
 
 
 @dataclass(frozen=True)
@@ -67,83 +63,31 @@ class ExportOrder:
     min_area: int = 0
 
 
-class ExportJob(QObject):
-    """Exports in a thread, with a bar in napari's activity dock; says how it ended.
+def start_export(order: ExportOrder) -> Job:
+    """Export in a thread, with a bar in napari's activity dock; a notification says how it ended.
 
-    Signals (on the main thread)
-    ----------------------------
-    finished : object
-        The path, or the exception.
+    What was at the place before stays if the job is cancelled, or ends with the application.
     """
 
-    finished = Signal(object)
+    def work(count: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Path:
+        def told(done: int, total: int) -> None:
+            check(cancelled)
+            count(done, total)
 
-    def __init__(self, order: ExportOrder) -> None:
-        super().__init__()
-        self._order = order
-        self._cancelled = threading.Event()
-        self._counts = (0, 0)
-        self._result: Path | BaseException | None = None
-        self._bar = progress(total=0, desc=f"export to {order.out.name}")
-        self._thread = threading.Thread(target=self._work, name="fctl export", daemon=True)
-        self._timer = QTimer(self)
-        self._timer.setInterval(100)
-        self._timer.timeout.connect(self._look)
+        return export(
+            Segmentation.open(order.store),
+            order.out,
+            region=order.region,
+            simplify=order.simplify,
+            min_area=order.min_area,
+            progress=told,
+        )
 
-    def start(self) -> None:
-        """Begin; returns at once."""
-        application = QApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self._end)
-        _running.add(self)
-        self._thread.start()
-        self._timer.start()
-
-    def cancel(self) -> None:
-        """Stop soon; what was at the place before stays."""
-        self._cancelled.set()
-
-    def _end(self) -> None:
-        """Stop with the application."""
-        self.cancel()
-        self._timer.stop()
-        self._thread.join()
-
-    def _work(self) -> None:
-        order = self._order
-        try:
-            self._result = export(
-                Segmentation.open(order.store),
-                order.out,
-                region=order.region,
-                simplify=order.simplify,
-                min_area=order.min_area,
-                progress=self._count,
-            )
-        except BaseException as error:  # handed to the main thread, which reports it
-            self._result = error
-
-    def _count(self, done: int, total: int) -> None:
-        if self._cancelled.is_set():
-            raise Cancelled(f"{self._order.out}: the export was stopped.")
-        self._counts = (done, total)
-
-    def _look(self) -> None:
-        done, total = self._counts
-        if total:
-            self._bar.total = total
-            self._bar.update(done - self._bar.n)
-        result = self._result
-        if result is None:
-            return
-        self._timer.stop()
-        self._bar.close()
-        _running.discard(self)
-        if isinstance(result, Path):
-            say(f"{result}: is exported.")
-        else:
-            report(result)
-        self.finished.emit(result)
+    job = Job(work, label=f"export to {order.out.name}")
+    job.finished.connect(lambda path: say(f"{path}: is exported."))
+    job.failed.connect(report)
+    job.start()
+    return job
 
 
 class ExportDialog(QDialog):
@@ -160,6 +104,7 @@ class ExportDialog(QDialog):
     def __init__(self, layer: Layer, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Export {layer.name}")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._layer, self._viewer = layer, viewer
         store = Path(layer.metadata[STORE_KEY])
         self.path = QLineEdit(str(store.with_name(f"{store.name.removesuffix('.ome.zarr')}.tif")))
@@ -167,7 +112,9 @@ class ExportDialog(QDialog):
         self.choose = QToolButton()
         self.choose.setText("…")
         self.where = QComboBox()
-        self.where.addItems([WHOLE, VIEW])
+        self.where.addItems([WHOLE, VIEW, DRAWN])
+        self.draw = QToolButton()
+        self.draw.setText("Draw")
         self.simplify = QDoubleSpinBox()
         self.simplify.setRange(0, 1000)
         self.simplify.setSingleStep(0.5)
@@ -185,11 +132,15 @@ class ExportDialog(QDialog):
         place.addWidget(self.choose)
         fields = QFormLayout(self)
         fields.addRow("To", place)
-        fields.addRow("Where", self.where)
+        part = QHBoxLayout()
+        part.addWidget(self.where, stretch=1)
+        part.addWidget(self.draw)
+        fields.addRow("Where", part)
         fields.addRow("Simplify", self.simplify)
         fields.addRow("Smallest region", self.min_area)
         fields.addRow(self.buttons)
         self.choose.clicked.connect(self._ask)
+        self.draw.clicked.connect(self._draw)
         self.path.textChanged.connect(self._follow)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
@@ -207,7 +158,7 @@ class ExportDialog(QDialog):
         order = ExportOrder(
             self._layer.metadata[STORE_KEY],
             path,
-            region=view_region(self._viewer, self._layer) if self.where.currentText() == VIEW else None,
+            region=chosen_region(self._viewer, self._layer, self.where.currentText()),
             simplify=(self.simplify.value() or None) if self.simplify.isEnabled() else None,
             min_area=self.min_area.value() if self.min_area.isEnabled() else 0,
         )
@@ -222,7 +173,11 @@ class ExportDialog(QDialog):
             report(error)
             return
         super().accept()
-        ExportJob(order).start()
+        start_export(order)
+
+    def _draw(self) -> None:
+        self.where.setCurrentText(DRAWN)
+        start_drawing(self._viewer, self._layer)
 
     def _ask(self) -> None:
         path, chosen = QFileDialog.getSaveFileName(
@@ -296,5 +251,5 @@ def write_labels(path: str, _data: Any, attributes: dict[str, Any]) -> list[str]
     if napari.current_viewer() is None:
         return [str(export(Segmentation.open(store), path))]
     check_export(Path(path))
-    ExportJob(ExportOrder(store, Path(path))).start()
+    start_export(ExportOrder(store, Path(path)))
     return [path]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QFileDialog, QHeaderView, QLabel, QPushButton, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHeaderView, QLabel, QPushButton, QSizePolicy, QTableView, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.choosers import row
 from fctl_napari.plugin.notify import reported
@@ -127,6 +127,8 @@ class FiguresPage(QWidget):
         self.save_json.clicked.connect(self._ask_json)
         self.save_figure = _button("Save figure…", "figure")
         self.save_figure.clicked.connect(self._ask_figure)
+        for text in (self.headline, self.agreement):
+            text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._found = [self.classes, self.confusion, self.plot, self.copy, self.save_json, self.save_figure]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -141,7 +143,7 @@ class FiguresPage(QWidget):
         self.evaluation = None
         self.headline.clear()
         self.agreement.clear()
-        for widget in self._found:
+        for widget in (self.agreement, *self._found):
             widget.hide()
 
     def show_evaluation(self, evaluation: Evaluation, title: str, ink: str) -> None:
@@ -183,18 +185,15 @@ class FiguresPage(QWidget):
         words = [f"<b>{agreement.share:.1%} agree</b> with {html.escape(first)} ({agreement.scores.pixels:,} px)"]
         against = agreement.truth
         if against is not None:
-            pixels = against.pixels
-            total = sum(pixels.values())
-            only_first, only_second = (
-                pixels["only the first is right"] / total,
-                pixels["only the second is right"] / total,
-            )
+            total = sum(against.pixels.values())
+            share = {outcome: f"{count / total:.1%}" for outcome, count in against.pixels.items()}
             words.append(
-                f"only {html.escape(second)} is right on {only_second:.1%}, only {html.escape(first)} on {only_first:.1%}"
-                f", both are wrong on {pixels['both wrong'] / total:.1%}; mIoU there {against.second.miou:.3f} and "
-                f"{against.first.miou:.3f}"
+                f"only {html.escape(second)} is right on {share['only the second is right']}, only "
+                f"{html.escape(first)} on {share['only the first is right']}, both are wrong on {share['both wrong']}; "
+                f"mIoU there {against.second.miou:.3f} and {against.first.miou:.3f}"
             )
         self.agreement.setText("<br>".join(words))
+        self.agreement.show()
 
     def _draw(self, evaluation: Evaluation, ink: str) -> None:
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg

@@ -115,7 +115,7 @@ class GrowingSegmentation:
             return found
         style = class_style((info.name, info.color) for info in self.classes)
         layer = Labels(self.mask.data, name=name, opacity=0.55, **style, **self._common(image))
-        viewer.layers.insert(_above(viewer, image), layer)
+        viewer.layers.insert(above(viewer, image), layer)
         return layer
 
     def show_confidence(self, viewer: ViewerModel, image: Image, name: str) -> Image:
@@ -167,7 +167,7 @@ class GrowingSegmentation:
             **style,
             **arguments,
         )
-        viewer.layers.insert(_above(viewer, image), layer)
+        viewer.layers.insert(above(viewer, image), layer)
         return layer
 
     def _common(self, image: Image) -> dict[str, Any]:
@@ -193,9 +193,10 @@ def _find(viewer: ViewerModel, path: str, kind: type[Layer], shown: str | None =
     return None
 
 
-def _above(viewer: ViewerModel, image: Image) -> int:
+def above(viewer: ViewerModel, layer: Layer) -> int:
+    """Return the place of a layer over ``layer`` and the pictures that lie on it, under shapes and points."""
     # a truth that came with the image stays under the mask; shapes and points stay over it
-    above = viewer.layers.index(image) + 1
-    while above < len(viewer.layers) and isinstance(viewer.layers[above], Labels | Image):
-        above += 1
-    return above
+    place = viewer.layers.index(layer) + 1
+    while place < len(viewer.layers) and isinstance(viewer.layers[place], Labels | Image):
+        place += 1
+    return place

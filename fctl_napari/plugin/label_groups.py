@@ -76,14 +76,20 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
         }
         layers.append((data, arguments, "image"))
     data, arguments, kind = labels_layer(path)
-    arguments["metadata"] |= {STORE_KEY: str(path)}
+    if _facts(path).get("kind") == "segmentation":  # others may be truths
+        arguments["metadata"] |= {STORE_KEY: str(path)}
     return [*layers, (data, arguments, kind)]
+
+
+def _facts(path: Path | str) -> dict[str, Any]:
+    """What a segmentation of ours says of itself; empty for others."""
+    facts = ngff.open_group(path).attrs.asdict().get(ATTRIBUTE)
+    return facts if isinstance(facts, dict) else {}
 
 
 def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
     """Return the layers of a segmentation's maps, if it has any."""
-    facts = ngff.open_group(path).attrs.asdict().get(ATTRIBUTE)
-    names = facts.get(MAPS, []) if isinstance(facts, dict) else []
+    names = _facts(path).get(MAPS, [])
     layers: list[LayerData] = []
     coarsest: dict[str, np.ndarray] = {}
     for name in map(str, names):

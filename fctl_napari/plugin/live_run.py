@@ -145,7 +145,7 @@ class LiveRun(QObject):
         # one a tick: each takes about 100 ms under software OpenGL
         chosen = set(self._viewer.layers.selection)
         self._layers.append(self._makers[len(self._layers)]())
-        if not self._layers[-1].visible:
+        if len(self._layers) > 1:
             self._viewer.layers.selection = chosen  # napari selects what is added
 
 

@@ -11,8 +11,7 @@ from fctl_napari.errors import InputError, OutputError
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.segmentation import export_coco, export_labels, export_polygons, export_raster
 from fctl_napari.segmentation.export_place import check_place
-from fctl_napari.segmentation.extract import Extract, Report
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.extract import Exportable, Extract, Report
 
 Kind = Literal["png", "tiff", "geojson", "gpkg", "coco", "ome-zarr"]
 
@@ -35,7 +34,7 @@ POLYGON_KINDS: tuple[Kind, ...] = ("geojson", "gpkg", "coco")
 
 
 def export(
-    segmentation: Segmentation,
+    segmentation: Exportable,
     out: Path | str,
     *,
     kind: Kind | None = None,
@@ -52,7 +51,7 @@ def export(
     Parameters
     ----------
     segmentation
-        An opened store.
+        An opened store, or corrections: px that are not sure have no class either.
     out
         The end of the name says the kind:
 
@@ -124,7 +123,10 @@ def check_export(out: Path, kind: Kind | None = None, *, simplify: float | None 
     InputError
         ``simplify`` is no length.
     """
-    kind = kind or kind_of(out)
+    if kind is None:
+        kind = kind_of(out)
+    elif not (out.name.lower().endswith(".json") or kind_of(out) == kind):
+        raise OutputError(f"{out}: is {kind_of(out)} by its name, not {kind}; leave --kind out, or change the name.")
     if simplify is not None and kind not in SIMPLIFIED_KINDS:
         raise OutputError(f"{out}: only GeoJSON and GeoPackage polygons are simplified; leave --simplify out.")
     if simplify is not None and not 0 < simplify < math.inf:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.ground import Ground
+from fctl_napari.imagery.polygons import PX_COORDINATES
 from fctl_napari.segmentation.export_place import JSON_MARK, SOFTWARE, replacing, require
 from fctl_napari.segmentation.extract import Extract, Report
 from fctl_napari.segmentation.outlines import NO_OUTLINES, Outlines, trace
+
+LARGE = 20_000
+"""Vertices of a polygon whose text is not made in one go."""
 
 NO_CRS = 'LOCAL_CS["Undefined Cartesian SRS"]'
 """What a GeoPackage says of coordinates that are px."""
@@ -32,20 +36,43 @@ def write_geojson(
         ground = _ground(extract)
         file.write(f'{{"type": "FeatureCollection", {JSON_MARK}, "name": {json.dumps(out.stem)}')
         if ground is None:
-            file.write(', "coordinates": "px of the image, x right, y down"')
+            file.write(f', "coordinates": {json.dumps(PX_COORDINATES)}')
         file.write(', "features": [')
         separator = "\n"
         for outlines in _regions(extract, ground, simplify, min_area, progress):
             shapes = outlines.polygons() if ground is None else _lonlat_polygons(outlines, ground)
             columns = _columns(extract, ground, outlines)
             rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-            for row, geometry in zip(rows, shapely.to_geojson(shapes).tolist(), strict=True):
+            small = shapes.copy()
+            small[shapely.get_num_coordinates(shapes) > LARGE] = None
+            texts = shapely.to_geojson(small)
+            for row, geometry, text in zip(rows, shapes, texts, strict=True):
                 properties = json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False)
                 file.write(f'{separator}{{"type": "Feature", "properties": {properties}, "geometry": ')
-                file.write(geometry)  # may be hundreds of MB: not copied
+                if text is None:
+                    _write_geometry(file, geometry)
+                else:
+                    file.write(text)
                 file.write("}")
                 separator = ",\n"
         file.write("\n]}\n")
+
+
+def _write_geometry(file: IO[str], geometry: Any) -> None:
+    """Write a polygon or a multipolygon ring by ring; as one text it would take many times its memory."""
+    import shapely
+
+    file.write(f'{{"type": "{geometry.geom_type}", "coordinates": ')
+    parts = shapely.get_parts(geometry)
+    file.write("[" if geometry.geom_type == "MultiPolygon" else "")
+    for number, polygon in enumerate(parts):
+        separator = "[" if number == 0 else ", ["
+        for ring in shapely.get_rings(polygon):
+            file.write(separator + json.dumps(shapely.get_coordinates(ring).tolist()))
+            separator = ", "
+        file.write("]")
+    file.write("]" if geometry.geom_type == "MultiPolygon" else "")
+    file.write("}")
 
 
 def write_geopackage(
@@ -121,11 +148,14 @@ def _lonlat_polygons(outlines: Outlines, ground: Ground) -> NDArray[Any]:
 
     vertices, ring_offsets = ground.bent(outlines.vertices, outlines.ring_offsets)
     lonlat = ground.lonlat(vertices)
-    ring = np.repeat(np.arange(len(ring_offsets) - 1), np.diff(ring_offsets))
-    # a step of more than half the Earth is one over the antimeridian
-    turns = np.append(0.0, -np.rint(np.diff(lonlat[:, 0]) / 360))
-    region = np.repeat(np.arange(len(outlines)), np.diff(outlines.region_offsets))[ring]
-    turns[np.searchsorted(region, np.arange(len(outlines)))] = 0
+    regions = np.repeat(np.arange(len(outlines)), np.diff(outlines.region_offsets))
+    region = np.repeat(regions, np.diff(ring_offsets))
+    # edges of one region over the antimeridian: what lies half way is not between their ends
+    wide = np.flatnonzero((np.abs(np.diff(lonlat[:, 0])) > 180) & (region[:-1] == region[1:]))
+    middle = ground.lonlat((vertices[wide] + vertices[wide + 1]) / 2)[:, 0]
+    over = wide[np.abs(middle - (lonlat[wide, 0] + lonlat[wide + 1, 0]) / 2) > 90]
+    turns = np.zeros(len(lonlat))
+    turns[over + 1] = np.sign(lonlat[over, 0] - lonlat[over + 1, 0])
     turns = np.cumsum(turns)
     turns -= turns[np.searchsorted(region, np.arange(len(outlines)))][region]
     lonlat[:, 0] += 360 * turns

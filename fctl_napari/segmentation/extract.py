@@ -1,39 +1,62 @@
-"""The part of a segmentation that is exported, read strip by strip as class indices."""
+"""What is exported, a segmentation or a part of it, read strip by strip as class indices."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.model.classes import IGNORE, NOT_SURE, ClassTable
 
 Report = Callable[[int, int], None]
 """Called with counts of what is done and of all there is; may raise ``Cancelled``."""
 
 
+class Exportable(Protocol):
+    """Classes of an image's px on disk: a ``Segmentation``, or corrections."""
+
+    path: Path
+    labels: LabelPyramid
+    class_table: ClassTable
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+
+    @property
+    def image_path(self) -> str | None:
+        """The file of its image."""
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Where it lies on Earth."""
+
+
 @dataclass(frozen=True)
 class Extract:
-    """A window of a segmentation.
+    """A window of a segmentation, or of something like it.
 
     Attributes
     ----------
     segmentation
-        An opened store.
+        Opened.
     window
         (y0, x0, y1, x1) px, inside the image.
     """
 
-    segmentation: Segmentation
+    segmentation: Exportable
     window: IntWindow
 
     @classmethod
-    def of(cls, segmentation: Segmentation, region: IntWindow | None) -> Extract:
+    def of(cls, segmentation: Exportable, region: IntWindow | None) -> Extract:
         """Take a region, cut to the image, or the whole.
 
         Raises
@@ -79,7 +102,7 @@ class Extract:
 
         Yields
         ------
-        The strip's first row in the image, and uint8 [rows, columns], 255 where nothing was computed.
+        The strip's first row in the image, and uint8 [rows, columns], 255 where there is no class.
         """
         y0, x0, y1, x1 = self.window
         chunk = self.segmentation.labels.chunk
@@ -89,8 +112,9 @@ class Extract:
         while top < y1:
             while len(kept) < rows and read < y1:
                 end = min((read // step + 1) * step, y1)
-                # 0 (not computed) wraps to 255, k + 1 becomes k
+                # 0 (not computed) wraps to 255, k + 1 becomes k; corrections may be "not sure"
                 block = self.segmentation.labels.read((read, x0, end, x1)) - np.uint8(1)
+                block[block == NOT_SURE - 1] = IGNORE
                 kept, read = np.concatenate([kept, block]) if len(kept) else block, end
             yield top, kept[:rows]
             top, kept = min(top + rows, y1), kept[rows:]

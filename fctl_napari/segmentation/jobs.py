@@ -29,7 +29,7 @@ from fctl_napari.segmentation.merge import saved_tiles
 from fctl_napari.segmentation.plan import AveragePlan, CropPlan, LivePlan, Plan
 from fctl_napari.segmentation.progress import Progress
 from fctl_napari.segmentation.released_grid import ReleasedGrid
-from fctl_napari.segmentation.store import lock_store, open_or_create
+from fctl_napari.segmentation.store_place import lock_store, open_or_create
 from fctl_napari.segmentation.worker import Job, Network, guarded, prepare
 
 __all__ = ["Engine", "Progress", "Run", "SegmentationRequest"]

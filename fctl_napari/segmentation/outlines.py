@@ -15,7 +15,7 @@ from fctl_napari.segmentation.extract import Extract, Report
 from fctl_napari.segmentation.stitch import Region, Ring, Seam, Stitcher
 
 STRIP_PX = 2**22
-"""About how many px are traced at once: if every px were a region of its own, that takes 2 GB."""
+"""About how many px are traced at once: if every px were a region of its own, that takes 3 GB."""
 
 Measure = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
 """Areas of closed rings on the ground, m², holes counting against: (vertices (x, y) px [k, 2], offsets [n + 1])."""

@@ -100,7 +100,8 @@ class Predictor:
         """Name the device and the precision, for people."""
         if self.device.type == "cuda":
             return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
-        return f"CPU, {torch.get_num_threads()} threads, {self.precision}"
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} thread{'s' * (threads > 1)}, {self.precision}"
 
     def memory_bytes(self) -> int:
         """How much memory is held: torch's on the GPU, or all that this process has."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.errors import InputError
 from fctl_napari.files import output_error
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
@@ -29,9 +26,6 @@ ATTRIBUTE = "fctl"
 LOGITS = "logits"
 SCRATCH = ".scratch"
 """Folder in a store for what a run keeps only while it runs."""
-
-LOCK_TIMEOUT = 5.0
-"""How long a store that another run is just leaving is waited for, s."""
 
 
 class Segmentation:
@@ -310,97 +304,3 @@ class Segmentation:
             except OSError as error:
                 raise output_error(self.path, error) from error
         return tuple(windows)
-
-
-def open_or_create(
-    path: Path,
-    *,
-    image: Pyramid,
-    grid: Grid,
-    card: Card,
-    checkpoint_hash: str,
-    settings: Mapping[str, Any],
-    fresh: bool,
-) -> Segmentation:
-    """Open the segmentation at ``path`` to go on with it, or create it. The caller holds its lock.
-
-    Parameters
-    ----------
-    path
-        Its folder.
-    image, grid, card, checkpoint_hash, settings
-        As for :meth:`Segmentation.create`.
-    fresh
-        Replace one that is there.
-
-    Raises
-    ------
-    OutputError
-        Something else is there, or a segmentation of another image, checkpoint or with other settings.
-    """
-    facts = _facts(path)
-    if facts is not None and (fresh or not facts.get("complete")):
-        _remove(path)
-        facts = None
-    if facts is not None:
-        differs = [
-            word
-            for word, same in (
-                ("image", facts["image"]["fingerprint"] == image_fingerprint(image)),
-                ("checkpoint", facts["checkpoint"]["hash"] == checkpoint_hash),
-                *((name, facts["settings"].get(name) == value) for name, value in settings.items()),
-                ("overlap", facts["grid"] == grid.facts()),
-            )
-            if not same
-        ]
-        if differs:
-            raise OutputError(
-                f"{path}: holds a segmentation with another {differs[0].replace('_', ' ')}; "
-                "start it afresh (--fresh) or choose another name."
-            )
-        return Segmentation.open(path, mode="r+")
-    return Segmentation.create(
-        path, image=image, grid=grid, card=card, checkpoint_hash=checkpoint_hash, settings=settings
-    )
-
-
-def lock_store(path: Path) -> filelock.BaseFileLock:
-    """Take the lock of a store, so that one run at a time writes it; the system drops it when the process dies.
-
-    Raises
-    ------
-    OutputError
-        Another run holds it, or the place is not writable.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
-        lock.acquire(timeout=LOCK_TIMEOUT)
-    except filelock.Timeout:
-        raise OutputError(f"{path}: is in use by another run; wait for it, or choose another name.") from None
-    except OSError as error:
-        raise output_error(path, error) from error
-    return lock
-
-
-def _facts(path: Path) -> dict[str, Any] | None:
-    """Facts of the segmentation at ``path``; None if nothing is there."""
-    if not path.exists():
-        return None
-    try:
-        facts = LabelPyramid.open(path).attributes.get(ATTRIBUTE, {})
-    except InputError:
-        facts = {}
-    if facts.get("kind") != "segmentation":
-        raise OutputError(f"{path}: exists and is not a segmentation; choose another name.")
-    return dict(facts)
-
-
-def _remove(path: Path) -> None:
-    """Delete a store; by name it is gone at once."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        path.rename(aside)
-    except OSError as error:
-        raise output_error(path, error) from error
-    shutil.rmtree(aside, ignore_errors=True)

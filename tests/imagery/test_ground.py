@@ -89,3 +89,18 @@ def test_edges_in_longitude_and_latitude_follow_those_in_the_image(crs: str, tra
 def test_an_unknown_crs_is_one_sentence() -> None:
     with pytest.raises(InputError, match="EPSG:999999: is no coordinate reference system that is known"):
         ground("EPSG:999999", 1, 0, 0, 0, -1, 0)
+
+
+def test_many_rings_are_bent_like_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = ground("EPSG:32632", 10, 0, 600000, 0, -10, 5200000)
+    corners = np.random.default_rng(0).integers(0, 5000, (30, 4, 2)).astype(float)
+    rings = np.concatenate([corners, corners[:, :1]], axis=1)
+    together, offsets = place.bent(rings.reshape(-1, 2), np.arange(31) * 5)
+    monkeypatch.setattr("fctl_napari.imagery.ground.BATCH", 20)
+    apart, same = place.bent(rings.reshape(-1, 2), np.arange(31) * 5)
+    np.testing.assert_array_equal(together, apart)
+    np.testing.assert_array_equal(offsets, same)
+    for index, ring in enumerate(rings):
+        own = together[offsets[index] : offsets[index + 1]]
+        assert {tuple(v) for v in ring} <= {tuple(v) for v in own}
+        np.testing.assert_array_equal(own[[0, -1]], ring[[0, -1]])

@@ -14,7 +14,8 @@ from PIL import Image
 from fctl_napari.errors import Cancelled, CheckpointError, ConfigError, InputError, OutputError
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.learning.candidates import candidate_place, keep, roll_back, state_place
-from fctl_napari.learning.corrected import open_corrections
+from fctl_napari.learning.corrected import only, open_corrections
+from fctl_napari.learning.corrections import Corrections
 from fctl_napari.learning.finetune import Finetuner, class_weights, finetune
 from fctl_napari.learning.finetune_config import HEADS, PARTS, finetune_request
 from fctl_napari.model.card import checkpoint_hash, read_card
@@ -82,20 +83,16 @@ def test_held_out_corrections_are_not_learnt_from(corrected, request_for, tmp_pa
     boxes = tuner.sets.split.held_out
     assert boxes
 
+    painted = open_corrections(tuner.request.corrections, tuner.sets.images[0], tuner.card)
+
     class Flipped:
-        shape = corrected.truth.shape
+        shape = painted.shape
+        regions = painted.regions
 
         def read(self, window):
-            values = open_corrections(corrected.folder / "corrections.ome.zarr", tuner.card).read(window)
-            for y0, x0, y1, x1 in boxes:
-                part = np.s_[
-                    max(y0 - window[0], 0) : max(y1 - window[0], 0), max(x0 - window[1], 0) : max(x1 - window[1], 0)
-                ]
-                values[part] = np.where(values[part] == 1, 2, values[part])
-            return values
-
-        def boxes(self):
-            return open_corrections(corrected.folder / "corrections.ome.zarr", tuner.card).boxes()
+            values = painted.read(window)
+            hidden = only(values, window, boxes)
+            return np.where((hidden == 1) | (hidden == 2), 3 - hidden, values)
 
     other = Finetuner(request_for(learning_rate=1e-2), Flipped())
     assert other.data_hash != tuner.data_hash
@@ -244,6 +241,19 @@ def test_a_grandchild_still_knows_the_training_scenes(request_for, tmp_path, cor
     tuner = Finetuner(again)
     assert [s.name for s in tuner.sets.scenes] == ["scene.png"]
     assert tuner.sets.notes == []
+
+
+def test_corrections_as_they_are_painted_are_the_same_as_labels(request_for, corrected, tmp_path):
+    tuner = Finetuner(request_for())
+    image = tuner.sets.images[0]
+    place = tmp_path / "painted.ome.zarr"
+    with Corrections.create(place, image, tuner.card.classes) as painted:
+        painted.write(0, 0, corrected.corrections, author="ann")
+    other = Finetuner(request_for(corrections=str(place)))
+    assert (other.sets.split, other.data_hash) == (tuner.sets.split, tuner.data_hash)
+    Image.fromarray(np.zeros((*painted.shape, 3), np.uint8)).save(tmp_path / "other.png")
+    with pytest.raises(InputError, match="of another image"):
+        Finetuner(request_for(corrections=str(place), image=str(tmp_path / "other.png")))
 
 
 def test_training_scenes_that_are_not_at_hand_are_said(request_for, tmp_path, corrected):

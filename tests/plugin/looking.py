@@ -25,3 +25,14 @@ def level(layer: napari.layers.Layer) -> np.ndarray:
 
 def errors(notes: list[tuple[str, str]]) -> list[str]:
     return [message for severity, message in notes if severity == "error"]
+
+
+def shown(viewer: napari.Viewer, y: float, x: float) -> np.ndarray:
+    """The canvas' colour at the centre of pixel (y, x) of the image."""
+    picture = viewer.screenshot(canvas_only=True, flash=False)
+    camera = viewer.scene.camera
+    height, width = viewer.canvas.size
+    ratio = picture.shape[0] / height
+    row = ((y - camera.center[-2]) * camera.zoom + height / 2) * ratio
+    column = ((x - camera.center[-1]) * camera.zoom + width / 2) * ratio
+    return picture[int(row), int(column), :3].astype(int)

@@ -18,7 +18,7 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.plugin.growing import GrowingSegmentation, refresh
 from fctl_napari.plugin.layers import byte_colormap
 from fctl_napari.plugin.map_layers import color_limits, map_style, spread
-from fctl_napari.plugin.places import maps_path, result_path
+from fctl_napari.plugin.places import maps_beside, maps_path, result_path
 from fctl_napari.plugin.reader import read
 from fctl_napari.segmentation.grid import Cell, TileGrid
 from fctl_napari.segmentation.maps import map_names
@@ -174,6 +174,7 @@ def test_limits_follow_what_is_computed_and_are_shared_by_the_contexts() -> None
 def test_maps_lie_beside_the_result(tmp_path: Path) -> None:
     image = tmp_path / "b.ome.tif"
     assert maps_path(image, "earth") == tmp_path / "b.earth.maps.fctl.ome.zarr"
+    assert maps_beside(result_path(image, "earth")) == maps_path(image, "earth")
     assert maps_path("http://a.org/x.ome.zarr", "earth") != result_path("http://a.org/x.ome.zarr", "earth")
 
 

@@ -9,7 +9,7 @@ import napari
 import numpy as np
 import pytest
 import tifffile
-from looking import Open, errors, level, mask_of
+from looking import Open, errors, level, mask_of, shown
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
 from fctl_napari.plugin.regions import DRAWN, VIEW, WHOLE
@@ -18,17 +18,6 @@ from fctl_napari.plugin.session import session
 from fctl_napari.segmentation.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
-
-
-def shown(viewer: napari.Viewer, y: float, x: float) -> np.ndarray:
-    """The canvas' colour at the centre of pixel (y, x) of the image."""
-    picture = viewer.screenshot(canvas_only=True, flash=False)
-    camera = viewer.scene.camera
-    height, width = viewer.canvas.size
-    ratio = picture.shape[0] / height
-    row = ((y - camera.center[-2]) * camera.zoom + height / 2) * ratio
-    column = ((x - camera.center[-1]) * camera.zoom + width / 2) * ratio
-    return picture[int(row), int(column), :3].astype(int)
 
 
 def test_whole_image_grows_into_layers(

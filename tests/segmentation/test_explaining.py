@@ -66,7 +66,7 @@ def test_the_mask_is_what_a_segmentation_stores(
         assert tuple(stored) == (told.probabilities.argmax() + 1, round(255 * told.probabilities.max()))
         assert float(told.probabilities.sum()) == pytest.approx(1, abs=1e-5)
         assert [c.name for c in told.contexts] == ["local", "medium", "large"]
-        assert told.where == "CPU, 1 threads, fp32"
+        assert told.where == "CPU, 1 thread, fp32"
         assert told.class_table == store.class_table
     other = engine.explain(replace(request, overlap=32)).result(ENOUGH)
     assert other.core == (0, 0, 32, 32)

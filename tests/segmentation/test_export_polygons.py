@@ -129,6 +129,18 @@ def test_geojson_lies_where_it_should(tmp_path: Path, make_segmentation: MakeSeg
     assert set(first) == {"class", "index", "color", "area_px", "area_m2"}
 
 
+@pytest.mark.parametrize("place", [UTM, Georeference("EPSG:4326", (1.0, 0.0, 0.0, 0.0, -0.5, 75.0))])
+def test_large_polygons_are_written_in_parts(
+    tmp_path: Path, make_segmentation: MakeSegmentation, monkeypatch: pytest.MonkeyPatch, place: Georeference
+) -> None:
+    segmentation = make_segmentation(patches(), georeference=place)
+    whole = json.loads(export(segmentation, tmp_path / "whole.geojson").read_text())
+    monkeypatch.setattr("fctl_napari.segmentation.export_polygons.LARGE", 6)
+    parts = json.loads(export(segmentation, tmp_path / "parts.geojson").read_text())
+    assert parts["features"] == whole["features"]
+    assert len({feature["geometry"]["type"] for feature in parts["features"]}) == (1 if place is UTM else 2)
+
+
 def test_geojson_without_a_georeference_is_in_px(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
     labels = patches()
     found = json.loads(export(make_segmentation(labels), tmp_path / "out.geojson").read_text())
@@ -148,6 +160,38 @@ def test_a_region_over_the_antimeridian_is_cut(tmp_path: Path, make_segmentation
     assert east.bounds[2] == 180
     assert west.bounds[2] < -178
     assert east.bounds[0] > 177
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:4326", (0.9, 0.0, -180.0, 0.0, -0.9, 45.0)),
+        ("EPSG:3857", (100187.5, 0.0, -20037500.0, 0.0, -100187.5, 5009375.0)),
+    ],
+)
+def test_regions_around_the_earth_are_not_cut(
+    tmp_path: Path, make_segmentation: MakeSegmentation, crs: str, transform: tuple[float, ...]
+) -> None:
+    labels = np.ones((100, 400), np.uint8)
+    labels[40:60] = 2
+    labels[45:50, 100:390] = 3
+    place = Georeference(crs, transform)  # type: ignore[arg-type]
+    out = export(make_segmentation(labels, georeference=place), tmp_path / "out.geojson")
+    features = json.loads(out.read_text())["features"]
+    assert [feature["geometry"]["type"] for feature in features] == ["Polygon"] * 4
+    widths = [np.ptp([x for x, _ in feature["geometry"]["coordinates"][0]]) for feature in features]
+    np.testing.assert_allclose(sorted(widths), [290 * 0.9, 360, 360, 360], rtol=1e-4)
+
+
+def test_degrees_beyond_180_are_cut(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
+    place = Georeference("EPSG:4326", (1.0, 0.0, 0.0, 0.0, -1.0, 45.0))  # 0 to 360
+    out = export(make_segmentation(np.ones((90, 360), np.uint8), georeference=place), tmp_path / "out.geojson")
+    (feature,) = json.loads(out.read_text())["features"]
+    shape = shapely.geometry.shape(feature["geometry"])
+    assert [part.bounds for part in sorted(shape.geoms, key=lambda part: part.bounds)] == [
+        (-180, -45, 0, 45),
+        (0, -45, 180, 45),
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])

@@ -23,8 +23,9 @@ from fctl_napari.errors import CheckpointError, ConfigError, FctlError, InputErr
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation, lock_store
+from fctl_napari.segmentation.jobs import Engine, Progress, Run, SegmentationRequest
+from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.store_place import lock_store
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +59,7 @@ def test_progress_tells_what_is_new(
     final = engine.start(request_, hear).wait(ENOUGH)
     assert final == heard[-1]
     assert (final.state, final.error, final.done, final.total) == ("done", None, CELLS, CELLS)
-    assert "CPU, 1 threads, fp32" in str(final.device)
+    assert "CPU, 1 thread, fp32" in str(final.device)
     assert heard[0].state == "starting"
     assert {event.state for event in heard[1:-1]} == {"running"}
     assert [event.done for event in heard] == sorted(event.done for event in heard)
@@ -92,12 +93,15 @@ def test_cancel_keeps_what_is_finished_and_the_next_run_goes_on(
     engine: Engine, request_: SegmentationRequest, merge: str, reference: Callable[[str], np.ndarray]
 ) -> None:
     request = replace(request_, merge=merge)
-    started = threading.Event()
-    current = engine.start(request, lambda event: started.set() if event.windows else None)
-    current.look((0, 0, *SCENE))  # news come sooner where somebody looks on
-    assert started.wait(ENOUGH)
-    current.cancel()
-    cancelled = current.wait(ENOUGH)
+    runs: list[Run] = []
+
+    def hear(event: Progress) -> None:
+        if event.windows:
+            runs[0].cancel()  # on the run's own thread: it cannot finish in between
+
+    runs.append(engine.start(request, hear))
+    runs[0].look((0, 0, *SCENE))  # news come sooner where somebody looks on
+    cancelled = runs[0].wait(ENOUGH)
     assert (cancelled.state, cancelled.error) == ("cancelled", None)
     store = Segmentation.open(request.out)
     assert 0 < cancelled.done == store.done().sum() < CELLS
@@ -271,7 +275,7 @@ def test_bad_requests_fail_with_a_sentence_before_any_work(
 def test_one_run_at_a_time_writes_a_store(
     engine: Engine, request_: SegmentationRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fctl_napari.segmentation.store.LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("fctl_napari.segmentation.store_place.LOCK_TIMEOUT", 0.1)
     lock = lock_store(Path(request_.out))
     final = run(engine, request_)
     with pytest.raises(OutputError, match="in use by another run"):

@@ -16,7 +16,8 @@ from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.grid import TileGrid
 from fctl_napari.segmentation.identity import image_fingerprint
-from fctl_napari.segmentation.store import Segmentation, lock_store, open_or_create
+from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.store_place import lock_store, open_or_create
 
 PLACE = Georeference("EPSG:4326", (0.1, 0.0, -180.0, 0.0, -0.1, 90.0))
 
@@ -132,7 +133,7 @@ def test_what_is_there_is_gone_on_with_or_refused(tmp_path: Path, card: Card) ->
 
 
 def test_a_lock_holds_within_and_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fctl_napari.segmentation.store.LOCK_TIMEOUT", 0.05)
+    monkeypatch.setattr("fctl_napari.segmentation.store_place.LOCK_TIMEOUT", 0.05)
     lock = lock_store(tmp_path / "deep" / "s.ome.zarr")
     with pytest.raises(OutputError, match=r"s\.ome\.zarr: is in use by another run"):
         lock_store(tmp_path / "deep" / "s.ome.zarr")

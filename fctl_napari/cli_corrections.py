@@ -1,0 +1,196 @@
+"""``fctl corrections ...``: what was painted over a segmentation."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fctl_napari.cli_export import KindOption, MinAreaOption, RegionOption, SimplifyOption, TargetArgument
+from fctl_napari.errors import InputError
+from fctl_napari.files import write_json
+
+if TYPE_CHECKING:
+    from fctl_napari.learning.correction_merge import MergeReport, Policy
+    from fctl_napari.learning.corrections import Corrections
+
+corrections_app = typer.Typer(no_args_is_help=True, help="What was painted over a segmentation: look, merge, exchange.")
+
+CorrectionsArgument = Annotated[Path, typer.Argument(metavar="C.ome.zarr", help="Corrections.")]
+ConflictOption = Annotated[
+    Literal["mine", "theirs", "not-sure"],
+    typer.Option("--on-conflict", help="What is done where both painted, differently; it is reported in any case."),
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too.")]
+
+POLICIES: dict[str, Policy] = {"mine": "mine", "theirs": "theirs", "not-sure": "not sure"}
+OUTCOMES: dict[Policy, str] = {
+    "mine": "what was here stays",
+    "theirs": "what was there is taken",
+    "not sure": "it is now not sure",
+}
+LISTED = 20
+"""So many regions or conflicts are printed; JSON holds all."""
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.add_typer(corrections_app, name="corrections")
+
+
+@corrections_app.command("info")
+def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None:
+    """Say what is painted: area by class, authors, regions."""
+    from fctl_napari.cli_output import show_facts
+    from fctl_napari.learning.corrections import Corrections
+
+    there = Corrections.open(corrections)
+    height, width = there.shape
+    areas, regions = there.area_by_class(), there.regions()
+    show_facts(
+        {
+            "corrections": str(there.path),
+            "size": f"{width} x {height} px (width x height)",
+            "image": there.image_path or "unknown",
+            "authors": ", ".join(there.authors) or "none",
+            **{name: f"{pixels} px" for name, pixels in areas.items()},
+            "regions": str(len(regions)),
+        }
+    )
+    names = there.class_table.names
+    listed = [
+        {**asdict(region), "by_class": {names[k]: pixels for k, pixels in region.by_class.items()}}
+        for region in regions
+    ]
+    for region in sorted(listed, key=lambda region: -region["pixels"])[:LISTED]:
+        what = dict(region["by_class"]) | ({"not sure": region["not_sure"]} if region["not_sure"] else {})
+        _line(region["window"], region["pixels"], _counts(what), "by " + ", ".join(region["authors"]))
+    if json_file is not None:
+        write_json(json_file, {"areas": areas, "authors": there.authors, "regions": listed})
+
+
+@corrections_app.command("merge")
+def merge(
+    corrections: Annotated[Path, typer.Argument(metavar="INTO.ome.zarr", help="The corrections that take the others.")],
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER.ome.zarr...", help="Of the same image and classes.")],
+    on_conflict: ConflictOption = "mine",
+    json_file: JsonOption = None,
+) -> None:
+    """Take over what others painted, and report where they contradict."""
+    from fctl_napari.cli_output import counting
+    from fctl_napari.learning.corrections import Corrections
+
+    with Corrections.open(corrections, "r+") as into, counting("Merging") as report:
+        done = into.merge([Corrections.open(other) for other in others], policy=POLICIES[on_conflict], progress=report)
+    _show(done, json_file)
+
+
+@corrections_app.command("import")
+def import_(
+    corrections: Annotated[
+        Path, typer.Argument(metavar="C.ome.zarr", help="Corrections; they are made if --image is given.")
+    ],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="PNG, TIFF or GeoTIFF of class indices (255 = none), OME-Zarr label, or GeoJSON."
+        ),
+    ],
+    image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
+    checkpoint: Annotated[
+        str, typer.Option(metavar="earth|aerial|FILE", help="Whose classes new corrections have.")
+    ] = "earth",
+    author: Annotated[str | None, typer.Option(help="Whose they are.  [default: the user's name]")] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="FILE", help='Which class a value stands for: {"values": {"7": "water"}}.'),
+    ] = None,
+    column: Annotated[
+        str, typer.Option("--property", metavar="NAME", help="Which property of polygons names the class.")
+    ] = "class",
+    on_conflict: ConflictOption = "mine",
+    json_file: JsonOption = None,
+) -> None:
+    """Take labels or polygons over into corrections."""
+    from fctl_napari.cli_output import counting
+    from fctl_napari.learning.correction_files import import_file
+
+    with _to_change(corrections, image, checkpoint) as into, counting("Importing") as report:
+        done = import_file(
+            into,
+            source,
+            author=author or getpass.getuser(),
+            mapping=mapping,
+            column=column,
+            policy=POLICIES[on_conflict],
+            progress=report,
+        )
+    _show(done, json_file)
+
+
+@corrections_app.command("export")
+def export(
+    corrections: CorrectionsArgument,
+    target: TargetArgument,
+    kind: KindOption = None,
+    region: RegionOption = None,
+    simplify: SimplifyOption = None,
+    min_area: MinAreaOption = 0,
+) -> None:
+    """Write corrections for other programs, as ``fctl export`` does; what is not sure has no class there."""
+    from fctl_napari.cli_output import counting, out
+    from fctl_napari.learning.correction_files import export_corrections
+    from fctl_napari.learning.corrections import Corrections
+
+    there = Corrections.open(corrections)
+    with counting("Exporting") as report:
+        written = export_corrections(
+            there, target, kind=kind, region=region, simplify=simplify, min_area=min_area, progress=report
+        )
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+def _to_change(path: Path, image: str | None, checkpoint: str) -> Corrections:
+    from fctl_napari.imagery.formats import open_image
+    from fctl_napari.learning.corrections import Corrections
+    from fctl_napari.model.card import read_card, resolve_checkpoint
+
+    if image is not None:
+        table = read_card(resolve_checkpoint(checkpoint)).classes
+        return Corrections.open_or_create(path, open_image(image), table)
+    if not path.exists():
+        raise InputError(f"{path}: there are no such corrections; name the --image to make them.")
+    return Corrections.open(path, "r+")
+
+
+def _show(done: MergeReport, json_file: Path | None) -> None:
+    from fctl_napari.cli_output import out
+
+    conflicting = sum(conflict.pixels for conflict in done.conflicts)
+    lines = [
+        f"new: {_counts(done.added) or 'nothing'}",
+        f"there already: {done.agreed} px",
+        f"conflicts: {len(done.conflicts)} of {conflicting} px"
+        + (f"; there, {OUTCOMES[done.policy]}" if done.conflicts else ""),
+    ]
+    for line in lines:
+        out.print(line, highlight=False, soft_wrap=True)
+    for conflict in sorted(done.conflicts, key=lambda conflict: -conflict.pixels)[:LISTED]:
+        mine, theirs = _counts(conflict.mine), _counts(conflict.theirs)
+        _line(conflict.window, conflict.pixels, f"here {mine}", f"there {theirs}", conflict.source)
+    if json_file is not None:
+        write_json(json_file, asdict(done))
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {pixels} px" for name, pixels in counts.items())
+
+
+def _line(window: tuple[int, int, int, int], pixels: int, *words: str) -> None:
+    from fctl_napari.cli_output import out
+
+    text = "  ".join([" ".join(map(str, window)), f"{pixels} px", *words])
+    out.print(text, highlight=False, markup=False, soft_wrap=True)

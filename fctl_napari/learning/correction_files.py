@@ -1,0 +1,280 @@
+"""Corrections from and to other files: labels, GeoTIFFs of class indices, GeoJSON polygons, and our exports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.georeference import Georeference, read_georeference
+from fctl_napari.imagery.ground import Ground
+from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.imagery.polygons import NamedPolygons
+from fctl_napari.imagery.raster import read_magic
+from fctl_napari.imagery.tiff import TIFF_MAGIC
+from fctl_napari.imagery.truth import NO_CLASS, LabelSource, open_truth
+from fctl_napari.learning.canvas import is_corrections
+from fctl_napari.learning.correction_merge import MergeReport, Policy, Report, blocks_of, take
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.segmentation.export import Kind, check_export, export
+
+PLACE_PX = 1e-3
+"""How far from whole px a raster may lie in the image, px."""
+
+UNPLACED_KINDS: tuple[Kind, ...] = ("png", "tiff")
+"""Exports that are cut to a region; the others say where in the image it lies."""
+
+
+class ClassIndices(Protocol):
+    """Class indices, read by windows: a ``LabelSource``, a ``MappedTruth``, or anything like it."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies, for people."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) px."""
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of class 0, 1, ..., where they are known."""
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read class indices of a window, (y0, x0, y1, x1) px; 255 where there is no class, and outside."""
+
+
+def import_labels(
+    corrections: Corrections,
+    labels: ClassIndices | LabelPyramid,
+    *,
+    author: str,
+    at: tuple[int, int] = (0, 0),
+    policy: Policy = "mine",
+    progress: Report | None = None,
+) -> MergeReport:
+    """Take any labels over into corrections, as one action that can be undone.
+
+    Parameters
+    ----------
+    corrections
+        Open for writing.
+    labels
+        Class indices, or a label pyramid. Classes with names are found by them; classes that the table ignores become
+        "not sure".
+    author
+        Whose they are.
+    at
+        Where the first px of the labels lies in the image, (y, x). Labels smaller than the image must be placed by it;
+        what reaches outside is left out.
+    policy, progress
+        See ``Corrections.merge``.
+
+    Raises
+    ------
+    InputError
+        They have another size, hold a class that the corrections do not have, or are damaged.
+    OutputError
+        As ``Corrections.merge``.
+    """
+    layer = _IndexLayer(corrections, _as_indices(labels), author, at)
+    return take(corrections, [layer], kind="import", policy=policy, progress=progress)
+
+
+def import_file(
+    corrections: Corrections,
+    path: Path | str,
+    *,
+    author: str,
+    mapping: Path | None = None,
+    column: str = "class",
+    policy: Policy = "mine",
+    progress: Report | None = None,
+) -> MergeReport:
+    """Take a file over into corrections, as one action that can be undone.
+
+    Parameters
+    ----------
+    corrections
+        Open for writing.
+    path
+        ``.geojson`` or ``.json``: polygons, see ``NamedPolygons``; ``"not sure"`` is the name of what is not sure. A
+        PNG, a TIFF or an OME-Zarr label: see ``open_truth``. A GeoTIFF lies where its georeference says, on whole px of
+        the image.
+    author
+        Whose it is.
+    mapping
+        For labels: which class each of their values stands for; see ``ClassMapping.read``.
+    column
+        For polygons: the property that names the class.
+    policy, progress
+        See ``Corrections.merge``.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, of another size or place, or names a class that the corrections do not have.
+    OutputError
+        As ``Corrections.merge``.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".geojson", ".json"):
+        if mapping is not None:
+            raise InputError(f"{path}: polygons name their classes and need no mapping; leave it out.")
+        polygons = NamedPolygons(path, corrections.georeference, corrections.shape, column=column)
+        layer = _PolygonLayer(corrections, str(path), polygons, author)
+        return take(corrections, [layer], kind="import", policy=policy, progress=progress)
+    if is_corrections(path):
+        raise InputError(f"{path}: holds corrections; merge them, so that authors and what is not sure are kept.")
+    source = open_truth(path)
+    labels: ClassIndices = source
+    if mapping is not None:
+        labels = MappedTruth(source, ClassMapping.read(mapping, corrections.class_table.names))
+    at = _place(path, source, corrections)
+    return import_labels(corrections, labels, author=author, at=at, policy=policy, progress=progress)
+
+
+def export_corrections(
+    corrections: Corrections,
+    out: Path | str,
+    *,
+    kind: Kind | None = None,
+    region: IntWindow | None = None,
+    simplify: float | None = None,
+    min_area: int = 0,
+    progress: Report | None = None,
+) -> Path:
+    """Write corrections for other programs; as ``segmentation.export.export``, and px that are not sure have no class.
+
+    Where the export says where its parts lie, only what is painted is read.
+    """
+    kind = check_export(Path(out), kind, simplify=simplify, min_area=min_area)
+    if region is None and kind not in UNPLACED_KINDS:
+        boxes = np.array(list(corrections.painted_windows()) or [(0, 0, 1, 1)])
+        (y0, x0), (y1, x1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
+        region = (y0, x0, y1, x1)
+    return export(corrections, out, kind=kind, region=region, simplify=simplify, min_area=min_area, progress=progress)
+
+
+class _IndexLayer:
+    """Class indices somewhere in the image, by one author."""
+
+    def __init__(self, corrections: Corrections, labels: ClassIndices, author: str, at: tuple[int, int]) -> None:
+        height, width = corrections.shape
+        if tuple(labels.shape) != (height, width) and at == (0, 0):
+            raise InputError(
+                f"{labels.path}: is {labels.shape[0]} x {labels.shape[1]} px (height x width) and the image {height} x "
+                f"{width}; give labels of the same image."
+            )
+        self.name = labels.path
+        self.authors = (author,)
+        self._labels = labels
+        self._at = at
+        self._shape = corrections.shape
+        self._table = corrections.class_table
+        self._values = _values(self._table, labels.class_names)
+
+    def blocks(self) -> list[IntWindow]:
+        (y, x), (height, width) = self._at, self._labels.shape
+        window = (max(y, 0), max(x, 0), min(y + height, self._shape[0]), min(x + width, self._shape[1]))
+        return blocks_of([window], self._shape)
+
+    def state(self, window: IntWindow) -> NDArray[np.uint8]:
+        y, x = self._at
+        y0, x0, y1, x1 = window
+        indices = self._labels.read((y0 - y, x0 - x, y1 - y, x1 - x))
+        values = self._values[indices]
+        strays = indices[values < 0]
+        if strays.size:
+            index, names = int(strays[0]), self._labels.class_names
+            name = repr(names[index]) if names is not None and index < len(names) else f"index {index}"
+            raise InputError(
+                f"{self.name}: holds the class {name}, which is none of {', '.join(self._table.names)}; map it."
+            )
+        found = values.astype(np.uint8)
+        return np.stack([found, (found != 0).astype(np.uint8)])
+
+
+class _PolygonLayer:
+    """Polygons in the image, by one author."""
+
+    def __init__(self, corrections: Corrections, name: str, polygons: NamedPolygons, author: str) -> None:
+        self.name = name
+        self.authors = (author,)
+        self._polygons = polygons
+        self._shape = corrections.shape
+        table = corrections.class_table
+        values = _values(table, polygons.names)[: len(polygons.names)]
+        values[[_plain(name) == "not sure" for name in polygons.names]] = NOT_SURE
+        for polygon_name, value in zip(polygons.names, values.tolist(), strict=True):
+            if value < 0:
+                raise InputError(
+                    f"{name}: has polygons of the class {polygon_name!r}, which is none of {', '.join(table.names)}."
+                )
+        self._values = values.astype(np.uint8)
+
+    def blocks(self) -> list[IntWindow]:
+        return blocks_of(self._polygons.windows(), self._shape)
+
+    def state(self, window: IntWindow) -> NDArray[np.uint8]:
+        found = self._polygons.burn(window, self._values)
+        return np.stack([found, (found != 0).astype(np.uint8)])
+
+
+def _as_indices(labels: ClassIndices | LabelPyramid) -> ClassIndices:
+    if not isinstance(labels, LabelPyramid):
+        return labels
+    names = tuple(str(info["name"]) for info in labels.classes)
+    return LabelSource(str(labels.path), labels.levels[0], labels.shape, one_based=True, class_names=names or None)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
+def _values(table: ClassTable, names: Sequence[str] | None) -> NDArray[np.int16]:
+    """Values of corrections by class index of others, int16 [256]; -1 for what is no class here."""
+    own = {_plain(info.name): NOT_SURE if info.ignored else k + 1 for k, info in enumerate(table)}
+    found = np.full(256, -1, np.int16)
+    listed = [info.name for info in table] if names is None else list(names)[:NO_CLASS]
+    found[: len(listed)] = [own.get(_plain(name), -1) for name in listed]
+    found[NO_CLASS] = 0
+    return found
+
+
+def _place(path: Path, source: LabelSource, corrections: Corrections) -> tuple[int, int]:
+    """Where the first px of a raster lies in the image, (y, x); without a georeference, where the image's lies."""
+    if not path.is_file() or not read_magic(path).startswith(TIFF_MAGIC) or corrections.georeference is None:
+        return 0, 0
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        own, _ = read_georeference(path, file)
+    if own is None or own == corrections.georeference:
+        return 0, 0
+    if find_spec("rasterio") is None:
+        raise InputError(f"{path}: placing it in the image needs rasterio; install fctl-napari[geo].")
+    y, x = _offset(path, own, corrections.georeference)
+    height, width = corrections.shape
+    if y >= height or x >= width or y + source.shape[0] <= 0 or x + source.shape[1] <= 0:
+        raise InputError(f"{path}: lies outside the image; give labels of the same place.")
+    return y, x
+
+
+def _offset(path: Path, own: Georeference, image: Georeference) -> tuple[int, int]:
+    if Ground(own).crs != Ground(image).crs:
+        raise InputError(f"{path}: is in {own.crs[:40]} and the image in {image.crs[:40]}; reproject it to the image.")
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    placed = Ground(image).pixels(Ground(own).coordinates(corners), Ground(image).crs)
+    (x, y), *_ = whole = np.rint(placed)
+    if np.abs(placed - whole).max() > PLACE_PX or not np.array_equal(whole - whole[0], corners):
+        raise InputError(f"{path}: its px do not lie on those of the image; resample it to the image's grid.")
+    return int(y), int(x)

@@ -1,0 +1,94 @@
+"""``fctl corrections``: in a process of its own arguments, files and one sentence of complaint."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fctl_napari import cli
+from fctl_napari.learning.corrections import Corrections
+
+Fctl = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
+    """``fctl("info", path)``: run a command in this process; its exit code, output and complaints."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fctl", "corrections", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return int(stop.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+def labels(path: Path, *boxes: tuple[int, int, int, int, int]) -> Path:
+    values = np.full((200, 300), 255, np.uint8)
+    for y0, x0, y1, x1, index in boxes:
+        values[y0:y1, x0:x1] = index
+    Image.fromarray(values).save(path)
+    return path
+
+
+def test_import_info_merge_export(fctl: Fctl, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((200, 300, 3), np.uint8)).save(tmp_path / "image.png")
+    ann, bob = tmp_path / "ann.ome.zarr", tmp_path / "bob.ome.zarr"
+    source = labels(tmp_path / "a.png", (10, 10, 60, 60, 0), (100, 100, 110, 120, 2))
+    code, out, err = fctl("import", ann, source, "--image", tmp_path / "image.png", "--author", "ann")
+    assert code == 0, err
+    assert "conflicts: 0 of 0 px" in out
+    source = labels(tmp_path / "b.png", (40, 10, 90, 60, 1))
+    assert fctl("import", bob, source, "--image", tmp_path / "image.png", "--author", "bob")[0] == 0
+    with Corrections.open(ann) as there:
+        first, _, third = there.class_table.names[:3]
+
+    code, out, _ = fctl("info", ann, "--json", tmp_path / "info.json")
+    assert code == 0
+    assert f"{first}" in out
+    assert "10 10 60 60  2500 px" in out
+    assert "by ann" in out
+    told = json.loads((tmp_path / "info.json").read_text())
+    assert told["areas"][first] == 2500
+    assert told["areas"][third] == 200
+    assert [region["window"] for region in told["regions"]] == [[10, 10, 60, 60], [100, 100, 110, 120]]
+
+    code, out, _ = fctl("merge", ann, bob, "--json", tmp_path / "merge.json")
+    assert code == 0
+    assert "conflicts: 1 of 1000 px; there, what was here stays" in out
+    assert "40 10 60 60  1000 px" in out
+    told = json.loads((tmp_path / "merge.json").read_text())
+    assert [conflict["window"] for conflict in told["conflicts"]] == [[40, 10, 60, 60]]
+    code, out, _ = fctl("merge", ann, bob, "--on-conflict", "not-sure")
+    assert code == 0
+    assert "there, it is now not sure" in out
+    assert Corrections.open(ann).area_by_class()["not sure"] == 1000
+
+    code, out, _ = fctl("export", ann, tmp_path / "out.png")
+    assert code == 0
+    found = np.asarray(Image.open(tmp_path / "out.png"))
+    assert [int((found == k).sum()) for k in (0, 1, 2)] == [1500, 1500, 200]
+
+
+def test_complaints(fctl: Fctl, tmp_path: Path) -> None:
+    missing = tmp_path / "c.ome.zarr"
+    source = labels(tmp_path / "a.png")
+    for arguments, complaint in (
+        (("info", missing), "there is no such file"),
+        (("merge", missing, missing), "there is no such file"),
+        (("import", missing, source), "there are no such corrections; name the --image to make them"),
+        (("export", missing, tmp_path / "out.png"), "there is no such file"),
+    ):
+        code, _, err = fctl(*arguments)
+        assert code == 2, arguments
+        assert err.startswith("fctl: ")
+        assert complaint in err
