@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fctl_napari.analysis.error_regions import Region
     from fctl_napari.analysis.evaluation import Evaluation
     from fctl_napari.imagery.pyramid import Pyramid
+    from fctl_napari.learning.gate import BeforeAfter
     from fctl_napari.model.card import Card
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.segmentation.explanation import TileExplanation
@@ -292,3 +293,15 @@ def show_explanation(told: TileExplanation) -> None:
         out.print(table)
     if told.without is not None:
         out.print(f"{left_out[0]}: {100 * (told.labels != told.without.labels).mean():.1f} % of the tile changes")
+
+
+def show_before_after(card: BeforeAfter) -> None:
+    """Print what fine-tuning changed: each line is one set of tiles."""
+    from fctl_napari.learning.gate import WORDS
+
+    table = _table("measured on", "mIoU before", "after", "px called as before")
+    for part, words in WORDS.items():
+        if part in card.after:
+            before, after = card.miou(part)
+            table.add_row(words, _figure(before), _figure(after), _figure(card.agreement(part)))
+    out.print(table)

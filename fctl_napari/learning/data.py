@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +105,13 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, holdou
     else:
         train, val, test = whole, (), ()
     return Scene(settings.image, pyramid, truth, train, val, test)
+
+
+def scene_digest(scene: Scene) -> str:
+    """SHA-256 of a scene's truth and coarsest image level: which data a checkpoint saw."""
+    digest = hashlib.sha256(scene.truth.tobytes())
+    digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
+    return digest.hexdigest()
 
 
 class TileSampler:

@@ -1,4 +1,4 @@
-"""Focal loss with class weights and ignored pixels."""
+"""Focal loss with class weights and ignored pixels; distillation to a parent's prediction."""
 
 from __future__ import annotations
 
@@ -38,3 +38,25 @@ def focal_loss(
     # 1 - exp(log p) loses the gradient of nearly certain pixels to rounding; expm1 does not
     focus = (-torch.expm1(log_p)).clamp(min=0) ** gamma if gamma else torch.ones_like(log_p)
     return -(w * focus * log_p).sum() / w.sum().clamp(min=1e-6)
+
+
+def distillation_loss(logits: Tensor, parent: Tensor, weights: Tensor) -> Tensor:
+    """Mean of KL(parent || network) over pixels, by their weights.
+
+    Parameters
+    ----------
+    logits
+        The network's, [B, C, H, W].
+    parent
+        Log-probabilities of the parent, [B, C, H, W].
+    weights
+        0 or more, [B, H, W]; 0 leaves a pixel out.
+
+    Returns
+    -------
+    Tensor
+        Scalar, 0 or more; 0 where every weight is 0.
+    """
+    parent = parent.float()
+    kl = (parent.exp() * (parent - F.log_softmax(logits.float(), dim=1))).sum(1)
+    return (kl * weights).sum() / weights.sum().clamp(min=1e-6)

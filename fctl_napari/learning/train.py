@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import platform
@@ -22,7 +21,7 @@ from fctl_napari.errors import CheckpointError, ConfigError
 from fctl_napari.files import atomic_write
 from fctl_napari.learning.augment import Batch, collate
 from fctl_napari.learning.config import TrainConfig
-from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes
+from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes, scene_digest
 from fctl_napari.learning.losses import focal_loss
 from fctl_napari.learning.validate import reliance_on_scenes, score_scenes
 from fctl_napari.model.card import Card, without_folders
@@ -288,7 +287,7 @@ class Trainer:
     def _provenance(self) -> dict[str, Any]:
         return {
             "training": without_folders(self.config.model_dump(mode="json", exclude={"data": {"classes"}})),
-            "data": without_folders({s.name: _digest(s) for s in self.scenes}),
+            "data": without_folders({s.name: scene_digest(s) for s in self.scenes}),
             "seconds": round(self.seconds, 1),
             "device": torch.cuda.get_device_name()
             if self.device.type == "cuda"
@@ -301,13 +300,6 @@ class Trainer:
         self.out.mkdir(parents=True, exist_ok=True)
         with (self.out / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-
-
-def _digest(scene: Scene) -> str:
-    """SHA-256 of a scene's truth and coarsest image level: which data a checkpoint saw."""
-    digest = hashlib.sha256(scene.truth.tobytes())
-    digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
-    return digest.hexdigest()
 
 
 def start_from(model: FCtL, path: Path | str) -> None:

@@ -130,6 +130,16 @@ class FCtL(nn.Module):
         assert isinstance(module, Encoder)
         return module
 
+    def neck(self, name: str) -> Neck:
+        """Get the neck of a stream, behind its encoder."""
+        module = self.necks[self._stream[name]]
+        assert isinstance(module, Neck)
+        return module
+
+    def streams_of(self, encoder: str) -> list[str]:
+        """List the streams (``"tile"``, ``"medium"``, ...) that go through one of ``encoders``, by its key there."""
+        return [name for name, stream in self._stream.items() if stream == encoder]
+
     def encode_tile(self, images: Tensor) -> Features:
         """Encode tiles: features at strides 8, 16, 32; X replaces the correlation stride's.
 
@@ -139,7 +149,7 @@ class FCtL(nn.Module):
             RGB in 0..255, uint8 or float, [B, 3, T, T].
         """
         features: Features = self.encoder("tile")(images)
-        features[self.config.correlation_stride] = self.necks[self._stream["tile"]](features)
+        features[self.config.correlation_stride] = self.neck("tile")(features)
         return features
 
     def encode_context(self, name: str, images: Tensor) -> Tensor:
@@ -157,8 +167,7 @@ class FCtL(nn.Module):
         Tensor
             X_U, [B, C, h, w].
         """
-        neck = self.necks[self._stream[name]]
-        assert isinstance(neck, Neck)
+        neck = self.neck(name)
         x: Tensor = neck(self.encoder(name)(images, neck.last_stride))
         return x
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fctl_napari.learning.losses import focal_loss
+from fctl_napari.learning.losses import distillation_loss, focal_loss
 
 
 def plain_focal(logits, truth, gamma, weights):
@@ -48,3 +48,23 @@ def test_ignored_pixels_get_no_gradient_and_certain_ones_stay_finite():
     focal_loss(logits, torch.tensor([[[0, 255]]])).backward()
     assert torch.isfinite(logits.grad).all()
     assert torch.equal(logits.grad[..., 1], torch.zeros(1, 2, 1))
+
+
+@given(st.integers(0, 2**31))
+def test_distillation_is_the_weighted_mean_of_kl(seed):
+    rng = np.random.default_rng(seed)
+    student, parent = rng.normal(0, 2, (2, 2, 4, 3, 5))
+    weights = rng.uniform(0, 1, (2, 3, 5)) * rng.integers(0, 2, (2, 3, 5))
+    log_p, log_q = (x - np.log(np.exp(x).sum(1, keepdims=True)) for x in (parent, student))
+    kl = (np.exp(log_p) * (log_p - log_q)).sum(1)
+    expected = (kl * weights).sum() / max(weights.sum(), 1e-6)
+    found = distillation_loss(torch.from_numpy(student), torch.from_numpy(log_p), torch.from_numpy(weights))
+    assert np.isclose(float(found), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_distillation_from_itself_is_zero_without_a_gradient():
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    loss = distillation_loss(logits, logits.detach().log_softmax(1), torch.ones(1, 4, 4))
+    loss.backward()
+    assert abs(loss.item()) < 1e-6
+    assert logits.grad.abs().max() < 1e-6

@@ -1,0 +1,291 @@
+"""What a few strokes of correction are worth: a simulated annotator, fine-tuning, and figures before and after.
+
+    python benchmarks/learn.py earth --strokes 10 --seeds 0
+    python benchmarks/learn.py aerial --data AERIAL --holdout 5 --checkpoint CELL.safetensors --strokes 10 20 40
+
+The scene is one that the checkpoint was not trained on: the test bands of the Earth scene, or a held-out group of the
+aerial scenes (give the checkpoint of that cell, see ``scripts/build_checkpoints.py``), perhaps with ``--change`` of
+its look. The annotator draws along the largest errors with a round brush, and paints only where the truth has the
+class; which of the large errors he comes to first depends on the seed. Measured on the whole unseen scene, on the
+neighbourhood of the strokes (boxes 256 px wider), on the rest, and on tiles of the scenes that were trained on.
+``plain`` is the usual way: all weights, corrected pixels only, no replay, no gate. The gate's verdict on ``ours`` is
+printed; figures are of the new network either way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import distance_transform_edt
+from skimage.graph import route_through_array
+from skimage.measure import label, regionprops
+
+from fctl_napari.analysis.metrics import Scores, confusion_matrix
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.imagery.sample import sample_files
+from fctl_napari.learning.config import DataSettings, load_train_config
+from fctl_napari.learning.data import Region, Scene, open_scenes
+from fctl_napari.learning.finetune import finetune
+from fctl_napari.learning.finetune_config import PARTS, FinetuneRequest
+from fctl_napari.model.card import read_card, resolve_checkpoint
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.classes import IGNORE
+from fctl_napari.segmentation.grid import TileGrid, default_overlap
+from fctl_napari.segmentation.predictor import Predictor
+
+BRUSH = 8
+"""Radius of the annotator's brush, px."""
+
+LENGTH = 300
+"""Longest stroke, px."""
+
+NEAR = 256
+"""How far the neighbourhood of a stroke reaches, px."""
+
+OLD_TILES = 80
+"""Tiles of the old scenes that forgetting is measured on."""
+
+PLAIN: dict[str, Any] = {"parts": PARTS, "near": 0.0, "replay": 0.0, "pull": 0.0, "replay_share": 0.0, "held_out": 0.0}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scene to correct and what else is needed of its data set; ``scene.test`` are the regions that count."""
+
+    checkpoint: Path
+    image: Path
+    scene: Scene
+    old: list[Scene]
+    data_folder: str | None
+
+
+def earth() -> Case:
+    """The test bands of the Earth scene."""
+    (scene,), _ = open_scenes(DataSettings(sample=True))
+    return Case(resolve_checkpoint("earth"), sample_files().image, scene, [scene], None)
+
+
+def aerial(data: Path, holdout: str, checkpoint: Path, change: str, folder: Path) -> Iterator[Case]:
+    """Scenes of a held-out group, perhaps changed."""
+    scenes, _ = open_scenes(load_train_config("aerial", {"data.holdout": holdout}).data, data)
+    trained = read_card(checkpoint).provenance["training"]["data"]["holdout"]
+    if trained != holdout:
+        raise SystemExit(f"{checkpoint}: was trained without group {trained or 'none'}, not {holdout}")
+    old = [scene for scene in scenes if scene.train]
+    for scene in scenes:
+        if scene.val:
+            pixels = np.asarray(scene.pyramid.levels[0][:])[..., :3]
+            pixels, truth = changed(pixels, scene.truth, change)
+            path = folder / f"{change} {Path(scene.name).stem}.png"
+            Image.fromarray(pixels).save(path)
+            whole = (0, 0, *truth.shape)
+            unseen = Scene(scene.name, open_image(path), truth, (), (), (whole,))
+            yield Case(checkpoint, path, unseen, old, str(data))
+
+
+def changed(
+    pixels: NDArray[np.uint8], truth: NDArray[np.uint8], change: str
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Another colour, haze, or a scale of 0.7."""
+    image = pixels.astype(np.float32)
+    if change == "colour":
+        image = (image * [1.15, 0.95, 0.8]) ** 1.05
+    elif change == "haze":
+        image = image * 0.6 + np.array([70, 75, 85])
+    elif change == "scale":
+        size = round(pixels.shape[1] * 0.7), round(pixels.shape[0] * 0.7)
+        image = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX)).astype(np.float32)
+        truth = np.asarray(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
+    return np.clip(image.round(), 0, 255).astype(np.uint8), truth
+
+
+def segmented(checkpoint: Path, scene: Scene, regions: Sequence[Region]) -> NDArray[np.uint8]:
+    """Class indices of regions of a scene, 255 elsewhere, as ``fctl segment`` calls them."""
+    model, card = load_checkpoint(checkpoint)
+    predictor = Predictor(model)
+    grid = TileGrid(scene.pyramid.shape, card.config.tile_size, default_overlap(card.config.tile_size))
+    out = np.full_like(scene.truth, IGNORE)
+    try:
+        cells = sorted({cell for region in regions for cell in grid.cells_in(region)})
+        for index, labels, _ in predictor.classify(scene.pyramid, [grid.window(c) for c in cells]):
+            y0, x0, y1, x1 = grid.core(cells[index])
+            top, left = grid.window(cells[index])[:2]
+            out[y0:y1, x0:x1] = labels[y0 - top : y1 - top, x0 - left : x1 - left] - np.uint8(1)
+    finally:
+        predictor.close()
+    return out
+
+
+def inside(shape: tuple[int, int], regions: Sequence[Region]) -> NDArray[np.bool_]:
+    """Mask of regions."""
+    mask = np.zeros(shape, bool)
+    for y0, x0, y1, x1 in regions:
+        mask[max(y0, 0) : y1, max(x0, 0) : x1] = True
+    return mask
+
+
+def strokes(
+    truth: NDArray[np.uint8], called: NDArray[np.uint8], counted: NDArray[np.bool_], count: int, seed: int
+) -> tuple[NDArray[np.uint8], list[Region]]:
+    """Draw strokes along large errors; returns corrections (k + 1) and the strokes' boxes."""
+    rng = np.random.default_rng([seed, 77])
+    wrong = counted & (truth != IGNORE) & (called != IGNORE) & (truth != called)
+    errors = label(np.where(wrong, truth + 1, 0), background=0, connectivity=1)
+    regions = sorted(regionprops(errors), key=lambda r: -r.area)[: 2 * count]
+    areas = np.array([r.area for r in regions], float)
+    chosen = rng.choice(len(regions), min(count, len(regions)), replace=False, p=areas / areas.sum())
+    corrections, boxes = np.zeros_like(truth), []
+    for region in (regions[i] for i in chosen):
+        y0, x0 = region.bbox[:2]
+        depth = distance_transform_edt(np.pad(region.image, 1))[1:-1, 1:-1]
+        start = np.unravel_index(depth.argmax(), depth.shape)
+        points = np.argwhere(depth >= max(depth.max() / 3, 1))
+        end = points[np.abs(points - start).sum(1).argmax()]
+        cost = np.where(region.image, 1 + 4 / np.maximum(depth, 1), 1e6)
+        path, _ = route_through_array(cost, start, end)
+        k = truth[y0 + start[0], x0 + start[1]]
+        painted = []
+        for y, x in path[:LENGTH]:
+            y, x = y + y0, x + x0
+            top, left = max(y - BRUSH, 0), max(x - BRUSH, 0)
+            rows, columns = np.ogrid[
+                top : min(y + BRUSH + 1, truth.shape[0]), left : min(x + BRUSH + 1, truth.shape[1])
+            ]
+            disc = (rows - y) ** 2 + (columns - x) ** 2 <= BRUSH**2
+            place = slice(top, top + disc.shape[0]), slice(left, left + disc.shape[1])
+            corrections[place][disc & (truth[place] == k) & counted[place]] = k + 1
+            painted.append((y, x))
+        ys, xs = np.array(painted).T
+        boxes.append((int(ys.min()), int(xs.min()), int(ys.max()) + 1, int(xs.max()) + 1))
+    return corrections, boxes
+
+
+def scores(
+    truth: NDArray[np.uint8], called: NDArray[np.uint8], mask: NDArray[np.bool_], names: Sequence[str]
+) -> Scores:
+    """Figures within a mask."""
+    return Scores.from_confusion(confusion_matrix(np.where(mask, truth, IGNORE), called, len(names)), names)
+
+
+def old_regions(scenes: Sequence[Scene], tile: int) -> list[tuple[Scene, list[Region]]]:
+    """Parts of the old scenes, evenly chosen."""
+    found = []
+    for scene in scenes:
+        spots = [
+            (y, x, y + tile, x + tile)
+            for y0, x0, y1, x1 in scene.train
+            for y in range(y0, y1 - tile + 1, tile)
+            for x in range(x0, x1 - tile + 1, tile)
+        ]
+        chosen = np.linspace(0, len(spots) - 1, min(OLD_TILES // len(scenes), len(spots))).round().astype(int)
+        found.append((scene, [spots[i] for i in chosen]))
+    return found
+
+
+def old_miou(checkpoint: Path, parts: Sequence[tuple[Scene, list[Region]]], names: Sequence[str]) -> float:
+    """Mean IoU on parts of the old scenes."""
+    matrix = np.zeros((len(names), len(names)), np.int64)
+    for scene, regions in parts:
+        truth = np.where(inside(scene.truth.shape, regions), scene.truth, IGNORE)
+        matrix += confusion_matrix(truth, segmented(checkpoint, scene, regions), len(names))
+    return Scores.from_confusion(matrix, names).miou
+
+
+def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
+    """Print the rows of one case."""
+    card = read_card(case.checkpoint)
+    names = card.classes.names
+    scene, truth = case.scene, case.scene.truth
+    counted = inside(truth.shape, scene.test)
+    before = segmented(case.checkpoint, scene, scene.test)
+    old = old_regions(case.old, card.config.tile_size)
+    old_before = old_miou(case.checkpoint, old, names)
+    for count in options.strokes:
+        for seed in options.seeds:
+            corrections, boxes = strokes(truth, before, counted, count, seed)
+            near = counted & inside(truth.shape, [(a - NEAR, b - NEAR, c + NEAR, d + NEAR) for a, b, c, d in boxes])
+            place = folder / f"{case.image.stem} {count} {seed}.ome.zarr"
+            classes = [info.model_dump() for info in card.classes]
+            painted = LabelPyramid.create(place, truth.shape, classes=classes)
+            painted.write(0, 0, corrections)
+            for way in options.ways:
+                out = folder / f"{case.image.stem} {count} {seed} {way}.safetensors"
+                settings = (PLAIN | {"learning_rate": options.plain_rate} if way == "plain" else {}) | options.set
+                request = FinetuneRequest(
+                    image=str(case.image),
+                    checkpoint=str(case.checkpoint),
+                    corrections=str(place),
+                    out=str(out),
+                    data_folder=case.data_folder,
+                    seed=seed,
+                    **settings,
+                )
+                started = time.monotonic()
+                result = finetune(request, keep_anyway=True)
+                seconds = time.monotonic() - started
+                after = segmented(out, scene, scene.test)
+                whole = [scores(truth, a, counted, names) for a in (before, after)]
+                around = [scores(truth, a, near, names) for a in (before, after)]
+                rest = [scores(truth, a, counted & ~near, names) for a in (before, after)]
+                verdict = "-" if way == "plain" else "keep" if result.verdict.keep else "roll back"
+                pairs = [(a.miou, b.miou) for a, b in (whole, around, rest)]
+                pairs.append((old_before, old_miou(out, old, names)))
+                cells = [f"{a:.4f} -> {b:.4f} ({100 * (b - a):+.1f})" for a, b in pairs]
+                row = [case.image.stem, str(count), str(seed), way, f"{np.count_nonzero(corrections)}", *cells]
+                row += [str(result.steps), f"{seconds:.0f}", f"{os.getloadavg()[0]:.1f}", verdict]
+                print("| " + " | ".join(row) + " |", flush=True)
+                if options.verbose:
+                    print("   ", *result.verdict.reasons, sep="\n      ", flush=True)
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """``FIELD=VALUE`` of a request."""
+    name, _, value = text.partition("=")
+    return name, tuple(value.split(",")) if name == "parts" else value
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene", choices=["earth", "aerial"])
+    parser.add_argument("--strokes", type=int, nargs="+", default=[10, 20, 40])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--ways", nargs="+", choices=["ours", "plain"], default=["ours", "plain"])
+    parser.add_argument("--data", type=Path, help="Folder of the aerial scenes.")
+    parser.add_argument("--holdout", default="5", help="Group of aerial scenes that the checkpoint did not see.")
+    parser.add_argument("--checkpoint", type=Path, help="Trained without that group.")
+    parser.add_argument("--change", choices=["none", "colour", "haze", "scale"], default="none")
+    parser.add_argument("--plain-rate", type=float, default=1e-4, help="Learning rate of the plain way.")
+    parser.add_argument("--set", type=setting, nargs="*", default=[], metavar="FIELD=VALUE", help="Of the requests.")
+    parser.add_argument("--verbose", action="store_true", help="The gate's reasons, too.")
+    options = parser.parse_args()
+    options.set = dict(options.set)
+    print("mIoU before -> after (points)\n")
+    heads = ["scene", "strokes", "seed", "way", "px painted", "unseen scene", "near the strokes", "rest", "old scenes"]
+    heads += ["steps", "seconds", "load", "gate"]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.scene == "earth":
+            cases: Sequence[Case] = [earth()]
+        else:
+            if options.data is None or options.checkpoint is None:
+                parser.error("aerial needs --data and --checkpoint")
+            cases = list(aerial(options.data, options.holdout, options.checkpoint, options.change, folder))
+        for case in cases:
+            run(case, options, folder)
+
+
+if __name__ == "__main__":
+    main()

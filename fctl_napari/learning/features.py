@@ -1,0 +1,89 @@
+"""Features of frozen encoders, computed once: some memory, then the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+Arrays = dict[str, Tensor]
+
+
+class FeatureCache:
+    """Arrays by key, made once; the least recently used go to disk when memory is full.
+
+    Parameters
+    ----------
+    limit
+        bytes in memory.
+    folder
+        Where the others lie. It belongs to the cache: what is in it is removed now and by ``close``.
+
+    Notes
+    -----
+    Where the disk is full, arrays that do not fit into memory are made anew. Either way ``get`` gives the same bits.
+    """
+
+    def __init__(self, limit: int, folder: Path) -> None:
+        self.limit = limit
+        self.folder = folder
+        self.made = 0
+        self._arrays: OrderedDict[str, Arrays] = OrderedDict()
+        self._held = 0
+        shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory."""
+        return self._held
+
+    def get(self, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Return the arrays of a key, made now if they are not there."""
+        arrays = self._arrays.pop(key, None)
+        if arrays is None:
+            arrays = self._load(key)
+            if arrays is None:
+                arrays = make()
+                self.made += 1
+            self._held += _size(arrays)
+        self._arrays[key] = arrays
+        while self._held > self.limit:
+            old, evicted = self._arrays.popitem(last=False)
+            self._held -= _size(evicted)
+            self._store(old, evicted)
+        return arrays
+
+    def close(self) -> None:
+        """Forget everything, on disk too."""
+        self._arrays.clear()
+        self._held = 0
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+
+    def _store(self, key: str, arrays: Arrays) -> None:
+        file = self._file(key)
+        if file.exists():
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file({name: array.contiguous() for name, array in arrays.items()}, file)
+        except (OSError, SafetensorError):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+    def _load(self, key: str) -> Arrays | None:
+        file = self._file(key)
+        return load_file(file) if file.is_file() else None
+
+
+def _size(arrays: Arrays) -> int:
+    return sum(array.numel() * array.element_size() for array in arrays.values())

@@ -1,0 +1,402 @@
+"""Fine-tuning on corrections: focal loss on corrected pixels, distillation elsewhere, a gate at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.files import atomic_write
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.truth import LabelSource, open_truth
+from fctl_napari.learning.candidates import candidate_place, check_free, keep, state_place
+from fctl_napari.learning.corrected import NOTHING, CorrectionSource, open_corrections
+from fctl_napari.learning.features import FeatureCache
+from fctl_napari.learning.finetune_card import card_of_child
+from fctl_napari.learning.finetune_config import FinetuneRequest
+from fctl_napari.learning.finetune_news import FinetuneProgress, FinetuneResult
+from fctl_napari.learning.gate import BeforeAfter, Figures, judge
+from fctl_napari.learning.losses import distillation_loss, focal_loss
+from fctl_napari.learning.measuring import Measure
+from fctl_napari.learning.sources import Tile, choose_tiles, data_hash
+from fctl_napari.learning.tile_network import TileNetwork
+from fctl_napari.model.card import checkpoint_hash, resolve_checkpoint
+from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
+from fctl_napari.model.classes import IGNORE, NOT_SURE
+from fctl_napari.segmentation.device import resolve_device, resolve_precision
+from fctl_napari.segmentation.identity import image_fingerprint
+
+RARE = 10.0
+"""A class weighs at most this many times as much as another, however few of its pixels were corrected."""
+
+_PLACES = ("image", "corrections", "out", "truth", "data_folder", "cache_megabytes")
+"""Fields of a request that do not decide the weights: what lies there does, and is hashed."""
+
+
+Watch = Callable[[FinetuneProgress], None]
+
+
+class Finetuner:
+    """One run of fine-tuning.
+
+    Parameters
+    ----------
+    request
+        Everything that decides it.
+    corrections
+        In place of what lies at ``request.corrections``.
+    watch
+        Told how it goes on.
+    cancelled
+        Asked between tiles and steps whether to stop; what is done is saved.
+    paused
+        Asked in the same places whether to wait.
+
+    Raises
+    ------
+    CheckpointError, InputError, ConfigError
+        Checkpoint, image, corrections or settings cannot be used.
+    OutputError
+        ``request.out`` is taken.
+    """
+
+    def __init__(
+        self,
+        request: FinetuneRequest,
+        corrections: CorrectionSource | None = None,
+        *,
+        watch: Watch | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        paused: Callable[[], bool] | None = None,
+    ) -> None:
+        self.request = request
+        self.out = check_free(request.out)
+        self._watch = watch or (lambda news: None)
+        self._cancelled = cancelled or (lambda: False)
+        self._paused = paused or (lambda: False)
+        parent = resolve_checkpoint(request.checkpoint)
+        self.device = resolve_device(request.device)
+        self.model, self.card = load_checkpoint(parent)
+        self.parent_hash = checkpoint_hash(parent)
+        image = open_image(request.image, value_range=request.value_range, bands=request.bands)
+        image.require_rgb()
+        corrections = corrections or open_corrections(request.corrections, image, self.card)
+        self.sets = choose_tiles(request, image, corrections, self.card)
+        self.data_hash = data_hash(image_fingerprint(image), self.sets.lessons, self.sets.held_out)
+        self._classes = self.card.config.classes
+        truth = _open_truth(request.truth, image.shape) if request.truth else None
+        self.measure = Measure(
+            self.sets, self.card.classes.names, truth, request.truth_tiles, self.card.config.tile_size
+        )
+        self.cache = FeatureCache(
+            request.cache_megabytes * 2**20, self.out.with_name(f".{self.out.stem}.finetune.features")
+        )
+        precision = resolve_precision(request.precision, self.device)
+        self.network = TileNetwork(
+            self.model,
+            self.sets.images,
+            request.parts,
+            self.cache,
+            self.device,
+            precision,
+            exact=request.exact_contexts,
+        )
+        self.optimizer = torch.optim.Adam(list(self.network.learning.values()), lr=request.learning_rate)
+        self._pixels = self.sets.class_pixels(self._classes)
+        self._weights = torch.from_numpy(class_weights(self._pixels.sum(0))).to(self.device)
+        self._anchors = self._weights  # of classes in distillation; counted when the tiles are there
+        self.step = 0
+        self.seconds = 0.0
+        self.before: dict[str, Figures] = {}
+        self.now: dict[str, Figures] = {}
+        self.measured_at = 0
+        self.best = -1.0
+        self.best_step = 0
+        self.best_weights: dict[str, Tensor] = {}
+        self.worse = 0
+        self._resume()
+
+    # -- saved states ----------------------------------------------------------------------------------------------
+
+    @property
+    def key(self) -> str:
+        """What decides the run, hashed: a saved state of another key is not taken up."""
+        settings = self.request.model_dump(exclude=set(_PLACES), mode="json")
+        settings |= {"checkpoint": self.parent_hash, "data": self.data_hash, "scenes": len(self.sets.scenes)}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def _resume(self) -> None:
+        path = state_place(self.out)
+        if not path.is_file():
+            return
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception:  # whatever torch says of a file that is none of ours
+            return
+        if state.get("key") != self.key:
+            return
+        self._set_weights(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best, self.best_step, self.worse = state["best"], state["best_step"], state["worse"]
+        self.best_weights = state["best_weights"]
+
+    def _save_state(self) -> None:
+        buffer = io.BytesIO()
+        state = {
+            "key": self.key,
+            "weights": {name: p.detach() for name, p in self.network.learning.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "best_step": self.best_step,
+            "best_weights": self.best_weights,
+            "worse": self.worse,
+        }
+        torch.save(state, buffer)
+        with atomic_write(state_place(self.out)) as file:
+            file.write(buffer.getvalue())
+
+    @torch.no_grad()
+    def _set_weights(self, weights: dict[str, Tensor]) -> None:
+        for name, parameter in self.network.learning.items():
+            parameter.copy_(weights[name])
+
+    # -- run -------------------------------------------------------------------------------------------------------
+
+    def run(self) -> FinetuneResult:
+        """Train, measure, and write the candidate; a run that was stopped goes on where its last state was saved.
+
+        Raises
+        ------
+        Cancelled
+            ``cancelled`` answered True; the state is saved.
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        try:
+            self._prepare()
+            self.before = self.measure.measure(self.network, parent=True)
+            while self.step < self.request.steps and not self._enough():
+                self._wait_here()
+                self._one_step()
+            return self._finish()
+        finally:
+            self.cache.close()
+
+    def _enough(self) -> bool:
+        out_of_time = self.request.seconds is not None and self.seconds >= self.request.seconds
+        return out_of_time or (bool(self.sets.held_out) and self.worse >= self.request.patience)
+
+    def _prepare(self) -> None:
+        tiles = dict.fromkeys([*self.sets.corrected, *self.sets.replay, *self.measure.tiles])
+        for done, tile in enumerate(tiles, 1):
+            self._wait_here()
+            self.network.prepare(tile)
+            self._tell("preparing", done, len(tiles))
+        if self.request.near or self.request.replay:
+            called = np.zeros(self._classes, np.int64)
+            for tile in dict.fromkeys([*self.sets.corrected, *self.sets.replay]):
+                self._wait_here()
+                labels = self.network.parents_prediction(tile).argmax(0).numpy()
+                called += np.bincount(labels.ravel(), minlength=self._classes)
+            self._anchors = torch.from_numpy(class_weights(called)).to(self.device)
+
+    def _wait_here(self) -> None:
+        while self._paused() and not self._cancelled():
+            time.sleep(0.05)
+        if self._cancelled():
+            self._save_state()
+            raise Cancelled(f"{self.out}: stopped after {self.step} steps; the same call goes on from there.")
+
+    def _one_step(self) -> None:
+        request = self.request
+        started = time.perf_counter()
+        for group in self.optimizer.param_groups:
+            group["lr"] = request.learning_rate * schedule(self.step, request.steps)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms = self._terms(self._draw(self.step))
+        loss = sum(terms.values(), torch.zeros((), device=self.device))
+        loss.backward()
+        for name, parameter in self.network.learning.items():
+            if parameter.grad is not None:
+                parameter.grad += request.pull * (parameter.detach() - self.network.parent[name])
+        self.optimizer.step()
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        if self.step % request.check_every == 0 or self.step == request.steps:
+            self._check()
+        if self.step % request.save_every == 0:
+            self._save_state()
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        self._tell("training", self.step, request.steps, sum(values.values()), values)
+
+    def _draw(self, step: int) -> list[Tile]:
+        """Tiles of a step: corrected ones, each for a class drawn evenly among the corrected; then replay tiles."""
+        rng = np.random.default_rng([self.request.seed, 12, step])
+        replayed = round(self.request.batch * self.request.replay_share) if self.sets.replay else 0
+        corrected = self.sets.corrected
+        there = np.flatnonzero(self._pixels.sum(0))
+        tiles = []
+        for _ in range(max(self.request.batch - replayed, 1)):
+            share = np.sqrt(self._pixels[:, rng.choice(there)])
+            tiles.append(corrected[rng.choice(len(corrected), p=share / share.sum())])
+        return tiles + [self.sets.replay[i] for i in rng.integers(0, max(len(self.sets.replay), 1), replayed)]
+
+    def _terms(self, tiles: list[Tile]) -> dict[str, Tensor]:
+        """Terms of the loss, with their weights."""
+        request = self.request
+        blank = np.zeros((self.card.config.tile_size,) * 2, np.uint8)
+        lessons = torch.from_numpy(np.stack([self.sets.lessons.get(tile, blank) for tile in tiles])).to(self.device)
+        said = (lessons != NOTHING) & (lessons != NOT_SURE)
+        truth = torch.where(said, lessons.long() - 1, IGNORE)
+        logits = self.network.logits(tiles)
+        terms = {"corrected": focal_loss(logits, truth, request.focal_gamma, self._weights)}
+        if not (request.near or request.replay):
+            return terms
+        parent = torch.stack([self.network.parents_prediction(tile) for tile in tiles]).to(self.device)
+        top, called = parent.float().max(1)
+        free = (lessons == NOTHING).float() * top.exp() ** request.confidence_power * self._anchors[called]
+        is_near = torch.tensor([tile in self.sets.lessons for tile in tiles], device=self.device)
+        for name, weight, chosen in (("near", request.near, is_near), ("replay", request.replay, ~is_near)):
+            if weight and bool(chosen.any()):
+                terms[name] = weight * distillation_loss(logits[chosen], parent[chosen], free[chosen])
+        return terms
+
+    # -- measure ---------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        self.now = self.measure.measure(self.network, whole=False)
+        self.measured_at = self.step
+        self.worse = 0 if self._take_if_better(self.now) else self.worse + 1
+
+    def _take_if_better(self, figures: dict[str, Figures]) -> bool:
+        """Keep the weights if they are the best so far, by held-out IoU plus agreement with the parent elsewhere.
+
+        Without held-out corrections there is nothing to choose by: the last weights are taken. Whether they are better
+        than the parent is for the gate to say.
+        """
+        held_out = figures.get("held_out")
+        if held_out is None or held_out.scores is None:
+            rank = float(self.step)
+        else:
+            agreements = [f.agreement for f in figures.values() if f.agreement is not None]
+            rank = held_out.scores.miou + min(agreements, default=1.0)
+        if rank <= self.best:
+            return False
+        self.best, self.best_step = rank, self.step
+        self.best_weights = {name: p.detach().clone() for name, p in self.network.learning.items()}
+        return True
+
+    def _tell(
+        self,
+        phase: str,
+        done: int,
+        total: int,
+        loss: float = float("nan"),
+        terms: dict[str, float] | None = None,
+    ) -> None:
+        news = FinetuneProgress(
+            phase,
+            done,
+            total,
+            loss,
+            terms or {},
+            self.before,
+            self.now,
+            self.measured_at,
+            self.seconds,
+            tuple(self.sets.notes),
+        )
+        self._watch(news)
+
+    # -- end -------------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> FinetuneResult:
+        if self.step % self.request.save_every:
+            self._save_state()
+        if self.measured_at != self.step and (not self.best_weights or not self.sets.held_out):
+            self._check()
+        self._set_weights(self.best_weights)
+        round_as_stored(self.model)
+        self._tell("measuring", 0, 1)
+        after = self.measure.measure(self.network)
+        self._tell("measuring", 1, 1)
+        figures = BeforeAfter(self.before, after)
+        verdict = judge(figures, self.request.bound)
+        card = card_of_child(
+            self.card,
+            self.request,
+            figures,
+            verdict,
+            parent_hash=self.parent_hash,
+            corrections=self.data_hash,
+            steps=self.best_step,
+            seconds=self.seconds,
+            where=(self.device, self.network.precision),
+        )
+        path = save_checkpoint(candidate_place(self.out), self.model, card)
+        return FinetuneResult(path, figures, verdict, False, self.best_step, tuple(self.sets.notes))
+
+
+def finetune(
+    request: FinetuneRequest,
+    corrections: CorrectionSource | None = None,
+    *,
+    keep_anyway: bool = False,
+    watch: Watch | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    paused: Callable[[], bool] | None = None,
+) -> FinetuneResult:
+    """Fine-tune a checkpoint on corrections; the new one stands at ``request.out`` if the gate lets it pass.
+
+    What the gate holds back waits beside ``request.out``, see ``candidate_place``, for ``keep`` or ``roll_back``.
+
+    Parameters
+    ----------
+    request, corrections, watch, cancelled, paused
+        See ``Finetuner``.
+    keep_anyway
+        Keep it whatever the gate says.
+
+    Raises
+    ------
+    CheckpointError, InputError, ConfigError, OutputError, Cancelled
+        As ``Finetuner`` and its ``run``.
+    """
+    result = Finetuner(request, corrections, watch=watch, cancelled=cancelled, paused=paused).run()
+    if not (result.verdict.keep or keep_anyway):
+        return result
+    path = keep(request.out)
+    return FinetuneResult(path, result.card, result.verdict, True, result.steps, result.notes)
+
+
+def schedule(step: int, steps: int) -> float:
+    """Factor of the learning rate: up over the first tenth, so that Adam gets to know the gradients; then down to 0."""
+    rise = max(steps // 10, 1)
+    return float(min((step + 1) / rise, 1) * (1 - step / steps) ** 0.9)
+
+
+def class_weights(pixels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weights that make classes count alike, [classes]: 1 / pixels, at most ``RARE`` times the least; mean 1."""
+    there = pixels > 0
+    weights = np.zeros(len(pixels), np.float32)
+    weights[there] = np.minimum(pixels.max() / pixels[there], RARE)
+    return np.asarray(weights / weights[there].mean(), np.float32)
+
+
+def _open_truth(path: str, shape: tuple[int, int]) -> LabelSource:
+    truth = open_truth(path)
+    if truth.shape != shape:
+        (h, w), (height, width) = truth.shape, shape
+        raise InputError(f"{path}: is {h} x {w} px where its image is {height} x {width}; they must be of one size.")
+    return truth

@@ -1,0 +1,109 @@
+"""Measuring a network on the tiles of a fine-tuning run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.analysis.metrics import confusion_matrix
+from fctl_napari.imagery.truth import LabelSource
+from fctl_napari.learning.corrected import only
+from fctl_napari.learning.gate import Count, Figures
+from fctl_napari.learning.sources import Tile, TileSets, spread_tiles
+from fctl_napari.learning.tile_network import TileNetwork
+from fctl_napari.model.classes import IGNORE
+
+Labels = Callable[[Tile], NDArray[np.uint8]]
+
+
+class Measure:
+    """Measures networks on the tiles of a run that are not trained on.
+
+    Parameters
+    ----------
+    sets
+        The tiles.
+    names
+        Of the classes.
+    truth
+        Of the corrected image, or None.
+    truth_tiles
+        How many tiles the truth is measured on, at most.
+    tile_size
+        px.
+    """
+
+    def __init__(
+        self, sets: TileSets, names: tuple[str, ...], truth: LabelSource | None, truth_tiles: int, tile_size: int
+    ) -> None:
+        self._sets = sets
+        self._names = names
+        self._truth = truth
+        self._truth_tiles = spread_tiles(sets.images[0].shape, tile_size, truth_tiles) if truth is not None else {}
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """Every tile that is measured on, each once."""
+        sets = self._sets
+        return list(dict.fromkeys([*sets.held_out, *sets.check_scene, *sets.check_training, *self._truth_tiles]))
+
+    def measure(self, network: TileNetwork, *, parent: bool = False, whole: bool = True) -> dict[str, Figures]:
+        """Measure a network, or its parent.
+
+        Parameters
+        ----------
+        network
+            The network.
+        parent
+            Measure the parent instead, whose answers are kept.
+        whole
+            Measure on the truth too, not only what is watched during a run.
+
+        Returns
+        -------
+        dict of str to Figures
+            By the keys of ``gate.WORDS``; what there are no tiles for is left out.
+        """
+        sets = self._sets
+        labels = network.parents_labels if parent else network.labels
+        counts = {"held_out": self._count(sets.held_out, labels, lambda t: sets.held_out[t] - np.uint8(1))}
+        counts["scene"] = self._count(sets.check_scene, labels, None, network)
+        counts["training"] = self._count(sets.check_training, labels, self._training_truth, network)
+        if whole:
+            counts["truth"] = self._count(self._truth_tiles, labels, self._scene_truth)
+        return {part: count.figures(self._names) for part, count in counts.items() if count.tiles}
+
+    def _count(
+        self,
+        tiles: Iterable[Tile],
+        labels: Labels,
+        truth: Labels | None,
+        network: TileNetwork | None = None,
+    ) -> Count:
+        """Count px against truth (255: not scored), and against the parent where the network is given."""
+        count = Count(np.zeros((len(self._names), len(self._names)), np.int64))
+        for tile in tiles:
+            called = labels(tile)
+            count.tiles += 1
+            if truth is not None:
+                count.matrix += confusion_matrix(truth(tile), called, len(self._names))
+            if network is not None:
+                height, width = self._sets.images[tile.source].shape
+                y0, x0, y1, x1 = tile.window
+                inside = slice(max(-y0, 0), min(y1, height) - y0), slice(max(-x0, 0), min(x1, width) - x0)
+                same = called[inside] == network.parents_labels(tile)[inside]
+                count.same += int(same.sum())
+                count.pixels += same.size
+        return count
+
+    def _training_truth(self, tile: Tile) -> NDArray[np.uint8]:
+        y0, x0, y1, x1 = tile.window
+        return self._sets.scenes[tile.source - 1].truth[y0:y1, x0:x1]
+
+    def _scene_truth(self, tile: Tile) -> NDArray[np.uint8]:
+        assert self._truth is not None
+        values = self._truth.read(tile.window)
+        values = np.where(values < len(self._names), values, IGNORE).astype(np.uint8)  # an ignored class is not scored
+        return only(values + np.uint8(1), tile.window, [self._truth_tiles[tile]]) - np.uint8(1)

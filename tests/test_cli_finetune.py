@@ -1,0 +1,85 @@
+"""``fctl finetune`` and ``fctl lineage``, in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fctl_napari import cli
+from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.model.card import checkpoint_hash, read_card
+
+Fctl = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return (int(stop.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def places(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> tuple[Path, Path]:
+    """An image and corrections of it."""
+    Image.fromarray(make_rgb(200, 320, seed=2)).save(tmp_path / "picture.png")
+    values = np.zeros((200, 320), np.uint8)
+    values[10:30, 10:40], values[150:170, 250:300], values[90:110, 10:30] = 1, 2, 3
+    classes = [{"name": n, "color": (0, 0, 0)} for n in ("red", "green", "blue")]
+    labels = LabelPyramid.create(tmp_path / "picture.corrections.ome.zarr", values.shape, classes=classes)
+    labels.write(0, 0, values)
+    return tmp_path / "picture.png", labels.path
+
+
+def test_a_network_is_fine_tuned_kept_and_found_in_its_family(
+    fctl: Fctl, places: tuple[Path, Path], awake_checkpoint: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "new.safetensors"
+    call = ("finetune", *places, "--checkpoint", awake_checkpoint, "--out", target, "--device", "cpu")
+    call = (*call, "--precision", "fp32", "--steps", 2, "--parts", "decoder,mcf", "--held-out", 0.3)
+    code, out, err = fctl(*call, "--bound", 0.001)
+    assert code == 1
+    assert "not kept" in out
+    assert "does not say what it was trained on" in err
+    assert not target.exists()
+    code, out, _ = fctl(*call, "--bound", 0.001, "--keep-anyway")
+    assert code == 0
+    assert f"{target}: kept" in out
+    assert "held-out corrections" in out
+    settings = read_card(target).provenance["finetuning"]["settings"]
+    assert settings["parts"] == ["decoder", "mcf"]
+    assert (settings["steps"], settings["bound"]) == (2, 0.001)
+
+    code, out, _ = fctl("lineage", target)
+    assert code == 0
+    first, second = out.splitlines()
+    assert first == f"awake  {checkpoint_hash(awake_checkpoint)[:12]}  its file is gone"
+    assert second.startswith(f"  new  {checkpoint_hash(target)[:12]}  {target}  mIoU on held-out corrections 0.")
+
+    code, _, err = fctl(*call)
+    assert code == 2
+    assert "not overwritten" in err
+
+
+def test_what_does_not_fit_is_one_sentence(fctl: Fctl, places: tuple[Path, Path], tmp_path: Path) -> None:
+    call = ("finetune", *places, "--out", tmp_path / "new.safetensors")
+    for more, says in (
+        (("--parts", "head"), "no part 'head'"),
+        (("--checkpoint", "mars"), "no such checkpoint"),
+        ((), "are not those of 'earth'"),
+    ):
+        code, _, err = fctl(*call, *more)
+        assert code == 2
+        assert says in err
+        assert err.strip().count("\n") == 0
+    assert fctl("finetune", *places, "--out", tmp_path / "new.pt")[0] == 2
+    assert fctl("lineage", tmp_path / "gone")[0] == 2
