@@ -116,7 +116,7 @@ class Canvas:
             whole = self.state((y0, x0, y1, x1))
             y, x = max(top - y0, 0), max(left - x0, 0)
             inside = whole[:, y : y + where.shape[0], x : x + where.shape[1]]
-            inside[:, where] = state[:, *part][:, where]
+            np.copyto(inside, state[:, *part], where=where)
             with ngff.writing(self.labels.path):
                 self._authors[y0:y1, x0:x1] = whole[1]
             self.labels.write(y0, x0, whole[0])

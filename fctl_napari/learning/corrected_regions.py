@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.learning.painted import Chunk
+from fctl_napari.model.classes import NOT_SURE
+
+EDGES = ("top", "bottom", "left", "right")
+FEW_KEYS = 2**18
+"""Up to so many keys are counted in a table; more are sorted."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ class CorrectedRegion:
             window=blob.window,
             point=blob.point,
             pixels=blob.pixels,
-            by_class={value - 1: pixels for value, pixels in values.items() if value != 255},
-            not_sure=values.get(255, 0),
+            by_class={value - 1: pixels for value, pixels in values.items() if value != NOT_SURE},
+            not_sure=values.get(NOT_SURE, 0),
             authors={authors[number - 1]: pixels for number, pixels in painters.items() if number},
         )
 
@@ -82,7 +87,7 @@ class _Table:
     counts
         Rows of region, plane, value, px; [k, 4].
     edges
-        Which region (from 1; 0 is none) lies along each of the four edges.
+        Which region (from 1; 0 is none) lies along each of ``EDGES``.
     """
 
     boxes: NDArray[np.int64]
@@ -101,7 +106,7 @@ class ChunkRegions:
         return chunk in self._tables
 
     def add(self, chunk: Chunk, planes: NDArray[np.uint8], window: IntWindow) -> None:
-        """Take the planes of a chunk, uint8 [2, y, x], that lies at ``window``."""
+        """Take the planes of a chunk, uint8 [2, y, x], that lies at ``window`` and holds something."""
         self._tables[chunk] = _measure(planes, window)
 
     def drop(self, chunk: Chunk) -> None:
@@ -158,23 +163,44 @@ class ChunkRegions:
 
 
 def _measure(planes: NDArray[np.uint8], window: IntWindow) -> _Table:
-    from skimage.measure import label
+    from scipy import ndimage
 
-    labels = label(planes[0] != 0, connectivity=1)
-    count = int(labels.max(initial=0))
-    rows, columns = np.nonzero(labels)
-    region = labels[rows, columns] - 1
-    boxes = np.empty((count, 4), np.int64)
-    boxes[:, :2] = np.iinfo(np.int64).max
-    boxes[:, 2:] = 0
-    for axis, places in enumerate((rows, columns)):
-        np.minimum.at(boxes[:, axis], region, places + window[axis])
-        np.maximum.at(boxes[:, axis + 2], region, places + window[axis] + 1)
-    points = np.empty((count, 2), np.int64)
-    points[region[::-1]] = np.stack([rows, columns], 1)[::-1] + window[:2]  # of several px the first one stays
+    height, width = planes.shape[1:]
+    rows, columns = np.flatnonzero(planes[0].any(1)), np.flatnonzero(planes[0].any(0))
+    top, left, bottom, right = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    planes = planes[:, top:bottom, left:right]
+    labels, count = ndimage.label(planes[0])  # by their sides
+    found = ndimage.find_objects(labels)
+    boxes = np.array([(y.start, x.start, y.stop, x.stop) for y, x in found], np.int64)
+    inside = np.flatnonzero(labels)
+    region = labels.ravel()[inside].astype(np.int64) - 1
+    first = np.empty(count, np.int64)
+    first[region[::-1]] = inside[::-1]  # of several px of a region the first one stays
+    corner = np.array([top + window[0], left + window[1]])
     tallies = []
     for plane in (0, 1):
-        keys, pixels = np.unique(region * 256 + planes[plane, rows, columns], return_counts=True)
+        keys, pixels = _tally(region * 256 + planes[plane].ravel()[inside], count * 256)
         tallies.append(np.stack([keys // 256, np.full(len(keys), plane), keys % 256, pixels], 1))
-    edges = {"top": labels[0], "bottom": labels[-1], "left": labels[:, 0], "right": labels[:, -1]}
-    return _Table(boxes, points, np.concatenate(tallies), {name: edge.astype(np.int64) for name, edge in edges.items()})
+    edges = {
+        name: np.zeros(length, np.int64) for name, length in zip(EDGES, (width, width, height, height), strict=True)
+    }
+    if top == 0:
+        edges["top"][left:right] = labels[0]
+    if bottom == height:
+        edges["bottom"][left:right] = labels[-1]
+    if left == 0:
+        edges["left"][top:bottom] = labels[:, 0]
+    if right == width:
+        edges["right"][top:bottom] = labels[:, -1]
+    points = np.stack(np.divmod(first, labels.shape[1]), 1) + corner
+    return _Table(boxes + np.tile(corner, 2), points, np.concatenate(tallies), edges)
+
+
+def _tally(keys: NDArray[np.int64], stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count equal keys from 0 to ``stop``; returns those that occur, and how often."""
+    if stop > FEW_KEYS:
+        found, counts = np.unique(keys, return_counts=True)
+        return found, counts
+    counts = np.bincount(keys, minlength=stop)
+    found = np.flatnonzero(counts)
+    return found, counts[found]

@@ -21,9 +21,9 @@ from fctl_napari.imagery.raster import read_magic
 from fctl_napari.imagery.tiff import TIFF_MAGIC
 from fctl_napari.imagery.truth import NO_CLASS, LabelSource, open_truth
 from fctl_napari.learning.canvas import is_corrections
-from fctl_napari.learning.correction_merge import NOT_SURE, MergeReport, Policy, Report, blocks_of, take
+from fctl_napari.learning.correction_merge import MergeReport, Policy, Report, blocks_of, take
 from fctl_napari.learning.corrections import Corrections
-from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.segmentation.export import Kind, check_export, export
 
 PLACE_PX = 1e-3

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.learning.corrected_regions import ChunkRegions
-from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.classes import NOT_SURE, ClassTable
 
 if TYPE_CHECKING:
     from fctl_napari.learning.corrections import Corrections
@@ -24,9 +24,6 @@ Report = Callable[[int, int], None]
 
 BLOCK = 2048
 """Side of what is taken at once, px: whole chunks."""
-
-NOT_SURE = 255
-"""Value of px that are not to be learnt from or scored; 0 is nothing painted, k + 1 is class k."""
 
 
 class Layer(Protocol):

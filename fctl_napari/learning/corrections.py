@@ -21,10 +21,10 @@ from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.learning.canvas import Canvas, check, half_made, make
 from fctl_napari.learning.corrected_regions import CorrectedRegion
-from fctl_napari.learning.correction_merge import NOT_SURE, MergeReport, PaintedLayer, Policy, Report, take, value_names
+from fctl_napari.learning.correction_merge import MergeReport, PaintedLayer, Policy, Report, take, value_names
 from fctl_napari.learning.ledger import Ledger
 from fctl_napari.learning.strokes import Piece, Planes, Stroke
-from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.segmentation.store import ATTRIBUTE
 from fctl_napari.segmentation.store_place import lock_store, remove_store
 

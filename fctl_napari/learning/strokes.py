@@ -239,6 +239,8 @@ class History:
             if not hit.any():
                 continue
             counts = self.counts(other)
+            if other is piece and counts and np.array_equal(left, own.mask):  # nothing lies on top of it
+                return own.mask, own.state(piece.author)
             state[:, *mine][:, hit] = planes.state(other.author if counts else None)[:, *theirs][:, hit]
             if counts:
                 left[mine] &= ~hit

@@ -13,6 +13,9 @@ from fctl_napari.errors import InputError
 NOT_COMPUTED = 0
 """Value of label files and layers where nothing has been computed or labelled; value k + 1 is class k."""
 
+NOT_SURE = 255
+"""Value of corrections (label files that people painted) that is neither learnt from nor scored."""
+
 IGNORE = 255
 """Value of exported masks and truth images (class indices) where there is no class."""
 

@@ -8,8 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QPushButton, QWidget
 
-from fctl_napari.learning.correction_merge import NOT_SURE
-from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.corrections_layer import NOT_SURE_COLOR
 
 MOST_KEYS = 9

@@ -10,8 +10,7 @@ import pandas as pd
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from fctl_napari.learning.correction_merge import NOT_SURE
-from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.growing import GrowingLevels, above
 from fctl_napari.plugin.layers import OVERLAY_KEY, class_style
 from fctl_napari.plugin.placement import placed_like

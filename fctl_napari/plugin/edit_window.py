@@ -11,8 +11,7 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from fctl_napari.learning.correction_merge import NOT_SURE
-from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.corrections_layer import correction_style
 from fctl_napari.plugin.growing import above
 from fctl_napari.plugin.layers import OVERLAY_KEY

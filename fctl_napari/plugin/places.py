@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,11 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from fctl_napari.files import output_error
-from fctl_napari.imagery.remote import is_url, last_name
+from fctl_napari.imagery.naming import beside, writable
+from fctl_napari.imagery.naming import digest as digest
+from fctl_napari.imagery.naming import stem as stem
+from fctl_napari.imagery.remote import is_url
 
-IMAGE_SUFFIXES = (".ome.zarr", ".ome.tiff", ".ome.tif", ".zarr", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 PYRAMID_SUFFIX = ".pyramid.ome.zarr"
 STORE_SUFFIX = ".fctl.ome.zarr"
 
@@ -32,20 +33,6 @@ def cache_folder() -> Path:
     except OSError as error:
         raise output_error(folder, error) from error
     return folder
-
-
-def writable(folder: Path) -> bool:
-    """Tell whether files can be made in ``folder``."""
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
-
-
-def stem(image: str | Path) -> str:
-    """Return the name of an image (a file or an address) without its suffix, ``.ome.zarr`` and the like included."""
-    name = last_name(image if is_url(image) else Path(image))
-    for suffix in IMAGE_SUFFIXES:
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)]
-    return name
 
 
 def pyramid_path(image: str | Path) -> Path:
@@ -93,13 +80,5 @@ def maps_beside(result: Path) -> Path:
 
 
 def _store_path(image: str | Path, checkpoint: str | Path, kind: str) -> Path:
-    image = image if is_url(image) else Path(image).absolute()
     label = Path(checkpoint).name.removesuffix(".safetensors") + kind
-    if isinstance(image, Path) and writable(image.parent):
-        return image.with_name(f"{stem(image)}.{label}{STORE_SUFFIX}")
-    return cache_folder() / f"{stem(image)}-{digest(image)}.{label}{STORE_SUFFIX}"
-
-
-def digest(*facts: object) -> str:
-    """Return twelve characters that differ where any of the facts differs, for names of files."""
-    return hashlib.blake2b("|".join(map(str, facts)).encode(), digest_size=6).hexdigest()
+    return beside(image, f".{label}{STORE_SUFFIX}", cache_folder)

@@ -14,7 +14,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
-from fctl_napari.model.classes import IGNORE, ClassTable
+from fctl_napari.model.classes import IGNORE, NOT_SURE, ClassTable
 
 Report = Callable[[int, int], None]
 """Called with counts of what is done and of all there is; may raise ``Cancelled``."""
@@ -106,7 +106,6 @@ class Extract:
         """
         y0, x0, y1, x1 = self.window
         chunk = self.segmentation.labels.chunk
-        classes = len(self.segmentation.class_table.scored)
         step = max(chunk, rows // chunk * chunk)
         top = read = y0
         kept = np.empty((0, x1 - x0), np.uint8)
@@ -115,7 +114,7 @@ class Extract:
                 end = min((read // step + 1) * step, y1)
                 # 0 (not computed) wraps to 255, k + 1 becomes k; corrections may be "not sure"
                 block = self.segmentation.labels.read((read, x0, end, x1)) - np.uint8(1)
-                block[block >= classes] = IGNORE
+                block[block == NOT_SURE - 1] = IGNORE
                 kept, read = np.concatenate([kept, block]) if len(kept) else block, end
             yield top, kept[:rows]
             top, kept = min(top + rows, y1), kept[rows:]

@@ -132,7 +132,7 @@ def test_what_is_no_correction_is_refused(path: Path, y: int, block: np.ndarray,
 
 
 def test_one_writes_and_others_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fctl_napari.segmentation.store.LOCK_TIMEOUT", 0.05)
+    monkeypatch.setattr("fctl_napari.segmentation.store_place.LOCK_TIMEOUT", 0.05)
     writer = Corrections.create(path, blank(), TABLE)
     paint(writer, 500, 500, (30, 30), 1)
     with pytest.raises(OutputError, match="is in use"):

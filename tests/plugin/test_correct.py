@@ -28,8 +28,8 @@ from qtpy.QtWidgets import QApplication
 from fctl_napari.files import output_error
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.journal import Journal
-from fctl_napari.learning.correction_merge import NOT_SURE
 from fctl_napari.learning.corrections import Corrections
+from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.plugin import edit_window, keys, stroke_writer
 from fctl_napari.plugin.correct import CorrectWidget
 from fctl_napari.plugin.correct_form import ERROR

@@ -1,0 +1,31 @@
+"""Where things of an image are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery import naming
+from fctl_napari.imagery.naming import corrections_path
+
+
+def test_corrections_lie_beside_their_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    (tmp_path / "images").mkdir()
+    for name in ("scene.tif", "scene.ome.zarr", "scene.PNG"):
+        image = tmp_path / "images" / name
+        assert corrections_path(image, lambda: cache) == tmp_path / "images" / "scene.corrections.ome.zarr"
+    monkeypatch.setattr(naming, "writable", lambda _: False)
+    elsewhere = {corrections_path(tmp_path / folder / "scene.tif", lambda: cache) for folder in "ab"}
+    assert len(elsewhere) == 2, "images of one name are told apart"
+    assert all(path.parent == cache and path.name.endswith(".corrections.ome.zarr") for path in elsewhere)
+    with pytest.raises(InputError, match=r"scene\.tif: nothing can be written beside it; say where"):
+        corrections_path(tmp_path / "scene.tif")
+
+
+def test_of_an_address_they_lie_in_the_other_folder(tmp_path: Path) -> None:
+    path = corrections_path("https://example.org/data/scene.ome.zarr", lambda: tmp_path)
+    assert path.parent == tmp_path
+    assert path.name.startswith("scene-")
