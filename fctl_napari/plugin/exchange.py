@@ -84,6 +84,7 @@ class ExchangePage(QWidget):
         self.conflicts = QListWidget()
         self.conflicts.setToolTip(TOOLTIPS["conflicts"])
         self.conflicts.setMinimumHeight(90)
+        self.conflicts.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         fields = QFormLayout()
         fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         fields.addRow("From", self.source)

@@ -79,6 +79,7 @@ class Painting(QObject):
         self._writer.told.connect(self.told)
         self._writer.listed.connect(self.listed)
         self._writer.failed.connect(self.failed)
+        self._levels = opened.levels
         self._layer = add_corrections(viewer, image, opened.levels, table)
         self._edit = EditWindow(viewer, image, table, author, self)
         self._edit.painted.connect(self._give)
@@ -112,7 +113,9 @@ class Painting(QObject):
         return self._writer.busy or self._edit.waits
 
     def place(self, middle: tuple[float, float]) -> None:
-        """Move the edit window around (y, x) px of the image."""
+        """Move the edit window around (y, x) px of the image; layers that were deleted come back."""
+        if self.layer is None:
+            self._layer = add_corrections(self._viewer, self._image, self._levels, self.corrections.class_table)
         self._edit.take()
         self._writer.give(Look(self._edit.around(*middle), self._placed))
 
