@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from fctl_napari.errors import CheckpointError, OutputError
@@ -19,6 +20,12 @@ def state_place(out: Path | str) -> Path:
     """Where an unfinished run is kept."""
     out = Path(out)
     return out.with_name(f".{out.stem}.finetune.pt")
+
+
+def features_place(out: Path | str) -> Path:
+    """Where features lie that do not fit into memory, while a run lasts."""
+    out = Path(out)
+    return out.with_name(f".{out.stem}.finetune.features")
 
 
 def keep(out: Path | str) -> Path:
@@ -52,6 +59,7 @@ def roll_back(out: Path | str) -> None:
     """Remove the candidate beside ``out`` and what is left of its run."""
     candidate_place(out).unlink(missing_ok=True)
     state_place(out).unlink(missing_ok=True)
+    shutil.rmtree(features_place(out), ignore_errors=True)
 
 
 def check_free(out: Path | str) -> Path:

@@ -10,21 +10,20 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.truth import LabelSource, open_truth
-from fctl_napari.learning.candidates import candidate_place, check_free, keep, state_place
+from fctl_napari.learning.candidates import candidate_place, check_free, features_place, keep, state_place
 from fctl_napari.learning.corrected import NOTHING, CorrectionSource, open_corrections
 from fctl_napari.learning.features import FeatureCache
 from fctl_napari.learning.finetune_card import card_of_child
 from fctl_napari.learning.finetune_config import FinetuneRequest
 from fctl_napari.learning.finetune_news import FinetuneProgress, FinetuneResult
 from fctl_napari.learning.gate import BeforeAfter, Figures, judge
-from fctl_napari.learning.losses import distillation_loss, focal_loss
+from fctl_napari.learning.losses import class_weights, distillation_loss, focal_loss
 from fctl_napari.learning.measuring import Measure
 from fctl_napari.learning.sources import Tile, choose_tiles, data_hash
 from fctl_napari.learning.tile_network import TileNetwork
@@ -33,9 +32,6 @@ from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_
 from fctl_napari.model.classes import IGNORE, NOT_SURE
 from fctl_napari.segmentation.device import resolve_device, resolve_precision
 from fctl_napari.segmentation.identity import image_fingerprint
-
-RARE = 10.0
-"""A class weighs at most this many times as much as another, however few of its pixels were corrected."""
 
 _PLACES = ("image", "corrections", "out", "truth", "data_folder", "cache_megabytes")
 """Fields of a request that do not decide the weights: what lies there does, and is hashed."""
@@ -96,9 +92,7 @@ class Finetuner:
         self.measure = Measure(
             self.sets, self.card.classes.names, truth, request.truth_tiles, self.card.config.tile_size
         )
-        self.cache = FeatureCache(
-            request.cache_megabytes * 2**20, self.out.with_name(f".{self.out.stem}.finetune.features")
-        )
+        self.cache = FeatureCache(request.cache_megabytes * 2**20, features_place(self.out))
         precision = resolve_precision(request.precision, self.device)
         self.network = TileNetwork(
             self.model,
@@ -185,9 +179,9 @@ class Finetuner:
         """
         try:
             self._prepare()
-            self.before = self.measure.measure(self.network, parent=True)
+            self.before = self.measure.measure(self.network, parent=True, between=self._wait)
             while self.step < self.request.steps and not self._enough():
-                self._wait_here()
+                self._wait_between_steps()
                 self._one_step()
             return self._finish()
         finally:
@@ -200,29 +194,37 @@ class Finetuner:
     def _prepare(self) -> None:
         tiles = dict.fromkeys([*self.sets.corrected, *self.sets.replay, *self.measure.tiles])
         for done, tile in enumerate(tiles, 1):
-            self._wait_here()
+            self._wait()
             self.network.prepare(tile)
             self._tell("preparing", done, len(tiles))
         if self.request.near or self.request.replay:
             called = np.zeros(self._classes, np.int64)
             for tile in dict.fromkeys([*self.sets.corrected, *self.sets.replay]):
-                self._wait_here()
+                self._wait()
                 labels = self.network.parents_prediction(tile).argmax(0).numpy()
                 called += np.bincount(labels.ravel(), minlength=self._classes)
             self._anchors = torch.from_numpy(class_weights(called)).to(self.device)
 
-    def _wait_here(self) -> None:
+    def _wait(self) -> None:
+        """Wait while paused; stop if asked to, with the state as it was saved last."""
         while self._paused() and not self._cancelled():
             time.sleep(0.05)
         if self._cancelled():
-            self._save_state()
             raise Cancelled(f"{self.out}: stopped after {self.step} steps; the same call goes on from there.")
+
+    def _wait_between_steps(self) -> None:
+        try:
+            self._wait()
+        except Cancelled:
+            self._save_state()
+            raise
 
     def _one_step(self) -> None:
         request = self.request
         started = time.perf_counter()
+        spent = 0.0 if request.seconds is None else self.seconds / request.seconds
         for group in self.optimizer.param_groups:
-            group["lr"] = request.learning_rate * schedule(self.step, request.steps)
+            group["lr"] = request.learning_rate * schedule(self.step, request.steps, spent)
         self.optimizer.zero_grad(set_to_none=True)
         terms = self._terms(self._draw(self.step))
         loss = sum(terms.values(), torch.zeros((), device=self.device))
@@ -329,7 +331,7 @@ class Finetuner:
         self._set_weights(self.best_weights)
         round_as_stored(self.model)
         self._tell("measuring", 0, 1)
-        after = self.measure.measure(self.network)
+        after = self.measure.measure(self.network, between=self._wait)
         self._tell("measuring", 1, 1)
         figures = BeforeAfter(self.before, after)
         verdict = judge(figures, self.request.bound)
@@ -380,18 +382,18 @@ def finetune(
     return FinetuneResult(path, result.card, result.verdict, True, result.steps, result.notes)
 
 
-def schedule(step: int, steps: int) -> float:
-    """Factor of the learning rate: up over the first tenth, so that Adam gets to know the gradients; then down to 0."""
+def schedule(step: int, steps: int, spent: float = 0.0) -> float:
+    """Factor of the learning rate: up over the first tenth, so that Adam gets to know the gradients; then down to 0.
+
+    Parameters
+    ----------
+    step, steps
+        How many are done, of how many.
+    spent
+        Share of the time that is gone, if time is limited.
+    """
     rise = max(steps // 10, 1)
-    return float(min((step + 1) / rise, 1) * (1 - step / steps) ** 0.9)
-
-
-def class_weights(pixels: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Weights that make classes count alike, [classes]: 1 / pixels, at most ``RARE`` times the least; mean 1."""
-    there = pixels > 0
-    weights = np.zeros(len(pixels), np.float32)
-    weights[there] = np.minimum(pixels.max() / pixels[there], RARE)
-    return np.asarray(weights / weights[there].mean(), np.float32)
+    return float(min((step + 1) / rise, 1) * (1 - min(max(step / steps, spent), 1)) ** 0.9)
 
 
 def _open_truth(path: str, shape: tuple[int, int]) -> LabelSource:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from fctl_napari.model.classes import IGNORE
+
+RARE = 10.0
+"""A class weighs at most this many times as much as another, however few of its pixels were corrected."""
 
 
 def focal_loss(
@@ -60,3 +65,11 @@ def distillation_loss(logits: Tensor, parent: Tensor, weights: Tensor) -> Tensor
     parent = parent.float()
     kl = (parent.exp() * (parent - F.log_softmax(logits.float(), dim=1))).sum(1)
     return (kl * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
+def class_weights(pixels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weights that make classes count alike, [classes]: 1 / pixels, at most ``RARE`` times the least; mean 1."""
+    there = pixels > 0
+    weights = np.zeros(len(pixels), np.float32)
+    weights[there] = np.minimum(pixels.max() / pixels[there], RARE)
+    return np.asarray(weights / weights[there].mean(), np.float32)

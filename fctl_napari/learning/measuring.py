@@ -49,7 +49,14 @@ class Measure:
         sets = self._sets
         return list(dict.fromkeys([*sets.held_out, *sets.check_scene, *sets.check_training, *self._truth_tiles]))
 
-    def measure(self, network: TileNetwork, *, parent: bool = False, whole: bool = True) -> dict[str, Figures]:
+    def measure(
+        self,
+        network: TileNetwork,
+        *,
+        parent: bool = False,
+        whole: bool = True,
+        between: Callable[[], None] | None = None,
+    ) -> dict[str, Figures]:
         """Measure a network, or its parent.
 
         Parameters
@@ -60,6 +67,8 @@ class Measure:
             Measure the parent instead, whose answers are kept.
         whole
             Measure on the truth too, not only what is watched during a run.
+        between
+            Called before each tile; what it raises ends it.
 
         Returns
         -------
@@ -67,7 +76,12 @@ class Measure:
             By the keys of ``gate.WORDS``; what there are no tiles for is left out.
         """
         sets = self._sets
-        labels = network.parents_labels if parent else network.labels
+
+        def labels(tile: Tile) -> NDArray[np.uint8]:
+            if between is not None:
+                between()
+            return network.parents_labels(tile) if parent else network.labels(tile)
+
         counts = {"held_out": self._count(sets.held_out, labels, lambda t: sets.held_out[t] - np.uint8(1))}
         counts["scene"] = self._count(sets.check_scene, labels, None, network)
         counts["training"] = self._count(sets.check_training, labels, self._training_truth, network)

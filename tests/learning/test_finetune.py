@@ -16,7 +16,7 @@ from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.learning.candidates import candidate_place, keep, roll_back, state_place
 from fctl_napari.learning.corrected import only, open_corrections
 from fctl_napari.learning.corrections import Corrections
-from fctl_napari.learning.finetune import Finetuner, class_weights, finetune
+from fctl_napari.learning.finetune import Finetuner, finetune, schedule
 from fctl_napari.learning.finetune_config import HEADS, PARTS, finetune_request
 from fctl_napari.model.card import checkpoint_hash, read_card
 from fctl_napari.model.checkpoint import load_checkpoint
@@ -133,6 +133,27 @@ def test_a_stopped_run_goes_on_to_the_same_bits(request_for, tmp_path):
     finetune(request, keep_anyway=True, watch=lambda n: steps.append(n.done) if n.phase == "training" else None)
     assert steps == [4, 5, 6]
     assert same(weights_of(whole.out), weights_of(request.out))
+
+
+@pytest.mark.parametrize("phase", ["preparing", "measuring"])
+def test_a_run_stopped_outside_its_steps_goes_on_too(request_for, phase):
+    finetune(request_for("whole"), keep_anyway=True)
+    news = []
+    with pytest.raises(Cancelled):
+        finetune(request_for(), watch=news.append, cancelled=lambda: bool(news) and news[-1].phase == phase)
+    steps = []
+    finetune(request_for(), keep_anyway=True, watch=lambda n: steps.append(n.done) if n.phase == "training" else None)
+    assert steps == ([] if phase == "measuring" else [1, 2, 3, 4, 5, 6])
+    assert same(weights_of(request_for("whole").out), weights_of(request_for().out))
+
+
+@pytest.mark.parametrize("spent", [0.0, 0.5, 2.0])
+def test_the_rate_rises_then_falls_to_nothing_with_steps_or_time(spent):
+    rates = [schedule(step, 40, spent) for step in range(41)]
+    assert rates[40] == 0
+    assert rates[0] < rates[3] or spent == 2
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+    assert max(rates) <= (1 - min(spent, 1)) ** 0.9
 
 
 CHILD = """
@@ -293,10 +314,3 @@ def test_settings_that_do_not_fit_are_one_sentence():
     with pytest.raises(ConfigError, match="steps"):
         finetune_request(image="i", checkpoint="c", corrections="k", out="o", steps=0)
     assert finetune_request(image="i", checkpoint="c", corrections="k", out="o").parts == HEADS
-
-
-def test_rare_classes_weigh_more_up_to_a_limit():
-    weights = class_weights(np.array([1000, 100, 0, 1]))
-    assert weights[2] == 0
-    np.testing.assert_allclose(weights[[0, 1, 3]] / weights[0], [1, 10, 10], rtol=1e-6)
-    assert weights[[0, 1, 3]].mean() == pytest.approx(1)

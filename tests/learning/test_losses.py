@@ -1,9 +1,10 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fctl_napari.learning.losses import distillation_loss, focal_loss
+from fctl_napari.learning.losses import class_weights, distillation_loss, focal_loss
 
 
 def plain_focal(logits, truth, gamma, weights):
@@ -68,3 +69,10 @@ def test_distillation_from_itself_is_zero_without_a_gradient():
     loss.backward()
     assert abs(loss.item()) < 1e-6
     assert logits.grad.abs().max() < 1e-6
+
+
+def test_rare_classes_weigh_more_up_to_a_limit():
+    weights = class_weights(np.array([1000, 100, 0, 1]))
+    assert weights[2] == 0
+    np.testing.assert_allclose(weights[[0, 1, 3]] / weights[0], [1, 10, 10], rtol=1e-6)
+    assert weights[[0, 1, 3]].mean() == pytest.approx(1)
