@@ -351,6 +351,10 @@ class Corrections:
         with self._guard:
             return [CorrectedRegion.of(blob, self._authors) for blob in self._ledger.blobs()]
 
+    def boxes(self) -> list[IntWindow]:
+        """Bounding boxes of :meth:`regions`, (y0, x0, y1, x1) px."""
+        return [region.window for region in self.regions()]
+
     def painted_windows(self) -> Iterator[IntWindow]:
         """The chunks that hold something, (y0, x0, y1, x1) px, row by row; nothing is read for it."""
         with self._guard:

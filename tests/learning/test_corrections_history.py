@@ -200,3 +200,43 @@ TestPainting = Painting.TestCase
 TestPainting.settings = settings(
     max_examples=10, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Corrections]:
+    with Corrections.create(tmp_path / "c.ome.zarr", blank((60, 60)), TABLE) as corrections:
+        yield corrections
+
+
+def dab(corrections: Corrections, value: int, author: str, y: int = 10) -> None:
+    corrections.write(y, 10, np.full((5, 5), value, np.uint8), author=author)
+
+
+def test_a_stroke_undone_and_redone_stays_below_what_others_painted_on_it(small: Corrections) -> None:
+    dab(small, 1, "ann")
+    dab(small, 2, "bob", y=12)  # on three of its five rows
+    both = state(small)
+    assert small.undo("ann") is not None
+    assert small.regions()[0].by_class == {1: 25}
+    assert small.regions()[0].authors == {"bob": 25}
+    assert small.redo("ann") is not None
+    np.testing.assert_array_equal(state(small), both)
+    assert small.undo("bob") is not None
+    assert small.regions()[0].authors == {"ann": 25}
+
+
+def test_what_is_dropped_from_the_journal_stays_undone_below_others(
+    small: Corrections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strokes_module, "KEPT_ACTIONS", 2)
+    dab(small, 1, "ann")
+    dab(small, 3, "ann", y=30)
+    dab(small, 2, "bob")  # what was there before it is ann's
+    assert small.undo("ann") is not None
+    assert small.undo("ann") is not None
+    dab(small, 3, "bob", y=50)
+    small._ledger.settle()
+    assert [entry.facts["n"] for entry in small._ledger.history.journal.entries] == [3, 6], "ann's are not dropped"
+    assert small.undo("bob") is not None
+    assert small.undo("bob") is not None
+    assert not state(small).any()
