@@ -29,14 +29,6 @@ APART = 32
 """Regions nearer to each other than this stay on one side of the split, px: their pixels are nearly the same."""
 
 
-class Outlined(Protocol):
-    """A connected corrected region, as far as it matters here."""
-
-    @property
-    def window(self) -> IntWindow:
-        """Bounding box, px."""
-
-
 class CorrectionSource(Protocol):
     """What fine-tuning needs to know of corrections; ``Corrections`` are such a source."""
 
@@ -47,15 +39,8 @@ class CorrectionSource(Protocol):
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
         """Read a window: 0 nothing said, k + 1 class k, 255 not sure; 0 outside."""
 
-    def regions(self) -> Sequence[Outlined]:
-        """List the connected corrected regions."""
-
-
-@dataclass(frozen=True)
-class Outline:
-    """A connected region: its bounding box, px."""
-
-    window: IntWindow
+    def boxes(self) -> list[IntWindow]:
+        """Bounding boxes of the connected corrected regions, px."""
 
 
 class LabelCorrections:
@@ -79,16 +64,15 @@ class LabelCorrections:
         """Read a window; 0 outside."""
         return self._labels.read(window)
 
-    def regions(self) -> list[Outline]:
-        """List the connected corrected regions, from the top."""
+    def boxes(self) -> list[IntWindow]:
+        """Bounding boxes of the connected corrected regions, from the top, px."""
         height, width = self.shape
         whole = (0, 0, height, width)
         finder = RegionFinder(whole, width, smallest=1, most=height * width)
         for block in walk(whole, self._labels.chunk):
             painted = (self.read(block) != NOTHING).astype(np.uint8)
             finder.add(block, painted, painted)
-        boxes = sorted((int(r["y0"]), int(r["x0"]), int(r["y1"]), int(r["x1"])) for r in finder.finish())
-        return [Outline(box) for box in boxes]
+        return sorted((int(r["y0"]), int(r["x0"]), int(r["y1"]), int(r["x1"])) for r in finder.finish())
 
 
 def open_corrections(path: Path | str, image: Pyramid, card: Card) -> CorrectionSource:

@@ -98,7 +98,7 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
             "an image of their own size."
         )
     grid = TileGrid(image.shape, card.config.tile_size, default_overlap(card.config.tile_size))
-    boxes = [region.window for region in corrections.regions()]
+    boxes = corrections.boxes()
     parted = split(boxes, request.held_out, request.seed)
     scenes, missing = training_scenes(card, request.data_folder)
     sets = TileSets([image, *(s.pyramid for s in scenes)], scenes, parted, {}, {}, notes=[parted.note, missing])

@@ -80,18 +80,18 @@ def test_corrections_are_learnt_and_the_gate_lets_pass(corrected, request_for):
 def test_held_out_corrections_are_not_learnt_from(corrected, request_for, tmp_path):
     """What was painted in held-out regions may be anything: the weights are the same."""
     tuner = Finetuner(request_for(learning_rate=1e-2))
-    boxes = tuner.sets.split.held_out
-    assert boxes
+    held_out = tuner.sets.split.held_out
+    assert held_out
 
     painted = open_corrections(tuner.request.corrections, tuner.sets.images[0], tuner.card)
 
     class Flipped:
         shape = painted.shape
-        regions = painted.regions
+        boxes = staticmethod(painted.boxes)
 
         def read(self, window):
             values = painted.read(window)
-            hidden = only(values, window, boxes)
+            hidden = only(values, window, held_out)
             return np.where((hidden == 1) | (hidden == 2), 3 - hidden, values)
 
     other = Finetuner(request_for(learning_rate=1e-2), Flipped())
