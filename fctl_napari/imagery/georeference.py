@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ class Georeference:
 
     crs: str
     transform: tuple[float, float, float, float, float, float]
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Georeference:
+        """Rebuild one from its fields as JSON keeps them, which knows no tuples."""
+        a, b, c, d, e, f = fields["transform"]
+        return cls(fields["crs"], (a, b, c, d, e, f))
 
 
 def read_georeference(path: Path | str, file: Any) -> tuple[Georeference | None, bool]:

@@ -25,6 +25,7 @@ from fctl_napari.learning.finetune_news import FinetuneProgress, FinetuneResult
 from fctl_napari.learning.gate import BeforeAfter, Figures, judge
 from fctl_napari.learning.losses import class_weights, distillation_loss, focal_loss
 from fctl_napari.learning.measuring import Measure
+from fctl_napari.learning.schedule import schedule
 from fctl_napari.learning.sources import Tile, choose_tiles, data_hash
 from fctl_napari.learning.tile_network import TileNetwork
 from fctl_napari.model.card import checkpoint_hash, resolve_checkpoint
@@ -380,20 +381,6 @@ def finetune(
         return result
     path = keep(request.out)
     return FinetuneResult(path, result.card, result.verdict, True, result.steps, result.notes)
-
-
-def schedule(step: int, steps: int, spent: float = 0.0) -> float:
-    """Factor of the learning rate: up over the first tenth, so that Adam gets to know the gradients; then down to 0.
-
-    Parameters
-    ----------
-    step, steps
-        How many are done, of how many.
-    spent
-        Share of the time that is gone, if time is limited.
-    """
-    rise = max(steps // 10, 1)
-    return float(min((step + 1) / rise, 1) * (1 - min(max(step / steps, spent), 1)) ** 0.9)
 
 
 def _open_truth(path: str, shape: tuple[int, int]) -> LabelSource:

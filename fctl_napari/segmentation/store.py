@@ -213,10 +213,7 @@ class Segmentation:
     def georeference(self) -> Georeference | None:
         """Where it lies on Earth, like its image."""
         found = self.facts["georeference"]
-        if found is None:
-            return None
-        a, b, c, d, e, f = found["transform"]
-        return Georeference(found["crs"], (a, b, c, d, e, f))
+        return None if found is None else Georeference.from_json(found)
 
     @property
     def scratch(self) -> Path:

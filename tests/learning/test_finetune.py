@@ -16,8 +16,9 @@ from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.learning.candidates import candidate_place, keep, roll_back, state_place
 from fctl_napari.learning.corrected import only, open_corrections
 from fctl_napari.learning.corrections import Corrections
-from fctl_napari.learning.finetune import Finetuner, finetune, schedule
+from fctl_napari.learning.finetune import Finetuner, finetune
 from fctl_napari.learning.finetune_config import HEADS, PARTS, finetune_request
+from fctl_napari.learning.schedule import schedule
 from fctl_napari.model.card import checkpoint_hash, read_card
 from fctl_napari.model.checkpoint import load_checkpoint
 
