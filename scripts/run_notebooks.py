@@ -1,7 +1,8 @@
 """Run notebooks from their text, and keep them with their outputs: ``python scripts/run_notebooks.py [NAME ...]``.
 
 ``notebooks/NAME.py`` is what is written and reviewed (jupytext's percent format); ``notebooks/NAME.ipynb`` is made from
-it and shows what it printed and drew. Without names all are run. Needs ``pip install -e ".[notebooks]"`` and a display
+it and shows what it printed and drew. Without names all are run. A line ``steps = 50  # short: 5`` names a smaller
+value for the short version, which the test suite runs. Needs ``pip install -e ".[notebooks]"`` and a display
 (``xvfb-run``, say).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +21,9 @@ from nbclient import NotebookClient
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+
+SHORT = re.compile(r"^(\w+ = ).*  # short: (.*)$", re.MULTILINE)
+"""A value and its smaller one."""
 
 TIMEOUT = 900
 """Longest time for one cell, s."""
@@ -32,9 +37,15 @@ def texts() -> list[Path]:
     return sorted(FOLDER.glob("*.py"))
 
 
-def read_text(text: Path) -> nbformat.NotebookNode:
-    """Read a notebook from its text, without outputs; cells get names that stay the same from run to run."""
+def read_text(text: Path, *, short: bool = False) -> nbformat.NotebookNode:
+    """Read a notebook from its text, without outputs; cells get names that stay the same from run to run.
+
+    ``short`` takes the values of the short version.
+    """
     notebook = jupytext.read(text)
+    if short:
+        for cell in notebook.cells:
+            cell.source = SHORT.sub(r"\1\2", cell.source)
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -45,15 +56,15 @@ def read_text(text: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def run(text: Path, folder: Path) -> nbformat.NotebookNode:
-    """Run a notebook in ``folder``.
+def run(text: Path, folder: Path, *, short: bool = False) -> nbformat.NotebookNode:
+    """Run a notebook, or its short version, in ``folder``.
 
     Raises
     ------
     nbclient.exceptions.CellExecutionError
         A cell failed.
     """
-    notebook = read_text(text)
+    notebook = read_text(text, short=short)
     client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": folder}})
     client.execute()
     for cell in notebook.cells:

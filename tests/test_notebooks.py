@@ -21,10 +21,28 @@ def test_the_kept_notebook_is_of_its_text_and_shows_something(text: Path) -> Non
     assert any(kind.startswith("image/") for kind in shown)
 
 
+def check(text: Path, folder: Path, short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    notebook = run(text, folder, short=short)
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+
+
 @pytest.mark.gui
 @pytest.mark.slow
 @pytest.mark.parametrize("text", texts(), ids=lambda text: text.stem)
+def test_the_short_version_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(text, tmp_path, True, monkeypatch)
+
+
+@pytest.mark.gui
+@pytest.mark.nightly  # minutes each
+@pytest.mark.parametrize("text", texts(), ids=lambda text: text.stem)
 def test_a_notebook_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    notebook = run(text, tmp_path)
-    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    check(text, tmp_path, False, monkeypatch)
+
+
+def test_the_short_version_takes_its_own_values(tmp_path: Path) -> None:
+    text = tmp_path / "one.py"
+    text.write_text("# %%\nsteps = 50 * 2  # short: 5\nseeds = 3  # how often\n")
+    assert [cell.source for cell in read_text(text, short=True).cells] == ["steps = 5\nseeds = 3  # how often"]
+    assert "50 * 2" in read_text(text).cells[0].source
