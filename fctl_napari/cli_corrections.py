@@ -131,6 +131,48 @@ def import_(
     _show(done, json_file)
 
 
+@corrections_app.command("next")
+def next_(
+    segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
+    corrections: Annotated[
+        Path | None, typer.Argument(metavar="[C.ome.zarr]", help="Corrections of its image, which are left out.")
+    ] = None,
+    most: Annotated[int, typer.Option(metavar="N", min=1, help="How many to list.")] = LISTED,
+    region: RegionOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """List where to correct next: doubtful regions by expected gain, which is entropy x rarity x size."""
+    from fctl_napari.analysis.expected_gain import find_next
+    from fctl_napari.cli_output import counting, show_suggestions
+    from fctl_napari.learning.corrections import Corrections
+    from fctl_napari.segmentation.identity import same_image
+    from fctl_napari.segmentation.store import Segmentation
+
+    store = Segmentation.open(segmentation)
+    done = None if corrections is None else Corrections.open(corrections)
+    if done is not None and not same_image(done.facts["image"], store.facts["image"]):
+        raise InputError(f"{corrections}: holds corrections of another image than {segmentation}; give those of its.")
+    with counting("Looking for regions") as report:
+        found = find_next(store, done, region, most=most, progress=report)
+    names = store.class_table.names
+    show_suggestions(found, names)
+    if json_file is not None:
+        listed = [
+            {
+                "window": one.region.window,
+                "point": one.region.point,
+                "pixels": one.region.pixels,
+                "called": names[one.region.called],
+                "gain": one.gain,
+                "entropy": one.entropy,
+                "rarity": one.rarity,
+                "size": one.size,
+            }
+            for one in found
+        ]
+        write_json(json_file, {"regions": listed})
+
+
 @corrections_app.command("export")
 def export(
     corrections: CorrectionsArgument,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fctl_napari.analysis.error_marks import Marks
     from fctl_napari.analysis.error_regions import Region
     from fctl_napari.analysis.evaluation import Evaluation
+    from fctl_napari.analysis.expected_gain import Suggestion
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.learning.gate import BeforeAfter
     from fctl_napari.model.card import Card
@@ -117,16 +118,34 @@ def show_evaluation(evaluation: Evaluation) -> None:
 def show_regions(regions: Sequence[Region], marks: Marks, names: Sequence[str]) -> None:
     """Print a table of regions, one a line, never wrapped."""
     doubts = any(region.truth is None for region in regions)
-    lines = [("", "px", *(() if doubts else ("truth",)), "called", "confidence", "y0 x0 y1 x1", "mark")]
+    lines: list[tuple[str, ...]] = [
+        ("", "px", *(() if doubts else ("truth",)), "called", "confidence", "y0 x0 y1 x1", "mark")
+    ]
     for number, region in enumerate(regions, 1):
         truth = () if region.truth is None else (names[region.truth],)
         window = " ".join(map(str, region.window))
         facts = (names[region.called], f"{region.confidence:.3f}", window, marks.of(region) or "")
         lines.append((str(number), str(region.pixels), *truth, *facts))
+    _columns(lines)
+
+
+def show_suggestions(suggestions: Sequence[Suggestion], names: Sequence[str]) -> None:
+    """Print a table of regions to correct, one a line, never wrapped."""
+    lines: list[tuple[str, ...]] = [("", "gain", "px", "called", "entropy", "rarity", "size", "y0 x0 y1 x1")]
+    for number, one in enumerate(suggestions, 1):
+        facts = (f"{one.gain:.3f}", str(one.region.pixels), names[one.region.called])
+        factors = (f"{value:.2f}" for value in (one.entropy, one.rarity, one.size))
+        lines.append((str(number), *facts, *factors, " ".join(map(str, one.region.window))))
+    _columns(lines, right=3)
+
+
+def _columns(lines: Sequence[tuple[str, ...]], right: int = 2) -> None:
+    """Print lines as columns, the first ones flush right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (
-            f"{cell:>{w}}" if k < 2 else f"{cell:<{w}}" for k, (cell, w) in enumerate(zip(line, widths, strict=True))
+            f"{cell:>{w}}" if k < right else f"{cell:<{w}}"
+            for k, (cell, w) in enumerate(zip(line, widths, strict=True))
         )
         out.print("  ".join(cells).rstrip(), highlight=False, markup=False, soft_wrap=True)
 

@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 
 from fctl_napari import cli
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.learning.corrections import Corrections
+from fctl_napari.segmentation.store import Segmentation
 
 Fctl = Callable[..., tuple[int, str, str]]
 
@@ -92,3 +95,36 @@ def test_complaints(fctl: Fctl, tmp_path: Path) -> None:
         assert code == 2, arguments
         assert err.startswith("fctl: ")
         assert complaint in err
+
+
+def test_next_lists_regions_by_gain_without_what_is_corrected(
+    fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation], rgb_png: Path
+) -> None:
+    mask, sure = np.ones((150, 200), np.uint8), np.full((150, 200), 250, np.uint8)
+    mask[100:], sure[10:40, 20:60], sure[110:130, 20:60] = 2, 150, 150
+    store = make_segmentation(mask, confidence=sure, image=open_image(rgb_png))
+    code, out, err = fctl("next", store.path, "--most", 2, "--json", tmp_path / "next.json")
+    assert code == 0, err
+    assert [line.split()[0] for line in out.splitlines()] == ["gain", "1", "2"]
+    assert "10 20 40 60" in out
+    told = json.loads((tmp_path / "next.json").read_text())["regions"]
+    assert [(one["window"], one["pixels"], one["called"]) for one in told] == [
+        ([10, 20, 40, 60], 1200, "red"),
+        ([110, 20, 130, 60], 800, "green"),
+    ]
+    for one in told:
+        assert one["gain"] == pytest.approx(one["entropy"] * one["rarity"] * one["size"])
+
+    done = tmp_path / "done.ome.zarr"
+    with Corrections.create(done, open_image(rgb_png), store.class_table) as corrections:
+        corrections.write(10, 20, np.full((30, 40), 2, np.uint8), author="ann")
+    code, out, _ = fctl("next", store.path, done)
+    assert code == 0
+    assert "10 20 40 60" not in out
+    assert "110 20 130 60" in out
+
+    Corrections.create(tmp_path / "other.ome.zarr", pyramid_from_array(np.zeros((150, 200))), store.class_table).close()
+    code, _, err = fctl("next", store.path, tmp_path / "other.ome.zarr")
+    assert code == 2
+    assert "corrections of another image" in err
+    assert fctl("next", tmp_path / "gone.ome.zarr")[0] == 2

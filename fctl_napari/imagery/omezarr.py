@@ -8,6 +8,7 @@ from typing import Any
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.origin import Origin
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
 from fctl_napari.imagery.remote import child, last_name
 
@@ -62,6 +63,7 @@ def open_omezarr(
         georeference=_georeference(ours.get("georeference")),
         pixel_size=sizes[0] if sizes else (1.0, 1.0),
         unit=ngff.space_unit(multiscale),
+        origin=Origin.read(ours),
     )
 
 

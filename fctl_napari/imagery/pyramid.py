@@ -13,6 +13,7 @@ from PIL import Image
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.level import IntWindow, Level, Window, halved_levels, read_padded
+from fctl_napari.imagery.origin import Origin
 
 __all__ = ["Georeference", "IntWindow", "Pyramid", "Window", "has_pyramid", "measured_range", "pyramid_from_array"]
 
@@ -51,6 +52,8 @@ class Pyramid:
         Size of a level-0 px, (y, x), in ``unit``.
     unit
         Of ``pixel_size``: a name that pint knows (``"meter"``), or None.
+    origin
+        The image that it was converted from.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class Pyramid:
         georeference: Georeference | None = None,
         pixel_size: tuple[float, float] = (1.0, 1.0),
         unit: str | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.name = name
         self.path = path
@@ -91,6 +95,7 @@ class Pyramid:
         self.georeference = georeference
         self.pixel_size = pixel_size
         self.unit = unit
+        self.origin = origin
         self._check()
 
     def _check(self) -> None:

@@ -20,7 +20,7 @@ from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.learning.painted import Chunk, PaintedIndex
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.segmentation.identity import image_fingerprint
+from fctl_napari.segmentation.identity import image_fingerprint, same_image
 from fctl_napari.segmentation.store import ATTRIBUTE
 
 KIND = "corrections"
@@ -196,7 +196,7 @@ def check(path: Path, image: Pyramid | None, class_table: ClassTable | None) -> 
     facts = _facts(path)
     if not facts.get("complete"):
         raise InputError(f"{path}: holds no corrections yet; paint some first.")
-    if image is not None and facts["image"]["fingerprint"] != image_fingerprint(image):
+    if image is not None and not same_image(facts["image"], image):
         raise InputError(f"{path}: holds corrections of another image ({facts['image']['name']}); choose another name.")
     if class_table is not None:
         names = ClassTable.model_validate({"classes": facts["classes"]}).names

@@ -13,6 +13,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.learning.corrected_regions import ChunkRegions
 from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.segmentation.identity import same_image
 
 if TYPE_CHECKING:
     from fctl_napari.learning.corrections import Corrections
@@ -128,7 +129,7 @@ class PaintedLayer:
     """
 
     def __init__(self, other: Corrections, into: Corrections) -> None:
-        if other.facts["image"]["fingerprint"] != into.facts["image"]["fingerprint"]:
+        if not same_image(other.facts["image"], into.facts["image"]):
             raise InputError(f"{other.path}: holds corrections of another image than {into.path}; merge those of one.")
         if other.class_table.names != into.class_table.names:
             raise InputError(

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import napari
 import numpy as np
 from napari.layers import Image, Shapes
 from numpy.typing import NDArray
+from qtpy.QtWidgets import QWidget
 
 from fctl_napari.analysis.error_regions import Region
 from fctl_napari.errors import InputError
@@ -17,7 +19,10 @@ from fctl_napari.imagery.class_mapping import MappedTruth
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.learning.strokes import Stroke
 from fctl_napari.model.classes import ClassTable
+from fctl_napari.plugin.comparing import ERRORS
+from fctl_napari.plugin.error_widget import ErrorWidget
 from fctl_napari.plugin.placement import to_pixels
+from fctl_napari.plugin.regions import region_layer
 from fctl_napari.plugin.stroke_writer import Painted
 from fctl_napari.plugin.view import IntWindow, drawn_region
 from fctl_napari.segmentation.store import Segmentation
@@ -112,6 +117,36 @@ def drawn(shapes: Shapes, image: Image) -> Drawn:
         vertices = middle + np.sin(turn) * down + np.cos(turn) * right
     corners = np.array([to_pixels(image, np.asarray(shapes.data_to_world(vertex))) for vertex in vertices])
     return Drawn(window, corners)
+
+
+def drawn_here(viewer: napari.Viewer, image: Image | None) -> Drawn:
+    """Return the px of ``image`` under what is drawn in a viewer; see :func:`drawn`.
+
+    Raises
+    ------
+    InputError
+        Nothing is drawn, or see :func:`drawn`.
+    """
+    shapes = region_layer(viewer)
+    if shapes is None or image is None:
+        raise InputError("no region is drawn; press Draw and drag a rectangle over the image.")
+    return drawn(shapes, image)
+
+
+def chosen_error(window: QWidget) -> Blob:
+    """Return the region that is chosen in the Errors widget of a window.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    for widget in window.findChildren(ErrorWidget):
+        region, comparison = widget.region, widget.comparison
+        if region is not None and comparison is not None:
+            truth = comparison.truth if widget.form.regions.kind == ERRORS else None
+            return Blob(region, comparison.segmentation, truth)
+    raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
 
 
 def require_classes(segmentation: Segmentation, shape: tuple[int, int], table: ClassTable) -> None:

@@ -41,6 +41,7 @@ from fctl_napari.plugin.background import check
 from fctl_napari.plugin.error_overlay import ErrorLevels
 from fctl_napari.plugin.places import maps_beside
 from fctl_napari.plugin.truths import TruthChoice, held_values, open_choice
+from fctl_napari.segmentation.identity import same_image
 from fctl_napari.segmentation.store import Segmentation
 
 MISSES, CONFUSION, WHO = "Missed and false", "Was x, called y", "Who is right"
@@ -338,7 +339,6 @@ def _with_maps(segmentation: Segmentation) -> Segmentation | None:
         beside = Segmentation.open(maps_beside(segmentation.path))
     except FctlError:
         return None
-    alike = [
-        (store.shape, store.checkpoint_hash, store.facts["image"]["fingerprint"]) for store in (segmentation, beside)
-    ]
-    return beside if alike[0] == alike[1] else None
+    alike = [(store.shape, store.checkpoint_hash) for store in (segmentation, beside)]
+    same = alike[0] == alike[1] and same_image(beside.facts["image"], segmentation.facts["image"])
+    return beside if same else None

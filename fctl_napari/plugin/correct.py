@@ -13,28 +13,28 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from fctl_napari.analysis.expected_gain import Suggestion
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.learning.corrected_regions import CorrectedRegion
 from fctl_napari.learning.corrections import Corrections
-from fctl_napari.plugin.accepting import Blob, Drawn, accept, drawn
-from fctl_napari.plugin.background import Job
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.plugin.accepting import Blob, accept, chosen_error, drawn_here
 from fctl_napari.plugin.brush import Brush
-from fctl_napari.plugin.comparing import ERRORS
 from fctl_napari.plugin.correct_form import KEYS, CorrectForm
-from fctl_napari.plugin.correcting import MaskChoices, Opened, open_corrections
-from fctl_napari.plugin.error_widget import ErrorWidget
+from fctl_napari.plugin.correcting import MaskChoices, Opened
 from fctl_napari.plugin.exchange import POLICIES, start_export, take_over
 from fctl_napari.plugin.keys import bind_keys
-from fctl_napari.plugin.layers import ImageSource, image_source
+from fctl_napari.plugin.layers import image_source
 from fctl_napari.plugin.notify import report, reported
-from fctl_napari.plugin.on_disk import OnDisk
+from fctl_napari.plugin.opening import Opening
 from fctl_napari.plugin.painting import Painting
 from fctl_napari.plugin.placement import MOVED
-from fctl_napari.plugin.regions import DRAWN, region_layer, start_drawing
+from fctl_napari.plugin.regions import DRAWN, start_drawing
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.spot import Spot, fly_to
 from fctl_napari.plugin.stroke_writer import State
 from fctl_napari.plugin.view import IntWindow, view_region
+from fctl_napari.plugin.where_next import WhereNext
 from fctl_napari.segmentation.store import Segmentation
 
 REST_MS = 100
@@ -56,8 +56,6 @@ class CorrectWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._image: Image | None = None
-        self._job: Job | None = None
-        self._file: OnDisk | None = None
         self._painting: Painting | None = None
         self._middle: tuple[float, float] | None = None  # where the edit window goes once all is open
         self._left = False
@@ -75,15 +73,20 @@ class CorrectWidget(QWidget):
         self.form.image.follow(napari_viewer, self._image_chosen)
         self.form.exchange.follow(napari_viewer)
         self._masks = MaskChoices(napari_viewer, self.form.mask, lambda: self.form.image.layer)
+        self._opening = Opening(self._classes, self)
+        self._next = WhereNext(self.form.next, lambda: self._masks.store, self)
         self._brush = Brush(napari_viewer, self.form, self._masks, self._actions(), self)
         self._connect()
-        self._unbind = bind_keys(napari_viewer, {KEYS["here"]: self.form.here.click})
+        self._unbind = bind_keys(napari_viewer, {KEYS["here"]: self.form.here.click, **self._leading()})
         self._image_chosen()
 
     def _connect(self) -> None:
         form = self.form
         form.checkpoint.currentIndexChanged.connect(self._rest.start)
         self._masks.changed.connect(self._rest.start)
+        self._opening.waiting.connect(form.explain)
+        self._opening.opened.connect(self._opened)
+        self._opening.failed.connect(self._not_opened)
         form.painter.editingFinished.connect(self._painter_changed)
         form.here.clicked.connect(lambda: self.edit_here())
         form.offer.clicked.connect(self._take_offer)
@@ -92,10 +95,12 @@ class CorrectWidget(QWidget):
         form.draw.clicked.connect(self._draw)
         form.accept.clicked.connect(self.accept)
         form.regions.chosen.connect(lambda region: self._fly(region.window))
+        form.next.stepped.connect(self._step)
+        form.next.chosen.connect(self._go_to)
         form.exchange.chosen.connect(self._fly)
         form.exchange.wanted.connect(self.take_over)
         form.exchange.export_wanted.connect(self.export)
-        for key, act in self._actions().items():
+        for key, act in (self._actions() | self._leading()).items():
             shortcut = QShortcut(QKeySequence(key.replace("Control", "Ctrl").replace("-", "+")), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(act)
@@ -108,6 +113,9 @@ class CorrectWidget(QWidget):
             KEYS["redo"]: form.redo.click,
             KEYS["accept"]: form.accept.click,
         }
+
+    def _leading(self) -> dict[str, Callable[[], Any]]:
+        return {key: button.click for key, button in self.form.next.key_buttons().items()}
 
     # ---- what is corrected
 
@@ -129,8 +137,8 @@ class CorrectWidget(QWidget):
     @property
     def busy(self) -> bool:
         """Whether something is being opened, or is on its way to disk."""
-        opening = self._job is not None or self._file is not None or self._rest.isActive()
-        return opening or (self._painting is not None and self._painting.busy)
+        opening = self._opening.busy or self._rest.isActive()
+        return opening or self._next.busy or (self._painting is not None and self._painting.busy)
 
     @property
     def painter(self) -> str:
@@ -153,15 +161,17 @@ class CorrectWidget(QWidget):
         if image is not self._image:
             self._close()
             self._follow(image)
+        self._next.look()
         if image is None:
             form.explain("Open an image first.")
-        elif self._painting is not None or self._job is not None or self._file is not None:
+        elif self._painting is not None or self._opening.busy:
             return
         else:
             form.explain("Press Edit here to paint where you look.")
             source = image_source(image)
             if source is not None and source.job is None and image.ndim == 2:
-                self._open(source, create=False)
+                session().follow(self.window())  # tells when it closes
+                self._opening.look(source)
 
     def _follow(self, image: Image | None) -> None:
         if self._image is not None:
@@ -188,49 +198,21 @@ class CorrectWidget(QWidget):
             self._middle = middle
             if self._painting is not None:
                 self._place(self._painting)
-            elif self._file is None:
-                self._file = OnDisk(image, "painting", self)
-                self._file.waiting.connect(self.form.explain)
-                self._file.ready.connect(self._file_ready)
-                self._file.failed.connect(self._not_opened)
-                self._file.start()
+            elif not self._opening.makes:
+                session().follow(self.window())
+                self._opening.make(image)
 
-    def _file_ready(self, source: ImageSource) -> None:
-        self._file = None
-        self._open(source, create=True)
-
-    def _open(self, source: ImageSource, *, create: bool) -> None:
-        session().follow(self.window())  # tells when it closes
+    def _classes(self) -> tuple[ClassTable | None, str | None]:
+        """Tell what classes new corrections have: those of a checkpoint, or of the segmentation that is kept there."""
         card = None if self._masks.store is not None else self.form.checkpoint.card()
-        table, store = None if card is None else card.classes, self._masks.store
+        return (None if card is None else card.classes), self._masks.store
 
-        def work(_progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Opened | None:
-            return open_corrections(source, table, store, create, cancelled)
+    def _opened(self, result: Opened | None) -> None:
+        if result is not None:
+            self._show(result)
 
-        if self._job is not None:
-            self._job.cancel()
-        job = self._job = Job(work, label="corrections")
-
-        def opened(result: Opened | None) -> None:
-            if self._job is not job:
-                if result is not None:
-                    result.corrections.close()
-                return
-            self._job = None
-            if result is not None:
-                self._show(result)
-
-        def failed(error: BaseException) -> None:
-            if self._job is job:
-                self._job = None
-                self._not_opened(error, loud=create)
-
-        job.finished.connect(opened)
-        job.failed.connect(failed)
-        job.start()
-
-    def _not_opened(self, error: BaseException | None, *, loud: bool = True) -> None:
-        self._file = self._middle = None
+    def _not_opened(self, error: BaseException | None, loud: bool) -> None:
+        self._middle = None
         if error is not None:
             self.form.explain("" if isinstance(error, Cancelled) else str(error))
             if loud:
@@ -248,7 +230,9 @@ class CorrectWidget(QWidget):
         painting.failed.connect(self._failed)
         painting.beside.connect(self._beside)
         painting.refused.connect(lambda words: report(InputError(words)))
+        painting.changed.connect(self._next.stroke)
         self._brush.attach(painting)
+        self._next.correct(painting.corrections)
         form.set_open(True)
         form.file.setText(str(painting.corrections.path))
         form.explain("Press Edit here to paint where you look.")
@@ -303,7 +287,8 @@ class CorrectWidget(QWidget):
             painting = self._require_open()
             self._masks.require()
             store, painter = self._masks.store, self.painter
-            where = self._drawn() if self.form.where.currentText() == DRAWN else self._blob()
+            in_shape = self.form.where.currentText() == DRAWN
+            where = drawn_here(self._viewer, self._image) if in_shape else chosen_error(self.window())
 
             def work(into: Corrections, stopped: Callable[[], bool]) -> tuple[IntWindow | None, None]:
                 segmentation = where.segmentation if isinstance(where, Blob) else Segmentation.open(str(store))
@@ -315,20 +300,6 @@ class CorrectWidget(QWidget):
         if self._painting is None:
             raise InputError("nothing is open to be corrected; press Edit here first.")
         return self._painting
-
-    def _drawn(self) -> Drawn:
-        shapes = region_layer(self._viewer)
-        if shapes is None or self._image is None:
-            raise InputError("no region is drawn; press Draw and drag a rectangle over the image.")
-        return drawn(shapes, self._image)
-
-    def _blob(self) -> Blob:
-        for widget in self.window().findChildren(ErrorWidget):
-            region, comparison = widget.region, widget.comparison
-            if region is not None and comparison is not None:
-                truth = comparison.truth if widget.form.regions.kind == ERRORS else None
-                return Blob(region, comparison.segmentation, truth)
-        raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
 
     # ---- progress
 
@@ -348,6 +319,17 @@ class CorrectWidget(QWidget):
             fly_to(self._viewer, self._image, window)
             self._spot.show(self._image, window)
 
+    def _step(self, by: int) -> None:
+        self.form.tabs.setCurrentWidget(self.form.next)
+        self._next.step(by)
+
+    def _go_to(self, suggestion: Suggestion) -> None:
+        """Fly to a region, with the edit window if that is open and does not reach there."""
+        window = suggestion.region.window
+        self._fly(window)
+        if self.edit_layer is not None and self._painting is not None and not self._painting.holds(window):
+            self.edit_here(((window[0] + window[2]) / 2, (window[1] + window[3]) / 2))
+
     def take_over(self, source: Labels | Path, others: bool = False) -> None:
         """Take over a labels layer, a file, or others' corrections; what contradicts is listed."""
         with reported():
@@ -366,16 +348,12 @@ class CorrectWidget(QWidget):
     def _close(self, *, layers: bool = True) -> None:
         """Write what is painted, close the corrections, and show them no more."""
         self._middle = None
-        if self._file is not None:
-            self._file.cancel()
-            self._file = None
-        if self._job is not None:
-            self._job.cancel()
-            self._job = None
+        self._opening.cancel()
         painting, self._painting = self._painting, None
         if painting is None:
             return
         self._brush.detach()
+        self._next.correct(None)
         lost = painting.close(layers=layers)
         painting.deleteLater()
         if layers:
@@ -405,6 +383,7 @@ class CorrectWidget(QWidget):
         self._left = True
         self._rest.stop()
         self._close(layers=layers)
+        self._next.leave()
         self._follow(None)
         self._unbind()
         self._masks.leave()

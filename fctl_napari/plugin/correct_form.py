@@ -19,6 +19,7 @@ from fctl_napari.plugin.choosers import CheckpointCombo, ImageCombo, combo, row,
 from fctl_napari.plugin.class_buttons import ClassButtons
 from fctl_napari.plugin.corrected_list import CorrectedView
 from fctl_napari.plugin.exchange import ExchangePage
+from fctl_napari.plugin.next_list import NextPage
 from fctl_napari.plugin.regions import DRAW_TIP, DRAWN
 
 ERROR = "Error in the list"
@@ -75,6 +76,7 @@ class CorrectForm(QWidget):
         self.accept = _button("Accept prediction here", "accept")
         self.regions = CorrectedView()
         self.summary = _text("How much is corrected.")
+        self.next = NextPage()
         self.exchange = ExchangePage()
         regions = QWidget()
         inner = QVBoxLayout(regions)
@@ -83,9 +85,11 @@ class CorrectForm(QWidget):
         inner.addWidget(self.regions, stretch=1)
         self.tabs = QTabWidget()
         self.tabs.addTab(regions, "Regions")
+        self.tabs.addTab(self.next, "Where next")
         self.tabs.addTab(self.exchange, "Take over, export")
         self.tabs.setTabToolTip(0, "What is corrected so far.")
-        self.tabs.setTabToolTip(1, "Corrections from elsewhere, and for elsewhere.")
+        self.tabs.setTabToolTip(1, "Where a correction is worth most.")
+        self.tabs.setTabToolTip(2, "Corrections from elsewhere, and for elsewhere.")
         self.saved = _text(TOOLTIPS["saved"])
         self.file = _text(TOOLTIPS["file"])
         self.file.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

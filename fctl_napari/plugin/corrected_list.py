@@ -7,11 +7,12 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from qtpy.QtWidgets import QTableView, QWidget
 
 from fctl_napari.learning.corrected_regions import CorrectedRegion
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.corrections_layer import NOT_SURE_COLOR
+from fctl_napari.plugin.tables import dress_table
 
 TIP = "Connected corrected regions, the largest first. Click one to fly there."
 
@@ -87,19 +88,7 @@ class CorrectedView(QTableView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.table = CorrectedTable()
-        self.setModel(self.table)
-        self.setToolTip(TIP)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setMinimumHeight(140)
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)  # else every row is measured
-        self.verticalHeader().setDefaultSectionSize(22)
-        self.verticalHeader().hide()
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setStretchLastSection(True)
-        for column, width in enumerate((130, 70, 60)):
-            header.resizeSection(column, width)
+        dress_table(self, self.table, TIP, (130, 70, 60), 140)
         self.clicked.connect(self._clicked)
 
     def show_regions(self, regions: Sequence[CorrectedRegion], table: ClassTable | None) -> None:

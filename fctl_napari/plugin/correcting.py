@@ -155,12 +155,13 @@ class MaskChoices(QObject):
         return None if self.mask is None else str(self.mask.metadata[STORE_KEY])
 
     def fill(self, _event: Any = None) -> None:
-        """List what there is, the topmost first; one that is new where there was none is chosen."""
+        """List what there is, the topmost first; one that is new is chosen: a result is what is corrected next."""
         image, field = self._image(), self._field
         masks = [] if image is None else [layer for layer in reversed(self._viewer.layers) if _is_mask(layer, image)]
         chosen = field.currentData()
-        if chosen is None and masks and not self._known:
-            chosen = masks[0]
+        new = [mask for mask in masks if mask not in self._known]
+        if new or (chosen is not None and chosen not in masks):
+            chosen = (new or masks or [None])[0]
         self._known = masks
         before = field.currentData()
         field.blockSignals(True)

@@ -43,7 +43,42 @@ def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, 
         **correction_style(table),
     )
     layer.editable = False  # one that is painted on is not kept; the edit window is
+    _insert(viewer, image, layer)
+    return layer
+
+
+def add_outlines(viewer: napari.Viewer, image: Image, levels: GrowingLevels, table: ClassTable) -> Labels:
+    """Add outlines of the corrections over ``image`` and what lies on it: they show where a mask has the same class."""
+    color = np.array([*(channel / 255 for channel in outline_color(table)), 1.0], np.float32)
+    nothing = np.zeros(4, np.float32)
+    layer = Labels(
+        levels.data,
+        name=f"outlines of corrections of {image.name}",
+        multiscale=len(levels.levels) > 1,
+        opacity=1.0,
+        metadata={OVERLAY_KEY: True},
+        colormap=DirectLabelColormap(
+            color_dict={None: nothing, 0: nothing, **dict.fromkeys([*range(1, len(table.scored) + 1), NOT_SURE], color)}
+        ),
+        **placed_like(image),
+    )
+    layer.editable = False
+    layer.contour = 1
+    _insert(viewer, image, layer)
+    return layer
+
+
+def outline_color(table: ClassTable) -> tuple[int, int, int]:
+    """Of some plain colours, the one that is farthest from all colours of classes, RGB 0..255."""
+    taken = np.array([info.color for info in table.scored] + [NOT_SURE_COLOR], float)
+    plain = np.array([(255, 255, 255), (0, 0, 0), (255, 0, 255), (0, 255, 255)], float)
+    distance = np.linalg.norm(plain[:, None] - taken, axis=2).min(axis=1)
+    red, green, blue = (int(channel) for channel in plain[distance.argmax()])
+    return red, green, blue
+
+
+def _insert(viewer: napari.Viewer, image: Image, layer: Labels) -> None:
+    """Add a layer over all pictures on ``image``; what is selected stays so."""
     chosen = set(viewer.layers.selection)
     viewer.layers.insert(above(viewer, image), layer)
     viewer.layers.selection = chosen
-    return layer

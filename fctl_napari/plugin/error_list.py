@@ -8,8 +8,6 @@ from typing import Any, get_args
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QKeySequence, QShortcut
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
     QLabel,
     QPushButton,
     QSpinBox,
@@ -23,6 +21,7 @@ from fctl_napari.analysis.error_marks import Mark
 from fctl_napari.analysis.error_regions import SMALLEST, THRESHOLDS, Measure, Order, Region, order
 from fctl_napari.plugin.choosers import combo, row
 from fctl_napari.plugin.comparing import DIFFERENCES, DOUBTS, ERRORS
+from fctl_napari.plugin.tables import dress_table
 
 ORDERS: dict[str, Order] = {"Largest first": "size", "Confidence": "confidence", "By class": "class"}
 
@@ -164,20 +163,7 @@ class RegionsPage(QWidget):
         self.offer(truth=False, second=False, measures=())
 
     def _arrange(self) -> None:
-        view = self.view
-        view.setModel(self.table)
-        view.setToolTip(TOOLTIPS["table"])
-        view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        view.setMinimumHeight(180)
-        view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)  # else every row is measured
-        view.verticalHeader().setDefaultSectionSize(22)
-        view.verticalHeader().hide()
-        header = view.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setStretchLastSection(True)
-        for column, width in enumerate((96, 96, 60, 48)):
-            header.resizeSection(column, width)
+        dress_table(self.view, self.table, TOOLTIPS["table"], (96, 96, 60, 48), 180)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
         layout.addLayout(row(self.what, self.measure, self.threshold))
@@ -187,7 +173,7 @@ class RegionsPage(QWidget):
         layout.addLayout(row(self.previous, self.next))
         layout.addLayout(row(self.done, self.wrong))
         layout.addWidget(self.summary)
-        layout.addWidget(view, stretch=1)
+        layout.addWidget(self.view, stretch=1)
 
     def _connect(self) -> None:
         self.what.currentIndexChanged.connect(self._what_changed)

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.plugin.correcting import Opened
-from fctl_napari.plugin.corrections_layer import add_corrections
+from fctl_napari.plugin.corrections_layer import add_corrections, add_outlines
 from fctl_napari.plugin.edit_window import EditWindow
 from fctl_napari.plugin.growing import refresh
 from fctl_napari.plugin.placement import move, placed_like
@@ -50,6 +50,8 @@ class Painting(QObject):
         Something cannot be painted, and was taken back; why.
     shown : object
         The layer to paint on, when it is new.
+    changed : object
+        A window, (y0, x0, y1, x1) px, where something else is painted now.
     """
 
     told = Signal(object)
@@ -59,6 +61,7 @@ class Painting(QObject):
     beside = Signal(object)
     refused = Signal(str)
     shown = Signal(object)
+    changed = Signal(object)
 
     def __init__(
         self,
@@ -81,11 +84,12 @@ class Painting(QObject):
         self._writer.failed.connect(self.failed)
         self._levels = opened.levels
         self._layer = add_corrections(viewer, image, opened.levels, table)
+        self._outlines = add_outlines(viewer, image, opened.levels, table)
         self._edit = EditWindow(viewer, image, table, author, self)
         self._edit.painted.connect(self._give)
         self._edit.beside.connect(self.beside)
         self._edit.refused.connect(self.refused)
-        self._edit.shown.connect(self.shown)
+        self._edit.shown.connect(self._edit_shown)
 
     @property
     def edit_layer(self) -> Labels | None:
@@ -96,6 +100,11 @@ class Painting(QObject):
     def layer(self) -> Labels | None:
         """The layer of all corrections, if it is there."""
         return self._layer if self._layer in self._viewer.layers else None
+
+    @property
+    def outlines(self) -> Labels | None:
+        """The layer that outlines them, if it is there."""
+        return self._outlines if self._outlines in self._viewer.layers else None
 
     @property
     def unsaved(self) -> int:
@@ -114,10 +123,17 @@ class Painting(QObject):
 
     def place(self, middle: tuple[float, float]) -> None:
         """Move the edit window around (y, x) px of the image; layers that were deleted come back."""
+        shown = self._viewer, self._image, self._levels, self.corrections.class_table
         if self.layer is None:
-            self._layer = add_corrections(self._viewer, self._image, self._levels, self.corrections.class_table)
+            self._layer = add_corrections(*shown)
+        if self.outlines is None:
+            self._outlines = add_outlines(*shown)
         self._edit.take()
         self._writer.give(Look(self._edit.around(*middle), self._placed))
+
+    def holds(self, window: IntWindow) -> bool:
+        """Whether the edit window holds all of another one, px of the image."""
+        return self._edit.common(window) == window
 
     def turn(self, op: Literal["undo", "redo"]) -> None:
         """Undo or redo the last stroke."""
@@ -140,8 +156,9 @@ class Painting(QObject):
 
     def follow(self) -> None:
         """Lie where the image lies now."""
-        if self.layer is not None:
-            move(self.layer, placed_like(self._image))
+        for layer in (self.layer, self.outlines):
+            if layer is not None:
+                move(layer, placed_like(self._image))
         self._edit.follow()
 
     def close(self, *, layers: bool) -> list[BaseException]:
@@ -155,8 +172,9 @@ class Painting(QObject):
         lost = self._writer.finish()
         if layers:
             self._edit.hide()
-            if self.layer is not None:
-                self._viewer.layers.remove(self.layer)
+            for layer in (self.layer, self.outlines):
+                if layer is not None:
+                    self._viewer.layers.remove(layer)
         return lost
 
     # ----
@@ -165,14 +183,20 @@ class Painting(QObject):
         self._writer.give(task)
         self.given.emit()
 
+    def _edit_shown(self, layer: Labels) -> None:
+        if self.outlines is not None:  # they lie over the edit window, too
+            layers = self._viewer.layers
+            layers.move(layers.index(self.outlines), layers.index(layer) + 1)
+        self.shown.emit(layer)
+
     def _placed(self, window: IntWindow, values: np.ndarray) -> None:
         self._edit.take()
         self._writer.put_waiting(values, window)
         self._edit.show(window, values)
 
     def _changed(self, window: IntWindow, by_stroke: bool) -> None:
-        if self.layer is not None:
-            refresh([self.layer], self._viewer)
+        refresh([layer for layer in (self.layer, self.outlines) if layer is not None], self._viewer)
+        self.changed.emit(window)
         inner = None if by_stroke else self._edit.common(window)
         if inner is not None:
             self._writer.give(Look(inner, self._others_painted))

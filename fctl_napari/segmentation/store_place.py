@@ -16,7 +16,7 @@ from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.card import Card
 from fctl_napari.segmentation.grid import Grid
-from fctl_napari.segmentation.identity import image_fingerprint
+from fctl_napari.segmentation.identity import same_image
 from fctl_napari.segmentation.store import ATTRIBUTE, Segmentation
 
 LOCK_TIMEOUT = 5.0
@@ -57,7 +57,7 @@ def open_or_create(
         differs = [
             word
             for word, same in (
-                ("image", facts["image"]["fingerprint"] == image_fingerprint(image)),
+                ("image", same_image(facts["image"], image)),
                 ("checkpoint", facts["checkpoint"]["hash"] == checkpoint_hash),
                 *((name, facts["settings"].get(name) == value) for name, value in settings.items()),
                 ("overlap", facts["grid"] == grid.facts()),

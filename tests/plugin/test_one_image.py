@@ -1,0 +1,150 @@
+"""A PNG that the window gave a pyramid: window and command line go on with each other's results and corrections."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from looking import errors, level, mask_of
+from PIL import Image
+
+from fctl_napari import cli
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.model.card import read_card
+from fctl_napari.plugin import edit_window
+from fctl_napari.plugin.correct import CorrectWidget
+from fctl_napari.plugin.layers import image_source
+from fctl_napari.plugin.regions import VIEW
+from fctl_napari.plugin.segment import SegmentWidget
+from fctl_napari.plugin.session import session
+from fctl_napari.segmentation.jobs import SegmentationRequest
+from fctl_napari.segmentation.store import Segmentation
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
+
+Until = Callable[..., None]
+
+
+@pytest.fixture
+def photo(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> Path:
+    """Large enough to be shown by a pyramid."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(make_rgb(128, 4160)).save(path, compress_level=1)
+    return path
+
+
+@pytest.fixture
+def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """``fctl("segment", path)``: run a command in this process; its exit code and all that it said."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return int(stop.value.code or 0), "".join(capsys.readouterr())
+
+    return run
+
+
+def shown_by_its_pyramid(viewer: Any, until: Until, path: Path) -> Any:
+    (image,) = viewer.open(path, plugin="fctl-napari")
+    source = image_source(image)
+    assert source is not None
+    until(lambda: source.job is None)
+    assert source.path == f"{path}.pyramid.ome.zarr"
+    return image
+
+
+def test_what_was_painted_in_the_window_is_learnt_from_the_file(
+    make_napari_viewer: Callable[..., Any],
+    until: Until,
+    photo: Path,
+    awake_checkpoint: Path,
+    fctl: Callable[..., tuple[int, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(edit_window, "SIDE", 128)
+    corrections, labels = tmp_path / "photo.corrections.ome.zarr", tmp_path / "labels.png"
+    values = np.full((128, 4160), 255, np.uint8)
+    values[10:40, 2000:2040] = 2
+    Image.fromarray(values).save(labels)
+    call = ("corrections", "import", corrections, labels, "--image", photo, "--checkpoint", awake_checkpoint)
+    code, words = fctl(*call)  # made by the command line, painted on in the window
+    assert code == 0, words
+
+    viewer = make_napari_viewer(show=True)
+    shown_by_its_pyramid(viewer, until, photo)
+    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+    assert isinstance(widget, CorrectWidget)
+    widget.form.checkpoint.add(awake_checkpoint)
+    for x in (300, 3500):
+        widget.edit_here((64, x))
+        until(lambda: not widget.busy and widget.edit_layer is not None)
+        assert widget.edit_layer is not None
+        widget.edit_layer.brush_size = 30
+        widget.edit_layer.paint((60, 60), 1)
+        until(lambda: not widget.busy)
+    assert errors(notes) == []
+    widget._leave(layers=True)
+    painted = Corrections.open(corrections)
+    assert painted.read((10, 2000, 11, 2001)) == 3
+    assert len(painted.regions()) == 3
+
+    target = tmp_path / "new.safetensors"
+    call = ("finetune", photo, corrections, "--checkpoint", awake_checkpoint, "--out", target, "--steps", 1)
+    code, words = fctl(*call, "--device", "cpu", "--keep-anyway")
+    assert code == 0, words
+    assert read_card(target).provenance["finetuning"]["settings"]["image"] == photo.name
+    code, words = fctl("corrections", "import", corrections, labels, "--image", photo, "--checkpoint", awake_checkpoint)
+    assert code == 0, words
+    assert "there already: 1200 px" in words
+
+
+def test_a_result_of_the_command_line_goes_on_in_the_window_and_back(
+    make_napari_viewer: Callable[..., Any],
+    until: Until,
+    photo: Path,
+    tiny_checkpoint: Path,
+    fctl: Callable[..., tuple[int, str]],
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    result = tmp_path / "photo.tiny.fctl.ome.zarr"
+    call = ("segment", photo, "--checkpoint", tiny_checkpoint, "--out", result, "--device", "cpu")
+    code, words = fctl(*call, "--region", 0, 0, 128, 100)
+    assert code == 0, words
+    made = Segmentation.open(result).done()
+    assert 0 < made.sum() < made.size
+
+    viewer = make_napari_viewer(show=True)
+    shown_by_its_pyramid(viewer, until, photo)
+    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")
+    assert isinstance(widget, SegmentWidget)
+    widget.form.add_checkpoint(tiny_checkpoint)
+    widget.form.device.setCurrentText("cpu")
+    viewer.scene.camera.center = (0, 64, 2000)
+    viewer.scene.camera.zoom = max(viewer.canvas.size) / 200
+    widget.form.where.setCurrentText(VIEW)
+    assert widget.form.result.text() == str(result)
+    widget.form.run.click()
+    until(lambda: not widget.running)
+    assert errors(notes) == []
+    store = Segmentation.open(result)
+    assert store.done()[made].all()
+    assert made.sum() < store.done().sum() < made.size
+    assert np.array_equal(level(mask_of(viewer)), np.asarray(store.labels.levels[0][:]))
+
+    before = store.done().sum()
+    region = (0, 3000, 128, 3100)
+    request = SegmentationRequest(str(photo), str(result), str(tiny_checkpoint), region=region, device="cpu")
+    end = session().engine().start(request).wait()  # as `fctl segment` does, without another worker
+    assert end.error is None
+    assert store.done().sum() > before
