@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Image
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
-from fctl_napari.errors import Cancelled, FctlError
 from fctl_napari.learning.candidates import check_free, roll_back
 from fctl_napari.learning.finetune_config import FinetuneRequest
 from fctl_napari.learning.finetune_run import FinetuneEvent
-from fctl_napari.learning.unfinished import Waiting, open_waiting, remember
+from fctl_napari.learning.unfinished import Waiting, open_waiting
 from fctl_napari.plugin.background import Jobs
 from fctl_napari.plugin.correct import CorrectWidget
 from fctl_napari.plugin.finetune_choices import Beside, look_beside, make_request, name_of, painted_state
 from fctl_napari.plugin.finetune_form import FinetuneForm
 from fctl_napari.plugin.finetune_words import changes, describe
 from fctl_napari.plugin.layers import ImageSource, image_source
+from fctl_napari.plugin.lesson import FINAL, Lesson, Make
 from fctl_napari.plugin.notify import report, reported
-from fctl_napari.plugin.on_disk import OnDisk
 from fctl_napari.plugin.segment import SegmentWidget
 from fctl_napari.plugin.session import session
-from fctl_napari.plugin.training_run import TrainingRun
 from fctl_napari.plugin.trial import Trial
 
 LOOK_MS = 1000
@@ -49,9 +45,7 @@ class FinetuneWidget(QWidget):
         self._looking, self._preparing = Jobs(self), Jobs(self)
         self._beside: Beside | None = None
         self._painted: tuple[object, ...] = ()
-        self._file: OnDisk | None = None
-        self._order: object | None = None  # what is being prepared: another one takes its place
-        self._run: TrainingRun | None = None
+        self._lesson: Lesson | None = None
         self._trial: Trial | None = None
         self._kept: Trial | None = None  # the last that was kept; its result may still grow
         self._proposed = ""
@@ -89,7 +83,7 @@ class FinetuneWidget(QWidget):
     @property
     def training(self) -> bool:
         """Whether a run, or what it waits for, is under way."""
-        return self._order is not None or self._run is not None
+        return self._lesson is not None
 
     @property
     def trial(self) -> Trial | None:
@@ -212,7 +206,7 @@ class FinetuneWidget(QWidget):
             self._put_on_trial(beside.waiting[0])
         elif beside.cut:
             request = beside.cut[0].request
-            self._prepare(lambda source: request)
+            self._learn(lambda _source: request)
 
     def _discard(self) -> None:
         if self._beside is None or not self._beside.cut:
@@ -248,123 +242,75 @@ class FinetuneWidget(QWidget):
 
             if out:
                 check_free(out)
-            self._prepare(request)
+            self._learn(request)
 
-    def _prepare(self, request: Callable[[ImageSource], FinetuneRequest]) -> None:
-        """Have strokes and image on disk, then begin."""
-        image = self.form.image.require_layer("fine-tune on")
+    def _learn(self, make: Make) -> None:
+        """Begin with what ``make`` makes the request of."""
+        image, form = self.form.image.require_layer("fine-tune on"), self.form
         session().follow(self.window())  # tells when it closes
-        order = self._order = object()
-        self.form.tabs.setCurrentIndex(0)
-        self.form.verdict.hide()
-        self.form.plot.clear()
-        self.form.make_offer("")
-        self.form.set_state("preparing")
-        self.form.show_progress(0, 0, "Waiting for strokes to be on disk…")
+        form.tabs.setCurrentIndex(0)
+        form.verdict.hide()
+        form.plot.clear()
+        form.make_offer("")
+        form.set_state("preparing")
         painters = [widget for widget in self.window().findChildren(CorrectWidget) if widget.image is image]
-        waits = [*painters]
-
-        def settled() -> None:
-            waits.pop()
-            if not waits and self._order is order:
-                self._find_file(order, image, request)
-
-        for widget in painters:
-            widget.settle(settled)
-        if not painters:
-            self._find_file(order, image, request)
-
-    def _find_file(self, order: object, image: Image, request: Callable[[ImageSource], FinetuneRequest]) -> None:
-        self._file = OnDisk(image, "fine-tuning", self)
-        self._file.waiting.connect(lambda text: self.form.show_progress(0, 0, text))
-        self._file.failed.connect(self._not_begun)
-        self._file.ready.connect(lambda source: self._file_ready(order, source, request))
-        self._file.start()
-
-    def _file_ready(self, order: object, source: ImageSource, make: Callable[[ImageSource], FinetuneRequest]) -> None:
-        self._file = None
-
-        def work(_progress: object, _cancelled: object) -> FinetuneRequest:
-            import matplotlib.figure  # noqa: F401 - slow, so not on the window's thread
-
-            request = make(source)
-            remember(request)
-            return request
-
-        def ready(request: FinetuneRequest) -> None:
-            if self._order is order:
-                self._begin(request)
-
-        self._preparing.begin(work, ready, self._not_begun)
-
-    def _not_begun(self, error: BaseException | None) -> None:
-        self._order = self._file = None
-        self.form.set_state("idle")
-        self.form.show_progress(0, 1, "")
-        if error is not None:
-            report(error)
-        self.look()
-
-    def _begin(self, request: FinetuneRequest) -> None:
-        self.form.show_progress(0, 0, "Starting the worker…")
-        try:
-            run = TrainingRun(session().engine(), request, self)
-        except FctlError as error:
-            self._not_begun(error)
-            return
-        self._order, self._run = None, run
-        run.told.connect(self._told)
-        run.ended.connect(self._ended)
-        self.form.set_state("running")
+        lesson = self._lesson = Lesson(image, painters, make, self)
+        lesson.waiting.connect(lambda text: form.show_progress(0, 0, text))
+        lesson.begun.connect(lambda: form.set_state("running"))
+        lesson.told.connect(self._told)
+        lesson.ended.connect(self._ended)
+        lesson.start()
 
     def _told(self, event: FinetuneEvent) -> None:
         form, news = self.form, event.progress
-        if event.state in ("paused", "training", "measuring", "preparing") and form.cancel.isEnabled():
-            form.set_state("paused" if event.state == "paused" else "running")
+        if not form.cancel.isEnabled() and event.state not in FINAL:
+            return  # it is being stopped
+        if event.state not in FINAL:
+            form.show_progress(*((news.done, news.total) if news is not None else (0, 0)), describe(event))
         if news is not None:
             form.plot.add(news, get_theme(self._viewer.theme).text.as_hex())
-            if form.cancel.isEnabled():
-                form.show_progress(news.done, news.total, describe(event))
 
     def _pause(self) -> None:
-        if self._run is None:
+        if self._lesson is None:
             return
         if self.form.pause.text() == "Pause":
             self.form.set_state("paused")
-            self._run.pause()
+            self._lesson.pause()
         else:
             self.form.set_state("running")
-            self._run.go_on()
+            self._lesson.go_on()
 
     def cancel(self) -> None:
         """Stop; what was learnt is saved, and offered to be gone on with (the Cancel button)."""
-        self.form.set_state("stopping")
-        self.form.status.setText("Stopping…")
-        if self._run is not None:
-            self._run.cancel()
-            return
-        if self._file is not None:
-            self._file.cancel()
-        self._preparing.drop()
-        self._not_begun(Cancelled("stopped."))
+        if self._lesson is not None:
+            self.form.set_state("stopping")
+            self.form.status.setText("Stopping…")
+            self._lesson.cancel()
 
     def _ended(self, event: FinetuneEvent) -> None:
-        run, self._run = self._run, None
-        if run is None:
-            return
-        out = run.request.out
-        run.deleteLater()
+        lesson, self._lesson = self._lesson, None
+        assert lesson is not None
+        lesson.deleteLater()
         self.form.plot.draw()
-        if event.state == "done":
-            self._preparing.begin(lambda _p, _c: open_waiting(out), self._put_on_trial, self._not_begun)
+        if event.state == "done" and lesson.request is not None:
+            out = lesson.request.out
+            self._preparing.begin(lambda _progress, _cancelled: open_waiting(out), self._put_on_trial, self._not_open)
             return
-        self.form.set_state("idle")
-        steps = 0 if event.progress is None or event.progress.phase == "preparing" else event.progress.done
+        news = event.progress
+        steps = 0 if news is None or news.phase != "training" else news.done
         words = "Stopped" if event.state == "cancelled" else "Failed"
-        self.form.show_progress(0, 1, f"{words} after {steps} steps." if steps else f"{words}.")
+        self._idle(f"{words} after {steps} steps." if steps else f"{words}.")
         if event.error is not None:
             report(event.error)
+
+    def _idle(self, words: str) -> None:
+        self.form.set_state("idle")
+        self.form.show_progress(0, 1, words)
         self.look()
+
+    def _not_open(self, error: BaseException) -> None:
+        self._idle("")
+        report(error)
 
     # ---- the new network
 
@@ -374,7 +320,7 @@ class FinetuneWidget(QWidget):
         form.make_offer("")
         form.show_progress(0, 1, "")
         if image is None or source is None:  # it waits on disk
-            self._not_begun(None)
+            self._idle("")
             return
         session().follow(self.window())
         form.set_state("waiting")
@@ -459,12 +405,9 @@ class FinetuneWidget(QWidget):
         """Stop what runs, which can be gone on with, and listen to nothing any more: the dock or the window is gone."""
         self._left = True
         self._timer.stop()
-        self._order = None
-        if self._file is not None:
-            self._file.cancel()
-        if self._run is not None:
-            self._run.abandon()
-            self._run = None
+        if self._lesson is not None:
+            self._lesson.abandon()
+            self._lesson = None
         self._leave_trial(layers=layers)
         if self._kept is not None:
             self._kept.leave(layers=False)
