@@ -18,7 +18,7 @@ from fctl_napari.segmentation.explanation import ExplainRequest, TileExplanation
 from fctl_napari.segmentation.worker import Network, explain, guarded
 
 PRIORITY = 10
-"""dask runs the tasks of a higher priority first; tiles have 0."""
+"""dask runs the tasks of a higher priority first; tiles have less."""
 
 DIED = f"the worker process died {DEATHS} times at this tile, most likely for want of memory; use another device."
 
