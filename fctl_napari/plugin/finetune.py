@@ -372,8 +372,9 @@ class FinetuneWidget(QWidget):
 
     def use(self, checkpoint: str) -> None:
         """Choose a checkpoint (a built-in name or a file) here and in Segment, whose result is then shown."""
-        if checkpoint not in session().checkpoints and Path(checkpoint).is_file():
-            session().checkpoints.append(checkpoint)
+        if Path(checkpoint).is_file():
+            known = session().checkpoints
+            known[:] = [*(each for each in known if each != checkpoint), checkpoint]
         before = self.form.checkpoint.name
         self.form.checkpoint.add(checkpoint)
         if self.form.checkpoint.name == before:
