@@ -33,6 +33,9 @@ STAGE_SECONDS = 0.5
 POLL_SECONDS = 0.05
 """How soon a cancel is noticed where nothing has begun."""
 
+FETCH_SECONDS = 60.0
+"""How long the news of a stage may take to arrive."""
+
 CLOSE_PRIORITY = 10
 """Of the task that ends a job; stages have 0, as tiles have."""
 
@@ -302,10 +305,10 @@ class StagedRun:
         workers = None if home is None else [home]
         task = client.submit(guarded, do, kept, *arguments, workers=workers, pure=False, priority=priority)
         seen = time.monotonic()
+        ready = threading.Event()
+        task.add_done_callback(lambda _: ready.set())
         try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    return result_of(task, DIED, COUNT_SECONDS)
+            while not ready.wait(COUNT_SECONDS):
                 found = self._workers.addresses()
                 if home is not None and home not in found:
                     return None
@@ -315,6 +318,10 @@ class StagedRun:
                     raise Cancelled
                 elif time.monotonic() - seen > DESERTED_SECONDS:
                     raise FctlError("all workers are gone and none came back; run again to go on.")
+            try:
+                return result_of(task, DIED, FETCH_SECONDS)
+            except TimeoutError:  # it died with the answer
+                return None
         finally:
             with contextlib.suppress(Exception):
                 task.cancel()
