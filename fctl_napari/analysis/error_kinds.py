@@ -137,6 +137,14 @@ def comparison_kinds(
     return kinds
 
 
+def difference_kinds(
+    _truth: NDArray[np.uint8], first: NDArray[np.uint8], second: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """What the first of two segmentations says where they differ: class k as k + 1, and 0 elsewhere."""
+    differ = (first != second) & (first != IGNORE) & (second != IGNORE)
+    return np.where(differ, first + np.uint8(1), np.uint8(NOTHING))
+
+
 def _indices() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     truth, called = np.indices((256, 256))
     return truth, called

@@ -28,6 +28,17 @@ def features_place(out: Path | str) -> Path:
     return out.with_name(f".{out.stem}.finetune.features")
 
 
+def request_place(out: Path | str) -> Path:
+    """Where an unfinished run's request is remembered; see ``unfinished.py``."""
+    out = Path(out)
+    return out.with_name(f".{out.stem}.finetune.json")
+
+
+def traces(out: Path | str) -> tuple[Path, ...]:
+    """All that a run leaves while it is not decided."""
+    return candidate_place(out), state_place(out), request_place(out), features_place(out)
+
+
 def keep(out: Path | str) -> Path:
     """Make the candidate that waits beside ``out`` a checkpoint at ``out``; nothing is overwritten.
 
@@ -59,6 +70,7 @@ def roll_back(out: Path | str) -> None:
     """Remove the candidate beside ``out`` and what is left of its run."""
     candidate_place(out).unlink(missing_ok=True)
     state_place(out).unlink(missing_ok=True)
+    request_place(out).unlink(missing_ok=True)
     shutil.rmtree(features_place(out), ignore_errors=True)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.errors import Cancelled, ConfigError, InputError
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.truth import LabelSource, open_truth
@@ -21,7 +22,7 @@ from fctl_napari.learning.corrected import NOTHING, CorrectionSource, open_corre
 from fctl_napari.learning.features import FeatureCache
 from fctl_napari.learning.finetune_card import card_of_child
 from fctl_napari.learning.finetune_config import FinetuneRequest
-from fctl_napari.learning.finetune_news import FinetuneProgress, FinetuneResult
+from fctl_napari.learning.finetune_news import FinetuneProgress, FinetuneResult, Phase
 from fctl_napari.learning.gate import BeforeAfter, Figures, judge
 from fctl_napari.learning.losses import class_weights, distillation_loss, focal_loss
 from fctl_napari.learning.measuring import Measure
@@ -33,6 +34,7 @@ from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_
 from fctl_napari.model.classes import IGNORE, NOT_SURE
 from fctl_napari.segmentation.device import resolve_device, resolve_precision
 from fctl_napari.segmentation.identity import image_fingerprint
+from fctl_napari.segmentation.predictor import out_of_memory
 
 _PLACES = ("image", "corrections", "out", "truth", "data_folder", "cache_megabytes")
 """Fields of a request that do not decide the weights: what lies there does, and is hashed."""
@@ -42,7 +44,7 @@ Watch = Callable[[FinetuneProgress], None]
 
 
 class Finetuner:
-    """One run of fine-tuning.
+    """One run of fine-tuning; the candidate waits for ``keep`` or ``roll_back``, whatever the gate says.
 
     Parameters
     ----------
@@ -113,6 +115,7 @@ class Finetuner:
         self.before: dict[str, Figures] = {}
         self.now: dict[str, Figures] = {}
         self.measured_at = 0
+        self.checked = 0
         self.best = -1.0
         self.best_step = 0
         self.best_weights: dict[str, Tensor] = {}
@@ -143,6 +146,7 @@ class Finetuner:
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.best_step, self.worse = state["best"], state["best_step"], state["worse"]
         self.best_weights = state["best_weights"]
+        self.checked = state["checked"]
 
     def _save_state(self) -> None:
         buffer = io.BytesIO()
@@ -156,6 +160,7 @@ class Finetuner:
             "best_step": self.best_step,
             "best_weights": self.best_weights,
             "worse": self.worse,
+            "checked": self.checked,
         }
         torch.save(state, buffer)
         with atomic_write(state_place(self.out)) as file:
@@ -178,49 +183,86 @@ class Finetuner:
         OutputError
             The disk is full or the place is not writable.
         """
+        with contextlib.closing(self.stages()) as stages:
+            while True:
+                try:
+                    next(stages)
+                except StopIteration as end:
+                    return end.value
+                while self._paused() and not self._cancelled():
+                    time.sleep(0.05)
+                if self._cancelled():
+                    raise Cancelled(f"{self.out}: stopped after {self.step} steps; the same call goes on from there.")
+
+    def stages(self) -> Generator[None, None, FinetuneResult]:
+        """Do what ``run`` does, yielding between tiles and steps; closed there, it saves its state.
+
+        Nothing of the device is changed for others while it waits.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        ConfigError
+            Memory does not suffice.
+        """
         try:
-            self._prepare()
-            self.before = self.measure.measure(self.network, parent=True, between=self._wait)
-            while self.step < self.request.steps and not self._enough():
-                self._wait_between_steps()
-                self._one_step()
-            return self._finish()
+            yield from self._prepare()
+            self.before = yield from self.measure.measure(self.network, parent=True)
+            yield from self._train()
+            return (yield from self._finish())
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise ConfigError(
+                f"the memory of {self.device} does not suffice to train on {self.request.batch} tiles of "
+                f"{self.card.config.tile_size} px at once; close other programs, let fewer parts learn or use another "
+                "device."
+            ) from error
         finally:
             self.cache.close()
+
+    def _train(self) -> Iterator[None]:
+        request = self.request
+        try:
+            if self._to_check():  # it was stopped while it was measured
+                yield from self._check()
+            while self.step < request.steps and not self._enough():
+                yield
+                terms = self._one_step()
+                if self._to_check():
+                    yield from self._check()
+                if self.step % request.save_every == 0:
+                    self._save_state()
+                self._tell("training", self.step, request.steps, sum(terms.values()), terms)
+        except GeneratorExit:
+            self._save_state()
+            raise
+
+    def _to_check(self) -> bool:
+        due = self.step % self.request.check_every == 0 or self.step == self.request.steps
+        return due and self.checked < self.step
 
     def _enough(self) -> bool:
         out_of_time = self.request.seconds is not None and self.seconds >= self.request.seconds
         return out_of_time or (bool(self.sets.held_out) and self.worse >= self.request.patience)
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> Iterator[None]:
         tiles = dict.fromkeys([*self.sets.corrected, *self.sets.replay, *self.measure.tiles])
         for done, tile in enumerate(tiles, 1):
-            self._wait()
+            yield
             self.network.prepare(tile)
             self._tell("preparing", done, len(tiles))
         if self.request.near or self.request.replay:
             called = np.zeros(self._classes, np.int64)
             for tile in dict.fromkeys([*self.sets.corrected, *self.sets.replay]):
-                self._wait()
+                yield
                 labels = self.network.parents_prediction(tile).argmax(0).numpy()
                 called += np.bincount(labels.ravel(), minlength=self._classes)
             self._anchors = torch.from_numpy(class_weights(called)).to(self.device)
 
-    def _wait(self) -> None:
-        """Wait while paused; stop if asked to, with the state as it was saved last."""
-        while self._paused() and not self._cancelled():
-            time.sleep(0.05)
-        if self._cancelled():
-            raise Cancelled(f"{self.out}: stopped after {self.step} steps; the same call goes on from there.")
-
-    def _wait_between_steps(self) -> None:
-        try:
-            self._wait()
-        except Cancelled:
-            self._save_state()
-            raise
-
-    def _one_step(self) -> None:
+    def _one_step(self) -> dict[str, float]:
+        """Take an optimizer step; returns the terms of the loss."""
         request = self.request
         started = time.perf_counter()
         spent = 0.0 if request.seconds is None else self.seconds / request.seconds
@@ -236,12 +278,7 @@ class Finetuner:
         self.optimizer.step()
         self.step += 1
         self.seconds += time.perf_counter() - started
-        if self.step % request.check_every == 0 or self.step == request.steps:
-            self._check()
-        if self.step % request.save_every == 0:
-            self._save_state()
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        self._tell("training", self.step, request.steps, sum(values.values()), values)
+        return {name: float(term.detach()) for name, term in terms.items()}
 
     def _draw(self, step: int) -> list[Tile]:
         """Tiles of a step: corrected ones, each for a class drawn evenly among the corrected; then replay tiles."""
@@ -277,9 +314,9 @@ class Finetuner:
 
     # -- measure ---------------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
-        self.now = self.measure.measure(self.network, whole=False)
-        self.measured_at = self.step
+    def _check(self) -> Iterator[None]:
+        self.now = yield from self.measure.measure(self.network, whole=False)
+        self.measured_at = self.checked = self.step
         self.worse = 0 if self._take_if_better(self.now) else self.worse + 1
 
     def _take_if_better(self, figures: dict[str, Figures]) -> bool:
@@ -302,7 +339,7 @@ class Finetuner:
 
     def _tell(
         self,
-        phase: str,
+        phase: Phase,
         done: int,
         total: int,
         loss: float = float("nan"),
@@ -324,15 +361,15 @@ class Finetuner:
 
     # -- end -------------------------------------------------------------------------------------------------------
 
-    def _finish(self) -> FinetuneResult:
+    def _finish(self) -> Generator[None, None, FinetuneResult]:
         if self.step % self.request.save_every:
             self._save_state()
         if self.measured_at != self.step and (not self.best_weights or not self.sets.held_out):
-            self._check()
+            yield from self._check()
         self._set_weights(self.best_weights)
         round_as_stored(self.model)
         self._tell("measuring", 0, 1)
-        after = self.measure.measure(self.network, between=self._wait)
+        after = yield from self.measure.measure(self.network)
         self._tell("measuring", 1, 1)
         figures = BeforeAfter(self.before, after)
         verdict = judge(figures, self.request.bound)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from fctl_napari.learning.gate import BeforeAfter, Figures, Verdict
+
+Phase = Literal["preparing", "training", "measuring"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class FinetuneProgress:
         What there is to say to the user.
     """
 
-    phase: str
+    phase: Phase
     done: int
     total: int
     loss: float = float("nan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def lineage(place: Path | str) -> list[Kin]:
     builtin = builtin_checkpoints()
     path = builtin.get(str(place), Path(place))
     if path.is_dir():
-        found = _cards(sorted(path.rglob("*.safetensors")))
+        found = _cards(_files_below(path))
         if not found:
             raise InputError(f"{path}: there is no checkpoint in this folder; give another, or a file.")
         wanted = list(found)
@@ -81,6 +82,15 @@ def lineage(place: Path | str) -> list[Kin]:
         raise InputError(f"{path}: there is no such folder or checkpoint; check the path.")
     families = _families(_cards(builtin.values()) | found)
     return [eldest for eldest in families if any(eldest.holds(one) for one in wanted)]
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Find the checkpoints in a folder and below; arrays on disk, of up to millions of files, are passed over."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.endswith(".zarr"))
+        found += [Path(place) / name for name in sorted(files) if name.endswith(".safetensors")]
+    return found
 
 
 def _cards(paths: Iterable[Path]) -> dict[str, tuple[Path, Card]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +55,8 @@ class Measure:
         *,
         parent: bool = False,
         whole: bool = True,
-        between: Callable[[], None] | None = None,
-    ) -> dict[str, Figures]:
-        """Measure a network, or its parent.
+    ) -> Generator[None, None, dict[str, Figures]]:
+        """Measure a network, or its parent; yields before each tile.
 
         Parameters
         ----------
@@ -67,8 +66,6 @@ class Measure:
             Measure the parent instead, whose answers are kept.
         whole
             Measure on the truth too, not only what is watched during a run.
-        between
-            Called before each tile; what it raises ends it.
 
         Returns
         -------
@@ -78,15 +75,14 @@ class Measure:
         sets = self._sets
 
         def labels(tile: Tile) -> NDArray[np.uint8]:
-            if between is not None:
-                between()
             return network.parents_labels(tile) if parent else network.labels(tile)
 
-        counts = {"held_out": self._count(sets.held_out, labels, lambda t: sets.held_out[t] - np.uint8(1))}
-        counts["scene"] = self._count(sets.check_scene, labels, None, network)
-        counts["training"] = self._count(sets.check_training, labels, self._training_truth, network)
+        held_out = yield from self._count(sets.held_out, labels, lambda t: sets.held_out[t] - np.uint8(1))
+        counts = {"held_out": held_out}
+        counts["scene"] = yield from self._count(sets.check_scene, labels, None, network)
+        counts["training"] = yield from self._count(sets.check_training, labels, self._training_truth, network)
         if whole:
-            counts["truth"] = self._count(self._truth_tiles, labels, self._scene_truth)
+            counts["truth"] = yield from self._count(self._truth_tiles, labels, self._scene_truth)
         return {part: count.figures(self._names) for part, count in counts.items() if count.tiles}
 
     def _count(
@@ -95,10 +91,11 @@ class Measure:
         labels: Labels,
         truth: Labels | None,
         network: TileNetwork | None = None,
-    ) -> Count:
+    ) -> Generator[None, None, Count]:
         """Count px against truth (255: not scored), and against the parent where the network is given."""
         count = Count(np.zeros((len(self._names), len(self._names)), np.int64))
         for tile in tiles:
+            yield
             called = labels(tile)
             count.tiles += 1
             if truth is not None:

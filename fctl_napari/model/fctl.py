@@ -136,10 +136,6 @@ class FCtL(nn.Module):
         assert isinstance(module, Neck)
         return module
 
-    def streams_of(self, encoder: str) -> list[str]:
-        """List the streams (``"tile"``, ``"medium"``, ...) that go through one of ``encoders``, by its key there."""
-        return [name for name, stream in self._stream.items() if stream == encoder]
-
     def encode_tile(self, images: Tensor) -> Features:
         """Encode tiles: features at strides 8, 16, 32; X replaces the correlation stride's.
 

@@ -16,6 +16,7 @@ from fctl_napari.model.card import Card, builtin_checkpoints, read_card, resolve
 from fctl_napari.plugin.growing import STORE_KEY
 from fctl_napari.plugin.layers import OVERLAY_KEY
 from fctl_napari.plugin.notify import reported
+from fctl_napari.plugin.session import session
 
 CHECKPOINT_TIP = "The trained network: a built-in one, or a file of yours (the button beside)."
 OPEN_TIP = "Choose a checkpoint file (.safetensors)."
@@ -141,6 +142,9 @@ class CheckpointCombo(QComboBox):
         _keep_narrow(self, CHECKPOINT_TIP)
         for name in builtin_checkpoints():
             self.addItem(name, name)
+        for path in session().checkpoints:
+            if Path(path).is_file():
+                self.add(path)
         self.open_file = tool("…", OPEN_TIP)
         self.open_file.clicked.connect(self._ask)
 

@@ -19,6 +19,7 @@ from fctl_napari.analysis.error_kinds import (
     by_table,
     comparison_kinds,
     confusion_table,
+    difference_kinds,
     error_table,
     pair_table,
 )
@@ -44,7 +45,7 @@ from fctl_napari.plugin.truths import TruthChoice, held_values, open_choice
 from fctl_napari.segmentation.identity import same_image
 from fctl_napari.segmentation.store import Segmentation
 
-MISSES, CONFUSION, WHO = "Missed and false", "Was x, called y", "Who is right"
+MISSES, CONFUSION, WHO, DIFFER = "Missed and false", "Was x, called y", "Who is right", "Where they differ"
 """What an overlay shows."""
 
 ERRORS, DOUBTS, DIFFERENCES = "Errors", "Doubts", "Differences"
@@ -65,7 +66,7 @@ class Showing:
     Attributes
     ----------
     mode
-        ``MISSES``, ``CONFUSION`` or ``WHO``.
+        ``MISSES``, ``CONFUSION``, ``WHO`` or ``DIFFER``.
     positive
         Index of the class that is looked at; None: all.
     pair
@@ -85,6 +86,8 @@ class Showing:
             return by_table(pair_table(*self.pair))
         if self.mode == WHO:
             return comparison_kinds
+        if self.mode == DIFFER:
+            return difference_kinds
         return by_table(confusion_table(self.positive) if self.mode == CONFUSION else error_table(self.positive))
 
     def legend(self, classes: Sequence[tuple[str, Color]]) -> list[tuple[str, Color]]:
@@ -94,7 +97,7 @@ class Showing:
             was, called = (classes[index][0] for index in self.pair)
             never = ("", colors.highlighted)
             return [never] * (HIGHLIGHTED - 1) + [(f"was {was}, called {called}", colors.highlighted)]
-        if self.mode == CONFUSION:
+        if self.mode in (CONFUSION, DIFFER):
             return [(f"called {name}", color) for name, color in classes]
         if self.mode == WHO:
             return list(WHO_COLORS)

@@ -125,6 +125,11 @@ class CorrectWidget(QWidget):
         return None if self._painting is None else self._painting.corrections
 
     @property
+    def image(self) -> Image | None:
+        """The image that is corrected."""
+        return self._image
+
+    @property
     def edit_layer(self) -> Labels | None:
         """The layer to paint on."""
         return None if self._painting is None else self._painting.edit_layer
@@ -255,6 +260,13 @@ class CorrectWidget(QWidget):
             self.edit_here(self._middle)
 
     # ---- strokes
+
+    def settle(self, then: Callable[[], object]) -> None:
+        """Call ``then`` when all that was painted until now is on disk; at once if nothing is open."""
+        if self._painting is None:
+            then()
+        else:
+            self._painting.settle(then)
 
     def _turn(self, op: Literal["undo", "redo"]) -> None:
         if self._painting is not None:

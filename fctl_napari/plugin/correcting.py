@@ -157,7 +157,7 @@ class MaskChoices(QObject):
     def fill(self, _event: Any = None) -> None:
         """List what there is, the topmost first; one that is new is chosen: a result is what is corrected next."""
         image, field = self._image(), self._field
-        masks = [] if image is None else [layer for layer in reversed(self._viewer.layers) if _is_mask(layer, image)]
+        masks = [] if image is None else [layer for layer in reversed(self._viewer.layers) if is_mask(layer, image)]
         chosen = field.currentData()
         new = [mask for mask in masks if mask not in self._known]
         if new or (chosen is not None and chosen not in masks):
@@ -184,7 +184,8 @@ class MaskChoices(QObject):
         return [events.inserted, events.removed, events.renamed]
 
 
-def _is_mask(layer: Any, image: Image) -> bool:
+def is_mask(layer: Any, image: Image) -> bool:
+    """Tell whether a layer shows a segmentation of an image (or of another one of its size)."""
     if not isinstance(layer, Labels) or STORE_KEY not in layer.metadata:
         return False
     return tuple(levels_of(layer)[0].shape) == image_shape(image)

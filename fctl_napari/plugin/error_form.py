@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from fctl_napari.analysis.error_kinds import COLOUR_BLIND, PAPER, Color, ErrorColors
 from fctl_napari.plugin.card_view import set_value
 from fctl_napari.plugin.choosers import combo, row, tool
-from fctl_napari.plugin.comparing import CONFUSION, MISSES, WHO, Showing
+from fctl_napari.plugin.comparing import CONFUSION, DIFFER, MISSES, WHO, Showing
 from fctl_napari.plugin.error_list import RegionsPage
 from fctl_napari.plugin.figures_page import FiguresPage
 from fctl_napari.plugin.regions import DRAW_TIP, DRAWN, VIEW, WHOLE
@@ -43,7 +43,8 @@ TOOLTIPS = {
     "mode": (
         "Missed and false: what was missed, what was found where it is not, and (with all classes, the first being the "
         "background) what was called another class. Was x, called y: each error in the colour of what it was called. "
-        "Who is right: where the two segmentations differ."
+        "Who is right: where the two segmentations differ. Where they differ: the same, in the colour of what this one "
+        "says."
     ),
     "of": "The class whose errors are shown.",
     "colors": "Colours of what was missed, false, or called another class.",
@@ -202,7 +203,7 @@ class ErrorForm(QWidget):
     def offer_modes(self, *, truth: bool, second: bool) -> None:
         """Offer what can be shown with a truth, with a second segmentation."""
         modes = [MISSES, CONFUSION] if truth else []
-        modes += [WHO] if second else []
+        modes += [WHO, DIFFER] if second else []
         now = [self.mode.itemText(k) for k in range(self.mode.count())]
         if now == modes:
             return

@@ -23,6 +23,8 @@ class ErrorLayer(QObject):
     ----------
     viewer
         Where it is shown.
+    what
+        Begins the layer's name, before the mask's.
 
     Signals
     -------
@@ -32,9 +34,10 @@ class ErrorLayer(QObject):
 
     replaced = Signal()
 
-    def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: napari.Viewer, parent: QObject | None = None, *, what: str = "errors of") -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self._what = what
         self._mask: Labels | None = None
         self._comparison: Comparison | None = None
         self._layer: Labels | None = None
@@ -70,7 +73,7 @@ class ErrorLayer(QObject):
         style = kinds_style(legend)
         layer = self.layer
         if layer is None:
-            self._layer = add_overlay(self._viewer, mask, overlay, f"errors of {mask.name}", style)
+            self._layer = add_overlay(self._viewer, mask, overlay, f"{self._what} {mask.name}", style)
         else:
             if layer.data is not overlay.data:
                 layer.data = overlay.data

@@ -95,14 +95,20 @@ class GrowingSegmentation:
         total = counts.sum()
         return [float(count / total) if total else 0.0 for count in counts]
 
-    def makers(self, viewer: ViewerModel, image: Image, name: str) -> list[Callable[[], Layer]]:
+    def makers(
+        self, viewer: ViewerModel, image: Image, name: str, *, mask_only: bool = False
+    ) -> list[Callable[[], Layer]]:
         """Return what makes the layers over ``image``: of each map if it keeps maps, else of mask and confidence.
 
         Parameters
         ----------
         name
             Of the mask's layer.
+        mask_only
+            Only of the mask.
         """
+        if mask_only:
+            return [partial(self.show_mask, viewer, image, name)]
         if self.maps:
             return [partial(self.show_map, viewer, image, which) for which in self.maps]
         return [partial(show, viewer, image, name) for show in (self.show_mask, self.show_confidence)]

@@ -32,6 +32,8 @@ class LiveRun(QObject):
         Where the layers go, and the image that they lie on.
     name
         Of the mask's layer.
+    mask_only
+        Show nothing but the mask.
 
     Signals (on the main thread)
     ----------------------------
@@ -47,8 +49,17 @@ class LiveRun(QObject):
     shown = Signal(object)
     finished = Signal(object)
 
-    def __init__(self, viewer: napari.Viewer, image: Image, name: str, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        image: Image,
+        name: str,
+        parent: QObject | None = None,
+        *,
+        mask_only: bool = False,
+    ) -> None:
         super().__init__(parent)
+        self._mask_only = mask_only
         self._viewer = viewer
         self._image = image
         self._name = name
@@ -121,7 +132,7 @@ class LiveRun(QObject):
         there = self._growing is not None and self._image in self._viewer.layers
         if there and not self._makers:
             assert self._growing is not None
-            self._makers = self._growing.makers(self._viewer, self._image, self._name)
+            self._makers = self._growing.makers(self._viewer, self._image, self._name, mask_only=self._mask_only)
         if there and len(self._layers) < len(self._makers):
             self._add_layer()
             fresh = True

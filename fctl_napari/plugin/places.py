@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_data_path
 
 from fctl_napari.files import output_error
 from fctl_napari.imagery.naming import beside, writable
 from fctl_napari.imagery.naming import digest as digest
 from fctl_napari.imagery.naming import stem as stem
 from fctl_napari.imagery.remote import is_url
+from fctl_napari.learning.candidates import traces
 
 PYRAMID_SUFFIX = ".pyramid.ome.zarr"
 STORE_SUFFIX = ".fctl.ome.zarr"
@@ -33,6 +36,47 @@ def cache_folder() -> Path:
     except OSError as error:
         raise output_error(folder, error) from error
     return folder
+
+
+def checkpoint_folder() -> Path:
+    """Return the user's folder of checkpoints, for images beside which nothing can be written, made if need be.
+
+    Raises
+    ------
+    OutputError
+        It cannot be made.
+    """
+    folder = user_data_path("fctl-napari") / "checkpoints"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    return folder
+
+
+def checkpoint_place(image: str | Path) -> Path:
+    """Return the folder of checkpoints that learn from an image: the image's, or the user's where that is no place.
+
+    That is one that is not writable, or the cache: what is kept there may go any day.
+    """
+    folder = None if is_url(image) else Path(image).absolute().parent
+    if folder is None or not writable(folder) or folder.is_relative_to(cache_folder()):
+        return checkpoint_folder()
+    return folder
+
+
+def new_checkpoint(image: str | Path, parent: str | Path) -> Path:
+    """Return a free place for a checkpoint that learns from an image: ``earth-1`` from ``earth``, then ``earth-2``.
+
+    Free of a checkpoint, of one that waits or is unfinished, and of a result that would pass for its own.
+    """
+    folder = checkpoint_place(image)
+    name = re.sub(r"-\d+$", "", Path(parent).name.removesuffix(".safetensors"))
+    for number in itertools.count(1):
+        out = folder / f"{name}-{number}.safetensors"
+        if not any(place.exists() for place in (out, *traces(out), result_path(image, out))):
+            return out
+    raise AssertionError
 
 
 def pyramid_path(image: str | Path) -> Path:

@@ -24,6 +24,8 @@ class Session(QObject):
     ----------
     painter
         Who corrects; widgets that are opened later ask no more.
+    checkpoints
+        Files that were made or taken up in this session; widgets that are opened later offer them, and choose the last.
 
     Signals
     -------
@@ -36,6 +38,7 @@ class Session(QObject):
     def __init__(self) -> None:
         super().__init__()
         self.painter = _user()
+        self.checkpoints: list[str] = []
         self._engine: Engine | None = None
         self._windows: set[int] = set()  # their ids: holding them would keep them alive
         self._told = False

@@ -18,7 +18,7 @@ from fctl_napari.segmentation.explanation import ExplainRequest, TileExplanation
 from fctl_napari.segmentation.worker import Network, explain, guarded
 
 PRIORITY = 10
-"""dask runs the tasks of a higher priority first; tiles have 0."""
+"""dask runs the tasks of a higher priority first; tiles have less."""
 
 DIED = f"the worker process died {DEATHS} times at this tile, most likely for want of memory; use another device."
 
@@ -95,15 +95,15 @@ def _answer(
         raise concurrent.futures.CancelledError
     task: Any = client.submit(guarded, explain, network, request, pure=False, priority=PRIORITY)
     future.add_done_callback(lambda asked: task.cancel() if asked.cancelled() else None)
+    # Not result(timeout): interrupted while it fetches, dask loses the answer.
+    ready = threading.Event()
+    task.add_done_callback(lambda _: ready.set())
     seen = time.monotonic()
-    while True:
-        try:
-            answer = result_of(task, DIED, COUNT_SECONDS)
-        except TimeoutError:
-            if workers.count():
-                seen = time.monotonic()
-            elif time.monotonic() - seen > DESERTED_SECONDS:
-                raise FctlError("all workers are gone and none came back; ask again.") from None
-        else:
-            assert isinstance(answer, TileExplanation)
-            return answer
+    while not ready.wait(COUNT_SECONDS):
+        if workers.count():
+            seen = time.monotonic()
+        elif time.monotonic() - seen > DESERTED_SECONDS:
+            raise FctlError("all workers are gone and none came back; ask again.")
+    answer = result_of(task, DIED)
+    assert isinstance(answer, TileExplanation)
+    return answer

@@ -94,15 +94,19 @@ class Workers:
         threading.Thread(target=run, name="fctl-connect", daemon=True).start()
         return future
 
-    def count(self) -> int:
-        """Count the worker processes that are there now; one of our own that is gone for good is replaced."""
+    def addresses(self) -> list[str]:
+        """List the worker processes that are there now; one of our own that is gone for good is replaced."""
         client, cluster = self._client, self._cluster
         if client is None:
-            return 0
-        count = len(client.scheduler_info(n_workers=-1)["workers"])
-        if not count and cluster is not None:
+            return []
+        found = list(client.scheduler_info(n_workers=-1)["workers"])
+        if not found and cluster is not None:
             cluster.scale(1)  # does nothing while its guardian is restarting it
-        return count
+        return found
+
+    def count(self) -> int:
+        """Count the worker processes that are there now."""
+        return len(self.addresses())
 
     def _start(self) -> Client:
         import dask

@@ -38,6 +38,9 @@ STOP_SECONDS = 0.8
 SETTLE_SECONDS = 30.0
 """How long it then keeps the store to itself for them."""
 
+LIVE_PRIORITY = 5
+"""Tiles that somebody looks at go before whatever else waits, which has 0; questions go before them."""
+
 
 DIED = (
     f"the worker process died {DEATHS} times at the same tiles, most likely for want of memory; use a smaller --batch "
@@ -209,7 +212,9 @@ class Driver:
             task = self._plan.next(self._pace.tiles_per_task())
             if task is None:
                 break
-            future = client.submit(guarded, compute, self._job, task, pure=False)
+            future = client.submit(
+                guarded, compute, self._job, task, pure=False, priority=LIVE_PRIORITY if self._live else 0
+            )
             self._pace.begin()
             self._under_way[future] = task
             future.add_done_callback(self._completed.put)

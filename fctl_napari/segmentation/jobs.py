@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.imagery.formats import open_image
@@ -29,6 +29,7 @@ from fctl_napari.segmentation.merge import saved_tiles
 from fctl_napari.segmentation.plan import AveragePlan, CropPlan, LivePlan, Plan
 from fctl_napari.segmentation.progress import Progress
 from fctl_napari.segmentation.released_grid import ReleasedGrid
+from fctl_napari.segmentation.staged import Make, StagedEvent, StagedRun
 from fctl_napari.segmentation.store_place import lock_store, open_or_create
 from fctl_napari.segmentation.worker import Job, Network, guarded, prepare
 
@@ -278,7 +279,7 @@ class Engine:
     def __init__(self, scheduler: str | None = None, *, threads: int | None = None) -> None:
         self._workers = Workers(scheduler)
         self._threads = threads
-        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
+        self._runs: weakref.WeakSet[Run | StagedRun] = weakref.WeakSet()
         _open_engines.add(self)
 
     def start(self, request: SegmentationRequest, on_progress: Callable[[Progress], None] | None = None) -> Run:
@@ -292,6 +293,20 @@ class Engine:
             Called with each event, on a thread of the run.
         """
         run = Run(request, self._workers, self._threads, on_progress)
+        self._runs.add(run)
+        return run
+
+    def start_staged(
+        self, make: Make, argument: Any, on_event: Callable[[StagedEvent], None] | None = None
+    ) -> StagedRun:
+        """Start a job of short stages, whose state stays in one worker; returns at once.
+
+        Parameters
+        ----------
+        make, argument, on_event
+            See ``StagedRun``.
+        """
+        run = StagedRun(make, argument, self._workers, self._threads, on_event)
         self._runs.add(run)
         return run
 

@@ -285,7 +285,7 @@ class Predictor:
         try:
             return self._run(group, with_weights)
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if len(group) == 1:
                 raise self._no_memory() from error
@@ -302,7 +302,7 @@ class Predictor:
         try:
             yield
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             raise self._no_memory() from error
 
@@ -352,6 +352,7 @@ class Predictor:
         return pixels.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch says that memory does not suffice."""
     # The CPU's allocator has no exception type of its own.
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -112,8 +112,10 @@ class Outcome:
 WRITERS = 2
 """Threads that write: encoding a cell takes about 2 ms, more than a GPU needs for a tile."""
 
-# One network at a time lies in memory, and one task at a time uses it, however many threads the worker has.
-_lock = threading.Lock()
+one_at_a_time = threading.Lock()
+"""One task at a time computes, however many threads the worker has."""
+
+# One network at a time lies in memory.
 _predictor: tuple[Network, Predictor] | None = None
 _explainer: Explainer | None = None
 _images: Recent[tuple[object, ...], Pyramid] = Recent(2)
@@ -123,12 +125,14 @@ _stores: Recent[str, Segmentation] = Recent(2)
 def guarded(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function here; an error that is meant for the user comes back as a value.
 
-    dask would log it with its traceback, once on each side.
+    dask would log it with its traceback, once on each side. What led to it stays here, and is let go of with all that
+    it holds.
     """
     try:
         return function(*arguments)
     except FctlError as error:
-        return error
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
 
 
 def prepare(network: Network) -> str:
@@ -145,7 +149,7 @@ def prepare(network: Network) -> str:
     ConfigError
         There is no such device here.
     """
-    with _lock:
+    with one_at_a_time:
         return _load(network).describe()
 
 
@@ -157,7 +161,7 @@ def compute(job: Job, task: Task) -> Outcome:
     FctlError
         The image is damaged there, the disk is full, memory does not suffice, or the checkpoint does not fit.
     """
-    with _lock:
+    with one_at_a_time:
         predictor = _load(job.network)
         image = _open_image(job.image, job.value_range, job.bands)
         store = _stores.get(job.run, lambda: Segmentation.open(job.out, mode="r+"))
@@ -200,7 +204,7 @@ def explain(network: Network, request: ExplainRequest, image: Pyramid | None = N
     global _explainer
     from fctl_napari.segmentation.explaining import Explainer
 
-    with _lock:
+    with one_at_a_time:
         if _predictor is not None:
             network = replace(network, batch=_predictor[0].batch)  # one tile fits into any batch
         predictor = _load(network)
@@ -282,6 +286,14 @@ class Writing:
                 future.result()
 
 
+def use_threads(threads: int | None) -> None:
+    """Have torch compute with so many threads; None: all cores."""
+    import torch
+
+    # dask starts its workers with OMP_NUM_THREADS=1; only an explicit number undoes that.
+    torch.set_num_threads(threads or usable_cores())
+
+
 def _load(network: Network) -> Predictor:
     global _predictor, _explainer
     if _predictor is not None and _predictor[0] == network:
@@ -291,8 +303,7 @@ def _load(network: Network) -> Predictor:
     from fctl_napari.model.checkpoint import load_checkpoint
     from fctl_napari.segmentation.predictor import Predictor
 
-    # dask starts its workers with OMP_NUM_THREADS=1; only an explicit number undoes that.
-    torch.set_num_threads(network.threads or usable_cores())
+    use_threads(network.threads)
     if _predictor is not None:
         _predictor[1].close()
         _predictor = _explainer = None

@@ -98,7 +98,7 @@ def test_held_out_corrections_are_not_learnt_from(corrected, request_for, tmp_pa
     other = Finetuner(request_for(learning_rate=1e-2), Flipped())
     assert other.data_hash != tuner.data_hash
     for run in (tuner, other):
-        run._prepare()
+        list(run._prepare())
         for _ in range(3):
             run._one_step()
     assert same(tuner.model.state_dict(), other.model.state_dict())

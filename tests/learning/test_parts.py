@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.learning.finetune_config import HEADS, PARTS
-from fctl_napari.learning.parts import parameters_of, trainable_share
+from fctl_napari.learning.parts import parameters_of
+from fctl_napari.learning.trainable import sizes_of_parts, trainable_share
+from fctl_napari.model.card import builtin_checkpoints
+from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.fctl import FCtL
 
 
@@ -41,18 +43,32 @@ def test_a_shared_encoder_is_the_part_of_each_stream(tiny_config):
     assert set(parameters_of(model, ["medium_encoder"])) == set(parameters_of(model, ["large_encoder"]))
 
 
-def test_shares_count_parameters(tiny_config):
-    model = FCtL(tiny_config)
-    heads = sum(p.numel() for p in parameters_of(model, HEADS).values())
-    assert trainable_share(tiny_config, HEADS) == heads / sum(p.numel() for p in model.parameters())
-    assert trainable_share(tiny_config, PARTS) == 1
-    assert torch.get_default_device() == torch.device("cpu")
+def test_a_shared_encoder_of_all_is_the_part_of_each_stream(tiny_config):
+    model = FCtL(tiny_config.model_copy(update={"share_encoders": "all"}))
+    assert set(parameters_of(model, ["tile_encoder"])) == set(parameters_of(model, ["large_encoder"]))
 
 
-def test_parts_that_are_not_there_are_one_sentence(tiny_config):
+@pytest.mark.parametrize("share", ["none", "contexts", "all"])
+def test_shares_count_parameters_without_loading_them(tiny_config, make_checkpoint, share):
+    path = make_checkpoint(tiny_config.model_copy(update={"share_encoders": share}), f"share_{share}")
+    model, _ = load_checkpoint(path)
+    sizes = sizes_of_parts(path)
+    for parts in (HEADS, ["medium_encoder"], ["gpe", "tile_encoder"]):
+        learn = sum(p.numel() for p in parameters_of(model, parts).values())
+        assert trainable_share(sizes, parts) == learn / sum(p.numel() for p in model.parameters())
+    assert trainable_share(sizes, PARTS) == 1
+
+
+def test_the_built_in_checkpoint_learns_in_part():
+    assert 0.02 < trainable_share(sizes_of_parts(builtin_checkpoints()["earth"]), HEADS) < 0.5
+
+
+def test_parts_that_are_not_there_are_one_sentence(tiny_checkpoint, tiny_config, make_checkpoint):
     with pytest.raises(ConfigError, match="no part 'head'"):
-        trainable_share(tiny_config, ["head"])
-    bare = tiny_config.model_copy(update={"ale": "none"})
+        trainable_share(sizes_of_parts(tiny_checkpoint), ["head"])
+    bare = make_checkpoint(tiny_config.model_copy(update={"ale": "none"}), "no_ale")
     with pytest.raises(ConfigError, match="no ale that could learn"):
-        trainable_share(bare, ["ale"])
-    assert trainable_share(bare, ["ale", "decoder"]) > 0
+        trainable_share(sizes_of_parts(bare), ["ale"])
+    with pytest.raises(ConfigError, match="no ale that could learn"):
+        parameters_of(load_checkpoint(bare)[0], ["ale"])
+    assert trainable_share(sizes_of_parts(bare), ["ale", "decoder"]) > 0

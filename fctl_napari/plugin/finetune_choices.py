@@ -1,0 +1,180 @@
+"""What fine-tuning finds beside an image: corrections, truths, runs that were left (read in a thread)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fctl_napari.errors import FctlError, InputError, OutputError
+from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.imagery.remote import is_url
+from fctl_napari.learning.candidates import check_free, traces
+from fctl_napari.learning.canvas import INDEX, JOURNAL
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.learning.finetune_config import FinetuneRequest, finetune_request
+from fctl_napari.learning.trainable import sizes_of_parts
+from fctl_napari.learning.unfinished import Cut, Waiting, find_cut, find_waiting
+from fctl_napari.model.card import checkpoint_hash, resolve_checkpoint
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.plugin.layers import ImageSource
+from fctl_napari.plugin.places import cache_folder, checkpoint_folder, checkpoint_place, new_checkpoint, result_path
+from fctl_napari.plugin.truths import TruthChoice, own_labels
+from fctl_napari.segmentation.store import Segmentation
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What lies beside an image.
+
+    Attributes
+    ----------
+    corrections
+        Where they are, or would be.
+    areas
+        Painted px by the name of the class, ``"not sure"`` last; empty where there are no corrections.
+    classes
+        Of the corrections; None where there are none.
+    truths
+        Labels of the image itself.
+    waiting, cut
+        What was left of earlier runs.
+    sizes
+        Of the parts of the parent; empty where it cannot be read.
+    out
+        A free place for a new checkpoint; None without a parent.
+    """
+
+    corrections: Path
+    areas: dict[str, int]
+    classes: ClassTable | None
+    truths: list[TruthChoice]
+    waiting: list[Waiting]
+    cut: list[Cut]
+    sizes: dict[frozenset[str], int]
+    out: Path | None
+
+
+def image_place(source: ImageSource) -> str:
+    """Return an image's file as requests name it."""
+    return source.path if is_url(source.path) else str(Path(source.path).absolute())
+
+
+def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
+    """Look at what lies beside an image, for a parent (a built-in name or a file).
+
+    Raises
+    ------
+    FctlError
+        The corrections are damaged, or a folder cannot be made.
+    """
+    corrections = corrections_path(source.original, cache_folder)
+    areas: dict[str, int] = {}
+    classes = None
+    if corrections.exists():
+        found = Corrections.open(corrections)
+        areas, classes = found.area_by_class(), found.class_table
+    folders = [checkpoint_place(source.original), checkpoint_folder()]
+    names = {Path(place).name for place in (source.path, source.original)}
+    try:
+        sizes = {} if checkpoint is None else sizes_of_parts(resolve_checkpoint(checkpoint))
+    except FctlError:
+        sizes = {}  # the run says what is wrong
+    return Beside(
+        corrections,
+        areas,
+        classes,
+        own_labels(source.path),
+        find_waiting(folders, names),
+        find_cut(folders, image_place(source)),
+        sizes,
+        None if checkpoint is None else new_checkpoint(source.original, checkpoint),
+    )
+
+
+def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> FinetuneRequest:
+    """Say what is to be learnt from the corrections of an image.
+
+    Parameters
+    ----------
+    source
+        The image.
+    out
+        The new checkpoint; empty: a free place.
+    fields
+        The others of the request.
+
+    Raises
+    ------
+    InputError
+        There are no corrections.
+    OutputError
+        The place of the new checkpoint is taken.
+    ConfigError
+        The fields do not fit.
+    """
+    corrections = corrections_path(source.original, cache_folder)
+    if not corrections.exists():
+        raise InputError(f"{corrections}: there are no corrections yet; paint some in the Correct widget.")
+    place = check_free(Path(out).absolute() if out else new_checkpoint(source.original, fields["checkpoint"]))
+    if any(trace.exists() for trace in traces(place)):
+        raise OutputError(f"{place}: an earlier run of this name is not decided; take it up, or choose another name.")
+    result = result_path(source.original, place)
+    if result.exists():
+        raise OutputError(f"{result}: is there already, and would be taken for the new one's; choose another name.")
+    return finetune_request(
+        image=image_place(source),
+        corrections=str(corrections),
+        out=str(place),
+        value_range=source.value_range,
+        bands=source.bands,
+        **fields,
+    )
+
+
+def painted_state(corrections: Path) -> tuple[object, ...]:
+    """Return what differs when corrections have changed on disk; two looks at files, quick."""
+    found: list[object] = []
+    for name in (JOURNAL, INDEX):
+        try:
+            status = (corrections / name).stat()
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
+def result_of(shown: list[str], source: ImageSource, checkpoint: str | None, parent: str) -> Path | None:
+    """Find the segmentation of an image by a network.
+
+    Parameters
+    ----------
+    shown
+        Results (stores) that layers over the image show.
+    source
+        The image.
+    checkpoint
+        The network's name or file, if it is known.
+    parent
+        Its hash.
+    """
+    usual = [] if checkpoint is None else [result_path(source.original, checkpoint)]
+    for path in [*map(Path, shown), *usual]:
+        try:
+            store = Segmentation.open(path)
+        except FctlError:
+            continue
+        if store.checkpoint_hash == parent and store.settings.get("merge") == "crop" and not store.maps:
+            return path
+    return None
+
+
+def name_of(parent: str, offered: list[str]) -> str | None:
+    """Find the checkpoint with a hash among those that are offered (names and files)."""
+    for name in offered:
+        try:
+            if checkpoint_hash(resolve_checkpoint(name)) == parent:
+                return name
+        except FctlError:
+            continue
+    return None
