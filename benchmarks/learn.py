@@ -15,11 +15,12 @@ printed; figures are of the new network either way.
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,14 @@ OLD_TILES = 80
 """Tiles of the old scenes that forgetting is measured on."""
 
 PLAIN: dict[str, Any] = {"parts": PARTS, "near": 0.0, "replay": 0.0, "pull": 0.0, "replay_share": 0.0, "held_out": 0.0}
+PLAIN_RATE = 1e-4
+
+BOUND: dict[str, Any] = {"held_out": 0.0, "steps": 150}
+"""What ``ours`` comes to with every pixel of the unseen scene painted."""
+
+KEYS = ("scene", "strokes", "seed", "way")
+
+SHOWN = {"unseen": "unseen scene", "near": "near the strokes", "rest": "rest", "old": "old scenes"}
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,11 @@ class Case:
     data_folder: str | None
 
 
-def earth() -> Case:
-    """The test bands of the Earth scene."""
+def earth(bands: str) -> Case:
+    """The test bands of the Earth scene, or those of validation."""
     (scene,), _ = open_scenes(DataSettings(sample=True))
+    if bands == "val":
+        scene = replace(scene, test=scene.val)
     return Case(resolve_checkpoint("earth"), sample_files().image, scene, [scene], None)
 
 
@@ -203,7 +214,14 @@ def old_miou(checkpoint: Path, parts: Sequence[tuple[Scene, list[Region]]], name
 
 
 def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
-    """Print the rows of one case."""
+    """Measure the rows of one case that are not in the table yet."""
+    name = f"{options.scene} {case.image.stem}" if options.scene != "earth" else f"earth {options.bands} bands"
+    counts = [0] if options.ways == ["bound"] else options.strokes
+    wanted = [(n, seed, way) for n in counts for seed in options.seeds for way in options.ways]
+    done = {(row["scene"], row["strokes"], row["seed"], row["way"]) for row in read_rows(options.csv)}
+    wanted = [row for row in wanted if (name, *map(str, row)) not in done]
+    if not wanted:
+        return
     card = read_card(case.checkpoint)
     names = card.classes.names
     scene, truth = case.scene, case.scene.truth
@@ -211,42 +229,80 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
     before = segmented(case.checkpoint, scene, scene.test)
     old = old_regions(case.old, card.config.tile_size)
     old_before = old_miou(case.checkpoint, old, names)
-    for count in options.strokes:
-        for seed in options.seeds:
+    for count, seed, way in wanted:
+        if way == "bound":
+            corrections, boxes = np.where(counted & (truth != IGNORE), truth + 1, 0).astype(np.uint8), list(scene.test)
+        else:
             corrections, boxes = strokes(truth, before, counted, count, seed)
-            near = counted & inside(truth.shape, [(a - NEAR, b - NEAR, c + NEAR, d + NEAR) for a, b, c, d in boxes])
-            place = folder / f"{case.image.stem} {count} {seed}.ome.zarr"
-            classes = [info.model_dump() for info in card.classes]
-            painted = LabelPyramid.create(place, truth.shape, classes=classes)
-            painted.write(0, 0, corrections)
-            for way in options.ways:
-                out = folder / f"{case.image.stem} {count} {seed} {way}.safetensors"
-                settings = (PLAIN | {"learning_rate": options.plain_rate} if way == "plain" else {}) | options.set
-                request = FinetuneRequest(
-                    image=str(case.image),
-                    checkpoint=str(case.checkpoint),
-                    corrections=str(place),
-                    out=str(out),
-                    data_folder=case.data_folder,
-                    seed=seed,
-                    **settings,
-                )
-                started = time.monotonic()
-                result = finetune(request, keep_anyway=True)
-                seconds = time.monotonic() - started
-                after = segmented(out, scene, scene.test)
-                whole = [scores(truth, a, counted, names) for a in (before, after)]
-                around = [scores(truth, a, near, names) for a in (before, after)]
-                rest = [scores(truth, a, counted & ~near, names) for a in (before, after)]
-                verdict = "-" if way == "plain" else "keep" if result.verdict.keep else "roll back"
-                pairs = [(a.miou, b.miou) for a, b in (whole, around, rest)]
-                pairs.append((old_before, old_miou(out, old, names)))
-                cells = [f"{a:.4f} -> {b:.4f} ({100 * (b - a):+.1f})" for a, b in pairs]
-                row = [case.image.stem, str(count), str(seed), way, f"{np.count_nonzero(corrections)}", *cells]
-                row += [str(result.steps), f"{seconds:.0f}", f"{os.getloadavg()[0]:.1f}", verdict]
-                print("| " + " | ".join(row) + " |", flush=True)
-                if options.verbose:
-                    print("   ", *result.verdict.reasons, sep="\n      ", flush=True)
+        near = counted & inside(truth.shape, [(a - NEAR, b - NEAR, c + NEAR, d + NEAR) for a, b, c, d in boxes])
+        place = folder / f"{name} {count} {seed} {way}.ome.zarr"
+        painted = LabelPyramid.create(place, truth.shape, classes=[info.model_dump() for info in card.classes])
+        painted.write(0, 0, corrections)
+        settings = {"ours": {}, "bound": BOUND, "plain": PLAIN | {"learning_rate": options.plain_rate}}[way]
+        out = folder / f"{name} {count} {seed} {way}.safetensors"
+        request = FinetuneRequest(
+            image=str(case.image),
+            checkpoint=str(case.checkpoint),
+            corrections=str(place),
+            out=str(out),
+            data_folder=case.data_folder,
+            seed=seed,
+            **(settings | options.set),
+        )
+        started, used = time.monotonic(), time.process_time()
+        result = finetune(request, keep_anyway=True)
+        seconds, used = time.monotonic() - started, time.process_time() - used
+        after = segmented(out, scene, scene.test)
+        row: dict[str, Any] = {"scene": name, "strokes": count, "seed": seed, "way": way}
+        row["px"] = np.count_nonzero(corrections)
+        for part, mask in (("unseen", counted), ("near", near), ("rest", counted & ~near)):
+            pair = [scores(truth, called, mask, names).miou for called in (before, after)]
+            row |= dict(zip((f"{part} before", f"{part} after"), pair, strict=True))
+        row |= {"old before": old_before, "old after": old_miou(out, old, names)}
+        row |= {"steps": result.steps, "seconds": round(seconds), "cpu seconds": round(used)}
+        row |= {"load": round(os.getloadavg()[0], 1), "gate": "keep" if result.verdict.keep else "roll back"}
+        print(line(row), flush=True)
+        if options.verbose:
+            print("   ", *result.verdict.reasons, sep="\n      ", flush=True)
+        if options.csv:
+            fresh = not options.csv.exists()
+            with options.csv.open("a", newline="") as file:
+                writer = csv.DictWriter(file, list(row))
+                if fresh:
+                    writer.writeheader()
+                writer.writerow(row)
+
+
+def read_rows(table: Path | None) -> list[dict[str, str]]:
+    """Rows that were measured already."""
+    if table is None or not table.exists():
+        return []
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """A row for people."""
+    pairs = [(float(row[f"{part} before"]), float(row[f"{part} after"])) for part in SHOWN]
+    changes = [f"{a:.4f} -> {b:.4f} ({100 * (b - a):+.1f})" for a, b in pairs]
+    ends = [row[name] for name in ("steps", "seconds", "cpu seconds", "load", "gate")]
+    return "| " + " | ".join(str(v) for v in (*(row[name] for name in KEYS), row["px"], *changes, *ends)) + " |"
+
+
+def summary(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Mean gains over seeds, in points; in brackets the lowest and the highest."""
+    heads = ["scene", "strokes", "way", "seeds", *SHOWN.values(), "kept by the gate", "CPU seconds"]
+    yield f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}"
+    for scene, count, way in dict.fromkeys((r["scene"], r["strokes"], r["way"]) for r in rows):
+        group = [r for r in rows if (r["scene"], r["strokes"], r["way"]) == (scene, count, way)]
+        cells = []
+        for part in SHOWN:
+            gains = [100 * (float(r[f"{part} after"]) - float(r[f"{part} before"])) for r in group]
+            cells.append(f"{np.nanmean(gains):+.1f} ({min(gains):+.1f} to {max(gains):+.1f})")
+        kept = f"{sum(r['gate'] == 'keep' for r in group)} of {len(group)}" if way == "ours" else ""
+        seconds = f"{np.mean([float(r['cpu seconds']) for r in group]):.0f}"
+        seeds = ", ".join(r["seed"] for r in group)
+        yield "| " + " | ".join([scene, count if int(count) else "", way, seeds, *cells, kept, seconds]) + " |"
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -256,29 +312,33 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def main() -> None:
-    """Print a table."""
+    """Measure rows, and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scene", choices=["earth", "aerial"])
+    parser.add_argument("scene", choices=["earth", "aerial", "table"])
     parser.add_argument("--strokes", type=int, nargs="+", default=[10, 20, 40])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--ways", nargs="+", choices=["ours", "plain"], default=["ours", "plain"])
+    parser.add_argument("--ways", nargs="+", choices=["ours", "plain", "bound"], default=["ours", "plain"])
+    parser.add_argument("--bands", choices=["test", "val"], default="test", help="Which bands of the Earth scene.")
     parser.add_argument("--data", type=Path, help="Folder of the aerial scenes.")
     parser.add_argument("--holdout", default="5", help="Group of aerial scenes that the checkpoint did not see.")
     parser.add_argument("--checkpoint", type=Path, help="Trained without that group.")
     parser.add_argument("--change", choices=["none", "colour", "haze", "scale"], default="none")
-    parser.add_argument("--plain-rate", type=float, default=1e-4, help="Learning rate of the plain way.")
+    parser.add_argument("--plain-rate", type=float, default=PLAIN_RATE, help="Learning rate of the plain way.")
     parser.add_argument("--set", type=setting, nargs="*", default=[], metavar="FIELD=VALUE", help="Of the requests.")
+    parser.add_argument("--csv", type=Path, help="Rows are added to this file; what is in it is not measured again.")
     parser.add_argument("--verbose", action="store_true", help="The gate's reasons, too.")
     options = parser.parse_args()
     options.set = dict(options.set)
-    print("mIoU before -> after (points)\n")
-    heads = ["scene", "strokes", "seed", "way", "px painted", "unseen scene", "near the strokes", "rest", "old scenes"]
-    heads += ["steps", "seconds", "load", "gate"]
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    if options.scene == "table":
+        rows = read_rows(options.csv)
+        print(*summary(rows), "", *map(line, rows), sep="\n")
+        return
+    heads = [*KEYS, "px painted", *SHOWN.values(), "steps", "seconds", "CPU seconds", "load", "gate"]
+    print(f"mIoU before -> after (points)\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.scene == "earth":
-            cases: Sequence[Case] = [earth()]
+            cases: Sequence[Case] = [earth(options.bands)]
         else:
             if options.data is None or options.checkpoint is None:
                 parser.error("aerial needs --data and --checkpoint")

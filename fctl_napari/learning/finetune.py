@@ -39,6 +39,8 @@ from fctl_napari.segmentation.predictor import out_of_memory
 _PLACES = ("image", "corrections", "out", "truth", "data_folder", "cache_megabytes")
 """Fields of a request that do not decide the weights: what lies there does, and is hashed."""
 
+_PASSED = 2.0
+"""Rank, before its step is added, of a network that the gate lets pass: no IoU plus agreement is above it."""
 
 Watch = Callable[[FinetuneProgress], None]
 
@@ -320,14 +322,19 @@ class Finetuner:
         self.worse = 0 if self._take_if_better(self.now) else self.worse + 1
 
     def _take_if_better(self, figures: dict[str, Figures]) -> bool:
-        """Keep the weights if they are the best so far, by held-out IoU plus agreement with the parent elsewhere.
+        """Take the newest weights that the gate lets pass; while none has passed, the best measured.
 
-        Without held-out corrections there is nothing to choose by: the last weights are taken. Whether they are better
-        than the parent is for the gate to say.
+        The newest, because few held-out corrections cannot tell one good network from another, while the falling rate
+        makes the last steps the steadiest. The best: held-out IoU plus agreement with the parent elsewhere. Without
+        held-out corrections the last weights are taken; whether they are better than the parent is for the gate to say.
         """
         held_out = figures.get("held_out")
-        if held_out is None or held_out.scores is None:
-            rank = float(self.step)
+        if (
+            held_out is None
+            or held_out.scores is None
+            or judge(BeforeAfter(self.before, figures), self.request.bound).keep
+        ):
+            rank = _PASSED + self.step
         else:
             agreements = [f.agreement for f in figures.values() if f.agreement is not None]
             rank = held_out.scores.miou + min(agreements, default=1.0)
@@ -364,7 +371,7 @@ class Finetuner:
     def _finish(self) -> Generator[None, None, FinetuneResult]:
         if self.step % self.request.save_every:
             self._save_state()
-        if self.measured_at != self.step and (not self.best_weights or not self.sets.held_out):
+        if self.measured_at != self.step:
             yield from self._check()
         self._set_weights(self.best_weights)
         round_as_stored(self.model)

@@ -61,7 +61,7 @@ class FinetuneResult:
     kept
         Whether it stands at ``out``.
     steps
-        Optimizer steps of which the best measured network was taken.
+        Optimizer steps after which the network was taken: the last that the gate let pass, or else the best measured.
     notes
         What there is to say to the user.
     """

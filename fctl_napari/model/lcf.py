@@ -130,8 +130,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     Tensor
         [B, n, C].
     """
-    # one head, as a dimension of its own: torch's fused kernels take nothing else
-    query, key, value = query[:, None], key[:, None], value[:, None]
+    # one head, as a dimension of its own, and channels last: torch's fused kernels take nothing else
+    query, key, value = (t.contiguous()[:, None] for t in (query, key, value))
     rows = max(1, MAX_ATTENTION_CELLS // key.shape[2])
     if query.shape[2] <= rows:
         return F.scaled_dot_product_attention(query, key, value, scale=scale)[:, 0]

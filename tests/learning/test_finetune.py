@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fctl_napari.analysis.metrics import Scores
 from fctl_napari.errors import Cancelled, CheckpointError, ConfigError, InputError, OutputError
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.learning.candidates import candidate_place, keep, roll_back, state_place
@@ -18,6 +19,7 @@ from fctl_napari.learning.corrected import only, open_corrections
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.learning.finetune import Finetuner, finetune
 from fctl_napari.learning.finetune_config import HEADS, PARTS, finetune_request
+from fctl_napari.learning.gate import Figures
 from fctl_napari.learning.schedule import schedule
 from fctl_napari.model.card import checkpoint_hash, read_card
 from fctl_napari.model.checkpoint import load_checkpoint
@@ -229,7 +231,34 @@ def test_a_candidate_that_is_held_back_waits_and_nothing_is_overwritten(request_
     assert not candidate_place(request.out).exists()
 
 
-def test_the_weights_of_the_best_measurement_are_taken_and_the_gate_stops_ruin(request_for):
+def figures(right, agreement):
+    """Held-out corrections of which a share is right, and the agreement with the parent elsewhere."""
+    matrix = np.array([[right, 100 - right], [0, 100]])
+    away = Figures(None, agreement, 1)
+    return {"held_out": Figures(Scores.from_confusion(matrix, ("a", "b")), None, 1), "scene": away, "training": away}
+
+
+@pytest.mark.parametrize(
+    ("measured", "taken"),
+    [
+        ([(70, 0.99), (60, 0.98), (51, 0.95)], 3),  # all pass: the last, be it better or not
+        ([(70, 0.95), (60, 0.95), (40, 0.99)], 2),  # the last does not pass
+        ([(70, 0.80), (55, 0.95), (90, 0.50)], 2),
+        ([(40, 0.99), (45, 0.98), (30, 0.99)], 2),  # none passes: the best
+    ],
+)
+def test_the_last_weights_that_the_gate_lets_pass_are_taken(request_for, measured, taken):
+    tuner = Finetuner(request_for())
+    tuner.before = figures(50, 1.0)
+    for tuner.step, (right, agreement) in enumerate(measured, 1):
+        for parameter in tuner.network.learning.values():
+            parameter.data.fill_(tuner.step)
+        tuner._take_if_better(figures(right, agreement))
+    assert tuner.best_step == taken
+    assert all(bool((w == taken).all()) for w in tuner.best_weights.values())
+
+
+def test_ruin_ends_early_and_the_gate_stops_it(request_for):
     """A rate that ruins everything: measurements do not get better, the run ends early, and the gate shuts."""
     news = []
     result = finetune(request_for(learning_rate=3.0, steps=30, patience=2, pull=0.0), watch=news.append)
