@@ -89,7 +89,7 @@ def open_parent(path: Path, out: Path, image: Pyramid, grid: Grid, card: Card) -
     differs = [
         word
         for word, same in (
-            ("is of another image", parent.facts["image"]["fingerprint"] == image_fingerprint(image)),
+            ("is of another image", same_image(parent.facts["image"], image)),
             ("has another grid of tiles", parent.facts["grid"] == grid.facts()),
             ("has other classes", parent.class_table.names == card.classes.names),
         )

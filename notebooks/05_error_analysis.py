@@ -1,0 +1,134 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Where is it wrong, and does it know?
+#
+# Figures by class, the confusions behind them, boundaries, calibration; then the errors as places to fly to; then a
+# second segmentation: where the two differ, and who is right. About a minute and a half on two cores, without a GPU.
+# By clicking: *Plugins > FCtL > Errors*; in a shell: `fctl evaluate`, `fctl errors`, `fctl compare`.
+
+# %%
+# %matplotlib inline
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from fctl_napari.analysis.agreement import compare
+from fctl_napari.analysis.error_regions import find_disagreements, find_doubts, find_errors, order
+from fctl_napari.analysis.evaluation import evaluate
+from fctl_napari.analysis.evaluation_figure import evaluation_figure
+from fctl_napari.analysis.figures import error_picture
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.sample import sample_files
+from fctl_napari.imagery.truth import open_truth
+from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
+from fctl_napari.segmentation.store import Segmentation
+
+scene = sample_files()
+image = open_image(scene.image)
+truth = open_truth(scene.truth)
+folder = Path(tempfile.mkdtemp())
+region = (700, 1890, 1400, 2160)  # short: (900, 1890, 1200, 2160)
+
+
+def segmented(name, **options):
+    """Segment the region."""
+    out = folder / f"{name}.ome.zarr"
+    end = engine.start(SegmentationRequest(str(scene.image), str(out), "earth", region=region, **options)).wait()
+    if end.error is not None:
+        raise end.error
+    return Segmentation.open(out)
+
+
+engine = Engine()
+segmentation = segmented("usual", maps=True)
+
+# %% [markdown]
+# ## Figures
+# Everything below is counted out of core, block by block: it works as well for 100,000 x 100,000 px.
+
+# %%
+evaluation = evaluate(segmentation, truth, region)
+print(evaluation.to_csv())
+evaluation_figure(evaluation)
+
+# %% [markdown]
+# ## Which confusions?
+# One class at a time: blue was missed, red is false. Two confusions often explain most of a low IoU.
+
+# %%
+names = segmentation.class_table.names
+pairs = [
+    (int(evaluation.confusion[was, called]), names[was], names[called])
+    for was in range(len(names))
+    for called in range(len(names))
+    if was != called
+]
+wrong = sum(pixels for pixels, _, _ in pairs)
+for pixels, was, called in sorted(pairs, reverse=True)[:4]:
+    print(f"{pixels / wrong:5.1%} of the wrong pixels: {was} called {called}")
+
+picture, mask, right = image.read(region), segmentation.labels.read(region) - np.uint8(1), truth.read(region)
+figure, axes = plt.subplots(1, len(names), figsize=(12, 6), layout="constrained")
+for index, (name, panel) in enumerate(zip(names, axes, strict=True)):
+    panel.imshow(error_picture(picture, mask, right, positive=index))
+    panel.set_title(name)
+    panel.set_axis_off()
+plt.close(figure)
+figure
+
+# %% [markdown]
+# ## Errors to look at
+# Connected regions. The confident ones first: each is either a lesson for the network, or a mistake of the truth.
+
+# %%
+errors = find_errors(segmentation, truth, region)
+print(f"{errors.found} regions; the largest hundred hold", end=" ")
+print(f"{sum(error.pixels for error in order(errors, 'size')[:100]) / errors.pixels:.0%} of the wrong pixels")
+for error in order([e for e in errors if e.pixels >= 200], "confidence")[:5]:
+    was, called = names[error.truth], names[error.called]
+    print(f"{error.pixels:6} px at {error.point}: {was} called {called} at {error.confidence:.2f}")
+
+# %% [markdown]
+# ## Doubts
+# Without a truth, the network's own doubts have to do. How many of the pixels that it doubts are wrong?
+
+# %%
+wrong = (mask != right) & (right != 255)
+for measure in ("confidence", "entropy", "margin"):
+    doubts = find_doubts(segmentation, region, measure=measure)
+    kept = segmentation.confidence if measure == "confidence" else segmentation.maps[measure]
+    value = kept.read(region) / 255
+    marked = value > 0.5 if measure == "entropy" else value < (0.5 if measure == "confidence" else 0.2)
+    print(
+        f"{measure:>10}: {doubts.found:5} regions; {marked.mean():6.1%} of the pixels, of which {wrong[marked].mean():5.1%} "
+        f"are wrong ({wrong.mean():.1%} of all are); they hold {wrong[marked].sum() / wrong.sum():5.1%} of the wrong ones"
+    )
+
+# %% [markdown]
+# ## Two segmentations
+# The same network without overlap between its tiles: faster, and worse at the seams? Compare says how far the two agree,
+# and who is right where they do not.
+
+# %%
+bare = segmented("without_overlap", overlap=0)
+agreement = compare(bare, segmentation, truth, region)
+print(f"the same class for {agreement.share:.2%} of the pixels")
+print(f"mIoU without overlap {agreement.truth.first.miou:.4f}, with {agreement.truth.second.miou:.4f}")
+for outcome, pixels in agreement.truth.pixels.items():
+    print(f"{pixels:8} px: {outcome.replace('the first', 'without overlap').replace('the second', 'with overlap')}")
+differences = find_disagreements(bare, segmentation, region)
+print(f"{differences.found} regions differ; the largest:")
+for difference in order(differences, "size")[:3]:
+    print(f"{difference.pixels:6} px at {difference.point}: {names[difference.truth]} or {names[difference.called]}")
+engine.close()
