@@ -64,11 +64,8 @@ def finished(run):
     return Segmentation.open(run.out)
 
 
-parents = finished(
-    engine.start(
-        SegmentationRequest(str(scene.image), str(folder / "parent.ome.zarr"), "earth", region=band, maps=True)
-    )
-)
+out = str(folder / "parent.ome.zarr")
+parents = finished(engine.start(SegmentationRequest(str(scene.image), out, "earth", region=band, maps=True)))
 errors = find_errors(parents, truth, band)
 print(f"mIoU {evaluate(parents, truth, band).scores.miou:.3f}; {errors.found} regions of errors")
 
@@ -101,8 +98,8 @@ print(f"{len(painted)} regions")
 # ## Fine-tune
 # Decoder and fusion learn (encoders stay, so their features are computed once): focal loss on what was painted;
 # elsewhere, and on tiles of the scenes that it knew, the parent's own prediction is the teacher. A fifth of the
-# painted regions is held out and only measured. `finetune` keeps the network if its gate lets it pass; `keep_anyway` and the
-# lines below show both ends.
+# painted regions is held out and only measured. `finetune` keeps the network if its gate lets it pass; below both
+# ends are shown.
 
 # %%
 steps = 50  # short: 4
@@ -238,7 +235,7 @@ for suggestion in suggestions[:8]:
     wrong = (truth.read(window)[called] != suggestion.region.called).mean()
     print(
         f"gain {suggestion.gain:.2f} = {suggestion.entropy:.2f} x {suggestion.rarity:.2f} x {suggestion.size:.2f}: "
-        f"{suggestion.region.pixels:5} px of {classes.names[suggestion.region.called]:<11} at {suggestion.region.point}, "
-        f"{wrong:4.0%} wrong"
+        f"{suggestion.region.pixels:5} px of {classes.names[suggestion.region.called]:<11} at "
+        f"{suggestion.region.point}, {wrong:4.0%} wrong"
     )
 engine.close()

@@ -111,14 +111,15 @@ for measure in ("confidence", "entropy", "margin"):
     value = kept.read(region) / 255
     marked = value > 0.5 if measure == "entropy" else value < (0.5 if measure == "confidence" else 0.2)
     print(
-        f"{measure:>10}: {doubts.found:5} regions; {marked.mean():6.1%} of the pixels, of which {wrong[marked].mean():5.1%} "
-        f"are wrong ({wrong.mean():.1%} of all are); they hold {wrong[marked].sum() / wrong.sum():5.1%} of the wrong ones"
+        f"{measure:>10}: {doubts.found:5} regions; {marked.mean():6.1%} of the pixels, of which "
+        f"{wrong[marked].mean():5.1%} are wrong ({wrong.mean():.1%} of all are); they hold "
+        f"{wrong[marked].sum() / wrong.sum():5.1%} of the wrong ones"
     )
 
 # %% [markdown]
 # ## Two segmentations
-# The same network without overlap between its tiles: faster, and worse at the seams? Compare says how far the two agree,
-# and who is right where they do not.
+# The same network without overlap between its tiles: faster, and worse at the seams? `compare` says how far the two
+# agree, and who is right where they do not.
 
 # %%
 bare = segmented("without_overlap", overlap=0)

@@ -35,8 +35,8 @@ from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
 # %% [markdown]
 # ## By part
 # FLOPs of one tile with all its contexts; a multiplication and its addition are two. The encoders of the contexts
-# are most of it, which is why tiles that share a context share its features. Correlation, fusion and enhancement, the parts
-# that look beyond the tile, cost little in comparison.
+# are most of it, which is why tiles that share a context share its features. Correlation, fusion and enhancement, the
+# parts that look beyond the tile, cost little in comparison.
 
 # %%
 presets = ["fcn8s", "fctl_lite", "fctl_mit_b0", "fctl_vgg16"]  # short: ["fctl_lite"]
