@@ -23,6 +23,7 @@ from memory import peak_megabytes
 
 from fctl_napari.analysis.error_regions import find_doubts, find_errors
 from fctl_napari.analysis.evaluation import evaluate
+from fctl_napari.analysis.expected_gain import find_next
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.imagery.truth import open_truth
@@ -39,6 +40,7 @@ TASKS = {
     "evaluate, no boundary": lambda segmentation, truth: evaluate(segmentation, truth, boundary_px=None),
     "find_errors": lambda segmentation, truth: find_errors(segmentation, truth),
     "find_doubts": lambda segmentation, truth: find_doubts(segmentation),
+    "find_next": lambda segmentation, truth: find_next(segmentation),
 }
 
 

@@ -98,8 +98,13 @@ def test_complaints(fctl: Fctl, tmp_path: Path) -> None:
 
 
 def test_next_lists_regions_by_gain_without_what_is_corrected(
-    fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation], rgb_png: Path
+    fctl: Fctl,
+    tmp_path: Path,
+    make_segmentation: Callable[..., Segmentation],
+    rgb_png: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("fctl_napari.analysis.expected_gain.NEAR", 32)
     mask, sure = np.ones((150, 200), np.uint8), np.full((150, 200), 250, np.uint8)
     mask[100:], sure[10:40, 20:60], sure[110:130, 20:60] = 2, 150, 150
     store = make_segmentation(mask, confidence=sure, image=open_image(rgb_png))

@@ -34,8 +34,9 @@ DOUBTFUL = 0.2
 HALF = 8192
 """Of a region of so many px the size counts half: about what two strokes cover."""
 
-NEAR = 32
-"""What lies so near to a correction, px (along rows or columns), counts as corrected too."""
+NEAR = 128
+"""What lies so near to a correction, px (along rows or columns), counts as corrected too: it is seen with it, and the
+network learns it with it."""
 
 SAMPLED_PX = 2**22
 """Frequencies are counted on the finest level of no more px."""

@@ -116,7 +116,7 @@ class NextPage(QWidget):
         super().__init__(parent)
         self.table = NextTable()
         self.view = QTableView()
-        dress_table(self.view, self.table, TOOLTIPS["table"], (110, 50, 70), 140)
+        dress_table(self.view, self.table, TOOLTIPS["table"], (96, 44, 60, 50), 140)
         self.view.clicked.connect(lambda index: self._choose(index.row()))
         self.summary = QLabel()
         self.summary.setWordWrap(True)

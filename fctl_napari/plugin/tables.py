@@ -18,7 +18,7 @@ def dress_table(view: QTableView, model: QAbstractTableModel, tooltip: str, widt
     tooltip
         Of the view.
     widths
-        Of the first columns, screen px; the last one takes what is left.
+        Of the columns from the first on, screen px; the last one takes what is left, too.
     height
         At least so much, screen px.
     """

@@ -165,4 +165,6 @@ class WhereNext(QObject):
         skipped = {one for one in listed.suggestions if listed.marks.of(one.region) is not None}
         self._page.show_suggestions(listed.suggestions, skipped, listed.segmentation.class_table)
         left = len(listed.suggestions) - len(skipped)
-        self._page.summary.setText(f"{left:,} regions to correct" + (f", {len(skipped):,} skipped" if skipped else ""))
+        first = "the first " if len(listed.suggestions) == MOST else ""
+        text = f"{first}{left:,} regions to correct" + (f", {len(skipped):,} skipped" if skipped else "")
+        self._page.summary.setText(text[0].upper() + text[1:])
