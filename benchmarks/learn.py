@@ -57,7 +57,16 @@ NEAR = 256
 OLD_TILES = 80
 """Tiles of the old scenes that forgetting is measured on."""
 
-PLAIN: dict[str, Any] = {"parts": PARTS, "near": 0.0, "replay": 0.0, "pull": 0.0, "replay_share": 0.0, "held_out": 0.0}
+PLAIN: dict[str, Any] = {
+    "parts": PARTS,
+    "near": 0.0,
+    "replay": 0.0,
+    "pull": 0.0,
+    "replay_share": 0.0,
+    "held_out": 0.0,
+    "steps": 40,
+    "batch": 4,
+}
 PLAIN_RATE = 1e-4
 
 BOUND: dict[str, Any] = {"held_out": 0.0, "steps": 150}
