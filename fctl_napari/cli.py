@@ -130,6 +130,13 @@ def segment(
         str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler to use instead of a worker here.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over what another checkpoint or setting made.")] = False,
+    inherit: Annotated[
+        Path | None,
+        typer.Option(metavar="P.ome.zarr", help="The parent's segmentation; only what corrections affect is computed."),
+    ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(metavar="C.ome.zarr", help="What the checkpoint learnt from (with --inherit).")
+    ] = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
 ) -> None:
@@ -143,7 +150,9 @@ def segment(
     weights = resolve_checkpoint(checkpoint)
     if save_logits is not None:
         check_logits_place(save_logits)
-    _check_region(open_image(image, value_range=value_range, bands=bands), region)
+    pyramid = open_image(image, value_range=value_range, bands=bands)
+    _check_region(pyramid, region)
+    cells = cli_finetune.affected(inherit, corrections, pyramid, weights)
     request = SegmentationRequest(
         image=image,
         out=str(target.absolute()),
@@ -159,6 +168,8 @@ def segment(
         value_range=value_range,
         bands=bands,
         fresh=fresh,
+        cells=cells,
+        inherit=None if inherit is None else str(inherit),
     )
     engine = Engine(scheduler)
     try:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
 
 if TYPE_CHECKING:
+    from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.learning.finetune_news import FinetuneProgress
     from fctl_napari.learning.lineage import Kin
+    from fctl_napari.segmentation.grid import Cell
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -135,6 +138,31 @@ def _watched(news: FinetuneProgress) -> list[str]:
         elif now.agreement is not None:
             words.append(f"{name} {now.agreement:.3f}")
     return words
+
+
+def affected(
+    parent: Path | None, corrections: Path | None, image: Pyramid, checkpoint: Path
+) -> tuple[Cell, ...] | None:
+    """Cells that ``fctl segment --inherit`` computes; None: all.
+
+    Raises
+    ------
+    ConfigError
+        Only one of parent and corrections is given.
+    """
+    if parent is None and corrections is None:
+        return None
+    if parent is None or corrections is None:
+        raise ConfigError("--inherit and --corrections go together: what was corrected says what is computed anew.")
+    from fctl_napari.cli_output import counting
+    from fctl_napari.learning.affected import affected_cells
+    from fctl_napari.learning.corrected import open_corrections
+    from fctl_napari.model.card import read_card
+    from fctl_napari.segmentation.store import Segmentation
+
+    with counting("Looking for affected tiles") as report:
+        painted = open_corrections(corrections, image, read_card(checkpoint))
+        return affected_cells(Segmentation.open(parent), painted, progress=report)
 
 
 def lineage(

@@ -110,6 +110,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
     ]
     if evaluation.boundary_px is not None:
         lines.append(f"boundary IoU is that of bands of {evaluation.boundary_px} px")
+    if evaluation.inherited:
+        lines.append(f"{evaluation.inherited} of the tiles are the parent's, not computed anew")
     for line in lines:
         out.print(line, highlight=False, soft_wrap=True)
 
@@ -221,6 +223,9 @@ def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
         "classes": ", ".join(segmentation.class_table.names),
         "done": f"{done.sum()} of {done.size} tiles",
     }
+    inherited = segmentation.inherited().sum()
+    if inherited:
+        facts["inherited"] = f"{inherited} tiles by {segmentation.parent_name}, not computed anew"
     facts |= {name: str(value) for name, value in segmentation.settings.items()}
     if segmentation.maps:
         facts["maps"] = ", ".join(segmentation.maps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from fctl_napari import cli
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.model.card import checkpoint_hash, read_card
+from fctl_napari.segmentation.store import Segmentation
 
 Fctl = Callable[..., tuple[int, str, str]]
 
@@ -83,3 +85,33 @@ def test_what_does_not_fit_is_one_sentence(fctl: Fctl, places: tuple[Path, Path]
         assert err.strip().count("\n") == 0
     assert fctl("finetune", *places, "--out", tmp_path / "new.pt")[0] == 2
     assert fctl("lineage", tmp_path / "gone")[0] == 2
+
+
+def test_only_affected_tiles_are_segmented_anew_and_it_is_said(
+    fctl: Fctl, places: tuple[Path, Path], awake_checkpoint: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    image, corrections = places
+    common = ("--device", "cpu", "--precision", "fp32")
+    parent, child = tmp_path / "parent.ome.zarr", tmp_path / "child.ome.zarr"
+    assert fctl("segment", image, "--out", parent, "--checkpoint", awake_checkpoint, *common)[0] == 0
+    store = Segmentation.open(parent, mode="r+")
+    for cell in store.grid.cells_in((0, 0, *store.shape)):  # sure everywhere: only strokes decide
+        y0, x0, y1, x1 = store.grid.core(cell)
+        store.confidence.write(y0, x0, np.full((y1 - y0, x1 - x0), 255, np.uint8))
+    call = ("segment", image, "--checkpoint", tiny_checkpoint, *common)
+    code, out, err = fctl(*call, "--out", child, "--inherit", parent)
+    assert code == 2
+    assert "--inherit and --corrections go together" in err
+    code, out, _ = fctl(*call, "--out", child, "--inherit", parent, "--corrections", corrections)
+    assert code == 0
+    made = Segmentation.open(child)
+    done = made.done()
+    assert 0 < done.sum() < done.size
+    assert f"{done.sum()} tiles by tiny" in out
+    assert f"{(~done).sum()} tiles by awake, not computed anew" in fctl("info", child)[1]
+    Image.fromarray(made.labels.read((0, 0, *made.shape)) - np.uint8(1)).save(tmp_path / "truth.png")
+    figures = tmp_path / "figures.json"
+    code, out, _ = fctl("evaluate", child, tmp_path / "truth.png", "--json", figures)
+    assert code == 0
+    assert f"{(~done).sum()} of the tiles are the parent's" in out
+    assert json.loads(figures.read_text())["inherited_tiles"] == (~done).sum()

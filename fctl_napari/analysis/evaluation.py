@@ -52,6 +52,8 @@ class Evaluation:
         Width of the bands of Boundary IoU, px; None: it was not computed.
     boundary_iou
         Boundary IoU (Cheng et al. 2021) by class name, NaN for a class without a boundary; None: not computed.
+    inherited
+        How many of the region's tiles were taken over from a parent's segmentation and not computed anew.
     """
 
     names: tuple[str, ...]
@@ -60,6 +62,7 @@ class Evaluation:
     calibration: Calibration
     boundary_px: int | None = None
     boundary_iou: dict[str, float] | None = None
+    inherited: int = 0
 
     @cached_property
     def scores(self) -> Scores:
@@ -92,6 +95,7 @@ class Evaluation:
             "reliability": self.calibration.reliability().to_json(),
             "pixels": scores.pixels,
             "region": list(self.region),
+            "inherited_tiles": self.inherited,
             "classes": list(self.names),
             "confusion": self.confusion.tolist(),
         }
@@ -197,6 +201,7 @@ def evaluate(
         calibration=counter.calibration(),
         boundary_px=boundary_px,
         boundary_iou=None if boundary is None else dict(zip(names, boundary.iou().tolist(), strict=True)),
+        inherited=segmentation.inherited_in(within),
     )
 
 

@@ -158,7 +158,10 @@ class SegmentWidget(QWidget):
             growing.show_confidence(self._viewer, image, layer_name(image, name))
             self.form.legend.show_shares(growing.shares())
             done = growing.stored.done()
-            self.form.show_progress(int(done.sum()), done.size, f"{done.sum()} of {done.size} tiles are there already.")
+            inherited = int(growing.stored.inherited().sum())
+            words = f" {inherited} more are those of {growing.stored.parent_name}." if inherited else ""
+            there = f"{done.sum()} of {done.size} tiles are there already.{words}"
+            self.form.show_progress(int(done.sum()), done.size, there)
 
         worker.returned.connect(found)
         worker.errored.connect(report)

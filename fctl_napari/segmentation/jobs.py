@@ -23,14 +23,14 @@ from fctl_napari.segmentation.asking import ask
 from fctl_napari.segmentation.cluster import Workers
 from fctl_napari.segmentation.driver import Driver, Stopped
 from fctl_napari.segmentation.explanation import ExplainRequest, TileExplanation
-from fctl_napari.segmentation.grid import Grid, IntWindow, TileGrid, default_overlap, intersect
+from fctl_napari.segmentation.grid import Cell, Grid, IntWindow, TileGrid, default_overlap, intersect
 from fctl_napari.segmentation.maps import MAPS
 from fctl_napari.segmentation.merge import saved_tiles
 from fctl_napari.segmentation.plan import AveragePlan, CropPlan, LivePlan, Plan
 from fctl_napari.segmentation.progress import Progress
 from fctl_napari.segmentation.released_grid import ReleasedGrid
 from fctl_napari.segmentation.staged import Make, StagedEvent, StagedRun
-from fctl_napari.segmentation.store_place import lock_store, open_or_create
+from fctl_napari.segmentation.store_place import lock_store, open_or_create, open_parent
 from fctl_napari.segmentation.worker import Job, Network, guarded, prepare
 
 __all__ = ["Engine", "Progress", "Run", "SegmentationRequest"]
@@ -68,6 +68,11 @@ class SegmentationRequest:
         As for ``Predictor``.
     value_range, bands
         As for ``open_image``.
+    cells
+        ``(row, column)`` of the only cells to compute (with ``crop``); None: all that the region meets.
+    inherit
+        A segmentation of the same image, grid and classes, by a parent: what it says is taken over where nothing is
+        computed yet, and marked as such (``Segmentation.inherited``), until a run computes it (with ``crop``).
     fresh
         Start over what is there.
     live
@@ -89,6 +94,8 @@ class SegmentationRequest:
     exact_contexts: bool = False
     value_range: tuple[float, float] | None = None
     bands: tuple[int, int, int] | None = None
+    cells: tuple[Cell, ...] | None = None
+    inherit: str | None = None
     fresh: bool = False
     live: bool = False
 
@@ -205,6 +212,8 @@ class Run:
         if y1 <= y0 or x1 <= x0:
             height, width = image.shape
             raise InputError(f"{source}: the region {region} holds none of its {height} x {width} px; choose another.")
+        inherit = None if request.inherit is None else Path(request.inherit).absolute()
+        parent = None if inherit is None else open_parent(inherit, self.out, image, grid, card)
         lock = lock_store(self.out)
         leaving.callback(lock.release)
         store = open_or_create(
@@ -236,11 +245,16 @@ class Run:
         job = Job(
             os.urandom(6).hex(), network, source, request.value_range, request.bands, str(self.out), request.merge
         )
-        missing = store.missing(region)
+        if parent is not None:
+            store.inherit(parent, self._stop.is_set)
+        chosen = None if request.cells is None else set(request.cells)
+        wanted = [cell for cell in grid.cells_in(region) if chosen is None or cell in chosen]
+        finished = store.done()
+        missing = [cell for cell in wanted if not finished[cell]]
         plan: Plan
-        total = len(grid.cells_in(region))
+        total = len(wanted)
         if request.live:
-            plan = LivePlan(grid, store.done())
+            plan = LivePlan(grid, finished)
         elif request.merge != "crop":
             plan = AveragePlan(grid, missing, saved_tiles(store.scratch))
         else:
@@ -258,6 +272,8 @@ def _check_merge(request: SegmentationRequest) -> None:
         raise ConfigError("the merge 'crop' sums no logits to keep; use average or released.")
     if request.maps and request.merge != "crop":
         raise ConfigError("maps are of single tiles, which other merges sum; use the merge 'crop', or leave them out.")
+    if (request.inherit is not None or request.cells is not None) and (request.merge != "crop" or request.live):
+        raise ConfigError("tiles are chosen or taken over with the merge 'crop' and not live; leave one of them out.")
     if request.live and (request.merge != "crop" or request.region is not None):
         raise ConfigError("a live run computes what is in view with the merge 'crop'; leave region and merge out.")
 

@@ -19,7 +19,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fctl_napari.errors import Cancelled, FctlError, OutputError
-from fctl_napari.segmentation.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
+from fctl_napari.segmentation.cluster import (
+    COUNT_SECONDS,
+    DEATHS,
+    DESERTED_SECONDS,
+    Workers,
+    give_heap_back,
+    result_of,
+)
 from fctl_napari.segmentation.worker import guarded, one_at_a_time, use_threads
 
 if TYPE_CHECKING:
@@ -152,8 +159,10 @@ class Kept:
                 self._let_go()
 
     def _let_go(self) -> None:
+        """Forget the job, and give its memory back to the system."""
         self._stages = None
         gc.collect()
+        give_heap_back()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()

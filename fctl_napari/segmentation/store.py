@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.files import output_error
+from fctl_napari.imagery import ngff
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
 from fctl_napari.model.card import Card
@@ -24,6 +25,7 @@ from fctl_napari.segmentation.released_grid import ReleasedGrid
 
 ATTRIBUTE = "fctl"
 LOGITS = "logits"
+INHERITED = "inherited"
 SCRATCH = ".scratch"
 """Folder in a store for what a run keeps only while it runs."""
 
@@ -33,7 +35,7 @@ class Segmentation:
 
     On disk it is an OME-Zarr label image whose chunks are the grid's cells, with ``confidence`` (the same levels;
     0 = not computed, 1..255 = probability of the chosen class times 255) and ``done`` (uint8 ``[rows, cols]``)
-    beside its levels.
+    beside its levels. With what a parent's segmentation left it (:meth:`inherit`) comes ``inherited``, like ``done``.
 
     Attributes
     ----------
@@ -223,6 +225,64 @@ class Segmentation:
     def done(self) -> NDArray[np.bool_]:
         """Read which cells are done, ``[rows, cols]``."""
         return np.asarray(self._done_array[:]).astype(bool)
+
+    def inherited(self) -> NDArray[np.bool_]:
+        """Read which cells hold what a parent called, ``[rows, cols]``; they count as not done."""
+        array = self.labels.group.get(INHERITED)
+        if not isinstance(array, zarr.Array):
+            return np.zeros((self.grid.rows, self.grid.cols), bool)
+        return np.asarray(array[:]).astype(bool) & ~self.done()
+
+    def inherited_in(self, region: IntWindow) -> int:
+        """Count the cells that hold what a parent called and meet a region."""
+        inherited = self.inherited()
+        return sum(bool(inherited[cell]) for cell in self.grid.cells_in(region)) if inherited.any() else 0
+
+    @property
+    def parent_name(self) -> str | None:
+        """Name of the checkpoint whose calls :meth:`inherit` took over; None: there are none."""
+        parent = self.facts.get("parent")
+        return None if parent is None else str(parent["name"])
+
+    def inherit(self, parent: Segmentation, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Take over what another segmentation says where this one is not done, until it is.
+
+        Calls that the other one has inherited itself are passed on. Whether the two go together is for the caller to
+        check.
+
+        Parameters
+        ----------
+        parent
+            Of the same image, grid and classes.
+        cancelled
+            Asked before each row of cells whether to stop; the next call goes on from there.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        name, identity = parent.facts["checkpoint"]["name"], parent.checkpoint_hash
+        self.facts["parent"] = {"name": name, "hash": identity}
+        self.labels.set_attributes({ATTRIBUTE: self.facts})
+        shape = self.grid.rows, self.grid.cols
+        with ngff.writing(self.path):
+            bitmap = self.labels.group.require_array(
+                INHERITED, shape=shape, chunks=(512, 512), dtype="u1", fill_value=0
+            )
+        wanted = (parent.done() | parent.inherited()) & ~self.done() & ~self.inherited()
+        pairs = [(self.labels, parent.labels), (self.confidence, parent.confidence)]
+        pairs += [(self.maps[name], parent.maps[name]) for name in self.maps if name in parent.maps]
+        for row in map(int, np.flatnonzero(wanted.any(axis=1))):
+            if cancelled():
+                return
+            cells = [(row, int(col)) for col in np.flatnonzero(wanted[row])]
+            for window in merge_windows([self.grid.core(cell) for cell in cells]):
+                for own, other in pairs:
+                    own.write(*window[:2], other.read(window))
+                    own.update_levels(window)
+            with ngff.writing(self.path):
+                bitmap[row] = np.asarray(bitmap[row]) | wanted[row]
 
     def missing(self, region: IntWindow | None = None) -> list[Cell]:
         """List the cells that are not done, row by row; with a region, only those whose cores meet it."""

@@ -75,6 +75,31 @@ def open_or_create(
     )
 
 
+def open_parent(path: Path, out: Path, image: Pyramid, grid: Grid, card: Card) -> Segmentation:
+    """Open the segmentation whose calls one at ``out`` is to take over.
+
+    Raises
+    ------
+    InputError
+        There is none, it is the one at ``out``, or it is of another image, grid or classes.
+    """
+    parent = Segmentation.open(path)
+    if path.resolve() == out.resolve():
+        raise InputError(f"{path}: cannot take over its own tiles; choose another name for the new segmentation.")
+    differs = [
+        word
+        for word, same in (
+            ("is of another image", parent.facts["image"]["fingerprint"] == image_fingerprint(image)),
+            ("has another grid of tiles", parent.facts["grid"] == grid.facts()),
+            ("has other classes", parent.class_table.names == card.classes.names),
+        )
+        if not same
+    ]
+    if differs:
+        raise InputError(f"{path}: {differs[0]}, so that none of its tiles can be taken over; segment without it.")
+    return parent
+
+
 def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLock:
     """Take the lock of a store, so that one run at a time writes it; the system drops it when the process dies.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,8 @@ def test_figures_are_those_of_the_analysis(
         button.click()
     assert json.loads((tmp_path / "figures.json").read_text()) == page.evaluation.to_json()
     assert "<svg" in (tmp_path / "figure.svg").read_text()[:2000]
+    page.show_evaluation(replace(expected, inherited=3), "scene", "white")
+    assert "3 of the tiles are the parent's, not computed anew" in page.headline.text()
 
 
 def test_next_error_flies_there_and_marks_last(
