@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fctl_napari.errors import FctlError, InputError, OutputError
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.imagery.remote import is_url
+from fctl_napari.learning.affected import affected_cells
 from fctl_napari.learning.candidates import check_free, traces
 from fctl_napari.learning.canvas import INDEX, JOURNAL
 from fctl_napari.learning.corrections import Corrections
@@ -20,6 +24,7 @@ from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.layers import ImageSource
 from fctl_napari.plugin.places import cache_folder, checkpoint_folder, checkpoint_place, new_checkpoint, result_path
 from fctl_napari.plugin.truths import TruthChoice, own_labels
+from fctl_napari.segmentation.grid import Cell, default_overlap
 from fctl_napari.segmentation.store import Segmentation
 
 
@@ -132,6 +137,32 @@ def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> Finet
     )
 
 
+def cells_to_compute(
+    parent: Segmentation, source: ImageSource, cancelled: Callable[[], bool]
+) -> tuple[tuple[Cell, ...], int]:
+    """Choose what a child computes: of what its parent computed, the cells that corrections are likely to change.
+
+    Returns
+    -------
+    The cells, and how many others the parent has.
+
+    Raises
+    ------
+    FctlError
+        The corrections are damaged, or of another size.
+    Cancelled
+        ``cancelled`` answered True.
+    """
+    there = parent.done() | parent.inherited()
+    path = corrections_path(source.original, cache_folder)
+    if path.exists():
+        affected = affected_cells(parent, Corrections.open(path), cancelled=cancelled)
+        cells = tuple(cell for cell in affected if there[cell])  # nobody asked for more of the image yet
+    else:
+        cells = tuple((int(row), int(col)) for row, col in np.argwhere(there))
+    return cells, int(there.sum()) - len(cells)
+
+
 def painted_state(corrections: Path) -> tuple[object, ...]:
     """Return what differs when corrections have changed on disk; two looks at files, quick."""
     found: list[object] = []
@@ -144,8 +175,10 @@ def painted_state(corrections: Path) -> tuple[object, ...]:
     return tuple(found)
 
 
-def result_of(shown: list[str], source: ImageSource, checkpoint: str | None, parent: str) -> Path | None:
-    """Find the segmentation of an image by a network.
+def result_of(
+    shown: list[str], source: ImageSource, checkpoint: str | None, parent: str, tile_size: int
+) -> Segmentation | None:
+    """Find a segmentation of an image by a network that its child's can be compared with, tile by tile.
 
     Parameters
     ----------
@@ -157,15 +190,19 @@ def result_of(shown: list[str], source: ImageSource, checkpoint: str | None, par
         The network's name or file, if it is known.
     parent
         Its hash.
+    tile_size
+        Its, px.
     """
+    grid = {"tile_size": tile_size, "overlap": default_overlap(tile_size)}
     usual = [] if checkpoint is None else [result_path(source.original, checkpoint)]
     for path in [*map(Path, shown), *usual]:
         try:
             store = Segmentation.open(path)
         except FctlError:
             continue
-        if store.checkpoint_hash == parent and store.settings.get("merge") == "crop" and not store.maps:
-            return path
+        crop = store.settings.get("merge") == "crop" and store.facts["grid"] == grid
+        if store.checkpoint_hash == parent and crop and not store.maps:
+            return store
     return None
 
 

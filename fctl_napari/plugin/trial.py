@@ -13,7 +13,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.analysis.error_kinds import PAPER
-from fctl_napari.errors import FctlError
+from fctl_napari.errors import FctlError, InputError
 from fctl_napari.learning.candidates import keep, roll_back
 from fctl_napari.learning.unfinished import Waiting
 from fctl_napari.model.card import checkpoint_hash
@@ -22,13 +22,15 @@ from fctl_napari.plugin.comparing import DIFFER, Comparison, Showing, Wanted, op
 from fctl_napari.plugin.correcting import is_mask
 from fctl_napari.plugin.error_layer import ErrorLayer
 from fctl_napari.plugin.error_overlay import levels_of
-from fctl_napari.plugin.finetune_choices import image_place, result_of
+from fctl_napari.plugin.finetune_choices import cells_to_compute, image_place, result_of
 from fctl_napari.plugin.growing import STORE_KEY, GrowingSegmentation
 from fctl_napari.plugin.layers import ImageSource
 from fctl_napari.plugin.live_run import LiveRun, describe
 from fctl_napari.plugin.orders import layer_name
 from fctl_napari.plugin.places import result_path
 from fctl_napari.plugin.session import session
+from fctl_napari.plugin.view import IntWindow, view_region
+from fctl_napari.segmentation.grid import Cell
 from fctl_napari.segmentation.jobs import Progress, SegmentationRequest
 from fctl_napari.segmentation.store import Segmentation
 from fctl_napari.segmentation.store_place import lock_store, remove_store
@@ -46,10 +48,16 @@ class Parent:
         Its store.
     levels
         To compare with.
+    cells
+        What the new network computes.
+    others
+        How many cells stay as the parent called them.
     """
 
     path: Path
     levels: list[Any]
+    cells: tuple[Cell, ...]
+    others: int
 
 
 class Trial(QObject):
@@ -132,11 +140,14 @@ class Trial(QObject):
         masks = [layer for layer in self._viewer.layers if is_mask(layer, self.image)]
         shown = {str(layer.metadata[STORE_KEY]): levels_of(layer) for layer in masks}
 
-        def work(_progress: object, _cancelled: object) -> Parent | None:
-            path = result_of(list(shown), self._source, self._checkpoint, self.waiting.parent)
-            if path is None:
+        tile_size = self.waiting.card.config.tile_size
+
+        def work(_progress: object, cancelled: Callable[[], bool]) -> Parent | None:
+            store = result_of(list(shown), self._source, self._checkpoint, self.waiting.parent, tile_size)
+            if store is None:
                 return None
-            return Parent(path, shown.get(str(path)) or GrowingSegmentation(path).mask.levels)
+            levels = shown.get(str(store.path)) or GrowingSegmentation(store.path).mask.levels
+            return Parent(store.path, levels, *cells_to_compute(store, self._source, cancelled))
 
         self._looking.begin(work, self._found, self.failed.emit)
 
@@ -149,13 +160,16 @@ class Trial(QObject):
     def _segment(self, checkpoint: Path) -> None:
         name = layer_name(self.image, str(self.waiting.out))
         run = self._run = LiveRun(self._viewer, self.image, name, self, mask_only=True)
-        run.progressed.connect(lambda progress: self.told.emit(describe(progress)))
+        run.progressed.connect(self._tell)
         run.shown.connect(self._shown)
         run.finished.connect(self._finished)
         request = SegmentationRequest(
             image=image_place(self._source),
             out=str(self._result),
             checkpoint=str(checkpoint),
+            region=self._view() if self._parent is None else None,
+            cells=None if self._parent is None else self._parent.cells,
+            inherit=None if self._parent is None else str(self._parent.path),
             device=self._device,
             value_range=self._source.value_range,
             bands=self._source.bands,
@@ -165,6 +179,18 @@ class Trial(QObject):
         except FctlError as error:
             self._run = None
             self.failed.emit(error)
+
+    def _view(self) -> IntWindow | None:
+        """What is in view: all that is computed where the parent has computed nothing."""
+        try:
+            return view_region(self._viewer, self.image)
+        except InputError:
+            return None
+
+    def _tell(self, progress: Progress) -> None:
+        others = 0 if self._parent is None else self._parent.others
+        words = f" The other {others} stay as the parent called them." if others and progress.state == "done" else ""
+        self.told.emit(describe(progress) + words)
 
     def _shown(self, _growing: GrowingSegmentation) -> None:
         if self._comparison is not None:
@@ -178,7 +204,7 @@ class Trial(QObject):
         if run is not None:
             run.deleteLater()
         self._count()
-        self.told.emit(describe(progress))
+        self._tell(progress)
         if progress.error is not None:
             self.failed.emit(progress.error)
         then, self._then = self._then, None

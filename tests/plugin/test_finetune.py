@@ -33,6 +33,7 @@ from fctl_napari.plugin.parts_field import ALL, SOME
 from fctl_napari.plugin.segment import SegmentWidget
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.verdict_view import VerdictView
+from fctl_napari.segmentation.grid import TileGrid, default_overlap
 from fctl_napari.segmentation.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
@@ -70,6 +71,30 @@ def corrected(scene: Path, parent: Path) -> Path:
             block = np.full((24, 24), k % 3 + 1, np.uint8)
             corrections.write(20 + k // 6 * 120, 20 + k % 6 * 70, block, author="ann")
     return path
+
+
+@pytest.fixture
+def segmented(scene: Path, parent: Path) -> Segmentation:
+    """A result by the parent, which was sure of all that it computed: stripes; the last columns are not computed."""
+    image, card = open_image(scene), read_card(parent)
+    store = Segmentation.create(
+        scene.with_name("scene.tiny.fctl.ome.zarr"),
+        image=image,
+        grid=TileGrid(image.shape, 64, default_overlap(64)),
+        card=card,
+        checkpoint_hash=checkpoint_hash(parent),
+        settings={
+            **{"merge": "crop", "precision": "auto", "exact_contexts": False},
+            **{"value_range": None, "bands": None},
+        },
+    )
+    cells = [cell for cell in store.missing() if cell[1] < store.grid.cols - 2]
+    for cell in cells:
+        y0, x0, y1, x1 = store.grid.core(cell)
+        labels = (np.arange(x0, x1) // 20 % 3 + 1 + np.zeros((y1 - y0, 1))).astype(np.uint8)
+        store.write_cell(cell, labels, np.full_like(labels, 250))
+    store.finish(cells)
+    return store
 
 
 @pytest.fixture
@@ -204,17 +229,34 @@ def test_what_is_kept_is_used(
     scene: Path,
     parent: Path,
     corrected: Path,
+    segmented: Segmentation,
     notes: list[tuple[str, str]],
 ) -> None:
     viewer, widget = open_finetune()
     form = widget.form
-    assert "3,456" not in form.corrections.text()
     assert form.corrections.text().startswith("6,912 px")
-    assert "green</span>" not in form.corrections.text()
-    segmenter = segment(viewer, parent, until)
+    segmenter = dock(viewer, "Segment")
+    segmenter.form.add_checkpoint(parent)
+    until(lambda: "scene by tiny" in viewer.layers)
     learn(widget, until)
     trial = widget.trial
     assert trial is not None
+
+    # computed anew is what corrections touch; the rest stays, and what the parent has not computed is left out
+    store = Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
+    there, painted = segmented.done(), Corrections.open(corrected)
+    affected = [cell for cell in np.argwhere(there) if painted.read(store.grid.window(tuple(cell))).any()]
+    assert 0 < len(affected) < there.sum()
+    assert np.argwhere(store.done()).tolist() == [cell.tolist() for cell in affected]
+    assert np.array_equal(store.inherited(), there & ~store.done())
+    assert form.status.text().endswith(f"The other {there.sum() - len(affected)} stay as the parent called them.")
+    before, after = (level(viewer.layers[name]) for name in ("scene by tiny", "scene by tiny-1"))
+    for cell in np.argwhere(store.inherited()):
+        y0, x0, y1, x1 = store.grid.core(tuple(cell))
+        assert np.array_equal(before[y0:y1, x0:x1], after[y0:y1, x0:x1])
+    assert (after == 0).any()
+    assert trial.overlay is not None
+    assert np.array_equal(level(trial.overlay), np.where((before != after) & (before > 0), after, 0))
     waiting = checkpoint_hash(trial.waiting.path)
     form.verdict.keep.click()
     until(lambda: not widget.busy)
@@ -223,10 +265,10 @@ def test_what_is_kept_is_used(
     assert not any(place.exists() for place in traces(kept))
     assert segmenter.form.checkpoint.name == form.checkpoint.name == str(kept)
     assert segmenter.form.result.text() == str(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
-    until(lambda: segmenter.form.status.text().endswith("are there already."))
+    until(lambda: segmenter.form.status.text().endswith("more are those of tiny."))
     mask = viewer.layers["scene by tiny-1"]
     assert mask.visible
-    assert level(mask).all()
+    assert np.array_equal(level(mask), after)
     assert [each.name for each in viewer.layers if each.name.startswith("changes")] == []
     assert form.out.text() == str(scene.with_name("tiny-2.safetensors"))
 
@@ -397,7 +439,8 @@ def test_closing_the_window_loses_nothing(
     until(lambda: not widget.busy)
     assert out.exists()
     assert not any(place.exists() for place in traces(out))
-    assert Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr")).done().all()
+    store = Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
+    assert (store.done() | store.inherited()).all()
     assert widget.form.checkpoint.name == str(out)
     assert errors(notes) == []
 
