@@ -399,6 +399,7 @@ def test_bad_input_is_told(
     assert not [name for name in names(scene.parent) if "candidate" in name]
 
 
+@pytest.mark.nightly  # four windows, and a run of sixty steps that is cut in the middle
 def test_closing_the_window_loses_nothing(
     open_finetune: OpenFinetune, until: Until, scene: Path, parent: Path, corrected: Path, notes: list[tuple[str, str]]
 ) -> None:
