@@ -57,12 +57,13 @@ def affected_cells(
 
     Notes
     -----
-    Measured with ``benchmarks/affected.py`` on children of the built-in network of the Earth scene (10 strokes, 2
-    runs) and of an aerial one on an unseen scene (10 strokes, 2 runs): of the px that a child calls otherwise than its
-    parent, 95 to 96 % and 95 % lie in affected cells, which are 29 % and 52 % of all cells (the best choice of as many
-    cells would hold 96 to 97 % and 96 %); cells whose tile meets a correction, alone, hold 41 % and 45 %. After three
-    strokes of one class they hold 94 %, in 29 % of the cells. Asking that an unsure px has a class that corrections
-    changed from or to changed next to nothing, so it is not asked.
+    Measured on children of the built-in network of the Earth scene and of an aerial one on an unseen scene, fine-tuned
+    on 10 strokes of the annotator of ``benchmarks/learn.py`` (two runs of each; ``benchmarks/affected.py`` does it
+    again). Of the px that a child calls otherwise than its parent, 95 to 96 % and 95 % lie in affected cells, which are
+    29 % and 52 % of all cells; the best choice of as many cells would hold 96 to 97 % and 96 %, the cells whose tile
+    meets a correction alone hold 41 % and 45 %. After three strokes of one class on the Earth scene it is 94 %, in 29 %
+    of the cells. Asking besides that an unsure px has a class that corrections changed from or to made no difference
+    with 10 strokes, which leave out no class, so it is not asked.
     """
     if corrections.shape != parent.shape:
         (h, w), (height, width) = corrections.shape, parent.shape

@@ -9,6 +9,8 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
+import numpy as np
+
 from fctl_napari.errors import InputError
 
 
@@ -46,6 +48,20 @@ def die_later(argument: str) -> Generator[list[int], None, None]:
     time.sleep(0.6)
     yield [1]
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill_memory(blocks: int) -> Generator[list[int], None, None]:
+    """Hold many small arrays, 1 MB each, with others between them that stay; yields the process."""
+    arrays = []
+    for _ in range(blocks):
+        arrays.append(np.ones(2**17))
+        LEFT.append(bytes(600))
+    yield [os.getpid()]
+    time.sleep(0.6)
+    yield [int(arrays[0][0])]
+
+
+LEFT: list[bytes] = []
 
 
 class Ballast:

@@ -90,6 +90,19 @@ def test_a_job_goes_on_from_stage_to_stage_in_one_process_and_leaves_nothing(eng
     assert gone(engine._workers.client())
 
 
+def test_the_memory_of_the_worker_returns(engine: Engine) -> None:
+    held: list[tuple[psutil.Process, int]] = []
+
+    def measure(event: StagedEvent) -> None:
+        if event.news and not held:
+            worker = psutil.Process(event.news)
+            held.append((worker, worker.memory_info().rss))
+
+    assert engine.start_staged(staging.fill_memory, 400, measure).wait(ENOUGH).state == "done"
+    ((worker, most),) = held
+    assert most - worker.memory_info().rss > 300e6
+
+
 def test_paused_it_stands_still_and_goes_on_where_it_was(engine: Engine, tmp_path: Path) -> None:
     hear = Listener(lambda event: run.pause() if event.news and event.news[0] == 3 else None)
     begin = threading.Event()
