@@ -11,12 +11,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QVBoxLayout
 from fctl_napari.learning.gate import Verdict
 from fctl_napari.plugin.choosers import row
 
-NAMES = {
-    "held_out": "Held-out corrections",
-    "scene": "Scene elsewhere",
-    "training": "Training scenes",
-    "truth": "Truth",
-}
+NAMES = {"held_out": "Held out", "scene": "Elsewhere", "training": "Training", "truth": "Truth"}
 """Keys of the gate's figures, in short."""
 
 GOOD, BAD = "#2fae7d", "#e0703a"
@@ -25,8 +20,9 @@ TOOLTIPS = {
     "keep": "Make it a checkpoint of its own; nothing is overwritten. It is chosen in Segment, and its result stays.",
     "roll_back": "Delete the new network and its result, and show the parent's again. Corrections stay.",
     "figures": (
-        "What the parent and the new network do on tiles that it did not learn from: mean IoU, and how many pixels are "
-        "called as before."
+        "What the parent and the new network do where it did not learn: on held-out corrections, elsewhere in the "
+        "scene, in the scenes of the parent's training, against the truth. Mean IoU, and how many pixels are called as "
+        "before."
     ),
     "differences": "Show where the new network calls another class than its parent, in the colour of the new class.",
 }
@@ -101,7 +97,7 @@ def _table(figures: dict[str, Any]) -> str:
             cells[2] = f"<td align='right'>{100 * after['agreement']:.1f}&nbsp;%</td>"
         if before or after:
             lines.append(f"<tr>{''.join(cells)}</tr>")
-    head = "<tr style='color: gray'><td></td><td>mIoU</td><td></td><td align='right'>as before</td></tr>"
+    head = "<tr style='color: gray'><td></td><td>mIoU</td><td></td><td align='right'>&nbsp;as&nbsp;before</td></tr>"
     return f"<table cellspacing='2'>{head}{''.join(lines)}</table>"
 
 

@@ -21,6 +21,7 @@ from fctl_napari.analysis.error_kinds import (
     by_table,
     comparison_kinds,
     confusion_table,
+    difference_kinds,
     error_table,
     pair_table,
 )
@@ -79,3 +80,8 @@ def test_colours() -> None:
     assert COLOUR_BLIND.false_negative == (0, 114, 178)
     assert COLOUR_BLIND.false_positive == (213, 94, 0)
     assert COLOUR_BLIND.confused == (204, 121, 167)
+
+
+def test_differences_have_the_first_one_s_class():
+    first, second = np.array([0, 1, 2, 255, 1], np.uint8), np.array([0, 2, 255, 1, 0], np.uint8)
+    assert difference_kinds(first, first, second).tolist() == [0, 2, 0, 0, 2]

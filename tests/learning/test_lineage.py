@@ -72,3 +72,11 @@ def test_what_holds_no_checkpoint_is_one_sentence(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"no checkpoint")
     with pytest.raises(CheckpointError):
         lineage(tmp_path / "x.safetensors")
+
+
+def test_arrays_on_disk_are_passed_over(family, tmp_path):
+    (tmp_path / "image.ome.zarr" / "0").mkdir(parents=True)
+    shutil.copy(family["tiny"], tmp_path / "image.ome.zarr" / "0" / "inside.safetensors")
+    family["tiny"].unlink()
+    (eldest,) = lineage(tmp_path)
+    assert eldest.path is None

@@ -64,12 +64,12 @@ def parent(scene: Path, tiny_checkpoint: Path) -> Path:
 
 @pytest.fixture
 def corrected(scene: Path, parent: Path) -> Path:
-    """Twelve corrected squares, of three classes."""
+    """Twelve corrected squares, of three classes, in the upper half."""
     path = scene.with_name("scene.corrections.ome.zarr")
     with Corrections.create(path, open_image(scene), read_card(parent).classes) as corrections:
         for k in range(12):
             block = np.full((24, 24), k % 3 + 1, np.uint8)
-            corrections.write(20 + k // 6 * 120, 20 + k % 6 * 70, block, author="ann")
+            corrections.write(8 + k // 6 * 56, 20 + k % 6 * 70, block, author="ann")
     return path
 
 
@@ -399,6 +399,7 @@ def test_bad_input_is_told(
     assert not [name for name in names(scene.parent) if "candidate" in name]
 
 
+@pytest.mark.nightly  # four windows, and a run of sixty steps that is cut in the middle
 def test_closing_the_window_loses_nothing(
     open_finetune: OpenFinetune, until: Until, scene: Path, parent: Path, corrected: Path, notes: list[tuple[str, str]]
 ) -> None:
