@@ -174,7 +174,7 @@ if __name__ == "__main__":
     request = FinetuneRequest.model_validate_json(sys.argv[1])
     engine = Engine(threads=1)
     run = start_finetune(engine, request, lambda e: print(e.state, e.progress and e.progress.done, flush=True))
-    run.wait()
+    print(run.wait().error)
 """
 
 
@@ -195,6 +195,8 @@ def test_after_the_process_that_asked_was_killed_the_same_request_goes_on(
     for line in window.stdout:
         if line == "training 2\n":
             break
+    else:
+        pytest.fail(f"it ended before a state was saved: {line}")
     orphans = workers(psutil.Process(window.pid))
     window.kill()
     window.wait()
