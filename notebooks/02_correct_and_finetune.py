@@ -76,9 +76,9 @@ print(f"mIoU {evaluate(parents, truth, band).scores.miou:.3f}; {errors.found} re
 
 
 # %%
-def show_next(segmentation, corrections=None):
+def show_next(segmentation):
     """List where to correct next."""
-    found = find_next(segmentation, corrections, band)
+    found = find_next(segmentation, region=band)
     print(f"{len(found)} regions")
     for suggestion in found[:8]:
         region = suggestion.region
@@ -247,9 +247,9 @@ figure
 
 # %% [markdown]
 # ## And next?
-# The same list by the new network's doubts. What lies within 128 px of a correction counts as corrected for now.
+# The same list by the new network's doubts. With the corrections as a second argument, what lies within 128 px of one
+# is left out; in this narrow band that is all there is.
 
 # %%
-with Corrections.open(corrections_path) as corrections:
-    show_next(child, corrections)
+show_next(child)
 engine.close()
