@@ -23,6 +23,7 @@ from pathlib import Path
 import napari
 import numpy as np
 from matplotlib.figure import Figure
+from napari.utils.colormaps import DirectLabelColormap
 
 from fctl_napari.analysis.evaluation import evaluate
 from fctl_napari.analysis.explain import explain
@@ -105,7 +106,13 @@ for maps in told.contexts:
 # %%
 viewer = napari.Viewer(title="FCtL")
 viewer.add_image([np.asarray(level) for level in image.levels], name="earth")
-viewer.add_labels(segmentation.labels.read((0, 0, *image.shape)), name="land cover", opacity=0.5)
+colors = {k + 1: (*np.divide(entry.color, 255), 1) for k, entry in enumerate(segmentation.class_table.scored)}
+viewer.add_labels(
+    segmentation.labels.read((0, 0, *image.shape)),
+    name="land cover",
+    opacity=0.6,
+    colormap=DirectLabelColormap(color_dict=colors | {0: (0, 0, 0, 0), None: (0, 0, 0, 0)}),
+)
 viewer.scene.camera.center = (0, 1050, 2025)
 viewer.scene.camera.zoom = 0.9
 screenshot = viewer.screenshot(canvas_only=True, flash=False)
