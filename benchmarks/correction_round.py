@@ -1,0 +1,99 @@
+"""From strokes to the new mask of the view, as the window does it: seconds of each part, on the Earth scene.
+
+    python benchmarks/correction_round.py --strokes 20
+
+The strokes are those of the simulated annotator (``benchmarks/learn.py``); training runs in the worker process with the
+default settings, and then the tiles that corrections affect are segmented anew, those in view first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import learn
+import numpy as np
+
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.learning.affected import affected_cells
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.learning.finetune_config import finetune_request
+from fctl_napari.learning.finetune_run import start_finetune
+from fctl_napari.model.card import read_card
+from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
+from fctl_napari.segmentation.store import Segmentation
+
+VIEW = (350, 500)
+"""Half of what is in view around the first stroke, (y, x) px."""
+
+
+def finished(end: Progress) -> None:
+    """Raise what went wrong."""
+    if end.error is not None:
+        raise end.error
+
+
+def main() -> None:
+    """Measure one round."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--strokes", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+
+    case = learn.earth("test")
+    image = open_image(case.image)
+    with tempfile.TemporaryDirectory() as name, Engine() as engine:
+        folder = Path(name)
+        parents, painted = folder / "parent.ome.zarr", folder / "corrections.ome.zarr"
+        finished(engine.start(SegmentationRequest(str(case.image), str(parents), str(case.checkpoint))).wait())
+        called = learn.segmented(case.checkpoint, case.scene, case.scene.test)
+        truth = np.asarray(case.scene.truth)
+        counted = learn.inside(truth.shape, case.scene.test)
+        drawn, boxes = learn.strokes(truth, called, counted, args.strokes, args.seed)
+        with Corrections.create(painted, image, read_card(case.checkpoint).classes) as corrections:
+            for y0, x0, y1, x1 in boxes:
+                block = drawn[y0:y1, x0:x1]
+                corrections.write(y0, x0, block, mask=block != 0, author="benchmark")
+
+        print(f"{args.strokes} strokes, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        begun = time.perf_counter()
+        request = finetune_request(
+            image=str(case.image),
+            checkpoint=str(case.checkpoint),
+            corrections=str(painted),
+            out=str(folder / "new.safetensors"),
+        )
+        end = start_finetune(engine, request).wait()
+        if end.error is not None or end.result is None:
+            raise end.error or RuntimeError(end.state)
+        trained = time.perf_counter()
+        parent = Segmentation.open(parents)
+        cells = affected_cells(parent, Corrections.open(painted))
+        y, x = boxes[0][:2]
+        view = (y - VIEW[0], x - VIEW[1], y + VIEW[0], x + VIEW[1])
+        in_view = len(set(parent.grid.cells_in(view)) & set(cells))
+        done: list[tuple[int, float]] = []
+        run = engine.start(
+            SegmentationRequest(
+                str(case.image),
+                str(folder / "new.ome.zarr"),
+                str(end.result.candidate),
+                cells=cells,
+                inherit=str(parents),
+            ),
+            lambda event: done.append((event.done, time.perf_counter())),
+        )
+        run.look(view)
+        finished(run.wait())
+        seen = next(when for count, when in done if count >= in_view)
+        print(f"fine-tuned and measured   {trained - begun:6.1f} s")
+        print(f"the view, {in_view:3} tiles       {seen - trained:6.1f} s")
+        print(f"all affected, {len(cells):3} of {parent.done().size} {done[-1][1] - trained:6.1f} s")
+        print(f"strokes to view           {seen - begun:6.1f} s")
+
+
+if __name__ == "__main__":
+    main()
