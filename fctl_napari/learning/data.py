@@ -152,7 +152,7 @@ def scene_digest(scene: Scene) -> str:
     digest = hashlib.sha256()
     height, width = scene.truth.shape
     for y0, _, y1, _ in _pieces((0, 0, height, width)):
-        digest.update(np.ascontiguousarray(scene.truth[y0:y1, 0:width]))
+        digest.update(scene.truth[y0:y1, 0:width].tobytes())
     digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
     return digest.hexdigest()
 
