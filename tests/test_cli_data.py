@@ -26,7 +26,7 @@ encoder = "mit_b0"
 tile_size = 64
 width = 16
 contexts = [{ name = "local" }, { name = "large", scale = "global" }]
-ale_windows = [3]
+ale = "none"
 [data]
 layout = "LAYOUT"
 """

@@ -210,9 +210,9 @@ class TileSampler:
         pieces = [(index, piece) for index, region in self.regions for piece in _pieces(region)]
         most = min(max(PLACES // len(pieces), 64), 4000)
         for (index, (y0, x0, _, _)), truth in zip(pieces, ahead(self._read_piece, pieces), strict=True):
-            self._counts += np.bincount(truth.ravel(), minlength=256)[: self.config.classes]
             for k in range(self.config.classes):
                 flat = np.flatnonzero(truth == k)
+                self._counts[k] += len(flat)
                 if len(flat):
                     chosen = rng.choice(flat, min(most, len(flat)), replace=False)
                     y, x = np.unravel_index(chosen, truth.shape)

@@ -18,7 +18,6 @@ from fctl_napari.learning.ahead import ahead
 from fctl_napari.learning.dataset_files import PARTS, Pair, Part, Problem
 from fctl_napari.learning.datasets import DataSet
 from fctl_napari.learning.scene_truth import SceneTruth
-from fctl_napari.model.classes import IGNORE
 
 SHELF_BYTES = 2**28
 """What is read here is read once."""
@@ -198,7 +197,9 @@ def _read_all(image: Pyramid) -> None:
 def _count(truth: SceneTruth, classes: int) -> NDArray[np.int64]:
     height, width = truth.shape
     rows = max(1, STRIP_PX // width)
-    counts = np.zeros(256, np.int64)
+    counts = np.zeros(classes + 1, np.int64)
     for top in range(0, height, rows):
-        counts += np.bincount(truth[top : min(top + rows, height), 0:width].ravel(), minlength=256)
-    return np.append(counts[:classes], counts[IGNORE])
+        block = truth[top : min(top + rows, height), 0:width]
+        found = [int(np.count_nonzero(block == k)) for k in range(classes)]
+        counts += [*found, block.size - sum(found)]
+    return counts

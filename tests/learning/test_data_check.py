@@ -32,6 +32,9 @@ def test_class_shares_are_counted_by_part(layout: str, tmp_path: Path) -> None:
         counts = np.bincount(np.ravel(truths).astype(int), minlength=7)
         assert report.counts(part).tolist() == [*counts[: len(names)], counts[len(names)]]
         shares = report.shares(part)
+        if not truths:
+            assert not shares
+            continue
         assert shares == pytest.approx(dict(zip(names, counts / counts[: len(names)].sum(), strict=False)))
     told = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert told["counts"]["pairs"] == len(data.pairs)
