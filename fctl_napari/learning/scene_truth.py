@@ -66,8 +66,8 @@ class SceneTruth:
             strange = indices[unscored & (indices != IGNORE) & (indices >= len(self._table))]
             if len(strange):
                 raise InputError(
-                    f"{self.path}: holds class {strange.max()}, the class table ends at {len(self._table) - 1}; correct "
-                    "the table, or state which values are which classes."
+                    f"{self.path}: holds class {strange.max()}, the class table ends at {len(self._table) - 1}; "
+                    "correct the table, or state which values are which classes."
                 )
             indices = np.where(unscored, np.uint8(IGNORE), indices)
         return indices
