@@ -102,7 +102,7 @@ def _show(report: Report) -> None:
     if len(report.sizes) > 5:
         facts["size"] += f", and {len(report.sizes) - 5} more sizes"
     if data.without_truth:
-        facts["no truth"] = f"{len(data.without_truth)} images of published test sets are left aside"
+        facts["no truth"] = f"{len(data.without_truth)} of published test sets, left aside"
     show_facts(facts)
     shares = {part: report.shares(part) for part in PARTS}
     if any(shares.values()):

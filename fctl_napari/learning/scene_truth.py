@@ -44,6 +44,7 @@ class SceneTruth:
     """
 
     dtype = np.dtype(np.uint8)
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, path: Path, table: ClassTable, shelf: Shelf, values: Mapping[int, int] | None = None) -> None:
         self.path = path
@@ -78,6 +79,10 @@ class SceneTruth:
             raise ValueError("a truth lies on disk: it cannot become an array without a copy")
         whole = self[:, :]
         return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Refuse to compare px that were not read: it is not done px by px, as with an array."""
+        raise TypeError("read a truth before comparing it, say with np.asarray")
 
     def _mapped(self, source: LabelSource) -> LabelSource | MappedTruth:
         names = tuple(info.name for info in self._table)
