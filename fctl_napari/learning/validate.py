@@ -10,6 +10,7 @@ import numpy as np
 from fctl_napari.analysis.metrics import Scores, confusion_matrix
 from fctl_napari.analysis.reliance import RELIANCE_TILES, context_reliance
 from fctl_napari.learning.data import Region, Scene
+from fctl_napari.learning.distributed import Group
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.segmentation.grid import TileGrid, default_overlap
@@ -22,6 +23,7 @@ def score_scenes(
     names: Sequence[str],
     *,
     precision: str = "auto",
+    group: Group | None = None,
 ) -> Scores:
     """Figures over regions of scenes, segmented as ``fctl segment`` does (merge ``crop``).
 
@@ -35,13 +37,16 @@ def score_scenes(
         Of the classes.
     precision
         Of the predictor.
+    group
+        Processes that share the scenes; each gets the figures over all of them.
     """
+    own = scenes if group is None else scenes[group.rank :: group.size]
     device = next(model.parameters()).device
     predictor = Predictor(copy.deepcopy(model), device=str(device), precision=precision)
     tile_size = model.config.tile_size
     matrix = np.zeros((len(names), len(names)), np.int64)
     try:
-        for scene, regions in scenes:
+        for scene, regions in own:
             grid = TileGrid(scene.pyramid.shape, tile_size, default_overlap(tile_size))
             counted = np.full_like(scene.truth, IGNORE)
             for y0, x0, y1, x1 in regions:
@@ -54,16 +59,20 @@ def score_scenes(
                 matrix += confusion_matrix(counted[y0:y1, x0:x1], core, len(names))
     finally:
         predictor.close()
-    return Scores.from_confusion(matrix, names)
+    return Scores.from_confusion(matrix if group is None else group.sum(matrix), names)
 
 
-def reliance_on_scenes(model: FCtL, scenes: Sequence[tuple[Scene, Sequence[Region]]]) -> float:
-    """Mean context reliance over scenes, on evenly chosen tiles of their regions."""
+def reliance_on_scenes(
+    model: FCtL, scenes: Sequence[tuple[Scene, Sequence[Region]]], group: Group | None = None
+) -> float:
+    """Mean context reliance over scenes (a group's processes share them), on evenly chosen tiles of their regions."""
     values = []
-    for scene, regions in scenes:
+    for scene, regions in scenes if group is None else scenes[group.rank :: group.size]:
         grid = TileGrid(scene.pyramid.shape, model.config.tile_size, 0)
         cells = sorted({cell for region in regions for cell in grid.cells_in(region)})
         chosen = np.linspace(0, len(cells) - 1, min(RELIANCE_TILES, len(cells))).round().astype(int)
         windows = [grid.window(cells[i]) for i in chosen]
         values.append(context_reliance(model, scene.pyramid, windows))
-    return float(np.mean(values)) if values else 0.0
+    total = np.array([sum(values), len(values)], np.float64)
+    total = total if group is None else group.sum(total)
+    return float(total[0] / total[1]) if total[1] else 0.0

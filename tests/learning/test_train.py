@@ -7,7 +7,8 @@ from PIL import Image
 
 from fctl_napari.errors import CheckpointError, ConfigError
 from fctl_napari.learning.config import TrainConfig, load_train_config
-from fctl_napari.learning.train import Trainer, start_from, train
+from fctl_napari.learning.start import start_from
+from fctl_napari.learning.train import Trainer, train
 from fctl_napari.model.card import read_card
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.config import preset
