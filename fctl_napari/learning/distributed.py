@@ -128,7 +128,7 @@ def joined(device: str) -> Iterator[Group]:
         yield Group(resolve_device(device))
         return
     own = resolve_device(device)
-    if own.type == "cuda" and own.index is None:
+    if own.type == "cuda" and ":" not in device:
         number = int(os.environ.get("LOCAL_RANK", "0"))
         if number >= torch.cuda.device_count():
             raise ConfigError(
