@@ -128,5 +128,5 @@ def test_a_truth_of_another_size_is_one_sentence(folder):
 
 def test_a_class_beyond_the_table_is_one_sentence(folder):
     Image.fromarray(np.full((150, 210), 9, np.uint8)).save(folder / "one_truth.png")
-    with pytest.raises(InputError, match="class 9"):
-        scenes_of(folder)
+    with pytest.raises(InputError, match=r"one_truth\.png: holds class 9"):
+        TileSampler(scenes_of(folder), CONFIG, STILL, 0.5, seed=0)
