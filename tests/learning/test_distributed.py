@@ -1,0 +1,63 @@
+"""Two processes, started by torchrun, on the CPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from training import losses, make, toml_of, write_scene
+
+from fctl_napari.learning.train import Trainer
+from fctl_napari.model.card import read_card
+from fctl_napari.model.checkpoint import load_checkpoint
+
+
+def torchrun(*arguments: object, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [*start, "-m", "fctl_napari.cli", "train", *map(str, arguments)]
+    return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+
+
+@pytest.mark.timeout(560)
+def test_two_processes_learn_what_one_does_and_take_up_its_run(tmp_path: Path) -> None:
+    write_scene(tmp_path)
+    torch.set_num_threads(1)
+    config = make(steps=5, accumulate=3, class_weights="inverse_sqrt", validate_every=3)
+    alone = Trainer(config, tmp_path / "alone", data_folder=tmp_path, device="cpu")
+    alone.run()
+
+    def stop(step: int, steps: int, loss: float) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(config, tmp_path / "both", data_folder=tmp_path, device="cpu").run(stop)
+    (tmp_path / "config.toml").write_text(toml_of(config))
+    done = torchrun(tmp_path / "config.toml", "--data", tmp_path, "--out", tmp_path / "both", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("tiny.safetensors") == 1  # one of them writes and speaks
+
+    one, two = losses(tmp_path / "alone"), losses(tmp_path / "both")
+    assert list(two) == [1, 2, 3, 4, 5]
+    assert two == pytest.approx(one, rel=1e-3)
+    card, other = (read_card(tmp_path / name / "tiny.safetensors") for name in ("alone", "both"))
+    for part in ("val", "test"):
+        assert other.figures[part]["miou"] == pytest.approx(card.figures[part]["miou"], abs=0.02)
+        assert other.figures[part]["context_reliance"] == pytest.approx(
+            card.figures[part]["context_reliance"], abs=0.02
+        )
+    ours = alone.model.state_dict()
+    theirs = load_checkpoint(tmp_path / "both" / "tiny.safetensors")[0].state_dict()
+    for key, value in ours.items():
+        torch.testing.assert_close(theirs[key], value, rtol=2e-2, atol=2e-3, msg=key)
+
+
+@pytest.mark.timeout(280)
+def test_more_processes_than_forward_passes_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    write_scene(tmp_path)
+    (tmp_path / "config.toml").write_text(toml_of(make(accumulate=1)))
+    done = torchrun(tmp_path / "config.toml", "--data", tmp_path, "--out", tmp_path / "run", "--device", "cpu")
+    assert done.returncode != 0
+    assert "fctl: accumulate: 2 processes share 1 forward pass(es)" in done.stderr
