@@ -105,7 +105,7 @@ class Trainer:
         self.best_state: dict[str, Tensor] | None = None
         self._resume(self.group.tell(state))
         self.group.spread(self.model.state_dict().values())
-        self._log: RunLog | None = None
+        self._log_file: RunLog | None = None
 
     # -- start -----------------------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class Trainer:
         """
         config = self.config
         if self.group.first:
-            self._log = RunLog(self.out, self.step, config.run.tensorboard)
+            self._log_file = RunLog(self.out, self.step, config.run.tensorboard)
         steps = range(self.step, config.steps)
         try:
             with (
@@ -199,7 +199,7 @@ class Trainer:
                     loss = self._train_step(batches)
                     self.step += 1
                     self.seconds += time.perf_counter() - started
-                    self._write({"step": self.step, "loss": round(loss, 5), "seconds": round(self.seconds, 1)})
+                    self._log({"step": self.step, "loss": round(loss, 5), "seconds": round(self.seconds, 1)})
                     if progress is not None:
                         progress(self.step, config.steps, loss)
                     if config.validate_every and self.step % config.validate_every == 0 and self.step < config.steps:
@@ -208,8 +208,8 @@ class Trainer:
                         self._save_state()
             return self._finish()
         finally:
-            if self._log is not None:
-                self._log.close()
+            if self._log_file is not None:
+                self._log_file.close()
 
     def _parts_of(self, step: int) -> range:
         """Numbers of the forward passes of a step that this process makes."""
@@ -264,7 +264,7 @@ class Trainer:
         if not parts:
             return None
         scores = score_scenes(self.model, parts, self.table.names, group=self.group)
-        self._write({"step": self.step, "val": scores.to_json(), "gates": self.gates()})
+        self._log({"step": self.step, "val": scores.to_json(), "gates": self.gates()})
         if self.config.keep == "best" and scores.miou > self.best:
             self.best = scores.miou
             self.best_state = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
@@ -301,7 +301,7 @@ class Trainer:
             provenance=self._provenance(),
             figures=figures,
         )
-        self._write({"step": self.step, "figures": figures})
+        self._log({"step": self.step, "figures": figures})
         path = self.out / f"{self.config.name}.safetensors"
         if self.group.first:
             save_checkpoint(path, self.model, card)
@@ -320,9 +320,9 @@ class Trainer:
             "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
         }
 
-    def _write(self, entry: dict[str, Any]) -> None:
-        if self._log is not None:
-            self._log.write(entry)
+    def _log(self, entry: dict[str, Any]) -> None:
+        if self._log_file is not None:
+            self._log_file.write(entry)
 
 
 def _counted(config: TrainConfig, scenes: Sequence[Scene], tile_size: int) -> TrainConfig:

@@ -1,15 +1,16 @@
 """Two processes, started by torchrun, on the CPU."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from training import losses, make, toml_of, write_scene
+from training import STAGES, losses, make, toml_of, write_scene
 
-from fctl_napari.learning.train import Trainer
+from fctl_napari.learning.train import Trainer, train
 from fctl_napari.model.card import read_card
 from fctl_napari.model.checkpoint import load_checkpoint
 
@@ -61,3 +62,26 @@ def test_more_processes_than_forward_passes_are_refused_in_one_sentence(tmp_path
     done = torchrun(tmp_path / "config.toml", "--data", tmp_path, "--out", tmp_path / "run", "--device", "cpu")
     assert done.returncode != 0
     assert "fctl: accumulate: 2 processes share 1 forward pass(es)" in done.stderr
+
+
+@pytest.mark.nightly  # two launchers that find each other, and two stages
+@pytest.mark.timeout(1800)
+def test_two_machines_need_only_the_data_in_common(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = make(steps=2, accumulate=2, stages=STAGES[:2])
+    alone = train(config, tmp_path / "alone", data_folder=write_scene(tmp_path), device="cpu")
+    runs = []
+    for number in (0, 1):
+        machine = tmp_path / f"machine{number}"
+        machine.mkdir()
+        (write_scene(machine) / "config.toml").write_text(toml_of(config))
+        start = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node_rank", str(number)]
+        start += ["--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", str(port)]
+        command = [*start, "-m", "fctl_napari.cli", "train", "config.toml", "--out", "run", "--device", "cpu"]
+        runs.append(subprocess.Popen(command, cwd=machine, env={**os.environ, "OMP_NUM_THREADS": "1"}))
+    assert [run.wait() for run in runs] == [0, 0]
+    assert losses(tmp_path / "machine0" / "run") == pytest.approx(losses(tmp_path / "alone"), rel=1e-3)
+    assert not (tmp_path / "machine1" / "run").exists()
+    assert read_card(tmp_path / "machine0" / "run" / "tiny.safetensors").config == read_card(alone).config
