@@ -293,6 +293,10 @@ class Trainer:
                 figures[name] = score_scenes(self.model, parts, self.table.names, group=self.group).to_json()
                 figures[name]["context_reliance"] = round(reliance_on_scenes(self.model, parts, self.group), 5)
         figures["gates"] = self.gates()
+        path = self.out / f"{self.config.name}.safetensors"
+        if not self.group.first:
+            return path
+        self._log({"step": self.step, "figures": figures})
         card = Card(
             name=self.config.name,
             description=self.config.description,
@@ -301,10 +305,7 @@ class Trainer:
             provenance=self._provenance(),
             figures=figures,
         )
-        self._log({"step": self.step, "figures": figures})
-        path = self.out / f"{self.config.name}.safetensors"
-        if self.group.first:
-            save_checkpoint(path, self.model, card)
+        save_checkpoint(path, self.model, card)
         self._save_state(finished=True)
         return path
 
