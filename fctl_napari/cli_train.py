@@ -17,7 +17,9 @@ def train(
     config: Annotated[
         str, typer.Argument(metavar="CONFIG", help="A TOML file, or a built-in one: earth, deepglobe/fctl_vgg16, ...")
     ],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Where the config's relative paths start.")] = Path(),
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="The data set, or where the config's relative paths start.")
+    ] = Path(),
     target: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Checkpoint, log and state.  [default: runs/NAME]")
     ] = None,
@@ -31,7 +33,7 @@ def train(
 
     Several GPUs or machines: torchrun --nproc_per_node N -m fctl_napari.cli train CONFIG ...
     """
-    from fctl_napari.cli_output import counting, out
+    from fctl_napari.cli_output import counting, err, out
     from fctl_napari.learning.config import load_train_config
     from fctl_napari.learning.recipes import parse_overrides
 
@@ -44,6 +46,11 @@ def train(
     if not is_first():
         run_training(chosen, folder, data_folder=data, device=device)
         return
+    if chosen.data.layout:
+        from fctl_napari.learning.datasets import find_data_set
+
+        found = find_data_set(data, layout=chosen.data.layout, table=chosen.data.classes)
+        err.print(found.describe(), highlight=False, soft_wrap=True)
     with counting(f"Training {chosen.name}") as report:
         name = chosen.name
 

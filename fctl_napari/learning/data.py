@@ -152,7 +152,7 @@ def scene_digest(scene: Scene) -> str:
     digest = hashlib.sha256()
     height, width = scene.truth.shape
     for y0, _, y1, _ in _pieces((0, 0, height, width)):
-        digest.update(np.ascontiguousarray(scene.truth[y0:y1, 0:width]))
+        digest.update(scene.truth[y0:y1, 0:width].tobytes())
     digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
     return digest.hexdigest()
 
@@ -210,9 +210,9 @@ class TileSampler:
         pieces = [(index, piece) for index, region in self.regions for piece in _pieces(region)]
         most = min(max(PLACES // len(pieces), 64), 4000)
         for (index, (y0, x0, _, _)), truth in zip(pieces, ahead(self._read_piece, pieces), strict=True):
-            self._counts += np.bincount(truth.ravel(), minlength=256)[: self.config.classes]
             for k in range(self.config.classes):
                 flat = np.flatnonzero(truth == k)
+                self._counts[k] += len(flat)
                 if len(flat):
                     chosen = rng.choice(flat, min(most, len(flat)), replace=False)
                     y, x = np.unravel_index(chosen, truth.shape)

@@ -193,4 +193,3 @@ def _describe(path: Path, folder: Path) -> _File:
     part = next((PART_FOLDERS[f.lower()] for f in reversed(folders) if f.lower() in PART_FOLDERS), None)
     text = relative.as_posix() if path != folder else path.name
     return _File(path, text, "/".join([*folders, own]), truth, part, both)
-

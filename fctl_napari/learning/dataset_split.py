@@ -84,9 +84,7 @@ def split_pairs(folder: Path, layout: str, pairs: Sequence[Pair]) -> Split:
     strange = [pair.short for pair in pairs if pair.short not in known]
     if known and not strange:
         by = f"the lists that {SOURCES[layout]} published"
-        return _split(
-            {part: [p for p in pairs if p.short in names] for part, names in published.items()}, by
-        )
+        return _split({part: [p for p in pairs if p.short in names] for part, names in published.items()}, by)
     sizes = SHARES.get(layout, USUAL)
     by = f"names, in shares of {'/'.join(map(str, sizes))}; write train.txt, val.txt and test.txt to split otherwise"
     if known:

@@ -44,6 +44,7 @@ class SceneTruth:
     """
 
     dtype = np.dtype(np.uint8)
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, path: Path, table: ClassTable, shelf: Shelf, values: Mapping[int, int] | None = None) -> None:
         self.path = path
@@ -61,14 +62,16 @@ class SceneTruth:
         """
         (top, bottom, _), (left, right, _) = (part.indices(size) for part, size in zip(key, self.shape, strict=True))
         indices = self._mapped(self._open()).read((top, left, max(top, bottom), max(left, right)))
-        found = np.bincount(indices.ravel(), minlength=256)[:IGNORE].nonzero()[0]
-        if len(found) and found[-1] >= len(self._table):
-            raise InputError(
-                f"{self.path}: holds class {found[-1]}, the class table ends at {len(self._table) - 1}; correct the "
-                "table, or state which values are which classes."
-            )
-        scored = len(self._table.scored)
-        return np.where(indices >= scored, np.uint8(IGNORE), indices) if len(found) and found[-1] >= scored else indices
+        unscored = indices >= len(self._table.scored)
+        if unscored.any():
+            strange = indices[unscored & (indices != IGNORE) & (indices >= len(self._table))]
+            if len(strange):
+                raise InputError(
+                    f"{self.path}: holds class {strange.max()}, the class table ends at {len(self._table) - 1}; "
+                    "correct the table, or state which values are which classes."
+                )
+            indices = np.where(unscored, np.uint8(IGNORE), indices)
+        return indices
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read the whole."""
@@ -76,6 +79,10 @@ class SceneTruth:
             raise ValueError("a truth lies on disk: it cannot become an array without a copy")
         whole = self[:, :]
         return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Refuse to compare px that were not read: it is not done px by px, as with an array."""
+        raise TypeError("read a truth before comparing it, say with np.asarray")
 
     def _mapped(self, source: LabelSource) -> LabelSource | MappedTruth:
         names = tuple(info.name for info in self._table)

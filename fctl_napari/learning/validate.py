@@ -57,14 +57,14 @@ def score_scenes(
                 y0, x0, y1, x1 = core = grid.core(cells[index])
                 top, left = grid.window(cells[index])[:2]
                 called = labels[y0 - top : y1 - top, x0 - left : x1 - left] - np.uint8(1)
-                matrix += confusion_matrix(_counted(scene, regions, core), called, len(names))
+                matrix += confusion_matrix(counted_truth(scene, regions, core), called, len(names))
     finally:
         predictor.close()
     return Scores.from_confusion(matrix if group is None else group.sum(matrix), names)
 
 
-def _counted(scene: Scene, regions: Sequence[Region], core: Region) -> NDArray[np.uint8]:
-    """The truth of a tile's core, ``IGNORE`` outside of the regions."""
+def counted_truth(scene: Scene, regions: Sequence[Region], core: Region) -> NDArray[np.uint8]:
+    """Read the truth of a tile's core (y0, x0, y1, x1), uint8 [y, x]; ``IGNORE`` outside of the regions."""
     y0, x0, y1, x1 = core
     truth = scene.truth[y0:y1, x0:x1]
     counted = np.full_like(truth, IGNORE)
