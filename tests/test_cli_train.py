@@ -82,7 +82,7 @@ def test_a_recipe_trains_its_stages_on_the_published_layout(
 
 def test_end_to_end_and_what_is_wrong_in_one_sentence(fctl: Fctl, tmp_path: Path) -> None:
     common = ("--data", make("deepglobe", tmp_path / "data"), "--out", tmp_path / "run", "--device", "cpu")
-    call = ("train", "deepglobe/fctl_mit_b0", *common, *settings(name="tiny", stages="[]", steps=1, epochs=0))
+    call = ("train", "deepglobe/fctl_mit_b0", *common, *settings(name="tiny", stages="[]", steps=1))
     assert fctl(*call).code == 0
     assert not (tmp_path / "run" / "medium").exists()
     for setting, says in (("stepz=1", "stepz"), ("steps", "KEY=VALUE"), ("seed=7", "other settings")):
