@@ -1,10 +1,10 @@
-"""Results of an ablation in the layout of the paper's tables, beside the paper's figures, and what differs (no torch)."""
+"""Results of an ablation in the layout of the paper's tables, beside the paper's figures, and what differs."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import cast
 
@@ -76,7 +76,7 @@ class Difference:
 
 
 def difference(first: Entry, second: Entry) -> Difference | None:
-    """Compare two rows run by run: both have seen the same tiles in the same order. None: they have no run in common."""
+    """Compare two rows run by run (both saw the same tiles in the same order); None without a run in common."""
     common = first.miou.keys() & second.miou.keys()
     if not common:
         return None
@@ -119,7 +119,7 @@ class Study:
     steps: int
     batch: int
     frozen: bool
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...] = ()
 
     @property
     def runs(self) -> list[Run]:
@@ -163,18 +163,26 @@ def studies(results: Iterable[Result]) -> list[Study]:
         A row is not of the paper.
     """
     rows = {row.name: row for row in ablation_rows()}
-    groups: dict[tuple[object, ...], dict[str, list[Result]]] = {}
+    groups: dict[Study, dict[str, list[Result]]] = {}
     for result in results:
         if result.row not in rows:
             raise InputError(f"there is no row {result.row!r} in the paper's tables; fctl ablate list shows them.")
-        network = (result.base, result.encoder, result.tile_size)
-        budget = (result.steps, result.batch, bool(result.frozen))
-        key = (result.table, result.contexts, result.data, *network, *budget)
-        groups.setdefault(key, {}).setdefault(result.row, []).append(result)
+        study = Study(
+            table=result.table,
+            contexts=cast("Dataset", result.contexts),
+            data=result.data,
+            base=result.base,
+            encoder=result.encoder,
+            tile_size=result.tile_size,
+            steps=result.steps,
+            batch=result.batch,
+            frozen=bool(result.frozen),
+        )
+        groups.setdefault(study, {}).setdefault(result.row, []).append(result)
     found = []
-    for key, by_row in groups.items():
+    for study, by_row in groups.items():
         entries = tuple(_entry(row, by_row[row.name]) for row in rows.values() if row.name in by_row)
-        found.append(Study(*key, entries))  # type: ignore[arg-type]
+        found.append(replace(study, entries=entries))
     return sorted(found, key=lambda study: (study.data, study.table))
 
 
@@ -222,10 +230,11 @@ def _order(study: Study) -> list[str]:
     name = PAPERS[study.contexts]
     turned = sorted((pair for pair in pairs if pair.found.mean < 0), key=lambda pair: pair.found.mean)
     if len(study.runs) < 2:
-        said = [
-            f"One run, so no spread is known. Of {len(pairs)} pairs of rows {len(turned)} stand the other way round"
-        ]
-        return [f"{said[0]} than in the paper ({name}){'.' if not turned else ':'}", *map(_turned, turned)]
+        words = (
+            f"One run, so no spread is known: of {len(pairs)} pairs of rows {len(turned)} stand the other way round "
+        )
+        words += f"than in the paper ({name})"
+        return [words + (":" if turned else "."), *map(_turned, turned)]
     clear = [pair for pair in turned if pair.found.clear]
     same = sum(pair.found.clear and pair.found.mean > 0 for pair in pairs)
     close = len(pairs) - len(clear) - same
@@ -233,7 +242,7 @@ def _order(study: Study) -> list[str]:
         f"Of {len(pairs)} pairs of rows {same} stand as in the paper ({name}) by more than the spread of their "
         f"difference over runs, {close} differ by less than that, and {len(clear)} stand the other way round by more"
     )
-    return [words + ("." if not clear else ":"), *map(_turned, clear)]
+    return [words + (":" if clear else "."), *map(_turned, clear)]
 
 
 def _turned(pair: Pair) -> str:
