@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 import pytest
-from test_ablation_results import result
+from ablated import result
 
 from fctl_napari.analysis.ablation import ablation_row
 from fctl_napari.analysis.ablation_figure import ablation_figure

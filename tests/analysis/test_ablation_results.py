@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from ablated import result
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,11 +16,6 @@ from fctl_napari.errors import InputError
 
 NUMBERS = st.floats(0, 1)
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=8)
-
-
-def result(**fields: object) -> Result:
-    usual = {f.name: {"int": 1, "str": "x"}.get(str(f.type), 0.25) for f in dataclasses.fields(Result)}
-    return Result(**(usual | {"iou": {"water": 0.5, "land, dry": 1 / 3}} | fields))
 
 
 @given(
