@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari import cli_corrections, cli_data, cli_evaluate, cli_explain, cli_export, cli_finetune, cli_train
+from fctl_napari import (
+    cli_ablate,
+    cli_corrections,
+    cli_data,
+    cli_evaluate,
+    cli_explain,
+    cli_export,
+    cli_finetune,
+    cli_train,
+)
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import local_path, output_error
 
@@ -253,10 +262,9 @@ cli_train.add_commands(app)
 
 weights_app = typer.Typer(no_args_is_help=True, help="Files of weights.")
 model_app = typer.Typer(no_args_is_help=True, help="Networks and what they cost.")
-ablate_app = typer.Typer(no_args_is_help=True, help="The paper's ablations.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(model_app, name="model")
-app.add_typer(ablate_app, name="ablate")
+app.add_typer(cli_ablate.ablate_app, name="ablate")
 
 
 @weights_app.command("check")
@@ -308,15 +316,6 @@ def model_onnx(
     with err.status("Exporting"):
         written = export_onnx(resolve_checkpoint(checkpoint), target)
     out.print(str(written), highlight=False, soft_wrap=True)
-
-
-@ablate_app.command("list")
-def list_ablations() -> None:
-    """List every row of the paper's Tables 3 to 6 with its config and the paper's mIoU."""
-    from fctl_napari.analysis.ablation import ablation_rows
-    from fctl_napari.cli_output import show_ablations
-
-    show_ablations(ablation_rows())
 
 
 def main() -> None:

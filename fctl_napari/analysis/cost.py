@@ -6,7 +6,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -75,17 +75,24 @@ def _use_savings(model: FCtL, savings: bool) -> None:
             encoder.skip_constant_border = savings
 
 
-def count_parameters(config: FCtLConfig) -> Parameters:
-    """Count a network's parameters without allocating them; live are those that a gradient reaches."""
+def count_parameters(config: FCtLConfig, frozen: Sequence[str] = ()) -> Parameters:
+    """Count a network's parameters without allocating them; live are those that a gradient reaches.
+
+    Parameters
+    ----------
+    config
+        The network's settings.
+    frozen
+        Parts that training leaves alone, by the start of their parameters' names.
+    """
     with torch.device("meta"):
         model = FCtL(config)
         model(*_inputs(config, "meta")).sum().backward()
-    found = list(model.parameters())
-    live = [p for p in found if p.grad is not None]
+    live = {name: p for name, p in model.named_parameters() if p.grad is not None}
     return Parameters(
-        sum(p.numel() for p in found),
-        sum(p.numel() for p in live),
-        sum(p.numel() for p in live if p.requires_grad),
+        sum(p.numel() for p in model.parameters()),
+        sum(p.numel() for p in live.values()),
+        sum(p.numel() for name, p in live.items() if p.requires_grad and not name.startswith(tuple(frozen))),
     )
 
 
