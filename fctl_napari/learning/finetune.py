@@ -371,7 +371,7 @@ class Finetuner:
     def _finish(self) -> Generator[None, None, FinetuneResult]:
         if self.step % self.request.save_every:
             self._save_state()
-        if self.measured_at != self.step:
+        if self.checked < self.step:
             yield from self._check()
         self._set_weights(self.best_weights)
         round_as_stored(self.model)

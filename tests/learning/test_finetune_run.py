@@ -193,7 +193,7 @@ def test_after_the_process_that_asked_was_killed_the_same_request_goes_on(
     )
     assert window.stdout is not None
     for line in window.stdout:
-        if line == "training 1\n":
+        if line == "training 2\n":
             break
     orphans = workers(psutil.Process(window.pid))
     window.kill()
