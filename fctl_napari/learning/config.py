@@ -126,6 +126,9 @@ class TrainConfig(_Settings):
     frozen
         Parts of the network that keep their weights, by the start of their parameters' names
         (``encoders.medium``, ``encoders.tile.blocks.0.``).
+    batch_norm
+        ``frozen``: batch norms keep their statistics (small batches of a network with published weights); ``trained``:
+        they follow the batches (encoders with random weights need it; two tiles or more in a batch).
     precision
         ``bf16`` autocast or ``fp32``; ``auto``: bf16 where the device is fast at it.
     validate_every, save_every
@@ -156,6 +159,7 @@ class TrainConfig(_Settings):
     class_weights: Literal["none", "inverse_sqrt"] = "none"
     balanced_tiles: float = Field(default=0.5, ge=0, le=1)
     frozen: tuple[str, ...] = ()
+    batch_norm: Literal["frozen", "trained"] = "frozen"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     validate_every: int = Field(default=0, ge=0)
     save_every: int = Field(default=50, ge=1)

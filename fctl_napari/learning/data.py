@@ -184,11 +184,24 @@ class TileSampler:
         left = _clamp(x - span / 2, x0, x1 - span)
         return index, (top, left, top + span, left + span)
 
+    def _whole_image(self, rng: np.random.Generator) -> Sample:
+        """Draw an image, resampled to a tile, for a network that sees it so; truth of its training regions."""
+        index = self.regions[rng.choice(len(self.regions), p=self._shares)][0]
+        scene = self.scenes[index]
+        height, width = scene.pyramid.shape
+        window = (0.0, 0.0, float(height), float(width))
+        size = self.config.tile_size
+        truths = [read_truth(scene.truth, window, size, region) for i, region in self.regions if i == index]
+        return Sample(index, read_inputs(scene.pyramid, window, self.config), np.minimum.reduce(truths))
+
     def batch(self, step: int, size: int) -> list[Sample]:
         """The tiles of one forward pass, unaugmented in colour and orientation (see ``augment.collate``)."""
         rng = np.random.default_rng([self.seed, 2, step])
         samples = []
         for _ in range(size):
+            if self.config.inference == "global":
+                samples.append(self._whole_image(rng))
+                continue
             index, window = self._draw_window(rng)
             scene = self.scenes[index]
             region = next(

@@ -9,13 +9,14 @@ from torch import nn
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.learning.finetune_config import PARTS
+from fctl_napari.model.build import make_network
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 
 POSITIONAL = ("v_pos", "z")
 
 
-def parameters_of(model: FCtL, parts: Sequence[str]) -> dict[str, nn.Parameter]:
+def parameters_of(model: Network, parts: Sequence[str]) -> dict[str, nn.Parameter]:
     """Find the parameters of named parts, by name.
 
     Parameters
@@ -40,7 +41,7 @@ def parameters_of(model: FCtL, parts: Sequence[str]) -> dict[str, nn.Parameter]:
     return chosen
 
 
-def _parts_with(model: FCtL, name: str) -> list[str]:
+def _parts_with(model: Network, name: str) -> list[str]:
     """Say which parts a parameter belongs to; more than one where streams share an encoder."""
     top, *rest = name.split(".")
     if top in ("encoders", "necks"):
@@ -61,6 +62,6 @@ def trainable_share(config: FCtLConfig, parts: Sequence[str]) -> float:
         There is no such part, or the network has none of them.
     """
     with torch.device("meta"):
-        model = FCtL(config)
+        model = make_network(config)
     chosen = parameters_of(model, parts)
     return sum(p.numel() for p in chosen.values()) / sum(p.numel() for p in model.parameters())

@@ -24,10 +24,11 @@ from fctl_napari.learning.config import TrainConfig
 from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes, scene_digest
 from fctl_napari.learning.losses import focal_loss
 from fctl_napari.learning.validate import reliance_on_scenes, score_scenes
+from fctl_napari.model.build import make_network
 from fctl_napari.model.card import Card, without_folders
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.encoders import load_published_weights
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 from fctl_napari.segmentation.device import resolve_device, resolve_precision
 
 STATE = "state.pt"
@@ -68,7 +69,7 @@ class Trainer:
         self.scenes, self.table = open_scenes(config.data, data_folder)
         torch.manual_seed(config.seed)
         network = config.network_config(len(self.table.scored))
-        self.model = FCtL(network)
+        self.model = make_network(network)
         self._start_weights()
         self.model.to(self.device)
         if self.bf16:
@@ -94,9 +95,9 @@ class Trainer:
             start_from(self.model, self.data_folder / self.config.init_from)
 
     def _freeze(self) -> None:
-        """Batch norm keeps its statistics (batches are small); parts may keep their weights."""
+        """Parts may keep their weights, and batch norms their statistics."""
         for module in self.model.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm2d) and self.config.batch_norm == "frozen":
                 module.eval()
         for prefix in self.config.frozen:
             found = [p for name, p in self.model.named_parameters() if name.startswith(prefix)]
@@ -263,7 +264,7 @@ class Trainer:
         self._validate()
         if self.best_state is not None:
             self.model.load_state_dict(self.best_state)
-        round_as_stored(self.model)
+        round_as_stored(self.model.eval())
         figures: dict[str, Any] = {}
         for name in ("val", "test"):
             parts = self._parts(name)
@@ -302,7 +303,7 @@ class Trainer:
             file.write(json.dumps(entry) + "\n")
 
 
-def start_from(model: FCtL, path: Path | str) -> None:
+def start_from(model: Network, path: Path | str) -> None:
     """Take over a checkpoint's arrays of equal name and shape; context streams without any start from the tile's.
 
     Raises

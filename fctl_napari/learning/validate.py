@@ -11,13 +11,13 @@ from fctl_napari.analysis.metrics import Scores, confusion_matrix
 from fctl_napari.analysis.reliance import RELIANCE_TILES, context_reliance
 from fctl_napari.learning.data import Region, Scene
 from fctl_napari.model.classes import IGNORE
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 from fctl_napari.segmentation.grid import TileGrid, default_overlap
 from fctl_napari.segmentation.predictor import Predictor
 
 
 def score_scenes(
-    model: FCtL,
+    model: Network,
     scenes: Sequence[tuple[Scene, Sequence[Region]]],
     names: Sequence[str],
     *,
@@ -57,7 +57,7 @@ def score_scenes(
     return Scores.from_confusion(matrix, names)
 
 
-def reliance_on_scenes(model: FCtL, scenes: Sequence[tuple[Scene, Sequence[Region]]]) -> float:
+def reliance_on_scenes(model: Network, scenes: Sequence[tuple[Scene, Sequence[Region]]]) -> float:
     """Mean context reliance over scenes, on evenly chosen tiles of their regions."""
     values = []
     for scene, regions in scenes:
