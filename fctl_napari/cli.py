@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari import cli_corrections, cli_evaluate, cli_explain, cli_export, cli_finetune, cli_model
+from fctl_napari import cli_corrections, cli_evaluate, cli_explain, cli_export, cli_finetune, cli_model, cli_refine
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import local_path, output_error
 
@@ -232,6 +232,9 @@ cli_corrections.add_commands(app)
 
 
 cli_finetune.add_commands(app)
+
+
+cli_refine.add_commands(app)
 
 
 @app.command()

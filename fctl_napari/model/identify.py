@@ -51,7 +51,7 @@ def identify(path: Path | str) -> Identity:
         except CheckpointError:
             pass  # other people's safetensors
         else:
-            what = f"a checkpoint of this project, {card.name!r}: {card.config.encoder}, {card.config.classes} classes"
+            what = f"a checkpoint of this project, {card.name!r}: {card.config.title}, {card.config.classes} classes"
             return Identity(what, "fctl segment --checkpoint, or init_from in a training config", ())
     state = read_released(path)
     kind = released_kind(state)

@@ -119,5 +119,5 @@ class GlobalLocal(Network):
             around = zeros_like(x)
         else:
             matrices = interpolation_matrices(self.grid, windows["tile"], self.grid, windows[name])
-            around = apply_separable(*matrices, contexts[name])
+            around = apply_separable(*matrices, contexts[name]).expand_as(x)
         return resize(self.decoder({4: cat([x, around], 1)}), self.config.tile_size)

@@ -44,11 +44,13 @@ class ResNet50(Encoder):
     output_stride
         32, or 16 or 8: later stages are dilated instead of strided (Chen et al., 2017), with the same weights; the
         last stage then stands at this stride.
+    inputs
+        Channels of the input, RGB first; published weights leave the others out at first.
     """
 
-    def __init__(self, output_stride: int = 32) -> None:
+    def __init__(self, output_stride: int = 32, inputs: int = 3) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.conv1 = nn.Conv2d(inputs, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.channels = {}
         self.stages: list[tuple[str, int]] = []
@@ -86,4 +88,8 @@ class ResNet50(Encoder):
 
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Keys of torchvision's ResNet-50, which are this module's; ``fc`` has no place."""
-        return {key: value for key, value in state.items() if not key.startswith("fc.")}
+        out = {key: value for key, value in state.items() if not key.startswith("fc.")}
+        more = self.conv1.in_channels - 3
+        if more and "conv1.weight" in out:
+            out["conv1.weight"] = F.pad(out["conv1.weight"], (0, 0, 0, 0, 0, more))
+        return out
