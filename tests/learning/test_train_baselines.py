@@ -26,7 +26,9 @@ from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
 from fctl_napari.segmentation.store import Segmentation
 
 CLASSES = {"classes": [{"name": "dark", "color": (0, 0, 0)}, {"name": "bright", "color": (255, 255, 255)}]}
-PRESETS = ("segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer_b0", "glnet")
+LARGE = ("segnet", "unet", "pspnet", "deeplabv3plus", "glnet")
+"""Each saves 350 to 750 MB of weights and optimizer state."""
+PRESETS = ("segformer_b0", "icnet", *(pytest.param(name, marks=pytest.mark.nightly) for name in LARGE))
 
 
 @pytest.fixture(scope="module")
