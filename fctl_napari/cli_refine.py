@@ -16,7 +16,7 @@ def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     refiner_app = typer.Typer(no_args_is_help=True, help="Networks that refine masks (CascadePSP).")
     refiner_app.command("train")(train_refiner)
-    refiner_app.callback()(lambda: None)
+    refiner_app.callback()(lambda: None)  # else `train`, being alone, would have no name
     app.add_typer(refiner_app, name="refiner")
     app.command()(refine)
 

@@ -44,7 +44,8 @@ def refine_segmentation(
     """Refine a segmentation crop by crop; what is done is kept, and a second call goes on from there.
 
     A crop whose cells are not all segmented yet is passed over. The class of a px is the one that its refined mask
-    is surest of; where every mask says no, too. Its confidence is that probability over the sum of all classes'.
+    is surest of; where every mask says no, too. Its confidence is that probability, in crops of several classes over the
+    sum of theirs.
 
     Parameters
     ----------
@@ -154,8 +155,9 @@ def refine_crop(
             refined.append(model(pixels, mask)[1][0, 0, :height, :width].float().sigmoid())
     probabilities = torch.stack(refined)
     best, index = probabilities.max(0)
-    sure = (best / probabilities.sum(0) * 255).round().clamp(1, 255) if len(classes) > 1 else best * 255
-    return classes[index.cpu().numpy()], sure.round().clamp(1, 255).to(torch.uint8).cpu().numpy()
+    sure = best / probabilities.sum(0) if len(classes) > 1 else best
+    confidence = (sure * 255).round().clamp(1, 255).to(torch.uint8)
+    return classes[index.cpu().numpy()], confidence.cpu().numpy()
 
 
 def _inside(window: IntWindow, shape: tuple[int, int]) -> IntWindow:

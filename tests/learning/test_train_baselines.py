@@ -143,7 +143,7 @@ def test_a_baseline_is_segmented_by_the_engine(name: str, folder: Path, tmp_path
     assert read_card(path).figures["val"]["context_reliance"] == 0
 
 
-@pytest.mark.parametrize(("name", "fields"), [("unet", {"inference": "global"}), ("segnet", {}), ("glnet", {})])
+@pytest.mark.parametrize(("name", "fields"), [("icnet", {"inference": "global"}), ("segformer_b0", {}), ("glnet", {})])
 def test_what_learns_is_computed_anew_and_the_rest_is_kept(
     name: str, fields: dict[str, Any], folder: Path, tmp_path: Path
 ) -> None:
