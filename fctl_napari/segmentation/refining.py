@@ -44,8 +44,8 @@ def refine_segmentation(
     """Refine a segmentation crop by crop; what is done is kept, and a second call goes on from there.
 
     A crop whose cells are not all segmented yet is passed over. The class of a px is the one that its refined mask
-    is surest of; where every mask says no, too. Its confidence is that probability, in crops of several classes over the
-    sum of theirs.
+    is surest of; where every mask says no, too. Its confidence is that probability; in crops of several classes,
+    over the sum of theirs.
 
     Parameters
     ----------
