@@ -91,7 +91,7 @@ def test_the_whole_image_is_trained_on_within_its_training_regions(folder: Path)
 
 
 CASES: dict[str, dict[str, Any]] = {
-    "segformer_b0": {"steps": 40, "batch": 4},
+    "segformer_b0": {"steps": 30, "batch": 4},
     "icnet": {"network": {"tile_size": 128, "inference": "global"}},
 }
 
