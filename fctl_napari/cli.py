@@ -18,6 +18,7 @@ from fctl_napari import (
     cli_explain,
     cli_export,
     cli_finetune,
+    cli_model,
     cli_train,
 )
 from fctl_napari.errors import FctlError, InputError
@@ -279,8 +280,11 @@ def check_weights(file: Annotated[Path, typer.Argument(metavar="FILE", help="Wei
 
 @model_app.command("info")
 def model_info(
-    name: Annotated[str, typer.Argument(metavar="PRESET", help="fctl_lite, fctl_vgg16, lcc_released, ...")],
+    name: Annotated[str, typer.Argument(metavar="PRESET", help="fctl_lite, fctl_vgg16, lcc_released, unet, ...")],
     classes: Annotated[int, typer.Option(min=2, help="How many classes.")] = 7,
+    whole: Annotated[
+        bool, typer.Option("--global", help="Fed the whole image, resampled to a tile (networks without contexts).")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
 ) -> None:
@@ -288,7 +292,7 @@ def model_info(
     from fctl_napari.cli_output import err, show_cost
     from fctl_napari.model.config import preset
 
-    config = preset(name, classes=classes)
+    config = preset(name, classes=classes, inference="global" if whole else "local")
 
     from fctl_napari.analysis.cost import count_flops, count_parameters, measure_speed
 
@@ -301,6 +305,9 @@ def model_info(
             measure_speed(config, device=device, precision=precision, savings=False),
             measure_speed(config, device=device, precision=precision),
         )
+
+
+cli_model.add_commands(model_app)
 
 
 @model_app.command("onnx")

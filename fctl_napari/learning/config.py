@@ -186,6 +186,10 @@ class TrainConfig(_Settings):
     frozen
         Parts of the network that keep their weights, by the start of their parameters' names
         (``encoders.medium``, ``encoders.tile.blocks.0.``).
+    batch_norm
+        ``frozen``: batch norms keep their statistics (small batches of a network with published weights); ``trained``:
+        they follow the batches but for those of frozen parts (encoders with random weights need it; two tiles or more
+        in a batch).
     precision
         ``bf16`` autocast or ``fp32``; ``auto``: bf16 where the device is fast at it.
     validate_every, save_every
@@ -221,6 +225,7 @@ class TrainConfig(_Settings):
     class_weights: Literal["none", "inverse_sqrt"] = "none"
     balanced_tiles: float = Field(default=0.5, ge=0, le=1)
     frozen: tuple[str, ...] = ()
+    batch_norm: Literal["frozen", "trained"] = "frozen"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     validate_every: int = Field(default=0, ge=0)
     save_every: int = Field(default=50, ge=1)
@@ -237,6 +242,11 @@ class TrainConfig(_Settings):
             if stage.name in known:
                 raise ValueError(f"there are two stages {stage.name!r}")
             known.append(stage.name)
+        if self.run.gradient_checkpointing and self.batch_norm == "trained":
+            raise ValueError(
+                "with run.gradient_checkpointing batch norms would count each batch twice; set batch_norm = 'frozen', "
+                "or do without gradient_checkpointing"
+            )
         return self
 
     def network_config(self, classes: int) -> FCtLConfig:

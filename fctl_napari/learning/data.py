@@ -240,9 +240,14 @@ class TileSampler:
         left = _clamp(x - span / 2, x0, x1 - span)
         return index, (top, left, top + span, left + span)
 
+    def _draw_image(self, rng: np.random.Generator) -> int:
+        return self.regions[rng.choice(len(self.regions), p=self._shares)][0]
+
     def batch(self, step: int, size: int) -> list[Sample]:
         """The tiles of one forward pass, unaugmented in colour and orientation (see ``augment.collate``)."""
         rng = np.random.default_rng([self.seed, 2, step])
+        if self.config.inference == "global":
+            return list(self._pool.map(self._read_image, [self._draw_image(rng) for _ in range(size)]))
         return list(self._pool.map(self._read, [self._draw_window(rng) for _ in range(size)]))
 
     def _read(self, drawn: tuple[int, Window]) -> Sample:
@@ -254,6 +259,15 @@ class TileSampler:
         )
         inputs = read_inputs(scene.pyramid, window, self.config)
         return Sample(index, inputs, read_truth(scene.truth, window, self.config.tile_size, region))
+
+    def _read_image(self, index: int) -> Sample:
+        """Read an image, resampled to a tile, for a network that sees it so; truth of its training regions."""
+        scene = self.scenes[index]
+        height, width = scene.pyramid.shape
+        window = (0.0, 0.0, float(height), float(width))
+        size = self.config.tile_size
+        truths = [read_truth(scene.truth, window, size, region) for i, region in self.regions if i == index]
+        return Sample(index, read_inputs(scene.pyramid, window, self.config), np.minimum.reduce(truths))
 
 
 def _clamp(value: float, low: float, high: float) -> float:

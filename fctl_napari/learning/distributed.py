@@ -68,6 +68,14 @@ class Group:
             for gradient, part in zip(piece, flat.split([g.numel() for g in piece]), strict=True):
                 gradient.copy_(part.view(gradient.shape))
 
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the mean of all processes' tensors, in place."""
+        if self.size == 1:
+            return
+        for tensor in tensors:
+            dist.all_reduce(tensor)
+            tensor.div_(self.size)
+
     def sum(self, values: NDArray[Any]) -> NDArray[Any]:
         """Add up an array over all processes."""
         if self.size == 1:

@@ -139,7 +139,7 @@ class FeatureMaker:
         """Compute what the stream's neck, and for the tile the decoder, take."""
         name = self._stream.name
         if self._stream.context is None:
-            images, strides = pixels.tile, set(self._model.decoder.grids)
+            images, strides = pixels.tile, set(self._model.strides)
         else:
             neck = self._model.neck(name)
             images, strides = pixels.contexts[name], {neck.stride, neck.last_stride}

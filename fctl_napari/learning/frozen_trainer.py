@@ -20,6 +20,7 @@ from fctl_napari.learning.frozen_tiles import Frozen, MeasuredTile
 from fctl_napari.learning.train import Trainer
 from fctl_napari.model.card import Card
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
+from fctl_napari.model.fctl import FCtL
 from fctl_napari.segmentation.device import Precision
 
 
@@ -37,6 +38,8 @@ class FrozenTrainer(Trainer):
     tiles, part
         What is measured at the end, and the name of that part of the scenes.
     """
+
+    model: FCtL
 
     def __init__(
         self,

@@ -10,13 +10,13 @@ from fctl_napari.errors import CheckpointError, ConfigError
 from fctl_napari.learning.config import TrainConfig
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.encoders import load_published_weights
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 
 CONTEXT_PARTS = ("encoders", "necks", "lcf.correlations")
 """Where a context has arrays of its own: under these, by its name."""
 
 
-def start(model: FCtL, config: TrainConfig, data_folder: Path) -> None:
+def start(model: Network, config: TrainConfig, data_folder: Path) -> None:
     """Fill a new network as a training config says; paths are relative to ``data_folder``.
 
     Raises
@@ -35,7 +35,7 @@ def start(model: FCtL, config: TrainConfig, data_folder: Path) -> None:
         start_context_from(model, context, data_folder / path)
 
 
-def start_from(model: FCtL, path: Path | str) -> None:
+def start_from(model: Network, path: Path | str) -> None:
     """Take over a checkpoint's arrays of equal name and shape; context streams without any start from the tile's.
 
     Raises
@@ -46,7 +46,7 @@ def start_from(model: FCtL, path: Path | str) -> None:
     model.load_state_dict(_fitting(model, path), strict=False)
 
 
-def start_context_from(model: FCtL, context: str, path: Path | str) -> None:
+def start_context_from(model: Network, context: str, path: Path | str) -> None:
     """Take over what belongs to one context's stream: encoder, neck and correlation.
 
     Raises
@@ -66,7 +66,7 @@ def start_context_from(model: FCtL, context: str, path: Path | str) -> None:
     model.load_state_dict(taken, strict=False)
 
 
-def _fitting(model: FCtL, path: Path | str) -> dict[str, Tensor]:
+def _fitting(model: Network, path: Path | str) -> dict[str, Tensor]:
     """Arrays of a checkpoint that fit a network, by the network's names."""
     source, card = load_checkpoint(path)
     if card.config.encoder != model.config.encoder:

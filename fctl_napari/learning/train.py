@@ -26,9 +26,10 @@ from fctl_napari.learning.run_state import RunLog, is_finished, load_state, save
 from fctl_napari.learning.stages import stages_of
 from fctl_napari.learning.start import start
 from fctl_napari.learning.validate import reliance_on_scenes, score_scenes
+from fctl_napari.model.build import make_network
 from fctl_napari.model.card import Card, without_folders
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.device import reproducible, resolve_device, resolve_precision
 from fctl_napari.segmentation.released_grid import released_starts
 
@@ -85,8 +86,8 @@ class Trainer:
         self.scenes, self.table = open_scenes(config.data, data_folder)
         torch.manual_seed(config.seed)
         network = config.network_config(len(self.table.scored))
-        self.config = config = _counted(config, self.scenes, network.tile_size)
-        self.model = FCtL(network)
+        self.config = config = _counted(config, self.scenes, network)
+        self.model = make_network(network)
         state = load_state(self.out, config) if self.group.first else None
         if self.group.first and state is None:
             start(self.model, config, self.data_folder)
@@ -110,16 +111,21 @@ class Trainer:
     # -- start -----------------------------------------------------------------------------------------------------
 
     def _freeze(self) -> None:
-        """Batch norm keeps its statistics (batches are small); parts may keep their weights."""
-        for module in self.model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        """Parts may keep their weights, and batch norms their statistics."""
         for prefix in self.config.frozen:
             found = [p for name, p in self.model.named_parameters() if name.startswith(prefix)]
             if not found:
                 raise ConfigError(f"frozen: nothing in the network starts with {prefix!r}; check the name.")
             for parameter in found:
                 parameter.requires_grad_(False)
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train(self.config.batch_norm == "trained" and module.weight.requires_grad)
+
+    def _statistics(self) -> list[Tensor]:
+        """What batch norms count that follow the batches."""
+        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+        return [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]
 
     def _class_weights(self) -> Tensor | None:
         if self.config.class_weights == "none":
@@ -240,6 +246,7 @@ class Trainer:
             total += float(loss.detach())
         self.group.sum_gradients(self.model.parameters())
         self.optimizer.step()
+        self.group.average(self._statistics())
         return float(self.group.sum(total)[0])
 
     def _forward(self, batch: Batch) -> Tensor:
@@ -285,7 +292,7 @@ class Trainer:
         self._validate()
         if self.best_state is not None:
             self.model.load_state_dict(self.best_state)
-        round_as_stored(self.model)
+        round_as_stored(self.model.eval())
         figures: dict[str, Any] = {}
         for name in ("val", "test"):
             parts = self._parts(name)
@@ -326,15 +333,23 @@ class Trainer:
             self._log_file.write(entry)
 
 
-def _counted(config: TrainConfig, scenes: Sequence[Scene], tile_size: int) -> TrainConfig:
-    """Turn epochs into steps: an epoch is as many tiles as the released grid cuts out of the training regions."""
+def _counted(config: TrainConfig, scenes: Sequence[Scene], network: FCtLConfig) -> TrainConfig:
+    """Turn epochs into steps.
+
+    An epoch is as many tiles as the released grid cuts out of the training regions; of a network that is fed whole
+    images, as many as there are images.
+    """
     if not config.epochs:
         return config
-    tiles = sum(
-        len(released_starts(y1 - y0, tile_size)) * len(released_starts(x1 - x0, tile_size))
-        for scene in scenes
-        for y0, x0, y1, x1 in scene.train
-    )
+    if network.inference == "global":
+        tiles = sum(bool(scene.train) for scene in scenes)
+    else:
+        size = network.tile_size
+        tiles = sum(
+            len(released_starts(y1 - y0, size)) * len(released_starts(x1 - x0, size))
+            for scene in scenes
+            for y0, x0, y1, x1 in scene.train
+        )
     steps = max(1, math.ceil(config.epochs * tiles / (config.batch * config.accumulate)))
     return config.model_copy(update={"steps": steps})
 

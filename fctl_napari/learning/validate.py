@@ -13,7 +13,7 @@ from fctl_napari.analysis.reliance import RELIANCE_TILES, context_reliance
 from fctl_napari.learning.data import Region, Scene
 from fctl_napari.learning.distributed import Group
 from fctl_napari.model.classes import IGNORE
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 from fctl_napari.segmentation.grid import TileGrid, default_overlap
 from fctl_napari.segmentation.predictor import Predictor
 
@@ -22,7 +22,7 @@ RELIANCE_SCENES = 8
 
 
 def score_scenes(
-    model: FCtL,
+    model: Network,
     scenes: Sequence[tuple[Scene, Sequence[Region]]],
     names: Sequence[str],
     *,
@@ -75,7 +75,7 @@ def counted_truth(scene: Scene, regions: Sequence[Region], core: Region) -> NDAr
 
 
 def reliance_on_scenes(
-    model: FCtL, scenes: Sequence[tuple[Scene, Sequence[Region]]], group: Group | None = None
+    model: Network, scenes: Sequence[tuple[Scene, Sequence[Region]]], group: Group | None = None
 ) -> float:
     """Mean context reliance over scenes (of many, some), on evenly chosen tiles; a group's processes share them."""
     values = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.model.config import EncoderName
 from fctl_napari.model.encoders import load_published_weights, make_encoder
 from fctl_napari.model.encoders.efficientnet import SamePaddedConv2d
 from fctl_napari.model.encoders.vgg16 import VGG16
@@ -70,7 +71,7 @@ def test_uint8_and_float_inputs_are_the_same(name: Any) -> None:
             torch.testing.assert_close(features, encoder(images.float(), 8)[stride])
 
 
-@pytest.mark.parametrize("name", ["vgg16", "mit_b0", "efficientnet_lite0"])
+@pytest.mark.parametrize("name", get_args(EncoderName))
 def test_gradient_checkpointing_keeps_less_and_changes_no_bit(name: Any) -> None:
     torch.manual_seed(0)
     encoder = make_encoder(name).eval()  # batch norm keeps its statistics, as in training
