@@ -90,6 +90,23 @@ def test_the_whole_image_is_trained_on_within_its_training_regions(folder: Path)
     assert (sample.truth[:, ~inside] == 255).all()
 
 
+def test_an_epoch_of_whole_images_sees_each_once(folder: Path, tmp_path: Path) -> None:
+    fields = {"network": {"inference": "global"}, "epochs": 6.0}
+    assert Trainer(config("segformer_b0", **fields), tmp_path, data_folder=folder, device="cpu").config.steps == 3
+
+
+def test_batch_norms_of_frozen_parts_keep_their_statistics(folder: Path, tmp_path: Path) -> None:
+    trainer = Trainer(config("icnet", frozen=("encoders.tile",)), tmp_path, data_folder=folder, device="cpu")
+    norms = {key: m for key, m in trainer.model.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    assert norms
+    assert all(norm.training == key.startswith("decoder.") for key, norm in norms.items())
+
+
+def test_batch_norms_would_count_twice_what_is_computed_twice() -> None:
+    with pytest.raises(ValueError, match="batch norms would count each batch twice"):
+        config("icnet", run={"gradient_checkpointing": True})
+
+
 CASES: dict[str, dict[str, Any]] = {
     "segformer_b0": {"steps": 30, "batch": 4},
     "icnet": {"network": {"tile_size": 128, "inference": "global"}},
