@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari import cli_corrections, cli_evaluate, cli_explain, cli_export, cli_finetune
+from fctl_napari import (
+    cli_ablate,
+    cli_corrections,
+    cli_data,
+    cli_evaluate,
+    cli_explain,
+    cli_export,
+    cli_finetune,
+    cli_model,
+    cli_train,
+)
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import local_path, output_error
 
@@ -245,38 +255,17 @@ cli_corrections.add_commands(app)
 cli_finetune.add_commands(app)
 
 
-@app.command()
-def train(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A TOML file, or a built-in one: earth, aerial.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Where the config's relative paths start.")] = Path(),
-    target: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Checkpoint, log and state.  [default: runs/NAME]")
-    ] = None,
-) -> None:
-    """Train a network; the same call goes on where a run was stopped."""
-    from fctl_napari.cli_output import counting, out
-    from fctl_napari.learning.config import load_train_config
+cli_data.add_commands(app)
 
-    settings = load_train_config(config)
 
-    from fctl_napari.learning.train import train as run_training
-
-    with counting(f"Training {settings.name}") as report:
-        written = run_training(
-            settings,
-            target or Path("runs") / settings.name,
-            data_folder=data,
-            progress=lambda step, steps, loss: report(step, steps, f"loss {loss:.3f}"),
-        )
-    out.print(str(written), highlight=False, soft_wrap=True)
+cli_train.add_commands(app)
 
 
 weights_app = typer.Typer(no_args_is_help=True, help="Files of weights.")
 model_app = typer.Typer(no_args_is_help=True, help="Networks and what they cost.")
-ablate_app = typer.Typer(no_args_is_help=True, help="The paper's ablations.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(model_app, name="model")
-app.add_typer(ablate_app, name="ablate")
+app.add_typer(cli_ablate.ablate_app, name="ablate")
 
 
 @weights_app.command("check")
@@ -291,8 +280,11 @@ def check_weights(file: Annotated[Path, typer.Argument(metavar="FILE", help="Wei
 
 @model_app.command("info")
 def model_info(
-    name: Annotated[str, typer.Argument(metavar="PRESET", help="fctl_lite, fctl_vgg16, lcc_released, ...")],
+    name: Annotated[str, typer.Argument(metavar="PRESET", help="fctl_lite, fctl_vgg16, lcc_released, unet, ...")],
     classes: Annotated[int, typer.Option(min=2, help="How many classes.")] = 7,
+    whole: Annotated[
+        bool, typer.Option("--global", help="Fed the whole image, resampled to a tile (networks without contexts).")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
 ) -> None:
@@ -300,7 +292,7 @@ def model_info(
     from fctl_napari.cli_output import err, show_cost
     from fctl_napari.model.config import preset
 
-    config = preset(name, classes=classes)
+    config = preset(name, classes=classes, inference="global" if whole else "local")
 
     from fctl_napari.analysis.cost import count_flops, count_parameters, measure_speed
 
@@ -313,6 +305,9 @@ def model_info(
             measure_speed(config, device=device, precision=precision, savings=False),
             measure_speed(config, device=device, precision=precision),
         )
+
+
+cli_model.add_commands(model_app)
 
 
 @model_app.command("onnx")
@@ -328,15 +323,6 @@ def model_onnx(
     with err.status("Exporting"):
         written = export_onnx(resolve_checkpoint(checkpoint), target)
     out.print(str(written), highlight=False, soft_wrap=True)
-
-
-@ablate_app.command("list")
-def list_ablations() -> None:
-    """List every row of the paper's Tables 3 to 6 with its config and the paper's mIoU."""
-    from fctl_napari.analysis.ablation import ablation_rows
-    from fctl_napari.cli_output import show_ablations
-
-    show_ablations(ablation_rows())
 
 
 def main() -> None:

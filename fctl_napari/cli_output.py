@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fctl_napari.analysis.error_regions import Region
     from fctl_napari.analysis.evaluation import Evaluation
     from fctl_napari.analysis.expected_gain import Suggestion
+    from fctl_napari.analysis.image_cost import ImageCost
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.learning.gate import BeforeAfter
     from fctl_napari.model.card import Card
@@ -213,7 +214,7 @@ def card_facts(card: Card) -> dict[str, str]:
         "checkpoint": card.name,
         "about": card.description,
         "classes": ", ".join(card.classes.names),
-        "encoder": card.config.encoder,
+        "network": card.config.title,
         "tile": f"{card.config.tile_size} px",
         "contexts": contexts or "none",
     }
@@ -264,7 +265,7 @@ def show_cost(
     """Print what a network costs, without and with the exact savings."""
     show_facts(
         {
-            "network": f"{config.encoder}, tile {config.tile_size} px, {len(config.contexts)} contexts",
+            "network": f"{config.title}, tile {config.tile_size} px, {len(config.contexts)} contexts",
             "parameters": f"{parameters.total / 1e6:.1f} M, live {parameters.live / 1e6:.1f} M, "
             f"trainable {parameters.trainable / 1e6:.1f} M",
             "measured on": speed.where,
@@ -281,6 +282,22 @@ def show_cost(
     out.print(
         "Savings: a padded VGG's constant border is kept; a context of the whole image counts for no tile (the seconds "
         "include it).",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show_image_costs(costs: Mapping[tuple[str, str], ImageCost], size: tuple[int, int]) -> None:
+    """Print what an image costs, by preset and inference."""
+    table = _table("network", "inference", "parameters, M", "tiles", "GFLOP", "seconds", "memory, MB")
+    for (name, inference), cost in costs.items():
+        figures = (f"{cost.parameters / 1e6:.1f}", str(cost.tiles), f"{cost.flops / 1e9:.0f}")
+        table.add_row(name, inference, *figures, f"{cost.seconds:.1f}", f"{cost.bytes / 1e6:.0f}")
+    out.print(table)
+    where = next(iter(costs.values())).where
+    out.print(
+        f"An image of {size[1]} x {size[0]} px (width x height) in tiles as fctl segment lays them, without reading "
+        f"and writing; memory with weights, one tile at a time; {where}.",
         highlight=False,
         soft_wrap=True,
     )

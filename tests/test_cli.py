@@ -64,12 +64,23 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     commands = ("demo", "sample", "info", "convert", "segment", "export", "evaluate", "errors", "compare", "train")
-    for command in (*commands, "import-released", "weights", "model", "ablate"):
+    for command in (*commands, "import-released", "weights", "model", "ablate", "data"):
         assert f" {command} " in done.stdout
     assert done.stdout.strip().endswith("[]")
 
 
 # -- networks ------------------------------------------------------------------------------------------------------
+
+
+def test_networks_are_compared(fctl: Fctl, tmp_path: Path) -> None:
+    file = tmp_path / "table.json"
+    done = fctl("model", "table", "segformer_b0", "fctl_lite", "--size", 300, 400, "--runs", 1, "--json", file)
+    assert done.code == 0
+    costs = json.loads(file.read_text())
+    assert [cost["tiles"] for cost in costs] == [1, 1, 4]
+    rows = [line.split()[:2] for line in done.out.splitlines()[1:4]]
+    assert rows == [["segformer_b0", "local"], ["segformer_b0", "global"], ["fctl_lite", "local"]]
+    assert "400 x 300 px (width x height)" in done.out
 
 
 def test_every_ablation_is_listed(fctl: Fctl) -> None:

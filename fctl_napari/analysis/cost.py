@@ -6,7 +6,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from fctl_napari.model.build import make_network
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders.vgg16 import VGG16
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 from fctl_napari.model.windows import context_window
 from fctl_napari.segmentation.device import numerics, resolve_device, resolve_precision, store_for_inference
 
@@ -56,7 +57,11 @@ class Speed:
     where: str
 
 
-def _inputs(config: FCtLConfig, device: torch.device | str) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+Inputs = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
+"""Tile, contexts and windows, as ``Network.forward`` takes them."""
+
+
+def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
     """One tile in the middle of an image of 8 x 8 tiles, with its contexts: noise."""
     size = config.tile_size
     tile = (4.0 * size, 4.0 * size, 5.0 * size, 5.0 * size)
@@ -65,27 +70,40 @@ def _inputs(config: FCtLConfig, device: torch.device | str) -> tuple[Tensor, dic
     for context in config.outer_contexts:
         place = context_window(tile, context.scale, (8 * size, 8 * size), config.context_border)
         windows[context.name] = torch.tensor([place], device=device)
-        contexts[context.name] = torch.randint(0, 256, (1, 3, size, size), device=device, dtype=torch.uint8)
-    return torch.randint(0, 256, (1, 3, size, size), device=device, dtype=torch.uint8), contexts, windows
+        contexts[context.name] = _noise(size, device)
+    return _noise(size, device), contexts, windows
 
 
-def _use_savings(model: FCtL, savings: bool) -> None:
+def _noise(size: int, device: torch.device | str) -> Tensor:
+    """One image [1, 3, size, size], laid out as the predictor does it."""
+    noise = torch.randint(0, 256, (1, 3, size, size), device=device, dtype=torch.uint8)
+    return noise.contiguous(memory_format=torch.channels_last)
+
+
+def _use_savings(model: Network, savings: bool) -> None:
     for encoder in model.encoders.values():
         if isinstance(encoder, VGG16):
             encoder.skip_constant_border = savings
 
 
-def count_parameters(config: FCtLConfig) -> Parameters:
-    """Count a network's parameters without allocating them; live are those that a gradient reaches."""
+def count_parameters(config: FCtLConfig, frozen: Sequence[str] = ()) -> Parameters:
+    """Count a network's parameters without allocating them; live are those that a gradient reaches.
+
+    Parameters
+    ----------
+    config
+        The network's settings.
+    frozen
+        Parts that training leaves alone, by the start of their parameters' names.
+    """
     with torch.device("meta"):
-        model = FCtL(config)
-        model(*_inputs(config, "meta")).sum().backward()
-    found = list(model.parameters())
-    live = [p for p in found if p.grad is not None]
+        model = make_network(config).eval()
+        model(*random_inputs(config, "meta")).sum().backward()
+    live = {name: p for name, p in model.named_parameters() if p.grad is not None}
     return Parameters(
-        sum(p.numel() for p in found),
-        sum(p.numel() for p in live),
-        sum(p.numel() for p in live if p.requires_grad),
+        sum(p.numel() for p in model.parameters()),
+        sum(p.numel() for p in live.values()),
+        sum(p.numel() for name, p in live.items() if p.requires_grad and not name.startswith(tuple(frozen))),
     )
 
 
@@ -99,7 +117,8 @@ def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bo
     savings
         Leave out what does not depend on the image (the border of a padded VGG16).
     shared_contexts
-        Leave out ``global`` contexts, whose features all tiles of an image share.
+        Leave out ``global`` contexts, whose features all tiles of an image share; with global inference all but the
+        resampling of the image's logits.
 
     Returns
     -------
@@ -107,25 +126,30 @@ def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bo
         ``encoders``, ``LCC``, ``MCF``, ``ALE``, ``decoder``.
     """
     with torch.device("meta"):
-        model = FCtL(config).eval()
+        model = make_network(config).eval()
     _use_savings(model, savings)
-    tile, contexts, windows = _inputs(config, "meta")
+    tile, contexts, windows = random_inputs(config, "meta")
     shared = {c.name for c in config.outer_contexts if c.scale == "global"} if shared_contexts else set()
     with torch.no_grad():
         ready = {name: model.encode_context(name, images) for name, images in contexts.items()}
         model.encode_tile(tile)  # whatever is computed once per network is there now
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False) as encoding:
             for name, images in contexts.items():
                 if name not in shared:
                     model.encode_context(name, images)
-            model.decode(model.encode_tile(tile), ready, windows)
-    by_module = {module: sum(operators.values()) for module, operators in counter.get_flop_counts().items()}
+            features = model.encode_tile(tile)
+        with FlopCounterMode(display=False) as decoding:
+            model.decode(features, ready, windows)
+    by_module = {module: sum(operators.values()) for module, operators in decoding.get_flop_counts().items()}
     flops = dict.fromkeys(PARTS, 0)
     flops["MCF"] = by_module.get("LCF.fusion", 0)
     flops["LCC"] = by_module.get("LCF", 0) - flops["MCF"]
     flops["ALE"] = by_module.get("ALE", 0)
-    flops["decoder"] = by_module["FCN8sDecoder"]
-    flops["encoders"] = by_module["Global"] - sum(flops.values())
+    flops["decoder"] = decoding.get_total_flops() - sum(flops.values())
+    # with global inference the image is decoded before its tiles are
+    decoded = sum(encoding.get_flop_counts().get(type(model.decoder).__name__, {}).values())
+    flops["decoder"] += decoded
+    flops["encoders"] = encoding.get_total_flops() - decoded
     return flops
 
 
@@ -147,12 +171,10 @@ def measure_speed(
     """
     where = resolve_device(device)
     arithmetic = resolve_precision(precision, where)
-    model = FCtL(config).to(where).eval()
+    model = make_network(config).to(where).eval()
     _use_savings(model, savings)
     store_for_inference(model, arithmetic)
-    tile, contexts, windows = _inputs(config, where)
-    tile = tile.contiguous(memory_format=torch.channels_last)  # as the predictor does
-    contexts = {name: images.contiguous(memory_format=torch.channels_last) for name, images in contexts.items()}
+    tile, contexts, windows = random_inputs(config, where)
 
     def run() -> None:
         with torch.inference_mode(), numerics(where, arithmetic):
@@ -161,18 +183,22 @@ def measure_speed(
             torch.cuda.synchronize(where)
 
     run()
-    peak = _peak_memory(where, run)
+    peak = peak_memory(where, run)
     seconds = []
     for _ in range(runs):
         begun = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - begun)
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return Speed(statistics.median(seconds), peak, weights, f"{name}, {arithmetic}")
+    return Speed(statistics.median(seconds), peak, weights, f"{device_name(where)}, {arithmetic}")
 
 
-def _peak_memory(device: torch.device, run: Callable[[], None]) -> int:
+def device_name(device: torch.device) -> str:
+    """Name a device, for people."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
+def peak_memory(device: torch.device, run: Callable[[], object]) -> int:
     """How much more memory there is in use at most while a function runs, bytes."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -13,7 +13,7 @@ from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.card import builtin_checkpoints, checkpoint_hash
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 from fctl_napari.model.windows import Window
 from fctl_napari.segmentation.inputs import TileInputs, read_inputs
 from fctl_napari.segmentation.store import Segmentation
@@ -23,7 +23,7 @@ RELIANCE_TILES = 32
 
 
 @torch.no_grad()
-def context_reliance(model: FCtL, pyramid: Pyramid, windows: Sequence[Window], *, seed: int = 0) -> float:
+def context_reliance(model: Network, pyramid: Pyramid, windows: Sequence[Window], *, seed: int = 0) -> float:
     """Share of pixels whose class changes when a tile is given the contexts of another tile.
 
     Each tile keeps its own pixels and takes everything else from another tile of the list: the contexts' pixels and
@@ -45,7 +45,7 @@ def context_reliance(model: FCtL, pyramid: Pyramid, windows: Sequence[Window], *
     float
         0 for a network without contexts.
     """
-    if not model.config.outer_contexts or len(windows) < 2:
+    if model.config.inference == "global" or not model.config.outer_contexts or len(windows) < 2:
         return 0.0
     order = np.random.default_rng(seed).permutation(len(windows))
     inputs = [read_inputs(pyramid, windows[int(i)], model.config) for i in order]
@@ -94,7 +94,7 @@ def segmentation_reliance(segmentation: Segmentation, checkpoint: Path | None = 
     return context_reliance(model, pyramid, windows)
 
 
-def _classes(model: FCtL, inputs: TileInputs) -> torch.Tensor:
+def _classes(model: Network, inputs: TileInputs) -> torch.Tensor:
     device = next(model.parameters()).device
     tile = torch.from_numpy(inputs.tile)[None].to(device)
     contexts = {name: torch.from_numpy(pixels)[None].to(device) for name, pixels in inputs.contexts.items()}

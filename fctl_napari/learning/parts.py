@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from torch import nn
 
 from fctl_napari.learning.trainable import check_parts, none_learn, parts_with
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 
 
-def parameters_of(model: FCtL, parts: Sequence[str]) -> dict[str, nn.Parameter]:
+def parameters_of(model: Network, parts: Sequence[str]) -> dict[str, nn.Parameter]:
     """Find the parameters of named parts, by name.
 
     Parameters

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.pyramid import Pyramid
@@ -16,7 +16,7 @@ from fctl_napari.learning.features import Arrays, FeatureCache
 from fctl_napari.learning.parts import parameters_of
 from fctl_napari.learning.sources import Tile
 from fctl_napari.model.encoders import Features
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 from fctl_napari.segmentation.device import Precision, numerics
 from fctl_napari.segmentation.inputs import read_stream, stream_windows
 
@@ -45,7 +45,7 @@ class TileNetwork:
 
     def __init__(
         self,
-        model: FCtL,
+        model: Network,
         images: Sequence[Pyramid],
         parts: Sequence[str],
         cache: FeatureCache | None,
@@ -118,7 +118,7 @@ class TileNetwork:
             self._encode(tile)
 
     def _encode(self, tile: Tile) -> tuple[Features, dict[str, Tensor], dict[str, Tensor]]:
-        """Arguments of ``FCtL.decode`` for one tile; tiles are encoded one by one, so that no batch changes a bit."""
+        """Arguments of ``Network.decode`` for one tile; tiles are encoded singly, so that no batch changes a bit."""
         image = self._images[tile.source]
         places = stream_windows(tile.window, self.model.config, image.shape)
         found = {name: self._stream(name, tile.source, place) for name, place in places.items()}
@@ -150,14 +150,13 @@ class TileNetwork:
         pixels = arrays["pixels"].to(self.device)
         if name != "tile":
             return {"x": self.model.encode_context(name, pixels)}
-        needed = self.model.decoder.grids
+        needed = self.model.strides
         return {str(stride): array for stride, array in self.model.encode_tile(pixels).items() if stride in needed}
 
     def _get(self, key: str, make: Callable[[], Arrays]) -> Arrays:
         return make() if self._cache is None else self._cache.get(key, make)
 
 
-def _learns(model: FCtL, name: str) -> bool:
+def _learns(model: Network, name: str) -> bool:
     """Whether any weight between a stream's pixels and its features learns."""
-    modules: list[nn.Module] = [model.encoder(name), model.neck(name)]
-    return any(p.requires_grad for module in modules for p in module.parameters())
+    return any(p.requires_grad for module in model.modules_before(name) for p in module.parameters())

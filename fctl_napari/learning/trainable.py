@@ -89,6 +89,6 @@ def trainable_share(sizes: dict[frozenset[str], int], parts: Sequence[str]) -> f
 def _streams(config: FCtLConfig, encoder: str) -> list[str]:
     """Which streams go through an encoder, by its key in the network."""
     outer: list[str] = [context.name for context in config.outer_contexts if context.name != "local"]
-    if config.share_encoders == "all":
+    if config.share_encoders == "all" or config.inference == "global":
         return ["tile", *outer]
     return outer if encoder == "context" else [encoder]

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from fctl_napari.errors import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import atomic_write
+from fctl_napari.model.build import make_network
 from fctl_napari.model.card import METADATA_KEY, Card, read_card
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 
 
-def save_checkpoint(path: Path | str, model: FCtL, card: Card, dtype: torch.dtype = torch.float16) -> Path:
+def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.dtype = torch.float16) -> Path:
     """Write a checkpoint atomically.
 
     Parameters
@@ -70,7 +71,7 @@ def check_place(path: Path | str) -> Path:
     return path
 
 
-def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tuple[FCtL, Card]:
+def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tuple[Network, Card]:
     """Build the network of a checkpoint, in float32 and evaluation mode.
 
     Parameters
@@ -82,7 +83,7 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tup
 
     Returns
     -------
-    tuple of FCtL and Card
+    tuple of Network and Card
         The network and its card.
 
     Raises
@@ -92,7 +93,7 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tup
     """
     card = read_card(path)
     try:
-        model = FCtL(card.config)
+        model = make_network(card.config)
         state = load_file(path)
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     except (ConfigError, SafetensorError, OSError, ValueError, RuntimeError) as error:
@@ -102,7 +103,7 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tup
 
 
 @torch.no_grad()
-def round_as_stored(model: FCtL, dtype: torch.dtype = torch.float16) -> None:
+def round_as_stored(model: Network, dtype: torch.dtype = torch.float16) -> None:
     """Round a network's arrays in place to what ``save_checkpoint`` keeps, so that figures are the file's own."""
     for value in model.state_dict().values():
         value.copy_(_stored(value, dtype))

@@ -9,8 +9,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fctl_napari.errors import ConfigError
 
 ContextName = Literal["local", "medium", "large"]
-EncoderName = Literal["vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0"]
+ArchitectureName = Literal["fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet"]
+EncoderName = Literal["vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "resnet50", "vgg16_bn", "unet"]
 AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
+
+ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
+    "fctl": ("vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "resnet50"),
+    "segnet": ("vgg16_bn",),
+    "unet": ("unet",),
+    "pspnet": ("resnet50",),
+    "deeplabv3plus": ("resnet50",),
+    "icnet": ("resnet50",),
+    "segformer": ("mit_b0", "mit_b2", "mit_b5"),
+    "glnet": ("resnet50",),
+}
+"""Which encoders an architecture takes, its own first."""
 
 
 class Context(BaseModel):
@@ -31,11 +44,24 @@ class Context(BaseModel):
     scale: float | Literal["global"] = 1.0
 
 
+GLOBAL_VIEW = Context(name="large", scale="global")
+"""The whole image."""
+
+
 class FCtLConfig(BaseModel):
-    """Settings of an FCtL network.
+    """Settings of a network: FCtL, or a baseline of Table 1.
+
+    Of a baseline ``encoder``, ``tile_size``, ``classes``, ``normalization`` and ``inference`` count; LCF and ALE are
+    off.
 
     Attributes
     ----------
+    architecture
+        ``fctl``, or a baseline: ``segnet``, ``unet``, ``pspnet``, ``deeplabv3plus``, ``icnet``, ``segformer``,
+        ``glnet``. (FCN-8s is FCtL without contexts.)
+    inference
+        What a network without contexts is fed: ``local``, the tile; ``global``, the whole image, resampled to the
+        tile's size, of whose logits each tile takes its part ("global inference" of Table 1).
     encoder
         Which encoder every stream uses.
     tile_size
@@ -93,6 +119,8 @@ class FCtLConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    architecture: ArchitectureName = "fctl"
+    inference: Literal["local", "global"] = "local"
     encoder: EncoderName = "vgg16"
     tile_size: int = Field(default=508, ge=32, le=4096)
     classes: int = Field(default=7, ge=2, le=250)
@@ -124,6 +152,13 @@ class FCtLConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> FCtLConfig:
+        fitting = ENCODERS[self.architecture]
+        if self.encoder not in fitting:
+            raise ValueError(f"{self.architecture} has no encoder {self.encoder!r}; choose of {', '.join(fitting)}")
+        if self.inference == "global" and self.contexts:
+            raise ValueError("global inference is for networks without contexts; set contexts = []")
+        if self.architecture != "fctl":
+            return self._check_baseline()
         names = [c.name for c in self.contexts]
         if len(set(names)) != len(names):
             raise ValueError(f"each context may stand once, got {names}")
@@ -159,10 +194,41 @@ class FCtLConfig(BaseModel):
             raise ValueError("top_down needs a correlation_stride under 32 and a width")
         return self
 
+    def _check_baseline(self) -> FCtLConfig:
+        expected = (GLOBAL_VIEW,) if self.architecture == "glnet" else ()
+        if self.lcf or self.ale != "none" or self.contexts != expected:
+            raise ValueError(
+                f"{self.architecture} has no LCF, no ALE and "
+                f"{'the whole image as its large context' if expected else 'no contexts'}; start from its preset"
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        """Name architecture, encoder and, where it is not the tile, what it sees, for people."""
+        return f"{self.architecture}, {self.encoder}" + (", sees the whole image" * (self.inference == "global"))
+
     @property
     def outer_contexts(self) -> tuple[Context, ...]:
-        """The contexts that have a window of their own: all but a ``local`` one that is the tile."""
+        """What has a window of its own: all contexts but a ``local`` one that is the tile.
+
+        With global inference it is the whole image, though that is no context of anything.
+        """
+        if self.inference == "global":
+            return (GLOBAL_VIEW,)
         return tuple(c for c in self.contexts if c.name != "local" or c.scale != 1.0)
+
+
+def _baseline(architecture: ArchitectureName, encoder: EncoderName | None = None) -> dict[str, Any]:
+    """Fields of a baseline: 512 px tiles, its own encoder unless one is named."""
+    return {
+        "architecture": architecture,
+        "encoder": encoder or ENCODERS[architecture][0],
+        "tile_size": 512,
+        "contexts": (),
+        "lcf": False,
+        "ale": "none",
+    }
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -188,6 +254,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "normalization": "unit",
     },
     "fcn8s": {"contexts": (), "ale": "none", "fc_channels": 4096},
+    "segnet": _baseline("segnet"),
+    "unet": _baseline("unet"),
+    "pspnet": _baseline("pspnet"),
+    "deeplabv3plus": _baseline("deeplabv3plus"),
+    "icnet": _baseline("icnet"),
+    "segformer_b0": _baseline("segformer", "mit_b0"),
+    "segformer_b2": _baseline("segformer", "mit_b2"),
+    "segformer_b5": _baseline("segformer", "mit_b5"),
+    "glnet": _baseline("glnet") | {"contexts": (GLOBAL_VIEW,)},
 }
 """Named starting points; see ``preset``."""
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from fctl_napari.model.ale import LFI
 from fctl_napari.model.encoders import Features
-from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.geometry import FeatureGrid
 from fctl_napari.model.lcf import LCC, MAX_ATTENTION_CELLS
+from fctl_napari.model.network import Network
 from fctl_napari.model.without import WHOLE, Without
 
 
@@ -138,7 +138,7 @@ class Explanation:
 
 @torch.no_grad()
 def explain(
-    model: FCtL, tile: Features, contexts: dict[str, Tensor], windows: dict[str, Tensor], without: Without = WHOLE
+    model: Network, tile: Features, contexts: dict[str, Tensor], windows: dict[str, Tensor], without: Without = WHOLE
 ) -> Explanation:
     """Decode one tile, and keep what its parts computed with.
 
@@ -147,7 +147,7 @@ def explain(
     model
         In evaluation mode; used by nobody else meanwhile.
     tile, contexts, windows, without
-        As for ``FCtL.decode``, with a batch of 1.
+        As for ``Network.decode``, with a batch of 1.
 
     Returns
     -------

@@ -12,6 +12,7 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.decoder import FCN8sDecoder
 from fctl_napari.model.encoders import Encoder, Features, make_encoder
 from fctl_napari.model.lcf import LCF
+from fctl_napari.model.network import Network
 from fctl_napari.model.without import WHOLE, Without
 
 
@@ -47,7 +48,7 @@ class Neck(nn.Module):
         return x
 
 
-class FCtL(nn.Module):
+class FCtL(Network):
     """Locality-aware context fusion and alternating local enhancement over an encoder-decoder.
 
     Parameters
@@ -59,24 +60,19 @@ class FCtL(nn.Module):
     ------
     ConfigError
         The tile size does not fit the encoder.
-
-    Notes
-    -----
-    Windows are ``(y0, x0, y1, x1)`` in image px. ``"tile"`` names the tile; contexts are named ``"medium"`` and
-    ``"large"``; the local context is passed only where it is larger than the tile.
     """
 
     def __init__(self, config: FCtLConfig) -> None:
-        super().__init__()
-        self.config = config
-        names = ("tile", *(c.name for c in config.outer_contexts))
-        shared = {"none": {}, "contexts": dict.fromkeys(names[1:], "context"), "all": dict.fromkeys(names, "tile")}
-        self._stream = {name: shared[config.share_encoders].get(name, name) for name in names}
+        super().__init__(config)
+        if config.contexts:
+            names = ("tile", *(c.name for c in config.outer_contexts))
+            shared = {"none": {}, "contexts": dict.fromkeys(names[1:], "context"), "all": dict.fromkeys(names, "tile")}
+            self._stream = {name: shared[config.share_encoders].get(name, name) for name in names}
         if "local" in self._stream:
             self._stream["local"] = "tile"
         streams = dict.fromkeys(self._stream.values())
         self.encoders = nn.ModuleDict({stream: make_encoder(config.encoder) for stream in streams})
-        for name in names:
+        for name in self._stream:
             self.encoder(name).unit_input = config.normalization == "unit"
         encoder = self.encoder("tile")
         self.grid = encoder.grid(config.tile_size, config.correlation_stride)
@@ -107,7 +103,7 @@ class FCtL(nn.Module):
             if config.ale != "none"
             else None
         )
-        self.decoder = FCN8sDecoder(
+        decoder = FCN8sDecoder(
             encoder,
             channels,
             config.classes,
@@ -116,6 +112,8 @@ class FCtL(nn.Module):
             config.fc_channels,
             config.fc_kernel,
         )
+        self.decoder = decoder
+        self.strides = tuple(decoder.grids)
         too_wide = [w for w in config.ale_windows if w > self.grid.size]
         if self.ale is not None and config.ale != "concat" and too_wide:
             warnings.warn(
@@ -124,50 +122,29 @@ class FCtL(nn.Module):
                 stacklevel=2,
             )
 
-    def encoder(self, name: str) -> Encoder:
-        """Get the encoder of a stream (``"tile"``, ``"medium"``, ``"large"``)."""
-        module = self.encoders[self._stream[name]]
-        assert isinstance(module, Encoder)
-        return module
-
     def neck(self, name: str) -> Neck:
         """Get the neck of a stream, behind its encoder."""
         module = self.necks[self._stream[name]]
         assert isinstance(module, Neck)
         return module
 
-    def encode_tile(self, images: Tensor) -> Features:
-        """Encode tiles: features at strides 8, 16, 32; X replaces the correlation stride's.
+    def modules_before(self, name: str) -> list[nn.Module]:
+        """List a stream's encoder and neck."""
+        return [*super().modules_before(name), self.neck(name)]
 
-        Parameters
-        ----------
-        images
-            RGB in 0..255, uint8 or float, [B, 3, T, T].
-        """
+    def tile_features(self, images: Tensor) -> Features:
+        """Compute features at the encoder's strides; X replaces the correlation stride's."""
         features: Features = self.encoder("tile")(images)
         features[self.config.correlation_stride] = self.neck("tile")(features)
         return features
 
-    def encode_context(self, name: str, images: Tensor) -> Tensor:
-        """Encode contexts.
-
-        Parameters
-        ----------
-        name
-            ``"medium"`` or ``"large"``.
-        images
-            RGB in 0..255, uint8 or float, [B, 3, T, T].
-
-        Returns
-        -------
-        Tensor
-            X_U, [B, C, h, w].
-        """
+    def context_features(self, name: str, images: Tensor) -> Tensor:
+        """Compute X_U."""
         neck = self.neck(name)
         x: Tensor = neck(self.encoder(name)(images, neck.last_stride))
         return x
 
-    def decode(
+    def logits(
         self,
         tile: Features,
         contexts: dict[str, Tensor],
@@ -175,26 +152,7 @@ class FCtL(nn.Module):
         without: Without = WHOLE,
         fusion: list[Tensor] | None = None,
     ) -> Tensor:
-        """Combine X_I + LCF + ALE, then run the decoder.
-
-        Parameters
-        ----------
-        tile
-            From ``encode_tile``.
-        contexts
-            By name, from ``encode_context``; a batch of 1 is shared by all tiles.
-        windows
-            ``"tile"`` and the same names: [B or 1, 4] px.
-        without
-            Parts that are left out; see ``Without.check``.
-        fusion
-            MCF's weights H_U over the tile's cells, [B, contexts, C, h, w], are appended to it; nothing without LCF.
-
-        Returns
-        -------
-        Tensor
-            Logits [B, classes, T, T].
-        """
+        """Combine X_I + LCF + ALE, then run the decoder."""
         stride = self.config.correlation_stride
         x = tile[stride]
         everything = {"tile": x, **contexts}
@@ -205,28 +163,3 @@ class FCtL(nn.Module):
             enhanced = enhanced + self.ale(self.grid, everything, windows, without.contexts)
         logits: Tensor = self.decoder({**tile, stride: enhanced})
         return logits
-
-    def forward(self, tile: Tensor, contexts: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
-        """Segment tiles with their contexts.
-
-        Parameters
-        ----------
-        tile
-            RGB in 0..255, [B, 3, T, T].
-        contexts
-            By name, RGB in 0..255, [B or 1, 3, T, T].
-        windows
-            ``"tile"`` and the same names: [B or 1, 4] px.
-
-        Returns
-        -------
-        Tensor
-            [B, classes, T, T].
-        """
-        encoded = {name: self.encode_context(name, images) for name, images in contexts.items()}
-        return self.decode(self.encode_tile(tile), encoded, windows)
-
-    def cell_at(self, window: Tensor, pixel: tuple[float, float]) -> tuple[int, int]:
-        """Find the tile's feature cell (y, x) nearest to an image pixel (y, x); ``window`` is [1, 4]."""
-        y, x = self.grid.centres(window)
-        return int((y[0] - pixel[0] - 0.5).abs().argmin()), int((x[0] - pixel[1] - 0.5).abs().argmin())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fctl_napari.errors import CheckpointError
 from fctl_napari.model.card import read_card
-from fctl_napari.model.config import PRESETS, EncoderName, preset
+from fctl_napari.model.config import ENCODERS, PRESETS, EncoderName, preset
 from fctl_napari.model.encoders import make_encoder
 from fctl_napari.model.encoders.weights import misfits
 from fctl_napari.model.released import read_released, released_kind
@@ -51,7 +51,7 @@ def identify(path: Path | str) -> Identity:
         except CheckpointError:
             pass  # other people's safetensors
         else:
-            what = f"a checkpoint of this project, {card.name!r}: {card.config.encoder}, {card.config.classes} classes"
+            what = f"a checkpoint of this project, {card.name!r}: {card.config.title}, {card.config.classes} classes"
             return Identity(what, "fctl segment --checkpoint, or init_from in a training config", ())
     state = read_released(path)
     kind = released_kind(state)
@@ -63,7 +63,8 @@ def identify(path: Path | str) -> Identity:
         some = ", ".join(list(state)[:3])
         raise CheckpointError(f"{path}: its {len(state)} arrays ({some}, ...) fit no encoder here; check the file.")
     presets = tuple(name for name in PRESETS if name != "lcc_released" and preset(name).encoder in encoders)
-    presets += tuple(f"fcn8s with encoder = {name!r}" for name in encoders if name != preset("fcn8s").encoder)
+    others = [name for name in encoders if name in ENCODERS["fctl"] and name != preset("fcn8s").encoder]
+    presets += tuple(f"fcn8s with encoder = {name!r}" for name in others)
     return Identity(f"weights for the encoder {' or '.join(encoders)}", "encoder_weights in a training config", presets)
 
 

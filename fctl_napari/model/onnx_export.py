@@ -17,13 +17,13 @@ from fctl_napari.errors import ConfigError, OutputError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.card import METADATA_KEY, read_card
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 
 
 class TileNetwork(nn.Module):
     """A network whose inputs stand in a row: the tile, its contexts, the tile's window and theirs."""
 
-    def __init__(self, model: FCtL) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
         self.names = tuple(context.name for context in model.config.outer_contexts)

@@ -66,7 +66,7 @@ class CardView(QFrame):
             self._text.clear()
             return
         rows = {
-            "Network": card.config.encoder,
+            "Network": card.config.title,
             "Contexts": describe_contexts(card),
             "Tile": f"{card.config.tile_size} px",
         }

@@ -1,4 +1,4 @@
-"""The processes that compute: one of our own on this machine, or a dask cluster at an address (no torch)."""
+"""The processes that compute: our own on this machine, or a dask cluster at an address (no torch)."""
 
 from __future__ import annotations
 
@@ -57,11 +57,14 @@ class Workers:
     Parameters
     ----------
     scheduler
-        Address of a dask scheduler; None starts one worker process on this machine, reachable from it alone.
+        Address of a dask scheduler; None starts worker processes on this machine, reachable from it alone.
+    number
+        How many are started; their names are 0, 1, ...
     """
 
-    def __init__(self, scheduler: str | None) -> None:
+    def __init__(self, scheduler: str | None, number: int = 1) -> None:
         self.scheduler = scheduler
+        self.number = number
         self._lock = threading.Lock()
         self._cluster: LocalCluster | None = None
         self._client: Client | None = None
@@ -96,13 +99,13 @@ class Workers:
         return future
 
     def addresses(self) -> list[str]:
-        """List the worker processes that are there now; one of our own that is gone for good is replaced."""
+        """List the worker processes that are there now; if all of our own are gone for good, they are replaced."""
         client, cluster = self._client, self._cluster
         if client is None:
             return []
         found = list(client.scheduler_info(n_workers=-1)["workers"])
         if not found and cluster is not None:
-            cluster.scale(1)  # does nothing while its guardian is restarting it
+            cluster.scale(self.number)  # does nothing while its guardian is restarting it
         return found
 
     def count(self) -> int:
@@ -118,7 +121,7 @@ class Workers:
         # Thread counts come from us (see worker.prepare), not from variables that dask would set in this process.
         with dask.config.set({"distributed.nanny.pre-spawn-environ": HEAP}):
             self._cluster = LocalCluster(
-                n_workers=1,
+                n_workers=self.number,
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",

@@ -19,7 +19,7 @@ from fctl_napari.errors import ConfigError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.explain import Explanation, explain
-from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
 from fctl_napari.model.windows import TURNS, Dihedral, Window
 from fctl_napari.model.without import WHOLE, Without
 from fctl_napari.segmentation.device import numerics, resolve_device, resolve_precision, store_for_inference
@@ -32,12 +32,12 @@ CUDA_BATCH = 8
 
 @dataclass(frozen=True)
 class EncodedTile:
-    """One tile as ``FCtL.decode`` takes it, on the device.
+    """One tile as ``Network.decode`` takes it, on the device.
 
     Attributes
     ----------
     tile, contexts, windows
-        The arguments of ``FCtL.decode``.
+        The arguments of ``Network.decode``.
     places
         Where ``"tile"`` and each outer context lie, full-resolution px.
     """
@@ -73,7 +73,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: FCtL,
+        model: Network,
         *,
         device: str = "auto",
         precision: str = "auto",

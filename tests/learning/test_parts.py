@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.learning.finetune_config import HEADS, PARTS
 from fctl_napari.learning.parts import parameters_of
 from fctl_napari.learning.trainable import sizes_of_parts, trainable_share
+from fctl_napari.model.build import make_network
 from fctl_napari.model.card import builtin_checkpoints
 from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.config import preset
 from fctl_napari.model.fctl import FCtL
 
 
@@ -57,6 +60,19 @@ def test_shares_count_parameters_without_loading_them(tiny_config, make_checkpoi
         learn = sum(p.numel() for p in parameters_of(model, parts).values())
         assert trainable_share(sizes, parts) == learn / sum(p.numel() for p in model.parameters())
     assert trainable_share(sizes, PARTS) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"), [("segformer_b0", {}), ("segformer_b0", {"inference": "global"}), ("glnet", {})]
+)
+def test_parts_of_a_baseline_partition_it(name, fields):
+    config = preset(name, tile_size=64, classes=2, **fields)
+    with torch.device("meta"):
+        model = make_network(config)
+    streams = [f"{stream}_encoder" for stream in ("tile", *(c.name for c in config.outer_contexts))]
+    by_part = {part: set(parameters_of(model, [part])) for part in (*streams, "decoder")}
+    assert set().union(*by_part.values()) == {parameter for parameter, _ in model.named_parameters()}
+    assert (by_part["tile_encoder"] == by_part.get("large_encoder")) == bool(fields)  # one encoder, seen through twice
 
 
 def test_the_built_in_checkpoint_learns_in_part():

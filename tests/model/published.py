@@ -78,3 +78,51 @@ def mit_keys(depths: list[int]) -> list[str]:
             names += [f"block.{stage}.{layer}.{part}" for part in parts]
         names.append(f"layer_norm.{stage}")
     return [f"segformer.encoder.{name}.{kind}" for name in names for kind in ("weight", "bias")]
+
+
+def resnet50() -> dict[str, Tensor]:
+    """Torchvision's layout."""
+    state: dict[str, Tensor] = {}
+
+    def conv(name: str, after: int, before: int, kernel: int) -> None:
+        state[f"{name}.weight"] = torch.randn(after, before, kernel, kernel) * (2 / (before * kernel**2)) ** 0.5
+
+    conv("conv1", 64, 3, 7)
+    _norm(state, "bn1", 64)
+    before = 64
+    for layer, (blocks, inner) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), 1):
+        for i in range(blocks):
+            name = f"layer{layer}.{i}"
+            shapes = ((inner, before, 1), (inner, inner, 3), (4 * inner, inner, 1))
+            for n, (after, channels, kernel) in enumerate(shapes, 1):
+                conv(f"{name}.conv{n}", after, channels, kernel)
+                _norm(state, f"{name}.bn{n}", after)
+            if i == 0:
+                conv(f"{name}.downsample.0", 4 * inner, before, 1)
+                _norm(state, f"{name}.downsample.1", 4 * inner)
+            before = 4 * inner
+    state["fc.weight"], state["fc.bias"] = torch.zeros(1000, 2048), torch.zeros(1000)
+    return state
+
+
+def vgg16_bn() -> dict[str, Tensor]:
+    """Torchvision's layout, with a small stand-in for the classifier that nobody reads."""
+    state: dict[str, Tensor] = {}
+    before, n = 3, 0
+    for blocks, width in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+        for _ in range(blocks):
+            state[f"features.{n}.weight"] = torch.randn(width, before, 3, 3) * (2 / (9 * before)) ** 0.5
+            state[f"features.{n}.bias"] = 0.1 * torch.randn(width)
+            _norm(state, f"features.{n + 1}", width)
+            before, n = width, n + 3
+        n += 1
+    state["classifier.0.weight"] = torch.zeros(4, 4)
+    return state
+
+
+def _norm(state: dict[str, Tensor], name: str, width: int) -> None:
+    state[f"{name}.weight"] = 1 + 0.1 * torch.randn(width)
+    state[f"{name}.bias"] = 0.1 * torch.randn(width)
+    state[f"{name}.running_mean"] = 0.1 * torch.randn(width)
+    state[f"{name}.running_var"] = 0.5 + torch.rand(width)
+    state[f"{name}.num_batches_tracked"] = torch.tensor(1)

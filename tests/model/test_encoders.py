@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.model.config import EncoderName
 from fctl_napari.model.encoders import load_published_weights, make_encoder
 from fctl_napari.model.encoders.efficientnet import SamePaddedConv2d
 from fctl_napari.model.encoders.vgg16 import VGG16
@@ -68,6 +69,34 @@ def test_uint8_and_float_inputs_are_the_same(name: Any) -> None:
     with torch.no_grad():
         for stride, features in encoder(images, 8).items():
             torch.testing.assert_close(features, encoder(images.float(), 8)[stride])
+
+
+@pytest.mark.parametrize("name", get_args(EncoderName))
+def test_gradient_checkpointing_keeps_less_and_changes_no_bit(name: Any) -> None:
+    torch.manual_seed(0)
+    encoder = make_encoder(name).eval()  # batch norm keeps its statistics, as in training
+    images = random_images(64)
+
+    def run(checkpointing: bool) -> tuple[list[Tensor], int]:
+        encoder.gradient_checkpointing = checkpointing
+        encoder.zero_grad()
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            found = encoder(images)
+        sum(features.float().square().mean() for features in found.values()).backward()
+        weights = sum(p.numel() * p.element_size() for p in encoder.parameters())
+        return [p.grad.clone() for p in encoder.parameters() if p.grad is not None], sum(kept.values()) - weights
+
+    plain, much = run(False)
+    again, less = run(True)
+    assert len(plain) == len(again) > 0
+    assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+    assert less < 0.5 * much
 
 
 def plain_vgg16(state: dict[str, Tensor], x: Tensor) -> dict[int, Tensor]:

@@ -25,7 +25,7 @@ def test_vgg16(tmp_path: Path) -> None:
 
 def test_own_checkpoints() -> None:
     found = identify(BUILTIN_FOLDER / "earth.safetensors")
-    assert found.what == "a checkpoint of this project, 'earth': efficientnet_lite0, 5 classes"
+    assert found.what == "a checkpoint of this project, 'earth': fctl, efficientnet_lite0, 5 classes"
     assert "init_from" in found.use
 
 

@@ -1,0 +1,1 @@
+"""The baselines of Table 1, each written plainly from its paper."""

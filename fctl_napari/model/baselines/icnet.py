@@ -1,0 +1,105 @@
+"""ICNet (Zhao et al., 2018) over a dilated ResNet-50: the deeper a branch, the coarser the image it sees.
+
+Left out: the auxiliary losses of the coarser branches, and the pruning of the trained network to half its kernels.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fctl_napari.model.baselines.base import Baseline, ConvNorm, Decoder, like, resize
+from fctl_napari.model.baselines.pspnet import BINS
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.encoders import Encoder, Features
+from fctl_napari.model.encoders.resnet import BLOCKS, ResNet50
+
+LOW, WIDTH = 256, 128
+"""Channels of the coarsest branch, and of the fused ones."""
+FINE = (32, 32, 64)
+"""Of the three convolutions that see the tile at its full size."""
+
+
+class CascadeFusion(nn.Module):
+    """Cascade feature fusion: the coarser map, upsampled and convolved, plus the finer one, projected.
+
+    Parameters
+    ----------
+    coarse, fine
+        Channels of the two.
+    """
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        super().__init__()
+        conv, norm, _ = ConvNorm(coarse, WIDTH, 3, dilation=2)
+        self.coarse = nn.Sequential(conv, norm)
+        conv, norm, _ = ConvNorm(fine, WIDTH)
+        self.fine = nn.Sequential(conv, norm)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Fuse [B, C, h, w] and [B, C', 2h, 2w] to [B, 128, 2h, 2w]."""
+        return F.relu(self.coarse(like(coarse, fine)) + self.fine(fine))
+
+
+class ICNetDecoder(Decoder):
+    """Pyramid pooling of the coarsest branch, two fusions, scores at stride 4.
+
+    Parameters
+    ----------
+    channels, middle_channels
+        Of the branches at strides 32 and 16.
+    classes
+        Scores per pixel.
+    """
+
+    strides: ClassVar[tuple[int, ...]] = (1, 16, 32)
+
+    def __init__(self, channels: int, middle_channels: int, classes: int) -> None:
+        super().__init__()
+        self.low = ConvNorm(channels, LOW)
+        self.fuse_middle = CascadeFusion(LOW, middle_channels)
+        self.detail = nn.Sequential(
+            *(ConvNorm(before, after, 3, stride=2) for before, after in zip((3, *FINE), FINE, strict=False))
+        )
+        self.fuse_fine = CascadeFusion(WIDTH, FINE[-1])
+        self.score = nn.Conv2d(WIDTH, classes, 1)
+
+    def forward(self, features: Features) -> Tensor:
+        """Score the cells at stride 4, from the normalised images (1) and the branches at strides 16 and 32."""
+        x = features[32]
+        x = self.low(x + sum(like(F.adaptive_avg_pool2d(x, n), x) for n in BINS))
+        x = self.fuse_fine(self.fuse_middle(x, features[16]), self.detail(features[1]))
+        scores: Tensor = self.score(resize(x, (2 * x.shape[-2], 2 * x.shape[-1])))
+        return scores
+
+
+class ICNet(Baseline):
+    """Half the image goes through the first stages; half of what comes out goes through the others."""
+
+    def tile_features(self, images: Tensor) -> Features:
+        """Compute the normalised images (1) and the branches at strides 16 and 32."""
+        encoder: Encoder = self.encoder("tile")
+        assert isinstance(encoder, ResNet50)
+        fine = encoder.normalize(images)
+        blocks = [block for name, _ in encoder.stages for block in encoder.get_submodule(name).children()]
+        shared = BLOCKS[0] + 1  # the branches share all up to the first block of the second stage
+        middle = encoder.stem(_halve(fine))
+        for block in blocks[:shared]:
+            middle = encoder.run(block, middle)
+        x = _halve(middle)
+        for block in blocks[shared:]:
+            x = encoder.run(block, x)
+        return {1: fine, 16: middle, 32: x}
+
+
+def _halve(x: Tensor) -> Tensor:
+    """Resample to half as many cells, rounded up; each is the mean of the four that it covers."""
+    return resize(x, ((x.shape[-2] + 1) // 2, (x.shape[-1] + 1) // 2))
+
+
+def icnet(config: FCtLConfig) -> Baseline:
+    """Build ICNet."""
+    encoder = ResNet50(output_stride=8)
+    return ICNet(config, encoder, ICNetDecoder(encoder.channels[8], 512, config.classes))

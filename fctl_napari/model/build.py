@@ -1,0 +1,38 @@
+"""A network from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fctl_napari.model.baselines.deeplab import deeplabv3plus
+from fctl_napari.model.baselines.glnet import GlobalLocal
+from fctl_napari.model.baselines.icnet import icnet
+from fctl_napari.model.baselines.pspnet import pspnet
+from fctl_napari.model.baselines.segformer import segformer
+from fctl_napari.model.baselines.segnet import segnet
+from fctl_napari.model.baselines.unet import unet
+from fctl_napari.model.config import ArchitectureName, FCtLConfig
+from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.network import Network
+
+_BUILDERS: dict[ArchitectureName, Callable[[FCtLConfig], Network]] = {
+    "fctl": FCtL,
+    "segnet": segnet,
+    "unet": unet,
+    "pspnet": pspnet,
+    "deeplabv3plus": deeplabv3plus,
+    "icnet": icnet,
+    "segformer": segformer,
+    "glnet": GlobalLocal,
+}
+
+
+def make_network(config: FCtLConfig) -> Network:
+    """Build a network with random weights.
+
+    Raises
+    ------
+    ConfigError
+        The tile size does not fit the encoder.
+    """
+    return _BUILDERS[config.architecture](config)

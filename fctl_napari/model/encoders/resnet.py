@@ -1,0 +1,90 @@
+"""ResNet-50 (He et al., 2016), with the module names of torchvision's file, and its dilated forms."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fctl_napari.model.encoders.base import Encoder, Features
+
+BLOCKS = (3, 4, 6, 3)
+EXPANSION = 4
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions with a residual; the 3x3 one carries stride and dilation."""
+
+    def __init__(self, before: int, inner: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        after = inner * EXPANSION
+        self.conv1 = nn.Conv2d(before, inner, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=dilation, dilation=dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = nn.Conv2d(inner, after, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(after)
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+            if stride > 1 or before != after
+            else nn.Identity()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, before, h, w] -> [B, 4 * inner, h / stride, w / stride]."""
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn2(self.conv2(out)))
+        return F.relu(self.bn3(self.conv3(out)) + self.downsample(x))
+
+
+class ResNet50(Encoder):
+    """ResNet-50: strides 4, 8, 16, 32 give 256, 512, 1024, 2048 channels. Tiles of any size.
+
+    Parameters
+    ----------
+    output_stride
+        32, or 16 or 8: later stages are dilated instead of strided (Chen et al., 2017), with the same weights; the
+        last stage then stands at this stride.
+    """
+
+    def __init__(self, output_stride: int = 32) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.channels = {}
+        self.stages: list[tuple[str, int]] = []
+        before, stride, dilation = 64, 4, 1
+        for number, count in enumerate(BLOCKS, 1):
+            inner = 32 * 2**number
+            step, first = (1 if number == 1 else 2), dilation
+            if step * stride > output_stride:
+                step, dilation = 1, dilation * 2
+            stride *= step
+            blocks = [Bottleneck(before, inner, step, first)]
+            before = inner * EXPANSION
+            blocks += [Bottleneck(before, inner, 1, dilation) for _ in range(count - 1)]
+            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+            self.stages.append((f"layer{number}", stride))
+            self.channels[stride] = before
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Convolve and pool normalised images [B, 3, T, T] to stride 4, 64 channels."""
+        return F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, 2, padding=1)
+
+    def features(self, images: Tensor, last_stride: int) -> Features:
+        """Run the stages and keep the last output at each stride."""
+        found: Features = {}
+        x = self.stem(images)
+        for name, stride in self.stages:
+            if stride > last_stride:
+                break
+            for block in self.get_submodule(name).children():
+                x = self.run(block, x)
+            found[stride] = x
+        return found
+
+    def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Keys of torchvision's ResNet-50, which are this module's; ``fc`` has no place."""
+        return {key: value for key, value in state.items() if not key.startswith("fc.")}

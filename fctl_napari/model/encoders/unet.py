@@ -1,0 +1,55 @@
+"""The contracting path of U-Net (Ronneberger et al., 2015)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fctl_napari.model.encoders.base import Encoder, Features
+
+WIDTHS = (64, 128, 256, 512, 1024)
+
+
+class DoubleConv(nn.Sequential):
+    """Two 3x3 convolutions, each with batch norm and ReLU.
+
+    The paper's lose a pixel on each side and have no norm; padded ones keep the size, as is usual since.
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        layers: list[nn.Module] = []
+        for channels in (before, after):
+            conv = nn.Conv2d(channels, after, 3, padding=1, bias=False)
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+            layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        super().__init__(*layers)
+
+
+class UNetEncoder(Encoder):
+    """Strides 1, 2, 4, 8, 16 give 64 to 1024 channels. Tiles of any size; no weights are published."""
+
+    multiple_of: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = {2**n: width for n, width in enumerate(WIDTHS)}
+        self.blocks = nn.ModuleList(
+            DoubleConv(before, after) for before, after in zip((3, *WIDTHS), WIDTHS, strict=False)
+        )
+
+    def features(self, images: Tensor, last_stride: int) -> Features:
+        """Run the blocks, with a pooling between them."""
+        found: Features = {}
+        x = images
+        for stride, block in zip(self.channels, self.blocks, strict=True):
+            x = self.run(block, x if stride == 1 else F.max_pool2d(x, 2))
+            found[stride] = x
+            if stride == last_stride:
+                break
+        return found
+
+    def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Nothing: there is no published file."""
+        return {}

@@ -1,0 +1,79 @@
+"""``fctl ablate run`` and ``report``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fctl_napari import cli
+
+Fctl = Callable[..., tuple[int, str, str]]
+
+RECIPE = """
+name = "blocks"
+steps = 1
+batch = 1
+precision = "fp32"
+[network]
+encoder = "mit_b0"
+tile_size = 64
+width = 16
+ale_windows = [3]
+[data]
+scenes = [
+    { image = "a.png", truth = "t.png", group = "a" },
+    { image = "b.png", truth = "t.png", group = "b" },
+]
+[data.classes]
+classes = [{ name = "dark", color = [0, 0, 0] }, { name = "bright", color = [255, 255, 255] }]
+"""
+
+
+@pytest.fixture
+def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return (int(stop.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    truth = np.kron(np.indices((2, 3)).sum(0) % 2, np.ones((32, 32))).astype(np.uint8)
+    Image.fromarray(truth).save(tmp_path / "t.png")
+    for name in "ab":
+        Image.fromarray(np.repeat(truth[..., None] * 200, 3, -1).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def test_a_table_is_trained_and_reported(fctl: Fctl, data: Path) -> None:
+    call = ("ablate", "run", 5, "--recipe", data / "recipe.toml", "--data", data, "--out", data / "out")
+    code, _, err = fctl(*call)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "name a group with --holdout" in err
+    code, _, err = fctl(*call, "--holdout", "c")
+    assert code == 2
+    assert "no scene is of the group 'c'" in err
+    code, out, _ = fctl(*call, "--holdout", "b", "--seeds", 1, "--device", "cpu", "--workers", 1)
+    assert (code, out.strip()) == (0, str(data / "out" / "results.csv"))
+    figure, text = data / "f.svg", data / "t.md"
+    code, out, _ = fctl("ablate", "report", data / "out" / "results.csv", "--out", text, "--figure", figure)
+    assert code == 0
+    assert "blocks, held-out group b: fctl_lite (mit_b0, tiles of 64 px), 1 steps of 1 tiles, 1 seed" in out
+    assert out.strip() == text.read_text().strip()
+    assert figure.stat().st_size > 0
+
+
+def test_what_cannot_be_reported_is_one_sentence(fctl: Fctl, tmp_path: Path) -> None:
+    code, _, err = fctl("ablate", "report", tmp_path / "none.csv")
+    assert code == 2
+    assert "there are no results yet" in err
