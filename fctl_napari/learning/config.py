@@ -41,14 +41,16 @@ class SceneSettings(_Settings):
 
 
 class DataSettings(_Settings):
-    """What is trained on.
+    """What is trained on: the sample scene, a data set in a known layout, or a list of scenes.
 
     Attributes
     ----------
     classes
-        The class table; indices as in the truth.
+        The class table; indices or colours as in the truth. A data set in a known layout may have its own.
     sample
         Use the sample scene that comes with the package, with its own split and classes.
+    layout
+        How the data folder is laid out, ``auto`` to find out; its split is its own. See ``datasets.find_data_set``.
     scenes
         Else: the scenes.
     holdout
@@ -57,13 +59,14 @@ class DataSettings(_Settings):
 
     classes: ClassTable | None = None
     sample: bool = False
+    layout: Literal["", "auto", "deepglobe", "inria", "pairs", "omezarr"] = ""
     scenes: tuple[SceneSettings, ...] = ()
     holdout: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> DataSettings:
-        if self.sample == bool(self.scenes):
-            raise ValueError("give either sample = true or a list of scenes")
+        if self.sample + bool(self.layout) + bool(self.scenes) != 1:
+            raise ValueError("give either sample = true, a layout, or a list of scenes")
         if self.scenes and self.classes is None:
             raise ValueError("scenes need a class table")
         if self.holdout and self.holdout not in {s.group for s in self.scenes}:
