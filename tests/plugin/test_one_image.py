@@ -13,6 +13,7 @@ from looking import errors, level, mask_of
 from PIL import Image
 
 from fctl_napari import cli
+from fctl_napari.errors import OutputError
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.card import read_card
 from fctl_napari.plugin import edit_window
@@ -23,6 +24,7 @@ from fctl_napari.plugin.segment import SegmentWidget
 from fctl_napari.plugin.session import session
 from fctl_napari.segmentation.jobs import SegmentationRequest
 from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.store_place import lock_store
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
@@ -61,6 +63,14 @@ def shown_by_its_pyramid(viewer: Any, until: Until, path: Path) -> Any:
     return image
 
 
+def nobody_writes(path: Path) -> bool:
+    try:
+        lock_store(path, timeout=0).release()
+    except OutputError:
+        return False
+    return True
+
+
 def test_what_was_painted_in_the_window_is_learnt_from_the_file(
     make_napari_viewer: Callable[..., Any],
     until: Until,
@@ -94,6 +104,7 @@ def test_what_was_painted_in_the_window_is_learnt_from_the_file(
         until(lambda: not widget.busy)
     assert errors(notes) == []
     widget._leave(layers=True)
+    until(lambda: nobody_writes(corrections))  # an opening that was under way is closed when its answer arrives
     painted = Corrections.open(corrections)
     assert painted.read((10, 2000, 11, 2001)) == 3
     assert len(painted.regions()) == 3
