@@ -65,13 +65,14 @@ def blur(channel: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 def draw(scene: Scene, part: str, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Labelled pixels of a part (flat indices); while training, rare classes are drawn more often, as in training."""
-    inside = np.zeros(scene.truth.shape, bool)
+    whole = np.asarray(scene.truth)
+    inside = np.zeros(whole.shape, bool)
     for y0, x0, y1, x1 in getattr(scene, part):
         inside[y0:y1, x0:x1] = True
-    flat = np.flatnonzero(inside & (scene.truth != 255))
+    flat = np.flatnonzero(inside & (whole != 255))
     weights = None
     if part == "train":
-        labels = scene.truth.ravel()[flat]
+        labels = whole.ravel()[flat]
         weights = 1 / np.sqrt(np.bincount(labels)[labels])
         weights /= weights.sum()
     return rng.choice(flat, min(count, len(flat)), replace=False, p=weights)
@@ -88,7 +89,9 @@ def measure(name: str, data: Path, holdout: str, cache: dict[str, dict[int, NDAr
         "train": [(s, draw(s, "train", 60_000 // len(training), rng)) for s in training],
         outside: [(s, draw(s, outside, 150_000, rng)) for s in scenes if getattr(s, outside)],
     }
-    truth = {part: np.concatenate([s.truth.ravel()[at] for s, at in found]) for part, found in drawn.items()}
+    truth = {
+        part: np.concatenate([np.asarray(s.truth).ravel()[at] for s, at in found]) for part, found in drawn.items()
+    }
 
     def columns(part: str, sigmas: list[int]) -> NDArray[np.float32]:
         rows = []

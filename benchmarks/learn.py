@@ -86,7 +86,7 @@ def aerial(data: Path, holdout: str, checkpoint: Path, change: str, folder: Path
     for scene in scenes:
         if scene.val:
             pixels = np.asarray(scene.pyramid.levels[0][:])[..., :3]
-            pixels, truth = changed(pixels, scene.truth, change)
+            pixels, truth = changed(pixels, np.asarray(scene.truth), change)
             path = folder / f"{change} {Path(scene.name).stem}.png"
             Image.fromarray(pixels).save(path)
             whole = (0, 0, *truth.shape)
@@ -115,7 +115,7 @@ def segmented(checkpoint: Path, scene: Scene, regions: Sequence[Region]) -> NDAr
     model, card = load_checkpoint(checkpoint)
     predictor = Predictor(model)
     grid = TileGrid(scene.pyramid.shape, card.config.tile_size, default_overlap(card.config.tile_size))
-    out = np.full_like(scene.truth, IGNORE)
+    out = np.full(scene.truth.shape, IGNORE, np.uint8)
     try:
         cells = sorted({cell for region in regions for cell in grid.cells_in(region)})
         for index, labels, _ in predictor.classify(scene.pyramid, [grid.window(c) for c in cells]):
@@ -206,7 +206,7 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
     """Print the rows of one case."""
     card = read_card(case.checkpoint)
     names = card.classes.names
-    scene, truth = case.scene, case.scene.truth
+    scene, truth = case.scene, np.asarray(case.scene.truth)
     counted = inside(truth.shape, scene.test)
     before = segmented(case.checkpoint, scene, scene.test)
     old = old_regions(case.old, card.config.tile_size)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari import cli_ablate, cli_corrections, cli_evaluate, cli_explain, cli_export, cli_finetune
+from fctl_napari import (
+    cli_ablate,
+    cli_corrections,
+    cli_data,
+    cli_evaluate,
+    cli_explain,
+    cli_export,
+    cli_finetune,
+    cli_train,
+)
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import local_path, output_error
 
@@ -234,30 +243,10 @@ cli_corrections.add_commands(app)
 cli_finetune.add_commands(app)
 
 
-@app.command()
-def train(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A TOML file, or a built-in one: earth, aerial.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Where the config's relative paths start.")] = Path(),
-    target: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Checkpoint, log and state.  [default: runs/NAME]")
-    ] = None,
-) -> None:
-    """Train a network; the same call goes on where a run was stopped."""
-    from fctl_napari.cli_output import counting, out
-    from fctl_napari.learning.config import load_train_config
+cli_data.add_commands(app)
 
-    settings = load_train_config(config)
 
-    from fctl_napari.learning.train import train as run_training
-
-    with counting(f"Training {settings.name}") as report:
-        written = run_training(
-            settings,
-            target or Path("runs") / settings.name,
-            data_folder=data,
-            progress=lambda step, steps, loss: report(step, steps, f"loss {loss:.3f}"),
-        )
-    out.print(str(written), highlight=False, soft_wrap=True)
+cli_train.add_commands(app)
 
 
 weights_app = typer.Typer(no_args_is_help=True, help="Files of weights.")

@@ -27,7 +27,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from fctl_napari.learning.config import load_train_config
-from fctl_napari.learning.train import LOG, train
+from fctl_napari.learning.run_state import LOG
+from fctl_napari.learning.train import train
 from fctl_napari.model.card import BUILTIN_FOLDER, Card, read_card, without_folders
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 

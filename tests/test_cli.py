@@ -64,7 +64,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     commands = ("demo", "sample", "info", "convert", "segment", "export", "evaluate", "errors", "compare", "train")
-    for command in (*commands, "import-released", "weights", "model", "ablate"):
+    for command in (*commands, "import-released", "weights", "model", "ablate", "data"):
         assert f" {command} " in done.stdout
     assert done.stdout.strip().endswith("[]")
 

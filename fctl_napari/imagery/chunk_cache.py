@@ -1,4 +1,4 @@
-"""Decoded chunks of an image, kept for the windows that share them."""
+"""Decoded chunks of an image, kept for the windows that share them; and other things that were opened last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.pyramid import Pyramid
 
+T = TypeVar("T")
+
 CACHE_BYTES = 2**27
 """How much is kept by default: two rows of chunks of 512 px, RGB, under a row of tiles in an image 40 000 px wide."""
 
 
-class ChunkCache:
-    """The chunks used last, up to a number of bytes. Safe to use from several threads.
+class LastUsed(Generic[T]):
+    """The things used last, up to a number of bytes. Safe to use from several threads.
 
     Parameters
     ----------
@@ -32,54 +34,56 @@ class ChunkCache:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._lock = threading.Lock()
-        self._chunks: OrderedDict[Hashable, tuple[int, Future[NDArray[Any]]]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[int, Future[T]]] = OrderedDict()
         self._held = 0
 
     @property
     def held(self) -> int:
-        """Bytes of the chunks that are kept or being read."""
+        """Bytes of what is kept or being read."""
         return self._held
 
-    def get(self, key: Hashable, nbytes: int, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """Return a chunk; of several threads that want a new one, the first reads it and the others wait.
+    def get(self, key: Hashable, nbytes: int, read: Callable[[], T]) -> T:
+        """Return a thing; of several threads that want a new one, the first reads it and the others wait.
 
         Parameters
         ----------
         key
-            Which chunk.
+            Which.
         nbytes
-            Its size; no more than the limit.
+            Its size; what is larger than the limit is not kept.
         read
             Reads it. What it raises is raised here, and not remembered.
         """
         with self._lock:
-            known = self._chunks.get(key)
+            known = self._kept.get(key)
             if known is None:
-                future: Future[NDArray[Any]] = Future()
-                self._chunks[key] = nbytes, future
+                future: Future[T] = Future()
+                self._kept[key] = nbytes, future
                 self._held += nbytes
                 while self._held > self.limit:
-                    _, (freed, _) = self._chunks.popitem(last=False)
+                    _, (freed, _) = self._kept.popitem(last=False)
                     self._held -= freed
             else:
-                self._chunks.move_to_end(key)
+                self._kept.move_to_end(key)
                 future = known[1]
         if known is None:
             try:
-                chunk = read()
-                chunk.setflags(write=False)  # it is shared from now on
-                future.set_result(chunk)
+                future.set_result(read())
             except BaseException as error:
                 self._drop(key, future)
                 future.set_exception(error)
         return future.result()
 
-    def _drop(self, key: Hashable, future: Future[NDArray[Any]]) -> None:
+    def _drop(self, key: Hashable, future: Future[T]) -> None:
         with self._lock:
-            known = self._chunks.get(key)
+            known = self._kept.get(key)
             if known is not None and known[1] is future:
                 self._held -= known[0]
-                del self._chunks[key]
+                del self._kept[key]
+
+
+ChunkCache = LastUsed[NDArray[Any]]
+"""Chunks by the array and the place that they are of."""
 
 
 class CachedArray:
@@ -139,8 +143,13 @@ class CachedArray:
     def _chunk(self, place: tuple[int, ...]) -> NDArray[Any]:
         bounds = self._bounds(place)
         nbytes = int(np.prod([part.stop - part.start for part in bounds])) * self.dtype.itemsize
+        return self._cache.get((id(self), *place), nbytes, lambda: self._read(bounds))
+
+    def _read(self, bounds: tuple[slice, ...]) -> NDArray[Any]:
         # A copy with the channels innermost, as every reader wants them, that keeps nothing else alive.
-        return self._cache.get((id(self), *place), nbytes, lambda: np.array(self._level[bounds], order="C"))
+        chunk = np.array(self._level[bounds], order="C")
+        chunk.setflags(write=False)  # it is shared from now on
+        return chunk
 
 
 def with_chunk_cache(pyramid: Pyramid, limit: int = CACHE_BYTES) -> Pyramid:

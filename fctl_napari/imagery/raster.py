@@ -51,12 +51,21 @@ def open_pillow(path: Path) -> Image.Image:
     InputError
         It is truncated, is not an image, or has more than 2**30 px.
     """
+    image = _undecoded(path)
+    try:
+        image.load()
+    except (SyntaxError, ValueError, OSError) as error:
+        raise damaged(path, error) from error
+    return image
+
+
+def _undecoded(path: Path) -> Image.Image:
     with _pillow_limit, warnings.catch_warnings():
         # Pillow's limit against decompression bombs (179 Mpx) is a module variable; maps are larger.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2
         try:
-            image = Image.open(path, formats=("PNG", "JPEG"))
+            return Image.open(path, formats=("PNG", "JPEG"))
         except Image.DecompressionBombError:
             raise InputError(
                 f"{path}: has more than {MAX_PIXELS} px, too many for a PNG or JPEG; convert it to a tiled TIFF."
@@ -65,11 +74,20 @@ def open_pillow(path: Path) -> Image.Image:
             raise damaged(path, error) from error
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-    try:
-        image.load()
-    except (SyntaxError, ValueError, OSError) as error:
-        raise damaged(path, error) from error
-    return image
+
+
+def raster_header(path: Path) -> tuple[tuple[int, int, int], np.dtype[Any]]:
+    """Read (height, width, channels) and type of what :func:`read_raster` gives, without decoding it.
+
+    Raises
+    ------
+    InputError
+        It is not an image.
+    """
+    with _undecoded(path) as image:
+        width, height = image.size
+        channels = {"L": 1, "LA": 1, "1": 1, "I;16": 1, "RGBA": 4}.get(image.mode, 3)
+    return (height, width, channels), np.dtype(np.uint16 if _is_16_bit_png(path) else np.uint8)
 
 
 def damaged(path: Path, error: Exception) -> InputError:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from PIL import Image
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery import ngff
+from fctl_napari.imagery.colour_key import ColourKey
 from fctl_napari.imagery.level import IntWindow, Level, read_padded
 from fctl_napari.imagery.raster import PNG_MAGIC, open_pillow, read_magic
 from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
@@ -33,10 +35,12 @@ class LabelSource:
         Whether value 0 is no class and k + 1 is class k, as in label files; else k is class k, and 255 none.
     class_names
         Names of class 0, 1, ..., where the file states them.
+    by_colour
+        Whether its values are classes that were looked up by their colours.
 
     Parameters
     ----------
-    path, shape, one_based, class_names
+    path, shape, one_based, class_names, by_colour
         As above; a layer's name stands for the path of what is no file.
     level
         Its values, whole numbers: anything that is read by slices as [y, x] or [y, x, 1].
@@ -53,11 +57,13 @@ class LabelSource:
         one_based: bool,
         class_names: tuple[str, ...] | None = None,
         coarser: Sequence[Any] = (),
+        by_colour: bool = False,
     ) -> None:
         self.path = path
         self.shape = shape
         self.one_based = one_based
         self.class_names = class_names
+        self.by_colour = by_colour
         self._levels = [level, *coarser]
 
     @property
@@ -119,6 +125,8 @@ class LabelSource:
         picked = tuple(slice(part.start * step, stop, step) for part, stop in zip((rows, columns), stops, strict=True))
         try:
             values = np.asarray(array[picked])
+        except FctlError:
+            raise
         except Exception as error:  # codecs raise what they like
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"{self.path}: is truncated or damaged; fetch it again ({reason}).") from error
@@ -133,38 +141,45 @@ class LabelSource:
         return indices - np.uint8(1) if self.one_based else indices
 
 
-def open_truth(path: Path | str) -> LabelSource:
+def open_truth(path: Path | str, colours: Sequence[tuple[int, int, int]] | None = None) -> LabelSource:
     """Open truth: class indices in a PNG or TIFF (255 is ignored), or an OME-Zarr label image.
 
     Parameters
     ----------
     path
         The file; a label group; or an OME-Zarr image that has one label, or one called ``truth``.
+    colours
+        (red, green, blue) of class 0, 1, ..., for a PNG or TIFF of colours.
 
     Raises
     ------
     InputError
-        It is missing, truncated, or does not hold one channel of class indices.
+        It is missing, truncated, or does not hold one channel of class indices, or colours that are classes.
     """
     path = Path(path)
     if path.is_dir():
         return _zarr_truth(path)
     magic = read_magic(path)
     if magic.startswith(PNG_MAGIC):
-        array = _png_indices(path)
-        return LabelSource(str(path), array, array.shape, one_based=False)
+        image = open_pillow(path)
+        keyed = colours is not None and image.mode in ("RGB", "RGBA")
+        array = ColourKey(colours or (), str(path)).indices(np.asarray(image)) if keyed else _png_indices(path, image)
+        return LabelSource(str(path), array, array.shape, one_based=False, by_colour=keyed)
     if magic.startswith(TIFF_MAGIC):
         level = read_tiff(path, indices=True).levels[0]
+        keyed = colours is not None and level.shape[2] in (3, 4) and level.dtype == np.uint8
+        if keyed:
+            key = ColourKey(colours or (), str(path))
+            level = Level(level, convert=lambda block: key.indices(block)[..., np.newaxis], channels=1)
         if level.shape[2] != 1 or level.dtype.kind not in "bui":
             raise InputError(
                 f"{path}: holds {level.shape[2]} channels of {level.dtype}; save class indices as one channel of uint8."
             )
-        return LabelSource(str(path), level, level.shape[:2], one_based=False)
+        return LabelSource(str(path), level, level.shape[:2], one_based=False, by_colour=keyed)
     raise InputError(f"{path}: is no truth that can be read here; give a PNG, a TIFF or an OME-Zarr label.")
 
 
-def _png_indices(path: Path) -> NDArray[Any]:
-    image = open_pillow(path)
+def _png_indices(path: Path, image: Image.Image) -> NDArray[Any]:
     if image.mode not in ("L", "P", "1", "I;16", "I"):
         raise InputError(f"{path}: is a colour image ({image.mode}); save class indices as one channel of uint8.")
     return np.asarray(image)  # a palette's indices, not its colours

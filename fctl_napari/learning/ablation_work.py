@@ -96,7 +96,7 @@ def train_and_measure(training: Training, share: Share) -> dict[str, Any]:
         Data or starting weights cannot be used, or the disk is full.
     """
     from fctl_napari.analysis.cost import count_parameters
-    from fctl_napari.learning.train import STATE
+    from fctl_napari.learning.run_state import STATE
 
     device = share.take(training.device)
     checkpoint = training.folder / f"{training.config.name}.safetensors"

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fctl_napari.errors import ConfigError
+from fctl_napari.learning.recipes import read_recipe
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.model.config import FCtLConfig, preset
-
-CONFIG_FOLDER = Path(__file__).parent / "configs"
+from fctl_napari.model.config import ContextName, FCtLConfig, preset
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)  # holdout = 5
 
 
 class SceneSettings(_Settings):
@@ -41,14 +39,16 @@ class SceneSettings(_Settings):
 
 
 class DataSettings(_Settings):
-    """What is trained on.
+    """What is trained on: the sample scene, a data set in a known layout, or a list of scenes.
 
     Attributes
     ----------
     classes
-        The class table; indices as in the truth.
+        The class table; indices or colours as in the truth. A data set in a known layout may have its own.
     sample
         Use the sample scene that comes with the package, with its own split and classes.
+    layout
+        How the data folder is laid out, ``auto`` to find out; its split is its own. See ``datasets.find_data_set``.
     scenes
         Else: the scenes.
     holdout
@@ -57,13 +57,14 @@ class DataSettings(_Settings):
 
     classes: ClassTable | None = None
     sample: bool = False
+    layout: Literal["", "auto", "deepglobe", "inria", "pairs", "omezarr"] = ""
     scenes: tuple[SceneSettings, ...] = ()
     holdout: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> DataSettings:
-        if self.sample == bool(self.scenes):
-            raise ValueError("give either sample = true or a list of scenes")
+        if self.sample + bool(self.layout) + bool(self.scenes) != 1:
+            raise ValueError("give either sample = true, a layout, or a list of scenes")
         if self.scenes and self.classes is None:
             raise ValueError("scenes need a class table")
         if self.holdout and self.holdout not in {s.group for s in self.scenes}:
@@ -95,6 +96,58 @@ class AugmentSettings(_Settings):
     gamma: float = Field(default=0.0, ge=0, le=1)
 
 
+class RunSettings(_Settings):
+    """How a run is carried out. What is learnt does not depend on it, and a run may go on with other such settings.
+
+    Attributes
+    ----------
+    read_ahead
+        How many steps' tiles are read before they are needed.
+    readers
+        How many threads read them.
+    gradient_checkpointing
+        Keep only the encoders' features at the ends of their blocks, and compute the rest again in the backward pass:
+        less memory for about a third more time.
+    tensorboard
+        Write events for TensorBoard into the run's folder, beside the log (needs the extra ``tensorboard``).
+    """
+
+    read_ahead: int = Field(default=1, ge=1, le=64)
+    readers: int = Field(default=1, ge=1, le=64)
+    gradient_checkpointing: bool = False
+    tensorboard: bool = False
+
+
+class StageSettings(_Settings):
+    """One stage of a staged training: what differs from the config that it belongs to.
+
+    Attributes
+    ----------
+    name
+        Its folder inside the run's, and what other stages call it.
+    contexts
+        Which of the network's contexts take part; None: all.
+    network
+        Fields that replace those of the network.
+    init_from
+        The earlier stage whose network it starts from; empty: as the config says.
+    contexts_from
+        By context, the earlier stage that its stream starts from.
+    frozen, learning_rate, steps, epochs
+        In place of the config's; None: the same.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_]+$")
+    contexts: tuple[ContextName, ...] | None = None
+    network: dict[str, Any] = {}
+    init_from: str = ""
+    contexts_from: dict[ContextName, str] = {}
+    frozen: tuple[str, ...] | None = None
+    learning_rate: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, ge=1)
+    epochs: float | None = Field(default=None, gt=0)
+
+
 class TrainConfig(_Settings):
     """Everything that decides a training run.
 
@@ -109,10 +162,17 @@ class TrainConfig(_Settings):
     init_from
         A checkpoint of ours to start from: arrays of equal name and shape are taken, and context streams without
         arrays of their own start from the tile's (the authors' stages).
+    contexts_from
+        By context, a checkpoint of ours that its stream starts from instead: encoder, neck and correlation.
+    stages
+        Networks that are trained one after another; the last one is the result. Empty: one network, end to end.
     steps
         Optimizer steps.
+    epochs
+        If over 0, in place of ``steps``: how many times as many tiles are seen as the released grid cuts out of the
+        training regions. They are drawn at random places.
     batch, accumulate
-        Tiles per forward pass, and passes per step.
+        Tiles per forward pass, and passes per step. Several processes share the passes of a step.
     learning_rate, encoder_factor, gate_factor
         Adam's rate, and its multiples for encoders and for the gates gamma, z and v_pos.
     weight_decay, poly_power
@@ -132,6 +192,8 @@ class TrainConfig(_Settings):
         Steps between validations (0: only at the end) and between saved states.
     keep
         Which network becomes the checkpoint: the ``last`` one, or the ``best`` on the validation regions.
+    run
+        How it is carried out.
     """
 
     name: str
@@ -141,9 +203,12 @@ class TrainConfig(_Settings):
     network: dict[str, Any] = {}
     encoder_weights: str = ""
     init_from: str = ""
+    contexts_from: dict[ContextName, str] = {}
+    stages: tuple[StageSettings, ...] = ()
     data: DataSettings
     augment: AugmentSettings = AugmentSettings()
     steps: int = Field(default=1000, ge=1)
+    epochs: float = Field(default=0.0, ge=0)
     batch: int = Field(default=6, ge=1)
     accumulate: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=5e-5, gt=0)
@@ -160,6 +225,19 @@ class TrainConfig(_Settings):
     validate_every: int = Field(default=0, ge=0)
     save_every: int = Field(default=50, ge=1)
     keep: Literal["last", "best"] = "last"
+    run: RunSettings = RunSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainConfig:
+        known: list[str] = []
+        for stage in self.stages:
+            for earlier in (stage.init_from, *stage.contexts_from.values()):
+                if earlier and earlier not in known:
+                    raise ValueError(f"stage {stage.name!r} starts from {earlier!r}, which is no stage before it")
+            if stage.name in known:
+                raise ValueError(f"there are two stages {stage.name!r}")
+            known.append(stage.name)
+        return self
 
     def network_config(self, classes: int) -> FCtLConfig:
         """The network's settings for a number of classes."""
@@ -167,12 +245,12 @@ class TrainConfig(_Settings):
 
 
 def load_train_config(path: Path | str, overrides: dict[str, Any] | None = None) -> TrainConfig:
-    """Read a TOML file, or one that comes with the package by its name (``earth``, ``aerial``).
+    """Read a TOML file, or one that comes with the package by its name (``earth``, ``deepglobe/fctl_vgg16``).
 
     Parameters
     ----------
     path
-        The file or the name.
+        The file or the name; see ``read_recipe``.
     overrides
         Replaced fields, with dots for nesting: ``{"data.holdout": "5", "network.contexts": []}``.
 
@@ -181,23 +259,8 @@ def load_train_config(path: Path | str, overrides: dict[str, Any] | None = None)
     ConfigError
         The file is missing, no TOML, or its settings do not fit.
     """
-    file = Path(path)
-    if not file.is_file() and (CONFIG_FOLDER / f"{path}.toml").is_file():
-        file = CONFIG_FOLDER / f"{path}.toml"
     try:
-        fields = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such training config; check the path.") from None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not a TOML file ({error}).") from error
-    for key, value in (overrides or {}).items():
-        *parents, last = key.split(".")
-        place = fields
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    try:
-        return TrainConfig.model_validate(fields)
+        return TrainConfig.model_validate(read_recipe(path, overrides))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,38 +12,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.imagery.labels import open_truth
+from fctl_napari.imagery.on_demand import Shelf
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.sample import sample_files, sample_splits
+from fctl_napari.learning.ahead import ahead, reading_threads
 from fctl_napari.learning.config import AugmentSettings, DataSettings, SceneSettings
+from fctl_napari.learning.dataset_files import PARTS
+from fctl_napari.learning.datasets import find_data_set
+from fctl_napari.learning.scene_truth import SceneTruth
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.windows import Window
 from fctl_napari.segmentation.inputs import TileInputs, read_inputs
 
 Region = tuple[int, int, int, int]
+Truth = NDArray[np.uint8] | SceneTruth
+
+PIECE_PX = 2**26
+"""A truth is looked through in pieces of at most so many px."""
+
+PLACES = 128_000
+"""About so many px of each class are remembered, of all pieces together, for tiles that are centred on a class."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One image with its truth in memory and the regions that may be used.
+    """One image with its truth and the regions that may be used.
 
     Attributes
     ----------
     name
-        Of the image file.
+        Of the image file, or in the data set.
     pyramid
         The image.
     truth
-        Class indices, uint8 [H, W]; ``IGNORE`` where unlabelled or of an ignored class.
+        Class indices, uint8 [H, W], in memory or read by slices; ``IGNORE`` where unlabelled or of an ignored class.
     train, val, test
         Regions ``(y0, x0, y1, x1)`` px.
     """
 
     name: str
     pyramid: Pyramid
-    truth: NDArray[np.uint8]
+    truth: Truth
     train: tuple[Region, ...]
     val: tuple[Region, ...]
     test: tuple[Region, ...]
@@ -56,14 +68,28 @@ class Sample:
     truth: NDArray[np.uint8]
 
 
-def open_scenes(settings: DataSettings, folder: Path | str = ".") -> tuple[list[Scene], ClassTable]:
-    """Open every scene of a data set.
+def open_scenes(
+    settings: DataSettings, folder: Path | str = ".", *, shelf: Shelf | None = None
+) -> tuple[list[Scene], ClassTable]:
+    """Open every scene of a data set; pixels are read when they are needed.
+
+    Parameters
+    ----------
+    settings
+        Which.
+    folder
+        Where relative paths start, or the folder of the data set that has a layout.
+    shelf
+        Keeps what was read last; by default one of its own.
 
     Raises
     ------
     InputError
         A file is missing or unreadable, or an image and its truth differ in size.
     """
+    shelf = shelf or Shelf()
+    if settings.layout:
+        return _open_data_set(settings, Path(folder), shelf)
     if settings.sample:
         files = sample_files()
         table = ClassTable.read(files.classes)
@@ -71,28 +97,42 @@ def open_scenes(settings: DataSettings, folder: Path | str = ".") -> tuple[list[
         scene = SceneSettings(
             image=str(files.image), truth=str(files.truth), train=bands["train"], val=bands["val"], test=bands["test"]
         )
-        return [_open_scene(scene, Path(), table, holdout="")], table
+        return [_open_scene(scene, Path(), table, "", shelf)], table
     assert settings.classes is not None
-    scenes = [_open_scene(s, Path(folder), settings.classes, settings.holdout) for s in settings.scenes]
+    scenes = [_open_scene(s, Path(folder), settings.classes, settings.holdout, shelf) for s in settings.scenes]
     return scenes, settings.classes
 
 
-def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, holdout: str) -> Scene:
-    image_path, truth_path = folder / settings.image, folder / settings.truth
-    pyramid = open_image(image_path)
+def _open_data_set(settings: DataSettings, folder: Path, shelf: Shelf) -> tuple[list[Scene], ClassTable]:
+    assert settings.layout
+    found = find_data_set(folder, layout=settings.layout, table=settings.classes)
+    scenes = []
+    for part in PARTS:
+        for pair in found.split.part(part):
+            pyramid, truth = _open_files(pair.image, pair.truth, found.table, shelf, found.values)
+            regions: dict[str, tuple[Region, ...]] = {part: ((0, 0, *truth.shape),)}
+            scenes.append(Scene(pair.name, pyramid, truth, *(regions.get(name, ()) for name in PARTS)))
+    return scenes, found.table
+
+
+def _open_files(
+    image: Path, truth: Path, table: ClassTable, shelf: Shelf, values: Mapping[int, int] | None = None
+) -> tuple[Pyramid, SceneTruth]:
+    pyramid = shelf.image(image)
     pyramid.require_rgb()
-    source = open_truth(truth_path)
+    source = SceneTruth(truth, table, shelf, values)
     height, width = pyramid.shape
     if source.shape != (height, width):
         raise InputError(
-            f"{truth_path}: is {source.shape[0]} x {source.shape[1]} px where its image is {height} x {width}; "
+            f"{truth}: is {source.shape[0]} x {source.shape[1]} px where its image is {height} x {width}; "
             "they must be of one size."
         )
-    truth = source.read((0, 0, height, width)).copy()
-    found = np.bincount(truth.ravel(), minlength=256)[:IGNORE].nonzero()[0]
-    if len(found) and found[-1] >= len(table):
-        raise InputError(f"{truth_path}: holds class {found[-1]}, the class table ends at {len(table) - 1}.")
-    truth[truth >= len(table.scored)] = IGNORE
+    return pyramid, source
+
+
+def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, holdout: str, shelf: Shelf) -> Scene:
+    pyramid, truth = _open_files(folder / settings.image, folder / settings.truth, table, shelf)
+    height, width = truth.shape
 
     def regions(bands: tuple[tuple[int, int], ...]) -> tuple[Region, ...]:
         return tuple((0, x0, height, x1) for x0, x1 in bands)
@@ -109,9 +149,20 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, holdou
 
 def scene_digest(scene: Scene) -> str:
     """SHA-256 of a scene's truth and coarsest image level: which data a checkpoint saw."""
-    digest = hashlib.sha256(scene.truth.tobytes())
+    digest = hashlib.sha256()
+    height, width = scene.truth.shape
+    for y0, _, y1, _ in _pieces((0, 0, height, width)):
+        digest.update(scene.truth[y0:y1, 0:width].tobytes())
     digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
     return digest.hexdigest()
+
+
+def _pieces(region: Region) -> Iterator[Region]:
+    """Cut a region into rows of pieces that fit into memory."""
+    y0, x0, y1, x1 = region
+    rows = max(1, PIECE_PX // max(x1 - x0, 1))
+    for top in range(y0, y1, rows):
+        yield top, x0, min(top + rows, y1), x1
 
 
 class TileSampler:
@@ -144,28 +195,33 @@ class TileSampler:
             raise InputError("there is no training region among the scenes; check data.holdout and the splits.")
         areas = np.array([(y1 - y0) * (x1 - x0) for _, (y0, x0, y1, x1) in self.regions], float)
         self._shares = areas / areas.sum()
-        self._places = self._class_places()
+        self._counts = np.zeros(config.classes)
+        self._places = self._look_through()
+        self._pool = ThreadPoolExecutor(reading_threads(), thread_name_prefix="fctl-tiles")
 
     def class_shares(self) -> NDArray[np.float64]:
         """Share of each class among labelled training pixels, [C]."""
-        counts = np.zeros(self.config.classes)
-        for index, (y0, x0, y1, x1) in self.regions:
-            counts += np.bincount(self.scenes[index].truth[y0:y1, x0:x1].ravel(), minlength=256)[: len(counts)]
-        return np.asarray(counts / max(counts.sum(), 1))
+        return np.asarray(self._counts / max(self._counts.sum(), 1))
 
-    def _class_places(self, per_region: int = 4000) -> list[NDArray[np.int32]]:
-        """Some training pixels of each class, rows of (scene, y, x)."""
+    def _look_through(self) -> list[NDArray[np.int32]]:
+        """Count the training pixels of each class, and choose some of each, rows of (scene, y, x)."""
         rng = np.random.default_rng([self.seed, 1])
         places: list[list[NDArray[np.int32]]] = [[] for _ in range(self.config.classes)]
-        for index, (y0, x0, y1, x1) in self.regions:
-            truth = self.scenes[index].truth[y0:y1, x0:x1]
+        pieces = [(index, piece) for index, region in self.regions for piece in _pieces(region)]
+        most = min(max(PLACES // len(pieces), 64), 4000)
+        for (index, (y0, x0, _, _)), truth in zip(pieces, ahead(self._read_piece, pieces), strict=True):
             for k in range(self.config.classes):
                 flat = np.flatnonzero(truth == k)
+                self._counts[k] += len(flat)
                 if len(flat):
-                    chosen = rng.choice(flat, min(per_region, len(flat)), replace=False)
+                    chosen = rng.choice(flat, min(most, len(flat)), replace=False)
                     y, x = np.unravel_index(chosen, truth.shape)
                     places[k].append(np.stack([np.full_like(y, index), y + y0, x + x0], 1).astype(np.int32))
         return [np.concatenate(p) if p else np.empty((0, 3), np.int32) for p in places]
+
+    def _read_piece(self, piece: tuple[int, Region]) -> NDArray[np.uint8]:
+        index, (y0, x0, y1, x1) = piece
+        return self.scenes[index].truth[y0:y1, x0:x1]
 
     def _draw_window(self, rng: np.random.Generator) -> tuple[int, Window]:
         span = self.config.tile_size * self.augment.scale ** rng.uniform(-1, 1)
@@ -187,24 +243,24 @@ class TileSampler:
     def batch(self, step: int, size: int) -> list[Sample]:
         """The tiles of one forward pass, unaugmented in colour and orientation (see ``augment.collate``)."""
         rng = np.random.default_rng([self.seed, 2, step])
-        samples = []
-        for _ in range(size):
-            index, window = self._draw_window(rng)
-            scene = self.scenes[index]
-            region = next(
-                (r for i, r in self.regions if i == index and r[1] <= (window[1] + window[3]) / 2 < r[3]),
-                (0, 0, *scene.pyramid.shape),
-            )
-            inputs = read_inputs(scene.pyramid, window, self.config)
-            samples.append(Sample(index, inputs, read_truth(scene.truth, window, self.config.tile_size, region)))
-        return samples
+        return list(self._pool.map(self._read, [self._draw_window(rng) for _ in range(size)]))
+
+    def _read(self, drawn: tuple[int, Window]) -> Sample:
+        index, window = drawn
+        scene = self.scenes[index]
+        region = next(
+            (r for i, r in self.regions if i == index and r[1] <= (window[1] + window[3]) / 2 < r[3]),
+            (0, 0, *scene.pyramid.shape),
+        )
+        inputs = read_inputs(scene.pyramid, window, self.config)
+        return Sample(index, inputs, read_truth(scene.truth, window, self.config.tile_size, region))
 
 
 def _clamp(value: float, low: float, high: float) -> float:
     return (low + high) / 2 if high < low else min(max(value, low), high)
 
 
-def read_truth(truth: NDArray[np.uint8], window: Window, size: int, region: Region) -> NDArray[np.uint8]:
+def read_truth(truth: Truth, window: Window, size: int, region: Region) -> NDArray[np.uint8]:
     """Nearest truth at the centres of a tile's pixels, [size, size]; ``IGNORE`` outside ``region``."""
     y0, x0, y1, x1 = window
     fraction = (np.arange(size) + 0.5) / size
@@ -212,5 +268,7 @@ def read_truth(truth: NDArray[np.uint8], window: Window, size: int, region: Regi
     x = np.floor(x0 + fraction * (x1 - x0)).astype(int)
     inside_y = (y >= region[0]) & (y < region[2])
     inside_x = (x >= region[1]) & (x < region[3])
-    out = truth[np.clip(y, 0, truth.shape[0] - 1)[:, None], np.clip(x, 0, truth.shape[1] - 1)[None, :]]
+    rows, columns = np.clip(y, 0, truth.shape[0] - 1), np.clip(x, 0, truth.shape[1] - 1)
+    box = truth[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    out = box[(rows - rows[0])[:, None], (columns - columns[0])[None, :]]
     return np.where(inside_y[:, None] & inside_x[None, :], out, IGNORE).astype(np.uint8)

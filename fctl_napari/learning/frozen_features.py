@@ -20,7 +20,7 @@ from fctl_napari.learning.augment import Batch, collate
 from fctl_napari.learning.config import TrainConfig
 from fctl_napari.learning.data import Scene, TileSampler
 from fctl_napari.learning.frozen_tiles import CHUNK, Chunk, Frozen, MeasuredTile, Part, Stream, streams_of
-from fctl_napari.learning.train import start_from
+from fctl_napari.learning.start import start_from
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Features

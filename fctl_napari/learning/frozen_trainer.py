@@ -55,14 +55,10 @@ class FrozenTrainer(Trainer):
         self._part = part
         self._features = KeptFeatures(frozen, "trained", self.model.config)
 
-    def _load(self, step: int) -> list[FeatureBatch]:  # type: ignore[override]
-        config = self.config
-        batches = []
-        for part in range(config.accumulate):
-            rng = np.random.default_rng([config.seed, 5, step * config.accumulate + part])
-            few = config.batch > len(self._features)
-            batches.append(self._features.batch(rng.choice(len(self._features), config.batch, replace=few).tolist()))
-        return batches
+    def _load(self, number: int) -> FeatureBatch:  # type: ignore[override]
+        rng = np.random.default_rng([self.config.seed, 5, number])
+        few = self.config.batch > len(self._features)
+        return self._features.batch(rng.choice(len(self._features), self.config.batch, replace=few).tolist())
 
     def _forward(self, batch: Batch | FeatureBatch) -> Tensor:
         assert isinstance(batch, FeatureBatch)

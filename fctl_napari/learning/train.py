@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import json
+import math
 import platform
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +15,28 @@ from torch import Tensor, nn
 
 from fctl_napari import __version__
 from fctl_napari.analysis.metrics import Scores
-from fctl_napari.errors import CheckpointError, ConfigError
-from fctl_napari.files import atomic_write
+from fctl_napari.errors import ConfigError
 from fctl_napari.learning.augment import Batch, collate
 from fctl_napari.learning.config import TrainConfig
 from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes, scene_digest
+from fctl_napari.learning.distributed import Group, joined
 from fctl_napari.learning.losses import focal_loss
+from fctl_napari.learning.prefetch import Prefetch
+from fctl_napari.learning.run_state import RunLog, is_finished, load_state, save_state
+from fctl_napari.learning.stages import stages_of
+from fctl_napari.learning.start import start
 from fctl_napari.learning.validate import reliance_on_scenes, score_scenes
 from fctl_napari.model.card import Card, without_folders
-from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
-from fctl_napari.model.encoders import load_published_weights
+from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.segmentation.device import resolve_device, resolve_precision
+from fctl_napari.segmentation.device import reproducible, resolve_device, resolve_precision
+from fctl_napari.segmentation.released_grid import released_starts
 
-STATE = "state.pt"
-LOG = "log.jsonl"
 GATES = ("gamma", "z", "v_pos")
+PART_SEEDS = 1_000_000_007
+"""Between the seeds of dropout of a step's forward passes."""
+_NO_SETTINGS: Any = {"data": {"classes"}, "run": True, "stages": True}
+"""What a card does not repeat: classes it has, and what does not decide the network."""
 
 
 class Trainer:
@@ -41,39 +45,57 @@ class Trainer:
     Parameters
     ----------
     config
-        Everything that decides the run.
+        Everything that decides the run. Its stages are runs of their own; see ``train``.
     out
         Its folder. A run of the same settings that was killed goes on where its last state was saved.
     data_folder
         Where relative paths of the config start.
     device
-        ``"auto"``, ``"cpu"``, ``"cuda"``.
+        ``"auto"``, ``"cpu"``, ``"cuda"``; a group has a device of its own.
+    group
+        The processes that share the run. The first one alone reads starting weights and state, and writes.
 
     Raises
     ------
     ConfigError
-        The folder holds a run of other settings.
+        The folder holds a run of other settings, or there are more processes than forward passes in a step.
     InputError, CheckpointError
         Data or starting weights cannot be used.
     """
 
     def __init__(
-        self, config: TrainConfig, out: Path | str, *, data_folder: Path | str = ".", device: str = "auto"
+        self,
+        config: TrainConfig,
+        out: Path | str,
+        *,
+        data_folder: Path | str = ".",
+        device: str = "auto",
+        group: Group | None = None,
     ) -> None:
-        self.config = config
         self.out = Path(out)
         self.data_folder = Path(data_folder)
-        self.device = resolve_device(device)
+        self.group = group or Group(resolve_device(device))
+        if self.group.size > config.accumulate:
+            raise ConfigError(
+                f"accumulate: {self.group.size} processes share {config.accumulate} forward pass(es) of a step; raise "
+                "accumulate (and lower batch) to that number or more."
+            )
+        self.device = self.group.device
         self.bf16 = resolve_precision(config.precision, self.device) == "bf16"
         self.scenes, self.table = open_scenes(config.data, data_folder)
         torch.manual_seed(config.seed)
         network = config.network_config(len(self.table.scored))
+        self.config = config = counted(config, self.scenes, network.tile_size)
         self.model = FCtL(network)
-        self._start_weights()
+        state = load_state(self.out, config) if self.group.first else None
+        if self.group.first and state is None:
+            start(self.model, config, self.data_folder)
         self.model.to(self.device)
         if self.bf16:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._freeze()
+        for encoder in self.model.encoders.values():
+            encoder.gradient_checkpointing = config.run.gradient_checkpointing  # type: ignore[assignment]
         self.sampler = TileSampler(self.scenes, network, config.augment, config.balanced_tiles, config.seed)
         self.weights = self._class_weights()
         self.optimizer = self._optimizer()
@@ -81,17 +103,11 @@ class Trainer:
         self.seconds = 0.0
         self.best = -1.0
         self.best_state: dict[str, Tensor] | None = None
-        self._resume()
+        self._resume(self.group.tell(state))
+        self.group.spread(self.model.state_dict().values())
+        self._log_file: RunLog | None = None
 
     # -- start -----------------------------------------------------------------------------------------------------
-
-    def _start_weights(self) -> None:
-        if self.config.encoder_weights:
-            path = self.data_folder / self.config.encoder_weights
-            for encoder in self.model.encoders.values():
-                load_published_weights(encoder, path)  # type: ignore[arg-type]
-        if self.config.init_from:
-            start_from(self.model, self.data_folder / self.config.init_from)
 
     def _freeze(self) -> None:
         """Batch norm keeps its statistics (batches are small); parts may keep their weights."""
@@ -133,32 +149,26 @@ class Trainer:
             ]
         )
 
-    def _resume(self) -> None:
-        path = self.out / STATE
-        if not path.is_file():
+    def _resume(self, state: dict[str, Any] | None) -> None:
+        if state is None:
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != self.config.model_dump_json():
-            raise ConfigError(f"{self.out}: holds a run of other settings; choose another folder.")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.best_state = state["best_state"]
 
-    def _save_state(self) -> None:
-        buffer = io.BytesIO()
-        state = {
-            "config": self.config.model_dump_json(),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "best": self.best,
-            "best_state": self.best_state,
-        }
-        torch.save(state, buffer)
-        with atomic_write(self.out / STATE) as file:
-            file.write(buffer.getvalue())
+    def _save_state(self, finished: bool = False) -> None:
+        if self.group.first:
+            state = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "best": self.best,
+                "best_state": self.best_state,
+                "finished": finished,
+            }
+            save_state(self.out, self.config, state)
 
     # -- run -------------------------------------------------------------------------------------------------------
 
@@ -176,49 +186,61 @@ class Trainer:
             The checkpoint.
         """
         config = self.config
-        with ThreadPoolExecutor(1, thread_name_prefix="fctl-data") as pool:
-            waiting = [pool.submit(self._load, self.step)]
-            while self.step < config.steps:
-                if self.step + 1 < config.steps:
-                    waiting.append(pool.submit(self._load, self.step + 1))
-                started = time.perf_counter()
-                loss = self._train_step(waiting.pop(0))
-                self.step += 1
-                self.seconds += time.perf_counter() - started
-                self._log({"step": self.step, "loss": round(loss, 5), "seconds": round(self.seconds, 1)})
-                if progress is not None:
-                    progress(self.step, config.steps, loss)
-                if config.validate_every and self.step % config.validate_every == 0 and self.step < config.steps:
-                    self._validate()
-                if self.step % config.save_every == 0:
-                    self._save_state()
-        return self._finish()
+        if self.group.first:
+            self._log_file = RunLog(self.out, self.step, config.run.tensorboard)
+        steps = range(self.step, config.steps)
+        try:
+            with (
+                reproducible(self.device),
+                Prefetch(self._load, self._parts_of, steps, config.run.read_ahead, config.run.readers) as prefetch,
+            ):
+                for batches in prefetch:
+                    started = time.perf_counter()
+                    loss = self._train_step(batches)
+                    self.step += 1
+                    self.seconds += time.perf_counter() - started
+                    self._log({"step": self.step, "loss": round(loss, 5), "seconds": round(self.seconds, 1)})
+                    if progress is not None:
+                        progress(self.step, config.steps, loss)
+                    if config.validate_every and self.step % config.validate_every == 0 and self.step < config.steps:
+                        self._validate()
+                    if self.step % config.save_every == 0:
+                        self._save_state()
+            return self._finish()
+        finally:
+            if self._log_file is not None:
+                self._log_file.close()
 
-    def _load(self, step: int) -> list[Batch]:
-        batches = []
-        for part in range(self.config.accumulate):
-            number = step * self.config.accumulate + part
-            samples = self.sampler.batch(number, self.config.batch)
-            batches.append(collate(samples, self.config.augment, np.random.default_rng([self.config.seed, 3, number])))
-        return batches
+    def _parts_of(self, step: int) -> range:
+        """Numbers of the forward passes of a step that this process makes."""
+        first = step * self.config.accumulate
+        return range(first + self.group.rank, first + self.config.accumulate, self.group.size)
 
-    def _train_step(self, future: Future[list[Batch]]) -> float:
-        factor = (1 - self.step / self.config.steps) ** self.config.poly_power
+    def _load(self, number: int) -> Batch:
+        """The tiles of one forward pass; they depend on the seed and the number alone."""
+        samples = self.sampler.batch(number, self.config.batch)
+        return collate(samples, self.config.augment, np.random.default_rng([self.config.seed, 3, number]))
+
+    def _train_step(self, batches: Iterator[tuple[int, Batch]]) -> float:
+        config = self.config
+        factor = (1 - self.step / config.steps) ** config.poly_power
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         self.optimizer.zero_grad(set_to_none=True)
-        torch.manual_seed(1_000_003 * self.config.seed + self.step)  # dropout: a resumed run draws the same
-        total = 0.0
-        batches = future.result()
-        for batch in batches:
+        total = np.zeros(1)
+        for number, batch in batches:
+            # dropout: a resumed run, and one of several processes, draws the same
+            part = number - self.step * config.accumulate
+            torch.manual_seed(1_000_003 * config.seed + self.step + part * PART_SEEDS)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 logits = self._forward(batch)
-            gamma = self.config.focal_gamma if self.config.loss == "focal" else 0.0
-            loss = focal_loss(logits, batch.truth.to(self.device), gamma, self.weights) / len(batches)
+            gamma = config.focal_gamma if config.loss == "focal" else 0.0
+            loss = focal_loss(logits, batch.truth.to(self.device), gamma, self.weights) / config.accumulate
             loss.backward()
             total += float(loss.detach())
+        self.group.sum_gradients(self.model.parameters())
         self.optimizer.step()
-        return total
+        return float(self.group.sum(total)[0])
 
     def _forward(self, batch: Batch) -> Tensor:
         layout = torch.channels_last if self.bf16 else torch.contiguous_format
@@ -241,7 +263,7 @@ class Trainer:
         parts = self._parts("val")
         if not parts:
             return None
-        scores = score_scenes(self.model, parts, self.table.names)
+        scores = score_scenes(self.model, parts, self.table.names, group=self.group)
         self._log({"step": self.step, "val": scores.to_json(), "gates": self.gates()})
         if self.config.keep == "best" and scores.miou > self.best:
             self.best = scores.miou
@@ -268,9 +290,13 @@ class Trainer:
         for name in ("val", "test"):
             parts = self._parts(name)
             if parts:
-                figures[name] = score_scenes(self.model, parts, self.table.names).to_json()
-                figures[name]["context_reliance"] = round(reliance_on_scenes(self.model, parts), 5)
+                figures[name] = score_scenes(self.model, parts, self.table.names, group=self.group).to_json()
+                figures[name]["context_reliance"] = round(reliance_on_scenes(self.model, parts, self.group), 5)
         figures["gates"] = self.gates()
+        path = self.out / f"{self.config.name}.safetensors"
+        if not self.group.first:
+            return path
+        self._log({"step": self.step, "figures": figures})
         card = Card(
             name=self.config.name,
             description=self.config.description,
@@ -279,15 +305,15 @@ class Trainer:
             provenance=self._provenance(),
             figures=figures,
         )
-        self._log({"step": self.step, "figures": figures})
-        path = save_checkpoint(self.out / f"{self.config.name}.safetensors", self.model, card)
-        self._save_state()
+        save_checkpoint(path, self.model, card)
+        self._save_state(finished=True)
         return path
 
     def _provenance(self) -> dict[str, Any]:
         return {
-            "training": without_folders(self.config.model_dump(mode="json", exclude={"data": {"classes"}})),
+            "training": without_folders(self.config.model_dump(mode="json", exclude=_NO_SETTINGS)),
             "data": without_folders({s.name: scene_digest(s) for s in self.scenes}),
+            "trained_on": without_folders({s.name: s.train for s in self.scenes if s.train}),
             "seconds": round(self.seconds, 1),
             "device": torch.cuda.get_device_name()
             if self.device.type == "cuda"
@@ -297,36 +323,21 @@ class Trainer:
         }
 
     def _log(self, entry: dict[str, Any]) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        with (self.out / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        if self._log_file is not None:
+            self._log_file.write(entry)
 
 
-def start_from(model: FCtL, path: Path | str) -> None:
-    """Take over a checkpoint's arrays of equal name and shape; context streams without any start from the tile's.
-
-    Raises
-    ------
-    CheckpointError
-        The checkpoint has another encoder.
-    """
-    source, card = load_checkpoint(path)
-    if card.config.encoder != model.config.encoder:
-        raise CheckpointError(
-            f"{path}: its encoder is {card.config.encoder}, this network's {model.config.encoder}; start from a "
-            "checkpoint with the same encoder."
-        )
-    given = source.state_dict()
-    own = model.state_dict()
-    taken = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
-    for key, value in own.items():
-        part, _, rest = key.partition(".")
-        stream, _, name = rest.partition(".")
-        template = f"{part}.tile.{name}"
-        another = key not in taken and part in ("encoders", "necks") and stream != "tile"
-        if another and template in given and given[template].shape == value.shape:
-            taken[key] = given[template]
-    model.load_state_dict(taken, strict=False)
+def counted(config: TrainConfig, scenes: Sequence[Scene], tile_size: int) -> TrainConfig:
+    """Turn epochs into steps: an epoch is as many tiles as the released grid cuts out of the training regions."""
+    if not config.epochs:
+        return config
+    tiles = sum(
+        len(released_starts(y1 - y0, tile_size)) * len(released_starts(x1 - x0, tile_size))
+        for scene in scenes
+        for y0, x0, y1, x1 in scene.train
+    )
+    steps = max(1, math.ceil(config.epochs * tiles / (config.batch * config.accumulate)))
+    return config.model_copy(update={"steps": steps})
 
 
 def train(
@@ -336,12 +347,36 @@ def train(
     data_folder: Path | str = ".",
     device: str = "auto",
     progress: Callable[[int, int, float], None] | None = None,
+    starting: Callable[[str], None] | None = None,
 ) -> Path:
-    """Run a training config in a folder; see ``Trainer``.
+    """Run a training config in a folder, stage by stage; under torchrun together with the other processes.
+
+    What was finished is not trained again, and what was stopped goes on where its last state was saved.
+
+    Parameters
+    ----------
+    config, out, data_folder, device
+        See ``Trainer``; stages before the last one get folders of their names inside ``out``.
+    progress
+        Called after each step of a stage with step, steps and loss.
+    starting
+        Called with the name of each stage's checkpoint before it is trained.
 
     Returns
     -------
     Path
-        The checkpoint.
+        The checkpoint of the last stage.
+
+    Raises
+    ------
+    ConfigError, InputError, CheckpointError, OutputError
+        As ``Trainer``.
     """
-    return Trainer(config, out, data_folder=data_folder, device=device).run(progress)
+    with joined(device) as group:
+        for stage in stages_of(config, out):
+            done = group.first and is_finished(stage.out, stage.config)
+            if not group.tell(done):
+                if starting is not None:
+                    starting(stage.config.name)
+                Trainer(stage.config, stage.out, data_folder=data_folder, group=group).run(progress)
+        return stage.checkpoint

@@ -7,7 +7,8 @@ from PIL import Image
 from fctl_napari.errors import InputError
 from fctl_napari.learning.augment import collate
 from fctl_napari.learning.config import AugmentSettings, DataSettings, SceneSettings
-from fctl_napari.learning.data import TileSampler, open_scenes, read_truth
+from fctl_napari.learning.data import Scene, TileSampler, open_scenes, read_truth, scene_digest
+from fctl_napari.learning.validate import counted_truth
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import make_config
 from fctl_napari.model.windows import Dihedral
@@ -128,5 +129,44 @@ def test_a_truth_of_another_size_is_one_sentence(folder):
 
 def test_a_class_beyond_the_table_is_one_sentence(folder):
     Image.fromarray(np.full((150, 210), 9, np.uint8)).save(folder / "one_truth.png")
-    with pytest.raises(InputError, match="class 9"):
-        scenes_of(folder)
+    with pytest.raises(InputError, match=r"one_truth\.png: holds class 9"):
+        TileSampler(scenes_of(folder), CONFIG, STILL, 0.5, seed=0)
+
+
+@given(st.lists(st.tuples(*[st.integers(-10, 60)] * 4), max_size=3), st.tuples(*[st.integers(0, 49)] * 2))
+@settings(max_examples=50, deadline=None)
+def test_only_regions_of_a_core_count(corners, start):
+    truth = np.arange(2500, dtype=np.uint8).reshape(50, 50) % 5
+    regions = [(min(a, b), min(c, d), max(a, b), max(c, d)) for a, b, c, d in corners]
+    inside = np.zeros((50, 50), bool)
+    for y0, x0, y1, x1 in regions:
+        inside[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = True
+    core = (*start, min(start[0] + 17, 50), min(start[1] + 9, 50))
+    scene = Scene("s", None, truth, (), (), ())
+    expected = np.where(inside, truth, 255)[core[0] : core[2], core[1] : core[3]]
+    assert np.array_equal(counted_truth(scene, regions, core), expected)
+
+
+def test_a_truth_in_memory_and_on_disk_are_one(folder):
+    for scene in scenes_of(folder):
+        copy = Scene(scene.name, scene.pyramid, np.asarray(scene.truth), scene.train, scene.val, scene.test)
+        assert scene_digest(copy) == scene_digest(scene)
+        with pytest.raises(TypeError, match="read a truth before"):
+            assert scene.truth != 255
+        window = (-3.5, 20.0, 60.5, 84.0)
+        region = (0, 0, *scene.truth.shape)
+        assert np.array_equal(read_truth(copy.truth, window, 32, region), read_truth(scene.truth, window, 32, region))
+
+
+def test_a_truth_in_pieces_is_counted_whole(folder, monkeypatch):
+    scenes = scenes_of(folder)
+    whole = TileSampler(scenes, CONFIG, STILL, 0.5, seed=0)
+    monkeypatch.setattr("fctl_napari.learning.data.PIECE_PX", 4000)
+    pieces = TileSampler(scenes, CONFIG, STILL, 0.5, seed=0)
+    assert np.array_equal(pieces.class_shares(), whole.class_shares())
+    for k, places in enumerate(pieces._places):
+        for index, y, x in places[::97]:
+            assert scenes[index].truth[y : y + 1, x : x + 1] == k
+    digest = scene_digest(scenes[0])
+    monkeypatch.undo()
+    assert digest == scene_digest(scenes[0])

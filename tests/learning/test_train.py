@@ -3,51 +3,22 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training import NETWORK, losses, make, write_scene
 
 from fctl_napari.errors import CheckpointError, ConfigError
-from fctl_napari.learning.config import TrainConfig, load_train_config
-from fctl_napari.learning.train import Trainer, start_from, train
+from fctl_napari.learning.config import load_train_config
+from fctl_napari.learning.start import start_from
+from fctl_napari.learning.train import Trainer, train
 from fctl_napari.model.card import read_card
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.config import preset
 from fctl_napari.model.fctl import FCtL
 
-CLASSES = {"classes": [{"name": "dark", "color": (0, 0, 0)}, {"name": "bright", "color": (255, 255, 255)}]}
-NETWORK = {
-    "encoder": "mit_b0",  # layer norm: it learns from random weights, where frozen batch norm does not
-    "tile_size": 64,
-    "width": 16,
-    "contexts": [{"name": "local"}, {"name": "medium", "scale": 2.0}, {"name": "large", "scale": "global"}],
-    "ale_windows": [3],
-}
-
 
 @pytest.fixture
 def folder(tmp_path):
-    rng = np.random.default_rng(0)
-    truth = np.kron(rng.integers(0, 2, (5, 8)), np.ones((32, 32))).astype(np.uint8)
-    image = (truth[..., None] * 150 + rng.integers(0, 60, (*truth.shape, 3))).astype(np.uint8)
-    Image.fromarray(image).save(tmp_path / "scene.png")
-    Image.fromarray(truth).save(tmp_path / "truth.png")
-    return tmp_path
-
-
-def make(**fields):
-    scene = {"image": "scene.png", "truth": "truth.png", "train": [(0, 160)], "val": [(160, 208)], "test": [(208, 256)]}
-    return TrainConfig(
-        **{
-            "name": "tiny",
-            "network": NETWORK,
-            "data": {"classes": CLASSES, "scenes": [scene]},
-            "steps": 6,
-            "batch": 2,
-            "learning_rate": 1e-3,
-            "precision": "fp32",
-            "save_every": 2,
-            **fields,
-        }
-    )
+    return write_scene(tmp_path)
 
 
 def test_training_learns_and_writes_a_checkpoint_with_its_card(folder, tmp_path):
@@ -87,6 +58,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(folder, tmp_path):
     resumed = Trainer(config, tmp_path / "killed", data_folder=folder)
     assert resumed.step == 4
     resumed.run()
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     for (name, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
 
@@ -95,6 +67,57 @@ def test_a_folder_with_another_run_is_refused(folder, tmp_path):
     Trainer(make(steps=2), tmp_path / "run", data_folder=folder).run()
     with pytest.raises(ConfigError, match="other settings"):
         Trainer(make(steps=3), tmp_path / "run", data_folder=folder)
+    (tmp_path / "run" / "state.pt").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match="is not the state of a run"):
+        Trainer(make(steps=2), tmp_path / "run", data_folder=folder)
+
+
+def test_how_a_run_is_carried_out_may_change_and_changes_nothing(folder, tmp_path):
+    torch.set_num_threads(1)
+    plain = Trainer(make(steps=4, accumulate=2), tmp_path / "plain", data_folder=folder)
+    plain.run()
+    first = Trainer(make(steps=4, accumulate=2), tmp_path / "run", data_folder=folder)
+    with pytest.raises(KeyboardInterrupt):
+        first.run(lambda step, steps, loss: (_ for _ in ()).throw(KeyboardInterrupt) if step == 3 else None)
+    run = {"read_ahead": 3, "readers": 3, "gradient_checkpointing": True, "tensorboard": True}
+    other = Trainer(make(steps=4, accumulate=2, run=run), tmp_path / "run", data_folder=folder)
+    assert other.step == 2
+    other.run()
+    for (name, a), b in zip(plain.model.state_dict().items(), other.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert not (tmp_path / "plain" / "tensorboard").exists()
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert [e.step for e in events.Scalars("loss")] == [3, 4]
+    assert [e.value for e in events.Scalars("loss")] == pytest.approx(list(losses(tmp_path / "plain").values())[2:])
+    assert {"val/miou", "val/iou/bright", "gates/gamma_medium", "figures/test/miou"} <= set(events.Tags()["scalars"])
+
+
+def test_epochs_count_the_tiles_of_the_training_regions(folder, tmp_path):
+    config = make(epochs=0.2, batch=2, accumulate=2)
+    trainer = Trainer(config, tmp_path / "run", data_folder=folder)
+    # tiles of 64 px that overlap by 50 px: eight along the 160 px of each axis, in 0.2 epochs 12.8 of 64
+    assert trainer.config.steps == 4
+    assert train(config, tmp_path / "run", data_folder=folder) == tmp_path / "run" / "tiny.safetensors"
+    assert read_card(tmp_path / "run" / "tiny.safetensors").provenance["training"]["steps"] == 4
+    before = (tmp_path / "run" / "state.pt").stat().st_mtime_ns
+    train(config, tmp_path / "run", data_folder=folder)  # finished already
+    assert (tmp_path / "run" / "state.pt").stat().st_mtime_ns == before
+
+
+def test_bf16_trains(folder, tmp_path):
+    config = make(steps=20, learning_rate=2e-3, loss="cross_entropy", precision="bf16")
+    Trainer(config, tmp_path / "run", data_folder=folder).run()
+    found = list(losses(tmp_path / "run").values())
+    assert np.mean(found[-4:]) < 0.8 * np.mean(found[:4])
+
+
+def test_another_seed_is_another_run_and_the_same_one_is_not(folder, tmp_path):
+    torch.set_num_threads(1)
+    runs = [train(make(steps=2, seed=seed), tmp_path / f"{i}", data_folder=folder) for i, seed in enumerate((1, 1, 2))]
+    states = [load_checkpoint(path)[0].state_dict() for path in runs]
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    assert not all(torch.equal(states[0][k], states[2][k]) for k in states[0])
 
 
 def test_frozen_parts_keep_their_weights_and_the_rest_moves(folder, tmp_path):

@@ -70,6 +70,34 @@ def test_uint8_and_float_inputs_are_the_same(name: Any) -> None:
             torch.testing.assert_close(features, encoder(images.float(), 8)[stride])
 
 
+@pytest.mark.parametrize("name", ["vgg16", "mit_b0", "efficientnet_lite0"])
+def test_gradient_checkpointing_keeps_less_and_changes_no_bit(name: Any) -> None:
+    torch.manual_seed(0)
+    encoder = make_encoder(name).eval()  # batch norm keeps its statistics, as in training
+    images = random_images(64)
+
+    def run(checkpointing: bool) -> tuple[list[Tensor], int]:
+        encoder.gradient_checkpointing = checkpointing
+        encoder.zero_grad()
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            found = encoder(images)
+        sum(features.float().square().mean() for features in found.values()).backward()
+        weights = sum(p.numel() * p.element_size() for p in encoder.parameters())
+        return [p.grad.clone() for p in encoder.parameters() if p.grad is not None], sum(kept.values()) - weights
+
+    plain, much = run(False)
+    again, less = run(True)
+    assert len(plain) == len(again) > 0
+    assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+    assert less < 0.5 * much
+
+
 def plain_vgg16(state: dict[str, Tensor], x: Tensor) -> dict[int, Tensor]:
     """Torchvision's VGG16 on a normalised image that is already padded by 100 px, pooling with ceil mode."""
     found = {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.model.geometry import FeatureGrid
@@ -35,6 +37,8 @@ class Encoder(nn.Module, ABC):
         Factors in front of the decoder's skips (FCN-8s "at once" scales VGG's large activations down).
     multiple_of
         Tile sizes must be a multiple of this, px.
+    gradient_checkpointing
+        Compute what lies inside a block again in the backward pass, rather than keep it; the gradients are the same.
     """
 
     channels: dict[int, int]
@@ -44,6 +48,7 @@ class Encoder(nn.Module, ABC):
     unit_input: bool = False
     skip_scales: ClassVar[dict[int, float]] = {2: 1.0, 4: 1.0, 8: 1.0, 16: 1.0}
     multiple_of: ClassVar[int] = 32
+    gradient_checkpointing: bool = False
 
     @abstractmethod
     def features(self, images: Tensor, last_stride: int) -> Features:
@@ -52,6 +57,13 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Rename (and refit) a published state dict to this module's keys; keys without a place are dropped."""
+
+    def run(self, block: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """Run one block of the encoder, whose inputs are all that is kept of it with ``gradient_checkpointing``."""
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            again: Tensor = checkpoint(block, *inputs, use_reentrant=False)
+            return again
+        return block(*inputs)
 
     def cells(self, tile_size: int, stride: int) -> int:
         """Count the cells along one side of the feature map of a tile."""

@@ -102,9 +102,9 @@ class EfficientNetLite0(Encoder):
     def features(self, images: Tensor, last_stride: int) -> Features:
         """Run the blocks and keep the last output at each stride."""
         found: Features = {}
-        x = self.stem(images)
+        x = self.run(self.stem, images)
         for index, block in enumerate(self.blocks):
-            x = block(x)
+            x = self.run(block, x)
             for stride, end in self._ends.items():
                 if index == end:
                     found[stride] = x

@@ -163,7 +163,7 @@ class MixTransformer(Encoder):
         for stage, stride in enumerate((4, 8, 16, 32)):
             tokens, h, w = self.patch_embeddings[stage](x)
             for layer in self.block[stage].children():
-                tokens = layer(tokens, h, w)
+                tokens = self.run(layer, tokens, h, w)
             tokens = self.layer_norm[stage](tokens)
             x = tokens.transpose(1, 2).reshape(tokens.shape[0], -1, h, w)
             found[stride] = x

@@ -62,21 +62,23 @@ class VGG16(Encoder):
         if self.skip_constant_border and not self.training and not torch.is_grad_enabled():
             return self._features_of_the_image(images, last_stride)
         found: Features = {}
-        stride = 1
         x = images
-        for layer in self.layers:
-            x = layer(x)
-            if isinstance(layer, nn.MaxPool2d):
-                stride *= 2
-                if stride >= 8:
-                    found[stride] = x
-                if stride == last_stride:
-                    break
+        start = 0
+        for block, end in enumerate(self._poolings(), 1):
+            x = self.run(nn.Sequential(*self.layers[start : end + 1]), x)
+            start = end + 1
+            stride = 2**block
+            if stride >= 8:
+                found[stride] = x
+            if stride == last_stride:
+                break
         return found
 
+    def _poolings(self) -> list[int]:
+        return [i for i, layer in enumerate(self.layers) if isinstance(layer, nn.MaxPool2d)]
+
     def _features_of_the_image(self, images: Tensor, last_stride: int) -> Features:
-        poolings = [i for i, layer in enumerate(self.layers) if isinstance(layer, nn.MaxPool2d)]
-        kept = dict(zip(poolings[2:], (8, 16, 32), strict=True))
+        kept = dict(zip(self._poolings()[2:], (8, 16, 32), strict=True))
         autocast = images.device.type != "meta" and torch.is_autocast_enabled(images.device.type)
         weights = tuple((p.data_ptr(), p._version) for p in self.parameters())
         key = (images.shape[-1], images.dtype, images.device, autocast, weights)

@@ -1,0 +1,119 @@
+"""Training recipes: TOML files that may include others, and single settings given in their place."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fctl_napari.errors import ConfigError
+
+CONFIG_FOLDER = Path(__file__).parent / "configs"
+PARTS = "parts"
+"""The folder of what several recipes include; none of it is a recipe."""
+
+_EITHER = {"steps": "epochs", "epochs": "steps"}
+"""Two ways to say the same: one that is given replaces the other."""
+
+
+def recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    files = (path.relative_to(CONFIG_FOLDER) for path in CONFIG_FOLDER.rglob("*.toml"))
+    return sorted(path.with_suffix("").as_posix() for path in files if path.parts[0] != PARTS)
+
+
+def read_recipe(path: Path | str, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Read a recipe's settings, without checking them.
+
+    ``include = ["a", "b"]`` in a file takes over the settings of others first, tables by their fields; they are found
+    beside the file or among those of the package.
+
+    Parameters
+    ----------
+    path
+        A TOML file, or the name of one that comes with the package.
+    overrides
+        Replaced settings, with dots for nesting and numbers for places in a list: ``{"stages.0.epochs": 5}``.
+
+    Raises
+    ------
+    ConfigError
+        A file is missing or no TOML, or an override names a place that cannot be.
+    """
+    fields = _read(_find(path, Path()), ())
+    for key, value in (overrides or {}).items():
+        _put(fields, key, value)
+    return fields
+
+
+def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
+    """Take ``KEY=VALUE`` apart; a value that is no TOML is a text.
+
+    Raises
+    ------
+    ConfigError
+        One of them has no ``=``.
+    """
+    out: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"{setting!r}: is no setting; write KEY=VALUE, such as steps=200.")
+        try:
+            out[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            out[key.strip()] = text
+    return out
+
+
+def _find(name: Path | str, beside: Path) -> Path:
+    for file in (beside / name, CONFIG_FOLDER / f"{name}.toml"):
+        if file.is_file():
+            return file
+    raise ConfigError(f"{name}: there is no such training config; give a file or one of {', '.join(recipes())}.")
+
+
+def _read(file: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    if file.resolve() in above:
+        raise ConfigError(f"{file}: includes itself; remove that.")
+    try:
+        own = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: is not a TOML file ({error}).") from error
+    included = own.pop("include", [])
+    if not isinstance(included, list) or not all(isinstance(name, str) for name in included):
+        raise ConfigError(f"{file}: include must be a list of names.")
+    fields: dict[str, Any] = {}
+    for name in included:
+        _merge(fields, _read(_find(name, file.parent), (*above, file.resolve())))
+    _merge(fields, own)
+    return fields
+
+
+def _merge(into: dict[str, Any], fields: dict[str, Any]) -> None:
+    for key, value in fields.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            _set(into, key, value)
+
+
+def _set(place: dict[str, Any], key: str, value: Any) -> None:
+    place[key] = value
+    if key in _EITHER:
+        place.pop(_EITHER[key], None)
+
+
+def _put(fields: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    place: Any = fields
+    try:
+        for parent in parents:
+            place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
+        if isinstance(place, list):
+            place[int(last)] = value
+        else:
+            _set(place, last, value)
+    except (AttributeError, TypeError, ValueError, IndexError):
+        raise ConfigError(f"{key}: there is no such setting; check the name.") from None

@@ -1,0 +1,94 @@
+"""The truth of a scene, opened when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.on_demand import Shelf
+from fctl_napari.imagery.truth import LabelSource
+from fctl_napari.model.classes import IGNORE, ClassTable
+
+
+class SceneTruth:
+    """Class indices [y, x], read by slices: ``truth[y0:y1, x0:x1]``; ``np.asarray`` reads the whole.
+
+    ``IGNORE`` (255) is where there is no class, or one that is ignored.
+
+    Parameters
+    ----------
+    path
+        The file: class indices, colours of the classes, or an OME-Zarr label, whose classes count by their names.
+    table
+        The classes.
+    shelf
+        Keeps what was opened last.
+    values
+        Which class the values of a mask of one channel stand for; None: value k is class k, and 255 none.
+
+    Attributes
+    ----------
+    shape
+        (height, width), px.
+
+    Raises
+    ------
+    InputError
+        It is missing or is no truth. What its pixels hold is found when they are read.
+    """
+
+    dtype = np.dtype(np.uint8)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, path: Path, table: ClassTable, shelf: Shelf, values: Mapping[int, int] | None = None) -> None:
+        self.path = path
+        self.shape, self._open = shelf.truth(path, [info.color for info in table])
+        self._table = table
+        self._mapping = None if values is None else ClassMapping(table.names, values)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint8]:
+        """Read a box: two slices without steps.
+
+        Raises
+        ------
+        InputError
+            The file is damaged here, or holds what is no class.
+        """
+        (top, bottom, _), (left, right, _) = (part.indices(size) for part, size in zip(key, self.shape, strict=True))
+        indices = self._mapped(self._open()).read((top, left, max(top, bottom), max(left, right)))
+        unscored = indices >= len(self._table.scored)
+        if unscored.any():
+            strange = indices[unscored & (indices != IGNORE) & (indices >= len(self._table))]
+            if len(strange):
+                raise InputError(
+                    f"{self.path}: holds class {strange.max()}, the class table ends at {len(self._table) - 1}; "
+                    "correct the table, or state which values are which classes."
+                )
+            indices = np.where(unscored, np.uint8(IGNORE), indices)
+        return indices
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read the whole."""
+        if copy is False:
+            raise ValueError("a truth lies on disk: it cannot become an array without a copy")
+        whole = self[:, :]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Refuse to compare px that were not read: it is not done px by px, as with an array."""
+        raise TypeError("read a truth before comparing it, say with np.asarray")
+
+    def _mapped(self, source: LabelSource) -> LabelSource | MappedTruth:
+        names = tuple(info.name for info in self._table)
+        if source.class_names is not None:
+            same = source.class_names == names[: len(source.class_names)]
+            return source if same else MappedTruth(source, ClassMapping.for_truth(source, self._table.names))
+        if self._mapping is not None and not source.by_colour:
+            return MappedTruth(source, self._mapping)
+        return source

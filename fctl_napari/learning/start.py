@@ -1,0 +1,87 @@
+"""What a network starts from: published weights, a checkpoint, other checkpoints for single contexts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.learning.config import TrainConfig
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.encoders import load_published_weights
+from fctl_napari.model.fctl import FCtL
+
+CONTEXT_PARTS = ("encoders", "necks", "lcf.correlations")
+"""Where a context has arrays of its own: under these, by its name."""
+
+
+def start(model: FCtL, config: TrainConfig, data_folder: Path) -> None:
+    """Fill a new network as a training config says; paths are relative to ``data_folder``.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing or does not fit.
+    ConfigError
+        A context that is to start from a checkpoint has no stream of its own.
+    """
+    if config.encoder_weights:
+        for encoder in model.encoders.values():
+            load_published_weights(encoder, data_folder / config.encoder_weights)  # type: ignore[arg-type]
+    if config.init_from:
+        start_from(model, data_folder / config.init_from)
+    for context, path in config.contexts_from.items():
+        start_context_from(model, context, data_folder / path)
+
+
+def start_from(model: FCtL, path: Path | str) -> None:
+    """Take over a checkpoint's arrays of equal name and shape; context streams without any start from the tile's.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint has another encoder.
+    """
+    model.load_state_dict(_fitting(model, path), strict=False)
+
+
+def start_context_from(model: FCtL, context: str, path: Path | str) -> None:
+    """Take over what belongs to one context's stream: encoder, neck and correlation.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint has another encoder.
+    ConfigError
+        The network has no stream of its own for the context.
+    """
+    if context not in model.encoders:
+        raise ConfigError(
+            f"contexts_from: this network has no encoder of its own for the context {context!r}; drop it, or set "
+            "share_encoders = 'none'."
+        )
+    starts = tuple(f"{part}.{context}." for part in CONTEXT_PARTS)
+    taken = {key: value for key, value in _fitting(model, path).items() if key.startswith(starts)}
+    model.load_state_dict(taken, strict=False)
+
+
+def _fitting(model: FCtL, path: Path | str) -> dict[str, Tensor]:
+    """Arrays of a checkpoint that fit a network, by the network's names."""
+    source, card = load_checkpoint(path)
+    if card.config.encoder != model.config.encoder:
+        raise CheckpointError(
+            f"{path}: its encoder is {card.config.encoder}, this network's {model.config.encoder}; start from a "
+            "checkpoint with the same encoder."
+        )
+    given = source.state_dict()
+    own = model.state_dict()
+    taken = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    for key, value in own.items():
+        part, _, rest = key.partition(".")
+        stream, _, name = rest.partition(".")
+        template = f"{part}.tile.{name}"
+        another = key not in taken and part in ("encoders", "necks") and stream != "tile"
+        if another and template in given and given[template].shape == value.shape:
+            taken[key] = given[template]
+    return taken

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.colour_key import ColourKey
+from fctl_napari.imagery.truth import open_truth
+
+COLOURS = [(10, 20, 30), (200, 210, 220), (10, 20, 31)]
+PURE = [(0, 255, 255), (255, 255, 0), (0, 0, 0)]
+
+
+@given(st.integers(0, 2**31))
+def test_colours_are_looked_up(seed):
+    truth = np.random.default_rng(seed).integers(0, 3, (5, 7))
+    for colours in (COLOURS, PURE):
+        pixels = np.array(colours, np.uint8)[truth]
+        assert np.array_equal(ColourKey(colours, "m").indices(pixels), truth)
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=20))
+def test_pure_colours_are_told_from_128_on(pixels):
+    named = {colour: k for k, colour in enumerate(PURE)}
+    nearest = [named.get(tuple(255 if value >= 128 else 0 for value in pixel)) for pixel in pixels]
+    array = np.array([pixels], np.uint8)
+    if None in nearest:
+        with pytest.raises(InputError, match="which is no class's"):
+            ColourKey(PURE, "m").indices(array)
+    else:
+        assert ColourKey(PURE, "m").indices(array)[0].tolist() == nearest
+
+
+def test_two_classes_of_one_colour_are_refused():
+    with pytest.raises(InputError, match="two classes have the same"):
+        ColourKey([(1, 2, 3), (1, 2, 3)], "m")
+
+
+def test_png_and_tiff_masks_of_colours_are_truths(tmp_path):
+    truth = np.random.default_rng(0).integers(0, 3, (40, 50)).astype(np.uint8)
+    pixels = np.array(COLOURS, np.uint8)[truth]
+    Image.fromarray(pixels).save(tmp_path / "m.png")
+    Image.fromarray(np.dstack([pixels, np.full_like(truth, 9)])).save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "m.tif", pixels, photometric="rgb", tile=(16, 16))
+    for name in ("m.png", "a.png", "m.tif"):
+        source = open_truth(tmp_path / name, COLOURS)
+        assert source.by_colour
+        assert np.array_equal(source.read((-2, 3, 40, 50))[2:], truth[:, 3:])
+        with pytest.raises(InputError, match="save class indices"):
+            open_truth(tmp_path / name)
+    stray = open_truth(tmp_path / "m.tif", COLOURS[:2])
+    with pytest.raises(InputError, match=r"m\.tif: holds the colour \(10, 20, 31\)"):
+        stray.read((0, 0, 40, 50))
+    Image.fromarray(truth).save(tmp_path / "indices.png")
+    assert not open_truth(tmp_path / "indices.png", COLOURS).by_colour

@@ -1,0 +1,95 @@
+"""``fctl train``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from fctl_napari import cli
+from fctl_napari.model.card import read_card
+
+sys.path.insert(0, str(Path(__file__).parent / "learning"))
+from layouts import make
+
+SMALL = {
+    "network.tile_size": 64,
+    "network.width": 8,
+    "network.fc_channels": 8,
+    "network.fc_kernel": 1,
+    "network.ale_windows": [3],
+    "steps": 2,
+    "accumulate": 2,
+    "validate_every": 0,
+    "precision": "fp32",
+}
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Fctl = Callable[..., Outcome]
+
+
+@pytest.fixture
+def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
+    """``fctl("train", ...)``: run a command in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return Outcome(int(stop.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def settings(**more: object) -> list[str]:
+    return [part for key, value in (SMALL | more).items() for part in ("--set", f"{key}={value}".replace("'", '"'))]
+
+
+@pytest.mark.filterwarnings("ignore:ALE's windows")
+@pytest.mark.parametrize(("layout", "classes"), [("deepglobe", 6), ("inria", 2)])
+def test_a_recipe_trains_its_stages_on_the_published_layout(
+    layout: str, classes: int, fctl: Fctl, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    places = ("--data", make(layout, tmp_path / "data"), "--out", out)
+    done = fctl("train", f"{layout}/fctl_mit_b0", *places, "--device", "cpu", *settings(name="tiny"))
+    assert done.code == 0, done.err
+    assert "to train" in done.err
+    assert done.out.strip() == str(out / "tiny.safetensors")
+    card = read_card(out / "tiny.safetensors")
+    assert card.config.classes == classes
+    assert card.provenance["training"]["steps"] == 2
+    assert [c.name for c in card.config.contexts] == ["local", "medium", "large"]
+    assert 0 <= card.figures["test"]["miou"] <= 1
+    stages = {stage: read_card(out / stage / f"tiny-{stage}.safetensors") for stage in ("baseline", "medium", "large")}
+    assert {name: [c.name for c in stage.config.contexts] for name, stage in stages.items()} == {
+        "baseline": [],
+        "medium": ["medium"],
+        "large": ["large"],
+    }
+    assert stages["large"].config.contexts[0] == card.config.contexts[2]
+
+
+def test_end_to_end_and_what_is_wrong_in_one_sentence(fctl: Fctl, tmp_path: Path) -> None:
+    common = ("--data", make("deepglobe", tmp_path / "data"), "--out", tmp_path / "run", "--device", "cpu")
+    call = ("train", "deepglobe/fctl_mit_b0", *common, *settings(name="tiny", stages="[]", steps=1))
+    assert fctl(*call).code == 0
+    assert not (tmp_path / "run" / "medium").exists()
+    for setting, says in (("stepz=1", "stepz"), ("steps", "KEY=VALUE"), ("seed=7", "other settings")):
+        done = fctl(*call, "--set", setting)
+        assert done.code == 2
+        assert says in done.err
+        assert done.err.splitlines()[-1].startswith("fctl: ")
+    done = fctl("train", "mars")
+    assert done.code == 2
+    assert "deepglobe/fctl_vgg16" in done.err
