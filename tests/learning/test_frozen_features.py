@@ -23,7 +23,8 @@ from fctl_napari.learning.frozen_features import (
 )
 from fctl_napari.learning.frozen_tiles import check_unseen, chunks_of, measured_tiles, streams_of
 from fctl_napari.learning.frozen_trainer import FrozenTrainer
-from fctl_napari.learning.train import Trainer, start_from
+from fctl_napari.learning.start import start_from
+from fctl_napari.learning.train import Trainer
 from fctl_napari.learning.validate import score_scenes
 from fctl_napari.model.card import read_card
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
