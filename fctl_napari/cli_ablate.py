@@ -53,6 +53,10 @@ def run(
     tiles: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Augmented tiles that are then trained on.  [default: 800]")
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting in place of CONFIG's; may be repeated."),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Published weights that encoders start from.")
     ] = None,
@@ -71,9 +75,12 @@ def run(
     from fctl_napari.learning.ablation_plan import TILES, AblationRequest
     from fctl_napari.learning.ablation_run import run_ablation
     from fctl_napari.learning.config import load_train_config
+    from fctl_napari.learning.recipes import parse_overrides
 
-    overrides = {"data.holdout": holdout, "encoder_weights": None if weights is None else str(weights.absolute())}
-    settings = load_train_config(recipe, {key: value for key, value in overrides.items() if value is not None})
+    given = {"data.holdout": holdout, "encoder_weights": None if weights is None else str(weights.absolute())}
+    settings = load_train_config(
+        recipe, parse_overrides(changes or ()) | {key: value for key, value in given.items() if value is not None}
+    )
     if weights is not None and frozen_encoders is not None:
         raise ConfigError("--weights and --frozen-encoders both say where encoders start; give one.")
     request = AblationRequest(

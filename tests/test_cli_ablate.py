@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from fctl_napari import cli
+from fctl_napari.analysis.ablation import ablation_row
+from fctl_napari.analysis.ablation_results import Result, append_results
 
 Fctl = Callable[..., tuple[int, str, str]]
 
@@ -55,20 +58,38 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_table_is_trained_and_reported(fctl: Fctl, data: Path) -> None:
+def test_what_cannot_be_run_is_one_sentence(fctl: Fctl, data: Path) -> None:
     call = ("ablate", "run", 5, "--recipe", data / "recipe.toml", "--data", data, "--out", data / "out")
-    code, _, err = fctl(*call)
-    assert (code, err.count("\n")) == (2, 1)
-    assert "name a group with --holdout" in err
-    code, _, err = fctl(*call, "--holdout", "c")
-    assert code == 2
-    assert "no scene is of the group 'c'" in err
-    code, out, _ = fctl(*call, "--holdout", "b", "--seeds", 1, "--device", "cpu", "--workers", 1)
+    for more, words in (
+        ((), "name a group with --holdout"),
+        (("--holdout", "c"), "no scene is of the group 'c'"),
+        (("--holdout", "b", "--steps", 2, "--minutes", 1), "the budget is given twice"),
+        (("--holdout", "b", "--weights", "w.pth", "--frozen-encoders", "b.safetensors"), "give one"),
+        (("--holdout", "b", "--frozen-encoders", data / "none.safetensors"), "there is no such checkpoint"),
+    ):
+        code, _, err = fctl(*call, *more)
+        assert (code, err.strip().count("\n")) == (2, 0)
+        assert words in err
+
+
+@pytest.mark.nightly  # a worker process that loads torch and trains encoders
+def test_a_table_is_trained(fctl: Fctl, data: Path) -> None:
+    call = ("ablate", "run", 5, "--recipe", data / "recipe.toml", "--data", data, "--out", data / "out")
+    code, out, _ = fctl(*call, "--holdout", "b", "--seeds", 1, "--device", "cpu", "--workers", 2)
     assert (code, out.strip()) == (0, str(data / "out" / "results.csv"))
-    figure, text = data / "f.svg", data / "t.md"
-    code, out, _ = fctl("ablate", "report", data / "out" / "results.csv", "--out", text, "--figure", figure)
+    code, out, _ = fctl("ablate", "report", data / "out" / "results.csv")
     assert code == 0
     assert "blocks, held-out group b: fctl_lite (mit_b0, tiles of 64 px), 1 steps of 1 tiles, 1 seed" in out
+
+
+def test_a_table_is_reported(fctl: Fctl, tmp_path: Path) -> None:
+    row = ablation_row("table5-average")
+    usual: dict[str, object] = {f.name: {"int": 5, "str": "x"}.get(str(f.type), 0.5) for f in fields(Result)}
+    append_results(tmp_path / "r.csv", [Result(**(usual | {"row": row.name, "contexts": "inria", "iou": {}}))])
+    figure, text = tmp_path / "f.svg", tmp_path / "t.md"
+    code, out, _ = fctl("ablate", "report", tmp_path / "r.csv", "--out", text, "--figure", figure)
+    assert code == 0
+    assert "| average fusion | 72.89 | 73.20 | 50.00 |  | 50.0 % | 1 |" in out
     assert out.strip() == text.read_text().strip()
     assert figure.stat().st_size > 0
 

@@ -35,7 +35,7 @@ class AblationRequest:
         Of ``TABLES``.
     recipe
         Data, augmentation, loss and schedule of every row; its network settings hold where a row sets nothing else.
-        Its seed is the first one.
+        Its seed is the first one. Rows are trained end to end, whatever its stages are.
     out
         Folder of the results, of the runs, and of features.
     data_folder
@@ -49,7 +49,7 @@ class AblationRequest:
         How many runs of each row; the seeds are successive.
     steps, minutes
         The budget of each row, one of them: optimizer steps, or as many steps for all rows as the costliest network
-        makes in so many minutes. Neither: the recipe's steps.
+        makes in so many minutes. Neither: the recipe's steps or epochs.
     frozen_encoders
         A checkpoint whose encoders every row takes and keeps as they are.
     tiles
@@ -172,8 +172,12 @@ def make_plan(request: AblationRequest, steps: int | None = None) -> Plan:
     merged: dict[str, Training] = {}
     for seed in range(request.seeds):
         for row in rows:
-            config = _train_config(request, row, steps or request.steps or request.recipe.steps, seed, frozen)
+            config = _train_config(request, row, steps or request.steps, seed, frozen)
             network = config.network_config(len(table.scored))
+            if config.epochs:
+                from fctl_napari.learning.train import counted
+
+                config = counted(config, scenes, network).model_copy(update={"epochs": 0.0})
             facts = _facts(config, network, data, request, frozen)
             settings = _digest(facts)
             others = merged[settings].rows if settings in merged else ()
@@ -205,7 +209,7 @@ def _network_fields(request: AblationRequest, row: AblationRow) -> tuple[dict[st
 
 
 def _train_config(
-    request: AblationRequest, row: AblationRow, steps: int, seed: int, frozen: Frozen | None
+    request: AblationRequest, row: AblationRow, steps: int | None, seed: int, frozen: Frozen | None
 ) -> TrainConfig:
     recipe = request.recipe
     fields, network = _network_fields(request, row)
@@ -215,7 +219,9 @@ def _train_config(
         "description": f"{row.label} (Table {row.table}), trained as {recipe.name}.",
         "preset": request.base or recipe.preset,
         "network": fields,
-        "steps": steps,
+        "stages": (),
+        "steps": steps or recipe.steps,
+        "epochs": 0.0 if steps else recipe.epochs,
         "seed": recipe.seed + seed,
         "precision": request.precision if request.precision != "auto" else recipe.precision,
         "validate_every": 0,
@@ -241,7 +247,7 @@ def _facts(
     config: TrainConfig, network: FCtLConfig, data: dict[str, str], request: AblationRequest, frozen: Frozen | None
 ) -> dict[str, Any]:
     """Everything that decides a result: a name or a description does not, nor do folders."""
-    training = config.model_dump(mode="json", exclude={"name", "description", "preset", "network", "save_every"})
+    training = config.model_dump(mode="json", exclude={"name", "description", "preset", "network", "save_every", "run"})
     training["init_from"] = Path(config.init_from).name
     training["encoder_weights"] = Path(config.encoder_weights).name
     return {

@@ -171,13 +171,18 @@ class FeatureBatch:
         """Run a network behind its encoders: [B, classes, T, T]."""
         device = next(model.parameters()).device
         streams = {
-            name: {stride: array.to(device) for stride, array in features.items()}
+            name: {stride: array.to(device, memory_format=_layout(array)) for stride, array in features.items()}
             for name, features in self.streams.items()
         }
         tile = streams.pop("tile")
         tile[model.config.correlation_stride] = model.neck("tile")(tile)
         contexts: dict[str, Tensor] = {name: model.neck(name)(features) for name, features in streams.items()}
         return model.decode(tile, contexts, {name: window.to(device) for name, window in self.windows.items()})
+
+
+def _layout(array: Tensor) -> torch.memory_format:
+    """As the encoders give it: what lies behind them is a fifth quicker so in bf16."""
+    return torch.channels_last if array.dtype == torch.bfloat16 else torch.contiguous_format
 
 
 class KeptFeatures:

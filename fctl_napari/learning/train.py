@@ -86,7 +86,7 @@ class Trainer:
         self.scenes, self.table = open_scenes(config.data, data_folder)
         torch.manual_seed(config.seed)
         network = config.network_config(len(self.table.scored))
-        self.config = config = _counted(config, self.scenes, network)
+        self.config = config = counted(config, self.scenes, network)
         self.model = make_network(network)
         state = load_state(self.out, config) if self.group.first else None
         if self.group.first and state is None:
@@ -320,6 +320,7 @@ class Trainer:
         return {
             "training": without_folders(self.config.model_dump(mode="json", exclude=_NO_SETTINGS)),
             "data": without_folders({s.name: scene_digest(s) for s in self.scenes}),
+            "trained_on": without_folders({s.name: s.train for s in self.scenes if s.train}),
             "seconds": round(self.seconds, 1),
             "device": torch.cuda.get_device_name()
             if self.device.type == "cuda"
@@ -333,7 +334,7 @@ class Trainer:
             self._log_file.write(entry)
 
 
-def _counted(config: TrainConfig, scenes: Sequence[Scene], network: FCtLConfig) -> TrainConfig:
+def counted(config: TrainConfig, scenes: Sequence[Scene], network: FCtLConfig) -> TrainConfig:
     """Turn epochs into steps.
 
     An epoch is as many tiles as the released grid cuts out of the training regions; of a network that is fed whole

@@ -79,6 +79,7 @@ def test_a_table_is_trained_once_and_extended(ask: Ask) -> None:
     assert not told, "nothing was left to do"
 
 
+@pytest.mark.nightly  # twenty seconds: worker processes that load torch and train
 def test_networks_that_cannot_be_trained_do_not_keep_others_from_it(ask: Ask) -> None:
     request = ask(5, steps=1)
     broken = make_plan(request).trainings[1].folder
@@ -91,6 +92,7 @@ def test_networks_that_cannot_be_trained_do_not_keep_others_from_it(ask: Ask) ->
     assert len(read_results(run_ablation(request))) == 3
 
 
+@pytest.mark.nightly  # twenty seconds: worker processes that load torch and train
 def test_encoders_learn_unless_they_are_frozen(ask: Ask) -> None:
     request = ask(5, steps=1, frozen_encoders=None, minutes=None)
     results = read_results(run_ablation(request))
@@ -103,6 +105,7 @@ def test_encoders_learn_unless_they_are_frozen(ask: Ask) -> None:
     assert known.settings == next(r.settings for r in results if r.row == "table5-adaptive"), "is not trained again"
 
 
+@pytest.mark.nightly  # twenty seconds: worker processes that load torch and train
 def test_a_budget_in_minutes_is_as_many_steps_for_every_row_and_for_good(ask: Ask) -> None:
     request = ask(5, minutes=0.01)
     first = read_results(run_ablation(request))

@@ -130,18 +130,15 @@ def test_training_on_kept_features_is_training_on_pixels(folder: Path, baseline:
     kept = FrozenTrainer(training.config, tmp_path / "kept", training.frozen, tiles, "test", **where)
 
     class OnPixels(Trainer):
-        def _load(self, step):
-            batches = []
-            for part in range(self.config.accumulate):
-                rng = np.random.default_rng([self.config.seed, 5, step * self.config.accumulate + part])
-                (index,) = rng.choice(training.frozen.tiles, 1, replace=False).tolist()
-                batch = tile.pixels("trained", index)
-                for name, maker in (("medium", medium), ("large", large)):
-                    other = maker.pixels("trained", index)
-                    batch.contexts[name], batch.windows[name] = other.contexts[name], other.windows[name]
-                    batch.indices[name] = other.indices[name]
-                batches.append(batch)
-            return batches
+        def _load(self, number):
+            rng = np.random.default_rng([self.config.seed, 5, number])
+            (index,) = rng.choice(training.frozen.tiles, 1, replace=False).tolist()
+            batch = tile.pixels("trained", index)
+            for name, maker in (("medium", medium), ("large", large)):
+                other = maker.pixels("trained", index)
+                batch.contexts[name], batch.windows[name] = other.contexts[name], other.windows[name]
+                batch.indices[name] = other.indices[name]
+            return batch
 
         def _finish(self):
             return self.out
@@ -218,12 +215,12 @@ def test_files_that_are_there_are_not_made_again(folder: Path, baseline: Path, t
 
 
 def trained_on(folder: Path, baseline: Path, **data: object) -> Path:
-    """The baseline with another story of what it was trained on."""
+    """The baseline with another story of what it was trained on, as cards told it before they named the regions."""
     model, card = load_checkpoint(baseline)
     training = card.provenance["training"]
     changed = training | {k: v for k, v in data.items() if k == "init_from"}
     changed["data"] = training["data"] | {k: v for k, v in data.items() if k != "init_from"}
-    provenance = card.provenance | {"training": changed}
+    provenance = {k: v for k, v in card.provenance.items() if k != "trained_on"} | {"training": changed}
     return save_checkpoint(folder / "told.safetensors", model, card.model_copy(update={"provenance": provenance}))
 
 
@@ -250,6 +247,22 @@ def test_encoders_that_saw_what_is_measured_are_refused(folder: Path, baseline: 
         check_unseen(trained_on(tmp_path, baseline, **data), scenes, "test")
     with pytest.raises(CheckpointError, match="started from first"):
         check_unseen(trained_on(tmp_path, baseline, init_from="first.safetensors"), scenes, "test")
+
+
+def test_the_regions_that_a_card_names_count(folder: Path, baseline: Path, tmp_path: Path) -> None:
+    scenes, _ = open_scenes(recipe().data, folder)
+    model, card = load_checkpoint(baseline)
+    assert card.provenance["trained_on"] == {"scene.png": [[0, 0, 160, 160]]}
+
+    def told(x1: int) -> Path:
+        provenance = card.provenance | {"trained_on": {"scene.png": [[0, 0, 160, x1]]}}
+        return save_checkpoint(
+            tmp_path / f"{x1}.safetensors", model, card.model_copy(update={"provenance": provenance})
+        )
+
+    check_unseen(told(208), scenes, "test")
+    with pytest.raises(CheckpointError, match="that are measured here"):
+        check_unseen(told(209), scenes, "test")
 
 
 def test_a_checkpoint_without_a_story_is_refused(folder: Path, baseline: Path, tmp_path: Path) -> None:
