@@ -26,7 +26,14 @@ XVFB = pytest.StashKey[subprocess.Popen]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start Xvfb where there is no display (Qt's offscreen platform cannot show napari's canvas)."""
+    """Start Xvfb where there is no display (Qt's offscreen platform cannot show napari's canvas).
+
+    Processes that run tests side by side have one each, so that windows do not take the focus from each other.
+    """
+    if hasattr(config, "workerinput"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are taken
+    elif config.getoption("numprocesses", None):
+        return
     if os.environ.get("DISPLAY") or shutil.which("Xvfb") is None:
         return
     read_end, write_end = os.pipe()
