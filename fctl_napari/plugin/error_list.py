@@ -21,6 +21,7 @@ from fctl_napari.analysis.error_marks import Mark
 from fctl_napari.analysis.error_regions import SMALLEST, THRESHOLDS, Measure, Order, Region, order
 from fctl_napari.plugin.choosers import combo, row
 from fctl_napari.plugin.comparing import DIFFERENCES, DOUBTS, ERRORS
+from fctl_napari.plugin.panel import button
 from fctl_napari.plugin.tables import dress_table
 
 ORDERS: dict[str, Order] = {"Largest first": "size", "Confidence": "confidence", "By class": "class"}
@@ -141,7 +142,7 @@ class RegionsPage(QWidget):
         self.threshold = _number(1, 99, "threshold", " %")
         self.smallest = _number(1, 10**8, "smallest", " px")
         self.smallest.setValue(SMALLEST)
-        self.find = _button("Find", "find")
+        self.find = button("Find", TOOLTIPS["find"])
         self.sort = combo(TOOLTIPS["sort"])
         self.sort.addItems(list(ORDERS))
         self.was = combo(TOOLTIPS["was"])
@@ -150,10 +151,10 @@ class RegionsPage(QWidget):
         self.view = QTableView()
         self.summary = QLabel()
         self.summary.setWordWrap(True)
-        self.previous = _button("Previous", "previous")
-        self.next = _button("Next", "next")
-        self.done = _button("Done", "done")
-        self.wrong = _button("Truth is wrong", "wrong")
+        self.previous = button("Previous", TOOLTIPS["previous"])
+        self.next = button("Next", TOOLTIPS["next"])
+        self.done = button("Done", TOOLTIPS["done"])
+        self.wrong = button("Truth is wrong", TOOLTIPS["wrong"])
         self._all: list[Region] = []
         self._marks: dict[Region, Mark | None] = {}
         self._classes: Sequence[tuple[str, Color]] = ()
@@ -181,10 +182,10 @@ class RegionsPage(QWidget):
         for field in (self.sort, self.was, self.called):
             field.currentIndexChanged.connect(self._list)
         self.view.selectionModel().currentRowChanged.connect(self._row_chosen)
-        for key, button in self.key_buttons().items():
+        for key, pressed in self.key_buttons().items():
             shortcut = QShortcut(QKeySequence(KEYS[key].replace("-", "+")), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(button.click)
+            shortcut.activated.connect(pressed.click)
         self.next.clicked.connect(lambda: self.step(1))
         self.previous.clicked.connect(lambda: self.step(-1))
         self.done.clicked.connect(lambda: self.mark("done"))
@@ -362,9 +363,3 @@ def _number(least: int, most: int, tooltip: str, suffix: str) -> QSpinBox:
     field.setSuffix(suffix)
     field.setToolTip(TOOLTIPS[tooltip])
     return field
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(TOOLTIPS[tooltip])
-    return button

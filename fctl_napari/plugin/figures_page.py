@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QFileDialog, QHeaderView, QLabel, QPushButton, QSizePolicy, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.choosers import row
 from fctl_napari.plugin.notify import reported
+from fctl_napari.plugin.panel import button, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
@@ -107,28 +108,23 @@ class FiguresPage(QWidget):
         super().__init__(parent)
         self.evaluation: Evaluation | None = None
         self.title = ""
-        self.compute = _button("Compute", "compute")
-        self.headline = QLabel()
-        self.headline.setWordWrap(True)
+        self.compute = button("Compute", TOOLTIPS["compute"])
+        self.headline = wrapped()
         self.headline.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.classes = _table("classes")
         self.confusion = _table("confusion")
         self.confusion.clicked.connect(lambda index: self.pair_chosen.emit(index.row(), index.column()))
-        self.agreement = QLabel()
-        self.agreement.setWordWrap(True)
-        self.agreement.setToolTip("How the two segmentations compare.")
+        self.agreement = wrapped("How the two segmentations compare.")
         self.plot = QWidget()
         self.plot.setToolTip(TOOLTIPS["plot"])
         QVBoxLayout(self.plot).setContentsMargins(0, 0, 0, 0)
         self._canvas: FigureCanvasQTAgg | None = None
-        self.copy = _button("Copy CSV", "copy")
+        self.copy = button("Copy CSV", TOOLTIPS["copy"])
         self.copy.clicked.connect(self._copy)
-        self.save_json = _button("Save JSON…", "json")
+        self.save_json = button("Save JSON…", TOOLTIPS["json"])
         self.save_json.clicked.connect(self._ask_json)
-        self.save_figure = _button("Save figure…", "figure")
+        self.save_figure = button("Save figure…", TOOLTIPS["figure"])
         self.save_figure.clicked.connect(self._ask_figure)
-        for text in (self.headline, self.agreement):
-            text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._found = [self.classes, self.confusion, self.plot, self.copy, self.save_json, self.save_figure]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -286,9 +282,3 @@ def _table(tooltip: str) -> QTableView:
 def _fit_height(table: QTableView) -> None:
     rows = min(table.model().rowCount(), 12)
     table.setFixedHeight(rows * 22 + table.horizontalHeader().sizeHint().height() + 6)
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(TOOLTIPS[tooltip])
-    return button

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QTableView, QVBoxLayout, QWidget
 from fctl_napari.analysis.expected_gain import Suggestion
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.choosers import row
+from fctl_napari.plugin.panel import button
 from fctl_napari.plugin.tables import dress_table
 
 KEYS = {"next": "J", "previous": "Shift-J", "skip": "U"}
@@ -120,8 +121,8 @@ class NextPage(QWidget):
         self.view.clicked.connect(lambda index: self._choose(index.row()))
         self.summary = QLabel()
         self.summary.setWordWrap(True)
-        self.previous, self.next = _button("Previous", "previous"), _button("Next", "next")
-        self.skip, self.find = _button("Skip", "skip"), _button("Find anew", "find")
+        self.previous, self.next = button("Previous", TOOLTIPS["previous"]), button("Next", TOOLTIPS["next"])
+        self.skip, self.find = button("Skip", TOOLTIPS["skip"]), button("Find anew", TOOLTIPS["find"])
         self.next.clicked.connect(lambda: self.stepped.emit(1))
         self.previous.clicked.connect(lambda: self.stepped.emit(-1))
         self.skip.clicked.connect(self._skip)
@@ -190,9 +191,3 @@ class NextPage(QWidget):
         """Qt's hook."""
         super().showEvent(event)
         self.seen.emit()
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(TOOLTIPS[tooltip])
-    return button
