@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.choosers import row
 from fctl_napari.plugin.notify import reported
 from fctl_napari.plugin.panel import button, wrapped
+from fctl_napari.plugin.tables import Rows
 
 if TYPE_CHECKING:
     from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
@@ -42,7 +43,7 @@ TOOLTIPS = {
 RIGHT, WRONG = QColor(0, 158, 115), QColor(213, 94, 0)
 
 
-class Cells(QAbstractTableModel):
+class Cells(Rows[str]):
     """A table that is there whole; cells are worded when they are drawn.
 
     Parameters
@@ -61,17 +62,9 @@ class Cells(QAbstractTableModel):
         shade: Callable[[int, int], QColor | None] = lambda _row, _column: None,
         tip: Callable[[int, int], str] = lambda _row, _column: "",
     ) -> None:
-        super().__init__()
-        self._columns, self._rows = columns, rows
+        super().__init__(columns, range(len(columns)))
+        self.rows = rows
         self._text, self._shade, self._tip = text, shade, tip
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
-        return len(self._rows)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
-        return len(self._columns)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
@@ -82,14 +75,12 @@ class Cells(QAbstractTableModel):
             return self._shade(*at)
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tip(*at) or None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        return None
+        return super().data(index, role)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return (self._columns if orientation == Qt.Orientation.Horizontal else self._rows)[section]
+            return (self.columns if orientation == Qt.Orientation.Horizontal else self.rows)[section]
         return None
 
 

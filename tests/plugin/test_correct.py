@@ -403,7 +403,7 @@ def test_accepting_the_prediction(
     until(lambda: not other.running and other.comparison is not None)
     other.form.regions.threshold.setValue(99)
     other.form.regions.find.click()
-    until(lambda: not other.running and bool(other.form.regions.table.regions))
+    until(lambda: not other.running and bool(other.form.regions.table.rows))
     other.form.regions.next.click()
     region = other.region
     assert region is not None
@@ -424,8 +424,8 @@ def test_the_list_leads_there(open_correct: OpenCorrect, until: Until, notes: li
     layer.paint((200, 215), 1)
     rest(widget, until)
     view = widget.form.regions
-    until(lambda: len(view.table.regions) == 2)
-    _, small = view.table.regions
+    until(lambda: len(view.table.rows) == 2)
+    _, small = view.table.rows
     y, x = (part.start + 100 for part in layer_window(widget))
     assert small.window[0] < y - 8 < y + 8 < small.window[2]
     assert small.window[1] < x - 8 < x + 8 < small.window[3]

@@ -254,7 +254,7 @@ def test_next_error_flies_there_and_marks_last(
     assert page.kind == ERRORS
     find(widget, until)
     found = order(find_errors(store, open_truth(scene)), "size")
-    assert page.table.regions == found
+    assert page.table.rows == found
     assert len(found) > 5
     selected = set(viewer.layers.selection)
 
@@ -288,7 +288,7 @@ def test_next_error_flies_there_and_marks_last(
 
     # small ones are seen with their surroundings
     page.sort.setCurrentText("Confidence")
-    assert page.table.regions == order(found, "confidence")
+    assert page.table.rows == order(found, "confidence")
     page.sort.setCurrentText("Largest first")
     height, width = viewer.canvas.size
     tiny = min(range(len(found)), key=lambda k: max(np.subtract(found[k].window[2:], found[k].window[:2])))
@@ -298,7 +298,7 @@ def test_next_error_flies_there_and_marks_last(
 
     page.was.setCurrentText("water")
     page.called.setCurrentText("forest")
-    listed = page.table.regions
+    listed = page.table.rows
     assert listed == [region for region in found if (region.truth, region.called) == (0, 1)]
 
     # a widget that is opened again knows the marks; the old one has let the keys go
@@ -376,14 +376,14 @@ def test_doubts_need_no_truth(
     page.sort.setCurrentText("Confidence")
     find(widget, until)
     found = order(find_doubts(store), "confidence")
-    assert page.table.regions == found
+    assert page.table.rows == found
     assert found[0].confidence < found[-1].confidence
     page.next.click()
     y0, x0, y1, x1 = found[0].window
     assert np.allclose(viewer.scene.camera.center[-2:], ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
     page.threshold.setValue(30)
     find(widget, until)
-    assert page.table.regions == order(find_doubts(store, threshold=0.3), "confidence")
+    assert page.table.rows == order(find_doubts(store, threshold=0.3), "confidence")
     assert errors(notes) == []
 
 
@@ -411,8 +411,8 @@ def test_doubts_by_maps_that_were_kept(
     page.measure.setCurrentText("entropy")
     assert page.threshold.value() == 50
     find(widget, until)
-    assert page.table.regions == order(find_doubts(store, measure="entropy"), "size")
-    assert page.table.regions != order(find_doubts(store), "size")
+    assert page.table.rows == order(find_doubts(store, measure="entropy"), "size")
+    assert page.table.rows != order(find_doubts(store), "size")
 
 
 def test_truths_with_other_values(
@@ -504,7 +504,7 @@ def test_two_segmentations(
     form.regions.what.setCurrentText(DIFFERENCES)
     find(widget, until)
     table = form.regions.table
-    assert table.regions == order(find_disagreements(second, store), "size")
+    assert table.rows == order(find_disagreements(second, store), "size")
     assert table.headerData(0, Qt.Orientation.Horizontal) == "Other says"
     form.regions.next.click()
     form.regions.done.click()
