@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
-import json
 import time
 from collections.abc import Callable, Generator, Iterator
 
@@ -13,21 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fctl_napari.errors import Cancelled, ConfigError, InputError
-from fctl_napari.files import atomic_write
+from fctl_napari.errors import Cancelled, ConfigError
 from fctl_napari.imagery.formats import open_image
-from fctl_napari.imagery.truth import LabelSource, open_truth
-from fctl_napari.learning.candidates import candidate_place, check_free, features_place, keep, state_place
+from fctl_napari.learning.candidates import candidate_place, check_free, features_place, keep
 from fctl_napari.learning.corrected import NOTHING, CorrectionSource, open_corrections
 from fctl_napari.learning.features import FeatureCache
 from fctl_napari.learning.finetune_card import card_of_child
 from fctl_napari.learning.finetune_config import FinetuneRequest
 from fctl_napari.learning.finetune_news import FinetuneProgress, FinetuneResult, Phase
+from fctl_napari.learning.finetune_state import load_state, run_key, save_state
 from fctl_napari.learning.gate import BeforeAfter, Figures, judge
 from fctl_napari.learning.losses import class_weights, distillation_loss, focal_loss
-from fctl_napari.learning.measuring import Measure
+from fctl_napari.learning.measuring import Measure, truth_of
 from fctl_napari.learning.schedule import schedule
-from fctl_napari.learning.sources import Tile, choose_tiles, data_hash
+from fctl_napari.learning.sources import Tile, choose_tiles, data_hash, draw_tiles
 from fctl_napari.learning.tile_network import TileNetwork
 from fctl_napari.model.card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
@@ -35,9 +31,6 @@ from fctl_napari.model.classes import IGNORE, NOT_SURE
 from fctl_napari.segmentation.device import resolve_device, resolve_precision
 from fctl_napari.segmentation.identity import image_fingerprint
 from fctl_napari.segmentation.predictor import out_of_memory
-
-_PLACES = ("image", "corrections", "out", "truth", "data_folder", "cache_megabytes")
-"""Fields of a request that do not decide the weights: what lies there does, and is hashed."""
 
 _PASSED = 2.0
 """Rank, before its step is added, of a network that the gate lets pass: no IoU plus agreement is above it."""
@@ -93,7 +86,7 @@ class Finetuner:
         self.sets = choose_tiles(request, image, corrections, self.card)
         self.data_hash = data_hash(image_fingerprint(image), self.sets.lessons, self.sets.held_out)
         self._classes = self.card.config.classes
-        truth = _open_truth(request.truth, image.shape) if request.truth else None
+        truth = truth_of(request.truth, image.shape) if request.truth else None
         self.measure = Measure(
             self.sets, self.card.classes.names, truth, request.truth_tiles, self.card.config.tile_size
         )
@@ -122,26 +115,14 @@ class Finetuner:
         self.best_step = 0
         self.best_weights: dict[str, Tensor] = {}
         self.worse = 0
+        self._key = run_key(request, self.parent_hash, self.data_hash, len(self.sets.scenes))
         self._resume()
 
     # -- saved states ----------------------------------------------------------------------------------------------
 
-    @property
-    def key(self) -> str:
-        """What decides the run, hashed: a saved state of another key is not taken up."""
-        settings = self.request.model_dump(exclude=set(_PLACES), mode="json")
-        settings |= {"checkpoint": self.parent_hash, "data": self.data_hash, "scenes": len(self.sets.scenes)}
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
     def _resume(self) -> None:
-        path = state_place(self.out)
-        if not path.is_file():
-            return
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception:  # whatever torch says of a file that is none of ours
-            return
-        if state.get("key") != self.key:
+        state = load_state(self.out, self._key, self.device)
+        if state is None:
             return
         self._set_weights(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -151,9 +132,7 @@ class Finetuner:
         self.checked = state["checked"]
 
     def _save_state(self) -> None:
-        buffer = io.BytesIO()
         state = {
-            "key": self.key,
             "weights": {name: p.detach() for name, p in self.network.learning.items()},
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -164,9 +143,7 @@ class Finetuner:
             "worse": self.worse,
             "checked": self.checked,
         }
-        torch.save(state, buffer)
-        with atomic_write(state_place(self.out)) as file:
-            file.write(buffer.getvalue())
+        save_state(self.out, self._key, state)
 
     @torch.no_grad()
     def _set_weights(self, weights: dict[str, Tensor]) -> None:
@@ -271,7 +248,7 @@ class Finetuner:
         for group in self.optimizer.param_groups:
             group["lr"] = request.learning_rate * schedule(self.step, request.steps, spent)
         self.optimizer.zero_grad(set_to_none=True)
-        terms = self._terms(self._draw(self.step))
+        terms = self._terms(draw_tiles(request, self.sets, self._pixels, self.step))
         loss = sum(terms.values(), torch.zeros((), device=self.device))
         loss.backward()
         for name, parameter in self.network.learning.items():
@@ -281,18 +258,6 @@ class Finetuner:
         self.step += 1
         self.seconds += time.perf_counter() - started
         return {name: float(term.detach()) for name, term in terms.items()}
-
-    def _draw(self, step: int) -> list[Tile]:
-        """Tiles of a step: corrected ones, each for a class drawn evenly among the corrected; then replay tiles."""
-        rng = np.random.default_rng([self.request.seed, 12, step])
-        replayed = round(self.request.batch * self.request.replay_share) if self.sets.replay else 0
-        corrected = self.sets.corrected
-        there = np.flatnonzero(self._pixels.sum(0))
-        tiles = []
-        for _ in range(max(self.request.batch - replayed, 1)):
-            share = np.sqrt(self._pixels[:, rng.choice(there)])
-            tiles.append(corrected[rng.choice(len(corrected), p=share / share.sum())])
-        return tiles + [self.sets.replay[i] for i in rng.integers(0, max(len(self.sets.replay), 1), replayed)]
 
     def _terms(self, tiles: list[Tile]) -> dict[str, Tensor]:
         """Terms of the loss, with their weights."""
@@ -425,11 +390,3 @@ def finetune(
         return result
     path = keep(request.out)
     return FinetuneResult(path, result.card, result.verdict, True, result.steps, result.notes)
-
-
-def _open_truth(path: str, shape: tuple[int, int]) -> LabelSource:
-    truth = open_truth(path)
-    if truth.shape != shape:
-        (h, w), (height, width) = truth.shape, shape
-        raise InputError(f"{path}: is {h} x {w} px where its image is {height} x {width}; they must be of one size.")
-    return truth

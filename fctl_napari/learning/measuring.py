@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.analysis.metrics import confusion_matrix
-from fctl_napari.imagery.truth import LabelSource
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.truth import LabelSource, open_truth
 from fctl_napari.learning.corrected import only
 from fctl_napari.learning.gate import Count, Figures
 from fctl_napari.learning.sources import Tile, TileSets, spread_tiles
@@ -16,6 +17,21 @@ from fctl_napari.learning.tile_network import TileNetwork
 from fctl_napari.model.classes import IGNORE
 
 Labels = Callable[[Tile], NDArray[np.uint8]]
+
+
+def truth_of(path: str, shape: tuple[int, int]) -> LabelSource:
+    """Open the truth of an image of this height and width, px.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is of another size.
+    """
+    truth = open_truth(path)
+    if truth.shape != shape:
+        (h, w), (height, width) = truth.shape, shape
+        raise InputError(f"{path}: is {h} x {w} px where its image is {height} x {width}; they must be of one size.")
+    return truth
 
 
 class Measure:

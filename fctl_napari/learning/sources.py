@@ -138,6 +138,29 @@ def data_hash(fingerprint: str, *lessons: dict[Tile, NDArray[np.uint8]]) -> str:
     return digest.hexdigest()
 
 
+def draw_tiles(request: FinetuneRequest, sets: TileSets, pixels: NDArray[np.int64], step: int) -> list[Tile]:
+    """Draw the tiles of a step: corrected ones, each for a class drawn evenly among the corrected; then replay tiles.
+
+    Parameters
+    ----------
+    request, sets
+        Of the run.
+    pixels
+        Corrected pixels, [tiles, classes]; see ``TileSets.class_pixels``.
+    step
+        From 0 on; the same step of the same run gives the same tiles.
+    """
+    rng = np.random.default_rng([request.seed, 12, step])
+    replayed = round(request.batch * request.replay_share) if sets.replay else 0
+    corrected = sets.corrected
+    there = np.flatnonzero(pixels.sum(0))
+    tiles = []
+    for _ in range(max(request.batch - replayed, 1)):
+        share = np.sqrt(pixels[:, rng.choice(there)])
+        tiles.append(corrected[rng.choice(len(corrected), p=share / share.sum())])
+    return tiles + [sets.replay[i] for i in rng.integers(0, max(len(sets.replay), 1), replayed)]
+
+
 def training_scenes(card: Card, folder: Path | str | None) -> tuple[list[Scene], str]:
     """Open what a checkpoint says it was trained on, if it is at hand and still the same.
 

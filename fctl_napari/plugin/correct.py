@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 import napari
 from napari.layers import Image, Labels
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from fctl_napari.analysis.expected_gain import Suggestion
 from fctl_napari.errors import Cancelled, InputError
@@ -22,13 +21,14 @@ from fctl_napari.plugin.accepting import Blob, accept, chosen_error, drawn_here
 from fctl_napari.plugin.brush import Brush
 from fctl_napari.plugin.correct_form import KEYS, CorrectForm
 from fctl_napari.plugin.correcting import MaskChoices, Opened
+from fctl_napari.plugin.docked import DockedWidget, resting
 from fctl_napari.plugin.exchange import POLICIES, start_export, take_over
 from fctl_napari.plugin.keys import bind_keys
 from fctl_napari.plugin.layers import image_source
 from fctl_napari.plugin.notify import report, reported
 from fctl_napari.plugin.opening import Opening
 from fctl_napari.plugin.painting import Painting
-from fctl_napari.plugin.placement import MOVED
+from fctl_napari.plugin.placement import moves
 from fctl_napari.plugin.regions import DRAWN, start_drawing
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.spot import Spot, fly_to
@@ -37,13 +37,10 @@ from fctl_napari.plugin.view import IntWindow, view_region
 from fctl_napari.plugin.where_next import WhereNext
 from fctl_napari.segmentation.store import Segmentation
 
-REST_MS = 100
-"""How long the choices have to rest before they are looked at: several layers come and go together."""
-
 SPOT_NAME = "FCtL corrected region"
 
 
-class CorrectWidget(QWidget):
+class CorrectWidget(DockedWidget):
     """Paints corrections over an image; every stroke is on disk within a second.
 
     Parameters
@@ -53,23 +50,15 @@ class CorrectWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._image: Image | None = None
         self._painting: Painting | None = None
         self._middle: tuple[float, float] | None = None  # where the edit window goes once all is open
-        self._left = False
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self._look)
+        self._rest = resting(self, self._look)
         self._spot = Spot(napari_viewer, SPOT_NAME)
         self.form = CorrectForm()
         self.form.painter.setText(session().painter)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.form)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._fill(self.form)
         self.form.image.follow(napari_viewer, self._image_chosen)
         self.form.exchange.follow(napari_viewer)
         self._masks = MaskChoices(napari_viewer, self.form.mask, lambda: self.form.image.layer)
@@ -104,7 +93,6 @@ class CorrectWidget(QWidget):
             shortcut = QShortcut(QKeySequence(key.replace("Control", "Ctrl").replace("-", "+")), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(act)
-        session().window_closed.connect(self._window_closed)
 
     def _actions(self) -> dict[str, Callable[[], Any]]:
         form = self.form
@@ -175,17 +163,15 @@ class CorrectWidget(QWidget):
             form.explain("Press Edit here to paint where you look.")
             source = image_source(image)
             if source is not None and source.job is None and image.ndim == 2:
-                session().follow(self.window())  # tells when it closes
+                self._follow_window()
                 self._opening.look(source)
 
     def _follow(self, image: Image | None) -> None:
-        if self._image is not None:
-            for name in MOVED:
-                getattr(self._image.events, name).disconnect(self._moved)
+        for emitter in moves(self._image):
+            emitter.disconnect(self._moved)
         self._image = image
-        if image is not None:
-            for name in MOVED:
-                getattr(image.events, name).connect(self._moved)
+        for emitter in moves(image):
+            emitter.connect(self._moved)
 
     def _moved(self, _event: Any = None) -> None:
         if self._painting is not None:
@@ -204,7 +190,7 @@ class CorrectWidget(QWidget):
             if self._painting is not None:
                 self._place(self._painting)
             elif not self._opening.makes:
-                session().follow(self.window())
+                self._follow_window()
                 self._opening.make(image)
 
     def _classes(self) -> tuple[ClassTable | None, str | None]:
@@ -380,19 +366,8 @@ class CorrectWidget(QWidget):
         for error in lost:
             report(error)
 
-    def event(self, event: QEvent) -> bool:
-        """Qt's hook: napari takes a closed dock's widget out of its parent."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None and not self._left:
-            self._leave(layers=True)
-        return super().event(event)
-
-    def _window_closed(self, window: QWidget) -> None:
-        if window is self.window() and not self._left:
-            self._leave(layers=False)
-
     def _leave(self, *, layers: bool) -> None:
         """Write all, and listen to nothing any more: the dock or the window is gone."""
-        self._left = True
         self._rest.stop()
         self._close(layers=layers)
         self._next.leave()

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFormLayout,
-    QLabel,
     QLineEdit,
-    QPushButton,
-    QScrollArea,
-    QSizePolicy,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -20,6 +15,7 @@ from fctl_napari.plugin.class_buttons import ClassButtons
 from fctl_napari.plugin.corrected_list import CorrectedView
 from fctl_napari.plugin.exchange import ExchangePage
 from fctl_napari.plugin.next_list import NextPage
+from fctl_napari.plugin.panel import button, labelled, scrolling, wrapped
 from fctl_napari.plugin.regions import DRAW_TIP, DRAWN
 
 ERROR = "Error in the list"
@@ -61,21 +57,21 @@ class CorrectForm(QWidget):
         self.checkpoint.setToolTip(TOOLTIPS["checkpoint"])
         self.painter = QLineEdit()
         self.painter.setToolTip(TOOLTIPS["painter"])
-        self.hint = _text("What is missing.")
-        self.here = _button("Edit here", "here")
-        self.offer = _button("", "offer")
+        self.hint = wrapped("What is missing.")
+        self.here = button("Edit here", TOOLTIPS["here"])
+        self.offer = button("", TOOLTIPS["offer"])
         self.offer.hide()
-        self.undo = _button("Undo", "undo")
-        self.redo = _button("Redo", "redo")
+        self.undo = button("Undo", TOOLTIPS["undo"])
+        self.redo = button("Redo", TOOLTIPS["redo"])
         self.classes = ClassButtons()
-        self.pick = _button("Pick from prediction", "pick")
+        self.pick = button("Pick from prediction", TOOLTIPS["pick"])
         self.pick.setCheckable(True)
         self.where = combo(TOOLTIPS["where"])
         self.where.addItems([DRAWN, ERROR])
         self.draw = tool("Draw", DRAW_TIP)
-        self.accept = _button("Accept prediction here", "accept")
+        self.accept = button("Accept prediction here", TOOLTIPS["accept"])
         self.regions = CorrectedView()
-        self.summary = _text("How much is corrected.")
+        self.summary = wrapped("How much is corrected.")
         self.next = NextPage()
         self.exchange = ExchangePage()
         regions = QWidget()
@@ -90,26 +86,22 @@ class CorrectForm(QWidget):
         self.tabs.setTabToolTip(0, "What is corrected so far.")
         self.tabs.setTabToolTip(1, "Where a correction is worth most.")
         self.tabs.setTabToolTip(2, "Corrections from elsewhere, and for elsewhere.")
-        self.saved = _text(TOOLTIPS["saved"])
-        self.file = _text(TOOLTIPS["file"])
+        self.saved = wrapped(TOOLTIPS["saved"])
+        self.file = wrapped(TOOLTIPS["file"])
         self.file.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._arrange()
         self.set_open(False)
 
     def _arrange(self) -> None:
-        fields = QFormLayout()
-        fields.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-        for name, field in (
-            ("Image", self.image),
-            ("Segmentation", self.mask),
-            ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
-            ("Painter", self.painter),
-        ):
-            fields.addRow(name, field)
-            inner = field if isinstance(field, QWidget) else field.itemAt(0).widget()
-            fields.labelForField(field).setToolTip(inner.toolTip())
-        fields.addRow(self.hint)
+        fields = labelled(
+            [
+                ("Image", self.image),
+                ("Segmentation", self.mask),
+                ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
+                ("Painter", self.painter),
+                self.hint,
+            ]
+        )
         content = QWidget()
         column = QVBoxLayout(content)
         column.addLayout(fields)
@@ -123,15 +115,7 @@ class CorrectForm(QWidget):
         column.addWidget(self.tabs, stretch=1)
         column.addWidget(self.saved)
         column.addWidget(self.file)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumSize(320, 260)
+        scrolling(self, content, 320)
 
     def set_open(self, is_open: bool) -> None:
         """Let only be pressed what works now."""
@@ -159,18 +143,3 @@ class CorrectForm(QWidget):
             self.saved.setText(f"● {unsaved} on the way to disk")
         else:
             self.saved.setText("✓ All strokes are on disk.")
-
-
-def _text(tooltip: str) -> QLabel:
-    """Return a label of several lines that long words do not widen."""
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setToolTip(tooltip)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return label
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(TOOLTIPS[tooltip])
-    return button

@@ -5,64 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QTableView, QWidget
 
 from fctl_napari.learning.corrected_regions import CorrectedRegion
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.corrections_layer import NOT_SURE_COLOR
-from fctl_napari.plugin.tables import dress_table
+from fctl_napari.plugin.tables import Rows, dress_table
 
 TIP = "Connected corrected regions, the largest first. Click one to fly there."
 
 
-class CorrectedTable(QAbstractTableModel):
+class CorrectedTable(Rows[CorrectedRegion]):
     """Corrected regions as rows; thousands cost nothing until they are drawn."""
 
-    COLUMNS = ("Painted", "px", "By")
-
     def __init__(self) -> None:
-        super().__init__()
-        self.regions: list[CorrectedRegion] = []
+        super().__init__(("Painted", "px", "By"), (1,))
         self._table: ClassTable | None = None
 
     def show(self, regions: Sequence[CorrectedRegion], table: ClassTable | None) -> None:
         """Show these regions, the largest first."""
-        self.beginResetModel()
-        self.regions = sorted(regions, key=lambda region: (-region.pixels, region.point))
         self._table = table
-        self.endResetModel()
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
-        return len(self.regions)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
-        return len(self.COLUMNS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt's hook."""
-        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
-            return self.COLUMNS[section]
-        return None
+        self.show_rows(sorted(regions, key=lambda region: (-region.pixels, region.point)))
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
-        region, column = self.regions[index.row()], index.column()
+        region, column = self.rows[index.row()], index.column()
         shares = self._shares(region)
         if role == Qt.ItemDataRole.DisplayRole:
             names = ", ".join(name for name, _, _ in shares)
             return (names, f"{region.pixels:,}", ", ".join(region.authors))[column]
         if role == Qt.ItemDataRole.DecorationRole and column == 0:
             return QColor(*shares[0][1])
-        if role == Qt.ItemDataRole.TextAlignmentRole and column == 1:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:
             parts = ", ".join(f"{name} {pixels:,} px" for name, _, pixels in shares)
             return f"{parts}; at row {region.point[0]}, column {region.point[1]} (px)"
-        return None
+        return super().data(index, role)
 
     def _shares(self, region: CorrectedRegion) -> list[tuple[str, tuple[int, int, int], int]]:
         """Name, colour and px of what is painted in it, the largest first."""
@@ -94,12 +73,12 @@ class CorrectedView(QTableView):
     def show_regions(self, regions: Sequence[CorrectedRegion], table: ClassTable | None) -> None:
         """List these regions; the one that is chosen stays so if it is still there."""
         at = self.currentIndex().row()
-        before = self.table.regions[at] if 0 <= at < len(self.table.regions) else None
+        before = self.table.rows[at] if 0 <= at < len(self.table.rows) else None
         self.table.show(regions, table)
-        for row, region in enumerate(self.table.regions):
+        for row, region in enumerate(self.table.rows):
             if before is not None and region.point == before.point:
                 self.selectRow(row)
                 return
 
     def _clicked(self, index: QModelIndex) -> None:
-        self.chosen.emit(self.table.regions[index.row()])
+        self.chosen.emit(self.table.rows[index.row()])

@@ -5,16 +5,13 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QColorDialog,
-    QFormLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
-    QScrollArea,
     QSizePolicy,
     QTabWidget,
     QVBoxLayout,
@@ -22,11 +19,11 @@ from qtpy.QtWidgets import (
 )
 
 from fctl_napari.analysis.error_kinds import COLOUR_BLIND, PAPER, Color, ErrorColors
-from fctl_napari.plugin.card_view import set_value
 from fctl_napari.plugin.choosers import combo, row, tool
 from fctl_napari.plugin.comparing import CONFUSION, DIFFER, MISSES, WHO, Showing
 from fctl_napari.plugin.error_list import RegionsPage
 from fctl_napari.plugin.figures_page import FiguresPage
+from fctl_napari.plugin.panel import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.regions import DRAW_TIP, DRAWN, VIEW, WHOLE
 
 OWN = "My own"
@@ -77,9 +74,7 @@ class ErrorForm(QWidget):
         self.mapping.setToolTip(TOOLTIPS["mapping"])
         self.edit_mapping = tool("Classes…", TOOLTIPS["mapping"])
         self.second = combo(TOOLTIPS["second"])
-        self.hint = QLabel()
-        self.hint.setWordWrap(True)
-        self.hint.setToolTip("What is missing.")
+        self.hint = wrapped("What is missing.")
         self.shown = QCheckBox("Show")
         self.shown.setToolTip(TOOLTIPS["shown"])
         self.shown.setChecked(True)
@@ -88,12 +83,9 @@ class ErrorForm(QWidget):
         self.colors = combo(TOOLTIPS["colors"])
         self.colors.addItems([*SETS, OWN])
         self.own = [tool("", f"{what}: {TOOLTIPS['own'].lower()}") for what in ("Missed", "False", "Another class")]
-        self.only = QPushButton()
-        self.only.setToolTip(TOOLTIPS["only"])
+        self.only = button("", TOOLTIPS["only"])
         self.only.hide()
-        self.legend = QLabel()
-        self.legend.setWordWrap(True)
-        self.legend.setToolTip("Colours of the overlay.")
+        self.legend = wrapped("Colours of the overlay.")
         self.where = combo(TOOLTIPS["where"])
         self.where.addItems([WHOLE, VIEW, DRAWN])
         self.draw = tool("Draw", DRAW_TIP)
@@ -105,15 +97,8 @@ class ErrorForm(QWidget):
         self.progress.setToolTip(TOOLTIPS["progress"])
         self.progress.setTextVisible(False)
         self.progress.setRange(0, 1)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        for text in (
-            self.mapping,
-            self.hint,
-            self.only,
-            self.legend,
-            self.status,
-        ):  # long words must not widen the dock
+        self.status = wrapped()
+        for text in (self.mapping, self.only):  # long words must not widen the dock
             text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._classes: list[str] = []
         self._pair: tuple[int, int] | None = None
@@ -124,26 +109,21 @@ class ErrorForm(QWidget):
         self._show_colors()
 
     def _arrange(self) -> None:
-        fields = QFormLayout()
-        fields.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-        fields.addRow("Segmentation", self.mask)
-        fields.addRow("Truth", row(self.truth, self.open_truth, self.open_folder))
-        fields.addRow("Its values", row(self.mapping, self.edit_mapping))
-        fields.addRow("Compare with", self.second)
-        fields.addRow(self.hint)
-        fields.addRow("Overlay", row(self.shown, self.mode))
-        fields.addRow("Class", self.of)
-        fields.addRow("Colours", row(self.colors, *self.own))
-        fields.addRow(self.only)
-        fields.addRow(self.legend)
-        fields.addRow("Where", row(self.where, self.draw))
-        for index in range(fields.rowCount()):
-            label = fields.itemAt(index, QFormLayout.ItemRole.LabelRole)
-            field = fields.itemAt(index, QFormLayout.ItemRole.FieldRole)
-            if label is not None and label.widget() is not None and field is not None:
-                inner = field.widget() or field.layout().itemAt(0).widget()
-                label.widget().setToolTip(inner.toolTip())
+        fields = labelled(
+            [
+                ("Segmentation", self.mask),
+                ("Truth", row(self.truth, self.open_truth, self.open_folder)),
+                ("Its values", row(self.mapping, self.edit_mapping)),
+                ("Compare with", self.second),
+                self.hint,
+                ("Overlay", row(self.shown, self.mode)),
+                ("Class", self.of),
+                ("Colours", row(self.colors, *self.own)),
+                self.only,
+                self.legend,
+                ("Where", row(self.where, self.draw)),
+            ]
+        )
         tabs = QTabWidget()
         tabs.addTab(self.regions, "Next error")
         tabs.addTab(self.figures, "Figures")
@@ -158,17 +138,8 @@ class ErrorForm(QWidget):
         column.addWidget(tabs, stretch=1)
         column.addLayout(row(self.progress, self.cancel))
         column.addWidget(self.status)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self._content, self._bar = content, scroll.verticalScrollBar()
+        self._content, self._bar = content, scrolling(self, content, 340).verticalScrollBar()
         content.installEventFilter(self)
-        self.setMinimumSize(340, 260)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt's hook: what does not fit into the width would be cut off on the right."""
@@ -189,8 +160,8 @@ class ErrorForm(QWidget):
         self.of.currentIndexChanged.connect(self._changed)
         self.colors.currentIndexChanged.connect(self._colors_chosen)
         self.only.clicked.connect(lambda: self.show_pair(None))
-        for index, button in enumerate(self.own):
-            button.clicked.connect(lambda _checked=False, k=index: self._ask_color(k))
+        for index, choose in enumerate(self.own):
+            choose.clicked.connect(lambda _checked=False, k=index: self._ask_color(k))
 
     # ---- the overlay
 
@@ -261,12 +232,12 @@ class ErrorForm(QWidget):
 
     def _show_colors(self) -> None:
         colors = self.showing.colors
-        for button, color in zip(
+        for choose, color in zip(
             self.own, (colors.false_negative, colors.false_positive, colors.confused), strict=True
         ):
             pixmap = QPixmap(14, 14)
             pixmap.fill(QColor(*color))
-            button.setIcon(QIcon(pixmap))
+            choose.setIcon(QIcon(pixmap))
 
     def _ask_color(self, which: int) -> None:
         colors = self.showing.colors
@@ -288,9 +259,7 @@ class ErrorForm(QWidget):
 
     def show_progress(self, done: int, total: int) -> None:
         """Show how far something is; a total of 0 shows that it is under way."""
-        if self.progress.maximum() != total:
-            self.progress.setRange(0, total)
-        set_value(self.progress, done)
+        show_done(self.progress, done, total)
 
     def say(self, text: str) -> None:
         """Say in a line what has become of the last thing that was asked for."""

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.plugin.comparing import Comparison, Showing
 from fctl_napari.plugin.error_overlay import add_overlay, kinds_style
-from fctl_napari.plugin.placement import MOVED, move, placed_like
+from fctl_napari.plugin.placement import move, moves, placed_like
 
 FOLLOW_MS = 250
 """How often it is looked whether the segmentation has grown; that takes 0.1 ms."""
@@ -58,7 +58,7 @@ class ErrorLayer(QObject):
         self._unwatch()
         self._mask = mask
         if mask is not None:
-            for emitter in self._moves(mask):
+            for emitter in moves(mask):
                 emitter.connect(self._moved)
             mask.events.data.connect(self._data_changed)
 
@@ -106,7 +106,7 @@ class ErrorLayer(QObject):
 
     def _unwatch(self) -> None:
         if self._mask is not None:
-            for emitter in self._moves(self._mask):
+            for emitter in moves(self._mask):
                 emitter.disconnect(self._moved)
             self._mask.events.data.disconnect(self._data_changed)
 
@@ -122,10 +122,6 @@ class ErrorLayer(QObject):
             self._timer.stop()
         elif self._comparison.overlay.follow():
             layer.refresh(extent=False, thumbnail=False, highlight=False)
-
-    @staticmethod
-    def _moves(mask: Labels) -> list[Any]:
-        return [getattr(mask.events, name) for name in MOVED]
 
     def _moved(self, _event: Any = None) -> None:
         if self.layer is not None and self._mask is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QLabel,
@@ -21,7 +21,8 @@ from fctl_napari.analysis.error_marks import Mark
 from fctl_napari.analysis.error_regions import SMALLEST, THRESHOLDS, Measure, Order, Region, order
 from fctl_napari.plugin.choosers import combo, row
 from fctl_napari.plugin.comparing import DIFFERENCES, DOUBTS, ERRORS
-from fctl_napari.plugin.tables import dress_table
+from fctl_napari.plugin.panel import button
+from fctl_napari.plugin.tables import Rows, dress_table
 
 ORDERS: dict[str, Order] = {"Largest first": "size", "Confidence": "confidence", "By class": "class"}
 
@@ -48,16 +49,14 @@ TOOLTIPS = {
 }
 
 
-class RegionTable(QAbstractTableModel):
+class RegionTable(Rows[Region]):
     """Regions as rows; thousands cost nothing until they are drawn."""
 
-    COLUMNS = ("Was", "Called", "px", "Conf.", "Mark")
     OTHER = "Other says"
     """The first column of differences."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.regions: list[Region] = []
+        super().__init__(("Was", "Called", "px", "Conf.", "Mark"), (2, 3))
         self._marks: dict[Region, Mark | None] = {}
         self._classes: Sequence[tuple[str, Color]] = ()
         self._kind = ERRORS
@@ -70,32 +69,21 @@ class RegionTable(QAbstractTableModel):
         kind: str,
     ) -> None:
         """Show these regions (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``), in this order."""
-        self.beginResetModel()
-        self._kind = kind
-        self.regions, self._marks, self._classes = regions, marks, classes
-        self.endResetModel()
+        self._kind, self._marks, self._classes = kind, marks, classes
+        self.show_rows(regions)
 
     def mark_changed(self, at: int) -> None:
         """Draw a row again."""
-        self.dataChanged.emit(self.index(at, 0), self.index(at, len(self.COLUMNS) - 1))
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
-        return len(self.regions)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
-        return len(self.COLUMNS)
+        self.dataChanged.emit(self.index(at, 0), self.index(at, len(self.columns) - 1))
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
-        if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
-            return None
-        return self.OTHER if section == 0 and self._kind == DIFFERENCES else self.COLUMNS[section]
+        heading = super().headerData(section, orientation, role)
+        return self.OTHER if heading is not None and section == 0 and self._kind == DIFFERENCES else heading
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
-        region, column = self.regions[index.row()], index.column()
+        region, column = self.rows[index.row()], index.column()
         mark = self._marks.get(region)
         if role == Qt.ItemDataRole.DisplayRole:
             return (
@@ -110,11 +98,9 @@ class RegionTable(QAbstractTableModel):
             return None if which is None else QColor(*self._classes[which][1])
         if role == Qt.ItemDataRole.ForegroundRole and mark is not None:
             return QColor(128, 128, 128)
-        if role == Qt.ItemDataRole.TextAlignmentRole and column in (2, 3):
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:
             return f"at row {region.point[0]}, column {region.point[1]} (px)"
-        return None
+        return super().data(index, role)
 
     def _name(self, index: int | None) -> str:
         return "?" if index is None else self._classes[index][0]
@@ -141,7 +127,7 @@ class RegionsPage(QWidget):
         self.threshold = _number(1, 99, "threshold", " %")
         self.smallest = _number(1, 10**8, "smallest", " px")
         self.smallest.setValue(SMALLEST)
-        self.find = _button("Find", "find")
+        self.find = button("Find", TOOLTIPS["find"])
         self.sort = combo(TOOLTIPS["sort"])
         self.sort.addItems(list(ORDERS))
         self.was = combo(TOOLTIPS["was"])
@@ -150,10 +136,10 @@ class RegionsPage(QWidget):
         self.view = QTableView()
         self.summary = QLabel()
         self.summary.setWordWrap(True)
-        self.previous = _button("Previous", "previous")
-        self.next = _button("Next", "next")
-        self.done = _button("Done", "done")
-        self.wrong = _button("Truth is wrong", "wrong")
+        self.previous = button("Previous", TOOLTIPS["previous"])
+        self.next = button("Next", TOOLTIPS["next"])
+        self.done = button("Done", TOOLTIPS["done"])
+        self.wrong = button("Truth is wrong", TOOLTIPS["wrong"])
         self._all: list[Region] = []
         self._marks: dict[Region, Mark | None] = {}
         self._classes: Sequence[tuple[str, Color]] = ()
@@ -181,10 +167,10 @@ class RegionsPage(QWidget):
         for field in (self.sort, self.was, self.called):
             field.currentIndexChanged.connect(self._list)
         self.view.selectionModel().currentRowChanged.connect(self._row_chosen)
-        for key, button in self.key_buttons().items():
+        for key, pressed in self.key_buttons().items():
             shortcut = QShortcut(QKeySequence(KEYS[key].replace("-", "+")), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(button.click)
+            shortcut.activated.connect(pressed.click)
         self.next.clicked.connect(lambda: self.step(1))
         self.previous.clicked.connect(lambda: self.step(-1))
         self.done.clicked.connect(lambda: self.mark("done"))
@@ -291,18 +277,18 @@ class RegionsPage(QWidget):
     def current(self) -> Region | None:
         """The region that is chosen."""
         at = self.view.currentIndex().row()
-        return self.table.regions[at] if 0 <= at < len(self.table.regions) else None
+        return self.table.rows[at] if 0 <= at < len(self.table.rows) else None
 
     def step(self, by: int) -> None:
         """Go to the next (1) or the previous (-1) region that is not marked; at the end it stays."""
-        rows = len(self.table.regions)
+        rows = len(self.table.rows)
         if not self._all:
             self.summary.setText("Press Find first.")
             return
         at = self.view.currentIndex().row()
         at = (-1 if by > 0 else rows) if self.current is None else at
         at += by
-        while 0 <= at < rows and self._marks.get(self.table.regions[at]) is not None:
+        while 0 <= at < rows and self._marks.get(self.table.rows[at]) is not None:
             at += by
         if 0 <= at < rows:
             self._select(at)
@@ -320,8 +306,8 @@ class RegionsPage(QWidget):
     def show_mark(self, region: Region, mark: Mark | None) -> None:
         """Show a mark that was kept."""
         self._marks[region] = mark
-        if region in self.table.regions:
-            self.table.mark_changed(self.table.regions.index(region))
+        if region in self.table.rows:
+            self.table.mark_changed(self.table.rows.index(region))
         self._tell()
 
     def _select(self, at: int, *, tell: bool = True) -> None:
@@ -334,11 +320,11 @@ class RegionsPage(QWidget):
 
     def _row_chosen(self, now: QModelIndex, _before: QModelIndex) -> None:
         if now.isValid():
-            self.chosen.emit(self.table.regions[now.row()])
+            self.chosen.emit(self.table.rows[now.row()])
 
     def _tell(self) -> None:
         marked = sum(mark is not None for mark in self._marks.values())
-        listed = len(self.table.regions)
+        listed = len(self.table.rows)
         parts = [self._summary, f"{listed:,} listed" if listed != len(self._all) else "", f"{marked:,} marked"]
         self.summary.setText(" · ".join(part for part in parts if part) if self._all or self._summary else "")
 
@@ -362,9 +348,3 @@ def _number(least: int, most: int, tooltip: str, suffix: str) -> QSpinBox:
     field.setSuffix(suffix)
     field.setToolTip(TOOLTIPS[tooltip])
     return field
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(TOOLTIPS[tooltip])
-    return button

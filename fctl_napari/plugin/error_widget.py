@@ -9,8 +9,6 @@ from typing import Any
 import napari
 from napari.layers import Labels
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from fctl_napari.analysis.agreement import Agreement
 from fctl_napari.analysis.error_marks import Mark, Marks
@@ -21,6 +19,7 @@ from fctl_napari.imagery.class_mapping import ClassMapping
 from fctl_napari.imagery.truth import NO_CLASS
 from fctl_napari.plugin.background import Jobs
 from fctl_napari.plugin.comparing import Comparison, Wanted, compute_figures, find_regions, open_comparison
+from fctl_napari.plugin.docked import DockedWidget, resting
 from fctl_napari.plugin.error_choices import ErrorChoices
 from fctl_napari.plugin.error_form import ErrorForm
 from fctl_napari.plugin.error_layer import ErrorLayer
@@ -31,18 +30,15 @@ from fctl_napari.plugin.keys import bind_keys
 from fctl_napari.plugin.mapping_dialog import MappingDialog
 from fctl_napari.plugin.notify import report, reported
 from fctl_napari.plugin.regions import DRAWN, chosen_region, start_drawing
-from fctl_napari.plugin.session import session
 from fctl_napari.plugin.spot import Spot, fly_to
 from fctl_napari.plugin.truths import TruthChoice, own_labels
 from fctl_napari.plugin.view import IntWindow
 from fctl_napari.segmentation.store import Segmentation
 
 SPOT_NAME = "FCtL error"
-REST_MS = 100
-"""How long the list of layers has to rest before it is looked at: several come and go together."""
 
 
-class ErrorWidget(QWidget):
+class ErrorWidget(DockedWidget):
     """Shows where a segmentation is wrong: over the image, in figures, and region by region.
 
     Parameters
@@ -52,8 +48,7 @@ class ErrorWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._opening, self._working = Jobs(self), Jobs(self)
         self._errors = ErrorLayer(napari_viewer, self)
         self._spot = Spot(napari_viewer, SPOT_NAME)
@@ -62,17 +57,10 @@ class ErrorWidget(QWidget):
         self._mapping: ClassMapping | None = None  # the user's own
         self._truth_key: tuple[object, ...] = ()
         self._opened_key: tuple[object, ...] = ()
-        self._left = False
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self._open)
+        self._rest = resting(self, self._open)
         self.form = ErrorForm()
         self._choices = ErrorChoices(napari_viewer, self.form)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.form)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._fill(self.form)
         self._connect()
         buttons = self.form.regions.key_buttons()
         self._unbind = bind_keys(napari_viewer, {KEYS[name]: button.click for name, button in buttons.items()})
@@ -95,7 +83,6 @@ class ErrorWidget(QWidget):
         form.cancel.clicked.connect(self._working.cancel)
         self._working.busy.connect(self._busy)
         self._errors.replaced.connect(self._reopen)
-        session().window_closed.connect(self._window_closed)
 
     # ---- what there is to choose from
 
@@ -135,7 +122,7 @@ class ErrorWidget(QWidget):
         self._rest.start()
 
     def _open(self) -> None:
-        session().follow(self.window())  # tells when it closes
+        self._follow_window()
         form, showing = self.form, self.form.showing
         mask, second = self._choices.mask, self._choices.second
         self._working.drop()
@@ -362,21 +349,11 @@ class ErrorWidget(QWidget):
 
     # ---- the end
 
-    def event(self, event: QEvent) -> bool:
-        """Qt's hook: napari takes a closed dock's widget out of its parent."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None and not self._left:
+    def _leave(self, *, layers: bool) -> None:
+        """Stop what runs and listen to nothing any more: the dock or the window is gone."""
+        if layers:
             self._errors.hide()  # nobody would bring it in step any more
             self._spot.hide()
-            self._leave()
-        return super().event(event)
-
-    def _window_closed(self, window: QWidget) -> None:
-        if window is self.window() and not self._left:
-            self._leave()
-
-    def _leave(self) -> None:
-        """Stop what runs and listen to nothing any more: the dock or the window is gone."""
-        self._left = True
         self._rest.stop()
         self._opening.drop()
         self._working.drop()

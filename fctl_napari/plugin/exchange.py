@@ -10,11 +10,8 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFormLayout,
-    QLabel,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -28,6 +25,7 @@ from fctl_napari.plugin.background import Job, check
 from fctl_napari.plugin.choosers import combo
 from fctl_napari.plugin.export import FILTERS
 from fctl_napari.plugin.notify import report, say
+from fctl_napari.plugin.panel import button, labelled, wrapped
 from fctl_napari.plugin.truths import layer_choices
 from fctl_napari.plugin.view import IntWindow
 
@@ -73,25 +71,16 @@ class ExchangePage(QWidget):
         self.source = combo(TOOLTIPS["source"])
         self.policy = combo(TOOLTIPS["policy"])
         self.policy.addItems(list(POLICIES))
-        self.take = QPushButton("Take over")
-        self.take.setToolTip(TOOLTIPS["take"])
-        self.export = QPushButton("Export…")
-        self.export.setToolTip(TOOLTIPS["export"])
-        self.report = QLabel()
-        self.report.setWordWrap(True)
-        self.report.setToolTip(TOOLTIPS["report"])
-        self.report.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.take = button("Take over", TOOLTIPS["take"])
+        self.export = button("Export…", TOOLTIPS["export"])
+        self.report = wrapped(TOOLTIPS["report"])
         self.conflicts = QListWidget()
         self.conflicts.setToolTip(TOOLTIPS["conflicts"])
         self.conflicts.setMinimumHeight(90)
         self.conflicts.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
-        fields = QFormLayout()
-        fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-        fields.addRow("From", self.source)
-        fields.addRow("Where both painted", self.policy)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
-        layout.addLayout(fields)
+        layout.addLayout(labelled([("From", self.source), ("Where both painted", self.policy)]))
         layout.addWidget(self.take)
         layout.addWidget(self.report)
         layout.addWidget(self.conflicts, stretch=1)

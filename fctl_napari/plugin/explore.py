@@ -8,10 +8,11 @@ import napari
 import numpy as np
 from napari.layers import Image
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QEvent, Signal
-from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog
 
 from fctl_napari.errors import FctlError, InputError
+from fctl_napari.plugin.docked import DockedWidget
 from fctl_napari.plugin.explain_feed import ExplainFeed
 from fctl_napari.plugin.explanation_layers import ExplanationLayers
 from fctl_napari.plugin.explanation_maps import (
@@ -31,7 +32,7 @@ from fctl_napari.plugin.layers import ImageSource, image_source
 from fctl_napari.plugin.notify import report, reported
 from fctl_napari.plugin.on_disk import OnDisk
 from fctl_napari.plugin.picking import Picker
-from fctl_napari.plugin.placement import MOVED, to_pixels
+from fctl_napari.plugin.placement import moves, to_pixels
 from fctl_napari.plugin.region_maps import RegionMaps
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.view import image_shape
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 Pixel = tuple[float, float]
 
 
-class ExploreWidget(QWidget):
+class ExploreWidget(DockedWidget):
     """Explains pixels of an image layer: attention, fusion weights, enhancements, probabilities, what-ifs.
 
     Parameters
@@ -68,8 +69,7 @@ class ExploreWidget(QWidget):
     saved = Signal(str)
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._card: Card | None = None
         self._pixel: Pixel | None = None
         self._explanation: TileExplanation | None = None
@@ -82,10 +82,7 @@ class ExploreWidget(QWidget):
         self._layers = ExplanationLayers(napari_viewer, self)
         self.form = ExploreForm()
         self._regions = RegionMaps(napari_viewer, self.form, self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.form)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._fill(self.form)
         self._connect()
         self.form.image.follow(napari_viewer, self._image_changed)
         self._image_changed()
@@ -114,7 +111,6 @@ class ExploreWidget(QWidget):
         self._layers.dragged.connect(self.explain)
         self._feed.explained.connect(self._take)
         self._feed.failed.connect(self._failed)
-        session().window_closed.connect(self._window_closed)
 
     # ---- fields
 
@@ -143,15 +139,15 @@ class ExploreWidget(QWidget):
         self._forget()
 
     def _follow_image(self, image: Image | None) -> None:
+        for emitter in moves(self._image):
+            emitter.disconnect(self._draw)
         if self._image is not None:
-            for name in MOVED:
-                getattr(self._image.events, name).disconnect(self._draw)
             self._image.events.data.disconnect(self._data_changed)
         self._image = image
         self._saved = None
+        for emitter in moves(image):
+            emitter.connect(self._draw)
         if image is not None:
-            for name in MOVED:
-                getattr(image.events, name).connect(self._draw)
             image.events.data.connect(self._data_changed)
 
     def _data_changed(self, _event: Any = None) -> None:
@@ -176,8 +172,7 @@ class ExploreWidget(QWidget):
 
     def _pick_toggled(self, on: bool) -> None:
         if on:
-            # the window is not kept: a child that holds its window is never collected
-            session().follow(self.window())
+            self._follow_window()
             self._saved = None  # an array may have been written to since
             with reported():
                 session().engine().warm(self.form.checkpoint.require_name(), self.form.device.currentText())
@@ -216,7 +211,7 @@ class ExploreWidget(QWidget):
         image = self.image
         if self._pixel is None or image is None or self._card is None:
             return
-        session().follow(self.window())
+        self._follow_window()
         source = image_source(image)
         if source is not None and source.job is None:
             self._saved = source
@@ -320,8 +315,7 @@ class ExploreWidget(QWidget):
 
     def compute(self) -> None:
         """Compute the maps of the region that the fields say; ``computed`` follows."""
-        # the window is not kept: a child that holds its window is never collected
-        session().follow(self.window())
+        self._follow_window()
         with reported():
             self._regions.compute()
 
@@ -363,17 +357,7 @@ class ExploreWidget(QWidget):
 
     # ---- the end
 
-    def event(self, event: QEvent) -> bool:
-        """Qt's hook: napari takes a closed dock's widget out of its parent."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._leave()
-        return super().event(event)
-
-    def _window_closed(self, window: QWidget) -> None:
-        if window is self.window():
-            self._leave()
-
-    def _leave(self) -> None:
+    def _leave(self, *, layers: bool) -> None:
         """Ask for nothing and listen to nothing any more: the dock or the window is gone."""
         self._feed.forget()
         if self._file is not None:

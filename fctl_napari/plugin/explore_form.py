@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFormLayout,
-    QFrame,
     QGroupBox,
     QLabel,
     QProgressBar,
-    QPushButton,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from fctl_napari.model.without import Without
-from fctl_napari.plugin.card_view import set_value
 from fctl_napari.plugin.choosers import CheckpointCombo, ImageCombo, combo, row, tool
 from fctl_napari.plugin.explanation_maps import (
     ATTENTION,
@@ -41,6 +35,7 @@ from fctl_napari.plugin.explanation_maps import (
     views_of,
 )
 from fctl_napari.plugin.explore_legend import ProbabilityBars, ScaleBars
+from fctl_napari.plugin.panel import button, labelled, scrolling, show_done
 from fctl_napari.plugin.regions import DRAW_TIP, DRAWN, VIEW, WHOLE
 from fctl_napari.plugin.segment_form import devices
 
@@ -84,11 +79,9 @@ class ExploreForm(QWidget):
         self.lacks = _text()
         self.device = combo(TOOLTIPS["device"])
         self.device.addItems(devices())
-        self.pick = QPushButton("Pick")
+        self.pick = button("Pick", TOOLTIPS["pick"])
         self.pick.setCheckable(True)
-        self.pick.setToolTip(TOOLTIPS["pick"])
-        self.save = QPushButton("Save figure…")
-        self.save.setToolTip(TOOLTIPS["save"])
+        self.save = button("Save figure…", TOOLTIPS["save"])
         self.save.setEnabled(False)
         self.status = _text()
         self.view = combo(TOOLTIPS["view"])
@@ -116,10 +109,8 @@ class ExploreForm(QWidget):
         self.where = combo(TOOLTIPS["where"])
         self.where.addItems([VIEW, DRAWN, WHOLE])
         self.draw = tool("Draw", DRAW_TIP)
-        self.compute = QPushButton("Compute maps")
-        self.compute.setToolTip(TOOLTIPS["compute"])
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip(TOOLTIPS["cancel"])
+        self.compute = button("Compute maps", TOOLTIPS["compute"])
+        self.cancel = button("Cancel", TOOLTIPS["cancel"])
         self.cancel.setEnabled(False)
         self.progress = QProgressBar()
         self.progress.setToolTip(TOOLTIPS["progress"])
@@ -128,7 +119,6 @@ class ExploreForm(QWidget):
         self.region_status = _text()
         self._items: dict[str, str] = {}
         self._shared = dict(SHARED)
-        self._fields = _form()
         self._arrange()
         self.view.currentTextChanged.connect(self._show_fields)
         self.item.textActivated.connect(self._item_chosen)
@@ -136,17 +126,23 @@ class ExploreForm(QWidget):
         self._show_fields()
 
     def _arrange(self) -> None:
-        top = _form()
-        top.addRow("Image", self.image)
-        top.addRow("Checkpoint", row(self.checkpoint, self.checkpoint.open_file))
-        top.addRow(self.lacks)
-        top.addRow("Device", self.device)
-        fields = self._fields
-        fields.addRow("Show", self.view)
-        fields.addRow("Map", self.item)
-        fields.addRow("Part", self.part)
-        fields.addRow("Channel", self.channel)
-        fields.addRow(self.shared)
+        top = labelled(
+            [
+                ("Image", self.image),
+                ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
+                self.lacks,
+                ("Device", self.device),
+            ]
+        )
+        fields = self._fields = labelled(
+            [
+                ("Show", self.view),
+                ("Map", self.item),
+                ("Part", self.part),
+                ("Channel", self.channel),
+                self.shared,
+            ]
+        )
         what_if = QGroupBox("What if: leave out")
         column = QVBoxLayout(what_if)
         boxes = list(self.without.values())
@@ -171,15 +167,8 @@ class ExploreForm(QWidget):
         column.addWidget(what_if)
         column.addWidget(region)
         column.addStretch()
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumSize(330, 300)
+        scrolling(self, content, 330)
+        self.setMinimumHeight(300)
 
     def look(self) -> Look:
         """Return what the fields ask to see."""
@@ -230,9 +219,7 @@ class ExploreForm(QWidget):
 
     def show_progress(self, done: int, total: int, text: str) -> None:
         """Show how far a run over a region is; a total of 0 shows that something is under way."""
-        if self.progress.maximum() != total:
-            self.progress.setRange(0, total)
-        set_value(self.progress, done)
+        show_done(self.progress, done, total)
         self.region_status.setText(text)
 
     def set_busy(self, busy: bool) -> None:
@@ -262,13 +249,6 @@ def enable_item(box: QComboBox, index: int, enabled: bool) -> None:
     """Let an entry of a combo box be chosen or not."""
     item = box.model().item(index)
     item.setEnabled(enabled)
-
-
-def _form() -> QFormLayout:
-    form = QFormLayout()
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-    return form
 
 
 def _text() -> QLabel:

@@ -61,7 +61,7 @@ class _Rows(QWidget):
         painter.end()
 
     def _paint_row(self, painter: QPainter, index: int, box: QRect) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # no abstract class: that would need another metaclass than Qt's
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QFileDialog, QHeaderView, QLabel, QPushButton, QSizePolicy, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.choosers import row
 from fctl_napari.plugin.notify import reported
+from fctl_napari.plugin.panel import button, wrapped
+from fctl_napari.plugin.tables import Rows
 
 if TYPE_CHECKING:
     from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
@@ -41,7 +43,7 @@ TOOLTIPS = {
 RIGHT, WRONG = QColor(0, 158, 115), QColor(213, 94, 0)
 
 
-class Cells(QAbstractTableModel):
+class Cells(Rows[str]):
     """A table that is there whole; cells are worded when they are drawn.
 
     Parameters
@@ -60,17 +62,9 @@ class Cells(QAbstractTableModel):
         shade: Callable[[int, int], QColor | None] = lambda _row, _column: None,
         tip: Callable[[int, int], str] = lambda _row, _column: "",
     ) -> None:
-        super().__init__()
-        self._columns, self._rows = columns, rows
+        super().__init__(columns, range(len(columns)))
+        self.rows = rows
         self._text, self._shade, self._tip = text, shade, tip
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
-        return len(self._rows)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
-        return len(self._columns)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
@@ -81,14 +75,12 @@ class Cells(QAbstractTableModel):
             return self._shade(*at)
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tip(*at) or None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        return None
+        return super().data(index, role)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return (self._columns if orientation == Qt.Orientation.Horizontal else self._rows)[section]
+            return (self.columns if orientation == Qt.Orientation.Horizontal else self.rows)[section]
         return None
 
 
@@ -107,28 +99,23 @@ class FiguresPage(QWidget):
         super().__init__(parent)
         self.evaluation: Evaluation | None = None
         self.title = ""
-        self.compute = _button("Compute", "compute")
-        self.headline = QLabel()
-        self.headline.setWordWrap(True)
+        self.compute = button("Compute", TOOLTIPS["compute"])
+        self.headline = wrapped()
         self.headline.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.classes = _table("classes")
         self.confusion = _table("confusion")
         self.confusion.clicked.connect(lambda index: self.pair_chosen.emit(index.row(), index.column()))
-        self.agreement = QLabel()
-        self.agreement.setWordWrap(True)
-        self.agreement.setToolTip("How the two segmentations compare.")
+        self.agreement = wrapped("How the two segmentations compare.")
         self.plot = QWidget()
         self.plot.setToolTip(TOOLTIPS["plot"])
         QVBoxLayout(self.plot).setContentsMargins(0, 0, 0, 0)
         self._canvas: FigureCanvasQTAgg | None = None
-        self.copy = _button("Copy CSV", "copy")
+        self.copy = button("Copy CSV", TOOLTIPS["copy"])
         self.copy.clicked.connect(self._copy)
-        self.save_json = _button("Save JSON…", "json")
+        self.save_json = button("Save JSON…", TOOLTIPS["json"])
         self.save_json.clicked.connect(self._ask_json)
-        self.save_figure = _button("Save figure…", "figure")
+        self.save_figure = button("Save figure…", TOOLTIPS["figure"])
         self.save_figure.clicked.connect(self._ask_figure)
-        for text in (self.headline, self.agreement):
-            text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._found = [self.classes, self.confusion, self.plot, self.copy, self.save_json, self.save_figure]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -286,9 +273,3 @@ def _table(tooltip: str) -> QTableView:
 def _fit_height(table: QTableView) -> None:
     rows = min(table.model().rowCount(), 12)
     table.setFixedHeight(rows * 22 + table.horizontalHeader().sizeHint().height() + 6)
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(TOOLTIPS[tooltip])
-    return button

@@ -7,8 +7,8 @@ from typing import Any
 
 import napari
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog
 
 from fctl_napari.learning.candidates import check_free, roll_back
 from fctl_napari.learning.finetune_config import FinetuneRequest
@@ -16,9 +16,10 @@ from fctl_napari.learning.finetune_run import FinetuneEvent
 from fctl_napari.learning.unfinished import Waiting, open_waiting
 from fctl_napari.plugin.background import Jobs
 from fctl_napari.plugin.correct import CorrectWidget
+from fctl_napari.plugin.docked import DockedWidget
 from fctl_napari.plugin.finetune_choices import Beside, look_beside, make_request, name_of, painted_state
 from fctl_napari.plugin.finetune_form import FinetuneForm
-from fctl_napari.plugin.finetune_words import changes, describe
+from fctl_napari.plugin.finetune_words import changes, describe, offered
 from fctl_napari.plugin.layers import ImageSource, image_source
 from fctl_napari.plugin.lesson import FINAL, Lesson, Make
 from fctl_napari.plugin.notify import report, reported
@@ -30,7 +31,7 @@ LOOK_MS = 1000
 """How often it is looked whether more was painted; that takes 0.1 ms."""
 
 
-class FinetuneWidget(QWidget):
+class FinetuneWidget(DockedWidget):
     """Learns from corrections in another process, and lets the new network be kept or rolled back.
 
     Parameters
@@ -40,8 +41,7 @@ class FinetuneWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._looking, self._preparing = Jobs(self), Jobs(self)
         self._beside: Beside | None = None
         self._painted: tuple[object, ...] = ()
@@ -49,12 +49,8 @@ class FinetuneWidget(QWidget):
         self._trial: Trial | None = None
         self._kept: Trial | None = None  # the last that was kept; its result may still grow
         self._proposed = ""
-        self._left = False
         self.form = FinetuneForm()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.form)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._fill(self.form)
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self._look_for_strokes)
@@ -76,7 +72,6 @@ class FinetuneWidget(QWidget):
         form.verdict.keep.clicked.connect(lambda: self._decide(keep=True))
         form.verdict.roll_back.clicked.connect(lambda: self._decide(keep=False))
         form.lineage.wanted.connect(self.use)
-        session().window_closed.connect(self._window_closed)
 
     # ---- what there is
 
@@ -188,15 +183,8 @@ class FinetuneWidget(QWidget):
         form = self.form
         if self.training or self._trial is not None:
             form.make_offer("")
-        elif beside.waiting:
-            name = beside.waiting[0].card.name
-            form.make_offer(f"A new network, {name}, waits to be kept or rolled back.", "Show it")
-        elif beside.cut:
-            cut = beside.cut[0]
-            how = "goes on from its last saved state" if cut.saved else "begins anew"
-            form.make_offer(f"Learning of {cut.request.name} was stopped; it {how}.", "Go on", discard=True)
         else:
-            form.make_offer("")
+            form.make_offer(*offered(beside), discard=bool(beside.cut) and not beside.waiting)
 
     def _take_offer(self) -> None:
         beside = self._beside
@@ -247,7 +235,7 @@ class FinetuneWidget(QWidget):
     def _learn(self, make: Make) -> None:
         """Begin with what ``make`` makes the request of."""
         image, form = self.form.image.require_layer("fine-tune on"), self.form
-        session().follow(self.window())  # tells when it closes
+        self._follow_window()
         form.tabs.setCurrentIndex(0)
         form.verdict.hide()
         form.plot.clear()
@@ -322,7 +310,7 @@ class FinetuneWidget(QWidget):
         if image is None or source is None:  # it waits on disk
             self._idle("")
             return
-        session().follow(self.window())
+        self._follow_window()
         form.set_state("waiting")
         form.verdict.show_verdict(waiting.card.name, waiting.figures, waiting.verdict)
         parent = name_of(waiting.parent, [str(form.checkpoint.itemData(k)) for k in range(form.checkpoint.count())])
@@ -384,16 +372,6 @@ class FinetuneWidget(QWidget):
 
     # ---- the end
 
-    def event(self, event: QEvent) -> bool:
-        """Qt's hook: napari takes a closed dock's widget out of its parent."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None and not self._left:
-            self._leave(layers=True)
-        return super().event(event)
-
-    def _window_closed(self, window: QWidget) -> None:
-        if window is self.window() and not self._left:
-            self._leave(layers=False)
-
     def _leave_trial(self, *, layers: bool) -> None:
         trial, self._trial = self._trial, None
         if trial is not None:
@@ -404,7 +382,6 @@ class FinetuneWidget(QWidget):
 
     def _leave(self, *, layers: bool) -> None:
         """Stop what runs, which can be gone on with, and listen to nothing any more: the dock or the window is gone."""
-        self._left = True
         self._timer.stop()
         if self._lesson is not None:
             self._lesson.abandon()

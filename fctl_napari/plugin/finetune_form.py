@@ -7,13 +7,8 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFormLayout,
-    QLabel,
     QLineEdit,
     QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QSizePolicy,
     QSpinBox,
     QTabWidget,
     QVBoxLayout,
@@ -22,11 +17,11 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.learning.finetune_config import FinetuneRequest
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.plugin.card_view import set_value
 from fctl_napari.plugin.choosers import CheckpointCombo, ImageCombo, combo, row, tool
 from fctl_napari.plugin.corrections_layer import NOT_SURE_COLOR
 from fctl_napari.plugin.finetune_plot import FinetunePlot
 from fctl_napari.plugin.lineage_page import LineagePage
+from fctl_napari.plugin.panel import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.parts_field import PartsField
 from fctl_napari.plugin.segment_form import devices
 from fctl_napari.plugin.verdict_view import VerdictView
@@ -57,7 +52,7 @@ class FinetuneForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.image = ImageCombo(TOOLTIPS["image"])
-        self.corrections = _text(TOOLTIPS["corrections"])
+        self.corrections = wrapped(TOOLTIPS["corrections"])
         self.corrections.setTextFormat(Qt.TextFormat.RichText)
         self.checkpoint = CheckpointCombo()
         self.checkpoint.setToolTip(TOOLTIPS["checkpoint"])
@@ -74,19 +69,19 @@ class FinetuneForm(QWidget):
         self.out = QLineEdit()
         self.out.setToolTip(TOOLTIPS["out"])
         self.choose_out = tool("…", TOOLTIPS["choose"])
-        self.hint = _text("What is missing.")
+        self.hint = wrapped("What is missing.")
         self.offer = QWidget()
-        self.offered = _text(TOOLTIPS["offer"])
-        self.take_offer = _button("", "offer")
+        self.offered = wrapped(TOOLTIPS["offer"])
+        self.take_offer = button("", TOOLTIPS["offer"])
         self.discard = tool("Discard", TOOLTIPS["discard"])
-        self.start = _button("Start", "start")
-        self.pause = _button("Pause", "pause")
-        self.cancel = _button("Cancel", "cancel")
+        self.start = button("Start", TOOLTIPS["start"])
+        self.pause = button("Pause", TOOLTIPS["pause"])
+        self.cancel = button("Cancel", TOOLTIPS["cancel"])
         self.progress = QProgressBar()
         self.progress.setToolTip(TOOLTIPS["progress"])
         self.progress.setRange(0, 1)
         self.progress.setTextVisible(False)
-        self.status = _text(TOOLTIPS["progress"])
+        self.status = wrapped(TOOLTIPS["progress"])
         self.plot = FinetunePlot()
         self.verdict = VerdictView()
         self.lineage = LineagePage()
@@ -106,23 +101,19 @@ class FinetuneForm(QWidget):
         self.set_state("idle")
 
     def _arrange(self) -> None:
-        fields = QFormLayout()
-        fields.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-        for name, field in (
-            ("Image", self.image),
-            ("Corrections", self.corrections),
-            ("Parent", row(self.checkpoint, self.checkpoint.open_file)),
-            ("Learns", self.parts),
-            ("Truth", row(self.truth, self.open_truth)),
-            ("At most", row(self.steps, self.seconds)),
-            ("Device", self.device),
-            ("New one", row(self.out, self.choose_out)),
-        ):
-            fields.addRow(name, field)
-            inner = field if isinstance(field, QWidget) else field.itemAt(0).widget()
-            fields.labelForField(field).setToolTip(inner.toolTip())
-        fields.addRow(self.hint)
+        fields = labelled(
+            [
+                ("Image", self.image),
+                ("Corrections", self.corrections),
+                ("Parent", row(self.checkpoint, self.checkpoint.open_file)),
+                ("Learns", self.parts),
+                ("Truth", row(self.truth, self.open_truth)),
+                ("At most", row(self.steps, self.seconds)),
+                ("Device", self.device),
+                ("New one", row(self.out, self.choose_out)),
+                self.hint,
+            ]
+        )
         offer = QVBoxLayout(self.offer)
         offer.setContentsMargins(0, 0, 0, 0)
         offer.addWidget(self.offered)
@@ -133,15 +124,7 @@ class FinetuneForm(QWidget):
         column.addWidget(self.offer)
         column.addLayout(row(self.start, self.pause, self.cancel))
         column.addWidget(self.tabs, stretch=1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumSize(340, 260)
+        scrolling(self, content, 340)
 
     def set_state(self, state: str) -> None:
         """Enable what works: ``idle``, ``preparing``, ``running``, ``paused``, ``stopping`` or ``waiting``."""
@@ -195,9 +178,7 @@ class FinetuneForm(QWidget):
 
     def show_progress(self, done: int, total: int, text: str) -> None:
         """Show how far a run is; a total of 0 shows that something is under way."""
-        if self.progress.maximum() != total:
-            self.progress.setRange(0, total)
-        set_value(self.progress, done)
+        show_done(self.progress, done, total)
         self.status.setText(text)
 
 
@@ -208,18 +189,3 @@ def _spin(tooltip: str, low: int, high: int, suffix: str) -> QSpinBox:
     box.setToolTip(tooltip)
     box.setMinimumWidth(60)
     return box
-
-
-def _text(tooltip: str) -> QLabel:
-    """Return a label of several lines that long words do not widen."""
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setToolTip(tooltip)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return label
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(TOOLTIPS[tooltip])
-    return button

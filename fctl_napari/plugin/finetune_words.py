@@ -10,6 +10,7 @@ from fctl_napari.plugin.live_run import duration
 if TYPE_CHECKING:
     from fctl_napari.learning.finetune_run import FinetuneEvent
     from fctl_napari.model.card import Card
+    from fctl_napari.plugin.finetune_choices import Beside
 
 
 def describe(event: FinetuneEvent) -> str:
@@ -28,6 +29,17 @@ def describe(event: FinetuneEvent) -> str:
             parts.append(f"held-out IoU {now.scores.miou:.3f} (was {before.scores.miou:.3f})")
         parts.append(duration(news.seconds))
     return " · ".join(["Paused", *parts] if event.state == "paused" else parts)
+
+
+def offered(beside: Beside) -> tuple[str, str]:
+    """Say what was left of earlier runs, and on a button what can be done with it; empty if nothing was."""
+    if beside.waiting:
+        return f"A new network, {beside.waiting[0].card.name}, waits to be kept or rolled back.", "Show it"
+    if beside.cut:
+        cut = beside.cut[0]
+        how = "goes on from its last saved state" if cut.saved else "begins anew"
+        return f"Learning of {cut.request.name} was stopped; it {how}.", "Go on"
+    return "", ""
 
 
 def changes(shares: list[float] | None, card: Card) -> str:

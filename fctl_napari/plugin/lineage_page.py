@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHeaderView, QLabel, QPushButton, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHeaderView, QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from fctl_napari.errors import InputError
 from fctl_napari.learning.lineage import Kin, lineage
 from fctl_napari.model.card import builtin_checkpoints
 from fctl_napari.plugin.background import Jobs
 from fctl_napari.plugin.notify import report
+from fctl_napari.plugin.panel import button
 
 WAITS = ".candidate.safetensors"
 
@@ -39,8 +40,7 @@ class LineagePage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._jobs = Jobs(self)
-        self.use = QPushButton("Use this one")
-        self.use.setToolTip(TOOLTIPS["use"])
+        self.use = button("Use this one", TOOLTIPS["use"])
         self.use.clicked.connect(self._use)
         self.tree = QTreeWidget()
         self.tree.setToolTip(TOOLTIPS["tree"])

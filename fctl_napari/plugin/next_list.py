@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QShowEvent
 from qtpy.QtWidgets import QLabel, QPushButton, QTableView, QVBoxLayout, QWidget
 
 from fctl_napari.analysis.expected_gain import Suggestion
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.choosers import row
-from fctl_napari.plugin.tables import dress_table
+from fctl_napari.plugin.panel import button
+from fctl_napari.plugin.tables import Rows, dress_table
 
 KEYS = {"next": "J", "previous": "Shift-J", "skip": "U"}
 """Keys of the viewer while the widget lives; napari 0.9 uses none of them."""
@@ -32,14 +33,11 @@ TOOLTIPS = {
 }
 
 
-class NextTable(QAbstractTableModel):
+class NextTable(Rows[Suggestion]):
     """Suggestions as rows; thousands cost nothing until they are drawn."""
 
-    COLUMNS = ("Called", "Gain", "px", "Entropy")
-
     def __init__(self) -> None:
-        super().__init__()
-        self.suggestions: list[Suggestion] = []
+        super().__init__(("Called", "Gain", "px", "Entropy"), (1, 2, 3))
         self._skipped: Collection[Suggestion] = ()
         self._table: ClassTable | None = None
 
@@ -47,31 +45,16 @@ class NextTable(QAbstractTableModel):
         self, suggestions: Sequence[Suggestion], skipped: Collection[Suggestion], table: ClassTable | None
     ) -> None:
         """Show these, in this order; which of them are skipped; and the classes that they name."""
-        self.beginResetModel()
-        self.suggestions, self._skipped, self._table = list(suggestions), skipped, table
-        self.endResetModel()
+        self._skipped, self._table = skipped, table
+        self.show_rows(suggestions)
 
     def skipped(self, at: int) -> bool:
         """Whether a row is passed over."""
-        return self.suggestions[at] in self._skipped
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
-        return len(self.suggestions)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
-        return len(self.COLUMNS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt's hook."""
-        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
-            return self.COLUMNS[section]
-        return None
+        return self.rows[at] in self._skipped
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt's hook."""
-        one, column = self.suggestions[index.row()], index.column()
+        one, column = self.rows[index.row()], index.column()
         assert self._table is not None
         called = self._table.scored[one.region.called]
         if role == Qt.ItemDataRole.DisplayRole:
@@ -80,13 +63,11 @@ class NextTable(QAbstractTableModel):
             return QColor(*called.color)
         if role == Qt.ItemDataRole.ForegroundRole and self.skipped(index.row()):
             return QColor(128, 128, 128)
-        if role == Qt.ItemDataRole.TextAlignmentRole and column > 0:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:
             y, x = one.region.point
             factors = f"entropy {one.entropy:.2f} x rarity {one.rarity:.2f} x size {one.size:.2f}"
             return f"gain {one.gain:.3f} = {factors}; at row {y}, column {x} (px)"
-        return None
+        return super().data(index, role)
 
 
 class NextPage(QWidget):
@@ -120,8 +101,8 @@ class NextPage(QWidget):
         self.view.clicked.connect(lambda index: self._choose(index.row()))
         self.summary = QLabel()
         self.summary.setWordWrap(True)
-        self.previous, self.next = _button("Previous", "previous"), _button("Next", "next")
-        self.skip, self.find = _button("Skip", "skip"), _button("Find anew", "find")
+        self.previous, self.next = button("Previous", TOOLTIPS["previous"]), button("Next", TOOLTIPS["next"])
+        self.skip, self.find = button("Skip", TOOLTIPS["skip"]), button("Find anew", TOOLTIPS["find"])
         self.next.clicked.connect(lambda: self.stepped.emit(1))
         self.previous.clicked.connect(lambda: self.stepped.emit(-1))
         self.skip.clicked.connect(self._skip)
@@ -143,7 +124,7 @@ class NextPage(QWidget):
     @property
     def current(self) -> Suggestion | None:
         """The suggestion that is chosen."""
-        return None if self._gone else self.table.suggestions[self._at]
+        return None if self._gone else self.table.rows[self._at]
 
     def show_suggestions(
         self, suggestions: Sequence[Suggestion], skipped: Collection[Suggestion], table: ClassTable | None
@@ -166,7 +147,7 @@ class NextPage(QWidget):
 
     def step(self, by: int) -> None:
         """Go to the next (1) or the previous (-1) suggestion that is not skipped; at the end it stays."""
-        rows = len(self.table.suggestions)
+        rows = len(self.table.rows)
         at = self._at + (0 if self._gone and by > 0 and self._at >= 0 else by)
         while 0 <= at < rows and self.table.skipped(at):
             at += by
@@ -178,7 +159,7 @@ class NextPage(QWidget):
     def _choose(self, at: int) -> None:
         self._at, self._gone = at, False
         self.view.selectRow(at)
-        self.chosen.emit(self.table.suggestions[at])
+        self.chosen.emit(self.table.rows[at])
 
     def _skip(self) -> None:
         if self.current is None:
@@ -190,9 +171,3 @@ class NextPage(QWidget):
         """Qt's hook."""
         super().showEvent(event)
         self.seen.emit()
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(TOOLTIPS[tooltip])
-    return button

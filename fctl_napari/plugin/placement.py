@@ -64,6 +64,11 @@ def shear_matrix(image: Image) -> np.ndarray:
     return np.array([[1.0, float(shear.ravel()[0])], [0.0, 1.0]])  # napari's upper triangular vector
 
 
+def moves(layer: Layer | None) -> list[Any]:
+    """Return the emitters that tell when a layer is placed anew; none without a layer."""
+    return [] if layer is None else [getattr(layer.events, name) for name in MOVED]
+
+
 def move(layer: Layer, place: dict[str, Any]) -> None:
     """Place a layer that is there; what stays is not set again (each costs a refresh)."""
     for name in MOVED:

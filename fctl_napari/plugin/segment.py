@@ -7,11 +7,12 @@ import os
 import napari
 from napari.layers import Image
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QEvent, Signal
-from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog
 
 from fctl_napari.errors import FctlError
 from fctl_napari.model.card import Card, checkpoint_hash, resolve_checkpoint
+from fctl_napari.plugin.docked import DockedWidget
 from fctl_napari.plugin.growing import GrowingSegmentation
 from fctl_napari.plugin.layers import image_source
 from fctl_napari.plugin.live_run import describe, offer
@@ -20,12 +21,11 @@ from fctl_napari.plugin.orders import Order, Orders, layer_name
 from fctl_napari.plugin.places import result_path
 from fctl_napari.plugin.regions import DRAWN, VIEW, chosen_region, start_drawing
 from fctl_napari.plugin.segment_form import SegmentForm
-from fctl_napari.plugin.session import session
 from fctl_napari.plugin.view import image_shape
 from fctl_napari.segmentation.jobs import Progress
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(DockedWidget):
     """Segments an image layer in another process and shows the result tile by tile.
 
     Parameters
@@ -43,15 +43,11 @@ class SegmentWidget(QWidget):
     finished = Signal(object)
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._orders = Orders(napari_viewer, self)
         self._card: Card | None = None
         self.form = SegmentForm()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.form)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._fill(self.form)
         self._connect()
         self.form.image.follow(napari_viewer, self._image_changed)
         self._checkpoint_changed()
@@ -73,7 +69,6 @@ class SegmentWidget(QWidget):
         orders.progressed.connect(self._show_progress)
         orders.shown.connect(lambda growing: form.legend.show_shares(growing.shares()))
         orders.ended.connect(self._ended)
-        session().window_closed.connect(self._window_closed)
 
     # ---- fields
 
@@ -204,8 +199,7 @@ class SegmentWidget(QWidget):
         self._give(live=True)
 
     def _give(self, *, live: bool) -> None:
-        # the window is not kept: a child that holds its window is never collected
-        session().follow(self.window())
+        self._follow_window()
         with reported():
             self._orders.give(self._order(live))
         self._show_live(self.form.live.isChecked() and self.running)
@@ -262,17 +256,7 @@ class SegmentWidget(QWidget):
 
     # ---- the end
 
-    def event(self, event: QEvent) -> bool:
-        """Qt's hook: napari takes a closed dock's widget out of its parent."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._leave()
-        return super().event(event)
-
-    def _window_closed(self, window: QWidget) -> None:
-        if window is self.window():
-            self._leave()
-
-    def _leave(self) -> None:
+    def _leave(self, *, layers: bool) -> None:
         """Stop the run and listen to nothing any more: the dock or the window is gone."""
         self._show_live(False)
         self._orders.abandon()

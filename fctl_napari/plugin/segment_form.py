@@ -5,21 +5,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFormLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
-    QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
-from fctl_napari.plugin.card_view import CardView, Legend, set_value
+from fctl_napari.plugin.card_view import CardView, Legend
 from fctl_napari.plugin.choosers import CheckpointCombo, ImageCombo, combo, row, tool
+from fctl_napari.plugin.panel import button, labelled, scrolling, show_done
 from fctl_napari.plugin.regions import DRAW_TIP, DRAWN, VIEW, WHOLE
 
 TOOLTIPS = {
@@ -66,13 +63,10 @@ class SegmentForm(QWidget):
         self.choose_result = tool("…", TOOLTIPS["choose"])
         self.fresh = QCheckBox("Start afresh")
         self.fresh.setToolTip(TOOLTIPS["fresh"])
-        self.live = QPushButton("Live")
-        self.live.setToolTip(TOOLTIPS["live"])
+        self.live = button("Live", TOOLTIPS["live"])
         self.live.setCheckable(True)
-        self.run = QPushButton("Run")
-        self.run.setToolTip(TOOLTIPS["run"])
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip(TOOLTIPS["cancel"])
+        self.run = button("Run", TOOLTIPS["run"])
+        self.cancel = button("Cancel", TOOLTIPS["cancel"])
         self.cancel.setEnabled(False)
         self.progress = QProgressBar()
         self.progress.setToolTip(TOOLTIPS["progress"])
@@ -82,29 +76,23 @@ class SegmentForm(QWidget):
         self.status = QLabel()
         self.status.setWordWrap(True)
         self.status.setToolTip(TOOLTIPS["progress"])
-        self.offer = QPushButton()
-        self.offer.setToolTip(TOOLTIPS["offer"])
+        self.offer = button("", TOOLTIPS["offer"])
         self.offer.hide()
         self.legend = Legend()
         self._arrange()
 
     def _arrange(self) -> None:
-        fields = QFormLayout()
-        fields.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-        fields.addRow("Image", self.image)
-        fields.addRow("Checkpoint", row(self.checkpoint, self.checkpoint.open_file))
-        fields.addRow(self.card)
-        fields.addRow("Device", self.device)
-        fields.addRow("Where", row(self.where, self.draw))
-        fields.addRow("Result", row(self.result, self.choose_result))
-        fields.addRow("", self.fresh)
-        for index in range(fields.rowCount()):
-            label = fields.itemAt(index, QFormLayout.ItemRole.LabelRole)
-            field = fields.itemAt(index, QFormLayout.ItemRole.FieldRole)
-            if label is not None and label.widget() is not None and field is not None:
-                inner = field.widget() or field.layout().itemAt(0).widget()
-                label.widget().setToolTip(inner.toolTip())
+        fields = labelled(
+            [
+                ("Image", self.image),
+                ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
+                self.card,
+                ("Device", self.device),
+                ("Where", row(self.where, self.draw)),
+                ("Result", row(self.result, self.choose_result)),
+                ("", self.fresh),
+            ]
+        )
         content = QWidget()
         column = QVBoxLayout(content)
         column.addLayout(fields)
@@ -114,15 +102,7 @@ class SegmentForm(QWidget):
         column.addWidget(self.offer)
         column.addWidget(self.legend)
         column.addStretch()
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumSize(320, 260)
+        scrolling(self, content, 320)
 
     def add_checkpoint(self, path: str | Path) -> None:
         """Offer a checkpoint file, and choose it."""
@@ -151,7 +131,5 @@ class SegmentForm(QWidget):
 
     def show_progress(self, done: int, total: int, text: str) -> None:
         """Show how far a run is; a total of 0 shows that something is under way."""
-        if self.progress.maximum() != total:
-            self.progress.setRange(0, total)
-        set_value(self.progress, done)
+        show_done(self.progress, done, total)
         self.status.setText(text)

@@ -6,10 +6,11 @@ import html
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from fctl_napari.learning.gate import Verdict
 from fctl_napari.plugin.choosers import row
+from fctl_napari.plugin.panel import button, wrapped
 
 NAMES = {"held_out": "Held out", "scene": "Elsewhere", "training": "Training", "truth": "Truth"}
 """Keys of the gate's figures, in short."""
@@ -37,10 +38,8 @@ class VerdictView(QFrame):
         self.title, self.figures, self.reasons, self.changed = (_text() for _ in range(4))
         self.figures.setToolTip(TOOLTIPS["figures"])
         self.changed.setToolTip(TOOLTIPS["differences"])
-        self.keep = QPushButton("Keep")
-        self.keep.setToolTip(TOOLTIPS["keep"])
-        self.roll_back = QPushButton("Roll back")
-        self.roll_back.setToolTip(TOOLTIPS["roll_back"])
+        self.keep = button("Keep", TOOLTIPS["keep"])
+        self.roll_back = button("Roll back", TOOLTIPS["roll_back"])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 6)
         for widget in (self.title, self.figures, self.reasons, self.changed):
@@ -61,11 +60,11 @@ class VerdictView(QFrame):
         self.figures.setText(_table(figures))
         self.reasons.setText("<br>".join(html.escape(reason).replace(" %", "&nbsp;%") for reason in verdict.reasons))
         self.show_changed("")
-        for button in (self.keep, self.roll_back):
-            proposed = button is (self.keep if verdict.keep else self.roll_back)
-            button.setDefault(proposed)
-            button.setAutoDefault(True)  # Enter presses the one that has the focus
-            button.setStyleSheet(f"QPushButton {{ border: 2px solid {color}; font-weight: bold }}" if proposed else "")
+        for choice in (self.keep, self.roll_back):
+            proposed = choice is (self.keep if verdict.keep else self.roll_back)
+            choice.setDefault(proposed)
+            choice.setAutoDefault(True)  # Enter presses the one that has the focus
+            choice.setStyleSheet(f"QPushButton {{ border: 2px solid {color}; font-weight: bold }}" if proposed else "")
         self.set_open(True)
         self.show()
         self.default.setFocus()
@@ -102,9 +101,7 @@ def _table(figures: dict[str, Any]) -> str:
 
 
 def _text() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
+    label = wrapped()
     label.setTextFormat(Qt.TextFormat.RichText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label

@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.errors import InputError
+from fctl_napari.plugin.placement import moves
 from fctl_napari.plugin.view import IntWindow, view_region
 
 REST_MS = 150
@@ -45,7 +46,8 @@ class ViewWatcher(QObject):
             *(camera.center, camera.zoom),
             *(dims.ndisplay, dims.order, dims.point),
             viewer.canvas.events.size,
-            *(getattr(layer.events, name) for name in ("scale", "translate", "rotate", "shear", "affine", "visible")),
+            *moves(layer),
+            layer.events.visible,
         ]
 
     def start(self) -> None:

@@ -103,7 +103,7 @@ def test_what_was_painted_in_the_window_is_learnt_from_the_file(
         widget.edit_layer.paint((60, 60), 1)
         until(lambda: not widget.busy)
     assert errors(notes) == []
-    widget._leave(layers=True)
+    widget.leave(layers=True)
     until(lambda: nobody_writes(corrections))  # an opening that was under way is closed when its answer arrives
     painted = Corrections.open(corrections)
     assert painted.read((10, 2000, 11, 2001)) == 3

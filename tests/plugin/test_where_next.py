@@ -52,7 +52,7 @@ def make_store(scene: Path, make_segmentation: Callable[..., Segmentation]) -> C
 
 def points(widget: CorrectWidget) -> list[tuple[int, int]]:
     """The middles of what is listed."""
-    windows = [one.region.window for one in widget.form.next.table.suggestions]
+    windows = [one.region.window for one in widget.form.next.table.rows]
     return [(round((y0 + y1) / 2), round((x0 + x1) / 2)) for y0, x0, y1, x1 in windows]
 
 
@@ -73,15 +73,15 @@ def test_the_list_follows_what_is_corrected(
     viewer.reset_view()
     until(lambda: not widget.busy)
     page = widget.form.next
-    assert page.table.suggestions == []  # made when it is first looked at: here by the key
+    assert page.table.rows == []  # made when it is first looked at: here by the key
 
     (key,) = (key for key in viewer.keymap if str(key) == KEYS["next"])
     viewer.keymap[key](viewer)
     until(lambda: not widget.busy)
     assert widget.form.tabs.currentWidget() is page
-    assert page.table.suggestions == find_next(store)
+    assert page.table.rows == find_next(store)
     assert sorted(points(widget)) == sorted(spots)
-    assert page.current == page.table.suggestions[0]
+    assert page.current == page.table.rows[0]
     assert page.summary.text() == "4 regions to correct"
     assert np.allclose(viewer.scene.camera.center[-2:], np.array(points(widget)[0]) - 0.5, atol=2)
     assert "FCtL corrected region" in viewer.layers
@@ -100,15 +100,15 @@ def test_the_list_follows_what_is_corrected(
     assert page.current is None
     page.next.click()
     until(lambda: not widget.busy)
-    assert page.current == page.table.suggestions[0]
+    assert page.current == page.table.rows[0]
     page.next.click()
     until(lambda: not widget.busy)
     page.previous.click()
     until(lambda: not widget.busy)
-    assert page.current == page.table.suggestions[0]
+    assert page.current == page.table.rows[0]
 
     # the edit window goes along where it has to
-    while points(widget)[page.table.suggestions.index(page.current)] != (190, 700):
+    while points(widget)[page.table.rows.index(page.current)] != (190, 700):
         page.next.click()
         until(lambda: not widget.busy)
     window = widget.edit_layer.translate[-2:]
@@ -119,7 +119,7 @@ def test_the_list_follows_what_is_corrected(
     widget.form.undo.click()
     until(lambda: not widget.busy)
     assert points(widget) == before
-    assert points(widget)[page.table.suggestions.index(page.current)] == (190, 700)
+    assert points(widget)[page.table.rows.index(page.current)] == (190, 700)
 
     # skipped: passed over, also when the list is made anew
     page.skip.click()
@@ -130,7 +130,7 @@ def test_the_list_follows_what_is_corrected(
     for _ in range(5):
         page.next.click()
         until(lambda: not widget.busy)
-        seen.append(points(widget)[page.table.suggestions.index(page.current)])
+        seen.append(points(widget)[page.table.rows.index(page.current)])
     assert seen == [*[spot for spot in before if spot != (190, 700)], seen[-1], seen[-1]]
     assert page.summary.text() == "That was the last one."
 

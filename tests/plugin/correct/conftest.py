@@ -1,0 +1,53 @@
+"""The Correct widget in a window, beside a segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import pytest
+from painting import OpenCorrect, Until
+
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.plugin import edit_window
+from fctl_napari.plugin.correct import CorrectWidget
+from fctl_napari.plugin.session import session
+from fctl_napari.segmentation.store import Segmentation
+
+
+@pytest.fixture(autouse=True)
+def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit window that does not cover the whole scene."""
+    monkeypatch.setattr(edit_window, "SIDE", 256)
+    monkeypatch.setattr(session(), "painter", "ann")
+
+
+@pytest.fixture
+def store(scene: Path, make_segmentation: Callable[..., Segmentation]) -> Segmentation:
+    """A segmentation of the scene: stripes of three classes; its last columns are not computed."""
+    stripes = np.arange(1100)[None, :] // 50 % 3 + 1 + np.zeros((300, 1), np.uint8)
+    stripes[:, 1000:] = 0
+    return make_segmentation(stripes.astype(np.uint8), path=scene.with_name("made.ome.zarr"), image=open_image(scene))
+
+
+@pytest.fixture
+def open_correct(make_napari_viewer: Callable[..., Any], until: Until, scene: Path, store: Segmentation) -> OpenCorrect:
+    """Open scene and segmentation in a window with the widget docked."""
+
+    def open_it(**place: object) -> tuple[napari.Viewer, CorrectWidget]:
+        viewer = make_napari_viewer(show=True)
+        for path in (scene, store.path):
+            viewer.open(path, plugin="fctl-napari")
+        for layer in viewer.layers:
+            for name, value in place.items():
+                setattr(layer, name, value)
+        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+        assert isinstance(widget, CorrectWidget)
+        viewer.reset_view()
+        until(lambda: not widget.busy)
+        return viewer, widget
+
+    return open_it

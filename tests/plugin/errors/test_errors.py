@@ -1,0 +1,261 @@
+"""The Errors widget in the real window, over part of the Earth scene and its truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from judging import NAMES, Judged, OpenErrors, find, look, misses, some
+from looking import Open, errors, level, shown
+from napari.layers import Labels
+from PIL import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QTabBar, QTableView
+
+from fctl_napari.analysis.agreement import compare
+from fctl_napari.analysis.error_kinds import COLOUR_BLIND, PAPER, comparison_kinds
+from fctl_napari.analysis.error_marks import Marks, marks_path
+from fctl_napari.analysis.error_regions import find_disagreements, order
+from fctl_napari.analysis.evaluation import evaluate
+from fctl_napari.imagery.class_mapping import ClassMapping
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.labels import open_truth
+from fctl_napari.plugin import background
+from fctl_napari.plugin.comparing import CONFUSION, DIFFERENCES, MISSES, WHO
+from fctl_napari.plugin.mapping_dialog import MappingDialog
+from fctl_napari.plugin.regions import WHOLE
+from fctl_napari.segmentation.store import Segmentation
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
+
+
+def test_errors_stand_on_the_screen(
+    open_errors: OpenErrors, judged: Judged, until: Callable[..., None], notes: list[tuple[str, str]]
+) -> None:
+    scene, store, truth, called = judged
+    viewer, widget = open_errors(scene, store.path)
+    form = widget.form
+    assert form.truth.currentText() == "truth"  # the image's own
+    assert form.mapping.text() == "5 scored, 1 ignored"
+    assert form.hint.text() == ""
+    overlay = widget.overlay
+    assert overlay is not None
+    assert overlay.multiscale
+    kinds = misses(truth, called)
+    for index, data in enumerate(overlay.data):
+        assert np.array_equal(np.asarray(data), kinds[:: 2**index, :: 2**index])
+    for kind, color in ((1, PAPER.false_negative), (2, PAPER.false_positive), (3, PAPER.confused)):
+        assert np.abs(look(viewer, *some(kinds == kind)) - color).max() < 3
+    y, x = some(kinds == 0)
+    assert min(np.abs(look(viewer, y, x) - color).max() for color in (PAPER.false_negative, PAPER.confused)) > 30
+
+    # one class, in colours that the colour-blind tell apart
+    form.of.setCurrentText("agriculture")
+    form.colors.setCurrentText("Colour-blind safe")
+    missed, false = (truth == 3) & (called != 3) & (called != 255), (called == 3) & (truth != 3) & (truth != 255)
+    assert np.array_equal(level(overlay), missed + 2 * false)
+    assert np.abs(look(viewer, *some(missed)) - COLOUR_BLIND.false_negative).max() < 3
+    assert np.abs(look(viewer, *some(false)) - COLOUR_BLIND.false_positive).max() < 3
+    # the same pixels in two places: what was missed of one class is false of another
+    y, x = some((truth == 1) & (called == 3))
+    assert np.abs(look(viewer, y, x) - COLOUR_BLIND.false_positive).max() < 3
+    form.of.setCurrentText("forest")
+    assert np.abs(look(viewer, y, x) - COLOUR_BLIND.false_negative).max() < 3
+
+    form.of.setCurrentText("All classes")
+    form.mode.setCurrentText(CONFUSION)
+    assert np.array_equal(level(overlay), np.where(kinds > 0, called + 1, 0))
+    color = store.class_table.classes[3].color
+    assert np.abs(look(viewer, y, x) - color).max() < 3
+    assert "called&nbsp;agriculture" in form.legend.text()
+
+    form.mode.setCurrentText(MISSES)
+    form.set_colors(PAPER.__class__((1, 200, 3), PAPER.false_positive, (9, 9, 200)))
+    assert np.abs(look(viewer, y, x) - (9, 9, 200)).max() < 3
+    form.shown.click()
+    assert widget.overlay is None
+    form.shown.click()
+    assert widget.overlay is not None
+    assert errors(notes) == []
+
+
+def test_on_layers_that_are_scaled_and_moved(
+    open_errors: OpenErrors, judged: Judged, until: Callable[..., None]
+) -> None:
+    scene, store, truth, called = judged
+    viewer, widget = open_errors(scene, store.path)
+    mask = viewer.layers[store.path.name]
+    for layer in (viewer.layers["scene"], mask):
+        layer.scale, layer.translate, layer.rotate = (0.5, 0.5), (100, 40), 90
+    assert widget.overlay is not None
+    find(widget, until)
+    page = widget.form.regions
+    QApplication.processEvents()  # the dock has its width
+    page.next.click()
+    region = page.current
+    assert region is not None
+    y, x = region.point
+    world = np.array(widget.overlay.data_to_world((y, x)))
+    assert np.allclose(world, mask.data_to_world((y, x)))
+    y0, x0, y1, x1 = region.window
+    assert np.allclose(viewer.scene.camera.center[-2:], mask.data_to_world(((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2)))
+    height, width = viewer.canvas.size
+    zoom = viewer.scene.camera.zoom
+    share = max((x1 - x0) / 2 * zoom / height, (y1 - y0) / 2 * zoom / width)  # turned by 90 degrees
+    assert share == pytest.approx(1 / 3, abs=0.01)
+    corners = [viewer.layers["FCtL error"].data_to_world(corner) for corner in viewer.layers["FCtL error"].data[0]]
+    expected = [mask.data_to_world(c) for c in ((y0 - 1.5, x0 - 1.5), (y1 + 0.5, x1 + 0.5))]
+    assert np.allclose(np.min(corners, 0), np.min(expected, 0))
+    assert np.allclose(np.max(corners, 0), np.max(expected, 0))
+    viewer.scene.camera.zoom, viewer.scene.camera.center = 16.0, (0, *world)
+    kind = misses(truth, called)[y, x]
+    color = (PAPER.false_negative, PAPER.false_positive, PAPER.confused)[kind - 1]
+    assert np.abs(shown(viewer, *world) - color).max() < 3
+
+
+def test_truths_with_other_values(
+    open_errors: OpenErrors,
+    judged: Judged,
+    until: Callable[..., None],
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    scene, store, truth, called = judged
+    viewer, widget = open_errors(scene, store.path)
+    form = widget.form
+    values = np.where(truth == 255, 255, 40 + truth).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "values.png")
+    widget.add_truth(tmp_path / "values.png")
+    until(lambda: not widget.running)
+    assert "without a class (40, 41" in form.hint.text()
+    form.figures.compute.click()
+    until(lambda: not widget.running)
+    assert any("values.png: holds the value 4" in message for message in errors(notes))
+
+    form.edit_mapping.click()
+    dialog = widget.findChild(MappingDialog)
+    rows = {int(dialog.table.item(row, 0).text()): row for row in range(dialog.table.rowCount())}
+    for k, name in enumerate(NAMES):
+        dialog.chooser(rows[40 + k]).setCurrentText(name)
+    dialog.accept()
+    until(lambda: not widget.running)
+    assert form.hint.text() == ""
+    assert widget.overlay is not None
+    assert np.array_equal(level(widget.overlay), misses(truth, called))
+    form.figures.compute.click()
+    until(lambda: not widget.running)
+    assert form.figures.evaluation is not None
+    assert form.figures.evaluation.to_json() == evaluate(store, open_truth(scene)).to_json()
+
+    # what is not scored is neither shown nor counted
+    widget.set_mapping(ClassMapping(NAMES, {40 + k: k if k else 255 for k in range(5)} | {255: 255}))
+    until(lambda: not widget.running)
+    assert np.array_equal(level(widget.overlay), misses(np.where(truth == 0, 255, truth), called))
+
+    # a layer that anyone made counts from 0; painted on, it is read again
+    foreign = viewer.add_labels(np.where(truth == 255, 255, truth).astype(np.int32), name="foreign")
+    form.truth.setCurrentText("foreign")
+    until(lambda: not widget.running)
+    assert np.array_equal(level(widget.overlay), misses(truth, called))
+    viewer.layers.remove(foreign)
+    until(lambda: not widget.running)
+    assert form.truth.currentText() != "foreign"
+
+    before = len(errors(notes))
+    Image.fromarray(values[:-1]).save(tmp_path / "small.png")
+    widget.add_truth(tmp_path / "small.png")
+    until(lambda: not widget.running)
+    assert "299 x 1100" in errors(notes)[before]
+    assert "299 x 1100" in form.hint.text()
+    assert widget.overlay is None
+
+
+def test_two_segmentations(
+    open_errors: OpenErrors,
+    judged: Judged,
+    until: Callable[..., None],
+    make_segmentation: Callable[..., Segmentation],
+    notes: list[tuple[str, str]],
+) -> None:
+    scene, store, truth, called = judged
+    other = np.where(truth == 255, 1, truth).astype(np.uint8)
+    other[100:180, 300:500] = 2
+    second = make_segmentation(
+        other + np.uint8(1), names=NAMES, path=scene.with_name("other.fctl.ome.zarr"), image=open_image(scene)
+    )
+    viewer, widget = open_errors(scene, store.path, second.path)
+    form = widget.form
+    form.mask.setCurrentText(store.path.name)
+    form.second.setCurrentText(second.path.name)
+    until(lambda: not widget.running)
+    assert form.truth.currentText() == "truth"
+    form.mode.setCurrentText(WHO)
+    kinds = comparison_kinds(truth, called, other)
+    assert widget.overlay is not None
+    assert np.array_equal(level(widget.overlay), kinds)
+    assert np.abs(look(viewer, *some(kinds == 2)) - (230, 159, 0)).max() < 3
+    form.figures.compute.click()
+    until(lambda: not widget.running)
+    expected = compare(second, store, open_truth(scene))
+    assert f"{expected.share:.1%} agree" in form.figures.agreement.text()
+    assert f"{expected.truth.second.miou:.3f} and {expected.truth.first.miou:.3f}" in form.figures.agreement.text()
+    form.regions.what.setCurrentText(DIFFERENCES)
+    find(widget, until)
+    table = form.regions.table
+    assert table.rows == order(find_disagreements(second, store), "size")
+    assert table.headerData(0, Qt.Orientation.Horizontal) == "Other says"
+    form.regions.next.click()
+    form.regions.done.click()
+    assert len(Marks(marks_path(store.path))) == 0  # those are of the errors
+
+    form.truth.setCurrentText("none")
+    until(lambda: not widget.running)
+    assert np.array_equal(level(widget.overlay), comparison_kinds(np.full_like(truth, 255), called, other))
+    assert errors(notes) == []
+
+
+def test_it_grows_with_the_segmentation(
+    open_scene: Open, judged: Judged, until: Callable[..., None], notes: list[tuple[str, str]]
+) -> None:
+    _, _, truth, _ = judged
+    viewer, segment = open_scene()
+    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
+    segment.form.where.setCurrentText(WHOLE)
+    fills: list[float] = []
+    segment.form.run.click()
+
+    def watch() -> bool:
+        if widget.overlay is not None and segment.running:
+            fills.append(float((np.asarray(widget.overlay.data[-1]) > 0).mean()))
+        return not segment.running and not widget.running and widget.overlay is not None
+
+    until(watch)
+    mask = next(layer for layer in viewer.layers if isinstance(layer, Labels) and "tiny" in layer.name)
+    called = np.asarray(mask.data[0]) - np.uint8(1)
+    kinds = misses(np.where(truth > 2, 255, truth), called)  # the small network knows three classes
+    until(lambda: np.array_equal(np.asarray(widget.overlay.data[-1]), kinds[::2, ::2]))
+    assert np.array_equal(level(widget.overlay), kinds)
+    assert len(set(fills)) > 1, "the overlay came all at once"
+    assert errors(notes) == []
+
+
+def test_closing_the_window_ends_it(open_errors: OpenErrors, judged: Judged, until: Callable[..., None]) -> None:
+    scene, store, *_ = judged
+    viewer, widget = open_errors(scene, store.path)
+    widget.form.figures.compute.click()
+    (job,) = background._running
+    viewer.close()
+    assert job._cancelled.is_set()
+    until(lambda: not background._running)
+    listening = [str(callback) for callback in viewer.layers.events.inserted.callbacks]
+    assert not [callback for callback in listening if "ErrorChoices" in callback]
+
+
+def test_everything_has_a_tooltip(open_errors: OpenErrors) -> None:
+    _, widget = open_errors()
+    fields = [f for kind in (QComboBox, QAbstractSpinBox, QAbstractButton) for f in widget.form.findChildren(kind)]
+    inner = (QComboBox, QAbstractSpinBox, QTableView, QTabBar)  # what Qt puts into its own widgets
+    assert [field for field in fields if not field.toolTip() and not isinstance(field.parent(), inner)] == []
+    assert len(fields) > 25

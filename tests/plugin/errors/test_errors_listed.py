@@ -1,0 +1,235 @@
+"""Figures, errors one after the other, and doubts in the Errors widget."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from judging import Judged, OpenErrors, canvas, find, look, misses, some
+from looking import errors, level
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from fctl_napari.analysis.error_kinds import PAPER
+from fctl_napari.analysis.error_marks import Marks, marks_path
+from fctl_napari.analysis.error_regions import find_doubts, find_errors, order
+from fctl_napari.analysis.evaluation import evaluate
+from fctl_napari.imagery.labels import LabelPyramid, open_truth
+from fctl_napari.plugin.comparing import DOUBTS, ERRORS
+from fctl_napari.plugin.regions import VIEW
+from fctl_napari.plugin.view import view_region
+from fctl_napari.segmentation.maps import MAPS
+from fctl_napari.segmentation.store import ATTRIBUTE, Segmentation
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
+
+
+def test_figures_are_those_of_the_analysis(
+    open_errors: OpenErrors,
+    judged: Judged,
+    until: Callable[..., None],
+    qtbot: QtBot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene, store, truth, called = judged
+    viewer, widget = open_errors(scene, store.path)
+    form, page = widget.form, widget.form.figures
+    form.tabs.setCurrentWidget(page)
+    page.compute.click()
+    assert form.cancel.isEnabled()
+    until(lambda: not widget.running)
+    expected = evaluate(store, open_truth(scene))
+    assert page.evaluation is not None
+    assert page.evaluation.to_json() == expected.to_json()
+    for figure in (expected.scores.miou, expected.scores.miou_without_class_0, expected.calibration.ece()):
+        assert f"{figure:.3f}" in page.headline.text()
+    cells = page.classes.model()
+    assert cells.headerData(0, Qt.Orientation.Vertical) == "water"
+    assert cells.data(cells.index(1, 0)) == f"{expected.scores.iou['forest']:.3f}"
+
+    # a click on the matrix lights these pixels up, and lists only such regions
+    index = page.confusion.model().index(1, 3)
+    share = expected.confusion[1, 3] / expected.confusion[1].sum()
+    assert page.confusion.model().data(index) == f"{100 * share:.1f}"
+    page.confusion.scrollTo(index)
+    QApplication.processEvents()
+    middle = page.confusion.visualRect(index).center()
+    qtbot.mouseClick(page.confusion.viewport(), Qt.MouseButton.LeftButton, pos=middle)
+    lit = (truth == 1) & (called == 3)
+    assert widget.overlay is not None
+    assert np.array_equal(level(widget.overlay), 4 * lit)
+    assert np.abs(look(viewer, *some(lit)) - PAPER.highlighted).max() < 3
+    assert f"{lit.sum():,} px" in form.status.text()
+    assert "was forest, called agriculture" in form.only.text()
+    form.only.click()
+    assert np.array_equal(level(widget.overlay), misses(truth, called))
+
+    # for what is in view only
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 120, 340), 6.0
+    form.where.setCurrentText(VIEW)
+    page.compute.click()
+    until(lambda: not widget.running)
+    region = view_region(viewer, viewer.layers["scene"])
+    assert page.evaluation.to_json() == evaluate(store, open_truth(scene), region).to_json()
+
+    form.draw.click()  # a rectangle over pixels (100, 200) to (180, 400)
+    viewer.layers.selection.active.add_rectangles(np.array([[99.5, 199.5], [179.5, 399.5]]))
+    page.compute.click()
+    until(lambda: not widget.running)
+    assert page.evaluation.to_json() == evaluate(store, open_truth(scene), (100, 200, 180, 400)).to_json()
+
+    page.copy.click()
+    assert QApplication.clipboard().text() == page.evaluation.to_csv()
+    for name, button in (("figures.json", page.save_json), ("figure.svg", page.save_figure)):
+        place = str(tmp_path / name)
+        monkeypatch.setattr(
+            "fctl_napari.plugin.figures_page.QFileDialog.getSaveFileName", lambda *_, p=place, **__: (p, "")
+        )
+        button.click()
+    assert json.loads((tmp_path / "figures.json").read_text()) == page.evaluation.to_json()
+    assert "<svg" in (tmp_path / "figure.svg").read_text()[:2000]
+    page.show_evaluation(replace(expected, inherited=3), "scene", "white")
+    assert "3 of the tiles are the parent's, not computed anew" in page.headline.text()
+
+
+def test_next_error_flies_there_and_marks_last(
+    open_errors: OpenErrors, judged: Judged, until: Callable[..., None], qtbot: QtBot, notes: list[tuple[str, str]]
+) -> None:
+    scene, store, *_ = judged
+    viewer, widget = open_errors(scene, store.path)
+    page = widget.form.regions
+    assert page.kind == ERRORS
+    find(widget, until)
+    found = order(find_errors(store, open_truth(scene)), "size")
+    assert page.table.rows == found
+    assert len(found) > 5
+    selected = set(viewer.layers.selection)
+
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
+    assert page.current == found[0]
+    y0, x0, y1, x1 = found[0].window
+    camera = viewer.scene.camera
+    assert np.allclose(camera.center[-2:], ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
+    height, width = viewer.canvas.size
+    share = max((y1 - y0) * camera.zoom / height, (x1 - x0) * camera.zoom / width)
+    assert share == pytest.approx(1 / 3, abs=0.01)
+    spot = viewer.layers["FCtL error"]
+    assert spot.data[0].min(0) == pytest.approx((y0 - 1.5, x0 - 1.5))
+    assert spot.data[0].max(0) == pytest.approx((y1 + 0.5, x1 + 0.5))
+    assert set(viewer.layers.selection) == selected
+
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_K)
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_W)
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
+    assert page.current == found[2]
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    assert page.current == found[2]  # the ones before are marked
+    page.view.selectRow(0)
+    assert np.allclose(camera.center[-2:], ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
+    marks = Marks(marks_path(store.path))
+    assert [marks.of(region) for region in found[:3]] == ["done", "truth is wrong", None]
+    grey = page.table.data(page.table.index(1, 0), Qt.ItemDataRole.ForegroundRole)
+    assert (grey.red(), grey.green(), grey.blue()) == (128, 128, 128)
+    assert page.table.data(page.table.index(2, 0), Qt.ItemDataRole.ForegroundRole) is None
+
+    # small ones are seen with their surroundings
+    page.sort.setCurrentText("Confidence")
+    assert page.table.rows == order(found, "confidence")
+    page.sort.setCurrentText("Largest first")
+    height, width = viewer.canvas.size
+    tiny = min(range(len(found)), key=lambda k: max(np.subtract(found[k].window[2:], found[k].window[:2])))
+    page.view.selectRow(tiny)
+    y0, x0, y1, x1 = found[tiny].window
+    assert camera.zoom == pytest.approx(min(height / (y1 - y0) / 3, width / (x1 - x0) / 3, 12))
+
+    page.was.setCurrentText("water")
+    page.called.setCurrentText("forest")
+    listed = page.table.rows
+    assert listed == [region for region in found if (region.truth, region.called) == (0, 1)]
+
+    # a widget that is opened again knows the marks; the old one has let the keys go
+    viewer.window.remove_dock_widget(widget)
+    assert "FCtL error" not in viewer.layers
+    assert widget.overlay is None
+    centre = camera.center
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
+    assert camera.center == centre
+    viewer.layers.remove("scene.made.fctl.ome.zarr confidence")  # nobody listens
+    _, again = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
+    until(lambda: not again.running)
+    find(again, until)
+    page = again.form.regions
+    assert "2 marked" in page.summary.text()
+    page.next.click()
+    assert page.current == found[2]
+    page.view.selectRow(0)
+    page.done.click()  # once more takes it away
+    assert Marks(marks_path(store.path)).of(found[0]) is None
+    assert errors(notes) == []
+
+
+def test_doubts_need_no_truth(
+    open_errors: OpenErrors, judged: Judged, until: Callable[..., None], notes: list[tuple[str, str]]
+) -> None:
+    scene, store, *_ = judged
+    viewer, widget = open_errors()
+    form = widget.form
+    assert "Segment the image first" in form.hint.text()
+    viewer.open(scene, plugin="fctl-napari")
+    viewer.open(store.path, plugin="fctl-napari")
+    until(lambda: widget.comparison is not None and not widget.running)
+    form.truth.setCurrentText("none")
+    until(lambda: not widget.running)
+    assert "lists doubts" in form.hint.text()
+    assert widget.overlay is None
+    page = form.regions
+    assert page.kind == DOUBTS
+    assert not form.figures.compute.isEnabled()
+    page.sort.setCurrentText("Confidence")
+    find(widget, until)
+    found = order(find_doubts(store), "confidence")
+    assert page.table.rows == found
+    assert found[0].confidence < found[-1].confidence
+    page.next.click()
+    y0, x0, y1, x1 = found[0].window
+    assert np.allclose(viewer.scene.camera.center[-2:], ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
+    page.threshold.setValue(30)
+    find(widget, until)
+    assert page.table.rows == order(find_doubts(store, threshold=0.3), "confidence")
+    assert errors(notes) == []
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_doubts_by_maps_that_were_kept(
+    beside: bool, open_errors: OpenErrors, judged: Judged, until: Callable[..., None]
+) -> None:
+    _, shown_store, *_ = judged
+    place = shown_store.path
+    if beside:  # what the Segment widget leaves when it is asked for maps
+        place = place.with_name("scene.made.maps.fctl.ome.zarr")
+        shutil.copytree(shown_store.path, place)
+    entropy = LabelPyramid.create(place / MAPS / "entropy", shown_store.shape, chunk=128)
+    values = np.random.default_rng(1).integers(1, 256, (15, 55)).repeat(20, 0).repeat(20, 1)
+    entropy.write(0, 0, values.astype(np.uint8))
+    LabelPyramid.open(place, "r+").set_attributes({ATTRIBUTE: {**shown_store.facts, MAPS: ["entropy"]}})
+    store = Segmentation.open(place)
+    _, widget = open_errors(shown_store.path)
+    page = widget.form.regions
+    assert widget.form.truth.currentText() == "truth of scene.ome.zarr"  # without the image being open
+    assert widget.overlay is not None
+    widget.form.truth.setCurrentText("none")
+    until(lambda: not widget.running)
+    assert [page.measure.itemText(k) for k in range(page.measure.count())] == ["confidence", "entropy"]
+    page.measure.setCurrentText("entropy")
+    assert page.threshold.value() == 50
+    find(widget, until)
+    assert page.table.rows == order(find_doubts(store, measure="entropy"), "size")
+    assert page.table.rows != order(find_doubts(store), "size")

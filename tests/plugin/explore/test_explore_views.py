@@ -1,0 +1,281 @@
+"""What the Explore widget shows of an explanation: views, what-ifs, maps of a region, the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import PIL.Image
+import pytest
+from exploring import NAMES, OpenExplore, choose, covers, layer, shown
+from looking import errors, level
+
+from fctl_napari.plugin.explanation_maps import (
+    ALL,
+    ATTENTION,
+    CHANGES,
+    CONTENT,
+    ENHANCEMENT,
+    MASK_WITHOUT,
+    POSITIONAL,
+    RECEIVED,
+    REGION,
+    VIEWS,
+    WEIGHTS,
+    WHAT_IF,
+    WINNER,
+)
+from fctl_napari.plugin.map_layers import MAP_KEY
+from fctl_napari.plugin.regions import WHOLE
+from fctl_napari.plugin.view import view_region
+from fctl_napari.segmentation.maps import map_title
+from fctl_napari.segmentation.store import Segmentation
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
+
+
+def test_views_switch_between_groups_of_layers(
+    open_explore: OpenExplore, until: Callable[..., None], notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_explore()
+    form = widget.form
+    widget.explain((100.5, 300.5))
+    until(lambda: widget.explanation is not None)
+    told = widget.explanation
+
+    choose(form.part, POSITIONAL)
+    for context in told.contexts:
+        assert np.array_equal(layer(viewer, f"attention {context.name}").data, context.positional)
+    choose(form.item, "medium")
+    assert shown(viewer) == {"attention medium"}
+    form.shared.click()
+    medium = told.contexts[1].positional
+    assert layer(viewer, "attention medium").contrast_limits == pytest.approx([medium.min(), medium.max()])
+    assert form.scales.texts[0].startswith("medium")
+    assert len(form.scales.texts) == 1
+
+    form.view.setCurrentText(RECEIVED)
+    assert form.item.currentText() == ALL
+    choose(form.part, CONTENT)
+    assert shown(viewer) == {f"received {name}" for name in NAMES}
+    for context in told.contexts:
+        assert np.array_equal(layer(viewer, f"received {context.name}").data, context.received_content)
+        assert covers(viewer, widget, f"received {context.name}", context.footprint)
+
+    form.view.setCurrentText(WEIGHTS)
+    assert form.item.currentText() == WINNER
+    assert shown(viewer) == {"weights RGB"}
+    assert covers(viewer, widget, "weights RGB", told.footprint)
+    picture = layer(viewer, "weights RGB").data
+    weights = np.stack([context.weight for context in told.contexts])
+    low, high = weights.min(), weights.max()  # one scale, so that the strongest colour is the largest weight
+    for channel, context in enumerate(told.contexts):
+        assert np.allclose(picture[..., channel], (context.weight - low) / (high - low) * 255, atol=0.51)
+    choose(form.item, "large")
+    assert shown(viewer) == {"weight large"}
+    assert np.array_equal(layer(viewer, "weight large").data, told.contexts[2].weight)
+    form.channel.setValue(3)
+    until(lambda: widget.explanation is not told)
+    assert widget.explanation.request.channel == 3
+    assert not np.array_equal(widget.explanation.contexts[2].weight, told.contexts[2].weight)
+    assert np.array_equal(layer(viewer, "weight large").data, widget.explanation.contexts[2].weight)
+
+    form.view.setCurrentText(ENHANCEMENT)
+    steps = widget.explanation.enhancements
+    assert form.item.count() == sum(len(step.maps) for step in steps) > 1
+    last = form.item.itemText(form.item.count() - 1)
+    choose(form.item, last)
+    assert shown(viewer) == {"ALE"}
+    assert np.array_equal(layer(viewer, "ALE").data, steps[-1].maps[max(steps[-1].maps)])
+    assert covers(viewer, widget, "ALE", told.footprint)
+
+    form.view.setCurrentText(ATTENTION)  # as it was left, and up to date
+    assert form.item.currentText() == "medium"
+    assert not form.shared.isChecked()
+    assert shown(viewer) == {"attention medium"}
+    assert errors(notes) == []
+
+
+def test_what_if_a_part_is_left_out(
+    open_explore: OpenExplore, until: Callable[..., None], notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_explore()
+    form = widget.form
+    widget.explain((100.5, 300.5))
+    until(lambda: widget.explanation is not None)
+    assert widget.explanation.without is None
+    for name in ("large", "gpe", "ale"):
+        form.without[name].click()
+    until(lambda: widget.explanation.without is not None and not widget.busy)
+    told = widget.explanation
+    assert set(told.request.without.names) == {"large", "gpe", "ale"}
+    assert form.view.currentText() == WHAT_IF
+    assert form.item.currentText() == CHANGES
+    assert shown(viewer) == {CHANGES}
+    differs = told.labels != told.without.labels
+    changes = layer(viewer, CHANGES).data
+    assert differs.any(), "a network with random weights changes somewhere"
+    assert np.array_equal(changes > 0, differs)
+    assert np.array_equal(changes[differs], told.without.labels[differs])
+    assert covers(viewer, widget, CHANGES, told.tile)
+    assert f"{differs.sum()} of {differs.size} px" in form.changed.text()
+    assert [text.split()[1:] for text in form.probabilities.texts] == [
+        [f"{a:.1%}", "→", f"{b:.1%}"] for a, b in zip(told.probabilities, told.without.probabilities, strict=True)
+    ]
+    choose(form.item, MASK_WITHOUT)
+    assert shown(viewer) == {MASK_WITHOUT}
+    assert np.array_equal(layer(viewer, MASK_WITHOUT).data, told.without.labels)
+
+    for name in ("large", "gpe", "ale"):
+        form.without[name].click()
+    until(lambda: widget.explanation.without is None and not widget.busy)
+    assert form.changed.text() == ""
+    assert shown(viewer) == {"mask"}
+    assert np.array_equal(layer(viewer, "mask").data, told.labels)
+    assert errors(notes) == []
+
+
+def test_maps_of_a_region(
+    open_explore: OpenExplore, until: Callable[..., None], scene: Path, notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_explore()
+    form = widget.form
+    widget.explain((100.5, 300.5))
+    until(lambda: widget.explanation is not None)
+    ended: list[Any] = []
+    widget.computed.connect(ended.append)
+    viewer.scene.camera.center = (0, 150, 400)
+    viewer.scene.camera.zoom = viewer.canvas.size[0] / 150
+    region = view_region(viewer, widget.image)
+    form.compute.click()
+    assert form.view.currentText() == REGION
+    assert form.cancel.isEnabled()
+    assert not form.compute.isEnabled()
+    until(lambda: bool(ended))
+    assert errors(notes) == []
+    assert ended[0].state == "done"
+    assert form.compute.isEnabled()
+    assert form.region_status.text().startswith("Done")
+
+    store = Segmentation.open(scene.with_name("scene.awake.maps.fctl.ome.zarr"))
+    assert sorted(map(tuple, np.argwhere(store.done()).tolist())) == sorted(store.grid.cells_in(region))
+    titles = [form.item.itemText(index) for index in range(form.item.count())]
+    assert titles == ["entropy", "margin", *(f"weight of {name}" for name in NAMES)]
+    layers = {entry.metadata[MAP_KEY]: entry for entry in viewer.layers if MAP_KEY in entry.metadata}
+    assert list(layers) == list(store.maps)
+    for name, entry in layers.items():
+        assert np.array_equal(level(entry), np.asarray(store.maps[name].levels[0][:]))
+        choose(form.item, map_title(name))
+        assert [other for other, found in layers.items() if found.visible] == [name]
+        assert form.scales.texts[0].startswith(map_title(name))
+    assert not [entry for entry in viewer.layers if isinstance(entry, napari.layers.Labels)]
+    assert layers["weight_large"].colormap.name != "fctl plasma 0.000 1.000"
+    form.shared.click()
+    assert layers["weight_large"].colormap.name == "fctl plasma 0.000 1.000"
+
+    form.view.setCurrentText(ATTENTION)
+    assert not any(entry.visible for entry in layers.values())
+    assert shown(viewer) == {f"attention {name}" for name in NAMES}
+    form.compute.click()  # all is there: nothing is computed again, and the same layers show it
+    until(lambda: len(ended) == 2)
+    assert {entry.metadata.get(MAP_KEY) for entry in viewer.layers} == {*layers, None}
+    assert layers["weight_large"].visible
+    assert errors(notes) == []
+
+
+def test_maps_of_a_drawn_region_and_cancel(
+    open_explore: OpenExplore, until: Callable[..., None], scene: Path, notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_explore()
+    form = widget.form
+    ended: list[Any] = []
+    widget.computed.connect(ended.append)
+    form.draw.click()
+    assert not form.pick.isChecked()
+    (region,) = (entry for entry in viewer.layers if isinstance(entry, napari.layers.Shapes))
+    region.add_rectangles(np.array([[100, 100], [100, 200], [180, 200], [180, 100]]))
+    form.compute.click()
+    until(lambda: bool(ended))
+    store = Segmentation.open(scene.with_name("scene.awake.maps.fctl.ome.zarr"))
+    assert store.done().sum() == len(store.grid.cells_in((100, 100, 181, 201)))
+    assert form.item.currentText() == "entropy"
+    (entropy,) = (entry for entry in viewer.layers if entry.metadata.get(MAP_KEY) == "entropy")
+    assert entropy.visible
+    assert (level(entropy) > 0).any()
+    assert not (level(entropy) > 0).all()
+
+    form.where.setCurrentText(WHOLE)
+    form.compute.click()
+    until(lambda: form.progress.maximum() > 1 and form.progress.value() > 4)
+    form.cancel.click()
+    until(lambda: len(ended) == 2)
+    assert ended[1].state == "cancelled"
+    assert errors(notes) == []
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_the_figure_is_saved(
+    open_explore: OpenExplore, until: Callable[..., None], tmp_path: Path, notes: list[tuple[str, str]], kind: str
+) -> None:
+    _, widget = open_explore()
+    assert not widget.form.save.isEnabled()
+    widget.explain((100.5, 300.5))
+    until(lambda: widget.explanation is not None)
+    assert widget.form.save.isEnabled()
+    saved: list[str] = []
+    widget.saved.connect(saved.append)
+    path = tmp_path / f"figure.{kind}"
+    widget.save_figure(str(path))
+    until(lambda: bool(saved))
+    assert errors(notes) == []
+    if kind == "png":
+        assert min(PIL.Image.open(path).size) > 300
+    else:
+        assert "<svg" in path.read_text()
+    widget.save_figure(str(tmp_path / "figure.doc"))
+    until(lambda: bool(errors(notes)))
+    assert "figure.doc" in errors(notes)[0]
+
+
+def test_a_network_without_contexts_says_so(
+    open_explore: OpenExplore, until: Callable[..., None], plain_checkpoint: Path, notes: list[tuple[str, str]]
+) -> None:
+    _, widget = open_explore()
+    form = widget.form
+    form.checkpoint.add(plain_checkpoint)
+    assert "no contexts" in form.lacks.text()
+    model = form.view.model()
+    usable = [VIEWS[index] for index in range(form.view.count()) if model.item(index).isEnabled()]
+    assert ATTENTION not in usable
+    assert form.view.currentText() in usable
+    assert not any(box.isEnabled() for box in form.without.values())
+    widget.explain((100.5, 300.5))
+    until(lambda: widget.explanation is not None)
+    assert widget.explanation.contexts == ()
+    assert len(form.probabilities.texts) == 3
+    assert errors(notes) == []
+
+
+def test_another_checkpoint_asks_again(
+    open_explore: OpenExplore, until: Callable[..., None], bare_checkpoint: Path, notes: list[tuple[str, str]]
+) -> None:
+    """One without GPE and ALE: attention is by content, and the panel says so."""
+    viewer, widget = open_explore()
+    form = widget.form
+    widget.explain((100.5, 300.5))
+    until(lambda: widget.explanation is not None)
+    choose(form.part, POSITIONAL)
+    form.checkpoint.add(bare_checkpoint)
+    assert "GPE" in form.lacks.text()
+    assert "ALE" in form.lacks.text()
+    assert not form.without["gpe"].isEnabled()
+    assert not form.without["ale"].isEnabled()
+    assert form.without["large"].isEnabled()
+    until(lambda: widget.explanation.request.checkpoint == str(bare_checkpoint))
+    assert widget.explanation.contexts[0].positional is None
+    assert shown(viewer) == {f"attention {name}" for name in NAMES}
+    assert all("σ" not in text for text in form.scales.texts)
+    assert errors(notes) == []
