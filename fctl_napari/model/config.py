@@ -61,7 +61,7 @@ class FCtLConfig(BaseModel):
     ----------
     architecture
         ``fctl``, or a baseline: ``segnet``, ``unet``, ``pspnet``, ``deeplabv3plus``, ``icnet``, ``segformer``,
-        ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` takes a mask beside the image, and gives a better one.
+        ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` takes a mask beside the image and gives a finer one.
     inference
         What a network without contexts is fed: ``local``, the tile; ``global``, the whole image, resampled to the
         tile's size, of whose logits each tile takes its part ("global inference" of Table 1).
