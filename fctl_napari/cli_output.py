@@ -101,9 +101,9 @@ def run_watched(request: SegmentationRequest, description: str, scheduler: str |
             run.cancel()
             run.wait()
             raise
-    if final.error is not None:
-        raise final.error
-    return final
+        if final.error is not None:
+            raise final.error  # in here: the bar goes, and the sentence stands alone
+        return final
 
 
 def _table(*columns: str) -> Table:
