@@ -19,6 +19,7 @@ from fctl_napari import (
     cli_export,
     cli_finetune,
     cli_model,
+    cli_refine,
     cli_train,
 )
 from fctl_napari.errors import FctlError, InputError
@@ -151,11 +152,11 @@ def segment(
     bands: BandsOption = None,
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run goes on from there."""
-    from fctl_napari.cli_output import counting, out, watching
+    from fctl_napari.cli_output import counting, out, run_watched
     from fctl_napari.imagery.formats import open_image
     from fctl_napari.model.card import resolve_checkpoint
     from fctl_napari.segmentation.export_logits import check_logits_place
-    from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
+    from fctl_napari.segmentation.jobs import SegmentationRequest
 
     weights = resolve_checkpoint(checkpoint)
     if save_logits is not None:
@@ -181,20 +182,7 @@ def segment(
         cells=cells,
         inherit=None if inherit is None else str(inherit),
     )
-    engine = Engine(scheduler)
-    try:
-        with watching(f"Segmenting with {weights.stem}") as show:
-            run = engine.start(request, show)
-            try:
-                progress = run.wait()
-            except KeyboardInterrupt:
-                run.cancel()
-                run.wait()
-                raise
-            if progress.error is not None:
-                raise progress.error
-    finally:
-        engine.close()
+    progress = run_watched(request, f"Segmenting with {weights.stem}", scheduler)
     unit = "tiles" if merge == "crop" else "cells"
     out.print(f"{target}: {progress.done} {unit} by {weights.stem}", highlight=False, soft_wrap=True)
     if save_logits is not None:
@@ -253,6 +241,9 @@ cli_corrections.add_commands(app)
 
 
 cli_finetune.add_commands(app)
+
+
+cli_refine.add_commands(app)
 
 
 cli_data.add_commands(app)

@@ -10,9 +10,9 @@ import typer
 Precision = Literal["auto", "fp32", "bf16"]
 TABLE_1 = (
     *("unet", "icnet", "pspnet", "deeplabv3plus", "segnet", "fcn8s", "segformer_b2", "segformer_b5"),
-    *("glnet", "lcc_released", "fctl_vgg16", "fctl_mit_b2", "fctl_mit_b5"),
+    *("glnet", "refiner", "lcc_released", "fctl_vgg16", "fctl_mit_b2", "fctl_mit_b5"),
 )
-"""The networks of the paper's Table 1 that are here."""
+"""The networks of the paper's Table 1 that are here; the refiner stands for CascadePSP."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def table(
     configs = {}
     for name in presets or TABLE_1:
         configs[name, "local"] = preset(name, classes=classes)
-        if not configs[name, "local"].contexts:
+        if not (configs[name, "local"].contexts or configs[name, "local"].refines):
             configs[name, "global"] = preset(name, classes=classes, inference="global")
 
     from fctl_napari.analysis.image_cost import image_cost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.segmentation.explanation import TileExplanation
     from fctl_napari.segmentation.jobs import Progress as JobProgress
+    from fctl_napari.segmentation.jobs import SegmentationRequest
     from fctl_napari.segmentation.store import Segmentation
 
 out = Console()
@@ -71,10 +72,21 @@ def counting(description: str) -> Iterator[Report]:
         yield report
 
 
-@contextmanager
-def watching(description: str) -> Iterator[Callable[[JobProgress], None]]:
-    """Show a progress bar for a run of tiles."""
-    with _bar(description) as (progress, task):
+def run_watched(request: SegmentationRequest, description: str, scheduler: str | None) -> JobProgress:
+    """Carry out a run of tiles with a progress bar; returns its final event, or raises what went wrong.
+
+    Parameters
+    ----------
+    request
+        What to do.
+    description
+        Of the bar.
+    scheduler
+        As for ``Engine``.
+    """
+    from fctl_napari.segmentation.jobs import Engine
+
+    with Engine(scheduler) as engine, _bar(description) as (progress, task):
 
         def show(event: JobProgress) -> None:
             note = "starting" if event.state == "starting" else ""
@@ -82,7 +94,16 @@ def watching(description: str) -> Iterator[Callable[[JobProgress], None]]:
                 note = f"{event.tiles_per_second:.1f} tiles/s on {event.device or 'the worker'}"
             progress.update(task, completed=event.done, total=event.total or None, note=note)
 
-        yield show
+        run = engine.start(request, show)
+        try:
+            final = run.wait()
+        except KeyboardInterrupt:
+            run.cancel()
+            run.wait()
+            raise
+        if final.error is not None:
+            raise final.error  # in here: the bar goes, and the sentence stands alone
+        return final
 
 
 def _table(*columns: str) -> Table:

@@ -66,17 +66,18 @@ def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
     size = config.tile_size
     tile = (4.0 * size, 4.0 * size, 5.0 * size, 5.0 * size)
     windows = {"tile": torch.tensor([tile], device=device)}
+    channels = 4 if config.refines else 3
     contexts: dict[str, Tensor] = {}
     for context in config.outer_contexts:
         place = context_window(tile, context.scale, (8 * size, 8 * size), config.context_border)
         windows[context.name] = torch.tensor([place], device=device)
         contexts[context.name] = _noise(size, device)
-    return _noise(size, device), contexts, windows
+    return _noise(size, device, channels), contexts, windows
 
 
-def _noise(size: int, device: torch.device | str) -> Tensor:
-    """One image [1, 3, size, size], laid out as the predictor does it."""
-    noise = torch.randint(0, 256, (1, 3, size, size), device=device, dtype=torch.uint8)
+def _noise(size: int, device: torch.device | str, channels: int = 3) -> Tensor:
+    """One image [1, channels, size, size], laid out as the predictor does it."""
+    noise = torch.randint(0, 256, (1, channels, size, size), device=device, dtype=torch.uint8)
     return noise.contiguous(memory_format=torch.channels_last)
 
 

@@ -77,7 +77,8 @@ def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Gen
 
     def image(sample: Sample, pixels: NDArray[np.uint8]) -> Tensor:
         turned = torch.from_numpy(np.ascontiguousarray(turns[sample.scene].pixels(pixels))).float()
-        return colours[sample.scene](turned[None], 100.0)[0]
+        turned[:3] = colours[sample.scene](turned[None, :3], 100.0)[0]  # a fourth channel is a mask
+        return turned
 
     tile = torch.stack([image(s, s.inputs.tile) for s in samples])
     truth = torch.stack(

@@ -53,6 +53,9 @@ class DataSettings(_Settings):
         Else: the scenes.
     holdout
         The group that is not trained on but measured (leave one group out); empty: train on all groups.
+    masks
+        For a network that refines masks: ``roughened``, the truth with a rough outline, drawn anew for each tile; or
+        the folder of the segmentations that it is to learn from, ``STEM.ome.zarr`` for each image.
     """
 
     classes: ClassTable | None = None
@@ -60,6 +63,7 @@ class DataSettings(_Settings):
     layout: Literal["", "auto", "deepglobe", "inria", "pairs", "omezarr"] = ""
     scenes: tuple[SceneSettings, ...] = ()
     holdout: str = ""
+    masks: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> DataSettings:
@@ -250,8 +254,21 @@ class TrainConfig(_Settings):
         return self
 
     def network_config(self, classes: int) -> FCtLConfig:
-        """The network's settings for a number of classes."""
-        return preset(self.preset, **(self.network | {"classes": classes}))
+        """The network's settings for a number of classes.
+
+        Raises
+        ------
+        ConfigError
+            They do not fit each other, or the data: masks are for a network that refines them, which needs them.
+        """
+        network = preset(self.preset, **(self.network | {"classes": classes}))
+        if network.refines != bool(self.data.masks):
+            raise ConfigError(
+                "data.masks: a refiner needs masks to learn from; set 'roughened' or a folder of segmentations."
+                if network.refines
+                else "data.masks: only a refiner is fed with masks; leave it out."
+            )
+        return network
 
 
 def load_train_config(path: Path | str, overrides: dict[str, Any] | None = None) -> TrainConfig:

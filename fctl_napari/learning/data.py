@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,13 @@ from fctl_napari.learning.ahead import ahead, reading_threads
 from fctl_napari.learning.config import AugmentSettings, DataSettings, SceneSettings
 from fctl_napari.learning.dataset_files import PARTS
 from fctl_napari.learning.datasets import find_data_set
+from fctl_napari.learning.masks import open_masks
 from fctl_napari.learning.scene_truth import SceneTruth
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.windows import Window
 from fctl_napari.segmentation.inputs import TileInputs, read_inputs
+from fctl_napari.segmentation.masked import MaskedImage, nearest
 
 Region = tuple[int, int, int, int]
 Truth = NDArray[np.uint8] | SceneTruth
@@ -87,9 +89,18 @@ def open_scenes(
     InputError
         A file is missing or unreadable, or an image and its truth differ in size.
     """
-    shelf = shelf or Shelf()
+    scenes, table = _open(settings, Path(folder), shelf or Shelf())
+    if settings.masks:
+        scenes = [
+            replace(s, pyramid=MaskedImage(s.pyramid, open_masks(settings.masks, Path(folder), s.name, s.truth, table)))
+            for s in scenes
+        ]
+    return scenes, table
+
+
+def _open(settings: DataSettings, folder: Path, shelf: Shelf) -> tuple[list[Scene], ClassTable]:
     if settings.layout:
-        return _open_data_set(settings, Path(folder), shelf)
+        return _open_data_set(settings, folder, shelf)
     if settings.sample:
         files = sample_files()
         table = ClassTable.read(files.classes)
@@ -99,7 +110,7 @@ def open_scenes(
         )
         return [_open_scene(scene, Path(), table, "", shelf)], table
     assert settings.classes is not None
-    scenes = [_open_scene(s, Path(folder), settings.classes, settings.holdout, shelf) for s in settings.scenes]
+    scenes = [_open_scene(s, folder, settings.classes, settings.holdout, shelf) for s in settings.scenes]
     return scenes, settings.classes
 
 
@@ -252,6 +263,9 @@ class TileSampler:
 
     def _read(self, drawn: tuple[int, Window]) -> Sample:
         index, window = drawn
+        if self.config.refines:  # what is learnt of outlines is learnt of whole px, as masks have them
+            y0, x0, y1, x1 = map(round, window)
+            window = y0, x0, y1, x1
         scene = self.scenes[index]
         region = next(
             (r for i, r in self.regions if i == index and r[1] <= (window[1] + window[3]) / 2 < r[3]),
@@ -276,10 +290,7 @@ def _clamp(value: float, low: float, high: float) -> float:
 
 def read_truth(truth: Truth, window: Window, size: int, region: Region) -> NDArray[np.uint8]:
     """Nearest truth at the centres of a tile's pixels, [size, size]; ``IGNORE`` outside ``region``."""
-    y0, x0, y1, x1 = window
-    fraction = (np.arange(size) + 0.5) / size
-    y = np.floor(y0 + fraction * (y1 - y0)).astype(int)
-    x = np.floor(x0 + fraction * (x1 - x0)).astype(int)
+    y, x = nearest(window, size)
     inside_y = (y >= region[0]) & (y < region[2])
     inside_x = (x >= region[1]) & (x < region[3])
     rows, columns = np.clip(y, 0, truth.shape[0] - 1), np.clip(x, 0, truth.shape[1] - 1)

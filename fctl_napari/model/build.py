@@ -8,6 +8,7 @@ from fctl_napari.model.baselines.deeplab import deeplabv3plus
 from fctl_napari.model.baselines.glnet import GlobalLocal
 from fctl_napari.model.baselines.icnet import icnet
 from fctl_napari.model.baselines.pspnet import pspnet
+from fctl_napari.model.baselines.refiner import Refiner
 from fctl_napari.model.baselines.segformer import segformer
 from fctl_napari.model.baselines.segnet import segnet
 from fctl_napari.model.baselines.unet import unet
@@ -24,6 +25,7 @@ _BUILDERS: dict[ArchitectureName, Callable[[FCtLConfig], Network]] = {
     "icnet": icnet,
     "segformer": segformer,
     "glnet": GlobalLocal,
+    "refiner": Refiner,
 }
 
 

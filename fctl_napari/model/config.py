@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fctl_napari.errors import ConfigError
 
 ContextName = Literal["local", "medium", "large"]
-ArchitectureName = Literal["fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet"]
+ArchitectureName = Literal[
+    "fctl", "segnet", "unet", "pspnet", "deeplabv3plus", "icnet", "segformer", "glnet", "refiner"
+]
 EncoderName = Literal["vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0", "resnet50", "vgg16_bn", "unet"]
 AleStructure = Literal["none", "concat", "a", "b", "c", "d", "e"]
 
@@ -22,6 +24,7 @@ ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
     "icnet": ("resnet50",),
     "segformer": ("mit_b0", "mit_b2", "mit_b5"),
     "glnet": ("resnet50",),
+    "refiner": ("unet",),
 }
 """Which encoders an architecture takes, its own first."""
 
@@ -58,7 +61,7 @@ class FCtLConfig(BaseModel):
     ----------
     architecture
         ``fctl``, or a baseline: ``segnet``, ``unet``, ``pspnet``, ``deeplabv3plus``, ``icnet``, ``segformer``,
-        ``glnet``. (FCN-8s is FCtL without contexts.)
+        ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` takes a mask beside the image and gives a finer one.
     inference
         What a network without contexts is fed: ``local``, the tile; ``global``, the whole image, resampled to the
         tile's size, of whose logits each tile takes its part ("global inference" of Table 1).
@@ -209,6 +212,11 @@ class FCtLConfig(BaseModel):
         return f"{self.architecture}, {self.encoder}" + (", sees the whole image" * (self.inference == "global"))
 
     @property
+    def refines(self) -> bool:
+        """Whether it takes a mask beside the image."""
+        return self.architecture == "refiner"
+
+    @property
     def outer_contexts(self) -> tuple[Context, ...]:
         """What has a window of its own: all contexts but a ``local`` one that is the tile.
 
@@ -263,6 +271,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "segformer_b2": _baseline("segformer", "mit_b2"),
     "segformer_b5": _baseline("segformer", "mit_b5"),
     "glnet": _baseline("glnet") | {"contexts": (GLOBAL_VIEW,)},
+    "refiner": _baseline("refiner") | {"tile_size": 256},
 }
 """Named starting points; see ``preset``."""
 

@@ -28,6 +28,7 @@ from fctl_napari.segmentation.maps import MAPS
 from fctl_napari.segmentation.merge import saved_tiles
 from fctl_napari.segmentation.plan import AveragePlan, CropPlan, LivePlan, Plan
 from fctl_napari.segmentation.progress import Progress
+from fctl_napari.segmentation.refining import check_refined
 from fctl_napari.segmentation.released_grid import ReleasedGrid
 from fctl_napari.segmentation.staged import Make, StagedEvent, StagedRun
 from fctl_napari.segmentation.store_place import lock_store, open_or_create, open_parent
@@ -73,6 +74,9 @@ class SegmentationRequest:
     inherit
         A segmentation of the same image, grid and classes, by a parent: what it says is taken over where nothing is
         computed yet, and marked as such (``Segmentation.inherited``), until a run computes it (with ``crop``).
+    refine
+        A segmentation of the same image, with the same classes, whose masks a network that refines is fed; it is
+        complete for two tiles around the region.
     fresh
         Start over what is there.
     live
@@ -96,6 +100,7 @@ class SegmentationRequest:
     bands: tuple[int, int, int] | None = None
     cells: tuple[Cell, ...] | None = None
     inherit: str | None = None
+    refine: str | None = None
     fresh: bool = False
     live: bool = False
 
@@ -212,6 +217,7 @@ class Run:
         if y1 <= y0 or x1 <= x0:
             height, width = image.shape
             raise InputError(f"{source}: the region {region} holds none of its {height} x {width} px; choose another.")
+        refined = check_refined(request.refine, card, image, intersect(region, (0, 0, *image.shape)))
         inherit = None if request.inherit is None else Path(request.inherit).absolute()
         parent = None if inherit is None else open_parent(inherit, self.out, image, grid, card)
         lock = lock_store(self.out)
@@ -228,6 +234,7 @@ class Run:
                 "exact_contexts": exact,
                 **({"kept_output": "logits"} if request.keep_logits else {}),
                 **({"kept_output": MAPS} if request.maps else {}),
+                **({} if refined is None else {"refined": refined}),
                 "value_range": None if request.value_range is None else list(request.value_range),
                 "bands": None if request.bands is None else list(request.bands),
             },
@@ -243,7 +250,14 @@ class Run:
             self._threads,
         )
         job = Job(
-            os.urandom(6).hex(), network, source, request.value_range, request.bands, str(self.out), request.merge
+            os.urandom(6).hex(),
+            network,
+            source,
+            request.value_range,
+            request.bands,
+            str(self.out),
+            request.merge,
+            None if request.refine is None else str(Path(request.refine).absolute()),
         )
         if parent is not None:
             store.inherit(parent, self._stop.is_set)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,7 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.card import checkpoint_hash, read_card
 from fctl_napari.model.windows import Window
 from fctl_napari.segmentation.explanation import ExplainRequest, TileExplanation
+from fctl_napari.segmentation.masked import MaskedImage
 from fctl_napari.segmentation.merge import classify, save_logits, sum_cell
 from fctl_napari.segmentation.plan import Task
 from fctl_napari.segmentation.reading import Recent
@@ -74,6 +76,8 @@ class Job:
         Folder of the segmentation.
     merge
         How tiles become cells.
+    refine
+        The segmentation whose masks go with the image, or None.
     """
 
     run: str
@@ -83,6 +87,7 @@ class Job:
     bands: tuple[int, int, int] | None
     out: str
     merge: Literal["crop", "average", "released"]
+    refine: str | None = None
 
     @property
     def stop_file(self) -> Path:
@@ -164,6 +169,8 @@ def compute(job: Job, task: Task) -> Outcome:
     with one_at_a_time:
         predictor = _load(job.network)
         image = _open_image(job.image, job.value_range, job.bands)
+        if job.refine is not None:
+            image = _images.get((job.run,), partial(_masked, image, job.refine))
         store = _stores.get(job.run, lambda: Segmentation.open(job.out, mode="r+"))
         if predictor.config.classes != len(store.class_table.scored):
             raise CheckpointError(
@@ -321,6 +328,10 @@ def _load(network: Network) -> Predictor:
     )
     _predictor = (network, predictor)
     return predictor
+
+
+def _masked(image: Pyramid, segmentation: str) -> Pyramid:
+    return MaskedImage(image, Segmentation.open(segmentation).labels)
 
 
 def _open_image(image: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:

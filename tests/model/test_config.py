@@ -51,7 +51,7 @@ def test_contradictions_are_refused_with_a_sentence(fields: dict[str, Any], mess
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"there is no preset 'fctl_resnet'; choose one of fctl_vgg16, .*glnet\.$"):
+    with pytest.raises(ConfigError, match=r"there is no preset 'fctl_resnet'; choose one of fctl_vgg16, .*refiner\.$"):
         preset("fctl_resnet")
 
 

@@ -14,16 +14,24 @@ from fctl_napari.model.encoders.unet import WIDTHS, DoubleConv, UNetEncoder
 
 
 class UNetDecoder(Decoder):
-    """Four times: a 2x2 transposed convolution to half the channels, the skip beside it, two convolutions."""
+    """Four times: a 2x2 transposed convolution to the channels of the skip, the skip beside it, two convolutions.
+
+    Parameters
+    ----------
+    classes
+        Channels of the scores.
+    widths
+        As of the encoder.
+    """
 
     strides: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16)
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
-        pairs = list(zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
+        pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for coarse, fine in pairs)
         self.blocks = nn.ModuleList(DoubleConv(2 * fine, fine) for _, fine in pairs)
-        self.score = nn.Conv2d(WIDTHS[0], classes, 1)
+        self.score = nn.Conv2d(widths[0], classes, 1)
 
     def forward(self, features: Features) -> Tensor:
         """Score every px; an odd row or column that pooling left out is padded with zeros."""

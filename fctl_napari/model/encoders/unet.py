@@ -28,15 +28,23 @@ class DoubleConv(nn.Sequential):
 
 
 class UNetEncoder(Encoder):
-    """Strides 1, 2, 4, 8, 16 give 64 to 1024 channels. Tiles of any size; no weights are published."""
+    """Strides 1, 2, 4, 8, 16 give 64 to 1024 channels. Tiles of any size; no weights are published.
+
+    Parameters
+    ----------
+    inputs
+        Channels of the input.
+    widths
+        Channels at each stride.
+    """
 
     multiple_of: ClassVar[int] = 1
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: int = 3, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
-        self.channels = {2**n: width for n, width in enumerate(WIDTHS)}
+        self.channels = {2**n: width for n, width in enumerate(widths)}
         self.blocks = nn.ModuleList(
-            DoubleConv(before, after) for before, after in zip((3, *WIDTHS), WIDTHS, strict=False)
+            DoubleConv(before, after) for before, after in zip((inputs, *widths), widths, strict=False)
         )
 
     def features(self, images: Tensor, last_stride: int) -> Features:
