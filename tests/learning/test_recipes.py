@@ -16,8 +16,9 @@ SETS = {"deepglobe": {"medium": 1524, "large": 2448}, "inria": {"medium": 1016, 
 
 @pytest.mark.parametrize("data", SETS)
 def test_there_is_a_recipe_for_every_preset_with_the_papers_settings(data):
-    assert {f"{data}/{name}" for name in PRESETS} == {name for name in recipes() if name.startswith(data)}
-    for name in PRESETS:
+    presets = [name for name in PRESETS if name != "refiner"]  # it mends masks of another network
+    assert {f"{data}/{name}" for name in presets} == {name for name in recipes() if name.startswith(data)}
+    for name in presets:
         config = load_train_config(f"{data}/{name}")
         assert (config.preset, config.name, config.data.layout) == (name, f"{data}_{name}", data)
         assert (config.learning_rate, config.poly_power, config.epochs) == (5e-5, 0.9, 50)
