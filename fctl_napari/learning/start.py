@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fctl_napari.errors import CheckpointError, ConfigError
 from fctl_napari.learning.config import TrainConfig
+from fctl_napari.model.card import builtin_checkpoints
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.encoders import load_published_weights
 from fctl_napari.model.network import Network
@@ -17,7 +18,9 @@ CONTEXT_PARTS = ("encoders", "necks", "lcf.correlations")
 
 
 def start(model: Network, config: TrainConfig, data_folder: Path) -> None:
-    """Fill a new network as a training config says; paths are relative to ``data_folder``.
+    """Fill a new network as a training config says.
+
+    Checkpoints are built-in names or paths; paths are relative to ``data_folder``.
 
     Raises
     ------
@@ -30,9 +33,13 @@ def start(model: Network, config: TrainConfig, data_folder: Path) -> None:
         for encoder in model.encoders.values():
             load_published_weights(encoder, data_folder / config.encoder_weights)  # type: ignore[arg-type]
     if config.init_from:
-        start_from(model, data_folder / config.init_from)
+        start_from(model, _place(config.init_from, data_folder))
     for context, path in config.contexts_from.items():
-        start_context_from(model, context, data_folder / path)
+        start_context_from(model, context, _place(path, data_folder))
+
+
+def _place(checkpoint: str, data_folder: Path) -> Path:
+    return builtin_checkpoints().get(checkpoint, data_folder / checkpoint)
 
 
 def start_from(model: Network, path: Path | str) -> None:
