@@ -12,6 +12,7 @@ from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import atomic_write, write_json
 
 if TYPE_CHECKING:
+    from fctl_napari.analysis.evaluation import Evaluation
     from fctl_napari.analysis.truth import Truth
     from fctl_napari.segmentation.store import Segmentation
 
@@ -19,7 +20,10 @@ Order = Literal["size", "confidence", "class"]
 Measure = Literal["confidence", "entropy", "margin"]
 SegmentationArgument = Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")]
 TruthArgument = Annotated[
-    Path | None, typer.Argument(metavar="[TRUTH]", help="Class indices (255 ignored), or an OME-Zarr label.")
+    Path | None,
+    typer.Argument(
+        metavar="[TRUTH]", help="Class indices (255 ignored) or the classes' colours, or an OME-Zarr label."
+    ),
 ]
 RegionOption = Annotated[
     tuple[int, int, int, int] | None,
@@ -41,7 +45,11 @@ def add_commands(app: typer.Typer) -> None:
 def evaluate(
     segmentation: SegmentationArgument,
     truth: Annotated[
-        Path, typer.Argument(metavar="TRUTH", help="PNG or TIFF of class indices (255 ignored), or an OME-Zarr label.")
+        Path,
+        typer.Argument(
+            metavar="TRUTH",
+            help="PNG or TIFF of class indices (255 ignored) or of the classes' colours, or an OME-Zarr label.",
+        ),
     ],
     region: RegionOption = None,
     boundary: Annotated[
@@ -75,6 +83,9 @@ def evaluate(
     with counting("Comparing") as report:
         evaluation = score(store, there, region, boundary_px=boundary or None, progress=report)
     show_evaluation(evaluation)
+    hint = _unmapped(there, evaluation)
+    if hint is not None:
+        err.print(hint, highlight=False, markup=False, soft_wrap=True)
     if csv_file is not None:
         with atomic_write(csv_file, "w") as file:
             file.write(evaluation.to_csv())
@@ -171,7 +182,19 @@ def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) 
         if mapping is not None:
             raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")
         return None
-    opened = open_truth(path)
     if mapping is None:
-        return opened
-    return MappedTruth(opened, ClassMapping.read(mapping, segmentation.class_table.names))
+        return open_truth(path, [info.color for info in segmentation.class_table])
+    return MappedTruth(open_truth(path), ClassMapping.read(mapping, segmentation.class_table.names))
+
+
+def _unmapped(truth: Truth, evaluation: Evaluation) -> str | None:
+    """Say that values of a truth may stand for a class that nothing there is, as published masks have 255."""
+    absent = [name for name, px in zip(evaluation.names, evaluation.confusion.sum(axis=1), strict=True) if not px]
+    y0, x0, y1, x1 = evaluation.region
+    dropped = (y1 - y0) * (x1 - x0) - evaluation.scores.pixels
+    if not absent or not dropped or truth.class_names is not None or getattr(truth, "by_colour", True):
+        return None
+    return (
+        f"{dropped} px were not scored, and nothing in the truth is {', '.join(absent)}; if a value there stands for "
+        'it (255 is no class), say so with --map FILE: {"values": {"0": "background", "255": "building"}}'
+    )

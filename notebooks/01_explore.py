@@ -24,6 +24,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
+from ipywidgets import Dropdown, IntSlider
 from matplotlib.figure import Figure
 
 from fctl_napari.analysis.error_regions import find_doubts, find_errors, order
@@ -32,6 +33,7 @@ from fctl_napari.analysis.evaluation_figure import evaluation_figure
 from fctl_napari.analysis.explain import explain
 from fctl_napari.analysis.explain_figure import explanation_figure
 from fctl_napari.analysis.figures import comparison_figure
+from fctl_napari.analysis.sliders import slide
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.imagery.truth import open_truth
@@ -63,10 +65,22 @@ print(", ".join(f"{name} {p:.2f}" for name, p in zip(names, told.probabilities, 
 
 # %% [markdown]
 # As in the paper's Fig. 10: each context with the attention of that pixel over it, the attention that each of its
-# cells receives from the whole tile, and the weight that fusion gives it over the tile.
+# cells receives from the whole tile, and the weight that fusion gives it over the tile. Where a kernel runs, move the
+# pixel, and look at the fusion weights of one of the 128 channels (-1: their mean).
+
 
 # %%
-explanation_figure(told, image)
+def explained(y, x, channel):
+    """Explain a pixel as in Fig. 10."""
+    return explanation_figure(explain(scene.image, "earth", (y, x), channel=None if channel < 0 else channel), image)
+
+
+slide(
+    explained,
+    y=IntSlider(place[0], 0, image.shape[0] - 1),
+    x=IntSlider(place[1], 0, image.shape[1] - 1),
+    channel=IntSlider(-1, -1, 127),
+)
 
 # %% [markdown]
 # ## What if?
@@ -84,10 +98,13 @@ for part in parts:
     )
 
 # %% [markdown]
-# Without the gated positional embeddings, as in the paper's Fig. 11:
+# Without the gated positional embeddings, as in the paper's Fig. 11 (or without what you choose):
 
 # %%
-explanation_figure(explain(scene.image, "earth", place, without=Without(gpe=True)), image)
+slide(
+    lambda without: explanation_figure(explain(scene.image, "earth", place, without=Without.named([without])), image),
+    without=Dropdown(value="gpe", options=["gpe", "ale", *(maps.name for maps in told.contexts)]),
+)
 
 # %% [markdown]
 # ## A region

@@ -22,12 +22,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from ipywidgets import Dropdown, FloatSlider, IntSlider
 
 from fctl_napari.analysis.agreement import compare
 from fctl_napari.analysis.error_regions import find_disagreements, find_doubts, find_errors, order
 from fctl_napari.analysis.evaluation import evaluate
 from fctl_napari.analysis.evaluation_figure import evaluation_figure
 from fctl_napari.analysis.figures import error_picture
+from fctl_napari.analysis.sliders import slide
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.imagery.truth import open_truth
@@ -115,6 +117,46 @@ for measure in ("confidence", "entropy", "margin"):
         f"{wrong[marked].mean():5.1%} are wrong ({wrong.mean():.1%} of all are); they hold "
         f"{wrong[marked].sum() / wrong.sum():5.1%} of the wrong ones"
     )
+
+# %% [markdown]
+# Where to draw the line? A strict one marks little and is mostly right, a generous one finds more errors and costs
+# more looking. Move the threshold and the smallest region that is listed where a kernel runs. Left: those regions over
+# the errors; right: all thresholds there are, and this one as a dot.
+
+
+# %%
+def doubted(measure, threshold, smallest):
+    """Draw doubtful regions, and what share of the errors is found by looking at what share of the pixels."""
+    doubts = find_doubts(segmentation, region, measure=measure, threshold=threshold, smallest=smallest)
+    kept = segmentation.confidence if measure == "confidence" else segmentation.maps[measure]
+    value = kept.read(region)[right != 255] / 255
+    worst_first = np.argsort(-value if measure == "entropy" else value)
+    found = np.cumsum(wrong[right != 255][worst_first]) / wrong.sum()
+    looked = np.arange(1, len(found) + 1) / len(found)
+    here = max(np.count_nonzero(value > threshold if measure == "entropy" else value < threshold) - 1, 0)
+
+    figure, (left, curve) = plt.subplots(1, 2, figsize=(8, 5.5), layout="constrained", width_ratios=[1, 2])
+    left.imshow(error_picture(picture, mask, right))
+    for y0, x0, y1, x1 in (doubt.window for doubt in doubts):
+        corner = (x0 - region[1], y0 - region[0])
+        left.add_patch(plt.Rectangle(corner, x1 - x0, y1 - y0, fill=False, edgecolor="gold"))
+    left.set(title=f"regions: {len(doubts)}", xticks=[], yticks=[])
+    curve.plot(looked, found)
+    curve.plot(looked[here], found[here], "o", color="gold", markeredgecolor="black")
+    curve.plot([0, 1], [0, 1], color="0.7", linestyle=":", label="at random")
+    curve.set(xlabel="share of pixels looked at", ylabel="share of the wrong pixels", xlim=(0, 1), ylim=(0, 1))
+    curve.set_title(f"{found[here]:.0%} of the errors in {looked[here]:.0%} of the pixels")
+    curve.legend(loc="lower right")
+    plt.close(figure)
+    return figure
+
+
+slide(
+    doubted,
+    measure=Dropdown(options=["confidence", "entropy", "margin"]),
+    threshold=FloatSlider(0.7, min=0.05, max=0.95, step=0.05),
+    smallest=IntSlider(50, 1, 500, description="smallest, px"),
+)
 
 # %% [markdown]
 # ## Two segmentations

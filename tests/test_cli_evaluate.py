@@ -52,6 +52,32 @@ def truth(tmp_path: Path) -> Path:
     return tmp_path / "truth.png"
 
 
+def test_a_truth_in_the_classes_colours_counts_the_same(fctl: Fctl, store: Path, truth: Path, tmp_path: Path) -> None:
+    colours = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)[np.asarray(Image.open(truth))]
+    Image.fromarray(colours).save(tmp_path / "colours.png")
+    said = []
+    for path in (truth, tmp_path / "colours.png"):
+        assert fctl("evaluate", store, path, "--json", tmp_path / "f.json")[0] == 0
+        assert fctl("errors", store, path, "--json", tmp_path / "e.json")[0] == 0
+        said.append([json.loads((tmp_path / name).read_text()) for name in ("f.json", "e.json")])
+    assert said[0] == said[1]
+    colours[0, 0] = (9, 9, 9)
+    Image.fromarray(colours).save(tmp_path / "colours.png")
+    code, _, err = fctl("evaluate", store, tmp_path / "colours.png")
+    assert code == 2
+    assert "(9, 9, 9)" in err
+
+
+def test_a_class_that_may_hide_behind_255_is_pointed_out(fctl: Fctl, store: Path, truth: Path, tmp_path: Path) -> None:
+    held = np.asarray(Image.open(truth))
+    Image.fromarray(np.where(held == 2, 255, held).astype(np.uint8)).save(tmp_path / "masks.png")
+    (tmp_path / "map.json").write_text('{"values": {"0": "red", "1": "green", "255": "blue"}}')
+    said = fctl("evaluate", store, tmp_path / "masks.png")[2]
+    assert "4000 px were not scored, and nothing in the truth is blue" in said
+    for words in ((truth,), (tmp_path / "masks.png", "--map", tmp_path / "map.json")):
+        assert "were not scored" not in fctl("evaluate", store, *words)[2]
+
+
 def test_evaluate(fctl: Fctl, store: Path, truth: Path, tmp_path: Path) -> None:
     table, figures, picture = tmp_path / "t.csv", tmp_path / "f.json", tmp_path / "f.png"
     files = ("--csv", table, "--json", figures, "--figure", picture)

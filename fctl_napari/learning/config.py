@@ -164,8 +164,8 @@ class TrainConfig(_Settings):
     encoder_weights
         Published weights for the encoders (relative to the data folder or absolute); empty: random.
     init_from
-        A checkpoint of ours to start from: arrays of equal name and shape are taken, and context streams without
-        arrays of their own start from the tile's (the authors' stages).
+        A checkpoint of ours to start from (a built-in name, or a path as above): arrays of equal name and shape are
+        taken, and context streams without arrays of their own start from the tile's (the authors' stages).
     contexts_from
         By context, a checkpoint of ours that its stream starts from instead: encoder, neck and correlation.
     stages
@@ -291,5 +291,6 @@ def load_train_config(path: Path | str, overrides: dict[str, Any] | None = None)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
+        unknown = first["type"] == "extra_forbidden"
+        message = "there is no such setting; check the name" if unknown else first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{path}: {where + ': ' if where else ''}{message}.") from error

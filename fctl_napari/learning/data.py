@@ -135,8 +135,8 @@ def _open_files(
     height, width = pyramid.shape
     if source.shape != (height, width):
         raise InputError(
-            f"{truth}: is {source.shape[0]} x {source.shape[1]} px where its image is {height} x {width}; "
-            "they must be of one size."
+            f"{truth}: is {source.shape[0]} x {source.shape[1]} px (height x width) where its image is {height} x "
+            f"{width}; they must be of one size."
         )
     return pyramid, source
 

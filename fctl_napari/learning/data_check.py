@@ -25,6 +25,9 @@ SHELF_BYTES = 2**28
 STRIP_PX = 2**24
 """About so many px are read at once."""
 
+MEND = "mend the file"
+LEAVE_OUT = "take the pair out of the data set"
+
 
 @dataclass(frozen=True)
 class Look:
@@ -100,9 +103,9 @@ class Report:
 
     def hints(self) -> list[str]:
         """What is no error, but may not be meant."""
-        if self.quick:
-            return []
         total = sum((self.counts(part) for part in PARTS), np.zeros(len(self.data.table.scored) + 1, np.int64))
+        if not total.any():  # nothing was read, or could be
+            return []
         names = self.data.table.names
         missing = [name for name, count in zip(names, total[:-1], strict=True) if not count]
         if not missing:
@@ -165,22 +168,23 @@ def check_data_set(data: DataSet, *, quick: bool = False, progress: Callable[[in
 
 def _look(data: DataSet, shelf: Shelf, quick: bool, pair: Pair) -> Look:
     look = Look(pair, None, None, None)
-    file, do = pair.image, "fetch it again, or take it out of the data set"
+    file = pair.image
     try:
         image = shelf.image(pair.image)
         image.require_rgb()
         look = replace(look, shape=image.shape)
         if not quick:
             _read_all(image)
-        file, do = pair.truth, "mend the mask or the classes, or take the pair out of the data set"
+        file = pair.truth
         truth = SceneTruth(pair.truth, data.table, shelf, data.values)
         if truth.shape != image.shape:
             (height, width), (rows, columns) = image.shape, truth.shape
-            what = f"is {columns} x {rows} px where its image is {width} x {height}"
+            what = f"is {columns} x {rows} px where its image is {width} x {height} (width x height)"
             return replace(look, problem=_problem(data, file, what, "fetch both again; they must be of one size"))
         return look if quick else replace(look, counts=_count(truth, len(data.table.scored)))
     except InputError as error:
-        return replace(look, problem=_problem(data, file, str(error).removeprefix(f"{file}: "), do))
+        what, _, advice = str(error).removeprefix(f"{file}: ").removesuffix(".").partition("; ")
+        return replace(look, problem=_problem(data, file, what, f"{advice or MEND}, or {LEAVE_OUT}"))
 
 
 def _problem(data: DataSet, file: Any, what: str, do: str) -> Problem:

@@ -62,10 +62,12 @@ class DataSet:
     problems: tuple[Problem, ...]
 
     def describe(self) -> str:
-        """Layout, counts and split in one sentence."""
+        """Layout, counts, split, and whether something does not fit."""
         split = self.split
         counts = f"{len(split.train)} to train, {len(split.val)} to validate, {len(split.test)} to test"
-        return f"{LAYOUTS[self.layout]}: {counts}, split by {split.by}."
+        said = f"{LAYOUTS[self.layout]}: {counts}, split by {split.by}."
+        found = f"{len(self.problems)} thing" + ("s do" if len(self.problems) > 1 else " does")
+        return f"{said} {found} not fit: fctl data check {self.folder} says what." if self.problems else said
 
 
 def find_data_set(

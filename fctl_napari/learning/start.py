@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fctl_napari.errors import CheckpointError, ConfigError
 from fctl_napari.learning.config import TrainConfig
+from fctl_napari.model.card import builtin_checkpoints
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.encoders import load_published_weights
 from fctl_napari.model.network import Network
@@ -17,7 +19,10 @@ CONTEXT_PARTS = ("encoders", "necks", "lcf.correlations")
 
 
 def start(model: Network, config: TrainConfig, data_folder: Path) -> None:
-    """Fill a new network as a training config says; paths are relative to ``data_folder``.
+    """Fill a new network as a training config says.
+
+    Checkpoints are built-in names or paths; paths are relative to ``data_folder``. Warns of encoders that start at
+    random and whose batch norms keep their statistics.
 
     Raises
     ------
@@ -26,13 +31,24 @@ def start(model: Network, config: TrainConfig, data_folder: Path) -> None:
     ConfigError
         A context that is to start from a checkpoint has no stream of its own.
     """
+    norms = any(isinstance(module, nn.BatchNorm2d) for module in model.encoders.modules())
+    if norms and config.batch_norm == "frozen" and not (config.encoder_weights or config.init_from):
+        warnings.warn(
+            "the encoder starts at random and its batch norms keep their statistics, with which it hardly learns; give "
+            "encoder_weights or init_from, or set batch_norm = 'trained'.",
+            stacklevel=2,
+        )
     if config.encoder_weights:
         for encoder in model.encoders.values():
             load_published_weights(encoder, data_folder / config.encoder_weights)  # type: ignore[arg-type]
     if config.init_from:
-        start_from(model, data_folder / config.init_from)
+        start_from(model, _place(config.init_from, data_folder))
     for context, path in config.contexts_from.items():
-        start_context_from(model, context, data_folder / path)
+        start_context_from(model, context, _place(path, data_folder))
+
+
+def _place(checkpoint: str, data_folder: Path) -> Path:
+    return builtin_checkpoints().get(checkpoint, data_folder / checkpoint)
 
 
 def start_from(model: Network, path: Path | str) -> None:

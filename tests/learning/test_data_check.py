@@ -71,6 +71,11 @@ def test_what_is_damaged_or_does_not_match_is_named(tmp_path: Path) -> None:
         assert words in found[file]
         assert "\n" not in found[file]
     assert all(problem.do for problem in report.problems)
+    # what to do is said once, and the problem is one sentence
+    assert all("; " not in problem.what and not problem.what.endswith(".") for problem in report.problems)
+    assert next(p.do for p in report.problems if p.file == "images/a.png").endswith(
+        ", or take the pair out of the data set"
+    )
     assert report.sound == 1
     assert report.counts("train").sum() == SIDE**2
     quick = check_data_set(find_data_set(tmp_path), quick=True)

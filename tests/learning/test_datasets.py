@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import NAMES, TABLE, blocks, deepglobe, inria, make, omezarr, pairs
 from PIL import Image
@@ -72,6 +72,7 @@ def _pairs(names: list[str]) -> list[Pair]:
     return [Pair(name, Path(f"{name}.png"), Path(f"{name}_mask.png"), None) for name in names]
 
 
+@settings(deadline=None)
 @given(st.sets(st.text("abc123", min_size=1, max_size=6), min_size=1, max_size=60), st.randoms())
 def test_names_decide_alone(names: set[str], random: object) -> None:
     order = sorted(names)
@@ -106,6 +107,7 @@ def test_list_files_win_and_say_what_does_not_fit(tmp_path: Path) -> None:
         ("train.txt", "names 7"),
         ("train.txt", "names train/10452"),
     ]
+    assert data.describe().endswith(f"2 things do not fit: fctl data check {tmp_path} says what.")
 
 
 def test_folders_split_and_a_list_of_the_others_leaves_the_rest_to_train(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from training import NETWORK, losses, make, write_scene
 
 from fctl_napari.errors import CheckpointError, ConfigError
 from fctl_napari.learning.config import load_train_config
-from fctl_napari.learning.start import start_from
+from fctl_napari.learning.start import start, start_from
 from fctl_napari.learning.train import Trainer, train
-from fctl_napari.model.card import read_card
+from fctl_napari.model.card import builtin_checkpoints, read_card
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.config import preset
 from fctl_napari.model.fctl import FCtL
@@ -151,6 +151,28 @@ def test_contexts_start_from_the_tiles_stream_of_a_baseline(folder, tmp_path):
             assert torch.equal(own[key.replace(".tile.", ".large.")], value), key
 
 
+def test_a_built_in_checkpoint_is_started_from_by_its_name(tmp_path):
+    config = load_train_config("aerial", {"init_from": "aerial"})
+    model, given = FCtL(config.network_config(2)), load_checkpoint(builtin_checkpoints()["aerial"])[0]
+    start(model, config, tmp_path)  # not in there
+    own, taken = model.state_dict(), given.state_dict()
+    same = {key for key in own if own[key].shape == taken[key].shape}
+    assert {key.split(".")[0] for key in own.keys() - same} == {"decoder"}  # what says which class
+    assert all(own[key].equal(taken[key]) for key in same)
+
+
+def test_an_encoder_that_hardly_learns_is_warned_of(tmp_path, recwarn):
+    config = load_train_config("aerial")
+    model = FCtL(config.network_config(2))
+    with pytest.warns(UserWarning, match="hardly learns"):
+        start(model, config, tmp_path)
+    recwarn.clear()
+    for given in ({"init_from": "aerial"}, {"batch_norm": "trained"}):
+        start(model, load_train_config("aerial", given), tmp_path)
+    start(FCtL(make().network_config(2)), make(), tmp_path)  # without batch norms
+    assert not [warning for warning in recwarn if "hardly learns" in str(warning.message)]
+
+
 def test_a_checkpoint_of_another_network_cannot_be_started_from(folder, tmp_path):
     base = train(make(steps=1), tmp_path / "base", data_folder=folder)
     other = FCtL(preset("fctl_lite", tile_size=64, ale_windows=(3,), contexts=NETWORK["contexts"], classes=9))
@@ -177,7 +199,7 @@ def test_the_configs_that_come_along_load_and_take_overrides(name):
     [
         ("name = ", "TOML"),
         ('name = "x"\n[data]\nsample = false', "sample = true"),
-        ('name = "x"\nstepz = 3\n[data]\nsample = true', "stepz"),
+        ('name = "x"\nstepz = 3\n[data]\nsample = true', "stepz: there is no such setting"),
         ('name = "x"\nsteps = 0\n[data]\nsample = true', "steps"),
     ],
 )
