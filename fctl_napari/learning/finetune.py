@@ -86,7 +86,7 @@ class Finetuner:
         self.sets = choose_tiles(request, image, corrections, self.card)
         self.data_hash = data_hash(image_fingerprint(image), self.sets.lessons, self.sets.held_out)
         self._classes = self.card.config.classes
-        truth = truth_of(request.truth, image.shape) if request.truth else None
+        truth = truth_of(request.truth, image.shape, self.card.classes) if request.truth else None
         self.measure = Measure(
             self.sets, self.card.classes.names, truth, request.truth_tiles, self.card.config.tile_size
         )

@@ -14,20 +14,20 @@ from fctl_napari.learning.corrected import only
 from fctl_napari.learning.gate import Count, Figures
 from fctl_napari.learning.sources import Tile, TileSets, spread_tiles
 from fctl_napari.learning.tile_network import TileNetwork
-from fctl_napari.model.classes import IGNORE
+from fctl_napari.model.classes import IGNORE, ClassTable
 
 Labels = Callable[[Tile], NDArray[np.uint8]]
 
 
-def truth_of(path: str, shape: tuple[int, int]) -> LabelSource:
-    """Open the truth of an image of this height and width, px.
+def truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> LabelSource:
+    """Open the truth of an image of this height and width, px; a file of colours in those of the classes.
 
     Raises
     ------
     InputError
         It cannot be read, or is of another size.
     """
-    truth = open_truth(path)
+    truth = open_truth(path, [info.color for info in table])
     if truth.shape != shape:
         (h, w), (height, width) = truth.shape, shape
         raise InputError(f"{path}: is {h} x {w} px where its image is {height} x {width}; they must be of one size.")

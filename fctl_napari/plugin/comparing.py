@@ -216,9 +216,12 @@ def open_comparison(
         Something is missing, damaged, or does not fit.
     """
     segmentation = Segmentation.open(wanted.path)
+    colours = [info.color for info in segmentation.class_table]
     source, held = (before.source, before.held) if before is not None else (None, [])
+    if source is not None and source.by_colour:
+        source = None  # other classes may have other colours
     if source is None and wanted.truth is not None:
-        source = open_choice(wanted.truth, progress, cancelled)
+        source = open_choice(wanted.truth, progress, cancelled, colours)
         held = held_values(source)
     check(cancelled)
     truth = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,24 +74,37 @@ def shows(choice: TruthChoice, path: str) -> bool:
 
 
 def open_choice(
-    choice: TruthChoice, progress: Callable[[int, int], None], cancelled: Callable[[], bool]
+    choice: TruthChoice,
+    progress: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+    colours: Sequence[tuple[int, int, int]] | None = None,
 ) -> LabelSource:
     """Open a truth so that it can be looked at whole; a large one without levels gets some, in the cache folder.
 
     In a thread: this reads, and may write, files.
+
+    Parameters
+    ----------
+    choice
+        Which.
+    progress, cancelled
+        Of making levels.
+    colours
+        (red, green, blue) of class 0, 1, ..., for a file of colours.
 
     Raises
     ------
     FctlError
         It is missing, damaged, or no truth; or it needs levels and the cache folder cannot be written.
     """
-    source = open_truth(choice.path) if choice.path is not None else _layer_source(choice)
+    source = open_truth(choice.path, colours) if choice.path is not None else _layer_source(choice)
     if max(source.shape) <= LARGE_SIDE or source.native_levels > 1:
         return source
     if choice.path is not None:
         path = Path(choice.path).absolute()
         facts = path.stat()
-        place = cache_folder() / f"{stem(path)}-{digest(path, facts.st_mtime_ns, facts.st_size)}.labels.ome.zarr"
+        key = digest(path, facts.st_mtime_ns, facts.st_size, *([colours] if source.by_colour else []))
+        place = cache_folder() / f"{stem(path)}-{key}.labels.ome.zarr"
         return with_levels(source, place, progress=progress, cancelled=cancelled)
     if source.in_memory:
         return source

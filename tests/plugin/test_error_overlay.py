@@ -159,6 +159,21 @@ def test_layers_are_truths_by_what_they_say(tmp_path: Path) -> None:
         open_choice(TruthChoice("deep", None, Labels(np.zeros((3, 4, 5), int), name="deep")), print, lambda: False)
 
 
+@pytest.mark.parametrize("width", [300, 4300])
+def test_a_file_of_colours_holds_the_classes_that_have_them(tmp_path: Path, cache: Path, width: int) -> None:
+    values = np.random.default_rng(0).integers(0, 3, (40, width), np.uint8)
+    colours = [(10, 20, 30), (40, 50, 60), (70, 80, 90)]
+    path = tmp_path / "colours.tif"
+    tifffile.imwrite(path, np.array(colours, np.uint8)[values], tile=(32, 32), photometric="rgb")
+    choice = TruthChoice("colours", str(path))
+    for turned in (colours, colours[::-1]):
+        source = open_choice(choice, lambda _done, _total: None, lambda: False, turned)
+        expected = values if turned is colours else 2 - values
+        assert np.array_equal(source.read((0, 0, 40, width)), expected)
+    with pytest.raises(InputError, match="channels"):
+        open_choice(choice, lambda _done, _total: None, lambda: False)
+
+
 def test_a_large_file_gets_levels_in_the_cache(tmp_path: Path, cache: Path) -> None:
     values = np.random.default_rng(0).integers(0, 6, (300, 4300), np.uint8)
     path = tmp_path / "wide.tif"
