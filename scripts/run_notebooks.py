@@ -28,6 +28,8 @@ SHORT = re.compile(r"^(\w+ = ).*  # short: (.*)$", re.MULTILINE)
 TIMEOUT = 900
 """Longest time for one cell, s."""
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
 PICTURE_WIDTH = 1200
 """Pictures are kept at most this wide, px, as JPEG: a repository keeps every version of them."""
 
@@ -65,13 +67,14 @@ def run(text: Path, folder: Path, *, short: bool = False) -> nbformat.NotebookNo
         A cell failed.
     """
     notebook = read_text(text, short=short)
-    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": folder}})
+    where = {"metadata": {"path": folder}}
+    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", store_widget_state=False, resources=where)
     client.execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # the clock
         if cell.cell_type == "code":
-            # progress bars, and warnings that name folders of this machine
-            cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
+            # progress bars, warnings that name folders of this machine, and sliders that nothing moves any more
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
             for out in cell.outputs:
                 _shrink_picture(out.get("data", {}))
     return notebook

@@ -1,0 +1,42 @@
+"""Controls above a figure of a notebook (needs the extra ``notebooks``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ipywidgets import Widget
+
+
+def slide(draw: Callable[..., Any], **controls: Widget) -> None:
+    """Show what a function draws, below controls that draw it again.
+
+    The picture is an ordinary output of the cell, which a notebook keeps and shows without a kernel;
+    ``ipywidgets.interact`` would hide it inside a widget.
+
+    Parameters
+    ----------
+    draw
+        Takes the controls' values by name; what it returns is shown: a figure, say.
+    controls
+        Widgets with a value, such as ``ipywidgets.IntSlider``. One that moves draws when it is let go.
+
+    Examples
+    --------
+    >>> slide(lambda y: explanation_figure(explain(scene, "earth", (y, 0))), y=IntSlider(9, 0, 99))  # doctest: +SKIP
+    """
+    from IPython.display import display
+    from ipywidgets import VBox
+
+    def drawn() -> Any:
+        return draw(**{name: control.value for name, control in controls.items()})
+
+    for name, control in controls.items():
+        control.description = control.description or name
+        if control.has_trait("continuous_update"):
+            control.continuous_update = False
+    display(VBox(list(controls.values())))
+    shown = display(drawn(), display_id=True)
+    for control in controls.values():
+        control.observe(lambda _: shown.update(drawn()), "value")
