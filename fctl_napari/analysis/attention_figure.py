@@ -61,8 +61,10 @@ def attention_figure(told: TileExplanation, image: Pyramid, other: TileExplanati
     """
     rows = _contexts(told)
     width = len(PARTS) + (other is not None)
-    figure = Figure(figsize=(PANEL * width, PANEL * rows + 0.3), layout="constrained", dpi=100)
-    axes = figure.subplots(rows, width, squeeze=False)
+    heights = [(c.window[2] - c.window[0]) / (c.window[3] - c.window[1]) for c in told.contexts]
+    inches = (PANEL * width, PANEL * sum(heights) + 0.25 * rows + 0.3)
+    figure = Figure(figsize=inches, layout="constrained", dpi=100)
+    axes = figure.subplots(rows, width, squeeze=False, height_ratios=heights)
     titles = ["content", "position", "both", "trained without GPE"]
     for first, title in zip(axes[0], titles, strict=False):
         first.set_title(title, fontsize="small")
@@ -85,7 +87,7 @@ def attention_figure(told: TileExplanation, image: Pyramid, other: TileExplanati
                 outline(one, told.tile, COLOURS["tile"])
             mark_place(one, told)
         gate = "no GPE" if context.positional is None else f"content {context.gate:.0%}"
-        axes[row, 0].set_ylabel(f"{context.name}, {gate}", fontsize="small")
+        axes[row, 0].set_ylabel(f"{context.name}\n{gate}", fontsize="small")
     return figure
 
 
@@ -110,7 +112,7 @@ def weights_figure(told: TileExplanation, image: Pyramid) -> Figure:
         The network has no contexts.
     """
     number = _contexts(told)
-    figure = Figure(figsize=(PANEL * (number + 2), PANEL + 0.6), layout="constrained", dpi=100)
+    figure = Figure(figsize=(PANEL * (number + 2), PANEL + 1.0), layout="constrained", dpi=100)
     axes = figure.subplots(1, number + 2)
     picture = read_grey(image, told.tile)
     show(axes[0], image.read(told.tile), told.tile)

@@ -99,7 +99,7 @@ def enhancement_figure(told: TileExplanation, image: Pyramid) -> Figure:
             mark_place(one, told)
             if block is blocks[0]:
                 one.set_title(f"{size} x {size} cells", fontsize="small")
-        line[0].set_ylabel(f"step {block.step}, of the {block.target}", fontsize="small")
+        line[0].set_ylabel(f"step {block.step}: {block.target}", fontsize="small")
         bar = right.colorbar(heat, ax=list(line), location="right", pad=0.01)
         bar.ax.tick_params(labelsize="xx-small")
         bar.set_label("mean |E|", fontsize="x-small")
@@ -166,7 +166,7 @@ def _draw_windows(part: SubFigure, told: TileExplanation, image: Pyramid, sizes:
     """Draw the windows around the pixel's cell over the tile."""
     axes = part.subplots()
     show(axes, image.read(told.tile), told.tile)
-    colours = colormaps["plasma"](np.linspace(0.3, 1, len(sizes)))
+    colours = colormaps["plasma"](np.linspace(0.4, 1, len(sizes)))
     for size, colour in zip(sizes, colours, strict=True):
         outline(axes, lfi_window(told, size), to_hex(colour))
     mark_place(axes, told)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COLUMNS = 6
 """Most masks in a line."""
 
-SIDE = 2.0
+SIDE = 1.7
 """Width of a picture, inches."""
 
 NONE = 255

@@ -105,7 +105,7 @@ def test_each_block_of_ale_has_its_maps_and_a_scale(
     figure = enhancement_figure(told, image)
     labelled = [axes for axes in figure.axes if axes.get_ylabel().startswith("step")]
     assert [axes.get_ylabel() for axes in labelled] == [
-        f"step {block.step}, of the {block.target}" for block in told.enhancements
+        f"step {block.step}: {block.target}" for block in told.enhancements
     ]
     for axes, block in zip(labelled, told.enhancements, strict=True):
         np.testing.assert_array_equal(maps(axes)[0], next(iter(block.maps.values())))
