@@ -47,7 +47,9 @@ def run(
     frozen_encoders: Annotated[
         Path | None,
         typer.Option(
-            metavar="CHECKPOINT", help="Every row takes these encoders as they are; their features are kept on disk."
+            metavar="CHECKPOINT",
+            help="Every row takes these encoders as they are; their features are kept on disk. "
+            "A built-in name: as its first stage left them.",
         ),
     ] = None,
     tiles: Annotated[
@@ -76,6 +78,7 @@ def run(
     from fctl_napari.learning.ablation_run import run_ablation
     from fctl_napari.learning.config import load_train_config
     from fctl_napari.learning.recipes import parse_overrides
+    from fctl_napari.model.card import builtin_checkpoints
 
     given = {"data.holdout": holdout, "encoder_weights": None if weights is None else str(weights.absolute())}
     settings = load_train_config(
@@ -83,6 +86,11 @@ def run(
     )
     if weights is not None and frozen_encoders is not None:
         raise ConfigError("--weights and --frozen-encoders both say where encoders start; give one.")
+    if str(frozen_encoders) in builtin_checkpoints():
+        from fctl_napari.learning.first_encoder import write_first_encoder
+
+        name = f"{frozen_encoders}_first_encoder.safetensors"
+        frozen_encoders = write_first_encoder(str(frozen_encoders), target / name)
     request = AblationRequest(
         tables=tuple(dict.fromkeys(tables)),
         recipe=settings,

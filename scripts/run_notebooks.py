@@ -25,7 +25,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SHORT = re.compile(r"^(\w+ = ).*  # short: (.*)$", re.MULTILINE)
 """A value and its smaller one."""
 
-TIMEOUT = 900
+TIMEOUT = 3600
 """Longest time for one cell, s."""
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -94,12 +94,12 @@ def _shrink_picture(data: dict[str, str]) -> None:
 def main() -> None:
     """Run the notebooks that are named, or all."""
     chosen = sys.argv[1:] or [text.stem for text in texts()]
-    for name in chosen:
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:  # for all: one goes on with what another has trained
+        for name in chosen:
             notebook = run(FOLDER / f"{name}.py", Path(folder))
-        out = FOLDER / f"{name}.ipynb"
-        nbformat.write(notebook, out)
-        print(f"{out.relative_to(FOLDER.parent)}: {out.stat().st_size / 1e3:.0f} kB")
+            out = FOLDER / f"{name}.ipynb"
+            nbformat.write(notebook, out)
+            print(f"{out.relative_to(FOLDER.parent)}: {out.stat().st_size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

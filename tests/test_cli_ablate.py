@@ -14,6 +14,7 @@ from PIL import Image
 from fctl_napari import cli
 from fctl_napari.analysis.ablation import ablation_row
 from fctl_napari.analysis.ablation_results import Result, append_results
+from fctl_napari.model.card import read_card
 
 Fctl = Callable[..., tuple[int, str, str]]
 
@@ -70,6 +71,15 @@ def test_what_cannot_be_run_is_one_sentence(fctl: Fctl, data: Path) -> None:
         code, _, err = fctl(*call, *more)
         assert (code, err.strip().count("\n")) == (2, 0)
         assert words in err
+
+
+def test_encoders_of_a_built_in_checkpoint_are_those_of_its_first_stage(fctl: Fctl, tmp_path: Path) -> None:
+    call = ("ablate", "run", 3, "--frozen-encoders", "earth", "--out", tmp_path)
+    code, _, err = fctl(*call, "--steps", 1, "--minutes", 1)  # refused before anything is trained
+    assert code == 2
+    assert "the budget is given twice" in err
+    card = read_card(tmp_path / "earth_first_encoder.safetensors")
+    assert (card.name, card.config.contexts) == ("earth_first_encoder", ())
 
 
 @pytest.mark.nightly  # a worker process that loads torch and trains encoders

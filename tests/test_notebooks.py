@@ -35,7 +35,8 @@ def test_the_short_version_runs(text: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.gui
-@pytest.mark.nightly  # minutes each
+@pytest.mark.nightly  # minutes each, and half an hour for those that train
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("text", texts(), ids=lambda text: text.stem)
 def test_a_notebook_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(text, tmp_path, False, monkeypatch)

@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from matplotlib import colormaps, patheffects
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from fctl_napari.analysis.figures import colorize
+from fctl_napari.analysis.map_drawing import (
+    ATTENTION,
+    COLOURS,
+    PANEL,
+    PICTURE,
+    WEIGHT,
+    draw_map,
+    draw_scale_bar,
+    look_at,
+    mark_place,
+    outline,
+    read_grey,
+    say,
+    show,
+)
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
     from matplotlib.figure import SubFigure
     from matplotlib.image import AxesImage
 
-    from fctl_napari.model.windows import Window
     from fctl_napari.segmentation.explanation import ContextMaps, TileExplanation
-
-COLOURS = {"tile": "#ffffff", "local": "#ffffff", "medium": "#ffb000", "large": "#5ec8ff"}
-"""Outlines of the windows; told apart by the colour-blind too."""
-
-
-def _over_picture(name: str, start: float, opacity: NDArray[np.float64]) -> ListedColormap:
-    """Make a perceptual colour map of the upper part of another one, that lets the picture below show through."""
-    colours = colormaps[name](np.linspace(start, 1, len(opacity)))
-    colours[:, 3] = opacity
-    return ListedColormap(colours, name=f"{name} over a picture")
-
-
-ATTENTION = _over_picture("inferno", 0.3, 0.9 * np.linspace(0, 1, 256) ** 0.5)
-WEIGHT = _over_picture("viridis", 0.0, np.full(256, 0.7))
-
-PANEL = 2.7
-"""Side of a panel, inches."""
-
-PICTURE = 512
-"""Pictures are read with this many px a side."""
-
-UNITS = {"meter": "m", "kilometer": "km", "millimeter": "mm", "micrometer": "µm", "nanometer": "nm", "degree": "°"}
 
 Limits = Literal["shared", "each"]
 Part = Literal["combined", "content", "positional"]
@@ -152,13 +140,13 @@ def _draw_upper(axes: Sequence[Axes], told: TileExplanation, image: Pyramid) -> 
     for one, view in zip(masks, (told, told.without), strict=False):
         assert view is not None
         title = "mask"
-        _show(one, colorize(view.labels - np.uint8(1), told.class_table), told.tile)
+        show(one, colorize(view.labels - np.uint8(1), told.class_table), told.tile)
         if view is told.without:
             changed = (told.labels != view.labels).mean()
             title = f"without {', '.join(told.request.without.names)}: {100 * changed:.1f} % changed"
         one.set_title(title, fontsize="small")
-        _outline(one, told.core, "0.2", ":")
-        _mark(one, told)
+        outline(one, told.core, "0.2", ":")
+        mark_place(one, told)
     _draw_probabilities(bars, told)
 
 
@@ -169,11 +157,11 @@ def _draw_around(axes: Axes, told: TileExplanation, image: Pyramid) -> None:
     y1, x1 = (max(w[i] for w in windows.values()) for i in (2, 3))
     margin = 0.04 * max(y1 - y0, x1 - x0)
     view = (y0 - margin, x0 - margin, y1 + margin, x1 + margin)
-    _show(axes, image.read_resized(view, 2 * PICTURE), view)
+    show(axes, image.read_resized(view, 2 * PICTURE), view)
     for name, window in windows.items():
-        _outline(axes, window, COLOURS[name])
-    _mark(axes, told)
-    _scale_bar(axes, view, image)
+        outline(axes, window, COLOURS[name])
+    mark_place(axes, told)
+    draw_scale_bar(axes, view, image)
     axes.set_title("tile and contexts", fontsize="small")
     handles = [Patch(facecolor="none", edgecolor=COLOURS[name], label=name) for name in windows]
     axes.legend(
@@ -230,26 +218,26 @@ def _draw_contexts(
     part: SubFigure, told: TileExplanation, image: Pyramid, columns: list[_Column], limits: Limits
 ) -> None:
     axes = part.subplots(len(told.contexts), len(columns), squeeze=False)
-    pictures = {window: _grey(image, window) for window in {told.tile, *(c.window for c in told.contexts)}}
+    pictures = {window: read_grey(image, window) for window in {told.tile, *(c.window for c in told.contexts)}}
     heats: dict[int, list[AxesImage]] = {number: [] for number in range(len(columns))}
     for row, context in enumerate(told.contexts):
         for number, column in enumerate(columns):
             one = axes[row, number]
             over_tile = column.kind == "weight"
             view, footprint = (told.tile, told.footprint) if over_tile else (context.window, context.footprint)
-            _show(one, pictures[view], view)
+            show(one, pictures[view], view)
             maps = _same(told.without, context.name) if column.without else context
             found = None if maps is None else getattr(maps, column.field)
             if found is None:
-                _say(one, "left out" if maps is None else "no GPE")
+                say(one, "left out" if maps is None else "no GPE")
             else:
-                heats[number].append(_draw_map(one, found, footprint, WEIGHT if over_tile else ATTENTION))
-                _look_at(one, view)
+                heats[number].append(draw_map(one, found, footprint, WEIGHT if over_tile else ATTENTION))
+                look_at(one, view)
             if view != told.tile:
-                _outline(one, told.tile, COLOURS["tile"])
-            _mark(one, told)
+                outline(one, told.tile, COLOURS["tile"])
+            mark_place(one, told)
         axes[row, 0].set_ylabel(_label(context), fontsize="small")
-        _scale_bar(axes[row, 0], context.window, image)
+        draw_scale_bar(axes[row, 0], context.window, image)
     for one, column in zip(axes[0], columns, strict=True):
         one.set_title(column.title, fontsize="small")
     _set_limits(heats, columns, limits)
@@ -293,89 +281,3 @@ def _label(context: ContextMaps) -> str:
     y0, x0, y1, x1 = context.window
     gate = "no GPE" if context.positional is None else f"$\\sigma(z)$ = {context.gate:.2f}"
     return f"{context.name}, {x1 - x0:.0f} x {y1 - y0:.0f} px\n{gate}, $\\gamma$ = {context.gamma:.2f}"
-
-
-# -- small things --------------------------------------------------------------------------------------------------
-
-
-def _grey(image: Pyramid, window: Window) -> NDArray[np.uint8]:
-    """Read a window as a picture in grey that colours show up on."""
-    picture = image.read_resized(window, PICTURE).mean(axis=-1)
-    return np.repeat(picture[..., None], 3, axis=-1).astype(np.uint8)
-
-
-def _show(axes: Axes, picture: NDArray[np.uint8], window: Window) -> None:
-    """Show a picture where its window lies in the image, in px, and nothing else."""
-    _draw(axes, picture, window, interpolation="antialiased")
-    _look_at(axes, window)
-    axes.set_xticks([])
-    axes.set_yticks([])
-
-
-def _draw_map(axes: Axes, found: NDArray[np.float32], footprint: Window, colours: Colormap) -> AxesImage:
-    """Draw a map over what its cells cover, each cell as it is."""
-    return _draw(axes, found, footprint, interpolation="nearest", cmap=colours)
-
-
-def _draw(axes: Axes, values: NDArray[Any], window: Window, **how: Any) -> AxesImage:
-    y0, x0, y1, x1 = window
-    return axes.imshow(values, extent=(x0, x1, y1, y0), **how)
-
-
-def _look_at(axes: Axes, window: Window) -> None:
-    y0, x0, y1, x1 = window
-    axes.set_xlim(x0, x1)
-    axes.set_ylim(y1, y0)
-
-
-def _stroke(width: float) -> list[patheffects.AbstractPathEffect]:
-    """Draw a black rim, so that white lines and words show up on anything."""
-    return [patheffects.withStroke(linewidth=width, foreground="black")]
-
-
-def _say(axes: Axes, words: str) -> None:
-    axes.text(0.5, 0.5, words, color="white", ha="center", transform=axes.transAxes, path_effects=_stroke(3))
-
-
-def _outline(axes: Axes, window: Window, colour: str, style: str = "-") -> None:
-    y0, x0, y1, x1 = window
-    box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linestyle=style, linewidth=1.2)
-    if style == "-":
-        box.set_path_effects(_stroke(2.4))
-    axes.add_patch(box)
-
-
-def _mark(axes: Axes, told: TileExplanation) -> None:
-    """Mark the middle of the query pixel."""
-    y, x = told.pixel
-    axes.plot(x + 0.5, y + 0.5, "+", color="white", markersize=7, path_effects=_stroke(2.6))
-
-
-def _scale_bar(axes: Axes, view: Window, image: Pyramid) -> None:
-    """Draw a bar of a round length, in the image's unit where that is known, else in px."""
-    y0, x0, y1, x1 = view
-    size = image.pixel_size[1] if image.unit is not None else 1.0
-    length, words = round_length((x1 - x0) / 4 * size, image.unit)
-    left, y = x0 + 0.05 * (x1 - x0), y1 - 0.06 * (y1 - y0)
-    ends = [left, left + length / size]
-    axes.plot(ends, [y, y], color="white", linewidth=2.5, path_effects=_stroke(4.5), solid_capstyle="butt")
-    axes.annotate(
-        words, (left, y), (0, 4), textcoords="offset points", color="white", fontsize="x-small", path_effects=_stroke(2)
-    )
-
-
-def round_length(length: float, unit: str | None) -> tuple[float, str]:
-    """Choose a length of 1, 2 or 5 times a power of ten, at most as long as asked, and its words.
-
-    Parameters
-    ----------
-    length
-        About how long, in ``unit``.
-    unit
-        A name that pint knows, or None: px.
-    """
-    power = 10.0 ** math.floor(math.log10(length))
-    chosen = max(step * power for step in (1, 2, 5) if step * power <= length * (1 + 1e-9))
-    if unit == "meter" and chosen >= 1000:
-        return chosen, f"{chosen / 1000:g} km"
-    return chosen, f"{chosen:g} {'px' if unit is None else UNITS.get(unit, unit)}"

@@ -22,6 +22,9 @@ TILES = 800
 """Augmented training tiles whose features are kept, where encoders are frozen."""
 
 RESULTS = "results.csv"
+ROWS = "rows"
+"""Folder of the runs, each in one of its own."""
+
 TABLES = tuple(sorted({row.table for row in ablation_rows()}))
 
 
@@ -186,7 +189,7 @@ def make_plan(request: AblationRequest, steps: int | None = None) -> Plan:
                 config=config,
                 network=network,
                 settings=settings,
-                folder=request.out.absolute() / "rows" / settings,
+                folder=request.out.absolute() / ROWS / settings,
                 data_folder=folder,
                 part=part,
                 frozen=_with_folder(frozen, request, facts, data),

@@ -19,9 +19,9 @@ import psutil
 from fctl_napari import __version__
 from fctl_napari.analysis.ablation_results import Result, append_results, read_results
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import FctlError
+from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import write_json
-from fctl_napari.learning.ablation_plan import RESULTS, AblationRequest, Plan, Training, make_plan, networks_of
+from fctl_napari.learning.ablation_plan import RESULTS, ROWS, AblationRequest, Plan, Training, make_plan, networks_of
 from fctl_napari.learning.ablation_work import Share, make_features, seconds_per_step, train_and_measure
 from fctl_napari.segmentation.cluster import DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.worker import guarded
@@ -100,6 +100,30 @@ def run_ablation(request: AblationRequest, progress: Progress | None = None) -> 
             f"{first.training.config.name}: {first.error} The others are in {table}."
         )
     return table
+
+
+def checkpoint_of(table: Path, row: str, seed: int | None = None) -> Path:
+    """Find the network that was trained for a row.
+
+    Parameters
+    ----------
+    table
+        From ``run_ablation``, in the folder where it was written.
+    row
+        The row's name, such as ``table3-medium-gpe``.
+    seed
+        Of the training; None: any. The last one measured is taken.
+
+    Raises
+    ------
+    InputError
+        There is none, or its file is gone.
+    """
+    for result in reversed(read_results(table)):
+        if result.row == row and seed in (None, result.seed):
+            for file in (table.parent / ROWS / result.settings).glob("*.safetensors"):
+                return file
+    raise InputError(f"{table}: there is no trained network of {row} beside it; run fctl ablate run.")
 
 
 def to_results(request: AblationRequest, training: Training, figures: dict[str, Any]) -> list[Result]:

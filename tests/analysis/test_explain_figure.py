@@ -15,8 +15,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from fctl_napari.analysis.explain import explain
-from fctl_napari.analysis.explain_figure import explanation_figure, round_length
+from fctl_napari.analysis.explain_figure import explanation_figure
 from fctl_napari.analysis.figure_file import save_figure
+from fctl_napari.analysis.map_drawing import round_length
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid

@@ -17,9 +17,9 @@ import torch
 from ablating import recipe, train_baseline, write_scene
 
 from fctl_napari.analysis.ablation_results import Result, read_results
-from fctl_napari.errors import FctlError
+from fctl_napari.errors import FctlError, InputError
 from fctl_napari.learning.ablation_plan import AblationRequest, make_plan
-from fctl_napari.learning.ablation_run import run_ablation
+from fctl_napari.learning.ablation_run import checkpoint_of, run_ablation
 from fctl_napari.model.card import read_card
 
 
@@ -71,6 +71,10 @@ def test_a_table_is_trained_once_and_extended(ask: Ask) -> None:
     training = next(t for t in plan.trainings if t.settings == full.settings)
     card = read_card(training.folder / "table5-adaptive.safetensors")
     assert card.figures["test"]["miou"] == full.miou
+    assert checkpoint_of(table, "table5-adaptive") == training.folder / "table5-adaptive.safetensors"
+    assert checkpoint_of(table, "table5-adaptive", seed=0).parent == training.folder
+    with pytest.raises(InputError, match="no trained network of table5-adaptive"):
+        checkpoint_of(table, "table5-adaptive", seed=1)
     assert not (training.folder / "state.pt").exists()
 
     before = table.read_bytes()
