@@ -119,7 +119,7 @@ for contexts in ("medium", "medium-large", "local-medium-large"):
 # in `notebooks/results`.
 
 # %%
-kept = sorted((Path(fctl_napari.__file__).parents[1] / "notebooks" / "results").glob("ablation_*.csv"))
+kept = sorted((Path(fctl_napari.__file__).parents[1] / "notebooks" / "results").glob("ablation_aerial*.csv"))
 larger = [result for path in kept for result in read_results(path) if result.table == 3]
 Markdown(report(larger) if larger else "`notebooks/results` is not here: this is no checkout.")
 

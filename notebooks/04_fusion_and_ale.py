@@ -100,7 +100,7 @@ ablation_figure(studies(results))
 # On the aerial scenes; the results are committed with their commands in `notebooks/results`.
 
 # %%
-kept = sorted((Path(fctl_napari.__file__).parents[1] / "notebooks" / "results").glob("ablation_*.csv"))
+kept = sorted((Path(fctl_napari.__file__).parents[1] / "notebooks" / "results").glob("ablation_aerial*.csv"))
 larger = [result for path in kept for result in read_results(path) if result.table in (5, 6)]
 Markdown(report(larger) if larger else "`notebooks/results` is not here: this is no checkout.")
 
