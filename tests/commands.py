@@ -5,19 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-
-import pytest
-
-from fctl_napari import cli
+from typing import NamedTuple
 
 Fctl = Callable[..., "Outcome"]
+"""``fctl("info", path)``: run a command in this process (a fixture of all tests)."""
 
 
-class Outcome:
+class Outcome(NamedTuple):
     """Exit code and texts of one command."""
 
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
+    code: int
+    out: str
+    err: str
 
     def sentence(self) -> str:
         """The one line of a refusal."""
@@ -26,19 +25,6 @@ class Outcome:
         assert len(lines) == 1, self.err
         assert lines[0].startswith("fctl: ")
         return lines[0]
-
-
-def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
-    """``run("info", path)``: run a command in this process."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return Outcome(int(stop.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 def fctl_process(*arguments: object, **options: object) -> subprocess.Popen[str]:

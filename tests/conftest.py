@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,6 +19,8 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
+    from commands import Fctl
+
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.model.fctl import FCtL
     from fctl_napari.segmentation.store import Segmentation
@@ -294,3 +297,22 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
         return segmentation
 
     return make
+
+
+@pytest.fixture
+def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
+    """``fctl("info", path)``: run a command in this process, with lines of 200 characters."""
+    from commands import Outcome
+
+    from fctl_napari import cli
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return Outcome(int(stop.value.code or 0), *capsys.readouterr())
+
+    return run

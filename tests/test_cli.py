@@ -14,16 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from commands import Fctl, Outcome, fctl_process, runner
+from commands import Fctl, Outcome, fctl_process
 from PIL import Image
 
 from fctl_napari.files import output_error
 from fctl_napari.segmentation.store import Segmentation
-
-
-@pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
-    return runner(monkeypatch, capsys)
 
 
 def test_help_names_every_command_and_loads_nothing_heavy() -> None:
@@ -178,8 +173,8 @@ def test_files_that_may_not_grow(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (600, 600, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     process = fctl_process("convert", tmp_path / "noise.png", tmp_path / "out.ome.zarr", preexec_fn=limit)
-    outcome = Outcome(0, *process.communicate(timeout=120))
-    outcome.code = process.returncode
+    texts = process.communicate(timeout=120)
+    outcome = Outcome(process.returncode, *texts)
     assert "cannot be written" in outcome.sentence()
 
 

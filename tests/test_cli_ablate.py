@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Fctl
 from PIL import Image
 
-from fctl_napari import cli
 from fctl_napari.analysis.ablation import ablation_row
 from fctl_napari.analysis.ablation_results import Result, append_results
 from fctl_napari.model.card import read_card
-
-Fctl = Callable[..., tuple[int, str, str]]
 
 RECIPE = """
 name = "blocks"
@@ -36,17 +32,6 @@ scenes = [
 [data.classes]
 classes = [{ name = "dark", color = [0, 0, 0] }, { name = "bright", color = [255, 255, 255] }]
 """
-
-
-@pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return (int(stop.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Fctl
 from PIL import Image
 
-from fctl_napari import cli
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.segmentation.store import Segmentation
 
-Fctl = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
-    """``fctl("info", path)``: run a command in this process; its exit code, output and complaints."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fctl", "corrections", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return int(stop.value.code or 0), *capsys.readouterr()
-
-    return run
+def fctl(fctl: Fctl) -> Fctl:
+    return partial(fctl, "corrections")
 
 
 def labels(path: Path, *boxes: tuple[int, int, int, int, int]) -> Path:

@@ -2,34 +2,16 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Fctl
 from PIL import Image
 
-from fctl_napari import cli
 from fctl_napari.analysis.error_marks import Marks, marks_path
 from fctl_napari.analysis.error_regions import Region
-
-Fctl = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
-    """``fctl("errors", path)``: run a command in this process; its exit code, output and complaints."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return int(stop.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Fctl
 from PIL import Image
 
-from fctl_napari import cli
 from fctl_napari.analysis.explain import explain
 from fctl_napari.model.without import Without
 
@@ -22,19 +22,11 @@ def picture(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> Path:
 
 
 @pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fctl", "explain", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return (int(stop.value.code or 0), *capsys.readouterr())
-
-    return run
+def fctl(fctl: Fctl) -> Fctl:
+    return partial(fctl, "explain")
 
 
-def test_a_pixel_is_explained_and_drawn(
-    fctl: Callable[..., tuple[int, str, str]], picture: Path, tiny_checkpoint: Path, tmp_path: Path
-) -> None:
+def test_a_pixel_is_explained_and_drawn(fctl: Fctl, picture: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     figure = tmp_path / "figure.png"
     places = (picture, 70, 80.5, "--checkpoint", tiny_checkpoint, "--device", "cpu", "--out", figure)
     code, out, _ = fctl(*places, "--without", "large", "--without", "gpe", "--channel", 2)
@@ -67,7 +59,7 @@ def test_a_pixel_is_explained_and_drawn(
 def test_what_cannot_be_explained_is_one_sentence(
     arguments: tuple[object, ...],
     words: str,
-    fctl: Callable[..., tuple[int, str, str]],
+    fctl: Fctl,
     picture: Path,
     tiny_checkpoint: Path,
 ) -> None:

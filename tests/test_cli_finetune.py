@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Fctl
 from PIL import Image
 
-from fctl_napari import cli
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.model.card import checkpoint_hash, read_card
 from fctl_napari.segmentation.store import Segmentation
-
-Fctl = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return (int(stop.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

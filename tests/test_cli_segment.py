@@ -12,15 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from commands import Fctl, fctl_process, runner
+from commands import Fctl, fctl_process
 from PIL import Image
 
 from fctl_napari.segmentation.store import Segmentation
-
-
-@pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
-    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from commands import Fctl
 
-from fctl_napari import cli
 from fctl_napari.model.card import read_card
 
 sys.path.insert(0, str(Path(__file__).parent / "learning"))
@@ -26,29 +24,6 @@ SMALL = {
     "validate_every": 0,
     "precision": "fp32",
 }
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Fctl = Callable[..., Outcome]
-
-
-@pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
-    """``fctl("train", ...)``: run a command in this process."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return Outcome(int(stop.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 def settings(**more: object) -> list[str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import Fctl
 from looking import errors, level, mask_of
 from PIL import Image
 
-from fctl_napari import cli
 from fctl_napari.errors import OutputError
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.card import read_card
@@ -39,21 +38,6 @@ def photo(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> Path:
     return path
 
 
-@pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """``fctl("segment", path)``: run a command in this process; its exit code and all that it said."""
-
-    def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return int(stop.value.code or 0), "".join(capsys.readouterr())
-
-    return run
-
-
 def shown_by_its_pyramid(viewer: Any, until: Until, path: Path) -> Any:
     (image,) = viewer.open(path, plugin="fctl-napari")
     source = image_source(image)
@@ -76,7 +60,7 @@ def test_what_was_painted_in_the_window_is_learnt_from_the_file(
     until: Until,
     photo: Path,
     awake_checkpoint: Path,
-    fctl: Callable[..., tuple[int, str]],
+    fctl: Fctl,
     monkeypatch: pytest.MonkeyPatch,
     notes: list[tuple[str, str]],
     tmp_path: Path,
@@ -87,8 +71,8 @@ def test_what_was_painted_in_the_window_is_learnt_from_the_file(
     values[10:40, 2000:2040] = 2
     Image.fromarray(values).save(labels)
     call = ("corrections", "import", corrections, labels, "--image", photo, "--checkpoint", awake_checkpoint)
-    code, words = fctl(*call)  # made by the command line, painted on in the window
-    assert code == 0, words
+    done = fctl(*call)  # made by the command line, painted on in the window
+    assert done.code == 0, done.err
 
     viewer = make_napari_viewer(show=True)
     shown_by_its_pyramid(viewer, until, photo)
@@ -111,12 +95,12 @@ def test_what_was_painted_in_the_window_is_learnt_from_the_file(
 
     target = tmp_path / "new.safetensors"
     call = ("finetune", photo, corrections, "--checkpoint", awake_checkpoint, "--out", target, "--steps", 1)
-    code, words = fctl(*call, "--device", "cpu", "--keep-anyway")
-    assert code == 0, words
+    done = fctl(*call, "--device", "cpu", "--keep-anyway")
+    assert done.code == 0, done.err
     assert read_card(target).provenance["finetuning"]["settings"]["image"] == photo.name
-    code, words = fctl("corrections", "import", corrections, labels, "--image", photo, "--checkpoint", awake_checkpoint)
-    assert code == 0, words
-    assert "there already: 1200 px" in words
+    done = fctl("corrections", "import", corrections, labels, "--image", photo, "--checkpoint", awake_checkpoint)
+    assert done.code == 0, done.err
+    assert "there already: 1200 px" in done.out + done.err
 
 
 def test_a_result_of_the_command_line_goes_on_in_the_window_and_back(
@@ -124,14 +108,14 @@ def test_a_result_of_the_command_line_goes_on_in_the_window_and_back(
     until: Until,
     photo: Path,
     tiny_checkpoint: Path,
-    fctl: Callable[..., tuple[int, str]],
+    fctl: Fctl,
     notes: list[tuple[str, str]],
     tmp_path: Path,
 ) -> None:
     result = tmp_path / "photo.tiny.fctl.ome.zarr"
     call = ("segment", photo, "--checkpoint", tiny_checkpoint, "--out", result, "--device", "cpu")
-    code, words = fctl(*call, "--region", 0, 0, 128, 100)
-    assert code == 0, words
+    done = fctl(*call, "--region", 0, 0, 128, 100)
+    assert done.code == 0, done.err
     made = Segmentation.open(result).done()
     assert 0 < made.sum() < made.size
 
