@@ -15,9 +15,8 @@
 # embeddings (GPE), each trained with the same budget, for each seed with the same tiles in the same order. Then what
 # these networks look at (the paper's Figs. 9 to 11).
 #
-# Three seeds take about five minutes on two idle cores, without a GPU: 480 s of processor time for training, and half a
-# minute for the rest. (The machine that made this page had little time to spare: it took three quarters of an hour.)
-# The budget is small; take more steps, tiles and seeds before you believe an order.
+# Three seeds take about five minutes on two cores, without a GPU. The budget is small; take more steps, tiles and seeds
+# before you believe an order.
 #
 # What was trained stays in `runs/earth`: another run takes it from there, with more seeds trains only those, and
 # notebook 04 goes on with it. In a shell:

@@ -15,9 +15,8 @@
 # structures of the alternating local enhancement (ALE). Then the maps: fusion weights, what ALE adds and through which
 # windows, and what a mask looks like without it (Figs. 7, 12 to 14).
 #
-# Three seeds take about eight minutes on two idle cores, without a GPU: 880 s of processor time for training (50 s less
-# after notebook 03, whose features it shares), and half a minute for the rest. (The machine that made this page had
-# little time to spare: it took almost an hour.)
+# Three seeds take about eight minutes on two cores, without a GPU, a little less after notebook 03, whose features it
+# shares.
 #
 # It goes on in `runs/earth`: the network that stands in both tables, and is the last row of Table 3 too, is trained
 # once; after notebook 03 it is there already. In a shell:
