@@ -16,16 +16,15 @@ import os
 import platform
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
+from throughput_rates import Rate, bytes_read, bytes_read_by_children, matrix_rate, rate, seconds_of, timed
 from torch import Tensor
 
 from fctl_napari.analysis.cost import count_flops
@@ -43,16 +42,13 @@ from fctl_napari.segmentation.cluster import HEAP
 from fctl_napari.segmentation.device import numerics
 from fctl_napari.segmentation.grid import TileGrid, default_overlap
 from fctl_napari.segmentation.inputs import TileInputs, read_inputs
-from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
+from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
 from fctl_napari.segmentation.predictor import CUDA_BATCH, Predictor
 from fctl_napari.segmentation.store import Segmentation
 
 NETWORKS = ("fctl_lite", "fctl_vgg16", "fcn8s")
 READY_TILES = 32
 """How many tiles lie ready on the device for "model only"; it goes round them."""
-
-MATRIX = {"cpu": 2048, "cuda": 8192}
-"""Side of the matrices whose product shows what the device can do."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +91,6 @@ class Case:
             checkpoint_hash=checkpoint_hash(self.checkpoint),
             settings={},
         )
-
-
-@dataclass(frozen=True, order=True)
-class Rate:
-    """Tiles per second, and bytes that the reading process read from files per tile."""
-
-    tiles: float
-    bytes: float = 0.0
 
 
 def main() -> None:
@@ -396,82 +384,11 @@ def write_all(store: Segmentation, logits: Tensor, cells: Sequence[tuple[int, in
         store.write_cell(cell, labels[y0:y1, x0:x1], confidence[y0:y1, x0:x1])
 
 
-def rate(
-    run: Callable[[int], None], count: int, device: torch.device, finish: Callable[[], None] | None = None
-) -> Rate:
-    """Time ``run(0)``, ``run(1)``, ..., and what there is to do afterwards; one call before that warms up."""
-    run(0)
-    before = bytes_read()
-
-    def everything() -> None:
-        for index in range(count):
-            run(index)
-        if finish is not None:
-            finish()
-
-    seconds = timed(everything, device)
-    return Rate(count / seconds, (bytes_read() - before) / count)
-
-
-def timed(run: Callable[[], object], device: torch.device) -> float:
-    """Seconds that a call takes, with what it leaves to the GPU."""
-    synchronize(device)
-    begun = time.perf_counter()
-    run()
-    synchronize(device)
-    return time.perf_counter() - begun
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for the GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def seconds_of(engine: Engine, request: SegmentationRequest) -> float:
-    """Carry a run out; seconds from when its worker has the network to the last byte written."""
-    times: list[float] = []
-
-    def hear(progress: Progress) -> None:
-        if progress.state in ("running", "done"):
-            times.append(time.perf_counter())
-
-    final = engine.start(request, hear).wait()
-    if final.error is not None:
-        raise final.error
-    return times[-1] - times[0]
-
-
 def stored_bytes(case: Case) -> float:
     """Size of the image's files, all levels, per tile: what has to be read if everything is read once."""
     pyramid = open_image(case.image)
     tiles = case.grid(pyramid).tiles_over((0, 0, *pyramid.shape))
     return sum(file.stat().st_size for file in case.image.rglob("*") if file.is_file()) / len(tiles)
-
-
-def bytes_read() -> int:
-    """Bytes that this process has read from files so far, those in the system's cache too."""
-    return int(psutil.Process().io_counters().read_chars)
-
-
-def bytes_read_by_children() -> int:
-    """The same of the worker processes."""
-    return sum(int(child.io_counters().read_chars) for child in psutil.Process().children(recursive=True))
-
-
-def matrix_rate(device: torch.device) -> float:
-    """FLOP/s of a product of large bf16 matrices."""
-    side = MATRIX[device.type]
-    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    runs = 20
-    for _ in range(3):
-        a @ b
-
-    def run() -> None:
-        for _ in range(runs):
-            a @ b
-
-    return runs * 2 * side**3 / timed(run, device)
 
 
 if __name__ == "__main__":
