@@ -23,8 +23,8 @@ from fctl_napari.learning.canvas import Canvas, check, half_made, make
 from fctl_napari.learning.corrected_regions import CorrectedRegion
 from fctl_napari.learning.correction_merge import MergeReport, PaintedLayer, Policy, Report, take, value_names
 from fctl_napari.learning.ledger import Ledger
-from fctl_napari.learning.strokes import Piece, Planes, Stroke
-from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.learning.strokes import Piece, Planes, Stroke, check_block
+from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.store import ATTRIBUTE
 from fctl_napari.segmentation.store_place import lock_store, remove_store
 
@@ -253,7 +253,8 @@ class Corrections:
             The disk is full or the place is not writable. The stroke is not there; or, where only the levels could not
             be written, it is in the journal and the next call brings them in step.
         """
-        self._check_block(y0, x0, block)
+        self._require_writable()
+        check_block(block, (y0, x0), self.shape, len(self.class_table.scored))
         with self._guard:
             self._ledger.catch_up()
             height, width = block.shape
@@ -367,19 +368,9 @@ class Corrections:
 
     # What follows holds the guard.
 
-    def _check_block(self, y0: int, x0: int, block: NDArray[np.uint8]) -> None:
+    def _require_writable(self) -> None:
         if self._lock is None:
             raise ValueError(f"{self.path} is not open for writing")
-        if block.dtype != np.uint8 or block.ndim != 2:
-            raise ValueError(f"a block of corrections is uint8 [y, x], not {block.dtype} of shape {block.shape}")
-        height, width = self.shape
-        y1, x1 = y0 + block.shape[0], x0 + block.shape[1]
-        if y0 < 0 or x0 < 0 or y1 > height or x1 > width:
-            raise ValueError(f"block ({y0}, {x0}, {y1}, {x1}) reaches outside {self.shape}")
-        classes = len(self.class_table.scored)
-        strays = block[(block > classes) & (block != NOT_SURE)]
-        if strays.size:
-            raise ValueError(f"value {strays[0]} is no class; there are {classes}, and 255 for not sure")
 
     def _next(self, op: Literal["undo", "redo"], author: str | None) -> int | None:
         """The action whose turn it is."""
@@ -401,8 +392,7 @@ class Corrections:
 
     def _turn(self, op: Literal["undo", "redo"], author: str | None) -> Stroke | None:
         with self._guard:
-            if self._lock is None:
-                raise ValueError(f"{self.path} is not open for writing")
+            self._require_writable()
             self._ledger.catch_up()
             action = self._next(op, author)
             if action is None:
@@ -410,7 +400,5 @@ class Corrections:
             return self._stroke(self._ledger.turn(op, action))
 
     def _stroke(self, pieces: list[Piece]) -> Stroke:
-        first, *others = (
-            Stroke(p.action, self._authors[p.author - 1], p.kind, p.time, p.window, p.pixels) for p in pieces
-        )
+        first, *others = (piece.by(self._authors[piece.author - 1]) for piece in pieces)
         return first.joined(others)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.imagery.journal import Entry, Journal
 from fctl_napari.imagery.level import IntWindow
+from fctl_napari.model.classes import NOT_SURE
 
 KEPT_ACTIONS = 100
 """At least so many of the last actions can be undone; the journal is cut when it holds twice as many."""
@@ -127,6 +128,10 @@ class Piece:
         """(height, width) of its window, px."""
         y0, x0, y1, x1 = self.window
         return y1 - y0, x1 - x0
+
+    def by(self, author: str) -> Stroke:
+        """Give it as a stroke of its author, by name."""
+        return Stroke(self.action, author, self.kind, self.time, self.window, self.pixels)
 
 
 class History:
@@ -317,3 +322,33 @@ def _common(first: IntWindow, second: IntWindow) -> IntWindow | None:
 def _part(window: IntWindow, frame: IntWindow) -> tuple[slice, slice]:
     y, x = frame[:2]
     return slice(window[0] - y, window[2] - y), slice(window[1] - x, window[3] - x)
+
+
+def check_block(block: NDArray[np.uint8], at: tuple[int, int], shape: tuple[int, int], classes: int) -> None:
+    """Check what is to be painted.
+
+    Parameters
+    ----------
+    block
+        uint8 [y, x]: 0 = erased, k + 1 = class k, 255 = not sure.
+    at
+        (y, x) of its first px.
+    shape
+        Of the image, px.
+    classes
+        How many there are.
+
+    Raises
+    ------
+    ValueError
+        It reaches outside, is not uint8 [y, x], or holds a value that is no class.
+    """
+    if block.dtype != np.uint8 or block.ndim != 2:
+        raise ValueError(f"a block of corrections is uint8 [y, x], not {block.dtype} of shape {block.shape}")
+    (y0, x0), (height, width) = at, shape
+    y1, x1 = y0 + block.shape[0], x0 + block.shape[1]
+    if y0 < 0 or x0 < 0 or y1 > height or x1 > width:
+        raise ValueError(f"block ({y0}, {x0}, {y1}, {x1}) reaches outside {shape}")
+    strays = block[(block > classes) & (block != NOT_SURE)]
+    if strays.size:
+        raise ValueError(f"value {strays[0]} is no class; there are {classes}, and 255 for not sure")
