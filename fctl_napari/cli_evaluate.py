@@ -183,16 +183,24 @@ def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) 
             raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")
         return None
     if mapping is None:
-        return open_truth(path, [info.color for info in segmentation.class_table])
+        return open_truth(path, segmentation.class_table.colors)
     return MappedTruth(open_truth(path), ClassMapping.read(mapping, segmentation.class_table.names))
 
 
 def _unmapped(truth: Truth, evaluation: Evaluation) -> str | None:
     """Say that values of a truth may stand for a class that nothing there is, as published masks have 255."""
+    from fctl_napari.imagery.truth import LabelSource
+
     absent = [name for name, px in zip(evaluation.names, evaluation.confusion.sum(axis=1), strict=True) if not px]
     y0, x0, y1, x1 = evaluation.region
     dropped = (y1 - y0) * (x1 - x0) - evaluation.scores.pixels
-    if not absent or not dropped or truth.class_names is not None or getattr(truth, "by_colour", True):
+    if (
+        not absent
+        or not dropped
+        or truth.class_names is not None
+        or not isinstance(truth, LabelSource)
+        or truth.by_colour
+    ):
         return None
     return (
         f"{dropped} px were not scored, and nothing in the truth is {', '.join(absent)}; if a value there stands for "

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from fctl_napari.analysis.error_kinds import PAPER
 from fctl_napari.analysis.figures import colorize, error_picture
+from fctl_napari.model.classes import IGNORE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +22,6 @@ COLUMNS = 6
 
 SIDE = 1.7
 """Width of a picture, inches."""
-
-NONE = 255
 
 
 def masks_figure(
@@ -71,7 +70,7 @@ def masks_figure(
     for number, line in enumerate(lines):
         for column, title in enumerate(line, start=number == 0):
             mask = masks[title]
-            judged = (truth != NONE) & (mask != NONE)
+            judged = (truth != IGNORE) & (mask != IGNORE)
             wrong = (truth != mask)[judged].mean() if judged.any() else float("nan")
             above, below = axes[2 * number : 2 * number + 2, column]
             above.imshow(colorize(mask, class_table), interpolation="nearest")

@@ -27,7 +27,7 @@ def truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> LabelSourc
     InputError
         It cannot be read, or is of another size.
     """
-    truth = open_truth(path, [info.color for info in table])
+    truth = open_truth(path, table.colors)
     if truth.shape != shape:
         (h, w), (height, width) = truth.shape, shape
         raise InputError(f"{path}: is {h} x {w} px where its image is {height} x {width}; they must be of one size.")

@@ -48,7 +48,7 @@ class SceneTruth:
 
     def __init__(self, path: Path, table: ClassTable, shelf: Shelf, values: Mapping[int, int] | None = None) -> None:
         self.path = path
-        self.shape, self._open = shelf.truth(path, [info.color for info in table])
+        self.shape, self._open = shelf.truth(path, table.colors)
         self._table = table
         self._mapping = None if values is None else ClassMapping(table.names, values)
 

@@ -72,6 +72,11 @@ class ClassTable(BaseModel):
         """Names of the scored classes."""
         return tuple(c.name for c in self.scored)
 
+    @property
+    def colors(self) -> list[tuple[int, int, int]]:
+        """(red, green, blue) of class 0, 1, ..., of ignored ones too: what a mask of colours is read by."""
+        return [c.color for c in self.classes]
+
     def __len__(self) -> int:
         return len(self.classes)
 

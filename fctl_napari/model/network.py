@@ -78,7 +78,10 @@ class Network(nn.Module, ABC):
         """Compute logits [B, classes, T, T]; parameters as of ``decode``."""
 
     def context_features(self, name: str, images: Tensor) -> Tensor:
-        """Compute the features of a context [B, C, h, w], of RGB in 0..255 [B, 3, T, T]."""
+        """Compute the features of a context [B, C, h, w], of RGB in 0..255 [B, 3, T, T].
+
+        Only networks whose settings name contexts are asked; the others do not say how.
+        """
         raise NotImplementedError(f"this network has no context {name}")
 
     def modules_before(self, name: str) -> list[nn.Module]:

@@ -216,10 +216,12 @@ def open_comparison(
         Something is missing, damaged, or does not fit.
     """
     segmentation = Segmentation.open(wanted.path)
-    colours = [info.color for info in segmentation.class_table]
-    source, held = (before.source, before.held) if before is not None else (None, [])
-    if source is not None and source.by_colour:
-        source = None  # other classes may have other colours
+    colours = segmentation.class_table.colors
+    source, held = None, []
+    if before is not None and before.source is not None:
+        same = before.segmentation.class_table.colors == colours
+        if same or not before.source.by_colour:
+            source, held = before.source, before.held
     if source is None and wanted.truth is not None:
         source = open_choice(wanted.truth, progress, cancelled, colours)
         held = held_values(source)
