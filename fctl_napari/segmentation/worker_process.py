@@ -52,7 +52,7 @@ class WorkerProcess(ProcessInterface):
     """
 
     def __init__(self, scheduler: str, name: int) -> None:
-        super().__init__(scheduler, name)
+        super().__init__(scheduler, name)  # type: ignore[no-untyped-call]
         self.failed = ""
         self._call = (scheduler, name)
         self._lock = threading.Lock()
@@ -69,12 +69,12 @@ class WorkerProcess(ProcessInterface):
         """Start the process; it joins the scheduler by itself."""
         process = self._launch()
         threading.Thread(target=self._watch, args=(process,), name="fctl-worker-watch", daemon=True).start()
-        await super().start()
+        await super().start()  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
         """End the process at once."""
         self.end()
-        await super().close()
+        await super().close()  # type: ignore[no-untyped-call]
 
     def end(self) -> None:
         """End the process at once, for good: one that computes would go on for as long as its task takes."""

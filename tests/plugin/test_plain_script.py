@@ -25,12 +25,12 @@ seen = []
 def look():
     seen.append(widget.running)
     if True in seen and not widget.running:
+        print("ends with", widget.form.status.text(), flush=True)
         viewer.close()
 timer = QTimer()
 timer.timeout.connect(look)
 timer.start(100)
 napari.run()
-print("ends with", widget.form.status.text(), flush=True)
 """
 
 
