@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ def card_of_child(
     steps: int,
     seconds: float,
     where: tuple[torch.device, str],
+    notes: Sequence[str] = (),
 ) -> Card:
     """Write the card of a fine-tuned network.
 
@@ -43,6 +45,8 @@ def card_of_child(
         Of the training.
     where
         Device and precision.
+    notes
+        What was said of the corrections.
     """
     device, precision = where
     provenance: dict[str, Any] = {
@@ -56,6 +60,7 @@ def card_of_child(
             "steps": steps,
             "keep": verdict.keep,
             "verdict": list(verdict.reasons),
+            **({"notes": list(notes)} if notes else {}),
         },
         "seconds": round(seconds, 1),
         "device": torch.cuda.get_device_name(device)

@@ -62,7 +62,7 @@ class Brush(QObject):
     def attach(self, painting: Painting) -> None:
         """Paint there from now on."""
         self._painting = painting
-        self._form.classes.show_classes(painting.corrections.class_table)
+        self._form.classes.show_classes(painting.table)
         self._set(self._label if self._label in self._form.classes.buttons else 1)
         painting.shown.connect(self._dress)
 
@@ -137,5 +137,5 @@ class Brush(QObject):
     def _class_at(self, world: np.ndarray) -> int | None:
         with reported():
             if self._painting is not None:
-                return class_under(self._masks.require(), world, self._painting.corrections.class_table)
+                return class_under(self._masks.require(), world, self._painting.table)
         return None

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.learning.canvas import half_made
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.background import check
@@ -38,21 +39,23 @@ def open_corrections(
 ) -> Opened | None:
     """Open the corrections of an image at their usual place (in a thread: this reads files).
 
+    They keep their classes; only where nothing was ever painted, or where they are to be made, others are taken.
+
     Parameters
     ----------
     source
         The image.
     table, store
-        Their classes: those of the segmentation at ``store``, else these.
+        Classes to paint: those of the segmentation at ``store``, else these.
     create
-        Make them if there are none; else the result is None then.
+        Make them if there are none, else the result is None then; and add classes that they lack.
     cancelled
         Asked at the end whether they are still wanted.
 
     Raises
     ------
     InputError
-        They are of another image or of other classes, or no classes are known.
+        They are of another image, or are to be made and no classes are known.
     OutputError
         They are open for writing elsewhere, or the place is not writable.
     Cancelled
@@ -61,13 +64,17 @@ def open_corrections(
     path = corrections_path(source.original, cache_folder)
     if not create and not path.exists():
         return None
-    if store is not None:
-        table = Segmentation.open(store).class_table
-    if table is None:
-        raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
+    table = chosen_classes(table, store)
     image = open_image(source.path, value_range=source.value_range, bands=source.bands)
-    corrections = Corrections.open_or_create(path, image, table)
+    if create or half_made(path):
+        if table is None:
+            raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
+        corrections = Corrections.open_or_create(path, image, table)
+    else:
+        corrections = Corrections.open(path, "r+", image=image)
     try:
+        if table is not None and corrections.blank:
+            corrections.add_classes(table)
         levels = GrowingLevels(corrections.labels)
         check(cancelled)
     except BaseException:
@@ -76,20 +83,24 @@ def open_corrections(
     return Opened(corrections, levels)
 
 
+def chosen_classes(table: ClassTable | None, store: str | None) -> ClassTable | None:
+    """Return the classes of the segmentation at ``store`` (this reads files), or else ``table``."""
+    return table if store is None else Segmentation.open(store).class_table
+
+
+def class_names(mask: Labels) -> tuple[str, ...]:
+    """Return the names of the classes that a segmentation's layer shows, of value 1, 2, ..."""
+    return tuple(mask.features["class"][1:]) if "class" in mask.features else ()
+
+
 def class_under(mask: Labels, world: Any, table: ClassTable) -> int:
-    """Return the label, k + 1, that a segmentation has at a place of the world.
+    """Return the label that a class has in corrections with a table, which a segmentation has at a place of the world.
 
     Raises
     ------
     InputError
-        The place lies beside it, nothing is computed there, or its classes are not those of ``table``.
+        The place lies beside it, nothing is computed there, or the table lacks the class.
     """
-    names = tuple(mask.features["class"][1:]) if "class" in mask.features else ()
-    if names != table.names:
-        raise InputError(
-            f"{mask.name}: has the classes {', '.join(names)} and the corrections {', '.join(table.names)}; "
-            "choose a segmentation with the same classes."
-        )
     level = levels_of(mask)[0]
     y, x = (int(place // 1) for place in to_pixels(mask, world))
     if not (0 <= y < level.shape[0] and 0 <= x < level.shape[1]):
@@ -97,7 +108,13 @@ def class_under(mask: Labels, world: Any, table: ClassTable) -> int:
     value = int(level[y, x])
     if value == 0:
         raise InputError(f"{mask.name}: nothing is computed there yet; segment that part first.")
-    return value
+    name = dict(enumerate(class_names(mask), 1)).get(value, f"of value {value}")
+    if name not in table.names:
+        raise InputError(
+            f"{mask.name}: has the class {name} there, which the corrections lack ({', '.join(table.names)}); press "
+            "Edit here to add its classes."
+        )
+    return table.names.index(name) + 1
 
 
 class MaskChoices(QObject):

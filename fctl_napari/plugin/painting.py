@@ -34,6 +34,11 @@ class Painting(QObject):
     author
         Tells who paints.
 
+    Attributes
+    ----------
+    table
+        The classes that are shown; the corrections may have got more since.
+
     Signals
     -------
     told : object
@@ -76,7 +81,7 @@ class Painting(QObject):
         self._image = image
         self.corrections: Corrections = opened.corrections
         """Read it only: what is written goes through :meth:`act`."""
-        table = opened.corrections.class_table
+        table = self.table = opened.corrections.class_table
         self._writer = StrokeWriter(opened.corrections, opened.levels, self)
         self._writer.changed.connect(self._changed)
         self._writer.told.connect(self.told)
@@ -123,13 +128,19 @@ class Painting(QObject):
 
     def place(self, middle: tuple[float, float]) -> None:
         """Move the edit window around (y, x) px of the image; layers that were deleted come back."""
-        shown = self._viewer, self._image, self._levels, self.corrections.class_table
+        shown = self._viewer, self._image, self._levels, self.table
         if self.layer is None:
             self._layer = add_corrections(*shown)
         if self.outlines is None:
             self._outlines = add_outlines(*shown)
         self._edit.take()
         self._writer.give(Look(self._edit.around(*middle), self._placed))
+
+    @property
+    def middle(self) -> tuple[float, float] | None:
+        """The middle of the edit window, (y, x) px of the image, if it is there."""
+        window = self._edit.common((0, 0, *self.corrections.shape))
+        return None if window is None else ((window[0] + window[2]) / 2, (window[1] + window[3]) / 2)
 
     def holds(self, window: IntWindow) -> bool:
         """Whether the edit window holds all of another one, px of the image."""
