@@ -171,19 +171,13 @@ class CorrectWidget(DockedWidget):
                 self._opening.look(source)
 
     def _compare_classes(self, painting: Painting) -> None:
-        """Show corrections anew that got other classes, or are blank and shall get them; else say what is missing."""
-        there, wanted = painting.corrections.class_table, self._wanted()
-        blank = not painting.unsaved and painting.corrections.blank
-        if there.names != painting.table.names or (blank and wanted and wanted != there.names):
-            self._open_again(painting.middle)
-        else:
-            self.form.explain(self._about_classes(painting))
-
-    def _open_again(self, middle: tuple[float, float] | None) -> None:
-        """Show the corrections with their classes of now, and the edit window around (y, x) px of the image."""
-        self._close()
-        self._middle = middle
-        self._look()
+        """Show classes that are new, and have corrections that are blank take those that are chosen."""
+        if painting.show_classes():
+            self._brush.show_classes()
+        wanted = self._wanted()
+        if wanted and wanted != painting.table.names and not painting.unsaved and painting.corrections.blank:
+            self._add_classes(painting)
+        self.form.explain(self._about_classes(painting))
 
     def _wanted(self) -> tuple[str, ...]:
         """Name the classes of the segmentation or checkpoint that is chosen; none if they are not known."""
@@ -232,16 +226,16 @@ class CorrectWidget(DockedWidget):
                 y0, x0, y1, x1 = view_region(self._viewer, image)
                 middle = (y0 + y1) / 2, (x0 + x1) / 2
             self._middle = middle
-            if self._painting is not None and self._missing(self._painting):
-                self._add_classes(self._painting, middle)
-            elif self._painting is not None:
+            if self._painting is not None:
+                if self._missing(self._painting):
+                    self._add_classes(self._painting)
                 self._place(self._painting)
             elif not self._opening.makes:
                 self._follow_window()
                 self._opening.make(image)
 
-    def _add_classes(self, painting: Painting, middle: tuple[float, float]) -> None:
-        """Add the classes that are chosen to the corrections, and put the edit window around (y, x) px of the image."""
+    def _add_classes(self, painting: Painting) -> None:
+        """Add the classes that are chosen to the corrections."""
         classes = self._classes()
 
         def work(into: Corrections, _stopped: Callable[[], bool]) -> tuple[IntWindow | None, None]:
@@ -250,7 +244,7 @@ class CorrectWidget(DockedWidget):
                 into.add_classes(table)
             return None, None
 
-        painting.act(work, lambda _none: self._open_again(middle))
+        painting.act(work)
 
     def _classes(self) -> tuple[ClassTable | None, str | None]:
         """Tell what classes new corrections have: those of a checkpoint, or of the segmentation that is kept there."""
@@ -324,7 +318,7 @@ class CorrectWidget(DockedWidget):
         self.form.redo.setEnabled(state.can_redo)
         self._show_saved()
         painting = self._painting
-        grown = painting is not None and painting.corrections.class_table.names != painting.table.names
+        grown = painting is not None and painting.corrections.class_table is not painting.table
         if grown or _painted(state.areas) != before:
             self._rest.start()
 

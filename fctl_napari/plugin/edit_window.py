@@ -83,7 +83,8 @@ class EditWindow(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._image = image
-        self._table = table
+        self.table = table
+        """The classes to paint with."""
         self._author = author
         self._layer: Labels | None = None
         self._saved: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
@@ -168,7 +169,7 @@ class EditWindow(QObject):
             return
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         block, mask = data[box], changed[box]
-        classes = len(self._table.scored)
+        classes = len(self.table.scored)
         strays = mask & (block > classes) & (block != NOT_SURE)
         if strays.any():
             value = int(block[strays][0])
@@ -215,7 +216,7 @@ class EditWindow(QObject):
             opacity=0.6,
             metadata={OVERLAY_KEY: True},
             **place,
-            **correction_style(self._table),
+            **correction_style(self.table),
         )
         layer.brush_size = 20
         layer.bounding_box.visible = True

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.plugin.correcting import Opened
-from fctl_napari.plugin.corrections_layer import add_corrections, add_outlines
+from fctl_napari.plugin.corrections_layer import add_corrections, add_outlines, correction_style, dress, outline_style
 from fctl_napari.plugin.edit_window import EditWindow
 from fctl_napari.plugin.growing import refresh
 from fctl_napari.plugin.placement import move, placed_like
@@ -136,11 +136,17 @@ class Painting(QObject):
         self._edit.take()
         self._writer.give(Look(self._edit.around(*middle), self._placed))
 
-    @property
-    def middle(self) -> tuple[float, float] | None:
-        """The middle of the edit window, (y, x) px of the image, if it is there."""
-        window = self._edit.common((0, 0, *self.corrections.shape))
-        return None if window is None else ((window[0] + window[2]) / 2, (window[1] + window[3]) / 2)
+    def show_classes(self) -> bool:
+        """Show the classes that the corrections have now; returns whether there are other ones."""
+        if self.corrections.class_table is self.table:
+            return False
+        table = self.table = self._edit.table = self.corrections.class_table
+        for layer in (self.layer, self.edit_layer):
+            if layer is not None:
+                dress(layer, correction_style(table))
+        if self.outlines is not None:
+            dress(self.outlines, outline_style(table))
+        return True
 
     def holds(self, window: IntWindow) -> bool:
         """Whether the edit window holds all of another one, px of the image."""
