@@ -83,6 +83,7 @@ def _write_truth(truth: SceneTruth, path: Path, classes: list[dict[str, object]]
     )
     if labels.attributes.get(ATTRIBUTE) == state:
         return
+    labels.set_attributes({ATTRIBUTE: {}}, classes)  # until all of it is written anew
     height, width = truth.shape
     for top in range(0, height, CHUNK):
         bottom = min(top + CHUNK, height)
