@@ -53,6 +53,10 @@ class DataSettings(_Settings):
         Else: the scenes.
     holdout
         The group that is not trained on but measured (leave one group out); empty: train on all groups.
+    value_range
+        Values of the images that become black and white, where they hold others than 8 bits.
+    bands
+        Which channels of the images are red, green and blue, from 0; by default the first three.
     masks
         For a network that refines masks: ``roughened``, the truth with a rough outline, drawn anew for each tile; or
         the folder of the segmentations that it is to learn from, ``STEM.ome.zarr`` for each image.
@@ -63,6 +67,8 @@ class DataSettings(_Settings):
     layout: Literal["", "auto", "deepglobe", "inria", "pairs", "omezarr"] = ""
     scenes: tuple[SceneSettings, ...] = ()
     holdout: str = ""
+    value_range: tuple[float, float] | None = None
+    bands: tuple[int, int, int] | None = None
     masks: str = ""
 
     @model_validator(mode="after")

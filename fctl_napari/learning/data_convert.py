@@ -65,7 +65,7 @@ def convert_data_set(data: DataSet, out: Path | str, *, progress: Callable[[int,
 def _convert_pair(data: DataSet, pair: Pair, out: Path, shelf: Shelf) -> None:
     target = out / f"{pair.name}.ome.zarr"
     truth = SceneTruth(pair.truth, data.table, shelf, data.values)
-    image = open_image(pair.image)
+    image = open_image(pair.image, value_range=data.value_range, bands=data.bands)
     image.require_rgb()
     if truth.shape != image.shape:
         raise OutputError(f"{pair.truth}: is not of the size of its image; look the data set through first.")
