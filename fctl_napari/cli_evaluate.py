@@ -115,14 +115,14 @@ def errors(
     json_file: JsonOption = None,
 ) -> None:
     """List connected regions of errors, the largest first; without a truth, of doubts."""
-    from fctl_napari.analysis.error_marks import Marks, marks_path
+    from fctl_napari.analysis.error_marks import Marks
     from fctl_napari.analysis.error_regions import SMALLEST, find_doubts, find_errors, order
     from fctl_napari.cli_output import counting, out, show_regions
     from fctl_napari.segmentation.store import Segmentation
 
     store = Segmentation.open(segmentation)
     there = _truth(truth, mapping, store)
-    marks = Marks(marks_path(segmentation))
+    marks = Marks.of_segmentation(store)
     kind = "errors" if there is not None else "doubts"
     with counting(f"Looking for {kind}") as report:
         if there is not None:

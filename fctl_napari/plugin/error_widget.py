@@ -298,7 +298,7 @@ class ErrorWidget(DockedWidget):
             def work(
                 progress: Callable[[int, int], None], cancelled: Callable[[], bool]
             ) -> tuple[Regions, Marks, dict[Region, Mark | None]]:
-                marks = Marks(comparison.marks_path(kind))
+                marks = Marks.of_segmentation(comparison.segmentation, comparison.marks_path(kind))
                 found = find_regions(comparison, kind, region, smallest, doubt, progress, cancelled)
                 return found, marks, {each: marks.of(each) for each in found}
 
