@@ -175,6 +175,8 @@ def compare(
 
 def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> Truth | None:
     """Open a truth, if there is one, with its values mapped to the segmentation's classes, if they are to be."""
+    from fctl_napari.analysis.truth import notes_on
+    from fctl_napari.cli_output import err
     from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
     from fctl_napari.imagery.truth import open_truth
 
@@ -183,8 +185,13 @@ def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) 
             raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")
         return None
     if mapping is None:
-        return open_truth(path, segmentation.class_table.colors)
-    return MappedTruth(open_truth(path), ClassMapping.read(mapping, segmentation.class_table.names))
+        truth: Truth = open_truth(path, segmentation.class_table.colors)
+    else:
+        values = ClassMapping.read(mapping, segmentation.class_table.names)
+        truth = MappedTruth(open_truth(path, by_value=True), values)
+    for note in notes_on(segmentation, truth):
+        err.print(f"{path}: {note}.", highlight=False, markup=False, soft_wrap=True)
+    return truth
 
 
 def _unmapped(truth: Truth, evaluation: Evaluation) -> str | None:

@@ -337,6 +337,7 @@ def _propose(segmentation: Segmentation, source: LabelSource, held: Sequence[int
         names=source.class_names,
         values=held,
         ignored=len(table) - len(table.scored),
+        nothing=source.nothing,
     )
 
 

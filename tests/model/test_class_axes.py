@@ -33,7 +33,8 @@ def test_a_width_that_is_the_number_of_classes_is_not_taken_for_it() -> None:
     assert state["lcf.correlations.local.query.weight"].shape[:2] == (8, 8)
     assert all(key.startswith("decoder.") for key in axes)
     square = [key for key in axes if len(axes[key]) == 2]
-    assert square and all(axes[key] == (0, 1) and state[key].shape[:2] == (8, 8) for key in square)
+    assert square
+    assert all(axes[key] == (0, 1) and state[key].shape[:2] == (8, 8) for key in square)
     score = next(key for key in axes if state[key].shape[:2] == (8, 8) and key.startswith("decoder.score"))
     assert axes[score] == (0,), "its input is 8 wide as well"
 
