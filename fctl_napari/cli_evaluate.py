@@ -86,6 +86,16 @@ def evaluate(
     hint = _unmapped(there, evaluation)
     if hint is not None:
         err.print(hint, highlight=False, markup=False, soft_wrap=True)
+    if evaluation.mixed_up is not None:
+        moved, share = evaluation.mixed_up
+        pairs = ", ".join(f"{one} is {other}" for one, other in moved.items())
+        err.print(
+            f"the classes of the truth seem to be mixed up: accuracy is {evaluation.scores.accuracy:.4f}, and "
+            f"{share:.4f} if what it calls {pairs}; check how its values are read, or state it with --map FILE",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if csv_file is not None:
         with atomic_write(csv_file, "w") as file:
             file.write(evaluation.to_csv())

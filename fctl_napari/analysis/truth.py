@@ -143,7 +143,7 @@ class SegmentationAsTruth:
         self.class_names: tuple[str, ...] | None = names
         self._labels = segmentation.labels
         self._index = np.full(256, IGNORE, np.uint8)  # of label values: 0 is not computed
-        self._index[1 : len(own) + 1] = match.index
+        self._index[1 : len(own) + 1] = [k for k in match.index if k is not None]
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
         """Read class indices of a window, (y0, x0, y1, x1) px; 255 where nothing is computed, and outside."""

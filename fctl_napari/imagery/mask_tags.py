@@ -37,11 +37,14 @@ class MaskTags:
         Values that are no class: transparent ones, or those that are marked as no data.
     class_names
         Names of class 0, 1, ..., or None.
+    nodata
+        Whether ``nothing`` is a value that is marked as no data; that may be a class all the same.
     """
 
     palette: NDArray[np.uint8] | None = None
     nothing: tuple[float, ...] = ()
     class_names: tuple[str, ...] | None = None
+    nodata: bool = False
 
 
 def names_text(names: Sequence[str]) -> str:
@@ -80,7 +83,8 @@ def tiff_tags(path: Path) -> MaskTags:
         tags: Mapping[int, str] = {
             code: str(page.tags[code].value) for code in (GDAL_METADATA, GDAL_NODATA) if code in page.tags
         }
-    return MaskTags(palette, _nodata(tags.get(GDAL_NODATA)), _names(_item(tags.get(GDAL_METADATA))))
+    nothing = _nodata(tags.get(GDAL_NODATA))
+    return MaskTags(palette, nothing, _names(_item(tags.get(GDAL_METADATA))), nodata=bool(nothing))
 
 
 def _nodata(text: str | None) -> tuple[float, ...]:
@@ -88,7 +92,7 @@ def _nodata(text: str | None) -> tuple[float, ...]:
         value = float((text or "nan").strip("\0 \n"))
     except ValueError:
         return ()
-    return () if math.isnan(value) else (value,)
+    return (value,) if math.isfinite(value) else ()
 
 
 def _item(text: str | None) -> str | None:

@@ -162,8 +162,9 @@ class LabelSource:
         values = self.read_values(rows, columns)
         if values.dtype == np.bool_:
             values = values.astype(np.uint8)
-        none = np.isin(values, self.nothing) if self.nothing else np.zeros((), bool)
-        for value in self.nothing:
+        nothing = [value for value in self.nothing if value != NO_CLASS or self.one_based]
+        none = np.isin(values, nothing) if nothing else np.zeros((), bool)
+        for value in nothing:
             if 0 <= value < self._classes and (values == value).any():
                 raise InputError(
                     f"{self.path}: marks the value {value} as no data, and class {value} has it too; state what each "
@@ -228,7 +229,7 @@ def _png_truth(path: Path, colours: Colours, by_value: bool) -> LabelSource:
         return LabelSource(str(path), array, array.shape, one_based=False, by_colour=True)
     if image.mode == "LA":
         grey, alpha = (np.asarray(image.getchannel(channel)) for channel in "LA")
-        values = np.where(alpha == 0, NOTHING, grey.astype(np.int16))
+        values = np.where(alpha == 0, NOTHING, grey.astype(np.int32))
         tags = replace(png_tags(image), nothing=(NOTHING,))
     elif image.mode in ("L", "P", "1", "I;16", "I"):
         values, tags = np.asarray(image), png_tags(image)
@@ -239,6 +240,9 @@ def _png_truth(path: Path, colours: Colours, by_value: bool) -> LabelSource:
     key = _key(path, tags, None if by_value else colours, Level(values[..., np.newaxis]))
     if key is not None:
         values = key.indices(values)
+    elif tags.nothing:
+        values = np.where(np.isin(values, tags.nothing), NOTHING, values.astype(np.int32))
+        tags = replace(tags, nothing=(NOTHING,))
     return _source(path, values, values.shape, tags, key, colours)
 
 
@@ -271,7 +275,7 @@ def _source(
     if key is not None:
         note = "is read by the colors of its palette; its indices are in another order" if key.moved else ""
         return LabelSource(str(path), level, shape, one_based=False, by_colour=True, note=note)
-    nothing = tuple(int(value) for value in tags.nothing if value == round(value) and value != NO_CLASS)
+    nothing = tuple(int(value) for value in tags.nothing if value == round(value) and abs(value) < 2**62)
     return LabelSource(
         str(path),
         level,
@@ -288,7 +292,13 @@ def _key(path: Path, tags: MaskTags, colours: Colours, level: Level) -> PaletteK
     if tags.palette is None or colours is None or tags.class_names is not None:
         return None
     nothing = np.isin(np.arange(len(tags.palette)), tags.nothing)
-    return palette_key(tags.palette, nothing, colours, lambda: _held(level), str(path))
+    key = palette_key(tags.palette, nothing, colours, lambda: _held(level), str(path))
+    if key is not None and tags.nodata and tuple(tags.palette[nothing][0].tolist()) in {tuple(c) for c in colours}:
+        raise InputError(
+            f"{path}: marks the value {tags.nothing[0]:g} as no data, and gives it the color of a class; state what "
+            f"each value is ({STATE}), or take the mark away."
+        )
+    return key
 
 
 def _held(level: Level) -> list[int]:
@@ -336,9 +346,9 @@ def _zarr_truth(path: Path) -> LabelSource:
         raise InputError(f"{path}: is not one plane of labels ({error}); save one with axes y and x.") from error
     if level.shape[2] != 1 or level.dtype.kind not in "bui":
         raise InputError(f"{path}: holds {level.shape[2]} channels of {level.dtype}; labels are one of integers.")
-    names, first = _label_names(group)
+    stated, first = _label_names(group)
     source = LabelSource(
-        str(path), level, level.shape[:2], one_based=first == 1, class_names=names or None, coarser=picked
+        str(path), level, level.shape[:2], one_based=first == 1, class_names=stated or None, coarser=picked
     )
     if any(array.shape[:2] != source.level_shape(index) for index, array in enumerate(picked, 1)):
         raise InputError(f"{path}: its levels do not halve from one to the next; write it again.")

@@ -143,7 +143,8 @@ class Report:
         if empty:
             files = [file.relative_to(self.data.folder).as_posix() for file in empty]
             said.append(f"no px of {some(files)} has a class: nothing is learnt from it, or measured on it")
-        for part, words in (("val", "validation"), ("test", "test")):
+        measured: tuple[tuple[Part, str], ...] = (("val", "validation"), ("test", "test"))
+        for part, words in measured:
             if self.data.split.part(part) and counts[part].any() and not counts[part][:-1].any():
                 said.append(f"no {words} px has a class: nothing can be measured there")
         notes = defaultdict[str, list[str]](list)

@@ -172,7 +172,7 @@ def test_classes_without_training_px_are_warned_of(tmp_path: Path) -> None:
     Image.fromarray(np.full((160, 256), 255, np.uint8)).save(tmp_path / "empty.png")
     scenes.append({"image": "scene.png", "truth": "empty.png"})
     data = {"classes": {"classes": classes}, "scenes": scenes}
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="training px|has a class") as warned:
         Trainer(make(data=data, steps=1), tmp_path / "run", data_folder=tmp_path)
     text = " ".join(str(warning.message) for warning in warned)
     assert "no training px is rare" in text
