@@ -44,7 +44,12 @@ def add_commands(app: typer.Typer) -> None:
 @corrections_app.command("info")
 def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None:
     """Say what is painted: area by class, authors, regions."""
-    from fctl_napari.cli_output import show_facts
+    show_corrections(corrections, json_file)
+
+
+def show_corrections(corrections: Path, json_file: Path | None = None) -> None:
+    """Print what is painted, and write it as JSON too if asked to."""
+    from fctl_napari.cli_output import image_words, show_facts
     from fctl_napari.learning.corrections import Corrections
 
     there = Corrections.open(corrections)
@@ -54,7 +59,7 @@ def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None
         {
             "corrections": str(there.path),
             "size": f"{width} x {height} px (width x height)",
-            "image": there.image_path or "unknown",
+            "image": image_words(there.facts["image"], there.path),
             "authors": ", ".join(there.authors) or "none",
             **{name: f"{pixels} px" for name, pixels in areas.items()},
             "regions": str(len(regions)),
@@ -129,6 +134,28 @@ def import_(
             progress=report,
         )
     _show(done, json_file)
+
+
+@corrections_app.command("relink")
+def relink_(
+    corrections: CorrectionsArgument,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that they belong to, of their size.")],
+    copy: Annotated[
+        Path | None,
+        typer.Option(metavar="COPY.ome.zarr", help="Link a copy of them instead, and leave them as they are."),
+    ] = None,
+) -> None:
+    """Say that corrections belong to an image whose pixels differ from those they were painted on."""
+    from fctl_napari.cli_output import out
+    from fctl_napari.imagery.formats import open_image
+    from fctl_napari.learning.relink import copy_for, relink
+
+    opened = open_image(image)
+    if copy is None:
+        relink(corrections, opened)
+    else:
+        copy_for(corrections, copy, opened)
+    out.print(f"{copy or corrections}: belongs to {image}", highlight=False, soft_wrap=True)
 
 
 @corrections_app.command("next")

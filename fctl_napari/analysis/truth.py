@@ -11,6 +11,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.segmentation.identity import contradict
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.store import Segmentation
@@ -128,10 +129,14 @@ class SegmentationAsTruth:
     Raises
     ------
     InputError
-        The classes of the two have not the same names.
+        The two are of different images, or their classes have not the same names.
     """
 
     def __init__(self, segmentation: Segmentation, other: Segmentation) -> None:
+        if contradict(segmentation.facts["image"], other.facts["image"]):
+            raise InputError(
+                f"{segmentation.path}: is of another image than {other.path}; compare segmentations of one image."
+            )
         own, names = segmentation.class_table.names, other.class_table.names
         match = match_names(own, names)
         if match.missing or match.unused:

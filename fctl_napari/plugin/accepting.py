@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import napari
 import numpy as np
@@ -25,6 +26,7 @@ from fctl_napari.plugin.placement import to_pixels
 from fctl_napari.plugin.regions import region_layer
 from fctl_napari.plugin.stroke_writer import Painted
 from fctl_napari.plugin.view import IntWindow, drawn_region
+from fctl_napari.segmentation.identity import contradict
 from fctl_napari.segmentation.store import Segmentation
 
 PIECE = 2048
@@ -149,8 +151,10 @@ def chosen_error(window: QWidget) -> Blob:
     raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
 
 
-def require_classes(segmentation: Segmentation, shape: tuple[int, int], table: ClassTable) -> None:
-    """Refuse a segmentation whose size or classes are not those of the corrections.
+def require_classes(
+    segmentation: Segmentation, shape: tuple[int, int], image: Mapping[str, Any], table: ClassTable
+) -> None:
+    """Refuse a segmentation whose size, image or classes are not those of the corrections.
 
     Raises
     ------
@@ -158,6 +162,8 @@ def require_classes(segmentation: Segmentation, shape: tuple[int, int], table: C
         They are others.
     """
     if segmentation.shape != shape:
+        raise InputError(f"{segmentation.path}: is of another image; choose a segmentation of this one.")
+    if contradict(segmentation.facts["image"], image):
         raise InputError(f"{segmentation.path}: is of another image; choose a segmentation of this one.")
     if segmentation.class_table.names != table.names:
         raise InputError(
@@ -199,7 +205,7 @@ def accept(
     OutputError
         The disk is full or the place is not writable; pieces before that are kept.
     """
-    require_classes(segmentation, corrections.shape, corrections.class_table)
+    require_classes(segmentation, corrections.shape, corrections.facts["image"], corrections.class_table)
     y0, x0, y1, x1 = where.window
     kept: list[Stroke] = []
     some = False

@@ -11,17 +11,18 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.background import check
 from fctl_napari.plugin.error_overlay import levels_of
 from fctl_napari.plugin.growing import STORE_KEY, GrowingLevels
+from fctl_napari.plugin.image_identity import identities, may_be_of
 from fctl_napari.plugin.layers import ImageSource
 from fctl_napari.plugin.placement import to_pixels
 from fctl_napari.plugin.places import cache_folder
 from fctl_napari.plugin.view import image_shape
+from fctl_napari.segmentation.own_place import named_place, own_corrections
 from fctl_napari.segmentation.store import Segmentation
 
 
@@ -34,7 +35,13 @@ class Opened:
 
 
 def open_corrections(
-    source: ImageSource, table: ClassTable | None, store: str | None, create: bool, cancelled: Callable[[], bool]
+    source: ImageSource,
+    table: ClassTable | None,
+    store: str | None,
+    cancelled: Callable[[], bool],
+    *,
+    create: bool,
+    apart: bool = False,
 ) -> Opened | None:
     """Open the corrections of an image at their usual place (in a thread: this reads files).
 
@@ -44,28 +51,33 @@ def open_corrections(
         The image.
     table, store
         Their classes: those of the segmentation at ``store``, else these.
-    create
-        Make them if there are none; else the result is None then.
     cancelled
         Asked at the end whether they are still wanted.
+    create
+        Make them if there are none; else the result is None then.
+    apart
+        Leave those at the usual place alone, which are another image's: take a place named after this image's pixels.
 
     Raises
     ------
+    OtherImageError
+        Those at the usual place were painted on another image.
     InputError
-        They are of another image or of other classes, or no classes are known.
+        They are of other classes, or no classes are known.
     OutputError
         They are open for writing elsewhere, or the place is not writable.
     Cancelled
         ``cancelled`` answered True.
     """
-    path = corrections_path(source.original, cache_folder)
+    image = source.open()
+    usual = corrections_path(source.original, cache_folder)
+    path = named_place(usual, image) if apart else own_corrections(usual, image)
     if not create and not path.exists():
         return None
     if store is not None:
         table = Segmentation.open(store).class_table
     if table is None:
         raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
-    image = open_image(source.path, value_range=source.value_range, bands=source.bands)
     corrections = Corrections.open_or_create(path, image, table)
     try:
         levels = GrowingLevels(corrections.labels)
@@ -127,6 +139,7 @@ class MaskChoices(QObject):
         self._image = image
         self._known: list[Labels] = []
         field.currentIndexChanged.connect(self.changed)
+        identities().known.connect(self.fill)
         for emitter in self._emitters():
             emitter.connect(self.fill)
         self.fill()
@@ -174,8 +187,14 @@ class MaskChoices(QObject):
         if field.currentData() is not before:
             self.changed.emit()
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is being found out which image is shown."""
+        return identities().pending(self._image())
+
     def leave(self) -> None:
         """Listen to the viewer no more."""
+        identities().known.disconnect(self.fill)
         for emitter in self._emitters():
             emitter.disconnect(self.fill)
 
@@ -185,7 +204,7 @@ class MaskChoices(QObject):
 
 
 def is_mask(layer: Any, image: Image) -> bool:
-    """Tell whether a layer shows a segmentation of an image (or of another one of its size)."""
+    """Tell whether a layer shows a segmentation of an image; see ``may_be_of``."""
     if not isinstance(layer, Labels) or STORE_KEY not in layer.metadata:
         return False
-    return tuple(levels_of(layer)[0].shape) == image_shape(image)
+    return tuple(levels_of(layer)[0].shape) == image_shape(image) and may_be_of(layer, image)

@@ -31,7 +31,7 @@ from fctl_napari.plugin.mapping_dialog import MappingDialog
 from fctl_napari.plugin.notify import report, reported
 from fctl_napari.plugin.regions import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.spot import Spot, fly_to
-from fctl_napari.plugin.truths import TruthChoice, own_labels
+from fctl_napari.plugin.truths import TruthChoice, labels_of_image
 from fctl_napari.plugin.view import IntWindow
 from fctl_napari.segmentation.store import Segmentation
 
@@ -146,7 +146,7 @@ class ErrorWidget(DockedWidget):
         known = self._choices.known_own(wanted.path)
 
         def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> tuple[Any, list[TruthChoice]]:
-            own = own_labels(Segmentation.open(wanted.path).image_path) if known is None else known
+            own = labels_of_image(Segmentation.open(wanted.path)) if known is None else known
             return open_comparison(wanted, showing, before, progress, cancelled), own
 
         def opened(result: tuple[Comparison, list[TruthChoice]]) -> None:

@@ -20,6 +20,8 @@ from fctl_napari.plugin.growing import STORE_KEY
 from fctl_napari.plugin.label_groups import LABELS_KEY, label_names
 from fctl_napari.plugin.layers import OVERLAY_KEY
 from fctl_napari.plugin.places import array_path, cache_folder, digest, stem
+from fctl_napari.segmentation.identity import open_image_of
+from fctl_napari.segmentation.store import Segmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,17 @@ def own_labels(image: str | None) -> list[TruthChoice]:
         return []
     path = Path(image)
     return [TruthChoice(f"{name} of {path.name}", str(path / "labels" / name)) for name in label_names(path)]
+
+
+def labels_of_image(segmentation: Segmentation) -> list[TruthChoice]:
+    """Return the label groups of the image that a segmentation is of, if it lies there still (this reads files)."""
+    own = own_labels(segmentation.image_path)
+    if own:
+        try:
+            open_image_of(segmentation.facts["image"], segmentation.path)
+        except InputError:
+            return []  # another picture lies there now, with labels of its own
+    return own
 
 
 def shows(choice: TruthChoice, path: str) -> bool:

@@ -12,6 +12,7 @@ from fctl_napari.imagery.level import IntWindow
 from fctl_napari.segmentation import export_coco, export_labels, export_polygons, export_raster
 from fctl_napari.segmentation.export_place import check_place
 from fctl_napari.segmentation.extract import Exportable, Extract, Report
+from fctl_napari.segmentation.identity import take_georeference
 
 Kind = Literal["png", "tiff", "geojson", "gpkg", "coco", "ome-zarr"]
 
@@ -91,6 +92,7 @@ def export(
     """
     out = Path(out)
     kind = check_export(out, kind, simplify=simplify, min_area=min_area)
+    take_georeference(segmentation.facts, segmentation.path)  # it may have been mended since
     extract = Extract.of(segmentation, region)
     if kind == "coco":
         export_coco.write_coco(extract, out, min_area=min_area, progress=progress)

@@ -207,14 +207,14 @@ def test_other_settings_are_refused_unless_fresh(
     other = tmp_path / "other.tif"
     tifffile.imwrite(other, np.zeros((*SCENE, 3), np.uint8))
     for change, word in (
-        ({"checkpoint": str(four)}, "another checkpoint"),
-        ({"merge": "average"}, "another merge"),
-        ({"overlap": 32}, "another overlap"),
-        ({"image": str(other)}, "another image"),
+        ({"checkpoint": str(four)}, "with another checkpoint"),
+        ({"merge": "average"}, "with another merge"),
+        ({"overlap": 32}, "with another overlap"),
+        ({"image": str(other)}, r"of another image \(scene\.png with other pixels\)"),
     ):
         final = run(engine, replace(small, **change))
         assert final.state == "failed"
-        with pytest.raises(OutputError, match=rf"out\.ome\.zarr: holds a segmentation with {word}; .*--fresh"):
+        with pytest.raises(OutputError, match=rf"out\.ome\.zarr: holds a segmentation {word}; .*--fresh"):
             raise final.error
     final = run(engine, replace(small, checkpoint=str(four), fresh=True))
     assert (final.state, final.error) == ("done", None)
