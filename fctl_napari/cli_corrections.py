@@ -245,8 +245,8 @@ def _show(done: MergeReport, json_file: Path | None) -> None:
         f"conflicts: {len(done.conflicts)} of {conflicting} px"
         + (f"; there, {OUTCOMES[done.policy]}" if done.conflicts else ""),
     ]
-    for line in lines:
-        out.print(line, highlight=False, soft_wrap=True)
+    for line in [*lines, *done.notes]:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
     for conflict in sorted(done.conflicts, key=lambda conflict: -conflict.pixels)[:LISTED]:
         mine, theirs = _counts(conflict.mine), _counts(conflict.theirs)
         _line(conflict.window, conflict.pixels, f"here {mine}", f"there {theirs}", conflict.source)

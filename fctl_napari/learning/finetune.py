@@ -89,9 +89,7 @@ class Finetuner:
         self.data_hash = data_hash(self._image["fingerprint"], self.sets.lessons, self.sets.held_out)
         self._classes = self.card.config.classes
         truth = truth_of(request.truth, image.shape, self.card.classes) if request.truth else None
-        self.measure = Measure(
-            self.sets, self.card.classes.names, truth, request.truth_tiles, self.card.config.tile_size
-        )
+        self.measure = Measure(self.sets, self.card.classes, truth, request.truth_tiles, self.card.config.tile_size)
         self.cache = FeatureCache(request.cache_megabytes * 2**20, features_place(self.out))
         precision = resolve_precision(request.precision, self.device)
         self.network = TileNetwork(

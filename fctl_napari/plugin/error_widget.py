@@ -192,7 +192,7 @@ class ErrorWidget(DockedWidget):
             few = ", ".join(map(str, comparison.unmapped[:5]))
             form.explain(f"The truth holds values without a class ({few}): say what they are under Classes…")
         else:
-            form.explain("")
+            form.explain("" if comparison is None else comparison.note)
         truth = None if comparison is None else comparison.truth
         form.edit_mapping.setEnabled(truth is not None)
         form.figures.compute.setEnabled(comparison is not None and comparison.overlay is not None)

@@ -147,11 +147,17 @@ def _layer_source(choice: TruthChoice) -> LabelSource:
     array = _array(layer)
     names = _class_names(layer)
     height, width = array.shape
-    return LabelSource(layer.name, array, (height, width), one_based=names is not None, class_names=names)
+    return LabelSource(layer.name, array, (height, width), one_based=True, class_names=names)
 
 
 def _class_names(layer: Labels) -> tuple[str, ...] | None:
-    """Names of class 0, 1, ... of a layer styled like ours: row k + 1 of its features is class k."""
-    if "class" not in layer.features or len(layer.features) < 2 or layer.features["class"][0] != "":
+    """Names of class 0, 1, ..., which are labels 1, 2, ..., where the layer's features name them; "" for none."""
+    features = layer.features
+    if "class" not in features:
         return None
-    return tuple(str(name) for name in layer.features["class"][1:])
+    labels = features["index"] if "index" in features else range(len(features))
+    named = {
+        int(label): str(name) for label, name in zip(labels, features["class"], strict=True) if isinstance(name, str)
+    }
+    last = max((label for label, name in named.items() if label > 0 and name), default=0)
+    return tuple(named.get(label, "") for label in range(1, last + 1)) or None
