@@ -33,6 +33,7 @@ from fctl_napari.plugin.regions import DRAWN, start_drawing
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.spot import Spot, fly_to
 from fctl_napari.plugin.stroke_writer import State
+from fctl_napari.plugin.truths import labels_over
 from fctl_napari.plugin.view import IntWindow, view_region
 from fctl_napari.plugin.where_next import WhereNext
 from fctl_napari.segmentation.store import Segmentation
@@ -332,8 +333,12 @@ class CorrectWidget(DockedWidget):
         """Take over a labels layer, a file, or others' corrections; what contradicts is listed."""
         with reported():
             policy = POLICIES[self.form.exchange.policy.currentText()]
-            work = partial(take_over, source, others, policy, self.painter)
-            self._require_open().act(work, self.form.exchange.show_report)
+            painting = self._require_open()
+            placed = None
+            if isinstance(source, Labels) and self._image is not None:
+                placed = labels_over(self._viewer, source, self._image)
+            work = partial(take_over, source, placed, others, policy, self.painter)
+            painting.act(work, self.form.exchange.show_report)
 
     def export(self, out: Path) -> None:
         """Export the corrections; the end of the name says as what."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import napari
 from napari.layers import Labels
@@ -26,6 +28,7 @@ from fctl_napari.plugin.choosers import combo
 from fctl_napari.plugin.export import FILTERS
 from fctl_napari.plugin.notify import report, say
 from fctl_napari.plugin.panel import button, labelled, wrapped
+from fctl_napari.plugin.resampled_labels import PlacedLabels
 from fctl_napari.plugin.truths import layer_choices
 from fctl_napari.plugin.view import IntWindow
 
@@ -114,6 +117,8 @@ class ExchangePage(QWidget):
             pixels = sum(conflict.pixels for conflict in done.conflicts)
             outcome = {"mine": "stay as they were", "theirs": "are theirs now", "not sure": "are not sure now"}
             words.append(f"{len(done.conflicts):,} conflicts, {pixels:,} px, {outcome[done.policy]}.")
+        if done.notes:
+            words.append(f"Left out: {'; '.join(done.notes)}.")
         self.report.setText(" ".join(words))
         self.conflicts.clear()
         for conflict in sorted(done.conflicts, key=lambda conflict: -conflict.pixels)[:MOST_CONFLICTS]:
@@ -164,6 +169,7 @@ class ExchangePage(QWidget):
 
 def take_over(
     source: Labels | Path,
+    placed: Any,
     others: bool,
     policy: Policy,
     author: str,
@@ -176,6 +182,8 @@ def take_over(
     ----------
     source
         A layer, or a path.
+    placed
+        The labels of a layer in the px of the image (``labels_over``).
     others
         Whether the path holds corrections.
     policy
@@ -199,7 +207,10 @@ def take_over(
         check(stopped)
 
     if isinstance(source, Labels):
-        done = import_labels(corrections, _layer_source(source), author=author, policy=policy, progress=progress)
+        labels = _layer_source(source, placed)
+        done = import_labels(corrections, labels, author=author, policy=policy, progress=progress)
+        if isinstance(placed, PlacedLabels) and (beside := placed.count_beside()):
+            done = replace(done, notes=(*done.notes, f"{beside:,} labeled px lie beside the image"))
     elif others:
         done = corrections.merge([Corrections.open(source)], policy=policy, progress=progress)
     else:
@@ -224,9 +235,8 @@ def start_export(path: Path, out: Path) -> Job:
     return job
 
 
-def _layer_source(layer: Labels) -> LabelSource:
+def _layer_source(layer: Labels, array: Any) -> LabelSource:
     """Return the labels of a layer: 0 is nothing, k + 1 is class k, by name where the layer has names."""
-    array = layer.data[0] if layer.multiscale else layer.data
     names = layer.features["class"] if "class" in layer.features and "index" not in layer.features else ()
     known = tuple(str(name) for name in names[1:]) if len(names) > 1 else None
     height, width = array.shape[-2:]

@@ -116,7 +116,9 @@ def _labels_under(path: Path | str, pyramid: Pyramid, image: dict[str, Any]) -> 
     extent = (pyramid.shape[0] * pyramid.pixel_size[0], pyramid.shape[1] * pyramid.pixel_size[1])
     layers = []
     for name in label_groups.label_names(path):
-        data, arguments, kind = label_groups.labels_layer(child(child(path, "labels"), name), extent=extent)
+        data, arguments, kind = label_groups.labels_layer(
+            child(child(path, "labels"), name), extent=extent, pixel=pyramid.pixel_size
+        )
         if "units" in image:
             arguments["units"] = image["units"]
         layers.append((data, arguments, kind))
