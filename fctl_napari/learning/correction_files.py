@@ -213,7 +213,6 @@ class _PolygonLayer:
         self._shape = corrections.shape
         table = corrections.class_table
         values = _values(table, polygons.names)[: len(polygons.names)]
-        values[[_plain(name) == "not sure" for name in polygons.names]] = NOT_SURE
         for polygon_name, value in zip(polygons.names, values.tolist(), strict=True):
             if value < 0:
                 raise InputError(
@@ -242,7 +241,8 @@ def _plain(name: str) -> str:
 
 def _values(table: ClassTable, names: Sequence[str] | None) -> NDArray[np.int16]:
     """Values of corrections by class index of others, int16 [256]; -1 for what is no class here."""
-    own = {_plain(info.name): NOT_SURE if info.ignored else k + 1 for k, info in enumerate(table)}
+    own = {"not sure": NOT_SURE}
+    own |= {_plain(info.name): NOT_SURE if info.ignored else k + 1 for k, info in enumerate(table)}
     found = np.full(256, -1, np.int16)
     listed = [info.name for info in table] if names is None else list(names)[:NO_CLASS]
     found[: len(listed)] = [own.get(_plain(name), -1) for name in listed]

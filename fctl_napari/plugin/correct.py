@@ -25,7 +25,7 @@ from fctl_napari.plugin.docked import DockedWidget, resting
 from fctl_napari.plugin.exchange import POLICIES, start_export, take_over
 from fctl_napari.plugin.keys import bind_keys
 from fctl_napari.plugin.layers import image_source
-from fctl_napari.plugin.notify import report, reported
+from fctl_napari.plugin.notify import report, reported, say
 from fctl_napari.plugin.opening import Opening
 from fctl_napari.plugin.painting import Painting
 from fctl_napari.plugin.placement import moves
@@ -223,6 +223,7 @@ class CorrectWidget(DockedWidget):
         painting.beside.connect(self._beside)
         painting.refused.connect(lambda words: report(InputError(words)))
         painting.changed.connect(self._next.stroke)
+        painting.copied.connect(self._copied)
         self._brush.attach(painting)
         self._next.correct(painting.corrections)
         form.set_open(True)
@@ -237,6 +238,13 @@ class CorrectWidget(DockedWidget):
         self._middle = None
         self.form.make_offer("")
         self.form.explain("")
+
+    def _copied(self, layer: Labels) -> None:
+        there = "the edit window" if self.edit_layer is None else self.edit_layer.name
+        say(
+            f"{layer.name}: is a copy; what is painted on it is not saved. Paint on {there}, or take the copy over in "
+            "the end (Take over, export)."
+        )
 
     def _beside(self, place: tuple[float, float]) -> None:
         self._middle = place

@@ -174,6 +174,8 @@ class MaskChoices(QObject):
         image, field = self._image(), self._field
         layers = [] if image is None else list(reversed(self._viewer.layers))
         masks = [layer for layer in layers if image is not None and is_mask(self._viewer, layer, image)]
+        for mask in masks:
+            mask.editable = False  # it shows a file: what is painted on it would not be kept
         chosen = field.currentData()
         new = [mask for mask in masks if mask not in self._known]
         if new or (chosen is not None and chosen not in masks):

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
-from fctl_napari.plugin.corrections_layer import correction_style
+from fctl_napari.plugin.corrections_layer import correction_style, mark_corrections
 from fctl_napari.plugin.growing import above
-from fctl_napari.plugin.layers import OVERLAY_KEY
 from fctl_napari.plugin.placement import move, placed_over, seen_pixels
 from fctl_napari.plugin.stroke_writer import Painted
 from fctl_napari.plugin.view import IntWindow, image_shape
@@ -213,10 +212,10 @@ class EditWindow(QObject):
             values,
             name=NAME,
             opacity=0.6,
-            metadata={OVERLAY_KEY: True},
             **place,
             **correction_style(self._table),
         )
+        mark_corrections(layer)
         layer.brush_size = 20
         layer.bounding_box.visible = True
         layer.bounding_box.points = False

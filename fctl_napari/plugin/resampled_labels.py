@@ -169,6 +169,11 @@ def _along(step: float, start: float, count: int, size: int) -> NDArray[np.int64
 def _not_on_px(viewer: ViewerModel, layer: Labels, over: Image | Labels, steps: Any, starts: Any) -> InputError:
     """Say that px lie on the borders of others, and where to put the layer if that helps."""
     words = f"{layer.name}: its px lie between those of {over.name}"
+    if image_shape(layer) == image_shape(over):
+        return InputError(
+            f"{words}, though it has as many; if they are the same, give it the scale {_numbers(over.scale)} and the "
+            f"translate {_numbers(over.translate)} of {over.name}, else resample it."
+        )
     per_px = 1 / np.abs(steps)
     if np.abs(per_px - np.rint(per_px)).max() > 1e-6 or not np.allclose(layer.affine.linear_matrix, np.eye(layer.ndim)):
         return InputError(f"{words}; resample it to the px of {over.name}.")
@@ -177,8 +182,11 @@ def _not_on_px(viewer: ViewerModel, layer: Labels, over: Image | Labels, steps: 
     aside = np.rint(begin + 1e-9) - begin
     world = pixels_to_world(viewer, over)[0] @ aside
     place = np.asarray(layer.translate, float)[-2:] + world / units_to_world(viewer, layer)[-2:]
-    text = ", ".join(f"{value:.6g}" for value in place)
-    return InputError(f"{words}; set its translate to ({text}), or resample it to the px of {over.name}.")
+    return InputError(f"{words}; set its translate to {_numbers(place)}, or resample it to the px of {over.name}.")
+
+
+def _numbers(values: Any) -> str:
+    return f"({', '.join(f'{value:.6g}' for value in values[-2:])})"
 
 
 def _slice_and_rest(indices: NDArray[np.int64]) -> tuple[slice, NDArray[np.int64]]:

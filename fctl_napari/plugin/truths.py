@@ -16,6 +16,7 @@ from fctl_napari.imagery.pyramid import LARGE_SIDE
 from fctl_napari.imagery.remote import is_url
 from fctl_napari.imagery.truth import LabelSource, open_truth
 from fctl_napari.imagery.truth_levels import with_levels
+from fctl_napari.plugin.corrections_layer import is_copy
 from fctl_napari.plugin.growing import STORE_KEY
 from fctl_napari.plugin.label_groups import LABELS_KEY, PLACED_KEY, label_names
 from fctl_napari.plugin.layers import OVERLAY_KEY, image_source
@@ -49,10 +50,14 @@ class TruthChoice:
 
 
 def layer_choices(viewer: ViewerModel) -> list[TruthChoice]:
-    """Return the labels layers that may hold a truth: neither masks of ours nor overlays of errors."""
+    """Return the labels layers that may hold a truth: neither masks of ours nor overlays.
+
+    Copies of what shows corrections are offered: what is painted on them is kept only if it is taken over.
+    """
     choices = []
     for layer in viewer.layers:
-        if not isinstance(layer, Labels) or STORE_KEY in layer.metadata or OVERLAY_KEY in layer.metadata:
+        ours = STORE_KEY in layer.metadata or (OVERLAY_KEY in layer.metadata and not is_copy(layer))
+        if not isinstance(layer, Labels) or ours:
             continue
         path = layer.metadata.get(LABELS_KEY)
         # what lies in memory may have been painted on since it was read; what lies elsewhere has no levels to trust
