@@ -96,7 +96,9 @@ def import_(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="PNG, TIFF or GeoTIFF of class indices (255 = none), OME-Zarr label, or GeoJSON."
+            metavar="FILE",
+            help="PNG, TIFF or GeoTIFF of class indices (255 = none), OME-Zarr label; or polygons: GeoJSON, "
+            "GeoPackage, COCO, labelme.",
         ),
     ],
     image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
@@ -217,6 +219,7 @@ def _show(done: MergeReport, json_file: Path | None) -> None:
         f"there already: {done.agreed} px",
         f"conflicts: {len(done.conflicts)} of {conflicting} px"
         + (f"; there, {OUTCOMES[done.policy]}" if done.conflicts else ""),
+        *done.notes,
     ]
     for line in lines:
         out.print(line, highlight=False, soft_wrap=True)

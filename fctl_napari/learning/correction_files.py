@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from fctl_napari.imagery.georeference import Georeference, read_georeference
 from fctl_napari.imagery.ground import Ground
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
+from fctl_napari.imagery.polygon_files import is_polygon_file
 from fctl_napari.imagery.polygons import NamedPolygons
 from fctl_napari.imagery.raster import read_magic
 from fctl_napari.imagery.tiff import TIFF_MAGIC
@@ -57,7 +59,7 @@ def import_labels(
     labels: ClassIndices | LabelPyramid,
     *,
     author: str,
-    at: tuple[int, int] = (0, 0),
+    at: tuple[int, int] | None = None,
     policy: Policy = "mine",
     progress: Report | None = None,
 ) -> MergeReport:
@@ -73,8 +75,8 @@ def import_labels(
     author
         Whose they are.
     at
-        Where the first px of the labels lies in the image, (y, x). Labels smaller than the image must be placed by it;
-        what reaches outside is left out.
+        Where the first px of the labels lies in the image, (y, x); what reaches outside is left out. None: they are
+        as large as the image.
     policy, progress
         See ``Corrections.merge``.
 
@@ -106,13 +108,14 @@ def import_file(
     corrections
         Open for writing.
     path
-        ``.geojson`` or ``.json``: polygons, see ``NamedPolygons``; ``"not sure"`` is the name of what is not sure. A
-        PNG, a TIFF or an OME-Zarr label: see ``open_truth``. A GeoTIFF lies where its georeference says, on whole px of
-        the image.
+        ``.geojson``, ``.json`` or ``.gpkg``: polygons, see ``NamedPolygons``; ``"not sure"`` is the name of what is not
+        sure. A PNG, a TIFF or an OME-Zarr label: see ``open_truth``. A GeoTIFF lies where its georeference says, on
+        whole px of the image.
     author
         Whose it is.
     mapping
-        For labels: which class each of their values stands for; see ``ClassMapping.read``.
+        Which class each value of labels, or each number that stands for the class of polygons, is; see
+        ``ClassMapping.read``.
     column
         For polygons: the property that names the class.
     policy, progress
@@ -126,12 +129,18 @@ def import_file(
         As ``Corrections.merge``.
     """
     path = Path(path)
-    if path.suffix.lower() in (".geojson", ".json"):
-        if mapping is not None:
-            raise InputError(f"{path}: polygons name their classes and need no mapping; leave it out.")
-        polygons = NamedPolygons(path, corrections.georeference, corrections.shape, column=column)
+    if is_polygon_file(path):
+        polygons = NamedPolygons(
+            path,
+            corrections.georeference,
+            corrections.shape,
+            column=column,
+            numbers=None if mapping is None else _class_numbers(mapping, corrections.class_table),
+            image=corrections.image_path,
+        )
         layer = _PolygonLayer(corrections, str(path), polygons, author)
-        return take(corrections, [layer], kind="import", policy=policy, progress=progress)
+        done = take(corrections, [layer], kind="import", policy=policy, progress=progress)
+        return replace(done, notes=polygons.notes)
     if is_corrections(path):
         raise InputError(f"{path}: holds corrections; merge them, so that authors and what is not sure are kept.")
     source = open_truth(path)
@@ -167,9 +176,9 @@ def export_corrections(
 class _IndexLayer:
     """Class indices somewhere in the image, by one author."""
 
-    def __init__(self, corrections: Corrections, labels: ClassIndices, author: str, at: tuple[int, int]) -> None:
+    def __init__(self, corrections: Corrections, labels: ClassIndices, author: str, at: tuple[int, int] | None) -> None:
         height, width = corrections.shape
-        if tuple(labels.shape) != (height, width) and at == (0, 0):
+        if tuple(labels.shape) != (height, width) and at is None:
             raise InputError(
                 f"{labels.path}: is {labels.shape[0]} x {labels.shape[1]} px (height x width) and the image {height} x "
                 f"{width}; give labels of the same image."
@@ -177,7 +186,7 @@ class _IndexLayer:
         self.name = labels.path
         self.authors = (author,)
         self._labels = labels
-        self._at = at
+        self._at = at or (0, 0)
         self._shape = corrections.shape
         self._table = corrections.class_table
         self._values = _values(self._table, labels.class_names)
@@ -228,6 +237,11 @@ class _PolygonLayer:
         return np.stack([found, (found != 0).astype(np.uint8)])
 
 
+def _class_numbers(mapping: Path, table: ClassTable) -> dict[int, str | None]:
+    values = ClassMapping.read(mapping, table.names).values
+    return {value: None if index == NO_CLASS else table.names[index] for value, index in values.items()}
+
+
 def _as_indices(labels: ClassIndices | LabelPyramid) -> ClassIndices:
     if not isinstance(labels, LabelPyramid):
         return labels
@@ -250,15 +264,17 @@ def _values(table: ClassTable, names: Sequence[str] | None) -> NDArray[np.int16]
     return found
 
 
-def _place(path: Path, source: LabelSource, corrections: Corrections) -> tuple[int, int]:
-    """Where the first px of a raster lies in the image, (y, x); without a georeference, where the image's lies."""
+def _place(path: Path, source: LabelSource, corrections: Corrections) -> tuple[int, int] | None:
+    """Where the first px of a raster lies in the image, (y, x); None: without a georeference."""
     if not path.is_file() or not read_magic(path).startswith(TIFF_MAGIC) or corrections.georeference is None:
-        return 0, 0
+        return None
     import tifffile
 
     with tifffile.TiffFile(path) as file:
         own, _ = read_georeference(path, file)
-    if own is None or own == corrections.georeference:
+    if own is None:
+        return None
+    if own == corrections.georeference:
         return 0, 0
     if find_spec("rasterio") is None:
         raise InputError(f"{path}: placing it in the image needs rasterio; install fctl-napari[geo].")

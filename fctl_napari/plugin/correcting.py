@@ -149,19 +149,25 @@ class MaskChoices(QObject):
         InputError
             There is none.
         """
-        image, mask = self._image(), self.mask
-        if mask is not None and image is not None and not is_mask(self._viewer, mask, image):
-            raise InputError(f"{mask.name}: lies elsewhere than {image.name}; put it back over the image.")
-        if mask is None:
+        image = self._image()
+        if self.mask is None:
+            self.fill()  # one may lie over the image by now
+        mask = self.mask
+        if image is None or mask is None:
             raise InputError(self._why_none(image))
+        if not is_mask(self._viewer, mask, image):
+            raise _elsewhere(mask, image)
         return mask
 
     def _why_none(self, image: Image | None) -> str:
-        """Say that there is no segmentation, or that the one there is lies elsewhere."""
-        for layer in self._viewer.layers:
-            same = isinstance(layer, Labels) and image is not None and image_shape(layer) == image_shape(image)
-            if same and STORE_KEY in layer.metadata and not is_mask(self._viewer, layer, image):
-                return f"{layer.name}: lies elsewhere than {image.name}; put it back over the image, and choose it."
+        if image is not None:
+            for layer in self._viewer.layers:
+                if (
+                    isinstance(layer, Labels)
+                    and STORE_KEY in layer.metadata
+                    and image_shape(layer) == image_shape(image)
+                ):
+                    return str(_elsewhere(layer, image))
         return "there is no segmentation of this image; segment it (Segment widget), or open one."
 
     @property
@@ -200,6 +206,10 @@ class MaskChoices(QObject):
     def _emitters(self) -> list[Any]:
         events = self._viewer.layers.events
         return [events.inserted, events.removed, events.renamed]
+
+
+def _elsewhere(mask: Labels, image: Image) -> InputError:
+    return InputError(f"{mask.name}: lies elsewhere than {image.name}; put it back over the image.")
 
 
 def is_mask(viewer: napari.Viewer, layer: Any, image: Image) -> bool:

@@ -42,7 +42,8 @@ MOST_CONFLICTS = 1000
 TOOLTIPS = {
     "source": (
         "What to take over: a labels layer (label 0 is nothing; label 1 the first class, unless it names its classes), "
-        "a GeoJSON, PNG or TIFF of class indices, a label of an OME-Zarr, or what others painted over this image."
+        "where it is seen; polygons (GeoJSON, GeoPackage, COCO), a PNG or TIFF of class indices, a label of an "
+        "OME-Zarr, or what others painted over this image."
     ),
     "policy": "What becomes of pixels that are painted here already, as another class.",
     "take": "Take it over. All of it is undone by one Undo.",
@@ -118,7 +119,7 @@ class ExchangePage(QWidget):
             outcome = {"mine": "stay as they were", "theirs": "are theirs now", "not sure": "are not sure now"}
             words.append(f"{len(done.conflicts):,} conflicts, {pixels:,} px, {outcome[done.policy]}.")
         if done.notes:
-            words.append(f"Left out: {'; '.join(done.notes)}.")
+            words += [f"{note[0].upper()}{note[1:]}." for note in done.notes]
         self.report.setText(" ".join(words))
         self.conflicts.clear()
         for conflict in sorted(done.conflicts, key=lambda conflict: -conflict.pixels)[:MOST_CONFLICTS]:
@@ -145,7 +146,7 @@ class ExchangePage(QWidget):
         if layer is not None:
             self.wanted.emit(layer, False)
         elif kind == FILE:
-            kinds = "Polygons, class indices (*.geojson *.json *.tif *.tiff *.png)"
+            kinds = "Polygons, class indices (*.geojson *.json *.gpkg *.tif *.tiff *.png)"
             path, _ = QFileDialog.getOpenFileName(self, "Take over", "", kinds)
             if path:
                 self.wanted.emit(Path(path), False)
@@ -210,7 +211,7 @@ def take_over(
         labels = _layer_source(source, placed)
         done = import_labels(corrections, labels, author=author, policy=policy, progress=progress)
         if isinstance(placed, PlacedLabels) and (beside := placed.count_beside()):
-            done = replace(done, notes=(*done.notes, f"{beside:,} labeled px lie beside the image"))
+            done = replace(done, notes=(*done.notes, f"labeled px beside the image, left out: {beside:,}"))
     elif others:
         done = corrections.merge([Corrections.open(source)], policy=policy, progress=progress)
     else:

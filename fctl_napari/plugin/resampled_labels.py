@@ -127,8 +127,8 @@ def placed_labels(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> A
         )
     axes = (0, 1) if straight else (1, 0)  # along which axis of the labels the rows and columns of the other run
     steps, starts = matrix[axes, (0, 1)], offset[list(axes)]
-    sizes = [array.shape[-2:][own] for own in axes]
-    rows, columns = (_along(*each) for each in zip(steps, starts, shape, sizes, strict=True))
+    lengths = [array.shape[-2:][own] for own in axes]
+    rows, columns = (_along(*each) for each in zip(steps, starts, shape, lengths, strict=True))
     if rows is None or columns is None:
         raise _not_on_px(viewer, layer, over, steps, starts)
     if (rows < 0).all() or (columns < 0).all():

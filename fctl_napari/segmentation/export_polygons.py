@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.ground import Ground
-from fctl_napari.imagery.polygons import PX_COORDINATES
+from fctl_napari.imagery.polygon_files import PX_COORDINATES
 from fctl_napari.segmentation.export_place import JSON_MARK, SOFTWARE, replacing, require
 from fctl_napari.segmentation.extract import Extract, Report
 from fctl_napari.segmentation.outlines import NO_OUTLINES, Outlines, trace
