@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.cli_export import KindOption, MinAreaOption, RegionOption, SimplifyOption, TargetArgument
+from fctl_napari.cli_export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
+from fctl_napari.cli_region import RegionOption, region_inside
 from fctl_napari.errors import InputError
 from fctl_napari.files import write_json
 
@@ -154,6 +155,7 @@ def next_(
     done = None if corrections is None else Corrections.open(corrections)
     if done is not None and not same_image(done.facts["image"], store.facts["image"]):
         raise InputError(f"{corrections}: holds corrections of another image than {segmentation}; give those of its.")
+    region = region_inside(region, store.shape, segmentation)
     with counting("Looking for regions") as report:
         found = find_next(store, done, region, most=most, progress=report)
     names = store.class_table.names
@@ -188,12 +190,23 @@ def export(
     from fctl_napari.cli_output import counting, out
     from fctl_napari.learning.correction_files import export_corrections
     from fctl_napari.learning.corrections import Corrections
+    from fctl_napari.segmentation.export_losses import ExportLosses
 
     there = Corrections.open(corrections)
+    region = region_inside(region, there.shape, corrections)
+    losses = ExportLosses()
     with counting("Exporting") as report:
         written = export_corrections(
-            there, target, kind=kind, region=region, simplify=simplify, min_area=min_area, progress=report
+            there,
+            target,
+            kind=kind,
+            region=region,
+            simplify=simplify,
+            min_area=min_area,
+            losses=losses,
+            progress=report,
         )
+    say_losses(losses)
     out.print(str(written), highlight=False, soft_wrap=True)
 
 

@@ -27,6 +27,7 @@ from fctl_napari.learning.correction_merge import MergeReport, Policy, Report, b
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.segmentation.export import Kind, check_export, export
+from fctl_napari.segmentation.export_losses import ExportLosses
 
 PLACE_PX = 1e-3
 """How far from whole px a raster may lie in the image, px."""
@@ -159,6 +160,7 @@ def export_corrections(
     region: IntWindow | None = None,
     simplify: float | None = None,
     min_area: int = 0,
+    losses: ExportLosses | None = None,
     progress: Report | None = None,
 ) -> Path:
     """Write corrections for other programs; as ``segmentation.export.export``, and px that are not sure have no class.
@@ -170,7 +172,16 @@ def export_corrections(
         boxes = np.array(list(corrections.painted_windows()) or [(0, 0, 1, 1)])
         (y0, x0), (y1, x1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
         region = (y0, x0, y1, x1)
-    return export(corrections, out, kind=kind, region=region, simplify=simplify, min_area=min_area, progress=progress)
+    return export(
+        corrections,
+        out,
+        kind=kind,
+        region=region,
+        simplify=simplify,
+        min_area=min_area,
+        losses=losses,
+        progress=progress,
+    )
 
 
 class _IndexLayer:
