@@ -147,7 +147,7 @@ def segment(
     bands: BandsOption = None,
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run goes on from there."""
-    from fctl_napari.cli_output import counting, out, run_watched
+    from fctl_napari.cli_output import counting, out, run_watched, say_nodata
     from fctl_napari.imagery.formats import open_image
     from fctl_napari.model.card import resolve_checkpoint
     from fctl_napari.segmentation.export_logits import check_logits_place
@@ -159,6 +159,7 @@ def segment(
     pyramid = open_image(image, value_range=value_range, bands=bands)
     pyramid.require_rgb()
     region = region_inside(region, pyramid.shape, image)
+    say_nodata(image)
     cells = cli_finetune.affected(inherit, corrections, pyramid, weights)
     request = SegmentationRequest(
         image=image,
