@@ -48,7 +48,10 @@ def view_region(viewer: ViewerModel, layer: Image) -> IntWindow:
         world = np.asarray(viewer.dims.point, dtype=float)
         world[displayed] = centre + half * sign
         corners.append(seen_pixels(viewer, layer, world))
-    return _cut(np.asarray(corners), layer, "the view shows nothing of it; move the view over the image")
+    seen = np.array(corners)
+    across = np.ptp(seen, axis=0) < 1e-6  # an axis that is not displayed: one px of it is seen
+    seen[:, across] = np.floor(seen[:, across] + 1e-6) + np.array([[0.0], [1.0]] * 2)
+    return _cut(seen, layer, "the view shows nothing of it; move the view over the image")
 
 
 def drawn_region(shapes: Shapes, layer: Image) -> IntWindow:
