@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.cli_export import KindOption, MinAreaOption, RegionOption, SimplifyOption, TargetArgument
+from fctl_napari.cli_export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
+from fctl_napari.cli_region import RegionOption, region_inside
 from fctl_napari.errors import InputError
 from fctl_napari.files import write_json
 
@@ -101,7 +102,9 @@ def import_(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="PNG, TIFF or GeoTIFF of class indices (255 = none), OME-Zarr label, or GeoJSON."
+            metavar="FILE",
+            help="PNG, TIFF or GeoTIFF of class indices (255 = none), OME-Zarr label; or polygons: GeoJSON, "
+            "GeoPackage, COCO, labelme.",
         ),
     ],
     image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
@@ -179,6 +182,7 @@ def next_(
     done = None if corrections is None else Corrections.open(corrections)
     if done is not None and not same_image(done.facts["image"], store.facts["image"]):
         raise InputError(f"{corrections}: holds corrections of another image than {segmentation}; give those of its.")
+    region = region_inside(region, store.shape, segmentation)
     with counting("Looking for regions") as report:
         found = find_next(store, done, region, most=most, progress=report)
     names = store.class_table.names
@@ -213,12 +217,23 @@ def export(
     from fctl_napari.cli_output import counting, out
     from fctl_napari.learning.correction_files import export_corrections
     from fctl_napari.learning.corrections import Corrections
+    from fctl_napari.segmentation.export_losses import ExportLosses
 
     there = Corrections.open(corrections)
+    region = region_inside(region, there.shape, corrections)
+    losses = ExportLosses()
     with counting("Exporting") as report:
         written = export_corrections(
-            there, target, kind=kind, region=region, simplify=simplify, min_area=min_area, progress=report
+            there,
+            target,
+            kind=kind,
+            region=region,
+            simplify=simplify,
+            min_area=min_area,
+            losses=losses,
+            progress=report,
         )
+    say_losses(losses)
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
@@ -244,6 +259,7 @@ def _show(done: MergeReport, json_file: Path | None) -> None:
         f"there already: {done.agreed} px",
         f"conflicts: {len(done.conflicts)} of {conflicting} px"
         + (f"; there, {OUTCOMES[done.policy]}" if done.conflicts else ""),
+        *done.notes,
     ]
     for line in [*lines, *done.notes]:
         out.print(line, highlight=False, markup=False, soft_wrap=True)

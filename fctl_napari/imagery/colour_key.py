@@ -187,7 +187,7 @@ def palette_key(
     filler = NO_CLASS in colored and (palette == palette[NO_CLASS]).all(1).sum() > 1
     if strange or filler or len(set(colored.values())) < len(colored):
         raise _unclear(path, palette, min(strange, default=NO_CLASS if filler else max(colored)))
-    if NO_CLASS < len(classes) and classes[NO_CLASS] < 0:
+    if len(classes) > NO_CLASS and classes[NO_CLASS] < 0:
         classes[NO_CLASS] = NO_CLASS
     return PaletteKey(classes, palette, path)
 

@@ -137,5 +137,6 @@ class Brush(QObject):
     def _class_at(self, world: np.ndarray) -> int | None:
         with reported():
             if self._painting is not None:
-                return class_under(self._masks.require(), world, self._painting.corrections.class_table)
+                table = self._painting.corrections.class_table
+                return class_under(self._viewer, self._masks.require(), world, table)
         return None

@@ -26,7 +26,7 @@ from fctl_napari.plugin.docked import DockedWidget, resting
 from fctl_napari.plugin.exchange import POLICIES, start_export, take_over
 from fctl_napari.plugin.keys import bind_keys
 from fctl_napari.plugin.layers import image_source
-from fctl_napari.plugin.notify import report, reported
+from fctl_napari.plugin.notify import report, reported, say
 from fctl_napari.plugin.opening import Opening
 from fctl_napari.plugin.other_image import Way, carry_out, open_to_look, show_only
 from fctl_napari.plugin.painting import Painting
@@ -35,6 +35,7 @@ from fctl_napari.plugin.regions import DRAWN, start_drawing
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.spot import Spot, fly_to
 from fctl_napari.plugin.stroke_writer import State
+from fctl_napari.plugin.truths import labels_over
 from fctl_napari.plugin.view import IntWindow, view_region
 from fctl_napari.plugin.where_next import WhereNext
 from fctl_napari.segmentation.store import Segmentation
@@ -231,6 +232,7 @@ class CorrectWidget(DockedWidget):
         painting.beside.connect(self._beside)
         painting.refused.connect(lambda words: report(InputError(words)))
         painting.changed.connect(self._next.stroke)
+        painting.copied.connect(self._copied)
         self._brush.attach(painting)
         self._next.correct(painting.corrections)
         form.other.ask("")
@@ -267,6 +269,13 @@ class CorrectWidget(DockedWidget):
         self._middle = None
         self.form.make_offer("")
         self.form.explain("")
+
+    def _copied(self, layer: Labels) -> None:
+        there = "the edit window" if self.edit_layer is None else self.edit_layer.name
+        say(
+            f"{layer.name}: is a copy; what is painted on it is not saved. Paint on {there}, or take the copy over in "
+            "the end (Take over, export)."
+        )
 
     def _beside(self, place: tuple[float, float]) -> None:
         self._middle = place
@@ -363,8 +372,12 @@ class CorrectWidget(DockedWidget):
         """Take over a labels layer, a file, or others' corrections; what contradicts is listed."""
         with reported():
             policy = POLICIES[self.form.exchange.policy.currentText()]
-            work = partial(take_over, source, others, policy, self.painter)
-            self._require_open().act(work, self.form.exchange.show_report)
+            painting = self._require_open()
+            placed = None
+            if isinstance(source, Labels) and self._image is not None:
+                placed = labels_over(self._viewer, source, self._image)
+            work = partial(take_over, source, placed, others, policy, self.painter)
+            painting.act(work, self.form.exchange.show_report)
 
     def export(self, out: Path) -> None:
         """Export the corrections; the end of the name says as what."""

@@ -19,8 +19,9 @@ from fctl_napari.plugin.error_overlay import levels_of
 from fctl_napari.plugin.growing import STORE_KEY, GrowingLevels
 from fctl_napari.plugin.image_identity import identities, may_be_of
 from fctl_napari.plugin.layers import ImageSource
-from fctl_napari.plugin.placement import to_pixels
+from fctl_napari.plugin.placement import seen_pixels
 from fctl_napari.plugin.places import cache_folder
+from fctl_napari.plugin.resampled_labels import lies_over
 from fctl_napari.plugin.view import image_shape
 from fctl_napari.segmentation.own_place import named_place, own_corrections
 from fctl_napari.segmentation.store import Segmentation
@@ -88,14 +89,17 @@ def open_corrections(
     return Opened(corrections, levels)
 
 
-def class_under(mask: Labels, world: Any, table: ClassTable) -> int:
-    """Return the label, k + 1, that a segmentation has at a place of the world.
+def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTable) -> int:
+    """Return the label, k + 1, that a segmentation has at a place of the viewer's world.
 
     Raises
     ------
     InputError
-        The place lies beside it, nothing is computed there, or its classes are not those of ``table``.
+        The viewer shows three dimensions, the place lies beside it, nothing is computed there, or its classes are not
+        those of ``table``.
     """
+    if viewer.dims.ndisplay != 2:
+        raise InputError(f"{mask.name}: the viewer shows three dimensions; switch it to two to point at a class.")
     names = tuple(mask.features["class"][1:]) if "class" in mask.features else ()
     if names != table.names:
         raise InputError(
@@ -103,7 +107,7 @@ def class_under(mask: Labels, world: Any, table: ClassTable) -> int:
             "choose a segmentation with the same classes."
         )
     level = levels_of(mask)[0]
-    y, x = (int(place // 1) for place in to_pixels(mask, world))
+    y, x = (int(place // 1) for place in seen_pixels(viewer, mask, world))
     if not (0 <= y < level.shape[0] and 0 <= x < level.shape[1]):
         raise InputError(f"{mask.name}: does not reach there; point at the image.")
     value = int(level[y, x])
@@ -158,9 +162,26 @@ class MaskChoices(QObject):
         InputError
             There is none.
         """
+        image = self._image()
         if self.mask is None:
-            raise InputError("there is no segmentation of this image; segment it (Segment widget), or open one.")
-        return self.mask
+            self.fill()  # one may lie over the image by now
+        mask = self.mask
+        if image is None or mask is None:
+            raise InputError(self._why_none(image))
+        if not is_mask(self._viewer, mask, image):
+            raise _elsewhere(mask, image)
+        return mask
+
+    def _why_none(self, image: Image | None) -> str:
+        if image is not None:
+            for layer in self._viewer.layers:
+                if (
+                    isinstance(layer, Labels)
+                    and STORE_KEY in layer.metadata
+                    and image_shape(layer) == image_shape(image)
+                ):
+                    return str(_elsewhere(layer, image))
+        return "there is no segmentation of this image; segment it (Segment widget), or open one."
 
     @property
     def store(self) -> str | None:
@@ -170,7 +191,10 @@ class MaskChoices(QObject):
     def fill(self, _event: Any = None) -> None:
         """List what there is, the topmost first; one that is new is chosen: a result is what is corrected next."""
         image, field = self._image(), self._field
-        masks = [] if image is None else [layer for layer in reversed(self._viewer.layers) if is_mask(layer, image)]
+        layers = [] if image is None else list(reversed(self._viewer.layers))
+        masks = [layer for layer in layers if image is not None and is_mask(self._viewer, layer, image)]
+        for mask in masks:
+            mask.editable = False  # it shows a file: what is painted on it would not be kept
         chosen = field.currentData()
         new = [mask for mask in masks if mask not in self._known]
         if new or (chosen is not None and chosen not in masks):
@@ -203,8 +227,12 @@ class MaskChoices(QObject):
         return [events.inserted, events.removed, events.renamed]
 
 
-def is_mask(layer: Any, image: Image) -> bool:
-    """Tell whether a layer shows a segmentation of an image; see ``may_be_of``."""
+def _elsewhere(mask: Labels, image: Image) -> InputError:
+    return InputError(f"{mask.name}: lies elsewhere than {image.name}; put it back over the image.")
+
+
+def is_mask(viewer: napari.Viewer, layer: Any, image: Image) -> bool:
+    """Tell whether a layer shows a segmentation of an image, over it; see ``may_be_of``."""
     if not isinstance(layer, Labels) or STORE_KEY not in layer.metadata:
         return False
-    return tuple(levels_of(layer)[0].shape) == image_shape(image) and may_be_of(layer, image)
+    return lies_over(viewer, layer, image) and may_be_of(layer, image)

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.plugin.correcting import Opened
-from fctl_napari.plugin.corrections_layer import add_corrections, add_outlines
+from fctl_napari.plugin.corrections_layer import add_corrections, add_outlines, is_copy
 from fctl_napari.plugin.edit_window import EditWindow
 from fctl_napari.plugin.growing import refresh
 from fctl_napari.plugin.placement import move, placed_like
@@ -52,6 +52,8 @@ class Painting(QObject):
         The layer to paint on, when it is new.
     changed : object
         A window, (y0, x0, y1, x1) px, where something else is painted now.
+    copied : object
+        A layer that napari made as a copy of one of ours; nothing of it is kept.
     """
 
     told = Signal(object)
@@ -62,6 +64,7 @@ class Painting(QObject):
     refused = Signal(str)
     shown = Signal(object)
     changed = Signal(object)
+    copied = Signal(object)
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ class Painting(QObject):
         self._edit.beside.connect(self.beside)
         self._edit.refused.connect(self.refused)
         self._edit.shown.connect(self._edit_shown)
+        viewer.layers.events.inserted.connect(self._inserted)
 
     @property
     def edit_layer(self) -> Labels | None:
@@ -168,6 +172,7 @@ class Painting(QObject):
         -------
         Why strokes were lost, if any were.
         """
+        self._viewer.layers.events.inserted.disconnect(self._inserted)
         self._edit.leave()  # its last stroke goes to the writer
         lost = self._writer.finish()
         if layers:
@@ -178,6 +183,10 @@ class Painting(QObject):
         return lost
 
     # ----
+
+    def _inserted(self, event: Any) -> None:
+        if is_copy(event.value):
+            self.copied.emit(event.value)
 
     def _give(self, task: Painted | Turn | Act) -> None:
         self._writer.give(task)
