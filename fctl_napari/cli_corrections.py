@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -109,8 +111,12 @@ def import_(
     ],
     image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
     checkpoint: Annotated[
-        str, typer.Option(metavar="earth|aerial|FILE", help="Whose classes new corrections have.")
-    ] = "earth",
+        str | None,
+        typer.Option(
+            metavar="earth|aerial|FILE",
+            help="Whose classes new corrections have, and are added to others.  [default: earth, for new ones]",
+        ),
+    ] = None,
     author: Annotated[str | None, typer.Option(help="Whose they are.  [default: the user's name]")] = None,
     mapping: Annotated[
         Path | None,
@@ -237,17 +243,32 @@ def export(
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
-def _to_change(path: Path, image: str | None, checkpoint: str) -> Corrections:
+@contextmanager
+def _to_change(path: Path, image: str | None, checkpoint: str | None) -> Iterator[Corrections]:
+    """Open or make corrections; those that were made go again if nothing could be taken over."""
     from fctl_napari.imagery.formats import open_image
+    from fctl_napari.learning.canvas import is_corrections
     from fctl_napari.learning.corrections import Corrections
     from fctl_napari.model.card import read_card, resolve_checkpoint
+    from fctl_napari.segmentation.store_place import remove_store
 
-    if image is not None:
-        table = read_card(resolve_checkpoint(checkpoint)).classes
-        return Corrections.open_or_create(path, open_image(image), table)
-    if not path.exists():
+    there = is_corrections(path)
+    if image is None and not path.exists():
         raise InputError(f"{path}: there are no such corrections; name the --image to make them.")
-    return Corrections.open(path, "r+")
+    table = read_card(resolve_checkpoint(checkpoint or "earth")).classes if checkpoint or not there else None
+    pyramid = None if image is None else open_image(image)
+    if there or pyramid is None:
+        into = Corrections.open(path, "r+", image=pyramid, class_table=table)
+    else:
+        assert table is not None
+        into = Corrections.open_or_create(path, pyramid, table)
+    try:
+        with into:
+            yield into
+    except BaseException:
+        if not there and into.blank:
+            remove_store(path)
+        raise
 
 
 def _show(done: MergeReport, json_file: Path | None) -> None:

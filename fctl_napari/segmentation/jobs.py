@@ -257,7 +257,8 @@ def _state(path: str) -> tuple[int, int] | None:
 class Engine:
     """Runs networks in worker processes, so that the process that asks stays free.
 
-    Scripts that use it need the usual ``if __name__ == "__main__":``, since worker processes import the script.
+    The worker is a program of its own, which does not run the script that asks: no ``if __name__ == "__main__":`` is
+    needed, and a notebook or ``python -c`` will do.
 
     Parameters
     ----------
