@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.cli_export import KindOption, MinAreaOption, RegionOption, SimplifyOption, TargetArgument
+from fctl_napari.cli_export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
+from fctl_napari.cli_region import RegionOption, region_inside
 from fctl_napari.errors import InputError
 from fctl_napari.files import write_json
 
@@ -46,7 +47,12 @@ def add_commands(app: typer.Typer) -> None:
 @corrections_app.command("info")
 def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None:
     """Say what is painted: area by class, authors, regions."""
-    from fctl_napari.cli_output import show_facts
+    show_corrections(corrections, json_file)
+
+
+def show_corrections(corrections: Path, json_file: Path | None = None) -> None:
+    """Print what is painted, and write it as JSON too if asked to."""
+    from fctl_napari.cli_output import image_words, show_facts
     from fctl_napari.learning.corrections import Corrections
 
     there = Corrections.open(corrections)
@@ -56,7 +62,7 @@ def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None
         {
             "corrections": str(there.path),
             "size": f"{width} x {height} px (width x height)",
-            "image": there.image_path or "unknown",
+            "image": image_words(there.facts["image"], there.path),
             "authors": ", ".join(there.authors) or "none",
             **{name: f"{pixels} px" for name, pixels in areas.items()},
             "regions": str(len(regions)),
@@ -98,7 +104,9 @@ def import_(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="PNG, TIFF or GeoTIFF of class indices (255 = none), OME-Zarr label, or GeoJSON."
+            metavar="FILE",
+            help="PNG, TIFF or GeoTIFF of class indices (255 = none), OME-Zarr label; or polygons: GeoJSON, "
+            "GeoPackage, COCO, labelme.",
         ),
     ],
     image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
@@ -137,6 +145,28 @@ def import_(
     _show(done, json_file)
 
 
+@corrections_app.command("relink")
+def relink_(
+    corrections: CorrectionsArgument,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that they belong to, of their size.")],
+    copy: Annotated[
+        Path | None,
+        typer.Option(metavar="COPY.ome.zarr", help="Link a copy of them instead, and leave them as they are."),
+    ] = None,
+) -> None:
+    """Say that corrections belong to an image whose pixels differ from those they were painted on."""
+    from fctl_napari.cli_output import out
+    from fctl_napari.imagery.formats import open_image
+    from fctl_napari.learning.relink import copy_for, relink
+
+    opened = open_image(image)
+    if copy is None:
+        relink(corrections, opened)
+    else:
+        copy_for(corrections, copy, opened)
+    out.print(f"{copy or corrections}: belongs to {image}", highlight=False, soft_wrap=True)
+
+
 @corrections_app.command("next")
 def next_(
     segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
@@ -158,6 +188,7 @@ def next_(
     done = None if corrections is None else Corrections.open(corrections)
     if done is not None and not same_image(done.facts["image"], store.facts["image"]):
         raise InputError(f"{corrections}: holds corrections of another image than {segmentation}; give those of its.")
+    region = region_inside(region, store.shape, segmentation)
     with counting("Looking for regions") as report:
         found = find_next(store, done, region, most=most, progress=report)
     names = store.class_table.names
@@ -192,12 +223,23 @@ def export(
     from fctl_napari.cli_output import counting, out
     from fctl_napari.learning.correction_files import export_corrections
     from fctl_napari.learning.corrections import Corrections
+    from fctl_napari.segmentation.export_losses import ExportLosses
 
     there = Corrections.open(corrections)
+    region = region_inside(region, there.shape, corrections)
+    losses = ExportLosses()
     with counting("Exporting") as report:
         written = export_corrections(
-            there, target, kind=kind, region=region, simplify=simplify, min_area=min_area, progress=report
+            there,
+            target,
+            kind=kind,
+            region=region,
+            simplify=simplify,
+            min_area=min_area,
+            losses=losses,
+            progress=report,
         )
+    say_losses(losses)
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
@@ -238,9 +280,10 @@ def _show(done: MergeReport, json_file: Path | None) -> None:
         f"there already: {done.agreed} px",
         f"conflicts: {len(done.conflicts)} of {conflicting} px"
         + (f"; there, {OUTCOMES[done.policy]}" if done.conflicts else ""),
+        *done.notes,
     ]
-    for line in lines:
-        out.print(line, highlight=False, soft_wrap=True)
+    for line in [*lines, *done.notes]:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
     for conflict in sorted(done.conflicts, key=lambda conflict: -conflict.pixels)[:LISTED]:
         mine, theirs = _counts(conflict.mine), _counts(conflict.theirs)
         _line(conflict.window, conflict.pixels, f"here {mine}", f"there {theirs}", conflict.source)

@@ -87,6 +87,8 @@ class MergeReport:
         Where both had painted, differently.
     policy
         What was done there.
+    notes
+        What of the source was left out or decided, and how much, in words.
     """
 
     stroke: Stroke | None = None
@@ -94,6 +96,7 @@ class MergeReport:
     agreed: int = 0
     conflicts: tuple[Conflict, ...] = ()
     policy: Policy = "mine"
+    notes: tuple[str, ...] = ()
 
 
 def value_names(table: ClassTable) -> dict[int, str]:

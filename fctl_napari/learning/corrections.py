@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from fctl_napari.errors import OutputError
 from fctl_napari.files import sync
 from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.learning.canvas import Canvas, check, half_made, make
+from fctl_napari.learning.canvas import Canvas, check, half_made, make, refresh_image
 from fctl_napari.learning.corrected_regions import CorrectedRegion, PaintedBox
 from fctl_napari.learning.correction_merge import MergeReport, PaintedLayer, Policy, Report, take, value_names
 from fctl_napari.learning.ledger import Ledger
@@ -132,6 +133,8 @@ class Corrections:
         if mode == "r+":
             lock = lock_store(path)
             try:
+                if image is not None:
+                    refresh_image(LabelPyramid.open(path, "r+"), image)
                 opened = cls(path, lock)
                 if class_table is not None:
                     opened.add_classes(class_table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ def card_of_child(
     verdict: Verdict,
     *,
     parent_hash: str,
+    image: Mapping[str, Any],
     corrections: str,
     steps: int,
     seconds: float,
@@ -39,6 +40,8 @@ def card_of_child(
         Of the gate.
     parent_hash
         The parent's identity.
+    image
+        Facts of the image that was corrected; see ``identity.image_facts``.
     corrections
         Hash of what was learnt from; see ``data_hash``.
     steps, seconds
@@ -56,6 +59,7 @@ def card_of_child(
         "parent": {"name": parent.name, "hash": parent_hash},
         "finetuning": {
             "settings": request.model_dump(mode="json", exclude={"out", "cache_megabytes"}),
+            "image": {key: image[key] for key in ("name", "fingerprint")},
             "corrections": corrections,
             "steps": steps,
             "keep": verdict.keep,

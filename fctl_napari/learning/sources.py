@@ -25,7 +25,7 @@ from fctl_napari.learning.corrected import (
     with_classes,
 )
 from fctl_napari.learning.corrected_regions import PaintedBox
-from fctl_napari.learning.data import Scene, open_scenes, scene_digest
+from fctl_napari.learning.data import Scene, names_of, open_scenes
 from fctl_napari.learning.finetune_config import FinetuneRequest
 from fctl_napari.model.card import Card
 from fctl_napari.model.classes import NOT_SURE
@@ -213,7 +213,7 @@ def training_scenes(card: Card, folder: Path | str | None) -> tuple[list[Scene],
     scenes = [scene for scene in scenes if scene.train]
     some = np.linspace(0, len(scenes) - 1, min(MOST_SCENES, len(scenes))).round().astype(int)
     scenes = [scenes[i] for i in some]
-    same = [s for s in scenes if digests.get(Path(s.name).name, digests.get(s.name)) == scene_digest(s)]
+    same = [scene for scene in scenes if names_of(scene, digests)]
     return same, "" if same else "The checkpoint's training scenes have changed: they are neither replayed nor checked."
 
 

@@ -21,10 +21,10 @@ from fctl_napari.learning.corrections import Corrections
 from fctl_napari.learning.strokes import Stroke
 from fctl_napari.plugin.comparing import ERRORS
 from fctl_napari.plugin.error_widget import ErrorWidget
-from fctl_napari.plugin.placement import to_pixels
 from fctl_napari.plugin.regions import region_layer
 from fctl_napari.plugin.stroke_writer import Painted
-from fctl_napari.plugin.view import IntWindow, drawn_region
+from fctl_napari.plugin.view import IntWindow, drawn_region, shape_pixels
+from fctl_napari.segmentation.identity import contradict
 from fctl_napari.segmentation.store import Segmentation
 
 PIECE = 2048
@@ -115,8 +115,7 @@ def drawn(shapes: Shapes, image: Image) -> Drawn:
         middle = vertices.mean(0)
         down, right = (vertices[3] - vertices[0]) / 2, (vertices[1] - vertices[0]) / 2
         vertices = middle + np.sin(turn) * down + np.cos(turn) * right
-    corners = np.array([to_pixels(image, np.asarray(shapes.data_to_world(vertex))) for vertex in vertices])
-    return Drawn(window, corners)
+    return Drawn(window, shape_pixels(shapes, vertices, image))
 
 
 def drawn_here(viewer: napari.Viewer, image: Image | None) -> Drawn:
@@ -184,7 +183,8 @@ def accept(
     OutputError
         The disk is full or the place is not writable; pieces before that are kept.
     """
-    if segmentation.shape != corrections.shape:
+    other = contradict(segmentation.facts["image"], corrections.facts["image"])
+    if segmentation.shape != corrections.shape or other:
         raise InputError(f"{segmentation.path}: is of another image; choose a segmentation of this one.")
     names = segmentation.class_table.names
     y0, x0, y1, x1 = where.window

@@ -148,5 +148,5 @@ class Brush(QObject):
     def _class_at(self, world: np.ndarray) -> int | None:
         with reported():
             if self._painting is not None:
-                return class_under(self._masks.require(), world, self._painting.table)
+                return class_under(self._viewer, self._masks.require(), world, self._painting.table)
         return None

@@ -44,6 +44,7 @@ from fctl_napari.plugin.places import maps_beside
 from fctl_napari.plugin.truths import TruthChoice, held_values, open_choice
 from fctl_napari.segmentation.identity import same_image
 from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.stored_image import note_on_image
 
 MISSES, CONFUSION, WHO, DIFFER = "Missed and false", "Was x, called y", "Who is right", "Where they differ"
 """What an overlay shows."""
@@ -123,6 +124,8 @@ class Wanted:
         None: there is none.
     mapping
         Of the truth's values; None: to be proposed.
+    placed
+        Of a truth that a layer shows: its labels in the px of the segmentation, by ``labels_over``.
     second_path, second_levels
         Of the segmentation to compare with, if there is one.
     """
@@ -131,6 +134,7 @@ class Wanted:
     levels: list[Any]
     truth: TruthChoice | None
     mapping: ClassMapping | None = None
+    placed: Any = None
     second_path: str | None = None
     second_levels: list[Any] | None = None
 
@@ -153,6 +157,8 @@ class Comparison:
         The store that holds maps of doubt: the same, or one of the same image and checkpoint beside it.
     overlay
         Where they differ; None if there is nothing to differ from.
+    of_another
+        What there is to say of a truth that is another image's.
     """
 
     segmentation: Segmentation
@@ -162,6 +168,7 @@ class Comparison:
     second: Segmentation | None
     kept: Segmentation | None
     overlay: ErrorLevels | None
+    of_another: str = ""
 
     @property
     def classes(self) -> list[tuple[str, Color]]:
@@ -178,6 +185,12 @@ class Comparison:
     def unmapped(self) -> list[int]:
         """Values that the truth holds and that are not mapped."""
         return [] if self.truth is None else [value for value in self.held if value not in self.truth.mapping.values]
+
+    @property
+    def note(self) -> str:
+        """What to tell of how the truth is read; empty where that is plain."""
+        read = f"The truth {self.source.note}." if self.source is not None and self.source.note else ""
+        return f"{read} {self.of_another}".strip()
 
     def marks_path(self, kind: str) -> Path:
         """Where marks of what is listed (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``) are kept."""
@@ -223,7 +236,7 @@ def open_comparison(
         if same or not before.source.by_colour:
             source, held = before.source, before.held
     if source is None and wanted.truth is not None:
-        source = open_choice(wanted.truth, progress, cancelled, colours)
+        source = open_choice(wanted.truth, progress, cancelled, colours, wanted.placed)
         held = held_values(source)
     check(cancelled)
     truth = None
@@ -242,7 +255,9 @@ def open_comparison(
             showing.kinds(),
             second_classes=() if second is None else [names.index(name) for name in second.class_table.names],
         )
-    return Comparison(segmentation, source, held, truth, second, _with_maps(segmentation), overlay)
+    note = "" if wanted.truth is None else note_on_image(wanted.truth.place, segmentation.facts["image"])
+    of_another = f"The truth: {note}." if note else ""
+    return Comparison(segmentation, source, held, truth, second, _with_maps(segmentation), overlay, of_another)
 
 
 def compute_figures(
@@ -337,6 +352,7 @@ def _propose(segmentation: Segmentation, source: LabelSource, held: Sequence[int
         names=source.class_names,
         values=held,
         ignored=len(table) - len(table.scored),
+        nothing=source.nothing,
     )
 
 

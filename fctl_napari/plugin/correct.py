@@ -13,11 +13,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
 
 from fctl_napari.analysis.expected_gain import Suggestion
-from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.errors import Cancelled, InputError, OtherImageError
 from fctl_napari.learning.corrected_regions import CorrectedRegion
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.accepting import Blob, accept, chosen_error, drawn_here
+from fctl_napari.plugin.background import Jobs
 from fctl_napari.plugin.brush import Brush
 from fctl_napari.plugin.correct_form import KEYS, CorrectForm
 from fctl_napari.plugin.correcting import MaskChoices, Opened, chosen_classes, class_names
@@ -25,14 +26,16 @@ from fctl_napari.plugin.docked import DockedWidget, resting
 from fctl_napari.plugin.exchange import POLICIES, start_export, take_over
 from fctl_napari.plugin.keys import bind_keys
 from fctl_napari.plugin.layers import image_source
-from fctl_napari.plugin.notify import report, reported
+from fctl_napari.plugin.notify import report, reported, say
 from fctl_napari.plugin.opening import Opening
+from fctl_napari.plugin.other_image import Way, carry_out, open_to_look, show_only
 from fctl_napari.plugin.painting import Painting
 from fctl_napari.plugin.placement import moves
 from fctl_napari.plugin.regions import DRAWN, start_drawing
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.spot import Spot, fly_to
 from fctl_napari.plugin.stroke_writer import State
+from fctl_napari.plugin.truths import labels_over
 from fctl_napari.plugin.view import IntWindow, view_region
 from fctl_napari.plugin.where_next import WhereNext
 from fctl_napari.segmentation.store import Segmentation
@@ -65,6 +68,7 @@ class CorrectWidget(DockedWidget):
         self.form.exchange.follow(napari_viewer)
         self._masks = MaskChoices(napari_viewer, self.form.mask, lambda: self.form.image.layer)
         self._opening = Opening(self._classes, self)
+        self._linking = Jobs(self)
         self._next = WhereNext(self.form.next, lambda: self._masks.store, self)
         self._brush = Brush(napari_viewer, self.form, self._masks, self._actions(), self)
         self._connect()
@@ -81,6 +85,7 @@ class CorrectWidget(DockedWidget):
         form.painter.editingFinished.connect(self._painter_changed)
         form.here.clicked.connect(lambda: self.edit_here())
         form.offer.clicked.connect(self._take_offer)
+        form.other.chosen.connect(self._go_on_otherwise)
         form.undo.clicked.connect(lambda: self._turn("undo"))
         form.redo.clicked.connect(lambda: self._turn("redo"))
         form.draw.clicked.connect(self._draw)
@@ -132,7 +137,7 @@ class CorrectWidget(DockedWidget):
     @property
     def busy(self) -> bool:
         """Whether something is being opened, or is on its way to disk."""
-        opening = self._opening.busy or self._rest.isActive()
+        opening = self._opening.busy or self._rest.isActive() or self._masks.busy or self._linking.running
         return opening or self._next.busy or (self._painting is not None and self._painting.busy)
 
     @property
@@ -257,7 +262,12 @@ class CorrectWidget(DockedWidget):
 
     def _not_opened(self, error: BaseException | None, loud: bool) -> None:
         self._middle = None
-        if error is not None:
+        if isinstance(error, OtherImageError):
+            self.form.explain("")
+            self.form.other.ask(f"{error.name} holds corrections of another image ({error.what}).")
+            if loud:
+                report(error)
+        elif error is not None:
             self.form.explain("" if isinstance(error, Cancelled) else str(error))
             if loud:
                 report(error)
@@ -275,13 +285,36 @@ class CorrectWidget(DockedWidget):
         painting.beside.connect(self._beside)
         painting.refused.connect(lambda words: report(InputError(words)))
         painting.changed.connect(self._next.stroke)
+        painting.copied.connect(self._copied)
         self._brush.attach(painting)
         self._next.correct(painting.corrections)
+        form.other.ask("")
         form.set_open(True)
         form.file.setText(str(painting.corrections.path))
         form.explain(self._about_classes(painting))
         if self._middle is not None:
             self._place(painting)
+
+    def _go_on_otherwise(self, way: Way) -> None:
+        """Go on as was chosen where the corrections at the image's place are of another image."""
+        image = self._image
+        source = None if image is None else image_source(image)
+        if image is None or source is None or self._linking.running:
+            return
+        if way == "new":
+            self._opening.make(image, apart=True)
+        elif way == "look":
+
+            def show(opened: Any) -> None:
+                with reported():
+                    if image in self._viewer.layers:
+                        show_only(self._viewer, image, opened)
+
+            self._linking.begin(lambda _progress, _cancelled: open_to_look(source), show, report)
+        else:
+            self._linking.begin(
+                lambda _progress, _cancelled: carry_out(way, source), lambda _none: self._opening.look(source), report
+            )
 
     def _place(self, painting: Painting) -> None:
         assert self._middle is not None
@@ -289,6 +322,13 @@ class CorrectWidget(DockedWidget):
         self._middle = None
         self.form.make_offer("")
         self.form.explain(self._about_classes(painting).replace(PRESS, "").strip())
+
+    def _copied(self, layer: Labels) -> None:
+        there = "the edit window" if self.edit_layer is None else self.edit_layer.name
+        say(
+            f"{layer.name}: is a copy; what is painted on it is not saved. Paint on {there}, or take the copy over in "
+            "the end (Take over, export)."
+        )
 
     def _beside(self, place: tuple[float, float]) -> None:
         self._middle = place
@@ -390,8 +430,12 @@ class CorrectWidget(DockedWidget):
         """Take over a labels layer, a file, or others' corrections; what contradicts is listed."""
         with reported():
             policy = POLICIES[self.form.exchange.policy.currentText()]
-            work = partial(take_over, source, others, policy, self.painter)
-            self._require_open().act(work, self.form.exchange.show_report)
+            painting = self._require_open()
+            placed = None
+            if isinstance(source, Labels) and self._image is not None:
+                placed = labels_over(self._viewer, source, self._image)
+            work = partial(take_over, source, placed, others, policy, self.painter)
+            painting.act(work, self.form.exchange.show_report)
 
     def export(self, out: Path) -> None:
         """Export the corrections; the end of the name says as what."""
@@ -417,6 +461,7 @@ class CorrectWidget(DockedWidget):
             self._spot.hide()
         form = self.form
         form.set_open(False)
+        form.other.ask("")
         form.make_offer("")
         form.regions.show_regions([], None)
         form.exchange.clear()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
 import napari
 import numpy as np
 import pandas as pd
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
@@ -15,7 +16,23 @@ from fctl_napari.plugin.growing import GrowingLevels, above
 from fctl_napari.plugin.layers import OVERLAY_KEY, class_style
 from fctl_napari.plugin.placement import placed_like
 
+CORRECTIONS_KEY = "fctl_corrections"
+"""Key of the ``metadata`` of layers that show corrections; copies that napari makes of them have it, too."""
+
+_ours: WeakSet[Layer] = WeakSet()
+
 NOT_SURE_COLOR = (128, 128, 128)
+
+
+def mark_corrections(layer: Layer) -> None:
+    """Mark a layer, which is not in a viewer yet, as one that shows corrections."""
+    layer.metadata.update({OVERLAY_KEY: True, CORRECTIONS_KEY: True})
+    _ours.add(layer)
+
+
+def is_copy(layer: Layer) -> bool:
+    """Tell whether a labels layer is a copy of one that shows corrections: it looks the same and is not kept."""
+    return isinstance(layer, Labels) and CORRECTIONS_KEY in layer.metadata and layer not in _ours
 
 
 def correction_style(table: ClassTable) -> dict[str, Any]:
@@ -52,10 +69,10 @@ def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, 
         name=f"corrections of {image.name}",
         opacity=0.6,
         multiscale=len(levels.levels) > 1,
-        metadata={OVERLAY_KEY: True},
         **placed_like(image),
         **correction_style(table),
     )
+    mark_corrections(layer)
     layer.editable = False  # one that is painted on is not kept; the edit window is
     _insert(viewer, image, layer)
     return layer
@@ -68,10 +85,10 @@ def add_outlines(viewer: napari.Viewer, image: Image, levels: GrowingLevels, tab
         name=f"outlines of corrections of {image.name}",
         multiscale=len(levels.levels) > 1,
         opacity=1.0,
-        metadata={OVERLAY_KEY: True},
         **placed_like(image),
         **outline_style(table),
     )
+    mark_corrections(layer)
     layer.editable = False
     layer.contour = 1
     _insert(viewer, image, layer)

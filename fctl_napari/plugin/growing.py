@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.plugin.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers import class_style, confidence_colormap
 from fctl_napari.plugin.map_layers import MAP_KEY, color_limits, map_style
 from fctl_napari.plugin.placement import placed_like
@@ -121,6 +122,7 @@ class GrowingSegmentation:
             return found
         style = class_style((info.name, info.color) for info in self.classes)
         layer = Labels(self.mask.data, name=name, opacity=0.55, **style, **self._common(image))
+        layer.editable = False  # it shows a file: what is painted on it would not be kept
         viewer.layers.insert(above(viewer, image), layer)
         return layer
 
@@ -179,7 +181,7 @@ class GrowingSegmentation:
     def _common(self, image: Image) -> dict[str, Any]:
         return {
             **placed_like(image),
-            "metadata": {STORE_KEY: self.path},
+            "metadata": {STORE_KEY: self.path, IMAGE_KEY: self.stored.facts["image"]["fingerprint"]},
             "multiscale": len(self.mask.levels) > 1,
         }
 

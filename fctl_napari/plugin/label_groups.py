@@ -14,6 +14,7 @@ from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.remote import child, last_name
 from fctl_napari.plugin.growing import CONFIDENCE, STORE_KEY
+from fctl_napari.plugin.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers import COARSE_SIDE, GreyLevel, LayerData, class_style, confidence_colormap, placement
 from fctl_napari.plugin.map_layers import MAP_KEY, color_limits, map_style
 from fctl_napari.segmentation.maps import MAPS, map_title
@@ -21,6 +22,9 @@ from fctl_napari.segmentation.store import ATTRIBUTE
 
 LABELS_KEY = "fctl_labels"
 """Key of a labels layer's ``metadata`` that holds its group's path."""
+
+PLACED_KEY = "fctl_placed"
+"""Key of the ``metadata`` of labels under an image: the scale and translation that put them over the image's px."""
 
 
 def label_names(image: Path | str) -> list[str]:
@@ -32,7 +36,9 @@ def label_names(image: Path | str) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
-def labels_layer(path: Path | str, *, extent: tuple[float, float] | None = None) -> LayerData:
+def labels_layer(
+    path: Path | str, *, extent: tuple[float, float] | None = None, pixel: tuple[float, float] = (1.0, 1.0)
+) -> LayerData:
     """Return the layer of one label group, in its colours and names where it has them.
 
     Parameters
@@ -42,6 +48,8 @@ def labels_layer(path: Path | str, *, extent: tuple[float, float] | None = None)
     extent
         (height, width) in world units of the image that it belongs to; the labels are stretched over it. Without
         it their own pixel size counts.
+    pixel
+        Size of that image's px (y, x), in world units.
 
     Raises
     ------
@@ -50,10 +58,15 @@ def labels_layer(path: Path | str, *, extent: tuple[float, float] | None = None)
     """
     group = ngff.open_group(path)
     data, arguments = _levels(group, path, extent)
+    metadata: dict[str, Any] = {LABELS_KEY: str(path)}
+    if extent is not None:
+        # napari counts from the centers of first px: corners, not centers, lie on each other
+        arguments["translate"] = tuple((own - side) / 2 for own, side in zip(arguments["scale"], pixel, strict=True))
+        metadata[PLACED_KEY] = arguments["scale"], arguments["translate"]
     dtype = (data[0] if arguments["multiscale"] else data).dtype
     if dtype.kind not in "iu":
         raise InputError(f"{path}: holds {dtype} values; labels are whole numbers, write them as such.")
-    arguments |= {"name": last_name(path), "opacity": 0.55, "metadata": {LABELS_KEY: str(path)}}
+    arguments |= {"name": last_name(path), "opacity": 0.55, "metadata": metadata}
     classes = ngff.label_classes(group)
     if classes:
         arguments |= class_style((c["name"], tuple(c["color"])) for c in classes)
@@ -71,13 +84,13 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
             "name": f"{last_name(path)} confidence",
             "colormap": confidence_colormap(),
             "contrast_limits": (0, 255),
-            "metadata": {STORE_KEY: str(path)},
+            "metadata": _origin(path),
             **hidden,
         }
         layers.append((data, arguments, "image"))
     data, arguments, kind = labels_layer(path)
     if _facts(path).get("kind") == "segmentation":  # others may be truths
-        arguments["metadata"] |= {STORE_KEY: str(path)}
+        arguments["metadata"] |= _origin(path)
     return [*layers, (data, arguments, kind)]
 
 
@@ -85,6 +98,11 @@ def _facts(path: Path | str) -> dict[str, Any]:
     """What a segmentation of ours says of itself; empty for others."""
     facts = ngff.open_group(path).attrs.asdict().get(ATTRIBUTE)
     return facts if isinstance(facts, dict) else {}
+
+
+def _origin(path: Path | str) -> dict[str, Any]:
+    """Return the metadata that say which segmentation a layer shows, and of which image."""
+    return {STORE_KEY: str(path), IMAGE_KEY: _facts(path).get("image", {}).get("fingerprint")}
 
 
 def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
@@ -97,7 +115,7 @@ def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
         coarsest[name] = np.asarray((data[-1] if arguments["multiscale"] else data)[:, :])
         arguments |= {
             "name": f"{last_name(path)} {map_title(name)}",
-            "metadata": {STORE_KEY: str(path), MAP_KEY: name},
+            "metadata": {**_origin(path), MAP_KEY: name},
             **hidden,
         }
         layers.append((data, arguments, "image"))

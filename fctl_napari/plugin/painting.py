@@ -12,7 +12,14 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.plugin.correcting import Opened
-from fctl_napari.plugin.corrections_layer import add_corrections, add_outlines, correction_style, dress, outline_style
+from fctl_napari.plugin.corrections_layer import (
+    add_corrections,
+    add_outlines,
+    correction_style,
+    dress,
+    is_copy,
+    outline_style,
+)
 from fctl_napari.plugin.edit_window import EditWindow
 from fctl_napari.plugin.growing import refresh
 from fctl_napari.plugin.placement import move, placed_like
@@ -57,6 +64,8 @@ class Painting(QObject):
         The layer to paint on, when it is new.
     changed : object
         A window, (y0, x0, y1, x1) px, where something else is painted now.
+    copied : object
+        A layer that napari made as a copy of one of ours; nothing of it is kept.
     """
 
     told = Signal(object)
@@ -67,6 +76,7 @@ class Painting(QObject):
     refused = Signal(str)
     shown = Signal(object)
     changed = Signal(object)
+    copied = Signal(object)
 
     def __init__(
         self,
@@ -95,6 +105,7 @@ class Painting(QObject):
         self._edit.beside.connect(self.beside)
         self._edit.refused.connect(self.refused)
         self._edit.shown.connect(self._edit_shown)
+        viewer.layers.events.inserted.connect(self._inserted)
 
     @property
     def edit_layer(self) -> Labels | None:
@@ -185,6 +196,7 @@ class Painting(QObject):
         -------
         Why strokes were lost, if any were.
         """
+        self._viewer.layers.events.inserted.disconnect(self._inserted)
         self._edit.leave()  # its last stroke goes to the writer
         lost = self._writer.finish()
         if layers:
@@ -195,6 +207,10 @@ class Painting(QObject):
         return lost
 
     # ----
+
+    def _inserted(self, event: Any) -> None:
+        if is_copy(event.value):
+            self.copied.emit(event.value)
 
     def _give(self, task: Painted | Turn | Act) -> None:
         self._writer.give(task)

@@ -9,17 +9,23 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Image, Labels
+from napari.utils.transforms import Affine
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.pyramid import LARGE_SIDE
 from fctl_napari.imagery.remote import is_url
 from fctl_napari.imagery.truth import LabelSource, open_truth
 from fctl_napari.imagery.truth_levels import with_levels
+from fctl_napari.plugin.corrections_layer import is_copy
 from fctl_napari.plugin.growing import STORE_KEY
-from fctl_napari.plugin.label_groups import LABELS_KEY, label_names
-from fctl_napari.plugin.layers import OVERLAY_KEY
+from fctl_napari.plugin.label_groups import LABELS_KEY, PLACED_KEY, label_names
+from fctl_napari.plugin.layers import OVERLAY_KEY, image_source
 from fctl_napari.plugin.places import array_path, cache_folder, digest, stem
+from fctl_napari.plugin.resampled_labels import PlacedLabels, lies_over, placed_labels
+from fctl_napari.plugin.view import image_shape
+from fctl_napari.segmentation.identity import open_image_of
+from fctl_napari.segmentation.store import Segmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,16 +47,25 @@ class TruthChoice:
     layer: Labels | None = None
 
     @property
+    def place(self) -> str | None:
+        """Where it lies on disk, if it does."""
+        return self.path if self.layer is None else self.layer.metadata.get(LABELS_KEY)
+
+    @property
     def key(self) -> object:
         """What it is recognised by when the choices are listed anew."""
         return self.path if self.layer is None else id(self.layer)
 
 
 def layer_choices(viewer: ViewerModel) -> list[TruthChoice]:
-    """Return the labels layers that may hold a truth: neither masks of ours nor overlays of errors."""
+    """Return the labels layers that may hold a truth: neither masks of ours nor overlays.
+
+    Copies of what shows corrections are offered: what is painted on them is kept only if it is taken over.
+    """
     choices = []
     for layer in viewer.layers:
-        if not isinstance(layer, Labels) or STORE_KEY in layer.metadata or OVERLAY_KEY in layer.metadata:
+        ours = STORE_KEY in layer.metadata or (OVERLAY_KEY in layer.metadata and not is_copy(layer))
+        if not isinstance(layer, Labels) or ours:
             continue
         path = layer.metadata.get(LABELS_KEY)
         # what lies in memory may have been painted on since it was read; what lies elsewhere has no levels to trust
@@ -67,10 +82,41 @@ def own_labels(image: str | None) -> list[TruthChoice]:
     return [TruthChoice(f"{name} of {path.name}", str(path / "labels" / name)) for name in label_names(path)]
 
 
+def labels_of_image(segmentation: Segmentation) -> list[TruthChoice]:
+    """Return the label groups of the image that a segmentation is of, if it lies there still (this reads files)."""
+    own = own_labels(segmentation.image_path)
+    if own:
+        try:
+            open_image_of(segmentation.facts["image"], segmentation.path)
+        except InputError:
+            return []  # another picture lies there now, with labels of its own
+    return own
+
+
 def shows(choice: TruthChoice, path: str) -> bool:
     """Tell whether a choice is what lies at ``path``."""
     shown = choice.path if choice.layer is None else choice.layer.metadata.get(LABELS_KEY)
     return shown is not None and not is_url(shown) and Path(shown).absolute() == Path(path).absolute()
+
+
+def labels_over(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any:
+    """Return the labels of a layer in the px of another one, by where both are seen; see ``placed_labels``.
+
+    Labels in the image's own file, which nobody has moved, are the image's wherever that was moved.
+
+    Raises
+    ------
+    InputError
+        They cannot be used px for px.
+    """
+    path, placed = (layer.metadata.get(key) for key in (LABELS_KEY, PLACED_KEY))
+    if placed is not None and not is_url(path) and _stays(layer, placed):
+        for other in viewer.layers:
+            source = image_source(other) if isinstance(other, Image) else None
+            own = source is not None and not is_url(source.path) and Path(path).parents[1] == Path(source.path)
+            if own and _array(layer).shape == image_shape(over) and lies_over(viewer, other, over):
+                return _array(layer)
+    return placed_labels(viewer, layer, over)
 
 
 def open_choice(
@@ -78,6 +124,7 @@ def open_choice(
     progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
     colours: Sequence[tuple[int, int, int]] | None = None,
+    placed: Any = None,
 ) -> LabelSource:
     """Open a truth so that it can be looked at whole; a large one without levels gets some, in the cache folder.
 
@@ -91,25 +138,29 @@ def open_choice(
         Of making levels.
     colours
         (red, green, blue) of class 0, 1, ..., for a file of colours.
+    placed
+        For a layer: its labels in the px of the segmentation (``labels_over``).
 
     Raises
     ------
     FctlError
         It is missing, damaged, or no truth; or it needs levels and the cache folder cannot be written.
     """
-    source = open_truth(choice.path, colours) if choice.path is not None else _layer_source(choice)
+    elsewhere = isinstance(placed, PlacedLabels)
+    path = None if elsewhere else choice.path
+    source = open_truth(path, colours) if path is not None else _layer_source(choice, placed)
     if max(source.shape) <= LARGE_SIDE or source.native_levels > 1:
         return source
-    if choice.path is not None:
-        path = Path(choice.path).absolute()
-        facts = path.stat()
-        key = digest(path, facts.st_mtime_ns, facts.st_size, *([colours] if source.by_colour else []))
-        place = cache_folder() / f"{stem(path)}-{key}.labels.ome.zarr"
+    if path is not None:
+        file = Path(path).absolute()
+        facts = file.stat()
+        key = digest(file, facts.st_mtime_ns, facts.st_size, *([colours] if source.by_colour else []))
+        place = cache_folder() / f"{stem(file)}-{key}.labels.ome.zarr"
         return with_levels(source, place, progress=progress, cancelled=cancelled)
-    if source.in_memory:
-        return source
     assert choice.layer is not None
-    place = array_path(_array(choice.layer), f"{choice.layer.name} labels")
+    if isinstance(_array(choice.layer), np.ndarray):
+        return source
+    place = array_path(placed, f"{choice.layer.name} labels")
     return with_levels(source, place, progress=progress, cancelled=cancelled)
 
 
@@ -122,23 +173,33 @@ def held_values(source: LabelSource) -> list[int]:
     return [int(value) for value in np.unique(source.read_values(slice(0, height), slice(0, width), level))]
 
 
+def _stays(layer: Labels, placed: tuple[Sequence[float], Sequence[float]]) -> bool:
+    """Tell whether a layer lies where it was put when it was opened."""
+    scale, translate = placed
+    plain = Affine(scale=scale, translate=translate).affine_matrix
+    return np.allclose(layer._data_to_world.affine_matrix, plain)
+
+
 def _array(layer: Labels) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def _layer_source(choice: TruthChoice) -> LabelSource:
+def _layer_source(choice: TruthChoice, array: Any) -> LabelSource:
     layer = choice.layer
     assert layer is not None
-    if layer.ndim != 2:
-        raise InputError(f"{layer.name}: has {layer.ndim} dimensions; a truth is a layer with two.")
-    array = _array(layer)
     names = _class_names(layer)
     height, width = array.shape
-    return LabelSource(layer.name, array, (height, width), one_based=names is not None, class_names=names)
+    return LabelSource(layer.name, array, (height, width), one_based=True, class_names=names)
 
 
 def _class_names(layer: Labels) -> tuple[str, ...] | None:
-    """Names of class 0, 1, ... of a layer styled like ours: row k + 1 of its features is class k."""
-    if "class" not in layer.features or len(layer.features) < 2 or layer.features["class"][0] != "":
+    """Names of class 0, 1, ..., which are labels 1, 2, ..., where the layer's features name them; "" for none."""
+    features = layer.features
+    if "class" not in features:
         return None
-    return tuple(str(name) for name in layer.features["class"][1:])
+    labels = features["index"] if "index" in features else range(len(features))
+    named = {
+        int(label): str(name) for label, name in zip(labels, features["class"], strict=True) if isinstance(name, str)
+    }
+    last = max((label for label, name in named.items() if label > 0 and name), default=0)
+    return tuple(named.get(label, "") for label in range(1, last + 1)) or None
