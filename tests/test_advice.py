@@ -28,16 +28,19 @@ RUNS = {"segment", "refine"}
 EXPORTS = {"export", "corrections export"}
 RAISED_BY = {
     "analysis/reliance.py": {"evaluate"},
+    "cli.py": {"info"},
     "cli_ablate.py": {"ablate run"},
     "cli_corrections.py": {"corrections import"},
     "cli_data.py": {"data check"},
     "cli_evaluate.py": {"evaluate", "errors", "compare"},
     "cli_finetune.py": {"finetune"},
+    "imagery/polygon_files.py": {"corrections import"},
     "imagery/pyramid.py": SHOWN,
     "learning/ablation_plan.py": {"ablate run"},
     "learning/distributed.py": {"train"},
     "segmentation/driver.py": RUNS,
     "segmentation/export.py": EXPORTS,
+    "segmentation/jobs.py": RUNS,
     "segmentation/refining.py": {"refine"},
     "segmentation/store_place.py": RUNS,
 }
