@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.learning.recipes import read_recipe
@@ -80,6 +88,11 @@ class DataSettings(_Settings):
         if self.holdout and self.holdout not in {s.group for s in self.scenes}:
             raise ValueError(f"no scene is of the group {self.holdout!r} that is to be held out")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out how values are shown where it isn't stated: runs and tables of earlier versions are known so."""
+        return {k: v for k, v in dump(self).items() if v is not None or k not in ("value_range", "bands")}
 
 
 class AugmentSettings(_Settings):
