@@ -68,7 +68,8 @@ class ClassMapping:
     ) -> ClassMapping:
         """Propose a mapping: same names are the same class; without names a value counts as it is.
 
-        Where the truth has names and the network knows none of them, they are left without a class, to be decided.
+        Where the truth has names and the network knows none of them, they are proposed by their order, which people
+        have to be told.
 
         Parameters
         ----------
@@ -88,10 +89,9 @@ class ClassMapping:
         classes = tuple(classes)
         first = int(one_based)
         found = {0 if one_based else NO_CLASS: NO_CLASS}
-        if names is not None:
-            index = match_names(names, classes).index
-            known = any(k is not None for k in index)
-            stated = {first + k: at for k, (name, at) in enumerate(zip(names, index, strict=True)) if name and known}
+        match = match_names(names or (), classes)
+        if match.matched:
+            stated = {first + k: at for k, (name, at) in enumerate(zip(match.names, match.index, strict=True)) if name}
             found |= {value: NO_CLASS if at is None else at for value, at in stated.items()}
         else:
             found |= {first + k: k if k < len(classes) else NO_CLASS for k in range(len(classes) + ignored)}

@@ -123,7 +123,7 @@ class PaletteKey:
         strange = (found < 0) | (values >= len(self._classes))
         if strange.any():
             index = int(values[strange][0])
-            color = tuple(self._palette[index].tolist()) if index < len(self._palette) else "beyond its palette"
+            color = tuple(self._palette[index].tolist()) if index < len(self._palette) else "(beyond its end)"
             raise InputError(
                 f"{self._path}: is read by the colors of its palette, and its index {index} {color} is no class's "
                 f"({int(strange.sum())} px here); correct the mask or the colors of the class table."
@@ -187,7 +187,9 @@ def palette_key(
     filler = NO_CLASS in colored and (palette == palette[NO_CLASS]).all(1).sum() > 1
     if strange or filler or len(set(colored.values())) < len(colored):
         raise _unclear(path, palette, min(strange, default=NO_CLASS if filler else max(colored)))
-    if NO_CLASS < len(classes) and classes[NO_CLASS] < 0:
+    if len(classes) <= NO_CLASS:
+        classes = np.pad(classes, (0, NO_CLASS + 1 - len(classes)), constant_values=-1)
+    if classes[NO_CLASS] < 0:
         classes[NO_CLASS] = NO_CLASS
     return PaletteKey(classes, palette, path)
 

@@ -214,7 +214,7 @@ class _IndexLayer:
         if plain and self._labels.class_names is None and np.flatnonzero(self._seen).tolist() == [0, NO_CLASS]:
             name = self._table.classes[0].name
             said.append(
-                f"it holds 0 and 255 alone: 0 was taken as {name}, and 255 as nothing; undo it if 255 is a class"
+                f"the mask holds 0 and 255 alone: 0 was taken as {name}, and 255 as nothing; undo it if 255 is a class"
             )
         return said
 

@@ -89,6 +89,8 @@ class Finetuner:
         self.data_hash = data_hash(self._image["fingerprint"], self.sets.lessons, self.sets.held_out)
         self._classes = self.card.config.classes
         truth = truth_of(request.truth, image.shape, self.card.classes) if request.truth else None
+        if truth is not None and truth.note:
+            self.sets.notes.append(f"{request.truth}: {truth.note}.")
         self.measure = Measure(self.sets, self.card.classes, truth, request.truth_tiles, self.card.config.tile_size)
         self.cache = FeatureCache(request.cache_megabytes * 2**20, features_place(self.out))
         precision = resolve_precision(request.precision, self.device)

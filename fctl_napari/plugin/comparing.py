@@ -36,6 +36,7 @@ from fctl_napari.analysis.evaluation import Evaluation, evaluate
 from fctl_napari.analysis.truth import SegmentationAsTruth
 from fctl_napari.errors import FctlError
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.truth import LabelSource
 from fctl_napari.plugin.background import check
@@ -181,8 +182,21 @@ class Comparison:
 
     @property
     def note(self) -> str:
-        """What to tell of how the truth is read; empty where that is plain."""
-        return f"The truth {self.source.note}." if self.source is not None and self.source.note else ""
+        """What to tell of how the truth is read; empty where that is plain, or was decided by the user."""
+        source = self.source
+        if source is None or self.truth is None or self.truth.mapping.values != self.proposed().values:
+            return ""
+        said = [f"The truth {source.note}."] if source.note else []
+        named = [name for name in source.class_names or () if name]
+        match = match_names(named, [info.name for info in self.segmentation.class_table])
+        if named and not match.matched:
+            said.append(
+                f"The truth's classes ({', '.join(named)}) have other names than the network's: they count by their "
+                "order. If that is wrong, say what they are under Classes…"
+            )
+        elif match.missing:
+            said.append(f"The truth's {', '.join(match.missing)}: no class of the network, so ignored.")
+        return " ".join(said)
 
     def marks_path(self, kind: str) -> Path:
         """Where marks of what is listed (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``) are kept."""

@@ -12,6 +12,7 @@ from PIL import Image
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth, as_classes
+from fctl_napari.imagery.colour_key import palette_key
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels import LabelPyramid, LabelSource, open_truth
 from fctl_napari.imagery.pyramid import pyramid_from_array
@@ -214,6 +215,11 @@ def test_the_void_of_a_palette_is_no_class(tmp_path: Path, name: str) -> None:
         tmp_path / name, np.where(void == 255, 255, 2 - void), [ROAD, FOREST, WATER, *[(9, 9, 9)] * 253]
     )
     assert np.array_equal(open_truth(path, COLORS).read(ALL), void)
+    key = palette_key(np.array([ROAD, FOREST], np.uint8), np.zeros(2, bool), COLORS, lambda: [0, 1, 255], "short")
+    assert key is not None
+    assert key.indices(np.array([1, 255, 0])).tolist() == [1, 255, 2]
+    with pytest.raises(InputError, match=r"its index 7 \(beyond its end\) is no class's"):
+        key.indices(np.array([7]))
     # black fills palettes up, and is the first class too
     colors = [(0, 0, 0), FOREST, ROAD]
     path = palette_file(tmp_path / f"geo2-{name}", void, [*colors, *[(0, 0, 0)] * 253])

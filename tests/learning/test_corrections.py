@@ -85,9 +85,7 @@ def test_only_the_box_of_what_changed_is_kept(path: Path) -> None:
 
 def test_other_images_and_classes_are_refused(path: Path, tmp_path: Path) -> None:
     Corrections.create(path, blank(), TABLE).close()
-    with pytest.raises(
-        InputError, match=r"c\.ome\.zarr: .* another image \(blank with other pixels\)"
-    ):
+    with pytest.raises(InputError, match=r"c\.ome\.zarr: .* another image \(blank with other pixels\)"):
         Corrections.open_or_create(path, blank(seed=1), TABLE)
     with pytest.raises(InputError, match="holds corrections with the classes sea, wood, town, not sea, wood"):
         Corrections.open(path, image=blank(), class_table=table("sea", "wood"))
