@@ -6,7 +6,7 @@ import errno
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,11 +22,9 @@ from fctl_napari import (
     cli_refine,
     cli_train,
 )
+from fctl_napari.cli_region import RegionOption, region_inside
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import local_path, output_error
-
-if TYPE_CHECKING:
-    from fctl_napari.imagery.pyramid import Pyramid
 
 app = typer.Typer(
     help="Segment ultra-high-resolution images with context-aware networks.",
@@ -144,10 +142,7 @@ def segment(
     checkpoint: Annotated[
         str, typer.Option(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
     ] = "earth",
-    region: Annotated[
-        tuple[int, int, int, int] | None,
-        typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open."),
-    ] = None,
+    region: RegionOption = None,
     merge: Annotated[
         Merge, typer.Option(help="Tiles own their core, or are averaged, or are summed as in the released code.")
     ] = "crop",
@@ -178,7 +173,7 @@ def segment(
     bands: BandsOption = None,
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run goes on from there."""
-    from fctl_napari.cli_output import counting, out, run_watched
+    from fctl_napari.cli_output import counting, out, run_watched, say_nodata
     from fctl_napari.imagery.formats import open_image
     from fctl_napari.model.card import resolve_checkpoint
     from fctl_napari.segmentation.export_logits import check_logits_place
@@ -188,7 +183,9 @@ def segment(
     if save_logits is not None:
         check_logits_place(save_logits)
     pyramid = open_image(image, value_range=value_range, bands=bands)
-    _check_region(pyramid, region)
+    pyramid.require_rgb()
+    region = region_inside(region, pyramid.shape, image)
+    say_nodata(image)
     cells = cli_finetune.affected(inherit, corrections, pyramid, weights)
     request = SegmentationRequest(
         image=image,
@@ -218,19 +215,6 @@ def segment(
         with counting("Writing the logits") as report:
             written = export_logits(Segmentation.open(target), save_logits, progress=report)
         out.print(str(written), highlight=False, soft_wrap=True)
-
-
-def _check_region(pyramid: Pyramid, region: tuple[int, int, int, int] | None) -> None:
-    """Refuse, before any work starts, pixels that are not RGB and regions that hold none."""
-    pyramid.require_rgb()
-    height, width = pyramid.shape
-    if region is not None:
-        y0, x0, y1, x1 = region
-        if min(y1, height) <= max(y0, 0) or min(x1, width) <= max(x0, 0):
-            raise InputError(
-                f"{pyramid.path}: region {y0} {x0} {y1} {x1} holds no pixel of the {height} x {width} px image (height "
-                f"x width); give Y0 X0 Y1 X1 with Y0 < Y1 and X0 < X1."
-            )
 
 
 cli_explain.add_commands(app)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.cli_export import KindOption, MinAreaOption, RegionOption, SimplifyOption, TargetArgument
+from fctl_napari.cli_export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
+from fctl_napari.cli_region import RegionOption, region_inside
 from fctl_napari.errors import InputError
 from fctl_napari.files import write_json
 
@@ -101,13 +104,19 @@ def import_(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="PNG, TIFF or GeoTIFF of class indices (255 = none), OME-Zarr label, or GeoJSON."
+            metavar="FILE",
+            help="PNG, TIFF or GeoTIFF of class indices (255 = none), OME-Zarr label; or polygons: GeoJSON, "
+            "GeoPackage, COCO, labelme.",
         ),
     ],
     image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
     checkpoint: Annotated[
-        str, typer.Option(metavar="earth|aerial|FILE", help="Whose classes new corrections have.")
-    ] = "earth",
+        str | None,
+        typer.Option(
+            metavar="earth|aerial|FILE",
+            help="Whose classes new corrections have, and are added to others.  [default: earth, for new ones]",
+        ),
+    ] = None,
     author: Annotated[str | None, typer.Option(help="Whose they are.  [default: the user's name]")] = None,
     mapping: Annotated[
         Path | None,
@@ -179,6 +188,7 @@ def next_(
     done = None if corrections is None else Corrections.open(corrections)
     if done is not None and not same_image(done.facts["image"], store.facts["image"]):
         raise InputError(f"{corrections}: holds corrections of another image than {segmentation}; give those of its.")
+    region = region_inside(region, store.shape, segmentation)
     with counting("Looking for regions") as report:
         found = find_next(store, done, region, most=most, progress=report)
     names = store.class_table.names
@@ -213,26 +223,52 @@ def export(
     from fctl_napari.cli_output import counting, out
     from fctl_napari.learning.correction_files import export_corrections
     from fctl_napari.learning.corrections import Corrections
+    from fctl_napari.segmentation.export_losses import ExportLosses
 
     there = Corrections.open(corrections)
+    region = region_inside(region, there.shape, corrections)
+    losses = ExportLosses()
     with counting("Exporting") as report:
         written = export_corrections(
-            there, target, kind=kind, region=region, simplify=simplify, min_area=min_area, progress=report
+            there,
+            target,
+            kind=kind,
+            region=region,
+            simplify=simplify,
+            min_area=min_area,
+            losses=losses,
+            progress=report,
         )
+    say_losses(losses)
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
-def _to_change(path: Path, image: str | None, checkpoint: str) -> Corrections:
+@contextmanager
+def _to_change(path: Path, image: str | None, checkpoint: str | None) -> Iterator[Corrections]:
+    """Open or make corrections; those that were made go again if nothing could be taken over."""
     from fctl_napari.imagery.formats import open_image
+    from fctl_napari.learning.canvas import is_corrections
     from fctl_napari.learning.corrections import Corrections
     from fctl_napari.model.card import read_card, resolve_checkpoint
+    from fctl_napari.segmentation.store_place import remove_store
 
-    if image is not None:
-        table = read_card(resolve_checkpoint(checkpoint)).classes
-        return Corrections.open_or_create(path, open_image(image), table)
-    if not path.exists():
+    there = is_corrections(path)
+    if image is None and not path.exists():
         raise InputError(f"{path}: there are no such corrections; name the --image to make them.")
-    return Corrections.open(path, "r+")
+    table = read_card(resolve_checkpoint(checkpoint or "earth")).classes if checkpoint or not there else None
+    pyramid = None if image is None else open_image(image)
+    if there or pyramid is None:
+        into = Corrections.open(path, "r+", image=pyramid, class_table=table)
+    else:
+        assert table is not None
+        into = Corrections.open_or_create(path, pyramid, table)
+    try:
+        with into:
+            yield into
+    except BaseException:
+        if not there and into.blank:
+            remove_store(path)
+        raise
 
 
 def _show(done: MergeReport, json_file: Path | None) -> None:
@@ -244,6 +280,7 @@ def _show(done: MergeReport, json_file: Path | None) -> None:
         f"there already: {done.agreed} px",
         f"conflicts: {len(done.conflicts)} of {conflicting} px"
         + (f"; there, {OUTCOMES[done.policy]}" if done.conflicts else ""),
+        *done.notes,
     ]
     for line in [*lines, *done.notes]:
         out.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fctl_napari.cli_region import RegionOption, region_inside
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import atomic_write, write_json
 
@@ -24,10 +25,6 @@ TruthArgument = Annotated[
     typer.Argument(
         metavar="[TRUTH]", help="Class indices (255 ignored) or the classes' colours, or an OME-Zarr label."
     ),
-]
-RegionOption = Annotated[
-    tuple[int, int, int, int] | None,
-    typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open."),
 ]
 MapOption = Annotated[
     Path | None,
@@ -78,6 +75,7 @@ def evaluate(
     if figure is not None:
         check_figure_place(figure)
     store = Segmentation.open(segmentation)
+    region = region_inside(region, store.shape, segmentation)
     there = _truth(truth, mapping, store)
     assert there is not None
     with counting("Comparing") as report:
@@ -125,14 +123,15 @@ def errors(
     json_file: JsonOption = None,
 ) -> None:
     """List connected regions of errors, the largest first; without a truth, of doubts."""
-    from fctl_napari.analysis.error_marks import Marks, marks_path
+    from fctl_napari.analysis.error_marks import Marks
     from fctl_napari.analysis.error_regions import SMALLEST, find_doubts, find_errors, order
     from fctl_napari.cli_output import counting, out, show_regions
     from fctl_napari.segmentation.store import Segmentation
 
     store = Segmentation.open(segmentation)
+    region = region_inside(region, store.shape, segmentation)
     there = _truth(truth, mapping, store)
-    marks = Marks(marks_path(segmentation))
+    marks = Marks.of_segmentation(store)
     kind = "errors" if there is not None else "doubts"
     with counting(f"Looking for {kind}") as report:
         if there is not None:
@@ -175,6 +174,7 @@ def compare(
     from fctl_napari.segmentation.store import Segmentation
 
     one, other = Segmentation.open(first), Segmentation.open(second)
+    region = region_inside(region, other.shape, second)
     there = _truth(truth, mapping, other)
     with counting("Comparing") as report:
         agreement = compare_both(one, other, there, region, progress=report)

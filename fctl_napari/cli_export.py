@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fctl_napari.cli_region import RegionOption, region_inside
 from fctl_napari.files import local_path
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.export_losses import ExportLosses
 
 TargetArgument = Annotated[
     Path,
@@ -19,11 +23,9 @@ TargetArgument = Annotated[
     ),
 ]
 KindOption = Annotated[Literal["coco", "geojson"] | None, typer.Option(help="What a file that ends in .json is to be.")]
-RegionOption = Annotated[
-    tuple[int, int, int, int] | None, typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open.")
-]
 SimplifyOption = Annotated[
-    float | None, typer.Option(metavar="PX", help="Simplify polygons by about this much; shared borders stay shared.")
+    float | None,
+    typer.Option(metavar="PX", help="Simplify polygons by about this much; narrower arms vanish, borders stay shared."),
 ]
 MinAreaOption = Annotated[int, typer.Option(metavar="PX", min=0, help="Leave smaller polygons out.")]
 
@@ -44,11 +46,30 @@ def export(
     """Write the classes for other programs: raster, polygons, COCO or OME-Zarr labels, by the end of the name."""
     from fctl_napari.cli_output import counting, out
     from fctl_napari.segmentation.export import export as export_classes
+    from fctl_napari.segmentation.export_losses import ExportLosses
     from fctl_napari.segmentation.store import Segmentation
 
     store = Segmentation.open(segmentation)
+    region = region_inside(region, store.shape, segmentation)
+    losses = ExportLosses()
     with counting("Exporting") as report:
         written = export_classes(
-            store, target, kind=kind, region=region, simplify=simplify, min_area=min_area, progress=report
+            store,
+            target,
+            kind=kind,
+            region=region,
+            simplify=simplify,
+            min_area=min_area,
+            losses=losses,
+            progress=report,
         )
+    say_losses(losses)
     out.print(str(written), highlight=False, soft_wrap=True)
+
+
+def say_losses(losses: ExportLosses) -> None:
+    """Say on stderr what polygons leave out."""
+    from fctl_napari.cli_output import err
+
+    for sentence in losses.sentences():
+        err.print(sentence, highlight=False, markup=False, soft_wrap=True)

@@ -205,6 +205,7 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     import numpy as np
 
     from fctl_napari.imagery.fingerprint import fingerprint
+    from fctl_napari.imagery.nodata import NAN, measure_nodata
     from fctl_napari.imagery.pyramid import measured_range
 
     height, width = pyramid.shape
@@ -221,6 +222,10 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     elif pyramid.dtype != np.uint8 and pyramid.dtype.kind in "buif":
         low, high = (f"{value:.10g}" for value in measured_range(pyramid))
         facts["values"] = f"0.1 % .. 99.9 %: {low} .. {high}; state them with --range {low} {high}"
+    if pyramid.path is not None and (nodata := measure_nodata(pyramid.path)) is not None:
+        facts["nodata"] = f"{nodata.percent} ({nodata.by})" + (
+            "" if nodata.by == NAN else "; these px are segmented all the same"
+        )
     if pyramid.unit is not None:
         facts["pixel"] = f"{pyramid.pixel_size[1]:g} x {pyramid.pixel_size[0]:g} {pyramid.unit}"
     if pyramid.georeference is not None:
@@ -228,6 +233,15 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         facts["transform"] = ", ".join(f"{value:.10g}" for value in pyramid.georeference.transform)
     facts["fingerprint"] = fingerprint(pyramid)
     return facts
+
+
+def say_nodata(image: str) -> None:
+    """Say on stderr how much of an image its file marks as being without data, if it does."""
+    from fctl_napari.imagery.nodata import NAN, measure_nodata
+
+    nodata = measure_nodata(image)
+    if nodata is not None and nodata.by != NAN:  # of NaN the run says itself where it meets them
+        err.print(nodata.sentence(image), highlight=False, markup=False, soft_wrap=True)
 
 
 def card_facts(card: Card) -> dict[str, str]:

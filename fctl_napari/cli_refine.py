@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from fctl_napari.cli_region import RegionOption, region_inside
 from fctl_napari.files import local_path
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -23,9 +24,7 @@ def refine(
     target: Annotated[
         Path, typer.Option("--out", parser=local_path, metavar="R.ome.zarr", help="Where the refined one is kept.")
     ],
-    region: Annotated[
-        tuple[int, int, int, int] | None, typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open.")
-    ] = None,
+    region: RegionOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch: Annotated[int | None, typer.Option(min=1, help="Tiles at once.")] = None,
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
@@ -40,7 +39,9 @@ def refine(
     from fctl_napari.segmentation.refining import image_of
     from fctl_napari.segmentation.store import Segmentation
 
-    image, value_range, bands = image_of(Segmentation.open(segmentation))
+    store = Segmentation.open(segmentation)
+    region = region_inside(region, store.shape, segmentation)
+    image, value_range, bands = image_of(store)
     request = SegmentationRequest(
         image=image,
         out=str(target.absolute()),

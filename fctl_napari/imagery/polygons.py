@@ -1,10 +1,8 @@
-"""Polygons with names in a GeoJSON file, placed on an image and burnt into windows of it."""
+"""Polygons with names, placed on an image and burnt into windows of it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +13,32 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.ground import Ground
 from fctl_napari.imagery.level import IntWindow
+from fctl_napari.imagery.polygon_files import FoundPolygons, read_polygons
 
-PX_COORDINATES = "px of the image, x right, y down"
-"""What our exports say in the member ``coordinates`` where the image is not georeferenced."""
+TRIED_PX = 2**22
+"""Polygons in boxes of at most this many px are burnt on trial, if they are thinner than a px."""
 
 
 class NamedPolygons:
-    """Polygons of a GeoJSON file, in px of an image.
+    """Polygons of a file, in px of an image.
 
-    Coordinates are those of the member ``crs``; without it px where the file says so (as our exports do) or where the
-    image is not georeferenced, else WGS 84 longitude and latitude (RFC 7946).
+    Where polygons overlap, the smaller one is seen, whatever their order: a larger one that holds another never hides
+    it. Of two of the same size the later one is seen.
+
+    What the coordinates are is taken from the file: a stated CRS, or px where it says so. Without either they are px of
+    an image that is not georeferenced. On one that is they are WGS 84 longitude and latitude (RFC 7946) if that puts
+    polygons on the image, else px or coordinates of the image's CRS if only one of these does; what else is refused.
 
     Parameters
     ----------
     path
-        A FeatureCollection of Polygons and MultiPolygons.
+        See ``read_polygons``.
     georeference
         Of the image.
     shape
         (height, width) of the image, px.
-    column
-        The property that names the class. Where its value is an object, the name is its ``name``.
+    column, numbers, image
+        See ``read_polygons``.
 
     Attributes
     ----------
@@ -45,29 +48,46 @@ class NamedPolygons:
     Raises
     ------
     InputError
-        The file is missing, damaged or holds something else; a polygon has no name; or the image is not georeferenced
-        and the coordinates are on Earth; or libraries are missing.
+        The file cannot be read (see ``read_polygons``), is of an image of another size, or lies outside the image; it
+        is not clear what its coordinates are; or the image is not georeferenced and they are on Earth.
     """
 
     def __init__(
-        self, path: Path, georeference: Georeference | None, shape: tuple[int, int], *, column: str = "class"
+        self,
+        path: Path,
+        georeference: Georeference | None,
+        shape: tuple[int, int],
+        *,
+        column: str = "class",
+        numbers: Mapping[int, str | None] | None = None,
+        image: str | None = None,
     ) -> None:
-        if any(find_spec(name) is None for name in ("rasterio", "shapely")):
-            raise InputError(f"{path}: GeoJSON files need rasterio and shapely; install fctl-napari[geo].")
+        found = read_polygons(path, column=column, numbers=numbers, image=image)
         import shapely
 
-        document = _read(path)
-        shapes, names = [], []
-        for number, feature in enumerate(document["features"], 1):
-            shape_, name = _feature(path, number, feature, column)
-            shapes.append(shape_)
-            names.append(name)
-        self.names = list(dict.fromkeys(names))
-        parts, index = shapely.get_parts(np.array(shapes, object), return_index=True)
-        self._name = np.array([self.names.index(name) for name in names], np.int64)[index]
-        self._shapes: NDArray[Any] = _placed(path, document, parts, georeference, shape)
+        if found.size is not None and found.size != shape:
+            raise InputError(
+                f"{path}: is of an image of {found.size[0]} x {found.size[1]} px (height x width), and this one has "
+                f"{shape[0]} x {shape[1]}; give polygons of this one."
+            )
+        self.names = list(dict.fromkeys(found.names))
+        parts, index = shapely.get_parts(np.array(found.shapes, object), return_index=True)
+        name = np.array([self.names.index(name) for name in found.names], np.int64)[index]
+        placed, said = _placed(path, found, parts, georeference, shape)
+        # the larger first, so that smaller ones are burnt over them
+        order = np.argsort(-np.abs(shapely.area(placed)), kind="stable")
+        self._shapes: NDArray[Any] = placed[order]
+        self._name = name[order]
         self._tree = shapely.STRtree(self._shapes)
         self._shape = shape
+        self._notes = [*said, *_told(found.skipped), *self._compare(path)]
+        self._shared = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or decided, and how many polygons or px that are, in words, as far as they are burnt."""
+        shared = "px in polygons of several classes, where the smallest is seen"
+        return (*self._notes, *_told({shared: self._shared}))
 
     def windows(self) -> list[IntWindow]:
         """The bounding boxes of the polygons inside the image, (y0, x0, y1, x1) px."""
@@ -82,7 +102,7 @@ class NamedPolygons:
         return found
 
     def burn(self, window: IntWindow, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Burn the polygons into a window; where they overlap, the later one in the file is seen.
+        """Burn the polygons into a window; where they overlap, the smaller one is seen.
 
         Parameters
         ----------
@@ -96,80 +116,135 @@ class NamedPolygons:
         uint8 [y, x]: the value of the polygon in which a px has its centre, or 0.
         """
         import shapely
-        from rasterio.features import rasterize
-        from rasterio.transform import Affine
 
         y0, x0, y1, x1 = window
         chosen = np.sort(self._tree.query(shapely.box(x0, y0, x1, y1)))
-        if not len(chosen):
-            return np.zeros((y1 - y0, x1 - x0), np.uint8)
-        burnt: NDArray[np.uint8] = rasterize(
-            zip(self._shapes[chosen], values[self._name[chosen]].tolist(), strict=True),
-            (y1 - y0, x1 - x0),
-            transform=Affine.translation(x0, y0),
-            dtype=np.uint8,
-        )
+        shapes, values = self._shapes[chosen], values[self._name[chosen]]
+        burnt = _burn(shapes, values, window)
+        if len(np.unique(values)) > 1:
+            self._shared += int(np.count_nonzero(burnt != _burn(shapes[::-1], values[::-1], window)))
         return burnt
 
+    def _compare(self, path: Path) -> list[str]:
+        """Say which polygons lie outside, cross themselves, or are too thin."""
+        import shapely
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; check the path.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is no GeoJSON file, or is damaged ({error}).") from error
-    if (
-        not isinstance(document, dict)
-        or document.get("type") != "FeatureCollection"
-        or not isinstance(document.get("features"), list)
-    ):
-        raise InputError(f"{path}: is no GeoJSON FeatureCollection; give polygons with the names of their classes.")
-    return document
+        shapes = self._shapes
+        if not len(shapes):
+            return []
+        height, width = self._shape
+        x0, y0, x1, y1 = shapely.bounds(shapes).T
+        outside = (x1 <= 0) | (y1 <= 0) | (x0 >= width) | (y0 >= height)
+        if outside.all():
+            raise InputError(
+                f"{path}: all its polygons ({len(shapes)}) lie outside the image of {height} x {width} px (height x "
+                "width); give polygons of the same place."
+            )
+        reach = ~outside & ((x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height))
+        crossing = ~shapely.is_valid(shapes)
+        thin = np.flatnonzero(~outside & (2 * shapely.area(shapes) < shapely.length(shapes)))
+        counts = {
+            "polygons outside the image": int(outside.sum()),
+            "polygons that reach beyond the image, and are cut": int(reach.sum()),
+            "polygons that cross themselves, and leave out what they cover twice": int(crossing.sum()),
+            "polygons that hold the center of no px, and paint nothing": sum(map(self._is_lost, thin.tolist())),
+        }
+        return _told(counts)
+
+    def _is_lost(self, index: int) -> bool:
+        """Tell whether a thin polygon holds the centre of no px."""
+        x0, y0, x1, y1 = self._shapes[index].bounds
+        window = (int(np.floor(y0)), int(np.floor(x0)), int(np.ceil(y1)) + 1, int(np.ceil(x1)) + 1)
+        if (window[2] - window[0]) * (window[3] - window[1]) > TRIED_PX:
+            return False
+        return not _burn(self._shapes[index : index + 1], np.ones(1, np.uint8), window).any()
 
 
-def _feature(path: Path, number: int, feature: Any, column: str) -> tuple[Any, str]:
-    """Take the shape and the name of a feature."""
-    import shapely
-    from shapely.geometry import shape
+def _burn(shapes: NDArray[Any], values: NDArray[np.uint8], window: IntWindow) -> NDArray[np.uint8]:
+    from rasterio.features import rasterize
+    from rasterio.transform import Affine
 
-    try:
-        geometry = feature["geometry"]
-        kind = geometry["type"]
-        if kind not in ("Polygon", "MultiPolygon"):
-            raise InputError(f"{path}: feature {number} is a {kind}; only polygons have an area to be painted.")
-        found = shapely.force_2d(shape(geometry))
-        name = feature["properties"].get(column)
-        name = name.get("name") if isinstance(name, Mapping) else name
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, shapely.errors.ShapelyError) as error:
-        raise InputError(f"{path}: feature {number} is no polygon with properties ({error!r}).") from error
-    if not isinstance(name, str):
-        raise InputError(f"{path}: feature {number} has no class in its property {column!r}; name another property.")
-    return found, name
+    y0, x0, y1, x1 = window
+    if not len(shapes):
+        return np.zeros((y1 - y0, x1 - x0), np.uint8)
+    burnt: NDArray[np.uint8] = rasterize(
+        zip(shapes, values.tolist(), strict=True),
+        (y1 - y0, x1 - x0),
+        transform=Affine.translation(x0, y0),
+        dtype=np.uint8,
+    )
+    return burnt
+
+
+def _told(counts: Mapping[str, int]) -> list[str]:
+    return [f"{what}: {count:,}" for what, count in counts.items() if count]
 
 
 def _placed(
-    path: Path,
-    document: Mapping[str, Any],
-    shapes: NDArray[Any],
-    georeference: Georeference | None,
-    shape: tuple[int, int],
-) -> NDArray[Any]:
-    """Move shapes to px of the image."""
+    path: Path, found: FoundPolygons, shapes: NDArray[Any], georeference: Georeference | None, shape: tuple[int, int]
+) -> tuple[NDArray[Any], list[str]]:
+    """Move shapes to px of the image; say how they were read where the file does not say it."""
     import shapely
-    from rasterio.crs import CRS
-    from rasterio.errors import CRSError
 
-    stated = document.get("crs")
-    if stated is None and (georeference is None or document.get("coordinates") == PX_COORDINATES):
-        return shapes
+    if not np.isfinite(shapely.get_coordinates(shapes)).all():
+        raise InputError(f"{path}: has coordinates that are no numbers; save it again.")
+    if found.coordinates == "px" or not len(shapes):
+        return shapes, []
     if georeference is None:
+        if found.coordinates == "not said":
+            return shapes, []
         raise InputError(f"{path}: its coordinates are on Earth, and the image is not georeferenced; give them in px.")
-    try:
-        crs = None if stated is None else CRS.from_user_input(stated["properties"]["name"])
-    except (CRSError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: its crs is none that is known here ({stated}).") from error
-    ground = Ground(georeference)
+    if found.coordinates == "not said":
+        return _guessed(path, shapes, Ground(georeference), shape)
+    placed = _to_px(shapes, Ground(georeference), found.crs, shape)
+    if placed is None:
+        raise InputError(f"{path}: some polygons lie where the image's coordinate system does not reach.")
+    return placed, []
+
+
+def _guessed(
+    path: Path, shapes: NDArray[Any], ground: Ground, shape: tuple[int, int]
+) -> tuple[NDArray[Any], list[str]]:
+    """Find out what coordinates are by where they lie; see ``NamedPolygons``."""
+    import shapely
+
+    x0, y0, x1, y1 = shapely.total_bounds(shapes)
+    degrees = x0 >= -360 and x1 <= 360 and y0 >= -90 and y1 <= 90
+    lonlat = _to_px(shapes, ground, None, shape) if degrees else None
+    if lonlat is not None and _near(lonlat, shape):
+        return lonlat, ["no CRS is stated: read as longitude and latitude"]
+    plain = None if ground.geographic else _to_px(shapes, ground, ground.crs, shape)
+    in_px, in_crs = _near(shapes, shape), plain is not None and _near(plain, shape)
+    coordinates = shapely.get_coordinates(shapes)
+    whole = bool((np.rint(2 * coordinates) == 2 * coordinates).all())
+    if in_px and not in_crs and (whole or not degrees):
+        return shapes, ["no CRS is stated: read as px of the image"]
+    if in_crs and not in_px and plain is not None:
+        return plain, ["no CRS is stated: read as coordinates in that of the image"]
+    raise InputError(
+        f"{path}: states no CRS, and it is not clear what its coordinates are (x {x0:g} to {x1:g}, y {y0:g} to "
+        f'{y1:g}); add the member "crs": {{"type": "name", "properties": {{"name": "EPSG:..."}}}}, or, if they are px, '
+        '"coordinates": "px of the image, x right, y down".'
+    )
+
+
+def _near(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
+    """Tell whether some shapes lie on the image, and none is much larger than it."""
+    import shapely
+
+    height, width = shape
+    x0, y0, x1, y1 = shapely.bounds(shapes).T
+    on = (x1 > 0) & (y1 > 0) & (x0 < width) & (y0 < height)
+    small = (x0 >= -width) & (y0 >= -height) & (x1 <= 2 * width) & (y1 <= 2 * height)
+    return bool((on & small).any())
+
+
+def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int]) -> NDArray[Any] | None:
+    """Move shapes in a CRS (None: longitude and latitude) to px of the image; None if it does not reach there."""
+    import shapely
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
     middle = ground.coordinates(np.array([[shape[1] / 2, shape[0] / 2]]))[0, 0]
 
     def to_px(places: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -181,7 +256,8 @@ def _placed(
             vertices = ground.pixels(own, ground.crs)
         return vertices
 
-    placed = np.array([shapely.transform(one, to_px) for one in shapes], object)
-    if not all(np.isfinite(shapely.get_coordinates(placed)).ravel()):
-        raise InputError(f"{path}: some polygons lie where the image's coordinate system does not reach.")
-    return placed
+    try:
+        placed = np.array([shapely.transform(one, to_px) for one in shapes], object)
+    except (RasterioError, CPLE_BaseError):
+        return None
+    return placed if np.isfinite(shapely.get_coordinates(placed)).all() else None

@@ -185,8 +185,8 @@ def half_made(path: Path) -> bool:
         return False
 
 
-def check(path: Path, image: Pyramid | None, class_table: ClassTable | None) -> None:
-    """Refuse what holds no corrections, or those of another image or of other classes.
+def check(path: Path, image: Pyramid | None) -> None:
+    """Refuse what holds no corrections, or those of another image.
 
     Raises
     ------
@@ -206,13 +206,6 @@ def check(path: Path, image: Pyramid | None, class_table: ClassTable | None) -> 
             path.name,
             what,
         )
-    if class_table is not None:
-        names = ClassTable.model_validate({"classes": facts["classes"]}).names
-        if names != class_table.names:
-            raise InputError(
-                f"{path}: holds corrections with the classes {', '.join(names)}, not "
-                f"{', '.join(class_table.names)}; choose another name, or a checkpoint of the same classes."
-            )
 
 
 def make(path: Path, image: Pyramid, class_table: ClassTable) -> None:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
-from fctl_napari.imagery.class_names import match_names, plain_name
+from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.georeference import Georeference, read_georeference
 from fctl_napari.imagery.ground import Ground
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
+from fctl_napari.imagery.polygon_files import is_polygon_file
 from fctl_napari.imagery.polygons import NamedPolygons
 from fctl_napari.imagery.raster import read_magic
 from fctl_napari.imagery.tiff import TIFF_MAGIC
@@ -27,6 +28,7 @@ from fctl_napari.learning.correction_merge import MergeReport, Policy, Report, b
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.segmentation.export import Kind, check_export, export
+from fctl_napari.segmentation.export_losses import ExportLosses
 
 PLACE_PX = 1e-3
 """How far from whole px a raster may lie in the image, px."""
@@ -59,7 +61,7 @@ def import_labels(
     labels: ClassIndices | LabelPyramid,
     *,
     author: str,
-    at: tuple[int, int] = (0, 0),
+    at: tuple[int, int] | None = None,
     policy: Policy = "mine",
     progress: Report | None = None,
 ) -> MergeReport:
@@ -75,8 +77,8 @@ def import_labels(
     author
         Whose they are.
     at
-        Where the first px of the labels lies in the image, (y, x). Labels smaller than the image must be placed by it;
-        what reaches outside is left out.
+        Where the first px of the labels lies in the image, (y, x); what reaches outside is left out. None: they are
+        as large as the image.
     policy, progress
         See ``Corrections.merge``.
 
@@ -109,13 +111,14 @@ def import_file(
     corrections
         Open for writing.
     path
-        ``.geojson`` or ``.json``: polygons, see ``NamedPolygons``; ``"not sure"`` is the name of what is not sure. A
-        PNG, a TIFF or an OME-Zarr label: see ``open_truth``. A GeoTIFF lies where its georeference says, on whole px of
-        the image.
+        ``.geojson``, ``.json`` or ``.gpkg``: polygons, see ``NamedPolygons``; ``"not sure"`` is the name of what is not
+        sure. A PNG, a TIFF or an OME-Zarr label: see ``open_truth``. A GeoTIFF lies where its georeference says, on
+        whole px of the image.
     author
         Whose it is.
     mapping
-        For labels: which class each of their values stands for; see ``ClassMapping.read``.
+        Which class each value of labels, or each number that stands for the class of polygons, is; see
+        ``ClassMapping.read``.
     column
         For polygons: the property that names the class.
     policy, progress
@@ -129,12 +132,18 @@ def import_file(
         As ``Corrections.merge``.
     """
     path = Path(path)
-    if path.suffix.lower() in (".geojson", ".json"):
-        if mapping is not None:
-            raise InputError(f"{path}: polygons name their classes and need no mapping; leave it out.")
-        polygons = NamedPolygons(path, corrections.georeference, corrections.shape, column=column)
+    if is_polygon_file(path):
+        polygons = NamedPolygons(
+            path,
+            corrections.georeference,
+            corrections.shape,
+            column=column,
+            numbers=None if mapping is None else _class_numbers(mapping, corrections.class_table),
+            image=corrections.image_path,
+        )
         layer = _PolygonLayer(corrections, str(path), polygons, author)
-        return take(corrections, [layer], kind="import", policy=policy, progress=progress)
+        done = take(corrections, [layer], kind="import", policy=policy, progress=progress)
+        return replace(done, notes=polygons.notes)
     if is_corrections(path):
         raise InputError(f"{path}: holds corrections; merge them, so that authors and what is not sure are kept.")
     source = open_truth(path, corrections.class_table.colors, by_value=mapping is not None)
@@ -153,6 +162,7 @@ def export_corrections(
     region: IntWindow | None = None,
     simplify: float | None = None,
     min_area: int = 0,
+    losses: ExportLosses | None = None,
     progress: Report | None = None,
 ) -> Path:
     """Write corrections for other programs; as ``segmentation.export.export``, and px that are not sure have no class.
@@ -164,15 +174,24 @@ def export_corrections(
         boxes = np.array(list(corrections.painted_windows()) or [(0, 0, 1, 1)])
         (y0, x0), (y1, x1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
         region = (y0, x0, y1, x1)
-    return export(corrections, out, kind=kind, region=region, simplify=simplify, min_area=min_area, progress=progress)
+    return export(
+        corrections,
+        out,
+        kind=kind,
+        region=region,
+        simplify=simplify,
+        min_area=min_area,
+        losses=losses,
+        progress=progress,
+    )
 
 
 class _IndexLayer:
     """Class indices somewhere in the image, by one author."""
 
-    def __init__(self, corrections: Corrections, labels: ClassIndices, author: str, at: tuple[int, int]) -> None:
+    def __init__(self, corrections: Corrections, labels: ClassIndices, author: str, at: tuple[int, int] | None) -> None:
         height, width = corrections.shape
-        if tuple(labels.shape) != (height, width) and at == (0, 0):
+        if tuple(labels.shape) != (height, width) and at is None:
             raise InputError(
                 f"{labels.path}: is {labels.shape[0]} x {labels.shape[1]} px (height x width) and the image {height} x "
                 f"{width}; give labels of the same image."
@@ -180,7 +199,7 @@ class _IndexLayer:
         self.name = labels.path
         self.authors = (author,)
         self._labels = labels
-        self._at = at
+        self._at = at or (0, 0)
         self._shape = corrections.shape
         self._table = corrections.class_table
         self._values = _values(self._table, labels.class_names)
@@ -229,7 +248,6 @@ class _PolygonLayer:
         self._shape = corrections.shape
         table = corrections.class_table
         values = _values(table, polygons.names)[: len(polygons.names)]
-        values[[plain_name(name) == "not sure" for name in polygons.names]] = NOT_SURE
         for polygon_name, value in zip(polygons.names, values.tolist(), strict=True):
             if value < 0:
                 raise InputError(
@@ -243,6 +261,11 @@ class _PolygonLayer:
     def state(self, window: IntWindow) -> NDArray[np.uint8]:
         found = self._polygons.burn(window, self._values)
         return np.stack([found, (found != 0).astype(np.uint8)])
+
+
+def _class_numbers(mapping: Path, table: ClassTable) -> dict[int, str | None]:
+    values = ClassMapping.read(mapping, table.names).values
+    return {value: None if index == NO_CLASS else table.names[index] for value, index in values.items()}
 
 
 def _as_indices(labels: ClassIndices | LabelPyramid) -> ClassIndices:
@@ -259,21 +282,24 @@ def _values(table: ClassTable, names: Sequence[str] | None) -> NDArray[np.int16]
     if names is None:
         found[: len(own)] = own
     else:
-        index = match_names(list(names)[:NO_CLASS], [info.name for info in table]).index
-        found[: len(index)] = [-1 if k is None else own[k] for k in index]
+        named = [*(info.name for info in table), "not sure"]  # the last as files of ours call it
+        index = match_names(list(names)[:NO_CLASS], named).index
+        found[: len(index)] = [-1 if k is None else [*own, NOT_SURE][k] for k in index]
     found[NO_CLASS] = 0
     return found
 
 
-def _place(path: Path, source: LabelSource, corrections: Corrections) -> tuple[int, int]:
-    """Where the first px of a raster lies in the image, (y, x); without a georeference, where the image's lies."""
+def _place(path: Path, source: LabelSource, corrections: Corrections) -> tuple[int, int] | None:
+    """Where the first px of a raster lies in the image, (y, x); None: without a georeference."""
     if not path.is_file() or not read_magic(path).startswith(TIFF_MAGIC) or corrections.georeference is None:
-        return 0, 0
+        return None
     import tifffile
 
     with tifffile.TiffFile(path) as file:
         own, _ = read_georeference(path, file)
-    if own is None or own == corrections.georeference:
+    if own is None:
+        return None
+    if own == corrections.georeference:
         return 0, 0
     if find_spec("rasterio") is None:
         raise InputError(f"{path}: placing it in the image needs rasterio; install fctl-napari[geo].")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.on_demand import Shelf
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.sample import sample_files, sample_splits
@@ -158,14 +159,39 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, holdou
     return Scene(settings.image, pyramid, truth, train, val, test)
 
 
+def scene_fingerprint(scene: Scene) -> str:
+    """Compute what a checkpoint's card knows a scene by: the fingerprint of its image, and the SHA-256 of its truth."""
+    return f"{fingerprint(scene.pyramid)}-{_truth_digest(scene).hexdigest()[:32]}"
+
+
 def scene_digest(scene: Scene) -> str:
-    """SHA-256 of a scene's truth and coarsest image level: which data a checkpoint saw."""
+    """Compute the SHA-256 of a scene's truth and coarsest image level, by which cards before 0.2 know it."""
+    digest = _truth_digest(scene)
+    digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
+    return digest.hexdigest()
+
+
+def names_of(scene: Scene, data: Mapping[str, str]) -> list[str]:
+    """List the names under which a checkpoint's card knows a scene.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene; its name does not matter.
+    data : mapping of str to str
+        What the card knows: fingerprints, or digests before 0.2, by the names of the scenes.
+    """
+    new = scene_fingerprint(scene) if any(known.startswith(SAMPLED) for known in data.values()) else None
+    old = scene_digest(scene) if any(not known.startswith(SAMPLED) for known in data.values()) else None
+    return [name for name, known in data.items() if known in (new, old)]
+
+
+def _truth_digest(scene: Scene) -> hashlib._Hash:
     digest = hashlib.sha256()
     height, width = scene.truth.shape
     for y0, _, y1, _ in pieces_of((0, 0, height, width)):
         digest.update(scene.truth[y0:y1, 0:width].tobytes())
-    digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
-    return digest.hexdigest()
+    return digest
 
 
 def pieces_of(region: Region) -> Iterator[Region]:

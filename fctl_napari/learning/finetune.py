@@ -365,6 +365,7 @@ class Finetuner:
             steps=self.best_step,
             seconds=self.seconds,
             where=(self.device, self.network.precision),
+            notes=self.sets.notes,
         )
         path = save_checkpoint(candidate_place(self.out), self.model, card)
         return FinetuneResult(path, figures, verdict, False, self.best_step, tuple(self.sets.notes))

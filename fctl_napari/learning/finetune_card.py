@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ def card_of_child(
     steps: int,
     seconds: float,
     where: tuple[torch.device, str],
+    notes: Sequence[str] = (),
 ) -> Card:
     """Write the card of a fine-tuned network.
 
@@ -47,6 +48,8 @@ def card_of_child(
         Of the training.
     where
         Device and precision.
+    notes
+        What was said of the corrections.
     """
     device, precision = where
     provenance: dict[str, Any] = {
@@ -61,6 +64,7 @@ def card_of_child(
             "steps": steps,
             "keep": verdict.keep,
             "verdict": list(verdict.reasons),
+            **({"notes": list(notes)} if notes else {}),
         },
         "seconds": round(seconds, 1),
         "device": torch.cuda.get_device_name(device)

@@ -19,7 +19,7 @@ from fctl_napari.analysis.metrics import Scores
 from fctl_napari.errors import ConfigError
 from fctl_napari.learning.augment import Batch, collate
 from fctl_napari.learning.config import TrainConfig
-from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes, pieces_of, scene_digest
+from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes, pieces_of, scene_fingerprint
 from fctl_napari.learning.dataset_split import some
 from fctl_napari.learning.distributed import Group, joined
 from fctl_napari.learning.losses import focal_loss
@@ -332,7 +332,7 @@ class Trainer:
     def _provenance(self) -> dict[str, Any]:
         return {
             "training": without_folders(self.config.model_dump(mode="json", exclude=_NO_SETTINGS)),
-            "data": without_folders({s.name: scene_digest(s) for s in self.scenes}),
+            "data": without_folders({s.name: scene_fingerprint(s) for s in self.scenes}),
             "trained_on": without_folders({s.name: s.train for s in self.scenes if s.train}),
             **({"started_from": list(self.started)} if self.started else {}),
             "seconds": round(self.seconds, 1),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import napari
 import numpy as np
@@ -17,15 +16,14 @@ from qtpy.QtWidgets import QWidget
 from fctl_napari.analysis.error_regions import Region
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import MappedTruth
+from fctl_napari.learning.correction_merge import values_by_name
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.learning.strokes import Stroke
-from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.comparing import ERRORS
 from fctl_napari.plugin.error_widget import ErrorWidget
-from fctl_napari.plugin.placement import to_pixels
 from fctl_napari.plugin.regions import region_layer
 from fctl_napari.plugin.stroke_writer import Painted
-from fctl_napari.plugin.view import IntWindow, drawn_region
+from fctl_napari.plugin.view import IntWindow, drawn_region, shape_pixels
 from fctl_napari.segmentation.identity import contradict
 from fctl_napari.segmentation.store import Segmentation
 
@@ -117,8 +115,7 @@ def drawn(shapes: Shapes, image: Image) -> Drawn:
         middle = vertices.mean(0)
         down, right = (vertices[3] - vertices[0]) / 2, (vertices[1] - vertices[0]) / 2
         vertices = middle + np.sin(turn) * down + np.cos(turn) * right
-    corners = np.array([to_pixels(image, np.asarray(shapes.data_to_world(vertex))) for vertex in vertices])
-    return Drawn(window, corners)
+    return Drawn(window, shape_pixels(shapes, vertices, image))
 
 
 def drawn_here(viewer: napari.Viewer, image: Image | None) -> Drawn:
@@ -151,27 +148,6 @@ def chosen_error(window: QWidget) -> Blob:
     raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
 
 
-def require_classes(
-    segmentation: Segmentation, shape: tuple[int, int], image: Mapping[str, Any], table: ClassTable
-) -> None:
-    """Refuse a segmentation whose size, image or classes are not those of the corrections.
-
-    Raises
-    ------
-    InputError
-        They are others.
-    """
-    if segmentation.shape != shape:
-        raise InputError(f"{segmentation.path}: is of another image; choose a segmentation of this one.")
-    if contradict(segmentation.facts["image"], image):
-        raise InputError(f"{segmentation.path}: is of another image; choose a segmentation of this one.")
-    if segmentation.class_table.names != table.names:
-        raise InputError(
-            f"{segmentation.path}: has the classes {', '.join(segmentation.class_table.names)} and the corrections "
-            f"{', '.join(table.names)}; choose a segmentation with the same classes."
-        )
-
-
 def accept(
     corrections: Corrections,
     segmentation: Segmentation,
@@ -180,6 +156,8 @@ def accept(
     stopped: Callable[[], bool],
 ) -> IntWindow | None:
     """Paint what a segmentation says, as one action; px that are not computed stay as they are.
+
+    Classes are found by their names; those that the corrections lack are added.
 
     Parameters
     ----------
@@ -201,11 +179,14 @@ def accept(
     Raises
     ------
     InputError
-        The segmentation is of another image or has other classes, or nothing is computed there.
+        The segmentation is of another image, or nothing is computed there.
     OutputError
         The disk is full or the place is not writable; pieces before that are kept.
     """
-    require_classes(segmentation, corrections.shape, corrections.facts["image"], corrections.class_table)
+    other = contradict(segmentation.facts["image"], corrections.facts["image"])
+    if segmentation.shape != corrections.shape or other:
+        raise InputError(f"{segmentation.path}: is of another image; choose a segmentation of this one.")
+    names = segmentation.class_table.names
     y0, x0, y1, x1 = where.window
     kept: list[Stroke] = []
     some = False
@@ -218,6 +199,9 @@ def accept(
         if not mask.any():
             continue
         some = True
+        there = {names[value - 1] for value in np.unique(values[mask])}
+        corrections.add_classes(segmentation.class_table, there.difference(corrections.class_table.names))
+        values = values_by_name(names, corrections.class_table)[values]
         piece = Painted(top, left, values, mask, author)
         stroke = piece.write(corrections, "accept", kept[-1].action if kept else None)
         kept += [] if stroke is None else [stroke]

@@ -124,6 +124,8 @@ class Wanted:
         None: there is none.
     mapping
         Of the truth's values; None: to be proposed.
+    placed
+        Of a truth that a layer shows: its labels in the px of the segmentation, by ``labels_over``.
     second_path, second_levels
         Of the segmentation to compare with, if there is one.
     """
@@ -132,6 +134,7 @@ class Wanted:
     levels: list[Any]
     truth: TruthChoice | None
     mapping: ClassMapping | None = None
+    placed: Any = None
     second_path: str | None = None
     second_levels: list[Any] | None = None
 
@@ -242,7 +245,7 @@ def open_comparison(
         if same or not before.source.by_colour:
             source, held = before.source, before.held
     if source is None and wanted.truth is not None:
-        source = open_choice(wanted.truth, progress, cancelled, colours)
+        source = open_choice(wanted.truth, progress, cancelled, colours, wanted.placed)
         held = held_values(source)
     check(cancelled)
     truth = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +21,12 @@ from fctl_napari.plugin.accepting import Blob, accept, chosen_error, drawn_here
 from fctl_napari.plugin.background import Jobs
 from fctl_napari.plugin.brush import Brush
 from fctl_napari.plugin.correct_form import KEYS, CorrectForm
-from fctl_napari.plugin.correcting import MaskChoices, Opened
+from fctl_napari.plugin.correcting import MaskChoices, Opened, chosen_classes, class_names
 from fctl_napari.plugin.docked import DockedWidget, resting
 from fctl_napari.plugin.exchange import POLICIES, start_export, take_over
 from fctl_napari.plugin.keys import bind_keys
 from fctl_napari.plugin.layers import image_source
-from fctl_napari.plugin.notify import report, reported
+from fctl_napari.plugin.notify import report, reported, say
 from fctl_napari.plugin.opening import Opening
 from fctl_napari.plugin.other_image import Way, carry_out, open_to_look, show_only
 from fctl_napari.plugin.painting import Painting
@@ -35,10 +35,12 @@ from fctl_napari.plugin.regions import DRAWN, start_drawing
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.spot import Spot, fly_to
 from fctl_napari.plugin.stroke_writer import State
+from fctl_napari.plugin.truths import labels_over
 from fctl_napari.plugin.view import IntWindow, view_region
 from fctl_napari.plugin.where_next import WhereNext
 from fctl_napari.segmentation.store import Segmentation
 
+PRESS = "Press Edit here to paint where you look."
 SPOT_NAME = "FCtL corrected region"
 
 
@@ -55,6 +57,7 @@ class CorrectWidget(DockedWidget):
         super().__init__(napari_viewer)
         self._image: Image | None = None
         self._painting: Painting | None = None
+        self._areas: Mapping[str, int] = {}  # painted px, by class
         self._middle: tuple[float, float] | None = None  # where the edit window goes once all is open
         self._rest = resting(self, self._look)
         self._spot = Spot(napari_viewer, SPOT_NAME)
@@ -161,14 +164,51 @@ class CorrectWidget(DockedWidget):
         self._next.look()
         if image is None:
             form.explain("Open an image first.")
-        elif self._painting is not None or self._opening.busy:
+        elif self._opening.busy:
             return
+        elif self._painting is not None:
+            self._compare_classes(self._painting)
         else:
-            form.explain("Press Edit here to paint where you look.")
+            form.explain(PRESS)
             source = image_source(image)
             if source is not None and source.job is None and image.ndim == 2:
                 self._follow_window()
                 self._opening.look(source)
+
+    def _compare_classes(self, painting: Painting) -> None:
+        """Show classes that are new, and have corrections that are blank take those that are chosen."""
+        if painting.show_classes():
+            self._brush.show_classes()
+        wanted = self._wanted()
+        if wanted and wanted != painting.table.names and not painting.unsaved and painting.corrections.blank:
+            self._add_classes(painting)
+        self.form.explain(self._about_classes(painting))
+
+    def _wanted(self) -> tuple[str, ...]:
+        """Name the classes of the segmentation or checkpoint that is chosen; none if they are not known."""
+        if self._masks.mask is not None:
+            return class_names(self._masks.mask)
+        card = self.form.checkpoint.card()
+        return () if card is None else card.classes.names
+
+    def _missing(self, painting: Painting) -> list[str]:
+        return [name for name in self._wanted() if name not in painting.table.names]
+
+    def _about_classes(self, painting: Painting) -> str:
+        """Say which classes are chosen and cannot be painted, and which are painted and not chosen."""
+        wanted, missing = self._wanted(), self._missing(painting)
+        others = [name for name in _painted(self._areas) if name not in (*wanted, "not sure")]
+        words = []
+        if missing:
+            words.append(f"These corrections lack {', '.join(missing)}: press Edit here to paint it, too.")
+        if wanted and others:
+            chosen = "segmentation" if self._masks.mask is not None else "checkpoint"
+            words.append(
+                f"Painted, but no class of the {chosen}: {', '.join(others)}; it is kept, and not learnt from."
+            )
+        if self.edit_layer is None and not missing:
+            words.append(PRESS)
+        return " ".join(words)
 
     def _follow(self, image: Image | None) -> None:
         for emitter in moves(self._image):
@@ -192,10 +232,24 @@ class CorrectWidget(DockedWidget):
                 middle = (y0 + y1) / 2, (x0 + x1) / 2
             self._middle = middle
             if self._painting is not None:
+                if self._missing(self._painting):
+                    self._add_classes(self._painting)
                 self._place(self._painting)
             elif not self._opening.makes:
                 self._follow_window()
                 self._opening.make(image)
+
+    def _add_classes(self, painting: Painting) -> None:
+        """Add the classes that are chosen to the corrections."""
+        classes = self._classes()
+
+        def work(into: Corrections, _stopped: Callable[[], bool]) -> tuple[IntWindow | None, None]:
+            table = chosen_classes(*classes)
+            if table is not None:
+                into.add_classes(table)
+            return None, None
+
+        painting.act(work)
 
     def _classes(self) -> tuple[ClassTable | None, str | None]:
         """Tell what classes new corrections have: those of a checkpoint, or of the segmentation that is kept there."""
@@ -231,12 +285,13 @@ class CorrectWidget(DockedWidget):
         painting.beside.connect(self._beside)
         painting.refused.connect(lambda words: report(InputError(words)))
         painting.changed.connect(self._next.stroke)
+        painting.copied.connect(self._copied)
         self._brush.attach(painting)
         self._next.correct(painting.corrections)
         form.other.ask("")
         form.set_open(True)
         form.file.setText(str(painting.corrections.path))
-        form.explain("Press Edit here to paint where you look.")
+        form.explain(self._about_classes(painting))
         if self._middle is not None:
             self._place(painting)
 
@@ -266,7 +321,14 @@ class CorrectWidget(DockedWidget):
         painting.place(self._middle)
         self._middle = None
         self.form.make_offer("")
-        self.form.explain("")
+        self.form.explain(self._about_classes(painting).replace(PRESS, "").strip())
+
+    def _copied(self, layer: Labels) -> None:
+        there = "the edit window" if self.edit_layer is None else self.edit_layer.name
+        say(
+            f"{layer.name}: is a copy; what is painted on it is not saved. Paint on {there}, or take the copy over in "
+            "the end (Take over, export)."
+        )
 
     def _beside(self, place: tuple[float, float]) -> None:
         self._middle = place
@@ -290,10 +352,15 @@ class CorrectWidget(DockedWidget):
             self._painting.turn(op)
 
     def _told(self, state: State) -> None:
+        before, self._areas = _painted(self._areas), state.areas
         self.form.classes.show_areas(state.areas)
         self.form.undo.setEnabled(state.can_undo)
         self.form.redo.setEnabled(state.can_redo)
         self._show_saved()
+        painting = self._painting
+        grown = painting is not None and painting.corrections.class_table is not painting.table
+        if grown or _painted(state.areas) != before:
+            self._rest.start()
 
     def _show_saved(self) -> None:
         if self._painting is not None:
@@ -363,8 +430,12 @@ class CorrectWidget(DockedWidget):
         """Take over a labels layer, a file, or others' corrections; what contradicts is listed."""
         with reported():
             policy = POLICIES[self.form.exchange.policy.currentText()]
-            work = partial(take_over, source, others, policy, self.painter)
-            self._require_open().act(work, self.form.exchange.show_report)
+            painting = self._require_open()
+            placed = None
+            if isinstance(source, Labels) and self._image is not None:
+                placed = labels_over(self._viewer, source, self._image)
+            work = partial(take_over, source, placed, others, policy, self.painter)
+            painting.act(work, self.form.exchange.show_report)
 
     def export(self, out: Path) -> None:
         """Export the corrections; the end of the name says as what."""
@@ -381,6 +452,7 @@ class CorrectWidget(DockedWidget):
         painting, self._painting = self._painting, None
         if painting is None:
             return
+        self._areas = {}
         self._brush.detach()
         self._next.correct(None)
         lost = painting.close(layers=layers)
@@ -408,3 +480,7 @@ class CorrectWidget(DockedWidget):
         self._masks.leave()
         self.form.exchange.leave()
         self.form.image.leave()
+
+
+def _painted(areas: Mapping[str, int]) -> list[str]:
+    return [name for name, pixels in areas.items() if pixels]

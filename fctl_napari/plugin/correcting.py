@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.learning.canvas import half_made
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.background import check
@@ -19,8 +20,9 @@ from fctl_napari.plugin.error_overlay import levels_of
 from fctl_napari.plugin.growing import STORE_KEY, GrowingLevels
 from fctl_napari.plugin.image_identity import identities, may_be_of
 from fctl_napari.plugin.layers import ImageSource
-from fctl_napari.plugin.placement import to_pixels
+from fctl_napari.plugin.placement import seen_pixels
 from fctl_napari.plugin.places import cache_folder
+from fctl_napari.plugin.resampled_labels import lies_over
 from fctl_napari.plugin.view import image_shape
 from fctl_napari.segmentation.own_place import named_place, own_corrections
 from fctl_napari.segmentation.store import Segmentation
@@ -45,16 +47,18 @@ def open_corrections(
 ) -> Opened | None:
     """Open the corrections of an image at their usual place (in a thread: this reads files).
 
+    They keep their classes; only where nothing was ever painted, or where they are to be made, others are taken.
+
     Parameters
     ----------
     source
         The image.
     table, store
-        Their classes: those of the segmentation at ``store``, else these.
+        Classes to paint: those of the segmentation at ``store``, else these.
     cancelled
         Asked at the end whether they are still wanted.
     create
-        Make them if there are none; else the result is None then.
+        Make them if there are none, else the result is None then; and add classes that they lack.
     apart
         Leave those at the usual place alone, which are another image's: take a place named after this image's pixels.
 
@@ -63,7 +67,7 @@ def open_corrections(
     OtherImageError
         Those at the usual place were painted on another image.
     InputError
-        They are of other classes, or no classes are known.
+        They are to be made, and no classes are known.
     OutputError
         They are open for writing elsewhere, or the place is not writable.
     Cancelled
@@ -74,12 +78,16 @@ def open_corrections(
     path = named_place(usual, image) if apart else own_corrections(usual, image)
     if not create and not path.exists():
         return None
-    if store is not None:
-        table = Segmentation.open(store).class_table
-    if table is None:
-        raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
-    corrections = Corrections.open_or_create(path, image, table)
+    table = chosen_classes(table, store)
+    if create or half_made(path):
+        if table is None:
+            raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
+        corrections = Corrections.open_or_create(path, image, table)
+    else:
+        corrections = Corrections.open(path, "r+", image=image)
     try:
+        if table is not None and corrections.blank:
+            corrections.add_classes(table)
         levels = GrowingLevels(corrections.labels)
         check(cancelled)
     except BaseException:
@@ -88,28 +96,41 @@ def open_corrections(
     return Opened(corrections, levels)
 
 
-def class_under(mask: Labels, world: Any, table: ClassTable) -> int:
-    """Return the label, k + 1, that a segmentation has at a place of the world.
+def chosen_classes(table: ClassTable | None, store: str | None) -> ClassTable | None:
+    """Return the classes of the segmentation at ``store`` (this reads files), or else ``table``."""
+    return table if store is None else Segmentation.open(store).class_table
+
+
+def class_names(mask: Labels) -> tuple[str, ...]:
+    """Return the names of the classes that a segmentation's layer shows, of value 1, 2, ..."""
+    return tuple(mask.features["class"][1:]) if "class" in mask.features else ()
+
+
+def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTable) -> int:
+    """Return the label in corrections, with a table, of the class that a segmentation has at a place of the world.
 
     Raises
     ------
     InputError
-        The place lies beside it, nothing is computed there, or its classes are not those of ``table``.
+        The viewer shows three dimensions, the place lies beside it, nothing is computed there, or the table lacks the
+        class.
     """
-    names = tuple(mask.features["class"][1:]) if "class" in mask.features else ()
-    if names != table.names:
-        raise InputError(
-            f"{mask.name}: has the classes {', '.join(names)} and the corrections {', '.join(table.names)}; "
-            "choose a segmentation with the same classes."
-        )
+    if viewer.dims.ndisplay != 2:
+        raise InputError(f"{mask.name}: the viewer shows three dimensions; switch it to two to point at a class.")
     level = levels_of(mask)[0]
-    y, x = (int(place // 1) for place in to_pixels(mask, world))
+    y, x = (int(place // 1) for place in seen_pixels(viewer, mask, world))
     if not (0 <= y < level.shape[0] and 0 <= x < level.shape[1]):
         raise InputError(f"{mask.name}: does not reach there; point at the image.")
     value = int(level[y, x])
     if value == 0:
         raise InputError(f"{mask.name}: nothing is computed there yet; segment that part first.")
-    return value
+    name = dict(enumerate(class_names(mask), 1)).get(value, f"of value {value}")
+    if name not in table.names:
+        raise InputError(
+            f"{mask.name}: has the class {name} there, which the corrections lack ({', '.join(table.names)}); press "
+            "Edit here to add its classes."
+        )
+    return table.names.index(name) + 1
 
 
 class MaskChoices(QObject):
@@ -158,9 +179,26 @@ class MaskChoices(QObject):
         InputError
             There is none.
         """
+        image = self._image()
         if self.mask is None:
-            raise InputError("there is no segmentation of this image; segment it (Segment widget), or open one.")
-        return self.mask
+            self.fill()  # one may lie over the image by now
+        mask = self.mask
+        if image is None or mask is None:
+            raise InputError(self._why_none(image))
+        if not is_mask(self._viewer, mask, image):
+            raise _elsewhere(mask, image)
+        return mask
+
+    def _why_none(self, image: Image | None) -> str:
+        if image is not None:
+            for layer in self._viewer.layers:
+                if (
+                    isinstance(layer, Labels)
+                    and STORE_KEY in layer.metadata
+                    and image_shape(layer) == image_shape(image)
+                ):
+                    return str(_elsewhere(layer, image))
+        return "there is no segmentation of this image; segment it (Segment widget), or open one."
 
     @property
     def store(self) -> str | None:
@@ -170,7 +208,10 @@ class MaskChoices(QObject):
     def fill(self, _event: Any = None) -> None:
         """List what there is, the topmost first; one that is new is chosen: a result is what is corrected next."""
         image, field = self._image(), self._field
-        masks = [] if image is None else [layer for layer in reversed(self._viewer.layers) if is_mask(layer, image)]
+        layers = [] if image is None else list(reversed(self._viewer.layers))
+        masks = [layer for layer in layers if image is not None and is_mask(self._viewer, layer, image)]
+        for mask in masks:
+            mask.editable = False  # it shows a file: what is painted on it would not be kept
         chosen = field.currentData()
         new = [mask for mask in masks if mask not in self._known]
         if new or (chosen is not None and chosen not in masks):
@@ -203,8 +244,12 @@ class MaskChoices(QObject):
         return [events.inserted, events.removed, events.renamed]
 
 
-def is_mask(layer: Any, image: Image) -> bool:
-    """Tell whether a layer shows a segmentation of an image; see ``may_be_of``."""
+def _elsewhere(mask: Labels, image: Image) -> InputError:
+    return InputError(f"{mask.name}: lies elsewhere than {image.name}; put it back over the image.")
+
+
+def is_mask(viewer: napari.Viewer, layer: Any, image: Image) -> bool:
+    """Tell whether a layer shows a segmentation of an image, over it; see ``may_be_of``."""
     if not isinstance(layer, Labels) or STORE_KEY not in layer.metadata:
         return False
-    return tuple(levels_of(layer)[0].shape) == image_shape(image) and may_be_of(layer, image)
+    return lies_over(viewer, layer, image) and may_be_of(layer, image)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
 import napari
 import numpy as np
 import pandas as pd
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
@@ -15,7 +16,23 @@ from fctl_napari.plugin.growing import GrowingLevels, above
 from fctl_napari.plugin.layers import OVERLAY_KEY, class_style
 from fctl_napari.plugin.placement import placed_like
 
+CORRECTIONS_KEY = "fctl_corrections"
+"""Key of the ``metadata`` of layers that show corrections; copies that napari makes of them have it, too."""
+
+_ours: WeakSet[Layer] = WeakSet()
+
 NOT_SURE_COLOR = (128, 128, 128)
+
+
+def mark_corrections(layer: Layer) -> None:
+    """Mark a layer, which is not in a viewer yet, as one that shows corrections."""
+    layer.metadata.update({OVERLAY_KEY: True, CORRECTIONS_KEY: True})
+    _ours.add(layer)
+
+
+def is_copy(layer: Layer) -> bool:
+    """Tell whether a labels layer is a copy of one that shows corrections: it looks the same and is not kept."""
+    return isinstance(layer, Labels) and CORRECTIONS_KEY in layer.metadata and layer not in _ours
 
 
 def correction_style(table: ClassTable) -> dict[str, Any]:
@@ -31,6 +48,20 @@ def correction_style(table: ClassTable) -> dict[str, Any]:
     }
 
 
+def outline_style(table: ClassTable) -> dict[str, Any]:
+    """Return the ``colormap`` of a layer of outlines: one color that no class has."""
+    color = np.array([*(channel / 255 for channel in outline_color(table)), 1.0], np.float32)
+    nothing = np.zeros(4, np.float32)
+    labels = dict.fromkeys([*range(1, len(table.scored) + 1), NOT_SURE], color)
+    return {"colormap": DirectLabelColormap(color_dict={None: nothing, 0: nothing, **labels})}
+
+
+def dress(layer: Labels, style: dict[str, Any]) -> None:
+    """Give a layer another style."""
+    for name, value in style.items():
+        setattr(layer, name, value)
+
+
 def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, table: ClassTable) -> Labels:
     """Add the layer over ``image`` and what lies on it; what is selected stays so."""
     layer = Labels(
@@ -38,10 +69,10 @@ def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, 
         name=f"corrections of {image.name}",
         opacity=0.6,
         multiscale=len(levels.levels) > 1,
-        metadata={OVERLAY_KEY: True},
         **placed_like(image),
         **correction_style(table),
     )
+    mark_corrections(layer)
     layer.editable = False  # one that is painted on is not kept; the edit window is
     _insert(viewer, image, layer)
     return layer
@@ -49,19 +80,15 @@ def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, 
 
 def add_outlines(viewer: napari.Viewer, image: Image, levels: GrowingLevels, table: ClassTable) -> Labels:
     """Add outlines of the corrections over ``image`` and what lies on it: they show where a mask has the same class."""
-    color = np.array([*(channel / 255 for channel in outline_color(table)), 1.0], np.float32)
-    nothing = np.zeros(4, np.float32)
     layer = Labels(
         levels.data,
         name=f"outlines of corrections of {image.name}",
         multiscale=len(levels.levels) > 1,
         opacity=1.0,
-        metadata={OVERLAY_KEY: True},
-        colormap=DirectLabelColormap(
-            color_dict={None: nothing, 0: nothing, **dict.fromkeys([*range(1, len(table.scored) + 1), NOT_SURE], color)}
-        ),
         **placed_like(image),
+        **outline_style(table),
     )
+    mark_corrections(layer)
     layer.editable = False
     layer.contour = 1
     _insert(viewer, image, layer)

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
-from fctl_napari.plugin.corrections_layer import correction_style
+from fctl_napari.plugin.corrections_layer import correction_style, mark_corrections
 from fctl_napari.plugin.growing import above
-from fctl_napari.plugin.layers import OVERLAY_KEY
-from fctl_napari.plugin.placement import move, placed_over, to_pixels
+from fctl_napari.plugin.placement import move, placed_over, seen_pixels
 from fctl_napari.plugin.stroke_writer import Painted
 from fctl_napari.plugin.view import IntWindow, image_shape
 
@@ -83,7 +82,8 @@ class EditWindow(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._image = image
-        self._table = table
+        self.table = table
+        """The classes to paint with."""
         self._author = author
         self._layer: Labels | None = None
         self._saved: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
@@ -168,7 +168,7 @@ class EditWindow(QObject):
             return
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         block, mask = data[box], changed[box]
-        classes = len(self._table.scored)
+        classes = len(self.table.scored)
         strays = mask & (block > classes) & (block != NOT_SURE)
         if strays.any():
             value = int(block[strays][0])
@@ -213,10 +213,10 @@ class EditWindow(QObject):
             values,
             name=NAME,
             opacity=0.6,
-            metadata={OVERLAY_KEY: True},
             **place,
-            **correction_style(self._table),
+            **correction_style(self.table),
         )
+        mark_corrections(layer)
         layer.brush_size = 20
         layer.bounding_box.visible = True
         layer.bounding_box.points = False
@@ -254,7 +254,7 @@ class EditWindow(QObject):
             return
         self.take()  # the stroke before ends here, however quickly this one follows
         if event.button == 1:
-            y, x = to_pixels(self._image, event.position)
+            y, x = seen_pixels(viewer, self._image, event.position)
             self._look_beside(float(y), float(x))
         self._dragging = True
         yield

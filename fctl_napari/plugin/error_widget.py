@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from fctl_napari.plugin.growing import STORE_KEY
 from fctl_napari.plugin.keys import bind_keys
 from fctl_napari.plugin.mapping_dialog import MappingDialog
 from fctl_napari.plugin.notify import report, reported
+from fctl_napari.plugin.placement import moves
 from fctl_napari.plugin.regions import DRAWN, chosen_region, start_drawing
+from fctl_napari.plugin.resampled_labels import PlacedLabels, lies_over
 from fctl_napari.plugin.spot import Spot, fly_to
-from fctl_napari.plugin.truths import TruthChoice, labels_of_image
+from fctl_napari.plugin.truths import TruthChoice, labels_of_image, labels_over
 from fctl_napari.plugin.view import IntWindow
 from fctl_napari.segmentation.store import Segmentation
 
@@ -57,7 +60,10 @@ class ErrorWidget(DockedWidget):
         self._mapping: ClassMapping | None = None  # the user's own
         self._truth_key: tuple[object, ...] = ()
         self._opened_key: tuple[object, ...] = ()
+        self._placing: list[Any] = []  # emitters of layers that are compared
         self._rest = resting(self, self._open)
+        self._places_rest = resting(self, self._look_at_places)
+        self._place: tuple[Any, ...] | None = ()  # where the truth lies on the segmentation; None: not px for px
         self.form = ErrorForm()
         self._choices = ErrorChoices(napari_viewer, self.form)
         self._fill(self.form)
@@ -104,7 +110,7 @@ class ErrorWidget(DockedWidget):
     @property
     def running(self) -> bool:
         """Whether something is being opened, computed or looked for."""
-        return self._opening.running or self._working.running or self._rest.isActive()
+        return self._opening.running or self._working.running or self._rest.isActive() or self._places_rest.isActive()
 
     def add_truth(self, path: str | Path) -> None:
         """Offer a truth file or label group, and choose it."""
@@ -121,6 +127,47 @@ class ErrorWidget(DockedWidget):
     def _reopen(self) -> None:
         self._rest.start()
 
+    def _watch_places(self, layers: list[Labels]) -> None:
+        """Compare anew when one of these layers is placed anew."""
+        for emitter in self._placing:
+            emitter.disconnect(self._start_places)
+        self._placing = [emitter for layer in layers for emitter in moves(layer)]
+        for emitter in self._placing:
+            emitter.connect(self._start_places)
+
+    def _start_places(self, _event: Any = None) -> None:
+        self._places_rest.start()
+
+    def _placed(self) -> Any:
+        """Return the labels of a truth that a layer shows in the px of the segmentation.
+
+        Raises
+        ------
+        InputError
+            They, or the second segmentation, cannot be compared px for px with what lies there.
+        """
+        mask, truth, second = self._choices.mask, self._choices.truth, self._choices.second
+        self._place = None
+        if mask is not None and second is not None and not lies_over(self._viewer, second, mask):
+            raise InputError(
+                f"{second.name}: lies elsewhere than {mask.name}, or has other px; put one over the other."
+            )
+        if mask is None or truth is None or truth.layer is None:
+            placed = None
+        else:
+            placed = labels_over(self._viewer, truth.layer, mask)
+        self._place = placed.place if isinstance(placed, PlacedLabels) else ()
+        return placed
+
+    def _look_at_places(self) -> None:
+        """Compare anew if layers lie elsewhere now, seen from each other."""
+        before = self._place
+        with suppress(InputError):  # it is told when it is opened
+            self._placed()
+        if self._place is None or self._place != before:
+            self._opened_key = ()  # the truth that is open lies where it lay
+            self._open()
+
     def _open(self) -> None:
         self._follow_window()
         form, showing = self.form, self.form.showing
@@ -131,15 +178,26 @@ class ErrorWidget(DockedWidget):
         self._comparison = None
         self._errors.watch(mask)
         if mask is None:
+            self._watch_places([])
             self._opening.drop()
             self._clear()
             self._explain()
             return
+        truth = self._choices.truth
+        compared = (mask, None if truth is None else truth.layer, second)
+        self._watch_places([layer for layer in compared if layer is not None])
+        try:
+            placed = self._placed()
+        except InputError as error:
+            self._opening.drop()
+            self._not_opened(error)
+            return
         wanted = Wanted(
             path=mask.metadata[STORE_KEY],
             levels=levels_of(mask),
-            truth=self._choices.truth,
+            truth=truth,
             mapping=self._mapping,
+            placed=placed,
             second_path=None if second is None else second.metadata[STORE_KEY],
             second_levels=None if second is None else levels_of(second),
         )
@@ -298,7 +356,7 @@ class ErrorWidget(DockedWidget):
             def work(
                 progress: Callable[[int, int], None], cancelled: Callable[[], bool]
             ) -> tuple[Regions, Marks, dict[Region, Mark | None]]:
-                marks = Marks(comparison.marks_path(kind))
+                marks = Marks.of_segmentation(comparison.segmentation, comparison.marks_path(kind))
                 found = find_regions(comparison, kind, region, smallest, doubt, progress, cancelled)
                 return found, marks, {each: marks.of(each) for each in found}
 
@@ -355,6 +413,8 @@ class ErrorWidget(DockedWidget):
             self._errors.hide()  # nobody would bring it in step any more
             self._spot.hide()
         self._rest.stop()
+        self._places_rest.stop()
+        self._watch_places([])
         self._opening.drop()
         self._working.drop()
         self._unbind()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import napari
 from napari.layers import Labels
@@ -26,6 +28,7 @@ from fctl_napari.plugin.choosers import combo
 from fctl_napari.plugin.export import FILTERS
 from fctl_napari.plugin.notify import report, say
 from fctl_napari.plugin.panel import button, labelled, wrapped
+from fctl_napari.plugin.resampled_labels import PlacedLabels
 from fctl_napari.plugin.truths import layer_choices
 from fctl_napari.plugin.view import IntWindow
 
@@ -39,7 +42,8 @@ MOST_CONFLICTS = 1000
 TOOLTIPS = {
     "source": (
         "What to take over: a labels layer (label 0 is nothing; label 1 the first class, unless it names its classes), "
-        "a GeoJSON, PNG or TIFF of class indices, a label of an OME-Zarr, or what others painted over this image."
+        "where it is seen; polygons (GeoJSON, GeoPackage, COCO), a PNG or TIFF of class indices, a label of an "
+        "OME-Zarr, or what others painted over this image."
     ),
     "policy": "What becomes of pixels that are painted here already, as another class.",
     "take": "Take it over. All of it is undone by one Undo.",
@@ -114,6 +118,8 @@ class ExchangePage(QWidget):
             pixels = sum(conflict.pixels for conflict in done.conflicts)
             outcome = {"mine": "stay as they were", "theirs": "are theirs now", "not sure": "are not sure now"}
             words.append(f"{len(done.conflicts):,} conflicts, {pixels:,} px, {outcome[done.policy]}.")
+        if done.notes:
+            words += [f"{note[0].upper()}{note[1:]}." for note in done.notes]
         self.report.setText(" ".join(words))
         self.conflicts.clear()
         for conflict in sorted(done.conflicts, key=lambda conflict: -conflict.pixels)[:MOST_CONFLICTS]:
@@ -140,7 +146,7 @@ class ExchangePage(QWidget):
         if layer is not None:
             self.wanted.emit(layer, False)
         elif kind == FILE:
-            kinds = "Polygons, class indices (*.geojson *.json *.tif *.tiff *.png)"
+            kinds = "Polygons, class indices (*.geojson *.json *.gpkg *.tif *.tiff *.png)"
             path, _ = QFileDialog.getOpenFileName(self, "Take over", "", kinds)
             if path:
                 self.wanted.emit(Path(path), False)
@@ -164,6 +170,7 @@ class ExchangePage(QWidget):
 
 def take_over(
     source: Labels | Path,
+    placed: Any,
     others: bool,
     policy: Policy,
     author: str,
@@ -176,6 +183,8 @@ def take_over(
     ----------
     source
         A layer, or a path.
+    placed
+        The labels of a layer in the px of the image (``labels_over``).
     others
         Whether the path holds corrections.
     policy
@@ -199,7 +208,10 @@ def take_over(
         check(stopped)
 
     if isinstance(source, Labels):
-        done = import_labels(corrections, _layer_source(source), author=author, policy=policy, progress=progress)
+        labels = _layer_source(source, placed)
+        done = import_labels(corrections, labels, author=author, policy=policy, progress=progress)
+        if isinstance(placed, PlacedLabels) and (beside := placed.count_beside()):
+            done = replace(done, notes=(*done.notes, f"labeled px beside the image, left out: {beside:,}"))
     elif others:
         done = corrections.merge([Corrections.open(source)], policy=policy, progress=progress)
     else:
@@ -224,13 +236,21 @@ def start_export(path: Path, out: Path) -> Job:
     return job
 
 
-def _layer_source(layer: Labels) -> LabelSource:
+def _layer_source(layer: Labels, array: Any) -> LabelSource:
     """Return the labels of a layer: 0 is nothing, k + 1 is class k, by name where the layer has names."""
-    array = layer.data[0] if layer.multiscale else layer.data
-    names = layer.features["class"] if "class" in layer.features and "index" not in layer.features else ()
-    known = tuple(str(name) for name in names[1:]) if len(names) > 1 else None
+    known = _class_names(layer)
     height, width = array.shape[-2:]
     return LabelSource(layer.name, array, (height, width), one_based=True, class_names=known)
+
+
+def _class_names(layer: Labels) -> tuple[str, ...] | None:
+    """Names of class 0, 1, ..., where the layer has them; a copy of corrections names what is not sure, too."""
+    if "class" not in layer.features or len(layer.features) < 2:
+        return None
+    if "index" not in layer.features:
+        return tuple(str(name) for name in layer.features["class"][1:])
+    named = dict(zip(layer.features["index"].astype(int), layer.features["class"].astype(str), strict=True))
+    return tuple(named.get(label, "") for label in range(1, max(named) + 1))
 
 
 def _describe(conflict: Conflict) -> str:

@@ -32,7 +32,7 @@ from fctl_napari.plugin.layers import ImageSource, image_source
 from fctl_napari.plugin.notify import report, reported
 from fctl_napari.plugin.on_disk import OnDisk
 from fctl_napari.plugin.picking import Picker
-from fctl_napari.plugin.placement import moves, to_pixels
+from fctl_napari.plugin.placement import moves, seen_pixels
 from fctl_napari.plugin.region_maps import RegionMaps
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.view import image_shape
@@ -184,7 +184,7 @@ class ExploreWidget(DockedWidget):
         with reported():
             if self._viewer.dims.ndisplay != 2:
                 raise InputError("the viewer shows three dimensions; switch it to two to pick a pixel.")
-            pixel = to_pixels(self.form.image.require_layer("explore"), world)
+            pixel = seen_pixels(self._viewer, self.form.image.require_layer("explore"), world)
             self.explain((float(pixel[0]), float(pixel[1])))
 
     def explain(self, pixel: Pixel) -> None:

@@ -122,6 +122,7 @@ class GrowingSegmentation:
             return found
         style = class_style((info.name, info.color) for info in self.classes)
         layer = Labels(self.mask.data, name=name, opacity=0.55, **style, **self._common(image))
+        layer.editable = False  # it shows a file: what is painted on it would not be kept
         viewer.layers.insert(above(viewer, image), layer)
         return layer
 

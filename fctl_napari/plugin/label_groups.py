@@ -23,6 +23,9 @@ from fctl_napari.segmentation.store import ATTRIBUTE
 LABELS_KEY = "fctl_labels"
 """Key of a labels layer's ``metadata`` that holds its group's path."""
 
+PLACED_KEY = "fctl_placed"
+"""Key of the ``metadata`` of labels under an image: the scale and translation that put them over the image's px."""
+
 
 def label_names(image: Path | str) -> list[str]:
     """Return the names of the label groups under an OME-Zarr image, in a folder or at an address."""
@@ -33,7 +36,9 @@ def label_names(image: Path | str) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
-def labels_layer(path: Path | str, *, extent: tuple[float, float] | None = None) -> LayerData:
+def labels_layer(
+    path: Path | str, *, extent: tuple[float, float] | None = None, pixel: tuple[float, float] = (1.0, 1.0)
+) -> LayerData:
     """Return the layer of one label group, in its colours and names where it has them.
 
     Parameters
@@ -43,6 +48,8 @@ def labels_layer(path: Path | str, *, extent: tuple[float, float] | None = None)
     extent
         (height, width) in world units of the image that it belongs to; the labels are stretched over it. Without
         it their own pixel size counts.
+    pixel
+        Size of that image's px (y, x), in world units.
 
     Raises
     ------
@@ -51,10 +58,15 @@ def labels_layer(path: Path | str, *, extent: tuple[float, float] | None = None)
     """
     group = ngff.open_group(path)
     data, arguments = _levels(group, path, extent)
+    metadata: dict[str, Any] = {LABELS_KEY: str(path)}
+    if extent is not None:
+        # napari counts from the centers of first px: corners, not centers, lie on each other
+        arguments["translate"] = tuple((own - side) / 2 for own, side in zip(arguments["scale"], pixel, strict=True))
+        metadata[PLACED_KEY] = arguments["scale"], arguments["translate"]
     dtype = (data[0] if arguments["multiscale"] else data).dtype
     if dtype.kind not in "iu":
         raise InputError(f"{path}: holds {dtype} values; labels are whole numbers, write them as such.")
-    arguments |= {"name": last_name(path), "opacity": 0.55, "metadata": {LABELS_KEY: str(path)}}
+    arguments |= {"name": last_name(path), "opacity": 0.55, "metadata": metadata}
     classes = ngff.label_classes(group)
     if classes:
         arguments |= class_style((c["name"], tuple(c["color"])) for c in classes)

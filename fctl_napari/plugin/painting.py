@@ -12,7 +12,14 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.plugin.correcting import Opened
-from fctl_napari.plugin.corrections_layer import add_corrections, add_outlines
+from fctl_napari.plugin.corrections_layer import (
+    add_corrections,
+    add_outlines,
+    correction_style,
+    dress,
+    is_copy,
+    outline_style,
+)
 from fctl_napari.plugin.edit_window import EditWindow
 from fctl_napari.plugin.growing import refresh
 from fctl_napari.plugin.placement import move, placed_like
@@ -34,6 +41,11 @@ class Painting(QObject):
     author
         Tells who paints.
 
+    Attributes
+    ----------
+    table
+        The classes that are shown; the corrections may have got more since.
+
     Signals
     -------
     told : object
@@ -52,6 +64,8 @@ class Painting(QObject):
         The layer to paint on, when it is new.
     changed : object
         A window, (y0, x0, y1, x1) px, where something else is painted now.
+    copied : object
+        A layer that napari made as a copy of one of ours; nothing of it is kept.
     """
 
     told = Signal(object)
@@ -62,6 +76,7 @@ class Painting(QObject):
     refused = Signal(str)
     shown = Signal(object)
     changed = Signal(object)
+    copied = Signal(object)
 
     def __init__(
         self,
@@ -76,7 +91,7 @@ class Painting(QObject):
         self._image = image
         self.corrections: Corrections = opened.corrections
         """Read it only: what is written goes through :meth:`act`."""
-        table = opened.corrections.class_table
+        table = self.table = opened.corrections.class_table
         self._writer = StrokeWriter(opened.corrections, opened.levels, self)
         self._writer.changed.connect(self._changed)
         self._writer.told.connect(self.told)
@@ -90,6 +105,7 @@ class Painting(QObject):
         self._edit.beside.connect(self.beside)
         self._edit.refused.connect(self.refused)
         self._edit.shown.connect(self._edit_shown)
+        viewer.layers.events.inserted.connect(self._inserted)
 
     @property
     def edit_layer(self) -> Labels | None:
@@ -123,13 +139,25 @@ class Painting(QObject):
 
     def place(self, middle: tuple[float, float]) -> None:
         """Move the edit window around (y, x) px of the image; layers that were deleted come back."""
-        shown = self._viewer, self._image, self._levels, self.corrections.class_table
+        shown = self._viewer, self._image, self._levels, self.table
         if self.layer is None:
             self._layer = add_corrections(*shown)
         if self.outlines is None:
             self._outlines = add_outlines(*shown)
         self._edit.take()
         self._writer.give(Look(self._edit.around(*middle), self._placed))
+
+    def show_classes(self) -> bool:
+        """Show the classes that the corrections have now; returns whether there are other ones."""
+        if self.corrections.class_table is self.table:
+            return False
+        table = self.table = self._edit.table = self.corrections.class_table
+        for layer in (self.layer, self.edit_layer):
+            if layer is not None:
+                dress(layer, correction_style(table))
+        if self.outlines is not None:
+            dress(self.outlines, outline_style(table))
+        return True
 
     def holds(self, window: IntWindow) -> bool:
         """Whether the edit window holds all of another one, px of the image."""
@@ -168,6 +196,7 @@ class Painting(QObject):
         -------
         Why strokes were lost, if any were.
         """
+        self._viewer.layers.events.inserted.disconnect(self._inserted)
         self._edit.leave()  # its last stroke goes to the writer
         lost = self._writer.finish()
         if layers:
@@ -178,6 +207,10 @@ class Painting(QObject):
         return lost
 
     # ----
+
+    def _inserted(self, event: Any) -> None:
+        if is_copy(event.value):
+            self.copied.emit(event.value)
 
     def _give(self, task: Painted | Turn | Act) -> None:
         self._writer.give(task)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
+from fctl_napari.errors import InputError
 from fctl_napari.model.windows import Window
 
 MOVED = ("scale", "translate", "rotate", "shear", "affine")
@@ -77,9 +79,56 @@ def move(layer: Layer, place: dict[str, Any]) -> None:
 
 
 def to_pixels(layer: Layer, world: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return the place (y, x) of a point of the world in full-resolution px of a layer; pixel i covers [i, i + 1)."""
+    """Return the place (y, x) of a point in full-resolution px of a layer; pixel i covers [i, i + 1).
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    world
+        The point, (..., y, x), in the units of the layer; see :func:`seen_pixels` for points of a viewer.
+    """
     # napari's data coordinate 0 is the centre of pixel 0; ours is its corner
     return np.asarray(layer.world_to_data(np.asarray(world, float)[-layer.ndim :]), dtype=float)[-2:] + 0.5
+
+
+def seen_pixels(viewer: ViewerModel, layer: Layer, world: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return the place (y, x) of a point of the viewer's world in full-resolution px of a layer."""
+    return to_pixels(layer, np.asarray(world, float)[-layer.ndim :] / units_to_world(viewer, layer))
+
+
+def units_to_world(viewer: ViewerModel, layer: Layer) -> np.ndarray:
+    """Return how many units of the viewer's world one unit of a layer is, along each of the layer's axes."""
+    if all(other.units[-2:] == layer.units[-2:] for other in viewer.layers):
+        return np.ones(layer.ndim)
+    world = viewer.layers.units
+    if world is None:
+        return np.ones(layer.ndim)  # units of different kinds: napari takes the numbers as they are
+    return units_between(layer, world)
+
+
+def units_between(layer: Layer, units: Sequence[Any]) -> np.ndarray:
+    """Return how many of ``units`` one unit of a layer is, along each of its axes; 1 where their kinds differ."""
+    own = layer.units[-len(units) :]
+    pairs = zip(own, units[-len(own) :], strict=True)
+    found = [float((1 * one).to(other).magnitude) if one.is_compatible_with(other) else 1.0 for one, other in pairs]
+    return np.array([1.0] * (layer.ndim - len(found)) + found)
+
+
+def pixels_to_world(viewer: ViewerModel, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    """Return the matrix (2, 2) and the offset that give (y, x) of the world for napari's data coordinates (y, x).
+
+    Raises
+    ------
+    InputError
+        The layer is turned out of the plane.
+    """
+    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)), float)
+    steps = np.stack([np.asarray(layer.data_to_world(axis), float) - origin for axis in np.eye(layer.ndim)[-2:]], 1)
+    if np.abs(steps[:-2]).max(initial=0.0) > 1e-9 * np.abs(steps).max():
+        raise InputError(f"{layer.name}: is turned out of the plane of its last two axes; turn it back.")
+    units = units_to_world(viewer, layer)[-2:]
+    return steps[-2:] * units[:, None], origin[-2:] * units
 
 
 def outline(window: Window) -> np.ndarray:

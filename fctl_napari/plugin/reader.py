@@ -15,9 +15,11 @@ from fctl_napari.errors import FctlError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.nodata import Nodata, measure_nodata
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid, measured_range
 from fctl_napari.imagery.remote import child, is_url, last_name
 from fctl_napari.plugin import label_groups
+from fctl_napari.plugin.background import Job
 from fctl_napari.plugin.layers import (
     ImageSource,
     LayerData,
@@ -79,7 +81,10 @@ def image_layers(path: str | Path) -> list[LayerData]:
     elif viewer is not None and isinstance(path, Path):
         stand_in = _large_raster(path)
         if stand_in is not None:
+            _tell_nodata(path)
             return [_layer_in_the_making(viewer, path, stand_in, None)]
+    if viewer is not None:
+        _tell_nodata(path)
     pyramid = _open(place)
     pyramid.name = stem(path)
     if viewer is not None and not has_pyramid(pyramid):
@@ -87,6 +92,21 @@ def image_layers(path: str | Path) -> list[LayerData]:
     source = ImageSource(str(place), str(path), pyramid.value_range, pyramid.bands, pyramid=pyramid)
     image = image_layer(pyramid, displayed_levels(pyramid), source)
     return [image, *_labels_under(path, pyramid, image[1])]
+
+
+def _tell_nodata(path: Path | str) -> None:
+    """Say once, when it is measured in a thread, how much of an image its file marks as being without data."""
+
+    def work(_progress: Callable[[int, int], None], _cancelled: Callable[[], bool]) -> Nodata | None:
+        return measure_nodata(path)
+
+    def tell(nodata: Nodata | None) -> None:
+        if nodata is not None:
+            say(nodata.sentence(last_name(path)))
+
+    job = Job(work)
+    job.finished.connect(tell)  # what is wrong with the file is told when it is opened
+    job.start()
 
 
 def _is_label_image(path: Path | str) -> bool:
@@ -116,7 +136,9 @@ def _labels_under(path: Path | str, pyramid: Pyramid, image: dict[str, Any]) -> 
     extent = (pyramid.shape[0] * pyramid.pixel_size[0], pyramid.shape[1] * pyramid.pixel_size[1])
     layers = []
     for name in label_groups.label_names(path):
-        data, arguments, kind = label_groups.labels_layer(child(child(path, "labels"), name), extent=extent)
+        data, arguments, kind = label_groups.labels_layer(
+            child(child(path, "labels"), name), extent=extent, pixel=pyramid.pixel_size
+        )
         if "units" in image:
             arguments["units"] = image["units"]
         layers.append((data, arguments, kind))

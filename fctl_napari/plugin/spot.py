@@ -7,7 +7,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer, Shapes
 
 from fctl_napari.plugin.layers import OVERLAY_KEY
-from fctl_napari.plugin.placement import move, outline, placed_like
+from fctl_napari.plugin.placement import move, outline, placed_like, units_to_world
 from fctl_napari.plugin.view import IntWindow
 
 SHARE = 1 / 3
@@ -22,18 +22,30 @@ MARGIN_PX = 1.0
 
 
 def fly_to(viewer: ViewerModel, layer: Layer, window: IntWindow) -> None:
-    """Move the camera so that a part of ``layer``, (y0, x0, y1, x1) level-0 px, fills a third of the canvas."""
-    shown = list(viewer.dims.displayed)[-2:]
-    corners = np.array([layer.data_to_world(corner)[-2:] for corner in outline(window)])
-    size = np.ptp(corners, axis=0)
+    """Move the camera so that a part of ``layer``, (y0, x0, y1, x1) level-0 px, fills a third of the canvas.
+
+    Whatever axes are displayed, and in whatever order: across an axis that is not, the viewer goes to the part's slice.
+    """
+    units = units_to_world(viewer, layer)
+    corners = np.array([(np.asarray(layer.data_to_world(corner)) * units)[-2:] for corner in outline(window)])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    middle = dict(zip((viewer.dims.ndim - 2, viewer.dims.ndim - 1), (low + high) / 2, strict=True))
+    size = dict(zip(middle, high - low, strict=True))
+    for axis, place in middle.items():
+        if axis not in viewer.dims.displayed:  # one looks across it: go to the slice that meets the part
+            viewer.dims.set_point(axis, place)
+    shown = list(viewer.dims.displayed)[-3:]
     y0, x0, y1, x1 = window
     pixel = np.linalg.norm(corners[1] - corners[0]) / (x1 - x0), np.linalg.norm(corners[3] - corners[0]) / (y1 - y0)
     canvas = np.asarray(viewer.canvas.viewbox_size(viewer.layers), dtype=float)
-    zoom = min(SHARE * float((canvas / size).min()), MOST_ZOOM / max(pixel))
+    # down and across the canvas lie the last two axes that are displayed
+    ratios = [length / size[axis] for length, axis in zip(canvas, shown[-2:], strict=True) if axis in size]
     centre = np.asarray(viewer.scene.camera.center, dtype=float)
-    centre[-len(shown) :] = (corners.min(axis=0) + corners.max(axis=0)) / 2
+    for place, axis in enumerate(shown, len(centre) - len(shown)):
+        centre[place] = middle.get(axis, centre[place])
     viewer.scene.camera.center = tuple(centre)
-    viewer.scene.camera.zoom = zoom
+    if ratios:
+        viewer.scene.camera.zoom = min(SHARE * min(ratios), MOST_ZOOM / max(pixel))
 
 
 class Spot:

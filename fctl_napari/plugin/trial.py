@@ -137,7 +137,7 @@ class Trial(QObject):
 
     def start(self) -> None:
         """Begin; returns at once."""
-        masks = [layer for layer in self._viewer.layers if is_mask(layer, self.image)]
+        masks = [layer for layer in self._viewer.layers if is_mask(self._viewer, layer, self.image)]
         shown = {str(layer.metadata[STORE_KEY]): levels_of(layer) for layer in masks}
 
         tile_size = self.waiting.card.config.tile_size

@@ -9,17 +9,21 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Image, Labels
+from napari.utils.transforms import Affine
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.pyramid import LARGE_SIDE
 from fctl_napari.imagery.remote import is_url
 from fctl_napari.imagery.truth import LabelSource, open_truth
 from fctl_napari.imagery.truth_levels import with_levels
+from fctl_napari.plugin.corrections_layer import is_copy
 from fctl_napari.plugin.growing import STORE_KEY
-from fctl_napari.plugin.label_groups import LABELS_KEY, label_names
-from fctl_napari.plugin.layers import OVERLAY_KEY
+from fctl_napari.plugin.label_groups import LABELS_KEY, PLACED_KEY, label_names
+from fctl_napari.plugin.layers import OVERLAY_KEY, image_source
 from fctl_napari.plugin.places import array_path, cache_folder, digest, stem
+from fctl_napari.plugin.resampled_labels import PlacedLabels, lies_over, placed_labels
+from fctl_napari.plugin.view import image_shape
 from fctl_napari.segmentation.identity import open_image_of
 from fctl_napari.segmentation.store import Segmentation
 
@@ -49,10 +53,14 @@ class TruthChoice:
 
 
 def layer_choices(viewer: ViewerModel) -> list[TruthChoice]:
-    """Return the labels layers that may hold a truth: neither masks of ours nor overlays of errors."""
+    """Return the labels layers that may hold a truth: neither masks of ours nor overlays.
+
+    Copies of what shows corrections are offered: what is painted on them is kept only if it is taken over.
+    """
     choices = []
     for layer in viewer.layers:
-        if not isinstance(layer, Labels) or STORE_KEY in layer.metadata or OVERLAY_KEY in layer.metadata:
+        ours = STORE_KEY in layer.metadata or (OVERLAY_KEY in layer.metadata and not is_copy(layer))
+        if not isinstance(layer, Labels) or ours:
             continue
         path = layer.metadata.get(LABELS_KEY)
         # what lies in memory may have been painted on since it was read; what lies elsewhere has no levels to trust
@@ -86,11 +94,32 @@ def shows(choice: TruthChoice, path: str) -> bool:
     return shown is not None and not is_url(shown) and Path(shown).absolute() == Path(path).absolute()
 
 
+def labels_over(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any:
+    """Return the labels of a layer in the px of another one, by where both are seen; see ``placed_labels``.
+
+    Labels in the image's own file, which nobody has moved, are the image's wherever that was moved.
+
+    Raises
+    ------
+    InputError
+        They cannot be used px for px.
+    """
+    path, placed = (layer.metadata.get(key) for key in (LABELS_KEY, PLACED_KEY))
+    if placed is not None and not is_url(path) and _stays(layer, placed):
+        for other in viewer.layers:
+            source = image_source(other) if isinstance(other, Image) else None
+            own = source is not None and not is_url(source.path) and Path(path).parents[1] == Path(source.path)
+            if own and _array(layer).shape == image_shape(over) and lies_over(viewer, other, over):
+                return _array(layer)
+    return placed_labels(viewer, layer, over)
+
+
 def open_choice(
     choice: TruthChoice,
     progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
     colours: Sequence[tuple[int, int, int]] | None = None,
+    placed: Any = None,
 ) -> LabelSource:
     """Open a truth so that it can be looked at whole; a large one without levels gets some, in the cache folder.
 
@@ -104,25 +133,29 @@ def open_choice(
         Of making levels.
     colours
         (red, green, blue) of class 0, 1, ..., for a file of colours.
+    placed
+        For a layer: its labels in the px of the segmentation (``labels_over``).
 
     Raises
     ------
     FctlError
         It is missing, damaged, or no truth; or it needs levels and the cache folder cannot be written.
     """
-    source = open_truth(choice.path, colours) if choice.path is not None else _layer_source(choice)
+    elsewhere = isinstance(placed, PlacedLabels)
+    path = None if elsewhere else choice.path
+    source = open_truth(path, colours) if path is not None else _layer_source(choice, placed)
     if max(source.shape) <= LARGE_SIDE or source.native_levels > 1:
         return source
-    if choice.path is not None:
-        path = Path(choice.path).absolute()
-        facts = path.stat()
-        key = digest(path, facts.st_mtime_ns, facts.st_size, *([colours] if source.by_colour else []))
-        place = cache_folder() / f"{stem(path)}-{key}.labels.ome.zarr"
+    if path is not None:
+        file = Path(path).absolute()
+        facts = file.stat()
+        key = digest(file, facts.st_mtime_ns, facts.st_size, *([colours] if source.by_colour else []))
+        place = cache_folder() / f"{stem(file)}-{key}.labels.ome.zarr"
         return with_levels(source, place, progress=progress, cancelled=cancelled)
-    if source.in_memory:
-        return source
     assert choice.layer is not None
-    place = array_path(_array(choice.layer), f"{choice.layer.name} labels")
+    if isinstance(_array(choice.layer), np.ndarray):
+        return source
+    place = array_path(placed, f"{choice.layer.name} labels")
     return with_levels(source, place, progress=progress, cancelled=cancelled)
 
 
@@ -135,16 +168,20 @@ def held_values(source: LabelSource) -> list[int]:
     return [int(value) for value in np.unique(source.read_values(slice(0, height), slice(0, width), level))]
 
 
+def _stays(layer: Labels, placed: tuple[Sequence[float], Sequence[float]]) -> bool:
+    """Tell whether a layer lies where it was put when it was opened."""
+    scale, translate = placed
+    plain = Affine(scale=scale, translate=translate).affine_matrix
+    return np.allclose(layer._data_to_world.affine_matrix, plain)
+
+
 def _array(layer: Labels) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def _layer_source(choice: TruthChoice) -> LabelSource:
+def _layer_source(choice: TruthChoice, array: Any) -> LabelSource:
     layer = choice.layer
     assert layer is not None
-    if layer.ndim != 2:
-        raise InputError(f"{layer.name}: has {layer.ndim} dimensions; a truth is a layer with two.")
-    array = _array(layer)
     names = _class_names(layer)
     height, width = array.shape
     return LabelSource(layer.name, array, (height, width), one_based=True, class_names=names)

@@ -7,10 +7,10 @@ from itertools import product
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Shapes
+from napari.layers import Image, Labels, Shapes
 
 from fctl_napari.errors import InputError
-from fctl_napari.plugin.placement import to_pixels
+from fctl_napari.plugin.placement import seen_pixels, to_pixels, units_between
 
 IntWindow = tuple[int, int, int, int]
 """(y0, x0, y1, x1) in level 0 px of the image, half open."""
@@ -47,8 +47,11 @@ def view_region(viewer: ViewerModel, layer: Image) -> IntWindow:
     for sign in product((-1, 1), repeat=2):
         world = np.asarray(viewer.dims.point, dtype=float)
         world[displayed] = centre + half * sign
-        corners.append(to_pixels(layer, world))
-    return _cut(np.asarray(corners), layer, "the view shows nothing of it; move the view over the image")
+        corners.append(seen_pixels(viewer, layer, world))
+    seen = np.array(corners)
+    across = np.ptp(seen, axis=0) < 1e-6  # an axis that is not displayed: one px of it is seen
+    seen[:, across] = np.floor(seen[:, across] + 1e-6) + np.array([[0.0], [1.0]] * 2)
+    return _cut(seen, layer, "the view shows nothing of it; move the view over the image")
 
 
 def drawn_region(shapes: Shapes, layer: Image) -> IntWindow:
@@ -67,11 +70,18 @@ def drawn_region(shapes: Shapes, layer: Image) -> IntWindow:
     if len(shapes.data) == 0:
         raise InputError(f"{shapes.name}: nothing is drawn yet; draw a rectangle over the image.")
     chosen = max(shapes.selected_data) if shapes.selected_data else len(shapes.data) - 1
-    corners = [to_pixels(layer, np.asarray(shapes.data_to_world(vertex))) for vertex in shapes.data[chosen]]
-    return _cut(np.asarray(corners), layer, "the drawn rectangle lies beside it; draw one over the image")
+    corners = shape_pixels(shapes, shapes.data[chosen], layer)
+    return _cut(corners, layer, "the drawn rectangle lies beside it; draw one over the image")
 
 
-def image_shape(layer: Image) -> tuple[int, int]:
+def shape_pixels(shapes: Shapes, vertices: np.ndarray, layer: Image) -> np.ndarray:
+    """Return the places (y, x) of vertices of a shape in level 0 px of ``layer``, (n, 2)."""
+    units = units_between(shapes, layer.units)
+    places = [to_pixels(layer, np.asarray(shapes.data_to_world(vertex)) * units) for vertex in vertices]
+    return np.array(places)
+
+
+def image_shape(layer: Image | Labels) -> tuple[int, int]:
     """Return the (height, width) of the layer's level 0, px."""
     shape = layer.level_shapes[0]
     return int(shape[-2]), int(shape[-1])

@@ -10,6 +10,7 @@ from typing import Literal
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.segmentation import export_coco, export_labels, export_polygons, export_raster
+from fctl_napari.segmentation.export_losses import ExportLosses
 from fctl_napari.segmentation.export_place import check_place
 from fctl_napari.segmentation.extract import Exportable, Extract, Report
 from fctl_napari.segmentation.identity import take_georeference
@@ -42,6 +43,7 @@ def export(
     region: IntWindow | None = None,
     simplify: float | None = None,
     min_area: int = 0,
+    losses: ExportLosses | None = None,
     progress: Report | None = None,
 ) -> Path:
     """Write the classes of a segmentation for other programs. What was not computed is left out (no class, 255).
@@ -74,6 +76,8 @@ def export(
         area); borders that regions share stay shared. By default they follow the edges of px.
     min_area
         For polygons and COCO: leave out regions of fewer px.
+    losses
+        Takes up what polygons leave out.
     progress
         Called as ``progress(done, total)``; may raise ``Cancelled``.
 
@@ -94,12 +98,14 @@ def export(
     kind = check_export(out, kind, simplify=simplify, min_area=min_area)
     take_georeference(segmentation.facts, segmentation.path)  # it may have been mended since
     extract = Extract.of(segmentation, region)
+    losses = ExportLosses() if losses is None else losses
+    losses.min_area, losses.simplify = min_area, simplify
     if kind == "coco":
-        export_coco.write_coco(extract, out, min_area=min_area, progress=progress)
+        export_coco.write_coco(extract, out, min_area=min_area, losses=losses, progress=progress)
     elif kind == "geojson":
-        export_polygons.write_geojson(extract, out, simplify=simplify, min_area=min_area, progress=progress)
+        export_polygons.write_geojson(extract, out, losses=losses, progress=progress)
     elif kind == "gpkg":
-        export_polygons.write_geopackage(extract, out, simplify=simplify, min_area=min_area, progress=progress)
+        export_polygons.write_geopackage(extract, out, losses=losses, progress=progress)
     else:
         writers: dict[Kind, Callable[[Extract, Path, Report | None], None]] = {
             "png": export_raster.write_png,

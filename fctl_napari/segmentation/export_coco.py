@@ -10,16 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.files import atomic_write
+from fctl_napari.segmentation.export_losses import ExportLosses
 from fctl_napari.segmentation.export_place import JSON_MARK, require
 from fctl_napari.segmentation.extract import Extract, Report
 from fctl_napari.segmentation.outlines import trace
 
 
-def write_coco(extract: Extract, out: Path, *, min_area: int, progress: Report | None) -> None:
+def write_coco(
+    extract: Extract, out: Path, *, min_area: int, progress: Report | None, losses: ExportLosses | None = None
+) -> None:
     """Write one annotation after the other; see ``export``. Ids count from 1; category k + 1 is class k."""
     require(out, "COCO files", "rasterio")
     import rasterio
 
+    losses = ExportLosses(min_area=min_area) if losses is None else losses
     segmentation = extract.segmentation
     height, width = segmentation.shape
     path = segmentation.image_path
@@ -33,7 +37,7 @@ def write_coco(extract: Extract, out: Path, *, min_area: int, progress: Report |
         file.write(f',\n"images": [{json.dumps(image)}],\n"categories": {json.dumps(categories)},\n"annotations": [')
         number = 0
         for outlines in trace(extract, progress=progress):
-            for index in np.flatnonzero(outlines.pixels >= min_area).tolist():
+            for index in np.flatnonzero(losses.large_enough(outlines.pixels)).tolist():
                 number += 1
                 annotation = {
                     "id": number,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.ground import Ground
-from fctl_napari.imagery.polygons import PX_COORDINATES
+from fctl_napari.imagery.polygon_files import PX_COORDINATES
+from fctl_napari.segmentation.export_losses import ExportLosses
 from fctl_napari.segmentation.export_place import JSON_MARK, SOFTWARE, replacing, require
 from fctl_napari.segmentation.extract import Extract, Report
 from fctl_napari.segmentation.outlines import NO_OUTLINES, Outlines, trace
@@ -24,9 +25,7 @@ NO_CRS = 'LOCAL_CS["Undefined Cartesian SRS"]'
 """What a GeoPackage says of coordinates that are px."""
 
 
-def write_geojson(
-    extract: Extract, out: Path, *, simplify: float | None, min_area: int, progress: Report | None
-) -> None:
+def write_geojson(extract: Extract, out: Path, *, losses: ExportLosses, progress: Report | None) -> None:
     """Write one feature after the other; see ``export``."""
     require(out, "GeoJSON files", "rasterio", "shapely")
     import rasterio
@@ -39,7 +38,7 @@ def write_geojson(
             file.write(f', "coordinates": {json.dumps(PX_COORDINATES)}')
         file.write(', "features": [')
         separator = "\n"
-        for outlines in _regions(extract, ground, simplify, min_area, progress):
+        for outlines in _regions(extract, ground, losses, progress):
             shapes = outlines.polygons() if ground is None else _lonlat_polygons(outlines, ground)
             columns = _columns(extract, ground, outlines)
             rows = zip(*(column.tolist() for column in columns.values()), strict=True)
@@ -75,9 +74,7 @@ def _write_geometry(file: IO[str], geometry: Any) -> None:
     file.write("}")
 
 
-def write_geopackage(
-    extract: Extract, out: Path, *, simplify: float | None, min_area: int, progress: Report | None
-) -> None:
+def write_geopackage(extract: Extract, out: Path, *, losses: ExportLosses, progress: Report | None) -> None:
     """Write a layer of polygons, a batch at a time; see ``export``."""
     require(out, "GeoPackage files", "rasterio", "shapely", "pyogrio")
     import rasterio
@@ -102,7 +99,7 @@ def write_geopackage(
             dataset_metadata={"SOFTWARE": SOFTWARE},
             **options,
         )
-        for outlines in _regions(extract, ground, simplify, min_area, progress):
+        for outlines in _regions(extract, ground, losses, progress):
             places = outlines.vertices if ground is None else ground.coordinates(outlines.vertices)
             columns = _columns(extract, ground, outlines)
             polygons = shapely.to_wkb(outlines.polygons(places))
@@ -116,11 +113,13 @@ def _ground(extract: Extract) -> Ground | None:
 
 
 def _regions(
-    extract: Extract, ground: Ground | None, simplify: float | None, min_area: int, progress: Report | None
+    extract: Extract, ground: Ground | None, losses: ExportLosses, progress: Report | None
 ) -> Iterator[Outlines]:
     measure = ground.ring_areas if ground is not None and ground.geographic else None
-    for outlines in trace(extract, simplify=simplify, measure=measure, progress=progress):
-        chosen = outlines.select(outlines.pixels >= min_area)
+    for outlines in trace(
+        extract, simplify=losses.simplify, measure=measure, simplified=losses.count_moved, progress=progress
+    ):
+        chosen = outlines.select(losses.large_enough(outlines.pixels))
         if len(chosen):
             yield chosen
 

@@ -15,6 +15,9 @@ from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
 from fctl_napari.imagery.remote import is_url
 
+MIXED = f"{SAMPLED}of two pictures"
+"""Fingerprint in a store whose image was changed while it was segmented."""
+
 
 def image_facts(image: Pyramid) -> dict[str, Any]:
     """Describe an image for a store: ``path``, ``name``, and the ``fingerprint`` that it is known by.

@@ -21,6 +21,10 @@ Measure = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]
 """Areas of closed rings on the ground, m², holes counting against: (vertices (x, y) px [k, 2], offsets [n + 1])."""
 
 
+Simplified = Callable[[NDArray[np.uint8], NDArray[Any], NDArray[np.uint8]], None]
+"""Takes a strip of classes [y, x], shapely's polygons that stand for it, (x, y) px of the strip, and their classes."""
+
+
 @dataclass(frozen=True)
 class Outlines:
     """Regions of one class each, 4-connected, whose px touch by their sides.
@@ -102,6 +106,7 @@ def trace(
     *,
     simplify: float | None = None,
     measure: Measure | None = None,
+    simplified: Simplified | None = None,
     strip_px: int = STRIP_PX,
     progress: Report | None = None,
 ) -> Iterator[Outlines]:
@@ -120,6 +125,8 @@ def trace(
         do the vertices on the seams between strips. None: exactly along the edges of px.
     measure
         Measures ``square_metres``, always along the edges of px.
+    simplified
+        Told of each strip that is simplified.
     strip_px
         About how many px a strip has. Exact outlines do not depend on it, but for their order.
     progress
@@ -145,6 +152,8 @@ def trace(
         pieces = _pieces(strip, y, x0, measure)
         if simplify is not None:
             pieces = _simplified(pieces, simplify, nodes_above + nodes)
+            if simplified is not None:
+                simplified(strip, pieces.polygons(pieces.vertices - (x0, y)), pieces.classes)
         yield from _stitched(stitcher, pieces, top, bottom)
         if following is None:
             return

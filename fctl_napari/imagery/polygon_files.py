@@ -1,0 +1,357 @@
+"""Files of polygons with class names: GeoJSON, GeoPackage, COCO and labelme, read as they are stored."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+
+PX_COORDINATES = "px of the image, x right, y down"
+"""What our GeoJSON says in the member ``coordinates`` where the image is not georeferenced."""
+
+GENERATOR = "fctl-napari"
+"""What our exports say in the member ``generator``."""
+
+AREAS = ("Polygon", "MultiPolygon")
+SUFFIXES = (".geojson", ".json", ".gpkg")
+UNPLACED_CRS = "Undefined Cartesian SRS"
+"""What a GeoPackage says of coordinates that are on no Earth, as ours does where they are px."""
+
+
+@dataclass
+class FoundPolygons:
+    """What a file of polygons holds.
+
+    Attributes
+    ----------
+    shapes
+        shapely's polygons and multipolygons, in coordinates (x, y).
+    names
+        The class of each.
+    coordinates
+        What the coordinates are: ``"px"`` of the image, in the ``crs``, ``"degrees"`` (WGS 84 longitude and latitude),
+        or not said.
+    crs
+        rasterio's, where it is said.
+    size
+        (height, width) px of the image that the file says it is of.
+    skipped
+        How many features there are without an area, by what they are.
+    """
+
+    shapes: list[Any] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    coordinates: Literal["px", "crs", "degrees", "not said"] = "not said"
+    crs: Any = None
+    size: tuple[int, int] | None = None
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def is_polygon_file(path: Path) -> bool:
+    """Tell by its name whether a file holds polygons."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_polygons(
+    path: Path, *, column: str = "class", numbers: Mapping[int, str | None] | None = None, image: str | None = None
+) -> FoundPolygons:
+    """Read a file of polygons.
+
+    Parameters
+    ----------
+    path
+        GeoJSON: a FeatureCollection, a list of features, or one feature. A GeoPackage with one layer. COCO annotations
+        with polygons or uncompressed runs. labelme's JSON.
+    column
+        Which property names the class (GeoJSON, GeoPackage). Where its value is an object, the name is its ``name``.
+    numbers
+        The class of each number, where the property holds numbers; None: it is to be left out.
+    image
+        The image's file, by which it is found among several in a COCO file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or holds something else; a polygon has no class; or libraries are missing.
+    """
+    if path.suffix.lower() == ".gpkg":
+        _require(path, "GeoPackages", "rasterio", "shapely", "pyogrio")
+        return _read_geopackage(path, _Names(path, column, numbers))
+    _require(path, "GeoJSON files", "rasterio", "shapely")
+    document = _read_json(path)
+    if isinstance(document, dict) and {"annotations", "categories"} <= document.keys():
+        return _read_coco(path, document, image)
+    if isinstance(document, dict) and isinstance(document.get("shapes"), list):
+        return _read_labelme(path, document)
+    return _read_geojson(path, document, _Names(path, column, numbers))
+
+
+def _require(path: Path, what: str, *libraries: str) -> None:
+    missing = [name for name in libraries if find_spec(name) is None]
+    if missing:
+        raise InputError(f"{path}: {what} need {' and '.join(missing)}; install fctl-napari[geo].")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check the path.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is no GeoJSON file, or is damaged ({error}).") from error
+
+
+class _Names:
+    """Finds the class of a feature in its properties."""
+
+    def __init__(self, path: Path, column: str, numbers: Mapping[int, str | None] | None) -> None:
+        self._path, self._column, self._numbers = path, column, numbers
+
+    def of(self, number: int, properties: Mapping[str, Any]) -> str | None:
+        """Return the class of a feature; None: it is to be left out."""
+        name = properties.get(self._column)
+        name = name.get("name") if isinstance(name, Mapping) else name
+        if isinstance(name, float | np.floating) and float(name).is_integer():
+            name = int(name)
+        if isinstance(name, str):
+            return name
+        if isinstance(name, int | np.integer) and not isinstance(name, bool):
+            if self._numbers is not None and int(name) in self._numbers:
+                return self._numbers[int(name)]
+            raise InputError(
+                f"{self._path}: feature {number} has the number {name} in its property {self._column!r}; say which "
+                f'class that is with --map FILE: {{"values": {{"{name}": "name of the class"}}}}.'
+            )
+        others = ", ".join(map(repr, properties)) or "none"
+        raise InputError(
+            f"{self._path}: feature {number} has no class in its property {self._column!r}; name another property "
+            f"(it has {others})."
+        )
+
+
+# ---- GeoJSON
+
+
+def _read_geojson(path: Path, document: Any, names: _Names) -> FoundPolygons:
+    import shapely
+
+    features = _features(document)
+    if features is None:
+        raise InputError(f"{path}: is no GeoJSON FeatureCollection; give polygons with the names of their classes.")
+    found = FoundPolygons()
+    first = ""
+    for number, feature in enumerate(features, 1):
+        try:
+            geometry, properties = feature["geometry"], feature.get("properties") or {}
+            shape = None if geometry is None else shapely.force_2d(_shape(geometry))
+            kept = _area(found, shape)
+            if kept is None:
+                what = "has no geometry" if shape is None else f"is a {shape.geom_type}"
+                first = first or f"feature {number} {what}"
+                continue
+            _add(found, kept, names.of(number, properties))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, shapely.errors.ShapelyError) as error:
+            raise InputError(f"{path}: feature {number} is no polygon with properties ({error!r}).") from error
+    if first and not found.shapes:
+        raise InputError(f"{path}: {first}; only polygons have an area to be painted.")
+    if isinstance(document, dict):
+        _say_coordinates(path, found, document)
+    return found
+
+
+def _features(document: Any) -> list[Any] | None:
+    """Features of a collection, of a list (as older QuPath writes), or of one feature; None: it is none of these."""
+    if isinstance(document, dict) and document.get("type") == "FeatureCollection":
+        features = document.get("features")
+        return features if isinstance(features, list) else None
+    if isinstance(document, dict) and document.get("type") == "Feature":
+        return [document]
+    if isinstance(document, list) and document and all(isinstance(one, dict) and "geometry" in one for one in document):
+        return document
+    return None
+
+
+def _shape(geometry: Any) -> Any:
+    from shapely.geometry import shape
+
+    kind = geometry["type"]
+    if kind == "GeometryCollection":
+        import shapely
+
+        return shapely.geometrycollections([_shape(part) for part in geometry["geometries"]])
+    return shape(geometry)
+
+
+def _area(found: FoundPolygons, shape: Any) -> Any:
+    """Return the polygons of a geometry, counting what has none."""
+    import shapely
+
+    if shape is None or shape.is_empty:
+        found.skipped["features without a geometry"] += 1
+        return None
+    if shape.geom_type in AREAS:
+        return shape
+    parts = shapely.get_parts(shape)
+    polygons = [p for part in parts if part.geom_type in AREAS for p in shapely.get_parts(part) if not p.is_empty]
+    others = len(parts) - sum(part.geom_type in AREAS for part in parts)
+    if others:
+        found.skipped["points and lines"] += 1
+    return shapely.multipolygons(polygons) if polygons else None
+
+
+def _add(found: FoundPolygons, shape: Any, name: str | None) -> None:
+    if name is None:
+        found.skipped["polygons of classes that the mapping ignores"] += 1
+        return
+    found.shapes.append(shape)
+    found.names.append(name)
+
+
+def _say_coordinates(path: Path, found: FoundPolygons, document: Mapping[str, Any]) -> None:
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    stated = document.get("crs")
+    if stated is not None:
+        try:
+            found.coordinates, found.crs = "crs", CRS.from_user_input(stated["properties"]["name"])
+        except (CRSError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: its crs is none that is known here ({stated}).") from error
+    elif document.get("coordinates") == PX_COORDINATES:
+        found.coordinates = "px"
+    elif document.get("generator") == GENERATOR:
+        found.coordinates = "degrees"
+
+
+# ---- GeoPackage
+
+
+def _read_geopackage(path: Path, names: _Names) -> FoundPolygons:
+    import shapely
+    from pyogrio import list_layers
+    from pyogrio.errors import DataLayerError, DataSourceError
+    from pyogrio.raw import read
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; check the path.")
+    try:
+        layers = [str(name) for name, kind in list_layers(path) if kind is not None]
+        if len(layers) != 1:
+            raise InputError(f"{path}: has the layers {', '.join(layers) or 'none'}; save the one that is meant alone.")
+        meta, _, geometries, columns = read(path, layer=layers[0], force_2d=True)
+        shapes = shapely.from_wkb(geometries)
+    except (DataSourceError, DataLayerError, shapely.errors.ShapelyError) as error:
+        raise InputError(f"{path}: is no GeoPackage, or is damaged ({error}).") from error
+    found = FoundPolygons()
+    fields = [str(name) for name in meta["fields"]]
+    for number, shape in enumerate(shapes):
+        kept = _area(found, shape)
+        if kept is not None:
+            properties = {name: column[number] for name, column in zip(fields, columns, strict=True)}
+            _add(found, kept, names.of(number + 1, properties))
+    if found.skipped and not found.shapes:
+        raise InputError(f"{path}: holds no polygons; only these have an area to be painted.")
+    crs = meta.get("crs")
+    if crs is not None and UNPLACED_CRS.casefold() in crs.casefold():
+        found.coordinates = "px"
+    elif crs:
+        try:
+            found.coordinates, found.crs = "crs", CRS.from_user_input(crs)
+        except CRSError as error:
+            raise InputError(f"{path}: its crs is none that is known here ({crs[:60]}).") from error
+    return found
+
+
+# ---- COCO and labelme: px of an image
+
+
+def _read_coco(path: Path, document: Mapping[str, Any], image: str | None) -> FoundPolygons:
+    import shapely
+
+    found = FoundPolygons(coordinates="px")
+    try:
+        images = {one["id"]: one for one in document["images"]}
+        own = Path(image).name if image else ""
+        named = [key for key, one in images.items() if Path(str(one.get("file_name", ""))).name == own]
+        chosen = next(iter(named if len(named) == 1 else images), None)
+        if len(images) != 1 and len(named) != 1:
+            raise InputError(f"{path}: is of {len(images)} images, and not one of them is {own}; save one's alone.")
+        found.size = int(images[chosen]["height"]), int(images[chosen]["width"])
+        categories = {one["id"]: str(one["name"]) for one in document["categories"]}
+        for number, annotation in enumerate(document["annotations"], 1):
+            if annotation["image_id"] != chosen:
+                found.skipped["annotations of other images"] += 1
+                continue
+            stored = annotation.get("segmentation")
+            if not stored:
+                found.skipped["annotations without an outline"] += 1
+            elif isinstance(stored, Mapping):
+                found.shapes.append(_run_polygons(path, number, stored, found.size))
+                found.names.append(categories[annotation["category_id"]])
+            else:
+                rings = [np.asarray(ring, float).reshape(-1, 2) for ring in stored]
+                found.shapes.append(shapely.multipolygons([shapely.polygons(ring) for ring in rings]))
+                found.names.append(categories[annotation["category_id"]])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, shapely.errors.ShapelyError) as error:
+        raise InputError(f"{path}: is no COCO file, or is damaged ({error!r}).") from error
+    return found
+
+
+def _run_polygons(path: Path, number: int, stored: Mapping[str, Any], size: tuple[int, int]) -> Any:
+    """Outline runs down the image's columns: outside, inside, outside, ..."""
+    import shapely
+    from rasterio.features import shapes
+    from shapely.geometry import shape
+
+    counts = stored["counts"]
+    if isinstance(counts, str):
+        raise InputError(f"{path}: annotation {number} has compressed runs; save polygons or uncompressed runs.")
+    height, width = size
+    ends = np.cumsum(np.asarray(counts, np.int64))
+    if tuple(stored["size"]) != size or not len(ends) or ends[-1] > height * width:
+        raise InputError(f"{path}: annotation {number} is of another size than its image; save it again.")
+    starts, stops = ends[:-1:2], ends[1::2]
+    if not len(stops):
+        return shapely.multipolygons([])
+    left, right = int(starts[0]) // height, int(stops[-1] - 1) // height + 1
+    changes = np.zeros((right - left) * height + 1, np.int8)
+    np.add.at(changes, starts[: len(stops)] - left * height, 1)
+    np.add.at(changes, stops - left * height, -1)
+    mask = np.cumsum(changes[:-1], dtype=np.int8).reshape(right - left, height).T.astype(np.uint8)
+    corner = np.array([left, 0])
+    outlines = [shapely.transform(shape(one), lambda places: places + corner) for one, _ in shapes(mask, mask == 1)]
+    return shapely.multipolygons(outlines)
+
+
+def _read_labelme(path: Path, document: Mapping[str, Any]) -> FoundPolygons:
+    import shapely
+
+    found = FoundPolygons(coordinates="px")
+    try:
+        if document.get("imageHeight") and document.get("imageWidth"):
+            found.size = int(document["imageHeight"]), int(document["imageWidth"])
+        for one in document["shapes"]:
+            points: Sequence[Any] | NDArray[Any] = np.asarray(one["points"], float).reshape(-1, 2)
+            kind = one.get("shape_type") or "polygon"
+            if kind == "rectangle" and len(points) in (2, 4):
+                shape = shapely.box(*np.min(points, 0), *np.max(points, 0))
+            elif kind == "polygon" and len(points) >= 3:
+                shape = shapely.polygons(points)
+            else:
+                found.skipped[f"shapes that are a {kind}"] += 1
+                continue
+            _add(found, shape, str(one["label"]))
+    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
+        raise InputError(f"{path}: is no labelme file, or is damaged ({error!r}).") from error
+    return found

@@ -1,0 +1,70 @@
+"""What polygons leave out of the classes that they are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.model.classes import IGNORE
+
+
+@dataclass
+class ExportLosses:
+    """Counts of what an export of polygons left out, as far as it is written.
+
+    Attributes
+    ----------
+    min_area
+        Regions of fewer px were left out.
+    small, small_pixels
+        How many regions, and their px.
+    simplify
+        By how much outlines were simplified, px; None: not.
+    moved
+        How many px have another class in the simplified polygons, or none.
+    pixels
+        How many px have a class.
+    """
+
+    min_area: int = 0
+    small: int = 0
+    small_pixels: int = 0
+    simplify: float | None = None
+    moved: int = 0
+    pixels: int = 0
+
+    def large_enough(self, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which regions are kept, by their px; count the others."""
+        kept: NDArray[np.bool_] = pixels >= self.min_area
+        self.small += int(np.count_nonzero(~kept))
+        self.small_pixels += int(pixels[~kept].sum())
+        return kept
+
+    def count_moved(self, strip: NDArray[np.uint8], polygons: NDArray[Any], classes: NDArray[np.uint8]) -> None:
+        """Count the px of a strip whose class is another one in simplified polygons, (x, y) px of the strip."""
+        from rasterio.features import rasterize
+
+        self.pixels += int(np.count_nonzero(strip != IGNORE))
+        if len(polygons):
+            pairs = zip(polygons, classes.tolist(), strict=True)
+            burnt = rasterize(pairs, strip.shape, fill=IGNORE, dtype=np.uint8)
+            self.moved += int(np.count_nonzero(burnt != strip))
+
+    def sentences(self) -> list[str]:
+        """Say what was left out; nothing where nothing was."""
+        said = []
+        if self.small:
+            regions = "region" if self.small == 1 else "regions"
+            said.append(
+                f"{self.small:,} {regions} of fewer than {self.min_area} px ({self.small_pixels:,} px) left out"
+            )
+        if self.simplify is not None and self.moved:
+            share = self.moved / max(self.pixels, 1)
+            said.append(
+                f"simplified by {self.simplify:g} px: {self.moved:,} of {self.pixels:,} px ({share:.2%}) lie in "
+                "polygons of another class now, or in none; arms and gaps narrower than that may have vanished"
+            )
+        return said
