@@ -304,7 +304,7 @@ def test_a_class_that_is_marked_as_no_data_is_asked_for(tmp_path: Path) -> None:
 def test_classes_as_floats_need_their_values_stated(tmp_path: Path) -> None:
     values = np.where(VALUES == 1, np.nan, VALUES).astype(np.float32)
     path = geotiff(tmp_path / "a.tif", values, None)
-    with pytest.raises(InputError, match="float32; save class indices .* or state what each value is"):
+    with pytest.raises(InputError, match=r"float32; save class indices .* or state what each value is"):
         open_truth(path, COLORS)
     source = open_truth(path, COLORS, by_value=True)
     mapped = MappedTruth(source, ClassMapping(("a", "b", "c"), {0: 2, 2: 0}))
@@ -313,7 +313,7 @@ def test_classes_as_floats_need_their_values_stated(tmp_path: Path) -> None:
     source = open_truth(geotiff(tmp_path / "b.tif", far, float(np.finfo(np.float32).min)), by_value=True)
     assert np.array_equal(source.read(ALL), np.where(VALUES == 1, 255, VALUES))
     source = open_truth(geotiff(tmp_path / "c.tif", VALUES + np.float32(0.5), None), by_value=True)
-    with pytest.raises(InputError, match="holds the value .*5 .*no whole number"):
+    with pytest.raises(InputError, match=r"holds the value .*5 .*no whole number"):
         source.read(ALL)
 
 

@@ -365,5 +365,4 @@ def test_the_truth_counts_by_the_names_of_its_classes(corrected, request_for, tm
     Image.fromarray(stray).save(tmp_path / "stray.png")
     tuner = Finetuner(request_for(truth=str(tmp_path / "stray.png")))
     with pytest.raises(InputError, match=r"stray\.png: holds class 2, the checkpoint's classes end at 1"):
-        for tile in tuner.measure._truth_tiles:
-            tuner.measure._scene_truth(tile)
+        _ = [tuner.measure._scene_truth(tile) for tile in tuner.measure._truth_tiles]
