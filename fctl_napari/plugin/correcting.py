@@ -197,7 +197,10 @@ class MaskChoices(QObject):
                     and STORE_KEY in layer.metadata
                     and image_shape(layer) == image_shape(image)
                 ):
-                    return str(_elsewhere(layer, image))
+                    if may_be_of(layer, image):
+                        return str(_elsewhere(layer, image))
+                    other = f"{layer.name} is of another image of this size"
+                    return f"there is no segmentation of this image ({other}); segment it, or open one."
         return "there is no segmentation of this image; segment it (Segment widget), or open one."
 
     @property
