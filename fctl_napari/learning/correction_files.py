@@ -219,7 +219,8 @@ class _IndexLayer:
         strays = indices[values < 0]
         if strays.size:
             index, names = int(strays[0]), self._labels.class_names
-            name = repr(names[index]) if names is not None and index < len(names) else f"index {index}"
+            named = names is not None and index < len(names) and names[index]
+            name = repr(names[index]) if names is not None and named else f"index {index}"
             raise InputError(
                 f"{self.name}: holds the class {name}, which is none of {', '.join(self._table.names)}; map it."
             )

@@ -262,7 +262,9 @@ def open_comparison(
             truth,
             wanted.second_levels,
             showing.kinds(),
-            second_classes=() if second is None else [names.index(name) for name in second.class_table.names],
+            second_classes=()
+            if second is None
+            else [k for k in match_names(second.class_table.names, names).index if k is not None],
         )
     return Comparison(segmentation, source, held, truth, second, _with_maps(segmentation), overlay)
 
