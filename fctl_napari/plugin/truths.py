@@ -198,7 +198,7 @@ def _layer_source(choice: TruthChoice, array: Any) -> LabelSource:
 
 
 def named_classes(layer: Labels) -> tuple[str, ...] | None:
-    """Return names of labels 1, 2, ..., which are class 0, 1, ..., where the layer's features give them; "" for none."""
+    """Return names of labels 1, 2, ..., which are class 0, 1, ..., where the layer gives them; "" for none."""
     features = layer.features
     if "class" not in features:
         return None

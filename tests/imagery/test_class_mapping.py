@@ -72,6 +72,8 @@ def test_saved_and_read_again(tmp_path: Path) -> None:
     assert ClassMapping.read(tmp_path / "m.json", CLASSES) == mapping
     (tmp_path / "m.json").write_text('{"values": {"7": 2, "0": null, "300": "WATER"}}')
     assert ClassMapping.read(tmp_path / "m.json", CLASSES) == mapping
+    (tmp_path / "m.json").write_text('{"values": {"7": 2, "0": "Cloud", "300": "WATER"}}')
+    assert ClassMapping.read(tmp_path / "m.json", CLASSES, ["cloud"]) == mapping
 
 
 @pytest.mark.parametrize(
