@@ -141,7 +141,7 @@ def palette_key(
     """Decide whether a mask with a palette is read by its colors or by its indices.
 
     By its colors, where those in use are the classes'; by its indices, where these are colored as the classes are, or
-    where the palette says nothing: a grey ramp, or colors of no class.
+    where the palette says nothing: a grey ramp (unless its greys are the classes' colors), or colors of no class.
 
     Parameters
     ----------
@@ -173,12 +173,15 @@ def palette_key(
     few = min(len(palette), len(colors))
     as_classes = np.array_equal(palette[:few], np.array(colors, np.uint8).reshape(-1, 3)[:few])
     ramp = np.array_equal(palette, np.repeat(np.arange(len(palette)), 3).reshape(-1, 3))
-    if as_classes or ramp or not (classes >= 0).any():
+    if as_classes or not (classes >= 0).any():
         return None
     classes[nothing] = NO_CLASS
     seen = [value for value in held() if value < len(classes) and not nothing[value]]
     colored = {value: int(classes[value]) for value in seen if classes[value] >= 0}
     strange = [value for value in seen if value not in colored and value != NO_CLASS]
+    greys = len(colored) == len(seen) and max(seen, default=0) >= len(colors)  # the classes' own, black and white say
+    if ramp and not greys:
+        return None
     if all(value == index for value, index in colored.items()):
         told = any(palette[value].any() for value in colored)  # black at 0 is what many palettes begin with
         if strange and told and min(strange) < len(colors):

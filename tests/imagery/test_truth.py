@@ -194,6 +194,15 @@ def test_a_palette_of_other_colors_says_nothing(tmp_path: Path, name: str, palet
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_greys_of_a_ramp_are_colors_where_the_classes_have_them(tmp_path: Path, name: str) -> None:
+    ramp = [(k, k, k) for k in range(256)]
+    path = palette_file(tmp_path / name, np.array([0, 255, 0], np.uint8)[VALUES], ramp)
+    source = open_truth(path, [(255, 255, 255), (0, 0, 0)])
+    assert np.array_equal(source.read(ALL), np.array([1, 0, 1])[VALUES])
+    assert source.note
+
+
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize(
     "palette",
     [
