@@ -76,11 +76,11 @@ def _check_image(image: Path, out: Path, segmentation: Exportable) -> None:
             f"{out}: the image is {found[0]} x {found[1]} px (height x width), its segmentation {shape[0]} x "
             f"{shape[1]}; choose the image that was segmented, or another folder."
         )
+    if group.metadata.zarr_format != 3:
+        raise OutputError(f"{out}: the image is an OME-Zarr 0.4 and labels are written as 0.5; choose another folder.")
     stored = segmentation.facts["image"]
     if stored["fingerprint"] is not None and not same_image(stored, open_image(image)):
         raise OutputError(
             f"{out}: the image is another one than was segmented (its pixels differ); choose that one, or another "
             "folder."
         )
-    if group.metadata.zarr_format != 3:
-        raise OutputError(f"{out}: the image is an OME-Zarr 0.4 and labels are written as 0.5; choose another folder.")

@@ -233,6 +233,21 @@ def test_a_copy_that_is_made_again_with_other_classes_says_so(tmp_path: Path) ->
     assert find_data_set(copy).table.names == tuple(names)
 
 
+def test_a_copy_follows_the_classes_and_values_that_are_stated(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    pairs(raw, "a")
+    mask = np.asarray(Image.open(raw / "masks/a.png"))
+    classes = json.loads((raw / "classes.json").read_text())["classes"]
+    for order, values in (((0, 1), None), ((1, 0), None), ((1, 0), {"0": 0, "1": None}), ((0, 1), {"0": 1, "1": 0})):
+        stated = {"classes": [classes[k] for k in order], **({"values": values} if values else {})}
+        (raw / "classes.json").write_text(json.dumps(stated))
+        copy = convert_data_set(find_data_set(raw), tmp_path / "copy")
+        (own,), (copied,) = scenes_of(raw), scenes_of(copy)
+        expected = mask if values is None else np.where(mask == 0, *[255 if v is None else v for v in values.values()])
+        assert np.array_equal(np.asarray(own.truth), expected)
+        assert np.array_equal(np.asarray(copied.truth), expected)
+
+
 def test_large_images_have_the_same_digest_when_converted(tmp_path: Path) -> None:
     deepglobe(tmp_path / "raw", ("1",), side=1200)  # two levels
     copy = convert_data_set(find_data_set(tmp_path / "raw"), tmp_path / "copy")
