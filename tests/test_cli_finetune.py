@@ -94,6 +94,11 @@ def test_the_only_region_of_a_class_is_learnt_from_and_that_is_said(
     sets = choose_tiles(request, image, open_corrections(places[1], image, card), card)
     assert {int(v) for values in sets.lessons.values() for v in np.unique(values)} >= {1, 3}  # red and blue, by name
     assert {int(v) for values in sets.held_out.values() for v in np.unique(values)} == {0, 1}
+    few = choose_tiles(
+        request.model_copy(update={"most_tiles": 1}), image, open_corrections(places[1], image, card), card
+    )
+    assert {int(v) for values in few.lessons.values() for v in np.unique(values)} >= {1, 3}
+    assert len(few.lessons) < len(sets.lessons)
 
 
 def test_what_does_not_fit_is_one_sentence(fctl: Fctl, places: tuple[Path, Path], tmp_path: Path) -> None:
