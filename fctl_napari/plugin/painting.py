@@ -185,8 +185,11 @@ class Painting(QObject):
     # ----
 
     def _inserted(self, event: Any) -> None:
-        if is_copy(event.value):
-            self.copied.emit(event.value)
+        layer = event.value
+        if is_copy(layer):
+            if not isinstance(layer.data, np.ndarray) or np.shares_memory(layer.data, self._levels.coarse):
+                layer.editable = False  # napari would paint into our files, past the history of strokes
+            self.copied.emit(layer)
 
     def _give(self, task: Painted | Turn | Act) -> None:
         self._writer.give(task)
