@@ -15,6 +15,9 @@ from fctl_napari.imagery.ground import Ground
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.polygon_files import FoundPolygons, read_polygons
 
+EDGE_PX = 1e-2
+"""Polygons that reach no farther beyond the image, px, end at its edge: coordinates are rounded."""
+
 TRIED_PX = 2**22
 """Polygons in boxes of at most this many px are burnt on trial, if they are thinner than a px."""
 
@@ -140,7 +143,8 @@ class NamedPolygons:
                 f"{path}: all its polygons ({len(shapes)}) lie outside the image of {height} x {width} px (height x "
                 "width); give polygons of the same place."
             )
-        reach = ~outside & ((x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height))
+        beyond = np.max([-x0, -y0, x1 - width, y1 - height], axis=0)
+        reach = ~outside & (beyond > EDGE_PX)
         crossing = ~shapely.is_valid(shapes)
         thin = np.flatnonzero(~outside & (2 * shapely.area(shapes) < shapely.length(shapes)))
         counts = {
