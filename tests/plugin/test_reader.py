@@ -259,3 +259,21 @@ def test_a_pyramid_that_cannot_be_made_is_reported(
     (layer,) = viewer.open(path, plugin="fctl-napari")
     until(lambda: image_source(layer).job is None)
     assert [message for severity, message in notes if severity == "error" and "large.png" in message]
+
+
+def test_what_a_file_marks_as_nodata_is_told_once(
+    make_napari_viewer: Callable[..., napari.Viewer],
+    tmp_path: Path,
+    notes: list[tuple[str, str]],
+    until: Callable[..., None],
+) -> None:
+    viewer = make_napari_viewer()
+    pixels = np.full((200, 300, 4), 255, np.uint8)
+    pixels[:, 210:, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "rotated.png")
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "plain.png")
+    for name in ("rotated.png", "plain.png"):
+        viewer.open(tmp_path / name, plugin="fctl-napari")
+    sentence = "rotated.png: this file marks 30 % as nodata (alpha); they are segmented all the same."
+    until(lambda: ("info", sentence) in notes)
+    assert len([words for _, words in notes if "nodata" in words]) == 1
