@@ -38,13 +38,13 @@ from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import Context, preset
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.segmentation.cluster import HEAP
 from fctl_napari.segmentation.device import numerics
 from fctl_napari.segmentation.grid import TileGrid, default_overlap
 from fctl_napari.segmentation.inputs import TileInputs, read_inputs
 from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
 from fctl_napari.segmentation.predictor import CUDA_BATCH, Predictor
 from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.worker_process import HEAP
 
 NETWORKS = ("fctl_lite", "fctl_vgg16", "fcn8s")
 READY_TILES = 32

@@ -67,23 +67,49 @@ def sample(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The OME-Z
 @app.command()
 def info(
     path: Annotated[
-        str, typer.Argument(metavar="PATH", help="An image or its http address, a segmentation or a checkpoint.")
+        str,
+        typer.Argument(
+            metavar="PATH", help="An image or its http address, a segmentation, corrections, or a checkpoint."
+        ),
     ],
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read every pixel: is the image still what its conversion, segmentation, corrections know?"
+        ),
+    ] = False,
 ) -> None:
     """Say what a file is: size, levels, georeference; classes, settings and figures."""
-    from fctl_napari.cli_output import card_facts, image_facts, segmentation_facts, show_facts
+    from fctl_napari.cli_corrections import show_corrections
+    from fctl_napari.cli_output import card_facts, counting, image_facts, segmentation_facts, show_facts
     from fctl_napari.imagery.formats import open_image
+    from fctl_napari.learning.canvas import is_corrections
     from fctl_napari.model.card import builtin_checkpoints, read_card, resolve_checkpoint
     from fctl_napari.segmentation.store import Segmentation
+    from fctl_napari.segmentation.verify import verify_image, verify_store
 
     if path.endswith(".safetensors") or (path in builtin_checkpoints() and not Path(path).exists()):
+        if verify:
+            raise InputError(f"{path}: is a checkpoint, and has no pixels to be verified; leave --verify out.")
         show_facts(card_facts(read_card(resolve_checkpoint(path))))
         return
-    if Path(path).is_dir():
+    store = False
+    if Path(path).is_dir() and is_corrections(Path(path)):
+        show_corrections(Path(path))
+        store = True
+    elif Path(path).is_dir():
         with suppress(InputError):  # then it is an image
             show_facts(segmentation_facts(Segmentation.open(path)))
-            return
-    show_facts(image_facts(open_image(path)))
+            store = True
+    image = None if store else open_image(path)
+    if image is not None:
+        show_facts(image_facts(image))
+    if verify:
+        with counting("Reading every pixel") as report:
+            found = verify_store(path, progress=report) if image is None else verify_image(image, progress=report)
+        show_facts({"verified": found.words, "all pixels": found.fingerprint})
+        if found.same is False:
+            raise typer.Exit(1)
 
 
 @app.command()

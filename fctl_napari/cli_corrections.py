@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -45,7 +47,12 @@ def add_commands(app: typer.Typer) -> None:
 @corrections_app.command("info")
 def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None:
     """Say what is painted: area by class, authors, regions."""
-    from fctl_napari.cli_output import show_facts
+    show_corrections(corrections, json_file)
+
+
+def show_corrections(corrections: Path, json_file: Path | None = None) -> None:
+    """Print what is painted, and write it as JSON too if asked to."""
+    from fctl_napari.cli_output import image_words, show_facts
     from fctl_napari.learning.corrections import Corrections
 
     there = Corrections.open(corrections)
@@ -55,7 +62,7 @@ def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None
         {
             "corrections": str(there.path),
             "size": f"{width} x {height} px (width x height)",
-            "image": there.image_path or "unknown",
+            "image": image_words(there.facts["image"], there.path),
             "authors": ", ".join(there.authors) or "none",
             **{name: f"{pixels} px" for name, pixels in areas.items()},
             "regions": str(len(regions)),
@@ -104,8 +111,12 @@ def import_(
     ],
     image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
     checkpoint: Annotated[
-        str, typer.Option(metavar="earth|aerial|FILE", help="Whose classes new corrections have.")
-    ] = "earth",
+        str | None,
+        typer.Option(
+            metavar="earth|aerial|FILE",
+            help="Whose classes new corrections have, and are added to others.  [default: earth, for new ones]",
+        ),
+    ] = None,
     author: Annotated[str | None, typer.Option(help="Whose they are.  [default: the user's name]")] = None,
     mapping: Annotated[
         Path | None,
@@ -132,6 +143,28 @@ def import_(
             progress=report,
         )
     _show(done, json_file)
+
+
+@corrections_app.command("relink")
+def relink_(
+    corrections: CorrectionsArgument,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that they belong to, of their size.")],
+    copy: Annotated[
+        Path | None,
+        typer.Option(metavar="COPY.ome.zarr", help="Link a copy of them instead, and leave them as they are."),
+    ] = None,
+) -> None:
+    """Say that corrections belong to an image whose pixels differ from those they were painted on."""
+    from fctl_napari.cli_output import out
+    from fctl_napari.imagery.formats import open_image
+    from fctl_napari.learning.relink import copy_for, relink
+
+    opened = open_image(image)
+    if copy is None:
+        relink(corrections, opened)
+    else:
+        copy_for(corrections, copy, opened)
+    out.print(f"{copy or corrections}: belongs to {image}", highlight=False, soft_wrap=True)
 
 
 @corrections_app.command("next")
@@ -210,17 +243,32 @@ def export(
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
-def _to_change(path: Path, image: str | None, checkpoint: str) -> Corrections:
+@contextmanager
+def _to_change(path: Path, image: str | None, checkpoint: str | None) -> Iterator[Corrections]:
+    """Open or make corrections; those that were made go again if nothing could be taken over."""
     from fctl_napari.imagery.formats import open_image
+    from fctl_napari.learning.canvas import is_corrections
     from fctl_napari.learning.corrections import Corrections
     from fctl_napari.model.card import read_card, resolve_checkpoint
+    from fctl_napari.segmentation.store_place import remove_store
 
-    if image is not None:
-        table = read_card(resolve_checkpoint(checkpoint)).classes
-        return Corrections.open_or_create(path, open_image(image), table)
-    if not path.exists():
+    there = is_corrections(path)
+    if image is None and not path.exists():
         raise InputError(f"{path}: there are no such corrections; name the --image to make them.")
-    return Corrections.open(path, "r+")
+    table = read_card(resolve_checkpoint(checkpoint or "earth")).classes if checkpoint or not there else None
+    pyramid = None if image is None else open_image(image)
+    if there or pyramid is None:
+        into = Corrections.open(path, "r+", image=pyramid, class_table=table)
+    else:
+        assert table is not None
+        into = Corrections.open_or_create(path, pyramid, table)
+    try:
+        with into:
+            yield into
+    except BaseException:
+        if not there and into.blank:
+            remove_store(path)
+        raise
 
 
 def _show(done: MergeReport, json_file: Path | None) -> None:
@@ -234,8 +282,8 @@ def _show(done: MergeReport, json_file: Path | None) -> None:
         + (f"; there, {OUTCOMES[done.policy]}" if done.conflicts else ""),
         *done.notes,
     ]
-    for line in lines:
-        out.print(line, highlight=False, soft_wrap=True)
+    for line in [*lines, *done.notes]:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
     for conflict in sorted(done.conflicts, key=lambda conflict: -conflict.pixels)[:LISTED]:
         mine, theirs = _counts(conflict.mine), _counts(conflict.theirs)
         _line(conflict.window, conflict.pixels, f"here {mine}", f"there {theirs}", conflict.source)

@@ -99,6 +99,8 @@ def _show(report: Report) -> None:
         "split by": split.by,
         "classes": ", ".join(info.name + (" (ignored)" if info.ignored else "") for info in data.table),
     }
+    if report.readings:
+        facts["masks by"] = "; ".join(f"{words} ({count})" for words, count in list(report.readings.items())[:5])
     if len(report.sizes) > 5:
         facts["size"] += f", and {len(report.sizes) - 5} more sizes"
     if data.without_truth:

@@ -84,6 +84,16 @@ def evaluate(
     hint = _unmapped(there, evaluation)
     if hint is not None:
         err.print(hint, highlight=False, markup=False, soft_wrap=True)
+    if evaluation.mixed_up is not None:
+        moved, share = evaluation.mixed_up
+        pairs = ", ".join(f"{one} is {other}" for one, other in moved.items())
+        err.print(
+            f"the classes of the truth seem to be mixed up: accuracy is {evaluation.scores.accuracy:.4f}, and "
+            f"{share:.4f} if what it calls {pairs}; check how its values are read, or state it with --map FILE",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if csv_file is not None:
         with atomic_write(csv_file, "w") as file:
             file.write(evaluation.to_csv())
@@ -113,7 +123,7 @@ def errors(
     json_file: JsonOption = None,
 ) -> None:
     """List connected regions of errors, the largest first; without a truth, of doubts."""
-    from fctl_napari.analysis.error_marks import Marks, marks_path
+    from fctl_napari.analysis.error_marks import Marks
     from fctl_napari.analysis.error_regions import SMALLEST, find_doubts, find_errors, order
     from fctl_napari.cli_output import counting, out, show_regions
     from fctl_napari.segmentation.store import Segmentation
@@ -121,7 +131,7 @@ def errors(
     store = Segmentation.open(segmentation)
     region = region_inside(region, store.shape, segmentation)
     there = _truth(truth, mapping, store)
-    marks = Marks(marks_path(segmentation))
+    marks = Marks.of_segmentation(store)
     kind = "errors" if there is not None else "doubts"
     with counting(f"Looking for {kind}") as report:
         if there is not None:
@@ -175,6 +185,8 @@ def compare(
 
 def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> Truth | None:
     """Open a truth, if there is one, with its values mapped to the segmentation's classes, if they are to be."""
+    from fctl_napari.analysis.truth import notes_on
+    from fctl_napari.cli_output import err
     from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
     from fctl_napari.imagery.truth import open_truth
 
@@ -183,8 +195,13 @@ def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) 
             raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")
         return None
     if mapping is None:
-        return open_truth(path, segmentation.class_table.colors)
-    return MappedTruth(open_truth(path), ClassMapping.read(mapping, segmentation.class_table.names))
+        truth: Truth = open_truth(path, segmentation.class_table.colors)
+    else:
+        values = ClassMapping.read(mapping, segmentation.class_table.names)
+        truth = MappedTruth(open_truth(path, by_value=True), values)
+    for note in notes_on(segmentation, truth):
+        err.print(f"{path}: {note}.", highlight=False, markup=False, soft_wrap=True)
+    return truth
 
 
 def _unmapped(truth: Truth, evaluation: Evaluation) -> str | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fctl_napari.analysis.ablation import AblationRow
     from fctl_napari.analysis.agreement import Agreement
     from fctl_napari.analysis.cost import Parameters, Speed
@@ -202,6 +204,7 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     """Describe an image."""
     import numpy as np
 
+    from fctl_napari.imagery.fingerprint import fingerprint
     from fctl_napari.imagery.nodata import NAN, measure_nodata
     from fctl_napari.imagery.pyramid import measured_range
 
@@ -228,6 +231,7 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     if pyramid.georeference is not None:
         facts["crs"] = pyramid.georeference.crs
         facts["transform"] = ", ".join(f"{value:.10g}" for value in pyramid.georeference.transform)
+    facts["fingerprint"] = fingerprint(pyramid)
     return facts
 
 
@@ -253,6 +257,9 @@ def card_facts(card: Card) -> dict[str, str]:
         "tile": f"{card.config.tile_size} px",
         "contexts": contexts or "none",
     }
+    learnt_from = card.provenance.get("finetuning", {}).get("image")
+    if learnt_from is not None:
+        facts["fine-tuned on"] = f"{learnt_from['name']} ({learnt_from['fingerprint']})"
     where, figures = card.headline()
     if figures:
         facts["measured on"] = where
@@ -266,6 +273,20 @@ def card_facts(card: Card) -> dict[str, str]:
     return facts
 
 
+def image_words(stored: Mapping[str, Any], beside: Path) -> str:
+    """Say of which image a segmentation or corrections are, and whether that is at hand as it was."""
+    from fctl_napari.errors import InputError
+    from fctl_napari.segmentation.identity import open_image_of
+
+    if stored["path"] is None:
+        return "unknown"
+    try:
+        image = open_image_of(stored, beside)
+    except InputError as error:
+        return str(error)
+    return f"{image.path} ({stored['fingerprint']})"
+
+
 def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
     """Describe a segmentation."""
     height, width = segmentation.shape
@@ -273,7 +294,7 @@ def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
     facts = {
         "segmentation": str(segmentation.path),
         "size": f"{width} x {height} px (width x height)",
-        "image": segmentation.image_path or "unknown",
+        "image": image_words(segmentation.facts["image"], segmentation.path),
         "checkpoint": segmentation.checkpoint_hash,
         "classes": ", ".join(segmentation.class_table.names),
         "done": f"{done.sum()} of {done.size} tiles",

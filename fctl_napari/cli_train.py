@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -62,5 +63,12 @@ def train(
             note = f"loss {loss:.3f}"
             report(step, steps, note if name == chosen.name else f"{name} {note}")
 
-        written = run_training(chosen, folder, data_folder=data, device=device, progress=progress, starting=starting)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = lambda message, *_: err.print(
+                str(message), highlight=False, markup=False, soft_wrap=True
+            )
+            written = run_training(
+                chosen, folder, data_folder=data, device=device, progress=progress, starting=starting
+            )
     out.print(str(written), highlight=False, soft_wrap=True)

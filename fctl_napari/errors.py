@@ -16,6 +16,23 @@ class InputError(FctlError):
     """A file or an argument that cannot be used as given."""
 
 
+class OtherImageError(InputError):
+    """Corrections of another image than the one at hand.
+
+    Attributes
+    ----------
+    name : str
+        Of the corrections' folder.
+    what : str
+        Their image, and what differs: ``"scene.tif with other pixels than this file has now"``.
+    """
+
+    def __init__(self, message: str, name: str = "", what: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+        self.what = what
+
+
 class OutputError(FctlError):
     """A result that cannot be written: a full disk, a name that is taken, a store in use elsewhere."""
 

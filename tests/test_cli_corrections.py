@@ -15,6 +15,7 @@ from PIL import Image
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.learning.corrections import Corrections
+from fctl_napari.model.classes import numbered_classes
 from fctl_napari.segmentation.store import Segmentation
 
 
@@ -83,6 +84,42 @@ def test_complaints(fctl: Fctl, tmp_path: Path) -> None:
         assert code == 2, arguments
         assert err.startswith("fctl: ")
         assert complaint in err
+
+
+def test_a_call_that_was_refused_leaves_nothing_that_blocks_the_mended_one(
+    fctl: Fctl, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    Image.fromarray(np.zeros((200, 300, 3), np.uint8)).save(tmp_path / "image.png")
+    corners = [[10, 10], [60, 10], [60, 60], [10, 60], [10, 10]]
+    square = {"type": "Polygon", "coordinates": [corners]}
+    feature = {"type": "Feature", "properties": {"class": "red"}, "geometry": square}
+    source = tmp_path / "p.geojson"
+    source.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    there, image = tmp_path / "c.ome.zarr", ("--image", tmp_path / "image.png")
+    for wrong, complaint in (
+        ((source, *image), "none of"),  # the classes are those of earth
+        ((source, *image, "--checkpoint", "mars"), "no such checkpoint"),
+        ((tmp_path / "gone.geojson", *image, "--checkpoint", tiny_checkpoint), "there is no such file"),
+        ((source, *image, "--checkpoint", tiny_checkpoint, "--property", "kind"), "kind"),
+        ((source, "--image", tmp_path / "gone.png", "--checkpoint", tiny_checkpoint), "there is no such file"),
+    ):
+        code, _, err = fctl("import", there, *wrong)
+        assert (code, err.strip().count("\n")) == (2, 0), err
+        assert complaint in err
+        assert not there.exists(), wrong
+    Corrections.create(there, open_image(tmp_path / "image.png"), numbered_classes(2)).close()
+    mended = ("import", there, source, *image, "--checkpoint", tiny_checkpoint)
+    code, out, err = fctl(*mended)  # over empty ones of other classes, too
+    assert code == 0, err
+    assert "new: red 2500 px" in out
+    assert Corrections.open(there).class_table.names == ("red", "green", "blue")
+    code, out, _ = fctl("import", there, source, *image)
+    assert code == 0
+    assert Corrections.open(there).class_table.names == ("red", "green", "blue"), "nobody asked for those of earth"
+    code, out, _ = fctl("import", there, source, "--checkpoint", "earth")
+    assert code == 0
+    assert Corrections.open(there).class_table.names[:3] == ("red", "green", "blue")
+    assert Corrections.open(there).area_by_class()["red"] == 2500
 
 
 def test_next_lists_regions_by_gain_without_what_is_corrected(

@@ -18,10 +18,11 @@ from fctl_napari.segmentation.store import Segmentation
 
 @pytest.fixture
 def places(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> tuple[Path, Path]:
-    """An image and corrections of it."""
+    """An image and corrections of it, two regions of each class."""
     Image.fromarray(make_rgb(200, 320, seed=2)).save(tmp_path / "picture.png")
     values = np.zeros((200, 320), np.uint8)
     values[10:30, 10:40], values[150:170, 250:300], values[90:110, 10:30] = 1, 2, 3
+    values[10:30, 110:140], values[150:170, 150:180], values[90:110, 110:130] = 1, 2, 3
     classes = [{"name": n, "color": (0, 0, 0)} for n in ("red", "green", "blue")]
     labels = LabelPyramid.create(tmp_path / "picture.corrections.ome.zarr", values.shape, classes=classes)
     labels.write(0, 0, values)
@@ -43,6 +44,7 @@ def test_a_network_is_fine_tuned_kept_and_found_in_its_family(
     assert code == 0
     assert f"{target}: kept" in out
     assert "held-out corrections" in out
+    assert "notes" in read_card(target).provenance["finetuning"]
     settings = read_card(target).provenance["finetuning"]["settings"]
     assert settings["parts"] == ["decoder", "mcf"]
     assert (settings["steps"], settings["bound"]) == (2, 0.001)
@@ -63,7 +65,7 @@ def test_what_does_not_fit_is_one_sentence(fctl: Fctl, places: tuple[Path, Path]
     for more, says in (
         (("--parts", "head"), "no part 'head'"),
         (("--checkpoint", "mars"), "no such checkpoint"),
-        ((), "are not those of 'earth'"),
+        ((), "no pixel was given a class; paint some first. Painted, but no class of earth: blue, green, red"),
     ):
         code, _, err = fctl(*call, *more)
         assert code == 2

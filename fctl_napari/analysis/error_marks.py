@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fctl_napari.errors import InputError
-from fctl_napari.files import write_json
+from fctl_napari.files import output_error, write_json
+from fctl_napari.segmentation.identity import is_old
 
 if TYPE_CHECKING:
     from fctl_napari.analysis.error_regions import Region
     from fctl_napari.imagery.level import IntWindow
+    from fctl_napari.segmentation.store import Segmentation
 
 Mark = Literal["done", "truth is wrong"]
+
+VERSION = 2
+"""Of the file; in version 1 classes stood by their indices, and no image."""
 
 OVERLAP = 0.5
 """How much of the union of two bounding boxes must be common for two regions to be the same."""
@@ -56,10 +62,17 @@ class Marks:
     the one whose bounding box has the largest share in common (at least half of the union of both), if the region
     has grown or shrunk at most twofold. A region that changed more is a new one.
 
+    Marks belong to an image and to classes by their names: those of another image at the same place are left alone, and
+    moved aside before the first mark of this one is written; those of classes that are not there now are kept.
+
     Parameters
     ----------
-    path
+    path : Path or str
         The file; it need not be there. See :func:`marks_path`.
+    image : str, optional
+        Fingerprint of the image.
+    classes : sequence of str
+        Names of class 0, 1, ...; without them classes count by their index.
 
     Raises
     ------
@@ -67,9 +80,26 @@ class Marks:
         The file is damaged.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, image: str | None = None, classes: Sequence[str] = ()) -> None:
         self.path = Path(path)
+        self._image = image
+        self._classes = list(classes)
+        self._unknown: list[dict[str, Any]] = []  # of classes that are not there now
+        self._another: str | None = None  # image, whose marks lie there
         self._take(self._read())
+
+    @classmethod
+    def of_segmentation(cls, segmentation: Segmentation, path: Path | None = None) -> Marks:
+        """Open the marks of a segmentation; see :func:`marks_path` for where they lie by default.
+
+        Raises
+        ------
+        InputError
+            The file is damaged.
+        """
+        stored = segmentation.facts["image"]
+        image = None if is_old(stored) else stored["fingerprint"]  # an old one changes once it is written anew
+        return cls(path or marks_path(segmentation.path), image=image, classes=segmentation.class_table.names)
 
     def __len__(self) -> int:
         """How many regions are marked."""
@@ -95,8 +125,33 @@ class Marks:
         marked = [entry for entry in self._marked if entry is not known]
         if mark is not None:
             marked.append(_Marked(region.truth, region.called, region.point, region.window, region.pixels, mark))
-        write_json(self.path, {"fctl_marks": 1, "marks": [asdict(entry) for entry in marked]})
+        if self._another is not None:
+            self._move_aside(self._another)
+        entries = [self._named(asdict(entry)) for entry in marked] + self._unknown
+        write_json(self.path, {"fctl_marks": VERSION, "image": self._image, "marks": entries})
         self._take(marked)
+
+    def _move_aside(self, image: str) -> None:
+        aside = self.path.with_name(f"{self.path.name}.{image.rpartition('-')[2][:8]}")
+        try:
+            self.path.replace(aside)
+        except OSError as error:
+            raise output_error(self.path, error) from error
+        self._another = None
+
+    def _named(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Give the classes of an entry their names."""
+        if not self._classes:
+            return fields
+        named = {key: None if fields[key] is None else self._classes[fields[key]] for key in ("truth", "called")}
+        return fields | named
+
+    def _indexed(self, fields: dict[str, Any]) -> dict[str, Any] | None:
+        """Give the classes of an entry their indices; None where one is not there now."""
+        named = {key: fields[key] for key in ("truth", "called") if isinstance(fields[key], str)}
+        if any(name not in self._classes for name in named.values()):
+            return None
+        return fields | {key: self._classes.index(name) for key, name in named.items()}
 
     def _find(self, region: Region) -> _Marked | None:
         alike = self._by_pair.get((region.truth, region.called), [])
@@ -115,9 +170,15 @@ class Marks:
     def _read(self) -> list[_Marked]:
         try:
             document = json.loads(self.path.read_text("utf-8"))
-            if document["fctl_marks"] != 1:
+            if document["fctl_marks"] not in (1, VERSION):
                 raise ValueError("another version")
-            return [_entry(fields) for fields in document["marks"]]
+            image = document.get("image")
+            self._another = image if None not in (image, self._image) and image != self._image else None
+            if self._another is not None:
+                return []
+            found = [(fields, self._indexed(fields)) for fields in document["marks"]]
+            self._unknown = [fields for fields, indexed in found if indexed is None]
+            return [_entry(indexed) for _, indexed in found if indexed is not None]
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError, OSError) as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from fctl_napari.analysis.boundary import BoundaryCounter
 from fctl_napari.analysis.calibration import Calibration
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 BOUNDARY_PX = 15
 """Width of the bands of Boundary IoU by default, px."""
+
+MIXED_UP = 0.6
+"""Accuracy from which on another order of the classes is worth a word."""
 
 ROWS = 512
 """Rows of a block that are counted at once."""
@@ -73,6 +77,21 @@ class Evaluation:
     def mean_boundary_iou(self) -> float | None:
         """Mean over the classes that have a boundary; None: not computed."""
         return None if self.boundary_iou is None else mean(np.array(list(self.boundary_iou.values())))
+
+    @cached_property
+    def mixed_up(self) -> tuple[dict[str, str], float] | None:
+        """Which class each class of the truth seems to be, and the accuracy then, if they seem to be mixed up.
+
+        None where the classes as they are fit about as well as in any other order.
+        """
+        rows, columns = linear_sum_assignment(self.confusion, maximize=True)
+        share = float(self.confusion[rows, columns].sum() / self.confusion.sum())
+        if share < MIXED_UP or 2 * self.scores.accuracy > share:
+            return None
+        moved = [
+            (k, m) for k, m in zip(rows.tolist(), columns.tolist(), strict=True) if k != m and self.confusion[k, m]
+        ]
+        return {self.names[k]: self.names[m] for k, m in moved}, share
 
     def to_json(self) -> dict[str, Any]:
         """All figures as plain values; what is undefined is None."""

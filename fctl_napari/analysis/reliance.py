@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from fctl_napari.errors import CheckpointError, InputError
-from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.card import builtin_checkpoints, checkpoint_hash
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.network import Network
 from fctl_napari.model.windows import Window
+from fctl_napari.segmentation.identity import open_image_of
 from fctl_napari.segmentation.inputs import TileInputs, read_inputs
 from fctl_napari.segmentation.store import Segmentation
 
@@ -81,10 +81,13 @@ def segmentation_reliance(segmentation: Segmentation, checkpoint: Path | None = 
             f"{segmentation.path}: its checkpoint {segmentation.facts['checkpoint']['name']!r} is not at hand; give "
             "the file that made it with --checkpoint."
         )
-    if segmentation.image_path is None:
-        raise InputError(f"{segmentation.path}: was not made from a file, so its tiles cannot be read again.")
     settings = segmentation.settings
-    pyramid = open_image(segmentation.image_path, value_range=settings["value_range"], bands=settings["bands"])
+    pyramid = open_image_of(
+        segmentation.facts["image"],
+        segmentation.path,
+        value_range=settings["value_range"],
+        bands=settings["bands"],
+    )
     cells = np.argwhere(segmentation.done())
     if not len(cells):
         raise InputError(f"{segmentation.path}: nothing is segmented yet; run fctl segment first.")

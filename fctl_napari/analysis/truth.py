@@ -8,11 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.segmentation.identity import contradict
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.store import Segmentation
+
+STRANGE = 254
+"""Class index of what has no name among named classes: no table has so many."""
 
 
 class Truth(Protocol):
@@ -31,32 +36,60 @@ class Truth(Protocol):
 
 
 def scored_classes(segmentation: Segmentation, truth: Truth) -> NDArray[np.uint8]:
-    """Check that a truth fits a segmentation, and say which of its classes count.
+    """Check that a truth fits a segmentation, and say which class of the segmentation each of its classes is.
+
+    A truth that names its classes counts by their names; names that the segmentation does not know are not scored.
 
     Returns
     -------
-    uint8 [256]: each class index itself, but 255 for the classes that the segmentation's table ignores.
+    uint8 [256]
+        Class index of the segmentation by class index of the truth, 255 for what is not scored. An index without a
+        class stays one.
 
     Raises
     ------
     InputError
-        The truth has another size or other classes.
+        The truth has another size, or names its classes and the segmentation knows none of them.
     """
-    names = segmentation.class_table.names
+    table = segmentation.class_table
+    names = table.names
     height, width = segmentation.shape
     if tuple(truth.shape) != (height, width):
         raise InputError(
             f"the truth is {truth.shape[0]} x {truth.shape[1]} px (height x width) and the segmentation {height} x "
             f"{width}; give the truth of the same image."
         )
-    if truth.class_names is not None and truth.class_names[: len(names)] != names:
+    scored = np.arange(256, dtype=np.uint8)
+    scored[len(names) : len(table)] = IGNORE
+    if truth.class_names is None:
+        return scored
+    match = match_names(truth.class_names, [info.name for info in table])
+    if not match.matched:
         raise InputError(
             f"the truth's classes are {', '.join(truth.class_names)} and the segmentation's {', '.join(names)}; use a "
             f"checkpoint of the same classes, or map them."
         )
-    scored = np.arange(256, dtype=np.uint8)
-    scored[len(names) : len(segmentation.class_table)] = IGNORE
+    scored[:IGNORE] = STRANGE
+    for k, index in enumerate(match.index[:STRANGE]):
+        scored[k] = IGNORE if index is None or index >= len(names) else index
     return scored
+
+
+def notes_on(segmentation: Segmentation, truth: Truth) -> list[str]:
+    """Say how a truth is read, and which classes it and a segmentation do not share; nothing where all is plain."""
+    said = [note] if (note := getattr(truth, "note", "")) else []
+    if truth.class_names is not None:
+        match = match_names(segmentation.class_table.names, truth.class_names)
+        others = [name for name in match.unused if name and name not in _ignored(segmentation)]
+        if others:
+            said.append(f"{', '.join(others)} of the truth is no class of the segmentation, and is not scored")
+        if match.missing:
+            said.append(f"the truth has no {', '.join(match.missing)}")
+    return said
+
+
+def _ignored(segmentation: Segmentation) -> list[str]:
+    return [info.name for info in segmentation.class_table if info.ignored]
 
 
 def check_indices(name: str, highest: int, classes: int) -> None:
@@ -96,12 +129,17 @@ class SegmentationAsTruth:
     Raises
     ------
     InputError
-        The classes of the two have not the same names.
+        The two are of different images, or their classes have not the same names.
     """
 
     def __init__(self, segmentation: Segmentation, other: Segmentation) -> None:
+        if contradict(segmentation.facts["image"], other.facts["image"]):
+            raise InputError(
+                f"{segmentation.path}: is of another image than {other.path}; compare segmentations of one image."
+            )
         own, names = segmentation.class_table.names, other.class_table.names
-        if set(own) != set(names):
+        match = match_names(own, names)
+        if match.missing or match.unused:
             raise InputError(
                 f"{segmentation.path}: its classes are {', '.join(own)} and those of {other.path} {', '.join(names)}; "
                 f"compare segmentations of the same classes."
@@ -110,7 +148,7 @@ class SegmentationAsTruth:
         self.class_names: tuple[str, ...] | None = names
         self._labels = segmentation.labels
         self._index = np.full(256, IGNORE, np.uint8)  # of label values: 0 is not computed
-        self._index[1 : len(own) + 1] = [names.index(name) for name in own]
+        self._index[1 : len(own) + 1] = [k for k in match.index if k is not None]
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
         """Read class indices of a window, (y0, x0, y1, x1) px; 255 where nothing is computed, and outside."""

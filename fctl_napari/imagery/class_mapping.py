@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.files import atomic_write
+from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.level import IntWindow, read_padded
-from fctl_napari.imagery.truth import NO_CLASS, LabelSource
+from fctl_napari.imagery.truth import NO_CLASS, STATE, LabelSource
 
 MOST_VALUES = 2**16
 """Smaller values are looked up in a table."""
@@ -63,8 +64,11 @@ class ClassMapping:
         names: Sequence[str] | None = None,
         values: Iterable[int] = (),
         ignored: int = 0,
+        nothing: Iterable[int] = (),
     ) -> ClassMapping:
         """Propose a mapping: same names are the same class; without names a value counts as it is.
+
+        Where the truth has names and the network knows none of them, they are left without a class, to be decided.
 
         Parameters
         ----------
@@ -78,26 +82,34 @@ class ClassMapping:
             Others that the truth holds; one that is no class is left without a class, to be decided.
         ignored
             How many classes follow those of ``classes`` that are not scored.
+        nothing
+            Values that are no class; see ``LabelSource.nothing``. One that would be a class is left to be decided.
         """
         classes = tuple(classes)
         first = int(one_based)
         found = {0 if one_based else NO_CLASS: NO_CLASS}
-        index_of = {_plain(name): index for index, name in enumerate(classes)}
-        shared = names is not None and any(_plain(name) in index_of for name in names)
-        if shared and names is not None:
-            found |= {first + k: index_of.get(_plain(name), NO_CLASS) for k, name in enumerate(names)}
+        if names is not None:
+            index = match_names(names, classes).index
+            known = any(k is not None for k in index)
+            stated = {first + k: at for k, (name, at) in enumerate(zip(names, index, strict=True)) if name and known}
+            found |= {value: NO_CLASS if at is None else at for value, at in stated.items()}
         else:
             found |= {first + k: k if k < len(classes) else NO_CLASS for k in range(len(classes) + ignored)}
             held = set(values)
             if not one_based and held and max(held - {NO_CLASS}, default=0) == len(classes) and not ignored:
                 # one value more than there are classes: 0 is "nothing", as in napari's label layers
                 found = {0: NO_CLASS, NO_CLASS: NO_CLASS} | {k + 1: k for k in range(len(classes))}
+        for value in nothing:
+            if found.pop(value, NO_CLASS) == NO_CLASS:
+                found[value] = NO_CLASS
         return cls(classes, dict(sorted(found.items())))
 
     @classmethod
     def for_truth(cls, truth: LabelSource, classes: Sequence[str], ignored: int = 0) -> ClassMapping:
         """Propose the mapping of an opened truth; see :meth:`propose`."""
-        return cls.propose(classes, one_based=truth.one_based, names=truth.class_names, ignored=ignored)
+        return cls.propose(
+            classes, one_based=truth.one_based, names=truth.class_names, ignored=ignored, nothing=truth.nothing
+        )
 
     @classmethod
     def read(cls, path: Path | str, classes: Sequence[str]) -> ClassMapping:
@@ -117,8 +129,10 @@ class ClassMapping:
         """
         classes = tuple(classes)
         try:
-            stated = json.loads(Path(path).read_text("utf-8"))["values"]
+            stated = json.loads(Path(path).read_text("utf-8"), object_pairs_hook=_once)["values"]
             values = {int(value): _index(given, classes) for value, given in stated.items()}
+            if len(values) < len(stated):
+                raise ValueError("a value is stated twice")
         except FileNotFoundError:
             raise InputError(f"{path}: there is no such mapping; check the path.") from None
         except _NoClass as error:
@@ -160,14 +174,17 @@ class ClassMapping:
         """
         values = np.asarray(values)
         if values.dtype.kind == "b":
-            values = values.view(np.uint8)
+            values = values.astype(np.uint8)
         top = len(self._table)
-        if values.size and int(values.max()) < top and (values.dtype.kind == "u" or int(values.min()) >= 0):
+        inside = values < top if values.dtype.kind == "u" else (values >= 0) & (values < top)
+        if inside.all():
             found = self._table[values]
         else:
-            distinct, inverse = np.unique(values, return_inverse=True)
+            found = np.full(values.shape, -1, np.int16)
+            found[inside] = self._table[values[inside]]
+            distinct, inverse = np.unique(values[~inside], return_inverse=True)
             by_distinct = np.array([self.values.get(int(value), -1) for value in distinct], np.int16)
-            found = by_distinct[inverse].reshape(values.shape)
+            found[~inside] = by_distinct[inverse]
         unknown = found < 0
         stray = int(values[unknown][0]) if unknown.any() else None
         return found.astype(np.uint8), stray  # -1 wraps to 255
@@ -177,19 +194,22 @@ class _NoClass(Exception):
     """A name that no class bears."""
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("something is stated twice")
+    return found
+
+
 def _index(given: Any, classes: tuple[str, ...]) -> int:
     if given is None:
         return NO_CLASS
-    if isinstance(given, int):
+    if isinstance(given, int) and not isinstance(given, bool):
         return given
-    names = [_plain(name) for name in classes]
-    if _plain(str(given)) not in names:
+    index = match_names([str(given)], classes).index[0]
+    if index is None:
         raise _NoClass(str(given))
-    return names.index(_plain(str(given)))
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().split())
+    return index
 
 
 class MappedTruth:
@@ -200,7 +220,9 @@ class MappedTruth:
     source
         The truth as it is stored.
     mapping
-        Which class its values stand for.
+        Which class its values stand for; what the source says of values that are nothing holds besides.
+    note
+        As below, if not the source's own.
 
     Attributes
     ----------
@@ -208,11 +230,16 @@ class MappedTruth:
         Of the source.
     class_names
         Of the classes that are mapped to.
+    note
+        What to tell people of how it is read; empty where that is plain.
     """
 
-    def __init__(self, source: LabelSource, mapping: ClassMapping) -> None:
+    def __init__(self, source: LabelSource, mapping: ClassMapping, note: str = "") -> None:
         self.source = source
-        self.mapping = mapping
+        undecided = range(len(mapping.classes))
+        nothing = {v: NO_CLASS for v in source.nothing if v not in mapping.values and v not in undecided}
+        self.mapping = replace(mapping, values={**nothing, **mapping.values}) if nothing else mapping
+        self.note = note or source.note
         self.path = source.path
         self.shape = source.shape
         self.class_names = mapping.classes
@@ -240,3 +267,48 @@ class MappedTruth:
     def peek(self, rows: slice, columns: slice, level: int = 0) -> NDArray[np.uint8]:
         """Read class indices of a level for display: what is not mapped has none (255); see ``read_values``."""
         return self.mapping.apply(self.source.read_values(rows, columns, level))[0]
+
+
+def as_classes(
+    source: LabelSource,
+    classes: Sequence[str],
+    ignored: Sequence[str] = (),
+    values: Mapping[int, int] | None = None,
+) -> LabelSource | MappedTruth:
+    """Read a truth as classes of a table: by its own names, else by what is stated of its values, else by these.
+
+    Parameters
+    ----------
+    source
+        The truth as it is stored.
+    classes, ignored
+        Names of the table's classes, those that are scored and those that follow and are not.
+    values
+        Class index of each value of a mask of one channel, where that is stated.
+
+    Raises
+    ------
+    InputError
+        The truth names its classes, and none of them is one of the table's.
+    """
+    own = (*classes, *ignored)
+    names = source.class_names or ()
+    match = match_names(names, own)
+    if not match.matched:
+        if values is not None and not source.by_colour:
+            return MappedTruth(source, ClassMapping(tuple(classes), values))
+        if names:
+            raise InputError(
+                f"{source.path}: its classes are {', '.join(filter(None, names))}, and none of them is one of "
+                f"{', '.join(own)}; rename them, or state what each value is ({STATE})."
+            )
+        return source
+    if names == own[: len(names)]:
+        return source
+    first = int(source.one_based)
+    found = {0 if source.one_based else NO_CLASS: NO_CLASS, **dict.fromkeys(source.nothing, NO_CLASS)}
+    for k, (name, index) in enumerate(zip(names, match.index, strict=True)):
+        if name:
+            found[first + k] = NO_CLASS if index is None or index >= len(classes) else index
+    others = ", ".join(filter(None, match.missing))
+    return MappedTruth(source, ClassMapping(tuple(classes), found), f"its {others} count as no class" if others else "")

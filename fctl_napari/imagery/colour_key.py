@@ -1,8 +1,8 @@
-"""Masks whose colours say the class."""
+"""Masks whose colors say the class: RGB, and palettes that hold the classes' colors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,18 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 
+NO_CLASS = 255
+"""Class index of a px that is not labelled or not to be scored."""
+
+DEEPGLOBE = {(0, 255, 255), (255, 255, 0), (255, 0, 255), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)}
+"""Colors of DeepGlobe's land cover, whose authors ask that each channel counts as 255 from 128 on."""
+
 _STRANGE = 254
 """No table has so many classes."""
 
 
 class ColourKey:
-    """Which class each colour is.
+    """Which class each color is; a color of no class is refused.
 
     Parameters
     ----------
@@ -26,12 +32,12 @@ class ColourKey:
 
     Notes
     -----
-    Where every colour consists of 0 and 255 (DeepGlobe), each channel counts as 255 from 128 on, as its authors ask.
+    With DeepGlobe's seven colors, and with no others, each channel counts as 255 from 128 on.
 
     Raises
     ------
     InputError
-        Two classes have one colour.
+        Two classes have one color.
     """
 
     def __init__(self, colours: Sequence[tuple[int, int, int]], path: str) -> None:
@@ -40,34 +46,36 @@ class ColourKey:
         if len(set(self.colours)) < len(self.colours):
             raise InputError(f"{path}: is a mask of colours, and two classes have the same; give each its own.")
         values = np.array(colours, np.uint8).reshape(-1, 3)
-        self._pure = bool(np.isin(values, (0, 255)).all())
-        self._table = np.full(8 if self._pure else 2**24, _STRANGE, np.uint8)
+        self._rounded = set(self.colours) == DEEPGLOBE
+        self._table = np.full(8 if self._rounded else 2**24, _STRANGE, np.uint8)
         self._table[self._codes(values)] = np.arange(len(values), dtype=np.uint8)
 
     def _codes(self, pixels: NDArray[np.uint8]) -> NDArray[np.integer[Any]]:
         red, green, blue = (pixels[..., channel] for channel in range(3))
-        if self._pure:
+        if self._rounded:
             return (red >> 7) << 2 | (green >> 7) << 1 | blue >> 7
         return red.astype(np.int32) << 16 | green.astype(np.int32) << 8 | blue
 
     def indices(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Look colours up.
+        """Look colors up.
 
         Parameters
         ----------
         pixels
-            uint8 [y, x, 3] or with alpha, which says nothing.
+            uint8 [y, x, 3], or with alpha: what is wholly transparent has no class.
 
         Returns
         -------
-        Class indices, uint8 [y, x].
+        Class indices, uint8 [y, x]; 255 where there is none.
 
         Raises
         ------
         InputError
-            A colour is no class's.
+            A color is no class's.
         """
         found: NDArray[np.uint8] = self._table[self._codes(pixels)]
+        if pixels.shape[-1] == 4:
+            found[pixels[..., 3] == 0] = NO_CLASS
         strange = found == _STRANGE
         if strange.any():
             colour = tuple(int(value) for value in pixels[strange][0][:3])
@@ -76,3 +84,118 @@ class ColourKey:
                 f"the mask or the colours of the class table (a mask must not be saved as JPEG)."
             )
         return found
+
+
+class PaletteKey:
+    """Which class each index of a palette is, by the palette's colors.
+
+    Parameters
+    ----------
+    classes
+        Class of each index, int16 [n]; 255 for none, -1 for a color of no class.
+    palette
+        uint8 [n, 3].
+    path
+        Of the mask, for messages.
+
+    Attributes
+    ----------
+    moved
+        Whether an index is another class than the one of that number.
+    """
+
+    def __init__(self, classes: NDArray[np.int16], palette: NDArray[np.uint8], path: str) -> None:
+        self._classes = classes
+        self._palette = palette
+        self._path = path
+        known = (classes >= 0) & (classes != NO_CLASS)
+        self.moved = bool((classes[known] != np.flatnonzero(known)).any())
+
+    def indices(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Look a palette's indices up: class indices, uint8 of the same shape, 255 where there is none.
+
+        Raises
+        ------
+        InputError
+            The color of an index is no class's, or the palette does not go so far.
+        """
+        found = np.take(self._classes, values, mode="clip")
+        strange = (found < 0) | (values >= len(self._classes))
+        if strange.any():
+            index = int(values[strange][0])
+            color = tuple(self._palette[index].tolist()) if index < len(self._palette) else "beyond its palette"
+            raise InputError(
+                f"{self._path}: is read by the colors of its palette, and its index {index} {color} is no class's "
+                f"({int(strange.sum())} px here); correct the mask or the colors of the class table."
+            )
+        return found.astype(np.uint8)
+
+
+def palette_key(
+    palette: NDArray[np.uint8],
+    nothing: NDArray[np.bool_],
+    colors: Sequence[tuple[int, int, int]],
+    held: Callable[[], Sequence[int]],
+    path: str,
+) -> PaletteKey | None:
+    """Decide whether a mask with a palette is read by its colors or by its indices.
+
+    By its colors, where those in use are the classes'; by its indices, where these are colored as the classes are, or
+    where the palette says nothing: a grey ramp, or colors of no class.
+
+    Parameters
+    ----------
+    palette
+        uint8 [n, 3].
+    nothing
+        Indices that are no class whatever their color (transparent, or marked as no data), bool [n].
+    colors
+        (red, green, blue) of class 0, 1, ...
+    held
+        Tells which indices the mask holds; asked only where the palette alone does not decide.
+    path
+        Of the mask, for messages.
+
+    Returns
+    -------
+    PaletteKey or None
+        None: the indices are the classes.
+
+    Raises
+    ------
+    InputError
+        The palette says one thing and the indices another, and both may be meant.
+    """
+    of_color: dict[tuple[int, ...], int] = {}
+    for index, color in enumerate(colors):
+        of_color[tuple(color)] = -1 if tuple(color) in of_color else index  # what two classes share tells nothing
+    classes = np.array([of_color.get(tuple(color), -1) for color in palette.tolist()], np.int16)
+    few = min(len(palette), len(colors))
+    as_classes = np.array_equal(palette[:few], np.array(colors, np.uint8).reshape(-1, 3)[:few])
+    ramp = np.array_equal(palette, np.repeat(np.arange(len(palette)), 3).reshape(-1, 3))
+    if as_classes or ramp or not (classes >= 0).any():
+        return None
+    classes[nothing] = NO_CLASS
+    seen = [value for value in held() if value < len(classes) and not nothing[value]]
+    colored = {value: int(classes[value]) for value in seen if classes[value] >= 0}
+    strange = [value for value in seen if value not in colored and value != NO_CLASS]
+    if all(value == index for value, index in colored.items()):
+        told = any(palette[value].any() for value in colored)  # black at 0 is what many palettes begin with
+        if strange and told and min(strange) < len(colors):
+            raise _unclear(path, palette, min(strange))
+        return None
+    filler = NO_CLASS in colored and (palette == palette[NO_CLASS]).all(1).sum() > 1
+    if strange or filler or len(set(colored.values())) < len(colored):
+        raise _unclear(path, palette, min(strange, default=NO_CLASS if filler else max(colored)))
+    if len(classes) > NO_CLASS and classes[NO_CLASS] < 0:
+        classes[NO_CLASS] = NO_CLASS
+    return PaletteKey(classes, palette, path)
+
+
+def _unclear(path: str, palette: NDArray[np.uint8], index: int) -> InputError:
+    color = tuple(palette[index].tolist())
+    return InputError(
+        f"{path}: has a palette with colors of classes, and its index {index} {color} fits neither by its color nor "
+        'by its number; save it in the classes\' colors, or in grey, or state its values ({"values": {"0": "water", '
+        '"1": null}} in classes.json, or in a file for --map).'
+    )

@@ -18,8 +18,8 @@ from fctl_napari.cores import usable_cores
 from fctl_napari.errors import Cancelled, InputError, OutputError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level, halve
+from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.omezarr import OURS
-from fctl_napari.imagery.origin import known_as
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.remote import is_url
 
@@ -42,8 +42,8 @@ def convert(
     """Write an image as an OME-Zarr 0.5 pyramid with axes c, y, x and its own data type.
 
     Each level is the 2 x 2 mean of the one before, down to about 1000 px. Georeference, value range and bands go
-    along, and what makes it the same image (``imagery.origin``). If it is interrupted, the same call goes on where it
-    stopped; if it was finished, it returns at once.
+    along, and which file it was made from (``imagery.provenance``). If it is interrupted, the same call goes on where
+    it stopped; if it was finished, it returns at once.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
             ome["omero"] = _rgb_channels()
         ours: dict[str, Any] = {"source": identity, "complete": False}
         if source.path is not None:
-            ours["source_fingerprint"] = known_as(source)[0]
+            ours["source_fingerprint"] = old_fingerprints(source)[0]  # stores of earlier versions know it so
         if source.value_range is not None:
             ours["value_range"] = list(source.value_range)
         if source.bands is not None:

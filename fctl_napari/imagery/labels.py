@@ -143,16 +143,28 @@ class LabelPyramid:
         """The group's attributes."""
         return dict(self.group.attrs.asdict())
 
-    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+    def set_attributes(self, attributes: Mapping[str, Any], classes: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Set some of the group's attributes, in one atomic write.
+
+        Parameters
+        ----------
+        attributes
+            Under keys other than ``"ome"``.
+        classes
+            As of :meth:`create`, in place of those that it has.
 
         Raises
         ------
         OutputError
             The disk is full or the place is not writable.
         """
+        ome = (
+            {}
+            if classes is None
+            else {"ome": self.attributes["ome"] | {"image-label": _image_label(classes, self.path)}}
+        )
         with ngff.writing(self.path):
-            self.group.update_attributes(dict(attributes))
+            self.group.update_attributes({**attributes, **ome})
 
     @property
     def classes(self) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.origin import Origin
+from fctl_napari.imagery.provenance import Origin
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
 from fctl_napari.imagery.remote import child, last_name
 

@@ -87,13 +87,13 @@ class Shelf:
         return shown
 
     def truth(
-        self, path: Path, colours: Sequence[tuple[int, int, int]] | None = None
+        self, path: Path, colours: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
     ) -> tuple[tuple[int, int], Callable[[], LabelSource]]:
         """Open a truth when it is needed.
 
         Parameters
         ----------
-        path, colours
+        path, colours, by_value
             As for ``open_truth``.
 
         Returns
@@ -106,13 +106,15 @@ class Shelf:
             As ``open_truth``; what a PNG holds is found when it is read.
         """
         if path.is_dir() or not read_magic(path).startswith(PNG_MAGIC):
-            shape, nbytes = open_truth(path, colours).shape, OPEN_BYTES
+            shape, nbytes = open_truth(path, colours, by_value=by_value).shape, OPEN_BYTES
         else:
             shape = raster_header(path)[0][:2]
             nbytes = shape[0] * shape[1]
 
         def get() -> LabelSource:
-            source: LabelSource = self._kept.get(("truth", path), nbytes, lambda: open_truth(path, colours))
+            source: LabelSource = self._kept.get(
+                ("truth", path), nbytes, lambda: open_truth(path, colours, by_value=by_value)
+            )
             return source
 
         return shape, get

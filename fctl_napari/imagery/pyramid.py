@@ -13,7 +13,7 @@ from PIL import Image
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.level import IntWindow, Level, Window, halved_levels, read_padded
-from fctl_napari.imagery.origin import Origin
+from fctl_napari.imagery.provenance import Origin
 
 __all__ = ["Georeference", "IntWindow", "Pyramid", "Window", "has_pyramid", "measured_range", "pyramid_from_array"]
 

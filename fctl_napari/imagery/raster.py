@@ -87,7 +87,7 @@ def raster_header(path: Path) -> tuple[tuple[int, int, int], np.dtype[Any]]:
     with _undecoded(path) as image:
         width, height = image.size
         channels = {"L": 1, "LA": 1, "1": 1, "I;16": 1, "RGBA": 4}.get(image.mode, 3)
-    return (height, width, channels), np.dtype(np.uint16 if _is_16_bit_png(path) else np.uint8)
+    return (height, width, channels), np.dtype(np.uint16 if is_16_bit_png(path) else np.uint8)
 
 
 def damaged(path: Path, error: Exception) -> InputError:
@@ -107,7 +107,7 @@ def read_raster(path: Path) -> NDArray[Any]:
     InputError
         The file is truncated or not an image.
     """
-    if _is_16_bit_png(path):
+    if is_16_bit_png(path):
         # Pillow would cut 16-bit colours down to 8 bits without a word.
         try:
             array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
@@ -126,7 +126,8 @@ def read_raster(path: Path) -> NDArray[Any]:
     return array[..., np.newaxis] if array.ndim == 2 else array
 
 
-def _is_16_bit_png(path: Path) -> bool:
+def is_16_bit_png(path: Path) -> bool:
+    """Tell whether a file is a PNG of 16 bits."""
     with path.open("rb") as file:
         header = file.read(25)
     return header.startswith(PNG_MAGIC) and header[24:25] == b"\x10"

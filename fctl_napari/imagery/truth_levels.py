@@ -64,6 +64,9 @@ def with_levels(
         one_based=source.one_based,
         class_names=source.class_names,
         coarser=levels[1:],
+        by_colour=source.by_colour,
+        nothing=source.nothing,
+        note=source.note,
     )
 
 

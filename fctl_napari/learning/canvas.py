@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import InputError, OtherImageError
 from fctl_napari.files import output_error, sync
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.labels import LabelPyramid
@@ -20,7 +20,7 @@ from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.learning.painted import Chunk, PaintedIndex
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.segmentation.identity import image_fingerprint, same_image
+from fctl_napari.segmentation.identity import difference, image_facts, refreshed, same_image
 from fctl_napari.segmentation.store import ATTRIBUTE
 
 KIND = "corrections"
@@ -185,26 +185,27 @@ def half_made(path: Path) -> bool:
         return False
 
 
-def check(path: Path, image: Pyramid | None, class_table: ClassTable | None) -> None:
-    """Refuse what holds no corrections, or those of another image or of other classes.
+def check(path: Path, image: Pyramid | None) -> None:
+    """Refuse what holds no corrections, or those of another image.
 
     Raises
     ------
+    OtherImageError
+        They are of another image.
     InputError
-        It does.
+        It does for another reason.
     """
     facts = _facts(path)
     if not facts.get("complete"):
         raise InputError(f"{path}: holds no corrections yet; paint some first.")
     if image is not None and not same_image(facts["image"], image):
-        raise InputError(f"{path}: holds corrections of another image ({facts['image']['name']}); choose another name.")
-    if class_table is not None:
-        names = ClassTable.model_validate({"classes": facts["classes"]}).names
-        if names != class_table.names:
-            raise InputError(
-                f"{path}: holds corrections with the classes {', '.join(names)}, not "
-                f"{', '.join(class_table.names)}; choose another name, or a checkpoint of the same classes."
-            )
+        what = difference(facts["image"], LabelPyramid.open(path).shape, image)
+        raise OtherImageError(
+            f"{path}: holds corrections of another image ({what}); choose another name, or say that they belong to "
+            "this image with `fctl corrections relink`.",
+            path.name,
+            what,
+        )
 
 
 def make(path: Path, image: Pyramid, class_table: ClassTable) -> None:
@@ -220,7 +221,7 @@ def make(path: Path, image: Pyramid, class_table: ClassTable) -> None:
         "kind": KIND,
         "classes": classes,
         "authors": [],
-        "image": {"path": image.path, "name": image.name, "fingerprint": image_fingerprint(image)},
+        "image": image_facts(image),
         "georeference": asdict(image.georeference) if image.georeference else None,
     }
     labels = LabelPyramid.create(
@@ -241,3 +242,16 @@ def make(path: Path, image: Pyramid, class_table: ClassTable) -> None:
     # Only now it is whole: a crash before this line leaves a folder that the next one replaces.
     labels.set_attributes({ATTRIBUTE: {**facts, "complete": True}})
     sync([path / "zarr.json", path])
+
+
+def refresh_image(labels: LabelPyramid, image: Pyramid) -> None:
+    """Bring what corrections, open for writing, say of their image up to date; see ``identity.refreshed``.
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the place is not writable.
+    """
+    now = refreshed(labels.attributes[ATTRIBUTE], image)
+    if now is not None:
+        labels.set_attributes({ATTRIBUTE: now})

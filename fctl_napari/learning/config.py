@@ -259,8 +259,14 @@ class TrainConfig(_Settings):
         Raises
         ------
         ConfigError
-            They do not fit each other, or the data: masks are for a network that refines them, which needs them.
+            They do not fit each other, or the data: masks are for a network that refines them, which needs them, and
+            classes are two or more.
         """
+        if classes < 2:
+            raise ConfigError(
+                "the class table has one class that is learnt, and a network tells two or more apart; give everything "
+                "else a class of its own, say background, and state which value of the masks it is."
+            )
         network = preset(self.preset, **(self.network | {"classes": classes}))
         if network.refines != bool(self.data.masks):
             raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.analysis.connected import RegionFinder
-from fctl_napari.analysis.walk import walk
+from fctl_napari.analysis.walk import BLOCK, walk
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.learning.canvas import KIND
+from fctl_napari.learning.corrected_regions import PaintedBox
+from fctl_napari.learning.correction_merge import values_by_name
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.card import Card
-from fctl_napari.model.classes import NOT_SURE
+from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.segmentation.grid import IntWindow, intersect
 from fctl_napari.segmentation.store import ATTRIBUTE
+
+ANY = ("",)
+"""The classes of a region of which it isn't known what is painted there."""
 
 NOTHING = 0
 """Value of a px that nobody corrected."""
@@ -39,8 +45,8 @@ class CorrectionSource(Protocol):
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
         """Read a window: 0 nothing said, k + 1 class k, 255 not sure; 0 outside."""
 
-    def boxes(self) -> list[IntWindow]:
-        """Bounding boxes of the connected corrected regions, px."""
+    def boxes(self) -> Sequence[IntWindow]:
+        """Bounding boxes of the connected corrected regions, px; best as ``PaintedBox``."""
 
 
 class LabelCorrections:
@@ -50,10 +56,13 @@ class LabelCorrections:
     ----------
     labels
         0 nothing said, k + 1 class k, 255 not sure.
+    names
+        Of class 0, 1, ...
     """
 
-    def __init__(self, labels: LabelPyramid) -> None:
+    def __init__(self, labels: LabelPyramid, names: Sequence[str] = ()) -> None:
         self._labels = labels
+        self._names = names
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -61,38 +70,92 @@ class LabelCorrections:
         return self._labels.shape
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read a window; 0 outside."""
-        return self._labels.read(window)
+        """Read a window; 0 outside.
 
-    def boxes(self) -> list[IntWindow]:
-        """Bounding boxes of the connected corrected regions, from the top, px."""
+        Raises
+        ------
+        InputError
+            The classes have names, and there is one without.
+        """
+        values = self._labels.read(window)
+        if self._names:
+            strays = values[(values > len(self._names)) & (values != NOT_SURE)]
+            if strays.size:
+                raise InputError(
+                    f"{self._labels.path}: holds the value {int(strays[0])}, which none of its classes "
+                    f"({', '.join(self._names)}) has; name it there, or paint it over."
+                )
+        return values
+
+    def boxes(self) -> Sequence[IntWindow]:
+        """Bounding boxes of the connected corrected regions, from the top, px; with classes if these have names."""
         height, width = self.shape
         whole = (0, 0, height, width)
         finder = RegionFinder(whole, width, smallest=1, most=height * width)
         for block in walk(whole, self._labels.chunk):
             painted = (self.read(block) != NOTHING).astype(np.uint8)
             finder.add(block, painted, painted)
-        return sorted((int(r["y0"]), int(r["x0"]), int(r["y1"]), int(r["x1"])) for r in finder.finish())
+        found = sorted((int(r["y0"]), int(r["x0"]), int(r["y1"]), int(r["x1"])) for r in finder.finish())
+        return [with_classes(self, box, self._names) for box in found] if self._names else found
+
+
+class ByName:
+    """Corrections in the classes of a checkpoint, which are found by their names.
+
+    Parameters
+    ----------
+    source : Corrections or LabelCorrections
+        The corrections.
+    names : sequence of str
+        Of their class 0, 1, ...
+    table : ClassTable
+        The checkpoint's. A class that it lacks reads as not sure: the network is not taught that something else is
+        there.
+    """
+
+    def __init__(self, source: CorrectionSource, names: Sequence[str], table: ClassTable) -> None:
+        self._source = source
+        self._values = values_by_name(names, table)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+        return self._source.shape
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read a window in the checkpoint's classes; 0 outside."""
+        return self._values[self._source.read(window)]
+
+    def boxes(self) -> Sequence[IntWindow]:
+        """Bounding boxes of the connected corrected regions, px, with all their classes."""
+        return self._source.boxes()
+
+
+def with_classes(source: CorrectionSource, box: IntWindow, names: Sequence[str]) -> PaintedBox:
+    """Read which classes are painted in a box; ``names`` are those of class 0, 1, ..."""
+    there = np.zeros(256, bool)
+    for block in walk(box, BLOCK):
+        there[np.unique(source.read(block))] = True
+    return PaintedBox(box, (name for value, name in enumerate(names, 1) if there[value]))
 
 
 def open_corrections(path: Path | str, image: Pyramid, card: Card) -> CorrectionSource:
     """Open corrections, or an OME-Zarr label image to be taken as such, for a checkpoint.
 
+    Classes are found by their names. Those of a label image without names are taken by their indices.
+
     Raises
     ------
     InputError
-        It is neither, it belongs to another image, or its classes are not the checkpoint's.
+        It is neither, or it belongs to another image.
     """
     labels = LabelPyramid.open(path)
     if labels.attributes.get(ATTRIBUTE, {}).get("kind") == KIND:
-        return Corrections.open(path, image=image, class_table=card.classes)
+        corrections = Corrections.open(path, image=image)
+        return ByName(corrections, corrections.class_table.names, card.classes)
     names = tuple(c["name"] for c in labels.classes)
-    if names and names[: len(card.classes.names)] != card.classes.names:
-        raise InputError(
-            f"{path}: its classes ({', '.join(names)}) are not those of {card.name!r} "
-            f"({', '.join(card.classes.names)}); use the checkpoint that they were painted for."
-        )
-    return LabelCorrections(labels)
+    source = LabelCorrections(labels, names)
+    return ByName(source, names, card.classes) if names else source
 
 
 @dataclass(frozen=True)
@@ -113,27 +176,62 @@ class Split:
 
 
 def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
-    """Hold out a share of the regions; regions near each other stay together.
+    """Hold out a share of the regions, of as many classes as there is room for; regions near each other stay together.
+
+    The only region of a class is trained on, as is what is all not sure.
 
     Parameters
     ----------
     boxes
-        Of the corrected regions, px.
+        Of the corrected regions, px. A ``PaintedBox`` says which classes are painted there; others are taken for
+        regions of one and the same.
     share
-        To be held out, 0..1: of two groups of regions or more at least one is held out, and at least one is not.
+        To be held out, 0..1: of two regions of a class or more at least one is held out, and at least one is not.
     seed
         Decides which.
     """
     groups = join_near(boxes, APART)
     if share == 0:
         return Split(tuple(boxes), (), "Nothing is held out, as asked: the gate has no corrections to judge by.")
-    if len(groups) < 2:
-        note = "All corrections are one region, so none are held out: correct a second place, and the gate can judge."
+    classes = [
+        frozenset[str]().union(*(box.classes if isinstance(box, PaintedBox) else ANY for box in g)) for g in groups
+    ]
+    named = [i for i in np.random.default_rng([seed, 10]).permutation(len(groups)).tolist() if classes[i]]
+    if len(named) < 2:
+        many = "All corrections are one region" if len(groups) < 2 else "Only one region was given a class"
+        note = f"{many}, so none are held out: correct a second place, and the gate can judge."
         return Split(tuple(boxes), (), note)
-    count = min(max(1, round(share * len(groups))), len(groups) - 1)
-    chosen = set(np.random.default_rng([seed, 10]).permutation(len(groups))[:count].tolist())
-    sides = [tuple(box for i, g in enumerate(groups) if (i in chosen) == out for box in g) for out in (False, True)]
-    return Split(sides[0], sides[1])
+    left = Counter(name for i in named for name in classes[i])
+    alone = sorted(name for name, regions in left.items() if regions == 1)
+    count = min(max(1, round(share * len(named))), len(named) - 1)
+    chosen: set[int] = set()
+    judged: set[str] = set()
+    for again in (False, True):  # first one region of each class, then any
+        for i in named:
+            if i in chosen or len(chosen) == count or (not again and classes[i] <= judged):
+                continue
+            if all(left[name] > 1 for name in classes[i]):
+                chosen.add(i)
+                left.subtract(classes[i])
+                judged |= classes[i]
+    sides = [tuple(box for i, g in enumerate(groups) for box in g if (i in chosen) == out) for out in (False, True)]
+    return Split(sides[0], sides[1], _note_of(alone, bool(chosen)))
+
+
+def _note_of(alone: Sequence[str], some: bool) -> str:
+    """Say which classes have one region only, and what that means."""
+    names = ", ".join(alone)
+    if not alone:
+        return ""
+    if not some:
+        return (
+            f"Every region is the only one of a class ({names}), so none are held out: correct a second place of one, "
+            "and the gate can judge."
+        )
+    return (
+        f"There is only one region of {' and of '.join(alone)}: it is learnt from and not held out, so the gate cannot "
+        "judge it; correct a second place."
+    )
 
 
 def join_near(boxes: Sequence[IntWindow], distance: int) -> list[list[IntWindow]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,26 @@ from fctl_napari.model.classes import NOT_SURE
 EDGES = ("top", "bottom", "left", "right")
 FEW_KEYS = 2**18
 """Up to so many keys are counted in a table; more are sorted."""
+
+
+class PaintedBox(tuple[int, int, int, int]):
+    """Bounding box of a region of painted px, (y0, x0, y1, x1) px, that knows what is painted there.
+
+    Parameters
+    ----------
+    window : IntWindow
+        The box.
+    classes : iterable of str
+        Names of the classes; none where all of it is marked as not sure.
+    """
+
+    classes: frozenset[str]
+
+    def __new__(cls, window: IntWindow, classes: Iterable[str] = ()) -> PaintedBox:
+        """Add the classes to a window; see the class."""
+        box = super().__new__(cls, window)
+        box.classes = frozenset(classes)
+        return box
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.georeference import Georeference, read_georeference
 from fctl_napari.imagery.ground import Ground
 from fctl_napari.imagery.labels import LabelPyramid
@@ -89,7 +90,8 @@ def import_labels(
         As ``Corrections.merge``.
     """
     layer = _IndexLayer(corrections, _as_indices(labels), author, at)
-    return take(corrections, [layer], kind="import", policy=policy, progress=progress)
+    done = take(corrections, [layer], kind="import", policy=policy, progress=progress)
+    return replace(done, notes=(*done.notes, *layer.notes()))
 
 
 def import_file(
@@ -144,7 +146,7 @@ def import_file(
         return replace(done, notes=polygons.notes)
     if is_corrections(path):
         raise InputError(f"{path}: holds corrections; merge them, so that authors and what is not sure are kept.")
-    source = open_truth(path)
+    source = open_truth(path, corrections.class_table.colors, by_value=mapping is not None)
     labels: ClassIndices = source
     if mapping is not None:
         labels = MappedTruth(source, ClassMapping.read(mapping, corrections.class_table.names))
@@ -201,6 +203,7 @@ class _IndexLayer:
         self._shape = corrections.shape
         self._table = corrections.class_table
         self._values = _values(self._table, labels.class_names)
+        self._seen = np.zeros(NO_CLASS + 1, bool)
 
     def blocks(self) -> list[IntWindow]:
         (y, x), (height, width) = self._at, self._labels.shape
@@ -212,6 +215,7 @@ class _IndexLayer:
         y0, x0, y1, x1 = window
         indices = self._labels.read((y0 - y, x0 - x, y1 - y, x1 - x))
         values = self._values[indices]
+        self._seen |= np.bincount(indices.ravel(), minlength=len(self._seen)) > 0
         strays = indices[values < 0]
         if strays.size:
             index, names = int(strays[0]), self._labels.class_names
@@ -221,6 +225,17 @@ class _IndexLayer:
             )
         found = values.astype(np.uint8)
         return np.stack([found, (found != 0).astype(np.uint8)])
+
+    def notes(self) -> list[str]:
+        """Say how the labels were read, where that is not plain."""
+        said = [note] if (note := getattr(self._labels, "note", "")) else []
+        plain = isinstance(self._labels, LabelSource) and not self._labels.one_based and not self._labels.by_colour
+        if plain and self._labels.class_names is None and np.flatnonzero(self._seen).tolist() == [0, NO_CLASS]:
+            name = self._table.classes[0].name
+            said.append(
+                f"it holds 0 and 255 alone: 0 was taken as {name}, and 255 as nothing; undo it if 255 is a class"
+            )
+        return said
 
 
 class _PolygonLayer:
@@ -260,17 +275,16 @@ def _as_indices(labels: ClassIndices | LabelPyramid) -> ClassIndices:
     return LabelSource(str(labels.path), labels.levels[0], labels.shape, one_based=True, class_names=names or None)
 
 
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().split())
-
-
 def _values(table: ClassTable, names: Sequence[str] | None) -> NDArray[np.int16]:
     """Values of corrections by class index of others, int16 [256]; -1 for what is no class here."""
-    own = {"not sure": NOT_SURE}
-    own |= {_plain(info.name): NOT_SURE if info.ignored else k + 1 for k, info in enumerate(table)}
+    own = np.array([NOT_SURE if info.ignored else k + 1 for k, info in enumerate(table)], np.int16)
     found = np.full(256, -1, np.int16)
-    listed = [info.name for info in table] if names is None else list(names)[:NO_CLASS]
-    found[: len(listed)] = [own.get(_plain(name), -1) for name in listed]
+    if names is None:
+        found[: len(own)] = own
+    else:
+        named = [*(info.name for info in table), "not sure"]  # the last as files of ours call it
+        index = match_names(list(names)[:NO_CLASS], named).index
+        found[: len(index)] = [-1 if k is None else [*own, NOT_SURE][k] for k in index]
     found[NO_CLASS] = 0
     return found
 

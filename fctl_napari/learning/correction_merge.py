@@ -104,6 +104,29 @@ def value_names(table: ClassTable) -> dict[int, str]:
     return {**{k + 1: name for k, name in enumerate(table.names)}, NOT_SURE: "not sure"}
 
 
+def values_by_name(names: Sequence[str], table: ClassTable) -> NDArray[np.uint8]:
+    """Look the values of corrections up in another table, by the names of their classes.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of value 1, 2, ...
+    table : ClassTable
+        The other table.
+
+    Returns
+    -------
+    ndarray of uint8, shape (256,)
+        The value there; not sure (255) for a class that the table lacks, or ignores.
+    """
+    found = np.full(256, NOT_SURE, np.uint8)
+    found[0] = 0
+    there = {name: value for value, name in enumerate(table.names, 1)}
+    for value, name in enumerate(names, 1):
+        found[value] = there.get(name, NOT_SURE)
+    return found
+
+
 def blocks_of(windows: Iterator[IntWindow] | Sequence[IntWindow], shape: tuple[int, int]) -> list[IntWindow]:
     """The blocks in which windows inside an image of ``shape`` lie, row by row."""
     found = {
@@ -128,18 +151,13 @@ class PaintedLayer:
     Raises
     ------
     InputError
-        They are those of another image, or of other classes.
+        They are those of another image.
     """
 
     def __init__(self, other: Corrections, into: Corrections) -> None:
         if not same_image(other.facts["image"], into.facts["image"]):
             raise InputError(f"{other.path}: holds corrections of another image than {into.path}; merge those of one.")
-        if other.class_table.names != into.class_table.names:
-            raise InputError(
-                f"{other.path}: has the classes {', '.join(other.class_table.names)} and {into.path} "
-                f"{', '.join(into.class_table.names)}; merge corrections of the same classes."
-            )
-        self._other = other
+        self._other, self._into = other, into
         self.name = str(other.path)
         self.authors = other.authors
 
@@ -149,7 +167,8 @@ class PaintedLayer:
 
     def state(self, window: IntWindow) -> NDArray[np.uint8]:
         """See ``Layer``."""
-        return np.stack([self._other.read(window), self._other.read_authors(window)])
+        values = values_by_name(self._other.class_table.names, self._into.class_table)[self._other.read(window)]
+        return np.stack([values, self._other.read_authors(window)])
 
 
 def take(
@@ -167,7 +186,7 @@ def take(
     corrections
         Open for writing.
     layers
-        Of the same image and classes.
+        Of the same image, with the values of these corrections.
     kind
         What it is called in the history.
     policy

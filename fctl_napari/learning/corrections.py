@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from fctl_napari.errors import OutputError
 from fctl_napari.files import sync
 from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.learning.canvas import Canvas, check, half_made, make
-from fctl_napari.learning.corrected_regions import CorrectedRegion
+from fctl_napari.learning.canvas import Canvas, check, half_made, make, refresh_image
+from fctl_napari.learning.corrected_regions import CorrectedRegion, PaintedBox
 from fctl_napari.learning.correction_merge import MergeReport, PaintedLayer, Policy, Report, take, value_names
 from fctl_napari.learning.ledger import Ledger
 from fctl_napari.learning.strokes import Piece, Planes, Stroke, check_block
@@ -46,7 +47,7 @@ class Corrections:
     labels
         The pyramid, to show and to export; write with :meth:`write` only.
     class_table
-        The checkpoint's.
+        The classes that can be painted, found by their names wherever they meet others: see :meth:`add_classes`.
     facts
         What the file says of its image.
 
@@ -115,22 +116,29 @@ class Corrections:
             Its folder.
         mode
             ``"r"``, or ``"r+"`` to write: others can then only read until it is closed.
-        image, class_table
-            Refuse corrections of another image, or of other classes.
+        image
+            Refuse corrections of another image.
+        class_table
+            Classes to paint, see :meth:`add_classes`; whoever only reads does without.
 
         Raises
         ------
         InputError
-            They are missing, are no corrections, or are those of another image or of other classes.
+            They are missing, are no corrections, or are those of another image.
         OutputError
             Another process writes them, the disk is full, or the place is not writable.
         """
         path = Path(path)
-        check(path, image, class_table)
+        check(path, image)
         if mode == "r+":
             lock = lock_store(path)
             try:
-                return cls(path, lock)
+                if image is not None:
+                    refresh_image(LabelPyramid.open(path, "r+"), image)
+                opened = cls(path, lock)
+                if class_table is not None:
+                    opened.add_classes(class_table)
+                return opened
             except BaseException:
                 lock.release()
                 raise
@@ -191,6 +199,47 @@ class Corrections:
     def authors(self) -> tuple[str, ...]:
         """All who ever painted here."""
         return tuple(self._authors)
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing was ever painted."""
+        with self._guard:
+            return not self._ledger.history.number and not self._ledger.totals()
+
+    def add_classes(self, table: ClassTable, only: Collection[str] | None = None) -> None:
+        """Take in the classes of a table that are missing; what is painted keeps its class, and can be undone.
+
+        Parameters
+        ----------
+        table : ClassTable
+            Where nothing was ever painted it replaces the own one. Else its classes come after those that are there.
+        only : collection of str, optional
+            Names of the classes to take in; the own table stays then in any case.
+
+        Raises
+        ------
+        InputError
+            They are too many together.
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        self._require_writable()
+        with self._guard:
+            if only is not None:
+                table = self.class_table.extended(table, only)
+            wanted = table if self.blank else self.class_table.extended(table)
+            if wanted == self.class_table:
+                return
+            classes = [info.model_dump(mode="json") for info in wanted]
+            facts = {**self.facts, "classes": classes}
+            self.labels.set_attributes({ATTRIBUTE: facts}, classes[: len(wanted.scored)])
+            sync([self.path / "zarr.json"])
+            self.facts, self.class_table = facts, wanted
+
+    def unknown_to(self, table: ClassTable) -> tuple[str, ...]:
+        """List the painted classes that a table lacks, by name."""
+        areas = self.area_by_class()
+        return tuple(name for name in self.class_table.names if areas[name] and name not in table.names)
 
     @property
     def writable(self) -> bool:
@@ -316,7 +365,8 @@ class Corrections:
         Parameters
         ----------
         others
-            Corrections of the same image and classes; they are taken one after the other.
+            Corrections of the same image; they are taken one after the other. Classes are found by their names, and
+            those that are painted there and missing here are added.
         policy
             What is done with px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
             become ``"not sure"``.
@@ -331,11 +381,13 @@ class Corrections:
         Raises
         ------
         InputError
-            One is of another image or has other classes; nothing is taken.
+            One is of another image; nothing is taken.
         OutputError
             As :meth:`write`. What was taken until then is there, and can be undone.
         """
         layers = [PaintedLayer(other, self) for other in others]
+        for other in others:
+            self.add_classes(other.class_table, other.unknown_to(self.class_table))
         return take(self, layers, kind="merge", policy=policy, progress=progress)
 
     def area_by_class(self) -> dict[str, int]:
@@ -349,9 +401,10 @@ class Corrections:
         with self._guard:
             return [CorrectedRegion.of(blob, self._authors) for blob in self._ledger.blobs()]
 
-    def boxes(self) -> list[IntWindow]:
-        """Bounding boxes of :meth:`regions`, (y0, x0, y1, x1) px."""
-        return [region.window for region in self.regions()]
+    def boxes(self) -> list[PaintedBox]:
+        """Bounding boxes of :meth:`regions`, (y0, x0, y1, x1) px, with the names of their classes."""
+        names = self.class_table.names
+        return [PaintedBox(region.window, (names[k] for k in region.by_class)) for region in self.regions()]
 
     def painted_windows(self) -> Iterator[IntWindow]:
         """The chunks that hold something, (y0, x0, y1, x1) px, row by row; nothing is read for it."""
@@ -360,8 +413,10 @@ class Corrections:
 
     def content_hash(self) -> str:
         """SHA-256 of all that is painted, hex; authors and history do not count."""
-        digest = hashlib.sha256(repr((self.shape, self.class_table.names)).encode())
         with self._guard:
+            areas = self.area_by_class()
+            names = [(value, name) for value, name in value_names(self.class_table).items() if areas[name]]
+            digest = hashlib.sha256(repr((self.shape, names)).encode())
             for window in self.painted_windows():
                 digest.update(repr(window).encode() + self.labels.read(window).tobytes())
         return digest.hexdigest()

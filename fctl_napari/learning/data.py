@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.on_demand import Shelf
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.sample import sample_files, sample_splits
@@ -158,17 +159,42 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, holdou
     return Scene(settings.image, pyramid, truth, train, val, test)
 
 
+def scene_fingerprint(scene: Scene) -> str:
+    """Compute what a checkpoint's card knows a scene by: the fingerprint of its image, and the SHA-256 of its truth."""
+    return f"{fingerprint(scene.pyramid)}-{_truth_digest(scene).hexdigest()[:32]}"
+
+
 def scene_digest(scene: Scene) -> str:
-    """SHA-256 of a scene's truth and coarsest image level: which data a checkpoint saw."""
-    digest = hashlib.sha256()
-    height, width = scene.truth.shape
-    for y0, _, y1, _ in _pieces((0, 0, height, width)):
-        digest.update(scene.truth[y0:y1, 0:width].tobytes())
+    """Compute the SHA-256 of a scene's truth and coarsest image level, by which cards before 0.2 know it."""
+    digest = _truth_digest(scene)
     digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
     return digest.hexdigest()
 
 
-def _pieces(region: Region) -> Iterator[Region]:
+def names_of(scene: Scene, data: Mapping[str, str]) -> list[str]:
+    """List the names under which a checkpoint's card knows a scene.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene; its name does not matter.
+    data : mapping of str to str
+        What the card knows: fingerprints, or digests before 0.2, by the names of the scenes.
+    """
+    new = scene_fingerprint(scene) if any(known.startswith(SAMPLED) for known in data.values()) else None
+    old = scene_digest(scene) if any(not known.startswith(SAMPLED) for known in data.values()) else None
+    return [name for name, known in data.items() if known in (new, old)]
+
+
+def _truth_digest(scene: Scene) -> hashlib._Hash:
+    digest = hashlib.sha256()
+    height, width = scene.truth.shape
+    for y0, _, y1, _ in pieces_of((0, 0, height, width)):
+        digest.update(scene.truth[y0:y1, 0:width].tobytes())
+    return digest
+
+
+def pieces_of(region: Region) -> Iterator[Region]:
     """Cut a region into rows of pieces that fit into memory."""
     y0, x0, y1, x1 = region
     rows = max(1, PIECE_PX // max(x1 - x0, 1))
@@ -191,6 +217,11 @@ class TileSampler:
         Share of tiles centred on a pixel of a uniformly drawn class.
     seed
         Of everything that is drawn.
+
+    Attributes
+    ----------
+    unlabelled
+        Names of scenes whose training regions hold no class at all.
     """
 
     def __init__(
@@ -207,6 +238,7 @@ class TileSampler:
         areas = np.array([(y1 - y0) * (x1 - x0) for _, (y0, x0, y1, x1) in self.regions], float)
         self._shares = areas / areas.sum()
         self._counts = np.zeros(config.classes)
+        self.unlabelled: list[str] = []
         self._places = self._look_through()
         self._pool = ThreadPoolExecutor(reading_threads(), thread_name_prefix="fctl-tiles")
 
@@ -218,16 +250,19 @@ class TileSampler:
         """Count the training pixels of each class, and choose some of each, rows of (scene, y, x)."""
         rng = np.random.default_rng([self.seed, 1])
         places: list[list[NDArray[np.int32]]] = [[] for _ in range(self.config.classes)]
-        pieces = [(index, piece) for index, region in self.regions for piece in _pieces(region)]
+        pieces = [(index, piece) for index, region in self.regions for piece in pieces_of(region)]
         most = min(max(PLACES // len(pieces), 64), 4000)
+        labelled = set()
         for (index, (y0, x0, _, _)), truth in zip(pieces, ahead(self._read_piece, pieces), strict=True):
             for k in range(self.config.classes):
                 flat = np.flatnonzero(truth == k)
                 self._counts[k] += len(flat)
                 if len(flat):
+                    labelled.add(index)
                     chosen = rng.choice(flat, min(most, len(flat)), replace=False)
                     y, x = np.unravel_index(chosen, truth.shape)
                     places[k].append(np.stack([np.full_like(y, index), y + y0, x + x0], 1).astype(np.int32))
+        self.unlabelled = [self.scenes[i].name for i in dict(self.regions) if i not in labelled]
         return [np.concatenate(p) if p else np.empty((0, 3), np.int32) for p in places]
 
     def _read_piece(self, piece: tuple[int, Region]) -> NDArray[np.uint8]:

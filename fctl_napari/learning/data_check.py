@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +16,7 @@ from fctl_napari.imagery.on_demand import Shelf
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.learning.ahead import ahead
 from fctl_napari.learning.dataset_files import PARTS, Pair, Part, Problem
+from fctl_napari.learning.dataset_split import some
 from fctl_napari.learning.datasets import DataSet
 from fctl_napari.learning.scene_truth import SceneTruth
 
@@ -43,12 +44,18 @@ class Look:
         px of each scored class, and at last of none, int64 [C + 1]; None if they could not be read, or were not.
     problem
         What is wrong, or None.
+    reading
+        By what the classes of its truth are told, for people; empty if it could not be read, or was not.
+    note
+        What else is to be told of that.
     """
 
     pair: Pair
     shape: tuple[int, int] | None
     counts: NDArray[np.int64] | None
     problem: Problem | None
+    reading: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,19 +108,57 @@ class Report:
         training = set(self.data.split.train)
         return sum(look.problem is None and look.pair in training for look in self.looks)
 
+    @property
+    def readings(self) -> dict[str, int]:
+        """How many truths are read by what, the most frequent first."""
+        return dict(Counter(look.reading for look in self.looks if look.reading).most_common())
+
     def hints(self) -> list[str]:
         """What is no error, but may not be meant."""
-        total = sum((self.counts(part) for part in PARTS), np.zeros(len(self.data.table.scored) + 1, np.int64))
-        if not total.any():  # nothing was read, or could be
-            return []
         names = self.data.table.names
+        said = []
+        if len(names) == 1:
+            said.append(
+                f"the class table has one class, {names[0]}, and a network tells two or more apart: give everything "
+                f"else a class of its own, and state which value of the masks it is{self._as_mask()}"
+            )
+        counts = {part: self.counts(part) for part in PARTS}
+        total = sum(counts.values(), np.zeros(len(names) + 1, np.int64))
+        if not total.any():  # nothing was read, or could be
+            return said
         missing = [name for name, count in zip(names, total[:-1], strict=True) if not count]
-        if not missing:
-            return []
-        return [
-            f"no px is {', '.join(missing)}; if masks hold other values for them (255 is no class), write them into "
-            'classes.json as "values": {"0": "background", "255": "building"}'
+        if missing:
+            said.append(
+                f"no px is {', '.join(missing)}; if masks hold other values for them (255 is no class), write them "
+                'into classes.json as "values": {"0": "background", "255": "building"}'
+            )
+        untaught = [
+            name
+            for name, count in zip(names, counts["train"][:-1], strict=True)
+            if not count and name not in missing and self.data.split.train
         ]
+        if untaught:
+            said.append(f"no training px is {', '.join(untaught)}: a network cannot learn it; split otherwise")
+        empty = [look.pair.truth for look in self.looks if look.counts is not None and not look.counts[:-1].any()]
+        if empty:
+            files = [file.relative_to(self.data.folder).as_posix() for file in empty]
+            said.append(f"no px of {some(files)} has a class: nothing is learnt from it, or measured on it")
+        measured: tuple[tuple[Part, str], ...] = (("val", "validation"), ("test", "test"))
+        for part, words in measured:
+            if self.data.split.part(part) and counts[part].any() and not counts[part][:-1].any():
+                said.append(f"no {words} px has a class: nothing can be measured there")
+        notes = defaultdict[str, list[str]](list)
+        for look in self.looks:
+            if look.note:
+                notes[look.note].append(look.pair.truth.relative_to(self.data.folder).as_posix())
+        return [*said, *(f"{some(files)}: {note}" for note, files in notes.items())]
+
+    def _as_mask(self) -> str:
+        """Say how a mask of one class and 255 is read."""
+        name = self.data.table.names[0]
+        values = f'{{"0": "background", "255": "{name}"}}'
+        plain = self.data.values is None and any(look.counts is not None and look.counts.all() for look in self.looks)
+        return f" (now value 0 is {name} and 255 no class; of masks of 0 and 255: {values})" if plain else ""
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for ``--json``."""
@@ -134,6 +179,7 @@ class Report:
             "sizes": {f"{width} x {height}": count for (height, width), count in self.sizes.items()},
             "pixels_read": not self.quick,
             "class_shares": {part: self.shares(part) for part in PARTS},
+            "read_by": self.readings,
             "without_class": {part: self._without_class(part) for part in PARTS},
             "split": {part: [pair.name for pair in split.part(part)] for part in PARTS},
             "problems": [{"file": p.file, "what": p.what, "do": p.do} for p in self.problems],
@@ -181,7 +227,10 @@ def _look(data: DataSet, shelf: Shelf, quick: bool, pair: Pair) -> Look:
             (height, width), (rows, columns) = image.shape, truth.shape
             what = f"is {columns} x {rows} px where its image is {width} x {height} (width x height)"
             return replace(look, problem=_problem(data, file, what, "fetch both again; they must be of one size"))
-        return look if quick else replace(look, counts=_count(truth, len(data.table.scored)))
+        if quick:
+            return look
+        look = replace(look, reading=truth.reading, note=truth.note)
+        return replace(look, counts=_count(truth, len(data.table.scored)))
     except InputError as error:
         what, _, advice = str(error).removeprefix(f"{file}: ").removesuffix(".").partition("; ")
         return replace(look, problem=_problem(data, file, what, f"{advice or MEND}, or {LEAVE_OUT}"))

@@ -88,7 +88,7 @@ def split_pairs(folder: Path, layout: str, pairs: Sequence[Pair]) -> Split:
     sizes = SHARES.get(layout, USUAL)
     by = f"names, in shares of {'/'.join(map(str, sizes))}; write train.txt, val.txt and test.txt to split otherwise"
     if known:
-        by += f" (the lists that {SOURCES[layout]} published do not know {_some(strange)})"
+        by += f" (the lists that {SOURCES[layout]} published do not know {some(strange)})"
     return _split(_by_name(pairs, sizes), by)
 
 
@@ -123,14 +123,14 @@ def _listed(folder: Path, pairs: Sequence[Pair], files: Mapping[Part, Path]) -> 
         chosen[part] = [pair for pair in where if pair is not None]
         missing = [name for name, pair in zip(names, where, strict=True) if pair is None]
         if missing:
-            what = f"names {_some(missing)}, of which there is no pair, or more than one"
+            what = f"names {some(missing)}, of which there is no pair, or more than one"
             problems.append(Problem(path.name, what, "correct the list, or add the files"))
     for part, stricter in STRICTER:
         twice = set(chosen.get(part, ())) & set(chosen.get(stricter, ()))
         if twice:
             chosen[part] = [pair for pair in chosen[part] if pair not in twice]
             names = sorted(pair.name for pair in twice)
-            what = f"names {_some(names)}, as {files[stricter].name} does, where it stays"
+            what = f"names {some(names)}, as {files[stricter].name} does, where it stays"
             problems.append(Problem(files[part].name, what, "name each in one list"))
     if "train" not in files:
         named = {pair.name for listed in chosen.values() for pair in listed}
@@ -172,6 +172,7 @@ def _split(parts: Mapping[Part, Iterable[Pair]], by: str, problems: Iterable[Pro
     return Split(train, val, test, by, tuple(problems))
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Name the first few, and say how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fctl_napari.errors import Cancelled, ConfigError
 from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.learning.candidates import candidate_place, check_free, features_place, keep
 from fctl_napari.learning.corrected import NOTHING, CorrectionSource, open_corrections
 from fctl_napari.learning.features import FeatureCache
@@ -29,7 +30,7 @@ from fctl_napari.model.card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.classes import IGNORE, NOT_SURE
 from fctl_napari.segmentation.device import resolve_device, resolve_precision
-from fctl_napari.segmentation.identity import image_fingerprint
+from fctl_napari.segmentation.identity import image_facts
 from fctl_napari.segmentation.predictor import out_of_memory
 
 _PASSED = 2.0
@@ -84,12 +85,11 @@ class Finetuner:
         image.require_rgb()
         corrections = corrections or open_corrections(request.corrections, image, self.card)
         self.sets = choose_tiles(request, image, corrections, self.card)
-        self.data_hash = data_hash(image_fingerprint(image), self.sets.lessons, self.sets.held_out)
+        self._image = image_facts(image)
+        self.data_hash = data_hash(self._image["fingerprint"], self.sets.lessons, self.sets.held_out)
         self._classes = self.card.config.classes
         truth = truth_of(request.truth, image.shape, self.card.classes) if request.truth else None
-        self.measure = Measure(
-            self.sets, self.card.classes.names, truth, request.truth_tiles, self.card.config.tile_size
-        )
+        self.measure = Measure(self.sets, self.card.classes, truth, request.truth_tiles, self.card.config.tile_size)
         self.cache = FeatureCache(request.cache_megabytes * 2**20, features_place(self.out))
         precision = resolve_precision(request.precision, self.device)
         self.network = TileNetwork(
@@ -115,13 +115,20 @@ class Finetuner:
         self.best_step = 0
         self.best_weights: dict[str, Tensor] = {}
         self.worse = 0
-        self._key = run_key(request, self.parent_hash, self.data_hash, len(self.sets.scenes))
+        self._key = self._key_of(self.data_hash)
+        self._old_keys = [
+            self._key_of(data_hash(known, self.sets.lessons, self.sets.held_out)) for known in old_fingerprints(image)
+        ]
         self._resume()
+
+    def _key_of(self, data: str) -> str:
+        return run_key(self.request, self.parent_hash, data, len(self.sets.scenes))
 
     # -- saved states ----------------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        state = load_state(self.out, self._key, self.device)
+        keys = (self._key, *self._old_keys)
+        state = next((found for key in keys if (found := load_state(self.out, key, self.device)) is not None), None)
         if state is None:
             return
         self._set_weights(state["weights"])
@@ -351,10 +358,12 @@ class Finetuner:
             figures,
             verdict,
             parent_hash=self.parent_hash,
+            image=self._image,
             corrections=self.data_hash,
             steps=self.best_step,
             seconds=self.seconds,
             where=(self.device, self.network.precision),
+            notes=self.sets.notes,
         )
         path = save_checkpoint(candidate_place(self.out), self.model, card)
         return FinetuneResult(path, figures, verdict, False, self.best_step, tuple(self.sets.notes))

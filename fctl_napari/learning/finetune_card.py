@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,10 +21,12 @@ def card_of_child(
     verdict: Verdict,
     *,
     parent_hash: str,
+    image: Mapping[str, Any],
     corrections: str,
     steps: int,
     seconds: float,
     where: tuple[torch.device, str],
+    notes: Sequence[str] = (),
 ) -> Card:
     """Write the card of a fine-tuned network.
 
@@ -37,12 +40,16 @@ def card_of_child(
         Of the gate.
     parent_hash
         The parent's identity.
+    image
+        Facts of the image that was corrected; see ``identity.image_facts``.
     corrections
         Hash of what was learnt from; see ``data_hash``.
     steps, seconds
         Of the training.
     where
         Device and precision.
+    notes
+        What was said of the corrections.
     """
     device, precision = where
     provenance: dict[str, Any] = {
@@ -52,10 +59,12 @@ def card_of_child(
         "parent": {"name": parent.name, "hash": parent_hash},
         "finetuning": {
             "settings": request.model_dump(mode="json", exclude={"out", "cache_megabytes"}),
+            "image": {key: image[key] for key in ("name", "fingerprint")},
             "corrections": corrections,
             "steps": steps,
             "keep": verdict.keep,
             "verdict": list(verdict.reasons),
+            **({"notes": list(notes)} if notes else {}),
         },
         "seconds": round(seconds, 1),
         "device": torch.cuda.get_device_name(device)

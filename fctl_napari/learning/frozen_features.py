@@ -20,7 +20,7 @@ from fctl_napari.learning.augment import Batch, collate
 from fctl_napari.learning.config import TrainConfig
 from fctl_napari.learning.data import Scene, TileSampler
 from fctl_napari.learning.frozen_tiles import CHUNK, Chunk, Frozen, MeasuredTile, Part, Stream, streams_of
-from fctl_napari.learning.start import start_from
+from fctl_napari.learning.start import start_streams_from
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Features
@@ -81,7 +81,7 @@ class FeatureMaker:
         self._network = network.model_copy(update={"contexts": contexts, "ale": "none", "lcf": True})
         self._sampler = TileSampler(scenes, self._network, config.augment, config.balanced_tiles, config.seed)
         self._model = FCtL(self._network)
-        start_from(self._model, frozen.checkpoint)
+        start_streams_from(self._model, frozen.checkpoint)
         self._layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
         self._model.to(device, memory_format=self._layout).eval()  # type: ignore[call-overload]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from fctl_napari.errors import CheckpointError
 from fctl_napari.imagery.sample import sample_splits
-from fctl_napari.learning.data import Region, Scene, scene_digest
+from fctl_napari.learning.data import Region, Scene, names_of
 from fctl_napari.model.card import Card, checkpoint_hash, read_card
 from fctl_napari.model.config import Context, FCtLConfig
 from fctl_napari.segmentation.grid import Cell, TileGrid, default_overlap, intersect
@@ -131,8 +131,7 @@ def check_unseen(checkpoint: Path | str, scenes: Sequence[Scene], part: str) -> 
     digests, trained = _training(card, checkpoint)
     for scene in scenes:
         measured: tuple[Region, ...] = getattr(scene, part)
-        digest = scene_digest(scene) if measured else ""
-        for name in (name for name, value in digests.items() if value == digest):
+        for name in names_of(scene, digests) if measured else ():
             regions = trained(name, scene.pyramid.shape)
             if any(_meet(a, b) for a in regions for b in measured):
                 raise CheckpointError(

@@ -12,7 +12,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.level import IntWindow, read_padded
 from fctl_napari.learning.scene_truth import SceneTruth
 from fctl_napari.model.classes import IGNORE, ClassTable
-from fctl_napari.segmentation.masked import Masks
+from fctl_napari.segmentation.masked import Masks, masks_of
 from fctl_napari.segmentation.store import Segmentation
 
 ROUGHENED = "roughened"
@@ -49,11 +49,12 @@ def open_masks(masks: str, folder: Path, name: str, truth: SceneTruth | NDArray[
         return RoughTruth(truth)
     path = folder / masks / f"{Path(name).stem}.ome.zarr"
     segmentation = Segmentation.open(path)
-    if segmentation.shape != truth.shape[:2] or segmentation.class_table.names != table.names:
+    found = masks_of(segmentation.labels, segmentation.class_table.names, table.names)
+    if segmentation.shape != truth.shape[:2] or found is None:
         raise InputError(f"{path}: is not of this image and its classes; segment {name} again.")
     if not segmentation.done().all():
         raise InputError(f"{path}: is not complete; run `fctl segment` to its end.")
-    return segmentation.labels
+    return found
 
 
 class RoughTruth:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.analysis.metrics import confusion_matrix
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.class_mapping import MappedTruth, as_classes
 from fctl_napari.imagery.truth import LabelSource, open_truth
 from fctl_napari.learning.corrected import only
 from fctl_napari.learning.gate import Count, Figures
@@ -19,15 +20,16 @@ from fctl_napari.model.classes import IGNORE, ClassTable
 Labels = Callable[[Tile], NDArray[np.uint8]]
 
 
-def truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> LabelSource:
-    """Open the truth of an image of this height and width, px; a file of colours in those of the classes.
+def truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> LabelSource | MappedTruth:
+    """Open the truth of an image of this height and width, px, by the names, the colors or the values of classes.
 
     Raises
     ------
     InputError
-        It cannot be read, or is of another size.
+        It cannot be read, is of another size, or names classes none of which is one of the table's.
     """
-    truth = open_truth(path, table.colors)
+    ignored = [info.name for info in table if info.ignored]
+    truth = as_classes(open_truth(path, table.colors), table.names, ignored)
     if truth.shape != shape:
         (h, w), (height, width) = truth.shape, shape
         raise InputError(f"{path}: is {h} x {w} px where its image is {height} x {width}; they must be of one size.")
@@ -41,8 +43,8 @@ class Measure:
     ----------
     sets
         The tiles.
-    names
-        Of the classes.
+    table
+        The classes.
     truth
         Of the corrected image, or None.
     truth_tiles
@@ -52,10 +54,16 @@ class Measure:
     """
 
     def __init__(
-        self, sets: TileSets, names: tuple[str, ...], truth: LabelSource | None, truth_tiles: int, tile_size: int
+        self,
+        sets: TileSets,
+        table: ClassTable,
+        truth: LabelSource | MappedTruth | None,
+        truth_tiles: int,
+        tile_size: int,
     ) -> None:
         self._sets = sets
-        self._names = names
+        self._table = table
+        self._names = table.names
         self._truth = truth
         self._truth_tiles = spread_tiles(sets.images[0].shape, tile_size, truth_tiles) if truth is not None else {}
 
@@ -132,5 +140,11 @@ class Measure:
     def _scene_truth(self, tile: Tile) -> NDArray[np.uint8]:
         assert self._truth is not None
         values = self._truth.read(tile.window)
+        strange = values[(values >= len(self._table)) & (values != IGNORE)]
+        if strange.size:
+            raise InputError(
+                f"{self._truth.path}: holds class {strange.max()}, the checkpoint's classes end at "
+                f"{len(self._table) - 1}; save class indices, with {IGNORE} for no class."
+            )
         values = np.where(values < len(self._names), values, IGNORE).astype(np.uint8)  # an ignored class is not scored
         return only(values + np.uint8(1), tile.window, [self._truth_tiles[tile]]) - np.uint8(1)

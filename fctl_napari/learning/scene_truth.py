@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.class_mapping import MappedTruth, as_classes
 from fctl_napari.imagery.on_demand import Shelf
-from fctl_napari.imagery.truth import LabelSource
+from fctl_napari.imagery.truth import STATE, LabelSource
 from fctl_napari.model.classes import IGNORE, ClassTable
 
 
@@ -48,9 +48,9 @@ class SceneTruth:
 
     def __init__(self, path: Path, table: ClassTable, shelf: Shelf, values: Mapping[int, int] | None = None) -> None:
         self.path = path
-        self.shape, self._open = shelf.truth(path, table.colors)
+        self.shape, self._open = shelf.truth(path, table.colors, by_value=values is not None)
         self._table = table
-        self._mapping = None if values is None else ClassMapping(table.names, values)
+        self._values = values
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint8]:
         """Read a box: two slices without steps.
@@ -68,7 +68,7 @@ class SceneTruth:
             if len(strange):
                 raise InputError(
                     f"{self.path}: holds class {strange.max()}, the class table ends at {len(self._table) - 1}; "
-                    "correct the table, or state which values are which classes."
+                    f"correct the table, or state which values are which classes, null for none ({STATE})."
                 )
             indices = np.where(unscored, np.uint8(IGNORE), indices)
         return indices
@@ -84,11 +84,25 @@ class SceneTruth:
         """Refuse to compare px that were not read: it is not done px by px, as with an array."""
         raise TypeError("read a truth before comparing it, say with np.asarray")
 
-    def _mapped(self, source: LabelSource) -> LabelSource | MappedTruth:
-        names = tuple(info.name for info in self._table)
+    @property
+    def note(self) -> str:
+        """What to tell people of how it is read; empty where that is plain (this opens the file)."""
+        return self._mapped(self._open()).note
+
+    @property
+    def reading(self) -> str:
+        """By what its classes are told, for people (this opens the file)."""
+        source = self._open()
+        if source.by_colour:
+            return "the colors of the classes"
         if source.class_names is not None:
-            same = source.class_names == names[: len(source.class_names)]
-            return source if same else MappedTruth(source, ClassMapping.for_truth(source, self._table.names))
-        if self._mapping is not None and not source.by_colour:
-            return MappedTruth(source, self._mapping)
-        return source
+            return "the names of the classes that the file states"
+        if self._values is not None:
+            return "what is stated of its values"
+        first = int(source.one_based)
+        names = [f"{first + k} {info.name}" for k, info in enumerate(self._table)]
+        return f"values: {', '.join(names)}, {0 if source.one_based else IGNORE} no class"
+
+    def _mapped(self, source: LabelSource) -> LabelSource | MappedTruth:
+        ignored = [info.name for info in self._table if info.ignored]
+        return as_classes(source, self._table.names, ignored, self._values)

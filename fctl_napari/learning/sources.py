@@ -14,8 +14,18 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.learning.config import DataSettings
-from fctl_napari.learning.corrected import NOTHING, CorrectionSource, Split, lesson, meet, only, split
-from fctl_napari.learning.data import Scene, open_scenes, scene_digest
+from fctl_napari.learning.corrected import (
+    NOTHING,
+    CorrectionSource,
+    Split,
+    lesson,
+    meet,
+    only,
+    split,
+    with_classes,
+)
+from fctl_napari.learning.corrected_regions import PaintedBox
+from fctl_napari.learning.data import Scene, names_of, open_scenes
 from fctl_napari.learning.finetune_config import FinetuneRequest
 from fctl_napari.model.card import Card
 from fctl_napari.model.classes import NOT_SURE
@@ -101,10 +111,12 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
             "an image of their own size."
         )
     grid = TileGrid(image.shape, card.config.tile_size, default_overlap(card.config.tile_size))
-    boxes = corrections.boxes()
+    boxes, strange = _of_classes(corrections, card)
     parted = split(boxes, request.held_out, request.seed)
     scenes, missing = training_scenes(card, request.data_folder)
-    sets = TileSets([image, *(s.pyramid for s in scenes)], scenes, parted, {}, {}, notes=[parted.note, missing])
+    sets = TileSets(
+        [image, *(s.pyramid for s in scenes)], scenes, parted, {}, {}, notes=[strange, parted.note, missing]
+    )
     rng = np.random.default_rng([request.seed, 11])
     for window in _shuffled(_over(grid, parted.training), rng, request.most_tiles):
         values = lesson(corrections, window, parted.held_out)
@@ -112,7 +124,7 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
         if ((values != NOTHING) & (values != NOT_SURE)).any():
             sets.lessons[Tile(0, window)] = values
     if not sets.lessons:
-        raise InputError(f"{request.corrections}: no pixel was given a class; paint some first.")
+        raise InputError(f"{request.corrections}: no pixel was given a class; paint some first. {strange}".rstrip())
     for window in _shuffled(_over(grid, parted.held_out), rng, request.most_tiles):
         values = only(lesson(corrections, window), window, parted.held_out)
         values[values == NOT_SURE] = NOTHING
@@ -127,6 +139,15 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
     sets.replay = replay + more
     sets.notes = [note for note in sets.notes if note]
     return sets
+
+
+def _of_classes(corrections: CorrectionSource, card: Card) -> tuple[list[PaintedBox], str]:
+    """List corrected regions with those classes that a checkpoint knows; and say which others are painted."""
+    names = card.classes.names
+    boxes = [b if isinstance(b, PaintedBox) else with_classes(corrections, b, names) for b in corrections.boxes()]
+    strange = sorted({name for box in boxes for name in box.classes}.difference(names))
+    note = f"Painted, but no class of {card.name}: {', '.join(strange)}. It is kept, and not learnt from."
+    return [PaintedBox(box, box.classes.intersection(names)) for box in boxes], note if strange else ""
 
 
 def data_hash(fingerprint: str, *lessons: dict[Tile, NDArray[np.uint8]]) -> str:
@@ -192,7 +213,7 @@ def training_scenes(card: Card, folder: Path | str | None) -> tuple[list[Scene],
     scenes = [scene for scene in scenes if scene.train]
     some = np.linspace(0, len(scenes) - 1, min(MOST_SCENES, len(scenes))).round().astype(int)
     scenes = [scenes[i] for i in some]
-    same = [s for s in scenes if digests.get(Path(s.name).name, digests.get(s.name)) == scene_digest(s)]
+    same = [scene for scene in scenes if names_of(scene, digests)]
     return same, "" if same else "The checkpoint's training scenes have changed: they are neither replayed nor checked."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from fctl_napari.analysis.metrics import Scores
 from fctl_napari.errors import ConfigError
 from fctl_napari.learning.augment import Batch, collate
 from fctl_napari.learning.config import TrainConfig
-from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes, scene_digest
+from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes, pieces_of, scene_fingerprint
+from fctl_napari.learning.dataset_split import some
 from fctl_napari.learning.distributed import Group, joined
 from fctl_napari.learning.losses import focal_loss
 from fctl_napari.learning.prefetch import Prefetch
@@ -29,6 +31,7 @@ from fctl_napari.learning.validate import reliance_on_scenes, score_scenes
 from fctl_napari.model.build import make_network
 from fctl_napari.model.card import Card, without_folders
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
+from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.device import reproducible, resolve_device, resolve_precision
 from fctl_napari.segmentation.released_grid import released_starts
@@ -84,13 +87,19 @@ class Trainer:
         self.device = self.group.device
         self.bf16 = resolve_precision(config.precision, self.device) == "bf16"
         self.scenes, self.table = open_scenes(config.data, data_folder)
+        if config.keep == "best" and not _can_validate(self.scenes):
+            raise ConfigError(
+                "keep = 'best' needs validation regions with labelled px to choose by, and there are none; give some "
+                "(val.txt, a folder val, or val of a scene), or set keep = 'last'."
+            )
         torch.manual_seed(config.seed)
         network = config.network_config(len(self.table.scored))
         self.config = config = counted(config, self.scenes, network)
         self.model = make_network(network)
         state = load_state(self.out, config) if self.group.first else None
+        self.started: tuple[str, ...] = ()
         if self.group.first and state is None:
-            start(self.model, config, self.data_folder)
+            self.started = start(self.model, config, self.data_folder, self.table.names)
         self.model.to(self.device)
         if self.bf16:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -98,6 +107,8 @@ class Trainer:
         for encoder in self.model.encoders.values():
             encoder.gradient_checkpointing = config.run.gradient_checkpointing  # type: ignore[assignment]
         self.sampler = TileSampler(self.scenes, network, config.augment, config.balanced_tiles, config.seed)
+        for warning in unlearnable(self.sampler, self.table.names):
+            warnings.warn(warning, stacklevel=2)
         self.weights = self._class_weights()
         self.optimizer = self._optimizer()
         self.step = 0
@@ -162,6 +173,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.best_state = state["best_state"]
+        self.started = tuple(state.get("started", ()))
 
     def _save_state(self, finished: bool = False) -> None:
         if self.group.first:
@@ -172,6 +184,7 @@ class Trainer:
                 "seconds": self.seconds,
                 "best": self.best,
                 "best_state": self.best_state,
+                "started": list(self.started),
                 "finished": finished,
             }
             save_state(self.out, self.config, state)
@@ -319,8 +332,9 @@ class Trainer:
     def _provenance(self) -> dict[str, Any]:
         return {
             "training": without_folders(self.config.model_dump(mode="json", exclude=_NO_SETTINGS)),
-            "data": without_folders({s.name: scene_digest(s) for s in self.scenes}),
+            "data": without_folders({s.name: scene_fingerprint(s) for s in self.scenes}),
             "trained_on": without_folders({s.name: s.train for s in self.scenes if s.train}),
+            **({"started_from": list(self.started)} if self.started else {}),
             "seconds": round(self.seconds, 1),
             "device": torch.cuda.get_device_name()
             if self.device.type == "cuda"
@@ -353,6 +367,23 @@ def counted(config: TrainConfig, scenes: Sequence[Scene], network: FCtLConfig) -
         )
     steps = max(1, math.ceil(config.epochs * tiles / (config.batch * config.accumulate)))
     return config.model_copy(update={"steps": steps})
+
+
+def _can_validate(scenes: Sequence[Scene]) -> bool:
+    """Tell whether a px of the validation regions has a class."""
+    pieces = ((scene, piece) for scene in scenes for region in scene.val for piece in pieces_of(region))
+    return any(bool((scene.truth[y0:y1, x0:x1] != IGNORE).any()) for scene, (y0, x0, y1, x1) in pieces)
+
+
+def unlearnable(sampler: TileSampler, names: Sequence[str]) -> list[str]:
+    """Say what the training regions cannot teach: classes without px, and scenes without any class."""
+    said = []
+    missing = [name for name, share in zip(names, sampler.class_shares(), strict=True) if not share]
+    if missing:
+        said.append(f"no training px is {', '.join(missing)}: the network cannot learn it from these data.")
+    if sampler.unlabelled:
+        said.append(f"no px of {some(sampler.unlabelled)} has a class: nothing is learnt there.")
+    return said
 
 
 def train(

@@ -97,24 +97,30 @@ def open_waiting(out: Path | str) -> Waiting:
     return waiting
 
 
-def find_waiting(folders: Iterable[Path], images: Iterable[str]) -> list[Waiting]:
+def find_waiting(folders: Iterable[Path], fingerprint: str, names: Iterable[str]) -> list[Waiting]:
     """Find the networks that wait in folders and learnt from an image.
 
     Parameters
     ----------
     folders
         Where to look; not below.
-    images
-        Names of the image's file, without folders: cards hold no folders.
+    fingerprint
+        Of the image.
+    names
+        Of the image's file, without folders: cards of earlier versions hold nothing else.
     """
-    found, images = [], set(images)
+    found, names = [], set(names)
     for path in _files(folders, f"*{_WAITS}"):
         try:
             waiting = open_waiting(path.with_name(f"{path.name.removesuffix(_WAITS)}.safetensors"))
         except CheckpointError:
             continue
-        settings = waiting.card.provenance["finetuning"].get("settings", {})
-        if Path(str(settings.get("image"))).name in images and not waiting.out.exists():
+        told = waiting.card.provenance["finetuning"]
+        if "image" in told:
+            its = told["image"]["fingerprint"] == fingerprint
+        else:
+            its = Path(str(told.get("settings", {}).get("image"))).name in names
+        if its and not waiting.out.exists():
             found.append(waiting)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -76,6 +76,39 @@ class ClassTable(BaseModel):
     def colors(self) -> list[tuple[int, int, int]]:
         """(red, green, blue) of class 0, 1, ..., of ignored ones too: what a mask of colours is read by."""
         return [c.color for c in self.classes]
+
+    def extended(self, other: ClassTable, only: Collection[str] | None = None) -> ClassTable:
+        """Return this table with the classes of another that it lacks.
+
+        Parameters
+        ----------
+        other : ClassTable
+            Whose classes are found by their names; a color is its, where both have the class.
+        only : collection of str, optional
+            Names of the classes that are taken from it; by default all.
+
+        Returns
+        -------
+        ClassTable
+            The scored classes of this table keep their indices; those of ``other`` come after them.
+
+        Raises
+        ------
+        InputError
+            They are too many together.
+        """
+        theirs = {info.name: info for info in other if only is None or info.name in only}
+        scored = [
+            info.model_copy(update={"color": theirs[info.name].color}) if info.name in theirs else info
+            for info in self.scored
+        ]
+        scored += [info for info in theirs.values() if not info.ignored and info.name not in self.names]
+        taken = {info.name for info in scored}
+        ignored = {i.name: i for i in [*self, *theirs.values()] if i.ignored and i.name not in taken}
+        try:
+            return ClassTable(classes=(*scored, *ignored.values()))
+        except ValueError as error:
+            raise InputError(f"the classes of both are too many: {str(error).splitlines()[0]}.") from error
 
     def __len__(self) -> int:
         return len(self.classes)

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QWidget
 from fctl_napari.analysis.error_regions import Region
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import MappedTruth
+from fctl_napari.learning.correction_merge import values_by_name
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.learning.strokes import Stroke
 from fctl_napari.plugin.comparing import ERRORS
@@ -23,7 +24,7 @@ from fctl_napari.plugin.error_widget import ErrorWidget
 from fctl_napari.plugin.regions import region_layer
 from fctl_napari.plugin.stroke_writer import Painted
 from fctl_napari.plugin.view import IntWindow, drawn_region, shape_pixels
-from fctl_napari.segmentation.identity import same_image
+from fctl_napari.segmentation.identity import contradict
 from fctl_napari.segmentation.store import Segmentation
 
 PIECE = 2048
@@ -147,25 +148,6 @@ def chosen_error(window: QWidget) -> Blob:
     raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
 
 
-def require_classes(segmentation: Segmentation, corrections: Corrections) -> None:
-    """Refuse a segmentation whose image or classes are not those of the corrections.
-
-    Raises
-    ------
-    InputError
-        They are others.
-    """
-    table = corrections.class_table
-    same = same_image(segmentation.facts["image"], corrections.facts["image"])
-    if segmentation.shape != corrections.shape or not same:
-        raise InputError(f"{segmentation.path}: is of another image; choose a segmentation of this one.")
-    if segmentation.class_table.names != table.names:
-        raise InputError(
-            f"{segmentation.path}: has the classes {', '.join(segmentation.class_table.names)} and the corrections "
-            f"{', '.join(table.names)}; choose a segmentation with the same classes."
-        )
-
-
 def accept(
     corrections: Corrections,
     segmentation: Segmentation,
@@ -174,6 +156,8 @@ def accept(
     stopped: Callable[[], bool],
 ) -> IntWindow | None:
     """Paint what a segmentation says, as one action; px that are not computed stay as they are.
+
+    Classes are found by their names; those that the corrections lack are added.
 
     Parameters
     ----------
@@ -195,11 +179,14 @@ def accept(
     Raises
     ------
     InputError
-        The segmentation is of another image or has other classes, or nothing is computed there.
+        The segmentation is of another image, or nothing is computed there.
     OutputError
         The disk is full or the place is not writable; pieces before that are kept.
     """
-    require_classes(segmentation, corrections)
+    other = contradict(segmentation.facts["image"], corrections.facts["image"])
+    if segmentation.shape != corrections.shape or other:
+        raise InputError(f"{segmentation.path}: is of another image; choose a segmentation of this one.")
+    names = segmentation.class_table.names
     y0, x0, y1, x1 = where.window
     kept: list[Stroke] = []
     some = False
@@ -212,6 +199,9 @@ def accept(
         if not mask.any():
             continue
         some = True
+        there = {names[value - 1] for value in np.unique(values[mask])}
+        corrections.add_classes(segmentation.class_table, there.difference(corrections.class_table.names))
+        values = values_by_name(names, corrections.class_table)[values]
         piece = Painted(top, left, values, mask, author)
         stroke = piece.write(corrections, "accept", kept[-1].action if kept else None)
         kept += [] if stroke is None else [stroke]

@@ -62,9 +62,17 @@ class Brush(QObject):
     def attach(self, painting: Painting) -> None:
         """Paint there from now on."""
         self._painting = painting
-        self._form.classes.show_classes(painting.corrections.class_table)
-        self._set(self._label if self._label in self._form.classes.buttons else 1)
+        self.show_classes()
         painting.shown.connect(self._dress)
+
+    def show_classes(self) -> None:
+        """Offer the classes that can be painted now."""
+        if self._painting is None:
+            return
+        self._form.classes.show_classes(self._painting.table)
+        self._set(self._label if self._label in self._form.classes.buttons else 1)
+        if self._layer is not None:
+            self._bind(self._layer)
 
     def detach(self) -> None:
         """Paint nowhere any more."""
@@ -96,6 +104,9 @@ class Brush(QObject):
         """Make a new edit layer listen to the buttons and the keys."""
         layer.selected_label = self._label
         layer.events.selected_label.connect(self._label_chosen)
+        self._bind(layer)
+
+    def _bind(self, layer: Labels) -> None:
         labels = {key: partial(self.choose, label) for key, label in self._form.classes.keys().items()}
         self._unbind()
         self._unbind = bind_keys(
@@ -137,6 +148,5 @@ class Brush(QObject):
     def _class_at(self, world: np.ndarray) -> int | None:
         with reported():
             if self._painting is not None:
-                table = self._painting.corrections.class_table
-                return class_under(self._viewer, self._masks.require(), world, table)
+                return class_under(self._viewer, self._masks.require(), world, self._painting.table)
         return None

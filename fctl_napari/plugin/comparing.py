@@ -182,6 +182,11 @@ class Comparison:
         """Values that the truth holds and that are not mapped."""
         return [] if self.truth is None else [value for value in self.held if value not in self.truth.mapping.values]
 
+    @property
+    def note(self) -> str:
+        """What to tell of how the truth is read; empty where that is plain."""
+        return f"The truth {self.source.note}." if self.source is not None and self.source.note else ""
+
     def marks_path(self, kind: str) -> Path:
         """Where marks of what is listed (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``) are kept."""
         path = self.segmentation.path
@@ -340,6 +345,7 @@ def _propose(segmentation: Segmentation, source: LabelSource, held: Sequence[int
         names=source.class_names,
         values=held,
         ignored=len(table) - len(table.scored),
+        nothing=source.nothing,
     )
 
 

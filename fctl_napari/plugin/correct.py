@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -13,20 +13,22 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
 
 from fctl_napari.analysis.expected_gain import Suggestion
-from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.errors import Cancelled, InputError, OtherImageError
 from fctl_napari.learning.corrected_regions import CorrectedRegion
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.accepting import Blob, accept, chosen_error, drawn_here
+from fctl_napari.plugin.background import Jobs
 from fctl_napari.plugin.brush import Brush
 from fctl_napari.plugin.correct_form import KEYS, CorrectForm
-from fctl_napari.plugin.correcting import MaskChoices, Opened
+from fctl_napari.plugin.correcting import MaskChoices, Opened, chosen_classes, class_names
 from fctl_napari.plugin.docked import DockedWidget, resting
 from fctl_napari.plugin.exchange import POLICIES, start_export, take_over
 from fctl_napari.plugin.keys import bind_keys
 from fctl_napari.plugin.layers import image_source
 from fctl_napari.plugin.notify import report, reported, say
 from fctl_napari.plugin.opening import Opening
+from fctl_napari.plugin.other_image import Way, carry_out, open_to_look, show_only
 from fctl_napari.plugin.painting import Painting
 from fctl_napari.plugin.placement import moves
 from fctl_napari.plugin.regions import DRAWN, start_drawing
@@ -38,6 +40,7 @@ from fctl_napari.plugin.view import IntWindow, view_region
 from fctl_napari.plugin.where_next import WhereNext
 from fctl_napari.segmentation.store import Segmentation
 
+PRESS = "Press Edit here to paint where you look."
 SPOT_NAME = "FCtL corrected region"
 
 
@@ -54,6 +57,7 @@ class CorrectWidget(DockedWidget):
         super().__init__(napari_viewer)
         self._image: Image | None = None
         self._painting: Painting | None = None
+        self._areas: Mapping[str, int] = {}  # painted px, by class
         self._middle: tuple[float, float] | None = None  # where the edit window goes once all is open
         self._rest = resting(self, self._look)
         self._spot = Spot(napari_viewer, SPOT_NAME)
@@ -64,6 +68,7 @@ class CorrectWidget(DockedWidget):
         self.form.exchange.follow(napari_viewer)
         self._masks = MaskChoices(napari_viewer, self.form.mask, lambda: self.form.image.layer)
         self._opening = Opening(self._classes, self)
+        self._linking = Jobs(self)
         self._next = WhereNext(self.form.next, lambda: self._masks.store, self)
         self._brush = Brush(napari_viewer, self.form, self._masks, self._actions(), self)
         self._connect()
@@ -80,6 +85,7 @@ class CorrectWidget(DockedWidget):
         form.painter.editingFinished.connect(self._painter_changed)
         form.here.clicked.connect(lambda: self.edit_here())
         form.offer.clicked.connect(self._take_offer)
+        form.other.chosen.connect(self._go_on_otherwise)
         form.undo.clicked.connect(lambda: self._turn("undo"))
         form.redo.clicked.connect(lambda: self._turn("redo"))
         form.draw.clicked.connect(self._draw)
@@ -131,7 +137,7 @@ class CorrectWidget(DockedWidget):
     @property
     def busy(self) -> bool:
         """Whether something is being opened, or is on its way to disk."""
-        opening = self._opening.busy or self._rest.isActive()
+        opening = self._opening.busy or self._rest.isActive() or self._masks.busy or self._linking.running
         return opening or self._next.busy or (self._painting is not None and self._painting.busy)
 
     @property
@@ -158,14 +164,51 @@ class CorrectWidget(DockedWidget):
         self._next.look()
         if image is None:
             form.explain("Open an image first.")
-        elif self._painting is not None or self._opening.busy:
+        elif self._opening.busy:
             return
+        elif self._painting is not None:
+            self._compare_classes(self._painting)
         else:
-            form.explain("Press Edit here to paint where you look.")
+            form.explain(PRESS)
             source = image_source(image)
             if source is not None and source.job is None and image.ndim == 2:
                 self._follow_window()
                 self._opening.look(source)
+
+    def _compare_classes(self, painting: Painting) -> None:
+        """Show classes that are new, and have corrections that are blank take those that are chosen."""
+        if painting.show_classes():
+            self._brush.show_classes()
+        wanted = self._wanted()
+        if wanted and wanted != painting.table.names and not painting.unsaved and painting.corrections.blank:
+            self._add_classes(painting)
+        self.form.explain(self._about_classes(painting))
+
+    def _wanted(self) -> tuple[str, ...]:
+        """Name the classes of the segmentation or checkpoint that is chosen; none if they are not known."""
+        if self._masks.mask is not None:
+            return class_names(self._masks.mask)
+        card = self.form.checkpoint.card()
+        return () if card is None else card.classes.names
+
+    def _missing(self, painting: Painting) -> list[str]:
+        return [name for name in self._wanted() if name not in painting.table.names]
+
+    def _about_classes(self, painting: Painting) -> str:
+        """Say which classes are chosen and cannot be painted, and which are painted and not chosen."""
+        wanted, missing = self._wanted(), self._missing(painting)
+        others = [name for name in _painted(self._areas) if name not in (*wanted, "not sure")]
+        words = []
+        if missing:
+            words.append(f"These corrections lack {', '.join(missing)}: press Edit here to paint it, too.")
+        if wanted and others:
+            chosen = "segmentation" if self._masks.mask is not None else "checkpoint"
+            words.append(
+                f"Painted, but no class of the {chosen}: {', '.join(others)}; it is kept, and not learnt from."
+            )
+        if self.edit_layer is None and not missing:
+            words.append(PRESS)
+        return " ".join(words)
 
     def _follow(self, image: Image | None) -> None:
         for emitter in moves(self._image):
@@ -189,10 +232,24 @@ class CorrectWidget(DockedWidget):
                 middle = (y0 + y1) / 2, (x0 + x1) / 2
             self._middle = middle
             if self._painting is not None:
+                if self._missing(self._painting):
+                    self._add_classes(self._painting)
                 self._place(self._painting)
             elif not self._opening.makes:
                 self._follow_window()
                 self._opening.make(image)
+
+    def _add_classes(self, painting: Painting) -> None:
+        """Add the classes that are chosen to the corrections."""
+        classes = self._classes()
+
+        def work(into: Corrections, _stopped: Callable[[], bool]) -> tuple[IntWindow | None, None]:
+            table = chosen_classes(*classes)
+            if table is not None:
+                into.add_classes(table)
+            return None, None
+
+        painting.act(work)
 
     def _classes(self) -> tuple[ClassTable | None, str | None]:
         """Tell what classes new corrections have: those of a checkpoint, or of the segmentation that is kept there."""
@@ -205,7 +262,12 @@ class CorrectWidget(DockedWidget):
 
     def _not_opened(self, error: BaseException | None, loud: bool) -> None:
         self._middle = None
-        if error is not None:
+        if isinstance(error, OtherImageError):
+            self.form.explain("")
+            self.form.other.ask(f"{error.name} holds corrections of another image ({error.what}).")
+            if loud:
+                report(error)
+        elif error is not None:
             self.form.explain("" if isinstance(error, Cancelled) else str(error))
             if loud:
                 report(error)
@@ -226,18 +288,40 @@ class CorrectWidget(DockedWidget):
         painting.copied.connect(self._copied)
         self._brush.attach(painting)
         self._next.correct(painting.corrections)
+        form.other.ask("")
         form.set_open(True)
         form.file.setText(str(painting.corrections.path))
-        form.explain("Press Edit here to paint where you look.")
+        form.explain(self._about_classes(painting))
         if self._middle is not None:
             self._place(painting)
+
+    def _go_on_otherwise(self, way: Way) -> None:
+        """Go on as was chosen where the corrections at the image's place are of another image."""
+        image = self._image
+        source = None if image is None else image_source(image)
+        if image is None or source is None or self._linking.running:
+            return
+        if way == "new":
+            self._opening.make(image, apart=True)
+        elif way == "look":
+
+            def show(opened: Any) -> None:
+                with reported():
+                    if image in self._viewer.layers:
+                        show_only(self._viewer, image, opened)
+
+            self._linking.begin(lambda _progress, _cancelled: open_to_look(source), show, report)
+        else:
+            self._linking.begin(
+                lambda _progress, _cancelled: carry_out(way, source), lambda _none: self._opening.look(source), report
+            )
 
     def _place(self, painting: Painting) -> None:
         assert self._middle is not None
         painting.place(self._middle)
         self._middle = None
         self.form.make_offer("")
-        self.form.explain("")
+        self.form.explain(self._about_classes(painting).replace(PRESS, "").strip())
 
     def _copied(self, layer: Labels) -> None:
         there = "the edit window" if self.edit_layer is None else self.edit_layer.name
@@ -268,10 +352,15 @@ class CorrectWidget(DockedWidget):
             self._painting.turn(op)
 
     def _told(self, state: State) -> None:
+        before, self._areas = _painted(self._areas), state.areas
         self.form.classes.show_areas(state.areas)
         self.form.undo.setEnabled(state.can_undo)
         self.form.redo.setEnabled(state.can_redo)
         self._show_saved()
+        painting = self._painting
+        grown = painting is not None and painting.corrections.class_table is not painting.table
+        if grown or _painted(state.areas) != before:
+            self._rest.start()
 
     def _show_saved(self) -> None:
         if self._painting is not None:
@@ -363,6 +452,7 @@ class CorrectWidget(DockedWidget):
         painting, self._painting = self._painting, None
         if painting is None:
             return
+        self._areas = {}
         self._brush.detach()
         self._next.correct(None)
         lost = painting.close(layers=layers)
@@ -371,6 +461,7 @@ class CorrectWidget(DockedWidget):
             self._spot.hide()
         form = self.form
         form.set_open(False)
+        form.other.ask("")
         form.make_offer("")
         form.regions.show_regions([], None)
         form.exchange.clear()
@@ -389,3 +480,7 @@ class CorrectWidget(DockedWidget):
         self._masks.leave()
         self.form.exchange.leave()
         self.form.image.leave()
+
+
+def _painted(areas: Mapping[str, int]) -> list[str]:
+    return [name for name, pixels in areas.items() if pixels]

@@ -15,6 +15,7 @@ from fctl_napari.plugin.class_buttons import ClassButtons
 from fctl_napari.plugin.corrected_list import CorrectedView
 from fctl_napari.plugin.exchange import ExchangePage
 from fctl_napari.plugin.next_list import NextPage
+from fctl_napari.plugin.other_image import OtherImagePage
 from fctl_napari.plugin.panel import button, labelled, scrolling, wrapped
 from fctl_napari.plugin.regions import DRAW_TIP, DRAWN
 
@@ -58,6 +59,7 @@ class CorrectForm(QWidget):
         self.painter = QLineEdit()
         self.painter.setToolTip(TOOLTIPS["painter"])
         self.hint = wrapped("What is missing.")
+        self.other = OtherImagePage()
         self.here = button("Edit here", TOOLTIPS["here"])
         self.offer = button("", TOOLTIPS["offer"])
         self.offer.hide()
@@ -100,6 +102,7 @@ class CorrectForm(QWidget):
                 ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
                 ("Painter", self.painter),
                 self.hint,
+                self.other,
             ]
         )
         content = QWidget()

@@ -11,18 +11,20 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.learning.canvas import half_made
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.background import check
 from fctl_napari.plugin.error_overlay import levels_of
 from fctl_napari.plugin.growing import STORE_KEY, GrowingLevels
+from fctl_napari.plugin.image_identity import identities, may_be_of
 from fctl_napari.plugin.layers import ImageSource
 from fctl_napari.plugin.placement import seen_pixels
 from fctl_napari.plugin.places import cache_folder
 from fctl_napari.plugin.resampled_labels import lies_over
 from fctl_napari.plugin.view import image_shape
+from fctl_napari.segmentation.own_place import named_place, own_corrections
 from fctl_napari.segmentation.store import Segmentation
 
 
@@ -35,40 +37,57 @@ class Opened:
 
 
 def open_corrections(
-    source: ImageSource, table: ClassTable | None, store: str | None, create: bool, cancelled: Callable[[], bool]
+    source: ImageSource,
+    table: ClassTable | None,
+    store: str | None,
+    cancelled: Callable[[], bool],
+    *,
+    create: bool,
+    apart: bool = False,
 ) -> Opened | None:
     """Open the corrections of an image at their usual place (in a thread: this reads files).
+
+    They keep their classes; only where nothing was ever painted, or where they are to be made, others are taken.
 
     Parameters
     ----------
     source
         The image.
     table, store
-        Their classes: those of the segmentation at ``store``, else these.
-    create
-        Make them if there are none; else the result is None then.
+        Classes to paint: those of the segmentation at ``store``, else these.
     cancelled
         Asked at the end whether they are still wanted.
+    create
+        Make them if there are none, else the result is None then; and add classes that they lack.
+    apart
+        Leave those at the usual place alone, which are another image's: take a place named after this image's pixels.
 
     Raises
     ------
+    OtherImageError
+        Those at the usual place were painted on another image.
     InputError
-        They are of another image or of other classes, or no classes are known.
+        They are to be made, and no classes are known.
     OutputError
         They are open for writing elsewhere, or the place is not writable.
     Cancelled
         ``cancelled`` answered True.
     """
-    path = corrections_path(source.original, cache_folder)
+    image = source.open()
+    usual = corrections_path(source.original, cache_folder)
+    path = named_place(usual, image) if apart else own_corrections(usual, image)
     if not create and not path.exists():
         return None
-    if store is not None:
-        table = Segmentation.open(store).class_table
-    if table is None:
-        raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
-    image = open_image(source.path, value_range=source.value_range, bands=source.bands)
-    corrections = Corrections.open_or_create(path, image, table)
+    table = chosen_classes(table, store)
+    if create or half_made(path):
+        if table is None:
+            raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
+        corrections = Corrections.open_or_create(path, image, table)
+    else:
+        corrections = Corrections.open(path, "r+", image=image)
     try:
+        if table is not None and corrections.blank:
+            corrections.add_classes(table)
         levels = GrowingLevels(corrections.labels)
         check(cancelled)
     except BaseException:
@@ -77,23 +96,27 @@ def open_corrections(
     return Opened(corrections, levels)
 
 
+def chosen_classes(table: ClassTable | None, store: str | None) -> ClassTable | None:
+    """Return the classes of the segmentation at ``store`` (this reads files), or else ``table``."""
+    return table if store is None else Segmentation.open(store).class_table
+
+
+def class_names(mask: Labels) -> tuple[str, ...]:
+    """Return the names of the classes that a segmentation's layer shows, of value 1, 2, ..."""
+    return tuple(mask.features["class"][1:]) if "class" in mask.features else ()
+
+
 def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTable) -> int:
-    """Return the label, k + 1, that a segmentation has at a place of the viewer's world.
+    """Return the label in corrections, with a table, of the class that a segmentation has at a place of the world.
 
     Raises
     ------
     InputError
-        The viewer shows three dimensions, the place lies beside it, nothing is computed there, or its classes are not
-        those of ``table``.
+        The viewer shows three dimensions, the place lies beside it, nothing is computed there, or the table lacks the
+        class.
     """
     if viewer.dims.ndisplay != 2:
         raise InputError(f"{mask.name}: the viewer shows three dimensions; switch it to two to point at a class.")
-    names = tuple(mask.features["class"][1:]) if "class" in mask.features else ()
-    if names != table.names:
-        raise InputError(
-            f"{mask.name}: has the classes {', '.join(names)} and the corrections {', '.join(table.names)}; "
-            "choose a segmentation with the same classes."
-        )
     level = levels_of(mask)[0]
     y, x = (int(place // 1) for place in seen_pixels(viewer, mask, world))
     if not (0 <= y < level.shape[0] and 0 <= x < level.shape[1]):
@@ -101,7 +124,13 @@ def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTab
     value = int(level[y, x])
     if value == 0:
         raise InputError(f"{mask.name}: nothing is computed there yet; segment that part first.")
-    return value
+    name = dict(enumerate(class_names(mask), 1)).get(value, f"of value {value}")
+    if name not in table.names:
+        raise InputError(
+            f"{mask.name}: has the class {name} there, which the corrections lack ({', '.join(table.names)}); press "
+            "Edit here to add its classes."
+        )
+    return table.names.index(name) + 1
 
 
 class MaskChoices(QObject):
@@ -131,6 +160,7 @@ class MaskChoices(QObject):
         self._image = image
         self._known: list[Labels] = []
         field.currentIndexChanged.connect(self.changed)
+        identities().known.connect(self.fill)
         for emitter in self._emitters():
             emitter.connect(self.fill)
         self.fill()
@@ -167,7 +197,10 @@ class MaskChoices(QObject):
                     and STORE_KEY in layer.metadata
                     and image_shape(layer) == image_shape(image)
                 ):
-                    return str(_elsewhere(layer, image))
+                    if may_be_of(layer, image):
+                        return str(_elsewhere(layer, image))
+                    other = f"{layer.name} is of another image of this size"
+                    return f"there is no segmentation of this image ({other}); segment it, or open one."
         return "there is no segmentation of this image; segment it (Segment widget), or open one."
 
     @property
@@ -198,8 +231,14 @@ class MaskChoices(QObject):
         if field.currentData() is not before:
             self.changed.emit()
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is being found out which image is shown."""
+        return identities().pending(self._image())
+
     def leave(self) -> None:
         """Listen to the viewer no more."""
+        identities().known.disconnect(self.fill)
         for emitter in self._emitters():
             emitter.disconnect(self.fill)
 
@@ -213,5 +252,7 @@ def _elsewhere(mask: Labels, image: Image) -> InputError:
 
 
 def is_mask(viewer: napari.Viewer, layer: Any, image: Image) -> bool:
-    """Tell whether a layer shows a segmentation of an image: of its size, and over it."""
-    return isinstance(layer, Labels) and STORE_KEY in layer.metadata and lies_over(viewer, layer, image)
+    """Tell whether a layer shows a segmentation of an image, over it; see ``may_be_of``."""
+    if not isinstance(layer, Labels) or STORE_KEY not in layer.metadata:
+        return False
+    return lies_over(viewer, layer, image) and may_be_of(layer, image)

@@ -48,6 +48,20 @@ def correction_style(table: ClassTable) -> dict[str, Any]:
     }
 
 
+def outline_style(table: ClassTable) -> dict[str, Any]:
+    """Return the ``colormap`` of a layer of outlines: one color that no class has."""
+    color = np.array([*(channel / 255 for channel in outline_color(table)), 1.0], np.float32)
+    nothing = np.zeros(4, np.float32)
+    labels = dict.fromkeys([*range(1, len(table.scored) + 1), NOT_SURE], color)
+    return {"colormap": DirectLabelColormap(color_dict={None: nothing, 0: nothing, **labels})}
+
+
+def dress(layer: Labels, style: dict[str, Any]) -> None:
+    """Give a layer another style."""
+    for name, value in style.items():
+        setattr(layer, name, value)
+
+
 def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, table: ClassTable) -> Labels:
     """Add the layer over ``image`` and what lies on it; what is selected stays so."""
     layer = Labels(
@@ -66,17 +80,13 @@ def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, 
 
 def add_outlines(viewer: napari.Viewer, image: Image, levels: GrowingLevels, table: ClassTable) -> Labels:
     """Add outlines of the corrections over ``image`` and what lies on it: they show where a mask has the same class."""
-    color = np.array([*(channel / 255 for channel in outline_color(table)), 1.0], np.float32)
-    nothing = np.zeros(4, np.float32)
     layer = Labels(
         levels.data,
         name=f"outlines of corrections of {image.name}",
         multiscale=len(levels.levels) > 1,
         opacity=1.0,
-        colormap=DirectLabelColormap(
-            color_dict={None: nothing, 0: nothing, **dict.fromkeys([*range(1, len(table.scored) + 1), NOT_SURE], color)}
-        ),
         **placed_like(image),
+        **outline_style(table),
     )
     mark_corrections(layer)
     layer.editable = False

@@ -82,7 +82,8 @@ class EditWindow(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._image = image
-        self._table = table
+        self.table = table
+        """The classes to paint with."""
         self._author = author
         self._layer: Labels | None = None
         self._saved: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
@@ -167,7 +168,7 @@ class EditWindow(QObject):
             return
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         block, mask = data[box], changed[box]
-        classes = len(self._table.scored)
+        classes = len(self.table.scored)
         strays = mask & (block > classes) & (block != NOT_SURE)
         if strays.any():
             value = int(block[strays][0])
@@ -213,7 +214,7 @@ class EditWindow(QObject):
             name=NAME,
             opacity=0.6,
             **place,
-            **correction_style(self._table),
+            **correction_style(self.table),
         )
         mark_corrections(layer)
         layer.brush_size = 20

@@ -31,8 +31,11 @@ SETS = {"As in the paper": PAPER, "Colour-blind safe": COLOUR_BLIND}
 
 TOOLTIPS = {
     "mask": "The segmentation to look at: a mask that FCtL made.",
-    "truth": "What is really there: a labels layer, a label of the image's own OME-Zarr, or a file.",
-    "open": "Open a truth: a PNG or TIFF of class indices.",
+    "truth": (
+        "What is really there: a labels layer (label 0 is nothing; label 1 the first class, unless it names its "
+        "classes), a label of the image's own OME-Zarr, or a file."
+    ),
+    "open": "Open a truth: a PNG or TIFF of class indices (255 is no class) or of the classes' colors.",
     "open_folder": "Open a truth: a label group in an OME-Zarr.",
     "mapping": "Say which class each value of the truth stands for.",
     "second": "Another segmentation of the same image, by another checkpoint, say: where the two differ.",

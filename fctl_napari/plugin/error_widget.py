@@ -34,7 +34,7 @@ from fctl_napari.plugin.placement import moves
 from fctl_napari.plugin.regions import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.resampled_labels import PlacedLabels, lies_over
 from fctl_napari.plugin.spot import Spot, fly_to
-from fctl_napari.plugin.truths import TruthChoice, labels_over, own_labels
+from fctl_napari.plugin.truths import TruthChoice, labels_of_image, labels_over
 from fctl_napari.plugin.view import IntWindow
 from fctl_napari.segmentation.store import Segmentation
 
@@ -204,7 +204,7 @@ class ErrorWidget(DockedWidget):
         known = self._choices.known_own(wanted.path)
 
         def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> tuple[Any, list[TruthChoice]]:
-            own = own_labels(Segmentation.open(wanted.path).image_path) if known is None else known
+            own = labels_of_image(Segmentation.open(wanted.path)) if known is None else known
             return open_comparison(wanted, showing, before, progress, cancelled), own
 
         def opened(result: tuple[Comparison, list[TruthChoice]]) -> None:
@@ -250,7 +250,7 @@ class ErrorWidget(DockedWidget):
             few = ", ".join(map(str, comparison.unmapped[:5]))
             form.explain(f"The truth holds values without a class ({few}): say what they are under Classes…")
         else:
-            form.explain("")
+            form.explain("" if comparison is None else comparison.note)
         truth = None if comparison is None else comparison.truth
         form.edit_mapping.setEnabled(truth is not None)
         form.figures.compute.setEnabled(comparison is not None and comparison.overlay is not None)
@@ -356,7 +356,7 @@ class ErrorWidget(DockedWidget):
             def work(
                 progress: Callable[[int, int], None], cancelled: Callable[[], bool]
             ) -> tuple[Regions, Marks, dict[Region, Mark | None]]:
-                marks = Marks(comparison.marks_path(kind))
+                marks = Marks.of_segmentation(comparison.segmentation, comparison.marks_path(kind))
                 found = find_regions(comparison, kind, region, smallest, doubt, progress, cancelled)
                 return found, marks, {each: marks.of(each) for each in found}
 

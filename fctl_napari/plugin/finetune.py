@@ -256,6 +256,7 @@ class FinetuneWidget(DockedWidget):
         if event.state not in FINAL:
             form.show_progress(*((news.done, news.total) if news is not None else (0, 0)), describe(event))
         if news is not None:
+            form.explain(" ".join(news.notes))
             form.plot.add(news, get_theme(self._viewer.theme).text.as_hex())
 
     def _pause(self) -> None:
@@ -312,7 +313,8 @@ class FinetuneWidget(DockedWidget):
             return
         self._follow_window()
         form.set_state("waiting")
-        form.verdict.show_verdict(waiting.card.name, waiting.figures, waiting.verdict)
+        notes = waiting.card.provenance.get("finetuning", {}).get("notes", ())
+        form.verdict.show_verdict(waiting.card.name, waiting.figures, waiting.verdict, notes)
         parent = name_of(waiting.parent, [str(form.checkpoint.itemData(k)) for k in range(form.checkpoint.count())])
         trial = self._trial = Trial(self._viewer, image, source, waiting, parent, form.device.currentText(), self)
         trial.told.connect(lambda words: form.show_progress(0, 1, words))

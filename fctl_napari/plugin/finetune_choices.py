@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fctl_napari.errors import FctlError, InputError, OutputError
+from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.imagery.remote import is_url
 from fctl_napari.learning.affected import affected_cells
@@ -25,6 +26,8 @@ from fctl_napari.plugin.layers import ImageSource
 from fctl_napari.plugin.places import cache_folder, checkpoint_folder, checkpoint_place, new_checkpoint, result_path
 from fctl_napari.plugin.truths import TruthChoice, own_labels
 from fctl_napari.segmentation.grid import Cell, default_overlap
+from fctl_napari.segmentation.identity import same_image
+from fctl_napari.segmentation.own_place import own_corrections, own_place
 from fctl_napari.segmentation.store import Segmentation
 
 
@@ -73,11 +76,12 @@ def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
     FctlError
         The corrections are damaged, or a folder cannot be made.
     """
-    corrections = corrections_path(source.original, cache_folder)
+    image = source.open()
+    corrections = own_corrections(corrections_path(source.original, cache_folder), image)
     areas: dict[str, int] = {}
     classes = None
     if corrections.exists():
-        found = Corrections.open(corrections)
+        found = Corrections.open(corrections, image=image)
         areas, classes = found.area_by_class(), found.class_table
     folders = [checkpoint_place(source.original), checkpoint_folder()]
     names = {Path(place).name for place in (source.path, source.original)}
@@ -90,7 +94,7 @@ def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
         areas,
         classes,
         own_labels(source.path),
-        find_waiting(folders, names),
+        find_waiting(folders, fingerprint(image), names),
         find_cut(folders, image_place(source)),
         sizes,
         None if checkpoint is None else new_checkpoint(source.original, checkpoint),
@@ -118,7 +122,7 @@ def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> Finet
     ConfigError
         The fields do not fit.
     """
-    corrections = corrections_path(source.original, cache_folder)
+    corrections = own_corrections(corrections_path(source.original, cache_folder), source.open())
     if not corrections.exists():
         raise InputError(f"{corrections}: there are no corrections yet; paint some in the Correct widget.")
     place = check_free(Path(out).absolute() if out else new_checkpoint(source.original, fields["checkpoint"]))
@@ -154,7 +158,7 @@ def cells_to_compute(
         ``cancelled`` answered True.
     """
     there = parent.done() | parent.inherited()
-    path = corrections_path(source.original, cache_folder)
+    path = own_corrections(corrections_path(source.original, cache_folder), source.open())
     if path.exists():
         affected = affected_cells(parent, Corrections.open(path), cancelled=cancelled)
         cells = tuple(cell for cell in affected if there[cell])  # nobody asked for more of the image yet
@@ -183,7 +187,7 @@ def result_of(
     Parameters
     ----------
     shown
-        Results (stores) that layers over the image show.
+        Results (stores) of its size that layers show.
     source
         The image.
     checkpoint
@@ -194,14 +198,15 @@ def result_of(
         Its, px.
     """
     grid = {"tile_size": tile_size, "overlap": default_overlap(tile_size)}
-    usual = [] if checkpoint is None else [result_path(source.original, checkpoint)]
+    image = source.open()
+    usual = [] if checkpoint is None else [own_place(result_path(source.original, checkpoint), image)]
     for path in [*map(Path, shown), *usual]:
         try:
             store = Segmentation.open(path)
         except FctlError:
             continue
         crop = store.settings.get("merge") == "crop" and store.facts["grid"] == grid
-        if store.checkpoint_hash == parent and crop and not store.maps:
+        if store.checkpoint_hash == parent and crop and not store.maps and same_image(store.facts["image"], image):
             return store
     return None
 

@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.plugin.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers import class_style, confidence_colormap
 from fctl_napari.plugin.map_layers import MAP_KEY, color_limits, map_style
 from fctl_napari.plugin.placement import placed_like
@@ -180,7 +181,7 @@ class GrowingSegmentation:
     def _common(self, image: Image) -> dict[str, Any]:
         return {
             **placed_like(image),
-            "metadata": {STORE_KEY: self.path},
+            "metadata": {STORE_KEY: self.path, IMAGE_KEY: self.stored.facts["image"]["fingerprint"]},
             "multiscale": len(self.mask.levels) > 1,
         }
 

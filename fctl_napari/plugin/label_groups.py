@@ -14,6 +14,7 @@ from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.remote import child, last_name
 from fctl_napari.plugin.growing import CONFIDENCE, STORE_KEY
+from fctl_napari.plugin.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers import COARSE_SIDE, GreyLevel, LayerData, class_style, confidence_colormap, placement
 from fctl_napari.plugin.map_layers import MAP_KEY, color_limits, map_style
 from fctl_napari.segmentation.maps import MAPS, map_title
@@ -83,13 +84,13 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
             "name": f"{last_name(path)} confidence",
             "colormap": confidence_colormap(),
             "contrast_limits": (0, 255),
-            "metadata": {STORE_KEY: str(path)},
+            "metadata": _origin(path),
             **hidden,
         }
         layers.append((data, arguments, "image"))
     data, arguments, kind = labels_layer(path)
     if _facts(path).get("kind") == "segmentation":  # others may be truths
-        arguments["metadata"] |= {STORE_KEY: str(path)}
+        arguments["metadata"] |= _origin(path)
     return [*layers, (data, arguments, kind)]
 
 
@@ -97,6 +98,11 @@ def _facts(path: Path | str) -> dict[str, Any]:
     """What a segmentation of ours says of itself; empty for others."""
     facts = ngff.open_group(path).attrs.asdict().get(ATTRIBUTE)
     return facts if isinstance(facts, dict) else {}
+
+
+def _origin(path: Path | str) -> dict[str, Any]:
+    """Return the metadata that say which segmentation a layer shows, and of which image."""
+    return {STORE_KEY: str(path), IMAGE_KEY: _facts(path).get("image", {}).get("fingerprint")}
 
 
 def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
@@ -109,7 +115,7 @@ def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
         coarsest[name] = np.asarray((data[-1] if arguments["multiscale"] else data)[:, :])
         arguments |= {
             "name": f"{last_name(path)} {map_title(name)}",
-            "metadata": {STORE_KEY: str(path), MAP_KEY: name},
+            "metadata": {**_origin(path), MAP_KEY: name},
             **hidden,
         }
         layers.append((data, arguments, "image"))

@@ -49,6 +49,10 @@ class ImageSource:
         The channels that are red, green and blue, where there are more than four.
     job
         The pyramid in the making, if the layer still shows a preview.
+    names
+        Fingerprints that mean the image, once they are known; see ``ImageIdentities``.
+    pyramid
+        The image as it is shown, opened; None: it was not opened yet.
     """
 
     path: str
@@ -56,6 +60,22 @@ class ImageSource:
     value_range: tuple[float, float] | None = None
     bands: tuple[int, int, int] | None = None
     job: PyramidJob | None = field(default=None, repr=False)
+    names: frozenset[str] | None = field(default=None, repr=False, compare=False)
+    pyramid: Pyramid | None = field(default=None, repr=False, compare=False)
+
+    def open(self) -> Pyramid:
+        """Open the image, once (in a thread: this reads files).
+
+        Raises
+        ------
+        InputError
+            It is missing or damaged.
+        """
+        from fctl_napari.imagery.formats import open_image
+
+        if self.pyramid is None:
+            self.pyramid = open_image(self.path, value_range=self.value_range, bands=self.bands)
+        return self.pyramid
 
 
 def image_source(layer: Layer) -> ImageSource | None:

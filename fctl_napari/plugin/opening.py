@@ -41,6 +41,7 @@ class Opening(QObject):
         self._classes = classes
         self._file: OnDisk | None = None
         self._job: Job | None = None
+        self._apart = False
 
     @property
     def busy(self) -> bool:
@@ -54,10 +55,12 @@ class Opening(QObject):
 
     def look(self, source: ImageSource) -> None:
         """Open the corrections of an image if there are some."""
+        self._apart = False
         self._open(source, create=False)
 
-    def make(self, image: Image) -> None:
-        """Open the corrections of an image, or make them."""
+    def make(self, image: Image, *, apart: bool = False) -> None:
+        """Open the corrections of an image, or make them; ``apart`` from those of another image at its usual place."""
+        self._apart = apart
         self._file = OnDisk(image, "painting", self)
         self._file.waiting.connect(self.waiting)
         self._file.ready.connect(self._file_ready)
@@ -83,9 +86,10 @@ class Opening(QObject):
 
     def _open(self, source: ImageSource, *, create: bool) -> None:
         table, store = self._classes()
+        apart = self._apart
 
         def work(_progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Opened | None:
-            return open_corrections(source, table, store, create, cancelled)
+            return open_corrections(source, table, store, cancelled, create=create, apart=apart)
 
         if self._job is not None:
             self._job.cancel()

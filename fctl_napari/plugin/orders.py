@@ -10,6 +10,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.errors import FctlError
+from fctl_napari.plugin.background import Jobs
 from fctl_napari.plugin.layers import ImageSource
 from fctl_napari.plugin.live_run import LiveRun
 from fctl_napari.plugin.on_disk import OnDisk
@@ -17,6 +18,7 @@ from fctl_napari.plugin.places import maps_path, result_path
 from fctl_napari.plugin.session import session
 from fctl_napari.plugin.view import IntWindow
 from fctl_napari.segmentation.jobs import Progress, SegmentationRequest
+from fctl_napari.segmentation.own_place import own_place
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Order:
     device
         As for ``SegmentationRequest``.
     out
-        Where the result goes; empty: into the cache folder.
+        Where the result goes; empty: to its usual place.
     fresh
         Start over what is there.
     live
@@ -88,6 +90,7 @@ class Orders(QObject):
         self._next: Order | None = None
         self._run: LiveRun | None = None
         self._file: OnDisk | None = None
+        self._placing = Jobs(self)  # finds where a result goes
 
     @property
     def order(self) -> Order | None:
@@ -128,6 +131,7 @@ class Orders(QObject):
             self._run.abandon()
         if self._file is not None:
             self._file.cancel()
+        self._placing.drop()
         self._order = self._next = self._run = self._file = None
 
     def _stop(self) -> None:
@@ -135,6 +139,7 @@ class Orders(QObject):
             self._run.cancel()
         elif self._file is not None:
             self._file.cancel()
+            self._placing.drop()
             self._end(Progress("cancelled"))
 
     def _begin(self, order: Order) -> None:
@@ -149,11 +154,20 @@ class Orders(QObject):
     def _file_ready(self, source: ImageSource) -> None:
         order = self._order
         assert order is not None
-        if not order.out:
-            path = maps_path if order.maps else result_path
-            order = self._order = replace(order, out=str(path(source.original, order.checkpoint)))
-            self.begun.emit(order)
-        self._launch(order, source)
+        if order.out:
+            self._launch(order, source)
+            return
+        usual = (maps_path if order.maps else result_path)(source.original, order.checkpoint)
+
+        def work(_progress: object, _cancelled: object) -> Path:
+            return own_place(usual, source.open())
+
+        def found(out: Path) -> None:
+            there = self._order = replace(order, out=str(out))
+            self.begun.emit(there)
+            self._launch(there, source)
+
+        self._placing.begin(work, found, lambda error: self._end(Progress("failed", error=error)))
 
     def _launch(self, order: Order, source: ImageSource) -> None:
         run = LiveRun(self._viewer, order.layer, layer_name(order.layer, order.checkpoint), self)

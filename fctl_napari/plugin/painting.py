@@ -12,7 +12,14 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.plugin.correcting import Opened
-from fctl_napari.plugin.corrections_layer import add_corrections, add_outlines, is_copy
+from fctl_napari.plugin.corrections_layer import (
+    add_corrections,
+    add_outlines,
+    correction_style,
+    dress,
+    is_copy,
+    outline_style,
+)
 from fctl_napari.plugin.edit_window import EditWindow
 from fctl_napari.plugin.growing import refresh
 from fctl_napari.plugin.placement import move, placed_like
@@ -33,6 +40,11 @@ class Painting(QObject):
         Its corrections; closed by :meth:`close`.
     author
         Tells who paints.
+
+    Attributes
+    ----------
+    table
+        The classes that are shown; the corrections may have got more since.
 
     Signals
     -------
@@ -79,7 +91,7 @@ class Painting(QObject):
         self._image = image
         self.corrections: Corrections = opened.corrections
         """Read it only: what is written goes through :meth:`act`."""
-        table = opened.corrections.class_table
+        table = self.table = opened.corrections.class_table
         self._writer = StrokeWriter(opened.corrections, opened.levels, self)
         self._writer.changed.connect(self._changed)
         self._writer.told.connect(self.told)
@@ -127,13 +139,25 @@ class Painting(QObject):
 
     def place(self, middle: tuple[float, float]) -> None:
         """Move the edit window around (y, x) px of the image; layers that were deleted come back."""
-        shown = self._viewer, self._image, self._levels, self.corrections.class_table
+        shown = self._viewer, self._image, self._levels, self.table
         if self.layer is None:
             self._layer = add_corrections(*shown)
         if self.outlines is None:
             self._outlines = add_outlines(*shown)
         self._edit.take()
         self._writer.give(Look(self._edit.around(*middle), self._placed))
+
+    def show_classes(self) -> bool:
+        """Show the classes that the corrections have now; returns whether there are other ones."""
+        if self.corrections.class_table is self.table:
+            return False
+        table = self.table = self._edit.table = self.corrections.class_table
+        for layer in (self.layer, self.edit_layer):
+            if layer is not None:
+                dress(layer, correction_style(table))
+        if self.outlines is not None:
+            dress(self.outlines, outline_style(table))
+        return True
 
     def holds(self, window: IntWindow) -> bool:
         """Whether the edit window holds all of another one, px of the image."""

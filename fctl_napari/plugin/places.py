@@ -17,9 +17,9 @@ from fctl_napari.imagery.naming import digest as digest
 from fctl_napari.imagery.naming import stem as stem
 from fctl_napari.imagery.remote import is_url
 from fctl_napari.learning.candidates import traces
+from fctl_napari.segmentation.own_place import MAPS_SUFFIX, STORE_SUFFIX
 
 PYRAMID_SUFFIX = ".pyramid.ome.zarr"
-STORE_SUFFIX = ".fctl.ome.zarr"
 
 
 def cache_folder() -> Path:
@@ -110,19 +110,19 @@ def result_path(image: str | Path, checkpoint: str | Path) -> Path:
 
     Beside the image; of an address, or if that place is not writable, in the cache.
     """
-    return _store_path(image, checkpoint, "")
+    return _store_path(image, checkpoint, STORE_SUFFIX)
 
 
 def maps_path(image: str | Path, checkpoint: str | Path) -> Path:
     """Return where a segmentation of ``image`` by ``checkpoint`` with maps is kept, beside :func:`result_path`."""
-    return _store_path(image, checkpoint, ".maps")
+    return _store_path(image, checkpoint, MAPS_SUFFIX)
 
 
 def maps_beside(result: Path) -> Path:
     """Return where :func:`maps_path` lies, given :func:`result_path`."""
-    return result.with_name(f"{result.name.removesuffix(STORE_SUFFIX)}.maps{STORE_SUFFIX}")
+    return result.with_name(f"{result.name.removesuffix(STORE_SUFFIX)}{MAPS_SUFFIX}")
 
 
-def _store_path(image: str | Path, checkpoint: str | Path, kind: str) -> Path:
-    label = Path(checkpoint).name.removesuffix(".safetensors") + kind
-    return beside(image, f".{label}{STORE_SUFFIX}", cache_folder)
+def _store_path(image: str | Path, checkpoint: str | Path, suffix: str) -> Path:
+    label = Path(checkpoint).name.removesuffix(".safetensors")
+    return beside(image, f".{label}{suffix}", cache_folder)

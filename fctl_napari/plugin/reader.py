@@ -89,7 +89,7 @@ def image_layers(path: str | Path) -> list[LayerData]:
     pyramid.name = stem(path)
     if viewer is not None and not has_pyramid(pyramid):
         return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid)]
-    source = ImageSource(str(place), str(path), pyramid.value_range, pyramid.bands)
+    source = ImageSource(str(place), str(path), pyramid.value_range, pyramid.bands, pyramid=pyramid)
     image = image_layer(pyramid, displayed_levels(pyramid), source)
     return [image, *_labels_under(path, pyramid, image[1])]
 
@@ -185,7 +185,7 @@ def _layer_in_the_making(viewer: napari.Viewer, path: Path | str, level: Any, py
 
     def switch(out: str) -> None:
         source.path, source.job = out, None
-        finished = open_image(out, value_range=source.value_range, bands=source.bands)
+        source.pyramid = finished = open_image(out, value_range=source.value_range, bands=source.bands)
         for layer in layers():
             layer.data = displayed_levels(finished)
 

@@ -11,12 +11,10 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.plugin.explanation_maps import CONTEXT_COLORS, REGION, Map
 from fctl_napari.plugin.growing import STORE_KEY, GrowingSegmentation
-from fctl_napari.plugin.layers import image_source
 from fctl_napari.plugin.live_run import describe
 from fctl_napari.plugin.map_layers import COLORS, MAP_KEY, WEIGHT_COLORS, map_style
 from fctl_napari.plugin.notify import report
 from fctl_napari.plugin.orders import Order, Orders
-from fctl_napari.plugin.places import maps_path
 from fctl_napari.plugin.regions import DRAWN, chosen_region, start_drawing
 from fctl_napari.segmentation.maps import WEIGHT, map_title
 
@@ -80,13 +78,12 @@ class RegionMaps(QObject):
         """
         form = self._form
         image, name = form.image.require_layer("explore"), form.checkpoint.require_name()
-        source = image_source(image)
         order = Order(
             layer=image,
             checkpoint=name,
             region=chosen_region(self._viewer, image, form.where.currentText()),
             device=form.device.currentText(),
-            out="" if source is None else str(maps_path(source.original, name)),
+            out="",
             fresh=False,
             live=False,
             maps=True,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from pathlib import Path
 
 import napari
 from napari.layers import Image
@@ -14,7 +16,7 @@ from fctl_napari.errors import FctlError
 from fctl_napari.model.card import Card, checkpoint_hash, resolve_checkpoint
 from fctl_napari.plugin.docked import DockedWidget
 from fctl_napari.plugin.growing import GrowingSegmentation
-from fctl_napari.plugin.layers import image_source
+from fctl_napari.plugin.layers import ImageSource, image_source
 from fctl_napari.plugin.live_run import describe, offer
 from fctl_napari.plugin.notify import report, reported
 from fctl_napari.plugin.orders import Order, Orders, layer_name
@@ -22,7 +24,9 @@ from fctl_napari.plugin.places import result_path
 from fctl_napari.plugin.regions import DRAWN, VIEW, chosen_region, start_drawing
 from fctl_napari.plugin.segment_form import SegmentForm
 from fctl_napari.plugin.view import image_shape
+from fctl_napari.segmentation.identity import difference, same_image
 from fctl_napari.segmentation.jobs import Progress
+from fctl_napari.segmentation.own_place import own_place
 
 
 class SegmentWidget(DockedWidget):
@@ -46,6 +50,7 @@ class SegmentWidget(DockedWidget):
         super().__init__(napari_viewer)
         self._orders = Orders(napari_viewer, self)
         self._card: Card | None = None
+        self._proposed = ""  # place of the result that the user has not named
         self.form = SegmentForm()
         self._fill(self.form)
         self._connect()
@@ -136,18 +141,29 @@ class SegmentWidget(DockedWidget):
             with reported():
                 text = str(result_path(source.original, name))
         self.form.result.setText(text)
+        self._proposed = text
         self.form.result.setPlaceholderText("in the cache folder" if image is not None and source is None else "")
 
-    def _look_for_result(self) -> None:
+    def _look_for_result(self, _path: str = "") -> None:
         """Show what an earlier run of this checkpoint on this image left at the place of the result."""
         path, image, name = self.form.result.text(), self.image, self.form.checkpoint.name
         if self.running or image is None or name is None or self._card is None or not path or not os.path.isdir(path):
             return
-        worker = create_worker(_existing_result, path, name)
+        source = image_source(image)
+        if source is not None and source.job is not None:
+            source.job.finished.connect(self._look_for_result)  # which image it is, its pyramid tells
+            return
+        worker = create_worker(_existing_result, path, name, source, proposed=path == self._proposed)
 
-        def found(growing: GrowingSegmentation | None) -> None:
-            current = (self.form.result.text(), self.image) == (path, image) and not self.running
-            if growing is None or not current or growing.shape != image_shape(image):
+        def found(result: Existing) -> None:
+            if (self.form.result.text(), self.image) != (path, image) or self.running:
+                return
+            if result.path != path:
+                self.form.result.setText(result.path)
+                self._proposed = result.path
+            growing = result.growing
+            if growing is None or growing.shape != image_shape(image):
+                self.form.show_progress(0, 1, result.words)
                 return
             growing.show_mask(self._viewer, image, layer_name(image, name))
             growing.show_confidence(self._viewer, image, layer_name(image, name))
@@ -155,7 +171,7 @@ class SegmentWidget(DockedWidget):
             done = growing.stored.done()
             inherited = int(growing.stored.inherited().sum())
             words = f" {inherited} more are those of {growing.stored.parent_name}." if inherited else ""
-            there = f"{done.sum()} of {done.size} tiles are there already.{words}"
+            there = f"{done.sum()} of {done.size} tiles are there already.{words} {result.words}".strip()
             self.form.show_progress(int(done.sum()), done.size, there)
 
         worker.returned.connect(found)
@@ -263,10 +279,53 @@ class SegmentWidget(DockedWidget):
         self.form.image.leave()
 
 
-def _existing_result(path: str, checkpoint: str) -> GrowingSegmentation | None:
-    """Open the result at ``path`` if ``checkpoint`` made it (on a thread: this reads files)."""
+@dataclass(frozen=True, eq=False)
+class Existing:
+    """What was found at the place of a result.
+
+    Attributes
+    ----------
+    path
+        The place of this image's result.
+    growing
+        The result that is there; None: there is none to be gone on with.
+    words
+        What there is to say of it.
+    """
+
+    path: str
+    growing: GrowingSegmentation | None = None
+    words: str = ""
+
+
+def _existing_result(path: str, checkpoint: str, source: ImageSource | None, *, proposed: bool) -> Existing:
+    """Open the result of an image and a checkpoint (on a thread: this reads files).
+
+    Parameters
+    ----------
+    path : str
+        The place.
+    checkpoint : str
+        A built-in name or a file.
+    source : ImageSource or None
+        The image; None: it is no file, and what lies at the place was named by hand.
+    proposed : bool
+        Whether another place may be taken where this one holds another image's result.
+    """
     try:
-        growing = GrowingSegmentation(path)
-        return growing if growing.stored.checkpoint_hash == checkpoint_hash(resolve_checkpoint(checkpoint)) else None
+        growing, words = GrowingSegmentation(path), ""
+        stored = growing.stored.facts["image"]
+        image = None if source is None else source.open()
+        if image is not None and not same_image(stored, image):
+            other = f"{Path(path).name} is of another image ({difference(stored, growing.shape, image)})"
+            if not proposed:
+                return Existing(path, words=f"{other}; choose another name, or Start afresh.")
+            path, words = str(own_place(Path(path), image)), f"{other}; this image's result is kept apart."
+            if not os.path.isdir(path):
+                return Existing(path, words=words)
+            growing = GrowingSegmentation(path)
+        if growing.stored.checkpoint_hash != checkpoint_hash(resolve_checkpoint(checkpoint)):
+            return Existing(path, words=words)
+        return Existing(path, growing, words)
     except FctlError:
-        return None  # Run says what is wrong with it
+        return Existing(path)  # Run says what is wrong with it

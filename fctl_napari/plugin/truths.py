@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.utils.transforms import Affine
 
+from fctl_napari.errors import InputError
 from fctl_napari.imagery.pyramid import LARGE_SIDE
 from fctl_napari.imagery.remote import is_url
 from fctl_napari.imagery.truth import LabelSource, open_truth
@@ -23,6 +24,8 @@ from fctl_napari.plugin.layers import OVERLAY_KEY, image_source
 from fctl_napari.plugin.places import array_path, cache_folder, digest, stem
 from fctl_napari.plugin.resampled_labels import PlacedLabels, lies_over, placed_labels
 from fctl_napari.plugin.view import image_shape
+from fctl_napari.segmentation.identity import open_image_of
+from fctl_napari.segmentation.store import Segmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,17 @@ def own_labels(image: str | None) -> list[TruthChoice]:
         return []
     path = Path(image)
     return [TruthChoice(f"{name} of {path.name}", str(path / "labels" / name)) for name in label_names(path)]
+
+
+def labels_of_image(segmentation: Segmentation) -> list[TruthChoice]:
+    """Return the label groups of the image that a segmentation is of, if it lies there still (this reads files)."""
+    own = own_labels(segmentation.image_path)
+    if own:
+        try:
+            open_image_of(segmentation.facts["image"], segmentation.path)
+        except InputError:
+            return []  # another picture lies there now, with labels of its own
+    return own
 
 
 def shows(choice: TruthChoice, path: str) -> bool:
@@ -170,11 +184,17 @@ def _layer_source(choice: TruthChoice, array: Any) -> LabelSource:
     assert layer is not None
     names = _class_names(layer)
     height, width = array.shape
-    return LabelSource(layer.name, array, (height, width), one_based=names is not None, class_names=names)
+    return LabelSource(layer.name, array, (height, width), one_based=True, class_names=names)
 
 
 def _class_names(layer: Labels) -> tuple[str, ...] | None:
-    """Names of class 0, 1, ... of a layer styled like ours: row k + 1 of its features is class k."""
-    if "class" not in layer.features or len(layer.features) < 2 or layer.features["class"][0] != "":
+    """Names of class 0, 1, ..., which are labels 1, 2, ..., where the layer's features name them; "" for none."""
+    features = layer.features
+    if "class" not in features:
         return None
-    return tuple(str(name) for name in layer.features["class"][1:])
+    labels = features["index"] if "index" in features else range(len(features))
+    named = {
+        int(label): str(name) for label, name in zip(labels, features["class"], strict=True) if isinstance(name, str)
+    }
+    last = max((label for label, name in named.items() if label > 0 and name), default=0)
+    return tuple(named.get(label, "") for label in range(1, last + 1)) or None

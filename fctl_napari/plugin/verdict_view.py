@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -52,13 +53,15 @@ class VerdictView(QFrame):
         """What the gate proposes: Enter presses it."""
         return self.keep if self.keep.isDefault() else self.roll_back
 
-    def show_verdict(self, name: str, figures: dict[str, Any], verdict: Verdict) -> None:
-        """Show figures (``BeforeAfter.to_json``) and the gate's verdict on a new network, for a decision."""
+    def show_verdict(self, name: str, figures: dict[str, Any], verdict: Verdict, notes: Sequence[str] = ()) -> None:
+        """Show figures (``BeforeAfter.to_json``), the gate's verdict on a new network and notes, for a decision."""
         words = "better: keep it" if verdict.keep else "not better, or it forgets: roll back"
         color = GOOD if verdict.keep else BAD
         self.title.setText(f"<b>{html.escape(name)}</b> <span style='color: {color}'>{words}</span>")
         self.figures.setText(_table(figures))
-        self.reasons.setText("<br>".join(html.escape(reason).replace(" %", "&nbsp;%") for reason in verdict.reasons))
+        self.reasons.setText(
+            "<br>".join(html.escape(reason).replace(" %", "&nbsp;%") for reason in [*verdict.reasons, *notes])
+        )
         self.show_changed("")
         for choice in (self.keep, self.roll_back):
             proposed = choice is (self.keep if verdict.keep else self.roll_back)

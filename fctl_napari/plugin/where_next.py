@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject
 
-from fctl_napari.analysis.error_marks import Marks, marks_path
+from fctl_napari.analysis.error_marks import Marks
 from fctl_napari.analysis.expected_gain import MOST, Suggestion, find_next, renewed, whole_cells
 from fctl_napari.learning.corrections import Corrections
 from fctl_napari.plugin.background import Jobs
@@ -84,7 +84,7 @@ class WhereNext(QObject):
 
         def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> _Listed:
             segmentation = Segmentation.open(path)
-            marks = Marks(marks_path(path))
+            marks = Marks.of_segmentation(segmentation)
             found = find_next(segmentation, corrections, progress=progress, cancelled=cancelled)
             return _Listed(segmentation, marks, found)
 

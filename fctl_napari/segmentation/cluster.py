@@ -6,15 +6,15 @@ import concurrent.futures
 import contextlib
 import ctypes
 import logging
-import os
-import signal
+import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from fctl_napari.errors import FctlError, InputError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, LocalCluster
+    from distributed import Client, Future, SpecCluster
 
 CONNECT_SECONDS = 3
 """How long a scheduler at an address, and the first of its workers, are waited for."""
@@ -27,28 +27,6 @@ COUNT_SECONDS = 2.0
 
 DESERTED_SECONDS = 120.0
 """Without any worker for so long, it gives up."""
-
-HEAP = {"MALLOC_MMAP_THRESHOLD_": 2**25, "MALLOC_TRIM_THRESHOLD_": 2**27, "MALLOC_ARENA_MAX": 1}
-"""glibc's settings in a worker: tensors lie in one heap that is used again from tile to tile.
-
-Left to itself (or with dask's trim threshold of 64 kB) the memory of each tensor goes back to the system, and every
-tile begins with tens of thousands of page faults; a heap per thread would hold on to more, for arrays long freed.
-"""
-
-
-class IgnoreInterrupt:
-    """A dask worker plugin: Ctrl-C is the parent's business, which then stops the worker in order."""
-
-    name = "fctl-ignore-interrupt"
-    idempotent = True
-
-    def setup(self, worker: Any) -> None:
-        """Run when the worker starts, in its main thread."""
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def teardown(self, worker: Any) -> None:
-        """Run when the worker stops."""
 
 
 class Workers:
@@ -66,7 +44,7 @@ class Workers:
         self.scheduler = scheduler
         self.number = number
         self._lock = threading.Lock()
-        self._cluster: LocalCluster | None = None
+        self._cluster: SpecCluster | None = None
         self._client: Client | None = None
         self._closed = False
 
@@ -114,28 +92,42 @@ class Workers:
 
     def _start(self) -> Client:
         import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client, Scheduler, SpecCluster
+
+        from fctl_napari.segmentation.worker_process import WorkerProcess
 
         # A busy machine may need more than dask's 15 s to restart a worker that died.
         dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
-        # Thread counts come from us (see worker.prepare), not from variables that dask would set in this process.
-        with dask.config.set({"distributed.nanny.pre-spawn-environ": HEAP}):
-            self._cluster = LocalCluster(
-                n_workers=self.number,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                memory_limit=0,  # dask's limit would end the worker while a network is loaded
-                silence_logs=logging.ERROR,
-                config={"distributed.worker.profile.enabled": False},  # its history takes 100 kB a second
-                scheduler_kwargs={
+        worker = {"cls": WorkerProcess}
+        cluster = SpecCluster(
+            workers=dict.fromkeys(range(self.number), worker),
+            worker=worker,
+            scheduler={
+                "cls": Scheduler,
+                "options": {
+                    "host": "127.0.0.1",
+                    "protocol": "tcp://",
                     "allowed_failures": DEATHS - 1,
                     "dashboard": False,
                     "dashboard_address": "127.0.0.1:0",  # where its plain HTTP server goes all the same
                 },
-            )
-        client = Client(self._cluster, set_as_default=False)
-        client.register_plugin(_interrupt_plugin())
+            },
+            silence_logs=logging.ERROR,
+        )
+        client = Client(cluster, set_as_default=False)
+        begun = time.monotonic()
+        while True:
+            try:
+                client.wait_for_workers(self.number, timeout=1)
+                break
+            except TimeoutError:
+                reasons = [process.failed for process in cluster.workers.values() if process.failed]
+                if not reasons and time.monotonic() - begun > DESERTED_SECONDS:
+                    reasons = [f"it did not join within {DESERTED_SECONDS:.0f} s"]
+                if reasons:
+                    _end(client, cluster)
+                    raise FctlError(f"{sys.executable}: no worker process could be started: {reasons[0]}.") from None
+        self._cluster = cluster
         return client
 
     @staticmethod
@@ -161,13 +153,7 @@ class Workers:
             self._closed = True
             client, self._client = self._client, None
             cluster, self._cluster = self._cluster, None
-        with contextlib.suppress(Exception):
-            if client is not None:
-                client.close(timeout=1)
-        with contextlib.suppress(Exception):
-            if cluster is not None:
-                _end_processes(cluster)
-                cluster.close(timeout=2)
+        _end(client, cluster)
 
 
 def result_of(future: Future[Any], died: str, timeout: float | None = None) -> Any:
@@ -210,16 +196,13 @@ def give_heap_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _end_processes(cluster: LocalCluster) -> None:
-    """End the worker processes at once: one that computes would go on for as long as its task takes."""
-    for nanny in cluster.workers.values():
-        nanny.auto_restart = False
-        if nanny.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-
-
-def _interrupt_plugin() -> Any:
-    from distributed import WorkerPlugin
-
-    return type("IgnoreInterruptPlugin", (IgnoreInterrupt, WorkerPlugin), {})()
+def _end(client: Client | None, cluster: SpecCluster | None) -> None:
+    """Drop a connection, and end our own worker processes at once."""
+    with contextlib.suppress(Exception):
+        if client is not None:
+            client.close(timeout=1)
+    with contextlib.suppress(Exception):
+        if cluster is not None:
+            for process in cluster.workers.values():
+                process.end()
+            cluster.close(timeout=2)

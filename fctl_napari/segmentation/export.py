@@ -13,6 +13,7 @@ from fctl_napari.segmentation import export_coco, export_labels, export_polygons
 from fctl_napari.segmentation.export_losses import ExportLosses
 from fctl_napari.segmentation.export_place import check_place
 from fctl_napari.segmentation.extract import Exportable, Extract, Report
+from fctl_napari.segmentation.identity import take_georeference
 
 Kind = Literal["png", "tiff", "geojson", "gpkg", "coco", "ome-zarr"]
 
@@ -95,6 +96,7 @@ def export(
     """
     out = Path(out)
     kind = check_export(out, kind, simplify=simplify, min_area=min_area)
+    take_georeference(segmentation.facts, segmentation.path)  # it may have been mended since
     extract = Extract.of(segmentation, region)
     losses = ExportLosses() if losses is None else losses
     losses.min_area, losses.simplify = min_area, simplify

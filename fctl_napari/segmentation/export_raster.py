@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.geotiff_levels import georeference_levels
+from fctl_napari.imagery.mask_tags import CLASSES, GDAL_METADATA, gdal_metadata, names_text
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.segmentation.export_place import SOFTWARE, replacing, require
 from fctl_napari.segmentation.extract import Extract, Report
@@ -26,9 +27,10 @@ TILE = 512
 
 
 def write_png(extract: Extract, out: Path, progress: Report | None) -> None:
-    """Write a greyscale PNG, so that every reader sees the indices; see ``export``."""
+    """Write a greyscale PNG, so that every reader sees the indices, with the classes' names as text; see ``export``."""
+    names = [info.name for info in extract.segmentation.class_table]
     with atomic_write(out) as file:
-        _write_png(file, extract.shape, (strip for _, strip in extract.strips(TILE, progress)))
+        _write_png(file, extract.shape, (strip for _, strip in extract.strips(TILE, progress)), names)
 
 
 def write_tiff(extract: Extract, out: Path, progress: Report | None) -> None:
@@ -44,7 +46,9 @@ def write_tiff(extract: Extract, out: Path, progress: Report | None) -> None:
         _write_tiff(temporary, extract.shape, strips, table)
 
 
-def _write_png(file: IO[bytes], shape: tuple[int, int], strips: Iterator[NDArray[np.uint8]]) -> None:
+def _write_png(
+    file: IO[bytes], shape: tuple[int, int], strips: Iterator[NDArray[np.uint8]], names: Sequence[str]
+) -> None:
     """Write an 8-bit greyscale PNG; Pillow would need the whole picture."""
 
     def chunk(kind: bytes, data: bytes) -> None:
@@ -54,6 +58,7 @@ def _write_png(file: IO[bytes], shape: tuple[int, int], strips: Iterator[NDArray
     file.write(b"\x89PNG\r\n\x1a\n")
     chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     chunk(b"tEXt", b"Software\0" + SOFTWARE.encode())
+    chunk(b"tEXt", f"{CLASSES}\0{names_text(names)}".encode())
     compress = zlib.compressobj(6)
     for strip in strips:
         # Filter 2 (up) makes the many equal rows zeros; the first row of a strip has filter 0.
@@ -100,6 +105,7 @@ def _write_tiff(path: Path, shape: tuple[int, int], strips: Iterator[NDArray[np.
             compression="zlib",
             software=SOFTWARE,
             metadata=None,
+            extratags=[(GDAL_METADATA, "s", 0, gdal_metadata([info.name for info in table]), True)],
         )
 
 
@@ -140,7 +146,7 @@ def _write_cog(
         plain = temporary.with_name("plain.tif")
         with rasterio.open(plain, "w", **profile) as dataset:
             dataset.write_colormap(1, {index: tuple(color) for index, color in enumerate(_palette(table).tolist())})
-            dataset.update_tags(TIFFTAG_SOFTWARE=SOFTWARE)
+            dataset.update_tags(TIFFTAG_SOFTWARE=SOFTWARE, **{CLASSES: names_text([info.name for info in table])})
             for y, strip in extract.strips(TILE, count):
                 dataset.write(strip, 1, window=Window(0, y - extract.window[0], width, strip.shape[0]))
         ordered = temporary.with_name("cog.tif")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ class Exportable(Protocol):
     path: Path
     labels: LabelPyramid
     class_table: ClassTable
+    facts: dict[str, Any]
 
     @property
     def shape(self) -> tuple[int, int]:

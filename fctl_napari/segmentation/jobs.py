@@ -23,6 +23,7 @@ from fctl_napari.segmentation.cluster import Workers
 from fctl_napari.segmentation.driver import Driver, Stopped
 from fctl_napari.segmentation.explanation import ExplainRequest, TileExplanation
 from fctl_napari.segmentation.grid import Grid, IntWindow, TileGrid, default_overlap, intersect
+from fctl_napari.segmentation.identity import MIXED, same_image
 from fctl_napari.segmentation.maps import MAPS
 from fctl_napari.segmentation.merge import saved_tiles
 from fctl_napari.segmentation.plan import AveragePlan, CropPlan, LivePlan, Plan
@@ -31,6 +32,7 @@ from fctl_napari.segmentation.refining import check_refined
 from fctl_napari.segmentation.released_grid import ReleasedGrid
 from fctl_napari.segmentation.request import SegmentationRequest, check_merge
 from fctl_napari.segmentation.staged import Make, StagedEvent, StagedRun
+from fctl_napari.segmentation.store import ATTRIBUTE, Segmentation
 from fctl_napari.segmentation.store_place import lock_store, open_or_create, open_parent
 from fctl_napari.segmentation.worker import Job, Network, guarded, prepare
 
@@ -61,6 +63,9 @@ class Run:
         self._threads = threads
         self._on_progress = on_progress
         self._latest = Progress("starting")
+        self._store: Segmentation | None = None
+        self._source = ""
+        self._state: tuple[int, int] | None = None
         self._stop = threading.Event()
         self._views: queue.SimpleQueue[IntWindow | None] = queue.SimpleQueue()
         self._final = threading.Event()
@@ -118,15 +123,42 @@ class Run:
                 driver = self._begin(leaving)
                 self._report(driver.progress("starting"))
                 driver.run()
+                self._check_image()
                 leaving.close()  # whoever hears that it is done may start the next run on this store
                 self._end(driver.progress("done"))
             except Stopped as stopped:
                 self._end(stopped.progress)
                 stopped.settle()
+                with contextlib.suppress(InputError):  # the next run says it
+                    self._check_image()
             except BaseException as error:
                 leaving.close()
                 latest = self._latest
                 self._end(Progress("failed", latest.done, latest.total, error=error, device=latest.device))
+
+    def _check_image(self) -> None:
+        """Refuse a result whose image was written anew meanwhile: tiles of two pictures lie in it.
+
+        Raises
+        ------
+        InputError
+            It was; the store fits no image any more.
+        """
+        assert self._store is not None
+        stored = self._store.facts["image"]
+        if is_url(self._source) or (Path(self._source).is_file() and _state(self._source) == self._state):
+            return
+        try:
+            if same_image(stored, open_image(self._source)):
+                return
+        except InputError:
+            return  # it is gone now; what was read of it before is one picture
+        self._store.facts["image"] = {**stored, "fingerprint": MIXED}
+        self._store.labels.set_attributes({ATTRIBUTE: self._store.facts})
+        raise InputError(
+            f"{self._source}: was changed while it was segmented, so tiles of two pictures lie in {self.out}; start it "
+            "afresh (--fresh)."
+        )
 
     def _begin(self, leaving: contextlib.ExitStack) -> Driver:
         """Check the request, and open or create the store."""
@@ -135,6 +167,7 @@ class Run:
         checkpoint = resolve_checkpoint(request.checkpoint).absolute()
         card, identity = read_card(checkpoint), checkpoint_hash(checkpoint)
         source = request.image if is_url(request.image) else str(Path(request.image).absolute())
+        self._source, self._state = source, None if is_url(source) else _state(source)
         image = open_image(source, value_range=request.value_range, bands=request.bands)
         image.require_rgb()
         tile_size = card.config.tile_size
@@ -174,6 +207,7 @@ class Run:
             },
             fresh=request.fresh,
         )
+        self._store = store
         network = Network(
             str(checkpoint),
             identity,
@@ -211,10 +245,20 @@ class Run:
         return Driver(self._workers, store, job, plan, done, total, self._stop, self._views, self._report)
 
 
+def _state(path: str) -> tuple[int, int] | None:
+    """What differs when a file was written anew: time and size; None where there is none."""
+    try:
+        facts = Path(path).stat()
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size
+
+
 class Engine:
     """Runs networks in worker processes, so that the process that asks stays free.
 
-    Scripts that use it need the usual ``if __name__ == "__main__":``, since worker processes import the script.
+    The worker is a program of its own, which does not run the script that asks: no ``if __name__ == "__main__":`` is
+    needed, and a notebook or ``python -c`` will do.
 
     Parameters
     ----------

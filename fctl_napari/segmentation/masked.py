@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.level import IntWindow, Window
 from fctl_napari.imagery.pyramid import Pyramid
 
@@ -16,6 +18,47 @@ class Masks(Protocol):
 
     def read(self, window: IntWindow, /) -> NDArray[np.uint8]:
         """Read a window, px, that may reach outside: uint8 [y, x], 0 = nothing, k + 1 = class k."""
+
+
+class RenamedMasks:
+    """Masks whose classes stand in another order than a network's, read in the network's.
+
+    Parameters
+    ----------
+    masks
+        Labels of an image.
+    index
+        For each class of the masks, which class of the network it is.
+    """
+
+    def __init__(self, masks: Masks, index: Sequence[int]) -> None:
+        self._masks = masks
+        self._labels = np.array([0, *(k + 1 for k in index)], np.uint8)
+
+    def read(self, window: IntWindow, /) -> NDArray[np.uint8]:
+        """Read a window as ``Masks`` are."""
+        return self._labels[self._masks.read(window)]
+
+
+def masks_of(masks: Masks, names: Sequence[str], wanted: Sequence[str]) -> Masks | None:
+    """Read masks by the names of their classes.
+
+    Parameters
+    ----------
+    masks
+        Labels of an image.
+    names, wanted
+        Of their classes, and of those of the network that is fed.
+
+    Returns
+    -------
+    Masks or None
+        None: they are not the same classes.
+    """
+    match = match_names(names, wanted)
+    if match.missing or match.unused:
+        return None
+    return masks if match.same else RenamedMasks(masks, [k for k in match.index if k is not None])
 
 
 class MaskedImage(Pyramid):

@@ -9,6 +9,7 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.card import Card
 from fctl_napari.segmentation.grid import IntWindow
 from fctl_napari.segmentation.identity import same_image
+from fctl_napari.segmentation.masked import masks_of
 from fctl_napari.segmentation.store import Segmentation
 
 
@@ -49,11 +50,11 @@ def check_refined(path: str | None, card: Card, image: Pyramid, region: IntWindo
     masks = Segmentation.open(path)
     if not same_image(masks.facts["image"], image):
         raise InputError(f"{path}: is of another image; refine it with its own.")
-    own, others = (table.scored for table in (card.classes, masks.class_table))
-    if [info.name for info in own] != [info.name for info in others]:
+    own, others = card.classes.names, masks.class_table.names
+    if masks_of(masks.labels, others, own) is None:
         raise InputError(
-            f"{path}: its classes ({', '.join(info.name for info in others)}) are not the refiner's "
-            f"({', '.join(info.name for info in own)}); train a refiner for them."
+            f"{path}: its classes ({', '.join(others)}) are not the refiner's ({', '.join(own)}); train a refiner for "
+            "them."
         )
     margin = 2 * card.config.tile_size
     around = region[0] - margin, region[1] - margin, region[2] + margin, region[3] + margin

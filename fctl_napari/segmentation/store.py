@@ -19,13 +19,14 @@ from fctl_napari.imagery.pyramid import Georeference, Pyramid
 from fctl_napari.model.card import Card
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.grid import Cell, Grid, IntWindow, TileGrid, merge_windows
-from fctl_napari.segmentation.identity import image_fingerprint
+from fctl_napari.segmentation.identity import image_facts
 from fctl_napari.segmentation.maps import MAPS, map_names
 from fctl_napari.segmentation.released_grid import ReleasedGrid
 
 ATTRIBUTE = "fctl"
 LOGITS = "logits"
 INHERITED = "inherited"
+UNKNOWN_IMAGE = {"path": None, "name": None, "fingerprint": None}
 SCRATCH = ".scratch"
 """Folder in a store for what a run keeps only while it runs."""
 
@@ -123,11 +124,7 @@ class Segmentation:
             "classes": [info.model_dump(mode="json") for info in card.classes],
             "grid": grid.facts(),
             "settings": dict(settings),
-            "image": {
-                "path": pyramid.path if pyramid is not None else None,
-                "name": pyramid.name if pyramid is not None else None,
-                "fingerprint": image_fingerprint(pyramid) if pyramid is not None else None,
-            },
+            "image": UNKNOWN_IMAGE if pyramid is None else image_facts(pyramid),
             "georeference": asdict(pyramid.georeference) if pyramid is not None and pyramid.georeference else None,
         }
         kept = settings.get("kept_output")

@@ -16,7 +16,7 @@ from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.card import Card
 from fctl_napari.segmentation.grid import Grid
-from fctl_napari.segmentation.identity import same_image
+from fctl_napari.segmentation.identity import difference, refreshed, same_image
 from fctl_napari.segmentation.store import ATTRIBUTE, Segmentation
 
 LOCK_TIMEOUT = 5.0
@@ -65,11 +65,16 @@ def open_or_create(
             if not same
         ]
         if differs:
-            raise OutputError(
-                f"{path}: holds a segmentation with another {differs[0].replace('_', ' ')}; "
-                "start it afresh (--fresh) or choose another name."
-            )
-        return Segmentation.open(path, mode="r+")
+            what = f"with another {differs[0].replace('_', ' ')}"
+            if differs[0] == "image":
+                what = f"of another image ({difference(facts['image'], LabelPyramid.open(path).shape, image)})"
+            raise OutputError(f"{path}: holds a segmentation {what}; start it afresh (--fresh) or choose another name.")
+        store = Segmentation.open(path, mode="r+")
+        now = refreshed(facts, image)
+        if now is not None:
+            store.facts.update(now)
+            store.labels.set_attributes({ATTRIBUTE: store.facts})
+        return store
     return Segmentation.create(
         path, image=image, grid=grid, card=card, checkpoint_hash=checkpoint_hash, settings=settings
     )

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import CheckpointError, FctlError
+from fctl_napari.errors import CheckpointError, FctlError, InputError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.card import checkpoint_hash, read_card
 from fctl_napari.model.windows import Window
 from fctl_napari.segmentation.explanation import ExplainRequest, TileExplanation
-from fctl_napari.segmentation.masked import MaskedImage
+from fctl_napari.segmentation.masked import MaskedImage, masks_of
 from fctl_napari.segmentation.merge import classify, save_logits, sum_cell
 from fctl_napari.segmentation.plan import Task
 from fctl_napari.segmentation.reading import Recent
@@ -169,9 +169,9 @@ def compute(job: Job, task: Task) -> Outcome:
     with one_at_a_time:
         predictor = _load(job.network)
         image = _open_image(job.image, job.value_range, job.bands)
-        if job.refine is not None:
-            image = _images.get((job.run,), partial(_masked, image, job.refine))
         store = _stores.get(job.run, lambda: Segmentation.open(job.out, mode="r+"))
+        if job.refine is not None:
+            image = _images.get((job.run,), partial(_masked, image, job.refine, store.class_table.names))
         if predictor.config.classes != len(store.class_table.scored):
             raise CheckpointError(
                 f"{job.network.checkpoint}: predicts {predictor.config.classes} classes, but {job.out} holds "
@@ -330,8 +330,12 @@ def _load(network: Network) -> Predictor:
     return predictor
 
 
-def _masked(image: Pyramid, segmentation: str) -> Pyramid:
-    return MaskedImage(image, Segmentation.open(segmentation).labels)
+def _masked(image: Pyramid, segmentation: str, names: Sequence[str]) -> Pyramid:
+    there = Segmentation.open(segmentation)
+    masks = masks_of(there.labels, there.class_table.names, names)
+    if masks is None:
+        raise InputError(f"{segmentation}: was replaced by one of other classes during the run; run again.")
+    return MaskedImage(image, masks)
 
 
 def _open_image(image: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:

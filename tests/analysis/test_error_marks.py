@@ -75,7 +75,7 @@ def test_two_windows_do_not_lose_each_others_marks(tmp_path: Path) -> None:
         "",
         '{"fctl_marks": 1, "marks": [',
         "[]",
-        '{"fctl_marks": 2, "marks": []}',
+        '{"fctl_marks": 3, "marks": []}',
         '{"fctl_marks": 1, "marks": [{"truth": 1}]}',
         json.dumps(
             {
@@ -96,3 +96,38 @@ def test_a_damaged_file_is_said_and_stays(tmp_path: Path, content: str) -> None:
     with pytest.raises(InputError, match="mend it"):
         marks.set(LAKE, "done")
     assert path.read_text() == content
+
+
+def test_marks_of_another_image_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    Marks(path, image="px1-aaaaaaaaaaaa").set(LAKE, "done")
+    other = Marks(path, image="px1-bbbbbbbbbbbb")
+    assert other.of(LAKE) is None
+    assert Marks(path, image="px1-aaaaaaaaaaaa").of(LAKE) == "done"  # looking has changed nothing
+    other.set(DOUBT, "done")
+    assert (other.of(LAKE), other.of(DOUBT)) == (None, "done")
+    assert Marks(tmp_path / "m.json.aaaaaaaa", image="px1-aaaaaaaaaaaa").of(LAKE) == "done"
+    assert Marks(path).of(DOUBT) == "done"  # who does not know the image sees what is there
+
+
+def test_marks_go_by_the_names_of_classes(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    Marks(path, classes=("sea", "land", "town")).set(LAKE, "done")  # land, called sea
+    Marks(path, classes=("sea", "land", "town")).set(DOUBT, "done")  # called town
+    turned = Marks(path, classes=("land", "sea"))
+    assert turned.of(LAKE) is None
+    assert turned.of(replace(LAKE, truth=0, called=1)) == "done"
+    turned.set(replace(LAKE, truth=0, called=1), "truth is wrong")
+    again = Marks(path, classes=("town", "land", "sea"))
+    assert again.of(replace(LAKE, truth=1, called=2)) == "truth is wrong"
+    assert again.of(replace(DOUBT, called=0)) == "done"  # town was not there in between, and is not lost
+
+
+def test_marks_of_version_1_count_by_index(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    entry = {"truth": 1, "called": 0, "point": [100, 230], "window": [100, 200, 140, 260], "pixels": 1200}
+    path.write_text(json.dumps({"fctl_marks": 1, "marks": [entry | {"mark": "done"}]}))
+    marks = Marks(path, image="px1-aaaaaaaaaaaa", classes=("sea", "land", "town"))
+    assert marks.of(LAKE) == "done"
+    marks.set(DOUBT, "done")
+    assert Marks(path, classes=("land", "sea", "town")).of(replace(LAKE, truth=0, called=1)) == "done"

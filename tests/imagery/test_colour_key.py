@@ -8,6 +8,7 @@ from PIL import Image
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.colour_key import ColourKey
 from fctl_napari.imagery.truth import open_truth
+from fctl_napari.model.classes import DEEPGLOBE
 
 COLOURS = [(10, 20, 30), (200, 210, 220), (10, 20, 31)]
 PURE = [(0, 255, 255), (255, 255, 0), (0, 0, 0)]
@@ -22,15 +23,29 @@ def test_colours_are_looked_up(seed):
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=20))
-def test_pure_colours_are_told_from_128_on(pixels):
-    named = {colour: k for k, colour in enumerate(PURE)}
+def test_deepglobes_colours_are_told_from_128_on(pixels):
+    colours = [colour for _, colour in DEEPGLOBE]
+    named = {colour: k for k, colour in enumerate(colours)}
     nearest = [named.get(tuple(255 if value >= 128 else 0 for value in pixel)) for pixel in pixels]
     array = np.array([pixels], np.uint8)
     if None in nearest:
         with pytest.raises(InputError, match="which is no class's"):
-            ColourKey(PURE, "m").indices(array)
+            ColourKey(colours, "m").indices(array)
     else:
-        assert ColourKey(PURE, "m").indices(array)[0].tolist() == nearest
+        assert ColourKey(colours, "m").indices(array)[0].tolist() == nearest
+
+
+@pytest.mark.parametrize("colour", [(139, 0, 0), (1, 255, 255), (140, 20, 90), (128, 128, 128), (254, 255, 0)])
+@pytest.mark.parametrize("classes", [PURE, [*PURE, (255, 0, 0)], [c for _, c in DEEPGLOBE[1:]]])
+def test_near_pure_colours_of_other_tables_are_no_class(colour, classes):
+    pixels = np.array([[classes[0], colour]], np.uint8)
+    with pytest.raises(InputError, match="which is no class's"):
+        ColourKey(classes, "m").indices(pixels)
+
+
+def test_what_is_transparent_has_no_class():
+    pixels = np.array([[(*COLOURS[1], 255), (*COLOURS[1], 0), (0, 0, 0, 0), (*COLOURS[2], 1)]], np.uint8)
+    assert ColourKey(COLOURS, "m").indices(pixels).tolist() == [[1, 255, 255, 2]]
 
 
 def test_two_classes_of_one_colour_are_refused():

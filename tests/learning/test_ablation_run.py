@@ -161,7 +161,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_table(
         running = start("killed")
     else:
         workers = [
-            p for p in psutil.Process(running.pid).children(recursive=True) if "spawn_main" in " ".join(p.cmdline())
+            p for p in psutil.Process(running.pid).children(recursive=True) if "worker_process" in " ".join(p.cmdline())
         ]
         assert workers
         for worker in workers:

@@ -115,13 +115,27 @@ def test_several_are_taken_one_after_the_other(new_path: Callable[[], Path]) -> 
 def test_others_are_refused_before_anything_is_taken(new_path: Callable[[], Path]) -> None:
     bob = make(new_path(), "bob", [(0, 0, 50, 50, 1)])
     elsewhere = Corrections.create(new_path(), blank(seed=1), TABLE)
-    two = ClassTable.model_validate({"classes": [{"name": n, "color": (0, 0, 0)} for n in ("sea", "wood")]})
-    otherwise = Corrections.create(new_path(), blank(), two)
     with Corrections.create(new_path(), blank(), TABLE) as into:
-        for other, complaint in ((elsewhere, "another image"), (otherwise, "the same classes")):
-            with pytest.raises(InputError, match=complaint):
-                into.merge([bob, other])
+        with pytest.raises(InputError, match="another image"):
+            into.merge([bob, elsewhere])
         assert into.merge([]) == MergeReport()
         assert into.regions() == []
     elsewhere.close()
-    otherwise.close()
+
+
+def test_classes_of_others_are_found_by_their_names_and_added(new_path: Callable[[], Path]) -> None:
+    bob = make(new_path(), "bob", [(0, 0, 50, 50, 1), (100, 0, 10, 10, 2)])  # sea, wood
+    names = ("unused", "moor", "wood", "sea")
+    table = ClassTable.model_validate({"classes": [{"name": n, "color": (k, 0, 9)} for k, n in enumerate(names)]})
+    with Corrections.create(new_path(), blank(), table) as cem:
+        cem.write(0, 0, np.full((25, 50), 4, np.uint8), author="cem")  # sea
+        cem.write(25, 0, np.full((25, 50), 3, np.uint8), author="cem")  # wood
+        cem.write(500, 0, np.full((5, 50), 2, np.uint8), author="cem")  # moor
+    with Corrections.create(new_path(), blank(), TABLE) as into:
+        report = into.merge([bob, Corrections.open(cem.path)])
+        assert into.class_table.names == ("sea", "wood", "town", "moor"), "what is not painted is not added"
+        assert report.added == {"sea": 2500, "wood": 100, "moor": 250}
+        assert report.agreed == 1250
+        (conflict,) = report.conflicts
+        assert (conflict.mine, conflict.theirs) == ({"sea": 1250}, {"wood": 1250})
+        assert into.area_by_class() == {"sea": 2500, "wood": 100, "town": 0, "moor": 250, "not sure": 0}

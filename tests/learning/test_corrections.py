@@ -83,12 +83,10 @@ def test_only_the_box_of_what_changed_is_kept(path: Path) -> None:
         assert corrections.regions()[0].authors == {"ann": 170, "bob": 30}
 
 
-def test_other_images_and_classes_are_refused(path: Path, tmp_path: Path) -> None:
+def test_other_images_and_other_things_are_refused(path: Path, tmp_path: Path) -> None:
     Corrections.create(path, blank(), TABLE).close()
-    with pytest.raises(InputError, match=r"c\.ome\.zarr: holds corrections of another image \(blank\)"):
+    with pytest.raises(InputError, match=r"c\.ome\.zarr: .* another image \(blank with other pixels\)"):
         Corrections.open_or_create(path, blank(seed=1), TABLE)
-    with pytest.raises(InputError, match="holds corrections with the classes sea, wood, town, not sea, wood"):
-        Corrections.open(path, image=blank(), class_table=table("sea", "wood"))
     with pytest.raises(OutputError, match="exists already"):
         Corrections.create(path, blank(), TABLE)
     with pytest.raises(InputError, match="no such file"):
@@ -101,6 +99,56 @@ def test_other_images_and_classes_are_refused(path: Path, tmp_path: Path) -> Non
     shutil.rmtree(path / "authors")
     with pytest.raises(InputError, match="parts of these corrections are missing"):
         Corrections.open(path)
+
+
+def test_painted_classes_keep_their_names_whatever_table_they_are_opened_with(path: Path) -> None:
+    block = np.array([[1, 2, 3, 255]], np.uint8)
+    with Corrections.create(path, blank(), TABLE) as corrections:
+        corrections.write(0, 0, block, author="ann")
+        corrections.write(9, 9, block, author="ann")
+        corrections.undo()
+        content = corrections.content_hash()
+    colored = TABLE.model_copy(update={"classes": tuple(c.model_copy(update={"color": (9, 9, 9)}) for c in TABLE)})
+    for wanted, names in (
+        (table("wood", "sea", "town"), ("sea", "wood", "town")),  # another order
+        (table("moor", "sea"), ("sea", "wood", "town", "moor")),  # one more, two fewer
+        (colored, ("sea", "wood", "town", "moor")),
+        (table("red", "green"), ("sea", "wood", "town", "moor", "red", "green")),
+        (table("cloud"), ("sea", "wood", "town", "moor", "red", "green", "cloud")),  # was ignored
+    ):
+        with Corrections.open_or_create(path, blank(), wanted) as corrections:
+            assert corrections.class_table.names == names
+            np.testing.assert_array_equal(corrections.read((0, 0, 1, 4)), block)
+            assert [corrections.area_by_class()[n] for n in ("sea", "wood", "town", "not sure")] == [1] * 4
+            assert corrections.content_hash() == content
+            assert corrections.can_redo()
+            assert {info.name: info.color for info in wanted}.items() <= {
+                info.name: info.color for info in corrections.class_table
+            }.items()
+            assert [c["name"] for c in LabelPyramid.open(path).classes] == list(names)
+    assert corrections.unknown_to(table("wood", "sea")) == ("town",)
+    with Corrections.open(path, "r+") as corrections:
+        assert corrections.class_table.names == names
+        corrections.redo()
+        np.testing.assert_array_equal(corrections.read((9, 9, 10, 13)), block)
+        corrections.write(20, 20, np.full((1, 1), 4, np.uint8), author="bob")
+        assert corrections.area_by_class()["moor"] == 1
+        assert Corrections.open(path).class_table == corrections.class_table
+
+
+def test_corrections_that_are_blank_take_the_classes_that_are_wanted(path: Path) -> None:
+    Corrections.create(path, blank(), TABLE).close()
+    for names in (("red", "green"), ("green", "red", "blue")):
+        with Corrections.open_or_create(path, blank(), table(*names)) as corrections:
+            assert corrections.blank
+            assert corrections.class_table.names == names
+    with Corrections.open(path, "r+") as corrections:
+        corrections.write(0, 0, np.ones((1, 1), np.uint8), author="ann")
+        corrections.undo()  # it may be redone
+        corrections.add_classes(table("sea"))
+        assert corrections.class_table.names == ("green", "red", "blue", "sea")
+    with pytest.raises(InputError, match="too many"), Corrections.open(path, "r+") as corrections:
+        corrections.add_classes(table(*map(str, range(250))))
 
 
 def test_half_made_corrections_are_replaced(path: Path) -> None:

@@ -5,9 +5,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.formats import open_image
 from fctl_napari.learning.augment import collate
 from fctl_napari.learning.config import AugmentSettings, DataSettings, SceneSettings
-from fctl_napari.learning.data import Scene, TileSampler, open_scenes, read_truth, scene_digest
+from fctl_napari.learning.data import (
+    Scene,
+    TileSampler,
+    names_of,
+    open_scenes,
+    read_truth,
+    scene_digest,
+    scene_fingerprint,
+)
 from fctl_napari.learning.validate import counted_truth
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import make_config
@@ -170,3 +179,28 @@ def test_a_truth_in_pieces_is_counted_whole(folder, monkeypatch):
     digest = scene_digest(scenes[0])
     monkeypatch.undo()
     assert digest == scene_digest(scenes[0])
+
+
+def test_a_card_knows_a_scene_by_its_pixels_and_its_truth(tmp_path):
+    import rasterio
+    from rasterio.enums import Resampling
+
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 2100, 600), np.uint8)
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", width=600, height=2100, count=3, dtype="uint8") as file:
+        file.write(pixels)
+    truth = np.zeros((2100, 600), np.uint8)
+
+    def scene(name="a", labels=truth):
+        return Scene(name, open_image(tmp_path / "a.tif"), labels, (), (), ())
+
+    cards = {"a": scene_fingerprint(scene())}, {"a": scene_digest(scene())}  # of today, of before 0.2
+    others = {"b": scene_fingerprint(scene(labels=truth + 1))}
+    for card in cards:
+        assert names_of(scene("renamed"), others | card) == ["a"]
+        assert names_of(scene(labels=truth + 1), card) == []
+    with rasterio.open(tmp_path / "a.tif", "r+") as file:
+        file.build_overviews([2], Resampling.average)
+    assert names_of(scene(), cards[0]) == ["a"]
+    with rasterio.open(tmp_path / "a.tif", "r+") as file:
+        file.write(pixels[:, ::-1])
+    assert names_of(scene(), cards[0]) == []

@@ -326,7 +326,8 @@ def test_training_scenes_that_are_not_at_hand_are_said(request_for, tmp_path, co
         (np.full((256, 512), 255), None, "no pixel was given a class"),
         (np.full((256, 512), 3), None, "holds class 2, the checkpoint's classes end at 1"),
         (np.ones((256, 500)), None, "is 256 x 500 px where its image is 256 x 512"),
-        (np.ones((256, 512)), ("bright", "dark"), "are not those of 'parent'"),
+        (np.ones((256, 512)), ("other", "dark"), "no pixel .* Painted, but no class of parent: other"),
+        (np.full((256, 512), 3), ("bright", "dark"), "holds the value 3, which none of its classes"),
     ],
 )
 def test_corrections_that_do_not_fit_are_one_sentence(request_for, tmp_path, values, classes, says):

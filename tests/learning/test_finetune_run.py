@@ -187,7 +187,7 @@ if __name__ == "__main__":
 
 
 def workers(parent: psutil.Process) -> list[psutil.Process]:
-    return [child for child in parent.children(recursive=True) if "--multiprocessing-fork" in child.cmdline()]
+    return [child for child in parent.children(recursive=True) if "worker_process" in " ".join(child.cmdline())]
 
 
 def test_after_the_process_that_asked_was_killed_the_same_request_goes_on(

@@ -217,6 +217,28 @@ def test_it_learns_from_a_folder_of_segmentations(
         open_scenes(data.model_copy(update={"masks": str(tmp_path / "others")}), folder)
 
 
+def test_masks_are_taken_by_the_names_of_their_classes(
+    folder: Path,
+    refiner: Path,
+    rough: Segmentation,
+    engine: Engine,
+    make_segmentation: Callable[..., Segmentation],
+    tmp_path: Path,
+) -> None:
+    everywhere = (0, 0, 192, 384)
+    labels = rough.labels.read(everywhere)
+    turned = make_segmentation(
+        3 - labels, names=NAMES[::-1], image=open_image(folder / "scene.png"), path=tmp_path / "scene.ome.zarr"
+    )
+    data = config().data.model_copy(update={"masks": str(tmp_path)})
+    (scene,), _ = open_scenes(data, folder)
+    np.testing.assert_array_equal(scene.pyramid.read_resized((0, 0, 64, 64), 64)[..., 3], labels[:64, :64])
+    expected = refine(engine, rough, refiner, tmp_path / "r.ome.zarr").labels.read(everywhere)
+    found = refine(engine, turned, refiner, tmp_path / "turned_r.ome.zarr")
+    assert found.class_table.names == NAMES
+    np.testing.assert_array_equal(found.labels.read(everywhere), expected)
+
+
 # -- how it is used -------------------------------------------------------------------------------------------------
 
 

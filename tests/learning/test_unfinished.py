@@ -58,7 +58,7 @@ def test_what_waits_is_found_and_is_no_cut_run(tmp_path, request_of, tiny_checkp
     remember(request)
     wait_for_verdict(request, tiny_checkpoint)
     wait_for_verdict(request_of("others"), tiny_checkpoint, image="other.png")
-    (waiting,) = find_waiting([tmp_path], ["scene.png", "scene.pyramid.ome.zarr"])
+    (waiting,) = find_waiting([tmp_path], "px1-0", ["scene.png", "scene.pyramid.ome.zarr"])
     assert (str(waiting.out), waiting.path) == (request.out, candidate_place(request.out))
     assert waiting.parent == "0" * 64
     assert (waiting.verdict.keep, waiting.verdict.reasons) == (False, ("No.", "Not at all."))
@@ -73,4 +73,4 @@ def test_what_was_not_fine_tuned_does_not_wait(tmp_path, request_of, tiny_checkp
     save_checkpoint(candidate_place(request_of().out), model, card)
     with pytest.raises(CheckpointError, match="not made by fine-tuning"):
         open_waiting(request_of().out)
-    assert find_waiting([tmp_path], ["scene.png"]) == []
+    assert find_waiting([tmp_path], "px1-0", ["scene.png"]) == []

@@ -153,10 +153,27 @@ def test_layers_are_truths_by_what_they_say(tmp_path: Path) -> None:
     assert (source.one_based, source.class_names) == (True, ("a", "b", "c"))
     assert np.array_equal(source.read((0, 0, 30, 40)), (values.astype(np.uint8) - np.uint8(1)))
     source = open_choice(levels, lambda _done, _total: None, lambda: False)
-    assert (source.one_based, source.class_names) == (False, None)
+    assert (source.one_based, source.class_names) == (True, None)  # label 0 is nothing there, too
     assert np.array_equal(source.read_values(slice(0, 30), slice(0, 40)), values)
     with pytest.raises(InputError, match="3 dimensions"):
         open_choice(TruthChoice("deep", None, Labels(np.zeros((3, 4, 5), int), name="deep")), print, lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("features", "names"),
+    [
+        ({"class": ["", "a", "b"]}, ("a", "b")),
+        ({"class": ["background", "a", "b"]}, ("a", "b")),
+        ({"class": ["b", "a", ""], "index": [2, 1, 0]}, ("a", "b")),
+        ({"class": ["a", "c"], "index": [1, 3]}, ("a", "", "c")),
+        ({"class": [""]}, None),
+        ({"area": [1.0, 2.0]}, None),
+    ],
+)
+def test_names_of_a_layer_are_those_of_its_labels(features: dict[str, list[object]], names: object) -> None:
+    layer = Labels(np.zeros((3, 4), int), features=features)
+    source = open_choice(TruthChoice("layer", None, layer), lambda _done, _total: None, lambda: False)
+    assert (source.one_based, source.class_names) == (True, names)
 
 
 @pytest.mark.parametrize("width", [300, 4300])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -207,18 +208,42 @@ def test_other_settings_are_refused_unless_fresh(
     other = tmp_path / "other.tif"
     tifffile.imwrite(other, np.zeros((*SCENE, 3), np.uint8))
     for change, word in (
-        ({"checkpoint": str(four)}, "another checkpoint"),
-        ({"merge": "average"}, "another merge"),
-        ({"overlap": 32}, "another overlap"),
-        ({"image": str(other)}, "another image"),
+        ({"checkpoint": str(four)}, "with another checkpoint"),
+        ({"merge": "average"}, "with another merge"),
+        ({"overlap": 32}, "with another overlap"),
+        ({"image": str(other)}, r"of another image \(scene\.png with other pixels\)"),
     ):
         final = run(engine, replace(small, **change))
         assert final.state == "failed"
-        with pytest.raises(OutputError, match=rf"out\.ome\.zarr: holds a segmentation with {word}; .*--fresh"):
+        with pytest.raises(OutputError, match=rf"out\.ome\.zarr: holds a segmentation {word}; .*--fresh"):
             raise final.error
     final = run(engine, replace(small, checkpoint=str(four), fresh=True))
     assert (final.state, final.error) == ("done", None)
     assert len(Segmentation.open(request_.out).class_table) == 4
+
+
+def test_an_image_that_is_changed_meanwhile_leaves_no_mixture(
+    engine: Engine, request_: SegmentationRequest, tmp_path: Path
+) -> None:
+    image = tmp_path / "ortho.png"
+    picture = Image.open(request_.image)
+    picture.save(image)
+    request = replace(request_, image=str(image))
+
+    def change(progress: Progress) -> None:
+        if progress.done:
+            picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(image)
+
+    final = engine.start(request, change).wait()
+    with pytest.raises(InputError, match=r"ortho\.png: was changed while it was segmented"):
+        raise final.error
+    picture.save(image)  # put back: nobody knows which tiles are of which
+    final = run(engine, request)
+    with pytest.raises(OutputError, match=r"another image .*--fresh"):
+        raise final.error
+    assert run(engine, replace(request, fresh=True)).state == "done"
+    os.utime(image)  # touched, not changed
+    assert run(engine, request).state == "done"
 
 
 def test_errors_in_the_worker_reach_us_as_sentences(

@@ -37,7 +37,7 @@ if __name__ == "__main__":
 
 def workers(parent: psutil.Process | None = None) -> list[psutil.Process]:
     children = (parent or psutil.Process()).children(recursive=True)
-    return [child for child in children if "--multiprocessing-fork" in child.cmdline()]
+    return [child for child in children if "worker_process" in " ".join(child.cmdline())]
 
 
 @pytest.mark.parametrize("merge", ["crop", "average"])

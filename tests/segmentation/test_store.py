@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from fctl_napari.errors import InputError, OutputError
+from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.pyramid import Georeference, pyramid_from_array
 from fctl_napari.model.card import Card
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.grid import TileGrid
-from fctl_napari.segmentation.identity import image_fingerprint
 from fctl_napari.segmentation.store import Segmentation
 from fctl_napari.segmentation.store_place import lock_store, open_or_create
 
@@ -149,6 +149,6 @@ def test_fingerprints_follow_the_content_not_the_name(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     pixels[40, 40] ^= 1
     Image.fromarray(pixels).save(tmp_path / "c.png")
-    prints = {name: image_fingerprint(open_image(tmp_path / f"{name}.png")) for name in "abc"}
+    prints = {name: fingerprint(open_image(tmp_path / f"{name}.png")) for name in "abc"}
     assert prints["a"] == prints["b"] != prints["c"]
-    assert image_fingerprint(pyramid_from_array(pixels)) != image_fingerprint(pyramid_from_array(pixels[::-1].copy()))
+    assert fingerprint(pyramid_from_array(pixels)) != fingerprint(pyramid_from_array(pixels[::-1].copy()))

@@ -154,8 +154,8 @@ def test_truths_with_other_values(
     until(lambda: not widget.running)
     assert np.array_equal(level(widget.overlay), misses(np.where(truth == 0, 255, truth), called))
 
-    # a layer that anyone made counts from 0; painted on, it is read again
-    foreign = viewer.add_labels(np.where(truth == 255, 255, truth).astype(np.int32), name="foreign")
+    # in a layer that anyone made 0 is nothing and label 1 the first class; painted on, it is read again
+    foreign = viewer.add_labels(np.where(truth == 255, 0, truth.astype(np.int32) + 1), name="foreign")
     form.truth.setCurrentText("foreign")
     until(lambda: not widget.running)
     assert np.array_equal(level(widget.overlay), misses(truth, called))

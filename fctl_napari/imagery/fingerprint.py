@@ -1,0 +1,172 @@
+"""An image's identity: a digest of its decoded pixels, sampled or whole."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import Cancelled
+
+if TYPE_CHECKING:
+    from fctl_napari.imagery.level import IntWindow
+    from fctl_napari.imagery.pyramid import Pyramid
+
+SAMPLED = "px1-"
+"""Begins a fingerprint of sampled pixels. Another sampling gets another number."""
+
+WHOLE = "all1-"
+"""Begins a fingerprint of all pixels."""
+
+WHOLE_PX = 2**21
+"""An image of at most this many px is sampled whole."""
+
+SIDE = 128
+"""Side of a sampled block, px."""
+
+BLOCKS = 16
+"""Sampled blocks that are not of one value: a picture's own content, not its empty border."""
+
+MOST_BLOCKS = 64
+"""No more blocks are sampled, whatever they hold."""
+
+STEP = 0.7548776662466927, 0.5698402909980532
+"""Steps (y, x) of a sequence that covers a square evenly (R2, the plastic number's powers)."""
+
+STRIP_BYTES = 2**26
+"""About how much is read at once of a whole image."""
+
+
+_known: WeakKeyDictionary[Pyramid, str] = WeakKeyDictionary()
+# an image is opened once and asked often
+
+
+def fingerprint(pyramid: Pyramid) -> str:
+    """Compute the fingerprint of an image's decoded pixels from blocks spread over its level 0.
+
+    It is the same after a copy, a move, a conversion, lossless compression, a change of georeference or of overviews,
+    and another for another size, type, or change of the sampled blocks. Images of at most ``WHOLE_PX`` are sampled
+    whole. Else ``BLOCKS`` blocks of ``SIDE`` px are read, and up to ``MOST_BLOCKS`` where some hold one value only.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+
+    Returns
+    -------
+    str
+        ``SAMPLED`` and 32 hex digits.
+
+    Raises
+    ------
+    InputError
+        The image is damaged in a sampled block.
+    """
+    known = _known.get(pyramid)
+    if known is None:
+        known = _known[pyramid] = _sample(pyramid)
+    return known
+
+
+def _sample(pyramid: Pyramid) -> str:
+    height, width = pyramid.shape
+    digest = _begin(pyramid)
+    if height * width <= WHOLE_PX:
+        digest.update(_bytes(pyramid.read_native((0, 0, height, width))))
+        return SAMPLED + digest.hexdigest()[:32]
+    told = 0
+    for begin in range(0, MOST_BLOCKS, BLOCKS):
+        windows = [_block(number, pyramid.shape) for number in range(begin, begin + BLOCKS)]
+        for block in _read_blocks(pyramid, windows):
+            digest.update(_bytes(block))
+            told += bool((block != block[:1, :1]).any())
+        if told >= BLOCKS:
+            break
+    return SAMPLED + digest.hexdigest()[:32]
+
+
+def whole_fingerprint(
+    pyramid: Pyramid,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> str:
+    """Compute the fingerprint of all decoded pixels of an image's level 0; this reads the whole image.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in rows.
+    cancelled : callable, optional
+        Asked before each strip of rows.
+
+    Returns
+    -------
+    str
+        ``WHOLE`` and 32 hex digits.
+
+    Raises
+    ------
+    InputError
+        The image is damaged.
+    Cancelled
+        ``cancelled`` answered True.
+    """
+    height, width = pyramid.shape
+    digest = _begin(pyramid)
+    chunk = pyramid.levels[0].chunks[0]
+    rows = chunk * max(1, STRIP_BYTES // max(1, chunk * width * pyramid.channels * pyramid.dtype.itemsize))
+    for top in range(0, height, rows):
+        if cancelled is not None and cancelled():
+            raise Cancelled(f"{pyramid.path or pyramid.name}: comparing its pixels was stopped.")
+        bottom = min(top + rows, height)
+        digest.update(_bytes(pyramid.read_native((top, 0, bottom, width))))
+        if progress is not None:
+            progress(bottom, height)
+    return WHOLE + digest.hexdigest()[:32]
+
+
+def _begin(pyramid: Pyramid) -> hashlib._Hash:
+    facts = (*pyramid.shape, pyramid.channels, pyramid.dtype.newbyteorder("<").str)
+    return hashlib.sha256(repr(facts).encode())
+
+
+def _bytes(block: NDArray[Any]) -> memoryview:
+    """Pixels as bytes that do not depend on the machine, row by row."""
+    return np.ascontiguousarray(block, block.dtype.newbyteorder("<")).data.cast("B")
+
+
+def _block(number: int, shape: tuple[int, int]) -> IntWindow:
+    """Place a sampled block: its position depends on its number and the image's size alone."""
+    sides = tuple(min(SIDE, size) for size in shape)
+    y, x = (
+        int(math.modf(0.5 + (number + 1) * step)[0] * (size - side + 1))
+        for step, size, side in zip(STEP, shape, sides, strict=True)
+    )
+    return y, x, y + sides[0], x + sides[1]
+
+
+def _read_blocks(pyramid: Pyramid, windows: list[IntWindow]) -> Iterator[NDArray[Any]]:
+    """Read blocks from the top; those in one chunk as wide as the image (a strip) are read together."""
+    level = pyramid.levels[0]
+    tall = level.chunks[0] if level.chunks[1] >= level.shape[1] else 0
+
+    def strips(window: IntWindow) -> object:
+        return (window[0] // tall, (window[2] - 1) // tall) if tall else window
+
+    for _, group in groupby(sorted(windows), strips):
+        together = list(group)
+        top, bottom = together[0][0], together[-1][2]
+        left, right = min(w[1] for w in together), max(w[3] for w in together)
+        block = pyramid.read_native((top, left, bottom, right))
+        for y0, x0, y1, x1 in together:
+            yield block[y0 - top : y1 - top, x0 - left : x1 - left]

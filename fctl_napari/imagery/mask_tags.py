@@ -1,0 +1,116 @@
+"""What the file of a mask says of its values: palette, no data, names of classes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape, unescape
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+CLASSES = "Classes"
+"""Key under which our exports keep the names of class 0, 1, ..., as JSON."""
+
+GDAL_METADATA, GDAL_NODATA = 42112, 42113
+"""Tags of a TIFF."""
+
+QUOTE, UNQUOTE = {'"': "&quot;"}, {"&quot;": '"'}
+
+
+@dataclass(frozen=True)
+class MaskTags:
+    """What is said of a mask's values.
+
+    Attributes
+    ----------
+    palette
+        Colors of its indices, uint8 [n, 3], or None.
+    nothing
+        Values that are no class: transparent ones, or those that are marked as no data.
+    class_names
+        Names of class 0, 1, ..., or None.
+    nodata
+        Whether ``nothing`` is a value that is marked as no data; that may be a class all the same.
+    """
+
+    palette: NDArray[np.uint8] | None = None
+    nothing: tuple[float, ...] = ()
+    class_names: tuple[str, ...] | None = None
+    nodata: bool = False
+
+
+def names_text(names: Sequence[str]) -> str:
+    """Write names of classes as the text that a file keeps, ASCII."""
+    return json.dumps(list(names))
+
+
+def gdal_metadata(names: Sequence[str]) -> str:
+    """Write names of classes as the text of a TIFF's tag ``GDAL_METADATA``, ASCII; GDAL escapes its values twice."""
+    text = escape(escape(names_text(names), QUOTE))
+    return f'<GDALMetadata>\n  <Item name="{CLASSES}">{text}</Item>\n</GDALMetadata>\n'
+
+
+def png_tags(image: Image.Image) -> MaskTags:
+    """Read what a PNG says; a palette's index and a grey value may be transparent."""
+    palette, nothing = None, []
+    if image.mode == "P":
+        palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, bytes):
+        nothing = [index for index, alpha in enumerate(transparent) if alpha == 0]
+    elif isinstance(transparent, int) and image.mode in ("P", "L", "1", "I;16", "I"):
+        nothing = [transparent]
+    return MaskTags(palette, tuple(nothing), _names(image.info.get(CLASSES)))
+
+
+def tiff_tags(path: Path) -> MaskTags:
+    """Read what a TIFF says of its first image, which can be opened."""
+    with tifffile.TiffFile(path) as file:
+        page: Any = file.series[0].keyframe
+        palette = None
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+            colors = np.asarray(page.colormap).T
+            # 16-bit by the standard; some writers put 8 bits there
+            palette = (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
+        tags: Mapping[int, str] = {
+            code: str(page.tags[code].value) for code in (GDAL_METADATA, GDAL_NODATA) if code in page.tags
+        }
+    nothing = _nodata(tags.get(GDAL_NODATA))
+    return MaskTags(palette, nothing, _names(_item(tags.get(GDAL_METADATA))), nodata=bool(nothing))
+
+
+def _nodata(text: str | None) -> tuple[float, ...]:
+    try:
+        value = float((text or "nan").strip("\0 \n"))
+    except ValueError:
+        return ()
+    return (value,) if math.isfinite(value) else ()
+
+
+def _item(text: str | None) -> str | None:
+    if text is None or CLASSES not in text:
+        return None
+    try:
+        items = ElementTree.fromstring(text.strip("\0 \n")).iter("Item")
+    except ElementTree.ParseError:
+        return None
+    return next((unescape(item.text or "", UNQUOTE) for item in items if item.get("name") == CLASSES), None)
+
+
+def _names(text: object) -> tuple[str, ...] | None:
+    """Names of classes, if this is how our exports keep them."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    if not isinstance(found, list) or not found or not all(isinstance(name, str) and name for name in found):
+        return None
+    return tuple(found)

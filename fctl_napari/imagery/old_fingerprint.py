@@ -1,0 +1,84 @@
+"""Fingerprints of versions before 0.2, of bytes of the file or the coarsest level: their stores are recognized."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.remote import is_url
+
+if TYPE_CHECKING:
+    from fctl_napari.imagery.provenance import Origin
+    from fctl_napari.imagery.pyramid import Pyramid
+
+SAMPLED_BYTES = 1 << 16
+"""How much of a file's beginning and end was looked at."""
+
+SAMPLED_PX = 1024
+"""Largest side of what was looked at of an image's coarsest level, px."""
+
+
+def old_fingerprints(pyramid: Pyramid) -> list[str]:
+    """List the fingerprints by which versions before 0.2 knew an image; the first is the one that they wrote down.
+
+    Raises
+    ------
+    InputError
+        The image cannot be read.
+    """
+    own = old_fingerprint(pyramid)
+    of_source = None if pyramid.origin is None else _of_origin(pyramid.origin, pyramid)
+    return [own] if of_source is None else [of_source, own]
+
+
+def old_fingerprint(pyramid: Pyramid, path: str | None = None) -> str:
+    """Compute the old fingerprint of what is opened, 32 hex digits.
+
+    Of a single file: its size, first and last 64 KiB. Of anything else: the pixels of the coarsest level.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+    path : str, optional
+        The file, where it is another than the one that was opened.
+
+    Raises
+    ------
+    InputError
+        The image cannot be read.
+    """
+    digest = hashlib.sha256(repr((pyramid.shape, pyramid.channels, str(pyramid.dtype))).encode())
+    path = pyramid.path if path is None else path
+    file = Path(path) if path is not None else None
+    if file is not None and file.is_file():
+        try:
+            with file.open("rb") as stream:
+                size = file.stat().st_size
+                digest.update(str(size).encode() + stream.read(SAMPLED_BYTES))
+                stream.seek(max(0, size - SAMPLED_BYTES))
+                digest.update(stream.read(SAMPLED_BYTES))
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror}); check the file.") from error
+    else:
+        coarsest = pyramid.levels[-1]
+        height, width = (min(side, SAMPLED_PX) for side in coarsest.shape[:2])
+        try:
+            digest.update(np.ascontiguousarray(coarsest[:height, :width]).tobytes())
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise InputError(f"{pyramid.path or pyramid.name}: cannot be read; fetch it again ({error}).") from error
+    return digest.hexdigest()[:32]
+
+
+def _of_origin(origin: Origin, converted: Pyramid) -> str | None:
+    """Old fingerprint of the image that was converted; None if it is not known, or the file was changed since."""
+    file = None if is_url(origin.path) else Path(origin.path)
+    if file is None or not file.is_file():
+        return origin.fingerprint  # moved away, perhaps together: what was written down holds
+    if file.stat().st_mtime_ns != origin.modified_ns:
+        return None
+    return origin.fingerprint or old_fingerprint(converted, origin.path)

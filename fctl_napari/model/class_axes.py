@@ -1,0 +1,74 @@
+"""The arrays of a network that have a row for each class, found from the network itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fctl_napari.model.build import make_network
+from fctl_napari.model.config import FCtLConfig
+
+
+def class_axes(config: FCtLConfig) -> dict[str, tuple[int, ...]]:
+    """Find which axes of which arrays count the classes.
+
+    The network is laid out twice, without memory, with its number of classes and with another one. Axes whose length
+    differs count classes, so a width that happens to be the number of classes is not taken for it.
+
+    Parameters
+    ----------
+    config
+        The network's settings.
+
+    Returns
+    -------
+    dict of str to tuple of int
+        Axes by the array's name. Along each of them the last ``config.classes`` entries are the classes.
+    """
+    other = config.classes - 1 if config.classes > 2 else config.classes + 1
+    with torch.device("meta"):
+        shapes, others = (
+            {name: tuple(value.shape) for name, value in make_network(settings).state_dict().items()}
+            for settings in (config, config.model_copy(update={"classes": other}))
+        )
+    found = {
+        name: tuple(axis for axis, size in enumerate(shape) if size != others[name][axis])
+        for name, shape in shapes.items()
+    }
+    return {name: axes for name, axes in found.items() if axes}
+
+
+def take_classes(own: Tensor, given: Tensor, axes: Sequence[int], index: Sequence[int | None], classes: int) -> Tensor:
+    """Put the classes that another network's array has into a network's own one.
+
+    Parameters
+    ----------
+    own, given
+        The two arrays. Apart from the classes they are of one shape.
+    axes
+        Which axes count classes; see ``class_axes``.
+    index
+        For each class of ``own``, which class of ``given`` it is; None for one that stays as it is.
+    classes
+        Of ``given``, how many.
+
+    Returns
+    -------
+    Tensor
+        A copy of ``own``. What lies before the classes along an axis is taken over, too.
+    """
+    places = []
+    for axis, size in enumerate(own.shape):
+        if axis not in axes:
+            places.append((torch.arange(size), torch.arange(size)))
+            continue
+        first, first_given = size - len(index), given.shape[axis] - classes
+        pairs = [(k, k) for k in range(first)]
+        pairs += [(first + k, first_given + other) for k, other in enumerate(index) if other is not None]
+        places.append((torch.tensor([a for a, _ in pairs]).long(), torch.tensor([b for _, b in pairs]).long()))
+    out = own.clone()
+    to = torch.meshgrid(*(a for a, _ in places), indexing="ij")
+    out[to] = given[torch.meshgrid(*(b for _, b in places), indexing="ij")].to(out.dtype)
+    return out

@@ -1,0 +1,143 @@
+"""A worker process: a program of its own, started again when it dies (no torch).
+
+It is no child of Python's ``multiprocessing``, which would run the user's script in it a second time: a script without
+``if __name__ == "__main__":`` would open a second window there, and one that can't run twice would leave no worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+
+import dask
+from distributed import Worker
+from distributed.deploy.spec import ProcessInterface
+
+HEAP = {"MALLOC_MMAP_THRESHOLD_": 2**25, "MALLOC_TRIM_THRESHOLD_": 2**27, "MALLOC_ARENA_MAX": 1}
+"""glibc's settings in a worker: tensors lie in one heap that is used again from tile to tile.
+
+Left to itself (or with dask's trim threshold of 64 kB) the memory of each tensor goes back to the system, and every
+tile begins with tens of thousands of page faults; a heap per thread would hold on to more, for arrays long freed.
+"""
+
+UNABLE = 1
+"""Python's exit status after an error that nobody caught: the program cannot run here, so it isn't started again."""
+
+GONE_SECONDS = 2.0
+"""How long a process that was killed is waited for."""
+
+QUIET = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""Ctrl-C is the parent's business, which then ends the worker in order."""
+
+
+class WorkerProcess(ProcessInterface):
+    """The hold on a worker process, for a dask ``SpecCluster``.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address of the scheduler.
+    name : int
+        The worker's name.
+
+    Attributes
+    ----------
+    failed : str
+        Why it cannot be started; empty while it can.
+    """
+
+    def __init__(self, scheduler: str, name: int) -> None:
+        super().__init__(scheduler, name)  # type: ignore[no-untyped-call]
+        self.failed = ""
+        self._call = (scheduler, name)
+        self._lock = threading.Lock()
+        self._ended = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number while it runs."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    async def start(self) -> None:
+        """Start the process; it joins the scheduler by itself."""
+        process = self._launch()
+        threading.Thread(target=self._watch, args=(process,), name="fctl-worker-watch", daemon=True).start()
+        await super().start()  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        """End the process at once."""
+        self.end()
+        await super().close()  # type: ignore[no-untyped-call]
+
+    def end(self) -> None:
+        """End the process at once, for good: one that computes would go on for as long as its task takes."""
+        with self._lock:
+            self._ended = True
+            process = self._process
+        if process is not None:
+            process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GONE_SECONDS)
+
+    def _watch(self, process: subprocess.Popen[bytes] | None) -> None:
+        """Start the process again whenever it has died; the thread's whole life."""
+        while process is not None:
+            with process:
+                status = process.wait()
+            if status == UNABLE:
+                self.failed = "it ended with an error, which stands on the standard error output"
+                return
+            process = self._launch()
+
+    def _launch(self) -> subprocess.Popen[bytes] | None:
+        """Start the process, with the modules that this one would find; None if it was ended or cannot be started."""
+        path = [os.path.abspath(folder) for folder in sys.path]
+        program = f"import sys; sys.path[:] = {path!r}; {QUIET}; from {__name__} import main; main{self._call!r}"
+        heap = {name: str(value) for name, value in HEAP.items()}
+        with self._lock:
+            if self._ended:
+                return None
+            try:  # its standard input stays open for as long as this process lives
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", program], stdin=subprocess.PIPE, env={**heap, **os.environ}
+                )
+            except OSError as error:
+                self.failed = str(error)
+                return None
+            return self._process
+
+
+def main(scheduler: str, name: int) -> None:
+    """Be a worker until the parent is gone.
+
+    Parameters
+    ----------
+    scheduler
+        Address of the scheduler.
+    name
+        The worker's name.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    dask.config.set({"distributed.worker.profile.enabled": False})  # its history takes 100 kB a second
+    asyncio.run(_work(scheduler, name))
+
+
+async def _work(scheduler: str, name: int) -> None:
+    # dask's limit of memory would end the worker while a network is loaded.
+    async with Worker(scheduler, name=name, nthreads=1, host="127.0.0.1", memory_limit=0, dashboard=False) as worker:
+        await worker.finished()
+
+
+def _end_with_parent() -> None:
+    """End the process once the parent's end of the pipe is closed, however it went."""
+    while os.read(0, 1024):
+        pass
+    os._exit(0)

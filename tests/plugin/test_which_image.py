@@ -1,0 +1,286 @@
+"""What lies beside an image belongs to it by its pixels: results, corrections, and the ways on where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from commands import Fctl
+from looking import errors, level, mask_of
+from PIL import Image
+from rasterio.enums import Resampling
+
+from fctl_napari.imagery.formats import open_image
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.plugin import edit_window
+from fctl_napari.plugin.correct import CorrectWidget
+from fctl_napari.plugin.segment import SegmentWidget
+from fctl_napari.segmentation.identity import same_image
+from fctl_napari.segmentation.store import Segmentation
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
+
+Until = Callable[..., None]
+SHAPE = (128, 192)
+
+
+@pytest.fixture(autouse=True)
+def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edit_window, "SIDE", 96)
+
+
+@pytest.fixture
+def flights(make_rgb: Callable[..., np.ndarray]) -> list[np.ndarray]:
+    """Two pictures of one size."""
+    return [make_rgb(*SHAPE, seed=seed) for seed in (1, 2)]
+
+
+def write(path: Path, pixels: np.ndarray) -> Path:
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, pixels, photometric="rgb", tile=(64, 64))
+    else:
+        Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def window(make_napari_viewer: Callable[..., Any], until: Until) -> Callable[..., tuple[napari.Viewer, Any]]:
+    """``window(name, checkpoint, *paths)``: a window that shows files, with a widget of ours."""
+
+    def open_it(name: str, checkpoint: Path, *paths: Path) -> tuple[napari.Viewer, Any]:
+        viewer = make_napari_viewer(show=True)
+        for path in paths:
+            viewer.open(path, plugin="fctl-napari")
+        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", name)
+        widget.form.checkpoint.add(checkpoint)
+        viewer.reset_view()
+        if name == "Correct":
+            until(lambda: not widget.busy)
+        return viewer, widget
+
+    return open_it
+
+
+def segment(fctl: Fctl, image: Path, out: Path, checkpoint: Path) -> Segmentation:
+    done = fctl("segment", image, "--out", out, "--checkpoint", checkpoint, "--device", "cpu")
+    assert done.code == 0, done.err
+    return Segmentation.open(out)
+
+
+def paint(widget: CorrectWidget, until: Until, at: tuple[int, int], value: int) -> None:
+    widget.edit_here(at)
+    until(lambda: not widget.busy and widget.edit_layer is not None)
+    assert widget.edit_layer is not None
+    widget.edit_layer.brush_size = 20
+    widget.edit_layer.paint((40, 40), value)
+    until(lambda: not widget.busy)
+
+
+def painted(path: Path) -> set[int]:
+    return set(np.unique(Corrections.open(path).labels.levels[0][:]).tolist())
+
+
+def test_the_mask_of_an_earlier_picture_is_not_shown_as_this_ones(
+    window: Callable[..., Any],
+    until: Until,
+    flights: list[np.ndarray],
+    awake_checkpoint: Path,
+    fctl: Fctl,
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    ortho, usual = write(tmp_path / "ortho.tif", flights[0]), tmp_path / "ortho.awake.fctl.ome.zarr"
+    segment(fctl, ortho, usual, awake_checkpoint)
+    write(ortho, flights[1])
+    right = segment(fctl, ortho, tmp_path / "right.ome.zarr", awake_checkpoint)
+
+    viewer, widget = window("Segment", awake_checkpoint, ortho)
+    assert isinstance(widget, SegmentWidget)
+    until(lambda: "of another image (ortho.tif with other pixels" in widget.form.status.text())
+    assert [layer.name for layer in viewer.layers] == ["ortho"]
+    own = Path(widget.form.result.text())
+    assert own != usual
+    assert own.parent == usual.parent
+
+    widget.form.device.setCurrentText("cpu")
+    widget.form.where.setCurrentText("Whole image")
+    widget.form.run.click()
+    until(lambda: not widget.running)
+    assert errors(notes) == []
+    assert np.array_equal(level(mask_of(viewer)), right.labels.levels[0][:])
+    assert same_image(Segmentation.open(own).facts["image"], open_image(ortho))
+    assert not same_image(Segmentation.open(usual).facts["image"], open_image(ortho))  # it is nobody's to be lost
+    viewer.close()
+
+    viewer, widget = window("Segment", awake_checkpoint, ortho)  # and is found again
+    until(lambda: "are there already" in widget.form.status.text())
+    assert np.array_equal(level(mask_of(viewer)), right.labels.levels[0][:])
+
+
+def test_another_images_mask_is_neither_offered_nor_accepted(
+    window: Callable[..., Any],
+    until: Until,
+    flights: list[np.ndarray],
+    awake_checkpoint: Path,
+    fctl: Fctl,
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    one, other = (write(tmp_path / f"{name}.tif", pixels) for name, pixels in zip("ab", flights, strict=True))
+    of_other = segment(fctl, other, tmp_path / "other.ome.zarr", awake_checkpoint)
+    of_one = segment(fctl, one, tmp_path / "one.ome.zarr", awake_checkpoint)
+
+    viewer, widget = window("Correct", awake_checkpoint, one, of_other.path)
+    field = widget.form.mask
+    assert [field.itemText(k) for k in range(field.count())] == ["none"]
+    paint(widget, until, (60, 60), 1)
+    viewer.add_shapes([[[0, 0], [0, 191], [127, 191], [127, 0]]], shape_type="polygon")
+    widget.accept()
+    assert "there is no segmentation of this image" in errors(notes)[-1]
+
+    viewer.open(of_one.path, plugin="fctl-napari")
+    until(lambda: not widget.busy)
+    assert field.currentData().metadata["fctl_store"] == str(of_one.path)
+    viewer.open(of_other.path, plugin="fctl-napari")
+    until(lambda: not widget.busy)
+    assert field.currentData().metadata["fctl_store"] == str(of_one.path)  # nothing switches by itself
+    assert len([layer for layer in viewer.layers if isinstance(layer, napari.layers.Labels)]) > 3
+
+
+def test_two_files_of_one_name_keep_apart(
+    window: Callable[..., Any],
+    until: Until,
+    flights: list[np.ndarray],
+    awake_checkpoint: Path,
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    files = [write(tmp_path / f"ortho{end}", pixels) for end, pixels in zip((".tif", ".png"), flights, strict=True)]
+    places = []
+    for value, path in enumerate(files, 1):
+        viewer, widget = window("Correct", awake_checkpoint, path)
+        paint(widget, until, (60, 60), value)
+        places.append(Path(widget.form.file.text()))
+        viewer.close()
+    assert places[0] == tmp_path / "ortho.corrections.ome.zarr"
+    assert [painted(place) for place in places] == [{0, 1}, {0, 2}]
+    assert errors(notes) == []
+    for value, path in enumerate(files, 1):  # each finds its own again
+        viewer, widget = window("Correct", awake_checkpoint, path)
+        until(lambda widget=widget: widget.corrections is not None)
+        assert painted(widget.corrections.path) == {0, value}
+        viewer.close()
+
+
+def test_corrections_stay_with_a_file_that_got_overviews_and_another_crs(
+    window: Callable[..., Any],
+    until: Until,
+    flights: list[np.ndarray],
+    awake_checkpoint: Path,
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    scene = tmp_path / "scene.tif"
+    options: dict[str, Any] = {"driver": "GTiff", "count": 3, "dtype": "uint8", "tiled": True, "crs": "EPSG:32640"}
+    place = rasterio.transform.from_origin(320000, 2790000, 1, 1)
+    with rasterio.open(scene, "w", width=192, height=128, transform=place, **options) as file:
+        file.write(flights[0].transpose(2, 0, 1))
+    viewer, widget = window("Correct", awake_checkpoint, scene)
+    paint(widget, until, (60, 60), 2)
+    viewer.close()
+    with rasterio.open(scene, "r+") as file:
+        file.build_overviews([2], Resampling.average)
+        file.crs = "EPSG:32639"
+    _, widget = window("Correct", awake_checkpoint, scene)
+    paint(widget, until, (90, 150), 3)
+    assert errors(notes) == []
+    assert painted(tmp_path / "scene.corrections.ome.zarr") == {0, 2, 3}
+    assert widget.corrections is not None
+    assert widget.corrections.georeference is not None
+    assert widget.corrections.georeference.crs == "EPSG:32639"  # what is exported lies where the image lies now
+
+
+@pytest.mark.parametrize("way", ["relink", "copy", "new", "look"])
+def test_painting_goes_on_where_the_corrections_are_another_pictures(
+    way: str,
+    window: Callable[..., Any],
+    until: Until,
+    flights: list[np.ndarray],
+    awake_checkpoint: Path,
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    ortho, usual = write(tmp_path / "ortho.tif", flights[0]), tmp_path / "ortho.corrections.ome.zarr"
+    viewer, widget = window("Correct", awake_checkpoint, ortho)
+    paint(widget, until, (60, 60), 1)
+    viewer.close()
+    before = Corrections.open(usual).facts["image"]
+    write(ortho, flights[1])
+
+    viewer, widget = window("Correct", awake_checkpoint, ortho)
+    page = widget.form.other
+    until(lambda: page.isVisible())
+    assert "ortho.tif with other pixels" in page.words.text()
+    assert widget.corrections is None
+    widget.edit_here((60, 60))
+    until(lambda: not widget.busy)
+    assert "ortho.corrections.ome.zarr" in errors(notes)[-1]
+    assert page.isVisible()
+
+    page.buttons[way].click()
+    until(lambda: not widget.busy)
+    if way == "look":
+        (layer,) = (each for each in viewer.layers if "read only" in each.name)
+        assert set(np.unique(level(layer))) == {0, 1}
+        assert not layer.editable
+        return
+    until(lambda: widget.corrections is not None)
+    assert not page.isVisible()
+    paint(widget, until, (90, 150), 2)
+    own = widget.corrections.path
+    assert (own == usual) == (way == "relink")
+    assert painted(own) == ({0, 2} if way == "new" else {0, 1, 2})
+    assert same_image(Corrections.open(own).facts["image"], open_image(ortho))
+    viewer.close()
+    if way != "relink":
+        assert painted(usual) == {0, 1}
+        assert Corrections.open(usual).facts["image"] == before
+    else:
+        (earlier,) = Corrections.open(usual).facts["relinked"]
+        assert earlier["fingerprint"] == before["fingerprint"]
+    _, widget = window("Correct", awake_checkpoint, ortho)  # it need not be said twice
+    until(lambda: widget.corrections is not None)
+    assert widget.corrections.path == own
+
+
+def test_corrections_of_another_size_leave_a_way_on(
+    window: Callable[..., Any],
+    until: Until,
+    flights: list[np.ndarray],
+    awake_checkpoint: Path,
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    ortho = write(tmp_path / "ortho.tif", flights[0])
+    viewer, widget = window("Correct", awake_checkpoint, ortho)
+    paint(widget, until, (60, 60), 1)
+    viewer.close()
+    write(ortho, flights[1][:100])
+    _, widget = window("Correct", awake_checkpoint, ortho)
+    page = widget.form.other
+    until(lambda: page.isVisible())
+    assert "128 x 192 px where this image has 100 x 192" in page.words.text()
+    for way in ("relink", "copy", "look"):
+        page.buttons[way].click()
+        until(lambda: not widget.busy)
+        assert "size" in errors(notes)[-1]
+    page.buttons["new"].click()
+    until(lambda: not widget.busy and widget.corrections is not None)
+    paint(widget, until, (60, 60), 2)
+    assert painted(tmp_path / "ortho.corrections.ome.zarr") == {0, 1}
