@@ -19,7 +19,7 @@ from PIL import Image
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.raster import PNG_MAGIC, open_pillow, read_magic
+from fctl_napari.imagery.raster import JPEG_MAGIC, PNG_MAGIC, open_pillow, read_magic
 from fctl_napari.imagery.remote import is_url, open_file
 from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 
@@ -28,6 +28,9 @@ WHOLE_PX = 2**22
 
 SAMPLES, SAMPLE_SIDE = 8, 128
 """Of a larger one so many blocks along each side, of this side, px."""
+
+MOST_PAGES = 64
+"""A mask is looked for in so many pages: an image, its overviews, and their masks."""
 
 NODATA_TAG = 42113
 MASK_SUBFILE = 4
@@ -82,6 +85,8 @@ def measure_nodata(path: Path | str) -> Nodata | None:
     """
     if not is_url(path) and Path(path).is_file():
         magic = read_magic(Path(path))
+        if magic.startswith(JPEG_MAGIC):
+            return None
         if magic.startswith(PNG_MAGIC):
             return _of_png(Path(path))
         if magic.startswith(TIFF_MAGIC):
@@ -109,7 +114,7 @@ def _of_tiff(path: Path | str) -> Nodata | None:
     level = read_tiff(path, indices=True).levels[-1]
     with tifffile.TiffFile(open_file(path) if isinstance(path, str) else path) as file:
         page = file.pages.first
-        others = (one for one in file.pages[1:] if isinstance(one, tifffile.TiffPage))
+        others = (one for one in file.pages[1:MOST_PAGES] if isinstance(one, tifffile.TiffPage))
         mask = next((one for one in others if int(one.subfiletype) == MASK_SUBFILE), None)
         if mask is not None:
             return _of_mask(path, mask, "a mask in the file")

@@ -75,6 +75,8 @@ class ErrorChoices(QObject):
         form = self._form
         layers = self._viewer.layers
         masks = [layer for layer in layers if isinstance(layer, Labels) and STORE_KEY in layer.metadata]
+        for mask in masks:
+            mask.editable = False  # it shows a file: what is painted on it would not be kept
         _offer(form.mask, [(mask.name, mask) for mask in masks], id)
         others = [(mask.name, mask) for mask in masks if mask is not self.mask]
         _offer(form.second, [("nothing", None), *others], id)

@@ -29,7 +29,7 @@ from fctl_napari.plugin.export import FILTERS
 from fctl_napari.plugin.notify import report, say
 from fctl_napari.plugin.panel import button, labelled, wrapped
 from fctl_napari.plugin.resampled_labels import PlacedLabels
-from fctl_napari.plugin.truths import layer_choices
+from fctl_napari.plugin.truths import class_names, layer_choices
 from fctl_napari.plugin.view import IntWindow
 
 FILE, FOLDER, OTHERS = "A file…", "An OME-Zarr label…", "Other corrections…"
@@ -238,19 +238,9 @@ def start_export(path: Path, out: Path) -> Job:
 
 def _layer_source(layer: Labels, array: Any) -> LabelSource:
     """Return the labels of a layer: 0 is nothing, k + 1 is class k, by name where the layer has names."""
-    known = _class_names(layer)
+    known = class_names(layer)
     height, width = array.shape[-2:]
     return LabelSource(layer.name, array, (height, width), one_based=True, class_names=known)
-
-
-def _class_names(layer: Labels) -> tuple[str, ...] | None:
-    """Names of class 0, 1, ..., where the layer has them; a copy of corrections names what is not sure, too."""
-    if "class" not in layer.features or len(layer.features) < 2:
-        return None
-    if "index" not in layer.features:
-        return tuple(str(name) for name in layer.features["class"][1:])
-    named = dict(zip(layer.features["index"].astype(int), layer.features["class"].astype(str), strict=True))
-    return tuple(named.get(label, "") for label in range(1, max(named) + 1))
 
 
 def _describe(conflict: Conflict) -> str:

@@ -182,12 +182,12 @@ def _array(layer: Labels) -> Any:
 def _layer_source(choice: TruthChoice, array: Any) -> LabelSource:
     layer = choice.layer
     assert layer is not None
-    names = _class_names(layer)
+    names = class_names(layer)
     height, width = array.shape
     return LabelSource(layer.name, array, (height, width), one_based=True, class_names=names)
 
 
-def _class_names(layer: Labels) -> tuple[str, ...] | None:
+def class_names(layer: Labels) -> tuple[str, ...] | None:
     """Names of class 0, 1, ..., which are labels 1, 2, ..., where the layer's features name them; "" for none."""
     features = layer.features
     if "class" not in features:
