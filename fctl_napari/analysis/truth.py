@@ -12,6 +12,7 @@ from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.identity import contradict
+from fctl_napari.segmentation.stored_image import note_on_image
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.store import Segmentation
@@ -78,6 +79,8 @@ def scored_classes(segmentation: Segmentation, truth: Truth) -> NDArray[np.uint8
 def notes_on(segmentation: Segmentation, truth: Truth) -> list[str]:
     """Say how a truth is read, and which classes it and a segmentation do not share; nothing where all is plain."""
     said = [note] if (note := getattr(truth, "note", "")) else []
+    of_another = note_on_image(getattr(truth, "path", None), segmentation.facts["image"])
+    said += [of_another] if of_another else []
     if truth.class_names is not None:
         match = match_names(segmentation.class_table.names, truth.class_names)
         others = [name for name in match.unused if name and name not in _ignored(segmentation)]

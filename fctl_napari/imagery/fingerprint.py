@@ -27,13 +27,13 @@ WHOLE = "all1-"
 WHOLE_PX = 2**21
 """An image of at most this many px is sampled whole."""
 
-SIDE = 128
+SIDE = 64
 """Side of a sampled block, px."""
 
 BLOCKS = 16
 """Sampled blocks that are not of one value: a picture's own content, not its empty border."""
 
-MOST_BLOCKS = 64
+MOST_BLOCKS = 128
 """No more blocks are sampled, whatever they hold."""
 
 STEP = 0.7548776662466927, 0.5698402909980532

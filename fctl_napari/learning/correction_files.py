@@ -25,6 +25,7 @@ from fctl_napari.learning.corrections import Corrections
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.segmentation.export import Kind, check_export, export
 from fctl_napari.segmentation.export_losses import ExportLosses
+from fctl_napari.segmentation.stored_image import note_on_image
 
 UNPLACED_KINDS: tuple[Kind, ...] = ("png", "tiff")
 """Exports that are cut to a region; the others say where in the image it lies."""
@@ -144,7 +145,9 @@ def import_file(
     if mapping is not None:
         labels = MappedTruth(source, ClassMapping.read(mapping, corrections.class_table.names))
     at = _place(path, source, corrections)
-    return import_labels(corrections, labels, author=author, at=at, policy=policy, progress=progress)
+    done = import_labels(corrections, labels, author=author, at=at, policy=policy, progress=progress)
+    note = note_on_image(path, corrections.facts["image"])
+    return replace(done, notes=(*done.notes, note)) if note else done
 
 
 def export_corrections(

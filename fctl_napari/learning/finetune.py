@@ -32,6 +32,7 @@ from fctl_napari.model.classes import IGNORE, NOT_SURE
 from fctl_napari.segmentation.device import resolve_device, resolve_precision
 from fctl_napari.segmentation.identity import image_facts
 from fctl_napari.segmentation.predictor import out_of_memory
+from fctl_napari.segmentation.stored_image import note_on_image
 
 _PASSED = 2.0
 """Rank, before its step is added, of a network that the gate lets pass: no IoU plus agreement is above it."""
@@ -88,7 +89,11 @@ class Finetuner:
         self._image = image_facts(image)
         self.data_hash = data_hash(self._image["fingerprint"], self.sets.lessons, self.sets.held_out)
         self._classes = self.card.config.classes
-        truth = truth_of(request.truth, image.shape, self.card.classes) if request.truth else None
+        truth = None
+        if request.truth:
+            truth = truth_of(request.truth, image.shape, self.card.classes)
+            note = note_on_image(request.truth, self._image)
+            self.sets.notes += [f"{request.truth}: {note}."] if note else []
         self.measure = Measure(self.sets, self.card.classes, truth, request.truth_tiles, self.card.config.tile_size)
         self.cache = FeatureCache(request.cache_megabytes * 2**20, features_place(self.out))
         precision = resolve_precision(request.precision, self.device)

@@ -45,6 +45,7 @@ from fctl_napari.plugin.places import maps_beside
 from fctl_napari.plugin.truths import TruthChoice, held_values, open_choice
 from fctl_napari.segmentation.identity import same_image
 from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.stored_image import note_on_image
 
 MISSES, CONFUSION, WHO, DIFFER = "Missed and false", "Was x, called y", "Who is right", "Where they differ"
 """What an overlay shows."""
@@ -157,6 +158,8 @@ class Comparison:
         The store that holds maps of doubt: the same, or one of the same image and checkpoint beside it.
     overlay
         Where they differ; None if there is nothing to differ from.
+    of_another
+        What there is to say of a truth that is another image's.
     """
 
     segmentation: Segmentation
@@ -166,6 +169,7 @@ class Comparison:
     second: Segmentation | None
     kept: Segmentation | None
     overlay: ErrorLevels | None
+    of_another: str = ""
 
     @property
     def classes(self) -> list[tuple[str, Color]]:
@@ -186,7 +190,8 @@ class Comparison:
     @property
     def note(self) -> str:
         """What to tell of how the truth is read; empty where that is plain."""
-        return f"The truth {self.source.note}." if self.source is not None and self.source.note else ""
+        read = f"The truth {self.source.note}." if self.source is not None and self.source.note else ""
+        return f"{read} {self.of_another}".strip()
 
     def marks_path(self, kind: str) -> Path:
         """Where marks of what is listed (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``) are kept."""
@@ -253,7 +258,9 @@ def open_comparison(
             showing.kinds(),
             second_classes=() if second is None else [names.index(name) for name in second.class_table.names],
         )
-    return Comparison(segmentation, source, held, truth, second, _with_maps(segmentation), overlay)
+    note = "" if wanted.truth is None else note_on_image(wanted.truth.place, segmentation.facts["image"])
+    of_another = f"The truth: {note}." if note else ""
+    return Comparison(segmentation, source, held, truth, second, _with_maps(segmentation), overlay, of_another)
 
 
 def compute_figures(

@@ -47,6 +47,11 @@ class TruthChoice:
     layer: Labels | None = None
 
     @property
+    def place(self) -> str | None:
+        """Where it lies on disk, if it does."""
+        return self.path if self.layer is None else self.layer.metadata.get(LABELS_KEY)
+
+    @property
     def key(self) -> object:
         """What it is recognised by when the choices are listed anew."""
         return self.path if self.layer is None else id(self.layer)

@@ -9,9 +9,11 @@ import numpy as np
 
 from fctl_napari.errors import OutputError
 from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.segmentation.export_place import LABELS_KIND, replacing
-from fctl_napari.segmentation.extract import Extract, Report
+from fctl_napari.segmentation.extract import Exportable, Extract, Report
+from fctl_napari.segmentation.identity import same_image
 from fctl_napari.segmentation.store import ATTRIBUTE
 
 CHUNK = 512
@@ -32,7 +34,7 @@ def write_labels(extract: Extract, out: Path, progress: Report | None) -> None:
     segmentation = extract.segmentation
     image = image_of(out)
     if image is not None:
-        _check_image(image, out, segmentation.shape)
+        _check_image(image, out, segmentation)
     _, axes, multiscale = ngff.open_levels(segmentation.labels.group, segmentation.path)
     sizes = ngff.scales(multiscale, axes)
     georeference = segmentation.georeference
@@ -45,6 +47,7 @@ def write_labels(extract: Extract, out: Path, progress: Report | None) -> None:
             attributes={
                 ATTRIBUTE: {
                     "kind": LABELS_KIND,
+                    "image": {**segmentation.facts["image"], "path": None},  # what is handed on names no folders
                     "georeference": None if georeference is None else asdict(georeference),
                 }
             },
@@ -63,7 +66,8 @@ def write_labels(extract: Extract, out: Path, progress: Report | None) -> None:
         ngff.list_label(out.absolute())
 
 
-def _check_image(image: Path, out: Path, shape: tuple[int, int]) -> None:
+def _check_image(image: Path, out: Path, segmentation: Exportable) -> None:
+    shape = segmentation.shape
     group = ngff.open_group(image)
     levels, axes, _ = ngff.open_levels(group, image)
     found = tuple(levels[0].shape[axes.index(axis)] for axis in "yx")
@@ -74,3 +78,9 @@ def _check_image(image: Path, out: Path, shape: tuple[int, int]) -> None:
         )
     if group.metadata.zarr_format != 3:
         raise OutputError(f"{out}: the image is an OME-Zarr 0.4 and labels are written as 0.5; choose another folder.")
+    stored = segmentation.facts["image"]
+    if stored["fingerprint"] is not None and not same_image(stored, open_image(image)):
+        raise OutputError(
+            f"{out}: the image is another one than was segmented (its pixels differ); choose that one, or another "
+            "folder."
+        )

@@ -9,25 +9,14 @@ from typing import Any
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.formats import open_image
-from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.remote import is_url
 from fctl_napari.segmentation.identity import same_image
-from fctl_napari.segmentation.store import ATTRIBUTE
+from fctl_napari.segmentation.stored_image import stored_image
 
 STORE_SUFFIX = ".fctl.ome.zarr"
 MAPS_SUFFIX = f".maps{STORE_SUFFIX}"
-
-
-def stored_image(path: Path) -> Mapping[str, Any] | None:
-    """Read of which image a segmentation or corrections are; None where there is nothing whole of ours."""
-    try:
-        facts = LabelPyramid.open(path).attributes.get(ATTRIBUTE, {})
-    except InputError:
-        return None
-    image = facts.get("image") if facts.get("complete") else None
-    return image if isinstance(image, Mapping) else None
 
 
 def own_place(usual: Path, image: Pyramid) -> Path:

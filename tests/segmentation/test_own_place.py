@@ -11,8 +11,9 @@ from PIL import Image
 
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.segmentation.own_place import is_another_file, named_place, own_corrections, own_place, stored_image
+from fctl_napari.segmentation.own_place import is_another_file, named_place, own_corrections, own_place
 from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.stored_image import stored_image
 
 LABELS = np.ones((60, 80), np.uint8)
 

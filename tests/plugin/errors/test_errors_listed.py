@@ -17,7 +17,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from fctl_napari.analysis.error_kinds import PAPER
-from fctl_napari.analysis.error_marks import Marks, marks_path
+from fctl_napari.analysis.error_marks import Marks
 from fctl_napari.analysis.error_regions import find_doubts, find_errors, order
 from fctl_napari.analysis.evaluation import evaluate
 from fctl_napari.imagery.labels import LabelPyramid, open_truth
@@ -134,7 +134,7 @@ def test_next_error_flies_there_and_marks_last(
     assert page.current == found[2]  # the ones before are marked
     page.view.selectRow(0)
     assert np.allclose(camera.center[-2:], ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
-    marks = Marks(marks_path(store.path))
+    marks = Marks.of_segmentation(store)
     assert [marks.of(region) for region in found[:3]] == ["done", "truth is wrong", None]
     grey = page.table.data(page.table.index(1, 0), Qt.ItemDataRole.ForegroundRole)
     assert (grey.red(), grey.green(), grey.blue()) == (128, 128, 128)
@@ -172,7 +172,7 @@ def test_next_error_flies_there_and_marks_last(
     assert page.current == found[2]
     page.view.selectRow(0)
     page.done.click()  # once more takes it away
-    assert Marks(marks_path(store.path)).of(found[0]) is None
+    assert Marks.of_segmentation(store).of(found[0]) is None
     assert errors(notes) == []
 
 
