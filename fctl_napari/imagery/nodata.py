@@ -26,8 +26,8 @@ from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 WHOLE_PX = 2**22
 """A level of at most this many px is looked at whole."""
 
-SAMPLES, SAMPLE_SIDE = 8, 128
-"""Of a larger one so many blocks along each side, of this side, px."""
+SAMPLES, SAMPLE_SIDE = 16, 64
+"""Of a larger one so many blocks along each side, of this side, px; or so many bands of fewer rows."""
 
 MOST_PAGES = 64
 """A mask is looked for in so many pages: an image, its overviews, and their masks."""
@@ -166,12 +166,15 @@ def _blocks(level: Level) -> Iterator[NDArray[Any]]:
     if height * width <= WHOLE_PX:
         yield level[:, :]
         return
-    for y in _starts(height):
-        for x in _starts(width):
+    for row, y in enumerate(_starts(height, 0.5)):
+        if level.chunks[1] >= width:  # strips: each is read whole, whatever part of it is wanted
+            yield level[y : y + max(1, SAMPLE_SIDE // 8), :]
+            continue
+        for x in _starts(width, row * 0.618 % 1):  # not in columns: borders of data run straight
             yield level[y : y + SAMPLE_SIDE, x : x + SAMPLE_SIDE]
 
 
-def _starts(length: int) -> list[int]:
-    """Where blocks begin, in the middles of equal parts of a side."""
-    middles = (np.arange(SAMPLES) + 0.5) * length / SAMPLES - SAMPLE_SIDE / 2
+def _starts(length: int, part: float) -> list[int]:
+    """Where blocks begin whose middles lie at this part of equal parts of a side."""
+    middles = (np.arange(SAMPLES) + part) * length / SAMPLES - SAMPLE_SIDE / 2
     return sorted({int(start) for start in np.clip(middles, 0, max(0, length - SAMPLE_SIDE))})
