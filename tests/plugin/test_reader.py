@@ -19,6 +19,7 @@ from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.plugin.layers import image_source
 from fctl_napari.plugin.reader import NOTHING, get_reader, read
+from fctl_napari.plugin.resampled_labels import placed_labels
 from fctl_napari.plugin.sample import earth_scene
 
 CLASSES = [{"name": "water", "color": (0, 0, 255)}, {"name": "land", "color": (90, 60, 20)}]
@@ -277,3 +278,17 @@ def test_what_a_file_marks_as_nodata_is_told_once(
     sentence = "rotated.png: this file marks 30 % as nodata (alpha); they are segmented all the same."
     until(lambda: ("info", sentence) in notes)
     assert len([words for _, words in notes if "nodata" in words]) == 1
+
+
+@pytest.mark.parametrize("pixel", [1.0, 0.3])
+def test_labels_of_half_the_size_lie_on_the_image(tmp_path: Path, pixel: float) -> None:
+    image = pyramid_from_array(np.zeros((80, 120, 3), np.uint8), name="scene")
+    image.pixel_size, image.unit = (pixel, pixel), None if pixel == 1 else "meter"
+    scene = convert(image, tmp_path / "scene.ome.zarr", chunk=64)
+    values = np.random.default_rng(0).integers(1, 3, (40, 60)).astype(np.uint8)
+    LabelPyramid.create(scene / "labels" / "half", values.shape, chunk=64, classes=CLASSES).write(0, 0, values)
+    viewer = napari.components.ViewerModel()
+    over, labels = (napari.layers.Layer.create(*layer) for layer in read(str(scene)))
+    viewer.layers.extend([over, labels])
+    placed = placed_labels(viewer, labels, over)
+    assert np.array_equal(np.asarray(placed), values.repeat(2, 0).repeat(2, 1))
