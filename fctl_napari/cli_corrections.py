@@ -105,7 +105,7 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="PNG, TIFF or GeoTIFF of class indices (255 = none), OME-Zarr label; or polygons: GeoJSON, "
+            help="PNG, TIFF or GeoTIFF of class indices (255 = none) or colors, OME-Zarr label; or polygons: GeoJSON, "
             "GeoPackage, COCO, labelme.",
         ),
     ],

@@ -199,7 +199,8 @@ def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) 
     if mapping is None:
         truth: Truth = open_truth(path, segmentation.class_table.colors)
     else:
-        values = ClassMapping.read(mapping, segmentation.class_table.names)
+        ignored = [info.name for info in segmentation.class_table if info.ignored]
+        values = ClassMapping.read(mapping, segmentation.class_table.names, ignored)
         truth = MappedTruth(open_truth(path, by_value=True), values)
     for note in notes_on(segmentation, truth):
         err.print(f"{path}: {note}.", highlight=False, markup=False, soft_wrap=True)

@@ -163,3 +163,63 @@ def test_compare(fctl: Fctl, store: Path, truth: Path, tmp_path: Path, make_segm
     code, out, _ = fctl("compare", store, other)
     assert code == 0
     assert "right" not in out
+
+
+def test_a_palette_of_the_classes_colors_counts_as_they_do(
+    fctl: Fctl, store: Path, truth: Path, tmp_path: Path
+) -> None:
+    colors = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
+    Image.fromarray(colors[np.asarray(Image.open(truth))]).quantize(3).save(tmp_path / "q.png")
+    assert Image.open(tmp_path / "q.png").getpalette()[:9] != colors.ravel().tolist()
+    said = []
+    for path in (truth, tmp_path / "q.png"):
+        code, _, err = fctl("evaluate", store, path, "--json", tmp_path / "f.json")
+        assert code == 0
+        said.append((json.loads((tmp_path / "f.json").read_text()), err))
+    assert said[0][0] == said[1][0]
+    assert "q.png: is read by the colors of its palette" in said[1][1]
+    (tmp_path / "map.json").write_text('{"values": {"0": "red", "1": "red", "2": "red"}}')
+    assert fctl("evaluate", store, tmp_path / "q.png", "--map", tmp_path / "map.json")[0] == 0
+
+
+def test_a_truth_counts_by_the_names_of_its_classes(
+    fctl: Fctl, store: Path, truth: Path, tmp_path: Path, make_segmentation: Callable
+) -> None:
+    there = np.asarray(Image.open(truth))
+    names = ("Blue", "cloud", "red", "green")
+    other = make_segmentation(np.array([3, 4, 1], np.uint8)[there], names=names, path=tmp_path / "o.ome.zarr").path
+    for name in ("t.png", "t.tif", "t.ome.zarr"):
+        assert fctl("export", other, tmp_path / name)[0] == 0
+        said = []
+        for path in (truth, tmp_path / name):
+            code, _, err = fctl("evaluate", store, path, "--json", tmp_path / "f.json")
+            assert code == 0
+            assert fctl("errors", store, path, "--json", tmp_path / "e.json")[0] == 0
+            assert fctl("compare", store, store, path, "--json", tmp_path / "c.json")[0] == 0
+            said.append([json.loads((tmp_path / f"{k}.json").read_text()) for k in "fec"])
+        assert said[0] == said[1]
+        assert "cloud of the truth is no class of the segmentation, and is not scored" in err
+    code, _, err = fctl(
+        "evaluate",
+        make_segmentation(there + 1, names=("a", "b", "c"), path=tmp_path / "abc.ome.zarr").path,
+        tmp_path / "t.png",
+    )
+    assert code == 2
+    assert "the truth's classes are Blue, cloud, red, green and the segmentation's a, b, c" in err
+
+
+def test_classes_that_seem_mixed_up_are_pointed_out(
+    fctl: Fctl, tmp_path: Path, make_segmentation: Callable, store: Path, truth: Path
+) -> None:
+    values = np.kron(np.random.default_rng(0).integers(0, 3, (5, 7)), np.ones((20, 20), int)).astype(np.uint8)
+    made = make_segmentation(values + 1, path=tmp_path / "m.ome.zarr").path
+    words = "seem to be mixed up"
+    two = make_segmentation(np.minimum(values, 1) + 1, path=tmp_path / "two.ome.zarr").path
+    for called, shown, wrong in (
+        (made, values, False),
+        (made, (values + 1) % 3, True),
+        (two, np.minimum(values, 1) + 1, True),  # 0 was nothing, and the third class is absent
+    ):
+        Image.fromarray(shown.astype(np.uint8)).save(tmp_path / "t.png")
+        assert (words in fctl("evaluate", called, tmp_path / "t.png")[2]) == wrong
+    assert words not in fctl("evaluate", store, truth)[2]

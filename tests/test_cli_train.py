@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import Fctl
+from PIL import Image
 
+from fctl_napari.learning.train import train
 from fctl_napari.model.card import read_card
 
 sys.path.insert(0, str(Path(__file__).parent / "learning"))
 from layouts import make
+from training import make as make_config
+from training import toml_of, write_scene
 
 SMALL = {
     "network.tile_size": 64,
@@ -68,3 +73,27 @@ def test_end_to_end_and_what_is_wrong_in_one_sentence(fctl: Fctl, tmp_path: Path
     done = fctl("train", "mars")
     assert done.code == 2
     assert "deepglobe/fctl_vgg16" in done.err
+
+
+def test_what_is_taken_over_and_what_cannot_be_learnt_is_said(fctl: Fctl, tmp_path: Path) -> None:
+    write_scene(tmp_path)
+    base = train(make_config(steps=1), tmp_path / "base", data_folder=tmp_path)
+    config = make_config(steps=1, init_from=str(base))
+    rare = [{"name": "rare", "color": (1, 2, 3)}, *(info.model_dump() for info in config.data.classes)]
+    Image.fromarray(np.asarray(Image.open(tmp_path / "truth.png")) + np.uint8(1)).save(tmp_path / "truth.png")
+    data = config.data.model_dump() | {"classes": {"classes": rare}}
+    (tmp_path / "t.toml").write_text(toml_of(make_config(steps=1, init_from=str(base), data=data)))
+    done = fctl("train", tmp_path / "t.toml", "--data", tmp_path, "--out", tmp_path / "run", "--device", "cpu")
+    assert done.code == 0, done.err
+    said = "tiny: its classes are found by their names; taken over: dark, bright; anew: rare."
+    assert said in done.err
+    assert "no training px is rare: the network cannot learn it from these data." in done.err
+    assert "Warning" not in done.err
+    assert read_card(tmp_path / "run" / "tiny.safetensors").provenance["started_from"] == [said]
+    done = fctl("train", tmp_path / "t.toml", "--data", tmp_path, "--out", tmp_path / "best", "--set", "keep='best'")
+    assert done.code == 0
+    data["scenes"] = [scene | {"val": ()} for scene in data["scenes"]]
+    (tmp_path / "t.toml").write_text(toml_of(make_config(steps=1, data=data)))
+    done = fctl("train", tmp_path / "t.toml", "--data", tmp_path, "--out", tmp_path / "none", "--set", "keep='best'")
+    assert done.code == 2
+    assert "keep = 'best' needs validation regions with labelled px" in done.err

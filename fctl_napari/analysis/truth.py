@@ -136,6 +136,12 @@ class SegmentationAsTruth:
     """
 
     def __init__(self, segmentation: Segmentation, other: Segmentation) -> None:
+        (height, width), (rows, columns) = segmentation.shape, other.shape
+        if (height, width) != (rows, columns):
+            raise InputError(
+                f"{segmentation.path}: is {height} x {width} px (height x width) and {other.path} {rows} x {columns}; "
+                "compare segmentations of one image."
+            )
         if contradict(segmentation.facts["image"], other.facts["image"]):
             raise InputError(
                 f"{segmentation.path}: is of another image than {other.path}; compare segmentations of one image."

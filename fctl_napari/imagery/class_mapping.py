@@ -68,7 +68,8 @@ class ClassMapping:
     ) -> ClassMapping:
         """Propose a mapping: same names are the same class; without names a value counts as it is.
 
-        Where the truth has names and the network knows none of them, they are left without a class, to be decided.
+        Where the truth has names and the network knows none of them, they are proposed by their order, which people
+        have to be told.
 
         Parameters
         ----------
@@ -88,10 +89,9 @@ class ClassMapping:
         classes = tuple(classes)
         first = int(one_based)
         found = {0 if one_based else NO_CLASS: NO_CLASS}
-        if names is not None:
-            index = match_names(names, classes).index
-            known = any(k is not None for k in index)
-            stated = {first + k: at for k, (name, at) in enumerate(zip(names, index, strict=True)) if name and known}
+        match = match_names(names or (), classes)
+        if match.matched:
+            stated = {first + k: at for k, (name, at) in enumerate(zip(match.names, match.index, strict=True)) if name}
             found |= {value: NO_CLASS if at is None else at for value, at in stated.items()}
         else:
             found |= {first + k: k if k < len(classes) else NO_CLASS for k in range(len(classes) + ignored)}
@@ -112,7 +112,7 @@ class ClassMapping:
         )
 
     @classmethod
-    def read(cls, path: Path | str, classes: Sequence[str]) -> ClassMapping:
+    def read(cls, path: Path | str, classes: Sequence[str], ignored: Sequence[str] = ()) -> ClassMapping:
         """Read a mapping: ``{"values": {"0": "water", "7": "forest", "255": null}}``; null is ignored.
 
         Parameters
@@ -121,6 +121,8 @@ class ClassMapping:
             The JSON file. A class may be given by its index too.
         classes
             Names of the network's classes.
+        ignored
+            Names of classes that are not scored: as good as null.
 
         Raises
         ------
@@ -130,7 +132,7 @@ class ClassMapping:
         classes = tuple(classes)
         try:
             stated = json.loads(Path(path).read_text("utf-8"), object_pairs_hook=_once)["values"]
-            values = {int(value): _index(given, classes) for value, given in stated.items()}
+            values = {int(value): _index(given, classes, ignored) for value, given in stated.items()}
             if len(values) < len(stated):
                 raise ValueError("a value is stated twice")
         except FileNotFoundError:
@@ -201,15 +203,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _index(given: Any, classes: tuple[str, ...]) -> int:
+def _index(given: Any, classes: tuple[str, ...], ignored: Sequence[str]) -> int:
     if given is None:
         return NO_CLASS
     if isinstance(given, int) and not isinstance(given, bool):
         return given
-    index = match_names([str(given)], classes).index[0]
+    index = match_names([str(given)], [*classes, *ignored]).index[0]
     if index is None:
         raise _NoClass(str(given))
-    return index
+    return index if index < len(classes) else NO_CLASS
 
 
 class MappedTruth:

@@ -123,7 +123,7 @@ class PaletteKey:
         strange = (found < 0) | (values >= len(self._classes))
         if strange.any():
             index = int(values[strange][0])
-            color = tuple(self._palette[index].tolist()) if index < len(self._palette) else "beyond its palette"
+            color = tuple(self._palette[index].tolist()) if index < len(self._palette) else "(beyond its end)"
             raise InputError(
                 f"{self._path}: is read by the colors of its palette, and its index {index} {color} is no class's "
                 f"({int(strange.sum())} px here); correct the mask or the colors of the class table."
@@ -141,7 +141,7 @@ def palette_key(
     """Decide whether a mask with a palette is read by its colors or by its indices.
 
     By its colors, where those in use are the classes'; by its indices, where these are colored as the classes are, or
-    where the palette says nothing: a grey ramp, or colors of no class.
+    where the palette says nothing: a grey ramp (unless its greys are the classes' colors), or colors of no class.
 
     Parameters
     ----------
@@ -173,12 +173,15 @@ def palette_key(
     few = min(len(palette), len(colors))
     as_classes = np.array_equal(palette[:few], np.array(colors, np.uint8).reshape(-1, 3)[:few])
     ramp = np.array_equal(palette, np.repeat(np.arange(len(palette)), 3).reshape(-1, 3))
-    if as_classes or ramp or not (classes >= 0).any():
+    if as_classes or not (classes >= 0).any():
         return None
     classes[nothing] = NO_CLASS
     seen = [value for value in held() if value < len(classes) and not nothing[value]]
     colored = {value: int(classes[value]) for value in seen if classes[value] >= 0}
     strange = [value for value in seen if value not in colored and value != NO_CLASS]
+    greys = len(colored) == len(seen) and max(seen, default=0) >= len(colors)  # the classes' own, black and white say
+    if ramp and not greys:
+        return None
     if all(value == index for value, index in colored.items()):
         told = any(palette[value].any() for value in colored)  # black at 0 is what many palettes begin with
         if strange and told and min(strange) < len(colors):
@@ -187,7 +190,9 @@ def palette_key(
     filler = NO_CLASS in colored and (palette == palette[NO_CLASS]).all(1).sum() > 1
     if strange or filler or len(set(colored.values())) < len(colored):
         raise _unclear(path, palette, min(strange, default=NO_CLASS if filler else max(colored)))
-    if len(classes) > NO_CLASS and classes[NO_CLASS] < 0:
+    if len(classes) <= NO_CLASS:
+        classes = np.pad(classes, (0, NO_CLASS + 1 - len(classes)), constant_values=-1)
+    if classes[NO_CLASS] < 0:
         classes[NO_CLASS] = NO_CLASS
     return PaletteKey(classes, palette, path)
 

@@ -255,9 +255,8 @@ def _tiff_truth(path: Path, colours: Colours, by_value: bool) -> LabelSource:
     if level.shape[2] != 1 or level.dtype.kind not in ("buif" if by_value else "bui"):
         floats = level.shape[2] == 1 and level.dtype.kind == "f"
         way = f", or state what each value is ({STATE}; what is no number has no class)" if floats else ""
-        raise InputError(
-            f"{path}: holds {level.shape[2]} channels of {level.dtype}; save class indices as one channel of uint8{way}."
-        )
+        what = f"holds {level.shape[2]} channels of {level.dtype}"
+        raise InputError(f"{path}: {what}; save class indices as one channel of uint8{way}.")
     tags = tiff_tags(path)
     if level.dtype.kind == "f":
         nodata = tags.nothing

@@ -215,7 +215,8 @@ class _IndexLayer:
         strays = indices[values < 0]
         if strays.size:
             index, names = int(strays[0]), self._labels.class_names
-            name = repr(names[index]) if names is not None and index < len(names) else f"index {index}"
+            named = names is not None and index < len(names) and names[index]
+            name = repr(names[index]) if names is not None and named else f"index {index}"
             raise InputError(
                 f"{self.name}: holds the class {name}, which is none of {', '.join(self._table.names)}; map it."
             )
@@ -229,7 +230,7 @@ class _IndexLayer:
         if plain and self._labels.class_names is None and np.flatnonzero(self._seen).tolist() == [0, NO_CLASS]:
             name = self._table.classes[0].name
             said.append(
-                f"it holds 0 and 255 alone: 0 was taken as {name}, and 255 as nothing; undo it if 255 is a class"
+                f"the mask holds 0 and 255 alone: 0 was taken as {name}, and 255 as nothing; undo it if 255 is a class"
             )
         return said
 

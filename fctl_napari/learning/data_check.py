@@ -229,8 +229,8 @@ def _look(data: DataSet, shelf: Shelf, quick: bool, pair: Pair) -> Look:
             return replace(look, problem=_problem(data, file, what, "fetch both again; they must be of one size"))
         if quick:
             return look
-        look = replace(look, reading=truth.reading, note=truth.note)
-        return replace(look, counts=_count(truth, len(data.table.scored)))
+        reading, note = truth.describe()
+        return replace(look, reading=reading, note=note, counts=_count(truth, len(data.table.scored)))
     except InputError as error:
         what, _, advice = str(error).removeprefix(f"{file}: ").removesuffix(".").partition("; ")
         return replace(look, problem=_problem(data, file, what, f"{advice or MEND}, or {LEAVE_OUT}"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fctl_napari.errors import OutputError
@@ -70,19 +71,25 @@ def _convert_pair(data: DataSet, pair: Pair, out: Path, shelf: Shelf) -> None:
     if truth.shape != image.shape:
         raise OutputError(f"{pair.truth}: is not of the size of its image; look the data set through first.")
     convert(image, target, chunk=CHUNK, threads=1)
-    _write_truth(truth, target / "labels" / "truth", [info.model_dump(mode="json") for info in data.table])
+    classes = [info.model_dump(mode="json") for info in data.table]
+    _write_truth(truth, target / "labels" / "truth", classes, data.values)
 
 
-def _write_truth(truth: SceneTruth, path: Path, classes: list[dict[str, object]]) -> None:
+def _write_truth(
+    truth: SceneTruth, path: Path, classes: list[dict[str, object]], values: Mapping[int, int] | None
+) -> None:
     facts = truth.path.stat()
     state = {"source": [facts.st_mtime_ns, facts.st_size], "classes": classes, "complete": True}
-    labels = (
-        LabelPyramid.open(path, "r+")
-        if path.exists()
-        else LabelPyramid.create(path, truth.shape, chunk=CHUNK, classes=classes)
-    )
-    if labels.attributes.get(ATTRIBUTE) == state:
+    if values is not None:  # what the same file holds as classes
+        state["values"] = {str(value): index for value, index in values.items()}
+    labels = LabelPyramid.open(path, "r+") if path.exists() else None
+    if labels is not None and labels.attributes.get(ATTRIBUTE) == state:
         return
+    if labels is not None and [info["name"] for info in labels.classes] != [info["name"] for info in classes]:
+        shutil.rmtree(path)  # of another table: its values have other names
+        labels = None
+    if labels is None:
+        labels = LabelPyramid.create(path, truth.shape, chunk=CHUNK, classes=classes)
     height, width = truth.shape
     for top in range(0, height, CHUNK):
         bottom = min(top + CHUNK, height)

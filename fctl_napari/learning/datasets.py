@@ -170,5 +170,6 @@ def _table(folder: Path, layout: Layout, pairs: tuple[Pair, ...]) -> ClassTable:
 
 def _values(folder: Path, layout: Layout, stated: dict[str, Any], table: ClassTable) -> Mapping[int, int] | None:
     if "values" in stated:
-        return ClassMapping.read(folder / TABLE, table.names).values
+        ignored = [info.name for info in table if info.ignored]
+        return ClassMapping.read(folder / TABLE, table.names, ignored).values
     return INRIA_VALUES if layout == "inria" else None

@@ -92,8 +92,8 @@ class Finetuner:
         truth = None
         if request.truth:
             truth = truth_of(request.truth, image.shape, self.card.classes)
-            note = note_on_image(request.truth, self._image)
-            self.sets.notes += [f"{request.truth}: {note}."] if note else []
+            notes = truth.note, note_on_image(request.truth, self._image)
+            self.sets.notes += [f"{request.truth}: {note}." for note in notes if note]
         self.measure = Measure(self.sets, self.card.classes, truth, request.truth_tiles, self.card.config.tile_size)
         self.cache = FeatureCache(request.cache_megabytes * 2**20, features_place(self.out))
         precision = resolve_precision(request.precision, self.device)

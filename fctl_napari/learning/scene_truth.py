@@ -84,24 +84,25 @@ class SceneTruth:
         """Refuse to compare px that were not read: it is not done px by px, as with an array."""
         raise TypeError("read a truth before comparing it, say with np.asarray")
 
-    @property
-    def note(self) -> str:
-        """What to tell people of how it is read; empty where that is plain (this opens the file)."""
-        return self._mapped(self._open()).note
+    def describe(self) -> tuple[str, str]:
+        """Say how the classes are told (this opens the file).
 
-    @property
-    def reading(self) -> str:
-        """By what its classes are told, for people (this opens the file)."""
+        Returns
+        -------
+        tuple of str and str
+            By what, and what else there is to tell of that; empty where all is plain.
+        """
         source = self._open()
+        note = self._mapped(source).note
         if source.by_colour:
-            return "the colors of the classes"
+            return "the colors of the classes", note
         if source.class_names is not None:
-            return "the names of the classes that the file states"
+            return "the names of the classes that the file states", note
         if self._values is not None:
-            return "what is stated of its values"
+            return "what is stated of its values", note
         first = int(source.one_based)
         names = [f"{first + k} {info.name}" for k, info in enumerate(self._table)]
-        return f"values: {', '.join(names)}, {0 if source.one_based else IGNORE} no class"
+        return f"values: {', '.join(names)}, {0 if source.one_based else IGNORE} no class", note
 
     def _mapped(self, source: LabelSource) -> LabelSource | MappedTruth:
         ignored = [info.name for info in self._table if info.ignored]

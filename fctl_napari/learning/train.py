@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fctl_napari import __version__
 from fctl_napari.analysis.metrics import Scores
 from fctl_napari.errors import ConfigError
+from fctl_napari.files import output_error
 from fctl_napari.learning.augment import Batch, collate
 from fctl_napari.learning.config import TrainConfig
 from fctl_napari.learning.data import Region, Scene, TileSampler, open_scenes, pieces_of, scene_fingerprint
@@ -65,6 +66,8 @@ class Trainer:
         The folder holds a run of other settings, or there are more processes than forward passes in a step.
     InputError, CheckpointError
         Data or starting weights cannot be used.
+    OutputError
+        The folder cannot be made.
     """
 
     def __init__(
@@ -86,6 +89,11 @@ class Trainer:
             )
         self.device = self.group.device
         self.bf16 = resolve_precision(config.precision, self.device) == "bf16"
+        if self.group.first:
+            try:  # before the data are read
+                self.out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise output_error(self.out, error) from error
         self.scenes, self.table = open_scenes(config.data, data_folder)
         if config.keep == "best" and not _can_validate(self.scenes):
             raise ConfigError(

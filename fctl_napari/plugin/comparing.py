@@ -36,6 +36,7 @@ from fctl_napari.analysis.evaluation import Evaluation, evaluate
 from fctl_napari.analysis.truth import SegmentationAsTruth
 from fctl_napari.errors import FctlError
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.raster_place import require_same_place
 from fctl_napari.imagery.truth import LabelSource
@@ -189,9 +190,21 @@ class Comparison:
 
     @property
     def note(self) -> str:
-        """What to tell of how the truth is read; empty where that is plain."""
-        read = f"The truth {self.source.note}." if self.source is not None and self.source.note else ""
-        return f"{read} {self.of_another}".strip()
+        """What to tell of how the truth is read; empty where that is plain, or was decided by the user."""
+        source = self.source
+        if source is None or self.truth is None or self.truth.mapping.values != self.proposed().values:
+            return self.of_another
+        said = [f"The truth {source.note}."] if source.note else []
+        named = [name for name in source.class_names or () if name]
+        match = match_names(named, [info.name for info in self.segmentation.class_table])
+        if named and not match.matched:
+            said.append(
+                f"The truth's classes ({', '.join(named)}) have other names than the network's: they count by their "
+                "order. If that is wrong, say what they are under Classes…"
+            )
+        elif match.missing:
+            said.append(f"The truth's {', '.join(match.missing)}: no class of the network, so ignored.")
+        return " ".join([*said, self.of_another]).strip()
 
     def marks_path(self, kind: str) -> Path:
         """Where marks of what is listed (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``) are kept."""
@@ -256,7 +269,9 @@ def open_comparison(
             truth,
             wanted.second_levels,
             showing.kinds(),
-            second_classes=() if second is None else [names.index(name) for name in second.class_table.names],
+            second_classes=()
+            if second is None
+            else [k for k in match_names(second.class_table.names, names).index if k is not None],
         )
     note = "" if wanted.truth is None else note_on_image(wanted.truth.place, segmentation.facts["image"])
     of_another = f"The truth: {note}." if note else ""

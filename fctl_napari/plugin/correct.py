@@ -358,8 +358,9 @@ class CorrectWidget(DockedWidget):
         self.form.redo.setEnabled(state.can_redo)
         self._show_saved()
         painting = self._painting
-        grown = painting is not None and painting.corrections.class_table is not painting.table
-        if grown or _painted(state.areas) != before:
+        if painting is None:
+            return  # it is being closed, and with it perhaps the window
+        if painting.corrections.class_table is not painting.table or _painted(state.areas) != before:
             self._rest.start()
 
     def _show_saved(self) -> None:

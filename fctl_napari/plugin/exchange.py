@@ -29,7 +29,7 @@ from fctl_napari.plugin.export import FILTERS
 from fctl_napari.plugin.notify import report, say
 from fctl_napari.plugin.panel import button, labelled, wrapped
 from fctl_napari.plugin.resampled_labels import PlacedLabels
-from fctl_napari.plugin.truths import class_names, layer_choices
+from fctl_napari.plugin.truths import layer_choices, named_classes
 from fctl_napari.plugin.view import IntWindow
 
 FILE, FOLDER, OTHERS = "A file…", "An OME-Zarr label…", "Other corrections…"
@@ -238,9 +238,8 @@ def start_export(path: Path, out: Path) -> Job:
 
 def _layer_source(layer: Labels, array: Any) -> LabelSource:
     """Return the labels of a layer: 0 is nothing, k + 1 is class k, by name where the layer has names."""
-    known = class_names(layer)
     height, width = array.shape[-2:]
-    return LabelSource(layer.name, array, (height, width), one_based=True, class_names=known)
+    return LabelSource(layer.name, array, (height, width), one_based=True, class_names=named_classes(layer))
 
 
 def _describe(conflict: Conflict) -> str:

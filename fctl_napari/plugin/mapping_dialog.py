@@ -150,6 +150,8 @@ class MappingDialog(QDialog):
         index = value - int(self._source.one_based)
         if 0 <= index < len(names):
             return names[index]
+        if value in self._source.nothing:
+            return "(no data)"
         return "" if value in self._held else "(not seen)"
 
     def _add(self) -> None:

@@ -139,7 +139,7 @@ def open_choice(
     colours
         (red, green, blue) of class 0, 1, ..., for a file of colours.
     placed
-        For a layer: its labels in the px of the segmentation (``labels_over``).
+        For a layer: its labels in the px of the segmentation (``labels_over``). None: those px are the layer's own.
 
     Raises
     ------
@@ -148,6 +148,8 @@ def open_choice(
     """
     elsewhere = isinstance(placed, PlacedLabels)
     path = None if elsewhere else choice.path
+    if path is None and placed is None:
+        placed = _plane(choice)
     source = open_truth(path, colours) if path is not None else _layer_source(choice, placed)
     if max(source.shape) <= LARGE_SIDE or source.native_levels > 1:
         return source
@@ -184,16 +186,24 @@ def _array(layer: Labels) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def _plane(choice: TruthChoice) -> Any:
+    layer = choice.layer
+    assert layer is not None
+    if layer.ndim != 2:
+        raise InputError(f"{layer.name}: has {layer.ndim} dimensions; a truth is a layer with two.")
+    return _array(layer)
+
+
 def _layer_source(choice: TruthChoice, array: Any) -> LabelSource:
     layer = choice.layer
     assert layer is not None
-    names = class_names(layer)
+    names = named_classes(layer)
     height, width = array.shape
     return LabelSource(layer.name, array, (height, width), one_based=True, class_names=names)
 
 
-def class_names(layer: Labels) -> tuple[str, ...] | None:
-    """Names of class 0, 1, ..., which are labels 1, 2, ..., where the layer's features name them; "" for none."""
+def named_classes(layer: Labels) -> tuple[str, ...] | None:
+    """Return names of labels 1, 2, ..., which are class 0, 1, ..., where the layer gives them; "" for none."""
     features = layer.features
     if "class" not in features:
         return None

@@ -54,9 +54,9 @@ def test_the_same_names_are_the_same_classes() -> None:
     assert named.values == {0: 255, 1: 2, 2: 255, 3: 0}
     assert ClassMapping.propose(CLASSES, one_based=True).values == {0: 255, 1: 0, 2: 1, 3: 2}
     assert ClassMapping.propose(CLASSES, one_based=False).values == {0: 0, 1: 1, 2: 2, 255: 255}
-    # no name in common: somebody has to say
+    # no name in common: by index
     strange = ClassMapping.propose(CLASSES, one_based=False, names=["eau", "bois", "ville"])
-    assert strange.values == {255: 255}
+    assert strange.values == {0: 0, 1: 1, 2: 2, 255: 255}
     assert ClassMapping.propose(CLASSES, one_based=False, ignored=1).values == {0: 0, 1: 1, 2: 2, 3: 255, 255: 255}
 
 
@@ -72,6 +72,8 @@ def test_saved_and_read_again(tmp_path: Path) -> None:
     assert ClassMapping.read(tmp_path / "m.json", CLASSES) == mapping
     (tmp_path / "m.json").write_text('{"values": {"7": 2, "0": null, "300": "WATER"}}')
     assert ClassMapping.read(tmp_path / "m.json", CLASSES) == mapping
+    (tmp_path / "m.json").write_text('{"values": {"7": 2, "0": "Cloud", "300": "WATER"}}')
+    assert ClassMapping.read(tmp_path / "m.json", CLASSES, ["cloud"]) == mapping
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from PIL import Image
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth, as_classes
+from fctl_napari.imagery.colour_key import palette_key
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels import LabelPyramid, LabelSource, open_truth
 from fctl_napari.imagery.pyramid import pyramid_from_array
@@ -193,6 +194,15 @@ def test_a_palette_of_other_colors_says_nothing(tmp_path: Path, name: str, palet
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_greys_of_a_ramp_are_colors_where_the_classes_have_them(tmp_path: Path, name: str) -> None:
+    ramp = [(k, k, k) for k in range(256)]
+    path = palette_file(tmp_path / name, np.array([0, 255, 0], np.uint8)[VALUES], ramp)
+    source = open_truth(path, [(255, 255, 255), (0, 0, 0)])
+    assert np.array_equal(source.read(ALL), np.array([1, 0, 1])[VALUES])
+    assert source.note
+
+
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize(
     "palette",
     [
@@ -214,6 +224,11 @@ def test_the_void_of_a_palette_is_no_class(tmp_path: Path, name: str) -> None:
         tmp_path / name, np.where(void == 255, 255, 2 - void), [ROAD, FOREST, WATER, *[(9, 9, 9)] * 253]
     )
     assert np.array_equal(open_truth(path, COLORS).read(ALL), void)
+    key = palette_key(np.array([ROAD, FOREST], np.uint8), np.zeros(2, bool), COLORS, lambda: [0, 1, 255], "short")
+    assert key is not None
+    assert key.indices(np.array([1, 255, 0])).tolist() == [1, 255, 2]
+    with pytest.raises(InputError, match=r"its index 7 \(beyond its end\) is no class's"):
+        key.indices(np.array([7]))
     # black fills palettes up, and is the first class too
     colors = [(0, 0, 0), FOREST, ROAD]
     path = palette_file(tmp_path / f"geo2-{name}", void, [*colors, *[(0, 0, 0)] * 253])
@@ -298,7 +313,7 @@ def test_a_class_that_is_marked_as_no_data_is_asked_for(tmp_path: Path) -> None:
 def test_classes_as_floats_need_their_values_stated(tmp_path: Path) -> None:
     values = np.where(VALUES == 1, np.nan, VALUES).astype(np.float32)
     path = geotiff(tmp_path / "a.tif", values, None)
-    with pytest.raises(InputError, match="float32; save class indices .* or state what each value is"):
+    with pytest.raises(InputError, match=r"float32; save class indices .* or state what each value is"):
         open_truth(path, COLORS)
     source = open_truth(path, COLORS, by_value=True)
     mapped = MappedTruth(source, ClassMapping(("a", "b", "c"), {0: 2, 2: 0}))
@@ -307,7 +322,7 @@ def test_classes_as_floats_need_their_values_stated(tmp_path: Path) -> None:
     source = open_truth(geotiff(tmp_path / "b.tif", far, float(np.finfo(np.float32).min)), by_value=True)
     assert np.array_equal(source.read(ALL), np.where(VALUES == 1, 255, VALUES))
     source = open_truth(geotiff(tmp_path / "c.tif", VALUES + np.float32(0.5), None), by_value=True)
-    with pytest.raises(InputError, match="holds the value .*5 .*no whole number"):
+    with pytest.raises(InputError, match=r"holds the value .*5 .*no whole number"):
         source.read(ALL)
 
 

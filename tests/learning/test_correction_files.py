@@ -299,3 +299,47 @@ def test_files_that_do_not_fit(make: Make, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=complaint):
             import_file(corrections, out, author="bob")
     assert not corrections.can_undo()
+
+
+# -- which class a value is -------------------------------------------------------------------------------------------
+
+
+def colored(path: Path, indices: np.ndarray, order: list[int]) -> Path:
+    image = Image.fromarray(indices.astype(np.uint8), "P")
+    image.putpalette([part for k in order for part in TABLE.colors[k]])
+    image.save(path)
+    return path
+
+
+def test_palettes_and_colors_count_by_their_colors(make: Make, tmp_path: Path) -> None:
+    classes = np.kron(np.random.default_rng(0).integers(0, 4, (3, 3)), np.ones((100, 140), int))
+    expected = np.where(classes == 3, 255, classes + 1)  # clouds are ignored
+    order = [2, 3, 0, 1]
+    path = colored(tmp_path / "p.png", np.argsort(order)[classes], order)
+    corrections = make()
+    report = import_file(corrections, path, author="bob")
+    np.testing.assert_array_equal(corrections.read((0, 0, *SHAPE)), expected)
+    assert report.notes == ("is read by the colors of its palette; its indices are in another order",)
+    Image.fromarray(np.array(TABLE.colors, np.uint8)[classes]).save(tmp_path / "rgb.png")
+    corrections = make()
+    assert import_file(corrections, tmp_path / "rgb.png", author="bob").notes == ()
+    np.testing.assert_array_equal(corrections.read((0, 0, *SHAPE)), expected)
+    # stated values are of the indices
+    (tmp_path / "map.json").write_text('{"values": {"0": "sea", "1": "sea", "2": "sea", "3": null}}')
+    corrections = make()
+    import_file(corrections, path, author="bob", mapping=tmp_path / "map.json")
+    np.testing.assert_array_equal(corrections.read((0, 0, *SHAPE)), np.where(classes == order[3], 0, 1))
+
+
+def test_a_mask_of_0_and_255_is_pointed_out(make: Make, tmp_path: Path) -> None:
+    values = np.where(patches() == 1, 255, 0).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "m.png")
+    (note,) = import_file(make(), tmp_path / "m.png", author="bob").notes
+    assert "the mask holds 0 and 255 alone: 0 was taken as sea, and 255 as nothing" in note
+    (tmp_path / "map.json").write_text('{"values": {"0": null, "255": "wood"}}')
+    corrections = make()
+    assert import_file(corrections, tmp_path / "m.png", author="bob", mapping=tmp_path / "map.json").notes == ()
+    np.testing.assert_array_equal(corrections.read((0, 0, *SHAPE)) == 2, values == 255)
+    # what we exported says what it is
+    out = export_corrections(make(np.where(values == 0, 1, 0)), tmp_path / "own.png")
+    assert import_file(make(), out, author="bob").notes == ()

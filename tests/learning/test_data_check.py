@@ -11,8 +11,9 @@ import tifffile
 from layouts import NAMES, SIDE, blocks, inria, make, omezarr, pairs
 from PIL import Image
 
+from fctl_napari.errors import InputError
 from fctl_napari.learning.data_check import check_data_set
-from fctl_napari.learning.datasets import find_data_set
+from fctl_napari.learning.datasets import DataSet, find_data_set
 
 
 @pytest.mark.parametrize("layout", list(NAMES))
@@ -107,3 +108,80 @@ def test_a_damaged_tiff_and_a_damaged_omezarr_are_named(tmp_path: Path) -> None:
     chunk.write_bytes(b"nothing")
     (problem,) = check_data_set(find_data_set(tmp_path / "zarr")).problems
     assert problem.file == "b.ome.zarr"
+
+
+COLORS = [(10, 80, 200), (30, 140, 40), (200, 60, 60)]
+
+
+def masked(folder: Path, masks: list[np.ndarray], names: tuple[str, ...], **stated: object) -> DataSet:
+    """Pairs s0, s1, ...: the first two to train, then one each to validate and to test."""
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for number, mask in enumerate(masks):
+        Image.fromarray(np.zeros((*mask.shape, 3), np.uint8)).save(folder / f"images/s{number}.png")
+        Image.fromarray(mask.astype(np.uint8)).save(folder / f"masks/s{number}.png")
+    for name, listed in (("train", "s0\ns1"), ("val", "s2"), ("test", "s3")):
+        (folder / f"{name}.txt").write_text(listed)
+    classes = [{"name": n, "color": c} for n, c in zip(names, COLORS, strict=False)]
+    (folder / "classes.json").write_text(json.dumps({"classes": classes, **stated}))
+    return find_data_set(folder)
+
+
+def stripes(*values: int) -> np.ndarray:
+    return np.repeat(np.array(values), 8)[None].repeat(20, 0)
+
+
+def test_what_cannot_be_learnt_is_hinted_at(tmp_path: Path) -> None:
+    none = stripes(255, 255)
+    report = check_data_set(masked(tmp_path, [stripes(0, 1), none, stripes(0, 2), none], ("a", "b", "c")))
+    assert report.hints() == [
+        "no training px is c: a network cannot learn it; split otherwise",
+        "no px of masks/s1.png, masks/s3.png has a class: nothing is learnt from it, or measured on it",
+        "no test px has a class: nothing can be measured there",
+    ]
+    assert report.readings == {"values: 0 a, 1 b, 2 c, 255 no class": 4}
+    assert report.to_json()["read_by"] == report.readings
+
+
+def test_a_table_of_one_class_is_pointed_out(tmp_path: Path) -> None:
+    mask = stripes(0, 255)
+    (hint,) = check_data_set(masked(tmp_path / "a", [mask] * 4, ("building",))).hints()
+    assert "one class, building" in hint
+    assert (
+        'now value 0 is building and 255 no class; of masks of 0 and 255: {"0": "background", "255": "building"}'
+        in hint
+    )
+    values = {"0": "background", "255": "building"}
+    report = check_data_set(masked(tmp_path / "b", [mask] * 4, ("background", "building"), values=values))
+    assert report.hints() == []
+    assert report.shares("train") == {"background": 0.5, "building": 0.5}
+    assert report.readings == {"what is stated of its values": 4}
+
+
+def test_how_palettes_are_read_is_said(tmp_path: Path) -> None:
+    data = masked(tmp_path, [stripes(0, 1, 1, 2)] * 4, ("a", "b", "c"))
+    right = check_data_set(data).shares("train")
+    for number, order in enumerate(([0, 1, 2], [1, 0, 2], [2, 0, 1], [1, 2, 0])):
+        image = Image.fromarray(np.argsort(order)[stripes(0, 1, 1, 2)].astype(np.uint8), "P")
+        image.putpalette([part for k in order for part in COLORS[k]])
+        image.save(tmp_path / f"masks/s{number}.png")
+    report = check_data_set(data)
+    assert report.problems == []
+    assert report.shares("train") == right
+    (hint,) = report.hints()
+    assert hint.startswith("masks/s1.png, masks/s2.png, masks/s3.png: is read by the colors of its palette")
+    # stated values are of the indices
+    data = find_data_set(tmp_path, table=None)
+    (tmp_path / "classes.json").write_text(
+        json.dumps({"classes": [info.model_dump() for info in data.table], "values": {"0": "c", "1": "b", "2": None}})
+    )
+    assert check_data_set(find_data_set(tmp_path)).shares("test")["a"] == 0
+
+
+@pytest.mark.parametrize("text", ['{"0": "a", "0": "b"}', '{"0": "a", "00": "b"}', '{"0": true}', '{"0": "d"}'])
+def test_values_that_are_not_clear_are_refused(text: str, tmp_path: Path) -> None:
+    data = masked(tmp_path, [stripes(0, 1)] * 4, ("a", "b", "c"))
+    classes = json.dumps([info.model_dump() for info in data.table])
+    (tmp_path / "classes.json").write_text(f'{{"classes": {classes}, "values": {text}}}')
+    with pytest.raises(InputError, match=r"classes\.json"):
+        find_data_set(tmp_path)

@@ -220,6 +220,21 @@ def test_a_converted_copy_is_the_same_data_set(layout: str, tmp_path: Path) -> N
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("c/*/*/*")} == written
 
 
+def test_a_copy_follows_the_classes_and_values_that_are_stated(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    pairs(raw, "a")
+    mask = np.asarray(Image.open(raw / "masks/a.png"))
+    classes = json.loads((raw / "classes.json").read_text())["classes"]
+    for order, values in (((0, 1), None), ((1, 0), None), ((1, 0), {"0": 0, "1": None}), ((0, 1), {"0": 1, "1": 0})):
+        stated = {"classes": [classes[k] for k in order], **({"values": values} if values else {})}
+        (raw / "classes.json").write_text(json.dumps(stated))
+        copy = convert_data_set(find_data_set(raw), tmp_path / "copy")
+        (own,), (copied,) = scenes_of(raw), scenes_of(copy)
+        expected = mask if values is None else np.where(mask == 0, *[255 if v is None else v for v in values.values()])
+        assert np.array_equal(np.asarray(own.truth), expected)
+        assert np.array_equal(np.asarray(copied.truth), expected)
+
+
 def test_large_images_have_the_same_digest_when_converted(tmp_path: Path) -> None:
     deepglobe(tmp_path / "raw", ("1",), side=1200)  # two levels
     copy = convert_data_set(find_data_set(tmp_path / "raw"), tmp_path / "copy")

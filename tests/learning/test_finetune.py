@@ -345,3 +345,24 @@ def test_settings_that_do_not_fit_are_one_sentence():
     with pytest.raises(ConfigError, match="steps"):
         finetune_request(image="i", checkpoint="c", corrections="k", out="o", steps=0)
     assert finetune_request(image="i", checkpoint="c", corrections="k", out="o").parts == HEADS
+
+
+def test_the_truth_counts_by_the_names_of_its_classes(corrected, request_for, tmp_path):
+    given = np.asarray(Image.open(corrected.folder / "new_truth.png"))
+    classes = [{"name": name, "color": (9, 9, 9)} for name in ("night", "bright", "dark")]
+    labels = LabelPyramid.create(tmp_path / "t.ome.zarr", given.shape, classes=classes)
+    labels.write(0, 0, np.array([3, 2], np.uint8)[given])
+    labels.update_levels((0, 0, *given.shape))
+    figures = []
+    for truth in (corrected.folder / "new_truth.png", tmp_path / "t.ome.zarr"):
+        tuner = Finetuner(request_for(truth=str(truth)))
+        tile = next(iter(tuner.measure._truth_tiles))
+        figures.append(tuner.measure._scene_truth(tile))
+    assert np.array_equal(*figures)
+    assert tuner.sets.notes[-1].endswith("t.ome.zarr: its night count as no class.")
+    stray = given.copy()
+    stray[:] += 1
+    Image.fromarray(stray).save(tmp_path / "stray.png")
+    tuner = Finetuner(request_for(truth=str(tmp_path / "stray.png")))
+    with pytest.raises(InputError, match=r"stray\.png: holds class 2, the checkpoint's classes end at 1"):
+        _ = [tuner.measure._scene_truth(tile) for tile in tuner.measure._truth_tiles]

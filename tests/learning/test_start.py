@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from training import NETWORK, make, write_scene
 
-from fctl_napari.errors import ConfigError
+from fctl_napari.errors import ConfigError, OutputError
 from fctl_napari.learning.config import TrainConfig
 from fctl_napari.learning.start import start_from
 from fctl_napari.learning.train import Trainer, train
@@ -158,7 +158,7 @@ def test_best_without_labelled_validation_is_refused_before_it_starts(tmp_path: 
     Image.fromarray(truth).save(tmp_path / "truth.png")
     with pytest.raises(ConfigError, match="keep = 'best' needs validation"):
         train(make(keep="best"), tmp_path / "run", data_folder=tmp_path)
-    assert not (tmp_path / "run").exists()
+    assert not list((tmp_path / "run").iterdir())
     truth[3, 170] = 0  # one px will do
     Image.fromarray(truth).save(tmp_path / "truth.png")
     train(make(keep="best", steps=1), tmp_path / "run", data_folder=tmp_path)
@@ -185,3 +185,9 @@ def test_a_table_of_one_class_is_refused_in_words(tmp_path: Path) -> None:
     data["classes"]["classes"] = data["classes"]["classes"][:1]
     with pytest.raises(ConfigError, match="two or more apart"):
         train(make(data=data), tmp_path / "run", data_folder=tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(OutputError, match="file"):
+        train(make(), tmp_path / "file" / "run", data_folder=tmp_path)  # without data

@@ -163,6 +163,27 @@ def test_truths_with_other_values(
     until(lambda: not widget.running)
     assert form.truth.currentText() != "foreign"
 
+    # by the names of a layer, in whatever order; names that nobody knows are said
+    there = np.where(truth == 255, 0, 5 - truth.astype(np.int32))
+    for names, said in ((NAMES[::-1], ""), (("a", "b", "c", "d", "e"), "they count by their order")):
+        named = viewer.add_labels(there, name=f"named {names[0]}", features={"class": ["", *names]})
+        form.truth.setCurrentText(named.name)
+        until(lambda: not widget.running)
+        expected = truth if not said else np.where(truth == 255, 255, 4 - truth)
+        assert np.array_equal(level(widget.overlay), misses(expected, called))
+        assert said in form.hint.text()
+        assert bool(said) == bool(form.hint.text())
+
+    # a palette of the classes' colors, in another order
+    colors = store.class_table.colors
+    image = Image.fromarray(np.where(truth == 255, 255, 4 - truth).astype(np.uint8), "P")
+    image.putpalette([*(part for color in colors[::-1] for part in color), *[9] * 3 * 251])
+    image.save(tmp_path / "palette.png")
+    widget.add_truth(tmp_path / "palette.png")
+    until(lambda: not widget.running)
+    assert np.array_equal(level(widget.overlay), misses(truth, called))
+    assert "is read by the colors of its palette" in form.hint.text()
+
     before = len(errors(notes))
     Image.fromarray(values[:-1]).save(tmp_path / "small.png")
     widget.add_truth(tmp_path / "small.png")
