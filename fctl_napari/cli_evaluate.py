@@ -188,12 +188,14 @@ def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) 
     from fctl_napari.analysis.truth import notes_on
     from fctl_napari.cli_output import err
     from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+    from fctl_napari.imagery.raster_place import require_same_place
     from fctl_napari.imagery.truth import open_truth
 
     if path is None:
         if mapping is not None:
             raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")
         return None
+    require_same_place(path, segmentation.georeference, segmentation.shape)
     if mapping is None:
         truth: Truth = open_truth(path, segmentation.class_table.colors)
     else:

@@ -158,3 +158,45 @@ def test_next_lists_regions_by_gain_without_what_is_corrected(
     assert code == 2
     assert "corrections of another image" in err
     assert fctl("next", tmp_path / "gone.ome.zarr")[0] == 2
+
+
+def test_exports_of_a_segmentation_come_back(
+    fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation], tiny_checkpoint: Path
+) -> None:
+    from fctl_napari.segmentation.export import export
+
+    Image.fromarray(np.zeros((200, 300, 3), np.uint8)).save(tmp_path / "image.png")
+    values = np.random.default_rng(0).integers(1, 4, (20, 30)).repeat(10, 0).repeat(10, 1).astype(np.uint8)
+    store = make_segmentation(values, image=open_image(tmp_path / "image.png"))
+    for name in ("s.gpkg", "s.geojson", "s.coco.json", "s.tif", "s.png", "s.ome.zarr"):
+        export(store, tmp_path / name)
+        out = tmp_path / f"{name}.c.ome.zarr"
+        image = ("--image", tmp_path / "image.png", "--checkpoint", tiny_checkpoint)
+        code, _, err = fctl("import", out, tmp_path / name, *image)
+        assert code == 0, err
+        np.testing.assert_array_equal(Corrections.open(out).read((0, 0, 200, 300)), values, name)
+
+
+def test_import_says_what_was_left_out(fctl: Fctl, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    Image.fromarray(np.zeros((200, 300, 3), np.uint8)).save(tmp_path / "image.png")
+
+    def feature(name: object, x0: int, y0: int, x1: int, y1: int) -> dict[str, object]:
+        ring = [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]
+        return {
+            "type": "Feature",
+            "properties": {"class": name},
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+        }
+
+    features = [feature(1, 20, 20, 40, 40), feature(0, 10, 10, 60, 60), feature(0, 1000, 0, 1010, 10)]
+    (tmp_path / "p.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    new = (tmp_path / "c.ome.zarr", tmp_path / "p.geojson", "--image", tmp_path / "image.png")
+    new = (*new, "--checkpoint", tiny_checkpoint)
+    assert "--map FILE" in fctl("import", *new).sentence()
+    (tmp_path / "map.json").write_text('{"values": {"0": "red", "1": "green"}}')
+    code, out, err = fctl("import", *new, "--map", tmp_path / "map.json", "--json", tmp_path / "out.json")
+    assert code == 0, err
+    assert "new: red 2100 px, green 400 px" in out
+    assert "polygons outside the image: 1" in out
+    assert "px in polygons of several classes, where the smallest is seen: 400" in out
+    assert len(json.loads((tmp_path / "out.json").read_text())["notes"]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,3 +63,26 @@ def test_what_can_be_mended_is_one_sentence(
     assert sentence in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made.ome.zarr"]
+
+
+def test_what_polygons_leave_out_is_told(make_segmentation: Callable[..., object], tmp_path: Path) -> None:
+    labels = np.ones((120, 200), np.uint8)
+    labels[20:60, 20:60] = 2
+    labels[40, 60:110] = 2  # an arm of one px
+    labels[100, 100] = 3
+    store = make_segmentation(labels).path  # type: ignore[attr-defined]
+    for name in ("out.gpkg", "out.geojson"):
+        run = fctl(store, tmp_path / name, "--simplify", 5, "--min-area", 4)
+        assert run.returncode == 0, run.stderr
+        assert "1 region of fewer than 4 px (1 px) left out" in run.stderr
+        told = re.search(
+            r"simplified by 5 px: (\d+) of 24,000 px \((.+)%\) lie in polygons of another class", run.stderr
+        )
+        assert told is not None
+        assert 50 <= int(told.group(1)) <= 60  # the arm, and the single px
+        assert "arms and gaps narrower than that may have vanished" in run.stderr
+    run = fctl(store, tmp_path / "exact.gpkg")
+    assert "left out" not in run.stderr
+    assert "simplified" not in run.stderr
+    run = fctl(store, tmp_path / "out.coco.json", "--min-area", 2000)
+    assert "2 regions of fewer than 2000 px (1,651 px) left out" in run.stderr

@@ -19,15 +19,18 @@ from PIL import Image
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.raster import PNG_MAGIC, open_pillow, read_magic
+from fctl_napari.imagery.raster import JPEG_MAGIC, PNG_MAGIC, open_pillow, read_magic
 from fctl_napari.imagery.remote import is_url, open_file
 from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 
 WHOLE_PX = 2**22
 """A level of at most this many px is looked at whole."""
 
-SAMPLES, SAMPLE_SIDE = 8, 128
-"""Of a larger one so many blocks along each side, of this side, px."""
+SAMPLES, SAMPLE_SIDE = 16, 64
+"""Of a larger one so many blocks along each side, of this side, px; or so many bands of fewer rows."""
+
+MOST_PAGES = 64
+"""A mask is looked for in so many pages: an image, its overviews, and their masks."""
 
 NODATA_TAG = 42113
 MASK_SUBFILE = 4
@@ -82,6 +85,8 @@ def measure_nodata(path: Path | str) -> Nodata | None:
     """
     if not is_url(path) and Path(path).is_file():
         magic = read_magic(Path(path))
+        if magic.startswith(JPEG_MAGIC):
+            return None
         if magic.startswith(PNG_MAGIC):
             return _of_png(Path(path))
         if magic.startswith(TIFF_MAGIC):
@@ -109,7 +114,7 @@ def _of_tiff(path: Path | str) -> Nodata | None:
     level = read_tiff(path, indices=True).levels[-1]
     with tifffile.TiffFile(open_file(path) if isinstance(path, str) else path) as file:
         page = file.pages.first
-        others = (one for one in file.pages[1:] if isinstance(one, tifffile.TiffPage))
+        others = (one for one in file.pages[1:MOST_PAGES] if isinstance(one, tifffile.TiffPage))
         mask = next((one for one in others if int(one.subfiletype) == MASK_SUBFILE), None)
         if mask is not None:
             return _of_mask(path, mask, "a mask in the file")
@@ -161,12 +166,15 @@ def _blocks(level: Level) -> Iterator[NDArray[Any]]:
     if height * width <= WHOLE_PX:
         yield level[:, :]
         return
-    for y in _starts(height):
-        for x in _starts(width):
+    for row, y in enumerate(_starts(height, 0.5)):
+        if level.chunks[1] >= width:  # strips: each is read whole, whatever part of it is wanted
+            yield level[y : y + max(1, SAMPLE_SIDE // 8), :]
+            continue
+        for x in _starts(width, row * 0.618 % 1):  # not in columns: borders of data run straight
             yield level[y : y + SAMPLE_SIDE, x : x + SAMPLE_SIDE]
 
 
-def _starts(length: int) -> list[int]:
-    """Where blocks begin, in the middles of equal parts of a side."""
-    middles = (np.arange(SAMPLES) + 0.5) * length / SAMPLES - SAMPLE_SIDE / 2
+def _starts(length: int, part: float) -> list[int]:
+    """Where blocks begin whose middles lie at this part of equal parts of a side."""
+    middles = (np.arange(SAMPLES) + part) * length / SAMPLES - SAMPLE_SIDE / 2
     return sorted({int(start) for start in np.clip(middles, 0, max(0, length - SAMPLE_SIDE))})

@@ -15,8 +15,14 @@ from fctl_napari.imagery.ground import Ground
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.polygon_files import FoundPolygons, read_polygons
 
+EDGE_PX = 1e-2
+"""Polygons that reach no farther beyond the image, px, end at its edge: coordinates are rounded."""
+
+TRIED_CENTERS = 64
+"""Of a polygon thinner than a px whose box holds at most so many centers of px each is looked at; of others"""
+
 TRIED_PX = 2**22
-"""Polygons in boxes of at most this many px are burnt on trial, if they are thinner than a px."""
+"""those in boxes of at most this many px are burnt on trial."""
 
 
 class NamedPolygons:
@@ -140,24 +146,38 @@ class NamedPolygons:
                 f"{path}: all its polygons ({len(shapes)}) lie outside the image of {height} x {width} px (height x "
                 "width); give polygons of the same place."
             )
-        reach = ~outside & ((x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height))
+        beyond = np.max([-x0, -y0, x1 - width, y1 - height], axis=0)
+        reach = ~outside & (beyond > EDGE_PX)
         crossing = ~shapely.is_valid(shapes)
         thin = np.flatnonzero(~outside & (2 * shapely.area(shapes) < shapely.length(shapes)))
         counts = {
             "polygons outside the image": int(outside.sum()),
             "polygons that reach beyond the image, and are cut": int(reach.sum()),
             "polygons that cross themselves, and leave out what they cover twice": int(crossing.sum()),
-            "polygons that hold the center of no px, and paint nothing": sum(map(self._is_lost, thin.tolist())),
+            "polygons that hold the center of no px, and paint nothing": self._count_lost(thin),
         }
         return _told(counts)
 
-    def _is_lost(self, index: int) -> bool:
-        """Tell whether a thin polygon holds the centre of no px."""
-        x0, y0, x1, y1 = self._shapes[index].bounds
-        window = (int(np.floor(y0)), int(np.floor(x0)), int(np.ceil(y1)) + 1, int(np.ceil(x1)) + 1)
-        if (window[2] - window[0]) * (window[3] - window[1]) > TRIED_PX:
-            return False
-        return not _burn(self._shapes[index : index + 1], np.ones(1, np.uint8), window).any()
+    def _count_lost(self, thin: NDArray[np.int64]) -> int:
+        """Count those of some polygons that hold the centre of no px."""
+        import shapely
+
+        x0, y0, x1, y1 = shapely.bounds(self._shapes[thin]).T
+        left, top = np.ceil(x0 - 0.5).astype(np.int64), np.ceil(y0 - 0.5).astype(np.int64)
+        across = np.maximum(np.floor(x1 - 0.5).astype(np.int64) - left + 1, 0)
+        centers = across * np.maximum(np.floor(y1 - 0.5).astype(np.int64) - top + 1, 0)  # in the box
+        few = (centers > 0) & (centers <= TRIED_CENTERS)
+        owner = np.repeat(np.flatnonzero(few), centers[few])
+        place = np.arange(len(owner)) - np.repeat(np.cumsum(centers[few]) - centers[few], centers[few])
+        x, y = left[owner] + place % across[owner] + 0.5, top[owner] + place // across[owner] + 0.5
+        held = np.zeros(len(thin), bool)
+        held[owner[shapely.intersects_xy(self._shapes[thin[owner]], x, y)]] = True
+        for number in np.flatnonzero(centers > TRIED_CENTERS).tolist():
+            low, high = np.floor([y0[number], x0[number]]), np.ceil([y1[number], x1[number]])
+            window = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+            huge = (window[2] - window[0]) * (window[3] - window[1]) > TRIED_PX
+            held[number] = huge or _burn(self._shapes[thin[number : number + 1]], np.ones(1, np.uint8), window).any()
+        return int(np.count_nonzero(~held))
 
 
 def _burn(shapes: NDArray[Any], values: NDArray[np.uint8], window: IntWindow) -> NDArray[np.uint8]:

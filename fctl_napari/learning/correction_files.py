@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -14,14 +13,11 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
 from fctl_napari.imagery.class_names import match_names
-from fctl_napari.imagery.georeference import Georeference, read_georeference
-from fctl_napari.imagery.ground import Ground
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.polygon_files import is_polygon_file
 from fctl_napari.imagery.polygons import NamedPolygons
-from fctl_napari.imagery.raster import read_magic
-from fctl_napari.imagery.tiff import TIFF_MAGIC
+from fctl_napari.imagery.raster_place import raster_offset
 from fctl_napari.imagery.truth import NO_CLASS, LabelSource, open_truth
 from fctl_napari.learning.canvas import is_corrections
 from fctl_napari.learning.correction_merge import MergeReport, Policy, Report, blocks_of, take
@@ -30,9 +26,6 @@ from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.segmentation.export import Kind, check_export, export
 from fctl_napari.segmentation.export_losses import ExportLosses
 from fctl_napari.segmentation.stored_image import note_on_image
-
-PLACE_PX = 1e-3
-"""How far from whole px a raster may lie in the image, px."""
 
 UNPLACED_KINDS: tuple[Kind, ...] = ("png", "tiff")
 """Exports that are cut to a region; the others say where in the image it lies."""
@@ -295,31 +288,9 @@ def _values(table: ClassTable, names: Sequence[str] | None) -> NDArray[np.int16]
 
 def _place(path: Path, source: LabelSource, corrections: Corrections) -> tuple[int, int] | None:
     """Where the first px of a raster lies in the image, (y, x); None: without a georeference."""
-    if not path.is_file() or not read_magic(path).startswith(TIFF_MAGIC) or corrections.georeference is None:
-        return None
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        own, _ = read_georeference(path, file)
-    if own is None:
-        return None
-    if own == corrections.georeference:
-        return 0, 0
-    if find_spec("rasterio") is None:
-        raise InputError(f"{path}: placing it in the image needs rasterio; install fctl-napari[geo].")
-    y, x = _offset(path, own, corrections.georeference)
-    height, width = corrections.shape
-    if y >= height or x >= width or y + source.shape[0] <= 0 or x + source.shape[1] <= 0:
-        raise InputError(f"{path}: lies outside the image; give labels of the same place.")
-    return y, x
-
-
-def _offset(path: Path, own: Georeference, image: Georeference) -> tuple[int, int]:
-    if Ground(own).crs != Ground(image).crs:
-        raise InputError(f"{path}: is in {own.crs[:40]} and the image in {image.crs[:40]}; reproject it to the image.")
-    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    placed = Ground(image).pixels(Ground(own).coordinates(corners), Ground(image).crs)
-    (x, y), *_ = whole = np.rint(placed)
-    if np.abs(placed - whole).max() > PLACE_PX or not np.array_equal(whole - whole[0], corners):
-        raise InputError(f"{path}: its px do not lie on those of the image; resample it to the image's grid.")
-    return int(y), int(x)
+    at = raster_offset(path, corrections.georeference)
+    if at is not None:
+        (y, x), (height, width) = at, corrections.shape
+        if y >= height or x >= width or y + source.shape[0] <= 0 or x + source.shape[1] <= 0:
+            raise InputError(f"{path}: lies outside the image; give labels of the same place.")
+    return at

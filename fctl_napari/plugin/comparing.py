@@ -38,6 +38,7 @@ from fctl_napari.errors import FctlError
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
 from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.level import IntWindow
+from fctl_napari.imagery.raster_place import require_same_place
 from fctl_napari.imagery.truth import LabelSource
 from fctl_napari.plugin.background import check
 from fctl_napari.plugin.error_overlay import ErrorLevels
@@ -249,6 +250,8 @@ def open_comparison(
         if same or not before.source.by_colour:
             source, held = before.source, before.held
     if source is None and wanted.truth is not None:
+        if wanted.truth.path is not None and wanted.truth.layer is None:
+            require_same_place(Path(wanted.truth.path), segmentation.georeference, segmentation.shape)
         source = open_choice(wanted.truth, progress, cancelled, colours, wanted.placed)
         held = held_values(source)
     check(cancelled)

@@ -19,7 +19,7 @@ from fctl_napari.plugin.background import check
 from fctl_napari.plugin.error_overlay import levels_of
 from fctl_napari.plugin.growing import STORE_KEY, GrowingLevels
 from fctl_napari.plugin.image_identity import identities, may_be_of
-from fctl_napari.plugin.layers import ImageSource
+from fctl_napari.plugin.layers import ImageSource, only_show
 from fctl_napari.plugin.placement import seen_pixels
 from fctl_napari.plugin.places import cache_folder
 from fctl_napari.plugin.resampled_labels import lies_over
@@ -214,7 +214,7 @@ class MaskChoices(QObject):
         layers = [] if image is None else list(reversed(self._viewer.layers))
         masks = [layer for layer in layers if image is not None and is_mask(self._viewer, layer, image)]
         for mask in masks:
-            mask.editable = False  # it shows a file: what is painted on it would not be kept
+            only_show(mask)
         chosen = field.currentData()
         new = [mask for mask in masks if mask not in self._known]
         if new or (chosen is not None and chosen not in masks):

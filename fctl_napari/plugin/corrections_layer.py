@@ -13,7 +13,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.growing import GrowingLevels, above
-from fctl_napari.plugin.layers import OVERLAY_KEY, class_style
+from fctl_napari.plugin.layers import OVERLAY_KEY, class_style, only_show
 from fctl_napari.plugin.placement import placed_like
 
 CORRECTIONS_KEY = "fctl_corrections"
@@ -73,7 +73,7 @@ def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, 
         **correction_style(table),
     )
     mark_corrections(layer)
-    layer.editable = False  # one that is painted on is not kept; the edit window is
+    only_show(layer)
     _insert(viewer, image, layer)
     return layer
 
@@ -89,7 +89,7 @@ def add_outlines(viewer: napari.Viewer, image: Image, levels: GrowingLevels, tab
         **outline_style(table),
     )
     mark_corrections(layer)
-    layer.editable = False
+    only_show(layer)
     layer.contour = 1
     _insert(viewer, image, layer)
     return layer

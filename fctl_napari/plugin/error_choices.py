@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from fctl_napari.plugin.error_form import ErrorForm
 from fctl_napari.plugin.growing import STORE_KEY
+from fctl_napari.plugin.layers import only_show
 from fctl_napari.plugin.truths import TruthChoice, layer_choices, shows
 
 
@@ -75,6 +76,8 @@ class ErrorChoices(QObject):
         form = self._form
         layers = self._viewer.layers
         masks = [layer for layer in layers if isinstance(layer, Labels) and STORE_KEY in layer.metadata]
+        for mask in masks:
+            only_show(mask)
         _offer(form.mask, [(mask.name, mask) for mask in masks], id)
         others = [(mask.name, mask) for mask in masks if mask is not self.mask]
         _offer(form.second, [("nothing", None), *others], id)

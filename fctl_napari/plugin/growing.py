@@ -13,7 +13,7 @@ from napari.layers import Image, Labels, Layer
 
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.plugin.image_identity import IMAGE_KEY
-from fctl_napari.plugin.layers import class_style, confidence_colormap
+from fctl_napari.plugin.layers import class_style, confidence_colormap, only_show
 from fctl_napari.plugin.map_layers import MAP_KEY, color_limits, map_style
 from fctl_napari.plugin.placement import placed_like
 from fctl_napari.segmentation.maps import map_title
@@ -122,7 +122,7 @@ class GrowingSegmentation:
             return found
         style = class_style((info.name, info.color) for info in self.classes)
         layer = Labels(self.mask.data, name=name, opacity=0.55, **style, **self._common(image))
-        layer.editable = False  # it shows a file: what is painted on it would not be kept
+        only_show(layer)
         viewer.layers.insert(above(viewer, image), layer)
         return layer
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,8 @@ EXPLORE = "explore: "
 
 OVERLAY_KEY = "fctl_overlay"
 """Key of a layer's ``metadata``: it shows something about an image, and is none to work on."""
+
+_only_shown: WeakSet[Layer] = WeakSet()
 
 COARSE_SIDE = 1024
 """napari reads the coarsest level whole on the main thread: at most this side, px."""
@@ -231,6 +234,20 @@ def class_style(classes: Iterable[tuple[str, tuple[int, int, int]]]) -> dict[str
     # row i of the features belongs to label i; napari shows it in the status bar
     features = pd.DataFrame({"class": ["", *(name for name, _ in classes)]})
     return {"colormap": DirectLabelColormap(color_dict=colors), "features": features}
+
+
+def only_show(layer: Layer) -> None:
+    """Let nobody paint on a layer that shows a file: what napari painted there would not be kept."""
+    if layer in _only_shown:
+        return
+    _only_shown.add(layer)
+
+    def refuse(_event: Any = None) -> None:
+        if layer.editable:  # as napari sets it with every new data
+            layer.editable = False
+
+    refuse()
+    layer.events.editable.connect(refuse)
 
 
 def confidence_colormap() -> Colormap:

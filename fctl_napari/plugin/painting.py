@@ -22,6 +22,7 @@ from fctl_napari.plugin.corrections_layer import (
 )
 from fctl_napari.plugin.edit_window import EditWindow
 from fctl_napari.plugin.growing import refresh
+from fctl_napari.plugin.layers import only_show
 from fctl_napari.plugin.placement import move, placed_like
 from fctl_napari.plugin.stroke_writer import Act, Look, Painted, StrokeWriter, Turn
 from fctl_napari.plugin.view import IntWindow
@@ -209,8 +210,11 @@ class Painting(QObject):
     # ----
 
     def _inserted(self, event: Any) -> None:
-        if is_copy(event.value):
-            self.copied.emit(event.value)
+        layer = event.value
+        if is_copy(layer):
+            if not isinstance(layer.data, np.ndarray) or np.shares_memory(layer.data, self._levels.coarse):
+                only_show(layer)  # napari would paint into our files, past the history of strokes
+            self.copied.emit(layer)
 
     def _give(self, task: Painted | Turn | Act) -> None:
         self._writer.give(task)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from correcting import TABLE, state
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.errors import InputError
@@ -65,22 +67,62 @@ def patches(not_sure: bool = False) -> np.ndarray:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_polygons_come_back_as_they_went(make: Make, tmp_path: Path, place: Georeference | None) -> None:
+@pytest.mark.parametrize("name", ["out.geojson", "out.gpkg", "out.coco.json"])
+def test_polygons_come_back_as_they_went(make: Make, tmp_path: Path, place: Georeference | None, name: str) -> None:
     values = patches(not_sure=True)
-    out = export_corrections(make(values, place), tmp_path / "out.geojson")
+    out = export_corrections(make(values, place), tmp_path / name)
     again = make(georeference=place)
     report = import_file(again, out, author="bob")
     expected = np.where(values == 255, 0, values)
     np.testing.assert_array_equal(again.read((0, 0, *SHAPE)), expected)
     assert report.conflicts == ()
+    assert report.notes == ()
     assert report.added == {"sea": (values == 1).sum(), "wood": (values == 2).sum(), "town": (values == 3).sum()}
     assert again.authors == ("bob",)
     assert again.undo() is not None
     assert not again.read((0, 0, *SHAPE)).any()
 
 
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 2**32),
+    shape=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    corner=st.tuples(st.integers(0, 200), st.integers(0, 400)),
+    place=st.sampled_from(PLACES),
+    suffix=st.sampled_from(["geojson", "gpkg", "coco.json"]),
+    region=st.booleans(),
+)
+def test_any_labels_come_back_exactly(
+    make: Make,
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    shape: tuple[int, int],
+    corner: tuple[int, int],
+    place: Georeference | None,
+    suffix: str,
+    region: bool,
+) -> None:
+    noise = np.random.default_rng(seed).integers(0, 4, shape).repeat(2, 0)
+    values = np.zeros(SHAPE, np.uint8)
+    (y, x), (height, width) = corner, noise.shape
+    part = values[y : y + height, x : x + width]
+    part[:] = noise[: part.shape[0], : part.shape[1]]
+    window = (y + 1, x + 1, y + height, x + width) if region else None
+    if window is not None and (window[2] <= window[0] or window[3] <= window[1] or x + 1 >= SHAPE[1]):
+        window = None
+    expected = values if window is None else np.zeros_like(values)
+    if window is not None:
+        cut = np.s_[window[0] : window[2], window[1] : window[3]]
+        expected[cut] = values[cut]
+    folder = tmp_path_factory.mktemp("out")
+    out = export_corrections(make(values, place), folder / f"out.{suffix}", region=window)
+    again = make(georeference=place)
+    assert import_file(again, out, author="bob").notes == ()
+    np.testing.assert_array_equal(again.read((0, 0, *SHAPE)), expected)
+
+
 @pytest.mark.parametrize("place", [UTM, TURNED, None])
-@pytest.mark.parametrize("region", [None, (100, 90, 200, 300)])
+@pytest.mark.parametrize("region", [None, (100, 90, 200, 300), (0, 0, 190, 250)])
 def test_geotiffs_come_back_as_they_went(
     make: Make, tmp_path: Path, place: Georeference | None, region: tuple[int, int, int, int] | None
 ) -> None:
@@ -93,7 +135,7 @@ def test_geotiffs_come_back_as_they_went(
         expected[:] = 0
         expected[y0:y1, x0:x1] = values[y0:y1, x0:x1]
         if place is None:
-            with pytest.raises(InputError, match=r"out\.tif: is 100 x 210 px .* and the image 300 x 420"):
+            with pytest.raises(InputError, match=rf"out\.tif: is {y1 - y0} x {x1 - x0} px .* and the image 300 x 420"):
                 import_file(again, out, author="bob")
             return
     import_file(again, out, author="bob")

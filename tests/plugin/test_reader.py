@@ -19,6 +19,7 @@ from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.plugin.layers import image_source
 from fctl_napari.plugin.reader import NOTHING, get_reader, read
+from fctl_napari.plugin.resampled_labels import placed_labels
 from fctl_napari.plugin.sample import earth_scene
 
 CLASSES = [{"name": "water", "color": (0, 0, 255)}, {"name": "land", "color": (90, 60, 20)}]
@@ -259,3 +260,35 @@ def test_a_pyramid_that_cannot_be_made_is_reported(
     (layer,) = viewer.open(path, plugin="fctl-napari")
     until(lambda: image_source(layer).job is None)
     assert [message for severity, message in notes if severity == "error" and "large.png" in message]
+
+
+def test_what_a_file_marks_as_nodata_is_told_once(
+    make_napari_viewer: Callable[..., napari.Viewer],
+    tmp_path: Path,
+    notes: list[tuple[str, str]],
+    until: Callable[..., None],
+) -> None:
+    viewer = make_napari_viewer()
+    pixels = np.full((200, 300, 4), 255, np.uint8)
+    pixels[:, 210:, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "rotated.png")
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "plain.png")
+    for name in ("rotated.png", "plain.png"):
+        viewer.open(tmp_path / name, plugin="fctl-napari")
+    sentence = "rotated.png: this file marks 30 % as nodata (alpha); they are segmented all the same."
+    until(lambda: ("info", sentence) in notes)
+    assert len([words for _, words in notes if "nodata" in words]) == 1
+
+
+@pytest.mark.parametrize("pixel", [1.0, 0.3])
+def test_labels_of_half_the_size_lie_on_the_image(tmp_path: Path, pixel: float) -> None:
+    image = pyramid_from_array(np.zeros((80, 120, 3), np.uint8), name="scene")
+    image.pixel_size, image.unit = (pixel, pixel), None if pixel == 1 else "meter"
+    scene = convert(image, tmp_path / "scene.ome.zarr", chunk=64)
+    values = np.random.default_rng(0).integers(1, 3, (40, 60)).astype(np.uint8)
+    LabelPyramid.create(scene / "labels" / "half", values.shape, chunk=64, classes=CLASSES).write(0, 0, values)
+    viewer = napari.components.ViewerModel()
+    over, labels = (napari.layers.Layer.create(*layer) for layer in read(str(scene)))
+    viewer.layers.extend([over, labels])
+    placed = placed_labels(viewer, labels, over)
+    assert np.array_equal(np.asarray(placed), values.repeat(2, 0).repeat(2, 1))

@@ -8,7 +8,7 @@ import dask.array
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
@@ -59,8 +59,8 @@ def test_each_px_has_the_label_that_is_seen_in_its_middle(data: st.DataObject) -
     expected = shown(viewer, layer, image)
     try:
         placed = placed_labels(viewer, layer, image)
-    except InputError as error:
-        assert "lies beside" in str(error)
+    except InputError:
+        event("lies beside")
         assert not expected.any()
         return
     np.testing.assert_array_equal(np.asarray(placed), expected)
@@ -162,7 +162,7 @@ def test_the_advice_can_be_followed(times: int, turn: int) -> None:
     viewer, image = with_image(scale=(0.3, 0.3), translate=(5, -4))
     values = np.random.default_rng(2).integers(1, 5, (9, 13)).astype(np.uint8)
     layer = viewer.add_labels(values, scale=(0.3 * times,) * 2, translate=(5.13, -3.9), rotate=turn)
-    layer.translate = np.asarray(layer.translate) + (0.15 * (times + 1) % 0.3 + 0.02, 0.15)
+    layer.translate = np.asarray(layer.translate) + np.array([0.15 * (times + 1) % 0.3 + 0.02, 0.15])
     try:
         placed_labels(viewer, layer, image)
     except InputError as error:
