@@ -22,6 +22,7 @@ from fctl_napari import (
     cli_refine,
     cli_train,
 )
+from fctl_napari.cli_options import BandsOption, RangeOption
 from fctl_napari.cli_region import RegionOption, region_inside
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import local_path, output_error
@@ -35,14 +36,6 @@ app = typer.Typer(
 
 Merge = Literal["crop", "average", "released"]
 Precision = Literal["auto", "fp32", "bf16"]
-RangeOption = Annotated[
-    tuple[float, float] | None,
-    typer.Option("--range", metavar="LO HI", help="Values that become black and white (16-bit and float images)."),
-]
-BandsOption = Annotated[
-    tuple[int, int, int] | None,
-    typer.Option("--bands", metavar="R G B", help="Which channels are red, green and blue, from 0."),
-]
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from fctl_napari.cli_options import BandsOption, RangeOption
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import atomic_write, local_path
 
@@ -59,6 +60,8 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting in place of CONFIG's; may be repeated."),
     ] = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Published weights that encoders start from.")
     ] = None,
@@ -80,7 +83,12 @@ def run(
     from fctl_napari.learning.recipes import parse_overrides
     from fctl_napari.model.card import builtin_checkpoints
 
-    given = {"data.holdout": holdout, "encoder_weights": None if weights is None else str(weights.absolute())}
+    given: dict[str, object] = {
+        "data.holdout": holdout,
+        "data.value_range": value_range and list(value_range),
+        "data.bands": bands and list(bands),
+        "encoder_weights": None if weights is None else str(weights.absolute()),
+    }
     settings = load_train_config(
         recipe, parse_overrides(changes or ()) | {key: value for key, value in given.items() if value is not None}
     )

@@ -83,7 +83,7 @@ def show_corrections(corrections: Path, json_file: Path | None = None) -> None:
 @corrections_app.command("merge")
 def merge(
     corrections: Annotated[Path, typer.Argument(metavar="INTO.ome.zarr", help="The corrections that take the others.")],
-    others: Annotated[list[Path], typer.Argument(metavar="OTHER.ome.zarr...", help="Of the same image and classes.")],
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER.ome.zarr...", help="Of the same image.")],
     on_conflict: ConflictOption = "mine",
     json_file: JsonOption = None,
 ) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fctl_napari.cli_options import BandsOption, RangeOption
 from fctl_napari.errors import InputError
 from fctl_napari.files import local_path, write_json
 
@@ -38,6 +40,8 @@ def add_commands(app: typer.Typer) -> None:
 def check(
     folder: FolderArgument,
     classes: ClassesOption = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
     quick: Annotated[bool, typer.Option("--quick", help="Open the files, but read no pixels.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too, with the whole split.")
@@ -47,7 +51,7 @@ def check(
     from fctl_napari.cli_output import counting
     from fctl_napari.learning.data_check import check_data_set
 
-    data = _find(folder, classes)
+    data = _find(folder, classes, value_range, bands)
     with counting("Looking through") as progress:
         report = check_data_set(data, quick=quick, progress=progress)
     _show(report)
@@ -64,22 +68,30 @@ def convert(
         Path, typer.Argument(parser=local_path, metavar="OUT", help="The folder to write; resumes if cut short.")
     ],
     classes: ClassesOption = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
 ) -> None:
     """Write a data set once as OME-Zarr, from which training reads faster."""
     from fctl_napari.cli_output import counting, out
     from fctl_napari.learning.data_convert import convert_data_set
 
-    data = _find(folder, classes)
+    data = _find(folder, classes, value_range, bands)
     with counting("Converting") as progress:
         written = convert_data_set(data, target, progress=progress)
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
-def _find(folder: Path, classes: str | None) -> DataSet:
+def _find(
+    folder: Path,
+    classes: str | None,
+    value_range: tuple[float, float] | None,
+    bands: tuple[int, int, int] | None,
+) -> DataSet:
     from fctl_napari.learning.datasets import find_data_set
     from fctl_napari.model.classes import class_table
 
-    return find_data_set(folder, table=None if classes is None else class_table(classes))
+    found = find_data_set(folder, table=None if classes is None else class_table(classes))
+    return replace(found, value_range=value_range, bands=bands)
 
 
 def _show(report: Report) -> None:

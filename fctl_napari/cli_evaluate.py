@@ -116,7 +116,7 @@ def errors(
     by: Annotated[Order, typer.Option(help="Largest first; surest errors (least sure doubts); by class.")] = "size",
     most: Annotated[int, typer.Option(metavar="N", min=1, help="How many to list.")] = 20,
     measure: Annotated[
-        Measure, typer.Option(help="Of doubts; entropy and margin where the run kept --maps.")
+        Measure, typer.Option(help="Of doubts; entropy and margin where it was made with fctl segment --maps.")
     ] = "confidence",
     region: RegionOption = None,
     mapping: MapOption = None,

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from fctl_napari.cli_options import BandsOption, RangeOption
+
 Part = Literal["combined", "content", "positional"]
 Limits = Literal["shared", "each"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -39,14 +41,8 @@ def explain(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
-    value_range: Annotated[
-        tuple[float, float] | None,
-        typer.Option("--range", metavar="LO HI", help="Values that become black and white (16-bit and float images)."),
-    ] = None,
-    bands: Annotated[
-        tuple[int, int, int] | None,
-        typer.Option("--bands", metavar="R G B", help="Which channels are red, green and blue, from 0."),
-    ] = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
 ) -> None:
     """Say what each context contributed to the class of a pixel, and what changes without a part of the network."""
     from fctl_napari.analysis.explain_figure import explanation_figure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fctl_napari.cli_options import BandsOption, RangeOption
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
 
@@ -69,14 +70,8 @@ def finetune(
     exact_contexts: Annotated[
         bool, typer.Option("--exact-contexts", help="Contexts from full resolution, as released checkpoints want.")
     ] = False,
-    value_range: Annotated[
-        tuple[float, float] | None,
-        typer.Option("--range", metavar="LO HI", help="Values that become black and white (16-bit and float images)."),
-    ] = None,
-    bands: Annotated[
-        tuple[int, int, int] | None,
-        typer.Option("--bands", metavar="R G B", help="Which channels are red, green and blue, from 0."),
-    ] = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
 ) -> None:
     """Learn from corrections; the new checkpoint is kept if it is better there and nearly the same elsewhere."""
     from fctl_napari.cli_output import counting, err, out, show_before_after

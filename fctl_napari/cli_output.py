@@ -223,7 +223,9 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         facts["range"] = "{:g} .. {:g}".format(*pyramid.value_range)
     elif pyramid.dtype != np.uint8 and pyramid.dtype.kind in "buif":
         low, high = (f"{value:.10g}" for value in measured_range(pyramid))
-        facts["values"] = f"0.1 % .. 99.9 %: {low} .. {high}; state them with --range {low} {high}"
+        facts["values"] = (
+            f"0.1 % .. 99.9 %: {low} .. {high}; state them where it is used, as in fctl segment --range {low} {high}"
+        )
     if pyramid.path is not None and (nodata := measure_nodata(pyramid.path)) is not None:
         facts["nodata"] = f"{nodata.percent} ({nodata.by})" + (
             "" if nodata.by == NAN else "; these px are segmented all the same"

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from fctl_napari.cli_options import BandsOption, RangeOption
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
@@ -28,6 +30,8 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting in place of the config's; may be repeated."),
     ] = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Train a network; the same call goes on where a run was stopped.
@@ -38,7 +42,9 @@ def train(
     from fctl_napari.learning.config import load_train_config
     from fctl_napari.learning.recipes import parse_overrides
 
-    chosen = load_train_config(config, parse_overrides(settings or ()))
+    shown = {"data.value_range": value_range, "data.bands": bands}
+    given = {key: list(values) for key, values in shown.items() if values is not None}
+    chosen = load_train_config(config, parse_overrides(settings or ()) | given)
 
     from fctl_napari.learning.distributed import is_first
     from fctl_napari.learning.train import train as run_training

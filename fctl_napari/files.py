@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +87,22 @@ def sync(paths: Iterable[Path]) -> None:
             raise output_error(path, error) from error
         finally:
             os.close(handle)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder with all that is in it; by its name it is gone at once.
+
+    Raises
+    ------
+    OutputError
+        The place is not writable.
+    """
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise output_error(path, error) from error
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:

@@ -11,8 +11,14 @@ import pytest
 from commands import Fctl
 from PIL import Image
 
+from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.learning.corrected import open_corrections
+from fctl_napari.learning.corrections import Corrections
+from fctl_napari.learning.finetune_config import finetune_request
+from fctl_napari.learning.sources import choose_tiles
 from fctl_napari.model.card import checkpoint_hash, read_card
+from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.segmentation.store import Segmentation
 
 
@@ -58,6 +64,41 @@ def test_a_network_is_fine_tuned_kept_and_found_in_its_family(
     code, _, err = fctl(*call)
     assert code == 2
     assert "not overwritten" in err
+
+
+def test_the_only_region_of_a_class_is_learnt_from_and_that_is_said(
+    fctl: Fctl, awake_checkpoint: Path, tmp_path: Path, make_rgb: Callable[..., np.ndarray]
+) -> None:
+    Image.fromarray(make_rgb(200, 320, seed=2)).save(tmp_path / "picture.png")
+    image = open_image(tmp_path / "picture.png")
+    table = ClassTable(classes=tuple(ClassInfo(name=n, color=(9, 9, 9)) for n in ("blue", "reef", "red")))
+    with Corrections.create(tmp_path / "c.ome.zarr", image, table) as corrections:
+        for number, value in enumerate((3, 3, 255, 3, 2, 1, 3, 255)):
+            block = np.full((20, 20), value, np.uint8)
+            corrections.write(10 + 120 * (number // 4), 10 + 80 * (number % 4), block, author="ann")
+    places = tmp_path / "picture.png", tmp_path / "c.ome.zarr"
+    call = ("--checkpoint", awake_checkpoint, "--out", tmp_path / "new.safetensors", "--device", "cpu", "--steps", 1)
+    code, _, err = fctl("finetune", *places, *call, "--keep-anyway")
+    assert code == 0, err
+    said = (
+        "Painted, but no class of awake: reef. It is kept, and not learnt from.",
+        "There is only one region of blue: it is learnt from and not held out, so the gate cannot judge it; correct a "
+        "second place.",
+    )
+    assert all(note in err for note in said)
+    card = read_card(tmp_path / "new.safetensors")
+    assert card.provenance["finetuning"]["notes"][:2] == list(said)
+    request = finetune_request(
+        image=str(places[0]), checkpoint=str(awake_checkpoint), corrections=str(places[1]), out="new.safetensors"
+    )
+    sets = choose_tiles(request, image, open_corrections(places[1], image, card), card)
+    assert {int(v) for values in sets.lessons.values() for v in np.unique(values)} >= {1, 3}  # red and blue, by name
+    assert {int(v) for values in sets.held_out.values() for v in np.unique(values)} == {0, 1}
+    few = choose_tiles(
+        request.model_copy(update={"most_tiles": 1}), image, open_corrections(places[1], image, card), card
+    )
+    assert {int(v) for values in few.lessons.values() for v in np.unique(values)} >= {1, 3}
+    assert len(few.lessons) < len(sets.lessons)
 
 
 def test_what_does_not_fit_is_one_sentence(fctl: Fctl, places: tuple[Path, Path], tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def find_doubts(
     stored = segmentation.confidence if measure == "confidence" else segmentation.maps.get(measure)
     if stored is None:
         raise InputError(
-            f"{segmentation.path}: holds no map of the {measure}; segment with --maps, or ask for the confidence."
+            f"{segmentation.path}: holds no map of the {measure}; run fctl segment --maps, or ask for the confidence."
         )
     entropy = measure == "entropy"
 

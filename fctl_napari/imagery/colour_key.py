@@ -202,5 +202,6 @@ def _unclear(path: str, palette: NDArray[np.uint8], index: int) -> InputError:
     return InputError(
         f"{path}: has a palette with colors of classes, and its index {index} {color} fits neither by its color nor "
         'by its number; save it in the classes\' colors, or in grey, or state its values ({"values": {"0": "water", '
-        '"1": null}} in classes.json, or in a file for --map).'
+        '"1": null}} in the classes.json of a data set, or in a file for fctl evaluate --map or fctl corrections '
+        "import --map)."
     )

@@ -16,6 +16,7 @@ import zarr
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import Cancelled, InputError, OutputError
+from fctl_napari.files import remove_folder
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level, halve
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
@@ -118,14 +119,22 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         except InputError:
             raise taken from None
         ours = _ours(group)
-        if ours.get("source") != identity or "complete" not in ours:
+        if "source" not in ours or "complete" not in ours:
             raise taken
-        if identity["path"] is None:
-            if ours["complete"]:
-                raise taken
-            # Nothing tells whether it is the same array: begin again.
-            _save(group, out, {**ours, "progress": None})
-        return group
+        if ours["source"] == identity and not (ours["complete"] and identity["path"] is None):
+            # Nothing tells whether an array is the same one: it begins again.
+            new = {**_shown(source), **({"progress": None} if identity["path"] is None else {})}
+            if any(ours.get(name) != value for name, value in new.items()):
+                _save(group, out, {**ours, **new})
+            return group
+        if ours["complete"]:
+            raise taken
+        if ours.get("progress") and ours["source"].get("path") != identity["path"]:
+            raise OutputError(
+                f"{out}: holds an unfinished conversion of {ours['source'].get('path')}; choose another name, or "
+                "delete it first."
+            )
+        remove_folder(out)  # cut short of the same file, which has changed since, or before anything was written
 
     def fill(group: zarr.Group) -> None:
         levels = ngff.create_levels(group, "cyx", source.shape, chunk, source.dtype, source.channels)
@@ -138,10 +147,7 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         ours: dict[str, Any] = {"source": identity, "complete": False}
         if source.path is not None:
             ours["source_fingerprint"] = old_fingerprints(source)[0]  # stores of earlier versions know it so
-        if source.value_range is not None:
-            ours["value_range"] = list(source.value_range)
-        if source.bands is not None:
-            ours["bands"] = list(source.bands)
+        ours |= {name: value for name, value in _shown(source).items() if value is not None}
         if source.georeference is not None:
             ours["georeference"] = {
                 "crs": source.georeference.crs,
@@ -167,6 +173,14 @@ def _identity(source: Pyramid) -> dict[str, Any]:
         "shape": list(source.shape),
         "channels": source.channels,
         "dtype": str(source.dtype),
+    }
+
+
+def _shown(source: Pyramid) -> dict[str, Any]:
+    """What a conversion says of how its values are shown; it may be said anew, the values stay as they are."""
+    return {
+        "value_range": None if source.value_range is None else list(source.value_range),
+        "bands": None if source.bands is None else list(source.bands),
     }
 
 

@@ -45,10 +45,20 @@ class Shelf:
         """Bytes of what is kept, as far as it is known."""
         return self._kept.held
 
-    def image(self, path: Path) -> Pyramid:
+    def image(
+        self,
+        path: Path,
+        value_range: tuple[float, float] | None = None,
+        bands: tuple[int, int, int] | None = None,
+    ) -> Pyramid:
         """Open an image whose pixels are read, and PNG and JPEG decoded, when its levels are indexed.
 
         Its levels are those that ``open_image`` gives; nothing but their shapes is kept with it.
+
+        Parameters
+        ----------
+        path, value_range, bands
+            As for ``open_image``.
 
         Raises
         ------
@@ -56,11 +66,11 @@ class Shelf:
             As ``open_image``; damaged pixels are found when they are read.
         """
         if path.is_dir() or not read_magic(path).startswith((PNG_MAGIC, JPEG_MAGIC)):
-            opened = open_image(path)
+            opened = open_image(path, value_range=value_range, bands=bands)
             nbytes = OPEN_BYTES
             if opened.native_levels < len(opened.levels):
                 nbytes += sum(level.nbytes for level in opened.levels[opened.native_levels :])
-            return self._put_away(opened, path, nbytes)
+            return self._put_away(opened, path, nbytes, value_range, bands)
         (height, width, channels), dtype = raster_header(path)
         shapes = [(*shape, channels) for shape in ngff.level_shapes((height, width))]
         header = Pyramid(
@@ -69,14 +79,26 @@ class Shelf:
             path=str(path),
             factors=[(float(2**k), float(2**k)) for k in range(len(shapes))],
             native_levels=1,
+            value_range=value_range,
+            bands=bands,
         )
-        return self._put_away(header, path, sum(level.nbytes for level in header.levels))
+        return self._put_away(header, path, sum(level.nbytes for level in header.levels), value_range, bands)
 
-    def _put_away(self, opened: Pyramid, path: Path, nbytes: int) -> Pyramid:
+    def _put_away(
+        self,
+        opened: Pyramid,
+        path: Path,
+        nbytes: int,
+        value_range: tuple[float, float] | None,
+        bands: tuple[int, int, int] | None,
+    ) -> Pyramid:
         """Return an image that keeps no pixels and no file: each read takes it from here."""
 
         def get() -> Pyramid:
-            image: Pyramid = self._kept.get(("image", path), nbytes, lambda: open_image(path))
+            def decode() -> Pyramid:
+                return open_image(path, value_range=value_range, bands=bands)
+
+            image: Pyramid = self._kept.get(("image", path, value_range, bands), nbytes, decode)
             return image
 
         shown = copy.copy(opened)

@@ -21,7 +21,10 @@ from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 
 __all__ = ["NO_CLASS", "LabelSource", "open_truth"]
 
-STATE = '{"values": {"0": "water", "-9999": null}}, in classes.json or in a file for --map'
+STATE = (
+    '{"values": {"0": "water", "-9999": null}}, in the classes.json of a data set, or in a file for fctl evaluate '
+    "--map or fctl corrections import --map"
+)
 """How to say what the values of a mask are; null is no class."""
 
 Colours = Sequence[tuple[int, int, int]] | None

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.learning.recipes import read_recipe
@@ -53,6 +61,10 @@ class DataSettings(_Settings):
         Else: the scenes.
     holdout
         The group that is not trained on but measured (leave one group out); empty: train on all groups.
+    value_range
+        Values of the images that become black and white, where they hold others than 8 bits.
+    bands
+        Which channels of the images are red, green and blue, from 0; by default the first three.
     masks
         For a network that refines masks: ``roughened``, the truth with a rough outline, drawn anew for each tile; or
         the folder of the segmentations that it is to learn from, ``STEM.ome.zarr`` for each image.
@@ -63,6 +75,8 @@ class DataSettings(_Settings):
     layout: Literal["", "auto", "deepglobe", "inria", "pairs", "omezarr"] = ""
     scenes: tuple[SceneSettings, ...] = ()
     holdout: str = ""
+    value_range: tuple[float, float] | None = None
+    bands: tuple[int, int, int] | None = None
     masks: str = ""
 
     @model_validator(mode="after")
@@ -74,6 +88,11 @@ class DataSettings(_Settings):
         if self.holdout and self.holdout not in {s.group for s in self.scenes}:
             raise ValueError(f"no scene is of the group {self.holdout!r} that is to be held out")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out how values are shown where it isn't stated: runs and tables of earlier versions are known so."""
+        return {k: v for k, v in dump(self).items() if v is not None or k not in ("value_range", "bands")}
 
 
 class AugmentSettings(_Settings):

@@ -109,9 +109,9 @@ def _open(settings: DataSettings, folder: Path, shelf: Shelf) -> tuple[list[Scen
         scene = SceneSettings(
             image=str(files.image), truth=str(files.truth), train=bands["train"], val=bands["val"], test=bands["test"]
         )
-        return [_open_scene(scene, Path(), table, "", shelf)], table
+        return [_open_scene(scene, Path(), table, settings, shelf)], table
     assert settings.classes is not None
-    scenes = [_open_scene(s, folder, settings.classes, settings.holdout, shelf) for s in settings.scenes]
+    scenes = [_open_scene(s, folder, settings.classes, settings, shelf) for s in settings.scenes]
     return scenes, settings.classes
 
 
@@ -121,16 +121,21 @@ def _open_data_set(settings: DataSettings, folder: Path, shelf: Shelf) -> tuple[
     scenes = []
     for part in PARTS:
         for pair in found.split.part(part):
-            pyramid, truth = _open_files(pair.image, pair.truth, found.table, shelf, found.values)
+            pyramid, truth = _open_files(pair.image, pair.truth, found.table, shelf, settings, found.values)
             regions: dict[str, tuple[Region, ...]] = {part: ((0, 0, *truth.shape),)}
             scenes.append(Scene(pair.name, pyramid, truth, *(regions.get(name, ()) for name in PARTS)))
     return scenes, found.table
 
 
 def _open_files(
-    image: Path, truth: Path, table: ClassTable, shelf: Shelf, values: Mapping[int, int] | None = None
+    image: Path,
+    truth: Path,
+    table: ClassTable,
+    shelf: Shelf,
+    data: DataSettings,
+    values: Mapping[int, int] | None = None,
 ) -> tuple[Pyramid, SceneTruth]:
-    pyramid = shelf.image(image)
+    pyramid = shelf.image(image, data.value_range, data.bands)
     pyramid.require_rgb()
     source = SceneTruth(truth, table, shelf, values)
     height, width = pyramid.shape
@@ -142,8 +147,8 @@ def _open_files(
     return pyramid, source
 
 
-def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, holdout: str, shelf: Shelf) -> Scene:
-    pyramid, truth = _open_files(folder / settings.image, folder / settings.truth, table, shelf)
+def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, data: DataSettings, shelf: Shelf) -> Scene:
+    pyramid, truth = _open_files(folder / settings.image, folder / settings.truth, table, shelf, data)
     height, width = truth.shape
 
     def regions(bands: tuple[tuple[int, int], ...]) -> tuple[Region, ...]:
@@ -152,7 +157,7 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, holdou
     whole: tuple[Region, ...] = ((0, 0, height, width),)
     if settings.train:
         train, val, test = regions(settings.train), regions(settings.val), regions(settings.test)
-    elif holdout and settings.group == holdout:
+    elif data.holdout and settings.group == data.holdout:
         train, val, test = (), whole, ()
     else:
         train, val, test = whole, (), ()

@@ -216,7 +216,7 @@ def _look(data: DataSet, shelf: Shelf, quick: bool, pair: Pair) -> Look:
     look = Look(pair, None, None, None)
     file = pair.image
     try:
-        image = shelf.image(pair.image)
+        image = shelf.image(pair.image, data.value_range, data.bands)
         image.require_rgb()
         look = replace(look, shape=image.shape)
         if not quick:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def convert_data_set(data: DataSet, out: Path | str, *, progress: Callable[[int,
 def _convert_pair(data: DataSet, pair: Pair, out: Path, shelf: Shelf) -> None:
     target = out / f"{pair.name}.ome.zarr"
     truth = SceneTruth(pair.truth, data.table, shelf, data.values)
-    image = open_image(pair.image)
+    image = open_image(pair.image, value_range=data.value_range, bands=data.bands)
     image.require_rgb()
     if truth.shape != image.shape:
         raise OutputError(f"{pair.truth}: is not of the size of its image; look the data set through first.")
@@ -85,11 +84,10 @@ def _write_truth(
     labels = LabelPyramid.open(path, "r+") if path.exists() else None
     if labels is not None and labels.attributes.get(ATTRIBUTE) == state:
         return
-    if labels is not None and [info["name"] for info in labels.classes] != [info["name"] for info in classes]:
-        shutil.rmtree(path)  # of another table: its values have other names
-        labels = None
     if labels is None:
         labels = LabelPyramid.create(path, truth.shape, chunk=CHUNK, classes=classes)
+    else:
+        labels.set_attributes({ATTRIBUTE: {}}, classes)  # until all of it is written anew
     height, width = truth.shape
     for top in range(0, height, CHUNK):
         bottom = min(top + CHUNK, height)

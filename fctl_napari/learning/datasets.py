@@ -50,6 +50,8 @@ class DataSet:
         Images of published test sets.
     problems
         Files that are left aside, and what in the lists does not fit.
+    value_range, bands
+        How its images are read; see ``DataSettings``.
     """
 
     folder: Path
@@ -60,6 +62,8 @@ class DataSet:
     split: Split
     without_truth: tuple[Path, ...]
     problems: tuple[Problem, ...]
+    value_range: tuple[float, float] | None = None
+    bands: tuple[int, int, int] | None = None
 
     def describe(self) -> str:
         """Layout, counts, split, and whether something does not fit."""

@@ -118,11 +118,19 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
         [image, *(s.pyramid for s in scenes)], scenes, parted, {}, {}, notes=[strange, parted.note, missing]
     )
     rng = np.random.default_rng([request.seed, 11])
-    for window in _shuffled(_over(grid, parted.training), rng, request.most_tiles):
+    names = card.classes.names
+    held_out = set(parted.held_out)
+    learnt = [box for box in boxes if box not in held_out]
+    wanted = {name for box in learnt for name in box.classes}
+    for number, window in enumerate(_shuffled(_over(grid, parted.training), rng)):
+        # beyond those that are asked for only tiles of a class that none of them has
+        if number >= request.most_tiles and not any(wanted & box.classes and meet(window, box) for box in learnt):
+            continue
         values = lesson(corrections, window, parted.held_out)
         _check_values(values, card.config.classes, request.corrections)
         if ((values != NOTHING) & (values != NOT_SURE)).any():
             sets.lessons[Tile(0, window)] = values
+            wanted -= {names[value - 1] for value in np.unique(values) if value not in (NOTHING, NOT_SURE)}
     if not sets.lessons:
         raise InputError(f"{request.corrections}: no pixel was given a class; paint some first. {strange}".rstrip())
     for window in _shuffled(_over(grid, parted.held_out), rng, request.most_tiles):

@@ -59,7 +59,7 @@ def export_logits(segmentation: Segmentation, out: Path | str, *, progress: Repo
     out = check_logits_place(out)
     logits = segmentation.logits
     if logits is None:
-        raise OutputError(f"{segmentation.path}: keeps no logits; segment again with --save-logits and --fresh.")
+        raise OutputError(f"{segmentation.path}: keeps no logits; run fctl segment --save-logits --fresh.")
     with atomic_write(out) as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": logits.shape}
         np.lib.format.write_array_header_1_0(file, header)

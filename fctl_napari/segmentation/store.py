@@ -184,7 +184,9 @@ class Segmentation:
         except (InputError, KeyError):
             done, maps = None, {}
         if not isinstance(done, zarr.Array):
-            raise InputError(f"{path}: parts of this segmentation are missing; make it again with --fresh.")
+            raise InputError(
+                f"{path}: parts of this segmentation are missing; make it again with fctl segment --fresh."
+            )
         return cls(labels, confidence, done, maps)
 
     @property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import filelock
 
 from fctl_napari.errors import InputError, OutputError
-from fctl_napari.files import output_error
+from fctl_napari.files import output_error, remove_folder
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.card import Card
@@ -64,17 +62,19 @@ def open_or_create(
             )
             if not same
         ]
-        if differs:
+        store = Segmentation.open(path, mode="r+")
+        if differs and (store.done().any() or store.inherited().any()):
             what = f"with another {differs[0].replace('_', ' ')}"
             if differs[0] == "image":
                 what = f"of another image ({difference(facts['image'], LabelPyramid.open(path).shape, image)})"
             raise OutputError(f"{path}: holds a segmentation {what}; start it afresh (--fresh) or choose another name.")
-        store = Segmentation.open(path, mode="r+")
-        now = refreshed(facts, image)
-        if now is not None:
-            store.facts.update(now)
-            store.labels.set_attributes({ATTRIBUTE: store.facts})
-        return store
+        if not differs:
+            now = refreshed(facts, image)
+            if now is not None:
+                store.facts.update(now)
+                store.labels.set_attributes({ATTRIBUTE: store.facts})
+            return store
+        remove_store(path)  # of a call that was refused before it computed anything
     return Segmentation.create(
         path, image=image, grid=grid, card=card, checkpoint_hash=checkpoint_hash, settings=settings
     )
@@ -146,9 +146,4 @@ def _facts(path: Path) -> dict[str, Any] | None:
 
 def remove_store(path: Path) -> None:
     """Delete a store; by name it is gone at once."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        path.rename(aside)
-    except OSError as error:
-        raise output_error(path, error) from error
-    shutil.rmtree(aside, ignore_errors=True)
+    remove_folder(path)

@@ -157,6 +157,34 @@ def test_something_else_is_never_written_over(tmp_path: Path) -> None:
         assert (contents(taken) if taken.is_dir() else taken.read_bytes()) == before
 
 
+def test_a_conversion_that_was_cut_short_does_not_block_that_of_the_mended_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert_module, "BLOCK_BYTES", 2000)
+    path, out = write_tiff(tmp_path / "i.tif", picture(160, 70), tile=(16, 16)), tmp_path / "o.ome.zarr"
+    other = write_tiff(tmp_path / "other.tif", picture(60, 70))
+    some = iter([False] * 12)
+    with pytest.raises(Cancelled):
+        convert(open_image(path), out, chunk=16, threads=1, cancelled=lambda: next(some, True))
+    with pytest.raises(OutputError, match=r"o\.ome\.zarr: holds an unfinished conversion of .*i\.tif; choose another"):
+        convert(open_image(other), out)
+    write_tiff(path, picture(150, 60), tile=(16, 16))
+    whole = contents(convert(open_image(path), tmp_path / "whole", chunk=16))
+    assert contents(convert(open_image(path), out, chunk=16)) == whole
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith(".o.ome.zarr.")]
+    with pytest.raises(OutputError, match="exists already and is something else"):
+        convert(open_image(other), out)
+
+
+def test_range_and_bands_of_the_last_call_count(tmp_path: Path) -> None:
+    path, out = write_tiff(tmp_path / "i.tif", picture(60, 70, channels=4).astype(np.uint16)), tmp_path / "o.ome.zarr"
+    for shown in ({"value_range": (0, 9)}, {"value_range": (0, 3000), "bands": (3, 1, 0)}):
+        image = open_image(convert(open_image(path, **shown), out))
+        expected = open_image(path, **shown)
+        assert (image.value_range, image.bands) == (expected.value_range, expected.bands)
+        np.testing.assert_array_equal(image.read((0, 0, 60, 70)), expected.read((0, 0, 60, 70)))
+
+
 def test_an_unfinished_array_begins_again(tmp_path: Path) -> None:
     """Nothing tells whether it is the same array."""
     one, other = picture(1200, 100), picture(1200, 100) + 1

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -204,3 +205,22 @@ def test_a_card_knows_a_scene_by_its_pixels_and_its_truth(tmp_path):
     with rasterio.open(tmp_path / "a.tif", "r+") as file:
         file.write(pixels[:, ::-1])
     assert names_of(scene(), cards[0]) == []
+
+
+def test_images_of_16_bits_are_read_as_is_stated(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 4000, (70, 90, 4)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", planarconfig="contig")
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "b.png")
+    Image.fromarray(rng.integers(0, 2, (70, 90), np.uint8)).save(tmp_path / "truth.png")
+    classes = ClassTable(classes=[ClassInfo(name=n, color=(0, 0, 0)) for n in "ab"])
+    for name, shown in (("a.tif", {"value_range": (0, 3000), "bands": (3, 0, 1)}), ("b.png", {"value_range": (9, 99)})):
+        scenes = [{"image": name, "truth": "truth.png"}]
+        (scene,), _ = open_scenes(DataSettings(classes=classes, scenes=scenes, **shown), tmp_path)
+        expected = open_image(tmp_path / name, **shown).read((0, 0, 70, 90))
+        np.testing.assert_array_equal(scene.pyramid.read((0, 0, 70, 90)), expected)
+        with pytest.raises(InputError, match=r"--range LO HI|--bands R G B"):
+            open_scenes(DataSettings(classes=classes, scenes=scenes), tmp_path)
+    assert DataSettings(sample=True).model_dump().keys() & {"value_range", "bands"} == set()
+    stated = DataSettings(sample=True, bands=(2, 1, 0))
+    assert DataSettings.model_validate_json(stated.model_dump_json()) == stated

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from layouts import NAMES, TABLE, blocks, deepglobe, inria, make, omezarr, pairs
 from PIL import Image
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.on_demand import Shelf
 from fctl_napari.learning.config import DataSettings
 from fctl_napari.learning.data import Scene, open_scenes, scene_digest
@@ -21,7 +23,7 @@ from fctl_napari.learning.data_convert import convert_data_set
 from fctl_napari.learning.dataset_files import Pair, find_files
 from fctl_napari.learning.dataset_split import PUBLISHED, split_pairs
 from fctl_napari.learning.datasets import find_data_set
-from fctl_napari.model.classes import class_table
+from fctl_napari.model.classes import ClassTable, class_table
 
 
 def scenes_of(folder: Path, layout: str = "auto") -> list[Scene]:
@@ -218,6 +220,17 @@ def test_a_converted_copy_is_the_same_data_set(layout: str, tmp_path: Path) -> N
     written = {path: path.stat().st_mtime_ns for path in copy.rglob("c/*/*/*")}
     convert_data_set(data, copy)
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("c/*/*/*")} == written
+
+
+def test_a_copy_that_is_made_again_with_other_classes_says_so(tmp_path: Path) -> None:
+    data = find_data_set(make("pairs", tmp_path / "raw"))
+    convert_data_set(data, tmp_path / "copy")
+    names = [f"other {k}" for k in range(len(data.table))]
+    classes = [info.model_copy(update={"name": n}) for info, n in zip(data.table, names, strict=True)]
+    copy = convert_data_set(replace(data, table=ClassTable(classes=tuple(classes))), tmp_path / "copy")
+    for labels in copy.rglob("labels/truth"):
+        assert [each["name"] for each in LabelPyramid.open(labels).classes] == names
+    assert find_data_set(copy).table.names == tuple(names)
 
 
 def test_a_copy_follows_the_classes_and_values_that_are_stated(tmp_path: Path) -> None:

@@ -117,7 +117,9 @@ def test_what_is_there_is_gone_on_with_or_refused(tmp_path: Path, card: Card) ->
             fresh=fresh,
         )
 
-    store = go_on()
+    assert go_on(merge="average").settings["merge"] == "average"
+    store = go_on()  # nothing was computed yet: what was refused does not stand in the way
+    assert store.settings["merge"] == "crop"
     store.write_cell((0, 0), np.ones((48, 48), np.uint8), np.ones((48, 48), np.uint8))
     store.finish([(0, 0)])
     assert go_on().done().sum() == 1

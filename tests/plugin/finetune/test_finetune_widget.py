@@ -75,6 +75,9 @@ def test_paint_learn_and_roll_back(
     assert form.verdict.default is (form.verdict.keep if trial.waiting.verdict.keep else form.verdict.roll_back)
     for reason in trial.waiting.verdict.reasons:
         assert reason.replace(" %", "&nbsp;%") in form.verdict.reasons.text()
+    (note,) = trial.waiting.card.provenance["finetuning"]["notes"]
+    assert note.startswith("The checkpoint does not say what it was trained on")
+    assert note in form.verdict.reasons.text()
     assert not form.start.isEnabled()
     until(lambda: not widget.busy)
     mask, old = viewer.layers["scene by tiny-1"], viewer.layers["scene by tiny"]
