@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from fctl_napari.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -241,7 +243,9 @@ def say_nodata(image: str) -> None:
     """Say on stderr how much of an image its file marks as being without data, if it does."""
     from fctl_napari.imagery.nodata import NAN, measure_nodata
 
-    nodata = measure_nodata(image)
+    nodata = None
+    with suppress(InputError):  # if it is the image that is damaged the run says so, where it is
+        nodata = measure_nodata(image)
     if nodata is not None and nodata.by != NAN:  # of NaN the run says itself where it meets them
         err.print(nodata.sentence(image), highlight=False, markup=False, soft_wrap=True)
 

@@ -16,7 +16,7 @@ import zarr
 from numpy.typing import NDArray
 from PIL import Image
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.raster import JPEG_MAGIC, PNG_MAGIC, open_pillow, read_magic
@@ -83,6 +83,15 @@ def measure_nodata(path: Path | str) -> Nodata | None:
     InputError
         The file is missing or damaged, or is not an image.
     """
+    try:
+        return _measure(path)
+    except FctlError:
+        raise
+    except Exception as error:  # codecs raise what they like
+        raise InputError(f"{path}: is truncated or damaged; fetch it again ({_reason(error)}).") from error
+
+
+def _measure(path: Path | str) -> Nodata | None:
     if not is_url(path) and Path(path).is_file():
         magic = read_magic(Path(path))
         if magic.startswith(JPEG_MAGIC):
@@ -117,14 +126,17 @@ def _of_tiff(path: Path | str) -> Nodata | None:
         others = (one for one in file.pages[1:MOST_PAGES] if isinstance(one, tifffile.TiffPage))
         mask = next((one for one in others if int(one.subfiletype) == MASK_SUBFILE), None)
         if mask is not None:
-            return _of_mask(path, mask, "a mask in the file")
+            return _of_mask(mask, "a mask in the file")
         extras = [int(extra) for extra in page.extrasamples]
         colors = level.shape[2] - len(extras)
         tag = page.tags.get(NODATA_TAG)
     beside = None if isinstance(path, str) else path.with_name(f"{path.name}.msk")
     if beside is not None and beside.is_file():
-        with tifffile.TiffFile(beside) as file:
-            return _of_mask(beside, file.pages.first, f"the mask {beside.name}")
+        try:
+            with tifffile.TiffFile(beside) as file:
+                return _of_mask(file.pages.first, f"the mask {beside.name}")
+        except Exception as error:  # tifffile raises what damaged bytes lead it to
+            raise InputError(f"{beside}: is damaged; mend it, or delete it ({_reason(error)}).") from error
     alpha = next((colors + place for place, extra in enumerate(extras) if extra in ALPHA), None)
     if alpha is not None:
         return _found(level, lambda block: block[..., alpha] == 0, "alpha")
@@ -136,13 +148,14 @@ def _of_tiff(path: Path | str) -> Nodata | None:
     return None
 
 
-def _of_mask(path: Path | str, page: Any, by: str) -> Nodata | None:
-    try:
-        array = zarr.open_array(page.aszarr(), mode="r")
-        axes = "".join(letter.lower() if letter in "YX" else "c" for letter in page.axes)
-        return _found(Level(array, axes), lambda block: block[..., 0] == 0, by)
-    except (ValueError, tifffile.TiffFileError) as error:
-        raise InputError(f"{path}: its mask cannot be read ({error}).") from error
+def _of_mask(page: Any, by: str) -> Nodata | None:
+    array = zarr.open_array(page.aszarr(), mode="r")
+    axes = "".join(letter.lower() if letter in "YX" else "c" for letter in page.axes)
+    return _found(Level(array, axes), lambda block: block[..., 0] == 0, by)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _number(text: Any) -> float | None:

@@ -11,6 +11,7 @@ import tifffile
 from commands import Fctl
 from PIL import Image
 
+from fctl_napari.errors import InputError
 from fctl_napari.imagery import nodata
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import open_image
@@ -141,3 +142,20 @@ def test_commands_say_it(fctl: Fctl, tmp_path: Path, pixels: np.ndarray, tiny_ch
     assert err.count("this file marks 45 % as nodata (GDAL_NODATA 0); they are segmented all the same.") == 1
     _, out, _ = fctl("info", write(tmp_path / "plain.tif", pixels, "plain"))
     assert "nodata" not in out
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_are_refused_in_words(tmp_path: Path, pixels: np.ndarray) -> None:
+    path = write(tmp_path / "image.tif", pixels, "beside")
+    (tmp_path / "image.tif.msk").write_bytes(b"no mask")
+    with pytest.raises(InputError, match=r"image\.tif\.msk: is damaged; mend it, or delete it"):
+        measure_nodata(path)
+    tifffile.imwrite(tmp_path / "tiles.tif", pixels, tile=(64, 64), compression="zlib", photometric="rgb")
+    with tifffile.TiffFile(tmp_path / "tiles.tif") as file:
+        first = file.pages.first.dataoffsets[0]
+    data = bytearray((tmp_path / "tiles.tif").read_bytes())
+    data[first : first + 40] = b"x" * 40
+    (tmp_path / "tiles.tif").write_bytes(data)
+    assert measure_nodata(tmp_path / "tiles.tif") is None  # nothing marks px: none are read
+    with pytest.raises(InputError, match="there is no such file"):
+        measure_nodata(tmp_path / "none.tif")
