@@ -282,7 +282,7 @@ def _show(done: MergeReport, json_file: Path | None) -> None:
         + (f"; there, {OUTCOMES[done.policy]}" if done.conflicts else ""),
         *done.notes,
     ]
-    for line in [*lines, *done.notes]:
+    for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     for conflict in sorted(done.conflicts, key=lambda conflict: -conflict.pixels)[:LISTED]:
         mine, theirs = _counts(conflict.mine), _counts(conflict.theirs)

@@ -190,7 +190,9 @@ def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) 
     from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
     from fctl_napari.imagery.raster_place import require_same_place
     from fctl_napari.imagery.truth import open_truth
+    from fctl_napari.segmentation.identity import take_georeference
 
+    take_georeference(segmentation.facts, segmentation.path)
     if path is None:
         if mapping is not None:
             raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")

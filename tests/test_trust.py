@@ -16,7 +16,7 @@ def test_each_line_names_a_test_that_is_there() -> None:
     for row in rows:
         named = re.findall(r"`(test_\w+\.py)?(?:::(test_\w+))?`", row.split(" | ")[-1])
         named = [pair for pair in named if any(pair)]
-        assert named or "*not seen*" in row, row
+        assert named or "*not seen*" in row, f"names no test: {row}"
         file = ""
         for name, test in named:
             file = name or file

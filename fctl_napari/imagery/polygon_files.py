@@ -62,7 +62,7 @@ def is_polygon_file(path: Path) -> bool:
 
 
 def read_polygons(
-    path: Path, *, column: str = "class", numbers: Mapping[int, str | None] | None = None, image: str | None = None
+    path: Path, *, column: str = "class", mapped: Mapping[int | str, str | None] | None = None, image: str | None = None
 ) -> FoundPolygons:
     """Read a file of polygons.
 
@@ -73,8 +73,8 @@ def read_polygons(
         with polygons or uncompressed runs. labelme's JSON.
     column
         Which property names the class (GeoJSON, GeoPackage). Where its value is an object, the name is its ``name``.
-    numbers
-        The class of each number, where the property holds numbers; None: it is to be left out.
+    mapped
+        The class that each number, or name, of the property stands for; None: it is to be left out.
     image
         The image's file, by which it is found among several in a COCO file.
 
@@ -85,14 +85,14 @@ def read_polygons(
     """
     if path.suffix.lower() == ".gpkg":
         _require(path, "GeoPackages", "rasterio", "shapely", "pyogrio")
-        return _read_geopackage(path, _Names(path, column, numbers))
+        return _read_geopackage(path, _Names(path, column, mapped))
     _require(path, "GeoJSON files", "rasterio", "shapely")
     document = _read_json(path)
     if isinstance(document, dict) and {"annotations", "categories"} <= document.keys():
         return _read_coco(path, document, image)
     if isinstance(document, dict) and isinstance(document.get("shapes"), list):
         return _read_labelme(path, document)
-    return _read_geojson(path, document, _Names(path, column, numbers))
+    return _read_geojson(path, document, _Names(path, column, mapped))
 
 
 def _require(path: Path, what: str, *libraries: str) -> None:
@@ -110,11 +110,15 @@ def _read_json(path: Path) -> Any:
         raise InputError(f"{path}: is no GeoJSON file, or is damaged ({error}).") from error
 
 
+class NoClassError(InputError):
+    """A feature whose property names no class."""
+
+
 class _Names:
     """Finds the class of a feature in its properties."""
 
-    def __init__(self, path: Path, column: str, numbers: Mapping[int, str | None] | None) -> None:
-        self._path, self._column, self._numbers = path, column, numbers
+    def __init__(self, path: Path, column: str, mapped: Mapping[int | str, str | None] | None) -> None:
+        self._path, self._column, self._mapped = path, column, mapped
 
     def of(self, number: int, properties: Mapping[str, Any]) -> str | None:
         """Return the class of a feature; None: it is to be left out."""
@@ -123,19 +127,20 @@ class _Names:
         if isinstance(name, float | np.floating) and float(name).is_integer():
             name = int(name)
         if isinstance(name, str):
-            return name
+            mapped = self._mapped or {}
+            number_ = int(name) if name.strip().lstrip("-").isdigit() else None
+            key = name if name in mapped else number_
+            return mapped[key] if key is not None and key in mapped else name
         if isinstance(name, int | np.integer) and not isinstance(name, bool):
-            if self._numbers is not None and int(name) in self._numbers:
-                return self._numbers[int(name)]
+            if self._mapped is not None and int(name) in self._mapped:
+                return self._mapped[int(name)]
             raise InputError(
                 f"{self._path}: feature {number} has the number {name} in its property {self._column!r}; say which "
                 f'class that is with --map FILE: {{"values": {{"{name}": "name of the class"}}}}.'
             )
-        others = ", ".join(map(repr, properties)) or "none"
-        raise InputError(
-            f"{self._path}: feature {number} has no class in its property {self._column!r}; name another property "
-            f"(it has {others})."
-        )
+        others = ", ".join(repr(key) for key in properties if key != self._column)
+        way = f"name another property with --property (it has {others})" if others else "give it one"
+        raise NoClassError(f"{self._path}: feature {number} has no class in its property {self._column!r}; {way}.")
 
 
 # ---- GeoJSON
@@ -148,7 +153,7 @@ def _read_geojson(path: Path, document: Any, names: _Names) -> FoundPolygons:
     if features is None:
         raise InputError(f"{path}: is no GeoJSON FeatureCollection; give polygons with the names of their classes.")
     found = FoundPolygons()
-    first = ""
+    first: InputError | None = None  # why nothing is painted, where nothing is
     for number, feature in enumerate(features, 1):
         try:
             geometry, properties = feature["geometry"], feature.get("properties") or {}
@@ -156,13 +161,20 @@ def _read_geojson(path: Path, document: Any, names: _Names) -> FoundPolygons:
             kept = _area(found, shape)
             if kept is None:
                 what = "has no geometry" if shape is None else f"is a {shape.geom_type}"
-                first = first or f"feature {number} {what}"
+                problem = InputError(f"{path}: feature {number} {what}; only polygons have an area to be painted.")
+            else:
+                _add(found, kept, names.of(number, properties))
                 continue
-            _add(found, kept, names.of(number, properties))
+        except NoClassError as error:
+            found.skipped["polygons without a class, left out"] += 1
+            problem = error
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, shapely.errors.ShapelyError) as error:
-            raise InputError(f"{path}: feature {number} is no polygon with properties ({error!r}).") from error
-    if first and not found.shapes:
-        raise InputError(f"{path}: {first}; only polygons have an area to be painted.")
+            found.skipped["features that are damaged, left out"] += 1
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            problem = InputError(f"{path}: feature {number} is no polygon with properties ({reason}); save it again.")
+        first = first or problem
+    if first is not None and not found.shapes:
+        raise first
     if isinstance(document, dict):
         _say_coordinates(path, found, document)
     return found
@@ -254,12 +266,20 @@ def _read_geopackage(path: Path, names: _Names) -> FoundPolygons:
     except (DataSourceError, DataLayerError, shapely.errors.ShapelyError) as error:
         raise InputError(f"{path}: is no GeoPackage, or is damaged ({error}).") from error
     found = FoundPolygons()
+    first: InputError | None = None
     fields = [str(name) for name in meta["fields"]]
     for number, shape in enumerate(shapes):
         kept = _area(found, shape)
-        if kept is not None:
-            properties = {name: column[number] for name, column in zip(fields, columns, strict=True)}
+        if kept is None:
+            continue
+        properties = {name: column[number] for name, column in zip(fields, columns, strict=True)}
+        try:
             _add(found, kept, names.of(number + 1, properties))
+        except NoClassError as error:
+            found.skipped["polygons without a class, left out"] += 1
+            first = first or error
+    if first is not None and not found.shapes:
+        raise first
     if found.skipped and not found.shapes:
         raise InputError(f"{path}: holds no polygons; only these have an area to be painted.")
     crs = meta.get("crs")

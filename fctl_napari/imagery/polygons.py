@@ -18,6 +18,9 @@ from fctl_napari.imagery.polygon_files import FoundPolygons, read_polygons
 EDGE_PX = 1e-2
 """Polygons that reach no farther beyond the image, px, end at its edge: coordinates are rounded."""
 
+PX_ADVICE = 'if they are px, add the member "coordinates": "px of the image, x right, y down"'
+"""What makes a file say that its coordinates are px."""
+
 TRIED_CENTERS = 64
 """Of a polygon thinner than a px whose box holds at most so many centers of px each is looked at; of others"""
 
@@ -43,7 +46,7 @@ class NamedPolygons:
         Of the image.
     shape
         (height, width) of the image, px.
-    column, numbers, image
+    column, mapped, image
         See ``read_polygons``.
 
     Attributes
@@ -65,10 +68,10 @@ class NamedPolygons:
         shape: tuple[int, int],
         *,
         column: str = "class",
-        numbers: Mapping[int, str | None] | None = None,
+        mapped: Mapping[int | str, str | None] | None = None,
         image: str | None = None,
     ) -> None:
-        found = read_polygons(path, column=column, numbers=numbers, image=image)
+        found = read_polygons(path, column=column, mapped=mapped, image=image)
         import shapely
 
         if found.size is not None and found.size != shape:
@@ -218,7 +221,15 @@ def _placed(
         return _guessed(path, shapes, Ground(georeference), shape)
     placed = _to_px(shapes, Ground(georeference), found.crs, shape)
     if placed is None:
-        raise InputError(f"{path}: some polygons lie where the image's coordinate system does not reach.")
+        raise InputError(
+            f"{path}: some polygons lie where the image's coordinate system does not reach; correct the CRS that the "
+            "file states."
+        )
+    if _look_like_px(shapes, shape) and not _inside(placed, shape):
+        raise InputError(
+            f"{path}: states a CRS in which its polygons reach beyond the image, and its coordinates look like px; "
+            f"correct the CRS, or {PX_ADVICE}."
+        )
     return placed, []
 
 
@@ -231,21 +242,38 @@ def _guessed(
     x0, y0, x1, y1 = shapely.total_bounds(shapes)
     degrees = x0 >= -360 and x1 <= 360 and y0 >= -90 and y1 <= 90
     lonlat = _to_px(shapes, ground, None, shape) if degrees else None
-    if lonlat is not None and _near(lonlat, shape):
+    px_too = _look_like_px(shapes, shape)
+    if lonlat is not None and _near(lonlat, shape) and not px_too:
         return lonlat, ["no CRS is stated: read as longitude and latitude"]
     plain = None if ground.geographic else _to_px(shapes, ground, ground.crs, shape)
     in_px, in_crs = _near(shapes, shape), plain is not None and _near(plain, shape)
     coordinates = shapely.get_coordinates(shapes)
     whole = bool((np.rint(2 * coordinates) == 2 * coordinates).all())
-    if in_px and not in_crs and (whole or not degrees):
+    in_degrees = lonlat is not None and _near(lonlat, shape)
+    if in_px and not in_crs and not in_degrees and (whole or not degrees):
         return shapes, ["no CRS is stated: read as px of the image"]
-    if in_crs and not in_px and plain is not None:
+    if in_crs and not in_px and not in_degrees and plain is not None:
         return plain, ["no CRS is stated: read as coordinates in that of the image"]
     raise InputError(
         f"{path}: states no CRS, and it is not clear what its coordinates are (x {x0:g} to {x1:g}, y {y0:g} to "
-        f'{y1:g}); add the member "crs": {{"type": "name", "properties": {{"name": "EPSG:..."}}}}, or, if they are px, '
-        '"coordinates": "px of the image, x right, y down".'
+        f'{y1:g}); add the member "crs": {{"type": "name", "properties": {{"name": "EPSG:..."}}}}, or {PX_ADVICE}.'
     )
+
+
+def _look_like_px(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
+    """Tell whether coordinates may well be px: whole or half numbers, all inside the image."""
+    import shapely
+
+    coordinates = shapely.get_coordinates(shapes)
+    return bool((np.rint(2 * coordinates) == 2 * coordinates).all()) and _inside(shapes, shape)
+
+
+def _inside(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
+    """Tell whether all shapes lie inside the image."""
+    import shapely
+
+    x0, y0, x1, y1 = shapely.total_bounds(shapes)
+    return bool(x0 >= -EDGE_PX and y0 >= -EDGE_PX and x1 <= shape[1] + EDGE_PX and y1 <= shape[0] + EDGE_PX)
 
 
 def _near(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:

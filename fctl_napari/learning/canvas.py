@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from math import ceil
 from pathlib import Path
@@ -20,7 +21,7 @@ from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.learning.painted import Chunk, PaintedIndex
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.segmentation.identity import difference, image_facts, refreshed, same_image
+from fctl_napari.segmentation.identity import difference, image_facts, open_image_of, refreshed, same_image
 from fctl_napari.segmentation.store import ATTRIBUTE
 
 KIND = "corrections"
@@ -242,6 +243,12 @@ def make(path: Path, image: Pyramid, class_table: ClassTable) -> None:
     # Only now it is whole: a crash before this line leaves a folder that the next one replaces.
     labels.set_attributes({ATTRIBUTE: {**facts, "complete": True}})
     sync([path / "zarr.json", path])
+
+
+def refresh_from_image(labels: LabelPyramid) -> None:
+    """Do as :func:`refresh_image` with the image that the corrections name, if it is at hand."""
+    with suppress(InputError):
+        refresh_image(labels, open_image_of(labels.attributes[ATTRIBUTE]["image"], labels.path))
 
 
 def refresh_image(labels: LabelPyramid, image: Pyramid) -> None:

@@ -198,7 +198,9 @@ def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
     ]
     named = [i for i in np.random.default_rng([seed, 10]).permutation(len(groups)).tolist() if classes[i]]
     if len(named) < 2:
-        many = "All corrections are one region" if len(groups) < 2 else "Only one region was given a class"
+        one = "All corrections are one region"
+        near = f"All corrections are nearer than {APART} px to others, and count as one region"
+        many = (one if len(boxes) < 2 else near) if len(groups) < 2 else "Only one region was given a class"
         note = f"{many}, so none are held out: correct a second place, and the gate can judge."
         return Split(tuple(boxes), (), note)
     left = Counter(name for i in named for name in classes[i])

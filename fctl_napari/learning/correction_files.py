@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,9 @@ from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.segmentation.export import Kind, check_export, export
 from fctl_napari.segmentation.export_losses import ExportLosses
 from fctl_napari.segmentation.stored_image import note_on_image
+
+MAPPED = 'with `fctl corrections import --map FILE`, {"values": {"it": "the class"}}'
+"""How a class of others is told."""
 
 UNPLACED_KINDS: tuple[Kind, ...] = ("png", "tiff")
 """Exports that are cut to a region; the others say where in the image it lies."""
@@ -132,7 +136,7 @@ def import_file(
             corrections.georeference,
             corrections.shape,
             column=column,
-            numbers=None if mapping is None else _class_numbers(mapping, corrections.class_table),
+            mapped=None if mapping is None else _polygon_classes(mapping, corrections.class_table),
             image=corrections.image_path,
         )
         layer = _PolygonLayer(corrections, str(path), polygons, author)
@@ -216,9 +220,11 @@ class _IndexLayer:
         if strays.size:
             index, names = int(strays[0]), self._labels.class_names
             named = names is not None and index < len(names) and names[index]
-            name = repr(names[index]) if names is not None and named else f"index {index}"
+            value = index + int(getattr(self._labels, "one_based", False))
+            what = f"the class {names[index]!r}" if names is not None and named else f"the value {value}"
             raise InputError(
-                f"{self.name}: holds the class {name}, which is none of {', '.join(self._table.names)}; map it."
+                f"{self.name}: holds {what}, which is none of the classes {', '.join(self._table.names)}; change it "
+                f"there, or say which class it is: {MAPPED}."
             )
         found = values.astype(np.uint8)
         return np.stack([found, (found != 0).astype(np.uint8)])
@@ -248,7 +254,8 @@ class _PolygonLayer:
         for polygon_name, value in zip(polygons.names, values.tolist(), strict=True):
             if value < 0:
                 raise InputError(
-                    f"{name}: has polygons of the class {polygon_name!r}, which is none of {', '.join(table.names)}."
+                    f"{name}: has polygons of the class {polygon_name!r}, which is none of {', '.join(table.names)}; "
+                    f"rename it there, or say which class it is: {MAPPED}."
                 )
         self._values = values.astype(np.uint8)
 
@@ -260,9 +267,24 @@ class _PolygonLayer:
         return np.stack([found, (found != 0).astype(np.uint8)])
 
 
-def _class_numbers(mapping: Path, table: ClassTable) -> dict[int, str | None]:
-    values = ClassMapping.read(mapping, table.names).values
-    return {value: None if index == NO_CLASS else table.names[index] for value, index in values.items()}
+def _polygon_classes(mapping: Path, table: ClassTable) -> dict[int | str, str | None]:
+    """Read which class each number or name of a file of polygons stands for; None: it is left out."""
+    try:
+        stated = json.loads(mapping.read_text("utf-8"))["values"]
+        names = {key: name for key, name in stated.items() if not key.strip().lstrip("-").isdigit()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        names = {}
+    if not names:
+        values = ClassMapping.read(mapping, table.names).values
+        return {value: None if index == NO_CLASS else table.names[index] for value, index in values.items()}
+    found: dict[int | str, str | None] = {}
+    for key, name in stated.items():
+        (index,) = match_names([str(name)], table.names).index
+        if name is not None and index is None:
+            listed = ", ".join(table.names)
+            raise InputError(f"{mapping}: maps to {name!r}, which is no class here; the classes are {listed}.")
+        found[key if key in names else int(key)] = None if index is None or name is None else table.names[index]
+    return found
 
 
 def _as_indices(labels: ClassIndices | LabelPyramid) -> ClassIndices:

@@ -20,7 +20,7 @@ from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.learning.canvas import Canvas, check, half_made, make, refresh_image
+from fctl_napari.learning.canvas import Canvas, check, half_made, make, refresh_from_image, refresh_image
 from fctl_napari.learning.corrected_regions import CorrectedRegion, PaintedBox
 from fctl_napari.learning.correction_merge import MergeReport, PaintedLayer, Policy, Report, take, value_names
 from fctl_napari.learning.ledger import Ledger
@@ -133,8 +133,11 @@ class Corrections:
         if mode == "r+":
             lock = lock_store(path)
             try:
+                labels = LabelPyramid.open(path, "r+")
                 if image is not None:
-                    refresh_image(LabelPyramid.open(path, "r+"), image)
+                    refresh_image(labels, image)
+                else:
+                    refresh_from_image(labels)
                 opened = cls(path, lock)
                 if class_table is not None:
                     opened.add_classes(class_table)

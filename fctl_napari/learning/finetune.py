@@ -26,6 +26,7 @@ from fctl_napari.learning.measuring import Measure, truth_of
 from fctl_napari.learning.schedule import schedule
 from fctl_napari.learning.sources import Tile, choose_tiles, data_hash, draw_tiles
 from fctl_napari.learning.tile_network import TileNetwork
+from fctl_napari.learning.unfinished import check_waiting
 from fctl_napari.model.card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.classes import IGNORE, NOT_SURE
@@ -87,6 +88,7 @@ class Finetuner:
         corrections = corrections or open_corrections(request.corrections, image, self.card)
         self.sets = choose_tiles(request, image, corrections, self.card)
         self._image = image_facts(image)
+        check_waiting(self.out, self._image["fingerprint"])
         self.data_hash = data_hash(self._image["fingerprint"], self.sets.lessons, self.sets.held_out)
         self._classes = self.card.config.classes
         truth = None

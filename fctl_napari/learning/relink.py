@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -97,8 +98,11 @@ def _check_size(path: Path, image: Pyramid) -> None:
 def _link(path: Path, image: Pyramid) -> None:
     labels = LabelPyramid.open(path, "r+")
     facts = labels.attributes[ATTRIBUTE]
+    place = None if image.georeference is None else asdict(image.georeference)
     if same_image(facts["image"], image):
+        if place is not None:
+            labels.set_attributes({ATTRIBUTE: {**facts, "georeference": place}})
         return
     now = datetime.now(UTC).isoformat(timespec="seconds")
     before = [*facts.get(RELINKED, []), {**facts["image"], "until": now}]
-    labels.set_attributes({ATTRIBUTE: {**facts, "image": image_facts(image), RELINKED: before}})
+    labels.set_attributes({ATTRIBUTE: {**facts, "image": image_facts(image), "georeference": place, RELINKED: before}})

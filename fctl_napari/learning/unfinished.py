@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.errors import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import write_json
 from fctl_napari.learning.candidates import candidate_place, request_place, state_place
 from fctl_napari.learning.finetune_config import FinetuneRequest, finetune_request
@@ -95,6 +95,32 @@ def open_waiting(out: Path | str) -> Waiting:
     if not {"parent", "finetuning"} <= waiting.card.provenance.keys() or "finetuning" not in waiting.card.figures:
         raise CheckpointError(f"{waiting.path}: was not made by fine-tuning; choose another.")
     return waiting
+
+
+def check_waiting(out: Path | str, fingerprint: str) -> None:
+    """Refuse a place beside which a network waits that learnt from another image: it would be overwritten.
+
+    Parameters
+    ----------
+    out : Path or str
+        Where the new network is to stand.
+    fingerprint : str
+        Of the image that it learns from.
+
+    Raises
+    ------
+    OutputError
+        One waits there.
+    """
+    try:
+        image = open_waiting(out).card.provenance["finetuning"].get("image")
+    except CheckpointError:
+        return
+    if image is not None and image["fingerprint"] != fingerprint:
+        raise OutputError(
+            f"{out}: a network that learnt from another image ({image['name']}) waits beside it, in "
+            f"{candidate_place(out)}, and is not decided; choose another name, or delete that file."
+        )
 
 
 def find_waiting(folders: Iterable[Path], fingerprint: str, names: Iterable[str]) -> list[Waiting]:

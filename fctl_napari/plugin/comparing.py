@@ -44,7 +44,7 @@ from fctl_napari.plugin.background import check
 from fctl_napari.plugin.error_overlay import ErrorLevels
 from fctl_napari.plugin.places import maps_beside
 from fctl_napari.plugin.truths import TruthChoice, held_values, open_choice
-from fctl_napari.segmentation.identity import same_image
+from fctl_napari.segmentation.identity import same_image, take_georeference
 from fctl_napari.segmentation.store import Segmentation
 from fctl_napari.segmentation.stored_image import note_on_image
 
@@ -243,6 +243,7 @@ def open_comparison(
         Something is missing, damaged, or does not fit.
     """
     segmentation = Segmentation.open(wanted.path)
+    take_georeference(segmentation.facts, segmentation.path)
     colours = segmentation.class_table.colors
     source, held = None, []
     if before is not None and before.source is not None:

@@ -349,6 +349,7 @@ class CorrectWidget(DockedWidget):
 
     def _turn(self, op: Literal["undo", "redo"]) -> None:
         if self._painting is not None:
+            self.form.exchange.clear()  # it may be taken back
             self._painting.turn(op)
 
     def _told(self, state: State) -> None:
@@ -436,6 +437,7 @@ class CorrectWidget(DockedWidget):
             if isinstance(source, Labels) and self._image is not None:
                 placed = labels_over(self._viewer, source, self._image)
             work = partial(take_over, source, placed, others, policy, self.painter)
+            self.form.exchange.clear()  # of what was taken over before
             painting.act(work, self.form.exchange.show_report)
 
     def export(self, out: Path) -> None:

@@ -211,6 +211,8 @@ class MaskChoices(QObject):
     def fill(self, _event: Any = None) -> None:
         """List what there is, the topmost first; one that is new is chosen: a result is what is corrected next."""
         image, field = self._image(), self._field
+        if image is not None:
+            identities().names(image)  # as it is now; its file may be written anew
         layers = [] if image is None else list(reversed(self._viewer.layers))
         masks = [layer for layer in layers if image is not None and is_mask(self._viewer, layer, image)]
         for mask in masks:

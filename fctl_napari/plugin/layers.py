@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -13,6 +15,8 @@ import numpy as np
 import pandas as pd
 from napari.layers import Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
+
+from fctl_napari.errors import InputError
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
@@ -56,6 +60,8 @@ class ImageSource:
         Fingerprints that mean the image, once they are known; see ``ImageIdentities``.
     pyramid
         The image as it is shown, opened; None: it was not opened yet.
+    state
+        Of the file when it was opened; see ``file_state``.
     """
 
     path: str
@@ -65,20 +71,48 @@ class ImageSource:
     job: PyramidJob | None = field(default=None, repr=False)
     names: frozenset[str] | None = field(default=None, repr=False, compare=False)
     pyramid: Pyramid | None = field(default=None, repr=False, compare=False)
+    state: tuple[int, int] | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.pyramid is not None:
+            self.state = file_state(self.path)
 
     def open(self) -> Pyramid:
         """Open the image, once (in a thread: this reads files).
 
+        Where the file was written anew since, it is opened again.
+
         Raises
         ------
         InputError
-            It is missing or damaged.
+            It is missing or damaged, or holds another picture than the one that is shown.
         """
+        from fctl_napari.imagery.fingerprint import fingerprint
         from fctl_napari.imagery.formats import open_image
 
-        if self.pyramid is None:
-            self.pyramid = open_image(self.path, value_range=self.value_range, bands=self.bands)
+        state = file_state(self.path)
+        if self.pyramid is None or state != self.state:
+            opened = open_image(self.path, value_range=self.value_range, bands=self.bands)
+            if self.names is not None and fingerprint(opened) not in self.names:
+                raise InputError(
+                    f"{self.original}: holds another picture than when it was opened here; open it again to go on."
+                )
+            self.pyramid, self.state = opened, state
         return self.pyramid
+
+    @property
+    def touched(self) -> bool:
+        """Whether the file was written since it was opened here."""
+        return self.pyramid is not None and file_state(self.path) != self.state
+
+
+def file_state(path: str) -> tuple[int, int] | None:
+    """Return what differs when a file was written anew, time and size; None for a folder or an address."""
+    try:
+        facts = Path(path).stat()
+    except OSError:
+        return None
+    return None if stat.S_ISDIR(facts.st_mode) else (facts.st_mtime_ns, facts.st_size)
 
 
 def image_source(layer: Layer) -> ImageSource | None:

@@ -154,13 +154,14 @@ class Orders(QObject):
     def _file_ready(self, source: ImageSource) -> None:
         order = self._order
         assert order is not None
-        if order.out:
+        if order.out and not source.touched:
             self._launch(order, source)
             return
         usual = (maps_path if order.maps else result_path)(source.original, order.checkpoint)
 
         def work(_progress: object, _cancelled: object) -> Path:
-            return own_place(usual, source.open())
+            image = source.open()  # says so if it holds another picture now
+            return Path(order.out) if order.out else own_place(usual, image)
 
         def found(out: Path) -> None:
             there = self._order = replace(order, out=str(out))

@@ -25,6 +25,7 @@ from fctl_napari.plugin.layers import (
     LayerData,
     displayed_level,
     displayed_levels,
+    file_state,
     image_layer,
     image_source,
 )
@@ -185,7 +186,8 @@ def _layer_in_the_making(viewer: napari.Viewer, path: Path | str, level: Any, py
 
     def switch(out: str) -> None:
         source.path, source.job = out, None
-        source.pyramid = finished = open_image(out, value_range=source.value_range, bands=source.bands)
+        finished = open_image(out, value_range=source.value_range, bands=source.bands)
+        source.pyramid, source.state = finished, file_state(out)
         for layer in layers():
             layer.data = displayed_levels(finished)
 

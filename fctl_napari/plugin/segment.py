@@ -16,6 +16,7 @@ from fctl_napari.errors import FctlError
 from fctl_napari.model.card import Card, checkpoint_hash, resolve_checkpoint
 from fctl_napari.plugin.docked import DockedWidget
 from fctl_napari.plugin.growing import GrowingSegmentation
+from fctl_napari.plugin.image_identity import identities
 from fctl_napari.plugin.layers import ImageSource, image_source
 from fctl_napari.plugin.live_run import describe, offer
 from fctl_napari.plugin.notify import report, reported
@@ -98,6 +99,8 @@ class SegmentWidget(DockedWidget):
         return self._orders.order is not None and self._orders.order.live
 
     def _image_changed(self) -> None:
+        if self.image is not None:
+            identities().names(self.image)  # as it is now; its file may be written anew
         self._propose_result()
         self._look_for_result()
         self._live_again()

@@ -27,7 +27,8 @@ def image_facts(image: Pyramid) -> dict[str, Any]:
     InputError
         The image cannot be read.
     """
-    return {"path": image.path, "name": image.name, "fingerprint": fingerprint(image)}
+    path = image.path if image.path is None or is_url(image.path) else str(Path(image.path).absolute())
+    return {"path": path, "name": image.name, "fingerprint": fingerprint(image)}
 
 
 def is_old(stored: Mapping[str, Any]) -> bool:
@@ -98,7 +99,7 @@ def refreshed(facts: Mapping[str, Any], image: Pyramid) -> dict[str, Any] | None
     """
     stored = facts["image"]
     path = stored["path"]
-    gone = path is not None and not is_url(path) and not Path(path).exists()
+    gone = path is not None and not is_url(path) and _is_elsewhere(stored, image)
     known = facts["georeference"]
     # a copy as PNG says nothing of the place on Earth, and so contradicts nothing
     mended = image.georeference is not None and (known and Georeference.from_json(known)) != image.georeference
@@ -185,14 +186,28 @@ def open_image_of(
     path = stored["path"]
     if path is None:
         raise InputError(f"{beside}: does not say where its image lies; make it again from a file.")
-    moved = beside.absolute().parent / Path(path).name
-    place = str(moved) if not is_url(path) and not Path(path).exists() and moved.exists() else path
-    image = open_image(place, value_range=value_range, bands=bands)
-    if not same_image(stored, image):
-        raise InputError(
-            f"{place}: is not the image that {beside} is of, but one with other pixels; put that one back."
-        )
-    return image
+    beside_it = beside.absolute().parent / Path(path).name
+    places = [path] if is_url(path) else [str(one) for one in (Path(path), beside_it) if one.exists()] or [path]
+    for place in dict.fromkeys(places):
+        image = open_image(place, value_range=value_range, bands=bands)
+        if same_image(stored, image):
+            return image
+    raise InputError(
+        f"{places[0]}: is not the image that {beside} is of, but one with other pixels; put that one back."
+    )
+
+
+def _is_elsewhere(stored: Mapping[str, Any], image: Pyramid) -> bool:
+    """Tell whether the image of a store no longer lies at the path that it names; that image is opened already."""
+    path = Path(stored["path"])
+    if not path.exists():
+        return True
+    if image.path is None or is_url(image.path) or path.resolve() == Path(image.path).resolve():
+        return False
+    try:
+        return not same_image(stored, open_image(path))
+    except InputError:
+        return True
 
 
 def _stored_as(stored: Mapping[str, Any]) -> frozenset[str]:

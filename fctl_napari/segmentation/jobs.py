@@ -185,8 +185,18 @@ class Run:
             height, width = image.shape
             raise InputError(f"{source}: the region {region} holds none of its {height} x {width} px; choose another.")
         refined = check_refined(request.refine, card, image, intersect(region, (0, 0, *image.shape)))
+        settings = {
+            "merge": request.merge,
+            "precision": request.precision,
+            "exact_contexts": exact,
+            **({"kept_output": "logits"} if request.keep_logits else {}),
+            **({"kept_output": MAPS} if request.maps else {}),
+            **({} if refined is None else {"refined": refined}),
+            "value_range": None if request.value_range is None else list(request.value_range),
+            "bands": None if request.bands is None else list(request.bands),
+        }
         inherit = None if request.inherit is None else Path(request.inherit).absolute()
-        parent = None if inherit is None else open_parent(inherit, self.out, image, grid, card)
+        parent = None if inherit is None else open_parent(inherit, self.out, image, grid, card, settings)
         lock = lock_store(self.out)
         leaving.callback(lock.release)
         store = open_or_create(
@@ -195,16 +205,7 @@ class Run:
             grid=grid,
             card=card,
             checkpoint_hash=identity,
-            settings={
-                "merge": request.merge,
-                "precision": request.precision,
-                "exact_contexts": exact,
-                **({"kept_output": "logits"} if request.keep_logits else {}),
-                **({"kept_output": MAPS} if request.maps else {}),
-                **({} if refined is None else {"refined": refined}),
-                "value_range": None if request.value_range is None else list(request.value_range),
-                "bands": None if request.bands is None else list(request.bands),
-            },
+            settings=settings,
             fresh=request.fresh,
         )
         self._store = store

@@ -80,7 +80,9 @@ def open_or_create(
     )
 
 
-def open_parent(path: Path, out: Path, image: Pyramid, grid: Grid, card: Card) -> Segmentation:
+def open_parent(
+    path: Path, out: Path, image: Pyramid, grid: Grid, card: Card, settings: Mapping[str, Any]
+) -> Segmentation:
     """Open the segmentation whose calls one at ``out`` is to take over.
 
     Raises
@@ -96,6 +98,14 @@ def open_parent(path: Path, out: Path, image: Pyramid, grid: Grid, card: Card) -
         for word, same in (
             ("is of another image", same_image(parent.facts["image"], image)),
             ("has another grid of tiles", parent.facts["grid"] == grid.facts()),
+            *(
+                (f"was made with another {words}", parent.settings.get(name) == settings.get(name))
+                for name, words in (
+                    ("merge", "merge"),
+                    ("value_range", "range of values"),
+                    ("bands", "choice of bands"),
+                )
+            ),
             ("has other classes", parent.class_table.names == card.classes.names),
         )
         if not same

@@ -178,7 +178,7 @@ def test_the_advice_can_be_followed(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         burn(write(tmp_path, [feature("red", box(120, 110, 170, 160))]), LOCAL)
     sentence = str(caught.value)
-    crs = json.loads("{" + sentence[sentence.index('"crs"') : sentence.index(", or, if")] + "}")
+    crs = json.loads("{" + sentence[sentence.index('"crs"') : sentence.index(", or if")] + "}")
     crs["crs"]["properties"]["name"] = LOCAL.crs
     assert burn(write(tmp_path, [feature("red", box(120, 110, 170, 160))], **crs), LOCAL)[0] == {"red": 2500}
     px = json.loads("{" + sentence[sentence.index('"coordinates"') :].rstrip(".") + "}")
@@ -190,9 +190,39 @@ def test_numbers_are_classes_only_if_they_are_mapped(tmp_path: Path) -> None:
     path = write(tmp_path, features)
     with pytest.raises(InputError, match=r"feature 1 has the number 0 in its property 'class'; .* --map FILE"):
         burn(path)
-    counts, notes = burn(path, numbers={0: "red", 3: "green", 9: None})
+    counts, notes = burn(path, mapped={0: "red", 3: "green", 9: None})
     assert counts == {"red": 2500, "green": 100}
     assert notes == ("polygons of classes that the mapping ignores: 1",)
+
+
+def test_names_and_numbers_in_words_can_be_mapped(tmp_path: Path) -> None:
+    features = [feature("rot", box(10, 10, 60, 60)), feature("1", box(70, 70, 80, 80)), feature("x*", box(0, 0, 5, 5))]
+    counts, notes = burn(write(tmp_path, features), mapped={"rot": "red", 1: "green", "x*": None})
+    assert counts == {"red": 2500, "green": 100}
+    assert notes == ("polygons of classes that the mapping ignores: 1",)
+
+
+def test_what_is_damaged_or_has_no_class_is_left_out_and_told(tmp_path: Path) -> None:
+    damaged = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, "properties": {}}
+    features = [feature("red", box(10, 10, 60, 60)), feature(None, box(70, 70, 80, 80)), damaged]
+    counts, notes = burn(write(tmp_path, features))
+    assert counts == {"red": 2500}
+    assert set(notes) == {"polygons without a class, left out: 1", "features that are damaged, left out: 1"}
+
+
+def test_px_are_not_taken_for_degrees(tmp_path: Path) -> None:
+    """Neither where both fit, nor where the file states a CRS in which they cover the whole image."""
+    world = Georeference("EPSG:4326", (0.25, 0.0, 5.0, 0.0, -0.25, 65.0))
+    path = write(tmp_path, [feature("red", box(10, 20, 60, 60))])
+    with pytest.raises(InputError, match="not clear what its coordinates are"):
+        burn(path, world)
+    crs84 = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
+    with pytest.raises(InputError, match="its coordinates look like px"):
+        burn(write(tmp_path, [feature("red", box(10, 10, 60, 60))], crs=crs84), UTM)
+    exact = [[7.6, 55.2], [17.6, 55.2], [17.6, 50.2], [7.6, 50.2], [7.6, 55.2]]
+    counts, notes = burn(write(tmp_path, [feature("red", exact)]), world)
+    assert counts == {"red": 800}
+    assert notes == ("no CRS is stated: read as longitude and latitude",)
 
 
 @pytest.mark.parametrize(
@@ -251,8 +281,9 @@ def test_geopackages_of_others(tmp_path: Path, crs: str | None) -> None:
     assert counts == {"red": 2500}
     assert notes[0 if crs else 1 :] == ("features without a geometry: 1",) or len(notes) == 2
     pyogrio.raw.write(str(path), shapes[2:], [names[2:]], ["class"], crs=crs, append=True, **options)
-    with pytest.raises(InputError, match="feature 3 has no class"):
-        burn(path, UTM)
+    counts, notes = burn(path, UTM)
+    assert counts == {"red": 2500}
+    assert "polygons without a class, left out: 1" in notes
     pyogrio.raw.write(str(path), shapes[:1], [names[:1]], ["class"], crs=crs, **(options | {"layer": "second"}))
     with pytest.raises(InputError, match="has the layers mine, second"):
         burn(path, UTM)

@@ -179,7 +179,9 @@ def test_values_are_mapped_and_ignored_classes_are_not_sure(make: Make, tmp_path
     raw[:10], raw[10:20], raw[20:30], raw[30:40] = 0, 2, 3, 7
     Image.fromarray(raw).save(tmp_path / "raw.png")
     corrections = make()
-    with pytest.raises(InputError, match=r"raw\.png: holds the class index 7, which is none of sea, wood, town; map"):
+    with pytest.raises(
+        InputError, match=r"raw\.png: holds the value 7, which is none of the classes sea, wood, town; change"
+    ):
         import_file(corrections, tmp_path / "raw.png", author="bob")
     (tmp_path / "map.json").write_text(
         json.dumps({"values": {"0": "sea", "2": "town", "3": None, "7": "Wood", "255": None}})
@@ -260,7 +262,7 @@ def test_polygons_in_a_stated_crs(make: Make, tmp_path: Path) -> None:
     ("features", "complaint"),
     [
         ([{"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [1, 1]}}], "1 is a Point"),
-        ([feature("sea", (0, 0, 1, 1)), feature(None, (0, 0, 1, 1))], "feature 2 has no class in its property 'class'"),
+        ([feature(None, (0, 0, 1, 1))], "feature 1 has no class in its property 'class'; give it one"),
         ([feature("forest", (0, 0, 1, 1))], "polygons of the class 'forest', which is none of sea, wood, town"),
         ([{"type": "Feature"}], "feature 1 is no polygon"),
         (

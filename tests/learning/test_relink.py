@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from commands import Fctl
 from correcting import SHAPE, TABLE, blank, painted
 from PIL import Image
@@ -86,6 +88,60 @@ def test_they_are_not_linked_while_somebody_paints(corrections: Path, monkeypatc
     monkeypatch.setattr("fctl_napari.segmentation.store_place.LOCK_TIMEOUT", 0)
     with Corrections.open(corrections, "r+"), pytest.raises(OutputError, match="in use"):
         relink(corrections, NOW)
+
+
+def write_geotiff(path: Path, x0: float) -> Path:
+    place = rasterio.transform.from_origin(x0, 2790000, 1, 1)
+    shape = {"width": SHAPE[1], "height": SHAPE[0], "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32640", transform=place, **shape) as file:
+        file.write(np.full((3, *SHAPE), 1, np.uint8))
+    return path
+
+
+def test_a_mended_georeference_is_followed_whoever_opens_them(tmp_path: Path, fctl: Fctl) -> None:
+    image, path = write_geotiff(tmp_path / "i.tif", 320000), tmp_path / "c.ome.zarr"
+    Corrections.create(path, open_image(image), TABLE).close()
+    with rasterio.open(image, "r+") as file:
+        file.transform = rasterio.transform.from_origin(320020, 2790000, 1, 1)
+    ring = [[320030, 2789990], [320040, 2789990], [320040, 2789980], [320030, 2789980], [320030, 2789990]]
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"class": "sea"},
+    }
+    crs = {"type": "name", "properties": {"name": "EPSG:32640"}}
+    (tmp_path / "p.geojson").write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
+    done = fctl("corrections", "import", path, tmp_path / "p.geojson")  # without --image
+    assert done.code == 0, done.err
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[10:20, 10:20] = 1
+    assert np.array_equal(Corrections.open(path).labels.levels[0][:], expected)
+
+    with rasterio.open(write_geotiff(tmp_path / "other.tif", 400000), "r+") as file:
+        file.write(np.full((3, *SHAPE), 2, np.uint8))
+    relink(path, open_image(tmp_path / "other.tif"))
+    georeference = Corrections.open(path).georeference
+    assert georeference is not None
+    assert georeference.transform[2] == 400000
+    Image.fromarray(np.full((*SHAPE, 3), 3, np.uint8)).save(tmp_path / "plain.png")
+    relink(path, open_image(tmp_path / "plain.png"))
+    assert Corrections.open(path).georeference is None
+
+
+def test_the_image_is_found_beside_them_where_another_one_took_its_place(tmp_path: Path, fctl: Fctl) -> None:
+    folder = tmp_path / "p1"
+    folder.mkdir()
+    Image.fromarray(np.full((*SHAPE, 3), 1, np.uint8)).save(folder / "i.png")
+    Corrections.create(folder / "c.ome.zarr", open_image(folder / "i.png"), TABLE).close()
+    folder.rename(tmp_path / "archive")
+    folder.mkdir()
+    Image.fromarray(np.full((*SHAPE, 3), 2, np.uint8)).save(folder / "i.png")
+    done = fctl("info", tmp_path / "archive" / "c.ome.zarr", "--verify")
+    assert done.code == 0, done.err
+    assert str(tmp_path / "archive" / "i.png") in done.out.replace("\n", "")
+    image = open_image(tmp_path / "archive" / "i.png")
+    with Corrections.open(tmp_path / "archive" / "c.ome.zarr", "r+", image=image) as there:
+        assert there.image_path == str(tmp_path / "archive" / "i.png")
 
 
 def test_the_command_line_relinks(corrections: Path, fctl: Fctl, tmp_path: Path) -> None:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from fctl_napari.errors import CheckpointError
+from fctl_napari.errors import CheckpointError, OutputError
 from fctl_napari.learning.candidates import candidate_place, request_place, roll_back, state_place, traces
 from fctl_napari.learning.finetune_config import finetune_request
-from fctl_napari.learning.unfinished import find_cut, find_waiting, open_waiting, remember
+from fctl_napari.learning.unfinished import check_waiting, find_cut, find_waiting, open_waiting, remember
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -26,12 +26,12 @@ def request_of(tmp_path):
     return make
 
 
-def wait_for_verdict(request, tiny_checkpoint, image="scene.png"):
+def wait_for_verdict(request, tiny_checkpoint, image="scene.png", told=None):
     """Leave a candidate with a card as fine-tuning writes it."""
     model, card = load_checkpoint(tiny_checkpoint)
     provenance = {
         "parent": {"name": "tiny", "hash": "0" * 64},
-        "finetuning": {"settings": {"image": image}, "keep": False, "verdict": ["No.", "Not at all."]},
+        "finetuning": {"settings": {"image": image}, "keep": False, "verdict": ["No.", "Not at all."]} | (told or {}),
     }
     card = card.model_copy(update={"provenance": provenance, "figures": {"finetuning": {"before": {}, "after": {}}}})
     save_checkpoint(candidate_place(request.out), model, card)
@@ -74,3 +74,14 @@ def test_what_was_not_fine_tuned_does_not_wait(tmp_path, request_of, tiny_checkp
     with pytest.raises(CheckpointError, match="not made by fine-tuning"):
         open_waiting(request_of().out)
     assert find_waiting([tmp_path], "px1-0", ["scene.png"]) == []
+
+
+def test_what_waits_belongs_to_an_image_by_its_pixels(tmp_path, request_of, tiny_checkpoint):
+    image = {"name": "scene", "fingerprint": "px1-a"}
+    wait_for_verdict(request_of(), tiny_checkpoint, image="renamed.png", told={"image": image})
+    (waiting,) = find_waiting([tmp_path], "px1-a", ["another.png"])
+    assert find_waiting([tmp_path], "px1-b", ["renamed.png"]) == []
+    check_waiting(waiting.out, "px1-a")
+    check_waiting(tmp_path / "free.safetensors", "px1-b")
+    with pytest.raises(OutputError, match=r"learnt from another image \(scene\) waits beside it"):
+        check_waiting(waiting.out, "px1-b")

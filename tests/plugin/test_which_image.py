@@ -284,3 +284,34 @@ def test_corrections_of_another_size_leave_a_way_on(
     until(lambda: not widget.busy and widget.corrections is not None)
     paint(widget, until, (60, 60), 2)
     assert painted(tmp_path / "ortho.corrections.ome.zarr") == {0, 1}
+
+
+def test_a_file_that_is_written_anew_while_it_is_shown_is_not_taken_for_the_picture(
+    window: Callable[..., Any],
+    until: Until,
+    flights: list[np.ndarray],
+    awake_checkpoint: Path,
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    ortho = write(tmp_path / "ortho.png", flights[0])
+    viewer, widget = window("Segment", awake_checkpoint, ortho)
+    _, correct = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+    correct.form.checkpoint.add(awake_checkpoint)
+    until(lambda: not correct.busy)
+    write(ortho, flights[1])
+    widget.form.device.setCurrentText("cpu")
+    widget.form.run.click()
+    until(lambda: not widget.running)
+    assert "ortho.png: holds another picture than when it was opened here; open it again" in errors(notes)[-1]
+    correct.edit_here((60, 60))
+    until(lambda: not correct.busy)
+    assert len(errors(notes)) == 2
+    assert sorted(path.name for path in tmp_path.glob("ortho*")) == ["ortho.png"]
+
+    write(ortho, flights[0])  # the same picture, written anew
+    correct.edit_here((60, 60))
+    until(lambda: not correct.busy and correct.edit_layer is not None)
+    widget.form.run.click()
+    until(lambda: not widget.running)
+    assert len(errors(notes)) == 2
