@@ -161,3 +161,9 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(
     assert final.state == "failed"
     with pytest.raises(kind, match=words):
         raise final.error
+
+
+def test_tiles_of_another_range_of_values_are_not_taken_over(engine: Engine, request_: SegmentationRequest) -> None:
+    final = engine.start(replace(request_, value_range=(0.0, 200.0))).wait(ENOUGH)
+    with pytest.raises(InputError, match="was made with another range of values, so that none of its tiles can be"):
+        raise final.error
