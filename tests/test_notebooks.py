@@ -27,9 +27,17 @@ def check(text: Path, folder: Path, short: bool, monkeypatch: pytest.MonkeyPatch
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
 
 
+TRAIN_LONG = ("03_contexts_and_gpe", "04_fusion_and_ale")
+"""Their short versions too take a minute each: nightly."""
+
+
 @pytest.mark.gui
 @pytest.mark.slow
-@pytest.mark.parametrize("text", texts(), ids=lambda text: text.stem)
+@pytest.mark.parametrize(
+    "text",
+    [pytest.param(text, marks=pytest.mark.nightly) if text.stem in TRAIN_LONG else text for text in texts()],
+    ids=lambda text: text.stem,
+)
 def test_the_short_version_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(text, tmp_path, True, monkeypatch)
 
