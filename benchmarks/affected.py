@@ -39,19 +39,21 @@ def segmented(engine: Engine, image: Path, checkpoint: Path, out: Path) -> Segme
 
 def measure(engine: Engine, case: Case, count: int, seed: int, folder: Path) -> list[str]:
     """Give the cells of a row."""
-    truth = case.scene.truth
+    ground_truth = case.scene.ground_truth
     parent = segmented(engine, case.image, case.checkpoint, folder / f"{case.image.stem}.ome.zarr")
     before = np.asarray(parent.labels.levels[0][:])
-    corrections, _ = strokes(truth, before - np.uint8(1), inside(truth.shape, case.scene.test), count, seed)
-    place, out = folder / f"{count} {seed}.ome.zarr", folder / f"{count} {seed}.safetensors"
+    corrections, _ = strokes(
+        ground_truth, before - np.uint8(1), inside(ground_truth.shape, case.scene.test), count, seed
+    )
+    location, out = folder / f"{count} {seed}.ome.zarr", folder / f"{count} {seed}.safetensors"
     labels = LabelPyramid.create(
-        place, truth.shape, classes=[i.model_dump() for i in read_card(case.checkpoint).classes]
+        location, ground_truth.shape, classes=[i.model_dump() for i in read_card(case.checkpoint).classes]
     )
     labels.write(0, 0, corrections)
     request = FinetuneRequest(
         image=str(case.image),
         checkpoint=str(case.checkpoint),
-        corrections=str(place),
+        corrections=str(location),
         out=str(out),
         data_folder=case.data_folder,
         seed=seed,
@@ -61,7 +63,7 @@ def measure(engine: Engine, case: Case, count: int, seed: int, folder: Path) -> 
     changed = np.asarray(child.labels.levels[0][:]) != before
 
     grid = parent.grid
-    all_cells = grid.cells_in((0, 0, *truth.shape))
+    all_cells = grid.cells_in((0, 0, *ground_truth.shape))
     in_cell = {cell: int(changed[y0:y1, x0:x1].sum()) for cell in all_cells for y0, x0, y1, x1 in [grid.core(cell)]}
 
     def held(cells: Sequence[Cell]) -> str:

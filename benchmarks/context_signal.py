@@ -65,7 +65,7 @@ def blur(channel: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 def draw(scene: Scene, part: str, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Labelled pixels of a part (flat indices); while training, rare classes are drawn more often, as in training."""
-    whole = np.asarray(scene.truth)
+    whole = np.asarray(scene.ground_truth)
     inside = np.zeros(whole.shape, bool)
     for y0, x0, y1, x1 in getattr(scene, part):
         inside[y0:y1, x0:x1] = True
@@ -89,8 +89,9 @@ def measure(name: str, data: Path, holdout: str, cache: dict[str, dict[int, NDAr
         "train": [(s, draw(s, "train", 60_000 // len(training), rng)) for s in training],
         outside: [(s, draw(s, outside, 150_000, rng)) for s in scenes if getattr(s, outside)],
     }
-    truth = {
-        part: np.concatenate([np.asarray(s.truth).ravel()[at] for s, at in found]) for part, found in drawn.items()
+    ground_truth = {
+        part: np.concatenate([np.asarray(s.ground_truth).ravel()[at] for s, at in found])
+        for part, found in drawn.items()
     }
 
     def columns(part: str, sigmas: list[int]) -> NDArray[np.float32]:
@@ -110,12 +111,12 @@ def measure(name: str, data: Path, holdout: str, cache: dict[str, dict[int, NDAr
         apart = [set(range(own)), set(range(own, seen.shape[1]))] if width == APART else None
         trees = HistGradientBoostingClassifier(
             max_iter=60, learning_rate=0.15, l2_regularization=1.0, early_stopping=False, interaction_cst=apart
-        ).fit(seen, truth["train"])
+        ).fit(seen, ground_truth["train"])
         figures = {}
         for part in drawn:
-            called = trees.predict(columns(part, sigmas)).astype(np.uint8)
+            predicted = trees.predict(columns(part, sigmas)).astype(np.uint8)
             figures[part] = Scores.from_confusion(
-                confusion_matrix(truth[part].astype(np.uint8), called, len(table.names)), table.names
+                confusion_matrix(ground_truth[part].astype(np.uint8), predicted, len(table.names)), table.names
             ).miou
         label = "250, only added" if width == APART else width
         print(f"| {holdout or outside} | {label} | {figures['train']:.3f} | {figures[outside]:.3f} |", flush=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.sample import sample_files, sample_splits, write_sample
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
@@ -26,8 +26,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    truth = open_truth(sample_files().truth)
-    height, _ = truth.shape
+    ground_truth = open_ground_truth(sample_files().ground_truth)
+    height, _ = ground_truth.shape
     bands = [(0, x0, height, x1) for x0, x1 in sample_splits()["test"]]
     masks: dict[str, list[np.ndarray]] = {}
     print("| contexts from | same class as exact | mIoU, test bands | accuracy, test bands |\n|---|---|---|---|")
@@ -50,7 +50,7 @@ def main() -> None:
             classes = found.class_table.names
             matrix = sum(
                 # 0 (not computed) wraps to 255 = ignored, k + 1 becomes k
-                confusion_matrix(truth.read(band), mask - np.uint8(1), len(classes))
+                confusion_matrix(ground_truth.read(band), mask - np.uint8(1), len(classes))
                 for band, mask in zip(bands, masks[name], strict=False)
             )
             scores = Scores.from_confusion(np.asarray(matrix), classes)

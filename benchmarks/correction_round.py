@@ -49,10 +49,10 @@ def main() -> None:
         folder = Path(name)
         parents, painted = folder / "parent.ome.zarr", folder / "corrections.ome.zarr"
         finished(engine.start(SegmentationRequest(str(case.image), str(parents), str(case.checkpoint))).wait())
-        called = learn.segmented(case.checkpoint, case.scene, case.scene.test)
-        truth = np.asarray(case.scene.truth)
-        counted = learn.inside(truth.shape, case.scene.test)
-        drawn, boxes = learn.strokes(truth, called, counted, args.strokes, args.seed)
+        predicted = learn.segmented(case.checkpoint, case.scene, case.scene.test)
+        ground_truth = np.asarray(case.scene.ground_truth)
+        counted = learn.inside(ground_truth.shape, case.scene.test)
+        drawn, boxes = learn.strokes(ground_truth, predicted, counted, args.strokes, args.seed)
         with Corrections.create(painted, image, read_card(case.checkpoint).classes) as corrections:
             for y0, x0, y1, x1 in boxes:
                 block = drawn[y0:y1, x0:x1]

@@ -36,19 +36,19 @@ def make(data: Path, folder: Path, images: int) -> None:
     """Write the data set."""
     (folder / "train").mkdir(parents=True)
     rng = np.random.default_rng(0)
-    colours = np.array([info.color for info in deepglobe_table()], np.uint8)
+    colors = np.array([info.color for info in deepglobe_table()], np.uint8)
     picture = np.asarray(Image.open(data / "scene5.jpg").convert("RGB"))
-    truth = np.asarray(Image.open(data / "scene5_label.png"))
+    ground_truth = np.asarray(Image.open(data / "scene5_label.png"))
     for number in range(images):
         paths = [folder / "train" / f"{number}{end}" for end in ("_sat.jpg", "_mask.png")]
         if number >= FILES:
             for path in paths:
                 os.link(path.with_name(path.name.replace(str(number), str(number % FILES), 1)), path)
             continue
-        y, x = (int(rng.integers(length - SIDE)) for length in truth.shape)
+        y, x = (int(rng.integers(length - SIDE)) for length in ground_truth.shape)
         part = np.s_[y : y + SIDE, x : x + SIDE]
         Image.fromarray(picture[part]).save(paths[0], quality=90)
-        Image.fromarray(colours[np.minimum(truth[part], 6)]).save(paths[1])
+        Image.fromarray(colors[np.minimum(ground_truth[part], 6)]).save(paths[1])
 
 
 def peak_bytes() -> int:

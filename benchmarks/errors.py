@@ -22,9 +22,9 @@ import numpy as np
 from memory import peak_megabytes
 
 from fctl_napari.evaluation.acquisition import find_next
-from fctl_napari.evaluation.error_regions import find_doubts, find_errors
+from fctl_napari.evaluation.error_regions import find_errors, find_uncertain
 from fctl_napari.evaluation.evaluation import evaluate
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.model_card import builtin_checkpoints, read_card
@@ -35,18 +35,18 @@ MOVED = (2, 3)
 """How far the segmentation lies from its truth, (y, x) px."""
 
 TASKS = {
-    "nothing": lambda segmentation, truth: None,
-    "evaluate": lambda segmentation, truth: evaluate(segmentation, truth),
-    "evaluate, no boundary": lambda segmentation, truth: evaluate(segmentation, truth, boundary_px=None),
-    "find_errors": lambda segmentation, truth: find_errors(segmentation, truth),
-    "find_doubts": lambda segmentation, truth: find_doubts(segmentation),
-    "find_next": lambda segmentation, truth: find_next(segmentation),
+    "nothing": lambda segmentation, ground_truth: None,
+    "evaluate": lambda segmentation, ground_truth: evaluate(segmentation, ground_truth),
+    "evaluate, no boundary": lambda segmentation, ground_truth: evaluate(segmentation, ground_truth, boundary_px=None),
+    "find_errors": lambda segmentation, ground_truth: find_errors(segmentation, ground_truth),
+    "find_doubts": lambda segmentation, ground_truth: find_uncertain(segmentation),
+    "find_next": lambda segmentation, ground_truth: find_next(segmentation),
 }
 
 
 def write(folder: Path, side: int) -> None:
     """Write ``truth`` and ``segmentation`` of side x side px into a folder, level 0 only."""
-    scene = open_truth(sample_files().truth)
+    scene = open_ground_truth(sample_files().ground_truth)
     card = read_card(builtin_checkpoints()["earth"])
     tile = card.config.tile_size
     segmentation = Segmentation.create(
@@ -58,7 +58,7 @@ def write(folder: Path, side: int) -> None:
         settings={},
     )
     classes = [info.model_dump() for info in card.classes]
-    truth = LabelPyramid.create(folder / "truth", (side, side), chunk=512, classes=classes)
+    ground_truth = LabelPyramid.create(folder / "truth", (side, side), chunk=512, classes=classes)
     whole = scene.read((0, 0, *scene.shape))
     random = np.random.default_rng(0)
     step = segmentation.grid.step * (2048 // segmentation.grid.step)
@@ -69,25 +69,25 @@ def write(folder: Path, side: int) -> None:
 
     for y in range(0, side, 2048):
         for x in range(0, side, 2048):
-            truth.write(y, x, labels(y, x, min(y + 2048, side), min(x + 2048, side)))
+            ground_truth.write(y, x, labels(y, x, min(y + 2048, side), min(x + 2048, side)))
     for y in range(0, side, step):
         for x in range(0, side, step):
             y1, x1 = min(y + step, side), min(x + step, side)
-            called = labels(y + MOVED[0], x + MOVED[1], y1 + MOVED[0], x1 + MOVED[1])
-            called[called == 0] = 1
+            predicted = labels(y + MOVED[0], x + MOVED[1], y1 + MOVED[0], x1 + MOVED[1])
+            predicted[predicted == 0] = 1
             for top, left in random.integers(0, step, (20, 2)):
-                called[top : top + 40, left : left + 90] = random.integers(1, len(card.classes.names) + 1)
+                predicted[top : top + 40, left : left + 90] = random.integers(1, len(card.classes.names) + 1)
             coarse = random.integers(60, 256, (step // 32 + 1, step // 32 + 1)).astype(np.uint8)
             sure = coarse.repeat(32, 0).repeat(32, 1)[: y1 - y, : x1 - x]
-            segmentation.labels.write(y, x, called)
+            segmentation.labels.write(y, x, predicted)
             segmentation.confidence.write(y, x, sure)
 
 
 def measure(folder: Path, task: str) -> dict[str, float]:
     """Run one task in this process."""
-    segmentation, truth = Segmentation.open(folder / "segmentation"), open_truth(folder / "truth")
+    segmentation, ground_truth = Segmentation.open(folder / "segmentation"), open_ground_truth(folder / "truth")
     begun = time.monotonic()
-    found = TASKS[task](segmentation, truth)
+    found = TASKS[task](segmentation, ground_truth)
     seconds = time.monotonic() - begun
     return {"seconds": seconds, "peak": peak_megabytes(os.getpid()), "regions": getattr(found, "found", 0)}
 

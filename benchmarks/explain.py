@@ -32,10 +32,10 @@ def measure(engine: Engine, requests: Sequence[ExplainRequest]) -> tuple[list[fl
     where = ""
     for request in requests:
         begun = time.perf_counter()
-        told = engine.explain(request).result()
+        state_changed = engine.explain(request).result()
         seen.append(time.perf_counter() - begun)
-        inside.append(told.seconds)
-        where = told.where
+        inside.append(state_changed.seconds)
+        where = state_changed.where
     return seen, inside, where
 
 

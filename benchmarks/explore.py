@@ -58,8 +58,8 @@ class Window:
         self.viewer.scene.camera.center, self.viewer.scene.camera.zoom = (0, 620, 2750), 0.7
         QTest.qWait(1000)
         widget.form.pick.click()
-        self.told: list[Any] = []
-        widget.explained.connect(self.told.append)
+        self.state_changed: list[Any] = []
+        widget.explained.connect(self.state_changed.append)
         self.draws: list[float] = []
         draw = widget._draw
 
@@ -72,21 +72,21 @@ class Window:
 
     def shown(self, ask: Callable[[], None]) -> float:
         """Seconds from ``ask`` to maps on the screen."""
-        count, begin = len(self.told), time.perf_counter()
+        count, begin = len(self.state_changed), time.perf_counter()
         ask()
-        wait(lambda: len(self.told) > count and not self.widget.busy)
+        wait(lambda: len(self.state_changed) > count and not self.widget.busy)
         self.viewer.window._qt_viewer.canvas.native.repaint()  # napari would wait for the next tick
         return time.perf_counter() - begin
 
     def click(self, y: float, x: float) -> float:
         """Seconds from a click on a pixel to its maps on the screen."""
         camera, (height, width) = self.viewer.scene.camera, self.viewer.canvas.size
-        place = QPoint(
+        location = QPoint(
             round((x - camera.center[-1]) * camera.zoom + width / 2),
             round((y - camera.center[-2]) * camera.zoom + height / 2),
         )
         native = self.viewer.window._qt_viewer.canvas.native
-        return self.shown(lambda: QTest.mouseClick(native, Qt.MouseButton.LeftButton, pos=place))
+        return self.shown(lambda: QTest.mouseClick(native, Qt.MouseButton.LeftButton, pos=location))
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def main() -> None:
     same = [window.click(TILES[-1][0] + 6 * i, TILES[-1][1] + 6 * i) for i in range(10)]
     box = window.widget.form.without["large"]
     what_if = [window.shown(box.click) for _ in range(6)][::2] if box.isEnabled() else []
-    print(f"on {window.told[-1].where}")
+    print(f"on {window.state_changed[-1].where}")
     print(f"the first click, worker starting: {first * 1000:.0f} ms")
     for name, times in (
         ("a new tile", new),

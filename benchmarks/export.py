@@ -45,12 +45,12 @@ def make(path: Path, side: int) -> None:
     from fctl_napari.segmentation.store.store import Segmentation
     from fctl_napari.segmentation.tiling.grid import TileGrid
 
-    place = Georeference("EPSG:32632", (0.5, 0.0, 600000.0, 0.0, -0.5, 5200000.0))
+    location = Georeference("EPSG:32632", (0.5, 0.0, 600000.0, 0.0, -0.5, 5200000.0))
     blank = np.broadcast_to(np.uint8(0), (side, side, 3))
     table = ClassTable(classes=tuple(ClassInfo(name=f"class {k}", color=(50 * k, 99, 0)) for k in range(5)))
     store = Segmentation.create(
         path,
-        image=Pyramid("pattern", [Level(blank)], georeference=place),
+        image=Pyramid("pattern", [Level(blank)], georeference=location),
         grid=TileGrid((side, side), 512, 0),
         card=Card(name="pattern", config=preset("fctl_lite", classes=5), classes=table),
         checkpoint_hash="0" * 64,

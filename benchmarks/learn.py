@@ -106,16 +106,16 @@ def aerial(data: Path, holdout: str, checkpoint: Path, change: str, folder: Path
     for scene in scenes:
         if scene.val:
             pixels = np.asarray(scene.pyramid.levels[0][:])[..., :3]
-            pixels, truth = changed(pixels, np.asarray(scene.truth), change)
+            pixels, ground_truth = changed(pixels, np.asarray(scene.ground_truth), change)
             path = folder / f"{change} {Path(scene.name).stem}.png"
             Image.fromarray(pixels).save(path)
-            whole = (0, 0, *truth.shape)
-            unseen = Scene(scene.name, open_image(path), truth, (), (), (whole,))
+            whole = (0, 0, *ground_truth.shape)
+            unseen = Scene(scene.name, open_image(path), ground_truth, (), (), (whole,))
             yield Case(checkpoint, path, unseen, old, str(data))
 
 
 def changed(
-    pixels: NDArray[np.uint8], truth: NDArray[np.uint8], change: str
+    pixels: NDArray[np.uint8], ground_truth: NDArray[np.uint8], change: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Another colour, haze, or a scale of 0.7."""
     image = pixels.astype(np.float32)
@@ -126,8 +126,8 @@ def changed(
     elif change == "scale":
         size = round(pixels.shape[1] * 0.7), round(pixels.shape[0] * 0.7)
         image = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX)).astype(np.float32)
-        truth = np.asarray(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
-    return np.clip(image.round(), 0, 255).astype(np.uint8), truth
+        ground_truth = np.asarray(Image.fromarray(ground_truth).resize(size, Image.Resampling.NEAREST))
+    return np.clip(image.round(), 0, 255).astype(np.uint8), ground_truth
 
 
 def segmented(checkpoint: Path, scene: Scene, regions: Sequence[Region]) -> NDArray[np.uint8]:
@@ -135,7 +135,7 @@ def segmented(checkpoint: Path, scene: Scene, regions: Sequence[Region]) -> NDAr
     model, card = load_checkpoint(checkpoint)
     predictor = Predictor(model)
     grid = TileGrid(scene.pyramid.shape, card.config.tile_size, default_overlap(card.config.tile_size))
-    out = np.full(scene.truth.shape, IGNORE, np.uint8)
+    out = np.full(scene.ground_truth.shape, IGNORE, np.uint8)
     try:
         cells = sorted({cell for region in regions for cell in grid.cells_in(region)})
         for index, labels, _ in predictor.classify(scene.pyramid, [grid.window(c) for c in cells]):
@@ -156,16 +156,16 @@ def inside(shape: tuple[int, int], regions: Sequence[Region]) -> NDArray[np.bool
 
 
 def strokes(
-    truth: NDArray[np.uint8], called: NDArray[np.uint8], counted: NDArray[np.bool_], count: int, seed: int
+    ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], counted: NDArray[np.bool_], count: int, seed: int
 ) -> tuple[NDArray[np.uint8], list[Region]]:
     """Draw strokes along large errors; returns corrections (k + 1) and the strokes' boxes."""
     rng = np.random.default_rng([seed, 77])
-    wrong = counted & (truth != IGNORE) & (called != IGNORE) & (truth != called)
-    errors = label(np.where(wrong, truth + 1, 0), background=0, connectivity=1)
+    wrong = counted & (ground_truth != IGNORE) & (predicted != IGNORE) & (ground_truth != predicted)
+    errors = label(np.where(wrong, ground_truth + 1, 0), background=0, connectivity=1)
     regions = sorted(regionprops(errors), key=lambda r: -r.area)[: 2 * count]
     areas = np.array([r.area for r in regions], float)
     chosen = rng.choice(len(regions), min(count, len(regions)), replace=False, p=areas / areas.sum())
-    corrections, boxes = np.zeros_like(truth), []
+    corrections, boxes = np.zeros_like(ground_truth), []
     for region in (regions[i] for i in chosen):
         y0, x0 = region.bbox[:2]
         depth = distance_transform_edt(np.pad(region.image, 1))[1:-1, 1:-1]
@@ -174,17 +174,17 @@ def strokes(
         end = points[np.abs(points - start).sum(1).argmax()]
         cost = np.where(region.image, 1 + 4 / np.maximum(depth, 1), 1e6)
         path, _ = route_through_array(cost, start, end)
-        k = truth[y0 + start[0], x0 + start[1]]
+        k = ground_truth[y0 + start[0], x0 + start[1]]
         painted = []
         for y, x in path[:LENGTH]:
             y, x = y + y0, x + x0
             top, left = max(y - BRUSH, 0), max(x - BRUSH, 0)
             rows, columns = np.ogrid[
-                top : min(y + BRUSH + 1, truth.shape[0]), left : min(x + BRUSH + 1, truth.shape[1])
+                top : min(y + BRUSH + 1, ground_truth.shape[0]), left : min(x + BRUSH + 1, ground_truth.shape[1])
             ]
             disc = (rows - y) ** 2 + (columns - x) ** 2 <= BRUSH**2
-            place = slice(top, top + disc.shape[0]), slice(left, left + disc.shape[1])
-            corrections[place][disc & (truth[place] == k) & counted[place]] = k + 1
+            location = slice(top, top + disc.shape[0]), slice(left, left + disc.shape[1])
+            corrections[location][disc & (ground_truth[location] == k) & counted[location]] = k + 1
             painted.append((y, x))
         ys, xs = np.array(painted).T
         boxes.append((int(ys.min()), int(xs.min()), int(ys.max()) + 1, int(xs.max()) + 1))
@@ -192,10 +192,10 @@ def strokes(
 
 
 def scores(
-    truth: NDArray[np.uint8], called: NDArray[np.uint8], mask: NDArray[np.bool_], names: Sequence[str]
+    ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], mask: NDArray[np.bool_], names: Sequence[str]
 ) -> Scores:
     """Figures within a mask."""
-    return Scores.from_confusion(confusion_matrix(np.where(mask, truth, IGNORE), called, len(names)), names)
+    return Scores.from_confusion(confusion_matrix(np.where(mask, ground_truth, IGNORE), predicted, len(names)), names)
 
 
 def old_regions(scenes: Sequence[Scene], tile: int) -> list[tuple[Scene, list[Region]]]:
@@ -217,8 +217,8 @@ def old_miou(checkpoint: Path, parts: Sequence[tuple[Scene, list[Region]]], name
     """Mean IoU on parts of the old scenes."""
     matrix = np.zeros((len(names), len(names)), np.int64)
     for scene, regions in parts:
-        truth = np.where(inside(scene.truth.shape, regions), scene.truth, IGNORE)
-        matrix += confusion_matrix(truth, segmented(checkpoint, scene, regions), len(names))
+        ground_truth = np.where(inside(scene.ground_truth.shape, regions), scene.ground_truth, IGNORE)
+        matrix += confusion_matrix(ground_truth, segmented(checkpoint, scene, regions), len(names))
     return Scores.from_confusion(matrix, names).miou
 
 
@@ -233,26 +233,31 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
         return
     card = read_card(case.checkpoint)
     names = card.classes.names
-    scene, truth = case.scene, np.asarray(case.scene.truth)
-    counted = inside(truth.shape, scene.test)
+    scene, ground_truth = case.scene, np.asarray(case.scene.ground_truth)
+    counted = inside(ground_truth.shape, scene.test)
     before = segmented(case.checkpoint, scene, scene.test)
     old = old_regions(case.old, card.config.tile_size)
     old_before = old_miou(case.checkpoint, old, names)
     for count, seed, way in wanted:
         if way == "bound":
-            corrections, boxes = np.where(counted & (truth != IGNORE), truth + 1, 0).astype(np.uint8), list(scene.test)
+            corrections, boxes = (
+                np.where(counted & (ground_truth != IGNORE), ground_truth + 1, 0).astype(np.uint8),
+                list(scene.test),
+            )
         else:
-            corrections, boxes = strokes(truth, before, counted, count, seed)
-        near = counted & inside(truth.shape, [(a - NEAR, b - NEAR, c + NEAR, d + NEAR) for a, b, c, d in boxes])
-        place = folder / f"{name} {count} {seed} {way}.ome.zarr"
-        painted = LabelPyramid.create(place, truth.shape, classes=[info.model_dump() for info in card.classes])
+            corrections, boxes = strokes(ground_truth, before, counted, count, seed)
+        near = counted & inside(ground_truth.shape, [(a - NEAR, b - NEAR, c + NEAR, d + NEAR) for a, b, c, d in boxes])
+        location = folder / f"{name} {count} {seed} {way}.ome.zarr"
+        painted = LabelPyramid.create(
+            location, ground_truth.shape, classes=[info.model_dump() for info in card.classes]
+        )
         painted.write(0, 0, corrections)
         settings = {"ours": {}, "bound": BOUND, "plain": PLAIN | {"learning_rate": options.plain_rate}}[way]
         out = folder / f"{name} {count} {seed} {way}.safetensors"
         request = FinetuneRequest(
             image=str(case.image),
             checkpoint=str(case.checkpoint),
-            corrections=str(place),
+            corrections=str(location),
             out=str(out),
             data_folder=case.data_folder,
             seed=seed,
@@ -265,14 +270,14 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
         row: dict[str, Any] = {"scene": name, "strokes": count, "seed": seed, "way": way}
         row["px"] = np.count_nonzero(corrections)
         for part, mask in (("unseen", counted), ("near", near), ("rest", counted & ~near)):
-            pair = [scores(truth, called, mask, names).miou for called in (before, after)]
+            pair = [scores(ground_truth, predicted, mask, names).miou for predicted in (before, after)]
             row |= dict(zip((f"{part} before", f"{part} after"), pair, strict=True))
         row |= {"old before": old_before, "old after": old_miou(out, old, names)}
         row |= {"steps": result.steps, "seconds": round(seconds), "cpu seconds": round(used)}
-        row |= {"load": round(os.getloadavg()[0], 1), "gate": "keep" if result.verdict.keep else "roll back"}
+        row |= {"load": round(os.getloadavg()[0], 1), "gate": "keep" if result.gate_report.keep else "roll back"}
         print(line(row), flush=True)
         if options.verbose:
-            print("   ", *result.verdict.reasons, sep="\n      ", flush=True)
+            print("   ", *result.gate_report.reasons, sep="\n      ", flush=True)
         if options.csv:
             fresh = not options.csv.exists()
             with options.csv.open("a", newline="") as file:

@@ -31,7 +31,7 @@ from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.segment.widget import SegmentWidget
 from fctl_napari.segmentation.jobs.engine import Progress
 
-PLACES = ((0.1, 0.1), (0.45, 0.5), (0.75, 0.2), (0.3, 0.8))
+SAMPLED_POSITIONS = ((0.1, 0.1), (0.45, 0.5), (0.75, 0.2), (0.3, 0.8))
 """Top left corners of the copies of the Earth scene, as parts of the image's side."""
 
 CHUNK = 512
@@ -48,7 +48,7 @@ def make_image(path: Path, side: int) -> None:
         levels = ngff.create_levels(group, "cyx", (side, side), CHUNK, np.uint8, 3)
         pixels = scene.read((0, 0, height, width))
         for index, array in enumerate(levels):
-            for y, x in PLACES:
+            for y, x in SAMPLED_POSITIONS:
                 top, left = (int(part * side) // step * step >> index for part in (y, x))
                 bottom = min(top + pixels.shape[0], array.shape[1])
                 right = min(left + pixels.shape[1], array.shape[2])
@@ -127,13 +127,13 @@ class Live:
 
     def __init__(self, widget: SegmentWidget) -> None:
         self.widget = widget
-        self.told: list[Progress] = []
-        widget.progressed.connect(self.told.append)
+        self.state_changed: list[Progress] = []
+        widget.progressed.connect(self.state_changed.append)
 
     def until(self, condition: Callable[[Progress], bool], seconds: float = 300) -> float:
         """Wait for news of a kind; s."""
-        seen = len(self.told)
-        return spin(lambda: any(condition(event) for event in self.told[seen:]), seconds)
+        seen = len(self.state_changed)
+        return spin(lambda: any(condition(event) for event in self.state_changed[seen:]), seconds)
 
     def first_tile(self) -> float:
         """Switch it on and wait for the first tile on the layer; s."""
@@ -188,7 +188,7 @@ def measure(image: Path, options: argparse.Namespace) -> None:
     side = options.side
     random = np.random.default_rng(0)
     pans: list[float] = []
-    y, x = (int(part * side) + 900 for part in PLACES[1])
+    y, x = (int(part * side) + 900 for part in SAMPLED_POSITIONS[1])
     look_at(viewer, y, x, 800)
     spin(lambda: False, 1)
     for _ in range(PANS):
@@ -206,7 +206,7 @@ def measure(image: Path, options: argparse.Namespace) -> None:
         widget.form.checkpoint.setCurrentText(options.checkpoint)
     spin(lambda: False, 1)
     live = Live(widget)
-    top, left = (int(part * side) + 1000 for part in PLACES[1])
+    top, left = (int(part * side) + 1000 for part in SAMPLED_POSITIONS[1])
     look_at(viewer, top, left, 1500)
     row("Live to the first tile, cold worker", f"{live.first_tile():.2f} s")
     picture(viewer, options, "1_begun")
@@ -253,7 +253,7 @@ def measure(image: Path, options: argparse.Namespace) -> None:
 
 def done(live: Live) -> int:
     """Cells that are done in the whole store."""
-    return live.told[-1].done
+    return live.state_changed[-1].done
 
 
 def picture(viewer: napari.Viewer, options: argparse.Namespace, name: str) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.evaluation.metrics import Scores
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files, sample_splits
 from fctl_napari.model.model_card import read_card, resolve_checkpoint
@@ -26,7 +26,7 @@ from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import TileGrid
 from fctl_napari.training.config import load_train_config
 from fctl_napari.training.data import open_scenes
-from fctl_napari.training.random_masks import ROUGHENED, RoughTruth
+from fctl_napari.training.random_masks import ROUGHENED, RoughGroundTruth
 from fctl_napari.training.train import train
 
 IMAGE = str(sample_files().image)
@@ -44,7 +44,7 @@ def rough_truth(path: Path) -> None:
         checkpoint_hash="0" * 64,
         settings={"masks": ROUGHENED},
     )
-    cells, source = store.missing(), RoughTruth(scene.truth)
+    cells, source = store.missing(), RoughGroundTruth(scene.ground_truth)
     for cell in cells:
         labels = source.read(store.grid.core(cell))
         store.write_cell(cell, labels, np.full_like(labels, 255))
@@ -60,8 +60,8 @@ def run(engine: Engine, request: SegmentationRequest) -> None:
 
 def scored(path: Path, bands: list[tuple[int, int, int, int]]) -> str:
     """MIoU and accuracy over all bands together; Boundary IoU as the mean over bands."""
-    store, truth = Segmentation.open(path), open_truth(sample_files().truth)
-    found = [evaluate(store, truth, band) for band in bands]
+    store, ground_truth = Segmentation.open(path), open_ground_truth(sample_files().ground_truth)
+    found = [evaluate(store, ground_truth, band) for band in bands]
     scores = Scores.from_confusion(sum(f.confusion for f in found), found[0].names)  # type: ignore[arg-type]
     boundary = np.mean([f.mean_boundary_iou for f in found])
     return f"{scores.miou:.4f} | {boundary:.4f} | {scores.accuracy:.4f}"

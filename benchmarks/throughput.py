@@ -110,8 +110,8 @@ def main() -> None:
     cuda = device.type == "cuda"
     name = torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine()
     print(f"{name}, {options.threads} threads, torch {torch.__version__}; best of {options.rounds} rounds")
-    with tempfile.TemporaryDirectory() as place, Engine(threads=options.threads) as engine:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as location, Engine(threads=options.threads) as engine:
+        folder = Path(location)
         for network in options.networks:
             print(
                 "\n| network | engine | model only, tiles/s | against plain | end to end, tiles/s | against plain "

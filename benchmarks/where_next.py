@@ -45,16 +45,16 @@ MARGIN = 32
 
 def segment(case: Case, folder: Path) -> Segmentation:
     """Segment the scene with maps."""
-    place = folder / f"{case.image.stem}.ome.zarr"
+    location = folder / f"{case.image.stem}.ome.zarr"
     engine = Engine()
     try:
-        request = SegmentationRequest(str(case.image), str(place), str(case.checkpoint), maps=True)
+        request = SegmentationRequest(str(case.image), str(location), str(case.checkpoint), maps=True)
         end = engine.start(request).wait()
     finally:
         engine.close()
     if end.error is not None:
         raise end.error
-    return Segmentation.open(place)
+    return Segmentation.open(location)
 
 
 def pieces(store: Segmentation, found: Sequence[Suggestion]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -104,29 +104,29 @@ def main() -> None:
 
 def show(case: Case, store: Segmentation, kind: str, seen: Sequence[int]) -> None:
     """Print the rows of one scene."""
-    truth, names = case.scene.truth, store.class_table.names
-    counted = inside(truth.shape, case.scene.test)
-    called = store.labels.read((0, 0, *store.shape)) - np.uint8(1)
+    ground_truth, names = case.scene.ground_truth, store.class_table.names
+    counted = inside(ground_truth.shape, case.scene.test)
+    predicted = store.labels.read((0, 0, *store.shape)) - np.uint8(1)
     found = [one for one in find_next(store, most=10**6) if counted[one.region.point]]
     where = pieces(store, found)
-    miou = scores(truth, called, counted, names).miou
+    miou = scores(ground_truth, predicted, counted, names).miou
 
-    struck = [stroke(truth, called, counted, one.region.window) for one in found]
+    struck = [stroke(ground_truth, predicted, counted, one.region.window) for one in found]
 
     def row(order: Sequence[int]) -> list[tuple[int, int, float]]:
-        right, under, wrong, told = called.copy(), 0, 0, []
+        right, under, wrong, state_changed = predicted.copy(), 0, 0, []
         for number, index in enumerate(order[: max(seen)], 1):
-            place = where[index]
-            known = (truth[place] != IGNORE) & counted[place]
+            location = where[index]
+            known = (ground_truth[location] != IGNORE) & counted[location]
             under += struck[index]
-            wrong += int(np.count_nonzero(known & (truth[place] != called[place])))
-            right[place] = np.where(known, truth[place], called[place])
+            wrong += int(np.count_nonzero(known & (ground_truth[location] != predicted[location])))
+            right[location] = np.where(known, ground_truth[location], predicted[location])
             if number in seen:
-                told.append((under, wrong, 100 * (scores(truth, right, counted, names).miou - miou)))
-        return told
+                state_changed.append((under, wrong, 100 * (scores(ground_truth, right, counted, names).miou - miou)))
+        return state_changed
 
-    def tell(name: str, told: NDArray[np.float64]) -> None:
-        cells = [f"{under:,.0f} / {wrong:,.0f} / {points:+.2f}" for under, wrong, points in told]
+    def tell(name: str, state_changed: NDArray[np.float64]) -> None:
+        cells = [f"{under:,.0f} / {wrong:,.0f} / {points:+.2f}" for under, wrong, points in state_changed]
         print("| " + " | ".join([case.image.stem, kind, name, *cells]) + " |", flush=True)
 
     for name, key in ORDERS.items():
@@ -135,14 +135,16 @@ def show(case: Case, store: Segmentation, kind: str, seen: Sequence[int]) -> Non
     tell("random", np.mean([row(rng.permutation(len(found)).tolist()) for _ in range(RANDOM)], axis=0))
 
 
-def stroke(truth: NDArray[np.uint8], called: NDArray[np.uint8], counted: NDArray[np.bool_], window: IntWindow) -> int:
+def stroke(
+    ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], counted: NDArray[np.bool_], window: IntWindow
+) -> int:
     """Wrong px under the annotator's stroke in a region."""
     y0, x0, y1, x1 = window
     part = np.s_[max(y0 - MARGIN, 0) : y1 + MARGIN, max(x0 - MARGIN, 0) : x1 + MARGIN]
-    wrong = counted[part] & (truth[part] != IGNORE) & (truth[part] != called[part])
+    wrong = counted[part] & (ground_truth[part] != IGNORE) & (ground_truth[part] != predicted[part])
     if not wrong.any():
         return 0
-    painted, _ = strokes(truth[part], called[part], counted[part], 1, 0)
+    painted, _ = strokes(ground_truth[part], predicted[part], counted[part], 1, 0)
     return int(np.count_nonzero(wrong & (painted > 0)))
 
 

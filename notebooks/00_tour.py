@@ -27,7 +27,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.figures.comparison import comparison_figure
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import write_sample
 from fctl_napari.model.model_card import read_card, resolve_checkpoint
@@ -81,11 +81,14 @@ print(f"{progress.done} tiles on {progress.device}")
 # Compared with the truth of that band, which the network was not trained on.
 
 # %%
-truth = open_truth(scene / "labels" / "truth")
-evaluation = evaluate(segmentation, truth, region)
+ground_truth = open_ground_truth(scene / "labels" / "truth")
+evaluation = evaluate(segmentation, ground_truth, region)
 print(f"mIoU {evaluation.scores.miou:.3f}, accuracy {evaluation.scores.accuracy:.3f}")
 comparison_figure(
-    image.read(region), segmentation.labels.read(region) - np.uint8(1), truth.read(region), segmentation.class_table
+    image.read(region),
+    segmentation.labels.read(region) - np.uint8(1),
+    ground_truth.read(region),
+    segmentation.class_table,
 )
 
 # %% [markdown]

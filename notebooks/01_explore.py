@@ -27,13 +27,13 @@ import numpy as np
 from ipywidgets import Dropdown, IntSlider
 from matplotlib.figure import Figure
 
-from fctl_napari.evaluation.error_regions import find_doubts, find_errors, order
+from fctl_napari.evaluation.error_regions import find_errors, find_uncertain, order
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.figures.comparison import comparison_figure
 from fctl_napari.figures.evaluation import evaluation_figure
 from fctl_napari.figures.explanation import explanation_figure
 from fctl_napari.figures.sliders import slide
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.feature_ablation import Without
@@ -51,8 +51,8 @@ folder = Path(tempfile.mkdtemp())
 # windows that a segmentation would read, and returns arrays with those windows, in full-resolution pixels `(y, x)`.
 
 # %%
-place = (1050, 2070)
-told = explain(scene.image, "earth", place)
+location = (1050, 2070)
+told = explain(scene.image, "earth", location)
 names = told.class_table.names
 print(f"tile {told.tile}, cell {told.cell} of its feature grid, {told.where}")
 for maps in told.contexts:
@@ -77,8 +77,8 @@ def explained(y, x, channel):
 
 slide(
     explained,
-    y=IntSlider(place[0], 0, image.shape[0] - 1),
-    x=IntSlider(place[1], 0, image.shape[1] - 1),
+    y=IntSlider(location[0], 0, image.shape[0] - 1),
+    x=IntSlider(location[1], 0, image.shape[1] - 1),
     channel=IntSlider(-1, -1, 127),
 )
 
@@ -90,7 +90,7 @@ slide(
 # %%
 parts = [[maps.name] for maps in told.contexts] + [["gpe"], ["ale"], [maps.name for maps in told.contexts]]
 for part in parts:
-    other = explain(scene.image, "earth", place, without=Without.named(part)).without
+    other = explain(scene.image, "earth", location, without=Without.named(part)).without
     changed = (other.labels != told.labels).mean()
     new = names[int(other.probabilities.argmax())]
     print(
@@ -102,7 +102,9 @@ for part in parts:
 
 # %%
 slide(
-    lambda without: explanation_figure(explain(scene.image, "earth", place, without=Without.named([without])), image),
+    lambda without: explanation_figure(
+        explain(scene.image, "earth", location, without=Without.named([without])), image
+    ),
     without=Dropdown(value="gpe", options=["gpe", "ale", *(maps.name for maps in told.contexts)]),
 )
 
@@ -146,14 +148,14 @@ figure
 # water); violet ones are land called another kind of land.
 
 # %%
-truth = open_truth(scene.truth)
-evaluation = evaluate(segmentation, truth, band)
+ground_truth = open_ground_truth(scene.ground_truth)
+evaluation = evaluate(segmentation, ground_truth, band)
 print(evaluation.to_csv())
 evaluation_figure(evaluation)
 
 # %%
 comparison_figure(
-    image.read(band), segmentation.labels.read(band) - np.uint8(1), truth.read(band), segmentation.class_table
+    image.read(band), segmentation.labels.read(band) - np.uint8(1), ground_truth.read(band), segmentation.class_table
 )
 
 # %% [markdown]
@@ -161,13 +163,13 @@ comparison_figure(
 # confidently wrong region is either a lesson for the network or a mistake of the truth.
 
 # %%
-errors = find_errors(segmentation, truth, band)
+errors = find_errors(segmentation, ground_truth, band)
 print(f"{errors.found} regions of 16 px or more, {errors.small} smaller ones, {errors.pixels} px in all")
 for region in order([r for r in errors if r.pixels >= 200], "confidence")[:8]:
-    was, called = names[region.truth], names[region.called]
-    print(f"{region.pixels:6} px at {region.point}: was {was}, called {called} at {region.confidence:.2f}")
-doubts = find_doubts(segmentation, band)
-print(f"Without a truth: {doubts.found} regions in which the chosen class has less than even odds.")
+    was, predicted = names[region.ground_truth], names[region.predicted]
+    print(f"{region.pixels:6} px at {region.point}: was {was}, called {predicted} at {region.confidence:.2f}")
+uncertain = find_uncertain(segmentation, band)
+print(f"Without a truth: {uncertain.found} regions in which the chosen class has less than even odds.")
 
 # %% [markdown]
 # ## In napari
@@ -193,8 +195,8 @@ y0, x0, y1, x1 = told.tile
 viewer.add_shapes(
     [[[y0, x0], [y0, x1], [y1, x1], [y1, x0]]], edge_color="cyan", face_color="transparent", edge_width=6, name="tile"
 )
-viewer.add_points([place], size=16, face_color="cyan", name="pixel")
-viewer.scene.camera.center = (0, *place)
+viewer.add_points([location], size=16, face_color="cyan", name="pixel")
+viewer.scene.camera.center = (0, *location)
 viewer.scene.camera.zoom = 0.6
 screenshot = viewer.screenshot(canvas_only=True, flash=False)
 viewer.close()

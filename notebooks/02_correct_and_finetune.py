@@ -34,7 +34,7 @@ from fctl_napari.finetuning.candidates import keep, roll_back
 from fctl_napari.finetuning.finetune import finetune
 from fctl_napari.finetuning.lineage import lineage
 from fctl_napari.finetuning.request import finetune_request
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.model_card import read_card, resolve_checkpoint
@@ -43,7 +43,7 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 scene = sample_files()
 image = open_image(scene.image)
-truth = open_truth(scene.truth)
+ground_truth = open_ground_truth(scene.ground_truth)
 classes = read_card(resolve_checkpoint("earth")).classes
 folder = Path(tempfile.mkdtemp())
 engine = Engine()
@@ -66,8 +66,8 @@ def finished(run):
 
 out = str(folder / "parent.ome.zarr")
 parents = finished(engine.start(SegmentationRequest(str(scene.image), out, "earth", region=band, maps=True)))
-errors = find_errors(parents, truth, band)
-print(f"mIoU {evaluate(parents, truth, band).scores.miou:.3f}; {errors.found} regions of errors")
+errors = find_errors(parents, ground_truth, band)
+print(f"mIoU {evaluate(parents, ground_truth, band).scores.miou:.3f}; {errors.found} regions of errors")
 
 # %% [markdown]
 # ## Where to correct
@@ -82,11 +82,11 @@ def show_next(segmentation):
     print(f"{len(found)} regions")
     for suggestion in found[:8]:
         region = suggestion.region
-        called = segmentation.labels.read(region.window) - np.uint8(1) == region.called
-        wrong = (truth.read(region.window)[called] != region.called).mean()
+        predicted = segmentation.labels.read(region.window) - np.uint8(1) == region.predicted
+        wrong = (ground_truth.read(region.window)[predicted] != region.predicted).mean()
         print(
             f"gain {suggestion.gain:.2f} = {suggestion.entropy:.2f} x {suggestion.rarity:.2f} x {suggestion.size:.2f}: "
-            f"{region.pixels:5} px of {classes.names[region.called]:<11} at {region.point}, {wrong:4.0%} wrong"
+            f"{region.pixels:5} px of {classes.names[region.predicted]:<11} at {region.point}, {wrong:4.0%} wrong"
         )
     return found
 
@@ -110,7 +110,7 @@ with Corrections.create(corrections_path, image, classes) as corrections:
         y0, x0, y1, x1 = suggestion.region.window
         y = int(np.clip((y0 + y1) // 2 - RADIUS, band[0], band[2] - 2 * RADIUS - 1))
         x = int(np.clip((x0 + x1) // 2 - RADIUS, band[1], band[3] - 2 * RADIUS - 1))
-        said = truth.read((y, x, y + 2 * RADIUS + 1, x + 2 * RADIUS + 1))
+        said = ground_truth.read((y, x, y + 2 * RADIUS + 1, x + 2 * RADIUS + 1))
         corrections.write(y, x, said + np.uint8(1), mask=brush & (said != 255), author="notebook")
     corrections.undo()
     corrections.redo()
@@ -141,10 +141,10 @@ request = finetune_request(
 course = []
 result = finetune(request, watch=course.append)
 
-trained = [news for news in course if news.phase == "training"]
-checks = {news.measured_at: news.now for news in trained if news.measured_at}
+trained = [progress for progress in course if progress.phase == "training"]
+checks = {progress.measured_at: progress.now for progress in trained if progress.measured_at}
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
-left.plot([news.done for news in trained], [news.loss for news in trained])
+left.plot([progress.done for progress in trained], [progress.loss for progress in trained])
 left.set(title="loss", xlabel="step")
 before = trained[-1].before
 middle.plot(list(checks), [now["held_out"].scores.miou for now in checks.values()], "o-")
@@ -164,7 +164,7 @@ figure
 # The card before and after, and what the gate makes of it.
 
 # %%
-for reason in result.verdict.reasons:
+for reason in result.gate_result.reasons:
     print(reason)
 print("kept" if result.kept else f"not kept; {result.candidate.name} waits")
 for note in result.notes:
@@ -181,7 +181,7 @@ if not result.kept:
 
 again = request.model_copy(update={"out": str(folder / "another.safetensors"), "steps": 2, "held_out": 0.0})
 other = finetune(again)  # nothing is held out, so the gate cannot let it pass
-print(f"without held-out corrections: kept {other.kept}; {' '.join(other.verdict.reasons)}")
+print(f"without held-out corrections: kept {other.kept}; {' '.join(other.gate_result.reasons)}")
 roll_back(again.out)
 print(f"after rolling back: {[path.name for path in folder.glob('*.safetensors')]}")
 
@@ -219,10 +219,10 @@ child = finished(
 )
 print(f"{child.done().sum()} tiles computed, {child.inherited().sum()} taken over")
 for name, segmentation in (("parent", parents), ("child", child)):
-    print(f"{name:>7}: mIoU {evaluate(segmentation, truth, band).scores.miou:.3f}")
+    print(f"{name:>7}: mIoU {evaluate(segmentation, ground_truth, band).scores.miou:.3f}")
 
 before, after = (part.labels.read(band) for part in (parents, child))
-right = truth.read(band)
+right = ground_truth.read(band)
 gained, lost = (after - 1 == right) & (before - 1 != right), (after - 1 != right) & (before - 1 == right)
 difference = (image.read(band).mean(-1, keepdims=True) * 0.6 + 40).repeat(3, -1).astype(np.uint8)
 difference[gained & (right != 255)] = (0, 158, 115)

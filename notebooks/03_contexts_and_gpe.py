@@ -41,7 +41,7 @@ from fctl_napari.figures.attention import attention_figure
 from fctl_napari.figures.explanation import explanation_figure
 from fctl_napari.figures.masks import masks_figure
 from fctl_napari.figures.sliders import slide
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.classes import ClassTable
@@ -59,12 +59,12 @@ from fctl_napari.training.config import load_train_config
 # %%
 scene = sample_files()
 image = open_image(scene.image)
-truth = open_truth(scene.truth)
-place = (1050, 2070)  # (y, x): eastern Brazil, in a test band
+ground_truth = open_ground_truth(scene.ground_truth)
+location = (1050, 2070)  # (y, x): eastern Brazil, in a test band
 
 out = Path("runs/earth")  # notebooks 03 and 04 share it
 encoder = write_first_encoder("earth", out / "earth_first_encoder.safetensors")
-pair = {"image": str(scene.image), "truth": str(scene.truth), "train": [(1350, 1890)], "test": [(1900, 1910)]}
+pair = {"image": str(scene.image), "truth": str(scene.ground_truth), "train": [(1350, 1890)], "test": [(1900, 1910)]}
 two_bands = {"data": {"classes": ClassTable.read(scene.classes).model_dump(), "scenes": [pair]}}
 changes = {}  # short: two_bands
 steps = 100  # short: 1
@@ -132,10 +132,10 @@ ablation_figure(studies(larger)) if larger else None
 
 # %%
 shown = list(rows)  # short: ["table3-none", "table3-local-medium-large-gpe"]
-told = {row: explain(scene.image, checkpoint_of(table, row, seed=0), place) for row in shown}
+told = {row: explain(scene.image, checkpoint_of(table, row, seed=0), location) for row in shown}
 full = told["table3-local-medium-large-gpe"]
 masks = {rows[row].row.label: one.labels - 1 for row, one in told.items()}
-masks_figure(image.read(full.tile), masks, truth.read(full.tile), full.class_table)
+masks_figure(image.read(full.tile), masks, ground_truth.read(full.tile), full.class_table)
 
 # %% [markdown]
 # ## What the attention of a pixel is made of
@@ -154,7 +154,7 @@ def attention(y, x):
 
 pair_of_rows = ("table3-local-medium-large-gpe", "table3-local-medium-large")
 height, width = image.shape
-slide(attention, y=IntSlider(place[0], 0, height - 1), x=IntSlider(place[1], 0, width - 1))
+slide(attention, y=IntSlider(location[0], 0, height - 1), x=IntSlider(location[1], 0, width - 1))
 
 # %% [markdown]
 # ## With and without, in one network
@@ -164,12 +164,12 @@ slide(attention, y=IntSlider(place[0], 0, height - 1), x=IntSlider(place[1], 0, 
 
 # %%
 checkpoint = checkpoint_of(table, pair_of_rows[0], seed=0)
-explanation_figure(explain(scene.image, checkpoint, place, without=Without(gpe=True)))
+explanation_figure(explain(scene.image, checkpoint, location, without=Without(gpe=True)))
 
 # %% [markdown]
 # And the contexts taken away, one by one and all together: the share of the tile that changes.
 
 # %%
 for part in (["local"], ["medium"], ["large"], ["local", "medium", "large"]):
-    other = explain(scene.image, checkpoint, place, without=Without.named(part)).without
+    other = explain(scene.image, checkpoint, location, without=Without.named(part)).without
     print(f"without {', '.join(part):<21} {(other.labels != full.labels).mean():6.1%} of the tile change")

@@ -41,7 +41,7 @@ from fctl_napari.figures.attention import weights_figure
 from fctl_napari.figures.enhancement import enhancement_figure, strongest_figure
 from fctl_napari.figures.masks import masks_figure
 from fctl_napari.figures.sliders import slide
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.classes import ClassTable
@@ -56,12 +56,12 @@ from fctl_napari.training.config import load_train_config
 # %%
 scene = sample_files()
 image = open_image(scene.image)
-truth = open_truth(scene.truth)
-place = (1050, 2070)  # (y, x): eastern Brazil, in a test band
+ground_truth = open_ground_truth(scene.ground_truth)
+location = (1050, 2070)  # (y, x): eastern Brazil, in a test band
 
 out = Path("runs/earth")  # notebooks 03 and 04 share it
 encoder = write_first_encoder("earth", out / "earth_first_encoder.safetensors")
-pair = {"image": str(scene.image), "truth": str(scene.truth), "train": [(1350, 1890)], "test": [(1900, 1910)]}
+pair = {"image": str(scene.image), "truth": str(scene.ground_truth), "train": [(1350, 1890)], "test": [(1900, 1910)]}
 two_bands = {"data": {"classes": ClassTable.read(scene.classes).model_dump(), "scenes": [pair]}}
 changes = {}  # short: two_bands
 steps = 100  # short: 1
@@ -111,12 +111,14 @@ Markdown(report(larger) if larger else "`notebooks/results` is not here: this is
 # %%
 def told_by(row, **options):
     """Explain the place by a row's network."""
-    return explain(scene.image, checkpoint_of(table, row, seed=0), place, **options)
+    return explain(scene.image, checkpoint_of(table, row, seed=0), location, **options)
 
 
 fusions = {name: told_by(f"table5-{name}") for name in ("average", "weighted", "adaptive")}
 tile, classes = fusions["adaptive"].tile, fusions["adaptive"].class_table
-masks_figure(image.read(tile), {name: one.labels - 1 for name, one in fusions.items()}, truth.read(tile), classes)
+masks_figure(
+    image.read(tile), {name: one.labels - 1 for name, one in fusions.items()}, ground_truth.read(tile), classes
+)
 
 # %% [markdown]
 # *Average* gives each context a third, *weighted* one learnt number to each, *adaptive* a number to each context, place
@@ -148,7 +150,7 @@ slide(weights, channel=IntSlider(-1, -1, 127))
 ale = told_by("table6-d", without=Without(ale=True))
 trained = {"LCF alone": told_by("table6-none"), "ALE alone": told_by("table6-only"), "both": ale}
 masks = {name: one.labels - 1 for name, one in trained.items()} | {"both, ALE left out": ale.without.labels - 1}
-masks_figure(image.read(tile), masks, truth.read(tile), classes)
+masks_figure(image.read(tile), masks, ground_truth.read(tile), classes)
 
 # %%
 changed = (ale.labels != ale.without.labels).mean()

@@ -25,12 +25,12 @@ import numpy as np
 from ipywidgets import Dropdown, FloatSlider, IntSlider
 
 from fctl_napari.evaluation.agreement import compare
-from fctl_napari.evaluation.error_regions import find_disagreements, find_doubts, find_errors, order
+from fctl_napari.evaluation.error_regions import find_disagreements, find_errors, find_uncertain, order
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.figures.comparison import error_picture
 from fctl_napari.figures.evaluation import evaluation_figure
 from fctl_napari.figures.sliders import slide
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
@@ -38,7 +38,7 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 scene = sample_files()
 image = open_image(scene.image)
-truth = open_truth(scene.truth)
+ground_truth = open_ground_truth(scene.ground_truth)
 folder = Path(tempfile.mkdtemp())
 region = (700, 1890, 1400, 2160)  # short: (900, 1890, 1200, 2160)
 
@@ -60,7 +60,7 @@ segmentation = segmented("usual", maps=True)
 # Everything below is counted out of core, block by block: it works as well for 100,000 x 100,000 px.
 
 # %%
-evaluation = evaluate(segmentation, truth, region)
+evaluation = evaluate(segmentation, ground_truth, region)
 print(evaluation.to_csv())
 evaluation_figure(evaluation)
 
@@ -71,16 +71,16 @@ evaluation_figure(evaluation)
 # %%
 names = segmentation.class_table.names
 pairs = [
-    (int(evaluation.confusion[was, called]), names[was], names[called])
+    (int(evaluation.confusion[was, predicted]), names[was], names[predicted])
     for was in range(len(names))
-    for called in range(len(names))
-    if was != called
+    for predicted in range(len(names))
+    if was != predicted
 ]
 wrong = sum(pixels for pixels, _, _ in pairs)
-for pixels, was, called in sorted(pairs, reverse=True)[:4]:
-    print(f"{pixels / wrong:5.1%} of the wrong pixels: {was} called {called}")
+for pixels, was, predicted in sorted(pairs, reverse=True)[:4]:
+    print(f"{pixels / wrong:5.1%} of the wrong pixels: {was} called {predicted}")
 
-picture, mask, right = image.read(region), segmentation.labels.read(region) - np.uint8(1), truth.read(region)
+picture, mask, right = image.read(region), segmentation.labels.read(region) - np.uint8(1), ground_truth.read(region)
 figure, axes = plt.subplots(1, len(names), figsize=(12, 6), layout="constrained")
 for index, (name, panel) in enumerate(zip(names, axes, strict=True)):
     panel.imshow(error_picture(picture, mask, right, positive=index))
@@ -94,12 +94,12 @@ figure
 # Connected regions. The confident ones first: each is either a lesson for the network, or a mistake of the truth.
 
 # %%
-errors = find_errors(segmentation, truth, region)
+errors = find_errors(segmentation, ground_truth, region)
 print(f"{errors.found} regions; the largest hundred hold", end=" ")
 print(f"{sum(error.pixels for error in order(errors, 'size')[:100]) / errors.pixels:.0%} of the wrong pixels")
 for error in order([e for e in errors if e.pixels >= 200], "confidence")[:5]:
-    was, called = names[error.truth], names[error.called]
-    print(f"{error.pixels:6} px at {error.point}: {was} called {called} at {error.confidence:.2f}")
+    was, predicted = names[error.ground_truth], names[error.predicted]
+    print(f"{error.pixels:6} px at {error.point}: {was} called {predicted} at {error.confidence:.2f}")
 
 # %% [markdown]
 # ## Doubts
@@ -108,12 +108,12 @@ for error in order([e for e in errors if e.pixels >= 200], "confidence")[:5]:
 # %%
 wrong = (mask != right) & (right != 255)
 for measure in ("confidence", "entropy", "margin"):
-    doubts = find_doubts(segmentation, region, measure=measure)
+    uncertain = find_uncertain(segmentation, region, measure=measure)
     kept = segmentation.confidence if measure == "confidence" else segmentation.maps[measure]
     value = kept.read(region) / 255
     marked = value > 0.5 if measure == "entropy" else value < (0.5 if measure == "confidence" else 0.2)
     print(
-        f"{measure:>10}: {doubts.found:5} regions; {marked.mean():6.1%} of the pixels, of which "
+        f"{measure:>10}: {uncertain.found:5} regions; {marked.mean():6.1%} of the pixels, of which "
         f"{wrong[marked].mean():5.1%} are wrong ({wrong.mean():.1%} of all are); they hold "
         f"{wrong[marked].sum() / wrong.sum():5.1%} of the wrong ones"
     )
@@ -127,7 +127,7 @@ for measure in ("confidence", "entropy", "margin"):
 # %%
 def doubted(measure, threshold, smallest):
     """Draw doubtful regions, and what share of the errors is found by looking at what share of the pixels."""
-    doubts = find_doubts(segmentation, region, measure=measure, threshold=threshold, smallest=smallest)
+    uncertain = find_uncertain(segmentation, region, measure=measure, threshold=threshold, smallest=smallest)
     kept = segmentation.confidence if measure == "confidence" else segmentation.maps[measure]
     value = kept.read(region)[right != 255] / 255
     worst_first = np.argsort(-value if measure == "entropy" else value)
@@ -137,10 +137,10 @@ def doubted(measure, threshold, smallest):
 
     figure, (left, curve) = plt.subplots(1, 2, figsize=(8, 5.5), layout="constrained", width_ratios=[1, 2])
     left.imshow(error_picture(picture, mask, right))
-    for y0, x0, y1, x1 in (doubt.window for doubt in doubts):
+    for y0, x0, y1, x1 in (uncertainty.window for uncertainty in uncertain):
         corner = (x0 - region[1], y0 - region[0])
         left.add_patch(plt.Rectangle(corner, x1 - x0, y1 - y0, fill=False, edgecolor="gold"))
-    left.set(title=f"regions: {len(doubts)}", xticks=[], yticks=[])
+    left.set(title=f"regions: {len(uncertain)}", xticks=[], yticks=[])
     curve.plot(looked, found)
     curve.plot(looked[here], found[here], "o", color="gold", markeredgecolor="black")
     curve.plot([0, 1], [0, 1], color="0.7", linestyle=":", label="at random")
@@ -165,13 +165,14 @@ slide(
 
 # %%
 bare = segmented("without_overlap", overlap=0)
-agreement = compare(bare, segmentation, truth, region)
+agreement = compare(bare, segmentation, ground_truth, region)
 print(f"the same class for {agreement.share:.2%} of the pixels")
-print(f"mIoU without overlap {agreement.truth.first.miou:.4f}, with {agreement.truth.second.miou:.4f}")
-for outcome, pixels in agreement.truth.pixels.items():
+print(f"mIoU without overlap {agreement.ground_truth.first.miou:.4f}, with {agreement.ground_truth.second.miou:.4f}")
+for outcome, pixels in agreement.ground_truth.pixels.items():
     print(f"{pixels:8} px: {outcome.replace('the first', 'without overlap').replace('the second', 'with overlap')}")
 differences = find_disagreements(bare, segmentation, region)
 print(f"{differences.found} regions differ; the largest:")
 for difference in order(differences, "size")[:3]:
-    print(f"{difference.pixels:6} px at {difference.point}: {names[difference.truth]} or {names[difference.called]}")
+    first, second = names[difference.ground_truth], names[difference.predicted]
+    print(f"{difference.pixels:6} px at {difference.point}: {first} or {second}")
 engine.close()

@@ -36,7 +36,7 @@ from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.figures.comparison import colorize, comparison_figure
 from fctl_napari.figures.sliders import slide
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.model_card import read_card
@@ -66,10 +66,10 @@ classes = [
     {"name": "unknown", "color": [0, 0, 0], "ignored": True},
 ]
 scene = sample_files()
-earth, land_cover = open_image(scene.image), open_truth(scene.truth)
-colours = np.zeros((256, 3), np.uint8)
+earth, land_cover = open_image(scene.image), open_ground_truth(scene.ground_truth)
+colors = np.zeros((256, 3), np.uint8)
 for value, index in ((0, 0), (1, 1), (2, 2), (3, 2), (4, 3)):  # rangeland and agriculture together
-    colours[value] = classes[index]["color"]
+    colors[value] = classes[index]["color"]
 
 side = 540  # short: 270
 height, width = earth.shape
@@ -81,7 +81,7 @@ for part in ("images", "masks"):
 for window in windows[:pictures]:
     name = f"earth_{window[0]:04}_{window[1]:04}"
     Image.fromarray(earth.read(window)).save(data / f"images/{name}.jpg", quality=92)
-    Image.fromarray(colours[land_cover.read(window)]).save(data / f"masks/{name}.png")
+    Image.fromarray(colors[land_cover.read(window)]).save(data / f"masks/{name}.png")
 (data / "classes.json").write_text(json.dumps({"classes": classes}))
 print(*sorted(path.relative_to(data).as_posix() for path in data.rglob("*.*"))[:4], "...", sep="\n")
 
@@ -131,7 +131,7 @@ counts.legend()
 for pair, image_panel, mask_panel in zip(split.train, panels[::2], panels[1::2], strict=False):
     image_panel.imshow(Image.open(pair.image))
     image_panel.set_title(pair.name, fontsize="medium")
-    mask_panel.imshow(Image.open(pair.truth))
+    mask_panel.imshow(Image.open(pair.ground_truth))
 for panel in panels:
     panel.set_axis_off()
 plt.close(figure)
@@ -226,13 +226,13 @@ with Engine() as engine:
         if progress.error is not None:
             raise progress.error
         segmentation = Segmentation.open(out)
-        truth = open_truth(pair.truth, [info.color for info in card.classes])
-        evaluation = evaluate(segmentation, truth)
+        ground_truth = open_ground_truth(pair.ground_truth, [info.color for info in card.classes])
+        evaluation = evaluate(segmentation, ground_truth)
         print(f"{pair.name}: mIoU {evaluation.scores.miou:.3f}, accuracy {evaluation.scores.accuracy:.3f}")
         total = total + evaluation.confusion
-        right = truth.read((0, 0, *truth.shape))
+        right = ground_truth.read((0, 0, *ground_truth.shape))
         right[right >= len(card.classes.scored)] = 255  # unknown
-        mask = segmentation.labels.read((0, 0, *truth.shape)) - np.uint8(1)
+        mask = segmentation.labels.read((0, 0, *ground_truth.shape)) - np.uint8(1)
         segmented[pair.name] = np.asarray(Image.open(pair.image)), mask, right
 for name, iou in Scores.from_confusion(total, card.classes.names).iou.items():
     print(f"{name:>10}: IoU {iou:.3f}")

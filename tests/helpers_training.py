@@ -31,10 +31,10 @@ for _stage in STAGES[1:]:
 def write_scene(folder: Path) -> Path:
     """``scene.png`` and ``truth.png``, 160 x 256 px: blocks of 32 px, dark or bright."""
     rng = np.random.default_rng(0)
-    truth = np.kron(rng.integers(0, 2, (5, 8)), np.ones((32, 32))).astype(np.uint8)
-    image = (truth[..., None] * 150 + rng.integers(0, 60, (*truth.shape, 3))).astype(np.uint8)
+    ground_truth = np.kron(rng.integers(0, 2, (5, 8)), np.ones((32, 32))).astype(np.uint8)
+    image = (ground_truth[..., None] * 150 + rng.integers(0, 60, (*ground_truth.shape, 3))).astype(np.uint8)
     Image.fromarray(image).save(folder / "scene.png")
-    Image.fromarray(truth).save(folder / "truth.png")
+    Image.fromarray(ground_truth).save(folder / "truth.png")
     return folder
 
 

@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def go_on(path: Path, image: Pyramid) -> Segmentation:
+def resume(path: Path, image: Pyramid) -> Segmentation:
     """Open a segmentation as a run does."""
     store = Segmentation.open(path)
     config = FCtLConfig(encoder="efficientnet_lite0", tile_size=64, classes=3, contexts=(), ale="none")
@@ -61,12 +61,12 @@ def add_overviews(path: Path) -> None:
 def test_a_segmentation_goes_on(folder: Path) -> None:
     path = folder / "scene.tiny.fctl.ome.zarr"
     labels = Segmentation.open(path).labels.levels[0][:]
-    store = go_on(path, open_image("scene.tif"))
+    store = resume(path, open_image("scene.tif"))
     assert store.done().sum() == 5
     assert np.array_equal(store.labels.levels[0][:], labels)
     assert Segmentation.open(path).facts["image"]["fingerprint"].startswith(SAMPLED)
     add_overviews(folder / "scene.tif")
-    assert go_on(path, open_image("scene.tif")).done().sum() == 5  # its bytes count no more
+    assert resume(path, open_image("scene.tif")).done().sum() == 5  # its bytes count no more
 
 
 def test_corrections_go_on(folder: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_file_that_changed_before_is_asked_about(folder: Path) -> None:
     add_overviews(folder / "scene.tif")
     image = open_image("scene.tif")
     with pytest.raises(OutputError, match=r"another image \(scene\.tif, by an earlier version"):
-        go_on(folder / "scene.tiny.fctl.ome.zarr", image)
+        resume(folder / "scene.tiny.fctl.ome.zarr", image)
     path = folder / "scene.corrections.ome.zarr"
     with pytest.raises(OtherImageError, match="by an earlier version, and its file has changed since"):
         Corrections.open(path, "r+", image=image)

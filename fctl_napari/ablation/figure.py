@@ -50,10 +50,10 @@ def _draw(axes: Axes, study: Study) -> None:
             axes.plot(0, y, "o", color=HERE, label="here")
         elif over is not None:
             axes.errorbar(over.mean, y, xerr=over.spread or 0.0, fmt="o", color=HERE, capsize=3)
-    for dataset, (mark, colour) in PAPER_MARKS.items():
+    for dataset, (mark, color) in PAPER_MARKS.items():
         if all(dataset in entry.row.paper for entry in study.entries):
             gains = [entry.row.paper[dataset] - first.row.paper[dataset] for entry in study.entries]  # type: ignore[index]
-            axes.plot(gains, list(rows), mark, color=colour, fillstyle="none", label=f"paper, {PAPERS[dataset]}")  # type: ignore[index]
+            axes.plot(gains, list(rows), mark, color=color, fillstyle="none", label=f"paper, {PAPERS[dataset]}")  # type: ignore[index]
     axes.set_yticks(list(rows), [entry.row.label for entry in study.entries])
     axes.set_ylim(len(study.entries) - 0.5, -0.5)
     axes.set_xlabel(f"mIoU over the first row ({first.mean:.1f} % here), points")

@@ -102,7 +102,7 @@ class FeatureMaker:
             arrays = {str(stride): array for stride, array in self._encode(pixels).items()}
             arrays["window"] = pixels.windows[self._stream.name]
             if self._stream.context is None:
-                arrays["truth"] = pixels.truth.to(torch.uint8)
+                arrays["truth"] = pixels.ground_truth.to(torch.uint8)
             for key, array in arrays.items():
                 found.setdefault(key, []).append(array)
         content = save({key: torch.cat(arrays).contiguous() for key, arrays in found.items()})
@@ -121,17 +121,20 @@ class FeatureMaker:
         grid = TileGrid(scene.pyramid.shape, size, default_overlap(size))
         y, x = grid.window(tile.cell)[:2]
         inputs = read_inputs(scene.pyramid, (float(y), float(x), float(y + size), float(x + size)), self._network)
-        truth = np.full((size, size), IGNORE, np.uint8)
+        ground_truth = np.full((size, size), IGNORE, np.uint8)
         for region in tile.regions:
             y0, x0, y1, x1 = intersect(region, grid.core(tile.cell))
             if y1 > y0 and x1 > x0:
-                truth[y0 - y : y1 - y, x0 - x : x1 - x] = scene.truth[y0:y1, x0:x1]
+                ground_truth[y0 - y : y1 - y, x0 - x : x1 - x] = scene.ground_truth[y0:y1, x0:x1]
         return Batch(
             torch.from_numpy(inputs.tile)[None],
             {name: torch.from_numpy(pixels)[None] for name, pixels in inputs.contexts.items()},
             {name: torch.zeros(1, dtype=torch.int64) for name in inputs.contexts},
-            {name: torch.from_numpy(place - [y, x, y, x])[None].float() for name, place in inputs.windows.items()},
-            torch.from_numpy(truth)[None].long(),
+            {
+                name: torch.from_numpy(location - [y, x, y, x])[None].float()
+                for name, location in inputs.windows.items()
+            },
+            torch.from_numpy(ground_truth)[None].long(),
         )
 
     @torch.no_grad()
@@ -159,13 +162,13 @@ class FeatureBatch:
         Of the tile and of each context: the encoder's features by stride.
     windows
         By stream, float32 [B, 4].
-    truth
+    ground_truth
         Class indices, int64 [B, T, T].
     """
 
     streams: dict[str, Features]
     windows: dict[str, Tensor]
-    truth: Tensor
+    ground_truth: Tensor
 
     def logits(self, model: FCtL) -> Tensor:
         """Run a network behind its encoders: [B, classes, T, T]."""
@@ -218,8 +221,8 @@ class KeptFeatures:
                 int(key): torch.cat([arrays[key] for arrays in found]) for key in found[0] if key.isdigit()
             }
             windows[stream.name] = torch.cat([self._read(stream, i, ("window",))["window"] for i in others])
-        truth = torch.cat([self._read(Stream(), i, ("truth",))["truth"] for i in indices]).long()
-        return FeatureBatch(streams, windows, truth)
+        ground_truth = torch.cat([self._read(Stream(), i, ("truth",))["truth"] for i in indices]).long()
+        return FeatureBatch(streams, windows, ground_truth)
 
     def _read(self, stream: Stream, index: int, keys: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Read the arrays of one tile, [1, ...] each; without keys all features."""
@@ -240,8 +243,8 @@ def score_features(
     matrix = np.zeros((len(names), len(names)), np.int64)
     for first in range(0, len(features), BATCH):
         batch = features.batch(range(first, min(first + BATCH, len(features))))
-        called = _call(model, batch, device, precision)
-        matrix += confusion_matrix(batch.truth.numpy().astype(np.uint8), called, len(names))
+        predicted = _predict(model, batch, device, precision)
+        matrix += confusion_matrix(batch.ground_truth.numpy().astype(np.uint8), predicted, len(names))
     return Scores.from_confusion(matrix, names)
 
 
@@ -263,7 +266,7 @@ def reliance_on_features(
         changed = []
         for first in range(0, len(order), BATCH):
             own, exchanged = (
-                _call(model, features.batch(order[first : first + BATCH], contexts), device, precision)
+                _predict(model, features.batch(order[first : first + BATCH], contexts), device, precision)
                 for contexts in (None, others[first : first + BATCH])
             )
             changed.append((own != exchanged).mean((1, 2)))
@@ -271,7 +274,7 @@ def reliance_on_features(
     return float(np.mean(values))
 
 
-def _call(model: FCtL, batch: FeatureBatch, device: torch.device, precision: Precision) -> NDArray[np.uint8]:
+def _predict(model: FCtL, batch: FeatureBatch, device: torch.device, precision: Precision) -> NDArray[np.uint8]:
     with numerics(device, precision):
         return batch.logits(model).argmax(1).to(torch.uint8).cpu().numpy()
 

@@ -148,8 +148,8 @@ def _training(card: Card, checkpoint: Path | str) -> tuple[dict[str, str], Any]:
         digests: dict[str, str] = dict(card.provenance["data"])
         data: dict[str, Any] = training["data"]
         parent = training["init_from"] or training.get("contexts_from")
-        told: dict[str, list[Region]] | None = card.provenance.get("trained_on")
-        if told is None and data.get("layout"):
+        trained_on: dict[str, list[Region]] | None = card.provenance.get("trained_on")
+        if trained_on is None and data.get("layout"):
             raise KeyError("trained_on")
         scenes = {scene["image"]: scene for scene in data["scenes"]}
     except (KeyError, TypeError) as error:
@@ -163,8 +163,8 @@ def _training(card: Card, checkpoint: Path | str) -> tuple[dict[str, str], Any]:
         )
 
     def regions(name: str, shape: tuple[int, int]) -> list[Region]:
-        if told is not None:
-            return told.get(name, [])
+        if trained_on is not None:
+            return trained_on.get(name, [])
         height, width = shape
         scene = scenes.get(name, {})
         bands = sample_splits()["train"] if data["sample"] else scene.get("train")

@@ -156,14 +156,14 @@ def segment(
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run goes on from there."""
     from fctl_napari.cli.output import counting, out, run_watched, say_nodata
-    from fctl_napari.export.logits import check_logits_place
+    from fctl_napari.export.logits import check_logits_path
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import resolve_checkpoint
     from fctl_napari.segmentation.jobs.engine import SegmentationRequest
 
     weights = resolve_checkpoint(checkpoint)
     if save_logits is not None:
-        check_logits_place(save_logits)
+        check_logits_path(save_logits)
     pyramid = open_image(image, value_range=value_range, bands=bands)
     pyramid.require_rgb()
     region = region_inside(region, pyramid.shape, image)

@@ -199,7 +199,7 @@ def next_(
                 "window": one.region.window,
                 "point": one.region.point,
                 "pixels": one.region.pixels,
-                "called": names[one.region.called],
+                "called": names[one.region.predicted],
                 "gain": one.gain,
                 "entropy": one.entropy,
                 "rarity": one.rarity,

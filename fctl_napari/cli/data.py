@@ -115,8 +115,8 @@ def _show(report: Report) -> None:
         facts["masks by"] = "; ".join(f"{words} ({count})" for words, count in list(report.readings.items())[:5])
     if len(report.sizes) > 5:
         facts["size"] += f", and {len(report.sizes) - 5} more sizes"
-    if data.without_truth:
-        facts["no truth"] = f"{len(data.without_truth)} of published test sets, left aside"
+    if data.without_ground_truth:
+        facts["no truth"] = f"{len(data.without_ground_truth)} of published test sets, left aside"
     show_facts(facts)
     shares = {part: report.shares(part) for part in PARTS}
     if any(shares.values()):

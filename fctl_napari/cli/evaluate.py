@@ -14,13 +14,13 @@ from fctl_napari.files import atomic_write, write_json
 
 if TYPE_CHECKING:
     from fctl_napari.evaluation.evaluation import Evaluation
-    from fctl_napari.evaluation.ground_truth import Truth
+    from fctl_napari.evaluation.ground_truth import GroundTruth
     from fctl_napari.segmentation.store.store import Segmentation
 
 Order = Literal["size", "confidence", "class"]
 Measure = Literal["confidence", "entropy", "margin"]
 SegmentationArgument = Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")]
-TruthArgument = Annotated[
+GroundTruthArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="[TRUTH]", help="Class indices (255 ignored) or the classes' colours, or an OME-Zarr label."
@@ -41,7 +41,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def evaluate(
     segmentation: SegmentationArgument,
-    truth: Annotated[
+    ground_truth: Annotated[
         Path,
         typer.Argument(
             metavar="TRUTH",
@@ -69,14 +69,14 @@ def evaluate(
     from fctl_napari.evaluation.context_reliance import segmentation_reliance
     from fctl_napari.evaluation.evaluation import evaluate as score
     from fctl_napari.figures.evaluation import evaluation_figure
-    from fctl_napari.figures.files import check_figure_place, save_figure
+    from fctl_napari.figures.files import check_figure_path, save_figure
     from fctl_napari.segmentation.store.store import Segmentation
 
     if figure is not None:
-        check_figure_place(figure)
+        check_figure_path(figure)
     store = Segmentation.open(segmentation)
     region = region_inside(region, store.shape, segmentation)
-    there = _truth(truth, mapping, store)
+    there = _ground_truth(ground_truth, mapping, store)
     assert there is not None
     with counting("Comparing") as report:
         evaluation = score(store, there, region, boundary_px=boundary or None, progress=report)
@@ -112,7 +112,7 @@ def evaluate(
 
 def errors(
     segmentation: SegmentationArgument,
-    truth: TruthArgument = None,
+    ground_truth: GroundTruthArgument = None,
     by: Annotated[Order, typer.Option(help="Largest first; surest errors (least sure doubts); by class.")] = "size",
     most: Annotated[int, typer.Option(metavar="N", min=1, help="How many to list.")] = 20,
     measure: Annotated[
@@ -124,20 +124,20 @@ def errors(
 ) -> None:
     """List connected regions of errors, the largest first; without a truth, of doubts."""
     from fctl_napari.cli.output import counting, out, show_regions
-    from fctl_napari.evaluation.error_regions import SMALLEST, find_doubts, find_errors, order
+    from fctl_napari.evaluation.error_regions import SMALLEST, find_errors, find_uncertain, order
     from fctl_napari.evaluation.review_marks import Marks
     from fctl_napari.segmentation.store.store import Segmentation
 
     store = Segmentation.open(segmentation)
     region = region_inside(region, store.shape, segmentation)
-    there = _truth(truth, mapping, store)
+    there = _ground_truth(ground_truth, mapping, store)
     marks = Marks.of_segmentation(store)
     kind = "errors" if there is not None else "doubts"
     with counting(f"Looking for {kind}") as report:
         if there is not None:
             found = find_errors(store, there, region, progress=report)
         else:
-            found = find_doubts(store, region, measure=measure, progress=report)
+            found = find_uncertain(store, region, measure=measure, progress=report)
     listed = order(found, by)[:most]
     names = store.class_table.names
     if listed:
@@ -151,8 +151,8 @@ def errors(
         regions = [
             {
                 **asdict(one),
-                "truth": None if one.truth is None else names[one.truth],
-                "called": names[one.called],
+                "truth": None if one.ground_truth is None else names[one.ground_truth],
+                "called": names[one.predicted],
                 "mark": marks.of(one),
             }
             for one in listed
@@ -163,7 +163,7 @@ def errors(
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A.ome.zarr", help="A segmentation.")],
     second: Annotated[Path, typer.Argument(metavar="B.ome.zarr", help="Another one of the same image.")],
-    truth: TruthArgument = None,
+    ground_truth: GroundTruthArgument = None,
     region: RegionOption = None,
     mapping: MapOption = None,
     json_file: JsonOption = None,
@@ -175,7 +175,7 @@ def compare(
 
     one, other = Segmentation.open(first), Segmentation.open(second)
     region = region_inside(region, other.shape, second)
-    there = _truth(truth, mapping, other)
+    there = _ground_truth(ground_truth, mapping, other)
     with counting("Comparing") as report:
         agreement = compare_both(one, other, there, region, progress=report)
     show_agreement(agreement)
@@ -183,13 +183,13 @@ def compare(
         write_json(json_file, agreement.to_json())
 
 
-def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> Truth | None:
+def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> GroundTruth | None:
     """Open a truth, if there is one, with its values mapped to the segmentation's classes, if they are to be."""
     from fctl_napari.cli.output import err
     from fctl_napari.evaluation.ground_truth import notes_on
-    from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
-    from fctl_napari.imagery.ground_truth import open_truth
-    from fctl_napari.imagery.raster_alignment import require_same_place
+    from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
+    from fctl_napari.imagery.ground_truth import open_ground_truth
+    from fctl_napari.imagery.raster_alignment import require_same_location
     from fctl_napari.segmentation.store.identity import take_georeference
 
     take_georeference(segmentation.facts, segmentation.path)
@@ -197,19 +197,19 @@ def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) 
         if mapping is not None:
             raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")
         return None
-    require_same_place(path, segmentation.georeference, segmentation.shape)
+    require_same_location(path, segmentation.georeference, segmentation.shape)
     if mapping is None:
-        truth: Truth = open_truth(path, segmentation.class_table.colors)
+        ground_truth: GroundTruth = open_ground_truth(path, segmentation.class_table.colors)
     else:
         ignored = [info.name for info in segmentation.class_table if info.ignored]
         values = ClassMapping.read(mapping, segmentation.class_table.names, ignored)
-        truth = MappedTruth(open_truth(path, by_value=True), values)
-    for note in notes_on(segmentation, truth):
+        ground_truth = MappedGroundTruth(open_ground_truth(path, by_value=True), values)
+    for note in notes_on(segmentation, ground_truth):
         err.print(f"{path}: {note}.", highlight=False, markup=False, soft_wrap=True)
-    return truth
+    return ground_truth
 
 
-def _unmapped(truth: Truth, evaluation: Evaluation) -> str | None:
+def _unmapped(ground_truth: GroundTruth, evaluation: Evaluation) -> str | None:
     """Say that values of a truth may stand for a class that nothing there is, as published masks have 255."""
     from fctl_napari.imagery.ground_truth import LabelSource
 
@@ -219,9 +219,9 @@ def _unmapped(truth: Truth, evaluation: Evaluation) -> str | None:
     if (
         not absent
         or not dropped
-        or truth.class_names is not None
-        or not isinstance(truth, LabelSource)
-        or truth.by_colour
+        or ground_truth.class_names is not None
+        or not isinstance(ground_truth, LabelSource)
+        or ground_truth.by_color
     ):
         return None
     return (

@@ -47,16 +47,16 @@ def explain(
     """Say what each context contributed to the class of a pixel, and what changes without a part of the network."""
     from fctl_napari.cli.output import err, out, show_explanation
     from fctl_napari.figures.explanation import explanation_figure
-    from fctl_napari.figures.files import check_figure_place, save_figure
+    from fctl_napari.figures.files import check_figure_path, save_figure
     from fctl_napari.model.feature_ablation import Without
 
     if target is not None:
-        check_figure_place(target)
+        check_figure_path(target)
 
     from fctl_napari.segmentation.jobs.explain import explain as explain_pixel
 
     with err.status("Explaining"):
-        told = explain_pixel(
+        explanation = explain_pixel(
             image,
             checkpoint,
             (y, x),
@@ -69,8 +69,8 @@ def explain(
             channel=channel,
             without=Without.named(without or ()),
         )
-    show_explanation(told)
+    show_explanation(explanation)
     if target is not None:
         with err.status("Drawing"):
-            save_figure(explanation_figure(told, limits=limits, part=part), target)
+            save_figure(explanation_figure(explanation, limits=limits, part=part), target)
         out.print(str(target), highlight=False, soft_wrap=True)

@@ -41,8 +41,9 @@ def finetune(
     checkpoint: Annotated[
         str, typer.Option(metavar="earth|aerial|FILE", help="The parent: a built-in checkpoint or a file.")
     ] = "earth",
-    truth: Annotated[
-        str | None, typer.Option(metavar="T", help="Truth of the image, to measure on; it is not trained on.")
+    ground_truth: Annotated[
+        str | None,
+        typer.Option("--truth", metavar="T", help="Truth of the image, to measure on; it is not trained on."),
     ] = None,
     parts: Annotated[
         str | None,
@@ -85,7 +86,7 @@ def finetune(
         checkpoint=checkpoint,
         corrections=str(corrections),
         out=str(check_free(target)),
-        truth=truth,
+        ground_truth=ground_truth,
         data_folder=None if data is None else str(data),
         seed=seed,
         device=device,
@@ -100,15 +101,15 @@ def finetune(
 
     with counting("Preparing") as report:
 
-        def watch(news: FinetuneProgress) -> None:
-            words = f"loss {news.loss:.3f}" if news.phase == "training" else ""
-            report(news.done, news.total, " ".join([news.phase, words, *_watched(news)]))
+        def watch(progress: FinetuneProgress) -> None:
+            words = f"loss {progress.loss:.3f}" if progress.phase == "training" else ""
+            report(progress.done, progress.total, " ".join([progress.phase, words, *_watched(progress)]))
 
         result = run(request, keep_anyway=keep_anyway, watch=watch)
     for note in result.notes:
         err.print(note, highlight=False, soft_wrap=True)
     show_before_after(result.card)
-    for reason in result.verdict.reasons:
+    for reason in result.gate_result.reasons:
         out.print(reason, highlight=False, soft_wrap=True)
     if result.kept:
         out.print(f"{result.candidate}: kept", highlight=False, soft_wrap=True)
@@ -121,11 +122,11 @@ def finetune(
         raise typer.Exit(1)
 
 
-def _watched(news: FinetuneProgress) -> list[str]:
+def _watched(progress: FinetuneProgress) -> list[str]:
     """What was measured last, with the parent's values."""
     words = []
     for part, name in (("held_out", "held-out IoU"), ("scene", "as before elsewhere")):
-        before, now = news.before.get(part), news.now.get(part)
+        before, now = progress.before.get(part), progress.now.get(part)
         if now is None or before is None:
             continue
         if now.scores is not None and before.scores is not None:
@@ -161,7 +162,7 @@ def affected(
 
 
 def lineage(
-    place: Annotated[str, typer.Argument(metavar="DIR|CHECKPOINT", help="A folder of checkpoints, or one of them.")],
+    location: Annotated[str, typer.Argument(metavar="DIR|CHECKPOINT", help="A folder of checkpoints, or one of them.")],
 ) -> None:
     """Show which checkpoint was fine-tuned from which, and what it changed."""
     from fctl_napari.cli.output import out
@@ -175,5 +176,5 @@ def lineage(
         for child in kin.children:
             show(child, depth + 1)
 
-    for eldest in read_lineage(place):
+    for eldest in read_lineage(location):
         show(eldest, 0)

@@ -145,15 +145,15 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def show_regions(regions: Sequence[Region], marks: Marks, names: Sequence[str]) -> None:
     """Print a table of regions, one a line, never wrapped."""
-    doubts = any(region.truth is None for region in regions)
+    uncertain = any(region.ground_truth is None for region in regions)
     lines: list[tuple[str, ...]] = [
-        ("", "px", *(() if doubts else ("truth",)), "called", "confidence", "y0 x0 y1 x1", "mark")
+        ("", "px", *(() if uncertain else ("truth",)), "called", "confidence", "y0 x0 y1 x1", "mark")
     ]
     for number, region in enumerate(regions, 1):
-        truth = () if region.truth is None else (names[region.truth],)
+        ground_truth = () if region.ground_truth is None else (names[region.ground_truth],)
         window = " ".join(map(str, region.window))
-        facts = (names[region.called], f"{region.confidence:.3f}", window, marks.of(region) or "")
-        lines.append((str(number), str(region.pixels), *truth, *facts))
+        facts = (names[region.predicted], f"{region.confidence:.3f}", window, marks.of(region) or "")
+        lines.append((str(number), str(region.pixels), *ground_truth, *facts))
     _columns(lines)
 
 
@@ -161,7 +161,7 @@ def show_suggestions(suggestions: Sequence[Suggestion], names: Sequence[str]) ->
     """Print a table of regions to correct, one a line, never wrapped."""
     lines: list[tuple[str, ...]] = [("", "gain", "px", "called", "entropy", "rarity", "size", "y0 x0 y1 x1")]
     for number, one in enumerate(suggestions, 1):
-        facts = (f"{one.gain:.3f}", str(one.region.pixels), names[one.region.called])
+        facts = (f"{one.gain:.3f}", str(one.region.pixels), names[one.region.predicted])
         factors = (f"{value:.2f}" for value in (one.entropy, one.rarity, one.size))
         lines.append((str(number), *facts, *factors, " ".join(map(str, one.region.window))))
     _columns(lines, right=3)
@@ -180,7 +180,7 @@ def _columns(lines: Sequence[tuple[str, ...]], right: int = 2) -> None:
 
 def show_agreement(agreement: Agreement) -> None:
     """Print how far two segmentations agree, by class, and which is right."""
-    against = agreement.truth
+    against = agreement.ground_truth
     table = _table("class", "IoU of both", *(() if against is None else ("first", "second")))
     for name, iou in agreement.scores.iou.items():
         own = () if against is None else (against.first.iou[name], against.second.iou[name])
@@ -379,23 +379,26 @@ def show_ablations(rows: Sequence[AblationRow]) -> None:
     out.print("The last columns are the paper's mIoU, in percent.", highlight=False)
 
 
-def show_explanation(told: TileExplanation) -> None:
+def show_explanation(explanation: TileExplanation) -> None:
     """Print what is said of a pixel, by class, then what the contexts weigh, each with and without what is left out."""
-    views = [view for view in (told, told.without) if view is not None]
-    left_out = [f"without {', '.join(told.request.without.names)}"] if told.without is not None else []
+    views = [view for view in (explanation, explanation.without) if view is not None]
+    left_out = [f"without {', '.join(explanation.request.without.names)}"] if explanation.without is not None else []
     table = _table("class", "probability", *left_out)
-    for number, name in enumerate(told.class_table.names):
+    for number, name in enumerate(explanation.class_table.names):
         table.add_row(name, *(f"{view.probabilities[number]:.4f}" for view in views))
     out.print(table)
-    if told.contexts:
+    if explanation.contexts:
         table = _table("context", "sigma(z)", "gamma", "weight", *left_out)
-        for context in told.contexts:
+        for context in explanation.contexts:
             gate = "-" if context.positional is None else f"{context.gate:.3f}"
             weights = [next((c.weight.mean() for c in v.contexts if c.name == context.name), 0.0) for v in views]
             table.add_row(context.name, gate, f"{context.gamma:.3f}", *(f"{weight:.3f}" for weight in weights))
         out.print(table)
-    if told.without is not None:
-        out.print(f"{left_out[0]}: {100 * (told.labels != told.without.labels).mean():.1f} % of the tile changes")
+    if explanation.without is not None:
+        out.print(
+            f"{left_out[0]}: {100 * (explanation.labels != explanation.without.labels).mean():.1f} % of the tile "
+            "changes"
+        )
 
 
 def show_before_after(card: BeforeAfter) -> None:

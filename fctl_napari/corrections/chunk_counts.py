@@ -16,7 +16,7 @@ Chunk = tuple[int, int]
 """Row and column of a chunk of level 0."""
 
 
-class PaintedIndex:
+class ChunkCounts:
     """Counts of values other than 0, by chunk.
 
     Attributes
@@ -69,7 +69,7 @@ class PaintedIndex:
         self.number = number
 
     @classmethod
-    def load(cls, path: Path) -> PaintedIndex | None:
+    def load(cls, path: Path) -> ChunkCounts | None:
         """Read one; None if it is missing or damaged: it can be made again of the chunks."""
         try:
             document: dict[str, Any] = json.loads(path.read_text("utf-8"))
@@ -82,7 +82,7 @@ class PaintedIndex:
         return index
 
     @classmethod
-    def of_chunks(cls, folder: Path, read: Callable[[Chunk], NDArray[np.uint8]]) -> PaintedIndex:
+    def of_chunks(cls, folder: Path, read: Callable[[Chunk], NDArray[np.uint8]]) -> ChunkCounts:
         """Make one of the chunk files in the folder of a Zarr v3 array; only these are read."""
         index = cls()
         for file in (folder / "c").glob("*/*"):

@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from fctl_napari.corrections.chunk_counts import Chunk, PaintedIndex
+from fctl_napari.corrections.chunk_counts import Chunk, ChunkCounts
 from fctl_napari.errors import InputError, OtherImageError
 from fctl_napari.files import output_error, sync
 from fctl_napari.imagery import ngff
@@ -32,7 +32,7 @@ INDEX = "painted.json"
 JOURNAL = "journal"
 
 
-class Canvas:
+class CorrectionStore:
     """Values of corrections at all levels, and the authors of level 0.
 
     Parameters
@@ -239,7 +239,7 @@ def make(path: Path, image: Pyramid, class_table: ClassTable) -> None:
         labels.group.create_array(AUTHORS, shape=level.shape, chunks=level.chunks, dtype="u1", fill_value=0)
     except OSError as error:
         raise output_error(path, error) from error
-    PaintedIndex().save(path / INDEX)
+    ChunkCounts().save(path / INDEX)
     # Only now it is whole: a crash before this line leaves a folder that the next one replaces.
     labels.set_attributes({ATTRIBUTE: {**facts, "complete": True}})
     sync([path / "zarr.json", path])

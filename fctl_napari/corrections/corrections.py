@@ -14,11 +14,18 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.corrections.correction_store import Canvas, check, half_made, make, refresh_from_image, refresh_image
-from fctl_napari.corrections.merge import MergeReport, PaintedLayer, Policy, Report, take, value_names
-from fctl_napari.corrections.regions import CorrectedRegion, PaintedBox
+from fctl_napari.corrections.correction_store import (
+    CorrectionStore,
+    check,
+    half_made,
+    make,
+    refresh_from_image,
+    refresh_image,
+)
+from fctl_napari.corrections.merge import MergeReport, OtherCorrections, Policy, Report, take, value_names
+from fctl_napari.corrections.regions import CorrectedBox, CorrectedRegion
 from fctl_napari.corrections.undo_history import Piece, Planes, Stroke, check_block
-from fctl_napari.corrections.write_ahead_log import Ledger
+from fctl_napari.corrections.write_ahead_log import WriteAheadLog
 from fctl_napari.errors import OutputError
 from fctl_napari.files import sync
 from fctl_napari.imagery.georeference import Georeference
@@ -60,7 +67,7 @@ class Corrections:
     """
 
     def __init__(self, path: Path, lock: filelock.BaseFileLock | None) -> None:
-        self._canvas = Canvas(path, writable=lock is not None)
+        self._canvas = CorrectionStore(path, writable=lock is not None)
         self.path = path
         self.labels = self._canvas.labels
         self.facts: dict[str, Any] = self.labels.attributes[ATTRIBUTE]
@@ -68,7 +75,7 @@ class Corrections:
         self._authors: list[str] = list(self.facts["authors"])
         self._lock = lock
         self._guard = threading.RLock()
-        self._ledger = Ledger(self._canvas, writable=lock is not None)
+        self._log = WriteAheadLog(self._canvas, writable=lock is not None)
 
     @classmethod
     def create(cls, path: Path | str, image: Pyramid, class_table: ClassTable) -> Corrections:
@@ -146,7 +153,7 @@ class Corrections:
                 lock.release()
                 raise
         found = cls(path, None)
-        if found._ledger.behind:
+        if found._log.behind:
             with suppress(OutputError):  # somebody writes just now, or nobody may write here
                 lock = lock_store(path, timeout=0)
                 try:
@@ -170,7 +177,7 @@ class Corrections:
             if self._lock is None:
                 return
             try:
-                self._ledger.settle()
+                self._log.settle()
             finally:
                 self._lock.release()
                 self._lock = None
@@ -207,7 +214,7 @@ class Corrections:
     def blank(self) -> bool:
         """Whether nothing was ever painted."""
         with self._guard:
-            return not self._ledger.history.number and not self._ledger.totals()
+            return not self._log.history.number and not self._log.totals()
 
     def add_classes(self, table: ClassTable, only: Collection[str] | None = None) -> None:
         """Take in the classes of a table that are missing; what is painted keeps its class, and can be undone.
@@ -308,7 +315,7 @@ class Corrections:
         self._require_writable()
         check_block(block, (y0, x0), self.shape, len(self.class_table.scored))
         with self._guard:
-            self._ledger.catch_up()
+            self._log.catch_up()
             height, width = block.shape
             before = self._canvas.state((y0, x0, y0 + height, x0 + width))
             mask = block != before[0] if mask is None else np.asarray(mask, bool)
@@ -318,7 +325,7 @@ class Corrections:
             if not rows.size:
                 return None
             box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            if together is not None and together != self._ledger.history.undoable():
+            if together is not None and together != self._log.history.undoable():
                 raise ValueError(f"action {together} is not the last one")
             mask = mask[box]
             facts = {
@@ -329,7 +336,7 @@ class Corrections:
                 "px": int(np.count_nonzero(mask)),
             }
             planes = Planes(mask, before[:, *box][:, mask], block[box][mask])
-            return self._stroke([self._ledger.add(facts, planes, together)])
+            return self._stroke([self._log.add(facts, planes, together)])
 
     def undo(self, author: str | None = None) -> Stroke | None:
         """Take the last stroke back (the last one of ``author``); others that lie on top of it stay.
@@ -388,7 +395,7 @@ class Corrections:
         OutputError
             As :meth:`write`. What was taken until then is there, and can be undone.
         """
-        layers = [PaintedLayer(other, self) for other in others]
+        layers = [OtherCorrections(other, self) for other in others]
         for other in others:
             self.add_classes(other.class_table, other.unknown_to(self.class_table))
         return take(self, layers, kind="merge", policy=policy, progress=progress)
@@ -396,23 +403,23 @@ class Corrections:
     def area_by_class(self) -> dict[str, int]:
         """How many px of each class are painted, by its name, ``"not sure"`` last; nothing is read for it."""
         with self._guard:
-            totals = self._ledger.totals()
+            totals = self._log.totals()
         return {name: totals.get(value, 0) for value, name in value_names(self.class_table).items()}
 
     def regions(self) -> list[CorrectedRegion]:
         """List the 4-connected painted regions from the top; only chunks that are painted are read, each once."""
         with self._guard:
-            return [CorrectedRegion.of(blob, self._authors) for blob in self._ledger.blobs()]
+            return [CorrectedRegion.of(blob, self._authors) for blob in self._log.blobs()]
 
-    def boxes(self) -> list[PaintedBox]:
+    def boxes(self) -> list[CorrectedBox]:
         """Bounding boxes of :meth:`regions`, (y0, x0, y1, x1) px, with the names of their classes."""
         names = self.class_table.names
-        return [PaintedBox(region.window, (names[k] for k in region.by_class)) for region in self.regions()]
+        return [CorrectedBox(region.window, (names[k] for k in region.by_class)) for region in self.regions()]
 
-    def painted_windows(self) -> Iterator[IntWindow]:
+    def corrected_windows(self) -> Iterator[IntWindow]:
         """The chunks that hold something, (y0, x0, y1, x1) px, row by row; nothing is read for it."""
         with self._guard:
-            return self._ledger.windows()
+            return self._log.windows()
 
     def content_hash(self) -> str:
         """SHA-256 of all that is painted, hex; authors and history do not count."""
@@ -420,7 +427,7 @@ class Corrections:
             areas = self.area_by_class()
             names = [(value, name) for value, name in value_names(self.class_table).items() if areas[name]]
             digest = hashlib.sha256(repr((self.shape, names)).encode())
-            for window in self.painted_windows():
+            for window in self.corrected_windows():
                 digest.update(repr(window).encode() + self.labels.read(window).tobytes())
         return digest.hexdigest()
 
@@ -434,7 +441,7 @@ class Corrections:
         """The action whose turn it is."""
         if author is not None and author not in self._authors:
             return None
-        find = self._ledger.history.undoable if op == "undo" else self._ledger.history.redoable
+        find = self._log.history.undoable if op == "undo" else self._log.history.redoable
         return find(None if author is None else self._authors.index(author) + 1)
 
     def _author(self, name: str) -> int:
@@ -451,11 +458,11 @@ class Corrections:
     def _turn(self, op: Literal["undo", "redo"], author: str | None) -> Stroke | None:
         with self._guard:
             self._require_writable()
-            self._ledger.catch_up()
+            self._log.catch_up()
             action = self._next(op, author)
             if action is None:
                 return None
-            return self._stroke(self._ledger.turn(op, action))
+            return self._stroke(self._log.turn(op, action))
 
     def _stroke(self, pieces: list[Piece]) -> Stroke:
         first, *others = (piece.by(self._authors[piece.author - 1]) for piece in pieces)

@@ -17,9 +17,9 @@ from fctl_napari.corrections.merge import MergeReport, Policy, Report, blocks_of
 from fctl_napari.errors import InputError
 from fctl_napari.export.export import Kind, check_export, export
 from fctl_napari.export.losses import ExportLosses
-from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.class_names import match_names
-from fctl_napari.imagery.ground_truth import NO_CLASS, LabelSource, open_truth
+from fctl_napari.imagery.ground_truth import NO_CLASS, LabelSource, open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.polygon_files import is_polygon_file
@@ -36,7 +36,7 @@ UNPLACED_KINDS: tuple[Kind, ...] = ("png", "tiff")
 
 
 class ClassIndices(Protocol):
-    """Class indices, read by windows: a ``LabelSource``, a ``MappedTruth``, or anything like it."""
+    """Class indices, read by windows: a ``LabelSource``, a ``MappedGroundTruth``, or anything like it."""
 
     @property
     def path(self) -> str:
@@ -110,8 +110,8 @@ def import_file(
         Open for writing.
     path
         ``.geojson``, ``.json`` or ``.gpkg``: polygons, see ``NamedPolygons``; ``"not sure"`` is the name of what is not
-        sure. A PNG, a TIFF or an OME-Zarr label: see ``open_truth``. A GeoTIFF lies where its georeference says, on
-        whole px of the image.
+        sure. A PNG, a TIFF or an OME-Zarr label: see ``open_ground_truth``. A GeoTIFF lies where its georeference says,
+        on whole px of the image.
     author
         Whose it is.
     mapping
@@ -144,11 +144,11 @@ def import_file(
         return replace(done, notes=polygons.notes)
     if is_corrections(path):
         raise InputError(f"{path}: holds corrections; merge them, so that authors and what is not sure are kept.")
-    source = open_truth(path, corrections.class_table.colors, by_value=mapping is not None)
+    source = open_ground_truth(path, corrections.class_table.colors, by_value=mapping is not None)
     labels: ClassIndices = source
     if mapping is not None:
-        labels = MappedTruth(source, ClassMapping.read(mapping, corrections.class_table.names))
-    at = _place(path, source, corrections)
+        labels = MappedGroundTruth(source, ClassMapping.read(mapping, corrections.class_table.names))
+    at = _offset(path, source, corrections)
     done = import_labels(corrections, labels, author=author, at=at, policy=policy, progress=progress)
     note = note_on_image(path, corrections.facts["image"])
     return replace(done, notes=(*done.notes, note)) if note else done
@@ -171,7 +171,7 @@ def export_corrections(
     """
     kind = check_export(Path(out), kind, simplify=simplify, min_area=min_area)
     if region is None and kind not in UNPLACED_KINDS:
-        boxes = np.array(list(corrections.painted_windows()) or [(0, 0, 1, 1)])
+        boxes = np.array(list(corrections.corrected_windows()) or [(0, 0, 1, 1)])
         (y0, x0), (y1, x1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
         region = (y0, x0, y1, x1)
     return export(
@@ -232,7 +232,7 @@ class _IndexLayer:
     def notes(self) -> list[str]:
         """Say how the labels were read, where that is not plain."""
         said = [note] if (note := getattr(self._labels, "note", "")) else []
-        plain = isinstance(self._labels, LabelSource) and not self._labels.one_based and not self._labels.by_colour
+        plain = isinstance(self._labels, LabelSource) and not self._labels.one_based and not self._labels.by_color
         if plain and self._labels.class_names is None and np.flatnonzero(self._seen).tolist() == [0, NO_CLASS]:
             name = self._table.classes[0].name
             said.append(
@@ -308,7 +308,7 @@ def _values(table: ClassTable, names: Sequence[str] | None) -> NDArray[np.int16]
     return found
 
 
-def _place(path: Path, source: LabelSource, corrections: Corrections) -> tuple[int, int] | None:
+def _offset(path: Path, source: LabelSource, corrections: Corrections) -> tuple[int, int] | None:
     """Where the first px of a raster lies in the image, (y, x); None: without a georeference."""
     at = raster_offset(path, corrections.georeference)
     if at is not None:

@@ -138,7 +138,7 @@ def blocks_of(windows: Iterator[IntWindow] | Sequence[IntWindow], shape: tuple[i
     return [(y, x, min(y + BLOCK, shape[0]), min(x + BLOCK, shape[1])) for y, x in sorted(found)]
 
 
-class PaintedLayer:
+class OtherCorrections:
     """Other corrections, to be taken over.
 
     Parameters
@@ -163,7 +163,7 @@ class PaintedLayer:
 
     def blocks(self) -> list[IntWindow]:
         """See ``Layer``."""
-        return blocks_of(self._other.painted_windows(), self._other.shape)
+        return blocks_of(self._other.corrected_windows(), self._other.shape)
 
     def state(self, window: IntWindow) -> NDArray[np.uint8]:
         """See ``Layer``."""

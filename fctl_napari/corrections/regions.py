@@ -17,7 +17,7 @@ FEW_KEYS = 2**18
 """Up to so many keys are counted in a table; more are sorted."""
 
 
-class PaintedBox(tuple[int, int, int, int]):
+class CorrectedBox(tuple[int, int, int, int]):
     """Bounding box of a region of painted px, (y0, x0, y1, x1) px, that knows what is painted there.
 
     Parameters
@@ -30,7 +30,7 @@ class PaintedBox(tuple[int, int, int, int]):
 
     classes: frozenset[str]
 
-    def __new__(cls, window: IntWindow, classes: Iterable[str] = ()) -> PaintedBox:
+    def __new__(cls, window: IntWindow, classes: Iterable[str] = ()) -> CorrectedBox:
         """Add the classes to a window; see the class."""
         box = super().__new__(cls, window)
         box.classes = frozenset(classes)

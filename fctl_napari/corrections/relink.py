@@ -98,11 +98,13 @@ def _check_size(path: Path, image: Pyramid) -> None:
 def _link(path: Path, image: Pyramid) -> None:
     labels = LabelPyramid.open(path, "r+")
     facts = labels.attributes[ATTRIBUTE]
-    place = None if image.georeference is None else asdict(image.georeference)
+    georeference = None if image.georeference is None else asdict(image.georeference)
     if same_image(facts["image"], image):
-        if place is not None:
-            labels.set_attributes({ATTRIBUTE: {**facts, "georeference": place}})
+        if georeference is not None:
+            labels.set_attributes({ATTRIBUTE: {**facts, "georeference": georeference}})
         return
     now = datetime.now(UTC).isoformat(timespec="seconds")
     before = [*facts.get(RELINKED, []), {**facts["image"], "until": now}]
-    labels.set_attributes({ATTRIBUTE: {**facts, "image": image_facts(image), "georeference": place, RELINKED: before}})
+    labels.set_attributes(
+        {ATTRIBUTE: {**facts, "image": image_facts(image), "georeference": georeference, RELINKED: before}}
+    )

@@ -87,11 +87,11 @@ class Planes:
     def state(self, author: int | None) -> NDArray[np.uint8]:
         """Values and authors, uint8 [2, h, w]: as it leaves them with its ``author``, or (None) as they were before."""
         grid = np.zeros((2, *self.mask.shape), np.uint8)
-        grid[:, self.mask] = self.before if author is None else painted(self.after, author)
+        grid[:, self.mask] = self.before if author is None else with_author(self.after, author)
         return grid
 
 
-def painted(values: NDArray[np.uint8], author: int) -> NDArray[np.uint8]:
+def with_author(values: NDArray[np.uint8], author: int) -> NDArray[np.uint8]:
     """Stack values with their author, uint8 [2, n]; what is erased (0) has none (0)."""
     return np.stack([values, np.where(values != 0, np.uint8(author), np.uint8(0))])
 

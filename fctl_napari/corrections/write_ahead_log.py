@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Literal
 
-from fctl_napari.corrections.chunk_counts import PaintedIndex
-from fctl_napari.corrections.correction_store import INDEX, JOURNAL, Canvas
+from fctl_napari.corrections.chunk_counts import ChunkCounts
+from fctl_napari.corrections.correction_store import INDEX, JOURNAL, CorrectionStore
 from fctl_napari.corrections.journal import Journal
 from fctl_napari.corrections.regions import Blob, ChunkRegions
 from fctl_napari.corrections.undo_history import History, Piece, Planes
@@ -18,7 +18,7 @@ SETTLE_EVERY = 16
 """After so many strokes the chunks are made durable, and the journal is no longer needed to restore them."""
 
 
-class Ledger:
+class WriteAheadLog:
     """Journal, levels and counts, changed together.
 
     When it is made, strokes that are in the journal and perhaps not in the levels are painted again (by a writer), or
@@ -46,12 +46,12 @@ class Ledger:
         The disk is full or the place is not writable.
     """
 
-    def __init__(self, canvas: Canvas, *, writable: bool) -> None:
+    def __init__(self, canvas: CorrectionStore, *, writable: bool) -> None:
         self._canvas = canvas
         self._path = canvas.labels.path
         self.history = History(Journal(self._path / JOURNAL, writable=writable))
-        index = PaintedIndex.load(self._path / INDEX)
-        self._index = index or PaintedIndex.of_chunks(self._path / "0", canvas.values)
+        index = ChunkCounts.load(self._path / INDEX)
+        self._index = index or ChunkCounts.of_chunks(self._path / "0", canvas.values)
         self.history.number = max(self.history.number, self._index.number)
         self._regions = ChunkRegions()
         self.behind = self.history.changed_after(self._index.number)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fctl_napari.datasets.files import PARTS, Pair, Part, Problem
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.layouts import DataSet
-from fctl_napari.datasets.read_ahead import ahead
-from fctl_napari.datasets.scene_ground_truth import SceneTruth
+from fctl_napari.datasets.read_ahead import read_ahead
+from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.datasets.split import some
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.pyramid import Pyramid
@@ -139,7 +139,9 @@ class Report:
         ]
         if untaught:
             said.append(f"no training px is {', '.join(untaught)}: a network cannot learn it; split otherwise")
-        empty = [look.pair.truth for look in self.looks if look.counts is not None and not look.counts[:-1].any()]
+        empty = [
+            look.pair.ground_truth for look in self.looks if look.counts is not None and not look.counts[:-1].any()
+        ]
         if empty:
             files = [file.relative_to(self.data.folder).as_posix() for file in empty]
             said.append(f"no px of {some(files)} has a class: nothing is learnt from it, or measured on it")
@@ -150,7 +152,7 @@ class Report:
         notes = defaultdict[str, list[str]](list)
         for look in self.looks:
             if look.note:
-                notes[look.note].append(look.pair.truth.relative_to(self.data.folder).as_posix())
+                notes[look.note].append(look.pair.ground_truth.relative_to(self.data.folder).as_posix())
         return [*said, *(f"{some(files)}: {note}" for note, files in notes.items())]
 
     def _as_mask(self) -> str:
@@ -173,7 +175,7 @@ class Report:
                 "pairs": len(data.pairs),
                 **{part: len(split.part(part)) for part in PARTS},
                 "unused": len(data.pairs) - used,
-                "without_truth": len(data.without_truth),
+                "without_truth": len(data.without_ground_truth),
                 "sound_to_train": self.sound,
             },
             "sizes": {f"{width} x {height}": count for (height, width), count in self.sizes.items()},
@@ -205,7 +207,7 @@ def check_data_set(data: DataSet, *, quick: bool = False, progress: Callable[[in
     """
     shelf = Shelf(SHELF_BYTES)
     looks: list[Look] = []
-    for look in ahead(partial(_look, data, shelf, quick), data.pairs):
+    for look in read_ahead(partial(_look, data, shelf, quick), data.pairs):
         looks.append(look)
         if progress is not None:
             progress(len(looks), len(data.pairs))
@@ -221,16 +223,16 @@ def _look(data: DataSet, shelf: Shelf, quick: bool, pair: Pair) -> Look:
         look = replace(look, shape=image.shape)
         if not quick:
             _read_all(image)
-        file = pair.truth
-        truth = SceneTruth(pair.truth, data.table, shelf, data.values)
-        if truth.shape != image.shape:
-            (height, width), (rows, columns) = image.shape, truth.shape
+        file = pair.ground_truth
+        ground_truth = SceneGroundTruth(pair.ground_truth, data.table, shelf, data.values)
+        if ground_truth.shape != image.shape:
+            (height, width), (rows, columns) = image.shape, ground_truth.shape
             what = f"is {columns} x {rows} px where its image is {width} x {height} (width x height)"
             return replace(look, problem=_problem(data, file, what, "fetch both again; they must be of one size"))
         if quick:
             return look
-        reading, note = truth.describe()
-        return replace(look, reading=reading, note=note, counts=_count(truth, len(data.table.scored)))
+        reading, note = ground_truth.describe()
+        return replace(look, reading=reading, note=note, counts=_count(ground_truth, len(data.table.scored)))
     except InputError as error:
         what, _, advice = str(error).removeprefix(f"{file}: ").removesuffix(".").partition("; ")
         return replace(look, problem=_problem(data, file, what, f"{advice or MEND}, or {LEAVE_OUT}"))
@@ -247,12 +249,12 @@ def _read_all(image: Pyramid) -> None:
         image.read_native((top, 0, min(top + rows, height), width))
 
 
-def _count(truth: SceneTruth, classes: int) -> NDArray[np.int64]:
-    height, width = truth.shape
+def _count(ground_truth: SceneGroundTruth, classes: int) -> NDArray[np.int64]:
+    height, width = ground_truth.shape
     rows = max(1, STRIP_PX // width)
     counts = np.zeros(classes + 1, np.int64)
     for top in range(0, height, rows):
-        block = truth[top : min(top + rows, height), 0:width]
+        block = ground_truth[top : min(top + rows, height), 0:width]
         found = [int(np.count_nonzero(block == k)) for k in range(classes)]
         counts += [*found, block.size - sum(found)]
     return counts

@@ -8,8 +8,8 @@ from pathlib import Path
 from fctl_napari.datasets.files import PARTS, Pair
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.layouts import TABLE, DataSet
-from fctl_napari.datasets.read_ahead import ahead
-from fctl_napari.datasets.scene_ground_truth import SceneTruth
+from fctl_napari.datasets.read_ahead import read_ahead
+from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.errors import OutputError
 from fctl_napari.files import atomic_write, write_json
 from fctl_napari.imagery.convert import convert
@@ -51,7 +51,7 @@ def convert_data_set(data: DataSet, out: Path | str, *, progress: Callable[[int,
     if out.resolve().is_relative_to(data.folder.resolve()):
         raise OutputError(f"{out}: lies in the data set that is converted; choose a folder outside.")
     shelf = Shelf(SHELF_BYTES)
-    for done, _ in enumerate(ahead(lambda pair: _convert_pair(data, pair, out, shelf), data.pairs), 1):
+    for done, _ in enumerate(read_ahead(lambda pair: _convert_pair(data, pair, out, shelf), data.pairs), 1):
         if progress is not None:
             progress(done, len(data.pairs))
     for part in PARTS:
@@ -64,20 +64,20 @@ def convert_data_set(data: DataSet, out: Path | str, *, progress: Callable[[int,
 
 def _convert_pair(data: DataSet, pair: Pair, out: Path, shelf: Shelf) -> None:
     target = out / f"{pair.name}.ome.zarr"
-    truth = SceneTruth(pair.truth, data.table, shelf, data.values)
+    ground_truth = SceneGroundTruth(pair.ground_truth, data.table, shelf, data.values)
     image = open_image(pair.image, value_range=data.value_range, bands=data.bands)
     image.require_rgb()
-    if truth.shape != image.shape:
-        raise OutputError(f"{pair.truth}: is not of the size of its image; look the data set through first.")
+    if ground_truth.shape != image.shape:
+        raise OutputError(f"{pair.ground_truth}: is not of the size of its image; look the data set through first.")
     convert(image, target, chunk=CHUNK, threads=1)
     classes = [info.model_dump(mode="json") for info in data.table]
-    _write_truth(truth, target / "labels" / "truth", classes, data.values)
+    _write_ground_truth(ground_truth, target / "labels" / "truth", classes, data.values)
 
 
-def _write_truth(
-    truth: SceneTruth, path: Path, classes: list[dict[str, object]], values: Mapping[int, int] | None
+def _write_ground_truth(
+    ground_truth: SceneGroundTruth, path: Path, classes: list[dict[str, object]], values: Mapping[int, int] | None
 ) -> None:
-    facts = truth.path.stat()
+    facts = ground_truth.path.stat()
     state = {"source": [facts.st_mtime_ns, facts.st_size], "classes": classes, "complete": True}
     if values is not None:  # what the same file holds as classes
         state["values"] = {str(value): index for value, index in values.items()}
@@ -85,12 +85,12 @@ def _write_truth(
     if labels is not None and labels.attributes.get(ATTRIBUTE) == state:
         return
     if labels is None:
-        labels = LabelPyramid.create(path, truth.shape, chunk=CHUNK, classes=classes)
+        labels = LabelPyramid.create(path, ground_truth.shape, chunk=CHUNK, classes=classes)
     else:
         labels.set_attributes({ATTRIBUTE: {}}, classes)  # until all of it is written anew
-    height, width = truth.shape
+    height, width = ground_truth.shape
     for top in range(0, height, CHUNK):
         bottom = min(top + CHUNK, height)
-        labels.write(top, 0, truth[top:bottom, 0:width] + 1)  # 255 (none) wraps to 0, k becomes k + 1
+        labels.write(top, 0, ground_truth[top:bottom, 0:width] + 1)  # 255 (none) wraps to 0, k becomes k + 1
     labels.update_levels((0, 0, height, width))
     labels.set_attributes({ATTRIBUTE: state})

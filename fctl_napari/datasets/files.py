@@ -16,9 +16,9 @@ from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, IMAGE_SUFFIXES, stem
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 
-TRUTH_FOLDERS = {"gt", "truth", "label", "labels", "mask", "masks", "annotation", "annotations", "groundtruth"}
+GROUND_TRUTH_FOLDERS = {"gt", "truth", "label", "labels", "mask", "masks", "annotation", "annotations", "groundtruth"}
 IMAGE_FOLDERS = {"images", "image", "sat", "imgs", "img"}
-TRUTH_ENDS = ("_mask", "_label", "_labels", "_gt", "_truth")
+GROUND_TRUTH_ENDS = ("_mask", "_label", "_labels", "_gt", "_truth")
 IMAGE_ENDS = ("_sat", "_image", "_img")
 PART_FOLDERS: dict[str, Part] = {
     "train": "train",
@@ -44,7 +44,7 @@ class Pair:
     ----------
     name
         Folders and file name without what tells image from truth (``train/austin1``); no two are alike.
-    image, truth
+    image, ground_truth
         The files; the same OME-Zarr if the truth lies among its labels.
     part
         Which part of the data a folder's name says that it belongs to.
@@ -52,7 +52,7 @@ class Pair:
 
     name: str
     image: Path
-    truth: Path
+    ground_truth: Path
     part: Part | None
 
     @property
@@ -88,14 +88,14 @@ class Files:
     ----------
     pairs
         Images with their truths, by name.
-    without_truth
+    without_ground_truth
         Images of folders in which no image has a truth (published test sets).
     problems
         Files that are left aside.
     """
 
     pairs: tuple[Pair, ...]
-    without_truth: tuple[Path, ...]
+    without_ground_truth: tuple[Path, ...]
     problems: tuple[Problem, ...]
 
 
@@ -104,7 +104,7 @@ class _File:
     path: Path
     relative: str
     name: str
-    truth: bool
+    ground_truth: bool
     part: Part | None
     both: bool = False
 
@@ -124,7 +124,7 @@ def find_files(folder: Path) -> Files:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; check the path.")
-    images, truths = defaultdict[str, list[_File]](list), defaultdict[str, list[_File]](list)
+    images, ground_truths = defaultdict[str, list[_File]](list), defaultdict[str, list[_File]](list)
     pairs, alone, problems = [], [], []
     for path in [folder] if ngff.is_zarr(folder) else _walk(folder):
         try:
@@ -132,18 +132,18 @@ def find_files(folder: Path) -> Files:
         except InputError as error:
             problems.append(Problem(path.relative_to(folder).as_posix(), str(error), "write it again"))
             continue
-        (truths if found.truth else images)[found.name].append(found)
-    for name in sorted({*images, *truths}):
-        several = next((files for files in (images[name], truths[name]) if len(files) > 1), None)
+        (ground_truths if found.ground_truth else images)[found.name].append(found)
+    for name in sorted({*images, *ground_truths}):
+        several = next((files for files in (images[name], ground_truths[name]) if len(files) > 1), None)
         if several is not None:
             others = ", ".join(file.relative for file in several[1:])
             problems.append(
                 Problem(several[0].relative, f"is called like {others}; neither is used", "keep one of them")
             )
         elif not images[name]:
-            problems.append(Problem(truths[name][0].relative, "is a truth without its image", "add the image"))
-        elif truths[name]:
-            pairs.append(Pair(name, images[name][0].path, truths[name][0].path, images[name][0].part))
+            problems.append(Problem(ground_truths[name][0].relative, "is a truth without its image", "add the image"))
+        elif ground_truths[name]:
+            pairs.append(Pair(name, images[name][0].path, ground_truths[name][0].path, images[name][0].part))
         elif images[name][0].both:
             pairs.append(Pair(name, images[name][0].path, images[name][0].path, images[name][0].part))
         else:
@@ -178,18 +178,18 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _describe(path: Path, folder: Path) -> _File:
     relative = path.relative_to(folder)
-    own, truth, both = stem(path), False, False
-    for ends, says in ((TRUTH_ENDS, True), (IMAGE_ENDS, False)):
+    own, ground_truth, both = stem(path), False, False
+    for ends, says in ((GROUND_TRUTH_ENDS, True), (IMAGE_ENDS, False)):
         end = next((end for end in ends if own.lower().endswith(end) and own.lower() != end), None)
         if end is not None:
-            own, truth = own[: -len(end)], says
+            own, ground_truth = own[: -len(end)], says
             break
-    folders = [part for part in relative.parts[:-1] if part.lower() not in TRUTH_FOLDERS | IMAGE_FOLDERS]
-    truth = truth or any(part.lower() in TRUTH_FOLDERS for part in relative.parts[:-1])
+    folders = [part for part in relative.parts[:-1] if part.lower() not in GROUND_TRUTH_FOLDERS | IMAGE_FOLDERS]
+    ground_truth = ground_truth or any(part.lower() in GROUND_TRUTH_FOLDERS for part in relative.parts[:-1])
     if path.is_dir():
         group = ngff.open_group(path)
-        truth = truth or ngff.is_label_image(group)
-        both = not truth and "labels" in group
+        ground_truth = ground_truth or ngff.is_label_image(group)
+        both = not ground_truth and "labels" in group
     part = next((PART_FOLDERS[f.lower()] for f in reversed(folders) if f.lower() in PART_FOLDERS), None)
     text = relative.as_posix() if path != folder else path.name
-    return _File(path, text, "/".join([*folders, own]), truth, part, both)
+    return _File(path, text, "/".join([*folders, own]), ground_truth, part, both)

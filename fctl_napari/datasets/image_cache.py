@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.chunk_cache import LastUsed
-from fctl_napari.imagery.ground_truth import LabelSource, open_truth
+from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.png_jpeg import JPEG_MAGIC, PNG_MAGIC, raster_header, read_magic
@@ -108,15 +108,15 @@ class Shelf:
         ]
         return shown
 
-    def truth(
-        self, path: Path, colours: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
+    def ground_truth(
+        self, path: Path, colors: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
     ) -> tuple[tuple[int, int], Callable[[], LabelSource]]:
         """Open a truth when it is needed.
 
         Parameters
         ----------
-        path, colours, by_value
-            As for ``open_truth``.
+        path, colors, by_value
+            As for ``open_ground_truth``.
 
         Returns
         -------
@@ -125,17 +125,17 @@ class Shelf:
         Raises
         ------
         InputError
-            As ``open_truth``; what a PNG holds is found when it is read.
+            As ``open_ground_truth``; what a PNG holds is found when it is read.
         """
         if path.is_dir() or not read_magic(path).startswith(PNG_MAGIC):
-            shape, nbytes = open_truth(path, colours, by_value=by_value).shape, OPEN_BYTES
+            shape, nbytes = open_ground_truth(path, colors, by_value=by_value).shape, OPEN_BYTES
         else:
             shape = raster_header(path)[0][:2]
             nbytes = shape[0] * shape[1]
 
         def get() -> LabelSource:
             source: LabelSource = self._kept.get(
-                ("truth", path), nbytes, lambda: open_truth(path, colours, by_value=by_value)
+                ("truth", path), nbytes, lambda: open_ground_truth(path, colors, by_value=by_value)
             )
             return source
 

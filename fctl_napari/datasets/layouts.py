@@ -12,7 +12,7 @@ from fctl_napari.datasets.files import Pair, Problem, find_files
 from fctl_napari.datasets.split import Split, split_pairs
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import ClassMapping
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.ngff import is_zarr, label_classes, open_group
 from fctl_napari.model.classes import DEEPGLOBE, ClassTable, class_table
 
@@ -46,7 +46,7 @@ class DataSet:
         All of them, by name.
     split
         What they are for.
-    without_truth
+    without_ground_truth
         Images of published test sets.
     problems
         Files that are left aside, and what in the lists does not fit.
@@ -60,7 +60,7 @@ class DataSet:
     values: Mapping[int, int] | None
     pairs: tuple[Pair, ...]
     split: Split
-    without_truth: tuple[Path, ...]
+    without_ground_truth: tuple[Path, ...]
     problems: tuple[Problem, ...]
     value_range: tuple[float, float] | None = None
     bands: tuple[int, int, int] | None = None
@@ -116,7 +116,7 @@ def find_data_set(
         _values(folder, own, stated, table),
         files.pairs,
         split,
-        files.without_truth,
+        files.without_ground_truth,
         (*files.problems, *split.problems),
     )
 
@@ -136,10 +136,10 @@ def _stated(folder: Path) -> dict[str, Any]:
 def _layout(pairs: tuple[Pair, ...]) -> Layout:
     if all(pair.image.is_dir() for pair in pairs):
         return "omezarr"
-    ends = {(_end(pair.image), _end(pair.truth), pair.image.suffix.lower()) for pair in pairs}
+    ends = {(_end(pair.image), _end(pair.ground_truth), pair.image.suffix.lower()) for pair in pairs}
     if ends == {("sat", "mask", ".jpg")}:
         return "deepglobe"
-    folders = {(pair.image.parent.name.lower(), pair.truth.parent.name.lower()) for pair in pairs}
+    folders = {(pair.image.parent.name.lower(), pair.ground_truth.parent.name.lower()) for pair in pairs}
     if ends == {("sat", "mask", ".tif")} or (folders == {("images", "gt")} and {e[2] for e in ends} == {".tif"}):
         return "inria"
     return "pairs"
@@ -151,7 +151,7 @@ def _end(path: Path) -> str:
 
 def deepglobe_table() -> ClassTable:
     """DeepGlobe's classes, the unknown one last and ignored."""
-    rows = [{"name": name, "color": colour, "ignored": name == "unknown"} for name, colour in DEEPGLOBE]
+    rows = [{"name": name, "color": color, "ignored": name == "unknown"} for name, color in DEEPGLOBE]
     return ClassTable.model_validate({"classes": sorted(rows, key=lambda row: bool(row["ignored"]))})
 
 
@@ -163,7 +163,7 @@ def _table(folder: Path, layout: Layout, pairs: tuple[Pair, ...]) -> ClassTable:
     if layout == "inria":
         return class_table("inria")
     if layout == "omezarr":
-        classes = label_classes(open_group(Path(open_truth(pairs[0].truth).path)))
+        classes = label_classes(open_group(Path(open_ground_truth(pairs[0].ground_truth).path)))
         if classes:
             return ClassTable.model_validate({"classes": classes})
     raise InputError(

@@ -22,7 +22,7 @@ def reading_threads() -> int:
     return min(usable_cores(), MOST_THREADS)
 
 
-def ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def read_ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Yield ``work(item)`` in order, with as many in memory as there are threads, and one more.
 
     Raises

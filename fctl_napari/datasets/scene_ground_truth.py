@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.class_mapping import MappedTruth, as_classes
+from fctl_napari.imagery.class_mapping import MappedGroundTruth, as_classes
 from fctl_napari.imagery.ground_truth import STATE, LabelSource
 from fctl_napari.model.classes import IGNORE, ClassTable
 
 
-class SceneTruth:
-    """Class indices [y, x], read by slices: ``truth[y0:y1, x0:x1]``; ``np.asarray`` reads the whole.
+class SceneGroundTruth:
+    """Class indices [y, x], read by slices: ``ground_truth[y0:y1, x0:x1]``; ``np.asarray`` reads the whole.
 
     ``IGNORE`` (255) is where there is no class, or one that is ignored.
 
@@ -48,7 +48,7 @@ class SceneTruth:
 
     def __init__(self, path: Path, table: ClassTable, shelf: Shelf, values: Mapping[int, int] | None = None) -> None:
         self.path = path
-        self.shape, self._open = shelf.truth(path, table.colors, by_value=values is not None)
+        self.shape, self._open = shelf.ground_truth(path, table.colors, by_value=values is not None)
         self._table = table
         self._values = values
 
@@ -94,7 +94,7 @@ class SceneTruth:
         """
         source = self._open()
         note = self._mapped(source).note
-        if source.by_colour:
+        if source.by_color:
             return "the colors of the classes", note
         if source.class_names is not None:
             return "the names of the classes that the file states", note
@@ -104,6 +104,6 @@ class SceneTruth:
         names = [f"{first + k} {info.name}" for k, info in enumerate(self._table)]
         return f"values: {', '.join(names)}, {0 if source.one_based else IGNORE} no class", note
 
-    def _mapped(self, source: LabelSource) -> LabelSource | MappedTruth:
+    def _mapped(self, source: LabelSource) -> LabelSource | MappedGroundTruth:
         ignored = [info.name for info in self._table if info.ignored]
         return as_classes(source, self._table.names, ignored, self._values)

@@ -144,7 +144,7 @@ def _by_any_name(folder: Path, pairs: Iterable[Pair]) -> dict[str, Pair | None]:
     found: dict[str, Pair | None] = {}
     for pair in pairs:
         ways = {pair.name, pair.short}
-        for file in (pair.image, pair.truth):
+        for file in (pair.image, pair.ground_truth):
             ways |= {file.name, file.name.split(".")[0], file.relative_to(folder).as_posix()}
         for way in ways:
             found[way] = None if way in found else pair

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, clip, walk
+from fctl_napari.evaluation.blockwise import Progress, clip, iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
 from fctl_napari.evaluation.error_regions import SMALLEST, Region
 from fctl_napari.imagery.level import IntWindow
@@ -60,7 +60,7 @@ class Suggestion:
     Attributes
     ----------
     region
-        Connected doubtful px of one class, as of ``find_doubts`` by entropy; no part of it is corrected.
+        Connected doubtful px of one class, as of ``find_uncertain`` by entropy; no part of it is corrected.
     entropy
         Its mean, 0..1.
     rarity
@@ -149,7 +149,7 @@ def find_next(
         return rows["weight"] / pixels * rarity[rows["value"] & 255] * (pixels / (pixels + HALF))
 
     finder = RegionFinder(within, width, smallest=smallest, most=most, worth=worth)
-    for block in walk(within, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
+    for block in iter_blocks(within, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
         labels = segmentation.labels.read(block)
         entropies = entropy.read(block)
         values = labels.astype(np.uint16)

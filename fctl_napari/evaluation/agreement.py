@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, clip, walk
-from fctl_napari.evaluation.ground_truth import SegmentationAsTruth, Truth, scored_classes
+from fctl_napari.evaluation.blockwise import Progress, clip, iter_blocks
+from fctl_napari.evaluation.ground_truth import GroundTruth, SegmentationAsGroundTruth, scored_classes
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix, plain
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
@@ -24,7 +24,7 @@ OUTCOMES = ("both wrong", "only the first is right", "only the second is right",
 
 
 @dataclass(frozen=True, eq=False)
-class AgainstTruth:
+class AgainstGroundTruth:
     """Two segmentations against a truth, on the pixels that it labels and both have computed.
 
     Attributes
@@ -57,14 +57,14 @@ class Agreement:
         Where, (y0, x0, y1, x1) px.
     confusion
         int64 [classes, classes]: how often what the first calls one class (row) the second calls another (column).
-    truth
+    ground_truth
         Which of them is right; None: no truth was given.
     """
 
     names: tuple[str, ...]
     region: IntWindow
     confusion: NDArray[np.int64]
-    truth: AgainstTruth | None = None
+    ground_truth: AgainstGroundTruth | None = None
 
     @cached_property
     def scores(self) -> Scores:
@@ -79,14 +79,14 @@ class Agreement:
     def to_json(self) -> dict[str, Any]:
         """All figures as plain values; what is undefined is None."""
         against = None
-        if self.truth is not None:
+        if self.ground_truth is not None:
             against = {
-                "first": self.truth.first.to_json(),
-                "second": self.truth.second.to_json(),
-                "pixels": self.truth.pixels,
+                "first": self.ground_truth.first.to_json(),
+                "second": self.ground_truth.second.to_json(),
+                "pixels": self.ground_truth.pixels,
                 "pixels_by_class": {
                     name: dict(zip(OUTCOMES, row, strict=True))
-                    for name, row in zip(self.names, self.truth.outcomes.tolist(), strict=True)
+                    for name, row in zip(self.names, self.ground_truth.outcomes.tolist(), strict=True)
                 },
             }
         return {
@@ -104,7 +104,7 @@ class Agreement:
 def compare(
     first: Segmentation,
     second: Segmentation,
-    truth: Truth | None = None,
+    ground_truth: GroundTruth | None = None,
     region: IntWindow | None = None,
     *,
     progress: Progress | None = None,
@@ -116,7 +116,7 @@ def compare(
     ----------
     first, second
         Opened stores; classes of the same name are the same, in whatever order.
-    truth
+    ground_truth
         Class indices of the second's classes.
     region
         (y0, x0, y1, x1) px, to compare only there.
@@ -134,18 +134,18 @@ def compare(
     """
     names = second.class_table.names
     count = len(names)
-    as_truth = SegmentationAsTruth(first, second)
-    scored_classes(second, as_truth)  # the sizes fit
-    scored = None if truth is None else scored_classes(second, truth)
+    as_ground_truth = SegmentationAsGroundTruth(first, second)
+    scored_classes(second, as_ground_truth)  # the sizes fit
+    scored = None if ground_truth is None else scored_classes(second, ground_truth)
     within = clip(region, second.shape)
     confusion, of_first, of_second = np.zeros((3, count, count), np.int64)
     outcomes = np.zeros((count, 4), np.int64)
-    for block in walk(within, second.labels.chunk, progress=progress, cancelled=cancelled):
-        one, other = as_truth.read(block), second.labels.read(block) - np.uint8(1)
+    for block in iter_blocks(within, second.labels.chunk, progress=progress, cancelled=cancelled):
+        one, other = as_ground_truth.read(block), second.labels.read(block) - np.uint8(1)
         confusion += confusion_matrix(one, other, count)
-        if truth is None or scored is None:
+        if ground_truth is None or scored is None:
             continue
-        there = scored[truth.read(block)]
+        there = scored[ground_truth.read(block)]
         there[(one == IGNORE) | (other == IGNORE)] = IGNORE
         of_first += confusion_matrix(there, one, count)
         of_second += confusion_matrix(there, other, count)
@@ -156,10 +156,10 @@ def compare(
     if not confusion.any():
         raise InputError("nothing to compare: no pixel is segmented in both; segment the same part first.")
     against = None
-    if truth is not None:
+    if ground_truth is not None:
         if not outcomes.any():
             raise InputError("nothing to compare with the truth: it labels no pixel that is segmented in both.")
-        against = AgainstTruth(
+        against = AgainstGroundTruth(
             outcomes, Scores.from_confusion(of_first, names), Scores.from_confusion(of_second, names)
         )
     return Agreement(names, within, confusion, against)

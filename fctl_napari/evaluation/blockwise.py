@@ -43,7 +43,7 @@ def clip(region: IntWindow | None, shape: tuple[int, int], *, margin: int = 0) -
     return max(y0 - margin, 0), max(x0 - margin, 0), min(y1 + margin, height), min(x1 + margin, width)
 
 
-def walk(
+def iter_blocks(
     window: IntWindow,
     chunk: int,
     *,

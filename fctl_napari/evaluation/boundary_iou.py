@@ -56,7 +56,7 @@ class BoundaryCounter:
         Width of the bands.
     region
         Where pixels are counted, px; the bands are those of the whole image.
-    walked
+    extent
         The region with ``px`` more on every side, cut to the image: what the blocks given to :meth:`add` partition.
 
     Notes
@@ -64,37 +64,37 @@ class BoundaryCounter:
     Each block is read once: the last ``2 px`` rows and columns of those before it are kept.
     """
 
-    def __init__(self, classes: int, px: int, region: IntWindow, walked: IntWindow) -> None:
+    def __init__(self, classes: int, px: int, region: IntWindow, extent: IntWindow) -> None:
         self.classes = classes
         self.px = px
         self._region = region
-        self._walked = walked
-        width = walked[3] - walked[1]
+        self._blocks = extent
+        width = extent[3] - extent[1]
         self._above = np.full((2, 2 * px, width), OUTSIDE, np.uint8)
         self._left = np.empty((2, 0, 2 * px), np.uint8)
         self._counts = np.zeros((3, 256), np.int64)
 
-    def add(self, block: IntWindow, truth: NDArray[np.uint8], called: NDArray[np.uint8]) -> None:
+    def add(self, block: IntWindow, ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> None:
         """Take the next block, row by row.
 
         Parameters
         ----------
         block
             (y0, x0, y1, x1) px.
-        truth, called
+        ground_truth, predicted
             Class indices of the block, 255 in both where either is.
         """
         px, (y0, x0, y1, x1) = self.px, block
-        start, stop = x0 - self._walked[1], x1 - self._walked[1]
-        pair = np.concatenate([self._above[:, :, start:stop], np.stack([truth, called])], axis=1)
+        start, stop = x0 - self._blocks[1], x1 - self._blocks[1]
+        pair = np.concatenate([self._above[:, :, start:stop], np.stack([ground_truth, predicted])], axis=1)
         if start == 0:
             self._left = np.full((2, pair.shape[1], 2 * px), OUTSIDE, np.uint8)
         wide = np.concatenate([self._left, pair], axis=2)
         self._above[:, :, start:stop] = pair[:, -2 * px :]
         self._left = wide[:, :, -2 * px :].copy()
         # Bands are known up to px before the end of the block; past the image's border there is nothing to wait for.
-        below = self._region[2] + px - y1 if y1 == self._walked[2] else 0
-        right = self._region[3] + px - x1 if x1 == self._walked[3] else 0
+        below = self._region[2] + px - y1 if y1 == self._blocks[2] else 0
+        right = self._region[3] + px - x1 if x1 == self._blocks[3] else 0
         if below or right:
             wide = np.pad(wide, ((0, 0), (0, below), (0, right)), constant_values=OUTSIDE)
         whole = (y0 - px, x0 - px, y1 + below - px, x1 + right - px)
@@ -106,14 +106,16 @@ class BoundaryCounter:
     def _count(self, wide: NDArray[np.uint8]) -> None:
         """Count the pixels of an area that comes with ``px`` more on every side."""
         px = self.px
-        truth, called = wide[:, px:-px, px:-px]
-        of_truth, of_called = boundary_band(wide[0], px), boundary_band(wide[1], px)
-        both = of_truth & of_called & (truth == called)
-        for counts, values in zip(self._counts, (truth[of_truth], called[of_called], truth[both]), strict=True):
+        ground_truth, predicted = wide[:, px:-px, px:-px]
+        of_ground_truth, of_predicted = boundary_band(wide[0], px), boundary_band(wide[1], px)
+        both = of_ground_truth & of_predicted & (ground_truth == predicted)
+        for counts, values in zip(
+            self._counts, (ground_truth[of_ground_truth], predicted[of_predicted], ground_truth[both]), strict=True
+        ):
             counts += np.bincount(values, minlength=256)
 
     def iou(self) -> NDArray[np.float64]:
         """Boundary IoU [classes]; NaN for a class that has no boundary in either."""
-        truth, called, both = self._counts[:, : self.classes].astype(np.float64)
-        union = truth + called - both
+        ground_truth, predicted, both = self._counts[:, : self.classes].astype(np.float64)
+        union = ground_truth + predicted - both
         return np.divide(both, union, out=np.full(self.classes, np.nan), where=union > 0)

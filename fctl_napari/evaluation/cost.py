@@ -69,8 +69,8 @@ def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
     channels = 4 if config.refines else 3
     contexts: dict[str, Tensor] = {}
     for context in config.outer_contexts:
-        place = context_window(tile, context.scale, (8 * size, 8 * size), config.context_border)
-        windows[context.name] = torch.tensor([place], device=device)
+        window = context_window(tile, context.scale, (8 * size, 8 * size), config.context_border)
+        windows[context.name] = torch.tensor([window], device=device)
         contexts[context.name] = _noise(size, device)
     return _noise(size, device, channels), contexts, windows
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, clip, walk
+from fctl_napari.evaluation.blockwise import Progress, clip, iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
-from fctl_napari.evaluation.ground_truth import SegmentationAsTruth, Truth, check_indices, scored_classes
+from fctl_napari.evaluation.ground_truth import GroundTruth, SegmentationAsGroundTruth, check_indices, scored_classes
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE, NOT_COMPUTED
 
@@ -43,9 +43,9 @@ class Region:
         Its first pixel in reading order, (y, x).
     pixels
         How many it has.
-    truth
+    ground_truth
         Class index of the truth (of disagreements: what the first segmentation says); None: of doubts.
-    called
+    predicted
         Class index that was predicted.
     confidence
         Mean confidence, 0..1; of doubts by margin the mean margin, of doubts by entropy 1 less the mean entropy.
@@ -54,8 +54,8 @@ class Region:
     window: IntWindow
     point: tuple[int, int]
     pixels: int
-    truth: int | None
-    called: int
+    ground_truth: int | None
+    predicted: int
     confidence: float
 
 
@@ -81,7 +81,7 @@ class Regions(list[Region]):
 
 def find_errors(
     segmentation: Segmentation,
-    truth: Truth,
+    ground_truth: GroundTruth,
     region: IntWindow | None = None,
     *,
     smallest: int = SMALLEST,
@@ -95,7 +95,7 @@ def find_errors(
     ----------
     segmentation
         An opened store.
-    truth
+    ground_truth
         Class indices of the same size.
     region
         (y0, x0, y1, x1) px, to look only there; a region of errors ends where it does.
@@ -115,11 +115,11 @@ def find_errors(
     Cancelled
         ``cancelled`` answered True.
     """
-    scored = scored_classes(segmentation, truth)
+    scored = scored_classes(segmentation, ground_truth)
     classes = len(segmentation.class_table.names)
 
     def read(block: IntWindow) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-        there = scored[truth.read(block)]
+        there = scored[ground_truth.read(block)]
         labels = segmentation.labels.read(block)
         check_indices("truth", int((there + np.uint8(1)).max()) - 1, classes)
         wrong = (there != labels - np.uint8(1)) & (there != IGNORE) & (labels != NOT_COMPUTED)
@@ -143,8 +143,8 @@ def find_disagreements(
     Parameters
     ----------
     first, second
-        Opened stores. Of a region, ``truth`` is what the first says and ``called`` what the second says, both as
-        indices of the second's class table; ``confidence`` is the second's.
+        Opened stores. Of a region, ``ground_truth`` is what the first says and ``predicted`` what the second says, both
+        as indices of the second's class table; ``confidence`` is the second's.
     region, smallest, most, progress, cancelled
         As of `find_errors`.
 
@@ -157,7 +157,7 @@ def find_disagreements(
     """
     return find_errors(
         second,
-        SegmentationAsTruth(first, second),
+        SegmentationAsGroundTruth(first, second),
         region,
         smallest=smallest,
         most=most,
@@ -166,7 +166,7 @@ def find_disagreements(
     )
 
 
-def find_doubts(
+def find_uncertain(
     segmentation: Segmentation,
     region: IntWindow | None = None,
     *,
@@ -231,17 +231,17 @@ def order(regions: Iterable[Region], by: Order) -> list[Region]:
     """
 
     def key(region: Region) -> tuple[float, ...]:
-        sure = region.confidence if region.truth is None else -region.confidence
-        pair = (-1 if region.truth is None else region.truth, region.called)
+        sure = region.confidence if region.ground_truth is None else -region.confidence
+        pair = (-1 if region.ground_truth is None else region.ground_truth, region.predicted)
         first: tuple[float, ...] = {"size": (), "confidence": (sure,), "class": pair}[by]
         return *first, -region.pixels, *region.point
 
     return sorted(regions, key=key)
 
 
-def _values(truth: NDArray[np.uint8], labels: NDArray[np.uint8], shown: NDArray[np.bool_]) -> NDArray[np.uint16]:
+def _values(ground_truth: NDArray[np.uint8], labels: NDArray[np.uint8], shown: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """Number the pairs of truth and label, 256 * truth + label; 0 where nothing is shown."""
-    values = truth.astype(np.uint16)
+    values = ground_truth.astype(np.uint16)
     values <<= 8
     values |= labels
     values *= shown
@@ -261,7 +261,7 @@ def _find(
     within = clip(region, segmentation.shape)
     width = segmentation.shape[1]
     finder = RegionFinder(within, width, smallest=smallest, most=most)
-    for block in walk(within, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
+    for block in iter_blocks(within, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
         finder.add(block, *read(block))
     found = finder.finish()
     return Regions(
@@ -271,13 +271,13 @@ def _find(
 
 def _region(row: tuple[int, ...], width: int) -> Region:
     value, pixels, weight, first, *window = row
-    truth, label = divmod(value, 256)
+    ground_truth, label = divmod(value, 256)
     y0, x0, y1, x1 = window
     return Region(
         window=(y0, x0, y1, x1),
         point=divmod(first, width),
         pixels=pixels,
-        truth=None if truth == IGNORE else truth,
-        called=label - 1,
+        ground_truth=None if ground_truth == IGNORE else ground_truth,
+        predicted=label - 1,
         confidence=weight / (255 * pixels),
     )

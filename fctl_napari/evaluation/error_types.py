@@ -47,7 +47,7 @@ class ErrorColors:
 
 PAPER = ErrorColors((0, 0, 255), (255, 0, 0), (170, 0, 200))
 """As in Fig. 8 of the paper: what was missed is blue, what was falsely found red."""
-COLOUR_BLIND = ErrorColors((0, 114, 178), (213, 94, 0), (204, 121, 167), (240, 228, 66))
+COLOR_BLIND = ErrorColors((0, 114, 178), (213, 94, 0), (204, 121, 167), (240, 228, 66))
 """Blue, vermillion, reddish purple and yellow of Okabe and Ito's set, which most colour-blind people tell apart."""
 
 
@@ -64,9 +64,11 @@ def error_table(positive: int | None = None) -> NDArray[np.uint8]:
     -------
     uint8 [256, 256], by class index of the truth and of the call; 255, no class, is not judged.
     """
-    truth, called = _indices()
-    there, found = (truth != 0, called != 0) if positive is None else (truth == positive, called == positive)
-    wrong = _judged() & (truth != called)
+    ground_truth, predicted = _indices()
+    there, found = (
+        (ground_truth != 0, predicted != 0) if positive is None else (ground_truth == positive, predicted == positive)
+    )
+    wrong = _judged() & (ground_truth != predicted)
     table = np.zeros((256, 256), np.uint8)
     table[wrong & there & ~found] = FALSE_NEGATIVE
     table[wrong & found & ~there] = FALSE_POSITIVE
@@ -75,29 +77,29 @@ def error_table(positive: int | None = None) -> NDArray[np.uint8]:
     return table
 
 
-def confusion_table(truth: int | None = None) -> NDArray[np.uint8]:
+def confusion_table(ground_truth: int | None = None) -> NDArray[np.uint8]:
     """What errors were called: class k as k + 1, and 0 where nothing is wrong.
 
     Parameters
     ----------
-    truth
+    ground_truth
         Only of what is this class in truth; by default of all.
 
     Returns
     -------
     uint8 [256, 256]; see ``error_table``.
     """
-    was, called = _indices()
-    shown = _judged() & (was != called)
-    if truth is not None:
-        shown &= was == truth
-    return np.where(shown, called + 1, NOTHING).astype(np.uint8)
+    was, predicted = _indices()
+    shown = _judged() & (was != predicted)
+    if ground_truth is not None:
+        shown &= was == ground_truth
+    return np.where(shown, predicted + 1, NOTHING).astype(np.uint8)
 
 
-def pair_table(truth: int, called: int) -> NDArray[np.uint8]:
+def pair_table(ground_truth: int, predicted: int) -> NDArray[np.uint8]:
     """``HIGHLIGHTED`` where the truth is one class and the call another (or the same); see ``error_table``."""
     table = np.zeros((256, 256), np.uint8)
-    table[truth, called] = HIGHLIGHTED
+    table[ground_truth, predicted] = HIGHLIGHTED
     return table
 
 
@@ -105,23 +107,25 @@ def by_table(table: NDArray[np.uint8]) -> Kinds:
     """Kinds by truth and call alone."""
     flat = np.ascontiguousarray(table).ravel()
 
-    def kinds(truth: NDArray[np.uint8], called: NDArray[np.uint8], _second: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        places = truth.astype(np.uint16)
-        places <<= 8
-        places |= called
-        return flat[places]
+    def kinds(
+        ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], _second: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        pairs = ground_truth.astype(np.uint16)
+        pairs <<= 8
+        pairs |= predicted
+        return flat[pairs]
 
     return kinds
 
 
 def comparison_kinds(
-    truth: NDArray[np.uint8], first: NDArray[np.uint8], second: NDArray[np.uint8]
+    ground_truth: NDArray[np.uint8], first: NDArray[np.uint8], second: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """Where two segmentations differ, and which of them is right.
 
     Parameters
     ----------
-    truth, first, second
+    ground_truth, first, second
         Class indices, 255 = none. Where either segmentation has none, nothing is compared; where only the truth has
         none the difference is ``NOT_JUDGED``.
 
@@ -131,14 +135,14 @@ def comparison_kinds(
     """
     differ = (first != second) & (first != IGNORE) & (second != IGNORE)
     kinds = np.where(differ, np.uint8(BOTH_WRONG), np.uint8(NOTHING))
-    kinds[differ & (truth == first)] = FIRST_RIGHT
-    kinds[differ & (truth == second)] = SECOND_RIGHT
-    kinds[differ & (truth == IGNORE)] = NOT_JUDGED
+    kinds[differ & (ground_truth == first)] = FIRST_RIGHT
+    kinds[differ & (ground_truth == second)] = SECOND_RIGHT
+    kinds[differ & (ground_truth == IGNORE)] = NOT_JUDGED
     return kinds
 
 
 def difference_kinds(
-    _truth: NDArray[np.uint8], first: NDArray[np.uint8], second: NDArray[np.uint8]
+    _ground_truth: NDArray[np.uint8], first: NDArray[np.uint8], second: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """What the first of two segmentations says where they differ: class k as k + 1, and 0 elsewhere."""
     differ = (first != second) & (first != IGNORE) & (second != IGNORE)
@@ -146,10 +150,10 @@ def difference_kinds(
 
 
 def _indices() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    truth, called = np.indices((256, 256))
-    return truth, called
+    ground_truth, predicted = np.indices((256, 256))
+    return ground_truth, predicted
 
 
 def _judged() -> NDArray[np.bool_]:
-    truth, called = _indices()
-    return (truth != IGNORE) & (called != IGNORE)
+    ground_truth, predicted = _indices()
+    return (ground_truth != IGNORE) & (predicted != IGNORE)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, clip, walk
+from fctl_napari.evaluation.blockwise import Progress, clip, iter_blocks
 from fctl_napari.evaluation.boundary_iou import BoundaryCounter
 from fctl_napari.evaluation.calibration import Calibration
-from fctl_napari.evaluation.ground_truth import Truth, check_indices, scored_classes
+from fctl_napari.evaluation.ground_truth import GroundTruth, check_indices, scored_classes
 from fctl_napari.evaluation.metrics import Scores, mean, plain
 from fctl_napari.files import write_json
 from fctl_napari.imagery.level import IntWindow
@@ -158,7 +158,7 @@ class Evaluation:
 
 def evaluate(
     segmentation: Segmentation,
-    truth: Truth,
+    ground_truth: GroundTruth,
     region: IntWindow | None = None,
     *,
     boundary_px: int | None = BOUNDARY_PX,
@@ -173,7 +173,7 @@ def evaluate(
     ----------
     segmentation
         An opened store.
-    truth
+    ground_truth
         Class indices of the same size.
     region
         (y0, x0, y1, x1) px, to score only there.
@@ -193,23 +193,23 @@ def evaluate(
         ``cancelled`` answered True.
     """
     names = segmentation.class_table.names
-    scored = scored_classes(segmentation, truth)
+    scored = scored_classes(segmentation, ground_truth)
     within = clip(region, segmentation.shape)
-    walked = clip(within, segmentation.shape, margin=boundary_px or 0)
+    extent = clip(within, segmentation.shape, margin=boundary_px or 0)
     counter = _Counter(len(names))
-    boundary = None if boundary_px is None else BoundaryCounter(len(names), boundary_px, within, walked)
-    for block in walk(walked, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
-        there = scored[truth.read(block)]
+    boundary = None if boundary_px is None else BoundaryCounter(len(names), boundary_px, within, extent)
+    for block in iter_blocks(extent, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
+        there = scored[ground_truth.read(block)]
         labels = segmentation.labels.read(block)
         inside = intersect(block, within)
         y0, x0, y1, x1 = (inside[k] - block[k % 2] for k in range(4))
         if y0 < y1 and x0 < x1:
             counter.add(there[y0:y1, x0:x1], labels[y0:y1, x0:x1], segmentation.confidence.read(inside))
         if boundary is not None:
-            called = labels - np.uint8(1)  # 0 (not computed) wraps to 255 = none, k + 1 becomes k
-            unjudged = (there == IGNORE) | (called == IGNORE)
-            there[unjudged] = called[unjudged] = IGNORE
-            boundary.add(block, there, called)
+            predicted = labels - np.uint8(1)  # 0 (not computed) wraps to 255 = none, k + 1 becomes k
+            unjudged = (there == IGNORE) | (predicted == IGNORE)
+            there[unjudged] = predicted[unjudged] = IGNORE
+            boundary.add(block, there, predicted)
     confusion = counter.confusion()
     if not confusion.any():
         raise InputError("nothing to score: no pixel is both segmented and labelled in the truth; segment it first.")
@@ -237,16 +237,16 @@ class _Counter:
         self.classes = classes
         self._counts = np.zeros(((classes + 1) ** 2, 256), np.int64)
 
-    def add(self, truth: NDArray[np.uint8], labels: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> None:
+    def add(self, ground_truth: NDArray[np.uint8], labels: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> None:
         """Add an area: class indices with 255 = none, labels with 0 = none and k + 1 = class k, confidences."""
-        for top in range(0, len(truth), ROWS):
+        for top in range(0, len(ground_truth), ROWS):
             rows = slice(top, top + ROWS)
-            there, called = truth[rows], labels[rows]
+            there, predicted = ground_truth[rows], labels[rows]
             check_indices("truth", int((there + np.uint8(1)).max()) - 1, self.classes)
-            check_indices("segmentation", int(called.max()) - 1, self.classes)
+            check_indices("segmentation", int(predicted.max()) - 1, self.classes)
             index = np.minimum(there, self.classes).astype(np.intp)
             index *= self.classes + 1
-            index += called
+            index += predicted
             index *= 256
             index += confidence[rows]
             self._counts += np.bincount(index.ravel(), minlength=self._counts.size).reshape(self._counts.shape)

@@ -21,7 +21,7 @@ STRANGE = 254
 """Class index of what has no name among named classes: no table has so many."""
 
 
-class Truth(Protocol):
+class GroundTruth(Protocol):
     """Class indices, read by windows: a `LabelSource`, or anything like it."""
 
     @property
@@ -36,7 +36,7 @@ class Truth(Protocol):
         """Read class indices of a window, (y0, x0, y1, x1) px; 255 where there is no class, and outside."""
 
 
-def scored_classes(segmentation: Segmentation, truth: Truth) -> NDArray[np.uint8]:
+def scored_classes(segmentation: Segmentation, ground_truth: GroundTruth) -> NDArray[np.uint8]:
     """Check that a truth fits a segmentation, and say which class of the segmentation each of its classes is.
 
     A truth that names its classes counts by their names; names that the segmentation does not know are not scored.
@@ -55,20 +55,20 @@ def scored_classes(segmentation: Segmentation, truth: Truth) -> NDArray[np.uint8
     table = segmentation.class_table
     names = table.names
     height, width = segmentation.shape
-    if tuple(truth.shape) != (height, width):
+    if tuple(ground_truth.shape) != (height, width):
         raise InputError(
-            f"the truth is {truth.shape[0]} x {truth.shape[1]} px (height x width) and the segmentation {height} x "
-            f"{width}; give the truth of the same image."
+            f"the truth is {ground_truth.shape[0]} x {ground_truth.shape[1]} px (height x width) and the segmentation "
+            f"{height} x {width}; give the truth of the same image."
         )
     scored = np.arange(256, dtype=np.uint8)
     scored[len(names) : len(table)] = IGNORE
-    if truth.class_names is None:
+    if ground_truth.class_names is None:
         return scored
-    match = match_names(truth.class_names, [info.name for info in table])
+    match = match_names(ground_truth.class_names, [info.name for info in table])
     if not match.matched:
         raise InputError(
-            f"the truth's classes are {', '.join(truth.class_names)} and the segmentation's {', '.join(names)}; use a "
-            f"checkpoint of the same classes, or map them."
+            f"the truth's classes are {', '.join(ground_truth.class_names)} and the segmentation's {', '.join(names)}; "
+            f"use a checkpoint of the same classes, or map them."
         )
     scored[:IGNORE] = STRANGE
     for k, index in enumerate(match.index[:STRANGE]):
@@ -76,13 +76,13 @@ def scored_classes(segmentation: Segmentation, truth: Truth) -> NDArray[np.uint8
     return scored
 
 
-def notes_on(segmentation: Segmentation, truth: Truth) -> list[str]:
+def notes_on(segmentation: Segmentation, ground_truth: GroundTruth) -> list[str]:
     """Say how a truth is read, and which classes it and a segmentation do not share; nothing where all is plain."""
-    said = [note] if (note := getattr(truth, "note", "")) else []
-    of_another = note_on_image(getattr(truth, "path", None), segmentation.facts["image"])
+    said = [note] if (note := getattr(ground_truth, "note", "")) else []
+    of_another = note_on_image(getattr(ground_truth, "path", None), segmentation.facts["image"])
     said += [of_another] if of_another else []
-    if truth.class_names is not None:
-        match = match_names(segmentation.class_table.names, truth.class_names)
+    if ground_truth.class_names is not None:
+        match = match_names(segmentation.class_table.names, ground_truth.class_names)
         others = [name for name in match.unused if name and name not in _ignored(segmentation)]
         if others:
             said.append(f"{', '.join(others)} of the truth is no class of the segmentation, and is not scored")
@@ -119,7 +119,7 @@ def check_indices(name: str, highest: int, classes: int) -> None:
         )
 
 
-class SegmentationAsTruth:
+class SegmentationAsGroundTruth:
     """A segmentation, read like a truth: another one can be compared with it.
 
     Parameters

@@ -13,12 +13,12 @@ from fctl_napari.evaluation.ground_truth import check_indices
 from fctl_napari.model.classes import IGNORE
 
 
-def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
+def confusion_matrix(ground_truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
     """Count how often each true class was called each class.
 
     Parameters
     ----------
-    truth, prediction
+    ground_truth, prediction
         Class indices, uint8, of equal shape. Pixels where either is 255 are left out: ignored in the truth, or not
         computed.
     classes
@@ -36,11 +36,11 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) ->
     ValueError
         The shapes differ.
     """
-    truth, prediction = np.asarray(truth), np.asarray(prediction)
-    if truth.shape != prediction.shape:
-        raise ValueError(f"truth {truth.shape} and prediction {prediction.shape} differ in shape")
-    counted = (truth != IGNORE) & (prediction != IGNORE)
-    rows, columns = truth[counted].astype(np.intp), prediction[counted].astype(np.intp)
+    ground_truth, prediction = np.asarray(ground_truth), np.asarray(prediction)
+    if ground_truth.shape != prediction.shape:
+        raise ValueError(f"truth {ground_truth.shape} and prediction {prediction.shape} differ in shape")
+    counted = (ground_truth != IGNORE) & (prediction != IGNORE)
+    rows, columns = ground_truth[counted].astype(np.intp), prediction[counted].astype(np.intp)
     for name, values in (("truth", rows), ("prediction", columns)):
         check_indices(name, int(values.max(initial=0)), classes)
     counts = np.bincount(rows * classes + columns, minlength=classes * classes)
@@ -85,14 +85,14 @@ class Scores:
         if matrix.shape != (len(names), len(names)):
             raise ValueError(f"a {matrix.shape} matrix does not fit {len(names)} names")
         right = np.diagonal(matrix).astype(np.float64)
-        there, called = matrix.sum(1), matrix.sum(0)
-        iou = _ratio(right, there + called - right)
+        there, predicted = matrix.sum(1), matrix.sum(0)
+        iou = _ratio(right, there + predicted - right)
         f1 = 2 * iou / (1 + iou)
         total = int(matrix.sum())
         return cls(
             iou=_by_name(names, iou),
             f1_by_class=_by_name(names, f1),
-            precision=_by_name(names, _ratio(right, called)),
+            precision=_by_name(names, _ratio(right, predicted)),
             recall=_by_name(names, _ratio(right, there)),
             miou=mean(iou),
             miou_without_class_0=mean(iou[1:]),

@@ -124,7 +124,9 @@ class Marks:
         known = self._find(region)
         marked = [entry for entry in self._marked if entry is not known]
         if mark is not None:
-            marked.append(_Marked(region.truth, region.called, region.point, region.window, region.pixels, mark))
+            marked.append(
+                _Marked(region.ground_truth, region.predicted, region.point, region.window, region.pixels, mark)
+            )
         if self._another is not None:
             self._move_aside(self._another)
         entries = [self._named(asdict(entry)) for entry in marked] + self._unknown
@@ -154,7 +156,7 @@ class Marks:
         return fields | {key: self._classes.index(name) for key, name in named.items()}
 
     def _find(self, region: Region) -> _Marked | None:
-        alike = self._by_pair.get((region.truth, region.called), [])
+        alike = self._by_pair.get((region.ground_truth, region.predicted), [])
         exact = next((entry for entry in alike if entry.point == region.point), None)
         if exact is not None or not alike:
             return exact

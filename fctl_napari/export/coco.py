@@ -64,7 +64,7 @@ def _shape(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> dict[str
 def _runs(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> list[int]:
     """Lengths of runs outside, inside, outside, ..., column by column from the left, of rings along px edges."""
     height, width = shape
-    places = []
+    indices = []
     for ring in rings:
         start, stop = ring[:-1].astype(np.int64), ring[1:].astype(np.int64)
         across = start[:, 1] == stop[:, 1]
@@ -72,9 +72,9 @@ def _runs(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> list[int]
         low = np.minimum(start[across, 0], stop[across, 0])
         lengths = np.abs(stop[across, 0] - start[across, 0])
         columns = np.arange(lengths.sum()) + np.repeat(low - np.cumsum(lengths) + lengths, lengths)
-        places.append(columns * height + np.repeat(y, lengths))
+        indices.append(columns * height + np.repeat(y, lengths))
     # down a column the inside begins and ends at every edge; from the foot of one to the head of the next it goes on
-    changes, counts = np.unique(np.concatenate(places), return_counts=True)
+    changes, counts = np.unique(np.concatenate(indices), return_counts=True)
     changes = changes[counts % 2 == 1]
     runs: list[int] = np.diff(changes, prepend=0, append=height * width).tolist()
     return runs if runs[-1] else runs[:-1]

@@ -32,7 +32,7 @@ ALMOST_FULL = 2**20
 """With less than this left, bytes, a failed write is put down to the full disk."""
 
 
-def check_place(out: Path) -> None:
+def check_path(out: Path) -> None:
     """Refuse a place where there is something else than an earlier export.
 
     Raises

@@ -9,7 +9,7 @@ from typing import Literal
 
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.export import coco, geotiff, labels, polygons
-from fctl_napari.export.destination import check_place
+from fctl_napari.export.destination import check_path
 from fctl_napari.export.extract import Exportable, Extract, Report
 from fctl_napari.export.losses import ExportLosses
 from fctl_napari.imagery.level import IntWindow
@@ -141,7 +141,7 @@ def check_export(out: Path, kind: Kind | None = None, *, simplify: float | None 
         raise InputError(f"--simplify {simplify:g} is no length to simplify by; give px greater than 0.")
     if min_area and kind not in POLYGON_KINDS:
         raise OutputError(f"{out}: has no regions that could be too small; leave --min-area out.")
-    check_place(out)
+    check_path(out)
     return kind
 
 

@@ -154,15 +154,15 @@ def _length(directory: _Directory, layout: _Layout) -> int:
 
 def _write(out: IO[bytes], directory: _Directory, layout: _Layout, *, last: bool) -> None:
     start = out.tell()
-    place = start + _table(directory, layout)
+    position = start + _table(directory, layout)
     out.write(layout.pack(layout.count, len(directory)))
     values = b""
     for tag, entry in sorted(directory.items()):
         out.write(layout.pack("HH" + layout.offset, tag, entry.kind, entry.count))
         if len(entry.data) > layout.inline:
-            out.write(layout.pack(layout.offset, place + len(values)))
+            out.write(layout.pack(layout.offset, position + len(values)))
             values += entry.data + b"\0" * (len(entry.data) % 2)
         else:
             out.write(entry.data.ljust(layout.inline, b"\0"))
-    out.write(layout.pack(layout.offset, 0 if last else place + len(values)))
+    out.write(layout.pack(layout.offset, 0 if last else position + len(values)))
     out.write(values)

@@ -15,7 +15,7 @@ ROWS = 512
 """Rows read at once."""
 
 
-def check_logits_place(out: Path | str) -> Path:
+def check_logits_path(out: Path | str) -> Path:
     """Refuse a place where ``export_logits`` cannot write, or where it would replace something else.
 
     Raises
@@ -53,10 +53,10 @@ def export_logits(segmentation: Segmentation, out: Path | str, *, progress: Repo
     Raises
     ------
     OutputError
-        The run kept none, the place is not one for them (see ``check_logits_place``), the disk is full, or the place
+        The run kept none, the place is not one for them (see ``check_logits_path``), the disk is full, or the place
         is not writable.
     """
-    out = check_logits_place(out)
+    out = check_logits_path(out)
     logits = segmentation.logits
     if logits is None:
         raise OutputError(f"{segmentation.path}: keeps no logits; run fctl segment --save-logits --fresh.")

@@ -174,8 +174,8 @@ def _stitched(stitcher: Stitcher, pieces: Outlines, top: Seam | None, bottom: Se
         offsets = pieces.ring_offsets[first : last + 1]
         vertices = pieces.vertices[offsets[0] : offsets[-1]].astype(np.int32)
         lengths, seamed = np.diff(offsets), cut[first:last]
-        places = offsets - offsets[0]
-        region.rings = [vertices[places[k] : places[k + 1] - 1] for k in np.flatnonzero(seamed).tolist()]
+        positions = offsets - offsets[0]
+        region.rings = [vertices[positions[k] : positions[k + 1] - 1] for k in np.flatnonzero(seamed).tolist()]
         if not seamed.all():
             region.holes.append((vertices[np.repeat(~seamed, lengths)], lengths[~seamed]))
         regions.append(region)
@@ -286,7 +286,7 @@ def _with_nodes(pieces: Outlines, points: NDArray[np.float64]) -> Outlines:
     inner = np.ones(len(starts), bool)
     inner[pieces.ring_offsets[1:-1] - 1] = False
     filled = [pieces.vertices]
-    places = [np.arange(len(pieces.vertices), dtype=np.float64)]
+    positions = [np.arange(len(pieces.vertices), dtype=np.float64)]
     whole = points.astype(np.int64)
     for along in (0, 1):
         # points sorted line by line; those between an edge's ends are a run of them
@@ -304,12 +304,12 @@ def _with_nodes(pieces: Outlines, points: NDArray[np.float64]) -> Outlines:
         new[:, 1 - along] = found >> 32
         filled.append(new)
         length = (high - low)[owner]
-        places.append(edges[owner] + np.abs(new[:, along] - starts[edges[owner], along]) / length)
-    place = np.concatenate(places)
-    order = np.argsort(place, kind="stable")
+        positions.append(edges[owner] + np.abs(new[:, along] - starts[edges[owner], along]) / length)
+    position = np.concatenate(positions)
+    order = np.argsort(position, kind="stable")
     # a vertex belongs to the ring of the edge's first end
     ring_of = np.repeat(np.arange(len(pieces.ring_offsets) - 1), np.diff(pieces.ring_offsets))
-    counts = np.bincount(ring_of[place.astype(np.int64)], minlength=len(pieces.ring_offsets) - 1)
+    counts = np.bincount(ring_of[position.astype(np.int64)], minlength=len(pieces.ring_offsets) - 1)
     return Outlines(
         pieces.classes,
         pieces.pixels,

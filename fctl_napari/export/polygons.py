@@ -100,9 +100,9 @@ def write_geopackage(extract: Extract, out: Path, *, losses: ExportLosses, progr
             **options,
         )
         for outlines in _regions(extract, ground, losses, progress):
-            places = outlines.vertices if ground is None else ground.coordinates(outlines.vertices)
+            coordinates = outlines.vertices if ground is None else ground.coordinates(outlines.vertices)
             columns = _columns(extract, ground, outlines)
-            polygons = shapely.to_wkb(outlines.polygons(places))
+            polygons = shapely.to_wkb(outlines.polygons(coordinates))
             write(str(temporary), polygons, list(columns.values()), list(columns), append=True, **options)
 
 

@@ -232,15 +232,15 @@ def _split(ring: Ring) -> list[Ring]:
     rings: list[Ring] = []
     path: list[Ring] = []
     on_path: list[int] = []  # the vertex that each part begins with
-    places: dict[int, int] = {}
+    starts: dict[int, int] = {}
     for part, key in zip(parts, keys[twice].tolist(), strict=True):
-        if key in places:
-            start = places[key]
+        if key in starts:
+            start = starts[key]
             rings.append(np.concatenate(path[start:]))
             for passed in on_path[start:]:
-                del places[passed]
+                del starts[passed]
             del path[start:], on_path[start:]
-        places[key] = len(path)
+        starts[key] = len(path)
         path.append(part)
         on_path.append(key)
     return [*rings, np.concatenate(path)]

@@ -12,12 +12,12 @@ from matplotlib.patches import Patch
 from fctl_napari.errors import ConfigError
 from fctl_napari.figures.drawing import (
     ATTENTION,
-    COLOURS,
+    COLORS,
     PANEL,
     WEIGHT,
     draw_map,
     look_at,
-    mark_place,
+    mark_pixel,
     outline,
     read_grey,
     say,
@@ -36,12 +36,12 @@ WINNER = {"local": "#e69f00", "medium": "#009e73", "large": "#56b4e9"}
 """From the palette of Okabe and Ito."""
 
 
-def attention_figure(told: TileExplanation, image: Pyramid, other: TileExplanation | None = None) -> Figure:
+def attention_figure(explanation: TileExplanation, image: Pyramid, other: TileExplanation | None = None) -> Figure:
     """Draw what the attention of a pixel is made of, a row for each context.
 
     Parameters
     ----------
-    told
+    explanation
         Of a network with contexts.
     image
         Its image.
@@ -59,16 +59,16 @@ def attention_figure(told: TileExplanation, image: Pyramid, other: TileExplanati
     ConfigError
         The network has no contexts.
     """
-    rows = _contexts(told)
+    rows = _contexts(explanation)
     width = len(PARTS) + (other is not None)
-    heights = [(c.window[2] - c.window[0]) / (c.window[3] - c.window[1]) for c in told.contexts]
+    heights = [(c.window[2] - c.window[0]) / (c.window[3] - c.window[1]) for c in explanation.contexts]
     inches = (PANEL * width, PANEL * sum(heights) + 0.25 * rows + 0.3)
     figure = Figure(figsize=inches, layout="constrained", dpi=100)
     axes = figure.subplots(rows, width, squeeze=False, height_ratios=heights)
     titles = ["content", "position", "both", "trained without GPE"]
     for first, title in zip(axes[0], titles, strict=False):
         first.set_title(title, fontsize="small")
-    for row, context in enumerate(told.contexts):
+    for row, context in enumerate(explanation.contexts):
         maps = [(context, getattr(context, part)) for part in PARTS]
         if other is not None:
             same = next((c for c in other.contexts if c.name == context.name), None)
@@ -83,20 +83,20 @@ def attention_figure(told: TileExplanation, image: Pyramid, other: TileExplanati
                 heat.set_clim(0, float(found.max()))
                 look_at(one, context.window)
                 one.set_xlabel(f"largest {found.max():.3f}, a mean cell {found.mean():.3f}", fontsize="x-small")
-            if context.window != told.tile:
-                outline(one, told.tile, COLOURS["tile"])
-            mark_place(one, told)
+            if context.window != explanation.tile:
+                outline(one, explanation.tile, COLORS["tile"])
+            mark_pixel(one, explanation)
         gate = "no GPE" if context.positional is None else f"content {context.gate:.0%}"
         axes[row, 0].set_ylabel(f"{context.name}\n{gate}", fontsize="small")
     return figure
 
 
-def weights_figure(told: TileExplanation, image: Pyramid) -> Figure:
+def weights_figure(explanation: TileExplanation, image: Pyramid) -> Figure:
     """Draw how the fusion weighs the contexts over a tile (Eq. 3).
 
     Parameters
     ----------
-    told
+    explanation
         Of a network with contexts; the request names the channel, or none for the mean over channels.
     image
         Its image.
@@ -111,27 +111,27 @@ def weights_figure(told: TileExplanation, image: Pyramid) -> Figure:
     ConfigError
         The network has no contexts.
     """
-    number = _contexts(told)
+    number = _contexts(explanation)
     figure = Figure(figsize=(PANEL * (number + 2), PANEL + 1.0), layout="constrained", dpi=100)
     axes = figure.subplots(1, number + 2)
-    picture = read_grey(image, told.tile)
-    show(axes[0], image.read(told.tile), told.tile)
+    picture = read_grey(image, explanation.tile)
+    show(axes[0], image.read(explanation.tile), explanation.tile)
     axes[0].set_title("tile", fontsize="small")
-    weights = np.stack([context.weight for context in told.contexts])
+    weights = np.stack([context.weight for context in explanation.contexts])
     low, high = float(weights.min()), float(weights.max())
-    for one, context in zip(axes[1:], told.contexts, strict=False):
-        show(one, picture, told.tile)
-        heat = draw_map(one, context.weight, told.footprint, WEIGHT)
+    for one, context in zip(axes[1:], explanation.contexts, strict=False):
+        show(one, picture, explanation.tile)
+        heat = draw_map(one, context.weight, explanation.footprint, WEIGHT)
         heat.set_clim(low, max(high, low + 1e-6))
-        look_at(one, told.tile)
+        look_at(one, explanation.tile)
         one.set_title(f"{context.name}, mean {context.weight.mean():.2f}", fontsize="small")
     bar = figure.colorbar(heat, ax=list(axes[1:-1]), location="bottom", shrink=0.6, aspect=40)
     bar.ax.tick_params(labelsize="x-small")
     bar.set_label("fusion weight", fontsize="x-small")
-    show(axes[-1], _winner(weights, [c.name for c in told.contexts]), told.footprint)
-    look_at(axes[-1], told.tile)
+    show(axes[-1], _winner(weights, [c.name for c in explanation.contexts]), explanation.footprint)
+    look_at(axes[-1], explanation.tile)
     axes[-1].set_title("which weighs most", fontsize="small")
-    handles = [Patch(facecolor=WINNER[c.name], label=c.name) for c in told.contexts]
+    handles = [Patch(facecolor=WINNER[c.name], label=c.name) for c in explanation.contexts]
     below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02), "ncols": number, "frameon": False}
     axes[-1].legend(handles=handles, fontsize="x-small", **below)
     return figure
@@ -142,7 +142,7 @@ def _winner(weights: NDArray[np.float32], names: list[str]) -> NDArray[np.uint8]
     return (255 * np.array([to_rgb(WINNER[name]) for name in names])).round().astype(np.uint8)[weights.argmax(0)]
 
 
-def _contexts(told: TileExplanation) -> int:
+def _contexts(explanation: TileExplanation) -> int:
     """Count the contexts.
 
     Raises
@@ -150,6 +150,6 @@ def _contexts(told: TileExplanation) -> int:
     ConfigError
         There are none.
     """
-    if not told.contexts:
+    if not explanation.contexts:
         raise ConfigError("this network has no contexts, so there is no attention and no fusion to draw.")
-    return len(told.contexts)
+    return len(explanation.contexts)

@@ -28,14 +28,16 @@ def colorize(indices: np.ndarray, table: ClassTable) -> np.ndarray:
     return palette[indices]
 
 
-def error_picture(image: np.ndarray, mask: np.ndarray, truth: np.ndarray, *, positive: int | None = None) -> np.ndarray:
+def error_picture(
+    image: np.ndarray, mask: np.ndarray, ground_truth: np.ndarray, *, positive: int | None = None
+) -> np.ndarray:
     """Paint the errors over a dimmed grey picture.
 
     Parameters
     ----------
     image
         uint8 RGB (h, w, 3).
-    mask, truth
+    mask, ground_truth
         Class indices (h, w); pixels where either is 255 are not judged.
     positive
         The class whose misses (blue) and false finds (red) are shown. None: class 0 counts as the background and
@@ -46,7 +48,7 @@ def error_picture(image: np.ndarray, mask: np.ndarray, truth: np.ndarray, *, pos
     numpy.ndarray
         uint8 RGB (h, w, 3).
     """
-    kinds = error_table(positive)[truth, mask]
+    kinds = error_table(positive)[ground_truth, mask]
     grey = image.mean(axis=-1) * 0.6 + 40
     picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
     picture[kinds == FALSE_NEGATIVE] = PAPER.false_negative
@@ -56,7 +58,12 @@ def error_picture(image: np.ndarray, mask: np.ndarray, truth: np.ndarray, *, pos
 
 
 def comparison_figure(
-    image: np.ndarray, mask: np.ndarray, truth: np.ndarray, class_table: ClassTable, *, positive: int | None = None
+    image: np.ndarray,
+    mask: np.ndarray,
+    ground_truth: np.ndarray,
+    class_table: ClassTable,
+    *,
+    positive: int | None = None,
 ) -> Figure:
     """Draw image | mask | truth | FP/FN with a legend.
 
@@ -64,7 +71,7 @@ def comparison_figure(
     ----------
     image
         uint8 RGB (h, w, 3).
-    mask, truth
+    mask, ground_truth
         Class indices (h, w), 255 = none.
     class_table
         Names and colours.
@@ -76,15 +83,15 @@ def comparison_figure(
     matplotlib.figure.Figure
         Wide pictures stand two by two, others in a row. Save it with ``figure.savefig(path)``.
     """
-    if not image.shape[:2] == mask.shape == truth.shape:
-        raise ValueError(f"image {image.shape[:2]}, mask {mask.shape} and truth {truth.shape} differ in size")
+    if not image.shape[:2] == mask.shape == ground_truth.shape:
+        raise ValueError(f"image {image.shape[:2]}, mask {mask.shape} and truth {ground_truth.shape} differ in size")
     step = max(1, -(-max(mask.shape) // MAX_SIDE))
-    image, mask, truth = image[::step, ::step], mask[::step, ::step], truth[::step, ::step]
+    image, mask, ground_truth = image[::step, ::step], mask[::step, ::step], ground_truth[::step, ::step]
     pictures = {
         "image": image,
         "mask": colorize(mask, class_table),
-        "truth": colorize(truth, class_table),
-        "FP/FN": error_picture(image, mask, truth, positive=positive),
+        "truth": colorize(ground_truth, class_table),
+        "FP/FN": error_picture(image, mask, ground_truth, positive=positive),
     }
     height, width = mask.shape
     rows, columns = (2, 2) if width > 1.5 * height else (1, 4)

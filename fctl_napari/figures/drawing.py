@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from fctl_napari.model.windows import Window
     from fctl_napari.segmentation.jobs.explanation import TileExplanation
 
-COLOURS = {"tile": "#ffffff", "local": "#ffffff", "medium": "#ffb000", "large": "#5ec8ff"}
+COLORS = {"tile": "#ffffff", "local": "#ffffff", "medium": "#ffb000", "large": "#5ec8ff"}
 """Outlines of the windows; told apart by the colour-blind too."""
 
 
 def _over_picture(name: str, start: float, opacity: NDArray[np.float64]) -> ListedColormap:
     """Make a perceptual colour map of the upper part of another one, that lets the picture below show through."""
-    colours = colormaps[name](np.linspace(start, 1, len(opacity)))
-    colours[:, 3] = opacity
-    return ListedColormap(colours, name=f"{name} over a picture")
+    colors = colormaps[name](np.linspace(start, 1, len(opacity)))
+    colors[:, 3] = opacity
+    return ListedColormap(colors, name=f"{name} over a picture")
 
 
 ATTENTION = _over_picture("inferno", 0.3, 0.9 * np.linspace(0, 1, 256) ** 0.5)
@@ -57,9 +57,9 @@ def show(axes: Axes, picture: NDArray[np.uint8], window: Window) -> None:
     axes.set_yticks([])
 
 
-def draw_map(axes: Axes, found: NDArray[np.float32], footprint: Window, colours: Colormap) -> AxesImage:
+def draw_map(axes: Axes, found: NDArray[np.float32], footprint: Window, colors: Colormap) -> AxesImage:
     """Draw a map over what its cells cover, each cell as it is."""
-    return draw_array(axes, found, footprint, interpolation="nearest", cmap=colours)
+    return draw_array(axes, found, footprint, interpolation="nearest", cmap=colors)
 
 
 def draw_array(axes: Axes, values: NDArray[Any], window: Window, **how: Any) -> AxesImage:
@@ -85,18 +85,18 @@ def say(axes: Axes, words: str) -> None:
     axes.text(0.5, 0.5, words, color="white", ha="center", transform=axes.transAxes, path_effects=stroke(3))
 
 
-def outline(axes: Axes, window: Window, colour: str, style: str = "-") -> None:
+def outline(axes: Axes, window: Window, color: str, style: str = "-") -> None:
     """Draw a window's edge."""
     y0, x0, y1, x1 = window
-    box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linestyle=style, linewidth=1.2)
+    box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, linestyle=style, linewidth=1.2)
     if style == "-":
         box.set_path_effects(stroke(2.4))
     axes.add_patch(box)
 
 
-def mark_place(axes: Axes, told: TileExplanation) -> None:
+def mark_pixel(axes: Axes, explanation: TileExplanation) -> None:
     """Mark the middle of the query pixel."""
-    y, x = told.pixel
+    y, x = explanation.pixel
     axes.plot(x + 0.5, y + 0.5, "+", color="white", markersize=7, path_effects=stroke(2.6))
 
 

@@ -17,7 +17,7 @@ from fctl_napari.figures.drawing import (
     draw_array,
     draw_map,
     look_at,
-    mark_place,
+    mark_pixel,
     outline,
     read_grey,
     show,
@@ -40,12 +40,12 @@ SHADE = 0.65
 """How dark the rest of a tile is."""
 
 
-def lfi_window(told: TileExplanation, size: int) -> Window:
+def lfi_window(explanation: TileExplanation, size: int) -> Window:
     """Where the cells lie that a depthwise convolution takes into the pixel's cell (Eq. 6).
 
     Parameters
     ----------
-    told
+    explanation
         An explanation; its ``cell`` is the one in the middle.
     size
         Of the window, cells, odd.
@@ -55,17 +55,17 @@ def lfi_window(told: TileExplanation, size: int) -> Window:
     Window
         px; it may reach outside the tile, where the convolution sees zeros.
     """
-    y0, x0, y1, x1 = told.cell_window
+    y0, x0, y1, x1 = explanation.cell_window
     height, width, reach = y1 - y0, x1 - x0, size // 2
     return y0 - reach * height, x0 - reach * width, y1 + reach * height, x1 + reach * width
 
 
-def enhancement_figure(told: TileExplanation, image: Pyramid) -> Figure:
+def enhancement_figure(explanation: TileExplanation, image: Pyramid) -> Figure:
     """Draw the windows of ALE around the pixel, and what each block adds by window size.
 
     Parameters
     ----------
-    told
+    explanation
         Of a network with ALE.
     image
         Its image.
@@ -81,22 +81,22 @@ def enhancement_figure(told: TileExplanation, image: Pyramid) -> Figure:
     ConfigError
         The network has no such blocks.
     """
-    blocks = _blocks(told)
+    blocks = _blocks(explanation)
     sizes = list(blocks[0].maps)
     inches = (PANEL * (1.6 + len(sizes)), PANEL * max(len(blocks), 2) * 0.95)
     figure = Figure(figsize=inches, layout="constrained", dpi=90)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.6, len(sizes)])[0]
-    _draw_windows(left, told, image, sizes)
-    picture = read_grey(image, told.tile)
+    _draw_windows(left, explanation, image, sizes)
+    picture = read_grey(image, explanation.tile)
     axes = right.subplots(len(blocks), len(sizes), squeeze=False)
     for line, block in zip(axes, blocks, strict=True):
         high = max(float(found.max()) for found in block.maps.values())
         for one, (size, found) in zip(line, block.maps.items(), strict=True):
-            show(one, picture, told.tile)
-            heat = draw_map(one, found, told.footprint, WEIGHT)
+            show(one, picture, explanation.tile)
+            heat = draw_map(one, found, explanation.footprint, WEIGHT)
             heat.set_clim(0, high or 1e-6)
-            look_at(one, told.tile)
-            mark_place(one, told)
+            look_at(one, explanation.tile)
+            mark_pixel(one, explanation)
             if block is blocks[0]:
                 one.set_title(f"{size} x {size} cells", fontsize="small")
         line[0].set_ylabel(f"step {block.step}: {block.target}", fontsize="small")
@@ -106,12 +106,12 @@ def enhancement_figure(told: TileExplanation, image: Pyramid) -> Figure:
     return figure
 
 
-def strongest_figure(told: TileExplanation, image: Pyramid, sizes: Sequence[int], share: float = 0.2) -> Figure:
+def strongest_figure(explanation: TileExplanation, image: Pyramid, sizes: Sequence[int], share: float = 0.2) -> Figure:
     """Draw where windows of some sizes add most to the tile's own features, as Fig. 7.
 
     Parameters
     ----------
-    told
+    explanation
         Of a network with ALE.
     image
         Its image.
@@ -130,26 +130,26 @@ def strongest_figure(told: TileExplanation, image: Pyramid, sizes: Sequence[int]
     ConfigError
         The network has no such blocks or windows.
     """
-    block = _blocks(told)[-1]
+    block = _blocks(explanation)[-1]
     missing = [size for size in sizes if size not in block.maps]
     if missing or not sizes:
         raise ConfigError(f"this network has no window of {missing or sizes} cells; it has {list(block.maps)}.")
     figure = Figure(figsize=((PANEL + 0.2) * len(sizes), PANEL + 0.4), layout="constrained", dpi=100)
-    colours = image.read(told.tile)
+    colors = image.read(explanation.tile)
     for one, size in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
         found = block.maps[size]
-        show(one, colours, told.tile)
+        show(one, colors, explanation.tile)
         shade = np.zeros((*found.shape, 4))
         shade[..., 3] = SHADE * (found < np.quantile(found, 1 - share))
-        draw_array(one, shade, told.footprint, interpolation="nearest")
-        look_at(one, told.tile)
-        outline(one, lfi_window(told, size), WINDOW)
-        mark_place(one, told)
+        draw_array(one, shade, explanation.footprint, interpolation="nearest")
+        look_at(one, explanation.tile)
+        outline(one, lfi_window(explanation, size), WINDOW)
+        mark_pixel(one, explanation)
         one.set_title(f"{size} x {size} cells: the strongest {share:.0%}", fontsize="small")
     return figure
 
 
-def _blocks(told: TileExplanation) -> tuple[Enhancement, ...]:
+def _blocks(explanation: TileExplanation) -> tuple[Enhancement, ...]:
     """Give ALE's blocks.
 
     Raises
@@ -157,24 +157,24 @@ def _blocks(told: TileExplanation) -> tuple[Enhancement, ...]:
     ConfigError
         There are none.
     """
-    if not told.enhancements:
+    if not explanation.enhancements:
         raise ConfigError("this network has no blocks of local enhancement (ALE) to draw.")
-    return told.enhancements
+    return explanation.enhancements
 
 
-def _draw_windows(part: SubFigure, told: TileExplanation, image: Pyramid, sizes: Sequence[int]) -> None:
+def _draw_windows(part: SubFigure, explanation: TileExplanation, image: Pyramid, sizes: Sequence[int]) -> None:
     """Draw the windows around the pixel's cell over the tile."""
     axes = part.subplots()
-    show(axes, image.read(told.tile), told.tile)
-    colours = colormaps["plasma"](np.linspace(0.4, 1, len(sizes)))
-    for size, colour in zip(sizes, colours, strict=True):
-        outline(axes, lfi_window(told, size), to_hex(colour))
-    mark_place(axes, told)
+    show(axes, image.read(explanation.tile), explanation.tile)
+    colors = colormaps["plasma"](np.linspace(0.4, 1, len(sizes)))
+    for size, color in zip(sizes, colors, strict=True):
+        outline(axes, lfi_window(explanation, size), to_hex(color))
+    mark_pixel(axes, explanation)
     axes.set_title("windows of ALE around the pixel", fontsize="small")
-    side = told.cell_window[3] - told.cell_window[1]
+    side = explanation.cell_window[3] - explanation.cell_window[1]
     handles = [
-        Patch(facecolor=colour, label=f"{size} x {size} cells, {size * side:.0f} px")
-        for size, colour in zip(sizes, colours, strict=True)
+        Patch(facecolor=color, label=f"{size} x {size} cells, {size * side:.0f} px")
+        for size, color in zip(sizes, colors, strict=True)
     ]
     axes.legend(
         handles=handles, fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, frameon=False

@@ -19,7 +19,7 @@ MOST_COUNTS = 24
 """Matrices of more classes are drawn without counts, which nobody could read."""
 
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73")
+COLORS = ("#0072b2", "#e69f00", "#009e73")
 """Of IoU, F1 and Boundary IoU: from the palette of Okabe and Ito, which colour-blind people can tell apart."""
 
 
@@ -89,7 +89,7 @@ def draw_reliability(axes: Axes, calibration: Calibration, *, ink: str = "0.2") 
     share = found.pixels / max(int(found.pixels.sum()), 1)
     axes.bar(found.edges[:-1], share, found.edges[1], align="edge", color=ink, alpha=0.2, label="share of the pixels")
     axes.plot([0, 1], [0, 1], "--", color=ink, linewidth=1, label="as it should be")
-    axes.plot(found.confidence[filled], found.accuracy[filled], "o-", color=COLOURS[0], markersize=4, label="right")
+    axes.plot(found.confidence[filled], found.accuracy[filled], "o-", color=COLORS[0], markersize=4, label="right")
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share")
     axes.set_title(f"ECE {calibration.ece():.4f}", color=ink)
     for item in (axes.xaxis.label, axes.yaxis.label):
@@ -131,12 +131,12 @@ def _draw_classes(axes: Axes, evaluation: Evaluation) -> None:
     columns = {"IoU": scores.iou, "F1": scores.f1_by_class}
     if evaluation.boundary_iou is not None:
         columns[f"boundary IoU, {evaluation.boundary_px} px"] = evaluation.boundary_iou
-    places = np.arange(len(evaluation.names))
+    positions = np.arange(len(evaluation.names))
     height = 0.8 / len(columns)
-    for k, ((label, values), color) in enumerate(zip(columns.items(), COLOURS, strict=False)):
+    for k, ((label, values), color) in enumerate(zip(columns.items(), COLORS, strict=False)):
         widths = np.nan_to_num([values[name] for name in evaluation.names])
-        axes.barh(places + (k - (len(columns) - 1) / 2) * height, widths, height, color=color, label=label)
-    axes.set_yticks(places, evaluation.names)
+        axes.barh(positions + (k - (len(columns) - 1) / 2) * height, widths, height, color=color, label=label)
+    axes.set_yticks(positions, evaluation.names)
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), title=f"mIoU {scores.miou:.4f}, without class 0 {scores.miou_without_class_0:.4f}")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=len(columns), frameon=False, fontsize="small")

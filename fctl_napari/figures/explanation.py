@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from fctl_napari.figures.comparison import colorize
 from fctl_napari.figures.drawing import (
     ATTENTION,
-    COLOURS,
+    COLORS,
     PANEL,
     PICTURE,
     WEIGHT,
     draw_map,
     draw_scale_bar,
     look_at,
-    mark_place,
+    mark_pixel,
     outline,
     read_grey,
     say,
@@ -103,8 +103,8 @@ def explanation_figure(
     """
     request = explanation.request
     if not isinstance(image, Pyramid):
-        place = request.image if image is None else image
-        image = open_image(place, value_range=request.value_range, bands=request.bands)
+        source = request.image if image is None else image
+        image = open_image(source, value_range=request.value_range, bands=request.bands)
     columns = _columns(explanation, part)
     rows = len(explanation.contexts)
     upper = 3 + (explanation.without is not None)
@@ -119,51 +119,54 @@ def explanation_figure(
     return figure
 
 
-def _headline(told: TileExplanation) -> str:
-    y, x = told.pixel
-    best = int(told.probabilities.argmax())
-    words = f"pixel ({y}, {x}): {told.class_table.names[best]}, {100 * told.probabilities[best]:.0f} %"
-    if told.without is not None:
-        other = int(told.without.probabilities.argmax())
-        share = 100 * told.without.probabilities[other]
-        left_out = ", ".join(told.request.without.names)
-        words += f"; without {left_out}: {told.class_table.names[other]}, {share:.0f} %"
-    return f"{words}   |   {Path(told.request.checkpoint).stem}, {told.where}"
+def _headline(explanation: TileExplanation) -> str:
+    y, x = explanation.pixel
+    best = int(explanation.probabilities.argmax())
+    words = f"pixel ({y}, {x}): {explanation.class_table.names[best]}, {100 * explanation.probabilities[best]:.0f} %"
+    if explanation.without is not None:
+        other = int(explanation.without.probabilities.argmax())
+        share = 100 * explanation.without.probabilities[other]
+        left_out = ", ".join(explanation.request.without.names)
+        words += f"; without {left_out}: {explanation.class_table.names[other]}, {share:.0f} %"
+    return f"{words}   |   {Path(explanation.request.checkpoint).stem}, {explanation.where}"
 
 
 # -- the upper row -------------------------------------------------------------------------------------------------
 
 
-def _draw_upper(axes: Sequence[Axes], told: TileExplanation, image: Pyramid) -> None:
+def _draw_upper(axes: Sequence[Axes], explanation: TileExplanation, image: Pyramid) -> None:
     around, *masks, bars = axes
-    _draw_around(around, told, image)
-    for one, view in zip(masks, (told, told.without), strict=False):
+    _draw_around(around, explanation, image)
+    for one, view in zip(masks, (explanation, explanation.without), strict=False):
         assert view is not None
         title = "mask"
-        show(one, colorize(view.labels - np.uint8(1), told.class_table), told.tile)
-        if view is told.without:
-            changed = (told.labels != view.labels).mean()
-            title = f"without {', '.join(told.request.without.names)}: {100 * changed:.1f} % changed"
+        show(one, colorize(view.labels - np.uint8(1), explanation.class_table), explanation.tile)
+        if view is explanation.without:
+            changed = (explanation.labels != view.labels).mean()
+            title = f"without {', '.join(explanation.request.without.names)}: {100 * changed:.1f} % changed"
         one.set_title(title, fontsize="small")
-        outline(one, told.core, "0.2", ":")
-        mark_place(one, told)
-    _draw_probabilities(bars, told)
+        outline(one, explanation.core, "0.2", ":")
+        mark_pixel(one, explanation)
+    _draw_probabilities(bars, explanation)
 
 
-def _draw_around(axes: Axes, told: TileExplanation, image: Pyramid) -> None:
+def _draw_around(axes: Axes, explanation: TileExplanation, image: Pyramid) -> None:
     """Draw the image with the windows of the tile and its contexts."""
-    windows = {"tile": told.tile, **{c.name: c.window for c in told.contexts if c.window != told.tile}}
+    windows = {
+        "tile": explanation.tile,
+        **{c.name: c.window for c in explanation.contexts if c.window != explanation.tile},
+    }
     y0, x0 = (min(w[i] for w in windows.values()) for i in (0, 1))
     y1, x1 = (max(w[i] for w in windows.values()) for i in (2, 3))
     margin = 0.04 * max(y1 - y0, x1 - x0)
     view = (y0 - margin, x0 - margin, y1 + margin, x1 + margin)
     show(axes, image.read_resized(view, 2 * PICTURE), view)
     for name, window in windows.items():
-        outline(axes, window, COLOURS[name])
-    mark_place(axes, told)
+        outline(axes, window, COLORS[name])
+    mark_pixel(axes, explanation)
     draw_scale_bar(axes, view, image)
     axes.set_title("tile and contexts", fontsize="small")
-    handles = [Patch(facecolor="none", edgecolor=COLOURS[name], label=name) for name in windows]
+    handles = [Patch(facecolor="none", edgecolor=COLORS[name], label=name) for name in windows]
     axes.legend(
         handles=handles,
         fontsize="x-small",
@@ -175,18 +178,18 @@ def _draw_around(axes: Axes, told: TileExplanation, image: Pyramid) -> None:
     )
 
 
-def _draw_probabilities(axes: Axes, told: TileExplanation) -> None:
-    entries = told.class_table.scored
-    colours = [tuple(value / 255 for value in entry.color) for entry in entries]
-    places = np.arange(len(entries), dtype=float)
-    if told.without is None:
-        axes.barh(places, told.probabilities, 0.7, color=colours, edgecolor="0.3")
+def _draw_probabilities(axes: Axes, explanation: TileExplanation) -> None:
+    entries = explanation.class_table.scored
+    colors = [tuple(value / 255 for value in entry.color) for entry in entries]
+    positions = np.arange(len(entries), dtype=float)
+    if explanation.without is None:
+        axes.barh(positions, explanation.probabilities, 0.7, color=colors, edgecolor="0.3")
     else:
-        style: dict[str, Any] = {"height": 0.38, "color": colours, "edgecolor": "0.3"}
-        axes.barh(places - 0.2, told.probabilities, **style, label="whole")
-        axes.barh(places + 0.2, told.without.probabilities, **style, label="without", hatch="////", alpha=0.5)
+        style: dict[str, Any] = {"height": 0.38, "color": colors, "edgecolor": "0.3"}
+        axes.barh(positions - 0.2, explanation.probabilities, **style, label="whole")
+        axes.barh(positions + 0.2, explanation.without.probabilities, **style, label="without", hatch="////", alpha=0.5)
         axes.legend(fontsize="x-small", loc="lower right")
-    axes.set_yticks(places, [entry.name for entry in entries], fontsize="x-small")
+    axes.set_yticks(positions, [entry.name for entry in entries], fontsize="x-small")
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.tick_params(axis="x", labelsize="x-small")
@@ -197,11 +200,11 @@ def _draw_probabilities(axes: Axes, told: TileExplanation) -> None:
 # -- a row for each context ----------------------------------------------------------------------------------------
 
 
-def _columns(told: TileExplanation, part: Part) -> list[_Column]:
+def _columns(explanation: TileExplanation, part: Part) -> list[_Column]:
     """Say what is drawn of each context."""
     received = "received" if part == "combined" else f"received_{part}"
     words = "" if part == "combined" else f", {part}"
-    gpe = told.without is not None and told.request.without.gpe
+    gpe = explanation.without is not None and explanation.request.without.gpe
     columns = [_Column(f"attention of the pixel{words}", "attention", part)]
     if gpe:
         columns.append(_Column("attention of the pixel, no GPE", "attention", "combined", without=True))
@@ -209,33 +212,37 @@ def _columns(told: TileExplanation, part: Part) -> list[_Column]:
     if gpe:
         columns.append(_Column("attention received, no GPE", "received", "received", without=True))
     columns.append(_Column("fusion weight", "weight", "weight"))
-    if told.without is not None:
+    if explanation.without is not None:
         columns.append(_Column("fusion weight, without", "weight", "weight", without=True))
     return columns
 
 
 def _draw_contexts(
-    part: SubFigure, told: TileExplanation, image: Pyramid, columns: list[_Column], limits: Limits
+    part: SubFigure, explanation: TileExplanation, image: Pyramid, columns: list[_Column], limits: Limits
 ) -> None:
-    axes = part.subplots(len(told.contexts), len(columns), squeeze=False)
-    pictures = {window: read_grey(image, window) for window in {told.tile, *(c.window for c in told.contexts)}}
+    axes = part.subplots(len(explanation.contexts), len(columns), squeeze=False)
+    pictures = {
+        window: read_grey(image, window) for window in {explanation.tile, *(c.window for c in explanation.contexts)}
+    }
     heats: dict[int, list[AxesImage]] = {number: [] for number in range(len(columns))}
-    for row, context in enumerate(told.contexts):
+    for row, context in enumerate(explanation.contexts):
         for number, column in enumerate(columns):
             one = axes[row, number]
             over_tile = column.kind == "weight"
-            view, footprint = (told.tile, told.footprint) if over_tile else (context.window, context.footprint)
+            view, footprint = (
+                (explanation.tile, explanation.footprint) if over_tile else (context.window, context.footprint)
+            )
             show(one, pictures[view], view)
-            maps = _same(told.without, context.name) if column.without else context
+            maps = _same(explanation.without, context.name) if column.without else context
             found = None if maps is None else getattr(maps, column.field)
             if found is None:
                 say(one, "left out" if maps is None else "no GPE")
             else:
                 heats[number].append(draw_map(one, found, footprint, WEIGHT if over_tile else ATTENTION))
                 look_at(one, view)
-            if view != told.tile:
-                outline(one, told.tile, COLOURS["tile"])
-            mark_place(one, told)
+            if view != explanation.tile:
+                outline(one, explanation.tile, COLORS["tile"])
+            mark_pixel(one, explanation)
         axes[row, 0].set_ylabel(_label(context), fontsize="small")
         draw_scale_bar(axes[row, 0], context.window, image)
     for one, column in zip(axes[0], columns, strict=True):
@@ -272,9 +279,9 @@ def _draw_bars(part: SubFigure, axes: NDArray[Any], heats: dict[int, list[AxesIm
         one.set_anchor("C")
 
 
-def _same(told: TileExplanation | None, name: str) -> ContextMaps | None:
+def _same(explanation: TileExplanation | None, name: str) -> ContextMaps | None:
     """Find a context by its name."""
-    return next((c for c in told.contexts if c.name == name), None) if told is not None else None
+    return next((c for c in explanation.contexts if c.name == name), None) if explanation is not None else None
 
 
 def _label(context: ContextMaps) -> str:

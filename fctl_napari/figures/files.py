@@ -15,7 +15,7 @@ FORMATS = ("png", "svg", "pdf")
 """Kinds of files that a figure is saved as, by their ending."""
 
 
-def check_figure_place(path: Path | str) -> None:
+def check_figure_path(path: Path | str) -> None:
     """Refuse a name that `save_figure` cannot write.
 
     Raises
@@ -36,6 +36,6 @@ def save_figure(figure: Figure, path: Path | str) -> None:
         The name ends in none of ``FORMATS``, the disk is full, or the place is not writable.
     """
     path = Path(path)
-    check_figure_place(path)
+    check_figure_path(path)
     with atomic_write(path) as file:
         figure.savefig(file, format=path.suffix.lower()[1:])

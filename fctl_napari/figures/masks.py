@@ -25,7 +25,7 @@ SIDE = 1.7
 
 
 def masks_figure(
-    image: np.ndarray, masks: Mapping[str, np.ndarray], truth: np.ndarray, class_table: ClassTable
+    image: np.ndarray, masks: Mapping[str, np.ndarray], ground_truth: np.ndarray, class_table: ClassTable
 ) -> Figure:
     """Draw each mask above its errors; image and truth come first.
 
@@ -35,7 +35,7 @@ def masks_figure(
         uint8 RGB (h, w, 3).
     masks
         By title, class indices (h, w), 255 = none.
-    truth
+    ground_truth
         The same of the truth.
     class_table
         Names and colours.
@@ -50,13 +50,13 @@ def masks_figure(
     ValueError
         The pictures differ in size, or there is no mask.
     """
-    if not masks or any(mask.shape != truth.shape for mask in (*masks.values(), image[..., 0])):
+    if not masks or any(mask.shape != ground_truth.shape for mask in (*masks.values(), image[..., 0])):
         raise ValueError("give masks, all of the size of image and truth")
     titles = list(masks)
     lines = [titles[: COLUMNS - 1], *(titles[i : i + COLUMNS] for i in range(COLUMNS - 1, len(titles), COLUMNS))]
     lines = [line for line in lines if line]
     width = max(len(lines[0]) + 1, *map(len, lines))
-    height, breadth = truth.shape
+    height, breadth = ground_truth.shape
     figure = Figure(
         figsize=(SIDE * width, (SIDE * height / breadth + 0.22) * 2 * len(lines) + 0.5), layout="constrained", dpi=100
     )
@@ -65,17 +65,17 @@ def masks_figure(
         one.set_axis_off()
     axes[0, 0].imshow(image)
     axes[0, 0].set_title("image", fontsize="small")
-    axes[1, 0].imshow(colorize(truth, class_table), interpolation="nearest")
+    axes[1, 0].imshow(colorize(ground_truth, class_table), interpolation="nearest")
     axes[1, 0].set_title("truth", fontsize="small")
     for number, line in enumerate(lines):
         for column, title in enumerate(line, start=number == 0):
             mask = masks[title]
-            judged = (truth != IGNORE) & (mask != IGNORE)
-            wrong = (truth != mask)[judged].mean() if judged.any() else float("nan")
+            judged = (ground_truth != IGNORE) & (mask != IGNORE)
+            wrong = (ground_truth != mask)[judged].mean() if judged.any() else float("nan")
             above, below = axes[2 * number : 2 * number + 2, column]
             above.imshow(colorize(mask, class_table), interpolation="nearest")
             above.set_title(title, fontsize="small")
-            below.imshow(error_picture(image, mask, truth), interpolation="nearest")
+            below.imshow(error_picture(image, mask, ground_truth), interpolation="nearest")
             below.set_title(f"{100 * wrong:.1f} % wrong", fontsize="small")
     entries = [(entry.name, entry.color) for entry in class_table.scored]
     entries += [("missed", PAPER.false_negative), ("found where there is none", PAPER.false_positive)]

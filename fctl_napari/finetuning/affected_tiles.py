@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, walk
+from fctl_napari.evaluation.blockwise import Progress, iter_blocks
 from fctl_napari.finetuning.targets import NOTHING, CorrectionSource, meet
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.segmentation.store.store import Segmentation
@@ -74,7 +74,7 @@ def affected_cells(
     there = parent.done() | parent.inherited()
     boxes = corrections.boxes()
     found: list[Cell] = []
-    for block in walk((0, 0, *parent.shape), grid.step, progress=progress, cancelled=cancelled):
+    for block in iter_blocks((0, 0, *parent.shape), grid.step, progress=progress, cancelled=cancelled):
         confidence = parent.confidence.read(block)
         for cell in grid.cells_in(block):
             y0, x0, y1, x1 = grid.core(cell)

@@ -10,25 +10,25 @@ from fctl_napari.errors import CheckpointError, OutputError
 from fctl_napari.files import output_error
 
 
-def candidate_place(out: Path | str) -> Path:
+def candidate_path(out: Path | str) -> Path:
     """Where a new network waits for the verdict."""
     out = Path(out)
     return out.with_name(f"{out.stem}.candidate.safetensors")
 
 
-def state_place(out: Path | str) -> Path:
+def state_path(out: Path | str) -> Path:
     """Where an unfinished run is kept."""
     out = Path(out)
     return out.with_name(f".{out.stem}.finetune.pt")
 
 
-def features_place(out: Path | str) -> Path:
+def features_path(out: Path | str) -> Path:
     """Where features lie that do not fit into memory, while a run lasts."""
     out = Path(out)
     return out.with_name(f".{out.stem}.finetune.features")
 
 
-def request_place(out: Path | str) -> Path:
+def request_path(out: Path | str) -> Path:
     """Where an unfinished run's request is remembered; see ``unfinished.py``."""
     out = Path(out)
     return out.with_name(f".{out.stem}.finetune.json")
@@ -36,7 +36,7 @@ def request_place(out: Path | str) -> Path:
 
 def traces(out: Path | str) -> tuple[Path, ...]:
     """All that a run leaves while it is not decided."""
-    return candidate_place(out), state_place(out), request_place(out), features_place(out)
+    return candidate_path(out), state_path(out), request_path(out), features_path(out)
 
 
 def keep(out: Path | str) -> Path:
@@ -49,7 +49,7 @@ def keep(out: Path | str) -> Path:
     OutputError
         The name is taken meanwhile, or the place is not writable.
     """
-    out, candidate = Path(out), candidate_place(out)
+    out, candidate = Path(out), candidate_path(out)
     try:
         os.link(candidate, out)  # unlike a rename, it fails if the name is taken
     except FileNotFoundError:
@@ -68,10 +68,10 @@ def keep(out: Path | str) -> Path:
 
 def roll_back(out: Path | str) -> None:
     """Remove the candidate beside ``out`` and what is left of its run."""
-    candidate_place(out).unlink(missing_ok=True)
-    state_place(out).unlink(missing_ok=True)
-    request_place(out).unlink(missing_ok=True)
-    shutil.rmtree(features_place(out), ignore_errors=True)
+    candidate_path(out).unlink(missing_ok=True)
+    state_path(out).unlink(missing_ok=True)
+    request_path(out).unlink(missing_ok=True)
+    shutil.rmtree(features_path(out), ignore_errors=True)
 
 
 def check_free(out: Path | str) -> Path:

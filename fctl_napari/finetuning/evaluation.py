@@ -13,14 +13,14 @@ from fctl_napari.finetuning.gate import Count, Figures
 from fctl_napari.finetuning.targets import only
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile, TileSets, spread_tiles
-from fctl_napari.imagery.class_mapping import MappedTruth, as_classes
-from fctl_napari.imagery.ground_truth import LabelSource, open_truth
+from fctl_napari.imagery.class_mapping import MappedGroundTruth, as_classes
+from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.model.classes import IGNORE, ClassTable
 
 Labels = Callable[[Tile], NDArray[np.uint8]]
 
 
-def truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> LabelSource | MappedTruth:
+def ground_truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> LabelSource | MappedGroundTruth:
     """Open the truth of an image of this height and width, px, by the names, the colors or the values of classes.
 
     Raises
@@ -29,11 +29,11 @@ def truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> LabelSourc
         It cannot be read, is of another size, or names classes none of which is one of the table's.
     """
     ignored = [info.name for info in table if info.ignored]
-    truth = as_classes(open_truth(path, table.colors), table.names, ignored)
-    if truth.shape != shape:
-        (h, w), (height, width) = truth.shape, shape
+    ground_truth = as_classes(open_ground_truth(path, table.colors), table.names, ignored)
+    if ground_truth.shape != shape:
+        (h, w), (height, width) = ground_truth.shape, shape
         raise InputError(f"{path}: is {h} x {w} px where its image is {height} x {width}; they must be of one size.")
-    return truth
+    return ground_truth
 
 
 class Measure:
@@ -45,7 +45,7 @@ class Measure:
         The tiles.
     table
         The classes.
-    truth
+    ground_truth
         Of the corrected image, or None.
     truth_tiles
         How many tiles the truth is measured on, at most.
@@ -57,21 +57,23 @@ class Measure:
         self,
         sets: TileSets,
         table: ClassTable,
-        truth: LabelSource | MappedTruth | None,
+        ground_truth: LabelSource | MappedGroundTruth | None,
         truth_tiles: int,
         tile_size: int,
     ) -> None:
         self._sets = sets
         self._table = table
         self._names = table.names
-        self._truth = truth
-        self._truth_tiles = spread_tiles(sets.images[0].shape, tile_size, truth_tiles) if truth is not None else {}
+        self._ground_truth = ground_truth
+        self._ground_truth_tiles = (
+            spread_tiles(sets.images[0].shape, tile_size, truth_tiles) if ground_truth is not None else {}
+        )
 
     @property
     def tiles(self) -> list[Tile]:
         """Every tile that is measured on, each once."""
         sets = self._sets
-        return list(dict.fromkeys([*sets.held_out, *sets.check_scene, *sets.check_training, *self._truth_tiles]))
+        return list(dict.fromkeys([*sets.held_out, *sets.check_scene, *sets.check_training, *self._ground_truth_tiles]))
 
     def measure(
         self,
@@ -104,47 +106,47 @@ class Measure:
         held_out = yield from self._count(sets.held_out, labels, lambda t: sets.held_out[t] - np.uint8(1))
         counts = {"held_out": held_out}
         counts["scene"] = yield from self._count(sets.check_scene, labels, None, network)
-        counts["training"] = yield from self._count(sets.check_training, labels, self._training_truth, network)
+        counts["training"] = yield from self._count(sets.check_training, labels, self._training_ground_truth, network)
         if whole:
-            counts["truth"] = yield from self._count(self._truth_tiles, labels, self._scene_truth)
+            counts["truth"] = yield from self._count(self._ground_truth_tiles, labels, self._scene_ground_truth)
         return {part: count.figures(self._names) for part, count in counts.items() if count.tiles}
 
     def _count(
         self,
         tiles: Iterable[Tile],
         labels: Labels,
-        truth: Labels | None,
+        ground_truth: Labels | None,
         network: TileNetwork | None = None,
     ) -> Generator[None, None, Count]:
         """Count px against truth (255: not scored), and against the parent where the network is given."""
         count = Count(np.zeros((len(self._names), len(self._names)), np.int64))
         for tile in tiles:
             yield
-            called = labels(tile)
+            predicted = labels(tile)
             count.tiles += 1
-            if truth is not None:
-                count.matrix += confusion_matrix(truth(tile), called, len(self._names))
+            if ground_truth is not None:
+                count.matrix += confusion_matrix(ground_truth(tile), predicted, len(self._names))
             if network is not None:
                 height, width = self._sets.images[tile.source].shape
                 y0, x0, y1, x1 = tile.window
                 inside = slice(max(-y0, 0), min(y1, height) - y0), slice(max(-x0, 0), min(x1, width) - x0)
-                same = called[inside] == network.parents_labels(tile)[inside]
+                same = predicted[inside] == network.parents_labels(tile)[inside]
                 count.same += int(same.sum())
                 count.pixels += same.size
         return count
 
-    def _training_truth(self, tile: Tile) -> NDArray[np.uint8]:
+    def _training_ground_truth(self, tile: Tile) -> NDArray[np.uint8]:
         y0, x0, y1, x1 = tile.window
-        return self._sets.scenes[tile.source - 1].truth[y0:y1, x0:x1]
+        return self._sets.scenes[tile.source - 1].ground_truth[y0:y1, x0:x1]
 
-    def _scene_truth(self, tile: Tile) -> NDArray[np.uint8]:
-        assert self._truth is not None
-        values = self._truth.read(tile.window)
+    def _scene_ground_truth(self, tile: Tile) -> NDArray[np.uint8]:
+        assert self._ground_truth is not None
+        values = self._ground_truth.read(tile.window)
         strange = values[(values >= len(self._table)) & (values != IGNORE)]
         if strange.size:
             raise InputError(
-                f"{self._truth.path}: holds class {strange.max()}, the checkpoint's classes end at "
+                f"{self._ground_truth.path}: holds class {strange.max()}, the checkpoint's classes end at "
                 f"{len(self._table) - 1}; save class indices, with {IGNORE} for no class."
             )
         values = np.where(values < len(self._names), values, IGNORE).astype(np.uint8)  # an ignored class is not scored
-        return only(values + np.uint8(1), tile.window, [self._truth_tiles[tile]]) - np.uint8(1)
+        return only(values + np.uint8(1), tile.window, [self._ground_truth_tiles[tile]]) - np.uint8(1)

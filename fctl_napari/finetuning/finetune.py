@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from fctl_napari.errors import Cancelled, ConfigError
-from fctl_napari.finetuning.candidates import candidate_place, check_free, features_place, keep
-from fctl_napari.finetuning.evaluation import Measure, truth_of
+from fctl_napari.finetuning.candidates import candidate_path, check_free, features_path, keep
+from fctl_napari.finetuning.evaluation import Measure, ground_truth_of
 from fctl_napari.finetuning.feature_cache import FeatureCache
 from fctl_napari.finetuning.gate import BeforeAfter, Figures, judge
 from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Phase
@@ -76,7 +76,7 @@ class Finetuner:
     ) -> None:
         self.request = request
         self.out = check_free(request.out)
-        self._watch = watch or (lambda news: None)
+        self._watch = watch or (lambda progress: None)
         self._cancelled = cancelled or (lambda: False)
         self._paused = paused or (lambda: False)
         parent = resolve_checkpoint(request.checkpoint)
@@ -89,15 +89,17 @@ class Finetuner:
         self.sets = choose_tiles(request, image, corrections, self.card)
         self._image = image_facts(image)
         check_waiting(self.out, self._image["fingerprint"])
-        self.data_hash = data_hash(self._image["fingerprint"], self.sets.lessons, self.sets.held_out)
+        self.data_hash = data_hash(self._image["fingerprint"], self.sets.targets, self.sets.held_out)
         self._classes = self.card.config.classes
-        truth = None
+        ground_truth = None
         if request.truth:
-            truth = truth_of(request.truth, image.shape, self.card.classes)
-            notes = truth.note, note_on_image(request.truth, self._image)
+            ground_truth = ground_truth_of(request.truth, image.shape, self.card.classes)
+            notes = ground_truth.note, note_on_image(request.truth, self._image)
             self.sets.notes += [f"{request.truth}: {note}." for note in notes if note]
-        self.measure = Measure(self.sets, self.card.classes, truth, request.truth_tiles, self.card.config.tile_size)
-        self.cache = FeatureCache(request.cache_megabytes * 2**20, features_place(self.out))
+        self.measure = Measure(
+            self.sets, self.card.classes, ground_truth, request.truth_tiles, self.card.config.tile_size
+        )
+        self.cache = FeatureCache(request.cache_megabytes * 2**20, features_path(self.out))
         precision = resolve_precision(request.precision, self.device)
         self.network = TileNetwork(
             self.model,
@@ -124,7 +126,7 @@ class Finetuner:
         self.worse = 0
         self._key = self._key_of(self.data_hash)
         self._old_keys = [
-            self._key_of(data_hash(known, self.sets.lessons, self.sets.held_out)) for known in old_fingerprints(image)
+            self._key_of(data_hash(known, self.sets.targets, self.sets.held_out)) for known in old_fingerprints(image)
         ]
         self._resume()
 
@@ -227,7 +229,7 @@ class Finetuner:
                     yield from self._check()
                 if self.step % request.save_every == 0:
                     self._save_state()
-                self._tell("training", self.step, request.steps, sum(terms.values()), terms)
+                self._report("training", self.step, request.steps, sum(terms.values()), terms)
         except GeneratorExit:
             self._save_state()
             raise
@@ -245,14 +247,14 @@ class Finetuner:
         for done, tile in enumerate(tiles, 1):
             yield
             self.network.prepare(tile)
-            self._tell("preparing", done, len(tiles))
+            self._report("preparing", done, len(tiles))
         if self.request.near or self.request.replay:
-            called = np.zeros(self._classes, np.int64)
+            predicted = np.zeros(self._classes, np.int64)
             for tile in dict.fromkeys([*self.sets.corrected, *self.sets.replay]):
                 yield
                 labels = self.network.parents_prediction(tile).argmax(0).numpy()
-                called += np.bincount(labels.ravel(), minlength=self._classes)
-            self._anchors = torch.from_numpy(class_weights(called)).to(self.device)
+                predicted += np.bincount(labels.ravel(), minlength=self._classes)
+            self._anchors = torch.from_numpy(class_weights(predicted)).to(self.device)
 
     def _one_step(self) -> dict[str, float]:
         """Take an optimizer step; returns the terms of the loss."""
@@ -277,17 +279,17 @@ class Finetuner:
         """Terms of the loss, with their weights."""
         request = self.request
         blank = np.zeros((self.card.config.tile_size,) * 2, np.uint8)
-        lessons = torch.from_numpy(np.stack([self.sets.lessons.get(tile, blank) for tile in tiles])).to(self.device)
-        said = (lessons != NOTHING) & (lessons != NOT_SURE)
-        truth = torch.where(said, lessons.long() - 1, IGNORE)
+        targets = torch.from_numpy(np.stack([self.sets.targets.get(tile, blank) for tile in tiles])).to(self.device)
+        said = (targets != NOTHING) & (targets != NOT_SURE)
+        ground_truth = torch.where(said, targets.long() - 1, IGNORE)
         logits = self.network.logits(tiles)
-        terms = {"corrected": focal_loss(logits, truth, request.focal_gamma, self._weights)}
+        terms = {"corrected": focal_loss(logits, ground_truth, request.focal_gamma, self._weights)}
         if not (request.near or request.replay):
             return terms
         parent = torch.stack([self.network.parents_prediction(tile) for tile in tiles]).to(self.device)
-        top, called = parent.float().max(1)
-        free = (lessons == NOTHING).float() * top.exp() ** request.confidence_power * self._anchors[called]
-        is_near = torch.tensor([tile in self.sets.lessons for tile in tiles], device=self.device)
+        top, predicted = parent.float().max(1)
+        free = (targets == NOTHING).float() * top.exp() ** request.confidence_power * self._anchors[predicted]
+        is_near = torch.tensor([tile in self.sets.targets for tile in tiles], device=self.device)
         for name, weight, chosen in (("near", request.near, is_near), ("replay", request.replay, ~is_near)):
             if weight and bool(chosen.any()):
                 terms[name] = weight * distillation_loss(logits[chosen], parent[chosen], free[chosen])
@@ -323,7 +325,7 @@ class Finetuner:
         self.best_weights = {name: p.detach().clone() for name, p in self.network.learning.items()}
         return True
 
-    def _tell(
+    def _report(
         self,
         phase: Phase,
         done: int,
@@ -331,7 +333,7 @@ class Finetuner:
         loss: float = float("nan"),
         terms: dict[str, float] | None = None,
     ) -> None:
-        news = FinetuneProgress(
+        progress = FinetuneProgress(
             phase,
             done,
             total,
@@ -343,7 +345,7 @@ class Finetuner:
             self.seconds,
             tuple(self.sets.notes),
         )
-        self._watch(news)
+        self._watch(progress)
 
     # -- end -------------------------------------------------------------------------------------------------------
 
@@ -354,16 +356,16 @@ class Finetuner:
             yield from self._check()
         self._set_weights(self.best_weights)
         round_as_stored(self.model)
-        self._tell("measuring", 0, 1)
+        self._report("measuring", 0, 1)
         after = yield from self.measure.measure(self.network)
-        self._tell("measuring", 1, 1)
+        self._report("measuring", 1, 1)
         figures = BeforeAfter(self.before, after)
-        verdict = judge(figures, self.request.bound)
+        gate_result = judge(figures, self.request.bound)
         card = card_of_child(
             self.card,
             self.request,
             figures,
-            verdict,
+            gate_result,
             parent_hash=self.parent_hash,
             image=self._image,
             corrections=self.data_hash,
@@ -372,8 +374,8 @@ class Finetuner:
             where=(self.device, self.network.precision),
             notes=self.sets.notes,
         )
-        path = save_checkpoint(candidate_place(self.out), self.model, card)
-        return FinetuneResult(path, figures, verdict, False, self.best_step, tuple(self.sets.notes))
+        path = save_checkpoint(candidate_path(self.out), self.model, card)
+        return FinetuneResult(path, figures, gate_result, False, self.best_step, tuple(self.sets.notes))
 
 
 def finetune(
@@ -387,7 +389,7 @@ def finetune(
 ) -> FinetuneResult:
     """Fine-tune a checkpoint on corrections; the new one stands at ``request.out`` if the gate lets it pass.
 
-    What the gate holds back waits beside ``request.out``, see ``candidate_place``, for ``keep`` or ``roll_back``.
+    What the gate holds back waits beside ``request.out``, see ``candidate_path``, for ``keep`` or ``roll_back``.
 
     Parameters
     ----------
@@ -402,7 +404,7 @@ def finetune(
         As ``Finetuner`` and its ``run``.
     """
     result = Finetuner(request, corrections, watch=watch, cancelled=cancelled, paused=paused).run()
-    if not (result.verdict.keep or keep_anyway):
+    if not (result.gate_result.keep or keep_anyway):
         return result
     path = keep(request.out)
-    return FinetuneResult(path, result.card, result.verdict, True, result.steps, result.notes)
+    return FinetuneResult(path, result.card, result.gate_result, True, result.steps, result.notes)

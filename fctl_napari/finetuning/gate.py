@@ -111,14 +111,14 @@ class BeforeAfter:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """Whether to keep the new network, and why, in sentences for people."""
 
     keep: bool
     reasons: tuple[str, ...] = field(default=())
 
 
-def judge(card: BeforeAfter, bound: float) -> Verdict:
+def judge(card: BeforeAfter, bound: float) -> GateResult:
     """Keep what is better on corrections it has not seen, and says nearly the same elsewhere.
 
     Parameters
@@ -149,4 +149,4 @@ def judge(card: BeforeAfter, bound: float) -> Verdict:
                 f"On {WORDS[part]} {100 * (1 - agreement):.1f} % of the px changed, {words} the bound of "
                 f"{100 * bound:.0f} %."
             )
-    return Verdict(keep, tuple(reasons))
+    return GateResult(keep, tuple(reasons))

@@ -46,12 +46,12 @@ class Kin:
         return self.hash == wanted or any(child.holds(wanted) for child in self.children)
 
 
-def lineage(place: Path | str) -> list[Kin]:
+def lineage(location: Path | str) -> list[Kin]:
     """Read the families of checkpoints.
 
     Parameters
     ----------
-    place
+    location
         A folder: every family that has a member in it or below. A checkpoint, or a built-in one's name: its family, as
         far as its members lie in its folder or are built in.
 
@@ -68,7 +68,7 @@ def lineage(place: Path | str) -> list[Kin]:
         The file is no checkpoint of ours.
     """
     builtin = builtin_checkpoints()
-    path = builtin.get(str(place), Path(place))
+    path = builtin.get(str(location), Path(location))
     if path.is_dir():
         found = _cards(_files_below(path))
         if not found:
@@ -87,9 +87,9 @@ def lineage(place: Path | str) -> list[Kin]:
 def _files_below(folder: Path) -> list[Path]:
     """Find the checkpoints in a folder and below; arrays on disk, of up to millions of files, are passed over."""
     found = []
-    for place, folders, files in os.walk(folder):
+    for location, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.endswith(".zarr"))
-        found += [Path(place) / name for name in sorted(files) if name.endswith(".safetensors")]
+        found += [Path(location) / name for name in sorted(files) if name.endswith(".safetensors")]
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fctl_napari.finetuning.gate import BeforeAfter, Figures, Verdict
+from fctl_napari.finetuning.gate import BeforeAfter, Figures, GateResult
 
 Phase = Literal["preparing", "training", "measuring"]
 
@@ -56,7 +56,7 @@ class FinetuneResult:
         The new checkpoint: at ``out`` if it was kept, else beside it until ``keep`` or ``roll_back``.
     card
         Figures before and after.
-    verdict
+    gate_result
         What the gate says.
     kept
         Whether it stands at ``out``.
@@ -68,7 +68,7 @@ class FinetuneResult:
 
     candidate: Path
     card: BeforeAfter
-    verdict: Verdict
+    gate_result: GateResult
     kept: bool
     steps: int
     notes: tuple[str, ...]

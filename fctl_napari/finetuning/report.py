@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fctl_napari import __version__
-from fctl_napari.finetuning.gate import BeforeAfter, Verdict
+from fctl_napari.finetuning.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.model.model_card import Card, without_folders
 
@@ -18,7 +18,7 @@ def card_of_child(
     parent: Card,
     request: FinetuneRequest,
     figures: BeforeAfter,
-    verdict: Verdict,
+    gate_result: GateResult,
     *,
     parent_hash: str,
     image: Mapping[str, Any],
@@ -36,7 +36,7 @@ def card_of_child(
         The parent's card; what it was trained on is remembered, for the next fine-tuning to replay.
     request
         Settings and the new name.
-    figures, verdict
+    figures, gate_result
         Of the gate.
     parent_hash
         The parent's identity.
@@ -62,8 +62,8 @@ def card_of_child(
             "image": {key: image[key] for key in ("name", "fingerprint")},
             "corrections": corrections,
             "steps": steps,
-            "keep": verdict.keep,
-            "verdict": list(verdict.reasons),
+            "keep": gate_result.keep,
+            "verdict": list(gate_result.reasons),
             **({"notes": list(notes)} if notes else {}),
         },
         "seconds": round(seconds, 1),

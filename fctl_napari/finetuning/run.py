@@ -59,15 +59,15 @@ class FinetuneRun:
         self.request = request
         self._on_event = on_event
         self._latest = FinetuneEvent("starting")
-        self._run = engine.start_staged(stages, travelling(request), self._hear)
+        self._run = engine.start_staged(stages, travelling(request), self._receive)
 
     def pause(self) -> None:
         """Stand still, tile or step ended, with everything in memory; returns at once."""
         self._run.pause()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Go on after a pause; returns at once."""
-        self._run.go_on()
+        self._run.resume()
 
     def cancel(self) -> None:
         """Save the state and stop (within a second, or one step if that takes longer); returns at once."""
@@ -88,9 +88,9 @@ class FinetuneRun:
         self._run.wait(timeout)
         return self._latest
 
-    def _hear(self, event: StagedEvent) -> None:
+    def _receive(self, event: StagedEvent) -> None:
         """Put an event of the job into one of fine-tuning; on the run's thread."""
-        progress = event.news or self._latest.progress
+        progress = event.messages or self._latest.progress
         if event.state != "running":
             state: State = event.state
         elif progress is None:
@@ -125,25 +125,27 @@ def stages(request: FinetuneRequest) -> Generator[list[FinetuneProgress], None, 
     """Fine-tune as a job of stages, see ``segmentation.staged``: what runs in the worker."""
     from fctl_napari.finetuning.finetune import Finetuner
 
-    heard: list[FinetuneProgress] = []
-    with closing(Finetuner(request, watch=heard.append).stages()) as tuning:
+    received: list[FinetuneProgress] = []
+    with closing(Finetuner(request, watch=received.append).stages()) as tuning:
         while True:
             try:
                 next(tuning)
             except StopIteration as end:
-                yield heard
+                yield received
                 return end.value
-            yield heard
-            heard.clear()
+            yield received
+            received.clear()
 
 
 def travelling(request: FinetuneRequest) -> FinetuneRequest:
     """Name a request's files by their whole paths, for a process that works in another folder."""
 
-    def whole(place: str | None) -> str | None:
-        return place if place is None or is_url(place) else str(Path(place).absolute())
+    def whole(location: str | None) -> str | None:
+        return location if location is None or is_url(location) else str(Path(location).absolute())
 
-    places = {name: whole(getattr(request, name)) for name in ("image", "corrections", "out", "truth", "data_folder")}
+    locations = {
+        name: whole(getattr(request, name)) for name in ("image", "corrections", "out", "truth", "data_folder")
+    }
     if request.checkpoint not in builtin_checkpoints():
-        places["checkpoint"] = whole(request.checkpoint)
-    return request.model_copy(update=places)
+        locations["checkpoint"] = whole(request.checkpoint)
+    return request.model_copy(update=locations)

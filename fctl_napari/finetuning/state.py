@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from fctl_napari.files import atomic_write
-from fctl_napari.finetuning.candidates import state_place
+from fctl_napari.finetuning.candidates import state_path
 from fctl_napari.finetuning.request import FinetuneRequest
 
-_PLACES = ("image", "corrections", "out", "truth", "data_folder", "cache_megabytes")
+_PATHS = ("image", "corrections", "out", "truth", "data_folder", "cache_megabytes")
 """Fields of a request that do not decide the weights: what lies there does, and is hashed."""
 
 
@@ -30,7 +30,7 @@ def run_key(request: FinetuneRequest, parent_hash: str, data_hash: str, scenes: 
     scenes
         How many training scenes are at hand.
     """
-    settings = request.model_dump(exclude=set(_PLACES), mode="json")
+    settings = request.model_dump(exclude=set(_PATHS), mode="json")
     settings |= {"checkpoint": parent_hash, "data": data_hash, "scenes": scenes}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
@@ -45,13 +45,13 @@ def save_state(out: Path, key: str, state: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save({"key": key, **state}, buffer)
-    with atomic_write(state_place(out)) as file:
+    with atomic_write(state_path(out)) as file:
         file.write(buffer.getvalue())
 
 
 def load_state(out: Path, key: str, device: torch.device) -> dict[str, Any] | None:
     """Read the state of a run with this key; None if there is none, of another key, or of no run."""
-    path = state_place(out)
+    path = state_path(out)
     if not path.is_file():
         return None
     try:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from fctl_napari.corrections.correction_store import KIND
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.merge import values_by_name
-from fctl_napari.corrections.regions import PaintedBox
+from fctl_napari.corrections.regions import CorrectedBox
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import BLOCK, walk
+from fctl_napari.evaluation.blockwise import BLOCK, iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
@@ -46,7 +46,7 @@ class CorrectionSource(Protocol):
         """Read a window: 0 nothing said, k + 1 class k, 255 not sure; 0 outside."""
 
     def boxes(self) -> Sequence[IntWindow]:
-        """Bounding boxes of the connected corrected regions, px; best as ``PaintedBox``."""
+        """Bounding boxes of the connected corrected regions, px; best as ``CorrectedBox``."""
 
 
 class LabelCorrections:
@@ -92,7 +92,7 @@ class LabelCorrections:
         height, width = self.shape
         whole = (0, 0, height, width)
         finder = RegionFinder(whole, width, smallest=1, most=height * width)
-        for block in walk(whole, self._labels.chunk):
+        for block in iter_blocks(whole, self._labels.chunk):
             painted = (self.read(block) != NOTHING).astype(np.uint8)
             finder.add(block, painted, painted)
         found = sorted((int(r["y0"]), int(r["x0"]), int(r["y1"]), int(r["x1"])) for r in finder.finish())
@@ -131,12 +131,12 @@ class ByName:
         return self._source.boxes()
 
 
-def with_classes(source: CorrectionSource, box: IntWindow, names: Sequence[str]) -> PaintedBox:
+def with_classes(source: CorrectionSource, box: IntWindow, names: Sequence[str]) -> CorrectedBox:
     """Read which classes are painted in a box; ``names`` are those of class 0, 1, ..."""
     there = np.zeros(256, bool)
-    for block in walk(box, BLOCK):
+    for block in iter_blocks(box, BLOCK):
         there[np.unique(source.read(block))] = True
-    return PaintedBox(box, (name for value, name in enumerate(names, 1) if there[value]))
+    return CorrectedBox(box, (name for value, name in enumerate(names, 1) if there[value]))
 
 
 def open_corrections(path: Path | str, image: Pyramid, card: Card) -> CorrectionSource:
@@ -183,7 +183,7 @@ def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
     Parameters
     ----------
     boxes
-        Of the corrected regions, px. A ``PaintedBox`` says which classes are painted there; others are taken for
+        Of the corrected regions, px. A ``CorrectedBox`` says which classes are painted there; others are taken for
         regions of one and the same.
     share
         To be held out, 0..1: of two regions of a class or more at least one is held out, and at least one is not.
@@ -194,7 +194,7 @@ def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
     if share == 0:
         return Split(tuple(boxes), (), "Nothing is held out, as asked: the gate has no corrections to judge by.")
     classes = [
-        frozenset[str]().union(*(box.classes if isinstance(box, PaintedBox) else ANY for box in g)) for g in groups
+        frozenset[str]().union(*(box.classes if isinstance(box, CorrectedBox) else ANY for box in g)) for g in groups
     ]
     named = [i for i in np.random.default_rng([seed, 10]).permutation(len(groups)).tolist() if classes[i]]
     if len(named) < 2:
@@ -254,7 +254,7 @@ def meet(a: IntWindow, b: IntWindow) -> bool:
     return y0 < y1 and x0 < x1
 
 
-def lesson(corrections: CorrectionSource, window: IntWindow, hidden: Iterable[IntWindow] = ()) -> NDArray[np.uint8]:
+def target_of(corrections: CorrectionSource, window: IntWindow, hidden: Iterable[IntWindow] = ()) -> NDArray[np.uint8]:
     """Read what a tile is to learn.
 
     Parameters
@@ -292,6 +292,6 @@ def only(values: NDArray[np.uint8], window: IntWindow, boxes: Iterable[IntWindow
     for box in boxes:
         if meet(box, window):
             part = intersect(box, window)
-            place = slice(part[0] - y0, part[2] - y0), slice(part[1] - x0, part[3] - x0)
-            kept[place] = values[place]
+            inside = slice(part[0] - y0, part[2] - y0), slice(part[1] - x0, part[3] - x0)
+            kept[inside] = values[inside]
     return kept

@@ -120,14 +120,14 @@ class TileNetwork:
     def _encode(self, tile: Tile) -> tuple[Features, dict[str, Tensor], dict[str, Tensor]]:
         """Arguments of ``Network.decode`` for one tile; tiles are encoded singly, so that no batch changes a bit."""
         image = self._images[tile.source]
-        places = stream_windows(tile.window, self.model.config, image.shape)
-        found = {name: self._stream(name, tile.source, place) for name, place in places.items()}
+        windows = stream_windows(tile.window, self.model.config, image.shape)
+        found = {name: self._stream(name, tile.source, window) for name, window in windows.items()}
         tile_features = {int(stride): array for stride, array in found.pop("tile").items()}
         contexts = {name: arrays["x"] for name, arrays in found.items()}
-        windows = {
-            name: torch.tensor([place], dtype=torch.float64, device=self.device) for name, place in places.items()
+        extents = {
+            name: torch.tensor([window], dtype=torch.float64, device=self.device) for name, window in windows.items()
         }
-        return tile_features, contexts, windows
+        return tile_features, contexts, extents
 
     def _stream(self, name: str, source: int, window: tuple[float, float, float, float]) -> Arrays:
         """Features of one stream, by stride (the tile's) or as ``"x"``; a stream that learns keeps its pixels only."""

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.corrections.regions import PaintedBox
+from fctl_napari.corrections.regions import CorrectedBox
 from fctl_napari.errors import InputError
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.targets import (
     NOTHING,
     CorrectionSource,
     Split,
-    lesson,
     meet,
     only,
     split,
+    target_of,
     with_classes,
 )
 from fctl_napari.imagery.pyramid import Pyramid
@@ -63,8 +63,8 @@ class TileSets:
         The training scenes with their truth.
     split
         Of the corrected regions.
-    lessons
-        What each corrected tile is to learn, uint8 [T, T]; see ``lesson``.
+    targets
+        What each corrected tile is to learn, uint8 [T, T]; see ``target_of``.
     held_out
         What is measured on each tile that touches held-out corrections, uint8 [T, T]: 0 not scored, k + 1 class k.
     replay
@@ -78,7 +78,7 @@ class TileSets:
     images: list[Pyramid]
     scenes: list[Scene]
     split: Split
-    lessons: dict[Tile, NDArray[np.uint8]]
+    targets: dict[Tile, NDArray[np.uint8]]
     held_out: dict[Tile, NDArray[np.uint8]]
     replay: list[Tile] = field(default_factory=list)
     check_scene: list[Tile] = field(default_factory=list)
@@ -88,11 +88,11 @@ class TileSets:
     @property
     def corrected(self) -> list[Tile]:
         """The tiles that are trained on for their corrections."""
-        return list(self.lessons)
+        return list(self.targets)
 
     def class_pixels(self, classes: int) -> NDArray[np.int64]:
         """Corrected pixels of each class in each corrected tile, [tiles, classes]."""
-        counts = [np.bincount(values.ravel(), minlength=256)[1 : classes + 1] for values in self.lessons.values()]
+        counts = [np.bincount(values.ravel(), minlength=256)[1 : classes + 1] for values in self.targets.values()]
         return np.array(counts, np.int64).reshape(-1, classes)
 
 
@@ -126,15 +126,15 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
         # beyond those that are asked for only tiles of a class that none of them has
         if number >= request.most_tiles and not any(wanted & box.classes and meet(window, box) for box in learnt):
             continue
-        values = lesson(corrections, window, parted.held_out)
+        values = target_of(corrections, window, parted.held_out)
         _check_values(values, card.config.classes, request.corrections)
         if ((values != NOTHING) & (values != NOT_SURE)).any():
-            sets.lessons[Tile(0, window)] = values
+            sets.targets[Tile(0, window)] = values
             wanted -= {names[value - 1] for value in np.unique(values) if value not in (NOTHING, NOT_SURE)}
-    if not sets.lessons:
+    if not sets.targets:
         raise InputError(f"{request.corrections}: no pixel was given a class; paint some first. {strange}".rstrip())
     for window in _shuffled(_over(grid, parted.held_out), rng, request.most_tiles):
-        values = only(lesson(corrections, window), window, parted.held_out)
+        values = only(target_of(corrections, window), window, parted.held_out)
         values[values == NOT_SURE] = NOTHING
         _check_values(values, card.config.classes, request.corrections)
         if values.any():
@@ -149,19 +149,19 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
     return sets
 
 
-def _of_classes(corrections: CorrectionSource, card: Card) -> tuple[list[PaintedBox], str]:
+def _of_classes(corrections: CorrectionSource, card: Card) -> tuple[list[CorrectedBox], str]:
     """List corrected regions with those classes that a checkpoint knows; and say which others are painted."""
     names = card.classes.names
-    boxes = [b if isinstance(b, PaintedBox) else with_classes(corrections, b, names) for b in corrections.boxes()]
+    boxes = [b if isinstance(b, CorrectedBox) else with_classes(corrections, b, names) for b in corrections.boxes()]
     strange = sorted({name for box in boxes for name in box.classes}.difference(names))
     note = f"Painted, but no class of {card.name}: {', '.join(strange)}. It is kept, and not learnt from."
-    return [PaintedBox(box, box.classes.intersection(names)) for box in boxes], note if strange else ""
+    return [CorrectedBox(box, box.classes.intersection(names)) for box in boxes], note if strange else ""
 
 
-def data_hash(fingerprint: str, *lessons: dict[Tile, NDArray[np.uint8]]) -> str:
+def data_hash(fingerprint: str, *targets: dict[Tile, NDArray[np.uint8]]) -> str:
     """SHA-256, hex, of an image's fingerprint and of what each tile is to learn: which corrections a network saw."""
     digest = hashlib.sha256(fingerprint.encode())
-    for side in lessons:
+    for side in targets:
         for tile in sorted(side, key=lambda t: t.window):
             digest.update(repr(tile.window).encode() + side[tile].tobytes())
     return digest.hexdigest()

@@ -10,8 +10,8 @@ from typing import Any
 
 from fctl_napari.errors import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import write_json
-from fctl_napari.finetuning.candidates import candidate_place, request_place, state_place
-from fctl_napari.finetuning.gate import Verdict
+from fctl_napari.finetuning.candidates import candidate_path, request_path, state_path
+from fctl_napari.finetuning.gate import GateResult
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.model.model_card import Card, read_card
 
@@ -37,7 +37,7 @@ class Waiting:
     @property
     def path(self) -> Path:
         """Where it waits."""
-        return candidate_place(self.out)
+        return candidate_path(self.out)
 
     @property
     def parent(self) -> str:
@@ -45,10 +45,10 @@ class Waiting:
         return str(self.card.provenance["parent"]["hash"])
 
     @property
-    def verdict(self) -> Verdict:
+    def gate_result(self) -> GateResult:
         """What the gate said."""
-        told = self.card.provenance["finetuning"]
-        return Verdict(bool(told["keep"]), tuple(told["verdict"]))
+        record = self.card.provenance["finetuning"]
+        return GateResult(bool(record["keep"]), tuple(record["verdict"]))
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def remember(request: FinetuneRequest) -> None:
     OutputError
         The disk is full or the place is not writable.
     """
-    write_json(request_place(request.out), request.model_dump(mode="json"))
+    write_json(request_path(request.out), request.model_dump(mode="json"))
 
 
 def open_waiting(out: Path | str) -> Waiting:
@@ -91,7 +91,7 @@ def open_waiting(out: Path | str) -> Waiting:
     CheckpointError
         There is none, or it was not made by fine-tuning.
     """
-    waiting = Waiting(Path(out), read_card(candidate_place(out)))
+    waiting = Waiting(Path(out), read_card(candidate_path(out)))
     if not {"parent", "finetuning"} <= waiting.card.provenance.keys() or "finetuning" not in waiting.card.figures:
         raise CheckpointError(f"{waiting.path}: was not made by fine-tuning; choose another.")
     return waiting
@@ -119,7 +119,7 @@ def check_waiting(out: Path | str, fingerprint: str) -> None:
     if image is not None and image["fingerprint"] != fingerprint:
         raise OutputError(
             f"{out}: a network that learnt from another image ({image['name']}) waits beside it, in "
-            f"{candidate_place(out)}, and is not decided; choose another name, or delete that file."
+            f"{candidate_path(out)}, and is not decided; choose another name, or delete that file."
         )
 
 
@@ -141,11 +141,11 @@ def find_waiting(folders: Iterable[Path], fingerprint: str, names: Iterable[str]
             waiting = open_waiting(path.with_name(f"{path.name.removesuffix(_WAITS)}.safetensors"))
         except CheckpointError:
             continue
-        told = waiting.card.provenance["finetuning"]
-        if "image" in told:
-            its = told["image"]["fingerprint"] == fingerprint
+        record = waiting.card.provenance["finetuning"]
+        if "image" in record:
+            its = record["image"]["fingerprint"] == fingerprint
         else:
-            its = Path(str(told.get("settings", {}).get("image"))).name in names
+            its = Path(str(record.get("settings", {}).get("image"))).name in names
         if its and not waiting.out.exists():
             found.append(waiting)
     return found
@@ -160,9 +160,9 @@ def find_cut(folders: Iterable[Path], image: str) -> list[Cut]:
         except (OSError, ValueError, TypeError, ConfigError):
             continue  # of another version, or not ours
         out = Path(request.out)
-        moved = request_place(out) != path  # its folder was copied or renamed
-        if request.image == image and not moved and not out.exists() and not candidate_place(out).exists():
-            found.append(Cut(request, state_place(out).is_file()))
+        moved = request_path(out) != path  # its folder was copied or renamed
+        if request.image == image and not moved and not out.exists() and not candidate_path(out).exists():
+            found.append(Cut(request, state_path(out).is_file()))
     return found
 
 

@@ -112,38 +112,38 @@ class CachedArray:
         grid = [
             range(part.start // chunk, -(-part.stop // chunk)) for part, chunk in zip(box, self.chunks, strict=True)
         ]
-        places = list(itertools.product(*grid))
+        indices = list(itertools.product(*grid))
         steps = tuple(slice(None, None, step) for _, _, step in spans)
         # More than fits (a whole level, or a single huge chunk) would only sweep out what others share.
-        if len(places) * int(np.prod(self.chunks)) * self.dtype.itemsize > self._cache.limit or not places:
+        if len(indices) * int(np.prod(self.chunks)) * self.dtype.itemsize > self._cache.limit or not indices:
             return self._level[tuple(box)][steps]
-        if len(places) == 1:
-            bounds = self._bounds(places[0])
+        if len(indices) == 1:
+            bounds = self._bounds(indices[0])
             inner = tuple(
                 slice(part.start - outer.start, part.stop - outer.start)
                 for part, outer in zip(box, bounds, strict=True)
             )
-            return self._chunk(places[0])[inner][steps]
+            return self._chunk(indices[0])[inner][steps]
         result = np.empty([part.stop - part.start for part in box], self.dtype)
-        for place in places:
+        for index in indices:
             source, target = [], []
-            for part, outer in zip(box, self._bounds(place), strict=True):
+            for part, outer in zip(box, self._bounds(index), strict=True):
                 start, stop = max(part.start, outer.start), min(part.stop, outer.stop)
                 source.append(slice(start - outer.start, stop - outer.start))
                 target.append(slice(start - part.start, stop - part.start))
-            result[tuple(target)] = self._chunk(place)[tuple(source)]
+            result[tuple(target)] = self._chunk(index)[tuple(source)]
         return result[steps]
 
-    def _bounds(self, place: tuple[int, ...]) -> tuple[slice, ...]:
+    def _bounds(self, index: tuple[int, ...]) -> tuple[slice, ...]:
         return tuple(
             slice(i * chunk, min((i + 1) * chunk, length))
-            for i, chunk, length in zip(place, self.chunks, self.shape, strict=True)
+            for i, chunk, length in zip(index, self.chunks, self.shape, strict=True)
         )
 
-    def _chunk(self, place: tuple[int, ...]) -> NDArray[Any]:
-        bounds = self._bounds(place)
+    def _chunk(self, index: tuple[int, ...]) -> NDArray[Any]:
+        bounds = self._bounds(index)
         nbytes = int(np.prod([part.stop - part.start for part in bounds])) * self.dtype.itemsize
-        return self._cache.get((id(self), *place), nbytes, lambda: self._read(bounds))
+        return self._cache.get((id(self), *index), nbytes, lambda: self._read(bounds))
 
     def _read(self, bounds: tuple[slice, ...]) -> NDArray[Any]:
         # A copy with the channels innermost, as every reader wants them, that keeps nothing else alive.

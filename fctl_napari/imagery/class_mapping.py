@@ -105,10 +105,14 @@ class ClassMapping:
         return cls(classes, dict(sorted(found.items())))
 
     @classmethod
-    def for_truth(cls, truth: LabelSource, classes: Sequence[str], ignored: int = 0) -> ClassMapping:
+    def for_ground_truth(cls, ground_truth: LabelSource, classes: Sequence[str], ignored: int = 0) -> ClassMapping:
         """Propose the mapping of an opened truth; see :meth:`propose`."""
         return cls.propose(
-            classes, one_based=truth.one_based, names=truth.class_names, ignored=ignored, nothing=truth.nothing
+            classes,
+            one_based=ground_truth.one_based,
+            names=ground_truth.class_names,
+            ignored=ignored,
+            nothing=ground_truth.nothing,
         )
 
     @classmethod
@@ -214,7 +218,7 @@ def _index(given: Any, classes: tuple[str, ...], ignored: Sequence[str]) -> int:
     return index if index < len(classes) else NO_CLASS
 
 
-class MappedTruth:
+class MappedGroundTruth:
     """A truth whose values are mapped to the network's classes; it is read like a ``LabelSource``.
 
     Parameters
@@ -276,7 +280,7 @@ def as_classes(
     classes: Sequence[str],
     ignored: Sequence[str] = (),
     values: Mapping[int, int] | None = None,
-) -> LabelSource | MappedTruth:
+) -> LabelSource | MappedGroundTruth:
     """Read a truth as classes of a table: by its own names, else by what is stated of its values, else by these.
 
     Parameters
@@ -297,8 +301,8 @@ def as_classes(
     names = source.class_names or ()
     match = match_names(names, own)
     if not match.matched:
-        if values is not None and not source.by_colour:
-            return MappedTruth(source, ClassMapping(tuple(classes), values))
+        if values is not None and not source.by_color:
+            return MappedGroundTruth(source, ClassMapping(tuple(classes), values))
         if names:
             raise InputError(
                 f"{source.path}: its classes are {', '.join(filter(None, names))}, and none of them is one of "
@@ -313,4 +317,6 @@ def as_classes(
         if name:
             found[first + k] = NO_CLASS if index is None or index >= len(classes) else index
     others = ", ".join(filter(None, match.missing))
-    return MappedTruth(source, ClassMapping(tuple(classes), found), f"its {others} count as no class" if others else "")
+    return MappedGroundTruth(
+        source, ClassMapping(tuple(classes), found), f"its {others} count as no class" if others else ""
+    )

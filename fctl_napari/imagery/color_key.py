@@ -20,12 +20,12 @@ _STRANGE = 254
 """No table has so many classes."""
 
 
-class ColourKey:
+class ColorKey:
     """Which class each color is; a color of no class is refused.
 
     Parameters
     ----------
-    colours
+    colors
         (red, green, blue), 0..255, of class 0, 1, ...
     path
         Of the mask, for messages.
@@ -40,13 +40,13 @@ class ColourKey:
         Two classes have one color.
     """
 
-    def __init__(self, colours: Sequence[tuple[int, int, int]], path: str) -> None:
+    def __init__(self, colors: Sequence[tuple[int, int, int]], path: str) -> None:
         self.path = path
-        self.colours = [tuple(colour) for colour in colours]
-        if len(set(self.colours)) < len(self.colours):
+        self.colors = [tuple(color) for color in colors]
+        if len(set(self.colors)) < len(self.colors):
             raise InputError(f"{path}: is a mask of colours, and two classes have the same; give each its own.")
-        values = np.array(colours, np.uint8).reshape(-1, 3)
-        self._rounded = set(self.colours) == DEEPGLOBE
+        values = np.array(colors, np.uint8).reshape(-1, 3)
+        self._rounded = set(self.colors) == DEEPGLOBE
         self._table = np.full(8 if self._rounded else 2**24, _STRANGE, np.uint8)
         self._table[self._codes(values)] = np.arange(len(values), dtype=np.uint8)
 
@@ -78,9 +78,9 @@ class ColourKey:
             found[pixels[..., 3] == 0] = NO_CLASS
         strange = found == _STRANGE
         if strange.any():
-            colour = tuple(int(value) for value in pixels[strange][0][:3])
+            color = tuple(int(value) for value in pixels[strange][0][:3])
             raise InputError(
-                f"{self.path}: holds the colour {colour}, which is no class's ({int(strange.sum())} px here); correct "
+                f"{self.path}: holds the colour {color}, which is no class's ({int(strange.sum())} px here); correct "
                 f"the mask or the colours of the class table (a mask must not be saved as JPEG)."
             )
         return found
@@ -183,8 +183,8 @@ def palette_key(
     if ramp and not greys:
         return None
     if all(value == index for value, index in colored.items()):
-        told = any(palette[value].any() for value in colored)  # black at 0 is what many palettes begin with
-        if strange and told and min(strange) < len(colors):
+        has_colors = any(palette[value].any() for value in colored)  # black at 0 is what many palettes begin with
+        if strange and has_colors and min(strange) < len(colors):
             raise _unclear(path, palette, min(strange))
         return None
     filler = NO_CLASS in colored and (palette == palette[NO_CLASS]).all(1).sum() > 1

@@ -295,10 +295,10 @@ def _chunks(shape: tuple[int, ...], chunk: int) -> int:
 
 def _rgb_channels() -> dict[str, Any]:
     window = {"min": 0, "max": 255, "start": 0, "end": 255}
-    colours = {"red": "FF0000", "green": "00FF00", "blue": "0000FF"}
+    colors = {"red": "FF0000", "green": "00FF00", "blue": "0000FF"}
     return {
         "channels": [
-            {"label": name, "color": colour, "active": True, "window": dict(window)} for name, colour in colours.items()
+            {"label": name, "color": color, "active": True, "window": dict(window)} for name, color in colors.items()
         ],
         "rdefs": {"model": "color"},
     }

@@ -81,13 +81,13 @@ def _sample(pyramid: Pyramid) -> str:
     if height * width <= WHOLE_PX:
         digest.update(_bytes(pyramid.read_native((0, 0, height, width))))
         return SAMPLED + digest.hexdigest()[:32]
-    told = 0
+    reported = 0
     for begin in range(0, MOST_BLOCKS, BLOCKS):
         windows = [_block(number, pyramid.shape) for number in range(begin, begin + BLOCKS)]
         for block in _read_blocks(pyramid, windows):
             digest.update(_bytes(block))
-            told += bool((block != block[:1, :1]).any())
-        if told >= BLOCKS:
+            reported += bool((block != block[:1, :1]).any())
+        if reported >= BLOCKS:
             break
     return SAMPLED + digest.hexdigest()[:32]
 

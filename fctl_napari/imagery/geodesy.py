@@ -71,8 +71,8 @@ class Ground:
 
     def coordinates(self, vertices: NDArray[np.float64]) -> NDArray[np.float64]:
         """Coordinates (x, y) in the CRS of vertices (x, y) px, [n, 2]."""
-        places: NDArray[np.float64] = vertices @ self._matrix.T + (self._c, self._f)
-        return places
+        points: NDArray[np.float64] = vertices @ self._matrix.T + (self._c, self._f)
+        return points
 
     def ring_areas(self, vertices: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
         """Areas of rings on the ellipsoid of a geographic CRS, m².
@@ -93,10 +93,10 @@ class Ground:
         float64 [n]; positive for rings that run like GDAL's outer ones (right along their lower edge), else negative.
         """
         _, radians = self.crs.units_factor
-        places = self.coordinates(vertices) * radians
+        points = self.coordinates(vertices) * radians
         axis, flattening = self._ellipsoid()
         squared = flattening * (2 - flattening)
-        longitude, latitude = places[:, 0], places[:, 1]
+        longitude, latitude = points[:, 0], points[:, 1]
         q = _authalic(latitude, squared)
         middle = _authalic((latitude[:-1] + latitude[1:]) / 2, squared)
         under = np.append(np.diff(longitude) * (q[:-1] + 4 * middle + q[1:]) / 6, 0.0)[: len(q)]
@@ -122,21 +122,21 @@ class Ground:
         """WGS 84 longitude and latitude, degrees, of vertices (x, y) px, [n, 2]."""
         from rasterio.warp import transform
 
-        places = self.coordinates(vertices)
+        points = self.coordinates(vertices)
         if self.crs != self._lonlat:
-            for start in range(0, len(places), BATCH):  # it answers with lists, which take much memory
-                part = places[start : start + BATCH]
+            for start in range(0, len(points), BATCH):  # it answers with lists, which take much memory
+                part = points[start : start + BATCH]
                 part[:] = np.stack(transform(self.crs, self._lonlat, part[:, 0], part[:, 1]), axis=1)
-        return places
+        return points
 
-    def pixels(self, places: NDArray[np.float64], crs: Any = None) -> NDArray[np.float64]:
+    def pixels(self, points: NDArray[np.float64], crs: Any = None) -> NDArray[np.float64]:
         """Vertices (x, y) px of coordinates (x, y) in a CRS of rasterio's, by default WGS 84, [n, 2]."""
         from rasterio.warp import transform
 
         crs = self._lonlat if crs is None else crs
-        if self.crs != crs and len(places):
-            places = np.stack(transform(crs, self.crs, places[:, 0], places[:, 1]), axis=1)
-        vertices: NDArray[np.float64] = (places - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
+        if self.crs != crs and len(points):
+            points = np.stack(transform(crs, self.crs, points[:, 0], points[:, 1]), axis=1)
+        vertices: NDArray[np.float64] = (points - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
         return vertices
 
     @property
@@ -175,9 +175,9 @@ class Ground:
         bent, lengths = [], []
         for first, last in pairwise([0, *breaks.tolist(), len(offsets) - 1]):
             own = offsets[first : last + 1]
-            more, places = self._bent(vertices[own[0] : own[-1]], own - own[0])
+            more, points = self._bent(vertices[own[0] : own[-1]], own - own[0])
             bent.append(more)
-            lengths.append(np.diff(places))
+            lengths.append(np.diff(points))
         return np.concatenate(bent), np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
 
     def _bent(

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery import ngff
-from fctl_napari.imagery.color_key import NO_CLASS, ColourKey, PaletteKey, palette_key
+from fctl_napari.imagery.color_key import NO_CLASS, ColorKey, PaletteKey, palette_key
 from fctl_napari.imagery.level import IntWindow, Level, read_padded
 from fctl_napari.imagery.mask_tags import MaskTags, png_tags, tiff_tags
 from fctl_napari.imagery.png_jpeg import PNG_MAGIC, is_16_bit_png, open_pillow, read_magic
 from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 
-__all__ = ["NO_CLASS", "LabelSource", "open_truth"]
+__all__ = ["NO_CLASS", "LabelSource", "open_ground_truth"]
 
 STATE = (
     '{"values": {"0": "water", "-9999": null}}, in the classes.json of a data set, or in a file for fctl evaluate '
@@ -27,7 +27,7 @@ STATE = (
 )
 """How to say what the values of a mask are; null is no class."""
 
-Colours = Sequence[tuple[int, int, int]] | None
+Colors = Sequence[tuple[int, int, int]] | None
 
 NOTHING = -1
 """Stands for what is no class where the file keeps no value for it: no number, transparent."""
@@ -52,7 +52,7 @@ class LabelSource:
         Whether value 0 is no class and k + 1 is class k, as in label files; else k is class k, and 255 none.
     class_names
         Names of class 0, 1, ..., where the file states them; an empty one is not stated.
-    by_colour
+    by_color
         Whether its values are classes that were looked up by their colors.
     nothing
         Values that are no class by what the file says: no data, transparent.
@@ -61,7 +61,7 @@ class LabelSource:
 
     Parameters
     ----------
-    path, shape, one_based, class_names, by_colour, nothing, note
+    path, shape, one_based, class_names, by_color, nothing, note
         As above; a layer's name stands for the path of what is no file.
     level
         Its values, whole numbers: anything that is read by slices as [y, x] or [y, x, 1].
@@ -80,7 +80,7 @@ class LabelSource:
         one_based: bool,
         class_names: tuple[str, ...] | None = None,
         coarser: Sequence[Any] = (),
-        by_colour: bool = False,
+        by_color: bool = False,
         nothing: tuple[int, ...] = (),
         note: str = "",
         classes: int = 0,
@@ -89,7 +89,7 @@ class LabelSource:
         self.shape = shape
         self.one_based = one_based
         self.class_names = class_names
-        self.by_colour = by_colour
+        self.by_color = by_color
         self.nothing = nothing
         self.note = note
         self._classes = classes
@@ -188,8 +188,8 @@ class LabelSource:
         return np.where(none, np.uint8(NO_CLASS), indices) if none.any() else indices
 
 
-def open_truth(
-    path: Path | str, colours: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
+def open_ground_truth(
+    path: Path | str, colors: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
 ) -> LabelSource:
     """Open truth: class indices in a PNG or TIFF (255 is ignored), or an OME-Zarr label image.
 
@@ -200,7 +200,7 @@ def open_truth(
     ----------
     path
         The file; a label group; or an OME-Zarr image that has one label, or one called ``truth``.
-    colours
+    colors
         (red, green, blue) of class 0, 1, ..., for a PNG or TIFF of colors.
     by_value
         Whether it is known what each value of a mask of one channel is: a palette tells nothing then, and values may
@@ -213,23 +213,23 @@ def open_truth(
     """
     path = Path(path)
     if path.is_dir():
-        return _zarr_truth(path)
+        return _zarr_ground_truth(path)
     magic = read_magic(path)
     if magic.startswith(PNG_MAGIC):
-        return _png_truth(path, colours, by_value)
+        return _png_ground_truth(path, colors, by_value)
     if magic.startswith(TIFF_MAGIC):
-        return _tiff_truth(path, colours, by_value)
+        return _tiff_ground_truth(path, colors, by_value)
     raise InputError(f"{path}: is no truth that can be read here; give a PNG, a TIFF or an OME-Zarr label.")
 
 
-def _png_truth(path: Path, colours: Colours, by_value: bool) -> LabelSource:
+def _png_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource:
     image = open_pillow(path)
-    if colours is not None and image.mode in ("RGB", "RGBA"):
+    if colors is not None and image.mode in ("RGB", "RGBA"):
         if is_16_bit_png(path):
             raise InputError(f"{path}: is a mask of colours of 16 bits; save it with 8.")
         pixels = np.asarray(image.convert("RGBA") if "transparency" in image.info else image)
-        array = ColourKey(colours, str(path)).indices(pixels)
-        return LabelSource(str(path), array, array.shape, one_based=False, by_colour=True)
+        array = ColorKey(colors, str(path)).indices(pixels)
+        return LabelSource(str(path), array, array.shape, one_based=False, by_color=True)
     if image.mode == "LA":
         grey, alpha = (np.asarray(image.getchannel(channel)) for channel in "LA")
         values = np.where(alpha == 0, NOTHING, grey.astype(np.int32))
@@ -240,21 +240,21 @@ def _png_truth(path: Path, colours: Colours, by_value: bool) -> LabelSource:
             values = values.astype(np.uint8)  # Pillow's True is 255 in memory
     else:
         raise InputError(f"{path}: is a colour image ({image.mode}); save class indices as one channel of uint8.")
-    key = _key(path, tags, None if by_value else colours, Level(values[..., np.newaxis]))
+    key = _key(path, tags, None if by_value else colors, Level(values[..., np.newaxis]))
     if key is not None:
         values = key.indices(values)
     elif tags.nothing:
         values = np.where(np.isin(values, tags.nothing), NOTHING, values.astype(np.int32))
         tags = replace(tags, nothing=(NOTHING,))
-    return _source(path, values, values.shape, tags, key, colours)
+    return _source(path, values, values.shape, tags, key, colors)
 
 
-def _tiff_truth(path: Path, colours: Colours, by_value: bool) -> LabelSource:
+def _tiff_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource:
     level = read_tiff(path, indices=True).levels[0]
-    if colours is not None and level.shape[2] in (3, 4) and level.dtype == np.uint8:
-        rgb = ColourKey(colours, str(path))
+    if colors is not None and level.shape[2] in (3, 4) and level.dtype == np.uint8:
+        rgb = ColorKey(colors, str(path))
         level = Level(level, convert=lambda block: rgb.indices(block)[..., np.newaxis], channels=1)
-        return LabelSource(str(path), level, level.shape[:2], one_based=False, by_colour=True)
+        return LabelSource(str(path), level, level.shape[:2], one_based=False, by_color=True)
     if level.shape[2] != 1 or level.dtype.kind not in ("buif" if by_value else "bui"):
         floats = level.shape[2] == 1 and level.dtype.kind == "f"
         way = f", or state what each value is ({STATE}; what is no number has no class)" if floats else ""
@@ -265,18 +265,18 @@ def _tiff_truth(path: Path, colours: Colours, by_value: bool) -> LabelSource:
         nodata = tags.nothing
         level = Level(level, convert=lambda block: _whole(block, nodata, str(path)), dtype=np.dtype(np.int32))
         tags = replace(tags, nothing=(NOTHING,))
-    key = _key(path, tags, None if by_value else colours, level)
+    key = _key(path, tags, None if by_value else colors, level)
     if key is not None:
         level = Level(level, convert=key.indices, dtype=np.dtype(np.uint8))
-    return _source(path, level, level.shape[:2], tags, key, colours)
+    return _source(path, level, level.shape[:2], tags, key, colors)
 
 
 def _source(
-    path: Path, level: Any, shape: tuple[int, int], tags: MaskTags, key: PaletteKey | None, colours: Colours
+    path: Path, level: Any, shape: tuple[int, int], tags: MaskTags, key: PaletteKey | None, colors: Colors
 ) -> LabelSource:
     if key is not None:
         note = "is read by the colors of its palette; its indices are in another order" if key.moved else ""
-        return LabelSource(str(path), level, shape, one_based=False, by_colour=True, note=note)
+        return LabelSource(str(path), level, shape, one_based=False, by_color=True, note=note)
     nothing = tuple(int(value) for value in tags.nothing if value == round(value) and abs(value) < 2**62)
     return LabelSource(
         str(path),
@@ -285,17 +285,17 @@ def _source(
         one_based=False,
         class_names=tags.class_names,
         nothing=nothing,
-        classes=0 if colours is None else len(colours),
+        classes=0 if colors is None else len(colors),
     )
 
 
-def _key(path: Path, tags: MaskTags, colours: Colours, level: Level) -> PaletteKey | None:
+def _key(path: Path, tags: MaskTags, colors: Colors, level: Level) -> PaletteKey | None:
     """How a palette is read; None: by its indices, which names of classes in the file say of themselves."""
-    if tags.palette is None or colours is None or tags.class_names is not None:
+    if tags.palette is None or colors is None or tags.class_names is not None:
         return None
     nothing = np.isin(np.arange(len(tags.palette)), tags.nothing)
-    key = palette_key(tags.palette, nothing, colours, lambda: _held(level), str(path))
-    if key is not None and tags.nodata and tuple(tags.palette[nothing][0].tolist()) in {tuple(c) for c in colours}:
+    key = palette_key(tags.palette, nothing, colors, lambda: _held(level), str(path))
+    if key is not None and tags.nodata and tuple(tags.palette[nothing][0].tolist()) in {tuple(c) for c in colors}:
         raise InputError(
             f"{path}: marks the value {tags.nothing[0]:g} as no data, and gives it the color of a class; state what "
             f"each value is ({STATE}), or take the mark away."
@@ -328,7 +328,7 @@ def _whole(values: NDArray[Any], nodata: Sequence[float], path: str) -> NDArray[
     return np.where(none, NOTHING, values).astype(np.int32)
 
 
-def _zarr_truth(path: Path) -> LabelSource:
+def _zarr_ground_truth(path: Path) -> LabelSource:
     group = ngff.open_group(path)
     if not ngff.is_label_image(group) and isinstance(group.get("labels"), zarr.Group):
         names = sorted(name for name, _ in ngff.open_group(path / "labels").groups())

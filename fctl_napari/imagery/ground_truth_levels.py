@@ -64,7 +64,7 @@ def with_levels(
         one_based=source.one_based,
         class_names=source.class_names,
         coarser=levels[1:],
-        by_colour=source.by_colour,
+        by_color=source.by_color,
         nothing=source.nothing,
         note=source.note,
     )

@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
-from fctl_napari.imagery.ground_truth import LabelSource, open_truth
 from fctl_napari.imagery.level import IntWindow, Window, read_padded
-
-__all__ = ["LabelPyramid", "LabelSource", "open_truth"]
 
 UPDATE_PX = 4096
 """Side of the largest piece of a level that is brought in step at once, px."""

@@ -167,8 +167,8 @@ def _expand(key: Any) -> list[Any]:
     given = sum(part is not None and part is not Ellipsis for part in parts)
     if given > 3:
         raise IndexError(f"too many indices: a level has 3 axes, but {given} were indexed")
-    place = dots[0] if dots else len(parts)
-    return parts[:place] + [slice(None)] * (3 - given) + parts[place + 1 :]
+    index = dots[0] if dots else len(parts)
+    return parts[:index] + [slice(None)] * (3 - given) + parts[index + 1 :]
 
 
 def _split(part: Any, length: int, axis: int) -> tuple[slice, Any]:

@@ -137,7 +137,7 @@ def _of_tiff(path: Path | str) -> Nodata | None:
                 return _of_mask(file.pages.first, f"the mask {beside.name}")
         except Exception as error:  # tifffile raises what damaged bytes lead it to
             raise InputError(f"{beside}: is damaged; mend it, or delete it ({_reason(error)}).") from error
-    alpha = next((colors + place for place, extra in enumerate(extras) if extra in ALPHA), None)
+    alpha = next((colors + index for index, extra in enumerate(extras) if extra in ALPHA), None)
     if alpha is not None:
         return _found(level, lambda block: block[..., alpha] == 0, "alpha")
     value = _number(tag.value) if tag is not None else None

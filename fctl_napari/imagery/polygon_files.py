@@ -350,7 +350,7 @@ def _run_polygons(path: Path, number: int, stored: Mapping[str, Any], size: tupl
     np.add.at(changes, stops - left * height, -1)
     mask = np.cumsum(changes[:-1], dtype=np.int8).reshape(right - left, height).T.astype(np.uint8)
     corner = np.array([left, 0])
-    outlines = [shapely.transform(shape(one), lambda places: places + corner) for one, _ in shapes(mask, mask == 1)]
+    outlines = [shapely.transform(shape(one), lambda points: points + corner) for one, _ in shapes(mask, mask == 1)]
     return shapely.multipolygons(outlines)
 
 

@@ -89,14 +89,14 @@ class NamedPolygons:
         self._name = name[order]
         self._tree = shapely.STRtree(self._shapes)
         self._shape = shape
-        self._notes = [*said, *_told(found.skipped), *self._compare(path)]
+        self._notes = [*said, *_sentences(found.skipped), *self._compare(path)]
         self._shared = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out or decided, and how many polygons or px that are, in words, as far as they are burnt."""
         shared = "px in polygons of several classes, where the smallest is seen"
-        return (*self._notes, *_told({shared: self._shared}))
+        return (*self._notes, *_sentences({shared: self._shared}))
 
     def windows(self) -> list[IntWindow]:
         """The bounding boxes of the polygons inside the image, (y0, x0, y1, x1) px."""
@@ -159,7 +159,7 @@ class NamedPolygons:
             "polygons that cross themselves, and leave out what they cover twice": int(crossing.sum()),
             "polygons that hold the center of no px, and paint nothing": self._count_lost(thin),
         }
-        return _told(counts)
+        return _sentences(counts)
 
     def _count_lost(self, thin: NDArray[np.int64]) -> int:
         """Count those of some polygons that hold the centre of no px."""
@@ -171,8 +171,8 @@ class NamedPolygons:
         centers = across * np.maximum(np.floor(y1 - 0.5).astype(np.int64) - top + 1, 0)  # in the box
         few = (centers > 0) & (centers <= TRIED_CENTERS)
         owner = np.repeat(np.flatnonzero(few), centers[few])
-        place = np.arange(len(owner)) - np.repeat(np.cumsum(centers[few]) - centers[few], centers[few])
-        x, y = left[owner] + place % across[owner] + 0.5, top[owner] + place // across[owner] + 0.5
+        offset = np.arange(len(owner)) - np.repeat(np.cumsum(centers[few]) - centers[few], centers[few])
+        x, y = left[owner] + offset % across[owner] + 0.5, top[owner] + offset // across[owner] + 0.5
         held = np.zeros(len(thin), bool)
         held[owner[shapely.intersects_xy(self._shapes[thin[owner]], x, y)]] = True
         for number in np.flatnonzero(centers > TRIED_CENTERS).tolist():
@@ -199,7 +199,7 @@ def _burn(shapes: NDArray[Any], values: NDArray[np.uint8], window: IntWindow) ->
     return burnt
 
 
-def _told(counts: Mapping[str, int]) -> list[str]:
+def _sentences(counts: Mapping[str, int]) -> list[str]:
     return [f"{what}: {count:,}" for what, count in counts.items() if count]
 
 
@@ -295,8 +295,8 @@ def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int
 
     middle = ground.coordinates(np.array([[shape[1] / 2, shape[0] / 2]]))[0, 0]
 
-    def to_px(places: NDArray[np.float64]) -> NDArray[np.float64]:
-        vertices = ground.pixels(places, crs)
+    def to_px(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        vertices = ground.pixels(points, crs)
         if ground.turn is not None and len(vertices):
             # an image may reach over the antimeridian
             own = ground.coordinates(vertices)

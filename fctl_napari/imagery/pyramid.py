@@ -101,12 +101,12 @@ class Pyramid:
     def _check(self) -> None:
         if self.bands is not None and not all(0 <= band < self.channels for band in self.bands):
             last = self.channels - 1
-            raise InputError(f"{self._place}: bands {self.bands} do not exist; choose from 0 to {last}.")
+            raise InputError(f"{self._location}: bands {self.bands} do not exist; choose from 0 to {last}.")
         if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise InputError(f"{self._place}: the range {self.value_range} is empty; state LO < HI.")
+            raise InputError(f"{self._location}: the range {self.value_range} is empty; state LO < HI.")
 
     @property
-    def _place(self) -> str:
+    def _location(self) -> str:
         return self.path or self.name
 
     @property
@@ -139,13 +139,13 @@ class Pyramid:
         """
         if self.bands is None and self.channels not in (1, 3, 4):
             raise InputError(
-                f"{self._place}: has {self.channels} channels; say which are red, green and blue with --bands R G B."
+                f"{self._location}: has {self.channels} channels; say which are red, green and blue with --bands R G B."
             )
         if self.dtype.kind not in "buif":
-            raise InputError(f"{self._place}: holds {self.dtype} values; convert it to integers or floats.")
+            raise InputError(f"{self._location}: holds {self.dtype} values; convert it to integers or floats.")
         if self.value_range is None and self.dtype != np.uint8:
             raise InputError(
-                f"{self._place}: holds {self.dtype} values; state which become black and white with --range LO HI "
+                f"{self._location}: holds {self.dtype} values; state which become black and white with --range LO HI "
                 "(fctl info measures them)."
             )
 
@@ -192,7 +192,7 @@ class Pyramid:
         narrow = block.dtype.itemsize <= 2 or block.dtype == np.float32
         values: NDArray[Any] = block.astype(np.float32 if narrow else np.float64)
         if block.dtype.kind == "f" and np.isnan(values).any():
-            raise InputError(f"{self._place}: holds NaN values; fill them (with 0, say) and try again.")
+            raise InputError(f"{self._location}: holds NaN values; fill them (with 0, say) and try again.")
         scaled: NDArray[Any] = (values - values.dtype.type(low)) * values.dtype.type(255 / (high - low))
         rounded: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
         return rounded
@@ -225,7 +225,9 @@ class Pyramid:
             raise
         except Exception as error:  # codecs raise what they like
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{self._place}: is damaged at rows {y0} to {y1}; fetch it again ({reason}).") from error
+            raise InputError(
+                f"{self._location}: is damaged at rows {y0} to {y1}; fetch it again ({reason})."
+            ) from error
 
     def read_resized(self, window: Window, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
         """Read a window resampled to a square, with Pillow's antialiased bilinear filter.

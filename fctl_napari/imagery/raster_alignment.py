@@ -15,7 +15,7 @@ from fctl_napari.imagery.georeference import Georeference, read_georeference
 from fctl_napari.imagery.png_jpeg import read_magic
 from fctl_napari.imagery.tiff import TIFF_MAGIC
 
-PLACE_PX = 1e-3
+OFFSET_TOLERANCE = 1e-3
 """How far from whole px a raster may lie in the image, px."""
 
 SAME_PX = 0.51
@@ -45,12 +45,12 @@ def raster_offset(path: Path, image: Georeference | None) -> tuple[int, int] | N
         raise InputError(f"{path}: is in {own.crs[:40]} and the image in {image.crs[:40]}; reproject it to the image.")
     placed = _corners(own, image)
     (x, y), *_ = whole = np.rint(placed)
-    if np.abs(placed - whole).max() > PLACE_PX or not np.array_equal(whole - whole[0], UNIT):
+    if np.abs(placed - whole).max() > OFFSET_TOLERANCE or not np.array_equal(whole - whole[0], UNIT):
         raise InputError(f"{path}: its px do not lie on those of the image; resample it to the image's grid.")
     return int(y), int(x)
 
 
-def require_same_place(path: Path, image: Georeference | None, shape: tuple[int, int]) -> None:
+def require_same_location(path: Path, image: Georeference | None, shape: tuple[int, int]) -> None:
     """Refuse a raster that lies elsewhere than the image whose px it is compared with one by one.
 
     What has no georeference, or one in another CRS, says nothing here.

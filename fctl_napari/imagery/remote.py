@@ -33,21 +33,21 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 _METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 
 
-def is_url(place: Path | str) -> TypeGuard[str]:
+def is_url(location: Path | str) -> TypeGuard[str]:
     """Tell whether this is an address (``scheme://...``). A ``Path`` never is: it would have lost a slash."""
-    return isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", place) is not None
+    return isinstance(location, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", location) is not None
 
 
-def child(place: Path | str, name: str) -> Path | str:
+def child(location: Path | str, name: str) -> Path | str:
     """Name what lies in a folder, be it a path or an address."""
-    return place / name if isinstance(place, Path) else f"{place.rstrip('/')}/{name}"
+    return location / name if isinstance(location, Path) else f"{location.rstrip('/')}/{name}"
 
 
-def last_name(place: Path | str) -> str:
+def last_name(location: Path | str) -> str:
     """Return the last part of a path or an address, as people read it."""
-    if isinstance(place, Path):
-        return place.name
-    parts = urlsplit(place)
+    if isinstance(location, Path):
+        return location.name
+    parts = urlsplit(location)
     return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.netloc
 
 
@@ -131,7 +131,7 @@ class _HttpFile(io.RawIOBase):
 
         self.name = url
         self._files = files
-        self._place = 0
+        self._position = 0
         facts = self._ask(files.info, url)
         self._size = facts.get("size")
         if self._size is None:
@@ -168,16 +168,16 @@ class _HttpFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        self._place = offset + (0, self._place, self._size)[whence]
-        return self._place
+        self._position = offset + (0, self._position, self._size)[whence]
+        return self._position
 
     def readinto(self, buffer: Any, /) -> int:
-        data = self._cache._fetch(self._place, min(self._place + len(buffer), self._size))
+        data = self._cache._fetch(self._position, min(self._position + len(buffer), self._size))
         buffer[: len(data)] = data
-        self._place += len(data)
+        self._position += len(data)
         return len(data)
 
 

@@ -13,14 +13,14 @@ import numpy as np
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.open import open_image
 
 _PACKAGE = Path(__file__).parent.parent
 # In a wheel the folder lies in the package; in a checkout beside it.
-_PLACES = (_PACKAGE / "sample_data", _PACKAGE.parent / "sample_data")
+_LOCATIONS = (_PACKAGE / "sample_data", _PACKAGE.parent / "sample_data")
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class SamplePaths:
     ----------
     image
         JPEG, RGB.
-    truth
+    ground_truth
         PNG of class indices, 255 = ignored.
     classes
         JSON: the class table and the splits.
     """
 
     image: Path
-    truth: Path
+    ground_truth: Path
     classes: Path
 
 
@@ -50,11 +50,11 @@ def sample_files() -> SamplePaths:
     InputError
         The files are not where they belong.
     """
-    for folder in _PLACES:
+    for folder in _LOCATIONS:
         paths = SamplePaths(folder / "earth.jpg", folder / "earth_truth.png", folder / "classes.json")
-        if all(path.is_file() for path in (paths.image, paths.truth, paths.classes)):
+        if all(path.is_file() for path in (paths.image, paths.ground_truth, paths.classes)):
             return paths
-    raise InputError(f"{_PLACES[-1]}: the sample scene is not complete here; install the package again.")
+    raise InputError(f"{_LOCATIONS[-1]}: the sample scene is not complete here; install the package again.")
 
 
 def sample_splits() -> dict[str, list[tuple[int, int]]]:
@@ -94,21 +94,21 @@ def write_sample(folder: Path | str, *, chunk: int = 512, progress: Callable[[in
     """
     files = sample_files()
     state = {"scene": _digest(files), "complete": True}
-    if _truth_state(Path(folder)) == state:
+    if _ground_truth_state(Path(folder)) == state:
         return Path(folder)
     written = convert(open_image(files.image), folder, chunk=chunk, progress=progress)
-    truth = open_truth(files.truth)
+    ground_truth = open_ground_truth(files.ground_truth)
     path = written / "labels" / "truth"
     if path.exists():
         labels = LabelPyramid.open(path, mode="r+")
     else:
-        labels = LabelPyramid.create(path, truth.shape, chunk=chunk, classes=_read_table()["classes"])
-    height, width = truth.shape
+        labels = LabelPyramid.create(path, ground_truth.shape, chunk=chunk, classes=_read_table()["classes"])
+    height, width = ground_truth.shape
     for y in range(0, height, chunk):
         for x in range(0, width, chunk):
             window: IntWindow = (y, x, min(y + chunk, height), min(x + chunk, width))
             # 255 (ignored) wraps to 0 (not labelled), k becomes k + 1.
-            labels.write(y, x, truth.read(window) + np.uint8(1))
+            labels.write(y, x, ground_truth.read(window) + np.uint8(1))
     labels.update_levels((0, 0, height, width))
     labels.set_attributes({"fctl": state})
     return written
@@ -117,12 +117,12 @@ def write_sample(folder: Path | str, *, chunk: int = 512, progress: Callable[[in
 def _digest(files: SamplePaths) -> str:
     """SHA-256 of the scene's files: the same wherever and whenever they were installed."""
     digest = hashlib.sha256()
-    for path in (files.image, files.truth, files.classes):
+    for path in (files.image, files.ground_truth, files.classes):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _truth_state(folder: Path) -> dict[str, Any] | None:
+def _ground_truth_state(folder: Path) -> dict[str, Any] | None:
     """What the truth under a folder says of itself; None if there is none yet."""
     try:
         state: dict[str, Any] | None = LabelPyramid.open(folder / "labels" / "truth").attributes.get("fctl")

@@ -112,7 +112,7 @@ def _level(path: Path | str, series: Any, indices: bool) -> Level:
             raise InputError(f"{path}: is stored in pieces too large to fetch one by one; fetch it and open the copy.")
     if indices:
         return Level(array, axes)
-    return _coloured(path, array, axes, page)
+    return _colored(path, array, axes, page)
 
 
 def _check_compression(path: Path | str, page: Any) -> None:
@@ -137,19 +137,19 @@ def _axes(path: Path | str, axes: str, shape: tuple[int, ...]) -> str:
     )
 
 
-def _coloured(path: Path | str, array: Any, axes: str, page: Any) -> Level:
+def _colored(path: Path | str, array: Any, axes: str, page: Any) -> Level:
     """Wrap stored values so that they read as grey or RGB."""
     photometric = page.photometric.name if hasattr(page.photometric, "name") else str(page.photometric)
     level = Level(array, axes)
     convert: Callable[[NDArray[Any]], NDArray[Any]]
     if photometric == "PALETTE" and page.colormap is not None:
-        colours = np.asarray(page.colormap).T
+        colors = np.asarray(page.colormap).T
         # 16-bit by the standard; some writers put 8 bits there.
-        table = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
+        table = (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
 
         def convert(block: NDArray[Any]) -> NDArray[Any]:
-            colours_of: NDArray[Any] = table[block[..., 0]]
-            return colours_of
+            colors_of: NDArray[Any] = table[block[..., 0]]
+            return colors_of
 
         return Level(array, axes, convert=convert, channels=3, dtype=np.dtype(np.uint8))
     if level.dtype.kind == "b":

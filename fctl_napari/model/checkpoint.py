@@ -40,9 +40,9 @@ def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.d
     CheckpointError
         The card is another network's.
     OutputError
-        The place is not one for a checkpoint (see ``check_place``), or the file cannot be written.
+        The place is not one for a checkpoint (see ``check_path``), or the file cannot be written.
     """
-    path = check_place(path)
+    path = check_path(path)
     if card.config != model.config:
         raise CheckpointError(f"{path}: the model card's settings are not the network's; save it with its own card.")
     state = {key: _stored(value, dtype).contiguous().cpu() for key, value in model.state_dict().items()}
@@ -52,7 +52,7 @@ def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.d
     return path
 
 
-def check_place(path: Path | str) -> Path:
+def check_path(path: Path | str) -> Path:
     """Refuse a place where a checkpoint cannot stand, or where it would replace something else.
 
     Raises

@@ -59,16 +59,16 @@ def take_classes(own: Tensor, given: Tensor, axes: Sequence[int], index: Sequenc
     Tensor
         A copy of ``own``. What lies before the classes along an axis is taken over, too.
     """
-    places = []
+    indices = []
     for axis, size in enumerate(own.shape):
         if axis not in axes:
-            places.append((torch.arange(size), torch.arange(size)))
+            indices.append((torch.arange(size), torch.arange(size)))
             continue
         first, first_given = size - len(index), given.shape[axis] - classes
         pairs = [(k, k) for k in range(first)]
         pairs += [(first + k, first_given + other) for k, other in enumerate(index) if other is not None]
-        places.append((torch.tensor([a for a, _ in pairs]).long(), torch.tensor([b for _, b in pairs]).long()))
+        indices.append((torch.tensor([a for a, _ in pairs]).long(), torch.tensor([b for _, b in pairs]).long()))
     out = own.clone()
-    to = torch.meshgrid(*(a for a, _ in places), indexing="ij")
-    out[to] = given[torch.meshgrid(*(b for _, b in places), indexing="ij")].to(out.dtype)
+    to = torch.meshgrid(*(a for a, _ in indices), indexing="ij")
+    out[to] = given[torch.meshgrid(*(b for _, b in indices), indexing="ij")].to(out.dtype)
     return out

@@ -170,7 +170,7 @@ def class_table(classes: str) -> ClassTable:
 
 def numbered_classes(count: int) -> ClassTable:
     """Make a table of classes ``class 0``, ``class 1``, ... with colours that differ."""
-    colours = [
+    colors = [
         (40, 40, 40),
         (240, 228, 66),
         (0, 114, 178),
@@ -179,6 +179,6 @@ def numbered_classes(count: int) -> ClassTable:
         (204, 121, 167),
         (86, 180, 233),
     ]
-    spread = [(k * 97 % 256, k * 57 % 256, k * 151 % 256) for k in range(len(colours), count)]
-    rows = [{"name": f"class {k}", "color": c} for k, c in enumerate([*colours, *spread][:count])]
+    spread = [(k * 97 % 256, k * 57 % 256, k * 151 % 256) for k in range(len(colors), count)]
+    rows = [{"name": f"class {k}", "color": c} for k, c in enumerate([*colors, *spread][:count])]
     return ClassTable.model_validate({"classes": rows})

@@ -178,9 +178,9 @@ def explain(
 
 
 @contextlib.contextmanager
-def _calls(module: nn.Module, hear: Callable[..., None]) -> Iterator[None]:
-    """Tell ``hear(module, *arguments)`` of each call of a module."""
-    handle = module.register_forward_pre_hook(lambda module, arguments: hear(module, *arguments))
+def _calls(module: nn.Module, record: Callable[..., None]) -> Iterator[None]:
+    """Tell ``record(module, *arguments)`` of each call of a module."""
+    handle = module.register_forward_pre_hook(lambda module, arguments: record(module, *arguments))
     try:
         yield
     finally:

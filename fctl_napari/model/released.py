@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fctl_napari.errors import CheckpointError
-from fctl_napari.model.checkpoint import check_place, save_checkpoint
+from fctl_napari.model.checkpoint import check_path, save_checkpoint
 from fctl_napari.model.classes import ClassTable, numbered_classes
 from fctl_napari.model.config import preset
 from fctl_napari.model.encoders.weights import read_state
@@ -58,7 +58,7 @@ def import_released(
     OutputError
         The checkpoint cannot be written, or would replace something else.
     """
-    check_place(out)
+    check_path(out)
     files = {"tile": Path(whole), "medium": Path(medium), "large": Path(large)}
     states = {name: read_released(path) for name, path in files.items()}
     _check_order(files, states)

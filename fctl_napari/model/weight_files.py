@@ -56,8 +56,8 @@ def identify(path: Path | str) -> Identity:
     state = read_released(path)
     kind = released_kind(state)
     if kind is not None:
-        place = "a context's file (MEDIUM or LARGE)" if kind == "context" else "the tile's file (ALL)"
-        return Identity(f"of the released network, {place}", "fctl import-released", ("lcc_released",))
+        argument = "a context's file (MEDIUM or LARGE)" if kind == "context" else "the tile's file (ALL)"
+        return Identity(f"of the released network, {argument}", "fctl import-released", ("lcc_released",))
     encoders = matching_encoders(state)
     if not encoders:
         some = ", ".join(list(state)[:3])

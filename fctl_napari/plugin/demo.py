@@ -111,7 +111,7 @@ def _run_headless(folder: Path, checkpoint: str) -> None:
         viewer.reset_view(margin=0.02)
         QTimer.singleShot(1000, loop.quit)  # a changed view is drawn twice: old tiles, then what it asked for
 
-    def told(progress: Progress) -> None:
+    def report(progress: Progress) -> None:
         sys.stderr.write(f"\r{progress.done} of {progress.total} tiles")
         sys.stderr.flush()
 
@@ -121,7 +121,7 @@ def _run_headless(folder: Path, checkpoint: str) -> None:
             loop.quit()
 
     widget.finished.connect(finished)
-    widget.progressed.connect(told)
+    widget.progressed.connect(report)
     QTimer.singleShot(300, begin)
     loop.exec()
     sys.stderr.write("\n")
@@ -150,26 +150,26 @@ def _save_screenshot(viewer: napari.Viewer, path: Path) -> None:
 def _score(result: Path) -> float:
     """Mean IoU over the test bands together."""
     from fctl_napari.evaluation.metrics import Scores, confusion_matrix
-    from fctl_napari.imagery.ground_truth import open_truth
+    from fctl_napari.imagery.ground_truth import open_ground_truth
     from fctl_napari.imagery.sample import sample_files, sample_splits
     from fctl_napari.segmentation.store.store import Segmentation
 
     segmentation = Segmentation.open(result)
-    truth = open_truth(sample_files().truth)
+    ground_truth = open_ground_truth(sample_files().ground_truth)
     names = segmentation.class_table.names
     height, _ = segmentation.shape
     matrix = np.zeros((len(names), len(names)), np.int64)
     for x0, x1 in sample_splits()["test"]:
         band = (0, x0, height, x1)
         # 0 (not computed) wraps to 255 = ignored, k + 1 becomes k
-        matrix += confusion_matrix(truth.read(band), segmentation.labels.read(band) - np.uint8(1), len(names))
+        matrix += confusion_matrix(ground_truth.read(band), segmentation.labels.read(band) - np.uint8(1), len(names))
     return Scores.from_confusion(matrix, names).miou
 
 
 def _save_figure(result: Path, path: Path) -> None:
     """Draw image | mask | truth | FP/FN of the part of the widest test band where the classes are most mixed."""
     from fctl_napari.figures.comparison import comparison_figure
-    from fctl_napari.imagery.ground_truth import open_truth
+    from fctl_napari.imagery.ground_truth import open_ground_truth
     from fctl_napari.imagery.open import open_image
     from fctl_napari.imagery.sample import sample_files, sample_splits
     from fctl_napari.segmentation.store.store import Segmentation
@@ -177,24 +177,24 @@ def _save_figure(result: Path, path: Path) -> None:
     segmentation = Segmentation.open(result)
     files = sample_files()
     x0, x1 = max(sample_splits()["test"], key=lambda band: band[1] - band[0])
-    truth = open_truth(files.truth)
+    ground_truth = open_ground_truth(files.ground_truth)
     height = segmentation.shape[0]
     starts = range(0, max(1, height - FIGURE_PX), 50)
-    y0 = max(starts, key=lambda y: _mixture(truth.read((y, x0, min(y + FIGURE_PX, height), x1))))
+    y0 = max(starts, key=lambda y: _mixture(ground_truth.read((y, x0, min(y + FIGURE_PX, height), x1))))
     window = (y0, x0, min(y0 + FIGURE_PX, height), x1)
     figure = comparison_figure(
         open_image(files.image).read(window),
         segmentation.labels.read(window) - np.uint8(1),
-        truth.read(window),
+        ground_truth.read(window),
         segmentation.class_table,
     )
     with atomic_write(path) as file:
         figure.savefig(file, format="png")
 
 
-def _mixture(truth: np.ndarray) -> float:
+def _mixture(ground_truth: np.ndarray) -> float:
     """Entropy of the classes in a truth, nats."""
-    shares = np.bincount(truth[truth != IGNORE], minlength=1) / max(1, (truth != IGNORE).sum())
+    shares = np.bincount(ground_truth[ground_truth != IGNORE], minlength=1) / max(1, (ground_truth != IGNORE).sum())
     shares = shares[shares > 0]
     return float(-(shares * np.log(shares)).sum())
 

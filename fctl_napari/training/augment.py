@@ -14,7 +14,7 @@ from fctl_napari.training.config import AugmentSettings
 from fctl_napari.training.data import Sample
 
 
-class Colour:
+class Color:
     """One random change of colour: gamma, gain per channel, brightness, contrast, saturation."""
 
     def __init__(self, settings: AugmentSettings, rng: np.random.Generator) -> None:
@@ -51,7 +51,7 @@ class Batch:
         By name: which of them each tile uses, int64 [B].
     windows
         ``"tile"`` and context names: float32 [B, 4].
-    truth
+    ground_truth
         int64 [B, T, T].
     """
 
@@ -59,7 +59,7 @@ class Batch:
     contexts: dict[str, Tensor]
     indices: dict[str, Tensor]
     windows: dict[str, Tensor]
-    truth: Tensor
+    ground_truth: Tensor
 
 
 def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Generator) -> Batch:
@@ -68,21 +68,21 @@ def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Gen
     Tiles of one scene get the same turn and colour, so that a shared (global) context stays shared.
     """
     turns: dict[int, Dihedral] = {}
-    colours: dict[int, Colour] = {}
+    colors: dict[int, Color] = {}
     for scene in sorted({s.scene for s in samples}):
         turns[scene] = (
             Dihedral(bool(rng.integers(2)), int(rng.integers(4))) if settings.dihedral else Dihedral(False, 0)
         )
-        colours[scene] = Colour(settings, rng)
+        colors[scene] = Color(settings, rng)
 
     def image(sample: Sample, pixels: NDArray[np.uint8]) -> Tensor:
         turned = torch.from_numpy(np.ascontiguousarray(turns[sample.scene].pixels(pixels))).float()
-        turned[:3] = colours[sample.scene](turned[None, :3], 100.0)[0]  # a fourth channel is a mask
+        turned[:3] = colors[sample.scene](turned[None, :3], 100.0)[0]  # a fourth channel is a mask
         return turned
 
     tile = torch.stack([image(s, s.inputs.tile) for s in samples])
-    truth = torch.stack(
-        [torch.from_numpy(np.ascontiguousarray(turns[s.scene].pixels(s.truth))).long() for s in samples]
+    ground_truth = torch.stack(
+        [torch.from_numpy(np.ascontiguousarray(turns[s.scene].pixels(s.ground_truth))).long() for s in samples]
     )
     contexts: dict[str, Tensor] = {}
     indices: dict[str, Tensor] = {}
@@ -102,7 +102,7 @@ def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Gen
         name: torch.from_numpy(np.stack([_relative(turns[s.scene], s.inputs.windows, name) for s in samples])).float()
         for name in samples[0].inputs.windows
     }
-    return Batch(tile, contexts, indices, windows, truth)
+    return Batch(tile, contexts, indices, windows, ground_truth)
 
 
 def _relative(turn: Dihedral, windows: dict[str, NDArray[np.float64]], name: str) -> NDArray[np.float64]:

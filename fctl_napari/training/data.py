@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fctl_napari.datasets.files import PARTS
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.datasets.layouts import find_data_set
-from fctl_napari.datasets.read_ahead import ahead, reading_threads
-from fctl_napari.datasets.scene_ground_truth import SceneTruth
+from fctl_napari.datasets.read_ahead import read_ahead, reading_threads
+from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.pyramid import Pyramid
@@ -29,12 +29,12 @@ from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSett
 from fctl_napari.training.random_masks import open_masks
 
 Region = tuple[int, int, int, int]
-Truth = NDArray[np.uint8] | SceneTruth
+GroundTruth = NDArray[np.uint8] | SceneGroundTruth
 
 PIECE_PX = 2**26
 """A truth is looked through in pieces of at most so many px."""
 
-PLACES = 128_000
+SAMPLED_POSITIONS = 128_000
 """About so many px of each class are remembered, of all pieces together, for tiles that are centred on a class."""
 
 
@@ -48,7 +48,7 @@ class Scene:
         Of the image file, or in the data set.
     pyramid
         The image.
-    truth
+    ground_truth
         Class indices, uint8 [H, W], in memory or read by slices; ``IGNORE`` where unlabelled or of an ignored class.
     train, val, test
         Regions ``(y0, x0, y1, x1)`` px.
@@ -56,7 +56,7 @@ class Scene:
 
     name: str
     pyramid: Pyramid
-    truth: Truth
+    ground_truth: GroundTruth
     train: tuple[Region, ...]
     val: tuple[Region, ...]
     test: tuple[Region, ...]
@@ -68,7 +68,7 @@ class Sample:
 
     scene: int
     inputs: TileInputs
-    truth: NDArray[np.uint8]
+    ground_truth: NDArray[np.uint8]
 
 
 def open_scenes(
@@ -93,7 +93,10 @@ def open_scenes(
     scenes, table = _open(settings, Path(folder), shelf or Shelf())
     if settings.masks:
         scenes = [
-            replace(s, pyramid=MaskedImage(s.pyramid, open_masks(settings.masks, Path(folder), s.name, s.truth, table)))
+            replace(
+                s,
+                pyramid=MaskedImage(s.pyramid, open_masks(settings.masks, Path(folder), s.name, s.ground_truth, table)),
+            )
             for s in scenes
         ]
     return scenes, table
@@ -107,7 +110,11 @@ def _open(settings: DataSettings, folder: Path, shelf: Shelf) -> tuple[list[Scen
         table = ClassTable.read(files.classes)
         bands = {name: tuple((a, b) for a, b in spans) for name, spans in sample_splits().items()}
         scene = SceneSettings(
-            image=str(files.image), truth=str(files.truth), train=bands["train"], val=bands["val"], test=bands["test"]
+            image=str(files.image),
+            truth=str(files.ground_truth),
+            train=bands["train"],
+            val=bands["val"],
+            test=bands["test"],
         )
         return [_open_scene(scene, Path(), table, settings, shelf)], table
     assert settings.classes is not None
@@ -121,35 +128,37 @@ def _open_data_set(settings: DataSettings, folder: Path, shelf: Shelf) -> tuple[
     scenes = []
     for part in PARTS:
         for pair in found.split.part(part):
-            pyramid, truth = _open_files(pair.image, pair.truth, found.table, shelf, settings, found.values)
-            regions: dict[str, tuple[Region, ...]] = {part: ((0, 0, *truth.shape),)}
-            scenes.append(Scene(pair.name, pyramid, truth, *(regions.get(name, ()) for name in PARTS)))
+            pyramid, ground_truth = _open_files(
+                pair.image, pair.ground_truth, found.table, shelf, settings, found.values
+            )
+            regions: dict[str, tuple[Region, ...]] = {part: ((0, 0, *ground_truth.shape),)}
+            scenes.append(Scene(pair.name, pyramid, ground_truth, *(regions.get(name, ()) for name in PARTS)))
     return scenes, found.table
 
 
 def _open_files(
     image: Path,
-    truth: Path,
+    ground_truth: Path,
     table: ClassTable,
     shelf: Shelf,
     data: DataSettings,
     values: Mapping[int, int] | None = None,
-) -> tuple[Pyramid, SceneTruth]:
+) -> tuple[Pyramid, SceneGroundTruth]:
     pyramid = shelf.image(image, data.value_range, data.bands)
     pyramid.require_rgb()
-    source = SceneTruth(truth, table, shelf, values)
+    source = SceneGroundTruth(ground_truth, table, shelf, values)
     height, width = pyramid.shape
     if source.shape != (height, width):
         raise InputError(
-            f"{truth}: is {source.shape[0]} x {source.shape[1]} px (height x width) where its image is {height} x "
-            f"{width}; they must be of one size."
+            f"{ground_truth}: is {source.shape[0]} x {source.shape[1]} px (height x width) where its image is "
+            f"{height} x {width}; they must be of one size."
         )
     return pyramid, source
 
 
 def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, data: DataSettings, shelf: Shelf) -> Scene:
-    pyramid, truth = _open_files(folder / settings.image, folder / settings.truth, table, shelf, data)
-    height, width = truth.shape
+    pyramid, ground_truth = _open_files(folder / settings.image, folder / settings.truth, table, shelf, data)
+    height, width = ground_truth.shape
 
     def regions(bands: tuple[tuple[int, int], ...]) -> tuple[Region, ...]:
         return tuple((0, x0, height, x1) for x0, x1 in bands)
@@ -161,17 +170,17 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, data: 
         train, val, test = (), whole, ()
     else:
         train, val, test = whole, (), ()
-    return Scene(settings.image, pyramid, truth, train, val, test)
+    return Scene(settings.image, pyramid, ground_truth, train, val, test)
 
 
 def scene_fingerprint(scene: Scene) -> str:
     """Compute what a checkpoint's card knows a scene by: the fingerprint of its image, and the SHA-256 of its truth."""
-    return f"{fingerprint(scene.pyramid)}-{_truth_digest(scene).hexdigest()[:32]}"
+    return f"{fingerprint(scene.pyramid)}-{_ground_truth_digest(scene).hexdigest()[:32]}"
 
 
 def scene_digest(scene: Scene) -> str:
     """Compute the SHA-256 of a scene's truth and coarsest image level, by which cards before 0.2 know it."""
-    digest = _truth_digest(scene)
+    digest = _ground_truth_digest(scene)
     digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
     return digest.hexdigest()
 
@@ -191,11 +200,11 @@ def names_of(scene: Scene, data: Mapping[str, str]) -> list[str]:
     return [name for name, known in data.items() if known in (new, old)]
 
 
-def _truth_digest(scene: Scene) -> hashlib._Hash:
+def _ground_truth_digest(scene: Scene) -> hashlib._Hash:
     digest = hashlib.sha256()
-    height, width = scene.truth.shape
+    height, width = scene.ground_truth.shape
     for y0, _, y1, _ in pieces_of((0, 0, height, width)):
-        digest.update(scene.truth[y0:y1, 0:width].tobytes())
+        digest.update(scene.ground_truth[y0:y1, 0:width].tobytes())
     return digest
 
 
@@ -244,7 +253,7 @@ class TileSampler:
         self._shares = areas / areas.sum()
         self._counts = np.zeros(config.classes)
         self.unlabelled: list[str] = []
-        self._places = self._look_through()
+        self._positions = self._look_through()
         self._pool = ThreadPoolExecutor(reading_threads(), thread_name_prefix="fctl-tiles")
 
     def class_shares(self) -> NDArray[np.float64]:
@@ -254,29 +263,29 @@ class TileSampler:
     def _look_through(self) -> list[NDArray[np.int32]]:
         """Count the training pixels of each class, and choose some of each, rows of (scene, y, x)."""
         rng = np.random.default_rng([self.seed, 1])
-        places: list[list[NDArray[np.int32]]] = [[] for _ in range(self.config.classes)]
+        positions: list[list[NDArray[np.int32]]] = [[] for _ in range(self.config.classes)]
         pieces = [(index, piece) for index, region in self.regions for piece in pieces_of(region)]
-        most = min(max(PLACES // len(pieces), 64), 4000)
+        most = min(max(SAMPLED_POSITIONS // len(pieces), 64), 4000)
         labelled = set()
-        for (index, (y0, x0, _, _)), truth in zip(pieces, ahead(self._read_piece, pieces), strict=True):
+        for (index, (y0, x0, _, _)), ground_truth in zip(pieces, read_ahead(self._read_piece, pieces), strict=True):
             for k in range(self.config.classes):
-                flat = np.flatnonzero(truth == k)
+                flat = np.flatnonzero(ground_truth == k)
                 self._counts[k] += len(flat)
                 if len(flat):
                     labelled.add(index)
                     chosen = rng.choice(flat, min(most, len(flat)), replace=False)
-                    y, x = np.unravel_index(chosen, truth.shape)
-                    places[k].append(np.stack([np.full_like(y, index), y + y0, x + x0], 1).astype(np.int32))
+                    y, x = np.unravel_index(chosen, ground_truth.shape)
+                    positions[k].append(np.stack([np.full_like(y, index), y + y0, x + x0], 1).astype(np.int32))
         self.unlabelled = [self.scenes[i].name for i in dict(self.regions) if i not in labelled]
-        return [np.concatenate(p) if p else np.empty((0, 3), np.int32) for p in places]
+        return [np.concatenate(p) if p else np.empty((0, 3), np.int32) for p in positions]
 
     def _read_piece(self, piece: tuple[int, Region]) -> NDArray[np.uint8]:
         index, (y0, x0, y1, x1) = piece
-        return self.scenes[index].truth[y0:y1, x0:x1]
+        return self.scenes[index].ground_truth[y0:y1, x0:x1]
 
     def _draw_window(self, rng: np.random.Generator) -> tuple[int, Window]:
         span = self.config.tile_size * self.augment.scale ** rng.uniform(-1, 1)
-        filled = [p for p in self._places if len(p)]
+        filled = [p for p in self._positions if len(p)]
         if filled and rng.random() < self.balanced:
             pool = filled[rng.integers(len(filled))]
             index, row, column = (int(v) for v in pool[rng.integers(len(pool))])
@@ -312,7 +321,7 @@ class TileSampler:
             (0, 0, *scene.pyramid.shape),
         )
         inputs = read_inputs(scene.pyramid, window, self.config)
-        return Sample(index, inputs, read_truth(scene.truth, window, self.config.tile_size, region))
+        return Sample(index, inputs, read_ground_truth(scene.ground_truth, window, self.config.tile_size, region))
 
     def _read_image(self, index: int) -> Sample:
         """Read an image, resampled to a tile, for a network that sees it so; truth of its training regions."""
@@ -320,20 +329,22 @@ class TileSampler:
         height, width = scene.pyramid.shape
         window = (0.0, 0.0, float(height), float(width))
         size = self.config.tile_size
-        truths = [read_truth(scene.truth, window, size, region) for i, region in self.regions if i == index]
-        return Sample(index, read_inputs(scene.pyramid, window, self.config), np.minimum.reduce(truths))
+        ground_truths = [
+            read_ground_truth(scene.ground_truth, window, size, region) for i, region in self.regions if i == index
+        ]
+        return Sample(index, read_inputs(scene.pyramid, window, self.config), np.minimum.reduce(ground_truths))
 
 
 def _clamp(value: float, low: float, high: float) -> float:
     return (low + high) / 2 if high < low else min(max(value, low), high)
 
 
-def read_truth(truth: Truth, window: Window, size: int, region: Region) -> NDArray[np.uint8]:
+def read_ground_truth(ground_truth: GroundTruth, window: Window, size: int, region: Region) -> NDArray[np.uint8]:
     """Nearest truth at the centres of a tile's pixels, [size, size]; ``IGNORE`` outside ``region``."""
     y, x = nearest(window, size)
     inside_y = (y >= region[0]) & (y < region[2])
     inside_x = (x >= region[1]) & (x < region[3])
-    rows, columns = np.clip(y, 0, truth.shape[0] - 1), np.clip(x, 0, truth.shape[1] - 1)
-    box = truth[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    rows, columns = np.clip(y, 0, ground_truth.shape[0] - 1), np.clip(x, 0, ground_truth.shape[1] - 1)
+    box = ground_truth[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     out = box[(rows - rows[0])[:, None], (columns - columns[0])[None, :]]
     return np.where(inside_y[:, None] & inside_x[None, :], out, IGNORE).astype(np.uint8)

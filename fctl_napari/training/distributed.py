@@ -94,7 +94,7 @@ class Group:
             with torch.no_grad():
                 tensor.copy_(sent)
 
-    def tell(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """Give every process the first one's value: tensors, numbers, texts, None, and lists and dicts of them."""
         if self.size == 1:
             return value

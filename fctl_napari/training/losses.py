@@ -15,7 +15,7 @@ RARE = 10.0
 
 
 def focal_loss(
-    logits: Tensor, truth: Tensor, gamma: float = 3.0, weights: Tensor | None = None, ignore_index: int = IGNORE
+    logits: Tensor, ground_truth: Tensor, gamma: float = 3.0, weights: Tensor | None = None, ignore_index: int = IGNORE
 ) -> Tensor:
     """Mean over labelled pixels of ``-w_k (1 - p_k) ** gamma log p_k`` (section 3.5; gamma 0 is cross-entropy).
 
@@ -23,7 +23,7 @@ def focal_loss(
     ----------
     logits
         [B, C, H, W].
-    truth
+    ground_truth
         Class indices, integer [B, H, W]; ``ignore_index`` is left out.
     gamma
         Focusing exponent.
@@ -35,11 +35,11 @@ def focal_loss(
     Tensor
         Scalar; 0 where nothing is labelled.
     """
-    truth = truth.long()
-    labelled = truth != ignore_index
+    ground_truth = ground_truth.long()
+    labelled = ground_truth != ignore_index
     log_p = F.log_softmax(logits.float(), dim=1)
-    log_p = log_p.gather(1, truth.where(labelled, 0)[:, None])[:, 0]
-    w = labelled.float() if weights is None else weights.float()[truth.where(labelled, 0)] * labelled
+    log_p = log_p.gather(1, ground_truth.where(labelled, 0)[:, None])[:, 0]
+    w = labelled.float() if weights is None else weights.float()[ground_truth.where(labelled, 0)] * labelled
     # 1 - exp(log p) loses the gradient of nearly certain pixels to rounding; expm1 does not
     focus = (-torch.expm1(log_p)).clamp(min=0) ** gamma if gamma else torch.ones_like(log_p)
     return -(w * focus * log_p).sum() / w.sum().clamp(min=1e-6)

@@ -99,21 +99,21 @@ def _merge(into: dict[str, Any], fields: dict[str, Any]) -> None:
             _set(into, key, value)
 
 
-def _set(place: dict[str, Any], key: str, value: Any) -> None:
-    place[key] = value
+def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    table[key] = value
     if key in _EITHER:
-        place.pop(_EITHER[key], None)
+        table.pop(_EITHER[key], None)
 
 
 def _put(fields: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
-    place: Any = fields
+    table: Any = fields
     try:
         for parent in parents:
-            place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
-        if isinstance(place, list):
-            place[int(last)] = value
+            table = table[int(parent)] if isinstance(table, list) else table.setdefault(parent, {})
+        if isinstance(table, list):
+            table[int(last)] = value
         else:
-            _set(place, last, value)
+            _set(table, last, value)
     except (AttributeError, TypeError, ValueError, IndexError):
         raise ConfigError(f"{key}: there is no such setting; check the name.") from None

@@ -123,7 +123,7 @@ class Trainer:
         self.seconds = 0.0
         self.best = -1.0
         self.best_state: dict[str, Tensor] | None = None
-        self._resume(self.group.tell(state))
+        self._resume(self.group.broadcast(state))
         self.group.spread(self.model.state_dict().values())
         self._log_file: RunLog | None = None
 
@@ -262,7 +262,7 @@ class Trainer:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 logits = self._forward(batch)
             gamma = config.focal_gamma if config.loss == "focal" else 0.0
-            loss = focal_loss(logits, batch.truth.to(self.device), gamma, self.weights) / config.accumulate
+            loss = focal_loss(logits, batch.ground_truth.to(self.device), gamma, self.weights) / config.accumulate
             loss.backward()
             total += float(loss.detach())
         self.group.sum_gradients(self.model.parameters())
@@ -380,7 +380,7 @@ def counted(config: TrainConfig, scenes: Sequence[Scene], network: FCtLConfig) -
 def _can_validate(scenes: Sequence[Scene]) -> bool:
     """Tell whether a px of the validation regions has a class."""
     pieces = ((scene, piece) for scene in scenes for region in scene.val for piece in pieces_of(region))
-    return any(bool((scene.truth[y0:y1, x0:x1] != IGNORE).any()) for scene, (y0, x0, y1, x1) in pieces)
+    return any(bool((scene.ground_truth[y0:y1, x0:x1] != IGNORE).any()) for scene, (y0, x0, y1, x1) in pieces)
 
 
 def unlearnable(sampler: TileSampler, names: Sequence[str]) -> list[str]:
@@ -429,7 +429,7 @@ def train(
     with joined(device) as group:
         for stage in stages_of(config, out):
             done = group.first and is_finished(stage.out, stage.config)
-            if not group.tell(done):
+            if not group.broadcast(done):
                 if starting is not None:
                     starting(stage.config.name)
                 Trainer(stage.config, stage.out, data_folder=data_folder, group=group).run(progress)

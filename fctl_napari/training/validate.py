@@ -56,21 +56,21 @@ def score_scenes(
             for index, labels, _ in predictor.classify(scene.pyramid, [grid.window(c) for c in cells]):
                 y0, x0, y1, x1 = core = grid.core(cells[index])
                 top, left = grid.window(cells[index])[:2]
-                called = labels[y0 - top : y1 - top, x0 - left : x1 - left] - np.uint8(1)
-                matrix += confusion_matrix(counted_truth(scene, regions, core), called, len(names))
+                predicted = labels[y0 - top : y1 - top, x0 - left : x1 - left] - np.uint8(1)
+                matrix += confusion_matrix(counted_ground_truth(scene, regions, core), predicted, len(names))
     finally:
         predictor.close()
     return Scores.from_confusion(matrix if group is None else group.sum(matrix), names)
 
 
-def counted_truth(scene: Scene, regions: Sequence[Region], core: Region) -> NDArray[np.uint8]:
+def counted_ground_truth(scene: Scene, regions: Sequence[Region], core: Region) -> NDArray[np.uint8]:
     """Read the truth of a tile's core (y0, x0, y1, x1), uint8 [y, x]; ``IGNORE`` outside of the regions."""
     y0, x0, y1, x1 = core
-    truth = scene.truth[y0:y1, x0:x1]
-    counted = np.full_like(truth, IGNORE)
+    ground_truth = scene.ground_truth[y0:y1, x0:x1]
+    counted = np.full_like(ground_truth, IGNORE)
     for top, left, bottom, right in regions:
         part = slice(max(top - y0, 0), max(bottom - y0, 0)), slice(max(left - x0, 0), max(right - x0, 0))
-        counted[part] = truth[part]
+        counted[part] = ground_truth[part]
     return counted
 
 

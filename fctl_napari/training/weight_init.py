@@ -64,14 +64,14 @@ def start(
             load_published_weights(encoder, data_folder / config.encoder_weights)  # type: ignore[arg-type]
     said = []
     if config.init_from:
-        said.append(start_from(model, _place(config.init_from, data_folder), names))
+        said.append(start_from(model, _path(config.init_from, data_folder), names))
     for context, path in config.contexts_from.items():
-        start_context_from(model, context, _place(path, data_folder))
+        start_context_from(model, context, _path(path, data_folder))
         said.append(f"{Path(path).name}: the stream of the context {context} starts from it.")
     return tuple(said)
 
 
-def _place(checkpoint: str, data_folder: Path) -> Path:
+def _path(checkpoint: str, data_folder: Path) -> Path:
     return builtin_checkpoints().get(checkpoint, data_folder / checkpoint)
 
 

@@ -18,10 +18,10 @@ BANDS = {"train": [(0, 160)], "val": [(160, 208)], "test": [(208, 256)]}
 
 def write_scene(folder: Path) -> None:
     rng = np.random.default_rng(0)
-    truth = np.kron(rng.integers(0, 2, (5, 8)), np.ones((32, 32))).astype(np.uint8)
-    noise = rng.integers(0, 60, (*truth.shape, 3))
-    Image.fromarray((truth[..., None] * 150 + noise).astype(np.uint8)).save(folder / "scene.png")
-    Image.fromarray(truth).save(folder / "truth.png")
+    ground_truth = np.kron(rng.integers(0, 2, (5, 8)), np.ones((32, 32))).astype(np.uint8)
+    noise = rng.integers(0, 60, (*ground_truth.shape, 3))
+    Image.fromarray((ground_truth[..., None] * 150 + noise).astype(np.uint8)).save(folder / "scene.png")
+    Image.fromarray(ground_truth).save(folder / "truth.png")
 
 
 def recipe(**fields: object) -> TrainConfig:

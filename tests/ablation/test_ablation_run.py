@@ -54,7 +54,7 @@ def figures(results: list[Result]) -> dict[str, tuple[object, ...]]:
 
 def test_a_table_is_trained_once_and_extended(ask: Ask) -> None:
     told: list[tuple[int, int, str]] = []
-    table = run_ablation(ask(5), lambda *news: told.append(news))
+    table = run_ablation(ask(5), lambda *progress: told.append(progress))
     results = read_results(table)
     assert sorted(result.row for result in results) == ["table5-adaptive", "table5-average", "table5-weighted"]
     assert told[-1] == (12, 12, "3 of 3 networks")
@@ -79,7 +79,7 @@ def test_a_table_is_trained_once_and_extended(ask: Ask) -> None:
 
     before = table.read_bytes()
     told.clear()
-    assert run_ablation(ask(5), lambda *news: told.append(news)).read_bytes() == before
+    assert run_ablation(ask(5), lambda *progress: told.append(progress)).read_bytes() == before
     assert not told, "nothing was left to do"
 
 
@@ -140,8 +140,8 @@ def test_a_run_that_is_killed_goes_on_to_the_same_table(
 ) -> None:
     def start(name: str) -> subprocess.Popen[bytes]:
         script = tmp_path / f"{name}.py"
-        places = {"tests": str(Path(__file__).parent), "folder": str(folder), "baseline": str(baseline)}
-        script.write_text(SCRIPT.format(out=str(tmp_path / name), **places))
+        locations = {"tests": str(Path(__file__).parent), "folder": str(folder), "baseline": str(baseline)}
+        script.write_text(SCRIPT.format(out=str(tmp_path / name), **locations))
         return subprocess.Popen([sys.executable, str(script)])
 
     def steps_done(name: str) -> int:

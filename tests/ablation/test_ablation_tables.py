@@ -71,7 +71,7 @@ def test_a_local_context_larger_than_the_tile_goes_through_the_tiles_encoder() -
 def test_rows_train_and_segment(row: AblationRow, tmp_path: Path) -> None:
     files = sample_files()
     # Without bands to validate or test on, a run ends with its last step.
-    scene = {"image": str(files.image), "truth": str(files.truth), "train": sample_splits()["train"]}
+    scene = {"image": str(files.image), "truth": str(files.ground_truth), "train": sample_splits()["train"]}
     overrides = {
         "name": row.name,
         "preset": "fctl_lite",

@@ -114,9 +114,9 @@ def test_a_network_on_kept_features_gives_what_it_gives_on_pixels(
                 plain = model(tile.contiguous(memory_format=layout), contexts, windows)
                 found = kept.batch([index]).logits(model)
             torch.testing.assert_close(found, plain, rtol=0, atol=0)
-            assert torch.equal(kept.batch([index]).truth, pixels["tile"].truth)
+            assert torch.equal(kept.batch([index]).ground_truth, pixels["tile"].ground_truth)
     together = kept.batch([2, 0])
-    assert torch.equal(together.truth[1], kept.batch([0]).truth[0])
+    assert torch.equal(together.ground_truth[1], kept.batch([0]).ground_truth[0])
     assert torch.equal(together.streams["tile"][32][0], kept.batch([2]).streams["tile"][32][0])
 
 

@@ -56,12 +56,12 @@ OF_OTHERS = {("cli/finetune.py", "--inherit"): {"segment"}, ("cli/finetune.py", 
 def commands() -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
 
-    def walk(command: click.Command, name: str) -> None:
+    def iter_blocks(command: click.Command, name: str) -> None:
         found[name] = command
         for child, inner in getattr(command, "commands", {}).items():
-            walk(inner, f"{name} {child}".strip())
+            iter_blocks(inner, f"{name} {child}".strip())
 
-    walk(typer.main.get_command(app), "")
+    iter_blocks(typer.main.get_command(app), "")
     return found
 
 
@@ -75,14 +75,14 @@ OPTIONS = {
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Sentences of a module: its strings with spaces, what is put into them as ``{}``; no docstrings."""
     inner: set[int] = set()
-    for node in ast.walk(tree):
+    for node in ast.iter_blocks(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr):
                 inner.add(id(first.value))
         if isinstance(node, ast.JoinedStr):
             inner |= {id(part) for part in node.values}
-    for node in ast.walk(tree):
+    for node in ast.iter_blocks(tree):
         if id(node) in inner:
             continue
         if isinstance(node, ast.JoinedStr):
@@ -152,11 +152,11 @@ def deep(tmp_path: Path) -> Path:
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True)
     rng = np.random.default_rng(0)
-    truth = (np.arange(120) // 20 % 2 + np.zeros((100, 1))).astype(np.uint8)
+    ground_truth = (np.arange(120) // 20 % 2 + np.zeros((100, 1))).astype(np.uint8)
     for k in range(4):
         pixels = rng.integers(0, 3000, (100, 120, 5)).astype(np.uint16)
         tifffile.imwrite(folder / "images" / f"{k}.tif", pixels, photometric="minisblack", planarconfig="contig")
-        Image.fromarray(truth).save(folder / "masks" / f"{k}.png")
+        Image.fromarray(ground_truth).save(folder / "masks" / f"{k}.png")
     classes = [{"name": "a", "color": [255, 0, 0]}, {"name": "b", "color": [0, 255, 0]}]
     (folder / "classes.json").write_text(json.dumps({"classes": classes}))
     settings = 'name = "t"\npreset = "fctl_lite"\nsteps = 1\nbatch = 1\n[network]\ntile_size = 64\nwidth = 8\n[data]\n'

@@ -36,10 +36,10 @@ classes = [{ name = "dark", color = [0, 0, 0] }, { name = "bright", color = [255
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    truth = np.kron(np.indices((2, 3)).sum(0) % 2, np.ones((32, 32))).astype(np.uint8)
-    Image.fromarray(truth).save(tmp_path / "t.png")
+    ground_truth = np.kron(np.indices((2, 3)).sum(0) % 2, np.ones((32, 32))).astype(np.uint8)
+    Image.fromarray(ground_truth).save(tmp_path / "t.png")
     for name in "ab":
-        Image.fromarray(np.repeat(truth[..., None] * 200, 3, -1).astype(np.uint8)).save(tmp_path / f"{name}.png")
+        Image.fromarray(np.repeat(ground_truth[..., None] * 200, 3, -1).astype(np.uint8)).save(tmp_path / f"{name}.png")
     (tmp_path / "recipe.toml").write_text(RECIPE)
     return tmp_path
 

@@ -28,8 +28,8 @@ def fctl(fctl: Fctl) -> Fctl:
 
 def test_a_pixel_is_explained_and_drawn(fctl: Fctl, picture: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     figure = tmp_path / "figure.png"
-    places = (picture, 70, 80.5, "--checkpoint", tiny_checkpoint, "--device", "cpu", "--out", figure)
-    code, out, _ = fctl(*places, "--without", "large", "--without", "gpe", "--channel", 2)
+    locations = (picture, 70, 80.5, "--checkpoint", tiny_checkpoint, "--device", "cpu", "--out", figure)
+    code, out, _ = fctl(*locations, "--without", "large", "--without", "gpe", "--channel", 2)
     assert code == 0
     assert Image.open(figure).width > 500
     lines = [line.split() for line in out.splitlines()]

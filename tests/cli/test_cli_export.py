@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 
 pytest.importorskip("pyogrio")
 
@@ -41,7 +41,7 @@ def test_polygons_of_a_region(store: Path, tmp_path: Path) -> None:
 
 def test_labels_that_a_comparison_takes(store: Path, tmp_path: Path) -> None:
     assert fctl(store, tmp_path / "out.ome.zarr").returncode == 0
-    assert (open_truth(tmp_path / "out.ome.zarr").read((20, 30, 50, 100)) == 1).all()
+    assert (open_ground_truth(tmp_path / "out.ome.zarr").read((20, 30, 50, 100)) == 1).all()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 
 @pytest.fixture
-def places(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> tuple[Path, Path]:
+def locations(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> tuple[Path, Path]:
     """An image and corrections of it, two regions of each class."""
     Image.fromarray(make_rgb(200, 320, seed=2)).save(tmp_path / "picture.png")
     values = np.zeros((200, 320), np.uint8)
@@ -36,10 +36,10 @@ def places(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> tuple[Path, P
 
 
 def test_a_network_is_fine_tuned_kept_and_found_in_its_family(
-    fctl: Fctl, places: tuple[Path, Path], awake_checkpoint: Path, tmp_path: Path
+    fctl: Fctl, locations: tuple[Path, Path], awake_checkpoint: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "new.safetensors"
-    call = ("finetune", *places, "--checkpoint", awake_checkpoint, "--out", target, "--device", "cpu")
+    call = ("finetune", *locations, "--checkpoint", awake_checkpoint, "--out", target, "--device", "cpu")
     call = (*call, "--precision", "fp32", "--steps", 2, "--parts", "decoder,mcf", "--held-out", 0.3)
     code, out, err = fctl(*call, "--bound", 0.001)
     assert code == 1
@@ -76,9 +76,9 @@ def test_the_only_region_of_a_class_is_learnt_from_and_that_is_said(
         for number, value in enumerate((3, 3, 255, 3, 2, 1, 3, 255)):
             block = np.full((20, 20), value, np.uint8)
             corrections.write(10 + 120 * (number // 4), 10 + 80 * (number % 4), block, author="ann")
-    places = tmp_path / "picture.png", tmp_path / "c.ome.zarr"
+    locations = tmp_path / "picture.png", tmp_path / "c.ome.zarr"
     call = ("--checkpoint", awake_checkpoint, "--out", tmp_path / "new.safetensors", "--device", "cpu", "--steps", 1)
-    code, _, err = fctl("finetune", *places, *call, "--keep-anyway")
+    code, _, err = fctl("finetune", *locations, *call, "--keep-anyway")
     assert code == 0, err
     said = (
         "Painted, but no class of awake: reef. It is kept, and not learnt from.",
@@ -89,20 +89,20 @@ def test_the_only_region_of_a_class_is_learnt_from_and_that_is_said(
     card = read_card(tmp_path / "new.safetensors")
     assert card.provenance["finetuning"]["notes"][:2] == list(said)
     request = finetune_request(
-        image=str(places[0]), checkpoint=str(awake_checkpoint), corrections=str(places[1]), out="new.safetensors"
+        image=str(locations[0]), checkpoint=str(awake_checkpoint), corrections=str(locations[1]), out="new.safetensors"
     )
-    sets = choose_tiles(request, image, open_corrections(places[1], image, card), card)
-    assert {int(v) for values in sets.lessons.values() for v in np.unique(values)} >= {1, 3}  # red and blue, by name
+    sets = choose_tiles(request, image, open_corrections(locations[1], image, card), card)
+    assert {int(v) for values in sets.targets.values() for v in np.unique(values)} >= {1, 3}  # red and blue, by name
     assert {int(v) for values in sets.held_out.values() for v in np.unique(values)} == {0, 1}
     few = choose_tiles(
-        request.model_copy(update={"most_tiles": 1}), image, open_corrections(places[1], image, card), card
+        request.model_copy(update={"most_tiles": 1}), image, open_corrections(locations[1], image, card), card
     )
-    assert {int(v) for values in few.lessons.values() for v in np.unique(values)} >= {1, 3}
-    assert len(few.lessons) < len(sets.lessons)
+    assert {int(v) for values in few.targets.values() for v in np.unique(values)} >= {1, 3}
+    assert len(few.targets) < len(sets.targets)
 
 
-def test_what_does_not_fit_is_one_sentence(fctl: Fctl, places: tuple[Path, Path], tmp_path: Path) -> None:
-    call = ("finetune", *places, "--out", tmp_path / "new.safetensors")
+def test_what_does_not_fit_is_one_sentence(fctl: Fctl, locations: tuple[Path, Path], tmp_path: Path) -> None:
+    call = ("finetune", *locations, "--out", tmp_path / "new.safetensors")
     for more, says in (
         (("--parts", "head"), "no part 'head'"),
         (("--checkpoint", "mars"), "no such checkpoint"),
@@ -112,14 +112,14 @@ def test_what_does_not_fit_is_one_sentence(fctl: Fctl, places: tuple[Path, Path]
         assert code == 2
         assert says in err
         assert err.strip().count("\n") == 0
-    assert fctl("finetune", *places, "--out", tmp_path / "new.pt")[0] == 2
+    assert fctl("finetune", *locations, "--out", tmp_path / "new.pt")[0] == 2
     assert fctl("lineage", tmp_path / "gone")[0] == 2
 
 
 def test_only_affected_tiles_are_segmented_anew_and_it_is_said(
-    fctl: Fctl, places: tuple[Path, Path], awake_checkpoint: Path, tiny_checkpoint: Path, tmp_path: Path
+    fctl: Fctl, locations: tuple[Path, Path], awake_checkpoint: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    image, corrections = places
+    image, corrections = locations
     common = ("--device", "cpu", "--precision", "fp32")
     parent, child = tmp_path / "parent.ome.zarr", tmp_path / "child.ome.zarr"
     assert fctl("segment", image, "--out", parent, "--checkpoint", awake_checkpoint, *common)[0] == 0

@@ -43,16 +43,16 @@ def calls(
     labels = np.ones((150, 200), np.uint8)
     labels[20:60, 20:90] = 2
     store = make_segmentation(labels, image=open_image(rgb_png), confidence=np.full((150, 200), 90))
-    truth = tmp_path / "truth.png"
-    Image.fromarray(labels - 1).save(truth)
+    ground_truth = tmp_path / "truth.png"
+    Image.fromarray(labels - 1).save(ground_truth)
     corrections = tmp_path / "c.ome.zarr"
     with Corrections.create(corrections, open_image(rgb_png), store.class_table) as there:
         there.write(30, 10, np.full((30, 80), 2, np.uint8), author="ann")
     return {
         "segment": [rgb_png, "--out", tmp_path / "s.ome.zarr", "--checkpoint", tiny_checkpoint, "--device", "cpu"],
         "export": [store.path, tmp_path / "out.tif"],
-        "evaluate": [store.path, truth],
-        "errors": [store.path, truth],
+        "evaluate": [store.path, ground_truth],
+        "errors": [store.path, ground_truth],
         "compare": [store.path, store.path],
         "refine": [store.path, "--refiner", tiny_checkpoint, "--out", tmp_path / "r.ome.zarr"],
         "corrections next": [store.path],

@@ -38,8 +38,8 @@ def test_a_recipe_trains_its_stages_on_the_published_layout(
     layout: str, classes: int, fctl: Fctl, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    places = ("--data", make(layout, tmp_path / "data"), "--out", out)
-    done = fctl("train", f"{layout}/fctl_mit_b0", *places, "--device", "cpu", *settings(name="tiny"))
+    locations = ("--data", make(layout, tmp_path / "data"), "--out", out)
+    done = fctl("train", f"{layout}/fctl_mit_b0", *locations, "--device", "cpu", *settings(name="tiny"))
     assert done.code == 0, done.err
     assert "to train" in done.err
     assert done.out.strip() == str(out / "tiny.safetensors")

@@ -37,7 +37,7 @@ def state(corrections: Corrections) -> np.ndarray:
     return np.stack([values, corrections.read_authors(window)])
 
 
-def painted(corrections: Corrections) -> np.ndarray:
+def with_author(corrections: Corrections) -> np.ndarray:
     """Values, and the names of authors, as objects [2, y, x]: numbers of authors differ from file to file."""
     values, authors = state(corrections)
     return np.stack([values.astype(object), np.array(["", *corrections.authors], object)[authors]])

@@ -18,9 +18,9 @@ from fctl_napari.corrections import merge as correction_merge
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.files import export_corrections, import_file, import_labels
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.ground_truth import LabelSource, open_truth
+from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import pyramid_from_array
 
@@ -30,7 +30,7 @@ TURNED = Georeference("EPSG:32632", (0.3, 0.4, 600000.0, 0.4, -0.3, 5200000.0))
 DEGREES = Georeference("EPSG:4326", (0.1, 0.0, 160.0, 0.0, -0.1, 60.0))
 """Over the antimeridian."""
 FEET = Georeference("EPSG:2264", (2.0, 0.0, 1500000.0, 0.0, -2.0, 600000.0))
-PLACES = [UTM, TURNED, DEGREES, FEET, None]
+SAMPLED_POSITIONS = [UTM, TURNED, DEGREES, FEET, None]
 
 Make = Callable[..., Corrections]
 
@@ -66,12 +66,12 @@ def patches(not_sure: bool = False) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", SAMPLED_POSITIONS)
 @pytest.mark.parametrize("name", ["out.geojson", "out.gpkg", "out.coco.json"])
-def test_polygons_come_back_as_they_went(make: Make, tmp_path: Path, place: Georeference | None, name: str) -> None:
+def test_polygons_come_back_as_they_went(make: Make, tmp_path: Path, location: Georeference | None, name: str) -> None:
     values = patches(not_sure=True)
-    out = export_corrections(make(values, place), tmp_path / name)
-    again = make(georeference=place)
+    out = export_corrections(make(values, location), tmp_path / name)
+    again = make(georeference=location)
     report = import_file(again, out, author="bob")
     expected = np.where(values == 255, 0, values)
     np.testing.assert_array_equal(again.read((0, 0, *SHAPE)), expected)
@@ -88,7 +88,7 @@ def test_polygons_come_back_as_they_went(make: Make, tmp_path: Path, place: Geor
     seed=st.integers(0, 2**32),
     shape=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     corner=st.tuples(st.integers(0, 200), st.integers(0, 400)),
-    place=st.sampled_from(PLACES),
+    location=st.sampled_from(SAMPLED_POSITIONS),
     suffix=st.sampled_from(["geojson", "gpkg", "coco.json"]),
     region=st.booleans(),
 )
@@ -98,7 +98,7 @@ def test_any_labels_come_back_exactly(
     seed: int,
     shape: tuple[int, int],
     corner: tuple[int, int],
-    place: Georeference | None,
+    location: Georeference | None,
     suffix: str,
     region: bool,
 ) -> None:
@@ -115,8 +115,8 @@ def test_any_labels_come_back_exactly(
         cut = np.s_[window[0] : window[2], window[1] : window[3]]
         expected[cut] = values[cut]
     folder = tmp_path_factory.mktemp("out")
-    out = export_corrections(make(values, place), folder / f"out.{suffix}", region=window)
-    again = make(georeference=place)
+    out = export_corrections(make(values, location), folder / f"out.{suffix}", region=window)
+    again = make(georeference=location)
     assert import_file(again, out, author="bob").notes == ()
     np.testing.assert_array_equal(again.read((0, 0, *SHAPE)), expected)
 
@@ -124,17 +124,17 @@ def test_any_labels_come_back_exactly(
 @pytest.mark.parametrize("place", [UTM, TURNED, None])
 @pytest.mark.parametrize("region", [None, (100, 90, 200, 300), (0, 0, 190, 250)])
 def test_geotiffs_come_back_as_they_went(
-    make: Make, tmp_path: Path, place: Georeference | None, region: tuple[int, int, int, int] | None
+    make: Make, tmp_path: Path, location: Georeference | None, region: tuple[int, int, int, int] | None
 ) -> None:
     values = patches()
-    out = export_corrections(make(values, place), tmp_path / "out.tif", region=region)
-    again = make(georeference=place)
+    out = export_corrections(make(values, location), tmp_path / "out.tif", region=region)
+    again = make(georeference=location)
     expected = values.copy()
     if region is not None:
         y0, x0, y1, x1 = region
         expected[:] = 0
         expected[y0:y1, x0:x1] = values[y0:y1, x0:x1]
-        if place is None:
+        if location is None:
             with pytest.raises(InputError, match=rf"out\.tif: is {y1 - y0} x {x1 - x0} px .* and the image 300 x 420"):
                 import_file(again, out, author="bob")
             return
@@ -149,7 +149,7 @@ def test_labels_are_exported_and_come_back(make: Make, tmp_path: Path) -> None:
     expected = np.where(values == 255, 0, values)
     labels = LabelPyramid.open(out)
     np.testing.assert_array_equal(labels.read((0, 0, *SHAPE)), expected)
-    for number, source in enumerate((labels, open_truth(out))):
+    for number, source in enumerate((labels, open_ground_truth(out))):
         again = make()
         import_labels(again, source, author=f"author {number}")
         np.testing.assert_array_equal(again.read((0, 0, *SHAPE)), expected)
@@ -190,7 +190,7 @@ def test_values_are_mapped_and_ignored_classes_are_not_sure(make: Make, tmp_path
     column = corrections.read((0, 0, SHAPE[0], 1))[:, 0]
     assert column.tolist() == [1] * 10 + [3] * 10 + [0] * 10 + [2] * 10 + [0] * 260
     layer = LabelSource("layer", raw, SHAPE, one_based=False)
-    mapped = MappedTruth(layer, ClassMapping(TABLE.names, {0: 0, 2: 255, 3: 255, 7: 1, 255: 255}))
+    mapped = MappedGroundTruth(layer, ClassMapping(TABLE.names, {0: 0, 2: 255, 3: 255, 7: 1, 255: 255}))
     import_labels(corrections, mapped, author="cem", policy="theirs")
     again = make()
     named = LabelSource(
@@ -292,12 +292,12 @@ def test_files_that_do_not_fit(make: Make, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="its crs is none that is known"):
         import_file(corrections, geojson(tmp_path / "a.geojson", [feature("sea", (0, 0, 1, 1))], crs=crs), author="bob")
     a, b, c, d, e, f = UTM.transform
-    for name, place, complaint in (
+    for name, location, complaint in (
         ("half", Georeference(UTM.crs, (a, b, c + a / 2, d, e, f)), "do not lie on those of the image"),
         ("zone", Georeference("EPSG:32633", UTM.transform), "is in EPSG:32633 and the image in EPSG:32632"),
         ("away", Georeference(UTM.crs, (a, b, c + 1e4, d, e, f)), "lies outside the image"),
     ):
-        out = export_corrections(make(patches(), place), tmp_path / f"{name}.tif")
+        out = export_corrections(make(patches(), location), tmp_path / f"{name}.tif")
         with pytest.raises(InputError, match=complaint):
             import_file(corrections, out, author="bob")
     assert not corrections.can_undo()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_corrections import SHAPE, TABLE, blank, painted
+from helpers_corrections import SHAPE, TABLE, blank, with_author
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -61,15 +61,15 @@ def test_a_merge_is_pixel_by_pixel_what_the_policy_says(
         other = make(new_path(), "bob", theirs)
         path = make(new_path(), "ann", mine).path
         with Corrections.open(path, "r+") as into:
-            before, there = painted(into), painted(other)
+            before, there = with_author(into), with_author(other)
             report = into.merge([other], policy=policy)
-            after = painted(into)
+            after = with_author(into)
             again = into.merge([other], policy=policy)
-            np.testing.assert_array_equal(painted(into), after)
+            np.testing.assert_array_equal(with_author(into), after)
             if report.stroke is not None:
                 assert again.stroke is None
                 assert into.undo() is not None
-                np.testing.assert_array_equal(painted(into), before)
+                np.testing.assert_array_equal(with_author(into), before)
     clash = (before[0] != 0) & (there[0] != 0) & (before[0] != there[0])
     new = (before[0] == 0) & (there[0] != 0)
     taken = new | (clash if policy != "mine" else False)

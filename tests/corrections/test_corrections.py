@@ -280,20 +280,20 @@ def test_a_torn_stroke_is_not_there_wherever_it_was_torn(path: Path, tmp_path: P
     """The journal cut at every byte of its last record: the levels are as before that stroke, or as after it."""
     with Corrections.create(path, blank((40, 40)), TABLE) as corrections:
         paint(corrections, 3, 3, (9, 9), 1)
-        corrections._ledger.settle()
+        corrections._log.settle()
         before, start = state(corrections), (path / "journal").stat().st_size
         shutil.copytree(path, tmp_path / "before")
         paint(corrections, 5, 5, (9, 9), 2)
         after, journal = state(corrections), (path / "journal").read_bytes()
     for end in range(start, len(journal) + 1):
         # the journal is written first: only a whole record can have reached the levels
-        trial = tmp_path / "trial"
-        shutil.copytree(tmp_path / "before", trial)
-        (trial / "journal").write_bytes(journal[:end])
-        with Corrections.open(trial, "r+") as found:
+        candidate_review = tmp_path / "trial"
+        shutil.copytree(tmp_path / "before", candidate_review)
+        (candidate_review / "journal").write_bytes(journal[:end])
+        with Corrections.open(candidate_review, "r+") as found:
             np.testing.assert_array_equal(state(found), after if end == len(journal) else before)
             assert found.area_by_class()["wood"] == (81 if end == len(journal) else 0)
-        shutil.rmtree(trial)
+        shutil.rmtree(candidate_review)
 
 
 @settings(max_examples=25, deadline=None)
@@ -382,7 +382,7 @@ def test_of_a_huge_image_only_what_is_painted_is_touched(
     assert len(files) < 40
     found = Corrections.open(path)
     assert found.area_by_class() == {"sea": 10_000, "wood": 3600, "town": 0, "not sure": 0}
-    assert next(found.painted_windows()) == (512, 512, 1024, 1024)
+    assert next(found.corrected_windows()) == (512, 512, 1024, 1024)
     assert reads() == [], "opening reads no chunk"
     first, second = found.regions()
     assert (first.window, first.authors) == ((1000, 1000, 1100, 1100), {"ann": 10_000})
@@ -400,7 +400,7 @@ def test_erasing_leaves_no_files(path: Path) -> None:
         paint(corrections, 400, 400, (300, 100), 0)
         assert not chunk_files(path)
         assert corrections.regions() == []
-        assert [*corrections.painted_windows()] == []
+        assert [*corrections.corrected_windows()] == []
         corrections.undo()
         assert len(corrections.regions()) == 1
 

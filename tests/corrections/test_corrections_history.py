@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fctl_napari.corrections import undo_history as strokes_module
 from fctl_napari.corrections import write_ahead_log
-from fctl_napari.corrections.correction_store import Canvas
+from fctl_napari.corrections.correction_store import CorrectionStore
 from fctl_napari.corrections.corrections import Corrections, Stroke
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 
@@ -61,9 +61,9 @@ class Painting(RuleBasedStateMachine):
             self.known.append(author)
         return self.known.index(author) + 1
 
-    def draw_stroke(self, place: tuple[int, int], size: tuple[int, int], value: int, seed: int) -> dict[str, Any]:
+    def draw_stroke(self, location: tuple[int, int], size: tuple[int, int], value: int, seed: int) -> dict[str, Any]:
         # few places, so that strokes lie over each other
-        y, x = min(place[0] * 90, SHAPE[0] - size[0]), min(place[1] * 100, SHAPE[1] - size[1])
+        y, x = min(location[0] * 90, SHAPE[0] - size[0]), min(location[1] * 100, SHAPE[1] - size[1])
         rng = np.random.default_rng(seed)
         mask = rng.random(size) < 0.6
         mask[0, 0] = True
@@ -73,16 +73,16 @@ class Painting(RuleBasedStateMachine):
         return {"y": y, "x": x, "mask": mask, "values": values}
 
     @rule(**STROKE)
-    def paint(self, place: Any, size: Any, value: int, seed: int, author: str) -> None:
-        s = self.draw_stroke(place, size, value, seed)
+    def paint(self, location: Any, size: Any, value: int, seed: int, author: str) -> None:
+        s = self.draw_stroke(location, size, value, seed)
         found = self.corrections.write(s["y"], s["x"], s["values"], mask=s["mask"], author=author)
         assert found is not None
         assert found.pixels == s["mask"].sum()
         self.model.paint(found.action, self.number(author), **s)
 
     @rule(**STROKE)
-    def paint_what_differs(self, place: Any, size: Any, value: int, seed: int, author: str) -> None:
-        s = self.draw_stroke(place, size, value, seed)
+    def paint_what_differs(self, location: Any, size: Any, value: int, seed: int, author: str) -> None:
+        s = self.draw_stroke(location, size, value, seed)
         height, width = size
         there = self.model.state()[0, s["y"] : s["y"] + height, s["x"] : s["x"] + width]
         s["mask"] = there != s["values"]
@@ -93,11 +93,11 @@ class Painting(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.actions and not self.model.undone)
     @rule(**STROKE)
-    def paint_more_of_an_action(self, place: Any, size: Any, value: int, seed: int, author: str) -> None:
+    def paint_more_of_an_action(self, location: Any, size: Any, value: int, seed: int, author: str) -> None:
         last = self.model.actions[-1]
         if last.undone or last.gone:
             return
-        s = self.draw_stroke(place, size, value, seed)
+        s = self.draw_stroke(location, size, value, seed)
         name = self.known[last.author - 1]
         self.corrections.write(s["y"], s["x"], s["values"], mask=s["mask"], author=name, together=last.number)
         self.model.paint(last.number, last.author, **s)
@@ -146,7 +146,7 @@ class Painting(RuleBasedStateMachine):
 
     @rule(chunks=st.integers(0, 3), turn=st.sampled_from(["paint", "undo", "redo"]), **STROKE)
     def die(self, chunks: int, turn: str, **stroke: Any) -> None:
-        put, update = Canvas.put, LabelPyramid.update_levels
+        put, update = CorrectionStore.put, LabelPyramid.update_levels
 
         def dying_put(*arguments: Any) -> Iterator[Any]:
             for number, item in enumerate(put(*arguments)):
@@ -161,9 +161,9 @@ class Painting(RuleBasedStateMachine):
             raise Died
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Canvas, "put", dying_put)
+            patch.setattr(CorrectionStore, "put", dying_put)
             patch.setattr(LabelPyramid, "update_levels", dying_update)
-            before = self.corrections._ledger.history.number
+            before = self.corrections._log.history.number
             try:
                 if turn == "paint":
                     s = self.draw_stroke(stroke["place"], stroke["size"], stroke["value"], stroke["seed"])
@@ -193,7 +193,7 @@ class Painting(RuleBasedStateMachine):
         np.testing.assert_array_equal(state(self.corrections), expected)
         areas = self.corrections.area_by_class()
         assert list(areas.values()) == [np.count_nonzero(expected[0] == v) for v in (1, 2, 3, 255)]
-        assert len(self.corrections._ledger.history.journal.entries) < 1000
+        assert len(self.corrections._log.history.journal.entries) < 1000
 
 
 TestPainting = Painting.TestCase
@@ -235,8 +235,8 @@ def test_what_is_dropped_from_the_journal_stays_undone_below_others(
     assert small.undo("ann") is not None
     assert small.undo("ann") is not None
     dab(small, 3, "bob", y=50)
-    small._ledger.settle()
-    assert [entry.facts["n"] for entry in small._ledger.history.journal.entries] == [3, 6], "ann's are not dropped"
+    small._log.settle()
+    assert [entry.facts["n"] for entry in small._log.history.journal.entries] == [3, 6], "ann's are not dropped"
     assert small.undo("bob") is not None
     assert small.undo("bob") is not None
     assert not state(small).any()

@@ -64,7 +64,7 @@ class Replay:
         self.known: list[str] = []
         self.done = 0
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         deed, stroke = order(self.done)
         if deed == "paint":
             author = str(stroke.pop("author"))
@@ -101,12 +101,12 @@ def test_every_finished_stroke_survives(tmp_path: Path) -> None:
         painter.stdout.close()
         finished = max([finished, *told])
         while replay.done < finished:
-            replay.go_on()
+            replay.resume()
         mode = moments.choice(["r", "r+"])
         with Corrections.open(path, mode) as found:
             there = state(found)
         if not np.array_equal(there, replay.model.state()):
-            replay.go_on()  # it was killed after the journal was written, and before it could say so
+            replay.resume()  # it was killed after the journal was written, and before it could say so
         np.testing.assert_array_equal(there, replay.model.state())
         assert not [*path.rglob("*.partial")]
     with Corrections.open(path, "r+") as found:

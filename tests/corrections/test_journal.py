@@ -66,14 +66,14 @@ def test_a_torn_record_is_not_there_whatever_was_written_of_it(journal: Journal,
 
 
 @pytest.mark.parametrize("place", [0, 2, 6, 10, 14, 20])
-def test_damage_keeps_a_copy_of_what_follows(journal: Journal, place: int) -> None:
+def test_damage_keeps_a_copy_of_what_follows(journal: Journal, location: int) -> None:
     whole = bytearray(journal.path.read_bytes())
-    whole[place] ^= 0x10
+    whole[location] ^= 0x10
     journal.path.write_bytes(whole)
     assert records(journal.path, writable=True) == []
     aside = journal.path.with_name("journal.damaged")
     # a length that was damaged may say that the record is longer than the file: that is what a torn one says
-    assert (aside.read_bytes() == whole) if aside.exists() else place in (4, 5, 6, 7)
+    assert (aside.read_bytes() == whole) if aside.exists() else location in (4, 5, 6, 7)
 
 
 def test_a_full_disk_leaves_the_records_that_were_there(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

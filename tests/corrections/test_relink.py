@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from helpers_commands import Fctl
-from helpers_corrections import SHAPE, TABLE, blank, painted
+from helpers_corrections import SHAPE, TABLE, blank, with_author
 from PIL import Image
 
 from fctl_napari.corrections import relink as relinking
@@ -32,12 +32,12 @@ def corrections(tmp_path: Path) -> Path:
 
 
 def test_they_are_refused_until_they_are_linked(corrections: Path) -> None:
-    before = painted(Corrections.open(corrections))
+    before = with_author(Corrections.open(corrections))
     with pytest.raises(OtherImageError, match=r"another image \(blank with other pixels\); choose another name, or"):
         Corrections.open(corrections, image=NOW)
     relink(corrections, NOW)
     with Corrections.open(corrections, "r+", image=NOW) as there:
-        assert np.array_equal(painted(there), before)
+        assert np.array_equal(with_author(there), before)
         assert there.undo() is not None  # the history came along
         assert there.redo() is not None
     relink(corrections, NOW)  # says nothing new
@@ -51,7 +51,7 @@ def test_a_copy_leaves_the_others_alone(corrections: Path, tmp_path: Path) -> No
     copy = tmp_path / "copy.ome.zarr"
     copy_for(corrections, copy, NOW)
     with Corrections.open(copy, "r+", image=NOW) as there:
-        assert np.array_equal(painted(there), painted(Corrections.open(corrections, image=BEFORE)))
+        assert np.array_equal(with_author(there), with_author(Corrections.open(corrections, image=BEFORE)))
         there.write(100, 100, np.full((5, 5), 1, np.uint8), author="ann")
     assert Corrections.open(corrections).read((100, 100, 101, 101)) == 0
     with pytest.raises(OutputError, match=r"copy\.ome\.zarr: exists; choose another name"):
@@ -91,9 +91,9 @@ def test_they_are_not_linked_while_somebody_paints(corrections: Path, monkeypatc
 
 
 def write_geotiff(path: Path, x0: float) -> Path:
-    place = rasterio.transform.from_origin(x0, 2790000, 1, 1)
+    location = rasterio.transform.from_origin(x0, 2790000, 1, 1)
     shape = {"width": SHAPE[1], "height": SHAPE[0], "count": 3, "dtype": "uint8"}
-    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32640", transform=place, **shape) as file:
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32640", transform=location, **shape) as file:
         file.write(np.full((3, *SHAPE), 1, np.uint8))
     return path
 

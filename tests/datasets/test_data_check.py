@@ -27,13 +27,13 @@ def test_class_shares_are_counted_by_part(layout: str, tmp_path: Path) -> None:
     assert report.sound == len(data.split.train)
     names = data.table.names
     for part in ("train", "val", "test"):
-        truths = [
+        ground_truths = [
             blocks(NAMES[layout].index(pair.short), 7 if layout == "deepglobe" else 2) for pair in data.split.part(part)
         ]
-        counts = np.bincount(np.ravel(truths).astype(int), minlength=7)
+        counts = np.bincount(np.ravel(ground_truths).astype(int), minlength=7)
         assert report.counts(part).tolist() == [*counts[: len(names)], counts[len(names)]]
         shares = report.shares(part)
-        if not truths:
+        if not ground_truths:
             assert not shares
             continue
         assert shares == pytest.approx(dict(zip(names, counts / counts[: len(names)].sum(), strict=False)))

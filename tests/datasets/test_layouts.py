@@ -36,16 +36,16 @@ def test_each_layout_is_found_and_its_truths_are_read(layout: str, tmp_path: Pat
     assert data.layout == layout
     assert [pair.short for pair in data.pairs] == sorted(NAMES[layout])
     assert not data.problems
-    assert len(data.without_truth) == (layout in ("deepglobe", "inria"))
+    assert len(data.without_ground_truth) == (layout in ("deepglobe", "inria"))
     scenes = scenes_of(tmp_path, layout)
     assert len(scenes) == len(NAMES[layout])
     for scene in scenes:
-        truth = blocks(NAMES[layout].index(scene.name.rsplit("/", 1)[-1]), 7 if layout == "deepglobe" else 2)
-        truth[truth == 6] = 255  # DeepGlobe's unknown class is ignored
-        np.testing.assert_array_equal(np.asarray(scene.truth), truth)
-        np.testing.assert_array_equal(scene.truth[10:50, 20:90], truth[10:50, 20:90])
-        red = scene.pyramid.read((0, 0, *truth.shape))[..., 0].astype(int)
-        assert np.abs(red - (truth * 30.0 + 20))[truth != 255].mean() < 4
+        ground_truth = blocks(NAMES[layout].index(scene.name.rsplit("/", 1)[-1]), 7 if layout == "deepglobe" else 2)
+        ground_truth[ground_truth == 6] = 255  # DeepGlobe's unknown class is ignored
+        np.testing.assert_array_equal(np.asarray(scene.ground_truth), ground_truth)
+        np.testing.assert_array_equal(scene.ground_truth[10:50, 20:90], ground_truth[10:50, 20:90])
+        red = scene.pyramid.read((0, 0, *ground_truth.shape))[..., 0].astype(int)
+        assert np.abs(red - (ground_truth * 30.0 + 20))[ground_truth != 255].mean() < 4
         assert [len(scene.train), len(scene.val), len(scene.test)].count(1) == 1
 
 
@@ -138,11 +138,11 @@ def test_the_layout_of_the_released_code_is_inria_too(tmp_path: Path) -> None:
     data = find_data_set(tmp_path / "data")
     assert (data.layout, data.split.by) == ("inria", "the names of folders")
     for scene in scenes_of(tmp_path / "data"):
-        np.testing.assert_array_equal(np.asarray(scene.truth), blocks(0, 2))
+        np.testing.assert_array_equal(np.asarray(scene.ground_truth), blocks(0, 2))
 
 
 def test_masks_may_be_colours_or_stated_values(tmp_path: Path) -> None:
-    pairs(tmp_path / "colours", "ab", colours=True)
+    pairs(tmp_path / "colours", "ab", colors=True)
     pairs(tmp_path / "values", "ab")
     for name in "ab":
         path = tmp_path / "values" / "masks" / f"{name}.png"
@@ -150,7 +150,7 @@ def test_masks_may_be_colours_or_stated_values(tmp_path: Path) -> None:
     (tmp_path / "values/classes.json").write_text(json.dumps({**TABLE, "values": {"0": "dark", "255": "bright"}}))
     for folder in ("colours", "values"):
         for scene in scenes_of(tmp_path / folder):
-            np.testing.assert_array_equal(np.asarray(scene.truth), blocks("ab".index(scene.name), 2))
+            np.testing.assert_array_equal(np.asarray(scene.ground_truth), blocks("ab".index(scene.name), 2))
 
 
 def test_a_class_table_of_ones_own_counts_the_unknown_class(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_class_table_of_ones_own_counts_the_unknown_class(tmp_path: Path) -> N
     for scene in scenes:
         order = np.array([1, 2, 3, 4, 5, 6, 0])  # as in the authors' code: unknown is class 0
         np.testing.assert_array_equal(
-            np.asarray(scene.truth), order[blocks(NAMES["deepglobe"].index(scene.name[6:]), 7)]
+            np.asarray(scene.ground_truth), order[blocks(NAMES["deepglobe"].index(scene.name[6:]), 7)]
         )
 
 
@@ -201,7 +201,7 @@ def test_a_strange_colour_is_named(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(mask)
     scene = next(scene for scene in scenes_of(tmp_path) if scene.name == "train/10233")
     with pytest.raises(InputError, match=r"10233_mask\.png: holds the colour \(255, 0, 0\), .* \(1 px here\)"):
-        scene.truth[0:8, 0:8]
+        scene.ground_truth[0:8, 0:8]
 
 
 @pytest.mark.parametrize("layout", list(NAMES))
@@ -215,7 +215,7 @@ def test_a_converted_copy_is_the_same_data_set(layout: str, tmp_path: Path) -> N
     before, after = scenes_of(tmp_path / "raw", layout), scenes_of(copy, layout)
     assert [(s.name, s.train, s.val, s.test) for s in before] == [(s.name, s.train, s.val, s.test) for s in after]
     for one, other in zip(before, after, strict=True):
-        np.testing.assert_array_equal(np.asarray(one.truth), np.asarray(other.truth))
+        np.testing.assert_array_equal(np.asarray(one.ground_truth), np.asarray(other.ground_truth))
         assert scene_digest(one) == scene_digest(other)
     written = {path: path.stat().st_mtime_ns for path in copy.rglob("c/*/*/*")}
     convert_data_set(data, copy)
@@ -244,8 +244,8 @@ def test_a_copy_follows_the_classes_and_values_that_are_stated(tmp_path: Path) -
         copy = convert_data_set(find_data_set(raw), tmp_path / "copy")
         (own,), (copied,) = scenes_of(raw), scenes_of(copy)
         expected = mask if values is None else np.where(mask == 0, *[255 if v is None else v for v in values.values()])
-        assert np.array_equal(np.asarray(own.truth), expected)
-        assert np.array_equal(np.asarray(copied.truth), expected)
+        assert np.array_equal(np.asarray(own.ground_truth), expected)
+        assert np.array_equal(np.asarray(copied.ground_truth), expected)
 
 
 def test_large_images_have_the_same_digest_when_converted(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_large_images_have_the_same_digest_when_converted(tmp_path: Path) -> Non
 def test_a_scene_of_the_whole_folder_may_be_one_omezarr(tmp_path: Path) -> None:
     omezarr(tmp_path, "a")
     (scene,) = scenes_of(tmp_path / "a.ome.zarr")
-    np.testing.assert_array_equal(np.asarray(scene.truth), blocks(0, 2))
+    np.testing.assert_array_equal(np.asarray(scene.ground_truth), blocks(0, 2))
 
 
 def test_no_more_is_kept_than_the_shelf_holds(tmp_path: Path) -> None:
@@ -272,5 +272,5 @@ def test_no_more_is_kept_than_the_shelf_holds(tmp_path: Path) -> None:
     assert shelf.held == 0  # nothing is decoded to begin with
     for scene in scenes + scenes[::-1]:
         scene.pyramid.read((0, 0, 64, 64))
-        scene.truth[0:64, 0:64]
+        scene.ground_truth[0:64, 0:64]
         assert 0 < shelf.held <= 3 * size

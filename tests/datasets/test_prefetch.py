@@ -6,7 +6,7 @@ from fctl_napari.datasets.prefetch import Prefetch
 
 
 @pytest.mark.parametrize(("ahead", "threads"), [(1, 1), (3, 4), (64, 2)])
-def test_parts_come_in_order_and_not_too_early(ahead, threads):
+def test_parts_come_in_order_and_not_too_early(read_ahead, threads):
     started, lock = [], threading.Lock()
 
     def load(number):
@@ -14,11 +14,11 @@ def test_parts_come_in_order_and_not_too_early(ahead, threads):
             started.append(number)
         return -number
 
-    with Prefetch(load, lambda step: (10 * step, 10 * step + 1), range(2, 9), ahead, threads) as prefetch:
+    with Prefetch(load, lambda step: (10 * step, 10 * step + 1), range(2, 9), read_ahead, threads) as prefetch:
         for step, parts in zip(range(2, 9), prefetch, strict=True):
             assert list(parts) == [(10 * step, -10 * step), (10 * step + 1, -10 * step - 1)]
             with lock:
-                assert max(started) <= 10 * (step + ahead) + 1
+                assert max(started) <= 10 * (step + read_ahead) + 1
     assert sorted(started) == [10 * step + i for step in range(2, 9) for i in (0, 1)]
 
 

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from fctl_napari.datasets.read_ahead import ahead, reading_threads
+from fctl_napari.datasets.read_ahead import read_ahead, reading_threads
 
 
 def test_results_come_in_order_and_few_at_a_time():
@@ -17,12 +17,12 @@ def test_results_come_in_order_and_few_at_a_time():
             most = max(most, begun - taken)
         return item * item
 
-    for k, result in enumerate(ahead(work, range(200))):
+    for k, result in enumerate(read_ahead(work, range(200))):
         assert result == k * k
         taken += 1
     assert begun == 200
     assert most <= reading_threads() + 1
-    assert list(ahead(work, [])) == []
+    assert list(read_ahead(work, [])) == []
 
 
 def test_what_goes_wrong_comes_in_its_turn():
@@ -33,5 +33,5 @@ def test_what_goes_wrong_comes_in_its_turn():
 
     seen = []
     with pytest.raises(KeyError):
-        seen.extend(ahead(work, range(100)))
+        seen.extend(read_ahead(work, range(100)))
     assert seen == [0, 1, 2]

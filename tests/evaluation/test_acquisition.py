@@ -24,7 +24,7 @@ SHAPE = (330, 420)
 
 
 @dataclass
-class Painted:
+class PixelEdit:
     """Corrections, as far as they matter here."""
 
     values: np.ndarray
@@ -56,9 +56,9 @@ def scene(make_segmentation: MakeSegmentation) -> Segmentation:
     random = np.random.default_rng(0)
     labels = np.digitize(smooth(random, 12), [-0.01, 0.02]) + 1
     labels[:, 400:] = 0
-    doubt = smooth(random, 4)
-    doubt = (doubt - doubt.min()) / np.ptp(doubt)
-    return make_segmentation(labels, confidence=np.clip(255 * (1 - 0.7 * doubt), 1, 255))
+    uncertainty = smooth(random, 4)
+    uncertainty = (uncertainty - uncertainty.min()) / np.ptp(uncertainty)
+    return make_segmentation(labels, confidence=np.clip(255 * (1 - 0.7 * uncertainty), 1, 255))
 
 
 def expected(store: Segmentation, painted: np.ndarray | None = None) -> list[tuple]:
@@ -90,9 +90,9 @@ def expected(store: Segmentation, painted: np.ndarray | None = None) -> list[tup
 
 def assert_same(found: list[Suggestion], wanted: list[tuple]) -> None:
     regions = [one.region for one in found]
-    assert [(r.window, r.point, r.pixels, r.called) for r in regions] == [one[:4] for one in wanted]
+    assert [(r.window, r.point, r.pixels, r.predicted) for r in regions] == [one[:4] for one in wanted]
     assert [(one.entropy, one.gain) for one in found] == [pytest.approx(one[4:]) for one in wanted]
-    assert all(one.region.truth is None and one.region.confidence == 1 - one.entropy for one in found)
+    assert all(one.region.ground_truth is None and one.region.confidence == 1 - one.entropy for one in found)
 
 
 def test_regions_and_their_gain(scene: Segmentation) -> None:
@@ -112,25 +112,25 @@ def test_what_is_corrected_and_around_it_is_left_out(scene: Segmentation) -> Non
     values = np.zeros(SHAPE, np.uint8)
     values[y0:y1, x0:x1] = 2
     values[60:70, 120:140] = 255  # "not sure" is said, too
-    after = find_next(scene, Painted(values))
+    after = find_next(scene, PixelEdit(values))
     assert_same(after, expected(scene, values))
     assert before[0] not in after
-    assert find_next(scene, Painted(np.ones(SHAPE, np.uint8))) == []
-    assert_same(find_next(scene, Painted(np.zeros(SHAPE, np.uint8))), expected(scene))
+    assert find_next(scene, PixelEdit(np.ones(SHAPE, np.uint8))) == []
+    assert_same(find_next(scene, PixelEdit(np.zeros(SHAPE, np.uint8))), expected(scene))
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_only_where_a_stroke_fell_is_looked_again(scene: Segmentation, seed: int) -> None:
     random = np.random.default_rng(seed)
     values = np.zeros(SHAPE, np.uint8)
-    listed = find_next(scene, Painted(values))
+    listed = find_next(scene, PixelEdit(values))
     for _ in range(3):
         y, x = random.integers(0, SHAPE[0] - 1), random.integers(0, SHAPE[1] - 1)
         y1, x1 = min(y + random.integers(1, 70), SHAPE[0]), min(x + random.integers(1, 70), SHAPE[1])
         values[y:y1, x:x1] = random.integers(0, 4)  # 0: an eraser brings regions back
         cells = whole_cells((y, x, y1, x1), SHAPE)
-        listed = renewed(listed, find_next(scene, Painted(values), cells), cells)
-        assert listed == find_next(scene, Painted(values))
+        listed = renewed(listed, find_next(scene, PixelEdit(values), cells), cells)
+        assert listed == find_next(scene, PixelEdit(values))
 
 
 def test_the_entropy_of_the_maps_counts_where_there_are_maps(make_segmentation: MakeSegmentation) -> None:
@@ -146,7 +146,7 @@ def test_the_entropy_of_the_maps_counts_where_there_are_maps(make_segmentation: 
     stored.update_levels((0, 0, *SHAPE))
     segmentation.maps[ENTROPY] = stored
     rare, common = find_next(segmentation, smallest=300)
-    assert (rare.region.called, common.region.called) == (1, 0)  # the rarer class, though the other is less sure
+    assert (rare.region.predicted, common.region.predicted) == (1, 0)  # the rarer class, though the other is less sure
     assert (rare.entropy, rare.rarity) == (100 / 255, pytest.approx((300 / 420) ** 0.5))
     assert (common.entropy, common.rarity) == (120 / 255, pytest.approx((120 / 420) ** 0.5))
 
@@ -160,7 +160,7 @@ def test_a_single_class_and_nothing_computed(make_segmentation: MakeSegmentation
 
 def test_bad_input(scene: Segmentation) -> None:
     with pytest.raises(InputError, match="5 x 6 px"):
-        find_next(scene, Painted(np.zeros((5, 6), np.uint8)))
+        find_next(scene, PixelEdit(np.zeros((5, 6), np.uint8)))
     with pytest.raises(InputError, match="holds no pixel"):
         find_next(scene, region=(0, 900, 10, 999))
     with pytest.raises(Cancelled):

@@ -14,8 +14,8 @@ from skimage.measure import label, regionprops
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.evaluation import blockwise, connected_components
 from fctl_napari.evaluation.connected_components import RegionFinder
-from fctl_napari.evaluation.error_regions import Region, find_disagreements, find_doubts, find_errors, order
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.evaluation.error_regions import Region, find_disagreements, find_errors, find_uncertain, order
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.segmentation.store.map_names import MAPS
 from fctl_napari.segmentation.store.store import Segmentation
@@ -121,8 +121,8 @@ def labels() -> np.ndarray:
     return labels
 
 
-def saved(truth: np.ndarray, path: Path) -> Path:
-    Image.fromarray(truth).save(path)
+def saved(ground_truth: np.ndarray, path: Path) -> Path:
+    Image.fromarray(ground_truth).save(path)
     return path
 
 
@@ -130,18 +130,18 @@ def test_errors_are_found_with_their_facts(
     tmp_path: Path, make_segmentation: MakeSegmentation, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blockwise, "BLOCK", 97)
-    truth = np.zeros(labels.shape, np.uint8)
+    ground_truth = np.zeros(labels.shape, np.uint8)
     sure = np.full(labels.shape, 100, np.uint8)
-    truth[150:250, 100:300] = 1  # over block borders
-    truth[10:20, 10:20] = 2
-    truth[20:30, 20:30] = 2  # touches the other at a corner: a region of its own
-    truth[0:5, 50:55] = 255  # ignored
-    truth[0:50, 390:420] = 2  # part of it is not computed
-    truth[100, 5:9] = 2  # too small
+    ground_truth[150:250, 100:300] = 1  # over block borders
+    ground_truth[10:20, 10:20] = 2
+    ground_truth[20:30, 20:30] = 2  # touches the other at a corner: a region of its own
+    ground_truth[0:5, 50:55] = 255  # ignored
+    ground_truth[0:50, 390:420] = 2  # part of it is not computed
+    ground_truth[100, 5:9] = 2  # too small
     sure[10:20, 10:20] = 255
     labels[200:210, 150:160] = 3
     segmentation = make_segmentation(labels, confidence=sure)
-    found = find_errors(segmentation, open_truth(saved(truth, tmp_path / "t.png")))
+    found = find_errors(segmentation, open_ground_truth(saved(ground_truth, tmp_path / "t.png")))
     assert list(found) == [
         Region((150, 100, 250, 300), (150, 100), 19900, 1, 0, 100 / 255),
         Region((0, 390, 50, 400), (0, 390), 500, 2, 0, 100 / 255),
@@ -150,7 +150,7 @@ def test_errors_are_found_with_their_facts(
         Region((200, 150, 210, 160), (200, 150), 100, 1, 2, 100 / 255),
     ]
     assert (found.found, found.small, found.pixels) == (5, 1, 19900 + 500 + 300 + 4)
-    part = find_errors(segmentation, open_truth(tmp_path / "t.png"), (5, 5, 25, 395), smallest=2, most=2)
+    part = find_errors(segmentation, open_ground_truth(tmp_path / "t.png"), (5, 5, 25, 395), smallest=2, most=2)
     assert [(r.window, r.pixels) for r in part] == [((5, 390, 25, 395), 100), ((10, 10, 20, 20), 100)]
     assert part.found == 3
 
@@ -160,11 +160,11 @@ def test_ignored_classes_and_wrong_truths(
 ) -> None:
     segmentation = make_segmentation(labels)
     with pytest.raises(InputError, match="class index 9"):
-        find_errors(segmentation, open_truth(saved(np.full(labels.shape, 9, np.uint8), tmp_path / "t.png")))
+        find_errors(segmentation, open_ground_truth(saved(np.full(labels.shape, 9, np.uint8), tmp_path / "t.png")))
     with pytest.raises(InputError, match="10 x 10 px"):
-        find_errors(segmentation, open_truth(saved(np.zeros((10, 10), np.uint8), tmp_path / "s.png")))
+        find_errors(segmentation, open_ground_truth(saved(np.zeros((10, 10), np.uint8), tmp_path / "s.png")))
     with pytest.raises(Cancelled):
-        find_errors(segmentation, open_truth(saved(labels * 0, tmp_path / "u.png")), cancelled=lambda: True)
+        find_errors(segmentation, open_ground_truth(saved(labels * 0, tmp_path / "u.png")), cancelled=lambda: True)
 
 
 def test_doubts(make_segmentation: MakeSegmentation, labels: np.ndarray) -> None:
@@ -174,14 +174,14 @@ def test_doubts(make_segmentation: MakeSegmentation, labels: np.ndarray) -> None
     sure[150:160, 10:20] = 60
     labels[155:160, 10:20] = 2
     segmentation = make_segmentation(labels, confidence=sure)
-    found = find_doubts(segmentation)
-    assert [(r.window, r.truth, r.called) for r in found] == [
+    found = find_uncertain(segmentation)
+    assert [(r.window, r.ground_truth, r.predicted) for r in found] == [
         ((50, 190, 60, 200), None, 0),
         ((150, 10, 155, 20), None, 0),
         ((155, 10, 160, 20), None, 1),
     ]
     assert [r.confidence for r in found] == pytest.approx([127 / 255, 60 / 255, 60 / 255])
-    assert len(find_doubts(segmentation, threshold=0.51)) == 4
+    assert len(find_uncertain(segmentation, threshold=0.51)) == 4
     assert [r.pixels for r in order(found, "confidence")] == [50, 50, 100]
 
 
@@ -189,7 +189,7 @@ def test_doubts(make_segmentation: MakeSegmentation, labels: np.ndarray) -> None
 def test_doubts_by_maps(make_segmentation: MakeSegmentation, labels: np.ndarray, measure: str) -> None:
     segmentation = make_segmentation(labels)
     with pytest.raises(InputError, match=f"no map of the {measure}.* --maps"):
-        find_doubts(segmentation, measure=measure)
+        find_uncertain(segmentation, measure=measure)
     values = np.full(labels.shape, 100, np.uint8)
     values[30:40, 180:200] = 20
     values[100:110, 0:8] = 230
@@ -197,7 +197,7 @@ def test_doubts_by_maps(make_segmentation: MakeSegmentation, labels: np.ndarray,
     stored = LabelPyramid.create(segmentation.path / MAPS / measure, labels.shape)
     stored.write(0, 0, values)
     segmentation.maps[measure] = stored
-    (found,) = find_doubts(segmentation, measure=measure)
+    (found,) = find_uncertain(segmentation, measure=measure)
     if measure == "entropy":  # above 0.5
         assert (found.window, found.confidence) == ((100, 0, 110, 8), 25 / 255)
     else:  # below 0.2
@@ -229,7 +229,7 @@ def test_order() -> None:
     by_size, by_class = order(regions, "size"), order(regions, "class")
     assert [r.pixels for r in by_size] == [9, 7, 7, 5]
     assert [r.confidence for r in order(regions, "confidence")] == [0.9, 0.9, 0.7, 0.5]
-    assert [(r.truth, r.called, r.pixels) for r in by_class] == [(0, 1, 7), (0, 2, 5), (1, 0, 9), (1, 0, 7)]
+    assert [(r.ground_truth, r.predicted, r.pixels) for r in by_class] == [(0, 1, 7), (0, 2, 5), (1, 0, 9), (1, 0, 7)]
     for by in ("size", "confidence", "class"):
         assert order(reversed(regions), by) == order(regions, by)
     assert all(a.point < b.point for a, b in pairwise(by_size) if a.pixels == b.pixels)

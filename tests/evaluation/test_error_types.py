@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fctl_napari.evaluation.error_types import (
     BOTH_WRONG,
-    COLOUR_BLIND,
+    COLOR_BLIND,
     CONFUSED,
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
@@ -37,9 +37,9 @@ def columns(pixels: list[tuple[int, int, int]]) -> list[np.ndarray]:
 @settings(max_examples=60, deadline=None)
 @given(pixels=PIXELS, positive=st.sampled_from([None, 0, 1, 3]))
 def test_errors_are_misses_and_false_finds(pixels: list[tuple[int, int, int]], positive: int | None) -> None:
-    truth, called, other = columns(pixels)
-    found = by_table(error_table(positive))(truth, called, other)
-    for was, says, kind in zip(truth.tolist(), called.tolist(), found.tolist(), strict=True):
+    ground_truth, predicted, other = columns(pixels)
+    found = by_table(error_table(positive))(ground_truth, predicted, other)
+    for was, says, kind in zip(ground_truth.tolist(), predicted.tolist(), found.tolist(), strict=True):
         if was == says or 255 in (was, says):
             expected = NOTHING
         elif positive is None:
@@ -52,34 +52,34 @@ def test_errors_are_misses_and_false_finds(pixels: list[tuple[int, int, int]], p
 @settings(max_examples=60, deadline=None)
 @given(pixels=PIXELS, only=st.sampled_from([None, 0, 2]), pair=st.tuples(CLASSES, CLASSES))
 def test_confusions_and_pairs(pixels: list[tuple[int, int, int]], only: int | None, pair: tuple[int, int]) -> None:
-    truth, called, other = columns(pixels)
-    wrong = (truth != called) & (truth != 255) & (called != 255)
+    ground_truth, predicted, other = columns(pixels)
+    wrong = (ground_truth != predicted) & (ground_truth != 255) & (predicted != 255)
     if only is not None:
-        wrong &= truth == only
-    found = by_table(confusion_table(only))(truth, called, other)
-    assert np.array_equal(found, np.where(wrong, called.astype(int) + 1, NOTHING))
-    lit = by_table(pair_table(*pair))(truth, called, other)
-    assert np.array_equal(lit, np.where((truth == pair[0]) & (called == pair[1]), HIGHLIGHTED, NOTHING))
+        wrong &= ground_truth == only
+    found = by_table(confusion_table(only))(ground_truth, predicted, other)
+    assert np.array_equal(found, np.where(wrong, predicted.astype(int) + 1, NOTHING))
+    lit = by_table(pair_table(*pair))(ground_truth, predicted, other)
+    assert np.array_equal(lit, np.where((ground_truth == pair[0]) & (predicted == pair[1]), HIGHLIGHTED, NOTHING))
 
 
 @settings(max_examples=60, deadline=None)
 @given(pixels=PIXELS)
 def test_who_is_right(pixels: list[tuple[int, int, int]]) -> None:
-    for (truth, first, second), kind in zip(pixels, comparison_kinds(*columns(pixels)).tolist(), strict=True):
+    for (ground_truth, first, second), kind in zip(pixels, comparison_kinds(*columns(pixels)).tolist(), strict=True):
         if first == second or 255 in (first, second):
             assert kind == NOTHING
-        elif truth == 255:
+        elif ground_truth == 255:
             assert kind == NOT_JUDGED
         else:
-            assert kind == {first: FIRST_RIGHT, second: SECOND_RIGHT}.get(truth, BOTH_WRONG)
+            assert kind == {first: FIRST_RIGHT, second: SECOND_RIGHT}.get(ground_truth, BOTH_WRONG)
 
 
 def test_colours() -> None:
     assert (PAPER.false_negative, PAPER.false_positive) == ((0, 0, 255), (255, 0, 0))
     # Okabe and Ito's blue, vermillion and reddish purple
-    assert COLOUR_BLIND.false_negative == (0, 114, 178)
-    assert COLOUR_BLIND.false_positive == (213, 94, 0)
-    assert COLOUR_BLIND.confused == (204, 121, 167)
+    assert COLOR_BLIND.false_negative == (0, 114, 178)
+    assert COLOR_BLIND.false_positive == (213, 94, 0)
+    assert COLOR_BLIND.confused == (204, 121, 167)
 
 
 def test_differences_have_the_first_one_s_class():

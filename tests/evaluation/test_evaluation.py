@@ -18,7 +18,7 @@ from fctl_napari.evaluation.boundary_iou import BoundaryCounter
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
-from fctl_napari.imagery.ground_truth import LabelSource, open_truth
+from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -31,17 +31,17 @@ NAMES = ("red", "green", "blue")
 def pair() -> tuple[np.ndarray, np.ndarray]:
     """Labels (0 = not computed) and truth (255 = ignored) of 300 x 420 px, in patches of some px."""
     random = np.random.default_rng(3)
-    truth = random.integers(0, 3, (15, 21)).astype(np.uint8).repeat(20, 0).repeat(20, 1)
-    labels = np.roll(truth, (4, -3), (0, 1)) + np.uint8(1)
-    labels[random.random(truth.shape) < 0.002] = 2
-    truth[random.random(truth.shape) < 0.001] = 255
+    ground_truth = random.integers(0, 3, (15, 21)).astype(np.uint8).repeat(20, 0).repeat(20, 1)
+    labels = np.roll(ground_truth, (4, -3), (0, 1)) + np.uint8(1)
+    labels[random.random(ground_truth.shape) < 0.002] = 2
+    ground_truth[random.random(ground_truth.shape) < 0.001] = 255
     labels[200:230] = 0
-    return labels, truth
+    return labels, ground_truth
 
 
-def saved(truth: np.ndarray, path: Path) -> LabelSource:
-    Image.fromarray(truth).save(path)
-    return open_truth(path)
+def saved(ground_truth: np.ndarray, path: Path) -> LabelSource:
+    Image.fromarray(ground_truth).save(path)
+    return open_ground_truth(path)
 
 
 def eroded(mask: np.ndarray, times: int) -> np.ndarray:
@@ -53,14 +53,16 @@ def eroded(mask: np.ndarray, times: int) -> np.ndarray:
     return mask
 
 
-def plain_boundary_iou(truth: np.ndarray, called: np.ndarray, classes: int, px: int, region: tuple) -> np.ndarray:
+def plain_boundary_iou(
+    ground_truth: np.ndarray, predicted: np.ndarray, classes: int, px: int, region: tuple
+) -> np.ndarray:
     """Boundary IoU with whole masks, as it is defined; pixels that are not judged belong to any mask."""
-    judged = (truth != 255) & (called != 255)
+    judged = (ground_truth != 255) & (predicted != 255)
     y0, x0, y1, x1 = region
     found = []
     for k in range(classes):
         bands = []
-        for classes_of in (truth, called):
+        for classes_of in (ground_truth, predicted):
             mask = (classes_of == k) & judged
             bands.append((mask & ~eroded(mask | ~judged, px))[y0:y1, x0:x1])
         union = (bands[0] | bands[1]).sum()
@@ -79,29 +81,29 @@ def test_blocks_add_up_to_the_whole(
     region: tuple[int, int, int, int] | None,
 ) -> None:
     monkeypatch.setattr(blockwise, "BLOCK", block)
-    labels, truth = pair
+    labels, ground_truth = pair
     sure = np.random.default_rng(4).integers(1, 256, labels.shape).astype(np.uint8)
     told: list[tuple[int, int]] = []
     segmentation = make_segmentation(labels, confidence=sure)
     found = evaluate(
         segmentation,
-        saved(truth, tmp_path / "truth.png"),
+        saved(ground_truth, tmp_path / "truth.png"),
         region,
         boundary_px=5,
         progress=lambda done, total: told.append((done, total)),
     )
-    y0, x0, y1, x1 = region or (0, 0, *truth.shape)
+    y0, x0, y1, x1 = region or (0, 0, *ground_truth.shape)
     part = np.s_[y0:y1, x0:x1]
-    called = labels - np.uint8(1)
+    predicted = labels - np.uint8(1)
     assert told == [(k, len(told)) for k in range(1, len(told) + 1)]
     assert len(told) == (6 if block == 97 else 1)
-    assert found.scores == Scores.from_confusion(confusion_matrix(truth[part], called[part], 3), NAMES)
+    assert found.scores == Scores.from_confusion(confusion_matrix(ground_truth[part], predicted[part], 3), NAMES)
     assert found.boundary_iou is not None
-    expected = plain_boundary_iou(truth, called, 3, 5, (y0, x0, y1, x1))
+    expected = plain_boundary_iou(ground_truth, predicted, 3, 5, (y0, x0, y1, x1))
     np.testing.assert_array_equal(list(found.boundary_iou.values()), expected)
     assert 0.1 < found.mean_boundary_iou < 0.9
-    judged = (truth[part] != 255) & (called[part] != 255)
-    right = judged & (truth[part] == called[part])
+    judged = (ground_truth[part] != 255) & (predicted[part] != 255)
+    right = judged & (ground_truth[part] == predicted[part])
     np.testing.assert_array_equal(found.calibration.pixels, np.bincount(sure[part][judged], minlength=256))
     np.testing.assert_array_equal(found.calibration.right, np.bincount(sure[part][right], minlength=256))
 
@@ -120,27 +122,27 @@ def test_boundary_iou_of_any_blocks_is_that_of_the_whole(
 ) -> None:
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 3, (shape[0] // patch + 1, shape[1] // patch + 1)).astype(np.uint8)
-    truth = coarse.repeat(patch, 0).repeat(patch, 1)[: shape[0], : shape[1]]
-    called = np.roll(truth, 1, 0)
+    ground_truth = coarse.repeat(patch, 0).repeat(patch, 1)[: shape[0], : shape[1]]
+    predicted = np.roll(ground_truth, 1, 0)
     unjudged = random.random(shape) < 0.02
-    truth[unjudged] = called[unjudged] = 255
+    ground_truth[unjudged] = predicted[unjudged] = 255
     top, left = min(cut[0], shape[0] - 1), min(cut[1], shape[1] - 1)
     within = (top, left, max(shape[0] - cut[2], top + 1), max(shape[1] - cut[3], left + 1))
-    y0, x0, y1, x1 = walked = blockwise.clip(within, shape, margin=px)
-    counter = BoundaryCounter(3, px, within, walked)
+    y0, x0, y1, x1 = extent = blockwise.clip(within, shape, margin=px)
+    counter = BoundaryCounter(3, px, within, extent)
     for y in range(y0, y1, step[0]):
         for x in range(x0, x1, step[1]):
             block = (y, x, min(y + step[0], y1), min(x + step[1], x1))
             part = np.s_[block[0] : block[2], block[1] : block[3]]
-            counter.add(block, truth[part], called[part])
-    np.testing.assert_array_equal(counter.iou(), plain_boundary_iou(truth, called, 3, px, within))
+            counter.add(block, ground_truth[part], predicted[part])
+    np.testing.assert_array_equal(counter.iou(), plain_boundary_iou(ground_truth, predicted, 3, px, within))
 
 
 def test_without_boundary(
     tmp_path: Path, make_segmentation: MakeSegmentation, pair: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    labels, truth = pair
-    found = evaluate(make_segmentation(labels), saved(truth, tmp_path / "truth.png"), boundary_px=None)
+    labels, ground_truth = pair
+    found = evaluate(make_segmentation(labels), saved(ground_truth, tmp_path / "truth.png"), boundary_px=None)
     assert found.boundary_iou is found.mean_boundary_iou is None
     assert found.to_json()["boundary_iou"] is None
     assert "boundary" not in found.to_csv()
@@ -177,12 +179,12 @@ def test_figures_as_text(tmp_path: Path) -> None:
 
 
 def test_stopping(tmp_path: Path, make_segmentation: MakeSegmentation, pair: tuple[np.ndarray, np.ndarray]) -> None:
-    labels, truth = pair
+    labels, ground_truth = pair
     told: list[int] = []
     with pytest.raises(Cancelled):
         evaluate(
             make_segmentation(labels),
-            saved(truth, tmp_path / "truth.png"),
+            saved(ground_truth, tmp_path / "truth.png"),
             progress=lambda done, total: told.append(done),
             cancelled=lambda: True,
         )
@@ -192,9 +194,9 @@ def test_stopping(tmp_path: Path, make_segmentation: MakeSegmentation, pair: tup
 def test_truth_of_another_size(
     tmp_path: Path, make_segmentation: MakeSegmentation, pair: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    labels, truth = pair
+    labels, ground_truth = pair
     with pytest.raises(InputError, match=r"299 x 420 px .* 300 x 420"):
-        evaluate(make_segmentation(labels), saved(truth[:-1], tmp_path / "truth.png"))
+        evaluate(make_segmentation(labels), saved(ground_truth[:-1], tmp_path / "truth.png"))
 
 
 def test_truth_of_other_classes(
@@ -204,16 +206,16 @@ def test_truth_of_other_classes(
     classes = [{"name": n, "color": (9, 9, 9)} for n in ("oak", "elm", "fir")]
     LabelPyramid.create(tmp_path / "truth", labels.shape, classes=classes).write(0, 0, labels)
     with pytest.raises(InputError, match="oak, elm, fir"):
-        evaluate(make_segmentation(labels), open_truth(tmp_path / "truth"))
+        evaluate(make_segmentation(labels), open_ground_truth(tmp_path / "truth"))
 
 
 def test_nothing_to_score(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
-    truth = saved(np.zeros((40, 40), np.uint8), tmp_path / "truth.png")
+    ground_truth = saved(np.zeros((40, 40), np.uint8), tmp_path / "truth.png")
     with pytest.raises(InputError, match="nothing to score"):
-        evaluate(make_segmentation(np.zeros((40, 40), np.uint8)), truth)
+        evaluate(make_segmentation(np.zeros((40, 40), np.uint8)), ground_truth)
 
 
 def test_region_outside(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
-    truth = saved(np.zeros((40, 40), np.uint8), tmp_path / "truth.png")
+    ground_truth = saved(np.zeros((40, 40), np.uint8), tmp_path / "truth.png")
     with pytest.raises(InputError, match="holds no pixel"):
-        evaluate(make_segmentation(np.ones((40, 40), np.uint8)), truth, (50, 0, 60, 10))
+        evaluate(make_segmentation(np.ones((40, 40), np.uint8)), ground_truth, (50, 0, 60, 10))

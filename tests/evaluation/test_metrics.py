@@ -15,19 +15,19 @@ from fctl_napari.evaluation.metrics import Scores, confusion_matrix
 
 def random_labels(seed: int, classes: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
-    truth = random.integers(0, classes, size).astype(np.uint8)
-    prediction = np.where(random.random(size) < 0.6, truth, random.integers(0, classes, size)).astype(np.uint8)
-    truth[random.random(size) < 0.1] = 255
-    return truth, prediction
+    ground_truth = random.integers(0, classes, size).astype(np.uint8)
+    prediction = np.where(random.random(size) < 0.6, ground_truth, random.integers(0, classes, size)).astype(np.uint8)
+    ground_truth[random.random(size) < 0.1] = 255
+    return ground_truth, prediction
 
 
 @given(seed=st.integers(0, 2**31), classes=st.integers(2, 9))
 @settings(deadline=None)
 def test_figures_equal_scikit_learns(seed: int, classes: int) -> None:
-    truth, prediction = random_labels(seed, classes)
-    kept = truth != 255
-    t, p = truth[kept], prediction[kept]
-    matrix = confusion_matrix(truth, prediction, classes)
+    ground_truth, prediction = random_labels(seed, classes)
+    kept = ground_truth != 255
+    t, p = ground_truth[kept], prediction[kept]
+    matrix = confusion_matrix(ground_truth, prediction, classes)
     names = [f"c{k}" for k in range(classes)]
     scores = Scores.from_confusion(matrix, names)
     np.testing.assert_array_equal(matrix, oracle.confusion_matrix(t, p, labels=range(classes)))
@@ -51,16 +51,18 @@ def test_figures_equal_scikit_learns(seed: int, classes: int) -> None:
 @given(seed=st.integers(0, 2**31), cut=st.integers(0, 4000))
 @settings(deadline=None)
 def test_matrices_of_parts_add_up(seed: int, cut: int) -> None:
-    truth, prediction = random_labels(seed, 4)
-    whole = confusion_matrix(truth, prediction, 4)
-    parts = confusion_matrix(truth[:cut], prediction[:cut], 4) + confusion_matrix(truth[cut:], prediction[cut:], 4)
+    ground_truth, prediction = random_labels(seed, 4)
+    whole = confusion_matrix(ground_truth, prediction, 4)
+    parts = confusion_matrix(ground_truth[:cut], prediction[:cut], 4) + confusion_matrix(
+        ground_truth[cut:], prediction[cut:], 4
+    )
     np.testing.assert_array_equal(whole, parts)
 
 
 def test_absent_class_does_not_count() -> None:
-    truth = np.array([0, 0, 1, 1], np.uint8)
+    ground_truth = np.array([0, 0, 1, 1], np.uint8)
     prediction = np.array([0, 1, 1, 1], np.uint8)
-    scores = Scores.from_confusion(confusion_matrix(truth, prediction, 3), ["a", "b", "c"])
+    scores = Scores.from_confusion(confusion_matrix(ground_truth, prediction, 3), ["a", "b", "c"])
     assert scores.miou == pytest.approx((1 / 2 + 2 / 3) / 2)
     for by_class in (scores.iou, scores.f1_by_class, scores.precision, scores.recall):
         assert math.isnan(by_class["c"])
@@ -80,9 +82,9 @@ def test_a_class_missed_or_invented() -> None:
 
 
 def test_pixels_not_computed_are_left_out() -> None:
-    truth = np.array([0, 1, 1], np.uint8)
+    ground_truth = np.array([0, 1, 1], np.uint8)
     prediction = np.array([0, 255, 1], np.uint8)
-    np.testing.assert_array_equal(confusion_matrix(truth, prediction, 2), [[1, 0], [0, 1]])
+    np.testing.assert_array_equal(confusion_matrix(ground_truth, prediction, 2), [[1, 0], [0, 1]])
 
 
 def test_index_past_the_classes_is_an_input_error() -> None:

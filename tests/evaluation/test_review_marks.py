@@ -40,9 +40,9 @@ def test_marks_are_kept_beside_the_segmentation(tmp_path: Path) -> None:
         (replace(LAKE, window=(97, 198, 180, 330), point=(97, 222), pixels=3900), False),  # grown too much
         (replace(LAKE, window=(100, 200, 140, 260), point=(101, 201), pixels=300), False),  # a thin one in its box
         (replace(LAKE, window=(150, 200, 190, 260), point=(150, 230)), False),  # beside it
-        (replace(LAKE, truth=2), False),
-        (replace(LAKE, truth=None), False),
-        (replace(LAKE, called=2), False),
+        (replace(LAKE, ground_truth=2), False),
+        (replace(LAKE, ground_truth=None), False),
+        (replace(LAKE, predicted=2), False),
     ],
 )
 def test_a_region_is_known_again(tmp_path: Path, changed: Region, known: bool) -> None:
@@ -116,11 +116,11 @@ def test_marks_go_by_the_names_of_classes(tmp_path: Path) -> None:
     Marks(path, classes=("sea", "land", "town")).set(DOUBT, "done")  # called town
     turned = Marks(path, classes=("land", "sea"))
     assert turned.of(LAKE) is None
-    assert turned.of(replace(LAKE, truth=0, called=1)) == "done"
-    turned.set(replace(LAKE, truth=0, called=1), "truth is wrong")
+    assert turned.of(replace(LAKE, ground_truth=0, predicted=1)) == "done"
+    turned.set(replace(LAKE, ground_truth=0, predicted=1), "truth is wrong")
     again = Marks(path, classes=("town", "land", "sea"))
-    assert again.of(replace(LAKE, truth=1, called=2)) == "truth is wrong"
-    assert again.of(replace(DOUBT, called=0)) == "done"  # town was not there in between, and is not lost
+    assert again.of(replace(LAKE, ground_truth=1, predicted=2)) == "truth is wrong"
+    assert again.of(replace(DOUBT, predicted=0)) == "done"  # town was not there in between, and is not lost
 
 
 def test_marks_of_version_1_count_by_index(tmp_path: Path) -> None:
@@ -130,4 +130,4 @@ def test_marks_of_version_1_count_by_index(tmp_path: Path) -> None:
     marks = Marks(path, image="px1-aaaaaaaaaaaa", classes=("sea", "land", "town"))
     assert marks.of(LAKE) == "done"
     marks.set(DOUBT, "done")
-    assert Marks(path, classes=("land", "sea", "town")).of(replace(LAKE, truth=0, called=1)) == "done"
+    assert Marks(path, classes=("land", "sea", "town")).of(replace(LAKE, ground_truth=0, predicted=1)) == "done"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fctl_napari.errors import OutputError
 from fctl_napari.export.export import export
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Georeference
 
@@ -37,7 +37,7 @@ def test_every_reader_sees_class_indices(
     out = export(make_segmentation(labels), tmp_path / f"out{suffix}")
     expected = labels - np.uint8(1)
     np.testing.assert_array_equal(np.asarray(Image.open(out)), expected)
-    np.testing.assert_array_equal(open_truth(out).read((0, 0, *shape)), expected)
+    np.testing.assert_array_equal(open_ground_truth(out).read((0, 0, *shape)), expected)
     if suffix == ".tif":
         np.testing.assert_array_equal(tifffile.imread(out), expected)
         palette = Image.open(out).getpalette()
@@ -46,18 +46,18 @@ def test_every_reader_sees_class_indices(
 
 def test_georeference_is_kept(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
     rasterio = pytest.importorskip("rasterio")
-    place = Georeference("EPSG:32632", (0.5, 0.0, 600000.0, 0.0, -0.5, 5200000.0))
+    location = Georeference("EPSG:32632", (0.5, 0.0, 600000.0, 0.0, -0.5, 5200000.0))
     labels = blocks(700, 530)
-    out = export(make_segmentation(labels, georeference=place), tmp_path / "out.tif")
+    out = export(make_segmentation(labels, georeference=location), tmp_path / "out.tif")
     with rasterio.open(out) as dataset:
         assert dataset.crs.to_epsg() == 32632
-        assert tuple(dataset.transform)[:6] == place.transform
+        assert tuple(dataset.transform)[:6] == location.transform
         assert dataset.nodata == 255
         assert dataset.colormap(1)[1][:3] == (0, 255, 0)
         np.testing.assert_array_equal(dataset.read(1), labels - np.uint8(1))
     found = open_image(out).georeference
     assert found is not None
-    assert found.transform == place.transform
+    assert found.transform == location.transform
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -80,8 +80,8 @@ def test_an_earlier_export_is_replaced_and_another_file_is_not(
 
 def test_georeferenced_exports_are_replaced_too(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
     pytest.importorskip("rasterio")
-    place = Georeference("EPSG:4326", (0.1, 0.0, -180.0, 0.0, -0.1, 60.0))
-    segmentation = make_segmentation(blocks(60, 70), georeference=place)
+    location = Georeference("EPSG:4326", (0.1, 0.0, -180.0, 0.0, -0.1, 60.0))
+    segmentation = make_segmentation(blocks(60, 70), georeference=location)
     export(segmentation, tmp_path / "out.tif")
     export(segmentation, tmp_path / "out.tif")
 
@@ -93,9 +93,9 @@ def test_a_cloud_optimised_geotiff(
     tmp_path: Path, make_segmentation: MakeSegmentation, transform: tuple[float, ...]
 ) -> None:
     rasterio = pytest.importorskip("rasterio")
-    place = Georeference("EPSG:32632", transform)
+    location = Georeference("EPSG:32632", transform)
     labels = blocks(1101, 1330)
-    out = export(make_segmentation(labels, georeference=place), tmp_path / "out.tif")
+    out = export(make_segmentation(labels, georeference=location), tmp_path / "out.tif")
     with rasterio.open(out) as dataset:
         assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert dataset.overviews(1) == [2, 4]
@@ -128,9 +128,9 @@ def test_a_cloud_optimised_geotiff(
 @pytest.mark.parametrize("georeferenced", [False, True])
 def test_part_of_it(tmp_path: Path, make_segmentation: MakeSegmentation, suffix: str, georeferenced: bool) -> None:
     rasterio = pytest.importorskip("rasterio")
-    place = Georeference("EPSG:32632", (0.3, 0.4, 600000.0, 0.4, -0.3, 5200000.0))
+    location = Georeference("EPSG:32632", (0.3, 0.4, 600000.0, 0.4, -0.3, 5200000.0))
     labels = blocks(700, 900)
-    segmentation = make_segmentation(labels, georeference=place if georeferenced else None)
+    segmentation = make_segmentation(labels, georeference=location if georeferenced else None)
     out = export(segmentation, tmp_path / f"out{suffix}", region=(13, 57, 690, 4000))
     np.testing.assert_array_equal(np.asarray(Image.open(out)), labels[13:690, 57:] - np.uint8(1))
     if georeferenced and suffix == ".tif":
@@ -146,9 +146,9 @@ def test_a_full_disk_is_called_so(tmp_path: Path, make_segmentation: MakeSegment
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("no rights to mount a small disk")
     try:
-        place = Georeference("EPSG:32632", (0.5, 0.0, 600000.0, 0.0, -0.5, 5200000.0))
+        location = Georeference("EPSG:32632", (0.5, 0.0, 600000.0, 0.0, -0.5, 5200000.0))
         labels = np.random.default_rng(0).integers(1, 4, (300, 400)).astype(np.uint8)
-        segmentation = make_segmentation(labels, georeference=place)
+        segmentation = make_segmentation(labels, georeference=location)
         for name in ("out.tif", "out.gpkg", "out.geojson", "out.coco.json", "out.png"):
             with pytest.raises(OutputError, match=f"{name}.*: the disk is full; free some space"):
                 export(segmentation, disk / name)

@@ -57,21 +57,21 @@ def read_geopackage(path: Path) -> tuple[dict[str, Any], Any, dict[str, np.ndarr
     return meta, shapely.from_wkb(geometry), dict(zip(meta["fields"], columns, strict=True))
 
 
-def burnt(polygons: Any, classes: Any, shape: tuple[int, int], place: Georeference) -> np.ndarray:
+def burnt(polygons: Any, classes: Any, shape: tuple[int, int], location: Georeference) -> np.ndarray:
     pairs = zip(polygons, (int(k) for k in classes), strict=True)
-    return rasterize(pairs, shape, fill=255, transform=Affine(*place.transform), dtype=np.uint8)
+    return rasterize(pairs, shape, fill=255, transform=Affine(*location.transform), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("place", [UTM, TURNED, FEET, DEGREES, None])
 def test_a_geopackage_gives_the_mask_back(
-    tmp_path: Path, make_segmentation: MakeSegmentation, place: Georeference | None
+    tmp_path: Path, make_segmentation: MakeSegmentation, location: Georeference | None
 ) -> None:
     labels = patches()
-    out = export(make_segmentation(labels, georeference=place), tmp_path / "out.gpkg")
+    out = export(make_segmentation(labels, georeference=location), tmp_path / "out.gpkg")
     meta, polygons, columns = read_geopackage(out)
     identity = Georeference("", (1, 0, 0, 0, 1, 0))
     np.testing.assert_array_equal(
-        burnt(polygons, columns["index"], labels.shape, place or identity), labels - np.uint8(1)
+        burnt(polygons, columns["index"], labels.shape, location or identity), labels - np.uint8(1)
     )
     assert columns["area_px"].sum() == (labels > 0).sum()
     assert {*zip(columns["index"], columns["class"], columns["color"], strict=True)} == {
@@ -79,13 +79,13 @@ def test_a_geopackage_gives_the_mask_back(
         (1, "green", "#00ff00"),
         (2, "blue", "#0000ff"),
     }
-    if place is None:
+    if location is None:
         assert "area_m2" not in columns
         assert shapely.total_bounds(polygons).tolist() == [0, 0, 420, 300]
         return
-    assert rasterio.crs.CRS.from_user_input(meta["crs"]) == rasterio.crs.CRS.from_user_input(place.crs)
-    if place is not DEGREES:
-        per_px = {UTM: 0.25, TURNED: 0.25, FEET: 4 * (1200 / 3937) ** 2}[place]
+    assert rasterio.crs.CRS.from_user_input(meta["crs"]) == rasterio.crs.CRS.from_user_input(location.crs)
+    if location is not DEGREES:
+        per_px = {UTM: 0.25, TURNED: 0.25, FEET: 4 * (1200 / 3937) ** 2}[location]
         np.testing.assert_allclose(columns["area_m2"], columns["area_px"] * per_px, rtol=1e-9)
 
 
@@ -101,9 +101,11 @@ def test_areas_in_degrees_sum_to_the_zone_of_the_ellipsoid(tmp_path: Path, make_
 
 
 @pytest.mark.parametrize("place", [UTM, TURNED, DEGREES])
-def test_geojson_lies_where_it_should(tmp_path: Path, make_segmentation: MakeSegmentation, place: Georeference) -> None:
+def test_geojson_lies_where_it_should(
+    tmp_path: Path, make_segmentation: MakeSegmentation, location: Georeference
+) -> None:
     labels = patches()
-    out = export(make_segmentation(labels, georeference=place), tmp_path / "out.geojson")
+    out = export(make_segmentation(labels, georeference=location), tmp_path / "out.geojson")
     found = json.loads(out.read_text())
     assert found["type"] == "FeatureCollection"
     polygons = np.array([shapely.geometry.shape(feature["geometry"]) for feature in found["features"]])
@@ -113,9 +115,9 @@ def test_geojson_lies_where_it_should(tmp_path: Path, make_segmentation: MakeSeg
     assert -90 <= low_y < high_y <= 90
 
     def to_px(points: np.ndarray) -> np.ndarray:
-        places = np.stack(warp("EPSG:4326", place.crs, *points.T), axis=1)
-        a, b, c, d, e, f = place.transform
-        return (places - (c, f)) @ np.linalg.inv([[a, b], [d, e]]).T
+        locations = np.stack(warp("EPSG:4326", location.crs, *points.T), axis=1)
+        a, b, c, d, e, f = location.transform
+        return (locations - (c, f)) @ np.linalg.inv([[a, b], [d, e]]).T
 
     back = shapely.transform(polygons, to_px)
     # vertices and what was added on edges lie on the edges of px
@@ -131,14 +133,14 @@ def test_geojson_lies_where_it_should(tmp_path: Path, make_segmentation: MakeSeg
 
 @pytest.mark.parametrize("place", [UTM, Georeference("EPSG:4326", (1.0, 0.0, 0.0, 0.0, -0.5, 75.0))])
 def test_large_polygons_are_written_in_parts(
-    tmp_path: Path, make_segmentation: MakeSegmentation, monkeypatch: pytest.MonkeyPatch, place: Georeference
+    tmp_path: Path, make_segmentation: MakeSegmentation, monkeypatch: pytest.MonkeyPatch, location: Georeference
 ) -> None:
-    segmentation = make_segmentation(patches(), georeference=place)
+    segmentation = make_segmentation(patches(), georeference=location)
     whole = json.loads(export(segmentation, tmp_path / "whole.geojson").read_text())
     monkeypatch.setattr("fctl_napari.export.polygons.LARGE", 6)
     parts = json.loads(export(segmentation, tmp_path / "parts.geojson").read_text())
     assert parts["features"] == whole["features"]
-    assert len({feature["geometry"]["type"] for feature in parts["features"]}) == (1 if place is UTM else 2)
+    assert len({feature["geometry"]["type"] for feature in parts["features"]}) == (1 if location is UTM else 2)
 
 
 def test_geojson_without_a_georeference_is_in_px(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
@@ -151,8 +153,8 @@ def test_geojson_without_a_georeference_is_in_px(tmp_path: Path, make_segmentati
 
 
 def test_a_region_over_the_antimeridian_is_cut(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
-    place = Georeference("EPSG:32660", (1000.0, 0.0, 600000.0, 0.0, -1000.0, 200000.0))  # zone 60 ends at 180
-    out = export(make_segmentation(np.full((100, 300), 2, np.uint8), georeference=place), tmp_path / "out.geojson")
+    location = Georeference("EPSG:32660", (1000.0, 0.0, 600000.0, 0.0, -1000.0, 200000.0))  # zone 60 ends at 180
+    out = export(make_segmentation(np.full((100, 300), 2, np.uint8), georeference=location), tmp_path / "out.geojson")
     (feature,) = json.loads(out.read_text())["features"]
     assert feature["geometry"]["type"] == "MultiPolygon"
     west, east = sorted(shapely.geometry.shape(feature["geometry"]).geoms, key=lambda part: part.bounds[0])
@@ -175,8 +177,8 @@ def test_regions_around_the_earth_are_not_cut(
     labels = np.ones((100, 400), np.uint8)
     labels[40:60] = 2
     labels[45:50, 100:390] = 3
-    place = Georeference(crs, transform)  # type: ignore[arg-type]
-    out = export(make_segmentation(labels, georeference=place), tmp_path / "out.geojson")
+    location = Georeference(crs, transform)  # type: ignore[arg-type]
+    out = export(make_segmentation(labels, georeference=location), tmp_path / "out.geojson")
     features = json.loads(out.read_text())["features"]
     assert [feature["geometry"]["type"] for feature in features] == ["Polygon"] * 4
     widths = [np.ptp([x for x, _ in feature["geometry"]["coordinates"][0]]) for feature in features]
@@ -184,8 +186,8 @@ def test_regions_around_the_earth_are_not_cut(
 
 
 def test_degrees_beyond_180_are_cut(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
-    place = Georeference("EPSG:4326", (1.0, 0.0, 0.0, 0.0, -1.0, 45.0))  # 0 to 360
-    out = export(make_segmentation(np.ones((90, 360), np.uint8), georeference=place), tmp_path / "out.geojson")
+    location = Georeference("EPSG:4326", (1.0, 0.0, 0.0, 0.0, -1.0, 45.0))  # 0 to 360
+    out = export(make_segmentation(np.ones((90, 360), np.uint8), georeference=location), tmp_path / "out.geojson")
     (feature,) = json.loads(out.read_text())["features"]
     shape = shapely.geometry.shape(feature["geometry"])
     assert [part.bounds for part in sorted(shape.geoms, key=lambda part: part.bounds)] == [

@@ -41,11 +41,11 @@ def test_errors_of_one_class() -> None:
 
 @pytest.mark.parametrize("shape", [(60, 60), (40, 120), (30, 5000)])
 def test_the_figure_shows_every_class_and_both_errors(shape: tuple[int, int]) -> None:
-    truth = np.zeros(shape, np.uint8)
-    truth[:, shape[1] // 2 :] = 1
-    mask = np.zeros_like(truth)
+    ground_truth = np.zeros(shape, np.uint8)
+    ground_truth[:, shape[1] // 2 :] = 1
+    mask = np.zeros_like(ground_truth)
     mask[: shape[0] // 2] = 1
-    figure = comparison_figure(np.full((*shape, 3), 90, np.uint8), mask, truth, TABLE)
+    figure = comparison_figure(np.full((*shape, 3), 90, np.uint8), mask, ground_truth, TABLE)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["sea", "wood", "sand", "false negative", "false positive", "another class"]
     assert [axes.get_title() for axes in figure.axes] == ["image", "mask", "truth", "FP/FN"]

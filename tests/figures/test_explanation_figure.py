@@ -35,7 +35,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory, make_rgb: Callable[..., np
 
 
 @pytest.fixture(scope="module")
-def told(picture: Path, tiny_checkpoint: Path) -> Callable[..., TileExplanation]:
+def explanation(picture: Path, tiny_checkpoint: Path) -> Callable[..., TileExplanation]:
     """``told("gpe")``: what is told of a pixel, leaving that out."""
     return lambda *names: explain(picture, tiny_checkpoint, PIXEL, device="cpu", without=Without.named(names))
 
@@ -59,8 +59,8 @@ def maps_of(figure: Figure) -> dict[str, list[Axes]]:
     return found
 
 
-def test_a_row_for_each_context_drawn_where_it_lies(told: Callable[..., TileExplanation]) -> None:
-    explanation = told()
+def test_a_row_for_each_context_drawn_where_it_lies(explanation: Callable[..., TileExplanation]) -> None:
+    explanation = explanation()
     columns = maps_of(explanation_figure(explanation))
     assert list(columns) == ["attention of the pixel", "attention received", "fusion weight"]
     for title, name in zip(columns, ("combined", "received", "weight"), strict=True):
@@ -71,9 +71,9 @@ def test_a_row_for_each_context_drawn_where_it_lies(told: Callable[..., TileExpl
             window, footprint = (
                 (explanation.tile, explanation.footprint) if name == "weight" else (context.window, context.footprint)
             )
-            for drawn, place in ((image, window), (heat, footprint)):
+            for drawn, location in ((image, window), (heat, footprint)):
                 left, right, bottom, top = drawn.get_extent()
-                assert (top, left, bottom, right) == pytest.approx(place)
+                assert (top, left, bottom, right) == pytest.approx(location)
             (cross,) = [line for line in axes.lines if line.get_marker() == "+"]
             assert (cross.get_ydata()[0], cross.get_xdata()[0]) == (210.5, 300.5)  # type: ignore[index]
     rows = [axes.get_ylabel() for axes in columns["attention of the pixel"]]
@@ -82,21 +82,21 @@ def test_a_row_for_each_context_drawn_where_it_lies(told: Callable[..., TileExpl
     assert all("sigma" in row and "gamma" in row for row in rows)
 
 
-def test_windows_are_outlined_around_the_tile(told: Callable[..., TileExplanation]) -> None:
-    explanation = told()
+def test_windows_are_outlined_around_the_tile(explanation: Callable[..., TileExplanation]) -> None:
+    explanation = explanation()
     (axes,) = [axes for axes in explanation_figure(explanation).axes if axes.get_title() == "tile and contexts"]
     boxes = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    places = [(b.get_y(), b.get_x(), b.get_y() + b.get_height(), b.get_x() + b.get_width()) for b in boxes]
+    locations = [(b.get_y(), b.get_x(), b.get_y() + b.get_height(), b.get_x() + b.get_width()) for b in boxes]
     windows = {c.name: c.window for c in explanation.contexts}
-    assert places == [explanation.tile, windows["medium"], windows["large"]]
+    assert locations == [explanation.tile, windows["medium"], windows["large"]]
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["tile", "medium", "large"]
 
 
 @pytest.mark.parametrize("limits", ["shared", "each"])
-def test_limits_are_shared_or_of_each_map(limits: Any, told: Callable[..., TileExplanation]) -> None:
-    explanation = told("gpe")
+def test_limits_are_shared_or_of_each_map(limits: Any, explanation: Callable[..., TileExplanation]) -> None:
+    explanation = explanation("gpe")
     columns = maps_of(explanation_figure(explanation, limits=limits))
     kinds = [("attention of the pixel", True), ("attention received", True), ("fusion weight", False)]
     for kind, from_zero in kinds:
@@ -109,8 +109,8 @@ def test_limits_are_shared_or_of_each_map(limits: Any, told: Callable[..., TileE
             assert heat.get_clim() == pytest.approx((low, max(float(v.max()) for v in seen)), abs=2e-6)
 
 
-def test_without_gpe_stands_beside(told: Callable[..., TileExplanation]) -> None:
-    explanation = told("gpe", "large")
+def test_without_gpe_stands_beside(explanation: Callable[..., TileExplanation]) -> None:
+    explanation = explanation("gpe", "large")
     figure = explanation_figure(explanation)
     columns = maps_of(figure)
     assert list(columns) == [
@@ -132,8 +132,8 @@ def test_without_gpe_stands_beside(told: Callable[..., TileExplanation]) -> None
 
 
 @pytest.mark.parametrize("part", ["content", "positional"])
-def test_a_part_of_the_attention(part: Any, told: Callable[..., TileExplanation]) -> None:
-    explanation = told()
+def test_a_part_of_the_attention(part: Any, explanation: Callable[..., TileExplanation]) -> None:
+    explanation = explanation()
     columns = maps_of(explanation_figure(explanation, part=part))
     assert list(columns) == [f"attention of the pixel, {part}", f"attention received, {part}", "fusion weight"]
     for title, prefix in zip(columns, ("", "received_"), strict=False):
@@ -145,17 +145,17 @@ def test_a_part_of_the_attention(part: Any, told: Callable[..., TileExplanation]
         assert all(a.texts[0].get_text() == "no GPE" for a in drawn["attention received, positional"])
 
 
-def test_a_network_without_contexts_has_the_upper_row(told: Callable[..., TileExplanation]) -> None:
-    figure = explanation_figure(replace(told(), contexts=(), enhancements=()))
+def test_a_network_without_contexts_has_the_upper_row(explanation: Callable[..., TileExplanation]) -> None:
+    figure = explanation_figure(replace(explanation(), contexts=(), enhancements=()))
     assert [axes.get_title() for axes in figure.axes] == ["tile and contexts", "mask", "probabilities at the pixel"]
 
 
-def test_it_is_saved_whole_as_png_or_svg(told: Callable[..., TileExplanation], tmp_path: Path) -> None:
-    figure = explanation_figure(told("large"))
+def test_it_is_saved_whole_as_png_or_svg(explanation: Callable[..., TileExplanation], tmp_path: Path) -> None:
+    figure = explanation_figure(explanation("large"))
     save_figure(figure, tmp_path / "new" / "figure.PNG")
     drawn = np.asarray(Image.open(tmp_path / "new" / "figure.PNG").convert("RGB")).reshape(-1, 3)
-    most = int(np.bincount(told().labels.ravel()).argmax())
-    assert (drawn == told().class_table.classes[most - 1].color).all(axis=1).sum() > 500
+    most = int(np.bincount(explanation().labels.ravel()).argmax())
+    assert (drawn == explanation().class_table.classes[most - 1].color).all(axis=1).sum() > 500
     save_figure(figure, tmp_path / "figure.svg")
     text = (tmp_path / "figure.svg").read_text()
     assert text.rstrip().endswith("</svg>")
@@ -164,11 +164,11 @@ def test_it_is_saved_whole_as_png_or_svg(told: Callable[..., TileExplanation], t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.svg", "new"]
 
 
-def test_the_scale_bar_is_in_the_images_unit(told: Callable[..., TileExplanation], picture: Path) -> None:
+def test_the_scale_bar_is_in_the_images_unit(explanation: Callable[..., TileExplanation], picture: Path) -> None:
     plain = open_image(picture)
     metres = Pyramid("metres", plain.levels, path=plain.path, pixel_size=(30.0, 30.0), unit="meter")
     for image, words, length in ((plain, "100 px", 100), (metres, "2 km", 2000 / 30)):
-        (axes,) = [a for a in explanation_figure(told(), image).axes if a.get_title() == "tile and contexts"]
+        (axes,) = [a for a in explanation_figure(explanation(), image).axes if a.get_title() == "tile and contexts"]
         assert words in [text.get_text() for text in axes.texts]
         (bar,) = [line for line in axes.lines if line.get_marker() != "+"]
         left, right = (float(x) for x in bar.get_xdata())  # type: ignore[union-attr]
@@ -186,7 +186,7 @@ def test_round_lengths(length: float, unit: str | None) -> None:
     assert f"{found:.0e}"[0] in "125"
 
 
-def test_an_image_that_is_gone_is_a_sentence(told: Callable[..., TileExplanation]) -> None:
-    explanation = told()
+def test_an_image_that_is_gone_is_a_sentence(explanation: Callable[..., TileExplanation]) -> None:
+    explanation = explanation()
     with pytest.raises(InputError, match=r"gone\.png"):
         explanation_figure(replace(explanation, request=replace(explanation.request, image="gone.png")))

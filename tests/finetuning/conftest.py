@@ -31,9 +31,9 @@ def checks(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     return np.kron(rng.integers(0, 2, (rows, columns)), np.ones((32, 32))).astype(np.uint8)
 
 
-def picture(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def picture(ground_truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Class 1 is bright, with some noise."""
-    return (truth[..., None] * 150 + rng.integers(0, 60, (*truth.shape, 3))).astype(np.uint8)
+    return (ground_truth[..., None] * 150 + rng.integers(0, 60, (*ground_truth.shape, 3))).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Corrected:
 
     folder: Path
     parent: Path
-    truth: np.ndarray
+    ground_truth: np.ndarray
     corrections: np.ndarray
 
     def request(self, out: Path | str, **fields: object) -> FinetuneRequest:
@@ -71,9 +71,9 @@ def corrected(tmp_path_factory: pytest.TempPathFactory) -> Corrected:
     """See ``Corrected``: 256 x 512 px, corrected regions of 24 x 24 px, one of which has a patch of "not sure"."""
     folder = tmp_path_factory.mktemp("corrected")
     rng = np.random.default_rng(0)
-    truth = checks(rng, 5, 8)
-    Image.fromarray(picture(truth, rng)).save(folder / "scene.png")
-    Image.fromarray(truth).save(folder / "truth.png")
+    ground_truth = checks(rng, 5, 8)
+    Image.fromarray(picture(ground_truth, rng)).save(folder / "scene.png")
+    Image.fromarray(ground_truth).save(folder / "truth.png")
     config = TrainConfig(
         name="parent",
         network=NETWORK,
@@ -89,24 +89,24 @@ def corrected(tmp_path_factory: pytest.TempPathFactory) -> Corrected:
     parent = train(config, folder / "run", data_folder=folder, device="cpu")
     torch.set_num_threads(threads)
 
-    truth = checks(rng, 8, 16)
-    image = picture(truth, rng)
+    ground_truth = checks(rng, 8, 16)
+    image = picture(ground_truth, rng)
     left = np.s_[:, :256]
-    tinted = np.where(truth[left][..., None] == 0, [20, 150, 190], image[left])
+    tinted = np.where(ground_truth[left][..., None] == 0, [20, 150, 190], image[left])
     image[left] = tinted + rng.integers(0, 30, tinted.shape)
     Image.fromarray(image).save(folder / "new.png")
-    Image.fromarray(truth).save(folder / "new_truth.png")
-    corrections = np.zeros_like(truth)
+    Image.fromarray(ground_truth).save(folder / "new_truth.png")
+    corrections = np.zeros_like(ground_truth)
     blocks = [(r, c) for r in (0, 3, 6) for c in (0, 2, 4, 6)]
     for row, column in blocks:
-        k = truth[row * 32, column * 32]
+        k = ground_truth[row * 32, column * 32]
         corrections[row * 32 + 4 : row * 32 + 28, column * 32 + 4 : column * 32 + 28] = k + 1
     assert set(corrections[corrections > 0].tolist()) == {1, 2}
     corrections[4:8, 4:8] = 255
-    labels = LabelPyramid.create(folder / "corrections.ome.zarr", truth.shape, classes=CLASSES)
+    labels = LabelPyramid.create(folder / "corrections.ome.zarr", ground_truth.shape, classes=CLASSES)
     labels.write(0, 0, corrections)
-    labels.update_levels((0, 0, *truth.shape))
-    return Corrected(folder, parent, truth, corrections)
+    labels.update_levels((0, 0, *ground_truth.shape))
+    return Corrected(folder, parent, ground_truth, corrections)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ SHAPE = (500, 900)
 SURE = 250
 
 
-def painted(place: Path, values: np.ndarray) -> LabelCorrections:
-    labels = LabelPyramid.create(place, values.shape)
+def painted(location: Path, values: np.ndarray) -> LabelCorrections:
+    labels = LabelPyramid.create(location, values.shape)
     labels.write(0, 0, values)
     return LabelCorrections(labels)
 

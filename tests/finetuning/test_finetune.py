@@ -14,7 +14,7 @@ from PIL import Image
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import Cancelled, CheckpointError, ConfigError, InputError, OutputError
 from fctl_napari.evaluation.metrics import Scores
-from fctl_napari.finetuning.candidates import candidate_place, keep, roll_back, state_place
+from fctl_napari.finetuning.candidates import candidate_path, keep, roll_back, state_path
 from fctl_napari.finetuning.finetune import Finetuner, finetune
 from fctl_napari.finetuning.gate import Figures
 from fctl_napari.finetuning.request import HEADS, PARTS, finetune_request
@@ -49,14 +49,14 @@ def test_corrections_are_learnt_and_the_gate_lets_pass(corrected, request_for):
         near=0.1,
         replay=1.0,
         parts=(*HEADS, "tile_encoder"),
-        truth=str(corrected.folder / "new_truth.png"),
+        ground_truth=str(corrected.folder / "new_truth.png"),
     )
-    news = []
-    result = finetune(request, watch=news.append)
+    progress = []
+    result = finetune(request, watch=progress.append)
     before, after = result.card.miou("held_out")
     assert after > before + 0.3
     assert result.card.miou("truth")[1] > result.card.miou("truth")[0] + 0.1
-    assert result.verdict.keep
+    assert result.gate_result.keep
     assert result.kept
     assert str(result.candidate) == request.out
     card = read_card(result.candidate)
@@ -69,14 +69,14 @@ def test_corrections_are_learnt_and_the_gate_lets_pass(corrected, request_for):
     frozen = [name for name in new if name.startswith(("encoders", "necks")) and ".tile." not in name]
     assert frozen
     assert all(torch.equal(parent[name], new[name]) for name in frozen)
-    phases = [n.phase for n in news]
+    phases = [n.phase for n in progress]
     assert phases == sorted(phases, key=["preparing", "training", "measuring"].index)
-    trained = [n for n in news if n.phase == "training"]
+    trained = [n for n in progress if n.phase == "training"]
     assert [n.done for n in trained] == list(range(1, len(trained) + 1))
     assert trained[-1].before["scene"].agreement == 1
     assert set(trained[0].terms) == {"corrected", "near", "replay"}
     assert trained[0].terms["replay"] < 0.01, "the first step starts at the parent"
-    assert not state_place(request.out).exists()
+    assert not state_path(request.out).exists()
     assert [p.name for p in result.candidate.parent.iterdir()] == ["new.safetensors"]
 
 
@@ -108,8 +108,8 @@ def test_held_out_corrections_are_not_learnt_from(corrected, request_for, tmp_pa
 
 def test_not_sure_pixels_and_replay_tiles_say_nothing_of_classes(request_for, corrected):
     tuner = Finetuner(request_for(held_out=0.0))
-    assert any((lesson == 255).any() for lesson in tuner.sets.lessons.values())
-    painted = {tuple(t.window) for t in tuner.sets.lessons}
+    assert any((target_of == 255).any() for target_of in tuner.sets.targets.values())
+    painted = {tuple(t.window) for t in tuner.sets.targets}
     assert not painted & {t.window for t in tuner.sets.replay if t.source == 0}
     assert {t.source for t in tuner.sets.replay} == {0, 1}
     assert not set(tuner.sets.replay) & {*tuner.sets.check_scene, *tuner.sets.check_training}
@@ -125,9 +125,9 @@ def test_a_stopped_run_goes_on_to_the_same_bits(request_for, tmp_path):
     request = request_for()
     asked = []
 
-    def stop_at_step_three(news):
-        if news.phase == "training" and news.done == 3:
-            asked.append(news)
+    def stop_at_step_three(progress):
+        if progress.phase == "training" and progress.done == 3:
+            asked.append(progress)
 
     with pytest.raises(Cancelled, match="after 3 steps"):
         finetune(request, watch=stop_at_step_three, cancelled=lambda: bool(asked))
@@ -141,9 +141,9 @@ def test_a_stopped_run_goes_on_to_the_same_bits(request_for, tmp_path):
 @pytest.mark.parametrize("phase", ["preparing", "measuring"])
 def test_a_run_stopped_outside_its_steps_goes_on_too(request_for, phase):
     finetune(request_for("whole"), keep_anyway=True)
-    news = []
+    progress = []
     with pytest.raises(Cancelled):
-        finetune(request_for(), watch=news.append, cancelled=lambda: bool(news) and news[-1].phase == phase)
+        finetune(request_for(), watch=progress.append, cancelled=lambda: bool(progress) and progress[-1].phase == phase)
     steps = []
     finetune(request_for(), keep_anyway=True, watch=lambda n: steps.append(n.done) if n.phase == "training" else None)
     assert steps == ([] if phase == "measuring" else [1, 2, 3, 4, 5, 6])
@@ -183,7 +183,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(request_for, tmp_path):
             break
     child.wait()
     child.stdout.close()
-    assert state_place(request.out).exists()
+    assert state_path(request.out).exists()
     steps = []
     finetune(request, keep_anyway=True, watch=lambda n: steps.append(n.done) if n.phase == "training" else None)
     assert steps in ([5, 6], [6]), "step 4 was saved; step 6 too where the signal came late"
@@ -199,7 +199,7 @@ def test_a_state_of_other_settings_or_corrections_is_not_taken_up(request_for):
     assert Finetuner(request).step > 0
     assert Finetuner(request.model_copy(update={"near": 0.7})).step == 0
     assert Finetuner(request.model_copy(update={"cache_megabytes": 0})).step > 0
-    state_place(request.out).write_bytes(b"half a file")
+    state_path(request.out).write_bytes(b"half a file")
     assert Finetuner(request).step == 0
 
 
@@ -213,22 +213,22 @@ def test_paused_runs_wait(request_for):
 def test_a_candidate_that_is_held_back_waits_and_nothing_is_overwritten(request_for, corrected):
     request = request_for(steps=1, learning_rate=1e-9)
     result = finetune(request)
-    assert not result.verdict.keep
-    assert result.candidate == candidate_place(request.out)
+    assert not result.gate_result.keep
+    assert result.candidate == candidate_path(request.out)
     assert not os.path.exists(request.out)
     assert keep(request.out).is_file()
-    assert not candidate_place(request.out).exists()
+    assert not candidate_path(request.out).exists()
     with pytest.raises(OutputError, match="not overwritten"):
         finetune(request)
     with pytest.raises(CheckpointError, match="no network that waits"):
         keep(request.out.replace("new", "other"))
-    shutil.copy(request.out, candidate_place(request.out))
+    shutil.copy(request.out, candidate_path(request.out))
     held = checkpoint_hash(request.out)
     with pytest.raises(OutputError, match="not overwritten"):
         keep(request.out)
     assert checkpoint_hash(request.out) == held
     roll_back(request.out)
-    assert not candidate_place(request.out).exists()
+    assert not candidate_path(request.out).exists()
 
 
 def figures(right, agreement):
@@ -260,9 +260,9 @@ def test_the_last_weights_that_the_gate_lets_pass_are_taken(request_for, measure
 
 def test_ruin_ends_early_and_the_gate_stops_it(request_for):
     """A rate that ruins everything: measurements do not get better, the run ends early, and the gate shuts."""
-    news = []
-    result = finetune(request_for(learning_rate=3.0, steps=30, patience=2, pull=0.0), watch=news.append)
-    trained = [n for n in news if n.phase == "training"]
+    progress = []
+    result = finetune(request_for(learning_rate=3.0, steps=30, patience=2, pull=0.0), watch=progress.append)
+    trained = [n for n in progress if n.phase == "training"]
     ranks = {
         n.done: n.now["held_out"].scores.miou + min(n.now[part].agreement for part in ("scene", "training"))
         for n in trained
@@ -271,8 +271,8 @@ def test_ruin_ends_early_and_the_gate_stops_it(request_for):
     assert trained[-1].done < 30
     assert trained[-1].done == result.steps + 4, "two measurements without a better one end it"
     assert max(ranks, key=ranks.__getitem__) == result.steps
-    assert not result.verdict.keep
-    assert result.candidate == candidate_place(result.candidate.with_name("new.safetensors"))
+    assert not result.gate_result.keep
+    assert result.candidate == candidate_path(result.candidate.with_name("new.safetensors"))
 
 
 def test_everything_may_learn_and_distillation_may_be_left_out(request_for, corrected):
@@ -280,7 +280,7 @@ def test_everything_may_learn_and_distillation_may_be_left_out(request_for, corr
     result = finetune(request, keep_anyway=True)
     assert "Nothing is held out" in result.notes[0]
     assert result.steps == 2
-    assert not result.verdict.keep
+    assert not result.gate_result.keep
     parent, new = weights_of(corrected.parent), weights_of(request.out)
     moved = {name.split(".")[0] for name in new if not torch.equal(parent[name], new[name])}
     assert moved == {"encoders", "necks", "lcf", "ale", "decoder"}
@@ -297,14 +297,14 @@ def test_a_grandchild_still_knows_the_training_scenes(request_for, tmp_path, cor
 def test_corrections_as_they_are_painted_are_the_same_as_labels(request_for, corrected, tmp_path):
     tuner = Finetuner(request_for())
     image = tuner.sets.images[0]
-    place = tmp_path / "painted.ome.zarr"
-    with Corrections.create(place, image, tuner.card.classes) as painted:
+    location = tmp_path / "painted.ome.zarr"
+    with Corrections.create(location, image, tuner.card.classes) as painted:
         painted.write(0, 0, corrected.corrections, author="ann")
-    other = Finetuner(request_for(corrections=str(place)))
+    other = Finetuner(request_for(corrections=str(location)))
     assert (other.sets.split, other.data_hash) == (tuner.sets.split, tuner.data_hash)
     Image.fromarray(np.zeros((*painted.shape, 3), np.uint8)).save(tmp_path / "other.png")
     with pytest.raises(InputError, match="of another image"):
-        Finetuner(request_for(corrections=str(place), image=str(tmp_path / "other.png")))
+        Finetuner(request_for(corrections=str(location), image=str(tmp_path / "other.png")))
 
 
 def test_training_scenes_that_are_not_at_hand_are_said(request_for, tmp_path, corrected):
@@ -354,15 +354,15 @@ def test_the_truth_counts_by_the_names_of_its_classes(corrected, request_for, tm
     labels.write(0, 0, np.array([3, 2], np.uint8)[given])
     labels.update_levels((0, 0, *given.shape))
     figures = []
-    for truth in (corrected.folder / "new_truth.png", tmp_path / "t.ome.zarr"):
-        tuner = Finetuner(request_for(truth=str(truth)))
-        tile = next(iter(tuner.measure._truth_tiles))
-        figures.append(tuner.measure._scene_truth(tile))
+    for ground_truth in (corrected.folder / "new_truth.png", tmp_path / "t.ome.zarr"):
+        tuner = Finetuner(request_for(ground_truth=str(ground_truth)))
+        tile = next(iter(tuner.measure._ground_truth_tiles))
+        figures.append(tuner.measure._scene_ground_truth(tile))
     assert np.array_equal(*figures)
     assert tuner.sets.notes[-1].endswith("t.ome.zarr: its night count as no class.")
     stray = given.copy()
     stray[:] += 1
     Image.fromarray(stray).save(tmp_path / "stray.png")
-    tuner = Finetuner(request_for(truth=str(tmp_path / "stray.png")))
+    tuner = Finetuner(request_for(ground_truth=str(tmp_path / "stray.png")))
     with pytest.raises(InputError, match=r"stray\.png: holds class 2, the checkpoint's classes end at 1"):
-        _ = [tuner.measure._scene_truth(tile) for tile in tuner.measure._truth_tiles]
+        _ = [tuner.measure._scene_ground_truth(tile) for tile in tuner.measure._ground_truth_tiles]

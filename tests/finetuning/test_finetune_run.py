@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from fctl_napari.errors import CheckpointError, FctlError, InputError, OutputError
-from fctl_napari.finetuning.candidates import candidate_place, keep, roll_back, state_place
+from fctl_napari.finetuning.candidates import candidate_path, keep, roll_back, state_path
 from fctl_napari.finetuning.finetune import Finetuner
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.run import FinetuneEvent, FinetuneRun, start_finetune
@@ -104,7 +104,7 @@ def test_the_same_weights_as_in_one_go_and_nobody_decides(
     assert states == sorted(states, key=["starting", "preparing", "training", "measuring", "done"].index)
     assert hear.steps == list(range(1, STEPS + 1))
     assert hear.heard[-2].progress.before["scene"].agreement == 1
-    assert final.result.candidate == candidate_place(request.out)
+    assert final.result.candidate == candidate_path(request.out)
     assert not final.result.kept
     assert not os.path.exists(request.out)
     assert same(whole, weights_of(final.result.candidate))
@@ -134,7 +134,7 @@ def test_paused_cancelled_and_gone_on_with_while_questions_are_answered(
     runs[0].cancel()
     final = runs[0].wait(ENOUGH)
     assert (final.state, final.error, final.result) == ("cancelled", None, None)
-    assert state_place(request.out).exists()
+    assert state_path(request.out).exists()
     assert not os.path.exists(request.out)
     stopped = hear.steps[-1]
     assert stopped < STEPS, "it was not stopped in the middle"
@@ -212,7 +212,7 @@ def test_after_the_process_that_asked_was_killed_the_same_request_goes_on(
     assert orphans
     _, alive = psutil.wait_procs(orphans, timeout=20)
     assert not alive, "a worker outlived the process that asked"
-    assert state_place(request.out).exists()
+    assert state_path(request.out).exists()
     hear = Follow()
     final = start_finetune(engine, request, hear).wait(ENOUGH)
     assert final.state == "done"

@@ -21,9 +21,9 @@ def figures(right=None, same=None):
     return count.figures(NAMES)
 
 
-def card(held_out=None, scene=None, training=None, truth=None):
+def card(held_out=None, scene=None, training=None, ground_truth=None):
     before, after = {}, {}
-    for part, values in (("held_out", held_out), ("truth", truth)):
+    for part, values in (("held_out", held_out), ("truth", ground_truth)):
         if values:
             before[part], after[part] = (figures(right=v) for v in values)
     for part, same in (("scene", scene), ("training", training)):
@@ -41,16 +41,16 @@ def card(held_out=None, scene=None, training=None, truth=None):
         (card(held_out=(60, 60), scene=99), False),
         (card(held_out=(60, 20), scene=99), False),
         (card(scene=99), False),  # nothing to judge by
-        (card(scene=99, truth=(20, 60)), True),
-        (card(scene=99, truth=(60, 20)), False),
-        (card(held_out=(20, 60), truth=(60, 20)), True),  # held-out corrections decide where there are any
+        (card(scene=99, ground_truth=(20, 60)), True),
+        (card(scene=99, ground_truth=(60, 20)), False),
+        (card(held_out=(20, 60), ground_truth=(60, 20)), True),  # held-out corrections decide where there are any
     ],
 )
 def test_the_gate(given, keep):
-    verdict = judge(given, 0.1)
-    assert verdict.keep is keep
-    assert verdict.reasons
-    assert all(reason.endswith(".") for reason in verdict.reasons)
+    gate_result = judge(given, 0.1)
+    assert gate_result.keep is keep
+    assert gate_result.reasons
+    assert all(reason.endswith(".") for reason in gate_result.reasons)
 
 
 def test_figures_are_for_json_and_for_a_line():

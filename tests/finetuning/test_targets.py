@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from skimage.measure import label, regionprops
 
 from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.regions import PaintedBox
+from fctl_napari.corrections.regions import CorrectedBox
 from fctl_napari.finetuning.targets import (
     APART,
     LabelCorrections,
     join_near,
-    lesson,
     meet,
     only,
     open_corrections,
     split,
+    target_of,
 )
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import pyramid_from_array
@@ -80,7 +80,7 @@ def test_a_lesson_is_what_was_painted_without_what_is_hidden(seed, corner, hidde
     rng = np.random.default_rng(seed)
     values = rng.choice([0, 1, 2, 255], (50, 70)).astype(np.uint8)
     window = (*corner, corner[0] + 32, corner[1] + 32)
-    found = lesson(Array(values), window, hidden)
+    found = target_of(Array(values), window, hidden)
     for i in range(0, 32, 5):
         for j in range(0, 32, 5):
             y, x = corner[0] + i, corner[1] + j
@@ -109,9 +109,9 @@ def test_boxes_of_a_label_image_are_those_of_its_connected_regions(tmp_path, see
     assert np.array_equal(found.read((5, 7, 99, 120)), values[5:99, 7:120])
 
 
-def painted_boxes(*classes: str) -> list[PaintedBox]:
+def painted_boxes(*classes: str) -> list[CorrectedBox]:
     """Regions far from each other; of each the classes, one letter each."""
-    return [PaintedBox((0, 100 * i, 20, 100 * i + 20), each) for i, each in enumerate(classes)]
+    return [CorrectedBox((0, 100 * i, 20, 100 * i + 20), each) for i, each in enumerate(classes)]
 
 
 @given(st.lists(st.text("rgb", max_size=3), min_size=1, max_size=12), st.floats(0.05, 0.95), st.integers(0, 99))
@@ -153,8 +153,8 @@ def test_as_many_classes_are_held_out_as_there_is_room_for(seed):
 
 
 def test_regions_near_each_other_count_as_one_of_a_class():
-    near = [PaintedBox((0, x, 20, x + 20), "g") for x in (0, 25)]
-    far = [PaintedBox((0, x, 20, x + 20), "r") for x in (300, 500, 700)]
+    near = [CorrectedBox((0, x, 20, x + 20), "g") for x in (0, 25)]
+    far = [CorrectedBox((0, x, 20, x + 20), "r") for x in (300, 500, 700)]
     for seed in range(5):
         parted = split([*near, *far], 0.5, seed)
         assert {name for box in parted.held_out for name in box.classes} == {"r"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fctl_napari.errors import CheckpointError, OutputError
-from fctl_napari.finetuning.candidates import candidate_place, request_place, roll_back, state_place, traces
+from fctl_napari.finetuning.candidates import candidate_path, request_path, roll_back, state_path, traces
 from fctl_napari.finetuning.request import finetune_request
 from fctl_napari.finetuning.unfinished import check_waiting, find_cut, find_waiting, open_waiting, remember
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
@@ -34,7 +34,7 @@ def wait_for_verdict(request, tiny_checkpoint, image="scene.png", told=None):
         "finetuning": {"settings": {"image": image}, "keep": False, "verdict": ["No.", "Not at all."]} | (told or {}),
     }
     card = card.model_copy(update={"provenance": provenance, "figures": {"finetuning": {"before": {}, "after": {}}}})
-    save_checkpoint(candidate_place(request.out), model, card)
+    save_checkpoint(candidate_path(request.out), model, card)
 
 
 def test_a_cut_run_is_found_with_all_that_was_asked(tmp_path, request_of):
@@ -42,14 +42,14 @@ def test_a_cut_run_is_found_with_all_that_was_asked(tmp_path, request_of):
     remember(request)
     (cut,) = find_cut([tmp_path, tmp_path], "/scene.png")
     assert (cut.request, cut.saved) == (request, False)
-    state_place(request.out).write_bytes(b"state")
+    state_path(request.out).write_bytes(b"state")
     assert find_cut([tmp_path], "/scene.png")[0].saved
     assert find_cut([tmp_path], "/other.png") == []
     (tmp_path / ".damaged.finetune.json").write_text("{")
-    request_place(tmp_path / "moved.safetensors").write_text(request_place(request.out).read_text())
+    request_path(tmp_path / "moved.safetensors").write_text(request_path(request.out).read_text())
     assert len(find_cut([tmp_path], "/scene.png")) == 1
     roll_back(request.out)
-    assert not any(place.exists() for place in traces(request.out))
+    assert not any(location.exists() for location in traces(request.out))
     assert find_cut([tmp_path], "/scene.png") == []
 
 
@@ -59,9 +59,9 @@ def test_what_waits_is_found_and_is_no_cut_run(tmp_path, request_of, tiny_checkp
     wait_for_verdict(request, tiny_checkpoint)
     wait_for_verdict(request_of("others"), tiny_checkpoint, image="other.png")
     (waiting,) = find_waiting([tmp_path], "px1-0", ["scene.png", "scene.pyramid.ome.zarr"])
-    assert (str(waiting.out), waiting.path) == (request.out, candidate_place(request.out))
+    assert (str(waiting.out), waiting.path) == (request.out, candidate_path(request.out))
     assert waiting.parent == "0" * 64
-    assert (waiting.verdict.keep, waiting.verdict.reasons) == (False, ("No.", "Not at all."))
+    assert (waiting.gate_result.keep, waiting.gate_result.reasons) == (False, ("No.", "Not at all."))
     assert waiting.figures == {"before": {}, "after": {}}
     assert find_cut([tmp_path], "/scene.png") == []
 
@@ -70,7 +70,7 @@ def test_what_was_not_fine_tuned_does_not_wait(tmp_path, request_of, tiny_checkp
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         open_waiting(request_of().out)
     model, card = load_checkpoint(tiny_checkpoint)
-    save_checkpoint(candidate_place(request_of().out), model, card)
+    save_checkpoint(candidate_path(request_of().out), model, card)
     with pytest.raises(CheckpointError, match="not made by fine-tuning"):
         open_waiting(request_of().out)
     assert find_waiting([tmp_path], "px1-0", ["scene.png"]) == []

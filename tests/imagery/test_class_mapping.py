@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
-from fctl_napari.imagery.label_pyramid import LabelPyramid, LabelSource, open_truth
+from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
+from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.label_pyramid import LabelPyramid
 
 CLASSES = ("water", "forest", "town")
 
@@ -99,20 +100,22 @@ def test_a_mapped_truth_reads_like_any_other(tmp_path: Path) -> None:
     picture = np.where(np.random.default_rng(0).random((40, 50)) < 0.3, 255, 0).astype(np.uint8)
     Image.fromarray(picture).save(tmp_path / "t.png")
     mapping = ClassMapping(("background", "building"), {0: 0, 255: 1})
-    truth = MappedTruth(open_truth(tmp_path / "t.png"), mapping)
-    assert truth.shape == (40, 50)
-    assert truth.class_names == ("background", "building")
+    ground_truth = MappedGroundTruth(open_ground_truth(tmp_path / "t.png"), mapping)
+    assert ground_truth.shape == (40, 50)
+    assert ground_truth.class_names == ("background", "building")
     expected = np.pad((picture > 0).astype(np.uint8), 3, constant_values=255)
-    assert np.array_equal(truth.read((-3, -3, 43, 53)), expected)
+    assert np.array_equal(ground_truth.read((-3, -3, 43, 53)), expected)
 
 
 def test_a_value_that_is_not_mapped_is_named(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 1], [1, 77]], np.uint8)).save(tmp_path / "t.png")
-    truth = MappedTruth(open_truth(tmp_path / "t.png"), ClassMapping.propose(CLASSES, one_based=False))
-    assert truth.read((0, 0, 1, 2)).tolist() == [[0, 1]]
+    ground_truth = MappedGroundTruth(
+        open_ground_truth(tmp_path / "t.png"), ClassMapping.propose(CLASSES, one_based=False)
+    )
+    assert ground_truth.read((0, 0, 1, 2)).tolist() == [[0, 1]]
     with pytest.raises(InputError, match=r"t\.png: holds the value 77"):
-        truth.read((0, 0, 2, 2))
-    assert truth.peek(slice(0, 2), slice(0, 2)).tolist() == [[0, 1], [1, 255]]
+        ground_truth.read((0, 0, 2, 2))
+    assert ground_truth.peek(slice(0, 2), slice(0, 2)).tolist() == [[0, 1], [1, 255]]
 
 
 @settings(max_examples=40, deadline=None)
@@ -136,8 +139,8 @@ def test_our_label_files_lend_their_levels(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 4, (1500, 1200), np.uint8)
     labels.write(0, 0, values)
     labels.update_levels((0, 0, 1500, 1200))
-    source = open_truth(tmp_path / "t.zarr")
+    source = open_ground_truth(tmp_path / "t.zarr")
     assert source.native_levels == len(labels.levels) == 2
     assert np.array_equal(source.read_values(slice(0, 750), slice(0, 600), 1), values[::2, ::2])
-    truth = MappedTruth(source, ClassMapping.for_truth(source, CLASSES))
-    assert np.array_equal(truth.read((0, 0, 1500, 1200)), source.read((0, 0, 1500, 1200)))
+    ground_truth = MappedGroundTruth(source, ClassMapping.for_ground_truth(source, CLASSES))
+    assert np.array_equal(ground_truth.read((0, 0, 1500, 1200)), source.read((0, 0, 1500, 1200)))

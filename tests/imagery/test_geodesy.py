@@ -31,8 +31,8 @@ def test_the_whole_earth_has_the_ellipsoids_area() -> None:
 
 def test_a_hole_counts_against() -> None:
     hole = np.array([[100, 100], [110, 100], [110, 110], [100, 110], [100, 100]], float)
-    place = ground("EPSG:4326", 0.5, 0, -180, 0, -0.5, 90)
-    outer, inner = place.ring_areas(np.concatenate([WHOLE, hole]), np.array([0, 5, 10]))
+    location = ground("EPSG:4326", 0.5, 0, -180, 0, -0.5, 90)
+    outer, inner = location.ring_areas(np.concatenate([WHOLE, hole]), np.array([0, 5, 10]))
     assert outer > 0 > inner
 
 
@@ -54,8 +54,8 @@ def test_a_turned_raster_has_the_same_area() -> None:
     ("crs", "metres"), [("EPSG:32632", 0.25), ("EPSG:2225", 0.25 * (1200 / 3937) ** 2), ("EPSG:4326", None)]
 )
 def test_area_of_a_pixel_on_the_plane(crs: str, metres: float | None) -> None:
-    place = ground(crs, 0.3, 0.4, 600000, 0.4, -0.3, 5200000)  # turned
-    assert place.square_metres == (None if metres is None else pytest.approx(metres, rel=1e-12))
+    location = ground(crs, 0.3, 0.4, 600000, 0.4, -0.3, 5200000)  # turned
+    assert location.square_metres == (None if metres is None else pytest.approx(metres, rel=1e-12))
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_area_of_a_pixel_on_the_plane(crs: str, metres: float | None) -> None:
 def test_edges_in_longitude_and_latitude_follow_those_in_the_image(crs: str, transform: tuple[float, ...]) -> None:
     from rasterio.warp import transform as warp
 
-    place = ground(crs, *transform)
+    location = ground(crs, *transform)
     side = 10_000
     triangle = np.array([[side, 0], [0, side], [side, side], [side, 0]], float)
-    vertices, offsets = place.bent(triangle, np.array([0, 4]))
+    vertices, offsets = location.bent(triangle, np.array([0, 4]))
     assert offsets.tolist() == [0, len(vertices)]
     assert len(vertices) > 4
-    lonlat = place.lonlat(vertices)
+    lonlat = location.lonlat(vertices)
     halfway = (lonlat[1:] + lonlat[:-1]) / 2
     straight = (np.abs(np.diff(lonlat[:, 0])) < 180) & (np.abs(halfway[:, 1]) < 85)  # not over the antimeridian
     back = np.stack(warp("EPSG:4326", crs, *halfway.T), axis=1)
@@ -92,12 +92,12 @@ def test_an_unknown_crs_is_one_sentence() -> None:
 
 
 def test_many_rings_are_bent_like_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = ground("EPSG:32632", 10, 0, 600000, 0, -10, 5200000)
+    location = ground("EPSG:32632", 10, 0, 600000, 0, -10, 5200000)
     corners = np.random.default_rng(0).integers(0, 5000, (30, 4, 2)).astype(float)
     rings = np.concatenate([corners, corners[:, :1]], axis=1)
-    together, offsets = place.bent(rings.reshape(-1, 2), np.arange(31) * 5)
+    together, offsets = location.bent(rings.reshape(-1, 2), np.arange(31) * 5)
     monkeypatch.setattr("fctl_napari.imagery.geodesy.BATCH", 20)
-    apart, same = place.bent(rings.reshape(-1, 2), np.arange(31) * 5)
+    apart, same = location.bent(rings.reshape(-1, 2), np.arange(31) * 5)
     np.testing.assert_array_equal(together, apart)
     np.testing.assert_array_equal(offsets, same)
     for index, ring in enumerate(rings):

@@ -22,8 +22,8 @@ DEGREES = ("EPSG:4326", (0.01, 0.0, -180.0, 0.0, -0.01, 60.0))
 ROTATED = ("EPSG:3857", (0.3, 0.4, 7.0, 0.4, -0.3, 9.0))
 
 
-def write(path: Path, place: tuple[str, tuple[float, ...]], image: np.ndarray = RGB, **options: Any) -> Path:
-    crs, transform = place
+def write(path: Path, location: tuple[str, tuple[float, ...]], image: np.ndarray = RGB, **options: Any) -> Path:
+    crs, transform = location
     profile = {"driver": "GTiff", "count": 3, "height": image.shape[1], "width": image.shape[2], "dtype": image.dtype}
     with rasterio.open(path, "w", crs=crs, transform=rasterio.Affine(*transform), **{**profile, **options}) as file:
         file.write(image)
@@ -42,22 +42,22 @@ def without_rasterio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", guarded)
 
 
-def check(path: Path, place: tuple[str, tuple[float, ...]]) -> None:
+def check(path: Path, location: tuple[str, tuple[float, ...]]) -> None:
     georeference = open_image(path).georeference
     assert georeference is not None
-    assert georeference.crs == place[0]
-    assert georeference.transform == pytest.approx(place[1])
+    assert georeference.crs == location[0]
+    assert georeference.transform == pytest.approx(location[1])
 
 
 @pytest.mark.parametrize("place", [UTM, DEGREES, ROTATED])
-def test_georeference(tmp_path: Path, place: tuple[str, tuple[float, ...]]) -> None:
-    check(write(tmp_path / "g.tif", place), place)
+def test_georeference(tmp_path: Path, location: tuple[str, tuple[float, ...]]) -> None:
+    check(write(tmp_path / "g.tif", location), location)
 
 
 @pytest.mark.usefixtures("without_rasterio")
 @pytest.mark.parametrize("place", [UTM, DEGREES, ROTATED])
-def test_georeference_without_rasterio(tmp_path: Path, place: tuple[str, tuple[float, ...]]) -> None:
-    check(write(tmp_path / "g.tif", place), place)
+def test_georeference_without_rasterio(tmp_path: Path, location: tuple[str, tuple[float, ...]]) -> None:
+    check(write(tmp_path / "g.tif", location), location)
 
 
 @pytest.mark.parametrize("guarded", [False, True])

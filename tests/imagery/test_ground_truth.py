@@ -11,10 +11,11 @@ import zarr
 from PIL import Image
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth, as_classes
+from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth, as_classes
 from fctl_napari.imagery.color_key import palette_key
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.label_pyramid import LabelPyramid, LabelSource, open_truth
+from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import pyramid_from_array
 
 INDICES = np.random.default_rng(0).integers(0, 6, (70, 90), dtype=np.uint8)
@@ -39,8 +40,8 @@ def label_at(path: Path) -> Path:
 
 def test_png(tmp_path: Path) -> None:
     Image.fromarray(INDICES).save(tmp_path / "t.png")
-    check(open_truth(tmp_path / "t.png"))
-    assert open_truth(tmp_path / "t.png").class_names is None
+    check(open_ground_truth(tmp_path / "t.png"))
+    assert open_ground_truth(tmp_path / "t.png").class_names is None
 
 
 def test_png_with_a_palette_gives_indices_not_colours(tmp_path: Path) -> None:
@@ -48,23 +49,23 @@ def test_png_with_a_palette_gives_indices_not_colours(tmp_path: Path) -> None:
     image.putpalette(list(range(255, -1, -1)) * 3)
     image.save(tmp_path / "t.png")
     assert Image.open(tmp_path / "t.png").mode == "P"
-    check(open_truth(tmp_path / "t.png"))
+    check(open_ground_truth(tmp_path / "t.png"))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
 def test_tiff(tmp_path: Path, dtype: type) -> None:
     tifffile.imwrite(tmp_path / "t.tif", INDICES.astype(dtype), tile=(32, 32), compression="zlib")
-    check(open_truth(tmp_path / "t.tif"))
+    check(open_ground_truth(tmp_path / "t.tif"))
 
 
 def test_tiff_with_a_palette_gives_indices_not_colours(tmp_path: Path) -> None:
-    colours = np.arange(3 * 256, dtype=np.uint16).reshape(3, 256) * 80
-    tifffile.imwrite(tmp_path / "t.tif", INDICES, photometric="palette", colormap=colours)
-    check(open_truth(tmp_path / "t.tif"))
+    colors = np.arange(3 * 256, dtype=np.uint16).reshape(3, 256) * 80
+    tifffile.imwrite(tmp_path / "t.tif", INDICES, photometric="palette", colormap=colors)
+    check(open_ground_truth(tmp_path / "t.tif"))
 
 
 def test_label_group(tmp_path: Path) -> None:
-    source = open_truth(label_at(tmp_path / "t.zarr"))
+    source = open_ground_truth(label_at(tmp_path / "t.zarr"))
     check(source)
     assert source.class_names == tuple(f"class {k}" for k in range(6))
 
@@ -72,14 +73,14 @@ def test_label_group(tmp_path: Path) -> None:
 def test_the_label_of_an_image(tmp_path: Path) -> None:
     image = convert(pyramid_from_array(np.zeros((70, 90, 3), np.uint8)), tmp_path / "i.zarr")
     with pytest.raises(InputError, match="without labels"):
-        open_truth(image)
+        open_ground_truth(image)
     label_at(image / "labels" / "mine")
-    check(open_truth(image))
+    check(open_ground_truth(image))
     LabelPyramid.create(image / "labels" / "other", (70, 90), classes=CLASSES)
     with pytest.raises(InputError, match="name one of them"):
-        open_truth(image)
+        open_ground_truth(image)
     label_at(image / "labels" / "truth")
-    check(open_truth(image))
+    check(open_ground_truth(image))
 
 
 def test_a_foreign_label_group(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_foreign_label_group(tmp_path: Path) -> None:
     axes += [{"name": name, "type": "space"} for name in "zyx"]
     group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
     group.attrs["image-label"] = {"version": "0.4"}
-    source = open_truth(tmp_path / "t.zarr")
+    source = open_ground_truth(tmp_path / "t.zarr")
     check(source)
     assert source.class_names is None
 
@@ -101,7 +102,7 @@ def test_values_that_are_no_class_are_refused(tmp_path: Path) -> None:
         values = INDICES.astype(np.int16)
         values[50, 50] = value
         tifffile.imwrite(tmp_path / f"{name}.tif", values)
-        source = open_truth(tmp_path / f"{name}.tif")
+        source = open_ground_truth(tmp_path / f"{name}.tif")
         with pytest.raises(InputError, match="class indices"):
             source.read((0, 0, 70, 90))
 
@@ -114,7 +115,7 @@ def test_what_is_no_truth_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name in ("colour.png", "colour.tif", "float.tif", "lossy.jpg", "folder", "missing.png"):
         with pytest.raises(InputError, match=name):
-            open_truth(tmp_path / name)
+            open_ground_truth(tmp_path / name)
 
 
 def test_truncated_truth_is_refused(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_truncated_truth_is_refused(tmp_path: Path) -> None:
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) * 2 // 3])
         with pytest.raises(InputError, match="truncated"):
-            open_truth(tmp_path / name)
+            open_ground_truth(tmp_path / name)
 
 
 # -- masks by their values -------------------------------------------------------------------------------------------
@@ -162,18 +163,18 @@ FILES = ("a.png", "a.tif", "geo.tif")
 def test_a_palette_of_the_classes_colors_is_read_by_them(tmp_path: Path, name: str, order: list[int]) -> None:
     indices = np.argsort(order).astype(np.uint8)[VALUES]
     path = palette_file(tmp_path / name, indices, [COLORS[k] for k in order])
-    source = open_truth(path, COLORS)
+    source = open_ground_truth(path, COLORS)
     assert np.array_equal(source.read(ALL), VALUES)
     assert bool(source.note) == (order != [0, 1, 2])
-    assert np.array_equal(open_truth(path, COLORS, by_value=True).read(ALL), indices)
-    assert np.array_equal(open_truth(path).read(ALL), indices)
+    assert np.array_equal(open_ground_truth(path, COLORS, by_value=True).read(ALL), indices)
+    assert np.array_equal(open_ground_truth(path).read(ALL), indices)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_only_some_of_the_classes_may_occur(tmp_path: Path, name: str) -> None:
     few = np.where(VALUES == 0, 1, VALUES).astype(np.uint8)
     path = palette_file(tmp_path / name, 2 - few, [ROAD, FOREST])
-    assert np.array_equal(open_truth(path, COLORS).read(ALL), few)
+    assert np.array_equal(open_ground_truth(path, COLORS).read(ALL), few)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -188,16 +189,16 @@ def test_only_some_of_the_classes_may_occur(tmp_path: Path, name: str) -> None:
 def test_a_palette_of_other_colors_says_nothing(tmp_path: Path, name: str, palette: list[tuple[int, int, int]]) -> None:
     path = palette_file(tmp_path / name, VALUES, palette)
     for colors in (COLORS, [(40, 40, 40), (1, 1, 1), (9, 0, 0)]):
-        source = open_truth(path, colors)
+        source = open_ground_truth(path, colors)
         assert np.array_equal(source.read(ALL), VALUES)
-        assert not source.by_colour
+        assert not source.by_color
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_greys_of_a_ramp_are_colors_where_the_classes_have_them(tmp_path: Path, name: str) -> None:
     ramp = [(k, k, k) for k in range(256)]
     path = palette_file(tmp_path / name, np.array([0, 255, 0], np.uint8)[VALUES], ramp)
-    source = open_truth(path, [(255, 255, 255), (0, 0, 0)])
+    source = open_ground_truth(path, [(255, 255, 255), (0, 0, 0)])
     assert np.array_equal(source.read(ALL), np.array([1, 0, 1])[VALUES])
     assert source.note
 
@@ -214,7 +215,7 @@ def test_greys_of_a_ramp_are_colors_where_the_classes_have_them(tmp_path: Path, 
 def test_what_fits_neither_way_is_refused(tmp_path: Path, name: str, palette: list[tuple[int, int, int]]) -> None:
     path = palette_file(tmp_path / name, VALUES, palette)
     with pytest.raises(InputError, match=f"{name}: has a palette .* index"):
-        open_truth(path, COLORS)
+        open_ground_truth(path, COLORS)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -223,7 +224,7 @@ def test_the_void_of_a_palette_is_no_class(tmp_path: Path, name: str) -> None:
     path = palette_file(
         tmp_path / name, np.where(void == 255, 255, 2 - void), [ROAD, FOREST, WATER, *[(9, 9, 9)] * 253]
     )
-    assert np.array_equal(open_truth(path, COLORS).read(ALL), void)
+    assert np.array_equal(open_ground_truth(path, COLORS).read(ALL), void)
     key = palette_key(np.array([ROAD, FOREST], np.uint8), np.zeros(2, bool), COLORS, lambda: [0, 1, 255], "short")
     assert key is not None
     assert key.indices(np.array([1, 255, 0])).tolist() == [1, 255, 2]
@@ -232,12 +233,12 @@ def test_the_void_of_a_palette_is_no_class(tmp_path: Path, name: str) -> None:
     # black fills palettes up, and is the first class too
     colors = [(0, 0, 0), FOREST, ROAD]
     path = palette_file(tmp_path / f"geo2-{name}", void, [*colors, *[(0, 0, 0)] * 253])
-    assert np.array_equal(open_truth(path, colors).read(ALL), void)
+    assert np.array_equal(open_ground_truth(path, colors).read(ALL), void)
     mixed = palette_file(
         tmp_path / f"b-{name}", np.where(void == 255, 255, 2 - void), [*colors[::-1], *[(0, 0, 0)] * 253]
     )
     with pytest.raises(InputError, match="index 255"):
-        open_truth(mixed, colors)
+        open_ground_truth(mixed, colors)
 
 
 def test_transparent_indices_and_values_are_no_class(tmp_path: Path) -> None:
@@ -257,16 +258,16 @@ def test_transparent_indices_and_values_are_no_class(tmp_path: Path) -> None:
         extrasamples=["unassalpha"],
     )
     for name in ("p.png", "q.png", "r.png", "l.png", "la.png", "rgb.png", "rgba.png", "rgba.tif"):
-        assert np.array_equal(open_truth(tmp_path / name, COLORS).read(ALL), expected), name
+        assert np.array_equal(open_ground_truth(tmp_path / name, COLORS).read(ALL), expected), name
 
 
 def test_one_bit_is_two_classes(tmp_path: Path) -> None:
     Image.fromarray(VALUES == 1).save(tmp_path / "bit.png")
     tifffile.imwrite(tmp_path / "bit.tif", VALUES == 1)
     for name in ("bit.png", "bit.tif"):
-        source = open_truth(tmp_path / name, COLORS)
+        source = open_ground_truth(tmp_path / name, COLORS)
         assert np.array_equal(source.read(ALL), (VALUES == 1).astype(np.uint8))
-        mapped = MappedTruth(source, ClassMapping(("a", "b", "c"), {0: 2, 1: 0}))
+        mapped = MappedGroundTruth(source, ClassMapping(("a", "b", "c"), {0: 2, 1: 0}))
         assert np.array_equal(mapped.read(ALL), np.where(VALUES == 1, 0, 2))
 
 
@@ -286,42 +287,42 @@ def geotiff(path: Path, values: np.ndarray, nodata: float | None) -> Path:
 def test_what_a_file_marks_as_no_data_is_no_class(tmp_path: Path, dtype: type, nodata: int) -> None:
     values = np.where(VALUES == 1, nodata, VALUES.astype(np.int64)).astype(dtype)
     expected = np.where(VALUES == 1, 255, VALUES)
-    source = open_truth(geotiff(tmp_path / "a.tif", values, nodata), COLORS)
+    source = open_ground_truth(geotiff(tmp_path / "a.tif", values, nodata), COLORS)
     assert np.array_equal(source.read(ALL), expected)
-    mapped = MappedTruth(source, ClassMapping(("a", "b", "c"), {0: 0, 2: 2}))
+    mapped = MappedGroundTruth(source, ClassMapping(("a", "b", "c"), {0: 0, 2: 2}))
     assert np.array_equal(mapped.read(ALL), expected)
     # without the mark it is refused, and can be stated
-    source = open_truth(geotiff(tmp_path / "b.tif", values, None), COLORS)
+    source = open_ground_truth(geotiff(tmp_path / "b.tif", values, None), COLORS)
     if nodata != 255:
         if abs(nodata) > 255:
             with pytest.raises(InputError, match=f"{nodata} say"):
                 source.read(ALL)
-        mapped = MappedTruth(source, ClassMapping(("a", "b", "c"), {0: 0, 2: 2, nodata: 255}))
+        mapped = MappedGroundTruth(source, ClassMapping(("a", "b", "c"), {0: 0, 2: 2, nodata: 255}))
         assert np.array_equal(mapped.read(ALL), expected)
 
 
 def test_a_class_that_is_marked_as_no_data_is_asked_for(tmp_path: Path) -> None:
-    source = open_truth(geotiff(tmp_path / "a.tif", VALUES, 0), COLORS)
+    source = open_ground_truth(geotiff(tmp_path / "a.tif", VALUES, 0), COLORS)
     with pytest.raises(InputError, match="marks the value 0 as no data"):
         source.read(ALL)
-    mapped = MappedTruth(source, ClassMapping(("a", "b", "c"), {0: 0, 1: 1, 2: 2}))
+    mapped = MappedGroundTruth(source, ClassMapping(("a", "b", "c"), {0: 0, 1: 1, 2: 2}))
     assert np.array_equal(mapped.read(ALL), VALUES)
     with pytest.raises(InputError, match="the value 0, which is not mapped"):
-        MappedTruth(source, ClassMapping.for_truth(source, ("a", "b", "c"))).read(ALL)
+        MappedGroundTruth(source, ClassMapping.for_ground_truth(source, ("a", "b", "c"))).read(ALL)
 
 
 def test_classes_as_floats_need_their_values_stated(tmp_path: Path) -> None:
     values = np.where(VALUES == 1, np.nan, VALUES).astype(np.float32)
     path = geotiff(tmp_path / "a.tif", values, None)
     with pytest.raises(InputError, match=r"float32; save class indices .* or state what each value is"):
-        open_truth(path, COLORS)
-    source = open_truth(path, COLORS, by_value=True)
-    mapped = MappedTruth(source, ClassMapping(("a", "b", "c"), {0: 2, 2: 0}))
+        open_ground_truth(path, COLORS)
+    source = open_ground_truth(path, COLORS, by_value=True)
+    mapped = MappedGroundTruth(source, ClassMapping(("a", "b", "c"), {0: 2, 2: 0}))
     assert np.array_equal(mapped.read(ALL), np.where(VALUES == 1, 255, 2 - VALUES))
     far = np.where(VALUES == 1, np.finfo(np.float32).min, VALUES).astype(np.float32)
-    source = open_truth(geotiff(tmp_path / "b.tif", far, float(np.finfo(np.float32).min)), by_value=True)
+    source = open_ground_truth(geotiff(tmp_path / "b.tif", far, float(np.finfo(np.float32).min)), by_value=True)
     assert np.array_equal(source.read(ALL), np.where(VALUES == 1, 255, VALUES))
-    source = open_truth(geotiff(tmp_path / "c.tif", VALUES + np.float32(0.5), None), by_value=True)
+    source = open_ground_truth(geotiff(tmp_path / "c.tif", VALUES + np.float32(0.5), None), by_value=True)
     with pytest.raises(InputError, match=r"holds the value .*5 .*no whole number"):
         source.read(ALL)
 
@@ -339,16 +340,16 @@ def foreign_label(path: Path, properties: list[dict[str, object]]) -> Path:
 def test_labels_count_by_the_names_of_their_values(tmp_path: Path) -> None:
     table = ("road", "forest", "water")
     swapped = [{"label-value": 2, "name": "forest"}, {"label-value": 1, "name": "Water"}]
-    found = as_classes(open_truth(foreign_label(tmp_path / "a.zarr", swapped)), table)
+    found = as_classes(open_ground_truth(foreign_label(tmp_path / "a.zarr", swapped)), table)
     assert np.array_equal(found.read(ALL), np.array([255, 2, 1])[VALUES])
     zero = [{"label-value": 0, "name": "water"}, *({"label-value": k, "name": n} for k, n in ((1, "road"), (2, "ice")))]
-    found = as_classes(open_truth(foreign_label(tmp_path / "b.zarr", zero)), table)
+    found = as_classes(open_ground_truth(foreign_label(tmp_path / "b.zarr", zero)), table)
     assert np.array_equal(found.read(ALL), np.array([2, 0, 255])[VALUES])
     assert found.note == "its ice count as no class"
     gap = [{"label-value": 2, "name": "water"}]
-    found = as_classes(open_truth(foreign_label(tmp_path / "c.zarr", gap)), table)
+    found = as_classes(open_ground_truth(foreign_label(tmp_path / "c.zarr", gap)), table)
     with pytest.raises(InputError, match="holds the value 1, which is not mapped"):
         found.read(ALL)
     strange = [{"label-value": 1, "name": "eau"}, {"label-value": 2, "name": "bois"}]
     with pytest.raises(InputError, match="its classes are eau, bois, and none of them is one of road"):
-        as_classes(open_truth(foreign_label(tmp_path / "d.zarr", strange)), table)
+        as_classes(open_ground_truth(foreign_label(tmp_path / "d.zarr", strange)), table)

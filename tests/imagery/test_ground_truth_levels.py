@@ -10,7 +10,7 @@ import tifffile
 
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.imagery import ground_truth_levels
-from fctl_napari.imagery.ground_truth import LabelSource, open_truth
+from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.ground_truth_levels import with_levels
 
 VALUES = np.random.default_rng(0).integers(0, 7, (2300, 1100), np.uint8)
@@ -20,7 +20,7 @@ VALUES = np.random.default_rng(0).integers(0, 7, (2300, 1100), np.uint8)
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabelSource:
     monkeypatch.setattr(ground_truth_levels, "STRIP_PX", 1100 * 600)  # several strips
     tifffile.imwrite(tmp_path / "t.tif", VALUES, tile=(256, 256))
-    return open_truth(tmp_path / "t.tif")
+    return open_ground_truth(tmp_path / "t.tif")
 
 
 def test_levels_hold_the_same(source: LabelSource, tmp_path: Path) -> None:

@@ -80,10 +80,10 @@ def test_reading_pads_with_not_labelled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [(-1, 0), (0, 5), (4, 0)])
-def test_a_block_that_reaches_outside_is_refused(tmp_path: Path, place: tuple[int, int]) -> None:
+def test_a_block_that_reaches_outside_is_refused(tmp_path: Path, location: tuple[int, int]) -> None:
     labels = LabelPyramid.create(tmp_path / "l.zarr", (5, 6))
     with pytest.raises(ValueError, match="outside"):
-        labels.write(*place, np.zeros((2, 2), np.uint8))
+        labels.write(*location, np.zeros((2, 2), np.uint8))
     with pytest.raises(ValueError, match="uint8"):
         labels.write(0, 0, np.zeros((2, 2), np.int64))
 

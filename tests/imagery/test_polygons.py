@@ -51,9 +51,9 @@ def write(tmp_path: Path, features: Any, **members: Any) -> Path:
     return path
 
 
-def burn(path: Path, place: Georeference | None = None, **options: Any) -> tuple[dict[str, int], tuple[str, ...]]:
+def burn(path: Path, location: Georeference | None = None, **options: Any) -> tuple[dict[str, int], tuple[str, ...]]:
     """Px of each class, and the notes."""
-    polygons = NamedPolygons(path, place, SHAPE, **options)
+    polygons = NamedPolygons(path, location, SHAPE, **options)
     burnt = polygons.burn((0, 0, *SHAPE), np.arange(1, len(polygons.names) + 1, dtype=np.uint8))
     counts = np.bincount(burnt.ravel(), minlength=len(polygons.names) + 1)[1:]
     return {name: int(count) for name, count in zip(polygons.names, counts, strict=True) if count}, polygons.notes
@@ -118,8 +118,8 @@ def test_what_paints_nothing_is_told(tmp_path: Path) -> None:
 def test_other_programs_documents(tmp_path: Path, document: Any) -> None:
     path = tmp_path / "p.json"
     path.write_text(json.dumps(document))
-    for place in (None, UTM):
-        counts, _ = burn(path, place)
+    for location in (None, UTM):
+        counts, _ = burn(path, location)
         assert counts == {"red": 2500}
 
 
@@ -150,9 +150,9 @@ def test_other_programs_documents(tmp_path: Path, document: Any) -> None:
     ],
 )
 def test_coordinates_are_recognized(
-    tmp_path: Path, place: Georeference | None, rings: Any, members: dict[str, Any], note: str | None
+    tmp_path: Path, location: Georeference | None, rings: Any, members: dict[str, Any], note: str | None
 ) -> None:
-    counts, notes = burn(write(tmp_path, [feature("red", rings)], **members), place)
+    counts, notes = burn(write(tmp_path, [feature("red", rings)], **members), location)
     assert counts == {"red": 2500}
     assert len(notes) == (note is not None)
     assert note is None or note in notes[0]
@@ -169,9 +169,9 @@ def test_coordinates_are_recognized(
         (LOCAL, box(120, 110, 170, 160)),  # px, or coordinates of the image's CRS
     ],
 )
-def test_coordinates_that_may_be_several_things_are_refused(tmp_path: Path, place: Georeference, rings: Any) -> None:
+def test_coordinates_that_may_be_several_things_are_refused(tmp_path: Path, location: Georeference, rings: Any) -> None:
     with pytest.raises(InputError, match="states no CRS, and it is not clear what its coordinates are"):
-        burn(write(tmp_path, [feature("red", rings)]), place)
+        burn(write(tmp_path, [feature("red", rings)]), location)
 
 
 def test_the_advice_can_be_followed(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.raster_alignment import raster_offset, require_same_place
+from fctl_napari.imagery.raster_alignment import raster_offset, require_same_location
 from fctl_napari.segmentation.store.store import Segmentation
 
 rasterio = pytest.importorskip("rasterio")
@@ -24,26 +24,26 @@ SHAPE = (60, 90)
 def write(path: Path, values: np.ndarray, *, x: float = 0, y: float = 0, size: float = 1.0, crs: str = UTM.crs) -> Path:
     """A GeoTIFF whose first px lies (y, x) px of ``UTM`` from that of the image."""
     a, _, c, _, e, f = UTM.transform
-    place = rasterio.Affine(a * size, 0, c + a * x, 0, e * size, f + e * y)
+    location = rasterio.Affine(a * size, 0, c + a * x, 0, e * size, f + e * y)
     profile = {"driver": "GTiff", "height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": "uint8"}
-    with rasterio.open(path, "w", crs=crs, transform=place, **profile) as file:
+    with rasterio.open(path, "w", crs=crs, transform=location, **profile) as file:
         file.write(values, 1)
     return path
 
 
 def test_only_what_lies_like_the_image_is_compared(tmp_path: Path) -> None:
     values = np.zeros(SHAPE, np.uint8)
-    for place in ({}, {"x": 0.5, "y": -0.5}, {"crs": "EPSG:32639", "x": 9}):
-        require_same_place(write(tmp_path / "t.tif", values, **place), UTM, SHAPE)  # type: ignore[arg-type]
+    for location in ({}, {"x": 0.5, "y": -0.5}, {"crs": "EPSG:32639", "x": 9}):
+        require_same_location(write(tmp_path / "t.tif", values, **location), UTM, SHAPE)  # type: ignore[arg-type]
     path = write(tmp_path / "t.tif", values, x=10, y=-20)
-    require_same_place(path, None, SHAPE)
+    require_same_location(path, None, SHAPE)
     with pytest.raises(InputError, match=r"its first px is -20 px down and \+10 px right of the image's"):
-        require_same_place(path, UTM, SHAPE)
+        require_same_location(path, UTM, SHAPE)
     with pytest.raises(InputError, match="lies elsewhere than the image"):
-        require_same_place(write(tmp_path / "t.tif", values, size=2), UTM, SHAPE)
+        require_same_location(write(tmp_path / "t.tif", values, size=2), UTM, SHAPE)
     Image.fromarray(values).save(tmp_path / "t.png")
-    require_same_place(tmp_path / "t.png", UTM, SHAPE)
-    require_same_place(tmp_path / "none.tif", UTM, SHAPE)
+    require_same_location(tmp_path / "t.png", UTM, SHAPE)
+    require_same_location(tmp_path / "none.tif", UTM, SHAPE)
 
 
 def test_offsets(tmp_path: Path) -> None:

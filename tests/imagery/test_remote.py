@@ -58,9 +58,9 @@ def test_ome_zarr(
     write_zarr(tmp_path / "i.ome.zarr", version, shards, consolidated=consolidated)
     server = serve(tmp_path)
     server.ranges = ranges
-    for place in (str(tmp_path / "i.ome.zarr"), f"{server.url}/i.ome.zarr", f"{server.url}/i.ome.zarr/"):
-        pyramid = open_image(place)
-        assert pyramid.path == place
+    for location in (str(tmp_path / "i.ome.zarr"), f"{server.url}/i.ome.zarr", f"{server.url}/i.ome.zarr/"):
+        pyramid = open_image(location)
+        assert pyramid.path == location
         assert pyramid.name == "i"
         assert pyramid.factors == [(1, 1), (2, 2)]
         assert np.array_equal(pyramid.levels[0][...], RGB)
@@ -108,10 +108,10 @@ def test_strips(tmp_path: Path, serve: Serve, options: dict[str, Any]) -> None:
 
 def write_cog(path: Path, image: np.ndarray, crs: str = "EPSG:32633") -> None:
     height, width, bands = image.shape
-    place: dict[str, Any] = {"crs": crs, "transform": from_origin(500000, 5000000, 2, 2)}
+    location: dict[str, Any] = {"crs": crs, "transform": from_origin(500000, 5000000, 2, 2)}
     options = {"driver": "COG", "compress": "deflate", "blocksize": 128, "overview_resampling": "average"}
     with rasterio.open(
-        path, "w", height=height, width=width, count=bands, dtype=image.dtype, **options, **place
+        path, "w", height=height, width=width, count=bands, dtype=image.dtype, **options, **location
     ) as file:
         file.write(image.transpose(2, 0, 1))
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fctl_napari.errors import OutputError
 from fctl_napari.imagery import sample
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import SamplePaths, sample_files, sample_splits, write_sample
@@ -24,7 +24,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def truth_indices() -> np.ndarray:
-    return np.asarray(Image.open(sample_files().truth))
+    return np.asarray(Image.open(sample_files().ground_truth))
 
 
 def test_the_splits_partition_the_width() -> None:
@@ -36,10 +36,10 @@ def test_the_splits_partition_the_width() -> None:
 
 @pytest.mark.parametrize(("split", "share"), [("train", 0.6), ("val", 0.15), ("test", 0.25)])
 def test_each_split_has_its_share_and_every_class(split: str, share: float) -> None:
-    truth = truth_indices()
+    ground_truth = truth_indices()
     bands = sample_splits()[split]
-    assert sum(x1 - x0 for x0, x1 in bands) == pytest.approx(share * truth.shape[1], rel=0.02)
-    found = np.unique(np.concatenate([truth[:, x0:x1].ravel() for x0, x1 in bands]))
+    assert sum(x1 - x0 for x0, x1 in bands) == pytest.approx(share * ground_truth.shape[1], rel=0.02)
+    found = np.unique(np.concatenate([ground_truth[:, x0:x1].ravel() for x0, x1 in bands]))
     classes = json.loads(sample_files().classes.read_text())["classes"]
     assert set(range(len(classes))) <= set(found.tolist()) <= {*range(len(classes)), 255}
 
@@ -47,10 +47,10 @@ def test_each_split_has_its_share_and_every_class(split: str, share: float) -> N
 def test_image_and_truth_are_one_scene() -> None:
     """Registration: water is dark blue, so blue against red tells it from land where the truth says so."""
     image = np.asarray(Image.open(sample_files().image)).astype(np.int16)
-    truth = truth_indices()
-    assert image.shape[:2] == truth.shape
+    ground_truth = truth_indices()
+    assert image.shape[:2] == ground_truth.shape
     looks_wet = image[..., 2] > image[..., 0]
-    wet = truth == 0
+    wet = ground_truth == 0
     overlap = [
         (looks_wet & np.roll(wet, shift, axis=1)).sum() / (looks_wet | np.roll(wet, shift, axis=1)).sum()
         for shift in (-12, 0, 12)
@@ -70,17 +70,17 @@ def test_the_pyramid_holds_the_same_pixels(written: Path) -> None:
 
 def test_the_truth_lies_beside_it_with_names_and_colours(written: Path) -> None:
     labels = LabelPyramid.open(written / "labels" / "truth")
-    truth = truth_indices()
-    np.testing.assert_array_equal(labels.read((0, 0, *truth.shape)), truth + np.uint8(1))
+    ground_truth = truth_indices()
+    np.testing.assert_array_equal(labels.read((0, 0, *ground_truth.shape)), ground_truth + np.uint8(1))
     coarse = labels.levels[-1]
     step = 2 ** (len(labels.levels) - 1)
-    np.testing.assert_array_equal(coarse[:], (truth + np.uint8(1))[::step, ::step])
+    np.testing.assert_array_equal(coarse[:], (ground_truth + np.uint8(1))[::step, ::step])
     assert labels.classes == json.loads(sample_files().classes.read_text())["classes"]
     assert zarr.open_group(written / "labels", mode="r").attrs["ome"]["labels"] == ["truth"]
 
 
 def test_the_scene_serves_as_truth(written: Path) -> None:
-    source = open_truth(written)
+    source = open_ground_truth(written)
     np.testing.assert_array_equal(source.read((700, 2700, 800, 2900)), truth_indices()[700:800, 2700:2900])
     assert source.class_names == ("water", "forest", "rangeland", "agriculture", "barren")
 
@@ -98,7 +98,9 @@ def test_an_unfinished_truth_is_finished(written: Path) -> None:
 def test_a_finished_scene_is_taken_as_it_is(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Installed again, the files have other places and times; the scene in somebody's cache still serves."""
     files = sample_files()
-    copies = [Path(shutil.copyfile(path, tmp_path / path.name)) for path in (files.image, files.truth, files.classes)]
+    copies = [
+        Path(shutil.copyfile(path, tmp_path / path.name)) for path in (files.image, files.ground_truth, files.classes)
+    ]
     monkeypatch.setattr(sample, "sample_files", lambda: SamplePaths(*copies))
     before = {path: path.stat().st_mtime_ns for path in written.rglob("*")}
     assert write_sample(written) == written

@@ -208,10 +208,10 @@ def test_segnets_encoder_takes_torchvisions_weights_and_remembers_maxima(tmp_pat
             *(state[f"features.{n + 1}.{k}"] for k in ("running_mean", "running_var", "weight", "bias")),
         ).clamp(min=0)
         if stride is not None:
-            places = encoder(images, 2)[stride]
+            locations = encoder(images, 2)[stride]
             pooled = F.max_pool2d(x, 2)
-            torch.testing.assert_close(x.flatten(2).gather(2, places.flatten(2)), pooled.flatten(2))
-            put = unpool(pooled, places, 37)
+            torch.testing.assert_close(x.flatten(2).gather(2, locations.flatten(2)), pooled.flatten(2))
+            put = unpool(pooled, locations, 37)
             kept = put != 0
             torch.testing.assert_close(put[kept], x[kept])
             torch.testing.assert_close(F.max_pool2d(put, 2), pooled)
@@ -237,8 +237,8 @@ def test_global_inference_resamples_the_logits_of_the_image(name: str) -> None:
     for window, logits in zip(tile.tolist(), got, strict=True):
         y = (window[0] + (torch.arange(64) + 0.5) / 64 * (window[2] - window[0])) / 300 * 2 - 1
         x = (window[1] + (torch.arange(64) + 0.5) / 64 * (window[3] - window[1])) / 500 * 2 - 1
-        places = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
-        sampled = F.grid_sample(expected, places, padding_mode="border", align_corners=False)[0]
+        locations = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
+        sampled = F.grid_sample(expected, locations, padding_mode="border", align_corners=False)[0]
         torch.testing.assert_close(logits, sampled, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 

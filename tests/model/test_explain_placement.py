@@ -28,7 +28,7 @@ from .helpers_plain import Box, centre
 Border = Literal["pad", "shift"]
 IMAGE = (1024, 1536)
 """(height, width), px: whole tiles without an overlap."""
-PLACES = [((10.5, 20.0), (0.7, 0.6)), ((1015.0, 1530.0), (0.3, 0.2)), ((500.0, 777.7), (0.35, 0.85))]
+SAMPLED_POSITIONS = [((10.5, 20.0), (0.7, 0.6)), ((1015.0, 1530.0), (0.3, 0.2)), ((500.0, 777.7), (0.35, 0.85))]
 """Pixels (in two corners and amid), and where in the context the square lies, as a share of its sides."""
 
 
@@ -125,7 +125,9 @@ def test_the_square_is_found_where_it_is(encoder: str, border: Border, tmp_path:
     card = Card(name="squares", config=model.config, classes=numbered_classes(model.config.classes))
     checkpoint = tmp_path / "squares.safetensors"
     save_checkpoint(checkpoint, model, card)
-    for number, (pixel, share) in enumerate(PLACES[:2] if encoder == "vgg16" else PLACES):  # it is slow
+    for number, (pixel, share) in enumerate(
+        SAMPLED_POSITIONS[:2] if encoder == "vgg16" else SAMPLED_POSITIONS
+    ):  # it is slow
         for name in ("local", "medium", "large"):
             window = context_window(model, name, pixel)
             image, square = draw_square(tmp_path / f"{number}-{name}", model, window, share)

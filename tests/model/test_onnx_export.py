@@ -27,11 +27,11 @@ def streams(config: object, seed: int) -> tuple[torch.Tensor, dict[str, torch.Te
     def pixels() -> torch.Tensor:
         return torch.randint(0, 256, (1, 3, size, size), generator=random, dtype=torch.uint8)
 
-    places = {
+    locations = {
         name.removeprefix("window_"): torch.tensor([[y, x, y + h * size, x + w * size]], dtype=torch.float32)
         for name, (y, x, h, w) in NEAR.items()
     }
-    return pixels(), {"medium": pixels(), "large": pixels()}, places
+    return pixels(), {"medium": pixels(), "large": pixels()}, locations
 
 
 def check(checkpoint: Path, out: Path) -> None:
@@ -42,7 +42,7 @@ def check(checkpoint: Path, out: Path) -> None:
         tile, contexts, windows = streams(card.config, seed)
         feeds: dict[str, NDArray[np.generic]] = {"tile": tile.numpy()}
         feeds |= {f"context_{name}": pixels.numpy() for name, pixels in contexts.items()}
-        feeds |= {f"window_{name}": place.numpy() for name, place in windows.items()}
+        feeds |= {f"window_{name}": location.numpy() for name, location in windows.items()}
         assert {i.name for i in session.get_inputs()} == set(feeds)
         (got,) = session.run(["logits"], feeds)
         with torch.no_grad():

@@ -106,7 +106,7 @@ def test_attention_and_fusion_are_the_authors(published: Path) -> None:
     encoded = {
         name: model.encode_context(name, torch.from_numpy(pixels)[None]) for name, pixels in found.contexts.items()
     }
-    windows = {name: torch.from_numpy(place)[None] for name, place in found.windows.items()}
+    windows = {name: torch.from_numpy(location)[None] for name, location in found.windows.items()}
     explained = explain(model, model.encode_tile(tile), encoded, windows)
     with np.load(SHARED / "expected.npz") as expected:
         for pixel in ((top + 3, left + 5), (top + 250, left + 301), (top + 500, left + 80)):

@@ -162,14 +162,14 @@ def test_two_files_of_one_name_keep_apart(
     tmp_path: Path,
 ) -> None:
     files = [write(tmp_path / f"ortho{end}", pixels) for end, pixels in zip((".tif", ".png"), flights, strict=True)]
-    places = []
+    locations = []
     for value, path in enumerate(files, 1):
         viewer, widget = window("Correct", awake_checkpoint, path)
         paint(widget, until, (60, 60), value)
-        places.append(Path(widget.form.file.text()))
+        locations.append(Path(widget.form.file.text()))
         viewer.close()
-    assert places[0] == tmp_path / "ortho.corrections.ome.zarr"
-    assert [painted(place) for place in places] == [{0, 1}, {0, 2}]
+    assert locations[0] == tmp_path / "ortho.corrections.ome.zarr"
+    assert [painted(location) for location in locations] == [{0, 1}, {0, 2}]
     assert errors(notes) == []
     for value, path in enumerate(files, 1):  # each finds its own again
         viewer, widget = window("Correct", awake_checkpoint, path)
@@ -188,8 +188,8 @@ def test_corrections_stay_with_a_file_that_got_overviews_and_another_crs(
 ) -> None:
     scene = tmp_path / "scene.tif"
     options: dict[str, Any] = {"driver": "GTiff", "count": 3, "dtype": "uint8", "tiled": True, "crs": "EPSG:32640"}
-    place = rasterio.transform.from_origin(320000, 2790000, 1, 1)
-    with rasterio.open(scene, "w", width=192, height=128, transform=place, **options) as file:
+    location = rasterio.transform.from_origin(320000, 2790000, 1, 1)
+    with rasterio.open(scene, "w", width=192, height=128, transform=location, **options) as file:
         file.write(flights[0].transpose(2, 0, 1))
     viewer, widget = window("Correct", awake_checkpoint, scene)
     paint(widget, until, (60, 60), 2)

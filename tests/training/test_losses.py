@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from fctl_napari.training.losses import class_weights, distillation_loss, focal_loss
 
 
-def plain_focal(logits, truth, gamma, weights):
+def plain_focal(logits, ground_truth, gamma, weights):
     total, weight_sum = 0.0, 0.0
     b, _, h, w = logits.shape
     for i in range(b):
         for y in range(h):
             for x in range(w):
-                k = int(truth[i, y, x])
+                k = int(ground_truth[i, y, x])
                 if k == 255:
                     continue
                 p = np.exp(logits[i, :, y, x].astype(np.float64))
@@ -27,13 +27,13 @@ def plain_focal(logits, truth, gamma, weights):
 def test_equals_the_plain_formula(seed, gamma, weighted):
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 3, (2, 4, 3, 5)).astype(np.float32)
-    truth = rng.choice([0, 1, 2, 3, 255], (2, 3, 5))
-    truth[0, 0, 0] = 1
+    ground_truth = rng.choice([0, 1, 2, 3, 255], (2, 3, 5))
+    ground_truth[0, 0, 0] = 1
     weights = rng.uniform(0.2, 3, 4).astype(np.float32) if weighted else np.ones(4, np.float32)
     ours = focal_loss(
-        torch.from_numpy(logits), torch.from_numpy(truth), gamma, torch.from_numpy(weights) if weighted else None
+        torch.from_numpy(logits), torch.from_numpy(ground_truth), gamma, torch.from_numpy(weights) if weighted else None
     )
-    assert np.isclose(float(ours), plain_focal(logits, truth, gamma, weights), rtol=1e-4, atol=1e-6)
+    assert np.isclose(float(ours), plain_focal(logits, ground_truth, gamma, weights), rtol=1e-4, atol=1e-6)
 
 
 def test_nothing_labelled_is_zero_with_a_gradient():

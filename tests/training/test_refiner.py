@@ -26,7 +26,7 @@ from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import open_scenes
-from fctl_napari.training.random_masks import RoughTruth, roughen
+from fctl_napari.training.random_masks import RoughGroundTruth, roughen
 from fctl_napari.training.train import Trainer, train
 
 NAMES = ("dark", "bright")
@@ -40,18 +40,22 @@ def blobs(shape: tuple[int, int]) -> np.ndarray:
     return (np.sin(y / 9) + np.sin(x / 13) + np.sin((x + y) / 17) > 0.3).astype(np.uint8)
 
 
-def iou(truth: np.ndarray, called: np.ndarray) -> float:
-    return float(np.mean([(t & c).sum() / (t | c).sum() for t, c in ((truth == k, called == k) for k in (0, 1))]))
+def iou(ground_truth: np.ndarray, predicted: np.ndarray) -> float:
+    return float(
+        np.mean([(t & c).sum() / (t | c).sum() for t, c in ((ground_truth == k, predicted == k) for k in (0, 1))])
+    )
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scene of 192 x 384 px: bright where class 1 is, with noise."""
     path = tmp_path_factory.mktemp("scene")
-    truth = blobs((192, 384))
-    image = (truth[..., None] * 60 + np.random.default_rng(0).integers(60, 140, (*truth.shape, 3))).astype(np.uint8)
+    ground_truth = blobs((192, 384))
+    image = (
+        ground_truth[..., None] * 60 + np.random.default_rng(0).integers(60, 140, (*ground_truth.shape, 3))
+    ).astype(np.uint8)
     Image.fromarray(image).save(path / "scene.png")
-    Image.fromarray(truth).save(path / "truth.png")
+    Image.fromarray(ground_truth).save(path / "truth.png")
     return path
 
 
@@ -151,32 +155,32 @@ def test_masks_are_read_where_the_image_is(y: int, x: int, size: int) -> None:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_only_outlines_are_roughened(seed: int) -> None:
-    truth = blobs((96, 128))
-    rough = roughen(truth, np.random.default_rng(seed))
-    np.testing.assert_array_equal(rough, roughen(truth, np.random.default_rng(seed)))
-    assert 0.3 < iou(truth, rough) <= 1
-    assert (roughen(np.full_like(truth, 3), np.random.default_rng(seed)) == 3).all()
+    ground_truth = blobs((96, 128))
+    rough = roughen(ground_truth, np.random.default_rng(seed))
+    np.testing.assert_array_equal(rough, roughen(ground_truth, np.random.default_rng(seed)))
+    assert 0.3 < iou(ground_truth, rough) <= 1
+    assert (roughen(np.full_like(ground_truth, 3), np.random.default_rng(seed)) == 3).all()
 
 
 def test_roughened_truths_differ_from_read_to_read_and_have_no_holes() -> None:
-    truth = blobs((96, 128))
-    truth[:, 60:70] = IGNORE
-    source = RoughTruth(truth)
+    ground_truth = blobs((96, 128))
+    ground_truth[:, 60:70] = IGNORE
+    source = RoughGroundTruth(ground_truth)
     one, other = source.read((0, 0, 64, 64)), source.read((0, 1, 64, 65))
     np.testing.assert_array_equal(one, source.read((0, 0, 64, 64)))
     assert (one[:, 1:] != other[:, :-1]).any()
     assert set(np.unique(one)) == {1, 2}
-    assert not RoughTruth(np.full((8, 8), IGNORE, np.uint8)).read((-4, 0, 8, 8)).any()
+    assert not RoughGroundTruth(np.full((8, 8), IGNORE, np.uint8)).read((-4, 0, 8, 8)).any()
 
 
 def test_it_makes_masks_better_that_it_has_not_seen(
     refiner: Path, rough: Segmentation, engine: Engine, tmp_path: Path
 ) -> None:
-    truth = blobs((192, 384))[:, BAND:]
+    ground_truth = blobs((192, 384))[:, BAND:]
     window = (0, BAND, 192, 384)
-    before = iou(truth, rough.labels.read(window) - 1)
+    before = iou(ground_truth, rough.labels.read(window) - 1)
     refined = refine(engine, rough, refiner, tmp_path / "r.ome.zarr")
-    after = iou(truth, refined.labels.read(window) - 1)
+    after = iou(ground_truth, refined.labels.read(window) - 1)
     assert before < 0.85
     assert 1 - after < 0.8 * (1 - before)
     assert refined.facts["checkpoint"]["name"] == "refiner"

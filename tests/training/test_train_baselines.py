@@ -36,10 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scene of 160 x 256 px whose bright blocks are class 1."""
     path = tmp_path_factory.mktemp("scene")
     rng = np.random.default_rng(0)
-    truth = np.kron(rng.integers(0, 2, (5, 8)), np.ones((32, 32))).astype(np.uint8)
-    image = (truth[..., None] * 150 + rng.integers(0, 60, (*truth.shape, 3))).astype(np.uint8)
+    ground_truth = np.kron(rng.integers(0, 2, (5, 8)), np.ones((32, 32))).astype(np.uint8)
+    image = (ground_truth[..., None] * 150 + rng.integers(0, 60, (*ground_truth.shape, 3))).astype(np.uint8)
     Image.fromarray(image).save(path / "scene.png")
-    Image.fromarray(truth).save(path / "truth.png")
+    Image.fromarray(ground_truth).save(path / "truth.png")
     return path
 
 
@@ -84,10 +84,10 @@ def test_the_whole_image_is_trained_on_within_its_training_regions(folder: Path)
     (sample,) = sampler.batch(0, 1)
     assert sample.inputs.windows["tile"].tolist() == sample.inputs.windows["large"].tolist() == [0, 0, 160, 256]
     rows, columns = ((np.arange(64) + 0.5) / 64 * 160).astype(int), ((np.arange(64) + 0.5) / 64 * 256).astype(int)
-    expected = scenes[0].truth[0:160, 0:256][rows[:, None], columns]
+    expected = scenes[0].ground_truth[0:160, 0:256][rows[:, None], columns]
     inside = columns < 192
-    np.testing.assert_array_equal(sample.truth[:, inside], expected[:, inside])
-    assert (sample.truth[:, ~inside] == 255).all()
+    np.testing.assert_array_equal(sample.ground_truth[:, inside], expected[:, inside])
+    assert (sample.ground_truth[:, ~inside] == 255).all()
 
 
 def test_an_epoch_of_whole_images_sees_each_once(folder: Path, tmp_path: Path) -> None:
@@ -143,8 +143,8 @@ def test_a_baseline_is_segmented_by_the_engine(name: str, folder: Path, tmp_path
             getattr(found["part"], values).read(region), getattr(found["whole"], values).read(region)
         )
     if name == "segformer_b0":
-        truth = np.asarray(Image.open(folder / "truth.png"))
-        assert (whole[:, :192] - 1 == truth[:, :192]).mean() > 0.8
+        ground_truth = np.asarray(Image.open(folder / "truth.png"))
+        assert (whole[:, :192] - 1 == ground_truth[:, :192]).mean() > 0.8
     else:
         model, _ = load_checkpoint(path)
         image = torch.from_numpy(read_stream(open_image(folder / "scene.png"), (0, 0, 160, 256), 128))[None]

@@ -17,11 +17,11 @@ from fctl_napari.training.data import (
     TileSampler,
     names_of,
     open_scenes,
-    read_truth,
+    read_ground_truth,
     scene_digest,
     scene_fingerprint,
 )
-from fctl_napari.training.validate import counted_truth
+from fctl_napari.training.validate import counted_ground_truth
 
 TABLE = ClassTable(
     classes=(
@@ -42,24 +42,24 @@ def folder(tmp_path):
     """Two scenes whose red channel is their truth, so that any misplacement shows."""
     rng = np.random.default_rng(0)
     for name, (h, w) in {"one": (150, 210), "two": (90, 300)}.items():
-        truth = np.kron(rng.integers(0, 3, (h // 30, w // 30)), np.ones((30, 30))).astype(np.uint8)
-        image = np.stack([truth * 100, np.full_like(truth, 50), np.full_like(truth, 90)], -1)
+        ground_truth = np.kron(rng.integers(0, 3, (h // 30, w // 30)), np.ones((30, 30))).astype(np.uint8)
+        image = np.stack([ground_truth * 100, np.full_like(ground_truth, 50), np.full_like(ground_truth, 90)], -1)
         Image.fromarray(image).save(tmp_path / f"{name}.png")
-        Image.fromarray(truth).save(tmp_path / f"{name}_truth.png")
+        Image.fromarray(ground_truth).save(tmp_path / f"{name}_truth.png")
     return tmp_path
 
 
 def scenes_of(folder, **settings):
     scenes = (
-        SceneSettings(image="one.png", truth="one_truth.png", group="1"),
-        SceneSettings(image="two.png", truth="two_truth.png", group="2"),
+        SceneSettings(image="one.png", ground_truth="one_truth.png", group="1"),
+        SceneSettings(image="two.png", ground_truth="two_truth.png", group="2"),
     )
     return open_scenes(DataSettings(classes=TABLE, scenes=scenes, **settings), folder)[0]
 
 
 def test_ignored_classes_are_ignored_and_a_held_out_group_is_not_trained_on(folder):
     scenes = scenes_of(folder, holdout="2")
-    assert set(np.unique(scenes[0].truth)) <= {0, 1, 255}
+    assert set(np.unique(scenes[0].ground_truth)) <= {0, 1, 255}
     assert [bool(s.train) for s in scenes] == [True, False]
     assert [bool(s.val) for s in scenes] == [False, True]
     sampler = TileSampler(scenes, CONFIG, STILL, 0.5, seed=0)
@@ -71,9 +71,9 @@ def test_truth_lies_on_the_image(folder, scale):
     sampler = TileSampler(scenes_of(folder), CONFIG, AugmentSettings(scale=scale), 0.5, seed=3)
     for sample in sampler.batch(0, 8):
         red = sample.inputs.tile[0].astype(int)
-        labelled = sample.truth != 255
+        labelled = sample.ground_truth != 255
         # away from edges, where resampling mixes
-        near = np.abs(red - sample.truth.astype(int) * 100) < 30
+        near = np.abs(red - sample.ground_truth.astype(int) * 100) < 30
         assert near[labelled].mean() > 0.9
 
 
@@ -84,7 +84,7 @@ def test_a_step_draws_the_same_tiles_whenever_it_is_asked(folder):
     first.batch(0, 4)
     for a, b in zip(first.batch(5, 4), second.batch(5, 4), strict=True):
         assert np.array_equal(a.inputs.tile, b.inputs.tile)
-        assert np.array_equal(a.truth, b.truth)
+        assert np.array_equal(a.ground_truth, b.ground_truth)
 
 
 @given(
@@ -92,15 +92,15 @@ def test_a_step_draws_the_same_tiles_whenever_it_is_asked(folder):
 )
 @settings(max_examples=50, deadline=None)
 def test_read_truth_is_nearest_and_ignores_the_outside(corner, span, size, seed):
-    truth = np.random.default_rng(seed).integers(0, 5, (100, 130)).astype(np.uint8)
+    ground_truth = np.random.default_rng(seed).integers(0, 5, (100, 130)).astype(np.uint8)
     y0, x0 = corner
     region = (0, 20, 100, 110)
-    out = read_truth(truth, (y0, x0, y0 + span, x0 + span), size, region)
+    out = read_ground_truth(ground_truth, (y0, x0, y0 + span, x0 + span), size, region)
     for i in range(0, size, 3):
         for j in range(0, size, 3):
             y, x = int(np.floor(y0 + (i + 0.5) / size * span)), int(np.floor(x0 + (j + 0.5) / size * span))
             inside = region[0] <= y < region[2] and region[1] <= x < region[3]
-            assert out[i, j] == (truth[y, x] if inside else 255)
+            assert out[i, j] == (ground_truth[y, x] if inside else 255)
 
 
 @given(st.booleans(), st.integers(0, 3), st.integers(0, 2**31))
@@ -146,26 +146,29 @@ def test_a_class_beyond_the_table_is_one_sentence(folder):
 @given(st.lists(st.tuples(*[st.integers(-10, 60)] * 4), max_size=3), st.tuples(*[st.integers(0, 49)] * 2))
 @settings(max_examples=50, deadline=None)
 def test_only_regions_of_a_core_count(corners, start):
-    truth = np.arange(2500, dtype=np.uint8).reshape(50, 50) % 5
+    ground_truth = np.arange(2500, dtype=np.uint8).reshape(50, 50) % 5
     regions = [(min(a, b), min(c, d), max(a, b), max(c, d)) for a, b, c, d in corners]
     inside = np.zeros((50, 50), bool)
     for y0, x0, y1, x1 in regions:
         inside[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = True
     core = (*start, min(start[0] + 17, 50), min(start[1] + 9, 50))
-    scene = Scene("s", None, truth, (), (), ())
-    expected = np.where(inside, truth, 255)[core[0] : core[2], core[1] : core[3]]
-    assert np.array_equal(counted_truth(scene, regions, core), expected)
+    scene = Scene("s", None, ground_truth, (), (), ())
+    expected = np.where(inside, ground_truth, 255)[core[0] : core[2], core[1] : core[3]]
+    assert np.array_equal(counted_ground_truth(scene, regions, core), expected)
 
 
 def test_a_truth_in_memory_and_on_disk_are_one(folder):
     for scene in scenes_of(folder):
-        copy = Scene(scene.name, scene.pyramid, np.asarray(scene.truth), scene.train, scene.val, scene.test)
+        copy = Scene(scene.name, scene.pyramid, np.asarray(scene.ground_truth), scene.train, scene.val, scene.test)
         assert scene_digest(copy) == scene_digest(scene)
         with pytest.raises(TypeError, match="read a truth before"):
-            assert scene.truth != 255
+            assert scene.ground_truth != 255
         window = (-3.5, 20.0, 60.5, 84.0)
-        region = (0, 0, *scene.truth.shape)
-        assert np.array_equal(read_truth(copy.truth, window, 32, region), read_truth(scene.truth, window, 32, region))
+        region = (0, 0, *scene.ground_truth.shape)
+        assert np.array_equal(
+            read_ground_truth(copy.ground_truth, window, 32, region),
+            read_ground_truth(scene.ground_truth, window, 32, region),
+        )
 
 
 def test_a_truth_in_pieces_is_counted_whole(folder, monkeypatch):
@@ -174,9 +177,9 @@ def test_a_truth_in_pieces_is_counted_whole(folder, monkeypatch):
     monkeypatch.setattr("fctl_napari.training.data.PIECE_PX", 4000)
     pieces = TileSampler(scenes, CONFIG, STILL, 0.5, seed=0)
     assert np.array_equal(pieces.class_shares(), whole.class_shares())
-    for k, places in enumerate(pieces._places):
-        for index, y, x in places[::97]:
-            assert scenes[index].truth[y : y + 1, x : x + 1] == k
+    for k, locations in enumerate(pieces._locations):
+        for index, y, x in locations[::97]:
+            assert scenes[index].ground_truth[y : y + 1, x : x + 1] == k
     digest = scene_digest(scenes[0])
     monkeypatch.undo()
     assert digest == scene_digest(scenes[0])
@@ -189,16 +192,16 @@ def test_a_card_knows_a_scene_by_its_pixels_and_its_truth(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 2100, 600), np.uint8)
     with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", width=600, height=2100, count=3, dtype="uint8") as file:
         file.write(pixels)
-    truth = np.zeros((2100, 600), np.uint8)
+    ground_truth = np.zeros((2100, 600), np.uint8)
 
-    def scene(name="a", labels=truth):
+    def scene(name="a", labels=ground_truth):
         return Scene(name, open_image(tmp_path / "a.tif"), labels, (), (), ())
 
     cards = {"a": scene_fingerprint(scene())}, {"a": scene_digest(scene())}  # of today, of before 0.2
-    others = {"b": scene_fingerprint(scene(labels=truth + 1))}
+    others = {"b": scene_fingerprint(scene(labels=ground_truth + 1))}
     for card in cards:
         assert names_of(scene("renamed"), others | card) == ["a"]
-        assert names_of(scene(labels=truth + 1), card) == []
+        assert names_of(scene(labels=ground_truth + 1), card) == []
     with rasterio.open(tmp_path / "a.tif", "r+") as file:
         file.build_overviews([2], Resampling.average)
     assert names_of(scene(), cards[0]) == ["a"]

@@ -137,8 +137,8 @@ def turned(config: TrainConfig) -> TrainConfig:
 
 def test_the_card_keeps_what_was_taken_over_also_after_a_stop(tmp_path: Path) -> None:
     write_scene(tmp_path)
-    truth = np.asarray(Image.open(tmp_path / "truth.png"))
-    Image.fromarray(1 - truth).save(tmp_path / "turned.png")
+    ground_truth = np.asarray(Image.open(tmp_path / "truth.png"))
+    Image.fromarray(1 - ground_truth).save(tmp_path / "turned.png")
     base = train(make(steps=1), tmp_path / "base", data_folder=tmp_path)
     config = turned(make(steps=2, init_from=str(base), save_every=1))
     with pytest.warns(UserWarning, match="taken over: bright, dark"):
@@ -153,14 +153,14 @@ def test_best_without_labelled_validation_is_refused_before_it_starts(tmp_path: 
     write_scene(tmp_path)
     with pytest.raises(ConfigError, match="keep = 'best' needs validation"):
         train(make(measured=False, keep="best"), tmp_path / "run", data_folder=tmp_path)
-    truth = np.array(Image.open(tmp_path / "truth.png"))
-    truth[:, 160:208] = 255
-    Image.fromarray(truth).save(tmp_path / "truth.png")
+    ground_truth = np.array(Image.open(tmp_path / "truth.png"))
+    ground_truth[:, 160:208] = 255
+    Image.fromarray(ground_truth).save(tmp_path / "truth.png")
     with pytest.raises(ConfigError, match="keep = 'best' needs validation"):
         train(make(keep="best"), tmp_path / "run", data_folder=tmp_path)
     assert not list((tmp_path / "run").iterdir())
-    truth[3, 170] = 0  # one px will do
-    Image.fromarray(truth).save(tmp_path / "truth.png")
+    ground_truth[3, 170] = 0  # one px will do
+    Image.fromarray(ground_truth).save(tmp_path / "truth.png")
     train(make(keep="best", steps=1), tmp_path / "run", data_folder=tmp_path)
 
 

@@ -46,10 +46,10 @@ class SegNetDecoder(Decoder):
         return x
 
 
-def unpool(x: Tensor, places: Tensor, size: int) -> Tensor:
+def unpool(x: Tensor, indices: Tensor, size: int) -> Tensor:
     """Put values [B, C, h, w] at their places (indices into size * size) among zeros: [B, C, size, size]."""
     flat = x.new_zeros((*x.shape[:2], size * size))
-    return flat.scatter(2, places.flatten(2), x.flatten(2)).reshape(*x.shape[:2], size, size)
+    return flat.scatter(2, indices.flatten(2), x.flatten(2)).reshape(*x.shape[:2], size, size)
 
 
 def segnet(config: FCtLConfig) -> Baseline:

@@ -51,7 +51,7 @@ class Job(QObject):
         self._work = work
         self._cancelled = threading.Event()
         self._counts = (0, 0)
-        self._told = (0, 0)
+        self._reported = (0, 0)
         self._outcome: tuple[Any, BaseException | None] | None = None
         self._bar = None if label is None else progress(total=0, desc=label)
         self._thread = threading.Thread(target=self._run, name="fctl job", daemon=True)
@@ -89,8 +89,8 @@ class Job(QObject):
 
     def _look(self) -> None:
         outcome = self._outcome  # before the counts: they are the last ones then
-        if self._counts != self._told:
-            self._told = done, total = self._counts
+        if self._counts != self._reported:
+            self._reported = done, total = self._counts
             if self._bar is not None and total:
                 self._bar.total = total
                 self._bar.update(done - self._bar.n)

@@ -41,7 +41,7 @@ class Session(QObject):
         self.checkpoints: list[str] = []
         self._engine: Engine | None = None
         self._windows: set[int] = set()  # their ids: holding them would keep them alive
-        self._told = False
+        self._quit_connected = False
         atexit.register(self._end)
 
     @property
@@ -66,8 +66,8 @@ class Session(QObject):
         window.installEventFilter(self)
         window.destroyed.connect(lambda: self._drop(key))
         application = QApplication.instance()
-        if application is not None and not self._told:
-            self._told = True
+        if application is not None and not self._quit_connected:
+            self._quit_connected = True
             application.aboutToQuit.connect(self.close)
 
     def close(self) -> None:

@@ -18,8 +18,8 @@ from fctl_napari.corrections.merge import values_by_name
 from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import InputError
 from fctl_napari.evaluation.error_regions import Region
-from fctl_napari.imagery.class_mapping import MappedTruth
-from fctl_napari.plugin.correct.stroke_writer import Painted
+from fctl_napari.imagery.class_mapping import MappedGroundTruth
+from fctl_napari.plugin.correct.stroke_writer import PixelEdit
 from fctl_napari.plugin.errors.comparison import ERRORS
 from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.plugin.layers.roi import region_layer
@@ -63,13 +63,13 @@ class Blob:
     ----------
     region
         As it is listed.
-    segmentation, truth
+    segmentation, ground_truth
         Of which; without a truth (doubts) the px around its first one that were called the same count, in its box.
     """
 
     region: Region
     segmentation: Segmentation
-    truth: MappedTruth | None
+    ground_truth: MappedGroundTruth | None
 
     @property
     def window(self) -> IntWindow:
@@ -81,9 +81,9 @@ class Blob:
         from skimage.measure import label
 
         y0, x0, y1, x1 = self.window
-        same = self.segmentation.labels.read(self.window) == self.region.called + 1
-        if self.truth is not None and self.region.truth is not None:
-            same &= self.truth.read(self.window) == self.region.truth
+        same = self.segmentation.labels.read(self.window) == self.region.predicted + 1
+        if self.ground_truth is not None and self.region.ground_truth is not None:
+            same &= self.ground_truth.read(self.window) == self.region.ground_truth
         parts = label(same, connectivity=1)
         y, x = self.region.point
         whole = parts == parts[y - y0, x - x0] if same[y - y0, x - x0] else np.zeros_like(same)
@@ -143,8 +143,8 @@ def chosen_error(window: QWidget) -> Blob:
     for widget in window.findChildren(ErrorWidget):
         region, comparison = widget.region, widget.comparison
         if region is not None and comparison is not None:
-            truth = comparison.truth if widget.form.regions.kind == ERRORS else None
-            return Blob(region, comparison.segmentation, truth)
+            ground_truth = comparison.ground_truth if widget.form.regions.kind == ERRORS else None
+            return Blob(region, comparison.segmentation, ground_truth)
     raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
 
 
@@ -202,7 +202,7 @@ def accept(
         there = {names[value - 1] for value in np.unique(values[mask])}
         corrections.add_classes(segmentation.class_table, there.difference(corrections.class_table.names))
         values = values_by_name(names, corrections.class_table)[values]
-        piece = Painted(top, left, values, mask, author)
+        piece = PixelEdit(top, left, values, mask, author)
         stroke = piece.write(corrections, "accept", kept[-1].action if kept else None)
         kept += [] if stroke is None else [stroke]
     if not some and not stopped():

@@ -21,10 +21,10 @@ from fctl_napari.plugin.layers.image_identity import identities, may_be_of
 from fctl_napari.plugin.layers.image_source import ImageSource, only_show
 from fctl_napari.plugin.layers.paths import cache_folder
 from fctl_napari.plugin.layers.resampled_labels import lies_over
-from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, GrowingLevels
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, StoredLevels
 from fctl_napari.plugin.layers.transforms import seen_pixels
 from fctl_napari.plugin.layers.viewport import image_shape
-from fctl_napari.segmentation.store.result_paths import named_place, own_corrections
+from fctl_napari.segmentation.store.result_paths import named_path, own_corrections
 from fctl_napari.segmentation.store.store import Segmentation
 
 
@@ -33,7 +33,7 @@ class Opened:
     """Corrections that are open for writing, and the levels that show them."""
 
     corrections: Corrections
-    levels: GrowingLevels
+    levels: StoredLevels
 
 
 def open_corrections(
@@ -75,7 +75,7 @@ def open_corrections(
     """
     image = source.open()
     usual = corrections_path(source.original, cache_folder)
-    path = named_place(usual, image) if apart else own_corrections(usual, image)
+    path = named_path(usual, image) if apart else own_corrections(usual, image)
     if not create and not path.exists():
         return None
     table = chosen_classes(table, store)
@@ -88,7 +88,7 @@ def open_corrections(
     try:
         if table is not None and corrections.blank:
             corrections.add_classes(table)
-        levels = GrowingLevels(corrections.labels)
+        levels = StoredLevels(corrections.labels)
         check(cancelled)
     except BaseException:
         corrections.close()
@@ -118,7 +118,7 @@ def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTab
     if viewer.dims.ndisplay != 2:
         raise InputError(f"{mask.name}: the viewer shows three dimensions; switch it to two to point at a class.")
     level = levels_of(mask)[0]
-    y, x = (int(place // 1) for place in seen_pixels(viewer, mask, world))
+    y, x = (int(location // 1) for location in seen_pixels(viewer, mask, world))
     if not (0 <= y < level.shape[0] and 0 <= x < level.shape[1]):
         raise InputError(f"{mask.name}: does not reach there; point at the image.")
     value = int(level[y, x])

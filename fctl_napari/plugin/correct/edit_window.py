@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.correct.layer import correction_style
-from fctl_napari.plugin.correct.stroke_writer import Painted
+from fctl_napari.plugin.correct.stroke_writer import PixelEdit
 from fctl_napari.plugin.layers.correction_marks import mark_corrections
 from fctl_napari.plugin.layers.segmentation_layers import above
 from fctl_napari.plugin.layers.transforms import move, placed_over, seen_pixels
@@ -57,8 +57,8 @@ class EditWindow(QObject):
 
     Signals
     -------
-    painted : object
-        A ``Painted``.
+    edited : object
+        A ``PixelEdit``.
     beside : object
         Somebody paints at (y, x) px of the image, beside the window.
     refused : str
@@ -67,7 +67,7 @@ class EditWindow(QObject):
         The layer, when it is new.
     """
 
-    painted = Signal(object)
+    edited = Signal(object)
     beside = Signal(object)
     refused = Signal(str)
     shown = Signal(object)
@@ -111,17 +111,17 @@ class EditWindow(QObject):
     def show(self, window: IntWindow, values: NDArray[np.uint8]) -> None:
         """Show a window of the image with what is painted there, and make it the active layer."""
         self.take()
-        place = self._place(window)
+        placement = self._placement(window)
         self._saved = values.copy()
         self.window = window
         layer = self.layer
         if layer is None:
-            layer = self._add(values, place)
+            layer = self._add(values, placement)
         else:
             mode = layer.mode
             layer.editable = False  # forgets napari's own undo history: it would paint into the new place
             layer.data = values
-            move(layer, place)
+            move(layer, placement)
             layer.editable = True
             layer.mode = mode
         self._viewer.layers.selection.active = layer
@@ -180,12 +180,12 @@ class EditWindow(QObject):
         self._saved[box] = block
         if mask.any():
             y0, x0 = window[0] + int(rows[0]), window[1] + int(columns[0])
-            self.painted.emit(Painted(y0, x0, block.copy(), mask.copy(), self._author()))
+            self.edited.emit(PixelEdit(y0, x0, block.copy(), mask.copy(), self._author()))
 
     def follow(self) -> None:
         """Lie where the image lies now."""
         if self.layer is not None and self.window is not None:
-            move(self.layer, self._place(self.window))
+            move(self.layer, self._placement(self.window))
 
     def hide(self) -> None:
         """Take the layer away."""
@@ -205,16 +205,16 @@ class EditWindow(QObject):
 
     # ----
 
-    def _place(self, window: IntWindow) -> dict[str, Any]:
+    def _placement(self, window: IntWindow) -> dict[str, Any]:
         y0, x0, y1, x1 = window
         return placed_over(self._image, window, (y1 - y0, x1 - x0))
 
-    def _add(self, values: NDArray[np.uint8], place: dict[str, Any]) -> Labels:
+    def _add(self, values: NDArray[np.uint8], placement: dict[str, Any]) -> Labels:
         layer = self._layer = Labels(
             values,
             name=NAME,
             opacity=0.6,
-            **place,
+            **placement,
             **correction_style(self.table),
         )
         mark_corrections(layer)

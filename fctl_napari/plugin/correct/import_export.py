@@ -223,11 +223,11 @@ def start_export(path: Path, out: Path) -> Job:
     """Export corrections in a thread, with a bar in napari's activity dock; a notification says how it ended."""
 
     def work(count: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Path:
-        def told(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             check(cancelled)
             count(done, total)
 
-        return export_corrections(Corrections.open(path), out, progress=told)
+        return export_corrections(Corrections.open(path), out, progress=report)
 
     job = Job(work, label=f"export to {out.name}")
     job.finished.connect(lambda written: say(f"{written}: is exported."))

@@ -13,7 +13,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.layers.correction_marks import mark_corrections
 from fctl_napari.plugin.layers.image_source import class_style, only_show
-from fctl_napari.plugin.layers.segmentation_layers import GrowingLevels, above
+from fctl_napari.plugin.layers.segmentation_layers import StoredLevels, above
 from fctl_napari.plugin.layers.transforms import placed_like
 
 NOT_SURE_COLOR = (128, 128, 128)
@@ -46,7 +46,7 @@ def dress(layer: Labels, style: dict[str, Any]) -> None:
         setattr(layer, name, value)
 
 
-def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, table: ClassTable) -> Labels:
+def add_corrections(viewer: napari.Viewer, image: Image, levels: StoredLevels, table: ClassTable) -> Labels:
     """Add the layer over ``image`` and what lies on it; what is selected stays so."""
     layer = Labels(
         levels.data,
@@ -62,7 +62,7 @@ def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, 
     return layer
 
 
-def add_outlines(viewer: napari.Viewer, image: Image, levels: GrowingLevels, table: ClassTable) -> Labels:
+def add_outlines(viewer: napari.Viewer, image: Image, levels: StoredLevels, table: ClassTable) -> Labels:
     """Add outlines of the corrections over ``image`` and what lies on it: they show where a mask has the same class."""
     layer = Labels(
         levels.data,

@@ -56,11 +56,11 @@ class NextTable(Rows[Suggestion]):
         """Qt's hook."""
         one, column = self.rows[index.row()], index.column()
         assert self._table is not None
-        called = self._table.scored[one.region.called]
+        predicted = self._table.scored[one.region.predicted]
         if role == Qt.ItemDataRole.DisplayRole:
-            return (called.name, f"{one.gain:.2f}", f"{one.region.pixels:,}", f"{one.entropy:.2f}")[column]
+            return (predicted.name, f"{one.gain:.2f}", f"{one.region.pixels:,}", f"{one.entropy:.2f}")[column]
         if role == Qt.ItemDataRole.DecorationRole and column == 0:
-            return QColor(*called.color)
+            return QColor(*predicted.color)
         if role == Qt.ItemDataRole.ForegroundRole and self.skipped(index.row()):
             return QColor(128, 128, 128)
         if role == Qt.ItemDataRole.ToolTipRole:

@@ -18,9 +18,9 @@ from fctl_napari.plugin.common.form_layout import button, wrapped
 from fctl_napari.plugin.correct.layer import add_corrections
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.paths import cache_folder
-from fctl_napari.plugin.layers.segmentation_layers import GrowingLevels
+from fctl_napari.plugin.layers.segmentation_layers import StoredLevels
 from fctl_napari.plugin.layers.viewport import image_shape
-from fctl_napari.segmentation.store.result_paths import named_place
+from fctl_napari.segmentation.store.result_paths import named_path
 
 Way = Literal["relink", "copy", "new", "look"]
 
@@ -83,17 +83,17 @@ def carry_out(way: Way, source: ImageSource) -> None:
     if way == "relink":
         relink(usual, image)
     else:
-        copy_for(usual, named_place(usual, image), image)
+        copy_for(usual, named_path(usual, image), image)
 
 
-def open_to_look(source: ImageSource) -> tuple[Path, Corrections, GrowingLevels]:
+def open_to_look(source: ImageSource) -> tuple[Path, Corrections, StoredLevels]:
     """Open the corrections at the usual place of an image for reading, whatever image they are of (in a thread)."""
     path = corrections_path(source.original, cache_folder)
     corrections = Corrections.open(path)
-    return path, corrections, GrowingLevels(corrections.labels)
+    return path, corrections, StoredLevels(corrections.labels)
 
 
-def show_only(viewer: napari.Viewer, image: Image, opened: tuple[Path, Corrections, GrowingLevels]) -> Labels:
+def show_only(viewer: napari.Viewer, image: Image, opened: tuple[Path, Corrections, StoredLevels]) -> Labels:
     """Show another image's corrections over an image, not to be painted on.
 
     Raises

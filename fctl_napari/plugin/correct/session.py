@@ -20,7 +20,7 @@ from fctl_napari.plugin.correct.layer import (
     dress,
     outline_style,
 )
-from fctl_napari.plugin.correct.stroke_writer import Act, Look, Painted, StrokeWriter, Turn
+from fctl_napari.plugin.correct.stroke_writer import Act, Look, PixelEdit, StrokeWriter, Turn
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.image_source import only_show
 from fctl_napari.plugin.layers.segmentation_layers import refresh
@@ -49,7 +49,7 @@ class Painting(QObject):
 
     Signals
     -------
-    told : object
+    state_changed : object
         The ``State``, at the beginning and after every change.
     listed : object
         The corrected regions, when nothing is on its way any more.
@@ -69,7 +69,7 @@ class Painting(QObject):
         A layer that napari made as a copy of one of ours; nothing of it is kept.
     """
 
-    told = Signal(object)
+    state_changed = Signal(object)
     listed = Signal(object)
     given = Signal()
     failed = Signal(object)
@@ -95,14 +95,14 @@ class Painting(QObject):
         table = self.table = opened.corrections.class_table
         self._writer = StrokeWriter(opened.corrections, opened.levels, self)
         self._writer.changed.connect(self._changed)
-        self._writer.told.connect(self.told)
+        self._writer.state_changed.connect(self.state_changed)
         self._writer.listed.connect(self.listed)
         self._writer.failed.connect(self.failed)
         self._levels = opened.levels
         self._layer = add_corrections(viewer, image, opened.levels, table)
         self._outlines = add_outlines(viewer, image, opened.levels, table)
         self._edit = EditWindow(viewer, image, table, author, self)
-        self._edit.painted.connect(self._give)
+        self._edit.edited.connect(self._give)
         self._edit.beside.connect(self.beside)
         self._edit.refused.connect(self.refused)
         self._edit.shown.connect(self._edit_shown)
@@ -138,7 +138,7 @@ class Painting(QObject):
         """Whether something is painted, read or on its way to disk."""
         return self._writer.busy or self._edit.waits
 
-    def place(self, middle: tuple[float, float]) -> None:
+    def move_edit_window(self, middle: tuple[float, float]) -> None:
         """Move the edit window around (y, x) px of the image; layers that were deleted come back."""
         shown = self._viewer, self._image, self._levels, self.table
         if self.layer is None:
@@ -216,7 +216,7 @@ class Painting(QObject):
                 only_show(layer)  # napari would paint into our files, past the history of strokes
             self.copied.emit(layer)
 
-    def _give(self, task: Painted | Turn | Act) -> None:
+    def _give(self, task: PixelEdit | Turn | Act) -> None:
         self._writer.give(task)
         self.given.emit()
 
@@ -236,8 +236,8 @@ class Painting(QObject):
         self.changed.emit(window)
         inner = None if by_stroke else self._edit.common(window)
         if inner is not None:
-            self._writer.give(Look(inner, self._others_painted))
+            self._writer.give(Look(inner, self._others_edited))
 
-    def _others_painted(self, window: IntWindow, values: np.ndarray) -> None:
+    def _others_edited(self, window: IntWindow, values: np.ndarray) -> None:
         self._writer.put_waiting(values, window)
         self._edit.update(window, values)

@@ -16,7 +16,7 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import CorrectedRegion
 from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import FctlError, OutputError
-from fctl_napari.plugin.layers.segmentation_layers import GrowingLevels
+from fctl_napari.plugin.layers.segmentation_layers import StoredLevels
 from fctl_napari.plugin.layers.viewport import IntWindow
 
 RETRY_S = 2.0
@@ -24,7 +24,7 @@ RETRY_S = 2.0
 
 
 @dataclass(frozen=True, eq=False)
-class Painted:
+class PixelEdit:
     """A finished stroke, px of the image.
 
     Attributes
@@ -105,7 +105,7 @@ class Look:
     then: Callable[[IntWindow, NDArray[np.uint8]], object]
 
 
-Task = Painted | Turn | Act | Look
+Task = PixelEdit | Turn | Act | Look
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class StrokeWriter(QObject):
     ----------------------------
     changed : object, bool
         A window (y0, x0, y1, x1 px) has other values now, and whether a finished stroke was the reason.
-    told : object
+    state_changed : object
         The ``State``, at the beginning and after every task.
     listed : object
         The regions, when there is nothing more to do.
@@ -157,12 +157,12 @@ class StrokeWriter(QObject):
     """
 
     changed = Signal(object, bool)
-    told = Signal(object)
+    state_changed = Signal(object)
     listed = Signal(object)
     failed = Signal(object)
     _message = Signal(object)
 
-    def __init__(self, corrections: Corrections, levels: GrowingLevels, parent: QObject | None = None) -> None:
+    def __init__(self, corrections: Corrections, levels: StoredLevels, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._corrections = corrections
         self._levels = levels
@@ -173,7 +173,7 @@ class StrokeWriter(QObject):
         self._lost: list[BaseException] = []
         self.stuck: str = ""
         """Why the first stroke is not on disk, if it is tried again."""
-        self._message.connect(self._hear, Qt.ConnectionType.QueuedConnection)
+        self._message.connect(self._receive, Qt.ConnectionType.QueuedConnection)
         self._thread = threading.Thread(target=self._run, name="fctl strokes", daemon=True)
         self._thread.start()
 
@@ -199,7 +199,7 @@ class StrokeWriter(QObject):
     def put_waiting(self, values: NDArray[np.uint8], window: IntWindow) -> None:
         """Paint the strokes that are on their way into what was read before them."""
         for task in self._waiting:
-            if isinstance(task, Painted):
+            if isinstance(task, PixelEdit):
                 task.put(values, window)
 
     def finish(self) -> list[BaseException]:
@@ -217,7 +217,7 @@ class StrokeWriter(QObject):
         return self._lost
 
     @Slot(object)
-    def _hear(self, message: object) -> None:
+    def _receive(self, message: object) -> None:
         if self._closing:
             return  # it was on its way when the end began
         if isinstance(message, OutputError):
@@ -229,20 +229,20 @@ class StrokeWriter(QObject):
             self.listed.emit(message)
             return
         if isinstance(message, State):
-            self.told.emit(message)
+            self.state_changed.emit(message)
             return
         assert isinstance(message, _Done)
         assert message.task is self._waiting[0]
         self._waiting.popleft()
-        if isinstance(message.task, Painted):
+        if isinstance(message.task, PixelEdit):
             self.stuck = ""
         if message.window is not None:
-            self.changed.emit(message.window, isinstance(message.task, Painted))
+            self.changed.emit(message.window, isinstance(message.task, PixelEdit))
         if message.error is None and isinstance(message.task, Look):
             message.task.then(message.task.window, message.result)
         elif message.error is None and isinstance(message.task, Act):
             message.task.then(message.result)
-        self.told.emit(message.state)
+        self.state_changed.emit(message.state)
         if message.error is not None:
             self.failed.emit(message.error)
 
@@ -251,7 +251,7 @@ class StrokeWriter(QObject):
     def _run(self) -> None:
         stale = True  # the list of regions
         try:
-            self._tell(self._state())
+            self._send(self._state())
             while True:
                 with self._wake:
                     if not self._tasks:
@@ -262,7 +262,7 @@ class StrokeWriter(QObject):
                             continue
                     task = self._tasks[0] if self._tasks else None
                 if task is None:
-                    self._tell(self._regions())
+                    self._send(self._regions())
                     stale = False
                     continue
                 self._do(task)
@@ -292,7 +292,7 @@ class StrokeWriter(QObject):
                 turn = self._corrections.undo if task.op == "undo" else self._corrections.redo
                 stroke = turn()
                 window = None if stroke is None else stroke.window
-            elif isinstance(task, Painted):
+            elif isinstance(task, PixelEdit):
                 window = self._write(task)
             else:
                 window, result = task.work(self._corrections, lambda: self._closing)
@@ -302,9 +302,9 @@ class StrokeWriter(QObject):
             error = reason
             if self._closing and not isinstance(task, Look):
                 self._lost.append(reason)
-        self._tell(_Done(task, window, result, self._state(), error))
+        self._send(_Done(task, window, result, self._state(), error))
 
-    def _write(self, stroke: Painted) -> IntWindow | None:
+    def _write(self, stroke: PixelEdit) -> IntWindow | None:
         """Write a stroke, again and again until it is there."""
         while True:
             try:
@@ -313,7 +313,7 @@ class StrokeWriter(QObject):
             except OutputError as error:
                 if self._closing:
                     raise
-                self._tell(error)
+                self._send(error)
                 with self._wake:
                     if not self._closing:
                         self._wake.wait_for(lambda: self._closing, RETRY_S)
@@ -322,6 +322,6 @@ class StrokeWriter(QObject):
         corrections = self._corrections
         return State(corrections.can_undo(), corrections.can_redo(), corrections.area_by_class())
 
-    def _tell(self, message: object) -> None:
+    def _send(self, message: object) -> None:
         if not self._closing:
             self._message.emit(message)

@@ -34,14 +34,14 @@ from fctl_napari.plugin.correct.stroke_writer import State
 from fctl_napari.plugin.correct.where_next import WhereNext
 from fctl_napari.plugin.layers.ground_truth import labels_over
 from fctl_napari.plugin.layers.image_source import image_source
-from fctl_napari.plugin.layers.navigation import Spot, fly_to
+from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
 from fctl_napari.plugin.layers.roi import DRAWN, start_drawing
 from fctl_napari.plugin.layers.transforms import moves
 from fctl_napari.plugin.layers.viewport import IntWindow, view_region
 from fctl_napari.segmentation.store.store import Segmentation
 
 PRESS = "Press Edit here to paint where you look."
-SPOT_NAME = "FCtL corrected region"
+MARKER_NAME = "FCtL corrected region"
 
 
 class CorrectWidget(DockedWidget):
@@ -60,7 +60,7 @@ class CorrectWidget(DockedWidget):
         self._areas: Mapping[str, int] = {}  # painted px, by class
         self._middle: tuple[float, float] | None = None  # where the edit window goes once all is open
         self._rest = resting(self, self._look)
-        self._spot = Spot(napari_viewer, SPOT_NAME)
+        self._marker = RegionMarker(napari_viewer, MARKER_NAME)
         self.form = CorrectForm()
         self.form.painter.setText(session().painter)
         self._fill(self.form)
@@ -85,7 +85,7 @@ class CorrectWidget(DockedWidget):
         form.painter.editingFinished.connect(self._painter_changed)
         form.here.clicked.connect(lambda: self.edit_here())
         form.offer.clicked.connect(self._take_offer)
-        form.other.chosen.connect(self._go_on_otherwise)
+        form.other.chosen.connect(self._choose_other)
         form.undo.clicked.connect(lambda: self._turn("undo"))
         form.redo.clicked.connect(lambda: self._turn("redo"))
         form.draw.clicked.connect(self._draw)
@@ -197,7 +197,7 @@ class CorrectWidget(DockedWidget):
     def _about_classes(self, painting: Painting) -> str:
         """Say which classes are chosen and cannot be painted, and which are painted and not chosen."""
         wanted, missing = self._wanted(), self._missing(painting)
-        others = [name for name in _painted(self._areas) if name not in (*wanted, "not sure")]
+        others = [name for name in _classes_present(self._areas) if name not in (*wanted, "not sure")]
         words = []
         if missing:
             words.append(f"These corrections lack {', '.join(missing)}: press Edit here to paint it, too.")
@@ -234,7 +234,7 @@ class CorrectWidget(DockedWidget):
             if self._painting is not None:
                 if self._missing(self._painting):
                     self._add_classes(self._painting)
-                self._place(self._painting)
+                self._move_edit_window(self._painting)
             elif not self._opening.makes:
                 self._follow_window()
                 self._opening.make(image)
@@ -278,7 +278,7 @@ class CorrectWidget(DockedWidget):
             opened.corrections.close()
             return
         painting = self._painting = Painting(self._viewer, image, opened, lambda: self.painter, self)
-        painting.told.connect(self._told)
+        painting.state_changed.connect(self._show_state)
         painting.listed.connect(self._listed)
         painting.given.connect(self._show_saved)
         painting.failed.connect(self._failed)
@@ -293,9 +293,9 @@ class CorrectWidget(DockedWidget):
         form.file.setText(str(painting.corrections.path))
         form.explain(self._about_classes(painting))
         if self._middle is not None:
-            self._place(painting)
+            self._move_edit_window(painting)
 
-    def _go_on_otherwise(self, way: Way) -> None:
+    def _choose_other(self, way: Way) -> None:
         """Go on as was chosen where the corrections at the image's place are of another image."""
         image = self._image
         source = None if image is None else image_source(image)
@@ -316,9 +316,9 @@ class CorrectWidget(DockedWidget):
                 lambda _progress, _cancelled: carry_out(way, source), lambda _none: self._opening.look(source), report
             )
 
-    def _place(self, painting: Painting) -> None:
+    def _move_edit_window(self, painting: Painting) -> None:
         assert self._middle is not None
-        painting.place(self._middle)
+        painting.move_edit_window(self._middle)
         self._middle = None
         self.form.make_offer("")
         self.form.explain(self._about_classes(painting).replace(PRESS, "").strip())
@@ -330,8 +330,8 @@ class CorrectWidget(DockedWidget):
             "the end (Take over, export)."
         )
 
-    def _beside(self, place: tuple[float, float]) -> None:
-        self._middle = place
+    def _beside(self, move_edit_window: tuple[float, float]) -> None:
+        self._middle = move_edit_window
         self.form.make_offer("That was beside the edit window. Move it there?")
 
     def _take_offer(self) -> None:
@@ -352,8 +352,8 @@ class CorrectWidget(DockedWidget):
             self.form.exchange.clear()  # it may be taken back
             self._painting.turn(op)
 
-    def _told(self, state: State) -> None:
-        before, self._areas = _painted(self._areas), state.areas
+    def _show_state(self, state: State) -> None:
+        before, self._areas = _classes_present(self._areas), state.areas
         self.form.classes.show_areas(state.areas)
         self.form.undo.setEnabled(state.can_undo)
         self.form.redo.setEnabled(state.can_redo)
@@ -361,7 +361,7 @@ class CorrectWidget(DockedWidget):
         painting = self._painting
         if painting is None:
             return  # it is being closed, and with it perhaps the window
-        if painting.corrections.class_table is not painting.table or _painted(state.areas) != before:
+        if painting.corrections.class_table is not painting.table or _classes_present(state.areas) != before:
             self._rest.start()
 
     def _show_saved(self) -> None:
@@ -415,7 +415,7 @@ class CorrectWidget(DockedWidget):
     def _fly(self, window: IntWindow) -> None:
         if self._image is not None and self._image in self._viewer.layers:
             fly_to(self._viewer, self._image, window)
-            self._spot.show(self._image, window)
+            self._marker.show(self._image, window)
 
     def _step(self, by: int) -> None:
         self.form.tabs.setCurrentWidget(self.form.next)
@@ -461,7 +461,7 @@ class CorrectWidget(DockedWidget):
         lost = painting.close(layers=layers)
         painting.deleteLater()
         if layers:
-            self._spot.hide()
+            self._marker.hide()
         form = self.form
         form.set_open(False)
         form.other.ask("")
@@ -485,5 +485,5 @@ class CorrectWidget(DockedWidget):
         self.form.image.leave()
 
 
-def _painted(areas: Mapping[str, int]) -> list[str]:
+def _classes_present(areas: Mapping[str, int]) -> list[str]:
     return [name for name, pixels in areas.items() if pixels]

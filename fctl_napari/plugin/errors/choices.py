@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog
 
 from fctl_napari.plugin.errors.form import ErrorForm
-from fctl_napari.plugin.layers.ground_truth import TruthChoice, layer_choices, shows
+from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, layer_choices, shows
 from fctl_napari.plugin.layers.image_source import only_show
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 
@@ -39,14 +39,14 @@ class ErrorChoices(QObject):
         super().__init__(form)
         self._viewer = viewer
         self._form = form
-        self._files: list[TruthChoice] = []
-        self._own: dict[str, list[TruthChoice]] = {}  # labels of the image, by segmentation
+        self._files: list[GroundTruthChoice] = []
+        self._own: dict[str, list[GroundTruthChoice]] = {}  # labels of the image, by segmentation
         self._chosen: tuple[object, ...] = ()
         self._proposed: dict[str, object] = {}  # what was chosen for a segmentation, not by the user
         form.mask.currentIndexChanged.connect(self._mask_changed)
-        form.truth.currentIndexChanged.connect(self._look)
+        form.ground_truth.currentIndexChanged.connect(self._look)
         form.second.currentIndexChanged.connect(self._look)
-        form.open_truth.clicked.connect(self._ask_file)
+        form.open_ground_truth.clicked.connect(self._ask_file)
         form.open_folder.clicked.connect(self._ask_folder)
         for emitter in self._emitters():
             emitter.connect(self.fill)
@@ -57,9 +57,9 @@ class ErrorChoices(QObject):
         return self._form.mask.currentData()
 
     @property
-    def truth(self) -> TruthChoice | None:
+    def ground_truth(self) -> GroundTruthChoice | None:
         """The truth; None: there is none."""
-        return self._form.truth.currentData()
+        return self._form.ground_truth.currentData()
 
     @property
     def second(self) -> Labels | None:
@@ -67,9 +67,9 @@ class ErrorChoices(QObject):
         return self._form.second.currentData()
 
     @property
-    def truth_key(self) -> tuple[object, ...]:
+    def ground_truth_key(self) -> tuple[object, ...]:
         """Differs where another segmentation or another truth is chosen."""
-        return self.mask, _key(self.truth)
+        return self.mask, _key(self.ground_truth)
 
     def fill(self, _event: Any = None) -> None:
         """List what there is; what was chosen stays so, if it is still there."""
@@ -84,26 +84,26 @@ class ErrorChoices(QObject):
         shown = layer_choices(self._viewer)
         own = [choice for choice in self._own_labels() if not any(shows(layer, choice.path or "") for layer in shown)]
         choices = [*shown, *own, *self._files]
-        _offer(form.truth, [("none", None), *((choice.name, choice) for choice in choices)], _key)
+        _offer(form.ground_truth, [("none", None), *((choice.name, choice) for choice in choices)], _key)
         self._look()
 
-    def offer_own(self, path: str, choices: list[TruthChoice]) -> None:
+    def offer_own(self, path: str, choices: list[GroundTruthChoice]) -> None:
         """Offer the labels of the image that a segmentation (its store) is of; propose one if no truth is chosen."""
         self._own[path] = choices
         self.fill()
-        field = self._form.truth
+        field = self._form.ground_truth
         if path in self._proposed or field.currentData() is not None:
             return
         paths = [choice.path for choice in choices if choice.path is not None]
-        for place in sorted(paths, key=lambda place: Path(place).name != "truth"):
+        for location in sorted(paths, key=lambda location: Path(location).name != "truth"):
             for index in range(1, field.count()):
-                if shows(field.itemData(index), place):
+                if shows(field.itemData(index), location):
                     self._proposed[path] = _key(field.itemData(index))
                     field.setCurrentIndex(index)
                     return
 
     def _mask_changed(self) -> None:
-        field = self._form.truth
+        field = self._form.ground_truth
         if _key(field.currentData()) in self._proposed.values():  # it belongs to another segmentation's image, perhaps
             self._proposed.clear()
             field.blockSignals(True)
@@ -111,17 +111,17 @@ class ErrorChoices(QObject):
             field.blockSignals(False)
         self.fill()
 
-    def known_own(self, path: str) -> list[TruthChoice] | None:
+    def known_own(self, path: str) -> list[GroundTruthChoice] | None:
         """Return what ``offer_own`` was told of a segmentation; None: nothing yet."""
         return self._own.get(path)
 
-    def add_truth(self, path: str | Path) -> None:
+    def add_ground_truth(self, path: str | Path) -> None:
         """Offer a truth file or label group, and choose it."""
-        choice = TruthChoice(Path(path).name, str(path))
+        choice = GroundTruthChoice(Path(path).name, str(path))
         if choice.path not in [other.path for other in self._files]:
             self._files.append(choice)
         self.fill()
-        field = self._form.truth
+        field = self._form.ground_truth
         keys = [_key(field.itemData(index)) for index in range(field.count())]
         field.setCurrentIndex(keys.index(choice.key))
 
@@ -134,11 +134,11 @@ class ErrorChoices(QObject):
         events = self._viewer.layers.events
         return [events.inserted, events.removed, events.renamed]
 
-    def _own_labels(self) -> list[TruthChoice]:
+    def _own_labels(self) -> list[GroundTruthChoice]:
         return [] if self.mask is None else self._own.get(self.mask.metadata[STORE_KEY], [])
 
     def _look(self) -> None:
-        chosen = (*self.truth_key, self.second)
+        chosen = (*self.ground_truth_key, self.second)
         if chosen != self._chosen:
             self._chosen = chosen
             self.changed.emit()
@@ -146,15 +146,15 @@ class ErrorChoices(QObject):
     def _ask_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self._form, "Open a truth", "", "Class indices (*.png *.tif *.tiff)")
         if path:
-            self.add_truth(path)
+            self.add_ground_truth(path)
 
     def _ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self._form, "Open a label group of an OME-Zarr")
         if path:
-            self.add_truth(path)
+            self.add_ground_truth(path)
 
 
-def _key(choice: TruthChoice | None) -> object:
+def _key(choice: GroundTruthChoice | None) -> object:
     return None if choice is None else choice.key
 
 

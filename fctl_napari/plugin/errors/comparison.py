@@ -14,8 +14,8 @@ from fctl_napari.evaluation.error_regions import (
     Measure,
     Regions,
     find_disagreements,
-    find_doubts,
     find_errors,
+    find_uncertain,
 )
 from fctl_napari.evaluation.error_types import (
     CONFUSED,
@@ -33,16 +33,16 @@ from fctl_napari.evaluation.error_types import (
     pair_table,
 )
 from fctl_napari.evaluation.evaluation import Evaluation, evaluate
-from fctl_napari.evaluation.ground_truth import SegmentationAsTruth
+from fctl_napari.evaluation.ground_truth import SegmentationAsGroundTruth
 from fctl_napari.evaluation.review_marks import marks_path
-from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.ground_truth import LabelSource
 from fctl_napari.imagery.level import IntWindow
-from fctl_napari.imagery.raster_alignment import require_same_place
+from fctl_napari.imagery.raster_alignment import require_same_location
 from fctl_napari.plugin.common.background import check
 from fctl_napari.plugin.errors.overlay import ErrorLevels
-from fctl_napari.plugin.layers.ground_truth import TruthChoice, held_values, open_choice
+from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, held_values, open_choice
 from fctl_napari.plugin.layers.paths import maps_beside
 from fctl_napari.segmentation.store.identity import same_image, take_georeference
 from fctl_napari.segmentation.store.store import Segmentation
@@ -51,7 +51,7 @@ from fctl_napari.segmentation.store.stored_image import note_on_image
 MISSES, CONFUSION, WHO, DIFFER = "Missed and false", "Was x, called y", "Who is right", "Where they differ"
 """What an overlay shows."""
 
-ERRORS, DOUBTS, DIFFERENCES = "Errors", "Doubts", "Differences"
+ERRORS, UNCERTAIN, DIFFERENCES = "Errors", "Doubts", "Differences"
 """What is listed."""
 
 WHO_COLORS: tuple[tuple[str, Color], ...] = (
@@ -97,9 +97,9 @@ class Showing:
         """Name and colour of kinds 1, 2, ... of a segmentation with these classes; an empty name does not occur."""
         colors = self.colors
         if self.pair is not None:
-            was, called = (classes[index][0] for index in self.pair)
+            was, predicted = (classes[index][0] for index in self.pair)
             never = ("", colors.highlighted)
-            return [never] * (HIGHLIGHTED - 1) + [(f"was {was}, called {called}", colors.highlighted)]
+            return [never] * (HIGHLIGHTED - 1) + [(f"was {was}, called {predicted}", colors.highlighted)]
         if self.mode in (CONFUSION, DIFFER):
             return [(f"called {name}", color) for name, color in classes]
         if self.mode == WHO:
@@ -122,7 +122,7 @@ class Wanted:
         The segmentation's store.
     levels
         Of its layer.
-    truth
+    ground_truth
         None: there is none.
     mapping
         Of the truth's values; None: to be proposed.
@@ -134,7 +134,7 @@ class Wanted:
 
     path: str
     levels: list[Any]
-    truth: TruthChoice | None
+    ground_truth: GroundTruthChoice | None
     mapping: ClassMapping | None = None
     placed: Any = None
     second_path: str | None = None
@@ -151,7 +151,7 @@ class Comparison:
         The store.
     source, held
         The truth as it is stored, and values that it holds.
-    truth
+    ground_truth
         With its mapping.
     second
         The segmentation to compare with.
@@ -166,7 +166,7 @@ class Comparison:
     segmentation: Segmentation
     source: LabelSource | None
     held: list[int]
-    truth: MappedTruth | None
+    ground_truth: MappedGroundTruth | None
     second: Segmentation | None
     kept: Segmentation | None
     overlay: ErrorLevels | None
@@ -186,13 +186,17 @@ class Comparison:
     @property
     def unmapped(self) -> list[int]:
         """Values that the truth holds and that are not mapped."""
-        return [] if self.truth is None else [value for value in self.held if value not in self.truth.mapping.values]
+        return (
+            []
+            if self.ground_truth is None
+            else [value for value in self.held if value not in self.ground_truth.mapping.values]
+        )
 
     @property
     def note(self) -> str:
         """What to tell of how the truth is read; empty where that is plain, or was decided by the user."""
         source = self.source
-        if source is None or self.truth is None or self.truth.mapping.values != self.proposed().values:
+        if source is None or self.ground_truth is None or self.ground_truth.mapping.values != self.proposed().values:
             return self.of_another
         said = [f"The truth {source.note}."] if source.note else []
         named = [name for name in source.class_names or () if name]
@@ -207,7 +211,7 @@ class Comparison:
         return " ".join([*said, self.of_another]).strip()
 
     def marks_path(self, kind: str) -> Path:
-        """Where marks of what is listed (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``) are kept."""
+        """Where marks of what is listed (``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``) are kept."""
         path = self.segmentation.path
         if kind == DIFFERENCES and self.second is not None:
             path = path.with_name(f"{path.name}.against.{self.second.path.name}")
@@ -244,39 +248,41 @@ def open_comparison(
     """
     segmentation = Segmentation.open(wanted.path)
     take_georeference(segmentation.facts, segmentation.path)
-    colours = segmentation.class_table.colors
+    colors = segmentation.class_table.colors
     source, held = None, []
     if before is not None and before.source is not None:
-        same = before.segmentation.class_table.colors == colours
-        if same or not before.source.by_colour:
+        same = before.segmentation.class_table.colors == colors
+        if same or not before.source.by_color:
             source, held = before.source, before.held
-    if source is None and wanted.truth is not None:
-        if wanted.truth.path is not None and wanted.truth.layer is None:
-            require_same_place(Path(wanted.truth.path), segmentation.georeference, segmentation.shape)
-        source = open_choice(wanted.truth, progress, cancelled, colours, wanted.placed)
+    if source is None and wanted.ground_truth is not None:
+        if wanted.ground_truth.path is not None and wanted.ground_truth.layer is None:
+            require_same_location(Path(wanted.ground_truth.path), segmentation.georeference, segmentation.shape)
+        source = open_choice(wanted.ground_truth, progress, cancelled, colors, wanted.placed)
         held = held_values(source)
     check(cancelled)
-    truth = None
+    ground_truth = None
     if source is not None:
-        truth = MappedTruth(source, wanted.mapping or _propose(segmentation, source, held))
+        ground_truth = MappedGroundTruth(source, wanted.mapping or _propose(segmentation, source, held))
     second = None if wanted.second_path is None else Segmentation.open(wanted.second_path)
     overlay = None
-    if truth is not None or second is not None:
+    if ground_truth is not None or second is not None:
         names = segmentation.class_table.names
         if second is not None:
-            SegmentationAsTruth(second, segmentation)  # says if their classes differ
+            SegmentationAsGroundTruth(second, segmentation)  # says if their classes differ
         overlay = ErrorLevels(
             wanted.levels,
-            truth,
+            ground_truth,
             wanted.second_levels,
             showing.kinds(),
             second_classes=()
             if second is None
             else [k for k in match_names(second.class_table.names, names).index if k is not None],
         )
-    note = "" if wanted.truth is None else note_on_image(wanted.truth.place, segmentation.facts["image"])
+    note = (
+        "" if wanted.ground_truth is None else note_on_image(wanted.ground_truth.location, segmentation.facts["image"])
+    )
     of_another = f"The truth: {note}." if note else ""
-    return Comparison(segmentation, source, held, truth, second, _with_maps(segmentation), overlay, of_another)
+    return Comparison(segmentation, source, held, ground_truth, second, _with_maps(segmentation), overlay, of_another)
 
 
 def compute_figures(
@@ -299,12 +305,12 @@ def compute_figures(
     Cancelled
         ``cancelled`` said so.
     """
-    store, truth = comparison.segmentation, comparison.truth
+    store, ground_truth = comparison.segmentation, comparison.ground_truth
     evaluation = agreement = None
-    if truth is not None:
-        evaluation = evaluate(store, truth, region, progress=progress, cancelled=cancelled)
+    if ground_truth is not None:
+        evaluation = evaluate(store, ground_truth, region, progress=progress, cancelled=cancelled)
     if comparison.second is not None:
-        agreement = compare(comparison.second, store, truth, region, progress=progress, cancelled=cancelled)
+        agreement = compare(comparison.second, store, ground_truth, region, progress=progress, cancelled=cancelled)
     return evaluation, agreement
 
 
@@ -313,7 +319,7 @@ def find_regions(
     kind: str,
     region: IntWindow | None,
     smallest: int,
-    doubt: tuple[Measure, float],
+    uncertainty: tuple[Measure, float],
     progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
 ) -> Regions:
@@ -324,12 +330,12 @@ def find_regions(
     comparison
         Where.
     kind
-        ``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``.
+        ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``.
     region
         (y0, x0, y1, x1) px; None: the whole image.
     smallest
         Pixels that a region has at least.
-    doubt
+    uncertainty
         What tells of doubt, and beyond which value.
     progress, cancelled
         As of ``find_errors``.
@@ -348,9 +354,9 @@ def find_regions(
         return find_disagreements(
             comparison.second, store, region, smallest=smallest, progress=progress, cancelled=cancelled
         )
-    if kind == DOUBTS:
-        measure, threshold = doubt
-        return find_doubts(
+    if kind == UNCERTAIN:
+        measure, threshold = uncertainty
+        return find_uncertain(
             store if measure == "confidence" or comparison.kept is None else comparison.kept,
             region,
             measure=measure,
@@ -359,8 +365,10 @@ def find_regions(
             progress=progress,
             cancelled=cancelled,
         )
-    assert comparison.truth is not None
-    return find_errors(store, comparison.truth, region, smallest=smallest, progress=progress, cancelled=cancelled)
+    assert comparison.ground_truth is not None
+    return find_errors(
+        store, comparison.ground_truth, region, smallest=smallest, progress=progress, cancelled=cancelled
+    )
 
 
 def _propose(segmentation: Segmentation, source: LabelSource, held: Sequence[int]) -> ClassMapping:

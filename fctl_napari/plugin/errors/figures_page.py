@@ -172,7 +172,7 @@ class FiguresPage(QWidget):
     def show_agreement(self, agreement: Agreement, first: str, second: str) -> None:
         """Show how two segmentations (their names) compare; the second is the one that is looked at."""
         words = [f"<b>{agreement.share:.1%} agree</b> with {html.escape(first)} ({agreement.scores.pixels:,} px)"]
-        against = agreement.truth
+        against = agreement.ground_truth
         if against is not None:
             total = sum(against.pixels.values())
             share = {outcome: f"{count / total:.1%}" for outcome, count in against.pixels.items()}
@@ -242,18 +242,18 @@ def _confusion_cells(evaluation: Evaluation) -> Cells:
     counts, shares = evaluation.confusion, row_shares(evaluation.confusion)
     names = list(evaluation.names)
 
-    def text(was: int, called: int) -> str:
-        if not counts[was, called]:
+    def text(was: int, predicted: int) -> str:
+        if not counts[was, predicted]:
             return ""
-        return "<0.1" if shares[was, called] < 0.0005 else f"{100 * shares[was, called]:.1f}"
+        return "<0.1" if shares[was, predicted] < 0.0005 else f"{100 * shares[was, predicted]:.1f}"
 
-    def shade(was: int, called: int) -> QColor:
-        color = QColor(RIGHT if was == called else WRONG)
-        color.setAlphaF(float(np.sqrt(shares[was, called])) * 0.8)
+    def shade(was: int, predicted: int) -> QColor:
+        color = QColor(RIGHT if was == predicted else WRONG)
+        color.setAlphaF(float(np.sqrt(shares[was, predicted])) * 0.8)
         return color
 
-    def tip(was: int, called: int) -> str:
-        return f"{counts[was, called]:,} px are {names[was]} and were called {names[called]}"
+    def tip(was: int, predicted: int) -> str:
+        return f"{counts[was, predicted]:,} px are {names[was]} and were called {names[predicted]}"
 
     return Cells(names, [f"{name} %" for name in names], text, shade, tip)
 

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from fctl_napari.evaluation.error_types import COLOUR_BLIND, PAPER, Color, ErrorColors
+from fctl_napari.evaluation.error_types import COLOR_BLIND, PAPER, Color, ErrorColors
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFER, MISSES, WHO, Showing
 from fctl_napari.plugin.errors.figures_page import FiguresPage
@@ -27,7 +27,7 @@ from fctl_napari.plugin.layers.choosers import combo, row, tool
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 
 OWN = "My own"
-SETS = {"As in the paper": PAPER, "Colour-blind safe": COLOUR_BLIND}
+SETS = {"As in the paper": PAPER, "Colour-blind safe": COLOR_BLIND}
 
 TOOLTIPS = {
     "mask": "The segmentation to look at: a mask that FCtL made.",
@@ -70,8 +70,8 @@ class ErrorForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.mask = combo(TOOLTIPS["mask"])
-        self.truth = combo(TOOLTIPS["truth"])
-        self.open_truth = tool("…", TOOLTIPS["open"])
+        self.ground_truth = combo(TOOLTIPS["truth"])
+        self.open_ground_truth = tool("…", TOOLTIPS["open"])
         self.open_folder = tool("zarr…", TOOLTIPS["open_folder"])
         self.mapping = QLabel()
         self.mapping.setToolTip(TOOLTIPS["mapping"])
@@ -108,14 +108,14 @@ class ErrorForm(QWidget):
         self._own = PAPER
         self._arrange()
         self._connect()
-        self.offer_modes(truth=False, second=False)
+        self.offer_modes(ground_truth=False, second=False)
         self._show_colors()
 
     def _arrange(self) -> None:
         fields = labelled(
             [
                 ("Segmentation", self.mask),
-                ("Truth", row(self.truth, self.open_truth, self.open_folder)),
+                ("Truth", row(self.ground_truth, self.open_ground_truth, self.open_folder)),
                 ("Its values", row(self.mapping, self.edit_mapping)),
                 ("Compare with", self.second),
                 self.hint,
@@ -174,9 +174,9 @@ class ErrorForm(QWidget):
         colors = SETS.get(self.colors.currentText(), self._own)
         return Showing(self.mode.currentText(), self.of.currentData(), self._pair, colors)
 
-    def offer_modes(self, *, truth: bool, second: bool) -> None:
+    def offer_modes(self, *, ground_truth: bool, second: bool) -> None:
         """Offer what can be shown with a truth, with a second segmentation."""
-        modes = [MISSES, CONFUSION] if truth else []
+        modes = [MISSES, CONFUSION] if ground_truth else []
         modes += [WHO, DIFFER] if second else []
         now = [self.mode.itemText(k) for k in range(self.mode.count())]
         if now == modes:

@@ -21,7 +21,7 @@ from fctl_napari.evaluation.error_types import Color
 from fctl_napari.evaluation.review_marks import Mark
 from fctl_napari.plugin.common.form_layout import button
 from fctl_napari.plugin.common.tables import Rows, dress_table
-from fctl_napari.plugin.errors.comparison import DIFFERENCES, DOUBTS, ERRORS
+from fctl_napari.plugin.errors.comparison import DIFFERENCES, ERRORS, UNCERTAIN
 from fctl_napari.plugin.layers.choosers import combo, row
 
 ORDERS: dict[str, Order] = {"Largest first": "size", "Confidence": "confidence", "By class": "class"}
@@ -68,7 +68,7 @@ class RegionTable(Rows[Region]):
         classes: Sequence[tuple[str, Color]],
         kind: str,
     ) -> None:
-        """Show these regions (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``), in this order."""
+        """Show these regions (``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``), in this order."""
         self._kind, self._marks, self._classes = kind, marks, classes
         self.show_rows(regions)
 
@@ -87,14 +87,14 @@ class RegionTable(Rows[Region]):
         mark = self._marks.get(region)
         if role == Qt.ItemDataRole.DisplayRole:
             return (
-                self._name(region.truth),
-                self._name(region.called),
+                self._name(region.ground_truth),
+                self._name(region.predicted),
                 f"{region.pixels:,}",
                 f"{region.confidence:.0%}",
                 {"done": "done", "truth is wrong": "bad truth", None: ""}[mark],
             )[column]
         if role == Qt.ItemDataRole.DecorationRole and column < 2:
-            which = region.truth if column == 0 else region.called
+            which = region.ground_truth if column == 0 else region.predicted
             return None if which is None else QColor(*self._classes[which][1])
         if role == Qt.ItemDataRole.ForegroundRole and mark is not None:
             return QColor(128, 128, 128)
@@ -131,7 +131,7 @@ class RegionsPage(QWidget):
         self.sort = combo(TOOLTIPS["sort"])
         self.sort.addItems(list(ORDERS))
         self.was = combo(TOOLTIPS["was"])
-        self.called = combo(TOOLTIPS["called"])
+        self.predicted = combo(TOOLTIPS["called"])
         self.table = RegionTable()
         self.view = QTableView()
         self.summary = QLabel()
@@ -146,7 +146,7 @@ class RegionsPage(QWidget):
         self._kind, self._summary = ERRORS, ""
         self._arrange()
         self._connect()
-        self.offer(truth=False, second=False, measures=())
+        self.offer(ground_truth=False, second=False, measures=())
 
     def _arrange(self) -> None:
         dress_table(self.view, self.table, TOOLTIPS["table"], (96, 96, 60, 48), 180)
@@ -154,7 +154,7 @@ class RegionsPage(QWidget):
         layout.setContentsMargins(0, 4, 0, 0)
         layout.addLayout(row(self.what, self.measure, self.threshold))
         layout.addLayout(row(QLabel("at least"), self.smallest, self.find))
-        layout.addLayout(row(self.was, self.called))
+        layout.addLayout(row(self.was, self.predicted))
         layout.addWidget(self.sort)
         layout.addLayout(row(self.previous, self.next))
         layout.addLayout(row(self.done, self.wrong))
@@ -164,7 +164,7 @@ class RegionsPage(QWidget):
     def _connect(self) -> None:
         self.what.currentIndexChanged.connect(self._what_changed)
         self.measure.currentIndexChanged.connect(self._measure_changed)
-        for field in (self.sort, self.was, self.called):
+        for field in (self.sort, self.was, self.predicted):
             field.currentIndexChanged.connect(self._list)
         self.view.selectionModel().currentRowChanged.connect(self._row_chosen)
         for key, pressed in self.key_buttons().items():
@@ -184,33 +184,33 @@ class RegionsPage(QWidget):
 
     @property
     def kind(self) -> str:
-        """What is to be listed: ``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``."""
+        """What is to be listed: ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``."""
         return str(self.what.currentText())
 
     @property
-    def doubt(self) -> tuple[Measure, float]:
+    def uncertainty(self) -> tuple[Measure, float]:
         """What tells of doubt, and beyond which value, 0..1."""
         chosen = self.measure.currentText()
         return next(name for name in THRESHOLDS if name == chosen or not chosen), self.threshold.value() / 100
 
-    def offer(self, *, truth: bool, second: bool, measures: Sequence[Measure]) -> None:
+    def offer(self, *, ground_truth: bool, second: bool, measures: Sequence[Measure]) -> None:
         """Offer what can be listed."""
         before = {self.what.itemText(k) for k in range(self.what.count())}
-        kinds = [ERRORS] * truth + [DIFFERENCES] * second + [DOUBTS]
+        kinds = [ERRORS] * ground_truth + [DIFFERENCES] * second + [UNCERTAIN]
         _refill(self.what, kinds)
         new = [kind for kind in kinds if kind not in before]
-        if new and DOUBTS not in new:  # what was just made possible is what is wanted
+        if new and UNCERTAIN not in new:  # what was just made possible is what is wanted
             self.what.setCurrentText(new[0])
         if _refill(self.measure, [name for name in get_args(Measure) if name in measures]):
             self._measure_changed()
         self._what_changed()
 
     def _what_changed(self) -> None:
-        doubts = self.kind == DOUBTS
+        uncertain = self.kind == UNCERTAIN
         for widget in (self.measure, self.threshold):
-            widget.setVisible(doubts)
-        self.was.setVisible(not doubts)
-        self.wrong.setVisible(not doubts)
+            widget.setVisible(uncertain)
+        self.was.setVisible(not uncertain)
+        self.wrong.setVisible(not uncertain)
 
     def _measure_changed(self) -> None:
         limit = THRESHOLDS.get(self.measure.currentText())
@@ -242,36 +242,36 @@ class RegionsPage(QWidget):
         classes
             Names and colours by class index.
         kind
-            What they are: ``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``.
+            What they are: ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``.
         summary
             How many there are, for people.
         """
         self._all, self._marks, self._classes = regions, marks, classes
         self._kind, self._summary = kind, summary
-        self.view.setColumnHidden(0, kind == DOUBTS)
-        for field, every in ((self.was, "was any class"), (self.called, "called any class")):
+        self.view.setColumnHidden(0, kind == UNCERTAIN)
+        for field, every in ((self.was, "was any class"), (self.predicted, "called any class")):
             _refill(field, [every, *(name for name, _ in classes)])
         self._list()
 
     def show_pair(self, pair: tuple[int, int] | None) -> None:
         """List only this truth and call; None: all."""
-        for field, index in zip((self.was, self.called), pair or (-1, -1), strict=True):
+        for field, index in zip((self.was, self.predicted), pair or (-1, -1), strict=True):
             if index + 1 < field.count():
                 field.setCurrentIndex(index + 1)
 
     def _list(self) -> None:
         current = self.current
-        was, called = self.was.currentIndex() - 1, self.called.currentIndex() - 1
+        was, predicted = self.was.currentIndex() - 1, self.predicted.currentIndex() - 1
         kept = [
             region
             for region in self._all
-            if (was < 0 or region.truth in (was, None)) and (called < 0 or region.called == called)
+            if (was < 0 or region.ground_truth in (was, None)) and (predicted < 0 or region.predicted == predicted)
         ]
         listed = order(kept, ORDERS[self.sort.currentText()])
         self.table.show(listed, self._marks, self._classes, self._kind)
         if current in kept:  # it stays chosen, without flying there again
-            self._select(listed.index(current), tell=False)
-        self._tell()
+            self._select(listed.index(current), emit=False)
+        self._emit_selected()
 
     @property
     def current(self) -> Region | None:
@@ -308,21 +308,21 @@ class RegionsPage(QWidget):
         self._marks[region] = mark
         if region in self.table.rows:
             self.table.mark_changed(self.table.rows.index(region))
-        self._tell()
+        self._emit_selected()
 
-    def _select(self, at: int, *, tell: bool = True) -> None:
+    def _select(self, at: int, *, emit: bool = True) -> None:
         model = self.view.selectionModel()
-        model.blockSignals(not tell)
+        model.blockSignals(not emit)
         self.view.selectRow(at)
         model.blockSignals(False)
-        if not tell:
+        if not emit:
             self.view.viewport().update()
 
     def _row_chosen(self, now: QModelIndex, _before: QModelIndex) -> None:
         if now.isValid():
             self.chosen.emit(self.table.rows[now.row()])
 
-    def _tell(self) -> None:
+    def _emit_selected(self) -> None:
         marked = sum(mark is not None for mark in self._marks.values())
         listed = len(self.table.rows)
         parts = [self._summary, f"{listed:,} listed" if listed != len(self._all) else "", f"{marked:,} marked"]

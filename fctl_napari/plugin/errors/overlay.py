@@ -11,7 +11,7 @@ from napari.layers import Labels
 
 from fctl_napari.errors import InputError
 from fctl_napari.evaluation.error_types import Kinds
-from fctl_napari.imagery.class_mapping import MappedTruth
+from fctl_napari.imagery.class_mapping import MappedGroundTruth
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, ShownLevel, class_style
 from fctl_napari.plugin.layers.segmentation_layers import above
@@ -49,10 +49,10 @@ class ErrorLevels:
 
     Parameters
     ----------
-    called
+    predicted
         Levels of the segmentation, the finest first, each every second px of the one before: 0 = not computed,
         k + 1 = class k.
-    truth
+    ground_truth
         Of the same size; None if there is none.
     second
         Levels of a segmentation that is compared with it.
@@ -73,16 +73,16 @@ class ErrorLevels:
 
     def __init__(
         self,
-        called: Sequence[Any],
-        truth: MappedTruth | None,
+        predicted: Sequence[Any],
+        ground_truth: MappedGroundTruth | None,
         second: Sequence[Any] | None,
         kinds: Kinds,
         *,
         second_classes: Sequence[int] = (),
     ) -> None:
-        height, width = called[0].shape
+        height, width = predicted[0].shape
         for what, shape in (
-            ("the truth", truth.shape if truth is not None else None),
+            ("the truth", ground_truth.shape if ground_truth is not None else None),
             ("the segmentation to compare with", second[0].shape if second is not None else None),
         ):
             if shape is not None and tuple(shape) != (height, width):
@@ -90,17 +90,17 @@ class ErrorLevels:
                     f"{what} is {shape[0]} x {shape[1]} px (height x width) and the segmentation {height} x {width}; "
                     "give one of the same image."
                 )
-        self._called = list(called)
-        self._truth = truth
+        self._predicted = list(predicted)
+        self._ground_truth = ground_truth
         self._second = None if second is None else list(second)
         self._second_index = np.full(256, IGNORE, np.uint8)  # of label values: 0 is not computed
         self._second_index[1 : len(second_classes) + 1] = second_classes
         self._kinds = kinds
-        whole = (slice(0, called[-1].shape[0]), slice(0, called[-1].shape[1]))
-        self._coarse_truth = self._read_truth(len(called) - 1, *whole)
+        whole = (slice(0, predicted[-1].shape[0]), slice(0, predicted[-1].shape[1]))
+        self._coarse_ground_truth = self._read_ground_truth(len(predicted) - 1, *whole)
         self._seen = self._read_coarse()
         self.coarse: np.ndarray = self._compute_coarse()
-        levels = [ErrorLevel(self._reader(index), level) for index, level in enumerate(self._called[:-1])]
+        levels = [ErrorLevel(self._reader(index), level) for index, level in enumerate(self._predicted[:-1])]
         self.levels: list[Any] = [*levels, self.coarse]
 
     @property
@@ -118,7 +118,7 @@ class ErrorLevels:
 
         Those of a segmentation that grows lie in memory; others do not change.
         """
-        if not any(isinstance(levels[-1], np.ndarray) for levels in (self._called, self._second) if levels):
+        if not any(isinstance(levels[-1], np.ndarray) for levels in (self._predicted, self._second) if levels):
             return False
         now = self._read_coarse()
         if all(np.array_equal(new, old) for new, old in zip(now, self._seen, strict=True)):
@@ -129,27 +129,27 @@ class ErrorLevels:
 
     def _reader(self, level: int) -> Callable[[slice, slice], np.ndarray]:
         def read(rows: slice, columns: slice) -> np.ndarray:
-            called = np.asarray(self._called[level][rows, columns])
-            second = called if self._second is None else np.asarray(self._second[level][rows, columns])
-            return self._compute(self._read_truth(level, rows, columns), called, second)
+            predicted = np.asarray(self._predicted[level][rows, columns])
+            second = predicted if self._second is None else np.asarray(self._second[level][rows, columns])
+            return self._compute(self._read_ground_truth(level, rows, columns), predicted, second)
 
         return read
 
-    def _read_truth(self, level: int, rows: slice, columns: slice) -> np.ndarray:
-        if self._truth is None:
+    def _read_ground_truth(self, level: int, rows: slice, columns: slice) -> np.ndarray:
+        if self._ground_truth is None:
             return np.full((rows.stop - rows.start, columns.stop - columns.start), IGNORE, np.uint8)
-        return self._truth.peek(rows, columns, level)
+        return self._ground_truth.peek(rows, columns, level)
 
     def _read_coarse(self) -> tuple[np.ndarray, np.ndarray]:
-        called = np.array(self._called[-1][:, :])
-        return called, called if self._second is None else np.array(self._second[-1][:, :])
+        predicted = np.array(self._predicted[-1][:, :])
+        return predicted, predicted if self._second is None else np.array(self._second[-1][:, :])
 
     def _compute_coarse(self) -> np.ndarray:
-        return self._compute(self._coarse_truth, *self._seen)
+        return self._compute(self._coarse_ground_truth, *self._seen)
 
-    def _compute(self, truth: np.ndarray, called: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def _compute(self, ground_truth: np.ndarray, predicted: np.ndarray, second: np.ndarray) -> np.ndarray:
         # 0 (not computed) wraps to 255 = none, k + 1 becomes k
-        return self._kinds(truth, called - np.uint8(1), self._second_index[second])
+        return self._kinds(ground_truth, predicted - np.uint8(1), self._second_index[second])
 
 
 def add_overlay(viewer: ViewerModel, mask: Labels, levels: ErrorLevels, name: str, style: dict[str, Any]) -> Labels:

@@ -29,8 +29,8 @@ from fctl_napari.plugin.errors.layer import ErrorLayer
 from fctl_napari.plugin.errors.list import KEYS
 from fctl_napari.plugin.errors.mapping_dialog import MappingDialog
 from fctl_napari.plugin.errors.overlay import levels_of
-from fctl_napari.plugin.layers.ground_truth import TruthChoice, labels_of_image, labels_over
-from fctl_napari.plugin.layers.navigation import Spot, fly_to
+from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, labels_of_image, labels_over
+from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
 from fctl_napari.plugin.layers.resampled_labels import PlacedLabels, lies_over
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
@@ -38,7 +38,7 @@ from fctl_napari.plugin.layers.transforms import moves
 from fctl_napari.plugin.layers.viewport import IntWindow
 from fctl_napari.segmentation.store.store import Segmentation
 
-SPOT_NAME = "FCtL error"
+MARKER_NAME = "FCtL error"
 
 
 class ErrorWidget(DockedWidget):
@@ -54,16 +54,18 @@ class ErrorWidget(DockedWidget):
         super().__init__(napari_viewer)
         self._opening, self._working = Jobs(self), Jobs(self)
         self._errors = ErrorLayer(napari_viewer, self)
-        self._spot = Spot(napari_viewer, SPOT_NAME)
+        self._marker = RegionMarker(napari_viewer, MARKER_NAME)
         self._comparison: Comparison | None = None
         self._marks: Marks | None = None
         self._mapping: ClassMapping | None = None  # the user's own
-        self._truth_key: tuple[object, ...] = ()
+        self._ground_truth_key: tuple[object, ...] = ()
         self._opened_key: tuple[object, ...] = ()
         self._placing: list[Any] = []  # emitters of layers that are compared
         self._rest = resting(self, self._open)
-        self._places_rest = resting(self, self._look_at_places)
-        self._place: tuple[Any, ...] | None = ()  # where the truth lies on the segmentation; None: not px for px
+        self._files_settled = resting(self, self._look_at_files)
+        self._placement_key: (
+            tuple[Any, ...] | None
+        ) = ()  # where the truth lies on the segmentation; None: not px for px
         self.form = ErrorForm()
         self._choices = ErrorChoices(napari_viewer, self.form)
         self._fill(self.form)
@@ -110,33 +112,33 @@ class ErrorWidget(DockedWidget):
     @property
     def running(self) -> bool:
         """Whether something is being opened, computed or looked for."""
-        return self._opening.running or self._working.running or self._rest.isActive() or self._places_rest.isActive()
+        return self._opening.running or self._working.running or self._rest.isActive() or self._files_settled.isActive()
 
-    def add_truth(self, path: str | Path) -> None:
+    def add_ground_truth(self, path: str | Path) -> None:
         """Offer a truth file or label group, and choose it."""
-        self._choices.add_truth(path)
+        self._choices.add_ground_truth(path)
 
     # ---- what is compared
 
     def _chosen(self) -> None:
         """Open what is chosen when the layers have come to rest."""
-        if self._choices.truth_key != self._truth_key:
-            self._truth_key, self._mapping = self._choices.truth_key, None
+        if self._choices.ground_truth_key != self._ground_truth_key:
+            self._ground_truth_key, self._mapping = self._choices.ground_truth_key, None
         self._rest.start()
 
     def _reopen(self) -> None:
         self._rest.start()
 
-    def _watch_places(self, layers: list[Labels]) -> None:
+    def _watch_files(self, layers: list[Labels]) -> None:
         """Compare anew when one of these layers is placed anew."""
         for emitter in self._placing:
-            emitter.disconnect(self._start_places)
+            emitter.disconnect(self._start_pixels)
         self._placing = [emitter for layer in layers for emitter in moves(layer)]
         for emitter in self._placing:
-            emitter.connect(self._start_places)
+            emitter.connect(self._start_pixels)
 
-    def _start_places(self, _event: Any = None) -> None:
-        self._places_rest.start()
+    def _start_pixels(self, _event: Any = None) -> None:
+        self._files_settled.start()
 
     def _placed(self) -> Any:
         """Return the labels of a truth that a layer shows in the px of the segmentation.
@@ -146,25 +148,25 @@ class ErrorWidget(DockedWidget):
         InputError
             They, or the second segmentation, cannot be compared px for px with what lies there.
         """
-        mask, truth, second = self._choices.mask, self._choices.truth, self._choices.second
-        self._place = None
+        mask, ground_truth, second = self._choices.mask, self._choices.ground_truth, self._choices.second
+        self._placement_key = None
         if mask is not None and second is not None and not lies_over(self._viewer, second, mask):
             raise InputError(
                 f"{second.name}: lies elsewhere than {mask.name}, or has other px; put one over the other."
             )
-        if mask is None or truth is None or truth.layer is None:
+        if mask is None or ground_truth is None or ground_truth.layer is None:
             placed = None
         else:
-            placed = labels_over(self._viewer, truth.layer, mask)
-        self._place = placed.place if isinstance(placed, PlacedLabels) else ()
+            placed = labels_over(self._viewer, ground_truth.layer, mask)
+        self._placement_key = placed.key if isinstance(placed, PlacedLabels) else ()
         return placed
 
-    def _look_at_places(self) -> None:
+    def _look_at_files(self) -> None:
         """Compare anew if layers lie elsewhere now, seen from each other."""
-        before = self._place
+        before = self._placement_key
         with suppress(InputError):  # it is told when it is opened
             self._placed()
-        if self._place is None or self._place != before:
+        if self._placement_key is None or self._placement_key != before:
             self._opened_key = ()  # the truth that is open lies where it lay
             self._open()
 
@@ -173,19 +175,19 @@ class ErrorWidget(DockedWidget):
         form, showing = self.form, self.form.showing
         mask, second = self._choices.mask, self._choices.second
         self._working.drop()
-        opened_key, self._opened_key = self._opened_key, self._choices.truth_key
+        opened_key, self._opened_key = self._opened_key, self._choices.ground_truth_key
         before = self._comparison if opened_key == self._opened_key else None  # of the same truth
         self._comparison = None
         self._errors.watch(mask)
         if mask is None:
-            self._watch_places([])
+            self._watch_files([])
             self._opening.drop()
             self._clear()
             self._explain()
             return
-        truth = self._choices.truth
-        compared = (mask, None if truth is None else truth.layer, second)
-        self._watch_places([layer for layer in compared if layer is not None])
+        ground_truth = self._choices.ground_truth
+        compared = (mask, None if ground_truth is None else ground_truth.layer, second)
+        self._watch_files([layer for layer in compared if layer is not None])
         try:
             placed = self._placed()
         except InputError as error:
@@ -195,7 +197,7 @@ class ErrorWidget(DockedWidget):
         wanted = Wanted(
             path=mask.metadata[STORE_KEY],
             levels=levels_of(mask),
-            truth=truth,
+            ground_truth=ground_truth,
             mapping=self._mapping,
             placed=placed,
             second_path=None if second is None else second.metadata[STORE_KEY],
@@ -203,11 +205,13 @@ class ErrorWidget(DockedWidget):
         )
         known = self._choices.known_own(wanted.path)
 
-        def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> tuple[Any, list[TruthChoice]]:
+        def work(
+            progress: Callable[[int, int], None], cancelled: Callable[[], bool]
+        ) -> tuple[Any, list[GroundTruthChoice]]:
             own = labels_of_image(Segmentation.open(wanted.path)) if known is None else known
             return open_comparison(wanted, showing, before, progress, cancelled), own
 
-        def opened(result: tuple[Comparison, list[TruthChoice]]) -> None:
+        def opened(result: tuple[Comparison, list[GroundTruthChoice]]) -> None:
             self._comparison, own = result
             self._show_comparison(self._comparison)
             self._choices.offer_own(wanted.path, own)
@@ -224,10 +228,10 @@ class ErrorWidget(DockedWidget):
 
     def _show_comparison(self, comparison: Comparison) -> None:
         form = self.form
-        truth, second = comparison.truth is not None, comparison.second is not None
+        ground_truth, second = comparison.ground_truth is not None, comparison.second is not None
         form.show_classes([name for name, _ in comparison.classes])
-        form.offer_modes(truth=truth, second=second)
-        form.regions.offer(truth=truth, second=second, measures=comparison.measures)
+        form.offer_modes(ground_truth=ground_truth, second=second)
+        form.regions.offer(ground_truth=ground_truth, second=second, measures=comparison.measures)
         self._clear()
         self._explain()
         self._show()
@@ -237,34 +241,34 @@ class ErrorWidget(DockedWidget):
         self._marks = None
         self.form.regions.clear()
         self.form.figures.clear()
-        self._spot.hide()
+        self._marker.hide()
 
     def _explain(self) -> None:
         """Say what is missing, and how the truth is read."""
         form, comparison = self.form, self._comparison
         if self._choices.mask is None:
             form.explain("Segment the image first (Segment widget), or open a segmentation.")
-        elif comparison is not None and comparison.truth is None:
+        elif comparison is not None and comparison.ground_truth is None:
             form.explain("Choose a truth to see errors. Without one, Next error lists doubts.")
         elif comparison is not None and comparison.unmapped:
             few = ", ".join(map(str, comparison.unmapped[:5]))
             form.explain(f"The truth holds values without a class ({few}): say what they are under Classes…")
         else:
             form.explain("" if comparison is None else comparison.note)
-        truth = None if comparison is None else comparison.truth
-        form.edit_mapping.setEnabled(truth is not None)
+        ground_truth = None if comparison is None else comparison.ground_truth
+        form.edit_mapping.setEnabled(ground_truth is not None)
         form.figures.compute.setEnabled(comparison is not None and comparison.overlay is not None)
         form.regions.find.setEnabled(comparison is not None)
-        scored = 0 if truth is None else sum(index != NO_CLASS for index in truth.mapping.values.values())
-        ignored = 0 if truth is None else len(truth.mapping.values) - scored
-        form.mapping.setText("" if truth is None else f"{scored} scored, {ignored} ignored")
+        scored = 0 if ground_truth is None else sum(index != NO_CLASS for index in ground_truth.mapping.values.values())
+        ignored = 0 if ground_truth is None else len(ground_truth.mapping.values) - scored
+        form.mapping.setText("" if ground_truth is None else f"{scored} scored, {ignored} ignored")
 
     def _edit_mapping(self) -> None:
         comparison = self._comparison
-        if comparison is None or comparison.truth is None or comparison.source is None:
+        if comparison is None or comparison.ground_truth is None or comparison.source is None:
             return
         colors = [color for _, color in comparison.classes]
-        mapping = comparison.truth.mapping
+        mapping = comparison.ground_truth.mapping
         dialog = MappingDialog(comparison.source, comparison.held, mapping, comparison.proposed(), colors, self)
         dialog.accepted.connect(lambda: self.set_mapping(dialog.mapping))
         dialog.open()
@@ -292,18 +296,17 @@ class ErrorWidget(DockedWidget):
             self._errors.change(self.form.showing, legend)
             self.form.show_legend(legend)
 
-    def _show_pair(self, was: int, called: int) -> None:
+    def _show_pair(self, was: int, predicted: int) -> None:
         """Light up what a cell of the confusion matrix counts."""
         evaluation = self.form.figures.evaluation
         if evaluation is None:
             return
         self.form.shown.setChecked(True)
-        self.form.show_pair((was, called))
-        self.form.regions.show_pair((was, called))
-        count = int(evaluation.confusion[was, called])
-        words = (
-            f"{count:,} px of {self.form.figures.title} are {evaluation.names[was]}, called {evaluation.names[called]}"
-        )
+        self.form.show_pair((was, predicted))
+        self.form.regions.show_pair((was, predicted))
+        count = int(evaluation.confusion[was, predicted])
+        names = evaluation.names
+        words = f"{count:,} px of {self.form.figures.title} are {names[was]}, called {names[predicted]}"
         self.form.say(f"{words}. Small spots show when you zoom in.")
 
     # ---- figures and regions
@@ -351,13 +354,13 @@ class ErrorWidget(DockedWidget):
             comparison = self._require()
             region, _ = self._region()
             kind, smallest = page.kind, page.smallest.value()
-            doubt = page.doubt
+            uncertainty = page.uncertainty
 
             def work(
                 progress: Callable[[int, int], None], cancelled: Callable[[], bool]
             ) -> tuple[Regions, Marks, dict[Region, Mark | None]]:
                 marks = Marks.of_segmentation(comparison.segmentation, comparison.marks_path(kind))
-                found = find_regions(comparison, kind, region, smallest, doubt, progress, cancelled)
+                found = find_regions(comparison, kind, region, smallest, uncertainty, progress, cancelled)
                 return found, marks, {each: marks.of(each) for each in found}
 
             def done(result: tuple[Regions, Marks, dict[Region, Mark | None]]) -> None:
@@ -397,7 +400,7 @@ class ErrorWidget(DockedWidget):
         mask = self._choices.mask
         if mask is not None and mask in self._viewer.layers:
             fly_to(self._viewer, mask, region.window)
-            self._spot.show(mask, region.window)
+            self._marker.show(mask, region.window)
 
     def _mark(self, region: Region, mark: Mark | None) -> None:
         assert self._marks is not None  # the list came with them
@@ -411,10 +414,10 @@ class ErrorWidget(DockedWidget):
         """Stop what runs and listen to nothing any more: the dock or the window is gone."""
         if layers:
             self._errors.hide()  # nobody would bring it in step any more
-            self._spot.hide()
+            self._marker.hide()
         self._rest.stop()
-        self._places_rest.stop()
-        self._watch_places([])
+        self._files_settled.stop()
+        self._watch_files([])
         self._opening.drop()
         self._working.drop()
         self._unbind()

@@ -85,13 +85,13 @@ class ExplanationLayers(QObject):
 
     def mark(self, image: Image, pixel: tuple[float, float]) -> None:
         """Put the query marker on a pixel of ``image``."""
-        place = placed_like(image)
+        placement = placed_like(image)
         point = np.asarray([pixel]) - 0.5
         self._image = image
         marker = self.layer(MARKER)
         self._moving = True  # by us
         if isinstance(marker, Points):
-            move(marker, place)
+            move(marker, placement)
             marker.data = point
             _see(marker, True)
         else:
@@ -103,7 +103,7 @@ class ExplanationLayers(QObject):
                 face_color="yellow",
                 border_width=0,
                 **self._named(MARKER),
-                **place,
+                **placement,
             )
             self._add(MARKER, marker)
             marker.events.data.connect(self._marker_changed)
@@ -157,7 +157,7 @@ class ExplanationLayers(QObject):
 
     def _show_map(self, image: Image, entry: Map) -> None:
         rgb = entry.values.ndim == 3
-        place = placed_over(image, entry.footprint, entry.values.shape[:2])
+        placement = placed_over(image, entry.footprint, entry.values.shape[:2])
         layer = self.layer(entry.name)
         if layer is None:
             style = {} if rgb else {"colormap": colormap(entry.scale_color), "contrast_limits": entry.limits}
@@ -170,7 +170,7 @@ class ExplanationLayers(QObject):
                 visible=entry.visible,
                 **style,
                 **self._named(entry.name),
-                **place,
+                **placement,
             )
             self._add(entry.name, layer)
             return
@@ -180,7 +180,7 @@ class ExplanationLayers(QObject):
             layer.contrast_limits = entry.limits
             if layer.colormap.name != colormap(entry.scale_color).name:
                 layer.colormap = colormap(entry.scale_color)
-        move(layer, place)
+        move(layer, placement)
         _see(layer, entry.visible)
 
     def _show_masks(self, image: Image, explanation: TileExplanation, item: str) -> None:
@@ -198,16 +198,16 @@ class ExplanationLayers(QObject):
             if labels is None:
                 continue
             style["colormap"] = dimmed if name == CHANGES else style["colormap"]
-            place = placed_over(image, explanation.tile, labels.shape)
+            placement = placed_over(image, explanation.tile, labels.shape)
             if layer is None:
                 opacity = 1.0 if name == CHANGES else OPACITY
-                layer = Labels(labels, opacity=opacity, visible=name == item, **style, **self._named(name), **place)
+                layer = Labels(labels, opacity=opacity, visible=name == item, **style, **self._named(name), **placement)
                 layer.editable = False
                 self._add(name, layer)
                 continue
             layer.data = labels
             layer.colormap, layer.features = style["colormap"], style["features"]
-            move(layer, place)
+            move(layer, placement)
             _see(layer, name == item)
 
     # ---- outlines and marker
@@ -223,7 +223,7 @@ class ExplanationLayers(QObject):
             windows.append((explanation.tile, TILE_COLOR, LINE_PX))
         windows.append((explanation.cell_window, CELL_COLOR, LINE_PX))
         shapes = self.layer(OUTLINES)
-        place = placed_like(image)
+        placement = placed_like(image)
         corners = [outline(window) for window, _, _ in windows]
         if not isinstance(shapes, Shapes):
             shapes = Shapes(
@@ -234,13 +234,13 @@ class ExplanationLayers(QObject):
                 edge_width=self._widths(image, windows),
                 opacity=1.0,
                 **self._named(OUTLINES),
-                **place,
+                **placement,
             )
             shapes.editable = False
             self._windows = windows
             self._add(OUTLINES, shapes)
             return
-        move(shapes, place)
+        move(shapes, placement)
         if windows != self._windows:
             if [entry[1:] for entry in windows] == [entry[1:] for entry in self._windows]:
                 shapes.data = corners

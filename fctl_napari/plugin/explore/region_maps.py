@@ -13,9 +13,9 @@ from fctl_napari.plugin.common.notify import report
 from fctl_napari.plugin.explore.maps import CONTEXT_COLORS, REGION, Map
 from fctl_napari.plugin.layers.map_layers import COLORS, MAP_KEY, WEIGHT_COLORS, map_style
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
-from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, GrowingSegmentation
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
 from fctl_napari.plugin.segment.live_run import describe
-from fctl_napari.plugin.segment.orders import Order, Orders
+from fctl_napari.plugin.segment.orders import Runner, SegmentInputs
 from fctl_napari.segmentation.store.map_names import WEIGHT, map_title
 
 if TYPE_CHECKING:
@@ -48,18 +48,18 @@ class RegionMaps(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._form = form
-        self._growing: GrowingSegmentation | None = None
-        self._orders = orders = Orders(viewer, self)
-        orders.begun.connect(lambda _order: form.set_busy(True))
-        orders.waiting.connect(lambda text: form.show_progress(0, 0, text))
-        orders.progressed.connect(self._show_progress)
-        orders.shown.connect(self._take)
-        orders.ended.connect(self._end)
+        self._segmentation_layers: SegmentationLayers | None = None
+        self._runner = runner = Runner(viewer, self)
+        runner.begun.connect(lambda _order: form.set_busy(True))
+        runner.waiting.connect(lambda text: form.show_progress(0, 0, text))
+        runner.progressed.connect(self._show_progress)
+        runner.shown.connect(self._take)
+        runner.ended.connect(self._end)
 
     @property
     def computing(self) -> bool:
         """Whether a run, or what it waits for, is under way."""
-        return self._orders.order is not None
+        return self._runner.inputs is not None
 
     # ---- computing
 
@@ -78,7 +78,7 @@ class RegionMaps(QObject):
         """
         form = self._form
         image, name = form.image.require_layer("explore"), form.checkpoint.require_name()
-        order = Order(
+        inputs = SegmentInputs(
             layer=image,
             checkpoint=name,
             region=chosen_region(self._viewer, image, form.where.currentText()),
@@ -89,29 +89,29 @@ class RegionMaps(QObject):
             maps=True,
         )
         form.view.setCurrentText(REGION)
-        self._orders.give(order)
+        self._runner.submit(inputs)
 
     def cancel(self) -> None:
         """Stop the run; ``ended`` follows."""
         self._form.cancel.setEnabled(False)
         self._form.region_status.setText("Stopping…")
-        self._orders.cancel()
+        self._runner.cancel()
 
     def forget(self) -> None:
         """Stop, and go on with nothing of this image or checkpoint; what is computed stays on disk."""
-        self._orders.cancel()
-        self._growing = None
+        self._runner.cancel()
+        self._segmentation_layers = None
 
     def abandon(self) -> None:
         """Stop, and say nothing any more: the window or the dock is gone."""
-        self._orders.abandon()
+        self._runner.abandon()
 
     def _show_progress(self, progress: Progress) -> None:
         if self._form.cancel.isEnabled():
             self._form.show_progress(progress.done, progress.total, describe(progress))
 
-    def _take(self, growing: GrowingSegmentation) -> None:
-        self._growing = growing
+    def _take(self, segmentation_layers: SegmentationLayers) -> None:
+        self._segmentation_layers = segmentation_layers
         self.changed.emit()
 
     def _end(self, progress: Progress) -> None:
@@ -141,14 +141,18 @@ class RegionMaps(QObject):
         """
         shown: tuple[Map, ...] = ()
         for layer, name in self._layers():
-            growing = self._growing
-            ours = growing is not None and layer.metadata[STORE_KEY] == growing.path and map_title(name) == title
-            if ours and growing is not None:
-                limits = (0.0, 1.0) if whole_range else growing.color_limits(name)
+            segmentation_layers = self._segmentation_layers
+            ours = (
+                segmentation_layers is not None
+                and layer.metadata[STORE_KEY] == segmentation_layers.path
+                and map_title(name) == title
+            )
+            if ours and segmentation_layers is not None:
+                limits = (0.0, 1.0) if whole_range else segmentation_layers.color_limits(name)
                 colormap = map_style(name, limits)["colormap"]
                 if layer.colormap.name != colormap.name:
                     layer.colormap = colormap
-                shown = (_legend(growing, name, limits),)
+                shown = (_legend(segmentation_layers, name, limits),)
             if layer.visible != ours:
                 layer.visible = ours
         return shown
@@ -165,12 +169,12 @@ class RegionMaps(QObject):
                 yield layer, str(layer.metadata[MAP_KEY])
 
 
-def _legend(growing: GrowingSegmentation, name: str, limits: tuple[float, float]) -> Map:
+def _legend(segmentation_layers: SegmentationLayers, name: str, limits: tuple[float, float]) -> Map:
     return Map(
         name=name,
         title=map_title(name),
-        values=growing.maps[name].coarse,
-        footprint=(0.0, 0.0, float(growing.shape[0]), float(growing.shape[1])),
+        values=segmentation_layers.maps[name].coarse,
+        footprint=(0.0, 0.0, float(segmentation_layers.shape[0]), float(segmentation_layers.shape[1])),
         limits=limits,
         visible=True,
         color=CONTEXT_COLORS.get(name.removeprefix(WEIGHT)),

@@ -373,12 +373,12 @@ class ExploreWidget(DockedWidget):
 def _save(explanation: TileExplanation, path: str, look: Look) -> tuple[str, FctlError | None]:
     """Draw and write the figure (on a thread: this loads matplotlib and reads the image); what is wrong is returned."""
     from fctl_napari.figures.explanation import explanation_figure
-    from fctl_napari.figures.files import check_figure_place, save_figure
+    from fctl_napari.figures.files import check_figure_path, save_figure
 
     kind = KINDS[look.part] if look.view in (ATTENTION, RECEIVED) else "combined"
     limits: Literal["shared", "each"] = "shared" if look.shared else "each"
     try:
-        check_figure_place(path)
+        check_figure_path(path)
         save_figure(explanation_figure(explanation, limits=limits, part=kind), path)
     except FctlError as error:
         return path, error  # one that is raised would be reported twice

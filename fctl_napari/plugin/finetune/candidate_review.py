@@ -23,10 +23,10 @@ from fctl_napari.plugin.correct.choices import is_mask
 from fctl_napari.plugin.errors.comparison import DIFFER, Comparison, Showing, Wanted, open_comparison
 from fctl_napari.plugin.errors.layer import ErrorLayer
 from fctl_napari.plugin.errors.overlay import levels_of
-from fctl_napari.plugin.finetune.choices import cells_to_compute, image_place, result_of
+from fctl_napari.plugin.finetune.choices import cells_to_compute, image_path, result_of
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.paths import result_path
-from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, GrowingSegmentation
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
 from fctl_napari.plugin.layers.viewport import IntWindow, view_region
 from fctl_napari.plugin.segment.live_run import LiveRun, describe
 from fctl_napari.plugin.segment.orders import layer_name
@@ -60,7 +60,7 @@ class Parent:
     others: int
 
 
-class Trial(QObject):
+class CandidateReview(QObject):
     """Segments with a new network, what is in view first, shows what changed, and carries the decision out.
 
     Parameters
@@ -76,7 +76,7 @@ class Trial(QObject):
 
     Signals
     -------
-    told : str
+    reported : str
         How far the segmentation is.
     changed : object
         Share of px that changed to each class, by its index; None: there is nothing to compare with.
@@ -86,7 +86,7 @@ class Trial(QObject):
         What is kept, a ``Path``; None after rolling back.
     """
 
-    told = Signal(str)
+    reported = Signal(str)
     changed = Signal(object)
     failed = Signal(object)
     decided = Signal(object)
@@ -146,7 +146,7 @@ class Trial(QObject):
             store = result_of(list(shown), self._source, self._checkpoint, self.waiting.parent, tile_size)
             if store is None:
                 return None
-            levels = shown.get(str(store.path)) or GrowingSegmentation(store.path).mask.levels
+            levels = shown.get(str(store.path)) or SegmentationLayers(store.path).mask.levels
             return Parent(store.path, levels, *cells_to_compute(store, self._source, cancelled))
 
         self._looking.begin(work, self._found, self.failed.emit)
@@ -160,11 +160,11 @@ class Trial(QObject):
     def _segment(self, checkpoint: Path) -> None:
         name = layer_name(self.image, str(self.waiting.out))
         run = self._run = LiveRun(self._viewer, self.image, name, self, mask_only=True)
-        run.progressed.connect(self._tell)
+        run.progressed.connect(self._report)
         run.shown.connect(self._shown)
         run.finished.connect(self._finished)
         request = SegmentationRequest(
-            image=image_place(self._source),
+            image=image_path(self._source),
             out=str(self._result),
             checkpoint=str(checkpoint),
             region=self._view() if self._parent is None else None,
@@ -187,12 +187,12 @@ class Trial(QObject):
         except InputError:
             return None
 
-    def _tell(self, progress: Progress) -> None:
+    def _report(self, progress: Progress) -> None:
         others = 0 if self._parent is None else self._parent.others
         words = f" The other {others} stay as the parent called them." if others and progress.state == "done" else ""
-        self.told.emit(describe(progress) + words)
+        self.reported.emit(describe(progress) + words)
 
-    def _shown(self, _growing: GrowingSegmentation) -> None:
+    def _shown(self, _segmentation_layers: SegmentationLayers) -> None:
         if self._comparison is not None:
             self._count()
         elif not self._comparing.running and self.waiting.path.exists():
@@ -204,7 +204,7 @@ class Trial(QObject):
         if run is not None:
             run.deleteLater()
         self._count()
-        self._tell(progress)
+        self._report(progress)
         if progress.error is not None:
             self.failed.emit(progress.error)
         then, self._then = self._then, None
@@ -223,7 +223,7 @@ class Trial(QObject):
         wanted = Wanted(
             path=str(self._result),
             levels=levels_of(mask),
-            truth=None,
+            ground_truth=None,
             second_path=str(parent.path),
             second_levels=parent.levels,
         )

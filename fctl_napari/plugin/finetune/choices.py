@@ -22,17 +22,17 @@ from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.imagery.remote import is_url
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
-from fctl_napari.plugin.layers.ground_truth import TruthChoice, own_labels
+from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, own_labels
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.paths import (
     cache_folder,
     checkpoint_folder,
-    checkpoint_place,
+    checkpoint_path,
     new_checkpoint,
     result_path,
 )
 from fctl_napari.segmentation.store.identity import same_image
-from fctl_napari.segmentation.store.result_paths import own_corrections, own_place
+from fctl_napari.segmentation.store.result_paths import own_corrections, own_path
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import Cell, default_overlap
 
@@ -49,7 +49,7 @@ class Beside:
         Painted px by the name of the class, ``"not sure"`` last; empty where there are no corrections.
     classes
         Of the corrections; None where there are none.
-    truths
+    ground_truths
         Labels of the image itself.
     waiting, cut
         What was left of earlier runs.
@@ -62,14 +62,14 @@ class Beside:
     corrections: Path
     areas: dict[str, int]
     classes: ClassTable | None
-    truths: list[TruthChoice]
+    ground_truths: list[GroundTruthChoice]
     waiting: list[Waiting]
     cut: list[Cut]
     sizes: dict[frozenset[str], int]
     out: Path | None
 
 
-def image_place(source: ImageSource) -> str:
+def image_path(source: ImageSource) -> str:
     """Return an image's file as requests name it."""
     return source.path if is_url(source.path) else str(Path(source.path).absolute())
 
@@ -89,8 +89,8 @@ def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
     if corrections.exists():
         found = Corrections.open(corrections, image=image)
         areas, classes = found.area_by_class(), found.class_table
-    folders = [checkpoint_place(source.original), checkpoint_folder()]
-    names = {Path(place).name for place in (source.path, source.original)}
+    folders = [checkpoint_path(source.original), checkpoint_folder()]
+    names = {Path(location).name for location in (source.path, source.original)}
     try:
         sizes = {} if checkpoint is None else sizes_of_parts(resolve_checkpoint(checkpoint))
     except FctlError:
@@ -101,7 +101,7 @@ def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
         classes,
         own_labels(source.path),
         find_waiting(folders, fingerprint(image), names),
-        find_cut(folders, image_place(source)),
+        find_cut(folders, image_path(source)),
         sizes,
         None if checkpoint is None else new_checkpoint(source.original, checkpoint),
     )
@@ -131,16 +131,18 @@ def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> Finet
     corrections = own_corrections(corrections_path(source.original, cache_folder), source.open())
     if not corrections.exists():
         raise InputError(f"{corrections}: there are no corrections yet; paint some in the Correct widget.")
-    place = check_free(Path(out).absolute() if out else new_checkpoint(source.original, fields["checkpoint"]))
-    if any(trace.exists() for trace in traces(place)):
-        raise OutputError(f"{place}: an earlier run of this name is not decided; take it up, or choose another name.")
-    result = result_path(source.original, place)
+    location = check_free(Path(out).absolute() if out else new_checkpoint(source.original, fields["checkpoint"]))
+    if any(trace.exists() for trace in traces(location)):
+        raise OutputError(
+            f"{location}: an earlier run of this name is not decided; take it up, or choose another name."
+        )
+    result = result_path(source.original, location)
     if result.exists():
         raise OutputError(f"{result}: is there already, and would be taken for the new one's; choose another name.")
     return finetune_request(
-        image=image_place(source),
+        image=image_path(source),
         corrections=str(corrections),
-        out=str(place),
+        out=str(location),
         value_range=source.value_range,
         bands=source.bands,
         **fields,
@@ -173,7 +175,7 @@ def cells_to_compute(
     return cells, int(there.sum()) - len(cells)
 
 
-def painted_state(corrections: Path) -> tuple[object, ...]:
+def corrections_state(corrections: Path) -> tuple[object, ...]:
     """Return what differs when corrections have changed on disk; two looks at files, quick."""
     found: list[object] = []
     for name in (JOURNAL, INDEX):
@@ -205,7 +207,7 @@ def result_of(
     """
     grid = {"tile_size": tile_size, "overlap": default_overlap(tile_size)}
     image = source.open()
-    usual = [] if checkpoint is None else [own_place(result_path(source.original, checkpoint), image)]
+    usual = [] if checkpoint is None else [own_path(result_path(source.original, checkpoint), image)]
     for path in [*map(Path, shown), *usual]:
         try:
             store = Segmentation.open(path)

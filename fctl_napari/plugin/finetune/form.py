@@ -19,7 +19,7 @@ from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
-from fctl_napari.plugin.finetune.gate_report import VerdictView
+from fctl_napari.plugin.finetune.gate_report import GateReport
 from fctl_napari.plugin.finetune.lineage_page import LineagePage
 from fctl_napari.plugin.finetune.parts_field import PartsField
 from fctl_napari.plugin.finetune.plot import FinetunePlot
@@ -57,9 +57,9 @@ class FinetuneForm(QWidget):
         self.checkpoint = CheckpointCombo()
         self.checkpoint.setToolTip(TOOLTIPS["checkpoint"])
         self.parts = PartsField()
-        self.truth = combo(TOOLTIPS["truth"])
-        self.truth.addItem("none", None)
-        self.open_truth = tool("…", TOOLTIPS["open"])
+        self.ground_truth = combo(TOOLTIPS["truth"])
+        self.ground_truth.addItem("none", None)
+        self.open_ground_truth = tool("…", TOOLTIPS["open"])
         self.steps = _spin(TOOLTIPS["steps"], 1, 100_000, " steps")
         self.steps.setValue(FinetuneRequest.model_fields["steps"].default)
         self.seconds = _spin(TOOLTIPS["seconds"], 0, 86_400, " s")
@@ -83,13 +83,13 @@ class FinetuneForm(QWidget):
         self.progress.setTextVisible(False)
         self.status = wrapped(TOOLTIPS["progress"])
         self.plot = FinetunePlot()
-        self.verdict = VerdictView()
+        self.gate_report = GateReport()
         self.lineage = LineagePage()
         self.tabs = QTabWidget()
         run = QWidget()
         inner = QVBoxLayout(run)
         inner.setContentsMargins(0, 4, 0, 0)
-        for widget in (self.progress, self.status, self.verdict, self.plot):
+        for widget in (self.progress, self.status, self.gate_report, self.plot):
             inner.addWidget(widget)
         inner.addStretch()
         self.tabs.addTab(run, "Run")
@@ -107,7 +107,7 @@ class FinetuneForm(QWidget):
                 ("Corrections", self.corrections),
                 ("Parent", row(self.checkpoint, self.checkpoint.open_file)),
                 ("Learns", self.parts),
-                ("Truth", row(self.truth, self.open_truth)),
+                ("Truth", row(self.ground_truth, self.open_ground_truth)),
                 ("At most", row(self.steps, self.seconds)),
                 ("Device", self.device),
                 ("New one", row(self.out, self.choose_out)),
@@ -134,8 +134,8 @@ class FinetuneForm(QWidget):
             self.checkpoint,
             self.checkpoint.open_file,
             self.parts,
-            self.truth,
-            self.open_truth,
+            self.ground_truth,
+            self.open_ground_truth,
             self.steps,
             self.seconds,
             self.device,

@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from fctl_napari.finetuning.gate import Verdict
+from fctl_napari.finetuning.gate import GateResult
 from fctl_napari.plugin.common.form_layout import button, wrapped
 from fctl_napari.plugin.layers.choosers import row
 
@@ -30,7 +30,7 @@ TOOLTIPS = {
 }
 
 
-class VerdictView(QFrame):
+class GateReport(QFrame):
     """A before/after card; hidden until there is something to decide."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -53,18 +53,20 @@ class VerdictView(QFrame):
         """What the gate proposes: Enter presses it."""
         return self.keep if self.keep.isDefault() else self.roll_back
 
-    def show_verdict(self, name: str, figures: dict[str, Any], verdict: Verdict, notes: Sequence[str] = ()) -> None:
+    def show_gate_result(
+        self, name: str, figures: dict[str, Any], gate_result: GateResult, notes: Sequence[str] = ()
+    ) -> None:
         """Show figures (``BeforeAfter.to_json``), the gate's verdict on a new network and notes, for a decision."""
-        words = "better: keep it" if verdict.keep else "not better, or it forgets: roll back"
-        color = GOOD if verdict.keep else BAD
+        words = "better: keep it" if gate_result.keep else "not better, or it forgets: roll back"
+        color = GOOD if gate_result.keep else BAD
         self.title.setText(f"<b>{html.escape(name)}</b> <span style='color: {color}'>{words}</span>")
         self.figures.setText(_table(figures))
         self.reasons.setText(
-            "<br>".join(html.escape(reason).replace(" %", "&nbsp;%") for reason in [*verdict.reasons, *notes])
+            "<br>".join(html.escape(reason).replace(" %", "&nbsp;%") for reason in [*gate_result.reasons, *notes])
         )
         self.show_changed("")
         for choice in (self.keep, self.roll_back):
-            proposed = choice is (self.keep if verdict.keep else self.roll_back)
+            proposed = choice is (self.keep if gate_result.keep else self.roll_back)
             choice.setDefault(proposed)
             choice.setAutoDefault(True)  # Enter presses the one that has the focus
             choice.setStyleSheet(f"QPushButton {{ border: 2px solid {color}; font-weight: bold }}" if proposed else "")

@@ -71,11 +71,11 @@ class LineagePage(QWidget):
 
         def work(_progress: object, _cancelled: object) -> list[Kin]:
             families: list[Kin] = []
-            for place in (folder, checkpoint):
-                if place is None:
+            for location in (folder, checkpoint):
+                if location is None:
                     continue
                 try:
-                    found = lineage(place)
+                    found = lineage(location)
                 except InputError:  # none there (yet)
                     continue
                 families += [each for each in found if each.hash not in {one.hash for one in families}]
@@ -98,14 +98,14 @@ class LineagePage(QWidget):
         waits = kin.path is not None and kin.path.name.endswith(WAITS)
         name = f"{kin.name} (waits)" if waits else kin.name if kin.path is not None else f"{kin.name} (gone)"
         item = QTreeWidgetItem([name, *_figures(kin)])
-        place = _place(kin)
-        item.setData(0, Qt.ItemDataRole.UserRole, None if waits else place)
+        location = _location(kin)
+        item.setData(0, Qt.ItemDataRole.UserRole, None if waits else location)
         words = [str(kin.path) if kin.path is not None else "its file is gone", kin.story()]
         item.setData(1, Qt.ItemDataRole.UserRole, "\n".join(word for word in words if word))
         for column in range(3):
             item.setToolTip(column, item.data(1, Qt.ItemDataRole.UserRole))
             font = item.font(column)
-            font.setBold(place is not None and place == checkpoint)
+            font.setBold(location is not None and location == checkpoint)
             item.setFont(column, font)
         for child in kin.children:
             item.addChild(self._item(child, checkpoint))
@@ -122,7 +122,7 @@ class LineagePage(QWidget):
             self.wanted.emit(item.data(0, Qt.ItemDataRole.UserRole))
 
 
-def _place(kin: Kin) -> str | None:
+def _location(kin: Kin) -> str | None:
     """A built-in one's name, else its file."""
     if kin.path is None:
         return None
@@ -131,10 +131,10 @@ def _place(kin: Kin) -> str | None:
 
 
 def _figures(kin: Kin) -> tuple[str, str]:
-    told = kin.card.figures.get("finetuning") if kin.card is not None else None
-    if not told:
+    record = kin.card.figures.get("finetuning") if kin.card is not None else None
+    if not record:
         return "", ""
-    before, after = (told[side].get("held_out", {}).get("miou") for side in ("before", "after"))
+    before, after = (record[side].get("held_out", {}).get("miou") for side in ("before", "after"))
     held_out = "" if before is None or after is None else f"{before:.3f} → {after:.3f}"
-    same = told["after"].get("scene", {}).get("agreement")
+    same = record["after"].get("scene", {}).get("agreement")
     return held_out, "" if same is None else f"{100 * same:.1f} %"

@@ -63,21 +63,25 @@ class FinetunePlot(QWidget):
         self._timer.stop()
         self.hide()
 
-    def add(self, news: FinetuneProgress, ink: str) -> None:
+    def add(self, progress: FinetuneProgress, ink: str) -> None:
         """Take up news, and draw them soon, in a colour that stands out from the window's."""
         self._ink = ink
         changed = False
-        if news.phase == "training" and not math.isnan(news.loss) and (news.done, news.loss) not in self.losses[-1:]:
-            self.losses.append((news.done, news.loss))
+        if (
+            progress.phase == "training"
+            and not math.isnan(progress.loss)
+            and (progress.done, progress.loss) not in self.losses[-1:]
+        ):
+            self.losses.append((progress.done, progress.loss))
             changed = True
-        before, now = (_values(news, side) for side in ("before", "now"))
+        before, now = (_values(progress, side) for side in ("before", "now"))
         if before and before != self.base:
             self.base = before
             changed = True
         for name, value in now.items():
             points = self.measured.setdefault(name, [])
-            if (news.measured_at, value) not in points[-1:]:
-                points.append((news.measured_at, value))
+            if (progress.measured_at, value) not in points[-1:]:
+                points.append((progress.measured_at, value))
                 changed = True
         if changed and not self._timer.isActive():
             self._timer.start()
@@ -134,8 +138,8 @@ class FinetunePlot(QWidget):
             axes.legend(fontsize=7, labelcolor=self._ink, framealpha=0, loc="best")
 
 
-def _values(news: FinetuneProgress, side: str) -> dict[str, float]:
-    figures = news.before if side == "before" else news.now
+def _values(progress: FinetuneProgress, side: str) -> dict[str, float]:
+    figures = progress.before if side == "before" else progress.now
     found = {}
     held_out = figures.get("held_out")
     if held_out is not None and held_out.scores is not None:

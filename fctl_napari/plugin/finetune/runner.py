@@ -18,7 +18,7 @@ from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
 
-TELL_MS = 100
+POLL_MS = 100
 """How often it is looked for news."""
 
 FINAL = ("done", "cancelled", "failed")
@@ -26,7 +26,7 @@ FINAL = ("done", "cancelled", "failed")
 Make = Callable[[ImageSource], FinetuneRequest]
 
 
-class Lesson(QObject):
+class FinetuneRunner(QObject):
     """Carries out what is to be learnt; it is told of from :meth:`start` to ``ended``.
 
     Parameters
@@ -44,7 +44,7 @@ class Lesson(QObject):
         What it waits for.
     begun
         The worker has it now.
-    told : object
+    progressed : object
         Each ``FinetuneEvent`` of the worker.
     ended : object
         The last one; also of a run that never began.
@@ -52,7 +52,7 @@ class Lesson(QObject):
 
     waiting = Signal(str)
     begun = Signal()
-    told = Signal(object)
+    progressed = Signal(object)
     ended = Signal(object)
 
     def __init__(
@@ -66,10 +66,10 @@ class Lesson(QObject):
         self._asking = Jobs(self)
         self._run: FinetuneRun | None = None
         self._over = False
-        self._news: deque[FinetuneEvent] = deque()
+        self._events: deque[FinetuneEvent] = deque()
         self._timer = QTimer(self)
-        self._timer.setInterval(TELL_MS)
-        self._timer.timeout.connect(self._tell)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._emit)
         self.request: FinetuneRequest | None = None
         """What is asked, once it is known."""
 
@@ -110,7 +110,7 @@ class Lesson(QObject):
         self.request = request
         self.waiting.emit("Starting the worker…")
         try:
-            self._run = start_finetune(session().engine(), request, self._news.append)
+            self._run = start_finetune(session().engine(), request, self._events.append)
         except FctlError as error:
             self._end(FinetuneEvent("failed", error=error))
             return
@@ -118,14 +118,14 @@ class Lesson(QObject):
         self.begun.emit()
 
     def pause(self) -> None:
-        """Learn no more until :meth:`go_on`."""
+        """Learn no more until :meth:`resume`."""
         if self._run is not None:
             self._run.pause()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Learn on."""
         if self._run is not None:
-            self._run.go_on()
+            self._run.resume()
 
     def cancel(self) -> None:
         """Stop within a second; what was learnt is saved, and the same request goes on. ``ended`` follows."""
@@ -148,10 +148,10 @@ class Lesson(QObject):
             self._file.cancel()
         self._asking.drop()
 
-    def _tell(self) -> None:
-        while self._news and not self._over:
-            event = self._news.popleft()
-            self.told.emit(event)
+    def _emit(self) -> None:
+        while self._events and not self._over:
+            event = self._events.popleft()
+            self.progressed.emit(event)
             if event.state in FINAL:
                 self._end(event)
 

@@ -19,10 +19,10 @@ from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct.widget import CorrectWidget
-from fctl_napari.plugin.finetune.candidate_review import Trial
-from fctl_napari.plugin.finetune.choices import Beside, look_beside, make_request, name_of, painted_state
+from fctl_napari.plugin.finetune.candidate_review import CandidateReview
+from fctl_napari.plugin.finetune.choices import Beside, corrections_state, look_beside, make_request, name_of
 from fctl_napari.plugin.finetune.form import FinetuneForm
-from fctl_napari.plugin.finetune.runner import FINAL, Lesson, Make
+from fctl_napari.plugin.finetune.runner import FINAL, FinetuneRunner, Make
 from fctl_napari.plugin.finetune.words import changes, describe, offered
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.segment.widget import SegmentWidget
@@ -44,10 +44,10 @@ class FinetuneWidget(DockedWidget):
         super().__init__(napari_viewer)
         self._looking, self._preparing = Jobs(self), Jobs(self)
         self._beside: Beside | None = None
-        self._painted: tuple[object, ...] = ()
-        self._lesson: Lesson | None = None
-        self._trial: Trial | None = None
-        self._kept: Trial | None = None  # the last that was kept; its result may still grow
+        self._corrections_state: tuple[object, ...] = ()
+        self._runner: FinetuneRunner | None = None
+        self._review: CandidateReview | None = None
+        self._kept: CandidateReview | None = None  # the last that was kept; its result may still grow
         self._proposed = ""
         self.form = FinetuneForm()
         self._fill(self.form)
@@ -62,15 +62,15 @@ class FinetuneWidget(DockedWidget):
     def _connect(self) -> None:
         form = self.form
         form.checkpoint.currentIndexChanged.connect(self.look)
-        form.open_truth.clicked.connect(self._ask_truth)
+        form.open_ground_truth.clicked.connect(self._ask_ground_truth)
         form.choose_out.clicked.connect(self._ask_out)
         form.take_offer.clicked.connect(self._take_offer)
         form.discard.clicked.connect(self._discard)
         form.start.clicked.connect(self.start)
         form.pause.clicked.connect(self._pause)
         form.cancel.clicked.connect(self.cancel)
-        form.verdict.keep.clicked.connect(lambda: self._decide(keep=True))
-        form.verdict.roll_back.clicked.connect(lambda: self._decide(keep=False))
+        form.gate_report.keep.clicked.connect(lambda: self._decide(keep=True))
+        form.gate_report.roll_back.clicked.connect(lambda: self._decide(keep=False))
         form.lineage.wanted.connect(self.use)
 
     # ---- what there is
@@ -78,18 +78,20 @@ class FinetuneWidget(DockedWidget):
     @property
     def training(self) -> bool:
         """Whether a run, or what it waits for, is under way."""
-        return self._lesson is not None
+        return self._runner is not None
 
     @property
-    def trial(self) -> Trial | None:
+    def candidate_review(self) -> CandidateReview | None:
         """The new network that is to be decided on."""
-        return self._trial
+        return self._review
 
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        trials = any(trial is not None and trial.busy for trial in (self._trial, self._kept))
-        return self.training or trials or self._looking.running or self._preparing.running or self.form.lineage.running
+        reviews = any(
+            candidate_review is not None and candidate_review.busy for candidate_review in (self._review, self._kept)
+        )
+        return self.training or reviews or self._looking.running or self._preparing.running or self.form.lineage.running
 
     @property
     def _source(self) -> ImageSource | None:
@@ -97,8 +99,8 @@ class FinetuneWidget(DockedWidget):
         return None if image is None else image_source(image)
 
     def _image_changed(self) -> None:
-        if self._trial is not None and self._trial.image is not self.form.image.layer:
-            self._leave_trial(layers=True)
+        if self._review is not None and self._review.image is not self.form.image.layer:
+            self._leave_review(layers=True)
         self.look()
 
     def look(self) -> None:
@@ -131,11 +133,11 @@ class FinetuneWidget(DockedWidget):
             form.explain("Open an image first." if form.image.layer is None else "Paint corrections first (Correct).")
             form.lineage.show_folder(None, form.checkpoint.name)
             return
-        self._painted = painted_state(beside.corrections)
+        self._corrections_state = corrections_state(beside.corrections)
         form.show_corrections(beside.corrections, beside.areas, beside.classes)
         form.parts.show_sizes(beside.sizes)
         self._propose("" if beside.out is None else str(beside.out))
-        self._offer_truths(beside)
+        self._offer_ground_truths(beside)
         form.explain("" if any(beside.areas.values()) else "Paint corrections first (Correct widget).")
         self._make_offer(beside)
         form.lineage.show_folder(None if beside.out is None else beside.out.parent, form.checkpoint.name)
@@ -146,26 +148,26 @@ class FinetuneWidget(DockedWidget):
             self.form.out.setText(out)
             self._proposed = out
 
-    def _offer_truths(self, beside: Beside) -> None:
-        field = self.form.truth
-        for truth in beside.truths:
-            if truth.path is not None and field.findData(truth.path) < 0:
-                field.addItem(truth.name, truth.path)
+    def _offer_ground_truths(self, beside: Beside) -> None:
+        field = self.form.ground_truth
+        for ground_truth in beside.ground_truths:
+            if ground_truth.path is not None and field.findData(ground_truth.path) < 0:
+                field.addItem(ground_truth.name, ground_truth.path)
 
     def _look_for_strokes(self) -> None:
         """See whether more was painted since, here or elsewhere."""
         beside, idle = self._beside, not (self.training or self._looking.running)
-        if beside is not None and idle and painted_state(beside.corrections) != self._painted:
+        if beside is not None and idle and corrections_state(beside.corrections) != self._corrections_state:
             self.look()
 
-    def _ask_truth(self) -> None:
+    def _ask_ground_truth(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a truth", "", "Labels (*.png *.tif *.tiff)")
         if path:
-            self.add_truth(path)
+            self.add_ground_truth(path)
 
-    def add_truth(self, path: str | Path) -> None:
+    def add_ground_truth(self, path: str | Path) -> None:
         """Offer a truth file or label group, and choose it."""
-        field = self.form.truth
+        field = self.form.ground_truth
         if field.findData(str(path)) < 0:
             field.addItem(Path(path).name, str(path))
         field.setCurrentIndex(field.findData(str(path)))
@@ -181,17 +183,17 @@ class FinetuneWidget(DockedWidget):
 
     def _make_offer(self, beside: Beside) -> None:
         form = self.form
-        if self.training or self._trial is not None:
+        if self.training or self._review is not None:
             form.make_offer("")
         else:
             form.make_offer(*offered(beside), discard=bool(beside.cut) and not beside.waiting)
 
     def _take_offer(self) -> None:
         beside = self._beside
-        if beside is None or self.training or self._trial is not None:
+        if beside is None or self.training or self._review is not None:
             return
         if beside.waiting:
-            self._put_on_trial(beside.waiting[0])
+            self._review_candidate(beside.waiting[0])
         elif beside.cut:
             request = beside.cut[0].request
             self._learn(lambda _source: request)
@@ -210,7 +212,7 @@ class FinetuneWidget(DockedWidget):
 
     def start(self) -> None:
         """Learn as the fields say (the Start button)."""
-        if self.training or self._trial is not None:
+        if self.training or self._review is not None:
             return
         with reported():
             form = self.form
@@ -218,7 +220,7 @@ class FinetuneWidget(DockedWidget):
             fields: dict[str, Any] = {
                 "checkpoint": form.checkpoint.require_name(),
                 "parts": form.parts.parts,
-                "truth": form.truth.currentData(),
+                "truth": form.ground_truth.currentData(),
                 "steps": form.steps.value(),
                 "seconds": form.seconds.value() or None,
                 "device": form.device.currentText(),
@@ -237,56 +239,58 @@ class FinetuneWidget(DockedWidget):
         image, form = self.form.image.require_layer("fine-tune on"), self.form
         self._follow_window()
         form.tabs.setCurrentIndex(0)
-        form.verdict.hide()
+        form.gate_report.hide()
         form.plot.clear()
         form.make_offer("")
         form.set_state("preparing")
         painters = [widget for widget in self.window().findChildren(CorrectWidget) if widget.image is image]
-        lesson = self._lesson = Lesson(image, painters, make, self)
-        lesson.waiting.connect(lambda text: form.show_progress(0, 0, text))
-        lesson.begun.connect(lambda: form.set_state("running"))
-        lesson.told.connect(self._told)
-        lesson.ended.connect(self._ended)
-        lesson.start()
+        runner = self._runner = FinetuneRunner(image, painters, make, self)
+        runner.waiting.connect(lambda text: form.show_progress(0, 0, text))
+        runner.begun.connect(lambda: form.set_state("running"))
+        runner.progressed.connect(self._show_progress)
+        runner.ended.connect(self._ended)
+        runner.start()
 
-    def _told(self, event: FinetuneEvent) -> None:
-        form, news = self.form, event.progress
+    def _show_progress(self, event: FinetuneEvent) -> None:
+        form, progress = self.form, event.progress
         if not form.cancel.isEnabled() and event.state not in FINAL:
             return  # it is being stopped
         if event.state not in FINAL:
-            form.show_progress(*((news.done, news.total) if news is not None else (0, 0)), describe(event))
-        if news is not None:
-            form.explain(" ".join(news.notes))
-            form.plot.add(news, get_theme(self._viewer.theme).text.as_hex())
+            form.show_progress(*((progress.done, progress.total) if progress is not None else (0, 0)), describe(event))
+        if progress is not None:
+            form.explain(" ".join(progress.notes))
+            form.plot.add(progress, get_theme(self._viewer.theme).text.as_hex())
 
     def _pause(self) -> None:
-        if self._lesson is None:
+        if self._runner is None:
             return
         if self.form.pause.text() == "Pause":
             self.form.set_state("paused")
-            self._lesson.pause()
+            self._runner.pause()
         else:
             self.form.set_state("running")
-            self._lesson.go_on()
+            self._runner.resume()
 
     def cancel(self) -> None:
         """Stop; what was learnt is saved, and offered to be gone on with (the Cancel button)."""
-        if self._lesson is not None:
+        if self._runner is not None:
             self.form.set_state("stopping")
             self.form.status.setText("Stopping…")
-            self._lesson.cancel()
+            self._runner.cancel()
 
     def _ended(self, event: FinetuneEvent) -> None:
-        lesson, self._lesson = self._lesson, None
-        assert lesson is not None
-        lesson.deleteLater()
+        runner, self._runner = self._runner, None
+        assert runner is not None
+        runner.deleteLater()
         self.form.plot.draw()
-        if event.state == "done" and lesson.request is not None:
-            out = lesson.request.out
-            self._preparing.begin(lambda _progress, _cancelled: open_waiting(out), self._put_on_trial, self._not_open)
+        if event.state == "done" and runner.request is not None:
+            out = runner.request.out
+            self._preparing.begin(
+                lambda _progress, _cancelled: open_waiting(out), self._review_candidate, self._not_open
+            )
             return
-        news = event.progress
-        steps = 0 if news is None or news.phase != "training" else news.done
+        progress = event.progress
+        steps = 0 if progress is None or progress.phase != "training" else progress.done
         words = "Stopped" if event.state == "cancelled" else "Failed"
         self._idle(f"{words} after {steps} steps." if steps else f"{words}.")
         if event.error is not None:
@@ -303,7 +307,7 @@ class FinetuneWidget(DockedWidget):
 
     # ---- the new network
 
-    def _put_on_trial(self, waiting: Waiting) -> None:
+    def _review_candidate(self, waiting: Waiting) -> None:
         image, form = self.form.image.layer, self.form
         source = self._source
         form.make_offer("")
@@ -314,48 +318,50 @@ class FinetuneWidget(DockedWidget):
         self._follow_window()
         form.set_state("waiting")
         notes = waiting.card.provenance.get("finetuning", {}).get("notes", ())
-        form.verdict.show_verdict(waiting.card.name, waiting.figures, waiting.verdict, notes)
+        form.gate_report.show_gate_result(waiting.card.name, waiting.figures, waiting.gate_result, notes)
         parent = name_of(waiting.parent, [str(form.checkpoint.itemData(k)) for k in range(form.checkpoint.count())])
-        trial = self._trial = Trial(self._viewer, image, source, waiting, parent, form.device.currentText(), self)
-        trial.told.connect(lambda words: form.show_progress(0, 1, words))
-        trial.changed.connect(lambda shares: form.verdict.show_changed(changes(shares, waiting.card)))
-        trial.failed.connect(self._trial_failed)
-        trial.decided.connect(self._decided)
-        trial.start()
+        candidate_review = self._review = CandidateReview(
+            self._viewer, image, source, waiting, parent, form.device.currentText(), self
+        )
+        candidate_review.progressed.connect(lambda words: form.show_progress(0, 1, words))
+        candidate_review.changed.connect(lambda shares: form.gate_report.show_changed(changes(shares, waiting.card)))
+        candidate_review.failed.connect(self._review_failed)
+        candidate_review.decided.connect(self._decided)
+        candidate_review.start()
 
-    def _trial_failed(self, error: BaseException) -> None:
-        self.form.verdict.set_open(True)
+    def _review_failed(self, error: BaseException) -> None:
+        self.form.gate_report.set_open(True)
         report(error)
 
     def _decide(self, *, keep: bool) -> None:
-        if self._trial is None:
+        if self._review is None:
             return
-        self.form.verdict.set_open(False)
+        self.form.gate_report.set_open(False)
         self.form.show_progress(0, 0, "Keeping it…" if keep else "Rolling back…")
         if keep:
-            self._trial.keep()
+            self._review.keep()
         else:
-            self._trial.roll_back()
+            self._review.roll_back()
 
     def _decided(self, kept: Path | None) -> None:
-        trial, form = self._trial, self.form
-        self._trial = None
-        form.verdict.hide()
+        candidate_review, form = self._review, self.form
+        self._review = None
+        form.gate_report.hide()
         form.plot.clear()
         form.set_state("idle")
-        name = "" if trial is None else trial.waiting.card.name
+        name = "" if candidate_review is None else candidate_review.waiting.card.name
         form.out.setText("")  # a new name for the next round
         if kept is None:
             form.show_progress(0, 1, f"{name} is gone; its parent is as it was.")
-            if trial is not None:
-                trial.deleteLater()
+            if candidate_review is not None:
+                candidate_review.deleteLater()
             self.look()
         else:
             form.show_progress(0, 1, f"{name} is kept: {kept}")
             self.use(str(kept))
-            self._kept = trial
-            if trial is not None and not any(each.running for each in self._segmenters()):
-                trial.finish()
+            self._kept = candidate_review
+            if candidate_review is not None and not any(each.running for each in self._segmenters()):
+                candidate_review.finish()
 
     def _segmenters(self) -> list[SegmentWidget]:
         return self.window().findChildren(SegmentWidget)
@@ -374,21 +380,21 @@ class FinetuneWidget(DockedWidget):
 
     # ---- the end
 
-    def _leave_trial(self, *, layers: bool) -> None:
-        trial, self._trial = self._trial, None
-        if trial is not None:
-            trial.leave(layers=layers)
-            trial.deleteLater()
-            self.form.verdict.hide()
+    def _leave_review(self, *, layers: bool) -> None:
+        candidate_review, self._review = self._review, None
+        if candidate_review is not None:
+            candidate_review.leave(layers=layers)
+            candidate_review.deleteLater()
+            self.form.gate_report.hide()
             self.form.set_state("idle")
 
     def _leave(self, *, layers: bool) -> None:
         """Stop what runs, which can be gone on with, and listen to nothing any more: the dock or the window is gone."""
         self._timer.stop()
-        if self._lesson is not None:
-            self._lesson.abandon()
-            self._lesson = None
-        self._leave_trial(layers=layers)
+        if self._runner is not None:
+            self._runner.abandon()
+            self._runner = None
+        self._leave_review(layers=layers)
         if self._kept is not None:
             self._kept.leave(layers=False)
         self._looking.drop()

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 def describe(event: FinetuneEvent) -> str:
     """Say how far a run is, in one line."""
-    news = event.progress
-    if news is None:
+    progress = event.progress
+    if progress is None:
         return "Starting the worker…"
-    if news.phase == "preparing":
-        parts = [f"Preparing tile {news.done} of {news.total}"]
-    elif news.phase == "measuring":
+    if progress.phase == "preparing":
+        parts = [f"Preparing tile {progress.done} of {progress.total}"]
+    elif progress.phase == "measuring":
         parts = ["Measuring before and after"]
     else:
-        parts = [f"Step {news.done} of {news.total}", f"loss {news.loss:.3f}"]
-        before, now = news.before.get("held_out"), news.now.get("held_out")
+        parts = [f"Step {progress.done} of {progress.total}", f"loss {progress.loss:.3f}"]
+        before, now = progress.before.get("held_out"), progress.now.get("held_out")
         if before is not None and now is not None and before.scores is not None and now.scores is not None:
             parts.append(f"held-out IoU {now.scores.miou:.3f} (was {before.scores.miou:.3f})")
-        parts.append(duration(news.seconds))
+        parts.append(duration(progress.seconds))
     return " · ".join(["Paused", *parts] if event.state == "paused" else parts)
 
 

@@ -57,7 +57,7 @@ TOOLTIPS = {
 
 
 @dataclass(frozen=True)
-class ExportOrder:
+class ExportInputs:
     """What to export, and how; see ``fctl_napari.export.export.export``."""
 
     store: str
@@ -67,7 +67,7 @@ class ExportOrder:
     min_area: int = 0
 
 
-def start_export(order: ExportOrder) -> Job:
+def start_export(inputs: ExportInputs) -> Job:
     """Export in a thread, with a bar in napari's activity dock; a notification says how it ended.
 
     What was at the place before stays if the job is cancelled, or ends with the application.
@@ -80,16 +80,16 @@ def start_export(order: ExportOrder) -> Job:
             count(done, total)
 
         return export(
-            Segmentation.open(order.store),
-            order.out,
-            region=order.region,
-            simplify=order.simplify,
-            min_area=order.min_area,
+            Segmentation.open(inputs.store),
+            inputs.out,
+            region=inputs.region,
+            simplify=inputs.simplify,
+            min_area=inputs.min_area,
             losses=losses,
             progress=told,
         )
 
-    job = Job(work, label=f"export to {order.out.name}")
+    job = Job(work, label=f"export to {inputs.out.name}")
     job.finished.connect(lambda path: say("; ".join([f"{path}: is exported", *losses.sentences()]) + "."))
     job.failed.connect(report)
     job.start()
@@ -133,11 +133,11 @@ class ExportDialog(QDialog):
         self.buttons.button(QDialogButtonBox.StandardButton.Ok).setText("Export")
         for name, tooltip in TOOLTIPS.items():
             getattr(self, name).setToolTip(tooltip)
-        place = QHBoxLayout()
-        place.addWidget(self.path)
-        place.addWidget(self.choose)
+        path_row = QHBoxLayout()
+        path_row.addWidget(self.path)
+        path_row.addWidget(self.choose)
         fields = QFormLayout(self)
-        fields.addRow("To", place)
+        fields.addRow("To", path_row)
         part = QHBoxLayout()
         part.addWidget(self.where, stretch=1)
         part.addWidget(self.draw)
@@ -152,7 +152,7 @@ class ExportDialog(QDialog):
         self.buttons.rejected.connect(self.reject)
         self._follow()
 
-    def order(self) -> ExportOrder:
+    def inputs(self) -> ExportInputs:
         """What the fields say.
 
         Raises
@@ -161,25 +161,25 @@ class ExportDialog(QDialog):
             It cannot be exported like that.
         """
         path = Path(self.path.text()).expanduser().absolute()
-        order = ExportOrder(
+        inputs = ExportInputs(
             self._layer.metadata[STORE_KEY],
             path,
             region=chosen_region(self._viewer, self._layer, self.where.currentText()),
             simplify=(self.simplify.value() or None) if self.simplify.isEnabled() else None,
             min_area=self.min_area.value() if self.min_area.isEnabled() else 0,
         )
-        check_export(path, simplify=order.simplify, min_area=order.min_area)
-        return order
+        check_export(path, simplify=inputs.simplify, min_area=inputs.min_area)
+        return inputs
 
     def accept(self) -> None:
         """Qt's hook: start, or say what is wrong and stay."""
         try:
-            order = self.order()
+            inputs = self.inputs()
         except FctlError as error:
             report(error)
             return
         super().accept()
-        start_export(order)
+        start_export(inputs)
 
     def _draw(self) -> None:
         self.where.setCurrentText(DRAWN)
@@ -257,5 +257,5 @@ def write_labels(path: str, _data: Any, attributes: dict[str, Any]) -> list[str]
     if napari.current_viewer() is None:
         return [str(export(Segmentation.open(store), path))]
     check_export(Path(path))
-    start_export(ExportOrder(store, Path(path)))
+    start_export(ExportInputs(store, Path(path)))
     return [path]

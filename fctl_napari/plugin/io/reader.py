@@ -49,8 +49,8 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
         return None
     if is_url(path):
         return read if last_name(path).lower().endswith(REMOTE_SUFFIXES) else None
-    place = Path(path)
-    if ngff.is_zarr(place) if place.is_dir() else place.suffix.lower() in SUFFIXES:
+    location = Path(path)
+    if ngff.is_zarr(location) if location.is_dir() else location.suffix.lower() in SUFFIXES:
         return read
     return None
 
@@ -76,37 +76,37 @@ def image_layers(path: str | Path) -> list[LayerData]:
     if _is_label_image(path):
         return label_groups.segmentation_layers(path)
     viewer = napari.current_viewer()
-    place = path
+    location = path
     if (isinstance(path, str) or path.is_file()) and ready_pyramid(path, pyramid_path(path)):
-        place = pyramid_path(path)
+        location = pyramid_path(path)
     elif viewer is not None and isinstance(path, Path):
         stand_in = _large_raster(path)
         if stand_in is not None:
-            _tell_nodata(path)
+            _report_nodata(path)
             return [_layer_in_the_making(viewer, path, stand_in, None)]
     if viewer is not None:
-        _tell_nodata(path)
-    pyramid = _open(place)
+        _report_nodata(path)
+    pyramid = _open(location)
     pyramid.name = stem(path)
     if viewer is not None and not has_pyramid(pyramid):
         return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid)]
-    source = ImageSource(str(place), str(path), pyramid.value_range, pyramid.bands, pyramid=pyramid)
+    source = ImageSource(str(location), str(path), pyramid.value_range, pyramid.bands, pyramid=pyramid)
     image = image_layer(pyramid, displayed_levels(pyramid), source)
     return [image, *_labels_under(path, pyramid, image[1])]
 
 
-def _tell_nodata(path: Path | str) -> None:
+def _report_nodata(path: Path | str) -> None:
     """Say once, when it is measured in a thread, how much of an image its file marks as being without data."""
 
     def work(_progress: Callable[[int, int], None], _cancelled: Callable[[], bool]) -> Nodata | None:
         return measure_nodata(path)
 
-    def tell(nodata: Nodata | None) -> None:
+    def report(nodata: Nodata | None) -> None:
         if nodata is not None:
             say(nodata.sentence(last_name(path)))
 
     job = Job(work)
-    job.finished.connect(tell)  # what is wrong with the file is told when it is opened
+    job.finished.connect(report)  # what is wrong with the file is told when it is opened
     job.start()
 
 

@@ -13,7 +13,7 @@ from napari.layers import Image, Labels
 from napari.utils.transforms import Affine
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.ground_truth import LabelSource, open_truth
+from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.ground_truth_levels import with_levels
 from fctl_napari.imagery.pyramid import LARGE_SIDE
 from fctl_napari.imagery.remote import is_url
@@ -29,7 +29,7 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 
 @dataclass(frozen=True, eq=False)
-class TruthChoice:
+class GroundTruthChoice:
     """One truth that can be chosen.
 
     Attributes
@@ -47,7 +47,7 @@ class TruthChoice:
     layer: Labels | None = None
 
     @property
-    def place(self) -> str | None:
+    def location(self) -> str | None:
         """Where it lies on disk, if it does."""
         return self.path if self.layer is None else self.layer.metadata.get(LABELS_KEY)
 
@@ -57,7 +57,7 @@ class TruthChoice:
         return self.path if self.layer is None else id(self.layer)
 
 
-def layer_choices(viewer: ViewerModel) -> list[TruthChoice]:
+def layer_choices(viewer: ViewerModel) -> list[GroundTruthChoice]:
     """Return the labels layers that may hold a truth: neither masks of ours nor overlays.
 
     Copies of what shows corrections are offered: what is painted on them is kept only if it is taken over.
@@ -70,19 +70,19 @@ def layer_choices(viewer: ViewerModel) -> list[TruthChoice]:
         path = layer.metadata.get(LABELS_KEY)
         # what lies in memory may have been painted on since it was read; what lies elsewhere has no levels to trust
         readable = layer.multiscale and isinstance(path, str) and not is_url(path)
-        choices.append(TruthChoice(layer.name, path if readable else None, layer))
+        choices.append(GroundTruthChoice(layer.name, path if readable else None, layer))
     return choices
 
 
-def own_labels(image: str | None) -> list[TruthChoice]:
+def own_labels(image: str | None) -> list[GroundTruthChoice]:
     """Return the label groups under an OME-Zarr image (this reads files)."""
     if image is None or is_url(image) or not Path(image).is_dir():
         return []
     path = Path(image)
-    return [TruthChoice(f"{name} of {path.name}", str(path / "labels" / name)) for name in label_names(path)]
+    return [GroundTruthChoice(f"{name} of {path.name}", str(path / "labels" / name)) for name in label_names(path)]
 
 
-def labels_of_image(segmentation: Segmentation) -> list[TruthChoice]:
+def labels_of_image(segmentation: Segmentation) -> list[GroundTruthChoice]:
     """Return the label groups of the image that a segmentation is of, if it lies there still (this reads files)."""
     own = own_labels(segmentation.image_path)
     if own:
@@ -93,7 +93,7 @@ def labels_of_image(segmentation: Segmentation) -> list[TruthChoice]:
     return own
 
 
-def shows(choice: TruthChoice, path: str) -> bool:
+def shows(choice: GroundTruthChoice, path: str) -> bool:
     """Tell whether a choice is what lies at ``path``."""
     shown = choice.path if choice.layer is None else choice.layer.metadata.get(LABELS_KEY)
     return shown is not None and not is_url(shown) and Path(shown).absolute() == Path(path).absolute()
@@ -120,10 +120,10 @@ def labels_over(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any
 
 
 def open_choice(
-    choice: TruthChoice,
+    choice: GroundTruthChoice,
     progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
-    colours: Sequence[tuple[int, int, int]] | None = None,
+    colors: Sequence[tuple[int, int, int]] | None = None,
     placed: Any = None,
 ) -> LabelSource:
     """Open a truth so that it can be looked at whole; a large one without levels gets some, in the cache folder.
@@ -136,7 +136,7 @@ def open_choice(
         Which.
     progress, cancelled
         Of making levels.
-    colours
+    colors
         (red, green, blue) of class 0, 1, ..., for a file of colours.
     placed
         For a layer: its labels in the px of the segmentation (``labels_over``). None: those px are the layer's own.
@@ -150,20 +150,20 @@ def open_choice(
     path = None if elsewhere else choice.path
     if path is None and placed is None:
         placed = _plane(choice)
-    source = open_truth(path, colours) if path is not None else _layer_source(choice, placed)
+    source = open_ground_truth(path, colors) if path is not None else _layer_source(choice, placed)
     if max(source.shape) <= LARGE_SIDE or source.native_levels > 1:
         return source
     if path is not None:
         file = Path(path).absolute()
         facts = file.stat()
-        key = digest(file, facts.st_mtime_ns, facts.st_size, *([colours] if source.by_colour else []))
-        place = cache_folder() / f"{stem(file)}-{key}.labels.ome.zarr"
-        return with_levels(source, place, progress=progress, cancelled=cancelled)
+        key = digest(file, facts.st_mtime_ns, facts.st_size, *([colors] if source.by_color else []))
+        location = cache_folder() / f"{stem(file)}-{key}.labels.ome.zarr"
+        return with_levels(source, location, progress=progress, cancelled=cancelled)
     assert choice.layer is not None
     if isinstance(_array(choice.layer), np.ndarray):
         return source
-    place = array_path(placed, f"{choice.layer.name} labels")
-    return with_levels(source, place, progress=progress, cancelled=cancelled)
+    location = array_path(placed, f"{choice.layer.name} labels")
+    return with_levels(source, location, progress=progress, cancelled=cancelled)
 
 
 def held_values(source: LabelSource) -> list[int]:
@@ -186,7 +186,7 @@ def _array(layer: Labels) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def _plane(choice: TruthChoice) -> Any:
+def _plane(choice: GroundTruthChoice) -> Any:
     layer = choice.layer
     assert layer is not None
     if layer.ndim != 2:
@@ -194,7 +194,7 @@ def _plane(choice: TruthChoice) -> Any:
     return _array(layer)
 
 
-def _layer_source(choice: TruthChoice, array: Any) -> LabelSource:
+def _layer_source(choice: GroundTruthChoice, array: Any) -> LabelSource:
     layer = choice.layer
     assert layer is not None
     names = named_classes(layer)

@@ -31,9 +31,9 @@ def fly_to(viewer: ViewerModel, layer: Layer, window: IntWindow) -> None:
     low, high = corners.min(axis=0), corners.max(axis=0)
     middle = dict(zip((viewer.dims.ndim - 2, viewer.dims.ndim - 1), (low + high) / 2, strict=True))
     size = dict(zip(middle, high - low, strict=True))
-    for axis, place in middle.items():
+    for axis, placement in middle.items():
         if axis not in viewer.dims.displayed:  # one looks across it: go to the slice that meets the part
-            viewer.dims.set_point(axis, place)
+            viewer.dims.set_point(axis, placement)
     shown = list(viewer.dims.displayed)[-3:]
     y0, x0, y1, x1 = window
     pixel = np.linalg.norm(corners[1] - corners[0]) / (x1 - x0), np.linalg.norm(corners[3] - corners[0]) / (y1 - y0)
@@ -41,14 +41,14 @@ def fly_to(viewer: ViewerModel, layer: Layer, window: IntWindow) -> None:
     # down and across the canvas lie the last two axes that are displayed
     ratios = [length / size[axis] for length, axis in zip(canvas, shown[-2:], strict=True) if axis in size]
     centre = np.asarray(viewer.scene.camera.center, dtype=float)
-    for place, axis in enumerate(shown, len(centre) - len(shown)):
-        centre[place] = middle.get(axis, centre[place])
+    for placement, axis in enumerate(shown, len(centre) - len(shown)):
+        centre[placement] = middle.get(axis, centre[placement])
     viewer.scene.camera.center = tuple(centre)
     if ratios:
         viewer.scene.camera.zoom = min(SHARE * min(ratios), MOST_ZOOM / max(pixel))
 
 
-class Spot:
+class RegionMarker:
     """A rectangle around a part of a layer; made when it is first shown. No other layer is touched.
 
     Parameters
@@ -74,10 +74,10 @@ class Spot:
         y0, x0, y1, x1 = window
         rectangle = outline((y0 - MARGIN_PX, x0 - MARGIN_PX, y1 + MARGIN_PX, x1 + MARGIN_PX))
         width = LINE_PX / (self._viewer.scene.camera.zoom * float(np.max(np.abs(layer.scale[-2:]))))
-        place = placed_like(layer)
+        placement = placed_like(layer)
         there = self.layer
         if there is not None:
-            move(there, place)
+            move(there, placement)
             there.data = [rectangle]
             there.edge_width = [width]
             return
@@ -89,7 +89,7 @@ class Spot:
             face_color="transparent",
             edge_width=width,
             metadata={OVERLAY_KEY: True},
-            **place,
+            **placement,
         )
         chosen = set(self._viewer.layers.selection)
         self._viewer.add_layer(self._layer)

@@ -54,7 +54,7 @@ def checkpoint_folder() -> Path:
     return folder
 
 
-def checkpoint_place(image: str | Path) -> Path:
+def checkpoint_path(image: str | Path) -> Path:
     """Return the folder of checkpoints that learn from an image: the image's, or the user's where that is no place.
 
     That is one that is not writable, or the cache: what is kept there may go any day.
@@ -70,11 +70,11 @@ def new_checkpoint(image: str | Path, parent: str | Path) -> Path:
 
     Free of a checkpoint, of one that waits or is unfinished, and of a result that would pass for its own.
     """
-    folder = checkpoint_place(image)
+    folder = checkpoint_path(image)
     name = re.sub(r"-\d+$", "", Path(parent).name.removesuffix(".safetensors"))
     for number in itertools.count(1):
         out = folder / f"{name}-{number}.safetensors"
-        if not any(place.exists() for place in (out, *traces(out), result_path(image, out))):
+        if not any(location.exists() for location in (out, *traces(out), result_path(image, out))):
             return out
     raise AssertionError
 

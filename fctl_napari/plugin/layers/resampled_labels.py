@@ -49,7 +49,7 @@ class PlacedLabels:
         self.chunks = tuple(min(512, size) for size in self.shape)
 
     @property
-    def place(self) -> tuple[bytes, bytes, bool]:
+    def key(self) -> tuple[bytes, bytes, bool]:
         """What differs where the labels lie elsewhere."""
         rows, columns = self._indices
         return rows.tobytes(), columns.tobytes(), self._swapped
@@ -159,11 +159,11 @@ def _between(viewer: ViewerModel, layer: Labels | Image, over: Image | Labels) -
 
 def _along(step: float, start: float, count: int, size: int) -> NDArray[np.int64] | None:
     """Which of ``size`` px hold the centers of ``count`` others; -1 beside them; None if that is not clear."""
-    places = start + step * np.arange(count) + 0.5  # px i from i to i + 1
-    near = (places > -CLEAR) & (places < size + CLEAR)
-    if np.abs(places[near] - np.rint(places[near])).min(initial=1.0) < CLEAR * min(1.0, abs(step)):
+    positions = start + step * np.arange(count) + 0.5  # px i from i to i + 1
+    near = (positions > -CLEAR) & (positions < size + CLEAR)
+    if np.abs(positions[near] - np.rint(positions[near])).min(initial=1.0) < CLEAR * min(1.0, abs(step)):
         return None
-    return np.where(near, np.floor(places), -1).astype(np.int64)
+    return np.where(near, np.floor(positions), -1).astype(np.int64)
 
 
 def _not_on_px(viewer: ViewerModel, layer: Labels, over: Image | Labels, steps: Any, starts: Any) -> InputError:
@@ -181,8 +181,8 @@ def _not_on_px(viewer: ViewerModel, layer: Labels, over: Image | Labels, steps: 
     begin = (-0.5 - starts) / steps + 0.5
     aside = np.rint(begin + 1e-9) - begin
     world = pixels_to_world(viewer, over)[0] @ aside
-    place = np.asarray(layer.translate, float)[-2:] + world / units_to_world(viewer, layer)[-2:]
-    return InputError(f"{words}; set its translate to {_numbers(place)}, or resample it to the px of {over.name}.")
+    key = np.asarray(layer.translate, float)[-2:] + world / units_to_world(viewer, layer)[-2:]
+    return InputError(f"{words}; set its translate to {_numbers(key)}, or resample it to the px of {over.name}.")
 
 
 def _numbers(values: Any) -> str:

@@ -21,14 +21,14 @@ def start_drawing(viewer: napari.Viewer, image: Image | None) -> None:
     shapes = region_layer(viewer)
     if shapes is None:
         scale = image.scale[-2:] if image is not None else (1.0, 1.0)
-        place = {} if image is None else {"scale": scale, "units": image.units[-2:]}
+        placement = {} if image is None else {"scale": scale, "units": image.units[-2:]}
         shapes = viewer.add_shapes(
             ndim=2,
             name=REGION_NAME,
             edge_color="yellow",
             face_color=[1, 1, 0, 0.05],
             edge_width=3 / (viewer.scene.camera.zoom * max(scale)),  # three px on the screen, as it is now
-            **place,
+            **placement,
         )
     viewer.layers.selection.active = shapes
     shapes.mode = "add_rectangle"

@@ -27,7 +27,7 @@ CONFIDENCE = "confidence"
 IntWindow = tuple[int, int, int, int]
 
 
-class GrowingLevels:
+class StoredLevels:
     """The levels of one label pyramid, the coarsest held in memory.
 
     napari never reads the coarsest level again, so it is an array of ours that ``update`` brings in step; the finer
@@ -55,7 +55,7 @@ class GrowingLevels:
         self.coarse[y0:y1, x0:x1] = self._stored[-1][y0:y1, x0:x1]
 
 
-class GrowingSegmentation:
+class SegmentationLayers:
     """Classes, confidence and maps of a segmentation, ready to be shown.
 
     Opening reads metadata and the coarsest levels: do it off the main thread.
@@ -75,9 +75,9 @@ class GrowingSegmentation:
         self.path = str(path)
         self.stored = Segmentation.open(path)
         self.classes = self.stored.class_table.scored
-        self.mask = GrowingLevels(self.stored.labels)
-        self.confidence = GrowingLevels(self.stored.confidence)
-        self.maps = {name: GrowingLevels(pyramid) for name, pyramid in self.stored.maps.items()}
+        self.mask = StoredLevels(self.stored.labels)
+        self.confidence = StoredLevels(self.stored.confidence)
+        self.maps = {name: StoredLevels(pyramid) for name, pyramid in self.stored.maps.items()}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -204,7 +204,7 @@ def _find(viewer: ViewerModel, path: str, kind: type[Layer], shown: str | None =
 def above(viewer: ViewerModel, layer: Layer) -> int:
     """Return the place of a layer over ``layer`` and the pictures that lie on it, under shapes and points."""
     # a truth that came with the image stays under the mask; shapes and points stay over it
-    place = viewer.layers.index(layer) + 1
-    while place < len(viewer.layers) and isinstance(viewer.layers[place], Labels | Image):
-        place += 1
-    return place
+    index = viewer.layers.index(layer) + 1
+    while index < len(viewer.layers) and isinstance(viewer.layers[index], Labels | Image):
+        index += 1
+    return index

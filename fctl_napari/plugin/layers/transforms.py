@@ -71,11 +71,11 @@ def moves(layer: Layer | None) -> list[Any]:
     return [] if layer is None else [getattr(layer.events, name) for name in MOVED]
 
 
-def move(layer: Layer, place: dict[str, Any]) -> None:
+def move(layer: Layer, placement: dict[str, Any]) -> None:
     """Place a layer that is there; what stays is not set again (each costs a refresh)."""
     for name in MOVED:
-        if name in place and not np.array_equal(np.asarray(getattr(layer, name)), np.asarray(place[name])):
-            setattr(layer, name, place[name])
+        if name in placement and not np.array_equal(np.asarray(getattr(layer, name)), np.asarray(placement[name])):
+            setattr(layer, name, placement[name])
 
 
 def to_pixels(layer: Layer, world: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -77,8 +77,8 @@ def drawn_region(shapes: Shapes, layer: Image) -> IntWindow:
 def shape_pixels(shapes: Shapes, vertices: np.ndarray, layer: Image) -> np.ndarray:
     """Return the places (y, x) of vertices of a shape in level 0 px of ``layer``, (n, 2)."""
     units = units_between(shapes, layer.units)
-    places = [to_pixels(layer, np.asarray(shapes.data_to_world(vertex)) * units) for vertex in vertices]
-    return np.array(places)
+    vertices_px = [to_pixels(layer, np.asarray(shapes.data_to_world(vertex)) * units) for vertex in vertices]
+    return np.array(vertices_px)
 
 
 def image_shape(layer: Image | Labels) -> tuple[int, int]:

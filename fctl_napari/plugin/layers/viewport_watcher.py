@@ -36,11 +36,11 @@ class ViewWatcher(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._layer = layer
-        self._told: tuple[IntWindow | None] | None = None
+        self._emitted: tuple[IntWindow | None] | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REST_MS)
-        self._timer.timeout.connect(self._tell)
+        self._timer.timeout.connect(self._emit)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
         self._emitters = [
             *(camera.center, camera.zoom),
@@ -54,7 +54,7 @@ class ViewWatcher(QObject):
         """Begin; what is in view now is told at once."""
         for emitter in self._emitters:
             emitter.connect(self._changed)
-        self._tell()
+        self._emit()
 
     def close(self) -> None:
         """Tell nothing any more."""
@@ -66,13 +66,13 @@ class ViewWatcher(QObject):
     def _changed(self, _event: Any = None) -> None:
         self._timer.start()  # again from the beginning
 
-    def _tell(self) -> None:
+    def _emit(self) -> None:
         view: IntWindow | None = None
         if self._layer in self._viewer.layers and self._layer.visible:
             try:
                 view = view_region(self._viewer, self._layer)
             except InputError:
                 view = None  # beside the image, or in three dimensions
-        if self._told != (view,):
-            self._told = (view,)
+        if self._emitted != (view,):
+            self._emitted = (view,)
             self.moved.emit(view)

@@ -10,7 +10,7 @@ import napari
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from fctl_napari.plugin.layers.segmentation_layers import GrowingSegmentation, refresh
+from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers, refresh
 from fctl_napari.plugin.layers.viewport_watcher import ViewWatcher
 from fctl_napari.segmentation.tiling.grid import default_overlap
 
@@ -40,7 +40,7 @@ class LiveRun(QObject):
     progressed : object
         The latest ``Progress``, at most every ``DRAW_MS``.
     shown : object
-        The ``GrowingSegmentation``, when there is something new to see.
+        The ``SegmentationLayers``, when there is something new to see.
     finished : object
         The last ``Progress``.
     """
@@ -63,8 +63,8 @@ class LiveRun(QObject):
         self._viewer = viewer
         self._image = image
         self._name = name
-        self._news: deque[Progress] = deque()
-        self._growing: GrowingSegmentation | None = None
+        self._events: deque[Progress] = deque()
+        self._segmentation_layers: SegmentationLayers | None = None
         self._makers: list[Callable[[], Layer]] = []
         self._layers: list[Layer] = []
         self._run: Run | None = None
@@ -87,7 +87,7 @@ class LiveRun(QObject):
             The request cannot be run.
         """
         self._out = request.out
-        self._run = engine.start(request, self._hear)
+        self._run = engine.start(request, self._receive)
         self._watcher.moved.connect(self._run.look)
         self._watcher.start()
         self._viewer.layers.events.removed.connect(self._removed)
@@ -112,34 +112,36 @@ class LiveRun(QObject):
         if event.value is self._image:
             self.cancel()
 
-    def _hear(self, progress: Progress) -> None:
+    def _receive(self, progress: Progress) -> None:
         """Take news in, on the engine's thread: reading the store is done here, not on the window's thread."""
-        if self._growing is None:
+        if self._segmentation_layers is None:
             # a run that failed at once may leave somebody else's store there
             if progress.state != "failed":
-                self._growing = GrowingSegmentation(self._out)
+                self._segmentation_layers = SegmentationLayers(self._out)
         elif progress.windows:
-            self._growing.update(progress.windows)
-        self._news.append(progress)
+            self._segmentation_layers.update(progress.windows)
+        self._events.append(progress)
 
     def _draw(self) -> None:
         latest, fresh = None, False
-        while self._news:
-            latest = self._news.popleft()
+        while self._events:
+            latest = self._events.popleft()
             fresh = fresh or bool(latest.windows)
         # Without its image nothing is drawn, and the run is about to end. (Under software OpenGL napari 0.9.2 crashes
         # in the first draw after an image under a labels layer was removed.)
-        there = self._growing is not None and self._image in self._viewer.layers
+        there = self._segmentation_layers is not None and self._image in self._viewer.layers
         if there and not self._makers:
-            assert self._growing is not None
-            self._makers = self._growing.makers(self._viewer, self._image, self._name, mask_only=self._mask_only)
+            assert self._segmentation_layers is not None
+            self._makers = self._segmentation_layers.makers(
+                self._viewer, self._image, self._name, mask_only=self._mask_only
+            )
         if there and len(self._layers) < len(self._makers):
             self._add_layer()
             fresh = True
         elif there and fresh:
             refresh(self._layers, self._viewer)
-        if fresh and self._growing is not None:
-            self.shown.emit(self._growing)
+        if fresh and self._segmentation_layers is not None:
+            self.shown.emit(self._segmentation_layers)
         if latest is None:
             return
         self.progressed.emit(latest)

@@ -18,11 +18,11 @@ from fctl_napari.plugin.layers.paths import maps_path, result_path
 from fctl_napari.plugin.layers.viewport import IntWindow
 from fctl_napari.plugin.segment.live_run import LiveRun
 from fctl_napari.segmentation.jobs.engine import Progress, SegmentationRequest
-from fctl_napari.segmentation.store.result_paths import own_place
+from fctl_napari.segmentation.store.result_paths import own_path
 
 
 @dataclass(frozen=True)
-class Order:
+class SegmentInputs:
     """What the user asked for.
 
     Attributes
@@ -55,7 +55,7 @@ class Order:
     maps: bool = False
 
 
-class Orders(QObject):
+class Runner(QObject):
     """Saves what is no file, waits for pyramids in the making, then runs.
 
     Parameters
@@ -66,13 +66,13 @@ class Orders(QObject):
     Signals
     -------
     begun : object
-        The ``Order`` that is now carried out; again when its ``out`` became known.
+        The ``SegmentInputs`` that is now carried out; again when its ``out`` became known.
     waiting : str
         What it waits for.
     progressed : object
         The latest ``Progress`` of the run.
     shown : object
-        The ``GrowingSegmentation``, when there is something new to see.
+        The ``SegmentationLayers``, when there is something new to see.
     ended : object
         The last ``Progress``; of an order that never ran too.
     """
@@ -86,16 +86,16 @@ class Orders(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._order: Order | None = None
-        self._next: Order | None = None
+        self._inputs: SegmentInputs | None = None
+        self._next: SegmentInputs | None = None
         self._run: LiveRun | None = None
         self._file: OnDisk | None = None
         self._placing = Jobs(self)  # finds where a result goes
 
     @property
-    def order(self) -> Order | None:
+    def inputs(self) -> SegmentInputs | None:
         """What is carried out now."""
-        return self._order
+        return self._inputs
 
     @property
     def followed(self) -> bool:
@@ -112,12 +112,12 @@ class Orders(QObject):
         """The layers of the run under way."""
         return () if self._run is None else self._run.layers
 
-    def give(self, order: Order) -> None:
+    def submit(self, inputs: SegmentInputs) -> None:
         """Carry an order out; a live one that is under way makes way for it."""
-        if self._order is None:
-            self._begin(order)
-        elif self._order.live:
-            self._next = order
+        if self._inputs is None:
+            self._begin(inputs)
+        elif self._inputs.live:
+            self._next = inputs
             self._stop()
 
     def cancel(self) -> None:
@@ -132,7 +132,7 @@ class Orders(QObject):
         if self._file is not None:
             self._file.cancel()
         self._placing.drop()
-        self._order = self._next = self._run = self._file = None
+        self._inputs = self._next = self._run = self._file = None
 
     def _stop(self) -> None:
         if self._run is not None:
@@ -142,50 +142,50 @@ class Orders(QObject):
             self._placing.drop()
             self._end(Progress("cancelled"))
 
-    def _begin(self, order: Order) -> None:
-        self._order = order
-        self.begun.emit(order)
-        self._file = OnDisk(order.layer, "the run", self)
+    def _begin(self, inputs: SegmentInputs) -> None:
+        self._inputs = inputs
+        self.begun.emit(inputs)
+        self._file = OnDisk(inputs.layer, "the run", self)
         self._file.waiting.connect(self.waiting)
         self._file.ready.connect(self._file_ready)
         self._file.failed.connect(lambda error: self._end(Progress("failed", error=error)))
         self._file.start()
 
     def _file_ready(self, source: ImageSource) -> None:
-        order = self._order
-        assert order is not None
-        if order.out and not source.touched:
-            self._launch(order, source)
+        inputs = self._inputs
+        assert inputs is not None
+        if inputs.out and not source.touched:
+            self._launch(inputs, source)
             return
-        usual = (maps_path if order.maps else result_path)(source.original, order.checkpoint)
+        usual = (maps_path if inputs.maps else result_path)(source.original, inputs.checkpoint)
 
         def work(_progress: object, _cancelled: object) -> Path:
             image = source.open()  # says so if it holds another picture now
-            return Path(order.out) if order.out else own_place(usual, image)
+            return Path(inputs.out) if inputs.out else own_path(usual, image)
 
         def found(out: Path) -> None:
-            there = self._order = replace(order, out=str(out))
+            there = self._inputs = replace(inputs, out=str(out))
             self.begun.emit(there)
             self._launch(there, source)
 
         self._placing.begin(work, found, lambda error: self._end(Progress("failed", error=error)))
 
-    def _launch(self, order: Order, source: ImageSource) -> None:
-        run = LiveRun(self._viewer, order.layer, layer_name(order.layer, order.checkpoint), self)
+    def _launch(self, inputs: SegmentInputs, source: ImageSource) -> None:
+        run = LiveRun(self._viewer, inputs.layer, layer_name(inputs.layer, inputs.checkpoint), self)
         run.progressed.connect(self.progressed)
         run.shown.connect(self.shown)
         run.finished.connect(self._end)
         request = SegmentationRequest(
             image=source.path,
-            out=order.out,
-            checkpoint=order.checkpoint,
-            region=order.region,
-            device=order.device,
-            fresh=order.fresh,
+            out=inputs.out,
+            checkpoint=inputs.checkpoint,
+            region=inputs.region,
+            device=inputs.device,
+            fresh=inputs.fresh,
             value_range=source.value_range,
             bands=source.bands,
-            live=order.live,
-            maps=order.maps,
+            live=inputs.live,
+            maps=inputs.maps,
         )
         self._run = run
         self.waiting.emit("Starting the worker…")
@@ -198,7 +198,7 @@ class Orders(QObject):
         for part in (self._run, self._file):
             if part is not None:
                 part.deleteLater()
-        self._order = self._run = self._file = None
+        self._inputs = self._run = self._file = None
         self.ended.emit(progress)
         following, self._next = self._next, None
         if following is not None:

@@ -20,14 +20,14 @@ from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
-from fctl_napari.plugin.layers.segmentation_layers import GrowingSegmentation
+from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
 from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.live_run import describe, offer
-from fctl_napari.plugin.segment.orders import Order, Orders, layer_name
+from fctl_napari.plugin.segment.orders import Runner, SegmentInputs, layer_name
 from fctl_napari.segmentation.jobs.engine import Progress
 from fctl_napari.segmentation.store.identity import difference, same_image
-from fctl_napari.segmentation.store.result_paths import own_place
+from fctl_napari.segmentation.store.result_paths import own_path
 
 
 class SegmentWidget(DockedWidget):
@@ -49,7 +49,7 @@ class SegmentWidget(DockedWidget):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._orders = Orders(napari_viewer, self)
+        self._runner = Runner(napari_viewer, self)
         self._card: Card | None = None
         self._proposed = ""  # place of the result that the user has not named
         self.form = SegmentForm()
@@ -69,12 +69,12 @@ class SegmentWidget(DockedWidget):
         form.offer.clicked.connect(self._run_view)
         form.run.clicked.connect(self.start)
         form.cancel.clicked.connect(self.cancel)
-        orders = self._orders
-        orders.begun.connect(self._begun)
-        orders.waiting.connect(lambda text: form.show_progress(0, 0, text))
-        orders.progressed.connect(self._show_progress)
-        orders.shown.connect(lambda growing: form.legend.show_shares(growing.shares()))
-        orders.ended.connect(self._ended)
+        runner = self._runner
+        runner.begun.connect(self._begun)
+        runner.waiting.connect(lambda text: form.show_progress(0, 0, text))
+        runner.progressed.connect(self._show_progress)
+        runner.shown.connect(lambda segmentation_layers: form.legend.show_shares(segmentation_layers.shares()))
+        runner.ended.connect(self._ended)
 
     # ---- fields
 
@@ -91,12 +91,12 @@ class SegmentWidget(DockedWidget):
     @property
     def running(self) -> bool:
         """Whether a run, or what it waits for, is under way."""
-        return self._orders.order is not None
+        return self._runner.inputs is not None
 
     @property
     def live(self) -> bool:
         """Whether what is under way computes where one looks."""
-        return self._orders.order is not None and self._orders.order.live
+        return self._runner.inputs is not None and self._runner.inputs.live
 
     def _image_changed(self) -> None:
         if self.image is not None:
@@ -127,7 +127,7 @@ class SegmentWidget(DockedWidget):
 
     def _result_changed(self) -> None:
         self._look_for_result()
-        if self._orders.order is not None and self.form.result.text() != self._orders.order.out:
+        if self._runner.inputs is not None and self.form.result.text() != self._runner.inputs.out:
             self._live_again()
 
     def _start_drawing(self) -> None:
@@ -164,16 +164,16 @@ class SegmentWidget(DockedWidget):
             if result.path != path:
                 self.form.result.setText(result.path)
                 self._proposed = result.path
-            growing = result.growing
-            if growing is None or growing.shape != image_shape(image):
+            segmentation_layers = result.segmentation_layers
+            if segmentation_layers is None or segmentation_layers.shape != image_shape(image):
                 self.form.show_progress(0, 1, result.words)
                 return
-            growing.show_mask(self._viewer, image, layer_name(image, name))
-            growing.show_confidence(self._viewer, image, layer_name(image, name))
-            self.form.legend.show_shares(growing.shares())
-            done = growing.stored.done()
-            inherited = int(growing.stored.inherited().sum())
-            words = f" {inherited} more are those of {growing.stored.parent_name}." if inherited else ""
+            segmentation_layers.show_mask(self._viewer, image, layer_name(image, name))
+            segmentation_layers.show_confidence(self._viewer, image, layer_name(image, name))
+            self.form.legend.show_shares(segmentation_layers.shares())
+            done = segmentation_layers.stored.done()
+            inherited = int(segmentation_layers.stored.inherited().sum())
+            words = f" {inherited} more are those of {segmentation_layers.stored.parent_name}." if inherited else ""
             there = f"{done.sum()} of {done.size} tiles are there already.{words} {result.words}".strip()
             self.form.show_progress(int(done.sum()), done.size, there)
 
@@ -198,7 +198,7 @@ class SegmentWidget(DockedWidget):
             self._show_live(False)
         self.form.cancel.setEnabled(False)
         self.form.status.setText("Stopping…")
-        self._orders.cancel()
+        self._runner.cancel()
 
     def _live_toggled(self, on: bool) -> None:
         if on and not self.running:  # else it begins when the run ends
@@ -213,17 +213,17 @@ class SegmentWidget(DockedWidget):
         if self.image is None:
             self.form.live.setChecked(False)
             return
-        for layer in self._orders.layers:  # of the result that is left; it stays on disk
+        for layer in self._runner.layers:  # of the result that is left; it stays on disk
             layer.visible = False
         self._give(live=True)
 
     def _give(self, *, live: bool) -> None:
         self._follow_window()
         with reported():
-            self._orders.give(self._order(live))
+            self._runner.submit(self._order(live))
         self._show_live(self.form.live.isChecked() and self.running)
 
-    def _order(self, live: bool) -> Order:
+    def _order(self, live: bool) -> SegmentInputs:
         """What the fields say.
 
         Raises
@@ -232,7 +232,7 @@ class SegmentWidget(DockedWidget):
             Something is missing, or cannot be segmented.
         """
         image, name = self.form.image.require_layer("segment"), self.form.checkpoint.require_name()
-        return Order(
+        return SegmentInputs(
             layer=image,
             checkpoint=name,
             region=None if live else chosen_region(self._viewer, image, self.form.where.currentText()),
@@ -242,10 +242,10 @@ class SegmentWidget(DockedWidget):
             live=live,
         )
 
-    def _begun(self, order: Order) -> None:
-        self.form.result.setText(order.out)
+    def _begun(self, inputs: SegmentInputs) -> None:
+        self.form.result.setText(inputs.out)
         self.form.fresh.setChecked(False)  # it was for this order; the next may concern another result
-        self.form.set_busy(True, live=order.live)
+        self.form.set_busy(True, live=inputs.live)
 
     def _show_progress(self, progress: Progress) -> None:
         if self.form.cancel.isEnabled():
@@ -264,7 +264,7 @@ class SegmentWidget(DockedWidget):
         if progress.error is not None:
             report(progress.error)
         self.finished.emit(progress)
-        if self.form.live.isChecked() and not self._orders.followed:
+        if self.form.live.isChecked() and not self._runner.followed:
             self._give(live=True)
 
     def _show_live(self, on: bool) -> None:
@@ -278,7 +278,7 @@ class SegmentWidget(DockedWidget):
     def _leave(self, *, layers: bool) -> None:
         """Stop the run and listen to nothing any more: the dock or the window is gone."""
         self._show_live(False)
-        self._orders.abandon()
+        self._runner.abandon()
         self.form.image.leave()
 
 
@@ -290,14 +290,14 @@ class Existing:
     ----------
     path
         The place of this image's result.
-    growing
+    segmentation_layers
         The result that is there; None: there is none to be gone on with.
     words
         What there is to say of it.
     """
 
     path: str
-    growing: GrowingSegmentation | None = None
+    segmentation_layers: SegmentationLayers | None = None
     words: str = ""
 
 
@@ -316,19 +316,19 @@ def _existing_result(path: str, checkpoint: str, source: ImageSource | None, *, 
         Whether another place may be taken where this one holds another image's result.
     """
     try:
-        growing, words = GrowingSegmentation(path), ""
-        stored = growing.stored.facts["image"]
+        segmentation_layers, words = SegmentationLayers(path), ""
+        stored = segmentation_layers.stored.facts["image"]
         image = None if source is None else source.open()
         if image is not None and not same_image(stored, image):
-            other = f"{Path(path).name} is of another image ({difference(stored, growing.shape, image)})"
+            other = f"{Path(path).name} is of another image ({difference(stored, segmentation_layers.shape, image)})"
             if not proposed:
                 return Existing(path, words=f"{other}; choose another name, or Start afresh.")
-            path, words = str(own_place(Path(path), image)), f"{other}; this image's result is kept apart."
+            path, words = str(own_path(Path(path), image)), f"{other}; this image's result is kept apart."
             if not os.path.isdir(path):
                 return Existing(path, words=words)
-            growing = GrowingSegmentation(path)
-        if growing.stored.checkpoint_hash != checkpoint_hash(resolve_checkpoint(checkpoint)):
+            segmentation_layers = SegmentationLayers(path)
+        if segmentation_layers.stored.checkpoint_hash != checkpoint_hash(resolve_checkpoint(checkpoint)):
             return Existing(path, words=words)
-        return Existing(path, growing, words)
+        return Existing(path, segmentation_layers, words)
     except FctlError:
         return Existing(path)  # Run says what is wrong with it

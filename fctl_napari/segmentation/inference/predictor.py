@@ -38,14 +38,14 @@ class EncodedTile:
     ----------
     tile, contexts, windows
         The arguments of ``Network.decode``.
-    places
+    extents
         Where ``"tile"`` and each outer context lie, full-resolution px.
     """
 
     tile: Features
     contexts: dict[str, Tensor]
     windows: dict[str, Tensor]
-    places: dict[str, Window]
+    extents: dict[str, Window]
 
 
 class Predictor:
@@ -321,7 +321,7 @@ class Predictor:
 
     def _encode_all(self, group: list[PendingTile]) -> tuple[Features, dict[str, Tensor], dict[str, Tensor]]:
         """Encode the tiles of a group and their contexts, with their windows."""
-        windows: dict[str, Tensor] = {"tile": self._window_tensor([tile.place("tile") for tile in group])}
+        windows: dict[str, Tensor] = {"tile": self._window_tensor([tile.window("tile") for tile in group])}
         contexts: dict[str, Tensor] = {}
         for context in self.config.outer_contexts:
             contexts[context.name], windows[context.name] = self._context(context.name, group)
@@ -330,13 +330,13 @@ class Predictor:
     def _context(self, name: str, group: list[PendingTile]) -> tuple[Tensor, Tensor]:
         """Features and windows of one context; one that all tiles share is encoded once, and remembered."""
         seen = [(tile.windows[name], tile.turn) for tile in group]
-        places = [tile.place(name) for tile in group]
+        windows = [tile.window(name) for tile in group]
         if all(key == seen[0] for key in seen):
-            group, places = group[:1], places[:1]
+            group, windows = group[:1], windows[:1]
             features = self._features.get((name, *seen[0]), lambda: self._encode(name, group))
         else:
             features = self._encode(name, group)
-        return features, self._window_tensor(places)
+        return features, self._window_tensor(windows)
 
     def _encode(self, name: str, group: list[PendingTile]) -> Tensor:
         return self._model.encode_context(name, self._upload(group, name))

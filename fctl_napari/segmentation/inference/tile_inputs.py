@@ -81,6 +81,6 @@ def read_inputs(pyramid: Pyramid, window: Window, config: FCtLConfig, *, exact: 
         The image is damaged there.
     """
     windows = stream_windows(window, config, pyramid.shape)
-    pixels = {name: read_stream(pyramid, place, config.tile_size, exact=exact) for name, place in windows.items()}
+    pixels = {name: read_stream(pyramid, window, config.tile_size, exact=exact) for name, window in windows.items()}
     tile = pixels.pop("tile")
-    return TileInputs(tile, pixels, {name: np.array(place, np.float64) for name, place in windows.items()})
+    return TileInputs(tile, pixels, {name: np.array(window, np.float64) for name, window in windows.items()})

@@ -73,7 +73,7 @@ class PendingTile:
     pixels: dict[str, Future[NDArray[np.uint8]]]
     turn: Dihedral = TURNS[0]
 
-    def place(self, name: str) -> Window:
+    def window(self, name: str) -> Window:
         """Window of a stream in the turned world."""
         y0, x0, y1, x1 = self.turn.window(np.array(self.windows[name], np.float64)).tolist()
         return y0, x0, y1, x1
@@ -116,9 +116,9 @@ class TileReader:
         """Begin to read one tile."""
         windows = stream_windows(window, self.config, self.pyramid.shape)
         pixels = {}
-        for name, place in windows.items():
-            read = partial(self._read, place)
-            pixels[name] = read() if name == "tile" else self._contexts.get(place, read)
+        for name, window in windows.items():
+            read = partial(self._read, window)
+            pixels[name] = read() if name == "tile" else self._contexts.get(window, read)
         return PendingTile(index, windows, pixels, turn)
 
     def _read(self, window: Window) -> Future[NDArray[np.uint8]]:

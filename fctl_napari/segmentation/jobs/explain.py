@@ -62,12 +62,12 @@ def explain(
     """
     opened = image if isinstance(image, Pyramid) else None
     if isinstance(image, Pyramid):
-        place = image.path or image.name
+        location = image.path or image.name
         value_range, bands = image.value_range, image.bands
     else:
-        place = str(image) if is_url(str(image)) else str(Path(image).absolute())
+        location = str(image) if is_url(str(image)) else str(Path(image).absolute())
     request = ExplainRequest(
-        place,
+        location,
         str(checkpoint),
         pixel,
         overlap=overlap,

@@ -67,12 +67,12 @@ class Explainer:
         grid = TileGrid(image.shape, config.tile_size, overlap)
         cell = _owner(grid, image, request)
         tile = self._at(image, grid.window(cell))
-        whole = self._tell(request, tile, WHOLE, grid.core(cell), begun)
+        whole = self._explain(request, tile, WHOLE, grid.core(cell), begun)
         if not whole.contexts and request.channel is not None:
             raise ConfigError("this network has no fusion weights, so no channel of them can be shown; drop it.")
         if not request.without:
             return whole
-        without = self._tell(request, tile, request.without, grid.core(cell), begun)
+        without = self._explain(request, tile, request.without, grid.core(cell), begun)
         return replace(whole, without=without, seconds=without.seconds)
 
     def _at(self, image: Pyramid, window: IntWindow) -> _Tile:
@@ -82,18 +82,18 @@ class Explainer:
             self._tile = _Tile(self.predictor, image, window)
         return self._tile
 
-    def _tell(
+    def _explain(
         self, request: ExplainRequest, tile: _Tile, without: Without, core: IntWindow, begun: float
     ) -> TileExplanation:
-        told = tile.told(without)
-        found = told.explanation
+        decoded = tile.decoded(without)
+        found = decoded.explanation
         pixel = math.floor(request.pixel[0]), math.floor(request.pixel[1])
         cell = self.predictor.cell_at(tile.window, pixel)
         contexts = []
         for name, attention in found.attention.items():
-            row, received = _numpy(attention.row(cell)), told.received[name]
+            row, received = _numpy(attention.row(cell)), decoded.received[name]
             # a local context that is the tile has no window of its own
-            window = tile.encoded.places.get(name, tile.encoded.places["tile"])
+            window = tile.encoded.extents.get(name, tile.encoded.extents["tile"])
             contexts.append(
                 ContextMaps(
                     name,
@@ -115,10 +115,10 @@ class Explainer:
             cell,
             found.grid.cell(tile.window, cell),
             tuple(contexts),
-            told.enhancements,
+            decoded.enhancements,
             self._class_table,
-            told.probabilities[:, y, x].copy(),
-            told.labels,
+            decoded.probabilities[:, y, x].copy(),
+            decoded.labels,
             None,
             self.predictor.describe(),
             time.perf_counter() - begun,
@@ -126,7 +126,7 @@ class Explainer:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Decoded:
     """What holds for all pixels of a tile, of a network perhaps without some parts."""
 
     explanation: Explanation
@@ -153,16 +153,16 @@ class _Tile:
         self.window = window
         self.encoded: EncodedTile = predictor.encode(image, window)
         self._predictor = predictor
-        self._told: Recent[Without, _Told] = Recent(KEPT_VARIANTS)
+        self._decoded: Recent[Without, _Decoded] = Recent(KEPT_VARIANTS)
 
-    def told(self, without: Without) -> _Told:
+    def decoded(self, without: Without) -> _Decoded:
         """What the network says of the tile without some parts."""
-        return self._told.get(without, lambda: self._tell(without))
+        return self._decoded.get(without, lambda: self._explain(without))
 
-    def _tell(self, without: Without) -> _Told:
+    def _explain(self, without: Without) -> _Decoded:
         explanation = self._predictor.explain(self.encoded, without)
         tiles = classify_tiles(explanation.logits[None])
-        return _Told(explanation, _array(tiles.probabilities[0]), tiles.labels()[0])
+        return _Decoded(explanation, _array(tiles.probabilities[0]), tiles.labels()[0])
 
 
 def _owner(grid: TileGrid, image: Pyramid, request: ExplainRequest) -> Cell:

@@ -66,7 +66,7 @@ class StagedEvent:
     ----------
     state
         The last three are final.
-    news
+    messages
         What the job yielded, one event each.
     result
         With ``"done"``.
@@ -75,7 +75,7 @@ class StagedEvent:
     """
 
     state: Literal["starting", "running", "paused", "done", "cancelled", "failed"]
-    news: Any = None
+    messages: Any = None
     result: Any = None
     error: BaseException | None = None
 
@@ -90,7 +90,7 @@ class Stage:
         Address of the worker that keeps the job.
     begun
         Whether the job had to be begun there.
-    news
+    messages
         All that was yielded.
     ended
         Whether the job is at its end.
@@ -100,7 +100,7 @@ class Stage:
 
     worker: str
     begun: bool
-    news: tuple[Any, ...]
+    messages: tuple[Any, ...]
     ended: bool = False
     result: Any = None
 
@@ -129,7 +129,7 @@ class Kept:
 
         make, argument, threads = self._recipe
         address = get_worker().address
-        news: list[Any] = []
+        messages: list[Any] = []
         end = time.monotonic() + seconds
         with one_at_a_time:
             use_threads(threads)
@@ -137,12 +137,12 @@ class Kept:
             try:
                 stages = self._stages = self._stages or make(argument)
                 while True:
-                    news.extend(next(stages))
+                    messages.extend(next(stages))
                     if time.monotonic() >= end:
-                        return Stage(address, begun, tuple(news))
+                        return Stage(address, begun, tuple(messages))
             except StopIteration as stop:
                 self._let_go()
-                return Stage(address, begun, tuple(news), True, stop.value)
+                return Stage(address, begun, tuple(messages), True, stop.value)
             except BaseException as error:
                 traceback.clear_frames(error.__traceback__)  # dask keeps the error for a while
                 self._let_go()
@@ -205,22 +205,22 @@ class StagedRun:
 
     def pause(self) -> None:
         """Stand still after the stage under way; returns at once."""
-        self._tell(paused=True)
+        self._command(paused=True)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Go on after a pause; returns at once."""
-        self._tell(paused=False)
+        self._command(paused=False)
 
     def cancel(self) -> None:
         """Stop after the stage under way, with the job's state saved; returns at once."""
-        self._tell(cancelled=True)
+        self._command(cancelled=True)
 
     def wait(self, timeout: float | None = None) -> StagedEvent:
         """Wait for the end, s or as long as it takes; returns the final event, or the latest one."""
         self._final.wait(timeout)
         return self._latest
 
-    def _tell(self, *, paused: bool | None = None, cancelled: bool = False) -> None:
+    def _command(self, *, paused: bool | None = None, cancelled: bool = False) -> None:
         with self._told:
             self._paused = self._paused if paused is None else paused
             self._cancelled = self._cancelled or cancelled
@@ -264,8 +264,8 @@ class StagedRun:
                 begun += stage.begun
                 if begun > DEATHS:
                     raise FctlError(DIED)
-                for news in stage.news:
-                    self._report(StagedEvent("running", news))
+                for messages in stage.messages:
+                    self._report(StagedEvent("running", messages))
                 if stage.ended:
                     return stage.result
         except Cancelled:

@@ -187,13 +187,13 @@ def open_image_of(
     if path is None:
         raise InputError(f"{beside}: does not say where its image lies; make it again from a file.")
     beside_it = beside.absolute().parent / Path(path).name
-    places = [path] if is_url(path) else [str(one) for one in (Path(path), beside_it) if one.exists()] or [path]
-    for place in dict.fromkeys(places):
-        image = open_image(place, value_range=value_range, bands=bands)
+    locations = [path] if is_url(path) else [str(one) for one in (Path(path), beside_it) if one.exists()] or [path]
+    for location in dict.fromkeys(locations):
+        image = open_image(location, value_range=value_range, bands=bands)
         if same_image(stored, image):
             return image
     raise InputError(
-        f"{places[0]}: is not the image that {beside} is of, but one with other pixels; put that one back."
+        f"{locations[0]}: is not the image that {beside} is of, but one with other pixels; put that one back."
     )
 
 

@@ -19,7 +19,7 @@ STORE_SUFFIX = ".fctl.ome.zarr"
 MAPS_SUFFIX = f".maps{STORE_SUFFIX}"
 
 
-def own_place(usual: Path, image: Pyramid) -> Path:
+def own_path(usual: Path, image: Pyramid) -> Path:
     """Return where what is computed of an image is kept: its usual place, or another if that is another image's.
 
     Parameters
@@ -35,10 +35,10 @@ def own_place(usual: Path, image: Pyramid) -> Path:
         The image cannot be read.
     """
     stored = stored_image(usual)
-    return usual if stored is None or same_image(stored, image) else named_place(usual, image)
+    return usual if stored is None or same_image(stored, image) else named_path(usual, image)
 
 
-def named_place(usual: Path, image: Pyramid) -> Path:
+def named_path(usual: Path, image: Pyramid) -> Path:
     """Return a place beside the usual one that is named after the fingerprint of an image too.
 
     Raises
@@ -93,7 +93,7 @@ def own_corrections(usual: Path, image: Pyramid) -> Path:
     InputError
         The image cannot be read.
     """
-    stored, named = stored_image(usual), named_place(usual, image)
+    stored, named = stored_image(usual), named_path(usual, image)
     if stored is not None and same_image(stored, image):
         return usual
     its = stored_image(named)

@@ -117,7 +117,9 @@ class Segmentation:
         path = Path(path)
         pyramid = image if isinstance(image, Pyramid) else None
         shape = pyramid.shape if pyramid is not None else (int(image[0]), int(image[1]))  # type: ignore[index]
-        place: dict[str, Any] = {"pixel_size": pyramid.pixel_size, "unit": pyramid.unit} if pyramid is not None else {}
+        spatial: dict[str, Any] = (
+            {"pixel_size": pyramid.pixel_size, "unit": pyramid.unit} if pyramid is not None else {}
+        )
         facts: dict[str, Any] = {
             "kind": "segmentation",
             "checkpoint": {"name": card.name, "hash": checkpoint_hash},
@@ -136,9 +138,9 @@ class Segmentation:
             chunk=grid.step,
             classes=[info.model_dump(mode="json") for info in card.classes.scored],
             attributes={ATTRIBUTE: {"kind": "segmentation"}},
-            **place,
+            **spatial,
         )
-        LabelPyramid.create(path / "confidence", shape, chunk=grid.step, **place)
+        LabelPyramid.create(path / "confidence", shape, chunk=grid.step, **spatial)
         try:
             labels.group.create_array("done", shape=(grid.rows, grid.cols), chunks=(512, 512), dtype="u1", fill_value=0)
             if kept == MAPS:
@@ -151,7 +153,7 @@ class Segmentation:
         except OSError as error:
             raise output_error(path, error) from error
         for name in facts.get(MAPS, ()):
-            LabelPyramid.create(path / MAPS / name, shape, chunk=grid.step, **place)
+            LabelPyramid.create(path / MAPS / name, shape, chunk=grid.step, **spatial)
         # Only now it is whole: a crash before this line leaves a folder that the next run replaces.
         labels.set_attributes({ATTRIBUTE: {**facts, "complete": True}})
         return cls.open(path, mode="r+")

@@ -93,9 +93,9 @@ def sum_cell(folder: Path, grid: Grid, cell: Cell) -> tuple[NDArray[np.float64],
             raise OutputError(f"{folder}: a tile that waited here is gone; run again.") from error
         if total is None:
             total = np.zeros((logits.shape[0], height, width))
-        place = np.s_[y0 - core[0] : y1 - core[0], x0 - core[1] : x1 - core[1]]
-        total[:, *place] += logits[:, y0 - window[0] : y1 - window[0], x0 - window[1] : x1 - window[1]]
-        count[place] += 1
+        inside = np.s_[y0 - core[0] : y1 - core[0], x0 - core[1] : x1 - core[1]]
+        total[:, *inside] += logits[:, y0 - window[0] : y1 - window[0], x0 - window[1] : x1 - window[1]]
+        count[inside] += 1
     assert total is not None
     return total, count
 

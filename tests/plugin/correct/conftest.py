@@ -37,12 +37,12 @@ def store(scene: Path, make_segmentation: Callable[..., Segmentation]) -> Segmen
 def open_correct(make_napari_viewer: Callable[..., Any], until: Until, scene: Path, store: Segmentation) -> OpenCorrect:
     """Open scene and segmentation in a window with the widget docked."""
 
-    def open_it(**place: object) -> tuple[napari.Viewer, CorrectWidget]:
+    def open_it(**location: object) -> tuple[napari.Viewer, CorrectWidget]:
         viewer = make_napari_viewer(show=True)
         for path in (scene, store.path):
             viewer.open(path, plugin="fctl-napari")
         for layer in viewer.layers:
-            for name, value in place.items():
+            for name, value in location.items():
                 setattr(layer, name, value)
         _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
         assert isinstance(widget, CorrectWidget)

@@ -35,9 +35,9 @@ pytestmark = pytest.mark.gui
     ],
 )
 def test_a_stroke_is_on_disk_and_on_the_screen(
-    open_correct: OpenCorrect, until: Until, scene: Path, place: dict[str, object], notes: list[tuple[str, str]]
+    open_correct: OpenCorrect, until: Until, scene: Path, location: dict[str, object], notes: list[tuple[str, str]]
 ) -> None:
-    viewer, widget = open_correct(**place)
+    viewer, widget = open_correct(**location)
     image = viewer.layers["scene"]
     assert not scene.with_name("scene.corrections.ome.zarr").exists()  # nothing is made before one paints
     layer = edit(widget, until, 120, 600)

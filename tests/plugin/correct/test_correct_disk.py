@@ -130,17 +130,17 @@ def test_what_was_painted_survives_kill_9(scene: Path, tmp_path: Path, tiny_chec
     assert process.stdout is not None
     assert process.stderr is not None
     path = scene.with_name("scene.corrections.ome.zarr")
-    told = -1
+    state_changed = -1
     try:
         for line in process.stdout:
-            told = int(line.split()[0])
-            if told == 6:
+            state_changed = int(line.split()[0])
+            if state_changed == 6:
                 break
         else:
             pytest.fail(process.stderr.read())
         process.send_signal(signal.SIGKILL)  # while it paints, or writes, the next one
         rest = process.stdout.read().splitlines(keepends=True)
-        told = max([told, *(int(line.split()[0]) for line in rest if line.endswith("\n"))])
+        state_changed = max([state_changed, *(int(line.split()[0]) for line in rest if line.endswith("\n"))])
     finally:
         process.kill()
         process.wait()
@@ -148,7 +148,7 @@ def test_what_was_painted_survives_kill_9(scene: Path, tmp_path: Path, tiny_chec
         whole = in_step(again)
         y0, x0, _, _ = window_around(150, 500, (300, 1100), 2048)
         count = sum(bool(whole[y0 + 10 + k % 20 * 10, x0 + 10 + k // 20 * 12]) for k in range(200))
-        assert told + 1 <= count <= told + 3
+        assert state_changed + 1 <= count <= state_changed + 3
         for stroke in range(count):
             y, x = y0 + 10 + stroke % 20 * 10, x0 + 10 + stroke // 20 * 12
             part = whole[y - 1 : y + 2, x - 1 : x + 2]

@@ -50,8 +50,8 @@ def test_layers_are_taken_over_where_they_are_seen(
         (np.ascontiguousarray(drawn.T), {"affine": [[0, 1, 0], [1, 0, 0], [0, 0, 1]]}, (50, 100, 100, 200)),
         (drawn[::-1], {"affine": [[-1, 0, 299], [0, 1, 0], [0, 0, 1]]}, (50, 100, 100, 200)),
     ]
-    for number, (data, place, (y0, x0, y1, x1)) in enumerate(cases):
-        layer = viewer.add_labels(data, name=f"case {number}", **place)
+    for number, (data, location, (y0, x0, y1, x1)) in enumerate(cases):
+        layer = viewer.add_labels(data, name=f"case {number}", **location)
         expected = np.zeros(SHAPE, np.uint8)
         expected[y0:y1, x0:x1] = 2
         np.testing.assert_array_equal(take(widget, until, layer), expected)
@@ -68,11 +68,11 @@ def test_layers_are_taken_over_where_they_are_seen(
     rest(widget, until)
 
     # what cannot be taken px for px is refused in words
-    for place, words in (
+    for location, words in (
         ({"rotate": 5}, "rotated or sheared"),
         ({"scale": (1.5, 1.5), "translate": (0.25, 0.25)}, "lie between those"),
     ):
-        layer = viewer.add_labels(drawn, name=f"refused {words}", **place)
+        layer = viewer.add_labels(drawn, name=f"refused {words}", **location)
         assert not take(widget, until, layer).any()
         assert words in errors(notes)[-1]
 

@@ -22,7 +22,7 @@ def test_accepting_the_prediction(
     layer = edit(widget, until, 150, 900)
     corrections = widget.corrections
     assert corrections is not None
-    called = level(viewer.layers[store.path.name])
+    predicted = level(viewer.layers[store.path.name])
     shapes = viewer.add_shapes([[[40, 880], [40, 1050], [160, 965]]], shape_type="polygon", name="mine")
     widget.form.accept.click()
     rest(widget, until)
@@ -30,7 +30,7 @@ def test_accepting_the_prediction(
     y, x = np.mgrid[:300, :1100]
     inner = (y > 41) & (y - 41 < 1.35 * (x - 881)) & (y - 41 < 1.35 * (1049 - x)) & (y < 155)
     outer = (y < 39) | (y > 161) | (y - 39 > 1.5 * (x - 878)) | (y - 39 > 1.5 * (1052 - x))
-    assert np.array_equal(whole[inner], called[inner])  # 0, not computed, stays unpainted
+    assert np.array_equal(whole[inner], predicted[inner])  # 0, not computed, stays unpainted
     assert not whole[outer].any()
     assert set(whole[100, 950:1040]) > {0}
     assert np.array_equal(whole[layer_window(widget)], layer.data)
@@ -59,8 +59,12 @@ def test_accepting_the_prediction(
     widget.form.accept.click()
     rest(widget, until)
     (made,) = corrections.regions()
-    assert region.called == 0
-    assert (made.window, made.pixels, made.by_class) == (region.window, region.pixels, {region.called: region.pixels})
+    assert region.predicted == 0
+    assert (made.window, made.pixels, made.by_class) == (
+        region.window,
+        region.pixels,
+        {region.predicted: region.pixels},
+    )
 
 
 def test_the_list_leads_there(open_correct: OpenCorrect, until: Until, notes: list[tuple[str, str]]) -> None:

@@ -19,10 +19,10 @@ Judged = tuple[Path, Segmentation, np.ndarray, np.ndarray]
 OpenErrors = Callable[..., tuple[napari.Viewer, ErrorWidget]]
 
 
-def misses(truth: np.ndarray, called: np.ndarray) -> np.ndarray:
+def misses(ground_truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """1 missed, 2 false, 3 another class, by definition (class 0 is the background)."""
-    wrong = (truth != called) & (truth != 255) & (called != 255)
-    return np.where(wrong, np.where(called == 0, 1, np.where(truth == 0, 2, 3)), 0)
+    wrong = (ground_truth != predicted) & (ground_truth != 255) & (predicted != 255)
+    return np.where(wrong, np.where(predicted == 0, 1, np.where(ground_truth == 0, 2, 3)), 0)
 
 
 def some(where: np.ndarray) -> tuple[int, int]:

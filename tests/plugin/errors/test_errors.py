@@ -16,11 +16,11 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QCom
 
 from fctl_napari.evaluation.agreement import compare
 from fctl_napari.evaluation.error_regions import find_disagreements, order
-from fctl_napari.evaluation.error_types import COLOUR_BLIND, PAPER, comparison_kinds
+from fctl_napari.evaluation.error_types import COLOR_BLIND, PAPER, comparison_kinds
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.evaluation.review_marks import Marks, marks_path
 from fctl_napari.imagery.class_mapping import ClassMapping
-from fctl_napari.imagery.label_pyramid import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.common import background
 from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFERENCES, MISSES, WHO
@@ -34,16 +34,16 @@ pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 def test_errors_stand_on_the_screen(
     open_errors: OpenErrors, judged: Judged, until: Callable[..., None], notes: list[tuple[str, str]]
 ) -> None:
-    scene, store, truth, called = judged
+    scene, store, ground_truth, predicted = judged
     viewer, widget = open_errors(scene, store.path)
     form = widget.form
-    assert form.truth.currentText() == "truth"  # the image's own
+    assert form.ground_truth.currentText() == "truth"  # the image's own
     assert form.mapping.text() == "5 scored, 1 ignored"
     assert form.hint.text() == ""
     overlay = widget.overlay
     assert overlay is not None
     assert overlay.multiscale
-    kinds = misses(truth, called)
+    kinds = misses(ground_truth, predicted)
     for index, data in enumerate(overlay.data):
         assert np.array_equal(np.asarray(data), kinds[:: 2**index, :: 2**index])
     for kind, color in ((1, PAPER.false_negative), (2, PAPER.false_positive), (3, PAPER.confused)):
@@ -54,19 +54,22 @@ def test_errors_stand_on_the_screen(
     # one class, in colours that the colour-blind tell apart
     form.of.setCurrentText("agriculture")
     form.colors.setCurrentText("Colour-blind safe")
-    missed, false = (truth == 3) & (called != 3) & (called != 255), (called == 3) & (truth != 3) & (truth != 255)
+    missed, false = (
+        (ground_truth == 3) & (predicted != 3) & (predicted != 255),
+        (predicted == 3) & (ground_truth != 3) & (ground_truth != 255),
+    )
     assert np.array_equal(level(overlay), missed + 2 * false)
-    assert np.abs(look(viewer, *some(missed)) - COLOUR_BLIND.false_negative).max() < 3
-    assert np.abs(look(viewer, *some(false)) - COLOUR_BLIND.false_positive).max() < 3
+    assert np.abs(look(viewer, *some(missed)) - COLOR_BLIND.false_negative).max() < 3
+    assert np.abs(look(viewer, *some(false)) - COLOR_BLIND.false_positive).max() < 3
     # the same pixels in two places: what was missed of one class is false of another
-    y, x = some((truth == 1) & (called == 3))
-    assert np.abs(look(viewer, y, x) - COLOUR_BLIND.false_positive).max() < 3
+    y, x = some((ground_truth == 1) & (predicted == 3))
+    assert np.abs(look(viewer, y, x) - COLOR_BLIND.false_positive).max() < 3
     form.of.setCurrentText("forest")
-    assert np.abs(look(viewer, y, x) - COLOUR_BLIND.false_negative).max() < 3
+    assert np.abs(look(viewer, y, x) - COLOR_BLIND.false_negative).max() < 3
 
     form.of.setCurrentText("All classes")
     form.mode.setCurrentText(CONFUSION)
-    assert np.array_equal(level(overlay), np.where(kinds > 0, called + 1, 0))
+    assert np.array_equal(level(overlay), np.where(kinds > 0, predicted + 1, 0))
     color = store.class_table.classes[3].color
     assert np.abs(look(viewer, y, x) - color).max() < 3
     assert "called&nbsp;agriculture" in form.legend.text()
@@ -84,7 +87,7 @@ def test_errors_stand_on_the_screen(
 def test_on_layers_that_are_scaled_and_moved(
     open_errors: OpenErrors, judged: Judged, until: Callable[..., None]
 ) -> None:
-    scene, store, truth, called = judged
+    scene, store, ground_truth, predicted = judged
     viewer, widget = open_errors(scene, store.path)
     mask = viewer.layers[store.path.name]
     for layer in (viewer.layers["scene"], mask):
@@ -110,7 +113,7 @@ def test_on_layers_that_are_scaled_and_moved(
     assert np.allclose(np.min(corners, 0), np.min(expected, 0))
     assert np.allclose(np.max(corners, 0), np.max(expected, 0))
     viewer.scene.camera.zoom, viewer.scene.camera.center = 16.0, (0, *world)
-    kind = misses(truth, called)[y, x]
+    kind = misses(ground_truth, predicted)[y, x]
     color = (PAPER.false_negative, PAPER.false_positive, PAPER.confused)[kind - 1]
     assert np.abs(shown(viewer, *world) - color).max() < 3
 
@@ -122,12 +125,12 @@ def test_truths_with_other_values(
     notes: list[tuple[str, str]],
     tmp_path: Path,
 ) -> None:
-    scene, store, truth, called = judged
+    scene, store, ground_truth, predicted = judged
     viewer, widget = open_errors(scene, store.path)
     form = widget.form
-    values = np.where(truth == 255, 255, 40 + truth).astype(np.uint8)
+    values = np.where(ground_truth == 255, 255, 40 + ground_truth).astype(np.uint8)
     Image.fromarray(values).save(tmp_path / "values.png")
-    widget.add_truth(tmp_path / "values.png")
+    widget.add_ground_truth(tmp_path / "values.png")
     until(lambda: not widget.running)
     assert "without a class (40, 41" in form.hint.text()
     form.figures.compute.click()
@@ -143,50 +146,50 @@ def test_truths_with_other_values(
     until(lambda: not widget.running)
     assert form.hint.text() == ""
     assert widget.overlay is not None
-    assert np.array_equal(level(widget.overlay), misses(truth, called))
+    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
     form.figures.compute.click()
     until(lambda: not widget.running)
     assert form.figures.evaluation is not None
-    assert form.figures.evaluation.to_json() == evaluate(store, open_truth(scene)).to_json()
+    assert form.figures.evaluation.to_json() == evaluate(store, open_ground_truth(scene)).to_json()
 
     # what is not scored is neither shown nor counted
     widget.set_mapping(ClassMapping(NAMES, {40 + k: k if k else 255 for k in range(5)} | {255: 255}))
     until(lambda: not widget.running)
-    assert np.array_equal(level(widget.overlay), misses(np.where(truth == 0, 255, truth), called))
+    assert np.array_equal(level(widget.overlay), misses(np.where(ground_truth == 0, 255, ground_truth), predicted))
 
     # in a layer that anyone made 0 is nothing and label 1 the first class; painted on, it is read again
-    foreign = viewer.add_labels(np.where(truth == 255, 0, truth.astype(np.int32) + 1), name="foreign")
-    form.truth.setCurrentText("foreign")
+    foreign = viewer.add_labels(np.where(ground_truth == 255, 0, ground_truth.astype(np.int32) + 1), name="foreign")
+    form.ground_truth.setCurrentText("foreign")
     until(lambda: not widget.running)
-    assert np.array_equal(level(widget.overlay), misses(truth, called))
+    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
     viewer.layers.remove(foreign)
     until(lambda: not widget.running)
-    assert form.truth.currentText() != "foreign"
+    assert form.ground_truth.currentText() != "foreign"
 
     # by the names of a layer, in whatever order; names that nobody knows are said
-    there = np.where(truth == 255, 0, 5 - truth.astype(np.int32))
+    there = np.where(ground_truth == 255, 0, 5 - ground_truth.astype(np.int32))
     for names, said in ((NAMES[::-1], ""), (("a", "b", "c", "d", "e"), "they count by their order")):
         named = viewer.add_labels(there, name=f"named {names[0]}", features={"class": ["", *names]})
-        form.truth.setCurrentText(named.name)
+        form.ground_truth.setCurrentText(named.name)
         until(lambda: not widget.running)
-        expected = truth if not said else np.where(truth == 255, 255, 4 - truth)
-        assert np.array_equal(level(widget.overlay), misses(expected, called))
+        expected = ground_truth if not said else np.where(ground_truth == 255, 255, 4 - ground_truth)
+        assert np.array_equal(level(widget.overlay), misses(expected, predicted))
         assert said in form.hint.text()
         assert bool(said) == bool(form.hint.text())
 
     # a palette of the classes' colors, in another order
     colors = store.class_table.colors
-    image = Image.fromarray(np.where(truth == 255, 255, 4 - truth).astype(np.uint8), "P")
+    image = Image.fromarray(np.where(ground_truth == 255, 255, 4 - ground_truth).astype(np.uint8), "P")
     image.putpalette([*(part for color in colors[::-1] for part in color), *[9] * 3 * 251])
     image.save(tmp_path / "palette.png")
-    widget.add_truth(tmp_path / "palette.png")
+    widget.add_ground_truth(tmp_path / "palette.png")
     until(lambda: not widget.running)
-    assert np.array_equal(level(widget.overlay), misses(truth, called))
+    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
     assert "is read by the colors of its palette" in form.hint.text()
 
     before = len(errors(notes))
     Image.fromarray(values[:-1]).save(tmp_path / "small.png")
-    widget.add_truth(tmp_path / "small.png")
+    widget.add_ground_truth(tmp_path / "small.png")
     until(lambda: not widget.running)
     assert "299 x 1100" in errors(notes)[before]
     assert "299 x 1100" in form.hint.text()
@@ -200,8 +203,8 @@ def test_two_segmentations(
     make_segmentation: Callable[..., Segmentation],
     notes: list[tuple[str, str]],
 ) -> None:
-    scene, store, truth, called = judged
-    other = np.where(truth == 255, 1, truth).astype(np.uint8)
+    scene, store, ground_truth, predicted = judged
+    other = np.where(ground_truth == 255, 1, ground_truth).astype(np.uint8)
     other[100:180, 300:500] = 2
     second = make_segmentation(
         other + np.uint8(1), names=NAMES, path=scene.with_name("other.fctl.ome.zarr"), image=open_image(scene)
@@ -211,17 +214,20 @@ def test_two_segmentations(
     form.mask.setCurrentText(store.path.name)
     form.second.setCurrentText(second.path.name)
     until(lambda: not widget.running)
-    assert form.truth.currentText() == "truth"
+    assert form.ground_truth.currentText() == "truth"
     form.mode.setCurrentText(WHO)
-    kinds = comparison_kinds(truth, called, other)
+    kinds = comparison_kinds(ground_truth, predicted, other)
     assert widget.overlay is not None
     assert np.array_equal(level(widget.overlay), kinds)
     assert np.abs(look(viewer, *some(kinds == 2)) - (230, 159, 0)).max() < 3
     form.figures.compute.click()
     until(lambda: not widget.running)
-    expected = compare(second, store, open_truth(scene))
+    expected = compare(second, store, open_ground_truth(scene))
     assert f"{expected.share:.1%} agree" in form.figures.agreement.text()
-    assert f"{expected.truth.second.miou:.3f} and {expected.truth.first.miou:.3f}" in form.figures.agreement.text()
+    assert (
+        f"{expected.ground_truth.second.miou:.3f} and {expected.ground_truth.first.miou:.3f}"
+        in form.figures.agreement.text()
+    )
     form.regions.what.setCurrentText(DIFFERENCES)
     find(widget, until)
     table = form.regions.table
@@ -231,16 +237,16 @@ def test_two_segmentations(
     form.regions.done.click()
     assert len(Marks(marks_path(store.path))) == 0  # those are of the errors
 
-    form.truth.setCurrentText("none")
+    form.ground_truth.setCurrentText("none")
     until(lambda: not widget.running)
-    assert np.array_equal(level(widget.overlay), comparison_kinds(np.full_like(truth, 255), called, other))
+    assert np.array_equal(level(widget.overlay), comparison_kinds(np.full_like(ground_truth, 255), predicted, other))
     assert errors(notes) == []
 
 
 def test_it_grows_with_the_segmentation(
     open_scene: Open, judged: Judged, until: Callable[..., None], notes: list[tuple[str, str]]
 ) -> None:
-    _, _, truth, _ = judged
+    _, _, ground_truth, _ = judged
     viewer, segment = open_scene()
     _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
     segment.form.where.setCurrentText(WHOLE)
@@ -254,8 +260,8 @@ def test_it_grows_with_the_segmentation(
 
     until(watch)
     mask = next(layer for layer in viewer.layers if isinstance(layer, Labels) and "tiny" in layer.name)
-    called = np.asarray(mask.data[0]) - np.uint8(1)
-    kinds = misses(np.where(truth > 2, 255, truth), called)  # the small network knows three classes
+    predicted = np.asarray(mask.data[0]) - np.uint8(1)
+    kinds = misses(np.where(ground_truth > 2, 255, ground_truth), predicted)  # the small network knows three classes
     until(lambda: np.array_equal(np.asarray(widget.overlay.data[-1]), kinds[::2, ::2]))
     assert np.array_equal(level(widget.overlay), kinds)
     assert len(set(fills)) > 1, "the overlay came all at once"

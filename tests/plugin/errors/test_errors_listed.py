@@ -16,12 +16,13 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from fctl_napari.evaluation.error_regions import find_doubts, find_errors, order
+from fctl_napari.evaluation.error_regions import find_errors, find_uncertain, order
 from fctl_napari.evaluation.error_types import PAPER
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.evaluation.review_marks import Marks
-from fctl_napari.imagery.label_pyramid import LabelPyramid, open_truth
-from fctl_napari.plugin.errors.comparison import DOUBTS, ERRORS
+from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.plugin.errors.comparison import ERRORS, UNCERTAIN
 from fctl_napari.plugin.layers.roi import VIEW
 from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.segmentation.store.map_names import MAPS
@@ -38,14 +39,14 @@ def test_figures_are_those_of_the_analysis(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    scene, store, truth, called = judged
+    scene, store, ground_truth, predicted = judged
     viewer, widget = open_errors(scene, store.path)
     form, page = widget.form, widget.form.figures
     form.tabs.setCurrentWidget(page)
     page.compute.click()
     assert form.cancel.isEnabled()
     until(lambda: not widget.running)
-    expected = evaluate(store, open_truth(scene))
+    expected = evaluate(store, open_ground_truth(scene))
     assert page.evaluation is not None
     assert page.evaluation.to_json() == expected.to_json()
     for figure in (expected.scores.miou, expected.scores.miou_without_class_0, expected.calibration.ece()):
@@ -62,14 +63,14 @@ def test_figures_are_those_of_the_analysis(
     QApplication.processEvents()
     middle = page.confusion.visualRect(index).center()
     qtbot.mouseClick(page.confusion.viewport(), Qt.MouseButton.LeftButton, pos=middle)
-    lit = (truth == 1) & (called == 3)
+    lit = (ground_truth == 1) & (predicted == 3)
     assert widget.overlay is not None
     assert np.array_equal(level(widget.overlay), 4 * lit)
     assert np.abs(look(viewer, *some(lit)) - PAPER.highlighted).max() < 3
     assert f"{lit.sum():,} px" in form.status.text()
     assert "was forest, called agriculture" in form.only.text()
     form.only.click()
-    assert np.array_equal(level(widget.overlay), misses(truth, called))
+    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
 
     # for what is in view only
     viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 120, 340), 6.0
@@ -77,20 +78,20 @@ def test_figures_are_those_of_the_analysis(
     page.compute.click()
     until(lambda: not widget.running)
     region = view_region(viewer, viewer.layers["scene"])
-    assert page.evaluation.to_json() == evaluate(store, open_truth(scene), region).to_json()
+    assert page.evaluation.to_json() == evaluate(store, open_ground_truth(scene), region).to_json()
 
     form.draw.click()  # a rectangle over pixels (100, 200) to (180, 400)
     viewer.layers.selection.active.add_rectangles(np.array([[99.5, 199.5], [179.5, 399.5]]))
     page.compute.click()
     until(lambda: not widget.running)
-    assert page.evaluation.to_json() == evaluate(store, open_truth(scene), (100, 200, 180, 400)).to_json()
+    assert page.evaluation.to_json() == evaluate(store, open_ground_truth(scene), (100, 200, 180, 400)).to_json()
 
     page.copy.click()
     assert QApplication.clipboard().text() == page.evaluation.to_csv()
     for name, button in (("figures.json", page.save_json), ("figure.svg", page.save_figure)):
-        place = str(tmp_path / name)
+        location = str(tmp_path / name)
         monkeypatch.setattr(
-            "fctl_napari.plugin.errors.figures_page.QFileDialog.getSaveFileName", lambda *_, p=place, **__: (p, "")
+            "fctl_napari.plugin.errors.figures_page.QFileDialog.getSaveFileName", lambda *_, p=location, **__: (p, "")
         )
         button.click()
     assert json.loads((tmp_path / "figures.json").read_text()) == page.evaluation.to_json()
@@ -107,7 +108,7 @@ def test_next_error_flies_there_and_marks_last(
     page = widget.form.regions
     assert page.kind == ERRORS
     find(widget, until)
-    found = order(find_errors(store, open_truth(scene)), "size")
+    found = order(find_errors(store, open_ground_truth(scene)), "size")
     assert page.table.rows == found
     assert len(found) > 5
     selected = set(viewer.layers.selection)
@@ -151,9 +152,9 @@ def test_next_error_flies_there_and_marks_last(
     assert camera.zoom == pytest.approx(min(height / (y1 - y0) / 3, width / (x1 - x0) / 3, 12))
 
     page.was.setCurrentText("water")
-    page.called.setCurrentText("forest")
+    page.predicted.setCurrentText("forest")
     listed = page.table.rows
-    assert listed == [region for region in found if (region.truth, region.called) == (0, 1)]
+    assert listed == [region for region in found if (region.ground_truth, region.predicted) == (0, 1)]
 
     # a widget that is opened again knows the marks; the old one has let the keys go
     viewer.window.remove_dock_widget(widget)
@@ -186,16 +187,16 @@ def test_doubts_need_no_truth(
     viewer.open(scene, plugin="fctl-napari")
     viewer.open(store.path, plugin="fctl-napari")
     until(lambda: widget.comparison is not None and not widget.running)
-    form.truth.setCurrentText("none")
+    form.ground_truth.setCurrentText("none")
     until(lambda: not widget.running)
     assert "lists doubts" in form.hint.text()
     assert widget.overlay is None
     page = form.regions
-    assert page.kind == DOUBTS
+    assert page.kind == UNCERTAIN
     assert not form.figures.compute.isEnabled()
     page.sort.setCurrentText("Confidence")
     find(widget, until)
-    found = order(find_doubts(store), "confidence")
+    found = order(find_uncertain(store), "confidence")
     assert page.table.rows == found
     assert found[0].confidence < found[-1].confidence
     page.next.click()
@@ -203,7 +204,7 @@ def test_doubts_need_no_truth(
     assert np.allclose(viewer.scene.camera.center[-2:], ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
     page.threshold.setValue(30)
     find(widget, until)
-    assert page.table.rows == order(find_doubts(store, threshold=0.3), "confidence")
+    assert page.table.rows == order(find_uncertain(store, threshold=0.3), "confidence")
     assert errors(notes) == []
 
 
@@ -212,24 +213,24 @@ def test_doubts_by_maps_that_were_kept(
     beside: bool, open_errors: OpenErrors, judged: Judged, until: Callable[..., None]
 ) -> None:
     _, shown_store, *_ = judged
-    place = shown_store.path
+    location = shown_store.path
     if beside:  # what the Segment widget leaves when it is asked for maps
-        place = place.with_name("scene.made.maps.fctl.ome.zarr")
-        shutil.copytree(shown_store.path, place)
-    entropy = LabelPyramid.create(place / MAPS / "entropy", shown_store.shape, chunk=128)
+        location = location.with_name("scene.made.maps.fctl.ome.zarr")
+        shutil.copytree(shown_store.path, location)
+    entropy = LabelPyramid.create(location / MAPS / "entropy", shown_store.shape, chunk=128)
     values = np.random.default_rng(1).integers(1, 256, (15, 55)).repeat(20, 0).repeat(20, 1)
     entropy.write(0, 0, values.astype(np.uint8))
-    LabelPyramid.open(place, "r+").set_attributes({ATTRIBUTE: {**shown_store.facts, MAPS: ["entropy"]}})
-    store = Segmentation.open(place)
+    LabelPyramid.open(location, "r+").set_attributes({ATTRIBUTE: {**shown_store.facts, MAPS: ["entropy"]}})
+    store = Segmentation.open(location)
     _, widget = open_errors(shown_store.path)
     page = widget.form.regions
-    assert widget.form.truth.currentText() == "truth of scene.ome.zarr"  # without the image being open
+    assert widget.form.ground_truth.currentText() == "truth of scene.ome.zarr"  # without the image being open
     assert widget.overlay is not None
-    widget.form.truth.setCurrentText("none")
+    widget.form.ground_truth.setCurrentText("none")
     until(lambda: not widget.running)
     assert [page.measure.itemText(k) for k in range(page.measure.count())] == ["confidence", "entropy"]
     page.measure.setCurrentText("entropy")
     assert page.threshold.value() == 50
     find(widget, until)
-    assert page.table.rows == order(find_doubts(store, measure="entropy"), "size")
-    assert page.table.rows != order(find_doubts(store), "size")
+    assert page.table.rows == order(find_uncertain(store, measure="entropy"), "size")
+    assert page.table.rows != order(find_uncertain(store), "size")

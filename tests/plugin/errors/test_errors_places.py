@@ -26,17 +26,17 @@ def accuracy(widget: ErrorWidget, until: Callable[..., None]) -> float:
 
 
 def choose(widget: ErrorWidget, until: Callable[..., None], name: str) -> None:
-    widget.form.truth.setCurrentText(name)
+    widget.form.ground_truth.setCurrentText(name)
     until(lambda: not widget.running)
 
 
 def test_truths_are_compared_where_they_are_seen(
     open_errors: OpenErrors, judged: Judged, until: Callable[..., None], notes: list[tuple[str, str]]
 ) -> None:
-    scene, store, _, called = judged
+    scene, store, _, predicted = judged
     viewer, widget = open_errors(scene, store.path)
     names = ["", *store.class_table.names]
-    perfect = np.where(called == 255, 0, called + np.uint8(1)).astype(np.uint8)
+    perfect = np.where(predicted == 255, 0, predicted + np.uint8(1)).astype(np.uint8)
     larger = np.zeros((H + 60, W + 80), np.uint8)
     larger[25 : 25 + H, 35 : 35 + W] = perfect
     doubled = perfect.repeat(3, 0).repeat(3, 1)
@@ -49,8 +49,8 @@ def test_truths_are_compared_where_they_are_seen(
         "levels": ([perfect, perfect[::2, ::2]], {}),
         "transposed": (np.ascontiguousarray(perfect.T), {"affine": [[0, 1, 0], [1, 0, 0], [0, 0, 1]]}),
     }
-    for name, (data, place) in cases.items():
-        layer = viewer.add_labels(data, name=name, features={"class": names}, **place)
+    for name, (data, location) in cases.items():
+        layer = viewer.add_labels(data, name=name, features={"class": names}, **location)
         choose(widget, until, name)
         assert errors(notes) == [], name
         assert accuracy(widget, until) == 1.0, name
@@ -66,7 +66,7 @@ def test_truths_are_compared_where_they_are_seen(
     layer.translate = (0, 7)
     until(lambda: not widget.running)
     moved = perfect[:, :-7]
-    seen = called[:, 7:]
+    seen = predicted[:, 7:]
     scored = (moved > 0) & (seen != 255)
     assert accuracy(widget, until) == pytest.approx(float((moved - 1 == seen)[scored].mean()), abs=1e-9)
     layer.rotate = 12

@@ -191,8 +191,8 @@ def test_on_a_scaled_and_turned_array(
     told = widget.explanation
     for context in told.contexts:
         assert covers(viewer, widget, f"attention {context.name}", context.footprint)
-        place = placed_over(image, context.footprint, context.combined.shape)
-        assert np.allclose(layer(viewer, f"attention {context.name}").scale, place["scale"])
+        location = placed_over(image, context.footprint, context.combined.shape)
+        assert np.allclose(layer(viewer, f"attention {context.name}").scale, location["scale"])
     assert errors(notes) == []
 
 

@@ -39,7 +39,7 @@ def learn(widget: FinetuneWidget, until: Until) -> None:
 
 
 def decide(widget: FinetuneWidget, until: Until) -> None:
-    until(lambda: widget.trial is not None)
+    until(lambda: widget.candidate_review is not None)
     until(lambda: not widget.busy)
 
 

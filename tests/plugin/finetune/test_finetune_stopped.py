@@ -12,7 +12,7 @@ from helpers_window import errors
 from qtpy.QtTest import QTest
 
 from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.finetuning.candidates import candidate_place, request_place, state_place, traces
+from fctl_napari.finetuning.candidates import candidate_path, request_path, state_path, traces
 from fctl_napari.finetuning.request import PARTS
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
@@ -45,8 +45,8 @@ def test_pause_cancel_and_go_on(
     until(lambda: not widget.busy)
     out = Path(form.out.text()).with_name("tiny-1.safetensors")
     assert form.status.text().startswith("Stopped after")
-    assert state_place(out).exists()
-    assert not candidate_place(out).exists()
+    assert state_path(out).exists()
+    assert not candidate_path(out).exists()
     assert form.start.isEnabled()
     assert form.offer.isVisible()
     assert "tiny-1 was stopped" in form.offered.text()
@@ -58,9 +58,9 @@ def test_pause_cancel_and_go_on(
     assert form.plot.losses[0][0] >= stopped
     decide(widget, until)
     assert form.plot.losses[-1][0] == 60
-    form.verdict.roll_back.click()
+    form.gate_report.roll_back.click()
     until(lambda: not widget.busy)
-    assert not any(place.exists() for place in traces(out))
+    assert not any(location.exists() for location in traces(out))
 
     # stopped at once, and thrown away
     form.start.click()
@@ -70,7 +70,7 @@ def test_pause_cancel_and_go_on(
         form.discard.click()
         until(lambda: not widget.busy)
     assert not form.offer.isVisible()
-    assert not request_place(out).exists()
+    assert not request_path(out).exists()
     assert errors(notes) == []
 
 
@@ -121,7 +121,7 @@ def test_bad_input_is_told(
     form.parts.choice.setCurrentText(ALL)
     assert form.parts.parts == PARTS
     assert form.parts.share.text().startswith("100.0% of")
-    widget.add_truth(parent)
+    widget.add_ground_truth(parent)
     refused("tiny.safetensors")
     assert not [name for name in names(scene.parent) if "candidate" in name]
 
@@ -136,7 +136,7 @@ def test_closing_the_window_loses_nothing(
     widget.form.start.click()
     until(lambda: bool(widget.form.plot.losses) and widget.form.plot.losses[-1][0] > 26)  # it is saved every 25
     viewer.close()
-    until(lambda: state_place(out).exists() and request_place(out).exists())
+    until(lambda: state_path(out).exists() and request_path(out).exists())
 
     viewer, widget = open_finetune(steps=8)
     assert "tiny-1 was stopped; it goes on from its last saved state" in widget.form.offered.text()
@@ -144,7 +144,7 @@ def test_closing_the_window_loses_nothing(
     decide(widget, until)
     assert widget.form.plot.losses[0][0] >= 25
     assert widget.form.plot.losses[-1][0] == 60
-    assert read_card(candidate_place(out)).provenance["finetuning"]["settings"]["steps"] == 60
+    assert read_card(candidate_path(out)).provenance["finetuning"]["settings"]["steps"] == 60
     viewer.close()  # undecided
 
     viewer, widget = open_finetune()
@@ -152,21 +152,21 @@ def test_closing_the_window_loses_nothing(
     assert "tiny-1, waits" in form.offered.text()
     assert not form.discard.isVisible()
     form.take_offer.click()
-    assert form.verdict.isVisible()
+    assert form.gate_report.isVisible()
     decide(widget, until)
-    trial = widget.trial
-    assert trial is not None
-    assert trial.overlay is not None  # beside the parent's result, which no layer shows
+    candidate_review = widget.candidate_review
+    assert candidate_review is not None
+    assert candidate_review.overlay is not None  # beside the parent's result, which no layer shows
     viewer.window.remove_dock_widget(widget)  # undecided again
     assert [each.name for each in viewer.layers if "tiny-1" in each.name] == []
     widget = dock(viewer, "Fine-tune")
     until(lambda: not widget.busy)
     widget.form.take_offer.click()
-    until(lambda: widget.trial is not None)
-    widget.form.verdict.keep.click()  # while it is being segmented
+    until(lambda: widget.candidate_review is not None)
+    widget.form.gate_report.keep.click()  # while it is being segmented
     until(lambda: not widget.busy)
     assert out.exists()
-    assert not any(place.exists() for place in traces(out))
+    assert not any(location.exists() for location in traces(out))
     store = Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
     assert (store.done() | store.inherited()).all()
     assert widget.form.checkpoint.name == str(out)

@@ -14,12 +14,12 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QTabBar
 
 from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.finetuning.candidates import candidate_place, traces
-from fctl_napari.finetuning.gate import Verdict
+from fctl_napari.finetuning.candidates import candidate_path, traces
+from fctl_napari.finetuning.gate import GateResult
 from fctl_napari.finetuning.request import HEADS
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.plugin.correct.widget import CorrectWidget
-from fctl_napari.plugin.finetune.gate_report import VerdictView
+from fctl_napari.plugin.finetune.gate_report import GateReport
 from fctl_napari.plugin.finetune.lineage_page import LineagePage
 from fctl_napari.plugin.finetune.plot import HELD_OUT, SCENE
 from fctl_napari.segmentation.store.store import Segmentation
@@ -51,11 +51,11 @@ def test_paint_learn_and_roll_back(
     form.start.click()  # the strokes are not on disk yet
     assert not form.start.isEnabled()
     assert form.cancel.isEnabled()
-    until(lambda: widget.trial is not None)
+    until(lambda: widget.candidate_review is not None)
     assert errors(notes) == []
     with_strokes = Corrections.open(scene.with_name("scene.corrections.ome.zarr"))
     assert {name for name, area in with_strokes.area_by_class().items() if area} == {"red", "green", "blue"}
-    settings = read_card(candidate_place(out)).provenance["finetuning"]["settings"]
+    settings = read_card(candidate_path(out)).provenance["finetuning"]["settings"]
     assert settings["corrections"] == "scene.corrections.ome.zarr"
     assert settings["parts"] == list(HEADS)
 
@@ -69,32 +69,34 @@ def test_paint_learn_and_roll_back(
     assert plot.isVisible()
 
     # what is to be decided
-    trial = widget.trial
-    assert trial is not None
-    assert form.verdict.isVisible()
-    assert form.verdict.default is (form.verdict.keep if trial.waiting.verdict.keep else form.verdict.roll_back)
-    for reason in trial.waiting.verdict.reasons:
-        assert reason.replace(" %", "&nbsp;%") in form.verdict.reasons.text()
-    (note,) = trial.waiting.card.provenance["finetuning"]["notes"]
+    candidate_review = widget.candidate_review
+    assert candidate_review is not None
+    assert form.gate_report.isVisible()
+    assert form.gate_report.default is (
+        form.gate_report.keep if candidate_review.waiting.gate_report.keep else form.gate_report.roll_back
+    )
+    for reason in candidate_review.waiting.gate_report.reasons:
+        assert reason.replace(" %", "&nbsp;%") in form.gate_report.reasons.text()
+    (note,) = candidate_review.waiting.card.provenance["finetuning"]["notes"]
     assert note.startswith("The checkpoint does not say what it was trained on")
-    assert note in form.verdict.reasons.text()
+    assert note in form.gate_report.reasons.text()
     assert not form.start.isEnabled()
     until(lambda: not widget.busy)
     mask, old = viewer.layers["scene by tiny-1"], viewer.layers["scene by tiny"]
     assert (mask.visible, old.visible) == (True, False)
     store = Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
-    assert store.checkpoint_hash == checkpoint_hash(candidate_place(out))
+    assert store.checkpoint_hash == checkpoint_hash(candidate_path(out))
     assert np.array_equal(level(mask), np.asarray(store.labels.levels[0][:]))
     assert level(mask).all()
     differ = np.where(level(mask) == level(old), 0, level(mask))
-    assert trial.overlay is not None
-    assert np.array_equal(level(trial.overlay), differ)
-    assert f"{(differ > 0).mean():.1%} of the px changed" in form.verdict.changed.text()
+    assert candidate_review.overlay is not None
+    assert np.array_equal(level(candidate_review.overlay), differ)
+    assert f"{(differ > 0).mean():.1%} of the px changed" in form.gate_report.changed.text()
 
-    form.verdict.roll_back.click()
+    form.gate_report.roll_back.click()
     until(lambda: not widget.busy)
-    assert widget.trial is None
-    assert not form.verdict.isVisible()
+    assert widget.candidate_review is None
+    assert not form.gate_report.isVisible()
     assert names(scene.parent) == before
     assert [each.name for each in viewer.layers if "tiny-1" in each.name] == []
     assert old.visible
@@ -119,8 +121,8 @@ def test_what_is_kept_is_used(
     segmenter.form.add_checkpoint(parent)
     until(lambda: "scene by tiny" in viewer.layers)
     learn(widget, until)
-    trial = widget.trial
-    assert trial is not None
+    candidate_review = widget.candidate_review
+    assert candidate_review is not None
 
     # computed anew is what corrections touch; the rest stays, and what the parent has not computed is left out
     store = Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
@@ -135,14 +137,14 @@ def test_what_is_kept_is_used(
         y0, x0, y1, x1 = store.grid.core(tuple(cell))
         assert np.array_equal(before[y0:y1, x0:x1], after[y0:y1, x0:x1])
     assert (after == 0).any()
-    assert trial.overlay is not None
-    assert np.array_equal(level(trial.overlay), np.where((before != after) & (before > 0), after, 0))
-    waiting = checkpoint_hash(trial.waiting.path)
-    form.verdict.keep.click()
+    assert candidate_review.overlay is not None
+    assert np.array_equal(level(candidate_review.overlay), np.where((before != after) & (before > 0), after, 0))
+    waiting = checkpoint_hash(candidate_review.waiting.path)
+    form.gate_report.keep.click()
     until(lambda: not widget.busy)
     kept = scene.with_name("tiny-1.safetensors")
     assert checkpoint_hash(kept) == waiting
-    assert not any(place.exists() for place in traces(kept))
+    assert not any(location.exists() for location in traces(kept))
     assert segmenter.form.checkpoint.name == form.checkpoint.name == str(kept)
     assert segmenter.form.result.text() == str(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
     until(lambda: segmenter.form.status.text().endswith("more are those of tiny."))
@@ -178,7 +180,7 @@ def test_what_is_kept_is_used(
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_enter_does_what_the_gate_says(qtbot: QtBot, keep: bool) -> None:
-    view = VerdictView()
+    view = GateReport()
     qtbot.addWidget(view)
     pressed: list[str] = []
     view.keep.clicked.connect(lambda: pressed.append("keep"))
@@ -187,7 +189,7 @@ def test_enter_does_what_the_gate_says(qtbot: QtBot, keep: bool) -> None:
         "before": {"held_out": {"miou": 0.25, "tiles": 2}, "scene": {"agreement": 1.0}},
         "after": {"held_out": {"miou": 0.5 if keep else 0.125}, "scene": {"agreement": 0.875}},
     }
-    view.show_verdict("earth-1", figures, Verdict(keep, ("IoU did so, 12 % of it.",)))
+    view.show_gate_result("earth-1", figures, GateResult(keep, ("IoU did so, 12 % of it.",)))
     qtbot.waitExposed(view)
     view.activateWindow()
     qtbot.waitUntil(view.default.hasFocus)

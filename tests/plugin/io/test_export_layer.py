@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers_window import errors
 
-from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.ground_truth import open_ground_truth
 
 pytest.importorskip("pyogrio")
 pytestmark = [pytest.mark.gui]
@@ -48,8 +48,8 @@ def test_the_menus_have_it(viewer: Any) -> None:
     from app_model.backends.qt import QModelMenu
     from napari._app_model import get_app_model
 
-    for place in ("napari/layers/data", "napari/file/io_utilities"):
-        titles = menu_titles(QModelMenu(menu_id=place, app=get_app_model()))
+    for location in ("napari/layers/data", "napari/file/io_utilities"):
+        titles = menu_titles(QModelMenu(menu_id=location, app=get_app_model()))
         assert "Export a segmentation… (FCtL)" in titles
 
 
@@ -131,19 +131,19 @@ def test_saving_a_layer_writes_polygons(
 def test_a_stopped_export_leaves_nothing_and_says_nothing(
     viewer: Any, store: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
 ) -> None:
-    from fctl_napari.plugin.io.export import ExportOrder, start_export
+    from fctl_napari.plugin.io.export import ExportInputs, start_export
 
-    order = ExportOrder(str(store), tmp_path / "out.png")
+    inputs = ExportInputs(str(store), tmp_path / "out.png")
     ended: list[object] = []
-    job = start_export(order)
+    job = start_export(inputs)
     job.failed.connect(ended.append)
     job.cancel()
     until(lambda: bool(ended))
     assert notes == []
-    assert not order.out.exists()
-    start_export(order).finished.connect(ended.append)
+    assert not inputs.out.exists()
+    start_export(inputs).finished.connect(ended.append)
     until(lambda: len(ended) == 2)
-    assert (open_truth(order.out).read((100, 50, 200, 350)) == 1).all()
+    assert (open_ground_truth(inputs.out).read((100, 50, 200, 350)) == 1).all()
 
 
 def test_the_form_exports_a_drawn_region(
@@ -162,7 +162,7 @@ def test_the_form_exports_a_drawn_region(
     shapes.add_rectangles([[149.5, 99.5], [149.5, 199.5], [179.5, 199.5], [179.5, 99.5]])
     dialog.accept()
     until(lambda: any("is exported" in message for _, message in notes))
-    written = open_truth(tmp_path / "out.png")
+    written = open_ground_truth(tmp_path / "out.png")
     assert written.shape == (30, 100)
     assert (written.read((0, 0, 30, 100)) == 1).all()
     assert errors(notes) == []

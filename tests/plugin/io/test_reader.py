@@ -38,8 +38,8 @@ def test_only_our_files_are_claimed(tmp_path: Path, scene: Path) -> None:
 
 
 def test_ome_zarr_with_labels(scene: Path, earth_crop: np.ndarray) -> None:
-    truth = LabelPyramid.create(scene / "labels" / "truth", earth_crop.shape[:2], chunk=128, classes=CLASSES)
-    truth.write(0, 0, np.full((100, 200), 2, np.uint8))
+    ground_truth = LabelPyramid.create(scene / "labels" / "truth", earth_crop.shape[:2], chunk=128, classes=CLASSES)
+    ground_truth.write(0, 0, np.full((100, 200), 2, np.uint8))
     (levels, image, kind), (label_levels, labels, label_kind) = read(str(scene))
     assert (kind, label_kind) == ("image", "labels")
     assert image["rgb"]
@@ -51,8 +51,8 @@ def test_ome_zarr_with_labels(scene: Path, earth_crop: np.ndarray) -> None:
 
 
 def test_ome_zarr_with_labels_at_an_address(scene: Path, earth_crop: np.ndarray, serve: Callable) -> None:
-    truth = LabelPyramid.create(scene / "labels" / "truth", earth_crop.shape[:2], chunk=128, classes=CLASSES)
-    truth.write(0, 0, np.full((100, 200), 2, np.uint8))
+    ground_truth = LabelPyramid.create(scene / "labels" / "truth", earth_crop.shape[:2], chunk=128, classes=CLASSES)
+    ground_truth.write(0, 0, np.full((100, 200), 2, np.uint8))
     url = f"{serve(scene.parent).url}/{scene.name}"
     (levels, image, _), (label_levels, labels, _) = read(url)
     assert (image["name"], labels["name"]) == ("scene", "truth")

@@ -19,7 +19,7 @@ from fctl_napari.plugin.io.reader import read
 from fctl_napari.plugin.layers.image_source import byte_colormap
 from fctl_napari.plugin.layers.map_layers import color_limits, map_style, spread
 from fctl_napari.plugin.layers.paths import maps_beside, maps_path, result_path
-from fctl_napari.plugin.layers.segmentation_layers import GrowingSegmentation, refresh
+from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers, refresh
 from fctl_napari.segmentation.store.map_names import map_names
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import Cell, TileGrid
@@ -62,13 +62,13 @@ def viewer_with_image() -> tuple[ViewerModel, Image]:
 
 def test_maps_grow_in_their_layers(store: Segmentation) -> None:
     windows = fill(store, [(0, 0)])
-    growing = GrowingSegmentation(store.path)
-    assert tuple(growing.maps) == ("entropy", "margin", "weight_local", "weight_medium", "weight_large")
+    segmentation_layers = SegmentationLayers(store.path)
+    assert tuple(segmentation_layers.maps) == ("entropy", "margin", "weight_local", "weight_medium", "weight_large")
     viewer, image = viewer_with_image()
-    mask = growing.show_mask(viewer, image, "scene by planet")
-    confidence = growing.show_confidence(viewer, image, "scene by planet")
-    large = growing.show_map(viewer, image, "weight_large")
-    entropy = growing.show_map(viewer, image, "entropy")
+    mask = segmentation_layers.show_mask(viewer, image, "scene by planet")
+    confidence = segmentation_layers.show_confidence(viewer, image, "scene by planet")
+    large = segmentation_layers.show_map(viewer, image, "weight_large")
+    entropy = segmentation_layers.show_map(viewer, image, "entropy")
     assert [layer.name for layer in viewer.layers] == [
         "scene",
         "scene by planet confidence",
@@ -85,13 +85,13 @@ def test_maps_grow_in_their_layers(store: Segmentation) -> None:
     assert large.data[-1][-1, -1] == 0
 
     windows = fill(store, [(row, col) for row in range(store.grid.rows) for col in range(store.grid.cols)][1:])
-    growing.update(windows)
+    segmentation_layers.update(windows)
     refresh([mask, confidence, large, entropy], viewer)  # type: ignore[arg-type]
     for layer, value in ((large, LARGE), (entropy, 200)):
         for level in layer.data:
             assert (np.asarray(level[:]) == value).all()
     # what shows a map already goes on to show it; nothing else is mistaken for it
-    again = GrowingSegmentation(store.path)
+    again = SegmentationLayers(store.path)
     assert again.show_map(viewer, image, "weight_large", (0.0, 1.0)) is large
     assert again.show_map(viewer, image, "entropy") is entropy
     assert again.show_confidence(viewer, image, "x") is confidence
@@ -102,7 +102,7 @@ def test_maps_grow_in_their_layers(store: Segmentation) -> None:
 
 def test_a_plain_segmentation_has_no_maps(make_segmentation: Callable[..., Segmentation]) -> None:
     plain = make_segmentation(np.ones((300, 300), np.uint8))
-    assert GrowingSegmentation(plain.path).maps == {}
+    assert SegmentationLayers(plain.path).maps == {}
     assert [kind for *_, kind in read(str(plain.path))] == ["image", "labels"]
 
 
@@ -184,12 +184,12 @@ def test_the_image_shows_where_a_map_is_not_computed(
     store: Segmentation, make_napari_viewer: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     fill(store, [(row, col) for row in range(store.grid.rows) for col in range(3)])
-    growing = GrowingSegmentation(store.path)
+    segmentation_layers = SegmentationLayers(store.path)
     viewer = make_napari_viewer(show=True)
     picture = np.full((*SHAPE, 3), (0, 255, 0), np.uint8)
     image = viewer.add_image(picture, name="scene", scale=(0.5, 0.5), rgb=True)
     viewer.reset_view()
-    layer = growing.show_map(viewer, image, "entropy")
+    layer = segmentation_layers.show_map(viewer, image, "entropy")
     magma = byte_colormap("m", "magma").map(np.arange(256) / 255)[200, :3] * 255
 
     def shown() -> bool:

@@ -10,7 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from fctl_napari.plugin.layers.navigation import Spot, fly_to
+from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
 from fctl_napari.plugin.layers.viewport import view_region
 
 HEIGHT, WIDTH = 900, 1500
@@ -18,12 +18,12 @@ WINDOW = (400, 700, 420, 760)
 MIDDLE = (410, 730)
 
 
-def viewer_with(ndim: int, **place: Any) -> tuple[ViewerModel, Image]:
+def viewer_with(ndim: int, **location: Any) -> tuple[ViewerModel, Image]:
     viewer = ViewerModel()
     if ndim > 2:
         stack = viewer.add_image(np.zeros((*(4,) * (ndim - 2), 20, 30), np.uint8), name="a stack")
         stack.scale = (*(2.0,) * (ndim - 2), 10.0, 10.0)
-    layer = viewer.add_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), rgb=True, **place)
+    layer = viewer.add_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), rgb=True, **location)
     viewer.canvas.size = (200, 400)
     return viewer, layer
 
@@ -36,8 +36,8 @@ def middle(layer: Image) -> np.ndarray:
 
 @pytest.mark.parametrize("place", [{}, {"scale": (0.5, 0.5), "translate": (1000, -70)}, {"rotate": 90}])
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_swapped_axes(place: dict[str, Any], order: tuple[int, int]) -> None:
-    viewer, layer = viewer_with(2, **place)
+def test_swapped_axes(location: dict[str, Any], order: tuple[int, int]) -> None:
+    viewer, layer = viewer_with(2, **location)
     viewer.dims.order = order
     fly_to(viewer, layer, WINDOW)
     assert np.allclose(np.asarray(viewer.scene.camera.center)[-2:], middle(layer)[list(order)])
@@ -86,7 +86,7 @@ def test_where_napari_converts_units() -> None:
 def test_the_outline_lies_on_the_part() -> None:
     viewer, layer = viewer_with(3, scale=(0.5, 0.5))
     viewer.dims.order = (2, 1, 0)
-    spot = Spot(viewer, "here")
+    spot = RegionMarker(viewer, "here")
     spot.show(layer, WINDOW)
     assert spot.layer is not None
     corners = [spot.layer.data_to_world(corner) for corner in spot.layer.data[0]]

@@ -32,9 +32,9 @@ def shown(viewer: ViewerModel, layer: Labels, image: Image) -> np.ndarray:
     return seen
 
 
-def with_image(**place: Any) -> tuple[ViewerModel, Image]:
+def with_image(**location: Any) -> tuple[ViewerModel, Image]:
     viewer = ViewerModel()
-    return viewer, viewer.add_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), rgb=True, **place)
+    return viewer, viewer.add_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), rgb=True, **location)
 
 
 @settings(max_examples=40, deadline=None)
@@ -76,8 +76,8 @@ def test_each_px_has_the_label_that_is_seen_in_its_middle(data: st.DataObject) -
 def test_what_lies_like_the_image_is_used_as_it_is() -> None:
     viewer, image = with_image(scale=(0.5, 0.5), translate=(7, 8), rotate=20, units=("um", "um"))
     values = np.ones((HEIGHT, WIDTH), int)
-    place = {"scale": image.scale, "translate": image.translate, "rotate": image.rotate, "units": image.units}
-    layer = viewer.add_labels(values, **place)
+    location = {"scale": image.scale, "translate": image.translate, "rotate": image.rotate, "units": image.units}
+    layer = viewer.add_labels(values, **location)
     assert placed_labels(viewer, layer, image) is values
     assert lies_over(viewer, layer, image)
     layer.translate = (8, 8)
@@ -88,7 +88,7 @@ def test_what_lies_like_the_image_is_used_as_it_is() -> None:
 def test_other_arrays(kind: str) -> None:
     viewer, image = with_image()
     whole = np.random.default_rng(1).integers(0, 5, (HEIGHT, WIDTH)).astype(np.uint8)
-    place: dict[str, Any] = {"translate": (3, 4)}
+    location: dict[str, Any] = {"translate": (3, 4)}
     data: Any = {
         "dask": lambda: dask.array.from_array(whole, chunks=(16, 16)),
         "zarr": lambda: zarr.array(whole, chunks=(16, 16)),
@@ -98,8 +98,8 @@ def test_other_arrays(kind: str) -> None:
         "large": lambda: np.pad(whole, 40),
     }[kind]()
     if kind == "planes":
-        place["translate"] = (12, 3, 4)
-    layer = viewer.add_labels(data, **place)
+        location["translate"] = (12, 3, 4)
+    layer = viewer.add_labels(data, **location)
     np.testing.assert_array_equal(np.asarray(placed_labels(viewer, layer, image)), shown(viewer, layer, image))
 
 
@@ -148,9 +148,9 @@ def test_units_count_as_napari_shows_them() -> None:
         ((1, HEIGHT, WIDTH), {"affine": [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "out of the plane"),
     ],
 )
-def test_what_is_not_px_for_px_is_refused(shape: tuple[int, ...], place: dict[str, Any], words: str) -> None:
+def test_what_is_not_px_for_px_is_refused(shape: tuple[int, ...], location: dict[str, Any], words: str) -> None:
     viewer, image = with_image(name="image")
-    layer = viewer.add_labels(np.ones(shape, np.uint8), name="mine", **place)
+    layer = viewer.add_labels(np.ones(shape, np.uint8), name="mine", **location)
     with pytest.raises(InputError, match=words) as caught:
         placed_labels(viewer, layer, image)
     assert str(caught.value).startswith("mine: ")

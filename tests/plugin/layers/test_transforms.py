@@ -16,7 +16,7 @@ from fctl_napari.plugin.layers.transforms import move, outline, placed_like, pla
 
 NUMBERS = st.floats(-300, 300)
 FACTORS = st.floats(0.01, 50)
-PLACES = st.fixed_dictionaries(
+SAMPLED_POSITIONS = st.fixed_dictionaries(
     {
         "scale": st.tuples(FACTORS, FACTORS),
         "translate": st.tuples(NUMBERS, NUMBERS),
@@ -46,12 +46,12 @@ def corner_of(layer: Image, i: float, j: float) -> np.ndarray:
 
 
 @settings(max_examples=80, deadline=None)
-@given(place=PLACES, affine=st.none() | AFFINES, window=WINDOWS, cells=CELLS)
+@given(placement=SAMPLED_POSITIONS, affine=st.none() | AFFINES, window=WINDOWS, cells=CELLS)
 def test_every_corner_lies_where_the_image_has_it(
-    place: dict[str, Any], affine: np.ndarray | None, window: tuple[float, ...], cells: tuple[int, int]
+    placement: dict[str, Any], affine: np.ndarray | None, window: tuple[float, ...], cells: tuple[int, int]
 ) -> None:
     """On scaled, moved, turned, sheared and affine layers, with cells that are no squares."""
-    image = Image(np.zeros((20, 30, 3), np.uint8), rgb=True, affine=affine, **place)
+    image = Image(np.zeros((20, 30, 3), np.uint8), rgb=True, affine=affine, **placement)
     overlay = Image(np.zeros(cells), **placed_over(image, window, cells))
     y0, x0, y1, x1 = window
     size = np.abs(np.asarray(image.data_to_world((5000, 5000)))).max() + np.abs(image.data_to_world((0, 0))).max()
@@ -61,19 +61,19 @@ def test_every_corner_lies_where_the_image_has_it(
 
 
 @settings(max_examples=40, deadline=None)
-@given(place=PLACES, y=NUMBERS, x=NUMBERS)
-def test_to_pixels_is_the_way_back(place: dict[str, Any], y: float, x: float) -> None:
-    image = Image(np.zeros((20, 30, 3), np.uint8), rgb=True, **place)
+@given(placement=SAMPLED_POSITIONS, y=NUMBERS, x=NUMBERS)
+def test_to_pixels_is_the_way_back(placement: dict[str, Any], y: float, x: float) -> None:
+    image = Image(np.zeros((20, 30, 3), np.uint8), rgb=True, **placement)
     assert np.allclose(to_pixels(image, corner_of(image, y, x)), (y, x), atol=1e-6)
     assert np.allclose(to_pixels(image, (7.0, *corner_of(image, y, x))), (y, x), atol=1e-6)  # a viewer of three
 
 
 @settings(max_examples=30, deadline=None)
-@given(first=PLACES, second=PLACES, window=WINDOWS, cells=CELLS)
+@given(first=SAMPLED_POSITIONS, second=SAMPLED_POSITIONS, window=WINDOWS, cells=CELLS)
 def test_moving_is_making_anew(
     first: dict[str, Any], second: dict[str, Any], window: tuple[float, ...], cells: tuple[int, int]
 ) -> None:
-    one, other = (Image(np.zeros((20, 30)), **place) for place in (first, second))
+    one, other = (Image(np.zeros((20, 30)), **placement) for placement in (first, second))
     overlay = Image(np.zeros(cells), **placed_over(one, (0, 0, 20, 30), cells))
     move(overlay, placed_over(other, window, cells))
     anew = Image(np.zeros(cells), **placed_over(other, window, cells))
@@ -124,16 +124,16 @@ def test_on_the_screen_a_cell_covers_its_pixels(make_napari_viewer: Callable[...
                 camera.center[-1] + ((column + 0.5) / ratio - width / 2) / camera.zoom,
             )
             pixel = to_pixels(image, world)
-            place = (pixel - window[:2]) / (np.subtract(window[2:], window[:2]) / cells)
+            placement = (pixel - window[:2]) / (np.subtract(window[2:], window[:2]) / cells)
             near = 1.5 / camera.zoom  # of an edge, in world units: blended
-            edges = [np.abs(place - np.round(place)) * (6 * 3, 9 * 1.5) > near]
-            inside = bool(((place > 0) & (place < cells)).all())
+            edges = [np.abs(placement - np.round(placement)) * (6 * 3, 9 * 1.5) > near]
+            inside = bool(((placement > 0) & (placement < cells)).all())
             if not np.all(edges) or not ((pixel > 1) & (pixel < (39, 59))).all():
                 continue
             red, green, _ = picture[row, column, :3].astype(int)
             if inside:
                 assert green == 0
-                assert abs(red - values[tuple(np.floor(place).astype(int))] * 255) <= 2
+                assert abs(red - values[tuple(np.floor(placement).astype(int))] * 255) <= 2
             else:
                 assert green == 255
             checked += 1

@@ -13,9 +13,9 @@ from fctl_napari.plugin.layers.viewport import drawn_region, image_shape, view_r
 HEIGHT, WIDTH = 300, 500
 
 
-def viewer_with(**place) -> tuple[ViewerModel, Image]:
+def viewer_with(**location) -> tuple[ViewerModel, Image]:
     viewer = ViewerModel()
-    layer = viewer.add_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), rgb=True, **place)
+    layer = viewer.add_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), rgb=True, **location)
     viewer.canvas.size = (200, 400)
     return viewer, layer
 

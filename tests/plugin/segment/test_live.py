@@ -190,9 +190,9 @@ def test_another_checkpoint_means_another_result(
     condition = seen_all(widget)
     form.live.click()
     until(condition)
-    first, place = mask_of(viewer), form.result.text()
+    first, location = mask_of(viewer), form.result.text()
     form.add_checkpoint(other)
-    assert form.result.text() != place
+    assert form.result.text() != location
     until(lambda: "scene by other" in viewer.layers)
     assert widget.live
     until(lambda: done_cells(widget) == cells_in_view(viewer, widget))
@@ -244,11 +244,11 @@ def computed_about_the_view(viewer: napari.Viewer, widget: SegmentWidget) -> boo
     ],
 )
 def test_live_on_scaled_moved_and_turned_layers(
-    place: dict[str, Any], open_scene: Open, until: Callable[..., None]
+    location: dict[str, Any], open_scene: Open, until: Callable[..., None]
 ) -> None:
     viewer, widget = open_scene()
     image = viewer.layers["scene"]
-    for name, value in place.items():
+    for name, value in location.items():
         setattr(image, name, value)
     centre_on(viewer, image, 150, 300, 70)
     condition = seen_all(widget)

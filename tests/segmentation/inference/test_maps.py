@@ -107,13 +107,13 @@ def local(lively: Path) -> Local:
 def cell_weights(model: FCtL, image: Pyramid, window: tuple[int, int, int, int]) -> Tensor:
     """MCF's weights of one tile, mean over channels, [contexts, h, w], by the network's own parts."""
     inputs = read_inputs(image, window, model.config)
-    places = {name: torch.from_numpy(place)[None] for name, place in inputs.windows.items()}
+    locations = {name: torch.from_numpy(location)[None] for name, location in inputs.windows.items()}
     with torch.inference_mode():
         features = {"tile": model.encode_tile(torch.from_numpy(inputs.tile)[None])[model.config.correlation_stride]}
         for name, pixels_of_context in inputs.contexts.items():
             features[name] = model.encode_context(name, torch.from_numpy(pixels_of_context)[None])
         assert model.lcf is not None
-        return model.lcf.fusion.weights(model.lcf.correlate(model.grid, features, places))[0].mean(1)
+        return model.lcf.fusion.weights(model.lcf.correlate(model.grid, features, locations))[0].mean(1)
 
 
 def painted(model: FCtL, weights: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ def reference() -> np.ndarray:
             logits = model(
                 torch.from_numpy(inputs.tile)[None],
                 {name: torch.from_numpy(pixels)[None] for name, pixels in inputs.contexts.items()},
-                {name: torch.from_numpy(place)[None].float() for name, place in inputs.windows.items()},
+                {name: torch.from_numpy(location)[None].float() for name, location in inputs.windows.items()},
             )
         found.append(logits[0].argmax(0).numpy() + 1)
     assert len(np.unique(found)) >= 4

@@ -43,9 +43,9 @@ def test_logits_are_those_of_the_network_on_the_inputs(
     for index, window in enumerate(windows):
         inputs = read_inputs(image, window, model.config)
         contexts = {name: torch.from_numpy(context)[None] for name, context in inputs.contexts.items()}
-        places = {name: torch.from_numpy(place)[None] for name, place in inputs.windows.items()}
+        locations = {name: torch.from_numpy(location)[None] for name, location in inputs.windows.items()}
         with torch.inference_mode():
-            expected = model(torch.from_numpy(inputs.tile)[None], contexts, places)[0]
+            expected = model(torch.from_numpy(inputs.tile)[None], contexts, locations)[0]
         np.testing.assert_array_equal(found[index], expected.numpy())
 
 

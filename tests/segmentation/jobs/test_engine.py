@@ -127,19 +127,19 @@ class Listener:
 
     def __init__(self) -> None:
         self.heard: list[Progress] = []
-        self._news = threading.Condition()
+        self._events = threading.Condition()
 
     def __call__(self, event: Progress) -> None:
-        with self._news:
+        with self._events:
             self.heard.append(event)
-            self._news.notify_all()
+            self._events.notify_all()
 
     def wait_for(self, condition: Callable[[Progress], bool], since: int = 0) -> Progress:
         def found() -> Progress | None:
             return next((event for event in self.heard[since:] if condition(event)), None)
 
-        with self._news:
-            assert self._news.wait_for(found, ENOUGH), self.heard[-1:]
+        with self._events:
+            assert self._events.wait_for(found, ENOUGH), self.heard[-1:]
             event = found()
         assert event is not None
         return event

@@ -53,11 +53,11 @@ class Listener:
 
     @property
     def numbers(self) -> list[int]:
-        return [event.news[0] for event in self.heard if event.news]
+        return [event.messages[0] for event in self.heard if event.messages]
 
     @property
     def processes(self) -> set[int]:
-        return {event.news[1] for event in self.heard if event.news}
+        return {event.messages[1] for event in self.heard if event.messages}
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,8 @@ def test_the_memory_of_the_worker_returns(engine: Engine) -> None:
     held: list[tuple[psutil.Process, int]] = []
 
     def measure(event: StagedEvent) -> None:
-        if event.news and not held:
-            worker = psutil.Process(event.news)
+        if event.messages and not held:
+            worker = psutil.Process(event.messages)
             held.append((worker, worker.memory_info().rss))
 
     assert engine.start_staged(helpers_stages.fill_memory, 400, measure).wait(ENOUGH).state == "done"
@@ -104,7 +104,7 @@ def test_the_memory_of_the_worker_returns(engine: Engine) -> None:
 
 
 def test_paused_it_stands_still_and_goes_on_where_it_was(engine: Engine, tmp_path: Path) -> None:
-    hear = Listener(lambda event: run.pause() if event.news and event.news[0] == 3 else None)
+    hear = Listener(lambda event: run.pause() if event.messages and event.messages[0] == 3 else None)
     begin = threading.Event()
     run = engine.start_staged(
         helpers_stages.count, (str(tmp_path / "saved"), 30), lambda e: (begin.wait(ENOUGH), hear(e))
@@ -115,7 +115,7 @@ def test_paused_it_stands_still_and_goes_on_where_it_was(engine: Engine, tmp_pat
     assert run.wait(1.5).state == "paused"
     assert len(hear.heard) == told
     assert hear.numbers[-1] < 30
-    run.go_on()
+    run.resume()
     assert run.wait(ENOUGH).state == "done"
     assert hear.states == ["starting", "running", "paused", "running", "done"]
     assert hear.numbers == list(range(1, 31)), "nothing was done twice"
@@ -127,7 +127,7 @@ def test_cancelled_it_saves_its_state_and_the_same_job_goes_on(engine: Engine, t
     job = (str(tmp_path / "saved"), 40)
     hear = Listener()
     run = engine.start_staged(helpers_stages.count, job, hear)
-    hear.wait_for(lambda event: event.news is not None)
+    hear.wait_for(lambda event: event.messages is not None)
     if paused:
         run.pause()
         hear.wait_for(lambda event: event.state == "paused")
@@ -173,8 +173,8 @@ def test_of_a_cluster_one_worker_keeps_the_job_until_it_dies(cluster: LocalClust
     killed: list[int] = []
 
     def kill_once(event: StagedEvent) -> None:
-        if event.news and event.news[0] >= 60 and not killed:
-            killed.append(event.news[1])
+        if event.messages and event.messages[0] >= 60 and not killed:
+            killed.append(event.messages[1])
             saved.write_text("50")  # as if saved then
             psutil.Process(killed[0]).send_signal(signal.SIGKILL)
 

@@ -37,8 +37,8 @@ def guarded(body: str) -> str:
 
 @pytest.fixture
 def body(scene: Path, lively: Path, tmp_path: Path) -> str:
-    places = {"log": "log.txt", "out": "out.ome.zarr"}
-    return BODY.format(**{k: str(tmp_path / v) for k, v in places.items()}, image=str(scene), checkpoint=str(lively))
+    locations = {"log": "log.txt", "out": "out.ome.zarr"}
+    return BODY.format(**{k: str(tmp_path / v) for k, v in locations.items()}, image=str(scene), checkpoint=str(lively))
 
 
 @pytest.mark.parametrize(

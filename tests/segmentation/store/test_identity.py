@@ -220,10 +220,10 @@ def test_pictures_that_are_mostly_empty_are_told_apart(side: int) -> None:
     """Slides of one scanner: of one size, and white but for some tissue."""
     rng = np.random.default_rng(side)
     slides = []
-    for place in (200, 3100):
+    for location in (200, 3100):
         slide = np.full((4000, 4000, 3), 255, np.uint8)
-        for y in range(place, 3900 - side, 700):
-            for x in range(place, 3900 - side, 700):
+        for y in range(location, 3900 - side, 700):
+            for x in range(location, 3900 - side, 700):
                 slide[y : y + side, x : x + side] = rng.integers(0, 255, (side, side, 3))
         slides.append(slide)
     assert fingerprint(pyramid_from_array(slides[0])) != fingerprint(pyramid_from_array(slides[1]))

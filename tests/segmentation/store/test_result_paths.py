@@ -11,7 +11,7 @@ from PIL import Image
 
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.segmentation.store.result_paths import is_another_file, named_place, own_corrections, own_place
+from fctl_napari.segmentation.store.result_paths import is_another_file, named_path, own_corrections, own_path
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.store.stored_image import stored_image
 
@@ -32,21 +32,21 @@ def test_the_usual_place_is_taken_unless_it_is_anothers(
     images: list[Pyramid], make_segmentation: Make, tmp_path: Path
 ) -> None:
     usual = tmp_path / "x.tiny.fctl.ome.zarr"
-    assert own_place(usual, images[0]) == usual
+    assert own_path(usual, images[0]) == usual
     make_segmentation(LABELS, path=usual, image=images[0])
-    assert own_place(usual, images[0]) == usual
-    other = own_place(usual, images[1])
+    assert own_path(usual, images[0]) == usual
+    other = own_path(usual, images[1])
     assert other != usual
     assert other.name.startswith("x.tiny.")
     assert other.name.endswith(".fctl.ome.zarr")
-    assert other == own_place(usual, images[1])
+    assert other == own_path(usual, images[1])
 
 
 def test_maps_lie_beside_the_result_they_go_with(images: list[Pyramid], tmp_path: Path) -> None:
     from fctl_napari.plugin.layers.paths import maps_beside
 
-    result = named_place(tmp_path / "x.tiny.fctl.ome.zarr", images[0])
-    assert maps_beside(result) == named_place(tmp_path / "x.tiny.maps.fctl.ome.zarr", images[0])
+    result = named_path(tmp_path / "x.tiny.fctl.ome.zarr", images[0])
+    assert maps_beside(result) == named_path(tmp_path / "x.tiny.maps.fctl.ome.zarr", images[0])
 
 
 def test_corrections_are_found_where_they_lie(images: list[Pyramid], make_segmentation: Make, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_corrections_are_found_where_they_lie(images: list[Pyramid], make_segmen
     assert own_corrections(usual, images[1]) == usual
     make_segmentation(LABELS, path=usual, image=images[0])  # stands for corrections: both say of which image they are
     assert own_corrections(usual, images[0]) == usual
-    named = named_place(usual, images[1])
+    named = named_path(usual, images[1])
     assert own_corrections(usual, images[1]) == named  # the other file is there still
     Path(str(images[0].path)).unlink()
     assert own_corrections(usual, images[1]) == usual  # whose they are now, people have to say

@@ -66,12 +66,12 @@ def test_what_is_written_is_read_back(create: Callable[..., Segmentation], card:
 def test_finished_cells_are_done_at_every_level(create: Callable[..., Segmentation]) -> None:
     store = create()
     random = np.random.default_rng(0)
-    truth = np.zeros(store.shape, np.uint8)
+    ground_truth = np.zeros(store.shape, np.uint8)
     chosen = [(0, 0), (0, 1), (3, 5), (6, 11)]
     for cell in chosen:
         y0, x0, y1, x1 = store.grid.core(cell)
-        truth[y0:y1, x0:x1] = random.integers(1, 4, (y1 - y0, x1 - x0))
-        store.write_cell(cell, truth[y0:y1, x0:x1], truth[y0:y1, x0:x1] * 80)
+        ground_truth[y0:y1, x0:x1] = random.integers(1, 4, (y1 - y0, x1 - x0))
+        store.write_cell(cell, ground_truth[y0:y1, x0:x1], ground_truth[y0:y1, x0:x1] * 80)
     assert not store.done().any(), "a cell is done when finish() says so"
     windows = store.finish(chosen)
     assert windows == ((0, 0, 192, 384), (576, 960, 768, 1152), (1152, 2112, 1300, 2300))
@@ -80,7 +80,7 @@ def test_finished_cells_are_done_at_every_level(create: Callable[..., Segmentati
     assert set(again.missing()).isdisjoint(chosen)
     assert again.missing((0, 0, 192, 400)) == [(0, 2)]
     for level, (labels, confidence) in enumerate(zip(again.labels.levels, again.confidence.levels, strict=True)):
-        expected = truth[:: 2**level, :: 2**level]
+        expected = ground_truth[:: 2**level, :: 2**level]
         np.testing.assert_array_equal(labels[:], expected)
         np.testing.assert_array_equal(confidence[:], expected * 80)
     assert len(again.labels.levels) > 1
@@ -106,7 +106,7 @@ def test_other_things_are_not_segmentations(tmp_path: Path, create: Callable[...
 
 
 def test_what_is_there_is_gone_on_with_or_refused(tmp_path: Path, card: Card) -> None:
-    def go_on(pixel: int = 0, fresh: bool = False, path: str = "s.ome.zarr", **settings: object) -> Segmentation:
+    def resume(pixel: int = 0, fresh: bool = False, path: str = "s.ome.zarr", **settings: object) -> Segmentation:
         return open_or_create(
             tmp_path / path,
             image=pyramid_from_array(np.full((100, 100, 3), pixel, np.uint8)),
@@ -117,21 +117,21 @@ def test_what_is_there_is_gone_on_with_or_refused(tmp_path: Path, card: Card) ->
             fresh=fresh,
         )
 
-    assert go_on(merge="average").settings["merge"] == "average"
-    store = go_on()  # nothing was computed yet: what was refused does not stand in the way
+    assert resume(merge="average").settings["merge"] == "average"
+    store = resume()  # nothing was computed yet: what was refused does not stand in the way
     assert store.settings["merge"] == "crop"
     store.write_cell((0, 0), np.ones((48, 48), np.uint8), np.ones((48, 48), np.uint8))
     store.finish([(0, 0)])
-    assert go_on().done().sum() == 1
+    assert resume().done().sum() == 1
     with pytest.raises(OutputError, match="another image"):
-        go_on(pixel=1)
+        resume(pixel=1)
     with pytest.raises(OutputError, match="another merge"):
-        go_on(merge="average")
-    assert go_on(merge="average", fresh=True).done().sum() == 0
+        resume(merge="average")
+    assert resume(merge="average", fresh=True).done().sum() == 0
     assert [file.name for file in tmp_path.iterdir()] == ["s.ome.zarr"]
     (tmp_path / "mine").write_text("text")
     with pytest.raises(OutputError, match="mine: exists and is not a segmentation"):
-        go_on(path="mine", fresh=True)
+        resume(path="mine", fresh=True)
 
 
 def test_a_lock_holds_within_and_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,14 +55,14 @@ def test_they_are_not_written_into_another_image(stores: list[Segmentation], tmp
 
 def test_commands_tell(stores: list[Segmentation], fctl: Fctl, tmp_path: Path) -> None:
     one, other = stores
-    truth = export(one, tmp_path / "0.ome.zarr" / "labels" / "truth")
-    assert "of another image" not in fctl("evaluate", one.path, truth).err
-    done = fctl("evaluate", other.path, truth)
+    ground_truth = export(one, tmp_path / "0.ome.zarr" / "labels" / "truth")
+    assert "of another image" not in fctl("evaluate", one.path, ground_truth).err
+    done = fctl("evaluate", other.path, ground_truth)
     assert done.code == 0
     assert "labels of another image (0" in done.err
     assert "is of another image than" in fctl("compare", one.path, other.path).sentence()
     corrections = tmp_path / "c.ome.zarr"
     Corrections.create(corrections, open_image(tmp_path / "1.png"), one.class_table).close()
-    done = fctl("corrections", "import", corrections, truth)
+    done = fctl("corrections", "import", corrections, ground_truth)
     assert done.code == 0
     assert "labels of another image" in done.out + done.err
