@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 from learn import Case, aerial, earth, inside, strokes
 
-from fctl_napari.imagery.labels import LabelPyramid
-from fctl_napari.learning.affected import affected_cells
-from fctl_napari.learning.corrected import LabelCorrections
-from fctl_napari.learning.finetune import finetune
-from fctl_napari.learning.finetune_config import FinetuneRequest
-from fctl_napari.model.card import read_card
-from fctl_napari.segmentation.grid import Cell
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.finetuning.affected_tiles import affected_cells
+from fctl_napari.finetuning.finetune import finetune
+from fctl_napari.finetuning.request import FinetuneRequest
+from fctl_napari.finetuning.targets import LabelCorrections
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.model.model_card import read_card
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.grid import Cell
 
 
 def segmented(engine: Engine, image: Path, checkpoint: Path, out: Path) -> Segmentation:

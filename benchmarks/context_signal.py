@@ -22,9 +22,9 @@ from scipy.ndimage import gaussian_filter
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from fctl_napari.analysis.metrics import Scores, confusion_matrix
-from fctl_napari.learning.config import load_train_config
-from fctl_napari.learning.data import Scene, open_scenes
+from fctl_napari.evaluation.metrics import Scores, confusion_matrix
+from fctl_napari.training.config import load_train_config
+from fctl_napari.training.data import Scene, open_scenes
 
 WIDTHS = (0, 6, 40, 250)
 """Widest Gaussian window, standard deviation in px; each row of the table has those up to it."""

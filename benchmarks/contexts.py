@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fctl_napari.analysis.metrics import Scores, confusion_matrix
+from fctl_napari.evaluation.metrics import Scores, confusion_matrix
+from fctl_napari.imagery.ground_truth import open_truth
 from fctl_napari.imagery.sample import sample_files, sample_splits, write_sample
-from fctl_napari.imagery.truth import open_truth
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
 
 
 def main() -> None:

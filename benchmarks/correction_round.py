@@ -17,14 +17,14 @@ from pathlib import Path
 import learn
 import numpy as np
 
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.learning.affected import affected_cells
-from fctl_napari.learning.corrections import Corrections
-from fctl_napari.learning.finetune_config import finetune_request
-from fctl_napari.learning.finetune_run import start_finetune
-from fctl_napari.model.card import read_card
-from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.finetuning.affected_tiles import affected_cells
+from fctl_napari.finetuning.request import finetune_request
+from fctl_napari.finetuning.run import start_finetune
+from fctl_napari.imagery.open import open_image
+from fctl_napari.model.model_card import read_card
+from fctl_napari.segmentation.jobs.engine import Engine, Progress, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
 
 VIEW = (350, 500)
 """Half of what is in view around the first stroke, (y, x) px."""

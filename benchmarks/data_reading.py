@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fctl_napari.imagery.on_demand import Shelf
-from fctl_napari.learning.config import AugmentSettings, DataSettings
-from fctl_napari.learning.data import TileSampler, open_scenes
-from fctl_napari.learning.data_check import check_data_set
-from fctl_napari.learning.data_convert import convert_data_set
-from fctl_napari.learning.datasets import deepglobe_table, find_data_set
+from fctl_napari.datasets.check import check_data_set
+from fctl_napari.datasets.convert import convert_data_set
+from fctl_napari.datasets.image_cache import Shelf
+from fctl_napari.datasets.layouts import deepglobe_table, find_data_set
 from fctl_napari.model.config import preset
+from fctl_napari.training.config import AugmentSettings, DataSettings
+from fctl_napari.training.data import TileSampler, open_scenes
 
 SIDE = 2448
 FILES = 12

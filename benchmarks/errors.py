@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 from memory import peak_megabytes
 
-from fctl_napari.analysis.error_regions import find_doubts, find_errors
-from fctl_napari.analysis.evaluation import evaluate
-from fctl_napari.analysis.expected_gain import find_next
-from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.evaluation.acquisition import find_next
+from fctl_napari.evaluation.error_regions import find_doubts, find_errors
+from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.imagery.truth import open_truth
-from fctl_napari.model.card import builtin_checkpoints, read_card
-from fctl_napari.segmentation.grid import TileGrid, default_overlap
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.model.model_card import builtin_checkpoints, read_card
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 
 MOVED = (2, 3)
 """How far the segmentation lies from its truth, (y, x) px."""

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import write_sample
-from fctl_napari.model.card import read_card, resolve_checkpoint
-from fctl_napari.model.without import WHOLE, Without
-from fctl_napari.segmentation.explanation import ExplainRequest
-from fctl_napari.segmentation.grid import TileGrid, default_overlap
-from fctl_napari.segmentation.jobs import Engine
+from fctl_napari.model.feature_ablation import WHOLE, Without
+from fctl_napari.model.model_card import read_card, resolve_checkpoint
+from fctl_napari.segmentation.jobs.engine import Engine
+from fctl_napari.segmentation.jobs.explanation import ExplainRequest
+from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 
 
 def measure(engine: Engine, requests: Sequence[ExplainRequest]) -> tuple[list[float], list[float], str]:

@@ -24,7 +24,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 if TYPE_CHECKING:
-    from fctl_napari.plugin.explore import ExploreWidget
+    from fctl_napari.plugin.explore.widget import ExploreWidget
 
 TILES = [(y, x) for y in (420, 620, 820) for x in (2300, 2600, 2900, 3200)]
 """Pixels in as many tiles of 256 px."""
@@ -44,7 +44,7 @@ class Window:
     """napari with the scene and the docked widget, Pick on."""
 
     def __init__(self, checkpoint: str) -> None:
-        from fctl_napari.plugin.sample import sample_folder
+        from fctl_napari.plugin.io.sample import sample_folder
 
         self.viewer = napari.Viewer()
         self.viewer.window.resize(1560, 1000)

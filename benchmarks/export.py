@@ -39,11 +39,11 @@ def make(path: Path, side: int) -> None:
     from fctl_napari.imagery.georeference import Georeference
     from fctl_napari.imagery.level import Level
     from fctl_napari.imagery.pyramid import Pyramid
-    from fctl_napari.model.card import Card
     from fctl_napari.model.classes import ClassInfo, ClassTable
     from fctl_napari.model.config import preset
-    from fctl_napari.segmentation.grid import TileGrid
-    from fctl_napari.segmentation.store import Segmentation
+    from fctl_napari.model.model_card import Card
+    from fctl_napari.segmentation.store.store import Segmentation
+    from fctl_napari.segmentation.tiling.grid import TileGrid
 
     place = Georeference("EPSG:32632", (0.5, 0.0, 600000.0, 0.0, -0.5, 5200000.0))
     blank = np.broadcast_to(np.uint8(0), (side, side, 3))
@@ -77,8 +77,8 @@ def measure(store: str, out: str, simplify: float | None) -> dict[str, float]:
     import rasterio.warp  # noqa: F401
     import shapely  # noqa: F401
 
-    from fctl_napari.segmentation.export import export
-    from fctl_napari.segmentation.store import Segmentation
+    from fctl_napari.export.export import export
+    from fctl_napari.segmentation.store.store import Segmentation
 
     segmentation = Segmentation.open(store)
     imports = peak_megabytes()

@@ -20,7 +20,7 @@ from PIL import Image
 
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.fingerprint import fingerprint, whole_fingerprint
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.open import open_image
 
 TILED = {"tiled": True, "blockxsize": 512, "blockysize": 512}
 GEOTIFFS = {

@@ -31,19 +31,19 @@ from scipy.ndimage import distance_transform_edt
 from skimage.graph import route_through_array
 from skimage.measure import label, regionprops
 
-from fctl_napari.analysis.metrics import Scores, confusion_matrix
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.imagery.labels import LabelPyramid
+from fctl_napari.evaluation.metrics import Scores, confusion_matrix
+from fctl_napari.finetuning.finetune import finetune
+from fctl_napari.finetuning.request import PARTS, FinetuneRequest
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.learning.config import DataSettings, load_train_config
-from fctl_napari.learning.data import Region, Scene, open_scenes
-from fctl_napari.learning.finetune import finetune
-from fctl_napari.learning.finetune_config import PARTS, FinetuneRequest
-from fctl_napari.model.card import read_card, resolve_checkpoint
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import IGNORE
-from fctl_napari.segmentation.grid import TileGrid, default_overlap
-from fctl_napari.segmentation.predictor import Predictor
+from fctl_napari.model.model_card import read_card, resolve_checkpoint
+from fctl_napari.segmentation.inference.predictor import Predictor
+from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
+from fctl_napari.training.config import DataSettings, load_train_config
+from fctl_napari.training.data import Region, Scene, open_scenes
 
 BRUSH = 8
 """Radius of the annotator's brush, px."""

@@ -21,7 +21,7 @@ import psutil
 
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.pyramid import pyramid_from_array
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 
 
 class Pattern:
@@ -45,11 +45,11 @@ def make_checkpoint(path: Path) -> None:
     """Save a small network with a medium and a global context."""
     import torch
 
-    from fctl_napari.model.card import Card
     from fctl_napari.model.checkpoint import save_checkpoint
     from fctl_napari.model.classes import ClassInfo, ClassTable
     from fctl_napari.model.config import preset
     from fctl_napari.model.fctl import FCtL
+    from fctl_napari.model.model_card import Card
 
     torch.manual_seed(0)
     config = preset("fctl_lite", tile_size=512, classes=5, width=32, share_encoders="all")

@@ -23,13 +23,13 @@ import zarr
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from fctl_napari.imagery import ngff
-from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.level import halve
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.model.card import read_card, resolve_checkpoint
-from fctl_napari.plugin.segment import SegmentWidget
-from fctl_napari.plugin.session import session
-from fctl_napari.segmentation.jobs import Progress
+from fctl_napari.model.model_card import read_card, resolve_checkpoint
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.segment.widget import SegmentWidget
+from fctl_napari.segmentation.jobs.engine import Progress
 
 PLACES = ((0.1, 0.1), (0.45, 0.5), (0.75, 0.2), (0.3, 0.8))
 """Top left corners of the copies of the Earth scene, as parts of the image's side."""

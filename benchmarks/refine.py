@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fctl_napari.analysis.evaluation import evaluate
-from fctl_napari.analysis.metrics import Scores
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.evaluation.metrics import Scores
+from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files, sample_splits
-from fctl_napari.imagery.truth import open_truth
-from fctl_napari.learning.config import load_train_config
-from fctl_napari.learning.data import open_scenes
-from fctl_napari.learning.masks import ROUGHENED, RoughTruth
-from fctl_napari.learning.train import train
-from fctl_napari.model.card import read_card, resolve_checkpoint
-from fctl_napari.segmentation.grid import TileGrid
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.model.model_card import read_card, resolve_checkpoint
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.grid import TileGrid
+from fctl_napari.training.config import load_train_config
+from fctl_napari.training.data import open_scenes
+from fctl_napari.training.random_masks import ROUGHENED, RoughTruth
+from fctl_napari.training.train import train
 
 IMAGE = str(sample_files().image)
 

@@ -18,12 +18,12 @@ import numpy as np
 import released_reference
 import torch
 
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.released import import_released
-from fctl_napari.segmentation.predictor import Predictor
-from fctl_napari.segmentation.released_grid import ReleasedGrid
+from fctl_napari.segmentation.inference.predictor import Predictor
+from fctl_napari.segmentation.tiling.released_grid import ReleasedGrid
 
 
 def main() -> None:

@@ -27,24 +27,24 @@ import torch
 from throughput_rates import Rate, bytes_read, bytes_read_by_children, matrix_rate, rate, seconds_of, timed
 from torch import Tensor
 
-from fctl_napari.analysis.cost import count_flops
+from fctl_napari.evaluation.cost import count_flops
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.model.card import Card, checkpoint_hash, read_card, resolve_checkpoint
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import Context, preset
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.segmentation.device import numerics
-from fctl_napari.segmentation.grid import TileGrid, default_overlap
-from fctl_napari.segmentation.inputs import TileInputs, read_inputs
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
-from fctl_napari.segmentation.predictor import CUDA_BATCH, Predictor
-from fctl_napari.segmentation.store import Segmentation
-from fctl_napari.segmentation.worker_process import HEAP
+from fctl_napari.model.model_card import Card, checkpoint_hash, read_card, resolve_checkpoint
+from fctl_napari.segmentation.inference.device import numerics
+from fctl_napari.segmentation.inference.predictor import CUDA_BATCH, Predictor
+from fctl_napari.segmentation.inference.tile_inputs import TileInputs, read_inputs
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.jobs.worker_process import HEAP
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 
 NETWORKS = ("fctl_lite", "fctl_vgg16", "fcn8s")
 READY_TILES = 32

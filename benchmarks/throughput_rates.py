@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from fctl_napari.segmentation.jobs import Engine, Progress, SegmentationRequest
+from fctl_napari.segmentation.jobs.engine import Engine, Progress, SegmentationRequest
 
 MATRIX = {"cpu": 2048, "cuda": 8192}
 """Side of the matrices whose product shows what the device can do."""

@@ -23,12 +23,12 @@ from learn import Case, aerial, earth, inside, scores, strokes
 from numpy.typing import NDArray
 from skimage.measure import label
 
-from fctl_napari.analysis import expected_gain
-from fctl_napari.analysis.expected_gain import Suggestion, find_next
+from fctl_napari.evaluation import acquisition
+from fctl_napari.evaluation.acquisition import Suggestion, find_next
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
 
 ORDERS: dict[str, Callable[[Suggestion], float]] = {
     "gain": lambda one: one.gain,
@@ -60,8 +60,8 @@ def segment(case: Case, folder: Path) -> Segmentation:
 def pieces(store: Segmentation, found: Sequence[Suggestion]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Rows and columns of the px of each region, labelled anew all at once."""
     whole = (0, 0, *store.shape)
-    entropy, labels = expected_gain._Entropy(store), store.labels.read(whole)
-    values = (labels + expected_gain._checks(whole)) * (entropy.read(whole) >= entropy.threshold) * (labels > 0)
+    entropy, labels = acquisition._Entropy(store), store.labels.read(whole)
+    values = (labels + acquisition._checks(whole)) * (entropy.read(whole) >= entropy.threshold) * (labels > 0)
     regions = label(values, background=0, connectivity=1)
     coordinates = []
     for one in found:

@@ -25,15 +25,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from napari.utils.colormaps import DirectLabelColormap
 
-from fctl_napari.analysis.evaluation import evaluate
-from fctl_napari.analysis.explain import explain
-from fctl_napari.analysis.figures import comparison_figure
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.figures.comparison import comparison_figure
+from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import write_sample
-from fctl_napari.imagery.truth import open_truth
-from fctl_napari.model.card import read_card, resolve_checkpoint
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.model.model_card import read_card, resolve_checkpoint
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.jobs.explain import explain
+from fctl_napari.segmentation.store.store import Segmentation
 
 folder = Path(tempfile.mkdtemp())
 

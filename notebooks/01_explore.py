@@ -27,19 +27,19 @@ import numpy as np
 from ipywidgets import Dropdown, IntSlider
 from matplotlib.figure import Figure
 
-from fctl_napari.analysis.error_regions import find_doubts, find_errors, order
-from fctl_napari.analysis.evaluation import evaluate
-from fctl_napari.analysis.evaluation_figure import evaluation_figure
-from fctl_napari.analysis.explain import explain
-from fctl_napari.analysis.explain_figure import explanation_figure
-from fctl_napari.analysis.figures import comparison_figure
-from fctl_napari.analysis.sliders import slide
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.evaluation.error_regions import find_doubts, find_errors, order
+from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.figures.comparison import comparison_figure
+from fctl_napari.figures.evaluation import evaluation_figure
+from fctl_napari.figures.explanation import explanation_figure
+from fctl_napari.figures.sliders import slide
+from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.imagery.truth import open_truth
-from fctl_napari.model.without import Without
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.model.feature_ablation import Without
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.jobs.explain import explain
+from fctl_napari.segmentation.store.store import Segmentation
 
 scene = sample_files()
 image = open_image(scene.image)

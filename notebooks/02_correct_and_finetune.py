@@ -24,22 +24,22 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from fctl_napari.analysis.error_regions import find_errors
-from fctl_napari.analysis.evaluation import evaluate
-from fctl_napari.analysis.expected_gain import find_next
-from fctl_napari.analysis.figures import colorize
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.evaluation.acquisition import find_next
+from fctl_napari.evaluation.error_regions import find_errors
+from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.figures.comparison import colorize
+from fctl_napari.finetuning.affected_tiles import affected_cells
+from fctl_napari.finetuning.candidates import keep, roll_back
+from fctl_napari.finetuning.finetune import finetune
+from fctl_napari.finetuning.lineage import lineage
+from fctl_napari.finetuning.request import finetune_request
+from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.imagery.truth import open_truth
-from fctl_napari.learning.affected import affected_cells
-from fctl_napari.learning.candidates import keep, roll_back
-from fctl_napari.learning.corrections import Corrections
-from fctl_napari.learning.finetune import finetune
-from fctl_napari.learning.finetune_config import finetune_request
-from fctl_napari.learning.lineage import lineage
-from fctl_napari.model.card import read_card, resolve_checkpoint
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.model.model_card import read_card, resolve_checkpoint
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
 
 scene = sample_files()
 image = open_image(scene.image)

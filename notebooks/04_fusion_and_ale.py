@@ -31,23 +31,23 @@ from IPython.display import Markdown
 from ipywidgets import FloatSlider, IntSlider, SelectionSlider
 
 import fctl_napari
-from fctl_napari.analysis.ablation_figure import ablation_figure
-from fctl_napari.analysis.ablation_report import report, studies
-from fctl_napari.analysis.ablation_results import read_results
-from fctl_napari.analysis.attention_figure import weights_figure
-from fctl_napari.analysis.enhancement_figure import enhancement_figure, strongest_figure
-from fctl_napari.analysis.explain import explain
-from fctl_napari.analysis.masks_figure import masks_figure
-from fctl_napari.analysis.sliders import slide
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.ablation.figure import ablation_figure
+from fctl_napari.ablation.first_encoder import write_first_encoder
+from fctl_napari.ablation.plan import AblationRequest
+from fctl_napari.ablation.report import report, studies
+from fctl_napari.ablation.results import read_results
+from fctl_napari.ablation.run import checkpoint_of, run_ablation
+from fctl_napari.figures.attention import weights_figure
+from fctl_napari.figures.enhancement import enhancement_figure, strongest_figure
+from fctl_napari.figures.masks import masks_figure
+from fctl_napari.figures.sliders import slide
+from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.imagery.truth import open_truth
-from fctl_napari.learning.ablation_plan import AblationRequest
-from fctl_napari.learning.ablation_run import checkpoint_of, run_ablation
-from fctl_napari.learning.config import load_train_config
-from fctl_napari.learning.first_encoder import write_first_encoder
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.model.without import Without
+from fctl_napari.model.feature_ablation import Without
+from fctl_napari.segmentation.jobs.explain import explain
+from fctl_napari.training.config import load_train_config
 
 # %% [markdown]
 # ## Train every row

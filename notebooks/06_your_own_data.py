@@ -30,20 +30,20 @@ from matplotlib.figure import Figure
 from napari.utils.colormaps import DirectLabelColormap
 from PIL import Image
 
-from fctl_napari.analysis.evaluation import evaluate
-from fctl_napari.analysis.figures import colorize, comparison_figure
-from fctl_napari.analysis.metrics import Scores
-from fctl_napari.analysis.sliders import slide
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.datasets.check import check_data_set
+from fctl_napari.datasets.layouts import find_data_set
+from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.evaluation.metrics import Scores
+from fctl_napari.figures.comparison import colorize, comparison_figure
+from fctl_napari.figures.sliders import slide
+from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.imagery.truth import open_truth
-from fctl_napari.learning.config import load_train_config
-from fctl_napari.learning.data_check import check_data_set
-from fctl_napari.learning.datasets import find_data_set
-from fctl_napari.learning.train import train
-from fctl_napari.model.card import read_card
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.model.model_card import read_card
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.training.config import load_train_config
+from fctl_napari.training.train import train
 
 folder = Path(tempfile.mkdtemp())
 data = folder / "data"

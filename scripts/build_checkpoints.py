@@ -26,11 +26,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from fctl_napari.learning.config import load_train_config
-from fctl_napari.learning.run_state import LOG
-from fctl_napari.learning.train import train
-from fctl_napari.model.card import BUILTIN_FOLDER, Card, read_card, without_folders
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
+from fctl_napari.model.model_card import BUILTIN_FOLDER, Card, read_card, without_folders
+from fctl_napari.training.config import load_train_config
+from fctl_napari.training.run_state import LOG
+from fctl_napari.training.train import train
 
 MEASURED = {"earth": "test", "aerial": "val"}
 """Which figures count: the test bands; the held-out group."""

@@ -19,11 +19,11 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
-    from commands import Fctl
+    from helpers_commands import Fctl
 
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.model.fctl import FCtL
-    from fctl_napari.segmentation.store import Segmentation
+    from fctl_napari.segmentation.store.store import Segmentation
 
 XVFB = pytest.StashKey[subprocess.Popen]()
 
@@ -166,10 +166,10 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
     """
     import torch
 
-    from fctl_napari.model.card import Card
     from fctl_napari.model.checkpoint import save_checkpoint
     from fctl_napari.model.classes import ClassInfo, ClassTable
     from fctl_napari.model.fctl import FCtL
+    from fctl_napari.model.model_card import Card
 
     table = ClassTable(
         classes=(
@@ -262,10 +262,10 @@ def rgb_png(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> Path:
 def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., Segmentation]:
     """``make_segmentation(labels, ...)``: a stored segmentation of given labels (0 = not computed, k + 1 = class k)."""
     from fctl_napari.imagery.pyramid import Georeference, Pyramid, pyramid_from_array
-    from fctl_napari.model.card import Card
     from fctl_napari.model.classes import ClassInfo, ClassTable
-    from fctl_napari.segmentation.grid import TileGrid
-    from fctl_napari.segmentation.store import Segmentation
+    from fctl_napari.model.model_card import Card
+    from fctl_napari.segmentation.store.store import Segmentation
+    from fctl_napari.segmentation.tiling.grid import TileGrid
 
     def make(
         labels: np.ndarray,
@@ -302,9 +302,9 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
 @pytest.fixture
 def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
     """``fctl("info", path)``: run a command in this process, with lines of 200 characters."""
-    from commands import Outcome
+    from helpers_commands import Outcome
 
-    from fctl_napari import cli
+    from fctl_napari.cli.app import app as cli
 
     monkeypatch.setenv("COLUMNS", "200")
 

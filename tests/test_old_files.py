@@ -15,16 +15,16 @@ import pytest
 import rasterio
 from rasterio.enums import Resampling
 
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.corrections.relink import relink
 from fctl_napari.errors import OtherImageError, OutputError
 from fctl_napari.imagery.fingerprint import SAMPLED
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.learning.corrections import Corrections
-from fctl_napari.learning.relink import relink
-from fctl_napari.model.card import Card
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.segmentation.store import Segmentation
-from fctl_napari.segmentation.store_place import open_or_create
+from fctl_napari.model.model_card import Card
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.store.store_lock import open_or_create
 
 FILES = Path(__file__).parent / "data" / "files_0_1_0.zip"
 

@@ -20,7 +20,7 @@ from fctl_napari.files import remove_folder
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level, halve
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
-from fctl_napari.imagery.omezarr import OURS
+from fctl_napari.imagery.ome_zarr import OURS
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.remote import is_url
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fctl_napari.errors import FctlError, InputError
-from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.raster import JPEG_MAGIC, PNG_MAGIC, open_pillow, read_magic
+from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.png_jpeg import JPEG_MAGIC, PNG_MAGIC, open_pillow, read_magic
 from fctl_napari.imagery.remote import is_url, open_file
 from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.ground import Ground
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.polygon_files import FoundPolygons, read_polygons
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from fctl_napari.errors import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import atomic_write
 from fctl_napari.model.build import make_network
-from fctl_napari.model.card import METADATA_KEY, Card, read_card
+from fctl_napari.model.model_card import METADATA_KEY, Card, read_card
 from fctl_napari.model.network import Network
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from fctl_napari.model.ale import LFI
 from fctl_napari.model.encoders import Features
+from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.geometry import FeatureGrid
 from fctl_napari.model.lcf import LCC, MAX_ATTENTION_CELLS
 from fctl_napari.model.network import Network
-from fctl_napari.model.without import WHOLE, Without
 
 
 @dataclass(frozen=True)

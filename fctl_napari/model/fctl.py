@@ -11,9 +11,9 @@ from fctl_napari.model.ale import ALE
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.decoder import FCN8sDecoder
 from fctl_napari.model.encoders import Encoder, Features, make_encoder
+from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.lcf import LCF
 from fctl_napari.model.network import Network
-from fctl_napari.model.without import WHOLE, Without
 
 
 class Neck(nn.Module):

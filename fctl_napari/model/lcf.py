@@ -10,8 +10,8 @@ import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.geometry import FeatureGrid, apply_separable, relative_positions
-from fctl_napari.model.without import WHOLE, Without
 
 Fusion = Literal["adaptive", "average", "weighted", "released"]
 

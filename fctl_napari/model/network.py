@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from fctl_napari.model.ale import ALE
 from fctl_napari.model.config import GLOBAL_VIEW, FCtLConfig
 from fctl_napari.model.encoders import Encoder, Features
+from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.geometry import FeatureGrid, apply_separable, interpolation_matrices
 from fctl_napari.model.lcf import LCF
-from fctl_napari.model.without import WHOLE, Without
 
 
 class Network(nn.Module, ABC):

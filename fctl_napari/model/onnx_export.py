@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from fctl_napari.errors import ConfigError, OutputError
 from fctl_napari.files import atomic_write
-from fctl_napari.model.card import METADATA_KEY, read_card
 from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.model_card import METADATA_KEY, read_card
 from fctl_napari.model.network import Network
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from fctl_napari.errors import CheckpointError
-from fctl_napari.model.card import Card, checkpoint_hash
 from fctl_napari.model.checkpoint import check_place, save_checkpoint
 from fctl_napari.model.classes import ClassTable, numbered_classes
 from fctl_napari.model.config import preset
 from fctl_napari.model.encoders.weights import read_state
 from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.model_card import Card, checkpoint_hash
 
 CONVS = {
     # index in torchvision's VGG16.features: channels in and out

@@ -1,1 +1,1 @@
-"""napari: readers, sample data, widgets. The only package that imports napari or Qt; it never imports torch."""
+"""The only package that imports napari or Qt. It never imports torch."""

@@ -21,7 +21,7 @@ from fctl_napari.model.classes import IGNORE
 if TYPE_CHECKING:
     import napari
 
-    from fctl_napari.plugin.segment import SegmentWidget
+    from fctl_napari.plugin.segment.widget import SegmentWidget
 
 CHECKPOINT = "earth"
 RESULT = "earth.fctl.ome.zarr"
@@ -49,7 +49,7 @@ def run_demo(out_dir: str | Path = "demo", *, checkpoint: str = CHECKPOINT) -> N
     FctlError
         The sample or the checkpoint is missing, ``out_dir`` is not writable, or the segmentation failed.
     """
-    from fctl_napari.model.card import resolve_checkpoint
+    from fctl_napari.model.model_card import resolve_checkpoint
 
     resolve_checkpoint(checkpoint)  # before anything is opened
     folder = Path(out_dir).absolute()
@@ -77,7 +77,7 @@ def open_demo(folder: Path, checkpoint: str) -> tuple[napari.Viewer, SegmentWidg
     """Open the window with scene, truth and the docked Segment widget, everything chosen, ready to start."""
     import napari
 
-    from fctl_napari.plugin.sample import sample_folder
+    from fctl_napari.plugin.io.sample import sample_folder
 
     viewer = napari.Viewer(title="FCtL")
     viewer.window.resize(1560, 940)
@@ -100,7 +100,7 @@ def open_demo(folder: Path, checkpoint: str) -> tuple[napari.Viewer, SegmentWidg
 def _run_headless(folder: Path, checkpoint: str) -> None:
     from qtpy.QtCore import QEventLoop, QTimer
 
-    from fctl_napari.segmentation.jobs import Progress
+    from fctl_napari.segmentation.jobs.engine import Progress
 
     viewer, widget = open_demo(folder, checkpoint)
     loop = QEventLoop()
@@ -149,10 +149,10 @@ def _save_screenshot(viewer: napari.Viewer, path: Path) -> None:
 
 def _score(result: Path) -> float:
     """Mean IoU over the test bands together."""
-    from fctl_napari.analysis.metrics import Scores, confusion_matrix
+    from fctl_napari.evaluation.metrics import Scores, confusion_matrix
+    from fctl_napari.imagery.ground_truth import open_truth
     from fctl_napari.imagery.sample import sample_files, sample_splits
-    from fctl_napari.imagery.truth import open_truth
-    from fctl_napari.segmentation.store import Segmentation
+    from fctl_napari.segmentation.store.store import Segmentation
 
     segmentation = Segmentation.open(result)
     truth = open_truth(sample_files().truth)
@@ -168,11 +168,11 @@ def _score(result: Path) -> float:
 
 def _save_figure(result: Path, path: Path) -> None:
     """Draw image | mask | truth | FP/FN of the part of the widest test band where the classes are most mixed."""
-    from fctl_napari.analysis.figures import comparison_figure
-    from fctl_napari.imagery.formats import open_image
+    from fctl_napari.figures.comparison import comparison_figure
+    from fctl_napari.imagery.ground_truth import open_truth
+    from fctl_napari.imagery.open import open_image
     from fctl_napari.imagery.sample import sample_files, sample_splits
-    from fctl_napari.imagery.truth import open_truth
-    from fctl_napari.segmentation.store import Segmentation
+    from fctl_napari.segmentation.store.store import Segmentation
 
     segmentation = Segmentation.open(result)
     files = sample_files()

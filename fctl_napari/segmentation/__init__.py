@@ -1,1 +1,1 @@
-"""Image to classes: tile grids, predictor, segmentation store, jobs."""
+"""From an image to classes."""

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.chunk_cache import CachedArray, ChunkCache, with_chunk_cache
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
 
 HEIGHT, WIDTH = 70, 90

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
-from fctl_napari.imagery.labels import LabelPyramid, LabelSource, open_truth
+from fctl_napari.imagery.label_pyramid import LabelPyramid, LabelSource, open_truth
 
 CLASSES = ("water", "forest", "town")
 

@@ -24,8 +24,8 @@ from PIL import Image
 from fctl_napari.errors import Cancelled, InputError, OutputError
 from fctl_napari.imagery import convert as convert_module
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.level import halve
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import pyramid_from_array
 
 
@@ -113,7 +113,7 @@ def test_it_goes_on_after_a_kill(tmp_path: Path) -> None:
     script = f"""
         import os, signal
         from fctl_napari.imagery.convert import convert
-        from fctl_napari.imagery.formats import open_image
+        from fctl_napari.imagery.open import open_image
 
         def progress(done, total):
             if done > total // 2:

@@ -11,8 +11,8 @@ import pytest
 import tifffile
 
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.open import open_image
 
 rasterio = pytest.importorskip("rasterio")
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from commands import Fctl
+from helpers_commands import Fctl
 from PIL import Image
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import nodata
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.nodata import measure_nodata
+from fctl_napari.imagery.open import open_image
 
 rasterio = pytest.importorskip("rasterio")
 

@@ -21,9 +21,9 @@ from rasterio.transform import from_origin
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import remote
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.formats import open_image
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.level import halve
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import pyramid_from_array
 
 Serve = Callable[[Path], Any]
@@ -241,7 +241,7 @@ def test_without_the_packages_it_says_what_to_install() -> None:
         import sys
         sys.modules["fsspec"] = None
         from fctl_napari.errors import InputError
-        from fctl_napari.imagery.formats import open_image
+        from fctl_napari.imagery.open import open_image
         try:
             open_image("http://127.0.0.1/i.zarr")
         except InputError as error:

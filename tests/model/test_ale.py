@@ -13,7 +13,7 @@ from fctl_napari.model.ale import ALE, LFI, split_evenly
 from fctl_napari.model.geometry import FeatureGrid
 
 from .conftest import randomise
-from .plain import PADDED, UNPADDED, Box, bilinear, cells, centre, conv1x1
+from .helpers_plain import PADDED, UNPADDED, Box, bilinear, cells, centre, conv1x1
 
 CHANNELS = 7  # not divisible by two references or by the groups
 BOXES: dict[str, Box] = {

@@ -17,11 +17,11 @@ from fctl_napari.model.build import make_network
 from fctl_napari.model.config import FCtLConfig, make_config, preset
 from fctl_napari.model.encoders import load_published_weights, make_encoder
 from fctl_napari.model.encoders.resnet import ResNet50
-from fctl_napari.model.identify import identify
+from fctl_napari.model.feature_ablation import Without
 from fctl_napari.model.network import Network
-from fctl_napari.model.without import Without
+from fctl_napari.model.weight_files import identify
 
-from . import published
+from . import helpers_published
 from .conftest import Batch, encode
 from .test_encoders import imagenet, random_images
 
@@ -173,7 +173,7 @@ def plain_resnet50(state: dict[str, Tensor], x: Tensor, output_stride: int) -> d
 
 @torch.no_grad()
 def test_resnet50_with_torchvisions_weights_is_resnet50(tmp_path: Path) -> None:
-    state = published.resnet50()
+    state = helpers_published.resnet50()
     assert len(state) == 320
     path = tmp_path / "resnet50.pth"
     torch.save(state, path)
@@ -195,7 +195,7 @@ def test_resnet50_with_torchvisions_weights_is_resnet50(tmp_path: Path) -> None:
 
 @torch.no_grad()
 def test_segnets_encoder_takes_torchvisions_weights_and_remembers_maxima(tmp_path: Path) -> None:
-    state = published.vgg16_bn()
+    state = helpers_published.vgg16_bn()
     path = tmp_path / "vgg16_bn.pth"
     torch.save(state, path)
     encoder = make_encoder("vgg16_bn").eval()

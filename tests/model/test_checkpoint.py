@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from fctl_napari.errors import CheckpointError
-from fctl_napari.model import card as card_module
-from fctl_napari.model.card import Card, builtin_checkpoints, checkpoint_hash, read_card, resolve_checkpoint
+from fctl_napari.model import model_card as card_module
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.model_card import Card, builtin_checkpoints, checkpoint_hash, read_card, resolve_checkpoint
 
 from .conftest import awaken, make_batch, small_config
 
@@ -96,7 +96,7 @@ def test_the_hash_is_the_content(model: FCtL, tmp_path: Path) -> None:
 def test_a_card_is_read_without_torch(checkpoint: Path) -> None:
     code = (
         "import sys\n"
-        "from fctl_napari.model.card import builtin_checkpoints, checkpoint_hash, read_card\n"
+        "from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash, read_card\n"
         f"path = {str(checkpoint)!r}\n"
         "assert read_card(path).classes.names == ('water', 'forest', 'barren')\n"
         "assert checkpoint_hash(path)\n"

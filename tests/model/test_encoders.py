@@ -20,7 +20,7 @@ from fctl_napari.model.encoders import load_published_weights, make_encoder
 from fctl_napari.model.encoders.efficientnet import SamePaddedConv2d
 from fctl_napari.model.encoders.vgg16 import VGG16
 
-from . import published
+from . import helpers_published
 
 NAMES = ["vgg16", "mit_b0", "mit_b2", "mit_b5", "efficientnet_lite0"]
 
@@ -125,7 +125,7 @@ def assert_features(got: dict[int, Tensor], expected: dict[int, Tensor], toleran
 
 
 def test_vgg16_with_torchvisions_weights_is_vgg16(tmp_path: Path) -> None:
-    state = published.vgg16()
+    state = helpers_published.vgg16()
     path = tmp_path / "vgg16.pth"
     torch.save(state, path)
     encoder = make_encoder("vgg16")
@@ -136,7 +136,7 @@ def test_vgg16_with_torchvisions_weights_is_vgg16(tmp_path: Path) -> None:
 
 
 def test_vgg16_with_keras_weights_is_kerass_vgg16(tmp_path: Path) -> None:
-    state = published.vgg16()
+    state = helpers_published.vgg16()
     names = [f"block{b + 1}_conv{i + 1}" for b, count in enumerate((2, 2, 3, 3, 3)) for i in range(count)]
     indices = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
     arrays = {}
@@ -204,10 +204,10 @@ def plain_lite0(state: dict[str, Tensor], images: Tensor) -> dict[int, Tensor]:
 
 @pytest.mark.parametrize("size", [64, 96])
 def test_efficientnet_with_published_weights_is_efficientnet_lite0(size: int, tmp_path: Path) -> None:
-    given = published.real_efficientnet()
+    given = helpers_published.real_efficientnet()
     if given is None:
         path = tmp_path / "lite0.pth"
-        torch.save(published.efficientnet_lite0(), path)
+        torch.save(helpers_published.efficientnet_lite0(), path)
     else:
         path = given
     encoder = make_encoder("efficientnet_lite0").eval()
@@ -265,7 +265,7 @@ def test_mit_is_transformers_segformer(name: Any, suffix: str, tmp_path: Path) -
     oracle.save_pretrained(tmp_path)  # writes the published names, whatever the modules are called in memory
     path = tmp_path / "model.safetensors"
     state = load_file(path)
-    assert set(published.mit_keys(MIT[name][0])) == {k for k in state if k.startswith("segformer.encoder.")}
+    assert set(helpers_published.mit_keys(MIT[name][0])) == {k for k in state if k.startswith("segformer.encoder.")}
     if suffix == ".bin":
         path = tmp_path / "pytorch_model.bin"
         torch.save(state, path)
@@ -285,7 +285,7 @@ def test_mit_has_the_published_keys_and_shapes(name: Any) -> None:
         encoder = make_encoder(name)
     ours = encoder.state_dict()
     prefix = "segformer.encoder."
-    keys = published.mit_keys(depths)
+    keys = helpers_published.mit_keys(depths)
     assert {prefix + k for k in ours} == set(keys)
     renamed = encoder.published_keys({k: torch.empty(0) for k in [*keys, "classifier.weight"]})
     assert set(renamed) == set(ours)
@@ -308,13 +308,13 @@ def test_files_of_something_else_are_refused_by_name(tmp_path: Path) -> None:
     refused("text.pth", "cannot be read as weights")
     (tmp_path / "empty.pth").write_bytes(b"")
     refused("empty.pth", "cannot be read as weights")
-    torch.save(published.vgg16(), tmp_path / "vgg16.pth")
+    torch.save(helpers_published.vgg16(), tmp_path / "vgg16.pth")
     refused("vgg16.pth", "these weights are not for EfficientNetLite0")
     torch.save(nn.Linear(2, 2), tmp_path / "module.pth")  # a pickle that would run code
     refused("module.pth", "cannot be read as weights")
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     refused("list.pth", "no plain state dict")
-    state = published.efficientnet_lite0()
+    state = helpers_published.efficientnet_lite0()
     torch.save(state, tmp_path / "lite0.pth")
     whole = (tmp_path / "lite0.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])

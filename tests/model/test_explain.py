@@ -17,7 +17,7 @@ from fctl_napari.model.ale import LFI
 from fctl_napari.model.config import Context
 from fctl_napari.model.explain import Attention, explain
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.model.without import Without
+from fctl_napari.model.feature_ablation import Without
 
 from .conftest import encode, make_batch
 

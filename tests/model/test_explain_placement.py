@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from fctl_napari.analysis.explain import explain
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.model.card import Card, resolve_checkpoint
+from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import numbered_classes
 from fctl_napari.model.config import Context
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.lcf import LCC
+from fctl_napari.model.model_card import Card, resolve_checkpoint
+from fctl_napari.segmentation.jobs.explain import explain
 
 from .conftest import awaken, small_config
-from .plain import Box, centre
+from .helpers_plain import Box, centre
 
 Border = Literal["pad", "shift"]
 IMAGE = (1024, 1536)

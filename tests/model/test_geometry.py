@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fctl_napari.model.geometry import FeatureGrid, apply_separable, interpolation_matrices, relative_positions
 from fctl_napari.model.windows import context_window
 
-from .plain import PADDED, UNPADDED, Box, bilinear, cells, centre
+from .helpers_plain import PADDED, UNPADDED, Box, bilinear, cells, centre
 
 GRIDS = st.sampled_from([PADDED, UNPADDED, FeatureGrid(23, 32, -99.0, 508), FeatureGrid(16, 16, 0.0, 256)])
 SCALES = st.one_of(st.floats(1, 8), st.integers(1, 8).map(float))

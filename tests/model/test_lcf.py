@@ -18,7 +18,7 @@ from fctl_napari.model.geometry import FeatureGrid, relative_positions
 from fctl_napari.model.lcf import LCC, LCF, MAX_ATTENTION_CELLS, MCF, attend
 
 from .conftest import make_batch, randomise, small_config
-from .plain import PADDED, UNPADDED, Box, attention, conv1x1, softmax, weigh
+from .helpers_plain import PADDED, UNPADDED, Box, attention, conv1x1, softmax, weigh
 
 CHANNELS = 5
 TILES: list[Box] = [(100.0, 200.0, 164.0, 264.0), (37.5, 8.0, 101.5, 72.0)]

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from fctl_napari.errors import OutputError
-from fctl_napari.model.card import Card, read_card, resolve_checkpoint
 from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.model_card import Card, read_card, resolve_checkpoint
 from fctl_napari.model.onnx_export import export_onnx
 
 NEAR = {"window_tile": [640, 512, 1, 1], "window_medium": [512, 384, 2, 2], "window_large": [0, 0, 3, 5]}

@@ -21,7 +21,7 @@ from fctl_napari.model.geometry import FeatureGrid, relative_positions
 from fctl_napari.model.lcf import LCC
 
 from .conftest import awaken, small_config
-from .plain import PADDED, UNPADDED, Box, cells, centre
+from .helpers_plain import PADDED, UNPADDED, Box, cells, centre
 
 TILE_SIZE = 256
 ENCODERS = ["vgg16", "efficientnet_lite0"]

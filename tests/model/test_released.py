@@ -11,15 +11,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fctl_napari.errors import CheckpointError, OutputError
-from fctl_napari.model.card import read_card
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import class_table, numbered_classes
 from fctl_napari.model.explain import explain
 from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.model_card import read_card
 from fctl_napari.model.released import import_released
 
 from .conftest import encode
-from .released_files import write_released_files
+from .helpers_released_files import write_released_files
 
 TILE = 96
 CLASSES = 3

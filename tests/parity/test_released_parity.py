@@ -21,9 +21,9 @@ from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import numbered_classes
 from fctl_napari.model.explain import explain
 from fctl_napari.model.released import import_released
-from fctl_napari.segmentation.inputs import read_inputs
-from fctl_napari.segmentation.jobs import Engine, SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.inference.tile_inputs import read_inputs
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
 
 SHARED = Path(__file__).parents[3] / "shared" / "parity"
 pytestmark = [
@@ -96,7 +96,7 @@ def test_logits_and_mask_are_the_authors(published: Path, engine: Engine, tmp_pa
 
 @torch.no_grad()
 def test_attention_and_fusion_are_the_authors(published: Path) -> None:
-    from fctl_napari.imagery.formats import open_image
+    from fctl_napari.imagery.open import open_image
 
     model, _ = load_checkpoint(published)
     top, left = json.loads((SHARED / "coords.json").read_text())["top_left"][4]

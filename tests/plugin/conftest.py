@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def earth_crop() -> np.ndarray:
     """Part of the Earth scene: uint8 (300, 1100, 3), Europe and North Africa."""
-    from fctl_napari.imagery.formats import open_image
+    from fctl_napari.imagery.open import open_image
     from fctl_napari.imagery.sample import sample_files
 
     return open_image(sample_files().image).read((250, 2500, 550, 3600))
@@ -57,7 +57,7 @@ def warm_engine() -> Iterator[None]:
     """Keep the worker process between the tests, as another open window would."""
     from qtpy.QtWidgets import QApplication, QMainWindow
 
-    from fctl_napari.plugin.session import session
+    from fctl_napari.plugin.common.session import session
 
     application = QApplication.instance() or QApplication([])
     assert application is not None

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.segmentation.store.store import Segmentation
 
 SCRIPT = """
 import sys
@@ -29,11 +29,11 @@ def earth_checkpoint(tmp_path: Path) -> Path:
     """A checkpoint for the scene's classes with large tiles, no contexts and random weights."""
     import torch
 
-    from fctl_napari.model.card import Card
     from fctl_napari.model.checkpoint import save_checkpoint
     from fctl_napari.model.classes import ClassTable
     from fctl_napari.model.config import preset
     from fctl_napari.model.fctl import FCtL
+    from fctl_napari.model.model_card import Card
 
     config = preset("fcn8s", encoder="efficientnet_lite0", classes=5)
     with torch.random.fork_rng(devices=[]):

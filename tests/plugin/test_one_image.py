@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import Fctl
-from looking import errors, level, mask_of
+from helpers_commands import Fctl
+from helpers_window import errors, level, mask_of
 from PIL import Image
 
+from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import OutputError
-from fctl_napari.learning.corrections import Corrections
-from fctl_napari.model.card import read_card
-from fctl_napari.plugin import edit_window
-from fctl_napari.plugin.correct import CorrectWidget
-from fctl_napari.plugin.layers import image_source
-from fctl_napari.plugin.regions import VIEW
-from fctl_napari.plugin.segment import SegmentWidget
-from fctl_napari.plugin.session import session
-from fctl_napari.segmentation.jobs import SegmentationRequest
-from fctl_napari.segmentation.store import Segmentation
-from fctl_napari.segmentation.store_place import lock_store
+from fctl_napari.model.model_card import read_card
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.correct import edit_window
+from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.roi import VIEW
+from fctl_napari.plugin.segment.widget import SegmentWidget
+from fctl_napari.segmentation.jobs.engine import SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.store.store_lock import lock_store
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 

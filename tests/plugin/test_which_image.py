@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
-from commands import Fctl
-from looking import errors, level, mask_of
+from helpers_commands import Fctl
+from helpers_window import errors, level, mask_of
 from PIL import Image
 from rasterio.enums import Resampling
 
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.learning.corrections import Corrections
-from fctl_napari.plugin import edit_window
-from fctl_napari.plugin.correct import CorrectWidget
-from fctl_napari.plugin.segment import SegmentWidget
-from fctl_napari.segmentation.identity import same_image
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.imagery.open import open_image
+from fctl_napari.plugin.correct import edit_window
+from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.plugin.segment.widget import SegmentWidget
+from fctl_napari.segmentation.store.identity import same_image
+from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_segmentation import SCENE, Local, pixels, save_lively_network
 from PIL import Image
-from segmenting import SCENE, Local, pixels, save_lively_network
 
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.segmentation.jobs import Engine
+from fctl_napari.segmentation.jobs.engine import Engine
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Encoder, Features
+from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.geometry import FeatureGrid
 from fctl_napari.model.network import Network
-from fctl_napari.model.without import WHOLE, Without
 
 
 class Decoder(nn.Module, ABC):

@@ -15,9 +15,9 @@ from fctl_napari.model.baselines.base import Decoder, like, resize
 from fctl_napari.model.config import GLOBAL_VIEW, FCtLConfig
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.encoders.resnet import ResNet50
+from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.geometry import FeatureGrid, apply_separable, interpolation_matrices
 from fctl_napari.model.network import Network
-from fctl_napari.model.without import WHOLE, Without
 
 WIDTH, SMOOTH = 256, 128
 """Channels of a pyramid's levels, and of what each gives."""

@@ -15,7 +15,7 @@ from fctl_napari.model.baselines.unet import UNetDecoder
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.encoders.unet import UNetEncoder
-from fctl_napari.model.without import WHOLE, Without
+from fctl_napari.model.feature_ablation import WHOLE, Without
 
 WIDTHS = (16, 32, 48, 64, 96)
 """Channels at strides 1 to 16."""

@@ -9,13 +9,13 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from painting import OpenCorrect, Until
+from helpers_correct import OpenCorrect, Until
 
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.plugin import edit_window
-from fctl_napari.plugin.correct import CorrectWidget
-from fctl_napari.plugin.session import session
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.imagery.open import open_image
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.correct import edit_window
+from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.segmentation.store.store import Segmentation
 
 
 @pytest.fixture(autouse=True)

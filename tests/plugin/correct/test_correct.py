@@ -9,20 +9,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from app_model.types import KeyCode
-from looking import errors
+from helpers_correct import COLORS, OpenCorrect, Until, canvas, edit, in_step, layer_window, look_at, on_canvas, rest
+from helpers_window import errors
 from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.utils.shortcuts import default_shortcuts
-from painting import COLORS, OpenCorrect, Until, canvas, edit, in_step, layer_window, look_at, on_canvas, rest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from fctl_napari.learning.corrections import Corrections
+from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.model.classes import NOT_SURE
-from fctl_napari.plugin import keys
-from fctl_napari.plugin.corrections_layer import NOT_SURE_COLOR
-from fctl_napari.plugin.edit_window import window_around
+from fctl_napari.plugin.common import keys
+from fctl_napari.plugin.correct.edit_window import window_around
+from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
 
 pytestmark = pytest.mark.gui
 

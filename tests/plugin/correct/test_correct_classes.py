@@ -9,16 +9,16 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from looking import errors
-from painting import OpenCorrect, Until, edit, in_step, rest
+from helpers_correct import OpenCorrect, Until, edit, in_step, rest
+from helpers_window import errors
 
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.learning.corrections import Corrections
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
-from fctl_napari.plugin.accepting import accept
-from fctl_napari.plugin.correct import CorrectWidget
-from fctl_napari.plugin.correcting import class_under
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.plugin.correct.accept_prediction import accept
+from fctl_napari.plugin.correct.choices import class_under
+from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = pytest.mark.gui
 

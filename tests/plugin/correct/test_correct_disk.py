@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from looking import errors
-from painting import OpenCorrect, Until, edit, in_step, rest
+from helpers_correct import OpenCorrect, Until, edit, in_step, rest
+from helpers_window import errors
 
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.corrections.journal import Journal
 from fctl_napari.files import output_error
-from fctl_napari.imagery.journal import Journal
-from fctl_napari.learning.corrections import Corrections
-from fctl_napari.plugin import stroke_writer
-from fctl_napari.plugin.edit_window import window_around
-from fctl_napari.plugin.layers import image_source
+from fctl_napari.plugin.correct import stroke_writer
+from fctl_napari.plugin.correct.edit_window import window_around
+from fctl_napari.plugin.layers.image_source import image_source
 
 pytestmark = pytest.mark.gui
 

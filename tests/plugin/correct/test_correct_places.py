@@ -7,12 +7,12 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from looking import errors
+from helpers_correct import OpenCorrect, Until, edit, in_step, rest
+from helpers_window import errors
 from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level
-from painting import OpenCorrect, Until, edit, in_step, rest
 
-from fctl_napari.plugin.correct import CorrectWidget
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = pytest.mark.gui
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from looking import errors, level
-from painting import OpenCorrect, Until, edit, in_step, layer_window, rest
+from helpers_correct import OpenCorrect, Until, edit, in_step, layer_window, rest
+from helpers_window import errors, level
 
 from fctl_napari.model.classes import NOT_SURE
-from fctl_napari.plugin.correct_form import ERROR
-from fctl_napari.plugin.error_widget import ErrorWidget
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.plugin.correct.form import ERROR
+from fctl_napari.plugin.errors.widget import ErrorWidget
+from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = pytest.mark.gui
 

@@ -9,13 +9,13 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from judging import CROP, NAMES, Judged, OpenErrors
+from helpers_errors import CROP, NAMES, Judged, OpenErrors
 
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.imagery.labels import LabelPyramid, open_truth
+from fctl_napari.imagery.label_pyramid import LabelPyramid, open_truth
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
-from fctl_napari.plugin.error_widget import ErrorWidget
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.plugin.errors.widget import ErrorWidget
+from fctl_napari.segmentation.store.store import Segmentation
 
 
 @pytest.fixture

@@ -7,26 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from judging import NAMES, Judged, OpenErrors, find, look, misses, some
-from looking import Open, errors, level, shown
+from helpers_errors import NAMES, Judged, OpenErrors, find, look, misses, some
+from helpers_window import Open, errors, level, shown
 from napari.layers import Labels
 from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QTabBar, QTableView
 
-from fctl_napari.analysis.agreement import compare
-from fctl_napari.analysis.error_kinds import COLOUR_BLIND, PAPER, comparison_kinds
-from fctl_napari.analysis.error_marks import Marks, marks_path
-from fctl_napari.analysis.error_regions import find_disagreements, order
-from fctl_napari.analysis.evaluation import evaluate
+from fctl_napari.evaluation.agreement import compare
+from fctl_napari.evaluation.error_regions import find_disagreements, order
+from fctl_napari.evaluation.error_types import COLOUR_BLIND, PAPER, comparison_kinds
+from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.evaluation.review_marks import Marks, marks_path
 from fctl_napari.imagery.class_mapping import ClassMapping
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.imagery.labels import open_truth
-from fctl_napari.plugin import background
-from fctl_napari.plugin.comparing import CONFUSION, DIFFERENCES, MISSES, WHO
-from fctl_napari.plugin.mapping_dialog import MappingDialog
-from fctl_napari.plugin.regions import WHOLE
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.imagery.label_pyramid import open_truth
+from fctl_napari.imagery.open import open_image
+from fctl_napari.plugin.common import background
+from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFERENCES, MISSES, WHO
+from fctl_napari.plugin.errors.mapping_dialog import MappingDialog
+from fctl_napari.plugin.layers.roi import WHOLE
+from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 

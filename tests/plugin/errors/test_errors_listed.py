@@ -10,22 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from judging import Judged, OpenErrors, canvas, find, look, misses, some
-from looking import errors, level
+from helpers_errors import Judged, OpenErrors, canvas, find, look, misses, some
+from helpers_window import errors, level
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from fctl_napari.analysis.error_kinds import PAPER
-from fctl_napari.analysis.error_marks import Marks
-from fctl_napari.analysis.error_regions import find_doubts, find_errors, order
-from fctl_napari.analysis.evaluation import evaluate
-from fctl_napari.imagery.labels import LabelPyramid, open_truth
-from fctl_napari.plugin.comparing import DOUBTS, ERRORS
-from fctl_napari.plugin.regions import VIEW
-from fctl_napari.plugin.view import view_region
-from fctl_napari.segmentation.maps import MAPS
-from fctl_napari.segmentation.store import ATTRIBUTE, Segmentation
+from fctl_napari.evaluation.error_regions import find_doubts, find_errors, order
+from fctl_napari.evaluation.error_types import PAPER
+from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.evaluation.review_marks import Marks
+from fctl_napari.imagery.label_pyramid import LabelPyramid, open_truth
+from fctl_napari.plugin.errors.comparison import DOUBTS, ERRORS
+from fctl_napari.plugin.layers.roi import VIEW
+from fctl_napari.plugin.layers.viewport import view_region
+from fctl_napari.segmentation.store.map_names import MAPS
+from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
@@ -90,7 +90,7 @@ def test_figures_are_those_of_the_analysis(
     for name, button in (("figures.json", page.save_json), ("figure.svg", page.save_figure)):
         place = str(tmp_path / name)
         monkeypatch.setattr(
-            "fctl_napari.plugin.figures_page.QFileDialog.getSaveFileName", lambda *_, p=place, **__: (p, "")
+            "fctl_napari.plugin.errors.figures_page.QFileDialog.getSaveFileName", lambda *_, p=place, **__: (p, "")
         )
         button.click()
     assert json.loads((tmp_path / "figures.json").read_text()) == page.evaluation.to_json()

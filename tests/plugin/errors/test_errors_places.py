@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from judging import Judged, OpenErrors
-from looking import errors
+from helpers_errors import Judged, OpenErrors
+from helpers_window import errors
 
-from fctl_napari.plugin.error_widget import ErrorWidget
+from fctl_napari.plugin.errors.widget import ErrorWidget
 
 pytestmark = pytest.mark.gui
 

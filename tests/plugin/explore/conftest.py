@@ -8,9 +8,9 @@ from typing import Any
 
 import napari
 import pytest
-from exploring import OpenExplore
+from helpers_explore import OpenExplore
 
-from fctl_napari.plugin.explore import ExploreWidget
+from fctl_napari.plugin.explore.widget import ExploreWidget
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exploring import NAMES, OpenExplore, canvas, click, covers, layer, on_canvas, shown
-from looking import errors
+from helpers_explore import NAMES, OpenExplore, canvas, click, covers, layer, on_canvas, shown
+from helpers_window import errors
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QSpinBox
 
-from fctl_napari.plugin.explanation_layers import MARKER, OUTLINES
-from fctl_napari.plugin.layers import EXPLORE
-from fctl_napari.plugin.placement import placed_over, to_pixels
-from fctl_napari.plugin.session import session
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.explore.layers import MARKER, OUTLINES
+from fctl_napari.plugin.layers.image_source import EXPLORE
+from fctl_napari.plugin.layers.transforms import placed_over, to_pixels
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 

@@ -10,10 +10,10 @@ import napari
 import numpy as np
 import PIL.Image
 import pytest
-from exploring import NAMES, OpenExplore, choose, covers, layer, shown
-from looking import errors, level
+from helpers_explore import NAMES, OpenExplore, choose, covers, layer, shown
+from helpers_window import errors, level
 
-from fctl_napari.plugin.explanation_maps import (
+from fctl_napari.plugin.explore.maps import (
     ALL,
     ATTENTION,
     CHANGES,
@@ -28,11 +28,11 @@ from fctl_napari.plugin.explanation_maps import (
     WHAT_IF,
     WINNER,
 )
-from fctl_napari.plugin.map_layers import MAP_KEY
-from fctl_napari.plugin.regions import WHOLE
-from fctl_napari.plugin.view import view_region
-from fctl_napari.segmentation.maps import map_title
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.plugin.layers.map_layers import MAP_KEY
+from fctl_napari.plugin.layers.roi import WHOLE
+from fctl_napari.plugin.layers.viewport import view_region
+from fctl_napari.segmentation.store.map_names import map_title
+from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 

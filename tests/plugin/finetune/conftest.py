@@ -10,17 +10,17 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from teaching import OpenFinetune, Until
+from helpers_finetune import OpenFinetune, Until
 
+from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.formats import open_image
+from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import pyramid_from_array
-from fctl_napari.learning.corrections import Corrections
-from fctl_napari.model.card import checkpoint_hash, read_card
-from fctl_napari.plugin.finetune import FinetuneWidget
-from fctl_napari.plugin.session import session
-from fctl_napari.segmentation.grid import TileGrid, default_overlap
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.model.model_card import checkpoint_hash, read_card
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.finetune.widget import FinetuneWidget
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 
 
 @pytest.fixture(autouse=True)

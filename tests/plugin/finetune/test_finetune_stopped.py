@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from looking import errors
+from helpers_finetune import OpenFinetune, Until, decide, dock, names, segment
+from helpers_window import errors
 from qtpy.QtTest import QTest
-from teaching import OpenFinetune, Until, decide, dock, names, segment
 
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.learning.candidates import candidate_place, request_place, state_place, traces
-from fctl_napari.learning.corrections import Corrections
-from fctl_napari.learning.finetune_config import PARTS
-from fctl_napari.model.card import read_card
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.finetuning.candidates import candidate_place, request_place, state_place, traces
+from fctl_napari.finetuning.request import PARTS
+from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
-from fctl_napari.plugin.parts_field import ALL, SOME
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.model.model_card import read_card
+from fctl_napari.plugin.finetune.parts_field import ALL, SOME
+from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 

@@ -6,23 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from looking import errors, level
+from helpers_finetune import OpenFinetune, Until, dock, learn, names, segment
+from helpers_window import errors, level
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QTabBar
-from teaching import OpenFinetune, Until, dock, learn, names, segment
 
-from fctl_napari.learning.candidates import candidate_place, traces
-from fctl_napari.learning.corrections import Corrections
-from fctl_napari.learning.finetune_config import HEADS
-from fctl_napari.learning.gate import Verdict
-from fctl_napari.model.card import checkpoint_hash, read_card
-from fctl_napari.plugin.correct import CorrectWidget
-from fctl_napari.plugin.finetune_plot import HELD_OUT, SCENE
-from fctl_napari.plugin.lineage_page import LineagePage
-from fctl_napari.plugin.verdict_view import VerdictView
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.finetuning.candidates import candidate_place, traces
+from fctl_napari.finetuning.gate import Verdict
+from fctl_napari.finetuning.request import HEADS
+from fctl_napari.model.model_card import checkpoint_hash, read_card
+from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.plugin.finetune.gate_report import VerdictView
+from fctl_napari.plugin.finetune.lineage_page import LineagePage
+from fctl_napari.plugin.finetune.plot import HELD_OUT, SCENE
+from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 

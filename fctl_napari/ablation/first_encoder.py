@@ -1,0 +1,68 @@
+"""The encoder that a checkpoint's first stage trained: what an ablation can freeze without favour to contexts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.model.build import make_network
+from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
+from fctl_napari.model.model_card import Card, resolve_checkpoint
+from fctl_napari.training.config import TrainConfig
+
+FIRST = "first"
+"""The stage without contexts, in the card of a built-in checkpoint."""
+
+
+def write_first_encoder(checkpoint: str | Path, out: Path | str) -> Path:
+    """Write the encoder of a checkpoint's first stage as a checkpoint without contexts.
+
+    The second stage of a built-in checkpoint froze the encoders of its contexts: they are the baseline's, which never
+    knew a context, while the tile's learnt on together with them. Neck and decoder of the written network are random.
+
+    Parameters
+    ----------
+    checkpoint
+        A built-in name, or a file whose card tells of its stages.
+    out
+        Target, ``.safetensors``.
+
+    Returns
+    -------
+    Path
+        The file; its card says what the first stage was trained on, so that ``run_ablation`` can hold it against what
+        is measured.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such checkpoint, or it does not hold such an encoder.
+    OutputError
+        The file cannot be written.
+    """
+    source, card = load_checkpoint(resolve_checkpoint(checkpoint))
+    try:
+        training = card.provenance["stages"][FIRST]["settings"]
+        config = TrainConfig.model_validate(training).network_config(card.config.classes)
+        frozen = card.provenance["training"]["frozen"]
+        kept = next(f"encoders.{c.name}" for c in card.config.outer_contexts if f"encoders.{c.name}" in frozen)
+    except (KeyError, TypeError, ValidationError, ConfigError, StopIteration) as error:
+        raise CheckpointError(
+            f"{checkpoint}: holds no encoder of a first stage without contexts; give a built-in checkpoint."
+        ) from error
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = make_network(config)
+    arrays = {f"encoders.tile.{k}": v for k, v in source.get_submodule(kept).state_dict().items()}
+    model.load_state_dict(model.state_dict() | arrays)
+    written = Card(
+        name=f"{card.name}_first_encoder",
+        description=f"The encoder of the first stage of {card.name}; neck and decoder are random.",
+        config=config,
+        classes=card.classes,
+        provenance={"training": training, "data": card.provenance["data"]},
+    )
+    return save_checkpoint(out, model, written)

@@ -1,0 +1,281 @@
+"""Features of frozen encoders on fixed tiles: computed once, kept in files that are read in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from fctl_napari.ablation.frozen_tiles import CHUNK, Chunk, Frozen, MeasuredTile, Part, Stream, streams_of
+from fctl_napari.evaluation.context_reliance import RELIANCE_TILES
+from fctl_napari.evaluation.metrics import Scores, confusion_matrix
+from fctl_napari.files import atomic_write
+from fctl_napari.model.classes import IGNORE
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.encoders import Features
+from fctl_napari.model.fctl import FCtL
+from fctl_napari.segmentation.inference.device import Precision, numerics
+from fctl_napari.segmentation.inference.tile_inputs import read_inputs
+from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap, intersect
+from fctl_napari.training.augment import Batch, collate
+from fctl_napari.training.config import TrainConfig
+from fctl_napari.training.data import Scene, TileSampler
+from fctl_napari.training.weight_init import start_streams_from
+
+BATCH = 8
+"""Tiles at once while measuring."""
+
+
+class FeatureMaker:
+    """Computes the features of the fixed tiles through one stream, a file at a time.
+
+    Parameters
+    ----------
+    config
+        Of the training; its seed draws the training tiles.
+    scenes
+        What is trained and measured on.
+    measured
+        The tiles that cover what is measured.
+    network
+        Any of the networks; its contexts are replaced by the stream's.
+    frozen
+        The encoders.
+    stream
+        What the tiles are seen through.
+    device, precision
+        Tiles are encoded one by one, so that no batch changes a bit; in bf16 that is what is kept, too.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint has another encoder.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        scenes: list[Scene],
+        measured: Sequence[MeasuredTile],
+        network: FCtLConfig,
+        frozen: Frozen,
+        stream: Stream,
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        self._config = config
+        self._scenes = scenes
+        self._measured = measured
+        self._frozen = frozen
+        self._stream = stream
+        self._device = device
+        self._precision = precision
+        contexts = () if stream.context is None else (stream.context,)
+        self._network = network.model_copy(update={"contexts": contexts, "ale": "none", "lcf": True})
+        self._sampler = TileSampler(scenes, self._network, config.augment, config.balanced_tiles, config.seed)
+        self._model = FCtL(self._network)
+        start_streams_from(self._model, frozen.checkpoint)
+        self._layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
+        self._model.to(device, memory_format=self._layout).eval()  # type: ignore[call-overload]
+
+    def make(self, chunk: Chunk) -> Path:
+        """Write a file of features unless it is there.
+
+        Raises
+        ------
+        OutputError
+            The disk is full.
+        """
+        file = chunk.file(self._frozen)
+        if file.exists():
+            return file
+        found: dict[str, list[Tensor]] = {}
+        for index in chunk.indices(self._frozen):
+            pixels = self.pixels(chunk.part, index)
+            arrays = {str(stride): array for stride, array in self._encode(pixels).items()}
+            arrays["window"] = pixels.windows[self._stream.name]
+            if self._stream.context is None:
+                arrays["truth"] = pixels.truth.to(torch.uint8)
+            for key, array in arrays.items():
+                found.setdefault(key, []).append(array)
+        content = save({key: torch.cat(arrays).contiguous() for key, arrays in found.items()})
+        with atomic_write(file) as target:
+            target.write(content)
+        return file
+
+    def pixels(self, part: Part, index: int) -> Batch:
+        """Read one tile: of the training augmented, of the measured as it is, with truth where it counts."""
+        if part == "trained":
+            rng = np.random.default_rng([self._config.seed, 3, index])
+            return collate(self._sampler.batch(index, 1), self._config.augment, rng)
+        tile = self._measured[index]
+        scene = self._scenes[tile.scene]
+        size = self._network.tile_size
+        grid = TileGrid(scene.pyramid.shape, size, default_overlap(size))
+        y, x = grid.window(tile.cell)[:2]
+        inputs = read_inputs(scene.pyramid, (float(y), float(x), float(y + size), float(x + size)), self._network)
+        truth = np.full((size, size), IGNORE, np.uint8)
+        for region in tile.regions:
+            y0, x0, y1, x1 = intersect(region, grid.core(tile.cell))
+            if y1 > y0 and x1 > x0:
+                truth[y0 - y : y1 - y, x0 - x : x1 - x] = scene.truth[y0:y1, x0:x1]
+        return Batch(
+            torch.from_numpy(inputs.tile)[None],
+            {name: torch.from_numpy(pixels)[None] for name, pixels in inputs.contexts.items()},
+            {name: torch.zeros(1, dtype=torch.int64) for name in inputs.contexts},
+            {name: torch.from_numpy(place - [y, x, y, x])[None].float() for name, place in inputs.windows.items()},
+            torch.from_numpy(truth)[None].long(),
+        )
+
+    @torch.no_grad()
+    def _encode(self, pixels: Batch) -> Features:
+        """Compute what the stream's neck, and for the tile the decoder, take."""
+        name = self._stream.name
+        if self._stream.context is None:
+            images, strides = pixels.tile, set(self._model.strides)
+        else:
+            neck = self._model.neck(name)
+            images, strides = pixels.contexts[name], {neck.stride, neck.last_stride}
+        with numerics(self._device, self._precision):
+            features = self._model.encoder(name)(images.to(self._device, memory_format=self._layout), max(strides))
+        dtype = torch.bfloat16 if self._precision == "bf16" else torch.float32
+        return {stride: features[stride].to(dtype).cpu() for stride in sorted(strides)}
+
+
+@dataclass
+class FeatureBatch:
+    """Some tiles as the learning parts of a network take them.
+
+    Attributes
+    ----------
+    streams
+        Of the tile and of each context: the encoder's features by stride.
+    windows
+        By stream, float32 [B, 4].
+    truth
+        Class indices, int64 [B, T, T].
+    """
+
+    streams: dict[str, Features]
+    windows: dict[str, Tensor]
+    truth: Tensor
+
+    def logits(self, model: FCtL) -> Tensor:
+        """Run a network behind its encoders: [B, classes, T, T]."""
+        device = next(model.parameters()).device
+        streams = {
+            name: {stride: array.to(device, memory_format=_layout(array)) for stride, array in features.items()}
+            for name, features in self.streams.items()
+        }
+        tile = streams.pop("tile")
+        tile[model.config.correlation_stride] = model.neck("tile")(tile)
+        contexts: dict[str, Tensor] = {name: model.neck(name)(features) for name, features in streams.items()}
+        return model.decode(tile, contexts, {name: window.to(device) for name, window in self.windows.items()})
+
+
+def _layout(array: Tensor) -> torch.memory_format:
+    """As the encoders give it: what lies behind them is a fifth quicker so in bf16."""
+    return torch.channels_last if array.dtype == torch.bfloat16 else torch.contiguous_format
+
+
+class KeptFeatures:
+    """The kept features of a part, as a network needs them.
+
+    Parameters
+    ----------
+    frozen
+        Where they lie.
+    part
+        Which tiles.
+    network
+        Decides which contexts are read.
+    """
+
+    def __init__(self, frozen: Frozen, part: Part, network: FCtLConfig) -> None:
+        self._frozen = frozen
+        self._part = part
+        self._streams = streams_of(network)
+        self._files: dict[Chunk, safe_open] = {}
+
+    def __len__(self) -> int:
+        return self._frozen.count(self._part)
+
+    def batch(self, indices: Sequence[int], contexts_of: Sequence[int] | None = None) -> FeatureBatch:
+        """Read tiles; with ``contexts_of`` their contexts and all windows are those of other tiles."""
+        streams: dict[str, Features] = {}
+        windows = {}
+        for stream in self._streams:
+            others = indices if contexts_of is None else contexts_of
+            found = [self._read(stream, i) for i in (others if stream.context else indices)]
+            streams[stream.name] = {
+                int(key): torch.cat([arrays[key] for arrays in found]) for key in found[0] if key.isdigit()
+            }
+            windows[stream.name] = torch.cat([self._read(stream, i, ("window",))["window"] for i in others])
+        truth = torch.cat([self._read(Stream(), i, ("truth",))["truth"] for i in indices]).long()
+        return FeatureBatch(streams, windows, truth)
+
+    def _read(self, stream: Stream, index: int, keys: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Read the arrays of one tile, [1, ...] each; without keys all features."""
+        chunk = Chunk(self._part, stream, index // CHUNK)
+        if chunk not in self._files:
+            self._files[chunk] = safe_open(chunk.file(self._frozen), "pt")
+        file = self._files[chunk]
+        at = index % CHUNK
+        wanted = keys or [key for key in file.keys() if key.isdigit()]  # noqa: SIM118 (it is no mapping)
+        return {key: file.get_slice(key)[at : at + 1] for key in wanted}
+
+
+@torch.no_grad()
+def score_features(
+    model: FCtL, features: KeptFeatures, names: Sequence[str], device: torch.device, precision: Precision
+) -> Scores:
+    """Figures over what is measured, as ``score_scenes`` gives them."""
+    matrix = np.zeros((len(names), len(names)), np.int64)
+    for first in range(0, len(features), BATCH):
+        batch = features.batch(range(first, min(first + BATCH, len(features))))
+        called = _call(model, batch, device, precision)
+        matrix += confusion_matrix(batch.truth.numpy().astype(np.uint8), called, len(names))
+    return Scores.from_confusion(matrix, names)
+
+
+@torch.no_grad()
+def reliance_on_features(
+    model: FCtL, features: KeptFeatures, tiles: Sequence[MeasuredTile], device: torch.device, precision: Precision
+) -> float:
+    """Mean context reliance over scenes; see ``context_reliance``."""
+    if not model.config.outer_contexts:
+        return 0.0
+    values = []
+    for group in _by_scene(tiles):
+        chosen = np.linspace(0, len(group) - 1, min(RELIANCE_TILES, len(group))).round().astype(int)
+        order = [group[chosen[i]] for i in np.random.default_rng(0).permutation(len(chosen))]
+        if len(order) < 2:
+            values.append(0.0)
+            continue
+        others = order[1:] + order[:1]
+        changed = []
+        for first in range(0, len(order), BATCH):
+            own, exchanged = (
+                _call(model, features.batch(order[first : first + BATCH], contexts), device, precision)
+                for contexts in (None, others[first : first + BATCH])
+            )
+            changed.append((own != exchanged).mean((1, 2)))
+        values.append(float(np.concatenate(changed).mean()))
+    return float(np.mean(values))
+
+
+def _call(model: FCtL, batch: FeatureBatch, device: torch.device, precision: Precision) -> NDArray[np.uint8]:
+    with numerics(device, precision):
+        return batch.logits(model).argmax(1).to(torch.uint8).cpu().numpy()
+
+
+def _by_scene(tiles: Sequence[MeasuredTile]) -> Iterator[list[int]]:
+    for scene in sorted({tile.scene for tile in tiles}):
+        yield [index for index, tile in enumerate(tiles) if tile.scene == scene]

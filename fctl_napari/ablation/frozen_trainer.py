@@ -1,0 +1,89 @@
+"""Training what lies behind frozen encoders, on kept features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from fctl_napari.ablation.frozen_features import (
+    FeatureBatch,
+    KeptFeatures,
+    reliance_on_features,
+    score_features,
+)
+from fctl_napari.ablation.frozen_tiles import Frozen, MeasuredTile
+from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
+from fctl_napari.model.fctl import FCtL
+from fctl_napari.model.model_card import Card
+from fctl_napari.segmentation.inference.device import Precision
+from fctl_napari.training.augment import Batch
+from fctl_napari.training.config import TrainConfig
+from fctl_napari.training.train import Trainer
+
+
+class FrozenTrainer(Trainer):
+    """A training run whose encoders are frozen: it sees features in place of pixels.
+
+    Parameters
+    ----------
+    config
+        Starts from the checkpoint that the features come from (``init_from``) and freezes all of ``encoders``.
+    out, data_folder, device
+        As for ``Trainer``.
+    frozen
+        Where the features lie.
+    tiles, part
+        What is measured at the end, and the name of that part of the scenes.
+    """
+
+    model: FCtL
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path | str,
+        frozen: Frozen,
+        tiles: Sequence[MeasuredTile],
+        part: str,
+        *,
+        data_folder: Path | str = ".",
+        device: str = "auto",
+    ) -> None:
+        super().__init__(config, out, data_folder=data_folder, device=device)
+        self._frozen = frozen
+        self._tiles = tiles
+        self._part = part
+        self._features = KeptFeatures(frozen, "trained", self.model.config)
+
+    def _load(self, number: int) -> FeatureBatch:  # type: ignore[override]
+        rng = np.random.default_rng([self.config.seed, 5, number])
+        few = self.config.batch > len(self._features)
+        return self._features.batch(rng.choice(len(self._features), self.config.batch, replace=few).tolist())
+
+    def _forward(self, batch: Batch | FeatureBatch) -> Tensor:
+        assert isinstance(batch, FeatureBatch)
+        return batch.logits(self.model)
+
+    def _finish(self) -> Path:
+        round_as_stored(self.model)
+        features = KeptFeatures(self._frozen, "measured", self.model.config)
+        precision: Precision = "bf16" if self.bf16 else "fp32"
+        scores = score_features(self.model, features, self.table.names, self.device, precision)
+        reliance = reliance_on_features(self.model, features, self._tiles, self.device, precision)
+        figures = {
+            self._part: scores.to_json() | {"context_reliance": round(reliance, 5)},
+            "gates": self.gates(),
+        }
+        self._log({"step": self.step, "figures": figures})
+        card = Card(
+            name=self.config.name,
+            description=self.config.description,
+            config=self.model.config,
+            classes=self.table,
+            provenance=self._provenance() | {"frozen": {"hash": self._frozen.hash, "tiles": self._frozen.tiles}},
+            figures=figures,
+        )
+        return save_checkpoint(self.out / f"{self.config.name}.safetensors", self.model, card)

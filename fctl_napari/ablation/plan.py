@@ -1,0 +1,285 @@
+"""What an ablation trains: the networks behind the rows of the paper's tables, each once for each seed (no torch)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fctl_napari.ablation.frozen_tiles import Chunk, Frozen, check_unseen, chunks_of, measured_tiles, streams_of
+from fctl_napari.ablation.tables import AblationRow, Dataset, ablation_rows
+from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.model.config import FCtLConfig, preset
+from fctl_napari.training.config import TrainConfig
+from fctl_napari.training.data import open_scenes, scene_digest
+
+TILES = 800
+"""Augmented training tiles whose features are kept, where encoders are frozen."""
+
+RESULTS = "results.csv"
+ROWS = "rows"
+"""Folder of the runs, each in one of its own."""
+
+TABLES = tuple(sorted({row.table for row in ablation_rows()}))
+
+
+@dataclass(frozen=True)
+class AblationRequest:
+    """Which tables, on what data, with which budget.
+
+    Attributes
+    ----------
+    tables
+        Of ``TABLES``.
+    recipe
+        Data, augmentation, loss and schedule of every row; its network settings hold where a row sets nothing else.
+        Its seed is the first one. Rows are trained end to end, whatever its stages are.
+    out
+        Folder of the results, of the runs, and of features.
+    data_folder
+        Where the recipe's relative paths start.
+    contexts
+        The paper's data set whose context sizes are taken, relative to the tile.
+    base
+        The preset that rows change; the recipe's network settings are left out where it is another one than the
+        recipe's. None: the recipe's.
+    seeds
+        How many runs of each row; the seeds are successive.
+    steps, minutes
+        The budget of each row, one of them: optimizer steps, or as many steps for all rows as the costliest network
+        makes in so many minutes. Neither: the recipe's steps or epochs.
+    frozen_encoders
+        A checkpoint whose encoders every row takes and keeps as they are.
+    tiles
+        How many augmented tiles are then trained on.
+    device, precision
+        Where and how it is computed.
+    scheduler
+        Address of a dask scheduler; None: worker processes on this machine.
+    workers
+        How many of those; None: by memory and cores, or one for each GPU.
+    """
+
+    tables: tuple[int, ...]
+    recipe: TrainConfig
+    out: Path
+    data_folder: Path = Path()
+    contexts: Dataset = "inria"
+    base: str | None = None
+    seeds: int = 3
+    steps: int | None = None
+    minutes: float | None = None
+    frozen_encoders: Path | None = None
+    tiles: int = TILES
+    device: str = "auto"
+    precision: str = "auto"
+    scheduler: str | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [table for table in self.tables if table not in TABLES]
+        if unknown or not self.tables:
+            raise ConfigError(f"there is no ablation table {unknown[0] if unknown else ''}; choose among {TABLES}.")
+        if self.steps is not None and self.minutes is not None:
+            raise ConfigError("the budget is given twice; give either steps or minutes.")
+
+    def rows(self) -> list[AblationRow]:
+        """List the rows of the tables that belong to the contexts' data set."""
+        return [row for row in ablation_rows() if row.table in self.tables and self.contexts in row.sizes]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One network that is trained and measured once; it may stand for several rows.
+
+    Attributes
+    ----------
+    rows
+        The rows.
+    config
+        The training's settings.
+    network
+        The network's.
+    settings
+        A digest of everything that decides the result.
+    folder
+        Of the run.
+    data_folder
+        Where the config's relative paths start.
+    part
+        What is measured: ``"test"`` or ``"val"`` regions.
+    frozen
+        The encoders, if they are frozen.
+    device
+        Where it is computed.
+    """
+
+    rows: tuple[AblationRow, ...]
+    config: TrainConfig
+    network: FCtLConfig
+    settings: str
+    folder: Path
+    data_folder: Path
+    part: str
+    frozen: Frozen | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every training of a request, the networks of the first row first, and the features that they need."""
+
+    trainings: tuple[Training, ...]
+    chunks: tuple[Chunk, ...]
+
+
+def make_plan(request: AblationRequest, steps: int | None = None) -> Plan:
+    """Work out what is to be trained, and refuse what cannot be.
+
+    Parameters
+    ----------
+    request
+        What is asked.
+    steps
+        In place of the request's.
+
+    Raises
+    ------
+    ConfigError
+        A row does not fit the recipe, or nothing is left to be measured.
+    InputError, CheckpointError
+        Data or the encoders' checkpoint cannot be used, or the encoders saw what is measured.
+    """
+    folder = request.data_folder.absolute()
+    scenes, table = open_scenes(request.recipe.data, folder)
+    part = next((part for part in ("test", "val") if any(getattr(scene, part) for scene in scenes)), None)
+    if part is None:
+        raise InputError("nothing is held out to be measured; name a group with --holdout, or give test regions.")
+    data = {scene.name: scene_digest(scene) for scene in scenes}
+    rows = request.rows()
+    frozen = None
+    if request.frozen_encoders is not None:
+        size = _network_fields(request, rows[0])[1].tile_size
+        frozen = Frozen(
+            checkpoint=str(request.frozen_encoders.absolute()),
+            hash=check_unseen(request.frozen_encoders, scenes, part),
+            tiles=request.tiles,
+            measured=len(measured_tiles(scenes, part, size)),
+            folder="",
+        )
+    merged: dict[str, Training] = {}
+    for seed in range(request.seeds):
+        for row in rows:
+            config = _train_config(request, row, steps or request.steps, seed, frozen)
+            network = config.network_config(len(table.scored))
+            if config.epochs:
+                from fctl_napari.training.train import counted
+
+                config = counted(config, scenes, network).model_copy(update={"epochs": 0.0})
+            facts = _facts(config, network, data, request, frozen)
+            settings = _digest(facts)
+            others = merged[settings].rows if settings in merged else ()
+            merged[settings] = Training(
+                rows=(*others, row),
+                config=config,
+                network=network,
+                settings=settings,
+                folder=request.out.absolute() / ROWS / settings,
+                data_folder=folder,
+                part=part,
+                frozen=_with_folder(frozen, request, facts, data),
+                device=request.device,
+            )
+    trainings = tuple(merged.values())
+    chunks: dict[Chunk, None] = {}
+    for training in trainings:
+        if training.frozen is not None:
+            chunks |= dict.fromkeys(chunks_of(training.frozen, streams_of(training.network)))
+    return Plan(trainings, tuple(chunks))
+
+
+def _network_fields(request: AblationRequest, row: AblationRow) -> tuple[dict[str, Any], FCtLConfig]:
+    """Fields of a row's network over its preset's, and the network."""
+    base = request.base or request.recipe.preset
+    own = request.recipe.network if base == request.recipe.preset else {}
+    fields = own | row.fields(request.contexts)
+    return fields, preset(base, **fields)
+
+
+def _train_config(
+    request: AblationRequest, row: AblationRow, steps: int | None, seed: int, frozen: Frozen | None
+) -> TrainConfig:
+    recipe = request.recipe
+    fields, network = _network_fields(request, row)
+    there = {"tile", *(context.name for context in network.outer_contexts)}
+    changed: dict[str, Any] = {
+        "name": row.name,
+        "description": f"{row.label} (Table {row.table}), trained as {recipe.name}.",
+        "preset": request.base or recipe.preset,
+        "network": fields,
+        "stages": (),
+        "steps": steps or recipe.steps,
+        "epochs": 0.0 if steps else recipe.epochs,
+        "seed": recipe.seed + seed,
+        "precision": request.precision if request.precision != "auto" else recipe.precision,
+        "validate_every": 0,
+        "keep": "last",
+        "frozen": [prefix for prefix in recipe.frozen if _stream_of(prefix) in (None, *there)],
+    }
+    if frozen is not None:
+        changed |= {"init_from": frozen.checkpoint, "encoder_weights": "", "frozen": ["encoders."]}
+    try:
+        return TrainConfig.model_validate(recipe.model_dump() | changed)
+    except ValidationError as error:
+        raise ConfigError(f"{row.name}: {error.errors()[0]['msg']}.") from error
+
+
+def _stream_of(prefix: str) -> str | None:
+    """Which context's encoder or neck a prefix of ``TrainConfig.frozen`` names."""
+    part, _, rest = prefix.partition(".")
+    stream = rest.partition(".")[0]
+    return stream if part in ("encoders", "necks") and stream in ("local", "medium", "large") else None
+
+
+def _facts(
+    config: TrainConfig, network: FCtLConfig, data: dict[str, str], request: AblationRequest, frozen: Frozen | None
+) -> dict[str, Any]:
+    """Everything that decides a result: a name or a description does not, nor do folders."""
+    training = config.model_dump(mode="json", exclude={"name", "description", "preset", "network", "save_every", "run"})
+    training["init_from"] = Path(config.init_from).name
+    training["encoder_weights"] = Path(config.encoder_weights).name
+    return {
+        "training": training,
+        "network": network.model_dump(mode="json"),
+        "data": data,
+        "device": request.device,
+        "frozen": None if frozen is None else [frozen.hash, frozen.tiles],
+    }
+
+
+def _with_folder(
+    frozen: Frozen | None, request: AblationRequest, facts: dict[str, Any], data: dict[str, str]
+) -> Frozen | None:
+    """Name the folder of features by what decides them; the seeds and budgets of rows do not."""
+    if frozen is None:
+        return None
+    training = {key: facts["training"][key] for key in ("augment", "balanced_tiles", "precision", "data")}
+    network = {key: facts["network"][key] for key in ("tile_size", "context_border", "normalization", "share_encoders")}
+    strides = {key: facts["network"][key] for key in ("correlation_stride", "top_down", "finest_skip")}
+    decides = [training, network, strides, data, facts["frozen"], request.recipe.seed, request.device]
+    folder = request.out.absolute() / "features" / _digest(decides)
+    return Frozen(frozen.checkpoint, frozen.hash, frozen.tiles, frozen.measured, str(folder))
+
+
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def networks_of(trainings: Sequence[Training]) -> list[Training]:
+    """One training for each distinct network."""
+    return list({training.network: training for training in reversed(trainings)}.values())[::-1]

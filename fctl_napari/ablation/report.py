@@ -1,0 +1,289 @@
+"""Results of an ablation in the layout of the paper's tables, beside the paper's figures, and what differs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import cast
+
+from fctl_napari.ablation.results import Result
+from fctl_napari.ablation.tables import PATCH, AblationRow, Dataset, ablation_rows
+from fctl_napari.errors import InputError
+
+Run = tuple[str, int]
+"""Held-out group and seed."""
+
+PAPERS: dict[Dataset, str] = {"deepglobe": "DeepGlobe", "inria": "Inria Aerial"}
+TITLES = {3: "contexts and gated position embeddings", 4: "sizes of contexts", 5: "fusion", 6: "structure of ALE"}
+NAMES = ("local", "medium", "large")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row and what was measured of it.
+
+    Attributes
+    ----------
+    row
+        The row.
+    miou
+        In percent, by run.
+    reliance
+        Context reliance in percent, mean over runs.
+    parameters
+        Of the network.
+    """
+
+    row: AblationRow
+    miou: dict[Run, float]
+    reliance: float
+    parameters: int
+
+    @property
+    def mean(self) -> float:
+        """Mean mIoU over runs, percent."""
+        return statistics.mean(self.miou.values())
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds, percent; pooled over held-out groups, None where each has one seed."""
+        groups = [[v for (h, _), v in self.miou.items() if h == group] for group in {h for h, _ in self.miou}]
+        variances = [statistics.variance(values) for values in groups if len(values) > 1]
+        return statistics.mean(variances) ** 0.5 if variances else None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean over runs of the difference between two rows with equal held-out group and seed, in percent mIoU.
+
+    Attributes
+    ----------
+    mean
+        Of the differences.
+    spread
+        Their standard deviation; None where there is one run.
+    """
+
+    mean: float
+    spread: float | None
+
+    @property
+    def clear(self) -> bool:
+        """Whether it is larger than its spread."""
+        return self.spread is not None and abs(self.mean) > self.spread
+
+
+def difference(first: Entry, second: Entry) -> Difference | None:
+    """Compare two rows run by run (both saw the same tiles in the same order); None without a run in common."""
+    common = first.miou.keys() & second.miou.keys()
+    if not common:
+        return None
+    values = [first.miou[run] - second.miou[run] for run in common]
+    return Difference(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows of which the paper puts the first above the second."""
+
+    above: Entry
+    below: Entry
+    paper: float
+    found: Difference
+
+
+@dataclass(frozen=True)
+class Study:
+    """One table on one data set with one budget.
+
+    Attributes
+    ----------
+    table
+        3 to 6.
+    contexts
+        The paper's data set whose context sizes were taken.
+    data, base, encoder, tile_size, steps, batch, frozen
+        See ``Result``.
+    entries
+        Rows in the paper's order; those without a run are left out.
+    """
+
+    table: int
+    contexts: Dataset
+    data: str
+    base: str
+    encoder: str
+    tile_size: int
+    steps: int
+    batch: int
+    frozen: bool
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run that some row has."""
+        return sorted({run for entry in self.entries for run in entry.miou})
+
+    def describe(self) -> str:
+        """Say what was done, for people."""
+        held = sorted({holdout for holdout, _ in self.runs if holdout})
+        groups = f", held-out group{'s' * (len(held) > 1)} {', '.join(held)}" if held else ""
+        seeds = len({seed for _, seed in self.runs})
+        frozen = ", encoders frozen" if self.frozen else ""
+        return (
+            f"{self.data}{groups}: {self.base} ({self.encoder}, tiles of {self.tile_size} px), {self.steps} steps of "
+            f"{self.batch} tiles{frozen}, {seeds} seed{'s' * (seeds > 1)}; contexts as on {PAPERS[self.contexts]}"
+        )
+
+    def pairs(self) -> list[Pair]:
+        """List every two rows that the paper does not put level, and that have a run in common."""
+        found = []
+        for a, b in combinations(self.entries, 2):
+            paper = a.row.paper[self.contexts] - b.row.paper[self.contexts]
+            above, below = (a, b) if paper > 0 else (b, a)
+            here = difference(above, below)
+            if paper and here is not None:
+                found.append(Pair(above, below, abs(paper), here))
+        return found
+
+    def over_first(self) -> list[Difference | None]:
+        """How far each row lies over the table's first; None for the first itself, or where no run is shared."""
+        first = self.entries[0]
+        return [None if entry is first else difference(entry, first) for entry in self.entries]
+
+
+def studies(results: Iterable[Result]) -> list[Study]:
+    """Sort results into tables; runs of one data set and budget, with other seeds or held-out groups, belong together.
+
+    Raises
+    ------
+    InputError
+        A row is not of the paper.
+    """
+    rows = {row.name: row for row in ablation_rows()}
+    groups: dict[Study, dict[str, list[Result]]] = {}
+    for result in results:
+        if result.row not in rows:
+            raise InputError(f"there is no row {result.row!r} in the paper's tables; fctl ablate list shows them.")
+        study = Study(
+            table=result.table,
+            contexts=cast("Dataset", result.contexts),
+            data=result.data,
+            base=result.base,
+            encoder=result.encoder,
+            tile_size=result.tile_size,
+            steps=result.steps,
+            batch=result.batch,
+            frozen=bool(result.frozen),
+        )
+        groups.setdefault(study, {}).setdefault(result.row, []).append(result)
+    found = []
+    for study, by_row in groups.items():
+        entries = tuple(_entry(row, by_row[row.name]) for row in rows.values() if row.name in by_row)
+        found.append(replace(study, entries=entries))
+    return sorted(found, key=lambda study: (study.data, study.table))
+
+
+def _entry(row: AblationRow, results: Sequence[Result]) -> Entry:
+    latest = {(result.holdout, result.seed): result for result in results}
+    return Entry(
+        row,
+        {run: 100 * result.miou for run, result in latest.items()},
+        100 * statistics.mean(result.context_reliance for result in latest.values()),
+        results[-1].parameters,
+    )
+
+
+def report(results: Iterable[Result]) -> str:
+    """Write every table in Markdown.
+
+    Raises
+    ------
+    InputError
+        There are no results, or a row is not of the paper.
+    """
+    found = studies(results)
+    if not found:
+        raise InputError("there are no results yet; fctl ablate run makes some.")
+    return "\n\n".join(_section(study) for study in found) + "\n"
+
+
+def _section(study: Study) -> str:
+    columns, describe = _layout(study)
+    papers = [name for key, name in PAPERS.items() if any(key in entry.row.paper for entry in study.entries)]
+    head = [*columns, *(f"{name} (paper)" for name in papers), "mIoU here", "over the first row", "reliance", "runs"]
+    lines = [f"### Table {study.table}: {TITLES[study.table]}", "", study.describe() + ".", ""]
+    lines += [_line(head), _line(["---"] * len(columns) + ["---:"] * (len(head) - len(columns)))]
+    for entry, over in zip(study.entries, study.over_first(), strict=True):
+        paper = [f"{entry.row.paper[k]:.2f}" if k in entry.row.paper else "" for k, n in PAPERS.items() if n in papers]
+        gain = "" if over is None else _with_spread(over.mean, over.spread, signed=True)
+        here = _with_spread(entry.mean, entry.spread)
+        lines.append(_line([*describe(entry), *paper, here, gain, f"{entry.reliance:.1f} %", str(len(entry.miou))]))
+    return "\n".join([*lines, "", *_order(study)])
+
+
+def _order(study: Study) -> list[str]:
+    """Say where the order of rows is the paper's and where it is not."""
+    pairs = study.pairs()
+    name = PAPERS[study.contexts]
+    turned = sorted((pair for pair in pairs if pair.found.mean < 0), key=lambda pair: pair.found.mean)
+    if len(study.runs) < 2:
+        words = (
+            f"One run, so no spread is known: of {len(pairs)} pairs of rows {len(turned)} stand the other way round "
+        )
+        words += f"than in the paper ({name})"
+        return [words + (":" if turned else "."), *map(_turned, turned)]
+    clear = [pair for pair in turned if pair.found.clear]
+    same = sum(pair.found.clear and pair.found.mean > 0 for pair in pairs)
+    close = len(pairs) - len(clear) - same
+    words = (
+        f"Of {len(pairs)} pairs of rows {same} stand as in the paper ({name}) by more than the spread of their "
+        f"difference over runs, {close} differ by less than that, and {len(clear)} stand the other way round by more"
+    )
+    return [words + (":" if clear else "."), *map(_turned, clear)]
+
+
+def _turned(pair: Pair) -> str:
+    below = _with_spread(-pair.found.mean, pair.found.spread, signed=True)
+    return f"- {pair.below.row.label}: {below} over {pair.above.row.label} (paper {-pair.paper:+.2f})"
+
+
+def _layout(study: Study) -> tuple[list[str], Callable[[Entry], list[str]]]:
+    """Columns on the left, and what stands in them for a row."""
+    if study.table == 3:
+        return ["Local", "Medium", "Large", "GPE"], lambda entry: [
+            *("✓" if name in entry.row.sizes[study.contexts] else "" for name in NAMES),
+            "✓" if entry.row.settings["gpe"] else "",
+        ]
+    if study.table == 4:
+        head = [f"{name.capitalize()}, px (paper, here)" for name in NAMES]
+        return head, lambda entry: [_sizes(entry.row.sizes[study.contexts][name], study) for name in NAMES]
+    if study.table == 5:
+        return ["Fusion"], lambda entry: [entry.row.label]
+    return ["Structure", "X_M", "X_L"], lambda entry: [
+        entry.row.label.partition(",")[0],
+        *("✓" if name in _references(entry.row) else "" for name in NAMES[1:]),
+    ]
+
+
+def _sizes(size: int, study: Study) -> str:
+    whole = study.contexts == "deepglobe" and size == 2448
+    return f"{size}, {'the image' if whole else round(size / PATCH * study.tile_size)}"
+
+
+def _references(row: AblationRow) -> tuple[str, ...]:
+    if row.settings["ale"] == "none":
+        return ()
+    reference = cast("str | None", row.settings.get("ale_reference"))
+    return ("medium", "large") if reference is None else (reference,)
+
+
+def _with_spread(value: float, spread: float | None, *, signed: bool = False) -> str:
+    words = f"{value:+.2f}" if signed else f"{value:.2f}"
+    return words if spread is None else f"{words} ± {spread:.2f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,1 +1,0 @@
-"""Metrics, errors, explanations and figures."""

@@ -1,0 +1,1 @@
+"""The command line, ``fctl ...``: a file for each group of commands."""

@@ -1,0 +1,6 @@
+"""``python -m fctl_napari.cli``."""
+
+from fctl_napari.cli.app import main
+
+if __name__ == "__main__":
+    main()

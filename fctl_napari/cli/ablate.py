@@ -1,0 +1,150 @@
+"""The paper's ablations: ``fctl ablate list``, ``run``, ``report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.errors import ConfigError
+from fctl_napari.files import atomic_write, local_path
+
+Contexts = Literal["deepglobe", "inria"]
+
+ablate_app = typer.Typer(no_args_is_help=True, help="The paper's ablations.")
+
+
+@ablate_app.command("list")
+def list_ablations() -> None:
+    """List every row of the paper's Tables 3 to 6 with its config and the paper's mIoU."""
+    from fctl_napari.ablation.tables import ablation_rows
+    from fctl_napari.cli.output import show_ablations
+
+    show_ablations(ablation_rows())
+
+
+@ablate_app.command("run")
+def run(
+    tables: Annotated[list[int], typer.Argument(metavar="TABLE...", help="3 (contexts, GPE), 4 (sizes), 5, 6 (ALE).")],
+    recipe: Annotated[
+        str, typer.Option(metavar="CONFIG", help="How every row is trained: a TOML file, or a built-in one.")
+    ] = "earth",
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Where the config's relative paths start.")] = Path(),
+    holdout: Annotated[
+        str | None, typer.Option(metavar="GROUP", help="The group of scenes that is measured, not trained on.")
+    ] = None,
+    contexts: Annotated[
+        Contexts | None,
+        typer.Option(help="Whose context sizes, in tiles.  [default: inria; deepglobe for the sample scene]"),
+    ] = None,
+    base: Annotated[str | None, typer.Option(metavar="PRESET", help="What rows change.  [default: CONFIG's]")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row.")] = 3,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps of each run.  [default: CONFIG's]")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Instead: as many steps as the costliest row makes in this time.")
+    ] = None,
+    frozen_encoders: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="Every row takes these encoders as they are; their features are kept on disk. "
+            "A built-in name: as its first stage left them.",
+        ),
+    ] = None,
+    tiles: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Augmented tiles that are then trained on.  [default: 800]")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting in place of CONFIG's; may be repeated."),
+    ] = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Published weights that encoders start from.")
+    ] = None,
+    target: Annotated[
+        Path, typer.Option("--out", parser=local_path, metavar="DIR", help="Table, runs and features.")
+    ] = Path("runs/ablation"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "auto",
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask cluster to run on.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes here.  [default: by memory and cores, or GPUs]")
+    ] = None,
+) -> None:
+    """Train and measure every row of tables with the same budget; the same call goes on where it was stopped."""
+    from fctl_napari.ablation.plan import TILES, AblationRequest
+    from fctl_napari.ablation.run import run_ablation
+    from fctl_napari.cli.output import counting, out
+    from fctl_napari.model.model_card import builtin_checkpoints
+    from fctl_napari.training.config import load_train_config
+    from fctl_napari.training.recipes import parse_overrides
+
+    given: dict[str, object] = {
+        "data.holdout": holdout,
+        "data.value_range": value_range and list(value_range),
+        "data.bands": bands and list(bands),
+        "encoder_weights": None if weights is None else str(weights.absolute()),
+    }
+    settings = load_train_config(
+        recipe, parse_overrides(changes or ()) | {key: value for key, value in given.items() if value is not None}
+    )
+    if weights is not None and frozen_encoders is not None:
+        raise ConfigError("--weights and --frozen-encoders both say where encoders start; give one.")
+    if str(frozen_encoders) in builtin_checkpoints():
+        from fctl_napari.ablation.first_encoder import write_first_encoder
+
+        name = f"{frozen_encoders}_first_encoder.safetensors"
+        frozen_encoders = write_first_encoder(str(frozen_encoders), target / name)
+    request = AblationRequest(
+        tables=tuple(dict.fromkeys(tables)),
+        recipe=settings,
+        out=target,
+        data_folder=data,
+        contexts=contexts or ("deepglobe" if settings.data.sample else "inria"),
+        base=base,
+        seeds=seeds,
+        steps=steps,
+        minutes=minutes,
+        frozen_encoders=frozen_encoders,
+        tiles=tiles or TILES,
+        device=device,
+        precision=precision,
+        scheduler=scheduler,
+        workers=workers,
+    )
+    with counting("Ablating") as report:
+        written = run_ablation(request, report)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+@ablate_app.command("report")
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="CSV...", help="Tables of fctl ablate run.")],
+    target: Annotated[
+        Path | None, typer.Option("--out", parser=local_path, metavar="FILE.md", help="Write the tables here too.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE.png|svg|pdf", help="Draw the gains, here and in the paper.")
+    ] = None,
+) -> None:
+    """Print results in the layout of the paper's tables, beside its figures, and say where the order differs."""
+    from fctl_napari.ablation.report import report as write_report
+    from fctl_napari.ablation.report import studies
+    from fctl_napari.ablation.results import read_results
+    from fctl_napari.cli.output import out
+
+    found = [result for path in results for result in read_results(path)]
+    text = write_report(found)
+    out.print(text, highlight=False, soft_wrap=True, markup=False)
+    if target is not None:
+        with atomic_write(target, "w") as file:
+            file.write(text)
+    if figure is not None:
+        from fctl_napari.ablation.figure import ablation_figure
+        from fctl_napari.figures.files import save_figure
+
+        save_figure(ablation_figure(studies(found)), figure)

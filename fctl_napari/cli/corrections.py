@@ -1,0 +1,302 @@
+"""``fctl corrections ...``: what was painted over a segmentation."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fctl_napari.cli.export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
+from fctl_napari.cli.region import RegionOption, region_inside
+from fctl_napari.errors import InputError
+from fctl_napari.files import write_json
+
+if TYPE_CHECKING:
+    from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.corrections.merge import MergeReport, Policy
+
+corrections_app = typer.Typer(no_args_is_help=True, help="What was painted over a segmentation: look, merge, exchange.")
+
+CorrectionsArgument = Annotated[Path, typer.Argument(metavar="C.ome.zarr", help="Corrections.")]
+ConflictOption = Annotated[
+    Literal["mine", "theirs", "not-sure"],
+    typer.Option("--on-conflict", help="What is done where both painted, differently; it is reported in any case."),
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too.")]
+
+POLICIES: dict[str, Policy] = {"mine": "mine", "theirs": "theirs", "not-sure": "not sure"}
+OUTCOMES: dict[Policy, str] = {
+    "mine": "what was here stays",
+    "theirs": "what was there is taken",
+    "not sure": "it is now not sure",
+}
+LISTED = 20
+"""So many regions or conflicts are printed; JSON holds all."""
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.add_typer(corrections_app, name="corrections")
+
+
+@corrections_app.command("info")
+def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None:
+    """Say what is painted: area by class, authors, regions."""
+    show_corrections(corrections, json_file)
+
+
+def show_corrections(corrections: Path, json_file: Path | None = None) -> None:
+    """Print what is painted, and write it as JSON too if asked to."""
+    from fctl_napari.cli.output import image_words, show_facts
+    from fctl_napari.corrections.corrections import Corrections
+
+    there = Corrections.open(corrections)
+    height, width = there.shape
+    areas, regions = there.area_by_class(), there.regions()
+    show_facts(
+        {
+            "corrections": str(there.path),
+            "size": f"{width} x {height} px (width x height)",
+            "image": image_words(there.facts["image"], there.path),
+            "authors": ", ".join(there.authors) or "none",
+            **{name: f"{pixels} px" for name, pixels in areas.items()},
+            "regions": str(len(regions)),
+        }
+    )
+    names = there.class_table.names
+    listed = [
+        {**asdict(region), "by_class": {names[k]: pixels for k, pixels in region.by_class.items()}}
+        for region in regions
+    ]
+    for region in sorted(listed, key=lambda region: -region["pixels"])[:LISTED]:
+        what = dict(region["by_class"]) | ({"not sure": region["not_sure"]} if region["not_sure"] else {})
+        _line(region["window"], region["pixels"], _counts(what), "by " + ", ".join(region["authors"]))
+    if json_file is not None:
+        write_json(json_file, {"areas": areas, "authors": there.authors, "regions": listed})
+
+
+@corrections_app.command("merge")
+def merge(
+    corrections: Annotated[Path, typer.Argument(metavar="INTO.ome.zarr", help="The corrections that take the others.")],
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER.ome.zarr...", help="Of the same image.")],
+    on_conflict: ConflictOption = "mine",
+    json_file: JsonOption = None,
+) -> None:
+    """Take over what others painted, and report where they contradict."""
+    from fctl_napari.cli.output import counting
+    from fctl_napari.corrections.corrections import Corrections
+
+    with Corrections.open(corrections, "r+") as into, counting("Merging") as report:
+        done = into.merge([Corrections.open(other) for other in others], policy=POLICIES[on_conflict], progress=report)
+    _show(done, json_file)
+
+
+@corrections_app.command("import")
+def import_(
+    corrections: Annotated[
+        Path, typer.Argument(metavar="C.ome.zarr", help="Corrections; they are made if --image is given.")
+    ],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="PNG, TIFF or GeoTIFF of class indices (255 = none) or colors, OME-Zarr label; or polygons: GeoJSON, "
+            "GeoPackage, COCO, labelme.",
+        ),
+    ],
+    image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="earth|aerial|FILE",
+            help="Whose classes new corrections have, and are added to others.  [default: earth, for new ones]",
+        ),
+    ] = None,
+    author: Annotated[str | None, typer.Option(help="Whose they are.  [default: the user's name]")] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="FILE", help='Which class a value stands for: {"values": {"7": "water"}}.'),
+    ] = None,
+    column: Annotated[
+        str, typer.Option("--property", metavar="NAME", help="Which property of polygons names the class.")
+    ] = "class",
+    on_conflict: ConflictOption = "mine",
+    json_file: JsonOption = None,
+) -> None:
+    """Take labels or polygons over into corrections."""
+    from fctl_napari.cli.output import counting
+    from fctl_napari.corrections.files import import_file
+
+    with _to_change(corrections, image, checkpoint) as into, counting("Importing") as report:
+        done = import_file(
+            into,
+            source,
+            author=author or getpass.getuser(),
+            mapping=mapping,
+            column=column,
+            policy=POLICIES[on_conflict],
+            progress=report,
+        )
+    _show(done, json_file)
+
+
+@corrections_app.command("relink")
+def relink_(
+    corrections: CorrectionsArgument,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that they belong to, of their size.")],
+    copy: Annotated[
+        Path | None,
+        typer.Option(metavar="COPY.ome.zarr", help="Link a copy of them instead, and leave them as they are."),
+    ] = None,
+) -> None:
+    """Say that corrections belong to an image whose pixels differ from those they were painted on."""
+    from fctl_napari.cli.output import out
+    from fctl_napari.corrections.relink import copy_for, relink
+    from fctl_napari.imagery.open import open_image
+
+    opened = open_image(image)
+    if copy is None:
+        relink(corrections, opened)
+    else:
+        copy_for(corrections, copy, opened)
+    out.print(f"{copy or corrections}: belongs to {image}", highlight=False, soft_wrap=True)
+
+
+@corrections_app.command("next")
+def next_(
+    segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
+    corrections: Annotated[
+        Path | None, typer.Argument(metavar="[C.ome.zarr]", help="Corrections of its image, which are left out.")
+    ] = None,
+    most: Annotated[int, typer.Option(metavar="N", min=1, help="How many to list.")] = LISTED,
+    region: RegionOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """List where to correct next: doubtful regions by expected gain, which is entropy x rarity x size."""
+    from fctl_napari.cli.output import counting, show_suggestions
+    from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.evaluation.acquisition import find_next
+    from fctl_napari.segmentation.store.identity import same_image
+    from fctl_napari.segmentation.store.store import Segmentation
+
+    store = Segmentation.open(segmentation)
+    done = None if corrections is None else Corrections.open(corrections)
+    if done is not None and not same_image(done.facts["image"], store.facts["image"]):
+        raise InputError(f"{corrections}: holds corrections of another image than {segmentation}; give those of its.")
+    region = region_inside(region, store.shape, segmentation)
+    with counting("Looking for regions") as report:
+        found = find_next(store, done, region, most=most, progress=report)
+    names = store.class_table.names
+    show_suggestions(found, names)
+    if json_file is not None:
+        listed = [
+            {
+                "window": one.region.window,
+                "point": one.region.point,
+                "pixels": one.region.pixels,
+                "called": names[one.region.called],
+                "gain": one.gain,
+                "entropy": one.entropy,
+                "rarity": one.rarity,
+                "size": one.size,
+            }
+            for one in found
+        ]
+        write_json(json_file, {"regions": listed})
+
+
+@corrections_app.command("export")
+def export(
+    corrections: CorrectionsArgument,
+    target: TargetArgument,
+    kind: KindOption = None,
+    region: RegionOption = None,
+    simplify: SimplifyOption = None,
+    min_area: MinAreaOption = 0,
+) -> None:
+    """Write corrections for other programs, as ``fctl export`` does; what is not sure has no class there."""
+    from fctl_napari.cli.output import counting, out
+    from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.corrections.files import export_corrections
+    from fctl_napari.export.losses import ExportLosses
+
+    there = Corrections.open(corrections)
+    region = region_inside(region, there.shape, corrections)
+    losses = ExportLosses()
+    with counting("Exporting") as report:
+        written = export_corrections(
+            there,
+            target,
+            kind=kind,
+            region=region,
+            simplify=simplify,
+            min_area=min_area,
+            losses=losses,
+            progress=report,
+        )
+    say_losses(losses)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _to_change(path: Path, image: str | None, checkpoint: str | None) -> Iterator[Corrections]:
+    """Open or make corrections; those that were made go again if nothing could be taken over."""
+    from fctl_napari.corrections.correction_store import is_corrections
+    from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.imagery.open import open_image
+    from fctl_napari.model.model_card import read_card, resolve_checkpoint
+    from fctl_napari.segmentation.store.store_lock import remove_store
+
+    there = is_corrections(path)
+    if image is None and not path.exists():
+        raise InputError(f"{path}: there are no such corrections; name the --image to make them.")
+    table = read_card(resolve_checkpoint(checkpoint or "earth")).classes if checkpoint or not there else None
+    pyramid = None if image is None else open_image(image)
+    if there or pyramid is None:
+        into = Corrections.open(path, "r+", image=pyramid, class_table=table)
+    else:
+        assert table is not None
+        into = Corrections.open_or_create(path, pyramid, table)
+    try:
+        with into:
+            yield into
+    except BaseException:
+        if not there and into.blank:
+            remove_store(path)
+        raise
+
+
+def _show(done: MergeReport, json_file: Path | None) -> None:
+    from fctl_napari.cli.output import out
+
+    conflicting = sum(conflict.pixels for conflict in done.conflicts)
+    lines = [
+        f"new: {_counts(done.added) or 'nothing'}",
+        f"there already: {done.agreed} px",
+        f"conflicts: {len(done.conflicts)} of {conflicting} px"
+        + (f"; there, {OUTCOMES[done.policy]}" if done.conflicts else ""),
+        *done.notes,
+    ]
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    for conflict in sorted(done.conflicts, key=lambda conflict: -conflict.pixels)[:LISTED]:
+        mine, theirs = _counts(conflict.mine), _counts(conflict.theirs)
+        _line(conflict.window, conflict.pixels, f"here {mine}", f"there {theirs}", conflict.source)
+    if json_file is not None:
+        write_json(json_file, asdict(done))
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {pixels} px" for name, pixels in counts.items())
+
+
+def _line(window: tuple[int, int, int, int], pixels: int, *words: str) -> None:
+    from fctl_napari.cli.output import out
+
+    text = "  ".join([" ".join(map(str, window)), f"{pixels} px", *words])
+    out.print(text, highlight=False, markup=False, soft_wrap=True)

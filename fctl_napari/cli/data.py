@@ -1,0 +1,139 @@
+"""``fctl data ...``: data sets to train on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.errors import InputError
+from fctl_napari.files import local_path, write_json
+
+if TYPE_CHECKING:
+    from fctl_napari.datasets.check import Report
+    from fctl_napari.datasets.layouts import DataSet
+
+data_app = typer.Typer(no_args_is_help=True, help="Data sets to train on: look them through, convert them.")
+
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="DeepGlobe, Inria Aerial, images with masks, or OME-Zarr with labels.")
+]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="inria|deepglobe|N|FILE", help="What the classes are.  [default: the layout's, or DIR/classes.json]"
+    ),
+]
+LISTED = 20
+"""So many problems are printed; JSON holds all."""
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.add_typer(data_app, name="data")
+
+
+@data_app.command("check")
+def check(
+    folder: FolderArgument,
+    classes: ClassesOption = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Open the files, but read no pixels.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too, with the whole split.")
+    ] = None,
+) -> None:
+    """Say what a data set holds: layout, counts, sizes, class shares, the split, and what does not fit."""
+    from fctl_napari.cli.output import counting
+    from fctl_napari.datasets.check import check_data_set
+
+    data = _find(folder, classes, value_range, bands)
+    with counting("Looking through") as progress:
+        report = check_data_set(data, quick=quick, progress=progress)
+    _show(report)
+    if json_file is not None:
+        write_json(json_file, report.to_json())
+    if not report.sound:
+        raise InputError(f"{folder}: no pair can be trained on; mend what is listed, or list others in train.txt.")
+
+
+@data_app.command("convert")
+def convert(
+    folder: FolderArgument,
+    target: Annotated[
+        Path, typer.Argument(parser=local_path, metavar="OUT", help="The folder to write; resumes if cut short.")
+    ],
+    classes: ClassesOption = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+) -> None:
+    """Write a data set once as OME-Zarr, from which training reads faster."""
+    from fctl_napari.cli.output import counting, out
+    from fctl_napari.datasets.convert import convert_data_set
+
+    data = _find(folder, classes, value_range, bands)
+    with counting("Converting") as progress:
+        written = convert_data_set(data, target, progress=progress)
+    out.print(str(written), highlight=False, soft_wrap=True)
+
+
+def _find(
+    folder: Path,
+    classes: str | None,
+    value_range: tuple[float, float] | None,
+    bands: tuple[int, int, int] | None,
+) -> DataSet:
+    from fctl_napari.datasets.layouts import find_data_set
+    from fctl_napari.model.classes import class_table
+
+    found = find_data_set(folder, table=None if classes is None else class_table(classes))
+    return replace(found, value_range=value_range, bands=bands)
+
+
+def _show(report: Report) -> None:
+    from fctl_napari.cli.output import out, show_facts
+    from fctl_napari.datasets.files import PARTS
+    from fctl_napari.datasets.layouts import LAYOUTS
+
+    data, split = report.data, report.data.split
+    used = {part: len(split.part(part)) for part in PARTS}
+    unused = len(data.pairs) - sum(used.values())
+    facts = {
+        "folder": str(data.folder),
+        "layout": LAYOUTS[data.layout],
+        "pairs": f"{len(data.pairs)}" + (f", {unused} of them in no list" if unused else ""),
+        "size": ", ".join(f"{count} of {w} x {h} px" for (h, w), count in list(report.sizes.items())[:5]) or "unknown",
+        "split": ", ".join(f"{part} {count}" for part, count in used.items()),
+        "split by": split.by,
+        "classes": ", ".join(info.name + (" (ignored)" if info.ignored else "") for info in data.table),
+    }
+    if report.readings:
+        facts["masks by"] = "; ".join(f"{words} ({count})" for words, count in list(report.readings.items())[:5])
+    if len(report.sizes) > 5:
+        facts["size"] += f", and {len(report.sizes) - 5} more sizes"
+    if data.without_truth:
+        facts["no truth"] = f"{len(data.without_truth)} of published test sets, left aside"
+    show_facts(facts)
+    shares = {part: report.shares(part) for part in PARTS}
+    if any(shares.values()):
+        heads = {"share of labelled px": "  ".join(f"{part:>6}" for part in PARTS)}
+        show_facts(
+            heads
+            | {
+                name: "  ".join(f"{shares[part][name]:6.4f}" if shares[part] else "     -" for part in PARTS)
+                for name in data.table.names
+            }
+        )
+    problems = report.problems
+    for problem in problems[:LISTED]:
+        out.print(f"{problem.file}: {problem.what}; {problem.do}", highlight=False, markup=False, soft_wrap=True)
+    if len(problems) > LISTED:
+        out.print(f"and {len(problems) - LISTED} more, all of them in --json FILE", highlight=False)
+    for hint in report.hints():
+        out.print(hint, highlight=False, markup=False, soft_wrap=True)
+    words = "nothing" if not problems else f"{len(problems)} thing{'s' if len(problems) > 1 else ''}"
+    out.print(f"{words} to mend; {report.sound} of {used['train']} training pairs can be used", highlight=False)

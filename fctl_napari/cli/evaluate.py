@@ -1,0 +1,230 @@
+"""Commands on what is right and wrong: ``fctl evaluate``, ``fctl errors``, ``fctl compare``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fctl_napari.cli.region import RegionOption, region_inside
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.files import atomic_write, write_json
+
+if TYPE_CHECKING:
+    from fctl_napari.evaluation.evaluation import Evaluation
+    from fctl_napari.evaluation.ground_truth import Truth
+    from fctl_napari.segmentation.store.store import Segmentation
+
+Order = Literal["size", "confidence", "class"]
+Measure = Literal["confidence", "entropy", "margin"]
+SegmentationArgument = Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")]
+TruthArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[TRUTH]", help="Class indices (255 ignored) or the classes' colours, or an OME-Zarr label."
+    ),
+]
+MapOption = Annotated[
+    Path | None,
+    typer.Option("--map", metavar="FILE", help='Which class a value of the truth is: {"values": {"7": "water"}}.'),
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    for command in (evaluate, errors, compare):
+        app.command()(command)
+
+
+def evaluate(
+    segmentation: SegmentationArgument,
+    truth: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRUTH",
+            help="PNG or TIFF of class indices (255 ignored) or of the classes' colours, or an OME-Zarr label.",
+        ),
+    ],
+    region: RegionOption = None,
+    boundary: Annotated[
+        int, typer.Option(metavar="PX", min=0, help="Width of the bands of boundary IoU; 0: without.")
+    ] = 15,
+    mapping: MapOption = None,
+    json_file: JsonOption = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write figures by class and confusion matrix here.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE.png|svg|pdf", help="Draw figures, confusion matrix, reliability.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What made it, if not built in; for context reliance.")
+    ] = None,
+) -> None:
+    """Compare a segmentation with its truth: figures by class, mIoU, accuracy, calibration, context reliance."""
+    from fctl_napari.cli.output import counting, err, out, show_evaluation
+    from fctl_napari.evaluation.context_reliance import segmentation_reliance
+    from fctl_napari.evaluation.evaluation import evaluate as score
+    from fctl_napari.figures.evaluation import evaluation_figure
+    from fctl_napari.figures.files import check_figure_place, save_figure
+    from fctl_napari.segmentation.store.store import Segmentation
+
+    if figure is not None:
+        check_figure_place(figure)
+    store = Segmentation.open(segmentation)
+    region = region_inside(region, store.shape, segmentation)
+    there = _truth(truth, mapping, store)
+    assert there is not None
+    with counting("Comparing") as report:
+        evaluation = score(store, there, region, boundary_px=boundary or None, progress=report)
+    show_evaluation(evaluation)
+    hint = _unmapped(there, evaluation)
+    if hint is not None:
+        err.print(hint, highlight=False, markup=False, soft_wrap=True)
+    if evaluation.mixed_up is not None:
+        moved, share = evaluation.mixed_up
+        pairs = ", ".join(f"{one} is {other}" for one, other in moved.items())
+        err.print(
+            f"the classes of the truth seem to be mixed up: accuracy is {evaluation.scores.accuracy:.4f}, and "
+            f"{share:.4f} if what it calls {pairs}; check how its values are read, or state it with --map FILE",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    if csv_file is not None:
+        with atomic_write(csv_file, "w") as file:
+            file.write(evaluation.to_csv())
+    if figure is not None:
+        save_figure(evaluation_figure(evaluation, segmentation.name), figure)
+    figures = {**evaluation.to_json(), "context_reliance": None}
+    try:
+        with err.status("Exchanging contexts"):
+            figures["context_reliance"] = segmentation_reliance(store, checkpoint)
+        out.print(f"context reliance {100 * figures['context_reliance']:.1f} %", highlight=False)
+    except FctlError as error:
+        err.print(f"context reliance was not measured: {error}", highlight=False, soft_wrap=True)
+    if json_file is not None:
+        write_json(json_file, figures)
+
+
+def errors(
+    segmentation: SegmentationArgument,
+    truth: TruthArgument = None,
+    by: Annotated[Order, typer.Option(help="Largest first; surest errors (least sure doubts); by class.")] = "size",
+    most: Annotated[int, typer.Option(metavar="N", min=1, help="How many to list.")] = 20,
+    measure: Annotated[
+        Measure, typer.Option(help="Of doubts; entropy and margin where it was made with fctl segment --maps.")
+    ] = "confidence",
+    region: RegionOption = None,
+    mapping: MapOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """List connected regions of errors, the largest first; without a truth, of doubts."""
+    from fctl_napari.cli.output import counting, out, show_regions
+    from fctl_napari.evaluation.error_regions import SMALLEST, find_doubts, find_errors, order
+    from fctl_napari.evaluation.review_marks import Marks
+    from fctl_napari.segmentation.store.store import Segmentation
+
+    store = Segmentation.open(segmentation)
+    region = region_inside(region, store.shape, segmentation)
+    there = _truth(truth, mapping, store)
+    marks = Marks.of_segmentation(store)
+    kind = "errors" if there is not None else "doubts"
+    with counting(f"Looking for {kind}") as report:
+        if there is not None:
+            found = find_errors(store, there, region, progress=report)
+        else:
+            found = find_doubts(store, region, measure=measure, progress=report)
+    listed = order(found, by)[:most]
+    names = store.class_table.names
+    if listed:
+        show_regions(listed, marks, names)
+    out.print(
+        f"regions of {kind}: {found.found}, and {found.small} of fewer than {SMALLEST} px; {found.pixels} px in all",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if json_file is not None:
+        regions = [
+            {
+                **asdict(one),
+                "truth": None if one.truth is None else names[one.truth],
+                "called": names[one.called],
+                "mark": marks.of(one),
+            }
+            for one in listed
+        ]
+        write_json(json_file, {"regions": regions, "found": found.found, "small": found.small, "pixels": found.pixels})
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A.ome.zarr", help="A segmentation.")],
+    second: Annotated[Path, typer.Argument(metavar="B.ome.zarr", help="Another one of the same image.")],
+    truth: TruthArgument = None,
+    region: RegionOption = None,
+    mapping: MapOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Compare two segmentations: where they agree and, with a truth, which of them is right."""
+    from fctl_napari.cli.output import counting, show_agreement
+    from fctl_napari.evaluation.agreement import compare as compare_both
+    from fctl_napari.segmentation.store.store import Segmentation
+
+    one, other = Segmentation.open(first), Segmentation.open(second)
+    region = region_inside(region, other.shape, second)
+    there = _truth(truth, mapping, other)
+    with counting("Comparing") as report:
+        agreement = compare_both(one, other, there, region, progress=report)
+    show_agreement(agreement)
+    if json_file is not None:
+        write_json(json_file, agreement.to_json())
+
+
+def _truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> Truth | None:
+    """Open a truth, if there is one, with its values mapped to the segmentation's classes, if they are to be."""
+    from fctl_napari.cli.output import err
+    from fctl_napari.evaluation.ground_truth import notes_on
+    from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+    from fctl_napari.imagery.ground_truth import open_truth
+    from fctl_napari.imagery.raster_alignment import require_same_place
+    from fctl_napari.segmentation.store.identity import take_georeference
+
+    take_georeference(segmentation.facts, segmentation.path)
+    if path is None:
+        if mapping is not None:
+            raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")
+        return None
+    require_same_place(path, segmentation.georeference, segmentation.shape)
+    if mapping is None:
+        truth: Truth = open_truth(path, segmentation.class_table.colors)
+    else:
+        ignored = [info.name for info in segmentation.class_table if info.ignored]
+        values = ClassMapping.read(mapping, segmentation.class_table.names, ignored)
+        truth = MappedTruth(open_truth(path, by_value=True), values)
+    for note in notes_on(segmentation, truth):
+        err.print(f"{path}: {note}.", highlight=False, markup=False, soft_wrap=True)
+    return truth
+
+
+def _unmapped(truth: Truth, evaluation: Evaluation) -> str | None:
+    """Say that values of a truth may stand for a class that nothing there is, as published masks have 255."""
+    from fctl_napari.imagery.ground_truth import LabelSource
+
+    absent = [name for name, px in zip(evaluation.names, evaluation.confusion.sum(axis=1), strict=True) if not px]
+    y0, x0, y1, x1 = evaluation.region
+    dropped = (y1 - y0) * (x1 - x0) - evaluation.scores.pixels
+    if (
+        not absent
+        or not dropped
+        or truth.class_names is not None
+        or not isinstance(truth, LabelSource)
+        or truth.by_colour
+    ):
+        return None
+    return (
+        f"{dropped} px were not scored, and nothing in the truth is {', '.join(absent)}; if a value there stands for "
+        'it (255 is no class), say so with --map FILE: {"values": {"0": "background", "255": "building"}}'
+    )

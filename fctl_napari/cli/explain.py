@@ -1,0 +1,76 @@
+"""What explains a pixel: ``fctl explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fctl_napari.cli.options import BandsOption, RangeOption
+
+Part = Literal["combined", "content", "positional"]
+Limits = Literal["shared", "each"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command()(explain)
+
+
+def explain(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or its http address.")],
+    y: Annotated[float, typer.Argument(metavar="Y", help="Row of the pixel, from 0.")],
+    x: Annotated[float, typer.Argument(metavar="X", help="Column of the pixel, from 0.")],
+    target: Annotated[Path | None, typer.Option("--out", metavar="FILE.png|svg", help="Draw it here too.")] = None,
+    checkpoint: Annotated[
+        str, typer.Option(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
+    ] = "earth",
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="local|medium|large|gpe|ale", help="Leave this out as well; repeatable.")
+    ] = None,
+    part: Annotated[Part, typer.Option(help="Which part of the attention is drawn.")] = "combined",
+    limits: Annotated[Limits, typer.Option(help="Colour limits over all contexts, or of each map.")] = "shared",
+    channel: Annotated[
+        int | None, typer.Option(min=0, help="Channel of the fusion weights. (default: their mean)")
+    ] = None,
+    overlap: Annotated[int | None, typer.Option(min=0, help="Of the tiles, px, as when segmenting.")] = None,
+    exact_contexts: Annotated[
+        bool, typer.Option("--exact-contexts", help="Contexts from full resolution, as released checkpoints want.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+) -> None:
+    """Say what each context contributed to the class of a pixel, and what changes without a part of the network."""
+    from fctl_napari.cli.output import err, out, show_explanation
+    from fctl_napari.figures.explanation import explanation_figure
+    from fctl_napari.figures.files import check_figure_place, save_figure
+    from fctl_napari.model.feature_ablation import Without
+
+    if target is not None:
+        check_figure_place(target)
+
+    from fctl_napari.segmentation.jobs.explain import explain as explain_pixel
+
+    with err.status("Explaining"):
+        told = explain_pixel(
+            image,
+            checkpoint,
+            (y, x),
+            overlap=overlap,
+            device=device,
+            precision=precision,
+            exact_contexts=exact_contexts,
+            value_range=value_range,
+            bands=bands,
+            channel=channel,
+            without=Without.named(without or ()),
+        )
+    show_explanation(told)
+    if target is not None:
+        with err.status("Drawing"):
+            save_figure(explanation_figure(told, limits=limits, part=part), target)
+        out.print(str(target), highlight=False, soft_wrap=True)

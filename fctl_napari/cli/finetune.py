@@ -1,0 +1,179 @@
+"""What is learnt from corrections, and what came of it: ``fctl finetune``, ``fctl lineage``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.errors import ConfigError
+from fctl_napari.files import local_path
+
+if TYPE_CHECKING:
+    from fctl_napari.finetuning.lineage import Kin
+    from fctl_napari.finetuning.progress import FinetuneProgress
+    from fctl_napari.imagery.pyramid import Pyramid
+    from fctl_napari.segmentation.tiling.grid import Cell
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command()(finetune)
+    app.command()(lineage)
+
+
+def finetune(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that was corrected.")],
+    corrections: Annotated[
+        Path,
+        typer.Argument(metavar="CORRECTIONS", help="What was painted, or an OME-Zarr label: 255 is not sure."),
+    ],
+    target: Annotated[
+        Path,
+        typer.Option(
+            "--out", parser=local_path, metavar="NEW.safetensors", help="The new checkpoint; nothing is overwritten."
+        ),
+    ],
+    checkpoint: Annotated[
+        str, typer.Option(metavar="earth|aerial|FILE", help="The parent: a built-in checkpoint or a file.")
+    ] = "earth",
+    truth: Annotated[
+        str | None, typer.Option(metavar="T", help="Truth of the image, to measure on; it is not trained on.")
+    ] = None,
+    parts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="What learns: decoder, lcc, gpe, mcf, ale, tile_encoder, medium_encoder, large_encoder, or all.  "
+            "[default: decoder and fusion]",
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps, at most.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Time for the steps, at most.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the scenes lie that the parent was trained on.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    held_out: Annotated[
+        float | None, typer.Option(min=0, max=0.9, help="Share of the corrected regions that is only measured.")
+    ] = None,
+    bound: Annotated[
+        float | None, typer.Option(min=0.001, max=1, help="Share of px elsewhere that may change at most.")
+    ] = None,
+    keep_anyway: Annotated[bool, typer.Option("--keep-anyway", help="Keep it whatever the gate says.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
+    exact_contexts: Annotated[
+        bool, typer.Option("--exact-contexts", help="Contexts from full resolution, as released checkpoints want.")
+    ] = False,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+) -> None:
+    """Learn from corrections; the new checkpoint is kept if it is better there and nearly the same elsewhere."""
+    from fctl_napari.cli.output import counting, err, out, show_before_after
+    from fctl_napari.finetuning.candidates import check_free
+    from fctl_napari.finetuning.request import PARTS, finetune_request
+
+    chosen = None if parts is None else PARTS if parts == "all" else tuple(parts.split(","))
+    given = {"parts": chosen, "steps": steps, "seconds": seconds, "held_out": held_out, "bound": bound}
+    request = finetune_request(
+        image=image,
+        checkpoint=checkpoint,
+        corrections=str(corrections),
+        out=str(check_free(target)),
+        truth=truth,
+        data_folder=None if data is None else str(data),
+        seed=seed,
+        device=device,
+        precision=precision,
+        exact_contexts=exact_contexts,
+        value_range=value_range,
+        bands=bands,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+    from fctl_napari.finetuning.finetune import finetune as run
+
+    with counting("Preparing") as report:
+
+        def watch(news: FinetuneProgress) -> None:
+            words = f"loss {news.loss:.3f}" if news.phase == "training" else ""
+            report(news.done, news.total, " ".join([news.phase, words, *_watched(news)]))
+
+        result = run(request, keep_anyway=keep_anyway, watch=watch)
+    for note in result.notes:
+        err.print(note, highlight=False, soft_wrap=True)
+    show_before_after(result.card)
+    for reason in result.verdict.reasons:
+        out.print(reason, highlight=False, soft_wrap=True)
+    if result.kept:
+        out.print(f"{result.candidate}: kept", highlight=False, soft_wrap=True)
+    else:
+        out.print(
+            f"{target}: not kept; {result.candidate} waits beside it, and the same call with --keep-anyway keeps it",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
+
+
+def _watched(news: FinetuneProgress) -> list[str]:
+    """What was measured last, with the parent's values."""
+    words = []
+    for part, name in (("held_out", "held-out IoU"), ("scene", "as before elsewhere")):
+        before, now = news.before.get(part), news.now.get(part)
+        if now is None or before is None:
+            continue
+        if now.scores is not None and before.scores is not None:
+            words.append(f"{name} {now.scores.miou:.3f} (was {before.scores.miou:.3f})")
+        elif now.agreement is not None:
+            words.append(f"{name} {now.agreement:.3f}")
+    return words
+
+
+def affected(
+    parent: Path | None, corrections: Path | None, image: Pyramid, checkpoint: Path
+) -> tuple[Cell, ...] | None:
+    """Cells that ``fctl segment --inherit`` computes; None: all.
+
+    Raises
+    ------
+    ConfigError
+        Only one of parent and corrections is given.
+    """
+    if parent is None and corrections is None:
+        return None
+    if parent is None or corrections is None:
+        raise ConfigError("--inherit and --corrections go together: what was corrected says what is computed anew.")
+    from fctl_napari.cli.output import counting
+    from fctl_napari.finetuning.affected_tiles import affected_cells
+    from fctl_napari.finetuning.targets import open_corrections
+    from fctl_napari.model.model_card import read_card
+    from fctl_napari.segmentation.store.store import Segmentation
+
+    with counting("Looking for affected tiles") as report:
+        painted = open_corrections(corrections, image, read_card(checkpoint))
+        return affected_cells(Segmentation.open(parent), painted, progress=report)
+
+
+def lineage(
+    place: Annotated[str, typer.Argument(metavar="DIR|CHECKPOINT", help="A folder of checkpoints, or one of them.")],
+) -> None:
+    """Show which checkpoint was fine-tuned from which, and what it changed."""
+    from fctl_napari.cli.output import out
+    from fctl_napari.finetuning.lineage import lineage as read_lineage
+
+    def show(kin: Kin, depth: int) -> None:
+        where = str(kin.path) if kin.path is not None else "its file is gone"
+        story = f"  {kin.story()}" if kin.story() else ""
+        line = f"{'  ' * depth}{kin.name}  {kin.hash[:12]}  {where}{story}"
+        out.print(line, highlight=False, soft_wrap=True, markup=False)
+        for child in kin.children:
+            show(child, depth + 1)
+
+    for eldest in read_lineage(place):
+        show(eldest, 0)

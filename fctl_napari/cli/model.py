@@ -1,0 +1,62 @@
+"""What networks cost beside each other: ``fctl model table``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Precision = Literal["auto", "fp32", "bf16"]
+TABLE_1 = (
+    *("unet", "icnet", "pspnet", "deeplabv3plus", "segnet", "fcn8s", "segformer_b2", "segformer_b5"),
+    *("glnet", "refiner", "lcc_released", "fctl_vgg16", "fctl_mit_b2", "fctl_mit_b5"),
+)
+"""The networks of the paper's Table 1 that are here; the refiner stands for CascadePSP."""
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to ``fctl model``."""
+    app.command()(table)
+
+
+def table(
+    presets: Annotated[
+        list[str] | None, typer.Argument(metavar="PRESET...", help="Which.  [default: those of Table 1]")
+    ] = None,
+    size: Annotated[tuple[int, int], typer.Option(metavar="H W", min=1, help="The image, px.")] = (2448, 2448),
+    classes: Annotated[int, typer.Option(min=2, help="How many classes.")] = 7,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs; the median counts.")] = 3,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks.")] = "auto",
+    target: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The figures too.")] = None,
+) -> None:
+    """Compare parameters, FLOPs, memory and seconds per image, tile by tile and fed the whole image."""
+    from fctl_napari.cli.output import counting, out, show_image_costs
+    from fctl_napari.model.config import preset
+
+    configs = {}
+    for name in presets or TABLE_1:
+        configs[name, "local"] = preset(name, classes=classes)
+        if not (configs[name, "local"].contexts or configs[name, "local"].refines):
+            configs[name, "global"] = preset(name, classes=classes, inference="global")
+
+    from fctl_napari.evaluation.image_cost import image_cost
+
+    costs = {}
+    with counting("Running some tiles") as report:
+        for number, (row, config) in enumerate(configs.items()):
+            report(number, len(configs), ", ".join(row))
+            costs[row] = image_cost(config, size, device=device, precision=precision, runs=runs)
+        report(len(configs), len(configs))
+    show_image_costs(costs, size)
+    if target is not None:
+        import json
+        from dataclasses import asdict
+
+        from fctl_napari.files import atomic_write
+
+        rows = [{"preset": name, "inference": inference, **asdict(cost)} for (name, inference), cost in costs.items()]
+        with atomic_write(target) as file:
+            file.write(json.dumps(rows, indent=1).encode())
+        out.print(str(target), highlight=False, soft_wrap=True)

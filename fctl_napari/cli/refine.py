@@ -1,0 +1,60 @@
+"""A second look at masks: ``fctl refine``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fctl_napari.cli.region import RegionOption, region_inside
+from fctl_napari.files import local_path
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command()(refine)
+
+
+def refine(
+    segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation; it stays as it is.")],
+    refiner: Annotated[Path, typer.Option(metavar="FILE", help="A checkpoint from `fctl train refiner`.")],
+    target: Annotated[
+        Path, typer.Option("--out", parser=local_path, metavar="R.ome.zarr", help="Where the refined one is kept.")
+    ],
+    region: RegionOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    batch: Annotated[int | None, typer.Option(min=1, help="Tiles at once.")] = None,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler to use instead of a worker here.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over what other settings made.")] = False,
+) -> None:
+    """Refine a segmentation by its image, tile by tile, overlaps averaged; a second run goes on where one stopped."""
+    from fctl_napari.cli.output import out, run_watched
+    from fctl_napari.segmentation.jobs.engine import SegmentationRequest
+    from fctl_napari.segmentation.jobs.refining import image_of
+    from fctl_napari.segmentation.store.store import Segmentation
+
+    store = Segmentation.open(segmentation)
+    region = region_inside(region, store.shape, segmentation)
+    image, value_range, bands = image_of(store)
+    request = SegmentationRequest(
+        image=image,
+        out=str(target.absolute()),
+        checkpoint=str(refiner.absolute()),
+        region=region,
+        merge="average",
+        device=device,
+        precision=precision,
+        batch=batch,
+        value_range=value_range,
+        bands=bands,
+        refine=str(segmentation.absolute()),
+        fresh=fresh,
+    )
+    progress = run_watched(request, f"Refining with {refiner.stem}", scheduler)
+    out.print(f"{target}: {progress.done} cells by {refiner.stem}", highlight=False, soft_wrap=True)

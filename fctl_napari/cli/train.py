@@ -1,0 +1,80 @@
+"""Training a network: ``fctl train``."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fctl_napari.cli.options import BandsOption, RangeOption
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command()(train)
+
+
+def train(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A TOML file, or a built-in one: earth, deepglobe/fctl_vgg16, ...")
+    ],
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="The data set, or where the config's relative paths start.")
+    ] = Path(),
+    target: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Checkpoint, log and state.  [default: runs/NAME]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting in place of the config's; may be repeated."),
+    ] = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Train a network; the same call goes on where a run was stopped.
+
+    Several GPUs or machines: torchrun --nproc_per_node N -m fctl_napari.cli train CONFIG ...
+    """
+    from fctl_napari.cli.output import counting, err, out
+    from fctl_napari.training.config import load_train_config
+    from fctl_napari.training.recipes import parse_overrides
+
+    shown = {"data.value_range": value_range, "data.bands": bands}
+    given = {key: list(values) for key, values in shown.items() if values is not None}
+    chosen = load_train_config(config, parse_overrides(settings or ()) | given)
+
+    from fctl_napari.training.distributed import is_first
+    from fctl_napari.training.train import train as run_training
+
+    folder = target or Path("runs") / chosen.name
+    if not is_first():
+        run_training(chosen, folder, data_folder=data, device=device)
+        return
+    if chosen.data.layout:
+        from fctl_napari.datasets.layouts import find_data_set
+
+        found = find_data_set(data, layout=chosen.data.layout, table=chosen.data.classes)
+        err.print(found.describe(), highlight=False, soft_wrap=True)
+    with counting(f"Training {chosen.name}") as report:
+        name = chosen.name
+
+        def starting(stage: str) -> None:
+            nonlocal name
+            name = stage
+
+        def progress(step: int, steps: int, loss: float) -> None:
+            note = f"loss {loss:.3f}"
+            report(step, steps, note if name == chosen.name else f"{name} {note}")
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = lambda message, *_: err.print(
+                str(message), highlight=False, markup=False, soft_wrap=True
+            )
+            written = run_training(
+                chosen, folder, data_folder=data, device=device, progress=progress, starting=starting
+            )
+    out.print(str(written), highlight=False, soft_wrap=True)

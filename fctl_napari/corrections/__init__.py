@@ -1,0 +1,1 @@
+"""Corrections painted over a segmentation, on disk (no torch)."""

@@ -1,0 +1,462 @@
+"""Corrections on disk: what people painted over a segmentation, every stroke kept at once, whatever dies (no torch)."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.corrections.correction_store import Canvas, check, half_made, make, refresh_from_image, refresh_image
+from fctl_napari.corrections.merge import MergeReport, PaintedLayer, Policy, Report, take, value_names
+from fctl_napari.corrections.regions import CorrectedRegion, PaintedBox
+from fctl_napari.corrections.undo_history import Piece, Planes, Stroke, check_block
+from fctl_napari.corrections.write_ahead_log import Ledger
+from fctl_napari.errors import OutputError
+from fctl_napari.files import sync
+from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.segmentation.store.store import ATTRIBUTE
+from fctl_napari.segmentation.store.store_lock import lock_store, remove_store
+
+MOST_AUTHORS = 255
+
+
+class Corrections:
+    """What was painted over an image: 0 = nothing, k + 1 = class k, 255 = not sure.
+
+    On disk it is an OME-Zarr label pyramid, with ``authors`` (uint8 [y, x], the chunks of level 0: 0 = nobody, k + 1 =
+    author k of the group's ``fctl.authors``), ``journal`` (the last strokes) and ``painted.json`` (how much of what
+    each chunk holds). One writer at a time; readers any. Make one with :meth:`create`, :meth:`open` or
+    :meth:`open_or_create`; a writer is closed with :meth:`close` or a ``with`` block.
+
+    Attributes
+    ----------
+    path
+        Its folder.
+    labels
+        The pyramid, to show and to export; write with :meth:`write` only.
+    class_table
+        The classes that can be painted, found by their names wherever they meet others: see :meth:`add_classes`.
+    facts
+        What the file says of its image.
+
+    Notes
+    -----
+    A stroke is first written to the journal and forced to disk, then to level 0, then to the coarser levels. After
+    every 16 strokes these are forced to disk too and ``painted.json``, written last, says up to which record they
+    hold. Opening repeats the strokes after that, which changes nothing where they are already there: so a stroke is
+    there whole at all levels, or (if its journal record is torn) not at all. All methods may be called from any thread.
+    """
+
+    def __init__(self, path: Path, lock: filelock.BaseFileLock | None) -> None:
+        self._canvas = Canvas(path, writable=lock is not None)
+        self.path = path
+        self.labels = self._canvas.labels
+        self.facts: dict[str, Any] = self.labels.attributes[ATTRIBUTE]
+        self.class_table = ClassTable.model_validate({"classes": self.facts["classes"]})
+        self._authors: list[str] = list(self.facts["authors"])
+        self._lock = lock
+        self._guard = threading.RLock()
+        self._ledger = Ledger(self._canvas, writable=lock is not None)
+
+    @classmethod
+    def create(cls, path: Path | str, image: Pyramid, class_table: ClassTable) -> Corrections:
+        """Create empty ones, open for writing.
+
+        Parameters
+        ----------
+        path
+            Its folder; nothing may be there yet. See ``naming.corrections_path``.
+        image
+            What is corrected.
+        class_table
+            The checkpoint's.
+
+        Raises
+        ------
+        OutputError
+            The name is taken or in use, the disk is full, or the place is not writable.
+        """
+        path = Path(path)
+        lock = lock_store(path)
+        try:
+            if half_made(path):
+                remove_store(path)
+            make(path, image, class_table)
+            return cls(path, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        mode: Literal["r", "r+"] = "r",
+        *,
+        image: Pyramid | None = None,
+        class_table: ClassTable | None = None,
+    ) -> Corrections:
+        """Open those that are there; what a process that died left half done is put right first.
+
+        Parameters
+        ----------
+        path
+            Its folder.
+        mode
+            ``"r"``, or ``"r+"`` to write: others can then only read until it is closed.
+        image
+            Refuse corrections of another image.
+        class_table
+            Classes to paint, see :meth:`add_classes`; whoever only reads does without.
+
+        Raises
+        ------
+        InputError
+            They are missing, are no corrections, or are those of another image.
+        OutputError
+            Another process writes them, the disk is full, or the place is not writable.
+        """
+        path = Path(path)
+        check(path, image)
+        if mode == "r+":
+            lock = lock_store(path)
+            try:
+                labels = LabelPyramid.open(path, "r+")
+                if image is not None:
+                    refresh_image(labels, image)
+                else:
+                    refresh_from_image(labels)
+                opened = cls(path, lock)
+                if class_table is not None:
+                    opened.add_classes(class_table)
+                return opened
+            except BaseException:
+                lock.release()
+                raise
+        found = cls(path, None)
+        if found._ledger.behind:
+            with suppress(OutputError):  # somebody writes just now, or nobody may write here
+                lock = lock_store(path, timeout=0)
+                try:
+                    cls(path, lock).close()
+                finally:
+                    lock.release()
+                found = cls(path, None)
+        return found
+
+    @classmethod
+    def open_or_create(cls, path: Path | str, image: Pyramid, class_table: ClassTable) -> Corrections:
+        """Open them for writing, or create them; see :meth:`open` and :meth:`create`."""
+        path = Path(path)
+        if path.exists() and not half_made(path):
+            return cls.open(path, "r+", image=image, class_table=class_table)
+        return cls.create(path, image, class_table)
+
+    def close(self) -> None:
+        """Make all durable and let others write. What is read afterwards is as it was."""
+        with self._guard:
+            if self._lock is None:
+                return
+            try:
+                self._ledger.settle()
+            finally:
+                self._lock.release()
+                self._lock = None
+
+    def __enter__(self) -> Corrections:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+        return self.labels.shape
+
+    @property
+    def image_path(self) -> str | None:
+        """The file of its image, as it was given."""
+        path = self.facts["image"]["path"]
+        return None if path is None else str(path)
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Where it lies on Earth, like its image."""
+        found = self.facts["georeference"]
+        return None if found is None else Georeference.from_json(found)
+
+    @property
+    def authors(self) -> tuple[str, ...]:
+        """All who ever painted here."""
+        return tuple(self._authors)
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing was ever painted."""
+        with self._guard:
+            return not self._ledger.history.number and not self._ledger.totals()
+
+    def add_classes(self, table: ClassTable, only: Collection[str] | None = None) -> None:
+        """Take in the classes of a table that are missing; what is painted keeps its class, and can be undone.
+
+        Parameters
+        ----------
+        table : ClassTable
+            Where nothing was ever painted it replaces the own one. Else its classes come after those that are there.
+        only : collection of str, optional
+            Names of the classes to take in; the own table stays then in any case.
+
+        Raises
+        ------
+        InputError
+            They are too many together.
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        self._require_writable()
+        with self._guard:
+            if only is not None:
+                table = self.class_table.extended(table, only)
+            wanted = table if self.blank else self.class_table.extended(table)
+            if wanted == self.class_table:
+                return
+            classes = [info.model_dump(mode="json") for info in wanted]
+            facts = {**self.facts, "classes": classes}
+            self.labels.set_attributes({ATTRIBUTE: facts}, classes[: len(wanted.scored)])
+            sync([self.path / "zarr.json"])
+            self.facts, self.class_table = facts, wanted
+
+    def unknown_to(self, table: ClassTable) -> tuple[str, ...]:
+        """List the painted classes that a table lacks, by name."""
+        areas = self.area_by_class()
+        return tuple(name for name in self.class_table.names if areas[name] and name not in table.names)
+
+    @property
+    def writable(self) -> bool:
+        """Whether it is open for writing."""
+        return self._lock is not None
+
+    def read(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
+        """Read a window, (y0, x0, y1, x1) px of ``level``: 0 = nothing (also outside), k + 1 = class k, 255 not sure.
+
+        Returns
+        -------
+        uint8 [y1 - y0, x1 - x0].
+        """
+        with self._guard:
+            return self.labels.read(window, level)
+
+    def read_authors(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read who painted: 0 = nobody, k + 1 = ``authors[k]``; uint8 [y, x] of a window inside the image."""
+        with self._guard:
+            return self._canvas.authors(window)
+
+    def write(
+        self,
+        y0: int,
+        x0: int,
+        block: NDArray[np.uint8],
+        *,
+        author: str,
+        mask: NDArray[np.bool_] | None = None,
+        kind: str = "paint",
+        together: int | None = None,
+    ) -> Stroke | None:
+        """Keep one finished stroke; when this returns it survives the machine's death.
+
+        Parameters
+        ----------
+        y0, x0
+            Where the block's first px lies.
+        block
+            uint8 [y, x] inside the image: k + 1 = class k, 255 = not sure, 0 = erased.
+        author
+            Who painted it.
+        mask
+            Which px were painted, bool [y, x]; by default those that differ from what is there.
+        kind
+            What was done, for people.
+        together
+            The ``action`` of the last stroke, if this one is undone with it.
+
+        Returns
+        -------
+        Stroke or None
+            What is kept of it; None if it paints nothing.
+
+        Raises
+        ------
+        ValueError
+            The block reaches outside, is not uint8 [y, x], or holds a value that is no class.
+        OutputError
+            The disk is full or the place is not writable. The stroke is not there; or, where only the levels could not
+            be written, it is in the journal and the next call brings them in step.
+        """
+        self._require_writable()
+        check_block(block, (y0, x0), self.shape, len(self.class_table.scored))
+        with self._guard:
+            self._ledger.catch_up()
+            height, width = block.shape
+            before = self._canvas.state((y0, x0, y0 + height, x0 + width))
+            mask = block != before[0] if mask is None else np.asarray(mask, bool)
+            if mask.shape != block.shape:
+                raise ValueError(f"the mask is of shape {mask.shape} and the block of {block.shape}")
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            if not rows.size:
+                return None
+            box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            if together is not None and together != self._ledger.history.undoable():
+                raise ValueError(f"action {together} is not the last one")
+            mask = mask[box]
+            facts = {
+                "by": self._author(author),
+                "kind": kind,
+                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "box": [int(y0 + rows[0]), int(x0 + columns[0]), int(y0 + rows[-1] + 1), int(x0 + columns[-1] + 1)],
+                "px": int(np.count_nonzero(mask)),
+            }
+            planes = Planes(mask, before[:, *box][:, mask], block[box][mask])
+            return self._stroke([self._ledger.add(facts, planes, together)])
+
+    def undo(self, author: str | None = None) -> Stroke | None:
+        """Take the last stroke back (the last one of ``author``); others that lie on top of it stay.
+
+        Returns
+        -------
+        Stroke or None
+            What was undone; None if there is nothing more to undo.
+
+        Raises
+        ------
+        OutputError
+            As :meth:`write`.
+        """
+        return self._turn("undo", author)
+
+    def redo(self, author: str | None = None) -> Stroke | None:
+        """Bring back what was undone last (of ``author``), unless something was painted since; see :meth:`undo`."""
+        return self._turn("redo", author)
+
+    def can_undo(self, author: str | None = None) -> bool:
+        """Whether there is something to undo."""
+        with self._guard:
+            return self._next("undo", author) is not None
+
+    def can_redo(self, author: str | None = None) -> bool:
+        """Whether there is something to redo."""
+        with self._guard:
+            return self._next("redo", author) is not None
+
+    def merge(
+        self, others: Sequence[Corrections], *, policy: Policy = "mine", progress: Report | None = None
+    ) -> MergeReport:
+        """Take over what others painted, as one action that can be undone.
+
+        Parameters
+        ----------
+        others
+            Corrections of the same image; they are taken one after the other. Classes are found by their names, and
+            those that are painted there and missing here are added.
+        policy
+            What is done with px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
+            become ``"not sure"``.
+        progress
+            Called as ``progress(done, total)`` with counts of blocks; may raise ``Cancelled``.
+
+        Returns
+        -------
+        MergeReport
+            What was new, and where they contradict.
+
+        Raises
+        ------
+        InputError
+            One is of another image; nothing is taken.
+        OutputError
+            As :meth:`write`. What was taken until then is there, and can be undone.
+        """
+        layers = [PaintedLayer(other, self) for other in others]
+        for other in others:
+            self.add_classes(other.class_table, other.unknown_to(self.class_table))
+        return take(self, layers, kind="merge", policy=policy, progress=progress)
+
+    def area_by_class(self) -> dict[str, int]:
+        """How many px of each class are painted, by its name, ``"not sure"`` last; nothing is read for it."""
+        with self._guard:
+            totals = self._ledger.totals()
+        return {name: totals.get(value, 0) for value, name in value_names(self.class_table).items()}
+
+    def regions(self) -> list[CorrectedRegion]:
+        """List the 4-connected painted regions from the top; only chunks that are painted are read, each once."""
+        with self._guard:
+            return [CorrectedRegion.of(blob, self._authors) for blob in self._ledger.blobs()]
+
+    def boxes(self) -> list[PaintedBox]:
+        """Bounding boxes of :meth:`regions`, (y0, x0, y1, x1) px, with the names of their classes."""
+        names = self.class_table.names
+        return [PaintedBox(region.window, (names[k] for k in region.by_class)) for region in self.regions()]
+
+    def painted_windows(self) -> Iterator[IntWindow]:
+        """The chunks that hold something, (y0, x0, y1, x1) px, row by row; nothing is read for it."""
+        with self._guard:
+            return self._ledger.windows()
+
+    def content_hash(self) -> str:
+        """SHA-256 of all that is painted, hex; authors and history do not count."""
+        with self._guard:
+            areas = self.area_by_class()
+            names = [(value, name) for value, name in value_names(self.class_table).items() if areas[name]]
+            digest = hashlib.sha256(repr((self.shape, names)).encode())
+            for window in self.painted_windows():
+                digest.update(repr(window).encode() + self.labels.read(window).tobytes())
+        return digest.hexdigest()
+
+    # What follows holds the guard.
+
+    def _require_writable(self) -> None:
+        if self._lock is None:
+            raise ValueError(f"{self.path} is not open for writing")
+
+    def _next(self, op: Literal["undo", "redo"], author: str | None) -> int | None:
+        """The action whose turn it is."""
+        if author is not None and author not in self._authors:
+            return None
+        find = self._ledger.history.undoable if op == "undo" else self._ledger.history.redoable
+        return find(None if author is None else self._authors.index(author) + 1)
+
+    def _author(self, name: str) -> int:
+        """Number of an author, from 1; a new one is first written down."""
+        if name not in self._authors:
+            if len(self._authors) == MOST_AUTHORS:
+                raise OutputError(f"{self.path}: has {MOST_AUTHORS} authors, and no room for more; use one of them.")
+            authors = [*self._authors, name]
+            self.labels.set_attributes({ATTRIBUTE: {**self.facts, "authors": authors}})
+            sync([self.path / "zarr.json"])
+            self.facts["authors"] = self._authors = authors
+        return self._authors.index(name) + 1
+
+    def _turn(self, op: Literal["undo", "redo"], author: str | None) -> Stroke | None:
+        with self._guard:
+            self._require_writable()
+            self._ledger.catch_up()
+            action = self._next(op, author)
+            if action is None:
+                return None
+            return self._stroke(self._ledger.turn(op, action))
+
+    def _stroke(self, pieces: list[Piece]) -> Stroke:
+        first, *others = (piece.by(self._authors[piece.author - 1]) for piece in pieces)
+        return first.joined(others)

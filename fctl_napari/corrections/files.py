@@ -1,0 +1,318 @@
+"""Corrections from and to other files: labels, GeoTIFFs of class indices, GeoJSON polygons, and our exports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.corrections.correction_store import is_corrections
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.corrections.merge import MergeReport, Policy, Report, blocks_of, take
+from fctl_napari.errors import InputError
+from fctl_napari.export.export import Kind, check_export, export
+from fctl_napari.export.losses import ExportLosses
+from fctl_napari.imagery.class_mapping import ClassMapping, MappedTruth
+from fctl_napari.imagery.class_names import match_names
+from fctl_napari.imagery.ground_truth import NO_CLASS, LabelSource, open_truth
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.imagery.polygon_files import is_polygon_file
+from fctl_napari.imagery.polygons import NamedPolygons
+from fctl_napari.imagery.raster_alignment import raster_offset
+from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.segmentation.store.stored_image import note_on_image
+
+MAPPED = 'with `fctl corrections import --map FILE`, {"values": {"it": "the class"}}'
+"""How a class of others is told."""
+
+UNPLACED_KINDS: tuple[Kind, ...] = ("png", "tiff")
+"""Exports that are cut to a region; the others say where in the image it lies."""
+
+
+class ClassIndices(Protocol):
+    """Class indices, read by windows: a ``LabelSource``, a ``MappedTruth``, or anything like it."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies, for people."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) px."""
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of class 0, 1, ..., where they are known."""
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read class indices of a window, (y0, x0, y1, x1) px; 255 where there is no class, and outside."""
+
+
+def import_labels(
+    corrections: Corrections,
+    labels: ClassIndices | LabelPyramid,
+    *,
+    author: str,
+    at: tuple[int, int] | None = None,
+    policy: Policy = "mine",
+    progress: Report | None = None,
+) -> MergeReport:
+    """Take any labels over into corrections, as one action that can be undone.
+
+    Parameters
+    ----------
+    corrections
+        Open for writing.
+    labels
+        Class indices, or a label pyramid. Classes with names are found by them; classes that the table ignores become
+        "not sure".
+    author
+        Whose they are.
+    at
+        Where the first px of the labels lies in the image, (y, x); what reaches outside is left out. None: they are
+        as large as the image.
+    policy, progress
+        See ``Corrections.merge``.
+
+    Raises
+    ------
+    InputError
+        They have another size, hold a class that the corrections do not have, or are damaged.
+    OutputError
+        As ``Corrections.merge``.
+    """
+    layer = _IndexLayer(corrections, _as_indices(labels), author, at)
+    done = take(corrections, [layer], kind="import", policy=policy, progress=progress)
+    return replace(done, notes=(*done.notes, *layer.notes()))
+
+
+def import_file(
+    corrections: Corrections,
+    path: Path | str,
+    *,
+    author: str,
+    mapping: Path | None = None,
+    column: str = "class",
+    policy: Policy = "mine",
+    progress: Report | None = None,
+) -> MergeReport:
+    """Take a file over into corrections, as one action that can be undone.
+
+    Parameters
+    ----------
+    corrections
+        Open for writing.
+    path
+        ``.geojson``, ``.json`` or ``.gpkg``: polygons, see ``NamedPolygons``; ``"not sure"`` is the name of what is not
+        sure. A PNG, a TIFF or an OME-Zarr label: see ``open_truth``. A GeoTIFF lies where its georeference says, on
+        whole px of the image.
+    author
+        Whose it is.
+    mapping
+        Which class each value of labels, or each number that stands for the class of polygons, is; see
+        ``ClassMapping.read``.
+    column
+        For polygons: the property that names the class.
+    policy, progress
+        See ``Corrections.merge``.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, of another size or place, or names a class that the corrections do not have.
+    OutputError
+        As ``Corrections.merge``.
+    """
+    path = Path(path)
+    if is_polygon_file(path):
+        polygons = NamedPolygons(
+            path,
+            corrections.georeference,
+            corrections.shape,
+            column=column,
+            mapped=None if mapping is None else _polygon_classes(mapping, corrections.class_table),
+            image=corrections.image_path,
+        )
+        layer = _PolygonLayer(corrections, str(path), polygons, author)
+        done = take(corrections, [layer], kind="import", policy=policy, progress=progress)
+        return replace(done, notes=polygons.notes)
+    if is_corrections(path):
+        raise InputError(f"{path}: holds corrections; merge them, so that authors and what is not sure are kept.")
+    source = open_truth(path, corrections.class_table.colors, by_value=mapping is not None)
+    labels: ClassIndices = source
+    if mapping is not None:
+        labels = MappedTruth(source, ClassMapping.read(mapping, corrections.class_table.names))
+    at = _place(path, source, corrections)
+    done = import_labels(corrections, labels, author=author, at=at, policy=policy, progress=progress)
+    note = note_on_image(path, corrections.facts["image"])
+    return replace(done, notes=(*done.notes, note)) if note else done
+
+
+def export_corrections(
+    corrections: Corrections,
+    out: Path | str,
+    *,
+    kind: Kind | None = None,
+    region: IntWindow | None = None,
+    simplify: float | None = None,
+    min_area: int = 0,
+    losses: ExportLosses | None = None,
+    progress: Report | None = None,
+) -> Path:
+    """Write corrections for other programs; as ``segmentation.export.export``, and px that are not sure have no class.
+
+    Where the export says where its parts lie, only what is painted is read.
+    """
+    kind = check_export(Path(out), kind, simplify=simplify, min_area=min_area)
+    if region is None and kind not in UNPLACED_KINDS:
+        boxes = np.array(list(corrections.painted_windows()) or [(0, 0, 1, 1)])
+        (y0, x0), (y1, x1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
+        region = (y0, x0, y1, x1)
+    return export(
+        corrections,
+        out,
+        kind=kind,
+        region=region,
+        simplify=simplify,
+        min_area=min_area,
+        losses=losses,
+        progress=progress,
+    )
+
+
+class _IndexLayer:
+    """Class indices somewhere in the image, by one author."""
+
+    def __init__(self, corrections: Corrections, labels: ClassIndices, author: str, at: tuple[int, int] | None) -> None:
+        height, width = corrections.shape
+        if tuple(labels.shape) != (height, width) and at is None:
+            raise InputError(
+                f"{labels.path}: is {labels.shape[0]} x {labels.shape[1]} px (height x width) and the image {height} x "
+                f"{width}; give labels of the same image."
+            )
+        self.name = labels.path
+        self.authors = (author,)
+        self._labels = labels
+        self._at = at or (0, 0)
+        self._shape = corrections.shape
+        self._table = corrections.class_table
+        self._values = _values(self._table, labels.class_names)
+        self._seen = np.zeros(NO_CLASS + 1, bool)
+
+    def blocks(self) -> list[IntWindow]:
+        (y, x), (height, width) = self._at, self._labels.shape
+        window = (max(y, 0), max(x, 0), min(y + height, self._shape[0]), min(x + width, self._shape[1]))
+        return blocks_of([window], self._shape)
+
+    def state(self, window: IntWindow) -> NDArray[np.uint8]:
+        y, x = self._at
+        y0, x0, y1, x1 = window
+        indices = self._labels.read((y0 - y, x0 - x, y1 - y, x1 - x))
+        values = self._values[indices]
+        self._seen |= np.bincount(indices.ravel(), minlength=len(self._seen)) > 0
+        strays = indices[values < 0]
+        if strays.size:
+            index, names = int(strays[0]), self._labels.class_names
+            named = names is not None and index < len(names) and names[index]
+            value = index + int(getattr(self._labels, "one_based", False))
+            what = f"the class {names[index]!r}" if names is not None and named else f"the value {value}"
+            raise InputError(
+                f"{self.name}: holds {what}, which is none of the classes {', '.join(self._table.names)}; change it "
+                f"there, or say which class it is: {MAPPED}."
+            )
+        found = values.astype(np.uint8)
+        return np.stack([found, (found != 0).astype(np.uint8)])
+
+    def notes(self) -> list[str]:
+        """Say how the labels were read, where that is not plain."""
+        said = [note] if (note := getattr(self._labels, "note", "")) else []
+        plain = isinstance(self._labels, LabelSource) and not self._labels.one_based and not self._labels.by_colour
+        if plain and self._labels.class_names is None and np.flatnonzero(self._seen).tolist() == [0, NO_CLASS]:
+            name = self._table.classes[0].name
+            said.append(
+                f"the mask holds 0 and 255 alone: 0 was taken as {name}, and 255 as nothing; undo it if 255 is a class"
+            )
+        return said
+
+
+class _PolygonLayer:
+    """Polygons in the image, by one author."""
+
+    def __init__(self, corrections: Corrections, name: str, polygons: NamedPolygons, author: str) -> None:
+        self.name = name
+        self.authors = (author,)
+        self._polygons = polygons
+        self._shape = corrections.shape
+        table = corrections.class_table
+        values = _values(table, polygons.names)[: len(polygons.names)]
+        for polygon_name, value in zip(polygons.names, values.tolist(), strict=True):
+            if value < 0:
+                raise InputError(
+                    f"{name}: has polygons of the class {polygon_name!r}, which is none of {', '.join(table.names)}; "
+                    f"rename it there, or say which class it is: {MAPPED}."
+                )
+        self._values = values.astype(np.uint8)
+
+    def blocks(self) -> list[IntWindow]:
+        return blocks_of(self._polygons.windows(), self._shape)
+
+    def state(self, window: IntWindow) -> NDArray[np.uint8]:
+        found = self._polygons.burn(window, self._values)
+        return np.stack([found, (found != 0).astype(np.uint8)])
+
+
+def _polygon_classes(mapping: Path, table: ClassTable) -> dict[int | str, str | None]:
+    """Read which class each number or name of a file of polygons stands for; None: it is left out."""
+    try:
+        stated = json.loads(mapping.read_text("utf-8"))["values"]
+        names = {key: name for key, name in stated.items() if not key.strip().lstrip("-").isdigit()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        names = {}
+    if not names:
+        values = ClassMapping.read(mapping, table.names).values
+        return {value: None if index == NO_CLASS else table.names[index] for value, index in values.items()}
+    found: dict[int | str, str | None] = {}
+    for key, name in stated.items():
+        (index,) = match_names([str(name)], table.names).index
+        if name is not None and index is None:
+            listed = ", ".join(table.names)
+            raise InputError(f"{mapping}: maps to {name!r}, which is no class here; the classes are {listed}.")
+        found[key if key in names else int(key)] = None if index is None or name is None else table.names[index]
+    return found
+
+
+def _as_indices(labels: ClassIndices | LabelPyramid) -> ClassIndices:
+    if not isinstance(labels, LabelPyramid):
+        return labels
+    names = tuple(str(info["name"]) for info in labels.classes)
+    return LabelSource(str(labels.path), labels.levels[0], labels.shape, one_based=True, class_names=names or None)
+
+
+def _values(table: ClassTable, names: Sequence[str] | None) -> NDArray[np.int16]:
+    """Values of corrections by class index of others, int16 [256]; -1 for what is no class here."""
+    own = np.array([NOT_SURE if info.ignored else k + 1 for k, info in enumerate(table)], np.int16)
+    found = np.full(256, -1, np.int16)
+    if names is None:
+        found[: len(own)] = own
+    else:
+        named = [*(info.name for info in table), "not sure"]  # the last as files of ours call it
+        index = match_names(list(names)[:NO_CLASS], named).index
+        found[: len(index)] = [-1 if k is None else [*own, NOT_SURE][k] for k in index]
+    found[NO_CLASS] = 0
+    return found
+
+
+def _place(path: Path, source: LabelSource, corrections: Corrections) -> tuple[int, int] | None:
+    """Where the first px of a raster lies in the image, (y, x); None: without a georeference."""
+    at = raster_offset(path, corrections.georeference)
+    if at is not None:
+        (y, x), (height, width) = at, corrections.shape
+        if y >= height or x >= width or y + source.shape[0] <= 0 or x + source.shape[1] <= 0:
+            raise InputError(f"{path}: lies outside the image; give labels of the same place.")
+    return at

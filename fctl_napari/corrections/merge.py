@@ -1,0 +1,272 @@
+"""Corrections of several people or sessions put together, by region, with a report of where they contradict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.corrections.regions import ChunkRegions
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.segmentation.store.identity import same_image
+
+if TYPE_CHECKING:
+    from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.corrections.undo_history import Stroke
+
+Policy = Literal["mine", "theirs", "not sure"]
+Report = Callable[[int, int], None]
+"""Called with counts of what is done and of all there is; may raise ``Cancelled``."""
+
+BLOCK = 2048
+"""Side of what is taken at once, px: whole chunks."""
+
+
+class Layer(Protocol):
+    """What can be taken over into corrections."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def authors(self) -> Sequence[str]:
+        """Names of author 1, 2, ..."""
+
+    def blocks(self) -> list[IntWindow]:
+        """Blocks of ``BLOCK`` px of the image that may hold something, (y0, x0, y1, x1) px inside it."""
+
+    def state(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Values as in corrections, and authors; uint8 [2, y, x]."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Px that touch by their sides, which both painted, and differently.
+
+    Attributes
+    ----------
+    source
+        Whose corrections contradict those that were there.
+    window
+        Bounding box, (y0, x0, y1, x1) px.
+    point
+        The first px in reading order, (y, x).
+    pixels
+        How many.
+    mine, theirs
+        How many px of each class, by its name; ``"not sure"`` too.
+    """
+
+    source: str
+    window: IntWindow
+    point: tuple[int, int]
+    pixels: int
+    mine: dict[str, int]
+    theirs: dict[str, int]
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What a merge or an import did.
+
+    Attributes
+    ----------
+    stroke
+        What it changed, as one action that can be undone; None if nothing.
+    added
+        How many px were new where nothing had been painted, by class.
+    agreed
+        How many px were there already.
+    conflicts
+        Where both had painted, differently.
+    policy
+        What was done there.
+    notes
+        What of the source was left out or decided, and how much, in words.
+    """
+
+    stroke: Stroke | None = None
+    added: dict[str, int] = field(default_factory=dict)
+    agreed: int = 0
+    conflicts: tuple[Conflict, ...] = ()
+    policy: Policy = "mine"
+    notes: tuple[str, ...] = ()
+
+
+def value_names(table: ClassTable) -> dict[int, str]:
+    """Names of the values of corrections."""
+    return {**{k + 1: name for k, name in enumerate(table.names)}, NOT_SURE: "not sure"}
+
+
+def values_by_name(names: Sequence[str], table: ClassTable) -> NDArray[np.uint8]:
+    """Look the values of corrections up in another table, by the names of their classes.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of value 1, 2, ...
+    table : ClassTable
+        The other table.
+
+    Returns
+    -------
+    ndarray of uint8, shape (256,)
+        The value there; not sure (255) for a class that the table lacks, or ignores.
+    """
+    found = np.full(256, NOT_SURE, np.uint8)
+    found[0] = 0
+    there = {name: value for value, name in enumerate(table.names, 1)}
+    for value, name in enumerate(names, 1):
+        found[value] = there.get(name, NOT_SURE)
+    return found
+
+
+def blocks_of(windows: Iterator[IntWindow] | Sequence[IntWindow], shape: tuple[int, int]) -> list[IntWindow]:
+    """The blocks in which windows inside an image of ``shape`` lie, row by row."""
+    found = {
+        (y, x)
+        for y0, x0, y1, x1 in windows
+        for y in range(y0 // BLOCK * BLOCK, y1, BLOCK)
+        for x in range(x0 // BLOCK * BLOCK, x1, BLOCK)
+    }
+    return [(y, x, min(y + BLOCK, shape[0]), min(x + BLOCK, shape[1])) for y, x in sorted(found)]
+
+
+class PaintedLayer:
+    """Other corrections, to be taken over.
+
+    Parameters
+    ----------
+    other
+        The corrections, opened.
+    into
+        Those that take them.
+
+    Raises
+    ------
+    InputError
+        They are those of another image.
+    """
+
+    def __init__(self, other: Corrections, into: Corrections) -> None:
+        if not same_image(other.facts["image"], into.facts["image"]):
+            raise InputError(f"{other.path}: holds corrections of another image than {into.path}; merge those of one.")
+        self._other, self._into = other, into
+        self.name = str(other.path)
+        self.authors = other.authors
+
+    def blocks(self) -> list[IntWindow]:
+        """See ``Layer``."""
+        return blocks_of(self._other.painted_windows(), self._other.shape)
+
+    def state(self, window: IntWindow) -> NDArray[np.uint8]:
+        """See ``Layer``."""
+        values = values_by_name(self._other.class_table.names, self._into.class_table)[self._other.read(window)]
+        return np.stack([values, self._other.read_authors(window)])
+
+
+def take(
+    corrections: Corrections,
+    layers: Sequence[Layer],
+    *,
+    kind: str,
+    policy: Policy = "mine",
+    progress: Report | None = None,
+) -> MergeReport:
+    """Take layers over into corrections, one after the other, as one action.
+
+    Parameters
+    ----------
+    corrections
+        Open for writing.
+    layers
+        Of the same image, with the values of these corrections.
+    kind
+        What it is called in the history.
+    policy
+        What is done with px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
+        become ``"not sure"``.
+    progress
+        Called as ``progress(done, total)`` with counts of blocks.
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the place is not writable. What was taken until then is there, and can be undone.
+    """
+    taking = _Taking(corrections, kind, policy)
+    blocks = [(layer, window) for layer in layers for window in layer.blocks()]
+    conflicts: list[Conflict] = []
+    clashes = ChunkRegions()
+    for number, (layer, window) in enumerate(blocks, 1):
+        taking.block(window, layer, clashes)
+        if number == len(blocks) or blocks[number][0] is not layer:
+            conflicts += _conflicts(clashes, layer.name, corrections.class_table)
+            clashes = ChunkRegions()
+        if progress is not None:
+            progress(number, len(blocks))
+    names = value_names(corrections.class_table)
+    added = {names[value]: pixels for value, pixels in sorted(taking.added.items())}
+    return MergeReport(taking.stroke(), added, taking.agreed, tuple(conflicts), policy)
+
+
+class _Taking:
+    """Writes blocks as one action, and counts."""
+
+    def __init__(self, corrections: Corrections, kind: str, policy: Policy) -> None:
+        self._corrections = corrections
+        self._kind, self._policy = kind, policy
+        self._strokes: list[Stroke] = []
+        self.added: dict[int, int] = {}
+        self.agreed = 0
+
+    def block(self, window: IntWindow, layer: Layer, clashes: ChunkRegions) -> None:
+        theirs, authors = layer.state(window)
+        if not theirs.any():
+            return
+        mine = self._corrections.read(window)
+        new = (theirs != 0) & (mine == 0)
+        clash = (theirs != 0) & (mine != 0) & (theirs != mine)
+        self.agreed += int(np.count_nonzero((theirs != 0) & (theirs == mine)))
+        for value, pixels in zip(*np.unique(theirs[new], return_counts=True), strict=True):
+            self.added[int(value)] = self.added.get(int(value), 0) + int(pixels)
+        if clash.any():
+            planes = np.where(clash, np.stack([mine, theirs]), np.uint8(0))
+            clashes.add((window[0] // BLOCK, window[1] // BLOCK), planes, window)
+        result = theirs.copy()
+        if self._policy == "mine":
+            result[clash] = mine[clash]
+        elif self._policy == "not sure":
+            result[clash] = NOT_SURE
+        changed = (theirs != 0) & (result != mine)
+        for author in np.unique(authors[changed]).tolist():
+            self._write(window, result, changed & (authors == author), layer.authors[author - 1] if author else "?")
+
+    def _write(self, window: IntWindow, values: NDArray[np.uint8], mask: NDArray[np.bool_], author: str) -> None:
+        stroke = self._corrections.write(
+            window[0],
+            window[1],
+            values,
+            mask=mask,
+            author=author,
+            kind=self._kind,
+            together=self._strokes[0].action if self._strokes else None,
+        )
+        if stroke is not None:
+            self._strokes.append(stroke)
+
+    def stroke(self) -> Stroke | None:
+        return self._strokes[0].joined(self._strokes[1:]) if self._strokes else None
+
+
+def _conflicts(clashes: ChunkRegions, source: str, table: ClassTable) -> Iterator[Conflict]:
+    names = value_names(table)
+    for blob in clashes.join():
+        mine, theirs = ({names[value]: pixels for value, pixels in counts.items()} for counts in blob.counts)
+        yield Conflict(source, blob.window, blob.point, blob.pixels, mine, theirs)

@@ -1,0 +1,1 @@
+"""Data sets to train on: layouts, splits, checks, reading (no torch)."""

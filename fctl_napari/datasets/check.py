@@ -1,0 +1,258 @@
+"""Looking a data set through before it is trained on: counts, sizes, class shares, and what does not fit."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.datasets.files import PARTS, Pair, Part, Problem
+from fctl_napari.datasets.image_cache import Shelf
+from fctl_napari.datasets.layouts import DataSet
+from fctl_napari.datasets.read_ahead import ahead
+from fctl_napari.datasets.scene_ground_truth import SceneTruth
+from fctl_napari.datasets.split import some
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.pyramid import Pyramid
+
+SHELF_BYTES = 2**28
+"""What is read here is read once."""
+
+STRIP_PX = 2**24
+"""About so many px are read at once."""
+
+MEND = "mend the file"
+LEAVE_OUT = "take the pair out of the data set"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found in one pair.
+
+    Attributes
+    ----------
+    pair
+        The pair.
+    shape
+        (height, width), px; None if it could not be opened.
+    counts
+        px of each scored class, and at last of none, int64 [C + 1]; None if they could not be read, or were not.
+    problem
+        What is wrong, or None.
+    reading
+        By what the classes of its truth are told, for people; empty if it could not be read, or was not.
+    note
+        What else is to be told of that.
+    """
+
+    pair: Pair
+    shape: tuple[int, int] | None
+    counts: NDArray[np.int64] | None
+    problem: Problem | None
+    reading: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a data set holds.
+
+    Attributes
+    ----------
+    data
+        The data set.
+    looks
+        What was found in each pair.
+    quick
+        Whether pixels were left unread.
+    """
+
+    data: DataSet
+    looks: tuple[Look, ...]
+    quick: bool
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Everything that does not fit."""
+        return [*self.data.problems, *(look.problem for look in self.looks if look.problem is not None)]
+
+    @property
+    def sizes(self) -> dict[tuple[int, int], int]:
+        """How many images have each (height, width), the most frequent first."""
+        return dict(Counter(look.shape for look in self.looks if look.shape is not None).most_common())
+
+    def counts(self, part: Part) -> NDArray[np.int64]:
+        """Count px of each scored class, and at last of none, in a part of the split, [C + 1]."""
+        inside = set(self.data.split.part(part))
+        total = np.zeros(len(self.data.table.scored) + 1, np.int64)
+        for look in self.looks:
+            if look.pair in inside and look.counts is not None:
+                total += look.counts
+        return total
+
+    def shares(self, part: Part) -> dict[str, float]:
+        """Share of each class among the labelled px of a part; empty if there are none."""
+        counts = self.counts(part)[:-1]
+        total = int(counts.sum())
+        names = self.data.table.names
+        return {name: int(count) / total for name, count in zip(names, counts, strict=True)} if total else {}
+
+    @property
+    def sound(self) -> int:
+        """How many pairs can be trained on."""
+        training = set(self.data.split.train)
+        return sum(look.problem is None and look.pair in training for look in self.looks)
+
+    @property
+    def readings(self) -> dict[str, int]:
+        """How many truths are read by what, the most frequent first."""
+        return dict(Counter(look.reading for look in self.looks if look.reading).most_common())
+
+    def hints(self) -> list[str]:
+        """What is no error, but may not be meant."""
+        names = self.data.table.names
+        said = []
+        if len(names) == 1:
+            said.append(
+                f"the class table has one class, {names[0]}, and a network tells two or more apart: give everything "
+                f"else a class of its own, and state which value of the masks it is{self._as_mask()}"
+            )
+        counts = {part: self.counts(part) for part in PARTS}
+        total = sum(counts.values(), np.zeros(len(names) + 1, np.int64))
+        if not total.any():  # nothing was read, or could be
+            return said
+        missing = [name for name, count in zip(names, total[:-1], strict=True) if not count]
+        if missing:
+            said.append(
+                f"no px is {', '.join(missing)}; if masks hold other values for them (255 is no class), write them "
+                'into classes.json as "values": {"0": "background", "255": "building"}'
+            )
+        untaught = [
+            name
+            for name, count in zip(names, counts["train"][:-1], strict=True)
+            if not count and name not in missing and self.data.split.train
+        ]
+        if untaught:
+            said.append(f"no training px is {', '.join(untaught)}: a network cannot learn it; split otherwise")
+        empty = [look.pair.truth for look in self.looks if look.counts is not None and not look.counts[:-1].any()]
+        if empty:
+            files = [file.relative_to(self.data.folder).as_posix() for file in empty]
+            said.append(f"no px of {some(files)} has a class: nothing is learnt from it, or measured on it")
+        measured: tuple[tuple[Part, str], ...] = (("val", "validation"), ("test", "test"))
+        for part, words in measured:
+            if self.data.split.part(part) and counts[part].any() and not counts[part][:-1].any():
+                said.append(f"no {words} px has a class: nothing can be measured there")
+        notes = defaultdict[str, list[str]](list)
+        for look in self.looks:
+            if look.note:
+                notes[look.note].append(look.pair.truth.relative_to(self.data.folder).as_posix())
+        return [*said, *(f"{some(files)}: {note}" for note, files in notes.items())]
+
+    def _as_mask(self) -> str:
+        """Say how a mask of one class and 255 is read."""
+        name = self.data.table.names[0]
+        values = f'{{"0": "background", "255": "{name}"}}'
+        plain = self.data.values is None and any(look.counts is not None and look.counts.all() for look in self.looks)
+        return f" (now value 0 is {name} and 255 no class; of masks of 0 and 255: {values})" if plain else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for ``--json``."""
+        data, split = self.data, self.data.split
+        used = len(split.train) + len(split.val) + len(split.test)
+        return {
+            "folder": str(data.folder),
+            "layout": data.layout,
+            "classes": [info.model_dump(mode="json") for info in data.table],
+            "split_by": split.by,
+            "counts": {
+                "pairs": len(data.pairs),
+                **{part: len(split.part(part)) for part in PARTS},
+                "unused": len(data.pairs) - used,
+                "without_truth": len(data.without_truth),
+                "sound_to_train": self.sound,
+            },
+            "sizes": {f"{width} x {height}": count for (height, width), count in self.sizes.items()},
+            "pixels_read": not self.quick,
+            "class_shares": {part: self.shares(part) for part in PARTS},
+            "read_by": self.readings,
+            "without_class": {part: self._without_class(part) for part in PARTS},
+            "split": {part: [pair.name for pair in split.part(part)] for part in PARTS},
+            "problems": [{"file": p.file, "what": p.what, "do": p.do} for p in self.problems],
+            "hints": self.hints(),
+        }
+
+    def _without_class(self, part: Part) -> float | None:
+        counts = self.counts(part)
+        return int(counts[-1]) / int(counts.sum()) if counts.any() else None
+
+
+def check_data_set(data: DataSet, *, quick: bool = False, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Look every pair of a data set through, several at once, a strip of px at a time.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    quick
+        Open the files, but read no pixels: sizes only.
+    progress
+        Called with pairs done and pairs.
+    """
+    shelf = Shelf(SHELF_BYTES)
+    looks: list[Look] = []
+    for look in ahead(partial(_look, data, shelf, quick), data.pairs):
+        looks.append(look)
+        if progress is not None:
+            progress(len(looks), len(data.pairs))
+    return Report(data, tuple(looks), quick)
+
+
+def _look(data: DataSet, shelf: Shelf, quick: bool, pair: Pair) -> Look:
+    look = Look(pair, None, None, None)
+    file = pair.image
+    try:
+        image = shelf.image(pair.image, data.value_range, data.bands)
+        image.require_rgb()
+        look = replace(look, shape=image.shape)
+        if not quick:
+            _read_all(image)
+        file = pair.truth
+        truth = SceneTruth(pair.truth, data.table, shelf, data.values)
+        if truth.shape != image.shape:
+            (height, width), (rows, columns) = image.shape, truth.shape
+            what = f"is {columns} x {rows} px where its image is {width} x {height} (width x height)"
+            return replace(look, problem=_problem(data, file, what, "fetch both again; they must be of one size"))
+        if quick:
+            return look
+        reading, note = truth.describe()
+        return replace(look, reading=reading, note=note, counts=_count(truth, len(data.table.scored)))
+    except InputError as error:
+        what, _, advice = str(error).removeprefix(f"{file}: ").removesuffix(".").partition("; ")
+        return replace(look, problem=_problem(data, file, what, f"{advice or MEND}, or {LEAVE_OUT}"))
+
+
+def _problem(data: DataSet, file: Any, what: str, do: str) -> Problem:
+    return Problem(file.relative_to(data.folder).as_posix(), what, do)
+
+
+def _read_all(image: Pyramid) -> None:
+    height, width = image.shape
+    rows = max(1, STRIP_PX // width)
+    for top in range(0, height, rows):
+        image.read_native((top, 0, min(top + rows, height), width))
+
+
+def _count(truth: SceneTruth, classes: int) -> NDArray[np.int64]:
+    height, width = truth.shape
+    rows = max(1, STRIP_PX // width)
+    counts = np.zeros(classes + 1, np.int64)
+    for top in range(0, height, rows):
+        block = truth[top : min(top + rows, height), 0:width]
+        found = [int(np.count_nonzero(block == k)) for k in range(classes)]
+        counts += [*found, block.size - sum(found)]
+    return counts

@@ -1,0 +1,96 @@
+"""A data set written once as OME-Zarr: crops of it are read by chunks, where a JPEG has to be decoded whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fctl_napari.datasets.files import PARTS, Pair
+from fctl_napari.datasets.image_cache import Shelf
+from fctl_napari.datasets.layouts import TABLE, DataSet
+from fctl_napari.datasets.read_ahead import ahead
+from fctl_napari.datasets.scene_ground_truth import SceneTruth
+from fctl_napari.errors import OutputError
+from fctl_napari.files import atomic_write, write_json
+from fctl_napari.imagery.convert import convert
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.open import open_image
+from fctl_napari.segmentation.store.store import ATTRIBUTE
+
+CHUNK = 512
+SHELF_BYTES = 2**28
+
+
+def convert_data_set(data: DataSet, out: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Write every pair of a data set as ``NAME.ome.zarr`` with ``labels/truth``, with its classes and its split.
+
+    The copy is a data set of the same layout, classes, names and split. A second call goes on where the first was cut.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    out
+        The folder to write.
+    progress
+        Called with pairs done and pairs.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    InputError
+        A pair is damaged, or its two sizes differ.
+    OutputError
+        The folder lies in the data set, something else is there, the disk is full, or the place is not writable.
+    """
+    out = Path(out)
+    if out.resolve().is_relative_to(data.folder.resolve()):
+        raise OutputError(f"{out}: lies in the data set that is converted; choose a folder outside.")
+    shelf = Shelf(SHELF_BYTES)
+    for done, _ in enumerate(ahead(lambda pair: _convert_pair(data, pair, out, shelf), data.pairs), 1):
+        if progress is not None:
+            progress(done, len(data.pairs))
+    for part in PARTS:
+        with atomic_write(out / f"{part}.txt", "w") as file:
+            file.writelines(f"{pair.name}\n" for pair in data.split.part(part))
+    classes = [info.model_dump(mode="json") for info in data.table]
+    write_json(out / TABLE, {"layout": data.layout, "classes": classes})
+    return out
+
+
+def _convert_pair(data: DataSet, pair: Pair, out: Path, shelf: Shelf) -> None:
+    target = out / f"{pair.name}.ome.zarr"
+    truth = SceneTruth(pair.truth, data.table, shelf, data.values)
+    image = open_image(pair.image, value_range=data.value_range, bands=data.bands)
+    image.require_rgb()
+    if truth.shape != image.shape:
+        raise OutputError(f"{pair.truth}: is not of the size of its image; look the data set through first.")
+    convert(image, target, chunk=CHUNK, threads=1)
+    classes = [info.model_dump(mode="json") for info in data.table]
+    _write_truth(truth, target / "labels" / "truth", classes, data.values)
+
+
+def _write_truth(
+    truth: SceneTruth, path: Path, classes: list[dict[str, object]], values: Mapping[int, int] | None
+) -> None:
+    facts = truth.path.stat()
+    state = {"source": [facts.st_mtime_ns, facts.st_size], "classes": classes, "complete": True}
+    if values is not None:  # what the same file holds as classes
+        state["values"] = {str(value): index for value, index in values.items()}
+    labels = LabelPyramid.open(path, "r+") if path.exists() else None
+    if labels is not None and labels.attributes.get(ATTRIBUTE) == state:
+        return
+    if labels is None:
+        labels = LabelPyramid.create(path, truth.shape, chunk=CHUNK, classes=classes)
+    else:
+        labels.set_attributes({ATTRIBUTE: {}}, classes)  # until all of it is written anew
+    height, width = truth.shape
+    for top in range(0, height, CHUNK):
+        bottom = min(top + CHUNK, height)
+        labels.write(top, 0, truth[top:bottom, 0:width] + 1)  # 255 (none) wraps to 0, k becomes k + 1
+    labels.update_levels((0, 0, height, width))
+    labels.set_attributes({ATTRIBUTE: state})

@@ -1,0 +1,155 @@
+"""Images and truths of a data set of many files: opened when they are read, the ones used last kept open."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.chunk_cache import LastUsed
+from fctl_napari.imagery.ground_truth import LabelSource, open_truth
+from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.png_jpeg import JPEG_MAGIC, PNG_MAGIC, raster_header, read_magic
+from fctl_napari.imagery.pyramid import Pyramid
+
+OPEN_BYTES = 2**24
+"""An open file counts at least so much, so that not too many are open."""
+
+LEAST_BYTES, MOST_BYTES = 2**29, 2**32
+"""Bounds of what is kept: a quarter of the memory that is free when the data set is opened lies between them."""
+
+
+class Shelf:
+    """The images and truths used last. Safe to use from several threads.
+
+    Parameters
+    ----------
+    limit
+        Bytes of decoded pixels that are kept; by default a quarter of the memory that is free, 512 MiB to 4 GiB.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        if limit is None:
+            limit = min(max(psutil.virtual_memory().available // 4, LEAST_BYTES), MOST_BYTES)
+        self._kept = LastUsed[Any](limit)
+
+    @property
+    def held(self) -> int:
+        """Bytes of what is kept, as far as it is known."""
+        return self._kept.held
+
+    def image(
+        self,
+        path: Path,
+        value_range: tuple[float, float] | None = None,
+        bands: tuple[int, int, int] | None = None,
+    ) -> Pyramid:
+        """Open an image whose pixels are read, and PNG and JPEG decoded, when its levels are indexed.
+
+        Its levels are those that ``open_image`` gives; nothing but their shapes is kept with it.
+
+        Parameters
+        ----------
+        path, value_range, bands
+            As for ``open_image``.
+
+        Raises
+        ------
+        InputError
+            As ``open_image``; damaged pixels are found when they are read.
+        """
+        if path.is_dir() or not read_magic(path).startswith((PNG_MAGIC, JPEG_MAGIC)):
+            opened = open_image(path, value_range=value_range, bands=bands)
+            nbytes = OPEN_BYTES
+            if opened.native_levels < len(opened.levels):
+                nbytes += sum(level.nbytes for level in opened.levels[opened.native_levels :])
+            return self._put_away(opened, path, nbytes, value_range, bands)
+        (height, width, channels), dtype = raster_header(path)
+        shapes = [(*shape, channels) for shape in ngff.level_shapes((height, width))]
+        header = Pyramid(
+            path.stem,
+            [Level(np.broadcast_to(np.zeros((), dtype), shape)) for shape in shapes],
+            path=str(path),
+            factors=[(float(2**k), float(2**k)) for k in range(len(shapes))],
+            native_levels=1,
+            value_range=value_range,
+            bands=bands,
+        )
+        return self._put_away(header, path, sum(level.nbytes for level in header.levels), value_range, bands)
+
+    def _put_away(
+        self,
+        opened: Pyramid,
+        path: Path,
+        nbytes: int,
+        value_range: tuple[float, float] | None,
+        bands: tuple[int, int, int] | None,
+    ) -> Pyramid:
+        """Return an image that keeps no pixels and no file: each read takes it from here."""
+
+        def get() -> Pyramid:
+            def decode() -> Pyramid:
+                return open_image(path, value_range=value_range, bands=bands)
+
+            image: Pyramid = self._kept.get(("image", path, value_range, bands), nbytes, decode)
+            return image
+
+        shown = copy.copy(opened)
+        shown.levels = [
+            Level(_Part(level, lambda index=index: get().levels[index]), chunks=level.chunks)  # type: ignore[misc]
+            for index, level in enumerate(opened.levels)
+        ]
+        return shown
+
+    def truth(
+        self, path: Path, colours: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
+    ) -> tuple[tuple[int, int], Callable[[], LabelSource]]:
+        """Open a truth when it is needed.
+
+        Parameters
+        ----------
+        path, colours, by_value
+            As for ``open_truth``.
+
+        Returns
+        -------
+        Its (height, width), and what opens it, or takes it from here.
+
+        Raises
+        ------
+        InputError
+            As ``open_truth``; what a PNG holds is found when it is read.
+        """
+        if path.is_dir() or not read_magic(path).startswith(PNG_MAGIC):
+            shape, nbytes = open_truth(path, colours, by_value=by_value).shape, OPEN_BYTES
+        else:
+            shape = raster_header(path)[0][:2]
+            nbytes = shape[0] * shape[1]
+
+        def get() -> LabelSource:
+            source: LabelSource = self._kept.get(
+                ("truth", path), nbytes, lambda: open_truth(path, colours, by_value=by_value)
+            )
+            return source
+
+        return shape, get
+
+
+class _Part:
+    """A level that is opened for each read."""
+
+    def __init__(self, level: Level, get: Callable[[], Level]) -> None:
+        self.shape: tuple[int, ...] = level.shape
+        self.dtype: np.dtype[Any] = level.dtype
+        self.chunks: tuple[int, ...] | None = level.chunks if level.stored_in_chunks else None
+        self._get = get
+
+    def __getitem__(self, key: Any, /) -> NDArray[Any]:
+        return self._get()[key]

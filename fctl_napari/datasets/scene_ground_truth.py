@@ -1,0 +1,109 @@
+"""The truth of a scene, opened when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.datasets.image_cache import Shelf
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.class_mapping import MappedTruth, as_classes
+from fctl_napari.imagery.ground_truth import STATE, LabelSource
+from fctl_napari.model.classes import IGNORE, ClassTable
+
+
+class SceneTruth:
+    """Class indices [y, x], read by slices: ``truth[y0:y1, x0:x1]``; ``np.asarray`` reads the whole.
+
+    ``IGNORE`` (255) is where there is no class, or one that is ignored.
+
+    Parameters
+    ----------
+    path
+        The file: class indices, colours of the classes, or an OME-Zarr label, whose classes count by their names.
+    table
+        The classes.
+    shelf
+        Keeps what was opened last.
+    values
+        Which class the values of a mask of one channel stand for; None: value k is class k, and 255 none.
+
+    Attributes
+    ----------
+    shape
+        (height, width), px.
+
+    Raises
+    ------
+    InputError
+        It is missing or is no truth. What its pixels hold is found when they are read.
+    """
+
+    dtype = np.dtype(np.uint8)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, path: Path, table: ClassTable, shelf: Shelf, values: Mapping[int, int] | None = None) -> None:
+        self.path = path
+        self.shape, self._open = shelf.truth(path, table.colors, by_value=values is not None)
+        self._table = table
+        self._values = values
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint8]:
+        """Read a box: two slices without steps.
+
+        Raises
+        ------
+        InputError
+            The file is damaged here, or holds what is no class.
+        """
+        (top, bottom, _), (left, right, _) = (part.indices(size) for part, size in zip(key, self.shape, strict=True))
+        indices = self._mapped(self._open()).read((top, left, max(top, bottom), max(left, right)))
+        unscored = indices >= len(self._table.scored)
+        if unscored.any():
+            strange = indices[unscored & (indices != IGNORE) & (indices >= len(self._table))]
+            if len(strange):
+                raise InputError(
+                    f"{self.path}: holds class {strange.max()}, the class table ends at {len(self._table) - 1}; "
+                    f"correct the table, or state which values are which classes, null for none ({STATE})."
+                )
+            indices = np.where(unscored, np.uint8(IGNORE), indices)
+        return indices
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read the whole."""
+        if copy is False:
+            raise ValueError("a truth lies on disk: it cannot become an array without a copy")
+        whole = self[:, :]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Refuse to compare px that were not read: it is not done px by px, as with an array."""
+        raise TypeError("read a truth before comparing it, say with np.asarray")
+
+    def describe(self) -> tuple[str, str]:
+        """Say how the classes are told (this opens the file).
+
+        Returns
+        -------
+        tuple of str and str
+            By what, and what else there is to tell of that; empty where all is plain.
+        """
+        source = self._open()
+        note = self._mapped(source).note
+        if source.by_colour:
+            return "the colors of the classes", note
+        if source.class_names is not None:
+            return "the names of the classes that the file states", note
+        if self._values is not None:
+            return "what is stated of its values", note
+        first = int(source.one_based)
+        names = [f"{first + k} {info.name}" for k, info in enumerate(self._table)]
+        return f"values: {', '.join(names)}, {0 if source.one_based else IGNORE} no class", note
+
+    def _mapped(self, source: LabelSource) -> LabelSource | MappedTruth:
+        ignored = [info.name for info in self._table if info.ignored]
+        return as_classes(source, self._table.names, ignored, self._values)

@@ -1,0 +1,1 @@
+"""Metrics, errors and their regions, and what a network costs."""

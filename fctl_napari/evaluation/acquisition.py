@@ -1,0 +1,256 @@
+"""Where a correction is worth most: doubtful regions ranked by expected gain; no truth is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
+
+from fctl_napari.errors import InputError
+from fctl_napari.evaluation.blockwise import Progress, clip, walk
+from fctl_napari.evaluation.connected_components import RegionFinder
+from fctl_napari.evaluation.error_regions import SMALLEST, Region
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.model.classes import NOT_COMPUTED
+from fctl_napari.segmentation.store.map_names import ENTROPY
+
+if TYPE_CHECKING:
+    from fctl_napari.imagery.label_pyramid import LabelPyramid
+    from fctl_napari.segmentation.store.store import Segmentation
+
+MOST = 1000
+"""So many regions are listed at most by default, those of the largest gain."""
+
+CELL = 512
+"""Regions end at the borders of squares of this side, px: one is no larger than what one looks at, at once."""
+
+DOUBTFUL = 0.2
+"""This share of a mask's px, those of the largest entropy, is what regions are made of."""
+
+HALF = 8192
+"""Of a region of so many px the size counts half: about what two strokes cover."""
+
+NEAR = 128
+"""What lies so near to a correction, px (along rows or columns), counts as corrected too: it is seen with it, and the
+network learns it with it."""
+
+SAMPLED_PX = 2**22
+"""Frequencies are counted on the finest level of no more px."""
+
+
+class Corrected(Protocol):
+    """Corrections, as far as they matter here; ``Corrections`` are such."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read a window, px: 0 where nothing was painted, also outside."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A region to correct.
+
+    Attributes
+    ----------
+    region
+        Connected doubtful px of one class, as of ``find_doubts`` by entropy; no part of it is corrected.
+    entropy
+        Its mean, 0..1.
+    rarity
+        Of the class that it was called, 0..1.
+    size
+        How much its px count, 0..1.
+    """
+
+    region: Region
+    entropy: float
+    rarity: float
+    size: float
+
+    @property
+    def gain(self) -> float:
+        """What is expected of correcting it, 0..1: entropy x rarity x size."""
+        return self.entropy * self.rarity * self.size
+
+
+def find_next(
+    segmentation: Segmentation,
+    corrections: Corrected | None = None,
+    region: IntWindow | None = None,
+    *,
+    smallest: int = SMALLEST,
+    most: int = MOST,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[Suggestion]:
+    """Rank regions by what correcting them is expected to gain: entropy x rarity x size.
+
+    A region is 4-connected px of one class, within a square of ``CELL`` px, of an entropy that at most the share
+    ``DOUBTFUL`` of the mask reaches. Where corrections are, and within ``NEAR`` px of them, there are no regions.
+
+    * *Entropy* is its mean over the region: of the map of the class probabilities (over the log of their number)
+      where the run kept maps; else of "this class or another one" with the confidence c,
+      ``-c log2 c - (1 - c) log2(1 - c)``, and 1 below a confidence of 1/2.
+    * *Rarity* of the class called is ``sqrt(1 - f)``, with f its share of the mask: a network errs more on what it
+      saw little of, and few px decide the IoU of a rare class. (Without the root, common classes came too late.)
+    * *Size* of n px is ``n / (n + HALF)``: it saturates, because a stroke in a large region tells no more than one
+      in a larger one.
+
+    Parameters
+    ----------
+    segmentation
+        An opened store.
+    corrections
+        What was corrected already, of the same size.
+    region
+        (y0, x0, y1, x1) px, to look only there; regions end where it does. Squares as a whole (see ``whole_cells``)
+        give the same regions as the whole image.
+    smallest
+        Regions of fewer pixels are left out.
+    most
+        How many to list.
+    progress
+        Called as ``progress(done, total)`` with counts of blocks.
+    cancelled
+        Asked before each block whether to stop.
+
+    Returns
+    -------
+    list of Suggestion
+        The largest gain first.
+
+    Raises
+    ------
+    InputError
+        The corrections have another size, or the region holds no pixel.
+    Cancelled
+        ``cancelled`` answered True.
+    """
+    if corrections is not None and tuple(corrections.shape) != segmentation.shape:
+        (h, w), (height, width) = corrections.shape, segmentation.shape
+        raise InputError(
+            f"the corrections are {h} x {w} px (height x width) and the segmentation {height} x {width}; give those of "
+            f"the same image."
+        )
+    within = clip(region, segmentation.shape)
+    entropy = _Entropy(segmentation)
+    rarity = np.sqrt(1 - _shares(segmentation.labels))
+    width = segmentation.shape[1]
+
+    def worth(rows: NDArray[np.void]) -> NDArray[np.float64]:
+        pixels = rows["pixels"]
+        return rows["weight"] / pixels * rarity[rows["value"] & 255] * (pixels / (pixels + HALF))
+
+    finder = RegionFinder(within, width, smallest=smallest, most=most, worth=worth)
+    for block in walk(within, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
+        labels = segmentation.labels.read(block)
+        entropies = entropy.read(block)
+        values = labels.astype(np.uint16)
+        values |= _checks(block)
+        values *= (labels != NOT_COMPUTED) & (entropies >= entropy.threshold)
+        if corrections is not None:
+            values *= ~_near(corrections, block)
+        finder.add(block, values, entropies)
+    return [_suggestion(row, width, rarity) for row in finder.finish().tolist()]
+
+
+def whole_cells(window: IntWindow, shape: tuple[int, int]) -> IntWindow:
+    """The squares in which something may change when corrections do in a window, px, within an image of ``shape``."""
+    y0, x0, y1, x1 = window
+    top, left = max(y0 - NEAR, 0) // CELL * CELL, max(x0 - NEAR, 0) // CELL * CELL
+    bottom, right = -(-(y1 + NEAR) // CELL) * CELL, -(-(x1 + NEAR) // CELL) * CELL
+    return top, left, min(bottom, shape[0]), min(right, shape[1])
+
+
+def renewed(before: Iterable[Suggestion], fresh: Iterable[Suggestion], window: IntWindow) -> list[Suggestion]:
+    """Put what was found anew in whole squares in the place of what was there.
+
+    Parameters
+    ----------
+    before
+        Of the whole image.
+    fresh
+        Of ``window``.
+    window
+        From ``whole_cells``.
+
+    Returns
+    -------
+    list of Suggestion
+        The largest gain first.
+    """
+    y0, x0, y1, x1 = window
+    kept = [one for one in before if not (y0 <= one.region.point[0] < y1 and x0 <= one.region.point[1] < x1)]
+    return sorted([*kept, *fresh], key=lambda one: (-one.gain, *one.region.point))
+
+
+class _Entropy:
+    """Entropy of a mask's px, 0..255, and from where on it counts as doubt."""
+
+    def __init__(self, segmentation: Segmentation) -> None:
+        kept = segmentation.maps.get(ENTROPY)
+        self._stored: LabelPyramid = segmentation.confidence if kept is None else kept
+        self._of = _binary_entropy() if kept is None else np.arange(256, dtype=np.uint8)
+        labels, stored = (_sampled(pyramid) for pyramid in (segmentation.labels, self._stored))
+        counts = np.bincount(self._of[stored[labels != NOT_COMPUTED]], minlength=256)
+        above = np.cumsum(counts[::-1])[::-1]
+        few = int(np.count_nonzero(above > DOUBTFUL * counts.sum()))
+        largest = int(np.count_nonzero(above)) - 1
+        self.threshold = max(min(few, largest), 2)  # 1 in a map is no entropy at all
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        entropies: NDArray[np.uint8] = self._of[self._stored.read(window)]
+        return entropies
+
+
+def _binary_entropy() -> NDArray[np.uint8]:
+    """Entropy times 255 of each stored confidence."""
+    sure = np.clip(np.arange(256) / 255, 0.5, 1 - 1e-12)
+    bits = -sure * np.log2(sure) - (1 - sure) * np.log2(1 - sure)
+    return np.rint(255 * bits).astype(np.uint8)
+
+
+def _shares(labels: LabelPyramid) -> NDArray[np.float64]:
+    """Share of each label value of what is computed, [256]."""
+    counts = np.bincount(_sampled(labels).ravel(), minlength=256).astype(float)
+    counts[NOT_COMPUTED] = 0
+    return counts / max(counts.sum(), 1)
+
+
+def _sampled(pyramid: LabelPyramid) -> NDArray[np.uint8]:
+    """Every px of the finest level that is not too large: picked px of level 0."""
+    chosen = next((array for array in pyramid.levels if array.shape[0] * array.shape[1] <= SAMPLED_PX), None)
+    return np.asarray((pyramid.levels[-1] if chosen is None else chosen)[:])
+
+
+def _checks(block: IntWindow) -> NDArray[np.uint16]:
+    """256 in every second square, like a chess board: regions of neighbours differ in value, and are not joined."""
+    y0, x0, y1, x1 = block
+    rows, columns = np.arange(y0, y1) // CELL, np.arange(x0, x1) // CELL
+    return ((rows[:, None] + columns) % 2 * 256).astype(np.uint16)
+
+
+def _near(corrections: Corrected, block: IntWindow) -> NDArray[np.bool_]:
+    """Whether px of a block are corrected, or lie near what is."""
+    y0, x0, y1, x1 = block
+    painted = corrections.read((y0 - NEAR, x0 - NEAR, y1 + NEAR, x1 + NEAR)) != 0
+    if not painted.any():
+        return np.zeros((y1 - y0, x1 - x0), bool)
+    wide: NDArray[np.bool_] = maximum_filter(painted, 2 * NEAR + 1)[NEAR:-NEAR, NEAR:-NEAR]
+    return wide
+
+
+def _suggestion(row: tuple[int, ...], width: int, rarity: NDArray[np.float64]) -> Suggestion:
+    value, pixels, weight, first, *window = row
+    y0, x0, y1, x1 = window
+    entropy = weight / (255 * pixels)
+    label = value & 255
+    region = Region((y0, x0, y1, x1), divmod(first, width), pixels, None, label - 1, 1 - entropy)
+    return Suggestion(region, entropy, float(rarity[label]), pixels / (pixels + HALF))

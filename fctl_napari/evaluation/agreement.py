@@ -1,0 +1,165 @@
+"""Comparing two segmentations of the same image: where they agree, and which of them is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.evaluation.blockwise import Progress, clip, walk
+from fctl_napari.evaluation.ground_truth import SegmentationAsTruth, Truth, scored_classes
+from fctl_napari.evaluation.metrics import Scores, confusion_matrix, plain
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.model.classes import IGNORE
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.store.store import Segmentation
+
+OUTCOMES = ("both wrong", "only the first is right", "only the second is right", "both right")
+
+
+@dataclass(frozen=True, eq=False)
+class AgainstTruth:
+    """Two segmentations against a truth, on the pixels that it labels and both have computed.
+
+    Attributes
+    ----------
+    outcomes
+        int64 [classes, 4]: how many pixels of each true class had each of ``OUTCOMES``.
+    first, second
+        The figures of each.
+    """
+
+    outcomes: NDArray[np.int64]
+    first: Scores
+    second: Scores
+
+    @property
+    def pixels(self) -> dict[str, int]:
+        """How many pixels had each of ``OUTCOMES``."""
+        return dict(zip(OUTCOMES, self.outcomes.sum(0).tolist(), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How far two segmentations agree, on the pixels that both have computed.
+
+    Attributes
+    ----------
+    names
+        Of class 0, 1, ..., in the second's order.
+    region
+        Where, (y0, x0, y1, x1) px.
+    confusion
+        int64 [classes, classes]: how often what the first calls one class (row) the second calls another (column).
+    truth
+        Which of them is right; None: no truth was given.
+    """
+
+    names: tuple[str, ...]
+    region: IntWindow
+    confusion: NDArray[np.int64]
+    truth: AgainstTruth | None = None
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Figures of the second with the first as truth; IoU is the same the other way round."""
+        return Scores.from_confusion(self.confusion, self.names)
+
+    @property
+    def share(self) -> float:
+        """Share of the pixels that both call the same, 0..1."""
+        return self.scores.accuracy
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures as plain values; what is undefined is None."""
+        against = None
+        if self.truth is not None:
+            against = {
+                "first": self.truth.first.to_json(),
+                "second": self.truth.second.to_json(),
+                "pixels": self.truth.pixels,
+                "pixels_by_class": {
+                    name: dict(zip(OUTCOMES, row, strict=True))
+                    for name, row in zip(self.names, self.truth.outcomes.tolist(), strict=True)
+                },
+            }
+        return {
+            "agreement": plain(self.share),
+            "miou": plain(self.scores.miou),
+            "iou": {name: plain(value) for name, value in self.scores.iou.items()},
+            "pixels": self.scores.pixels,
+            "region": list(self.region),
+            "classes": list(self.names),
+            "confusion": self.confusion.tolist(),
+            "truth": against,
+        }
+
+
+def compare(
+    first: Segmentation,
+    second: Segmentation,
+    truth: Truth | None = None,
+    region: IntWindow | None = None,
+    *,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Agreement:
+    """Compare two segmentations of an image, block by block.
+
+    Parameters
+    ----------
+    first, second
+        Opened stores; classes of the same name are the same, in whatever order.
+    truth
+        Class indices of the second's classes.
+    region
+        (y0, x0, y1, x1) px, to compare only there.
+    progress
+        Called as ``progress(done, total)`` with counts of blocks.
+    cancelled
+        Asked before each block whether to stop.
+
+    Raises
+    ------
+    InputError
+        Sizes or classes differ, the region holds no pixel, or nothing is computed in both.
+    Cancelled
+        ``cancelled`` answered True.
+    """
+    names = second.class_table.names
+    count = len(names)
+    as_truth = SegmentationAsTruth(first, second)
+    scored_classes(second, as_truth)  # the sizes fit
+    scored = None if truth is None else scored_classes(second, truth)
+    within = clip(region, second.shape)
+    confusion, of_first, of_second = np.zeros((3, count, count), np.int64)
+    outcomes = np.zeros((count, 4), np.int64)
+    for block in walk(within, second.labels.chunk, progress=progress, cancelled=cancelled):
+        one, other = as_truth.read(block), second.labels.read(block) - np.uint8(1)
+        confusion += confusion_matrix(one, other, count)
+        if truth is None or scored is None:
+            continue
+        there = scored[truth.read(block)]
+        there[(one == IGNORE) | (other == IGNORE)] = IGNORE
+        of_first += confusion_matrix(there, one, count)
+        of_second += confusion_matrix(there, other, count)
+        outcome = (one == there) + np.uint8(2) * (other == there)
+        judged = there != IGNORE
+        index = there[judged].astype(np.intp) * 4 + outcome[judged]
+        outcomes += np.bincount(index, minlength=4 * count).reshape(count, 4)
+    if not confusion.any():
+        raise InputError("nothing to compare: no pixel is segmented in both; segment the same part first.")
+    against = None
+    if truth is not None:
+        if not outcomes.any():
+            raise InputError("nothing to compare with the truth: it labels no pixel that is segmented in both.")
+        against = AgainstTruth(
+            outcomes, Scores.from_confusion(of_first, names), Scores.from_confusion(of_second, names)
+        )
+    return Agreement(names, within, confusion, against)

@@ -1,0 +1,105 @@
+"""Context reliance: how much the contexts change what the network says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fctl_napari.errors import CheckpointError, InputError
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash
+from fctl_napari.model.network import Network
+from fctl_napari.model.windows import Window
+from fctl_napari.segmentation.inference.tile_inputs import TileInputs, read_inputs
+from fctl_napari.segmentation.store.identity import open_image_of
+from fctl_napari.segmentation.store.store import Segmentation
+
+RELIANCE_TILES = 32
+"""Tiles, evenly chosen, that a figure is measured on."""
+
+
+@torch.no_grad()
+def context_reliance(model: Network, pyramid: Pyramid, windows: Sequence[Window], *, seed: int = 0) -> float:
+    """Share of pixels whose class changes when a tile is given the contexts of another tile.
+
+    Each tile keeps its own pixels and takes everything else from another tile of the list: the contexts' pixels and
+    all windows, so that a global context, whose pixels are the same for every tile, is looked at from elsewhere.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    pyramid
+        The image.
+    windows
+        Tiles, full-resolution px; two or more.
+    seed
+        Of the exchange, a random cyclic order: no tile keeps its own.
+
+    Returns
+    -------
+    float
+        0 for a network without contexts.
+    """
+    if model.config.inference == "global" or not model.config.outer_contexts or len(windows) < 2:
+        return 0.0
+    order = np.random.default_rng(seed).permutation(len(windows))
+    inputs = [read_inputs(pyramid, windows[int(i)], model.config) for i in order]
+    changed = 0
+    for own, other in zip(inputs, inputs[1:] + inputs[:1], strict=True):
+        exchanged = TileInputs(own.tile, other.contexts, other.windows)
+        changed += int((_classes(model, own) != _classes(model, exchanged)).sum())
+    return changed / (len(inputs) * model.config.tile_size**2)
+
+
+def segmentation_reliance(segmentation: Segmentation, checkpoint: Path | None = None) -> float:
+    """Context reliance of the network that made a segmentation, on tiles that it segmented.
+
+    Parameters
+    ----------
+    segmentation
+        An opened store whose image is still where it was.
+    checkpoint
+        The file that made it; None: the built-in one with the same hash.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint is not at hand, or is another one.
+    InputError
+        The image is gone, or nothing is segmented yet.
+    """
+    wanted = segmentation.checkpoint_hash
+    candidates = [checkpoint] if checkpoint is not None else list(builtin_checkpoints().values())
+    found = next((path for path in candidates if checkpoint_hash(path) == wanted), None)
+    if found is None:
+        raise CheckpointError(
+            f"{segmentation.path}: its checkpoint {segmentation.facts['checkpoint']['name']!r} is not at hand; give "
+            "the file that made it with --checkpoint."
+        )
+    settings = segmentation.settings
+    pyramid = open_image_of(
+        segmentation.facts["image"],
+        segmentation.path,
+        value_range=settings["value_range"],
+        bands=settings["bands"],
+    )
+    cells = np.argwhere(segmentation.done())
+    if not len(cells):
+        raise InputError(f"{segmentation.path}: nothing is segmented yet; run fctl segment first.")
+    chosen = np.linspace(0, len(cells) - 1, min(RELIANCE_TILES, len(cells))).round().astype(int)
+    windows = [segmentation.grid.window((int(row), int(column))) for row, column in cells[chosen]]
+    model, _ = load_checkpoint(found)
+    return context_reliance(model, pyramid, windows)
+
+
+def _classes(model: Network, inputs: TileInputs) -> torch.Tensor:
+    device = next(model.parameters()).device
+    tile = torch.from_numpy(inputs.tile)[None].to(device)
+    contexts = {name: torch.from_numpy(pixels)[None].to(device) for name, pixels in inputs.contexts.items()}
+    windows = {name: torch.from_numpy(window)[None].to(device) for name, window in inputs.windows.items()}
+    return model(tile, contexts, windows).argmax(1)

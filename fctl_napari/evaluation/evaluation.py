@@ -1,0 +1,265 @@
+"""Scoring a stored segmentation against its truth, block by block."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from fctl_napari.errors import InputError
+from fctl_napari.evaluation.blockwise import Progress, clip, walk
+from fctl_napari.evaluation.boundary_iou import BoundaryCounter
+from fctl_napari.evaluation.calibration import Calibration
+from fctl_napari.evaluation.ground_truth import Truth, check_indices, scored_classes
+from fctl_napari.evaluation.metrics import Scores, mean, plain
+from fctl_napari.files import write_json
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.model.classes import IGNORE
+from fctl_napari.segmentation.tiling.grid import intersect
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.store.store import Segmentation
+
+BOUNDARY_PX = 15
+"""Width of the bands of Boundary IoU by default, px."""
+
+MIXED_UP = 0.6
+"""Accuracy from which on another order of the classes is worth a word."""
+
+ROWS = 512
+"""Rows of a block that are counted at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Figures of a segmentation, or of a region of it, against its truth.
+
+    Attributes
+    ----------
+    names
+        Of class 0, 1, ...
+    region
+        Where, (y0, x0, y1, x1) px.
+    confusion
+        int64 [classes, classes]: how often each true class (row) was called each class (column).
+    calibration
+        How often it was right, by confidence.
+    boundary_px
+        Width of the bands of Boundary IoU, px; None: it was not computed.
+    boundary_iou
+        Boundary IoU (Cheng et al. 2021) by class name, NaN for a class without a boundary; None: not computed.
+    inherited
+        How many of the region's tiles were taken over from a parent's segmentation and not computed anew.
+    """
+
+    names: tuple[str, ...]
+    region: IntWindow
+    confusion: NDArray[np.int64]
+    calibration: Calibration
+    boundary_px: int | None = None
+    boundary_iou: dict[str, float] | None = None
+    inherited: int = 0
+
+    @cached_property
+    def scores(self) -> Scores:
+        """IoU, F1, precision and recall by class, their means, accuracy, and how many pixels were scored."""
+        return Scores.from_confusion(self.confusion, self.names)
+
+    @property
+    def mean_boundary_iou(self) -> float | None:
+        """Mean over the classes that have a boundary; None: not computed."""
+        return None if self.boundary_iou is None else mean(np.array(list(self.boundary_iou.values())))
+
+    @cached_property
+    def mixed_up(self) -> tuple[dict[str, str], float] | None:
+        """Which class each class of the truth seems to be, and the accuracy then, if they seem to be mixed up.
+
+        None where the classes as they are fit about as well as in any other order.
+        """
+        rows, columns = linear_sum_assignment(self.confusion, maximize=True)
+        share = float(self.confusion[rows, columns].sum() / self.confusion.sum())
+        if share < MIXED_UP or 2 * self.scores.accuracy > share:
+            return None
+        moved = [
+            (k, m) for k, m in zip(rows.tolist(), columns.tolist(), strict=True) if k != m and self.confusion[k, m]
+        ]
+        return {self.names[k]: self.names[m] for k, m in moved}, share
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures as plain values; what is undefined is None."""
+        scores = self.scores
+        boundary = self.boundary_iou
+
+        def column(values: dict[str, float]) -> dict[str, float | None]:
+            return {name: plain(value) for name, value in values.items()}
+
+        return {
+            **scores.to_json(),
+            "miou_without_class_0": plain(scores.miou_without_class_0),
+            "f1_by_class": column(scores.f1_by_class),
+            "precision": column(scores.precision),
+            "recall": column(scores.recall),
+            "boundary_px": self.boundary_px,
+            "boundary_iou": None if boundary is None else column(boundary),
+            "mean_boundary_iou": None if boundary is None else plain(self.mean_boundary_iou or 0.0),
+            "ece": plain(self.calibration.ece()),
+            "reliability": self.calibration.reliability().to_json(),
+            "pixels": scores.pixels,
+            "region": list(self.region),
+            "inherited_tiles": self.inherited,
+            "classes": list(self.names),
+            "confusion": self.confusion.tolist(),
+        }
+
+    def table(self) -> list[list[Any]]:
+        """The figures by class: a row of titles, a row for each class, and the means; None where undefined."""
+        scores = self.scores
+        columns: dict[str, tuple[dict[str, float], float]] = {
+            "IoU": (scores.iou, scores.miou),
+            "F1": (scores.f1_by_class, scores.f1),
+            "precision": (scores.precision, mean(np.array(list(scores.precision.values())))),
+            "recall": (scores.recall, mean(np.array(list(scores.recall.values())))),
+        }
+        if self.boundary_iou is not None:
+            columns["boundary IoU"] = self.boundary_iou, mean(np.array(list(self.boundary_iou.values())))
+        rows: list[list[Any]] = [["class", *columns]]
+        rows += [[name, *(plain(by_class[name]) for by_class, _ in columns.values())] for name in self.names]
+        rows.append(["mean", *(plain(value) for _, value in columns.values())])
+        return rows
+
+    def to_csv(self) -> str:
+        """The figures by class, then the confusion matrix, as comma-separated values."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows(self.table())
+        writer.writerow([])
+        writer.writerow(["truth \\ called", *self.names])
+        writer.writerows([name, *row] for name, row in zip(self.names, self.confusion.tolist(), strict=True))
+        return text.getvalue()
+
+    def save_json(self, path: Path | str) -> None:
+        """Write :meth:`to_json`, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        write_json(path, self.to_json())
+
+
+def evaluate(
+    segmentation: Segmentation,
+    truth: Truth,
+    region: IntWindow | None = None,
+    *,
+    boundary_px: int | None = BOUNDARY_PX,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Evaluation:
+    """Score a stored segmentation; memory does not grow with the image, and each chunk is read once.
+
+    Pixels that are ignored in the truth or not computed yet are left out.
+
+    Parameters
+    ----------
+    segmentation
+        An opened store.
+    truth
+        Class indices of the same size.
+    region
+        (y0, x0, y1, x1) px, to score only there.
+    boundary_px
+        Width of the bands of Boundary IoU, px; they are those of the whole image, also in a region. None: leave it
+        out.
+    progress
+        Called as ``progress(done, total)`` with counts of blocks.
+    cancelled
+        Asked before each block whether to stop.
+
+    Raises
+    ------
+    InputError
+        The truth has another size or other classes, the region holds no pixel, or nothing is left to score.
+    Cancelled
+        ``cancelled`` answered True.
+    """
+    names = segmentation.class_table.names
+    scored = scored_classes(segmentation, truth)
+    within = clip(region, segmentation.shape)
+    walked = clip(within, segmentation.shape, margin=boundary_px or 0)
+    counter = _Counter(len(names))
+    boundary = None if boundary_px is None else BoundaryCounter(len(names), boundary_px, within, walked)
+    for block in walk(walked, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
+        there = scored[truth.read(block)]
+        labels = segmentation.labels.read(block)
+        inside = intersect(block, within)
+        y0, x0, y1, x1 = (inside[k] - block[k % 2] for k in range(4))
+        if y0 < y1 and x0 < x1:
+            counter.add(there[y0:y1, x0:x1], labels[y0:y1, x0:x1], segmentation.confidence.read(inside))
+        if boundary is not None:
+            called = labels - np.uint8(1)  # 0 (not computed) wraps to 255 = none, k + 1 becomes k
+            unjudged = (there == IGNORE) | (called == IGNORE)
+            there[unjudged] = called[unjudged] = IGNORE
+            boundary.add(block, there, called)
+    confusion = counter.confusion()
+    if not confusion.any():
+        raise InputError("nothing to score: no pixel is both segmented and labelled in the truth; segment it first.")
+    return Evaluation(
+        names=names,
+        region=within,
+        confusion=confusion,
+        calibration=counter.calibration(),
+        boundary_px=boundary_px,
+        boundary_iou=None if boundary is None else dict(zip(names, boundary.iou().tolist(), strict=True)),
+        inherited=segmentation.inherited_in(within),
+    )
+
+
+class _Counter:
+    """Counts pixels by true class, label and confidence, all in one pass.
+
+    Parameters
+    ----------
+    classes
+        How many; row ``classes`` and column 0 take what is not judged.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self._counts = np.zeros(((classes + 1) ** 2, 256), np.int64)
+
+    def add(self, truth: NDArray[np.uint8], labels: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> None:
+        """Add an area: class indices with 255 = none, labels with 0 = none and k + 1 = class k, confidences."""
+        for top in range(0, len(truth), ROWS):
+            rows = slice(top, top + ROWS)
+            there, called = truth[rows], labels[rows]
+            check_indices("truth", int((there + np.uint8(1)).max()) - 1, self.classes)
+            check_indices("segmentation", int(called.max()) - 1, self.classes)
+            index = np.minimum(there, self.classes).astype(np.intp)
+            index *= self.classes + 1
+            index += called
+            index *= 256
+            index += confidence[rows]
+            self._counts += np.bincount(index.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
+
+    def _judged(self) -> NDArray[np.int64]:
+        side = self.classes + 1
+        return self._counts.reshape(side, side, 256)[: self.classes, 1:]
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Rows are the truth, columns what was called."""
+        return self._judged().sum(2)
+
+    def calibration(self) -> Calibration:
+        """Pixels and right ones by confidence."""
+        judged = self._judged()
+        return Calibration(pixels=judged.sum((0, 1)), right=np.einsum("kkc->c", judged))

@@ -1,0 +1,164 @@
+"""What a segmentation is compared with: a truth, or another segmentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.class_names import match_names
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.model.classes import IGNORE
+from fctl_napari.segmentation.store.identity import contradict
+from fctl_napari.segmentation.store.stored_image import note_on_image
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.store.store import Segmentation
+
+STRANGE = 254
+"""Class index of what has no name among named classes: no table has so many."""
+
+
+class Truth(Protocol):
+    """Class indices, read by windows: a `LabelSource`, or anything like it."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) px."""
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of class 0, 1, ..., where they are known."""
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read class indices of a window, (y0, x0, y1, x1) px; 255 where there is no class, and outside."""
+
+
+def scored_classes(segmentation: Segmentation, truth: Truth) -> NDArray[np.uint8]:
+    """Check that a truth fits a segmentation, and say which class of the segmentation each of its classes is.
+
+    A truth that names its classes counts by their names; names that the segmentation does not know are not scored.
+
+    Returns
+    -------
+    uint8 [256]
+        Class index of the segmentation by class index of the truth, 255 for what is not scored. An index without a
+        class stays one.
+
+    Raises
+    ------
+    InputError
+        The truth has another size, or names its classes and the segmentation knows none of them.
+    """
+    table = segmentation.class_table
+    names = table.names
+    height, width = segmentation.shape
+    if tuple(truth.shape) != (height, width):
+        raise InputError(
+            f"the truth is {truth.shape[0]} x {truth.shape[1]} px (height x width) and the segmentation {height} x "
+            f"{width}; give the truth of the same image."
+        )
+    scored = np.arange(256, dtype=np.uint8)
+    scored[len(names) : len(table)] = IGNORE
+    if truth.class_names is None:
+        return scored
+    match = match_names(truth.class_names, [info.name for info in table])
+    if not match.matched:
+        raise InputError(
+            f"the truth's classes are {', '.join(truth.class_names)} and the segmentation's {', '.join(names)}; use a "
+            f"checkpoint of the same classes, or map them."
+        )
+    scored[:IGNORE] = STRANGE
+    for k, index in enumerate(match.index[:STRANGE]):
+        scored[k] = IGNORE if index is None or index >= len(names) else index
+    return scored
+
+
+def notes_on(segmentation: Segmentation, truth: Truth) -> list[str]:
+    """Say how a truth is read, and which classes it and a segmentation do not share; nothing where all is plain."""
+    said = [note] if (note := getattr(truth, "note", "")) else []
+    of_another = note_on_image(getattr(truth, "path", None), segmentation.facts["image"])
+    said += [of_another] if of_another else []
+    if truth.class_names is not None:
+        match = match_names(segmentation.class_table.names, truth.class_names)
+        others = [name for name in match.unused if name and name not in _ignored(segmentation)]
+        if others:
+            said.append(f"{', '.join(others)} of the truth is no class of the segmentation, and is not scored")
+        if match.missing:
+            said.append(f"the truth has no {', '.join(match.missing)}")
+    return said
+
+
+def _ignored(segmentation: Segmentation) -> list[str]:
+    return [info.name for info in segmentation.class_table if info.ignored]
+
+
+def check_indices(name: str, highest: int, classes: int) -> None:
+    """Refuse class indices that are none.
+
+    Parameters
+    ----------
+    name
+        Whose they are.
+    highest
+        The highest one that is not 255.
+    classes
+        How many there are.
+
+    Raises
+    ------
+    InputError
+        It is no class.
+    """
+    if highest >= classes:
+        raise InputError(
+            f"the {name} holds class index {highest}, but there are {classes} classes (0 to {classes - 1}; "
+            f"{IGNORE} is ignored); map its values first."
+        )
+
+
+class SegmentationAsTruth:
+    """A segmentation, read like a truth: another one can be compared with it.
+
+    Parameters
+    ----------
+    segmentation
+        An opened store.
+    other
+        The segmentation that is compared with it; the indices read are those of its class table.
+
+    Raises
+    ------
+    InputError
+        The two are of different images, or their classes have not the same names.
+    """
+
+    def __init__(self, segmentation: Segmentation, other: Segmentation) -> None:
+        (height, width), (rows, columns) = segmentation.shape, other.shape
+        if (height, width) != (rows, columns):
+            raise InputError(
+                f"{segmentation.path}: is {height} x {width} px (height x width) and {other.path} {rows} x {columns}; "
+                "compare segmentations of one image."
+            )
+        if contradict(segmentation.facts["image"], other.facts["image"]):
+            raise InputError(
+                f"{segmentation.path}: is of another image than {other.path}; compare segmentations of one image."
+            )
+        own, names = segmentation.class_table.names, other.class_table.names
+        match = match_names(own, names)
+        if match.missing or match.unused:
+            raise InputError(
+                f"{segmentation.path}: its classes are {', '.join(own)} and those of {other.path} {', '.join(names)}; "
+                f"compare segmentations of the same classes."
+            )
+        self.shape = segmentation.shape
+        self.class_names: tuple[str, ...] | None = names
+        self._labels = segmentation.labels
+        self._index = np.full(256, IGNORE, np.uint8)  # of label values: 0 is not computed
+        self._index[1 : len(own) + 1] = [k for k in match.index if k is not None]
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read class indices of a window, (y0, x0, y1, x1) px; 255 where nothing is computed, and outside."""
+        return self._index[self._labels.read(window)]

@@ -1,0 +1,114 @@
+"""What whole images cost, network by network: the table beside the paper's Table 1."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from fctl_napari.evaluation.cost import count_flops, count_parameters, device_name, peak_memory, random_inputs
+from fctl_napari.model.build import make_network
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
+from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
+
+
+@dataclass(frozen=True)
+class ImageCost:
+    """One network and one image.
+
+    Attributes
+    ----------
+    parameters
+        Of the network.
+    tiles
+        That cover the image as ``fctl segment`` lays them.
+    flops
+        For the image; what its tiles share, once.
+    seconds
+        For the image: those of one tile times the tiles, and of what they share. Reading and writing are not in it.
+    bytes
+        Weights, and the most memory that one tile's tensors take besides.
+    where
+        Device and precision, for people.
+    """
+
+    parameters: int
+    tiles: int
+    flops: int
+    seconds: float
+    bytes: int
+    where: str
+
+
+def image_cost(
+    config: FCtLConfig,
+    image_shape: tuple[int, int],
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    runs: int = 3,
+) -> ImageCost:
+    """Measure what an image costs, from single tiles of noise and random weights.
+
+    Parameters
+    ----------
+    config
+        The network's settings.
+    image_shape
+        ``(height, width)``, px.
+    device, precision
+        As for ``Predictor``.
+    runs
+        Timed runs of each kind, after one that warms up; the median counts.
+
+    Raises
+    ------
+    ConfigError
+        There is no such device or precision.
+    """
+    where = resolve_device(device)
+    arithmetic = resolve_precision(precision, where)
+    grid = TileGrid(image_shape, config.tile_size, default_overlap(config.tile_size))
+    tiles = len(grid.tiles_over((0, 0, *image_shape)))
+    every, shared = (sum(count_flops(config, shared_contexts=own).values()) for own in (True, False))
+    model = make_network(config).to(where).eval()
+    store_for_inference(model, arithmetic)
+    tile, contexts, windows = random_inputs(config, where)
+    once: set[str] = {context.name for context in config.outer_contexts if context.scale == "global"}
+
+    def encode(names: set[str]) -> dict[str, torch.Tensor]:
+        return {name: model.encode_context(name, contexts[name]) for name in names}
+
+    def run(work: Callable[[], object]) -> float:
+        begun = time.perf_counter()
+        with torch.inference_mode(), numerics(where, arithmetic):
+            work()
+        if where.type == "cuda":
+            torch.cuda.synchronize(where)
+        return time.perf_counter() - begun
+
+    def median(work: Callable[[], object]) -> float:
+        run(work)
+        return statistics.median(run(work) for _ in range(runs))
+
+    with torch.inference_mode(), numerics(where, arithmetic):
+        ready = encode(once)
+
+    def one_tile() -> None:
+        model.decode(model.encode_tile(tile), ready | encode(set(contexts) - once), windows)
+
+    seconds = tiles * median(one_tile) + (median(lambda: encode(once)) if once else 0.0)
+    peak = peak_memory(where, lambda: run(lambda: model(tile, contexts, windows)))
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    return ImageCost(
+        count_parameters(config).total,
+        tiles,
+        tiles * every + shared - every,
+        seconds,
+        weights + peak,
+        f"{device_name(where)}, {arithmetic}",
+    )

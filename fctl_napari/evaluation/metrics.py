@@ -1,0 +1,130 @@
+"""Confusion matrix, IoU, F1, precision, recall and accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fctl_napari.evaluation.ground_truth import check_indices
+from fctl_napari.model.classes import IGNORE
+
+
+def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
+    """Count how often each true class was called each class.
+
+    Parameters
+    ----------
+    truth, prediction
+        Class indices, uint8, of equal shape. Pixels where either is 255 are left out: ignored in the truth, or not
+        computed.
+    classes
+        Number of classes; indices 0 .. classes - 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 (classes, classes); rows are the truth, columns the prediction.
+
+    Raises
+    ------
+    InputError
+        An index is neither a class nor 255.
+    ValueError
+        The shapes differ.
+    """
+    truth, prediction = np.asarray(truth), np.asarray(prediction)
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth {truth.shape} and prediction {prediction.shape} differ in shape")
+    counted = (truth != IGNORE) & (prediction != IGNORE)
+    rows, columns = truth[counted].astype(np.intp), prediction[counted].astype(np.intp)
+    for name, values in (("truth", rows), ("prediction", columns)):
+        check_indices(name, int(values.max(initial=0)), classes)
+    counts = np.bincount(rows * classes + columns, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures of a segmentation against its truth; each lies in 0..1, or is NaN where it is undefined.
+
+    Attributes
+    ----------
+    iou, f1_by_class, precision, recall
+        By class name. IoU and F1 = 2 IoU / (1 + IoU) are NaN for a class that is in neither truth nor prediction,
+        precision for one that is never called, recall for one that is not in the truth.
+    miou
+        Mean IoU over the classes that are in truth or prediction; pixels that the truth ignores are dropped.
+    miou_without_class_0
+        The same mean without class 0, as GLNet and FCtL count it: its pixels still count against the other classes.
+        (Their code gives a class that is nowhere an IoU of 0; here it is left out.)
+    f1
+        Mean F1 over the classes of ``miou``.
+    accuracy
+        Share of the scored pixels that are right.
+    pixels
+        How many pixels were scored.
+    """
+
+    iou: dict[str, float]
+    f1_by_class: dict[str, float]
+    precision: dict[str, float]
+    recall: dict[str, float]
+    miou: float
+    miou_without_class_0: float
+    f1: float
+    accuracy: float
+    pixels: int
+
+    @classmethod
+    def from_confusion(cls, matrix: np.ndarray, names: Sequence[str]) -> Scores:
+        """Compute the figures from a confusion matrix (rows truth) and the classes' names."""
+        if matrix.shape != (len(names), len(names)):
+            raise ValueError(f"a {matrix.shape} matrix does not fit {len(names)} names")
+        right = np.diagonal(matrix).astype(np.float64)
+        there, called = matrix.sum(1), matrix.sum(0)
+        iou = _ratio(right, there + called - right)
+        f1 = 2 * iou / (1 + iou)
+        total = int(matrix.sum())
+        return cls(
+            iou=_by_name(names, iou),
+            f1_by_class=_by_name(names, f1),
+            precision=_by_name(names, _ratio(right, called)),
+            recall=_by_name(names, _ratio(right, there)),
+            miou=mean(iou),
+            miou_without_class_0=mean(iou[1:]),
+            f1=mean(f1),
+            accuracy=float(right.sum() / total) if total else math.nan,
+            pixels=total,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain ``{"miou", "accuracy", "f1", "iou": {name: value}}``, as in cards; NaN becomes None."""
+        return {
+            "miou": plain(self.miou),
+            "accuracy": plain(self.accuracy),
+            "f1": plain(self.f1),
+            "iou": {name: plain(value) for name, value in self.iou.items()},
+        }
+
+
+def mean(values: np.ndarray) -> float:
+    """Mean of the values that are not NaN; NaN if there is none."""
+    kept = values[~np.isnan(values)]
+    return float(kept.mean()) if kept.size else math.nan
+
+
+def plain(value: float) -> float | None:
+    """A figure for JSON, which knows no NaN."""
+    return None if math.isnan(value) else float(value)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+
+
+def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(names, values, strict=True)}

@@ -1,0 +1,1 @@
+"""Segmentations as files for other programs (no torch)."""

@@ -1,0 +1,80 @@
+"""Regions as COCO annotations: polygons, or runs of pixels where a region has holes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.export.destination import JSON_MARK, require
+from fctl_napari.export.extract import Extract, Report
+from fctl_napari.export.losses import ExportLosses
+from fctl_napari.export.outlines import trace
+from fctl_napari.files import atomic_write
+
+
+def write_coco(
+    extract: Extract, out: Path, *, min_area: int, progress: Report | None, losses: ExportLosses | None = None
+) -> None:
+    """Write one annotation after the other; see ``export``. Ids count from 1; category k + 1 is class k."""
+    require(out, "COCO files", "rasterio")
+    import rasterio
+
+    losses = ExportLosses(min_area=min_area) if losses is None else losses
+    segmentation = extract.segmentation
+    height, width = segmentation.shape
+    path = segmentation.image_path
+    image = {"id": 1, "file_name": Path(path).name if path else "", "width": width, "height": height}
+    categories = [
+        {"id": index + 1, "name": info.name, "supercategory": "", "color": list(info.color)}
+        for index, info in enumerate(segmentation.class_table.scored)
+    ]
+    with rasterio.Env(), atomic_write(out, "w") as file:
+        file.write(f'{{"info": {{{JSON_MARK}, "description": {json.dumps(str(segmentation.path.name))}}}')
+        file.write(f',\n"images": [{json.dumps(image)}],\n"categories": {json.dumps(categories)},\n"annotations": [')
+        number = 0
+        for outlines in trace(extract, progress=progress):
+            for index in np.flatnonzero(losses.large_enough(outlines.pixels)).tolist():
+                number += 1
+                annotation = {
+                    "id": number,
+                    "image_id": 1,
+                    "category_id": int(outlines.classes[index]) + 1,
+                    "iscrowd": 0,
+                    "area": int(outlines.pixels[index]),
+                    **_shape(outlines.rings(index), (height, width)),
+                }
+                file.write(("," if number > 1 else "") + "\n" + json.dumps(annotation))
+        file.write("\n]}\n")
+
+
+def _shape(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> dict[str, Any]:
+    """Bounding box [x, y, width, height] and outline: a polygon, or runs down the image's columns."""
+    outer = rings[0].astype(np.int64)
+    (left, top), (right, bottom) = outer.min(axis=0).tolist(), outer.max(axis=0).tolist()
+    segmentation: Any = [outer[:-1].ravel().tolist()]
+    if len(rings) > 1:
+        segmentation = {"size": list(shape), "counts": _runs(rings, shape)}
+    return {"bbox": [left, top, right - left, bottom - top], "segmentation": segmentation}
+
+
+def _runs(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> list[int]:
+    """Lengths of runs outside, inside, outside, ..., column by column from the left, of rings along px edges."""
+    height, width = shape
+    places = []
+    for ring in rings:
+        start, stop = ring[:-1].astype(np.int64), ring[1:].astype(np.int64)
+        across = start[:, 1] == stop[:, 1]
+        y = start[across, 1]
+        low = np.minimum(start[across, 0], stop[across, 0])
+        lengths = np.abs(stop[across, 0] - start[across, 0])
+        columns = np.arange(lengths.sum()) + np.repeat(low - np.cumsum(lengths) + lengths, lengths)
+        places.append(columns * height + np.repeat(y, lengths))
+    # down a column the inside begins and ends at every edge; from the foot of one to the head of the next it goes on
+    changes, counts = np.unique(np.concatenate(places), return_counts=True)
+    changes = changes[counts % 2 == 1]
+    runs: list[int] = np.diff(changes, prepend=0, append=height * width).tolist()
+    return runs if runs[-1] else runs[:-1]

@@ -1,0 +1,123 @@
+"""What is exported, a segmentation or a part of it, read strip by strip as class indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.level import IntWindow
+from fctl_napari.model.classes import IGNORE, NOT_SURE, ClassTable
+
+Report = Callable[[int, int], None]
+"""Called with counts of what is done and of all there is; may raise ``Cancelled``."""
+
+
+class Exportable(Protocol):
+    """Classes of an image's px on disk: a ``Segmentation``, or corrections."""
+
+    path: Path
+    labels: LabelPyramid
+    class_table: ClassTable
+    facts: dict[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+
+    @property
+    def image_path(self) -> str | None:
+        """The file of its image."""
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Where it lies on Earth."""
+
+
+@dataclass(frozen=True)
+class Extract:
+    """A window of a segmentation, or of something like it.
+
+    Attributes
+    ----------
+    segmentation
+        Opened.
+    window
+        (y0, x0, y1, x1) px, inside the image.
+    """
+
+    segmentation: Exportable
+    window: IntWindow
+
+    @classmethod
+    def of(cls, segmentation: Exportable, region: IntWindow | None) -> Extract:
+        """Take a region, cut to the image, or the whole.
+
+        Raises
+        ------
+        InputError
+            The region holds no pixel of the image.
+        """
+        height, width = segmentation.shape
+        y0, x0, y1, x1 = region or (0, 0, height, width)
+        window = (max(y0, 0), max(x0, 0), min(y1, height), min(x1, width))
+        if window[2] <= window[0] or window[3] <= window[1]:
+            raise InputError(
+                f"{segmentation.path}: region {y0} {x0} {y1} {x1} holds no pixel of the {height} x {width} px image "
+                "(height x width); give Y0 X0 Y1 X1 with Y0 < Y1 and X0 < X1."
+            )
+        return cls(segmentation, window)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+        y0, x0, y1, x1 = self.window
+        return y1 - y0, x1 - x0
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Of the window's own pixels."""
+        whole = self.segmentation.georeference
+        if whole is None:
+            return None
+        a, b, c, d, e, f = whole.transform
+        y0, x0 = self.window[:2]
+        return Georeference(whole.crs, (a, b, a * x0 + b * y0 + c, d, e, d * x0 + e * y0 + f))
+
+    def strips(self, rows: int, progress: Report | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Read class indices from the top.
+
+        Parameters
+        ----------
+        rows
+            How many a strip has, the last perhaps fewer. Whole chunks are read: memory holds these too.
+        progress
+            Called as ``progress(done, total)`` with counts of rows, after each strip was taken.
+
+        Yields
+        ------
+        The strip's first row in the image, and uint8 [rows, columns], 255 where there is no class.
+        """
+        y0, x0, y1, x1 = self.window
+        chunk = self.segmentation.labels.chunk
+        step = max(chunk, rows // chunk * chunk)
+        top = read = y0
+        kept = np.empty((0, x1 - x0), np.uint8)
+        while top < y1:
+            while len(kept) < rows and read < y1:
+                end = min((read // step + 1) * step, y1)
+                # 0 (not computed) wraps to 255, k + 1 becomes k; corrections may be "not sure"
+                block = self.segmentation.labels.read((read, x0, end, x1)) - np.uint8(1)
+                block[block == NOT_SURE - 1] = IGNORE
+                kept, read = np.concatenate([kept, block]) if len(kept) else block, end
+            yield top, kept[:rows]
+            top, kept = min(top + rows, y1), kept[rows:]
+            if progress is not None:
+                progress(top - y0, y1 - y0)

@@ -1,0 +1,86 @@
+"""A plain OME-Zarr label image, alone or among the labels of its image."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from fctl_napari.errors import OutputError
+from fctl_napari.export.destination import LABELS_KIND, replacing
+from fctl_napari.export.extract import Exportable, Extract, Report
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.open import open_image
+from fctl_napari.segmentation.store.identity import same_image
+from fctl_napari.segmentation.store.store import ATTRIBUTE
+
+CHUNK = 512
+"""Side of a chunk, px."""
+
+ROWS = 2048
+"""Rows read and written at once: whole chunks, also of the next two levels."""
+
+
+def image_of(out: Path) -> Path | None:
+    """Return the OME-Zarr image among whose labels ``out`` would stand, or None."""
+    image = out.absolute().parent.parent
+    return image if out.absolute().parent.name == "labels" and image.is_dir() and ngff.is_zarr(image) else None
+
+
+def write_labels(extract: Extract, out: Path, progress: Report | None) -> None:
+    """Write a label image of the whole image's size, 0 outside the window; see ``export``."""
+    segmentation = extract.segmentation
+    image = image_of(out)
+    if image is not None:
+        _check_image(image, out, segmentation)
+    _, axes, multiscale = ngff.open_levels(segmentation.labels.group, segmentation.path)
+    sizes = ngff.scales(multiscale, axes)
+    georeference = segmentation.georeference
+    with replacing(out) as temporary:
+        labels = LabelPyramid.create(
+            temporary,
+            segmentation.shape,
+            chunk=CHUNK,
+            classes=[info.model_dump(mode="json") for info in segmentation.class_table.scored],
+            attributes={
+                ATTRIBUTE: {
+                    "kind": LABELS_KIND,
+                    "image": {**segmentation.facts["image"], "path": None},  # what is handed on names no folders
+                    "georeference": None if georeference is None else asdict(georeference),
+                }
+            },
+            pixel_size=sizes[0] if sizes else None,
+            unit=ngff.space_unit(multiscale),
+        )
+        x0, x1 = extract.window[1], extract.window[3]
+        for y, strip in extract.strips(ROWS, progress):
+            labels.write(y, x0, strip + np.uint8(1))  # 255 (not computed) wraps to 0
+            labels.update_levels((y, x0, y + len(strip), x1))
+        if image is not None:
+            ome = labels.attributes["ome"]
+            described = {**ome["image-label"], "source": {"image": "../../"}}
+            labels.set_attributes({"ome": {**ome, "image-label": described}})
+    with ngff.writing(out):
+        ngff.list_label(out.absolute())
+
+
+def _check_image(image: Path, out: Path, segmentation: Exportable) -> None:
+    shape = segmentation.shape
+    group = ngff.open_group(image)
+    levels, axes, _ = ngff.open_levels(group, image)
+    found = tuple(levels[0].shape[axes.index(axis)] for axis in "yx")
+    if found != shape:
+        raise OutputError(
+            f"{out}: the image is {found[0]} x {found[1]} px (height x width), its segmentation {shape[0]} x "
+            f"{shape[1]}; choose the image that was segmented, or another folder."
+        )
+    if group.metadata.zarr_format != 3:
+        raise OutputError(f"{out}: the image is an OME-Zarr 0.4 and labels are written as 0.5; choose another folder.")
+    stored = segmentation.facts["image"]
+    if stored["fingerprint"] is not None and not same_image(stored, open_image(image)):
+        raise OutputError(
+            f"{out}: the image is another one than was segmented (its pixels differ); choose that one, or another "
+            "folder."
+        )

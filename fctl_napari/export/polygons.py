@@ -1,0 +1,182 @@
+"""Regions as polygons: GeoJSON in longitude and latitude, GeoPackage in the image's CRS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.export.destination import JSON_MARK, SOFTWARE, replacing, require
+from fctl_napari.export.extract import Extract, Report
+from fctl_napari.export.losses import ExportLosses
+from fctl_napari.export.outlines import NO_OUTLINES, Outlines, trace
+from fctl_napari.files import atomic_write
+from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.polygon_files import PX_COORDINATES
+
+LARGE = 20_000
+"""Vertices of a polygon whose text is not made in one go."""
+
+NO_CRS = 'LOCAL_CS["Undefined Cartesian SRS"]'
+"""What a GeoPackage says of coordinates that are px."""
+
+
+def write_geojson(extract: Extract, out: Path, *, losses: ExportLosses, progress: Report | None) -> None:
+    """Write one feature after the other; see ``export``."""
+    require(out, "GeoJSON files", "rasterio", "shapely")
+    import rasterio
+    import shapely
+
+    with rasterio.Env(), atomic_write(out, "w") as file:  # in an Env GDAL's complaints become exceptions
+        ground = _ground(extract)
+        file.write(f'{{"type": "FeatureCollection", {JSON_MARK}, "name": {json.dumps(out.stem)}')
+        if ground is None:
+            file.write(f', "coordinates": {json.dumps(PX_COORDINATES)}')
+        file.write(', "features": [')
+        separator = "\n"
+        for outlines in _regions(extract, ground, losses, progress):
+            shapes = outlines.polygons() if ground is None else _lonlat_polygons(outlines, ground)
+            columns = _columns(extract, ground, outlines)
+            rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+            small = shapes.copy()
+            small[shapely.get_num_coordinates(shapes) > LARGE] = None
+            texts = shapely.to_geojson(small)
+            for row, geometry, text in zip(rows, shapes, texts, strict=True):
+                properties = json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False)
+                file.write(f'{separator}{{"type": "Feature", "properties": {properties}, "geometry": ')
+                if text is None:
+                    _write_geometry(file, geometry)
+                else:
+                    file.write(text)
+                file.write("}")
+                separator = ",\n"
+        file.write("\n]}\n")
+
+
+def _write_geometry(file: IO[str], geometry: Any) -> None:
+    """Write a polygon or a multipolygon ring by ring; as one text it would take many times its memory."""
+    import shapely
+
+    file.write(f'{{"type": "{geometry.geom_type}", "coordinates": ')
+    parts = shapely.get_parts(geometry)
+    file.write("[" if geometry.geom_type == "MultiPolygon" else "")
+    for number, polygon in enumerate(parts):
+        separator = "[" if number == 0 else ", ["
+        for ring in shapely.get_rings(polygon):
+            file.write(separator + json.dumps(shapely.get_coordinates(ring).tolist()))
+            separator = ", "
+        file.write("]")
+    file.write("]" if geometry.geom_type == "MultiPolygon" else "")
+    file.write("}")
+
+
+def write_geopackage(extract: Extract, out: Path, *, losses: ExportLosses, progress: Report | None) -> None:
+    """Write a layer of polygons, a batch at a time; see ``export``."""
+    require(out, "GeoPackage files", "rasterio", "shapely", "pyogrio")
+    import rasterio
+    import shapely
+    from pyogrio.raw import write
+
+    with rasterio.Env(), replacing(out) as temporary:
+        ground = _ground(extract)
+        options: dict[str, Any] = {
+            "layer": out.stem,
+            "driver": "GPKG",
+            "geometry_type": "Polygon",
+            "crs": NO_CRS if ground is None else ground.crs.to_wkt(),
+        }
+        # the layer is there even if it has no polygon
+        columns = _columns(extract, ground, NO_OUTLINES)
+        write(
+            str(temporary),
+            np.empty(0, object),
+            list(columns.values()),
+            list(columns),
+            dataset_metadata={"SOFTWARE": SOFTWARE},
+            **options,
+        )
+        for outlines in _regions(extract, ground, losses, progress):
+            places = outlines.vertices if ground is None else ground.coordinates(outlines.vertices)
+            columns = _columns(extract, ground, outlines)
+            polygons = shapely.to_wkb(outlines.polygons(places))
+            write(str(temporary), polygons, list(columns.values()), list(columns), append=True, **options)
+
+
+def _ground(extract: Extract) -> Ground | None:
+    """Where the image lies; vertices are px of the whole image, also of a part of it."""
+    georeference = extract.segmentation.georeference
+    return None if georeference is None else Ground(georeference)
+
+
+def _regions(
+    extract: Extract, ground: Ground | None, losses: ExportLosses, progress: Report | None
+) -> Iterator[Outlines]:
+    measure = ground.ring_areas if ground is not None and ground.geographic else None
+    for outlines in trace(
+        extract, simplify=losses.simplify, measure=measure, simplified=losses.count_moved, progress=progress
+    ):
+        chosen = outlines.select(losses.large_enough(outlines.pixels))
+        if len(chosen):
+            yield chosen
+
+
+def _columns(extract: Extract, ground: Ground | None, outlines: Outlines) -> dict[str, NDArray[Any]]:
+    """What is said of each region: its class, and the area of its px (also where the polygon is simplified)."""
+    table = extract.segmentation.class_table
+    colors = ["#{:02x}{:02x}{:02x}".format(*info.color) for info in table]
+    columns = {
+        "class": np.array([info.name for info in table], object)[outlines.classes],
+        "index": outlines.classes.astype(np.int32),
+        "color": np.array(colors, object)[outlines.classes],
+        "area_px": outlines.pixels,
+    }
+    if ground is not None and ground.geographic:
+        columns["area_m2"] = outlines.square_metres
+    elif ground is not None and (per_pixel := ground.square_metres) is not None:
+        columns["area_m2"] = outlines.pixels * per_pixel
+    return columns
+
+
+def _lonlat_polygons(outlines: Outlines, ground: Ground) -> NDArray[Any]:
+    """Polygons as RFC 7946 wants them: WGS 84, outer rings anticlockwise, cut at the antimeridian."""
+    import shapely
+
+    vertices, ring_offsets = ground.bent(outlines.vertices, outlines.ring_offsets)
+    lonlat = ground.lonlat(vertices)
+    regions = np.repeat(np.arange(len(outlines)), np.diff(outlines.region_offsets))
+    region = np.repeat(regions, np.diff(ring_offsets))
+    # edges of one region over the antimeridian: what lies half way is not between their ends
+    wide = np.flatnonzero((np.abs(np.diff(lonlat[:, 0])) > 180) & (region[:-1] == region[1:]))
+    middle = ground.lonlat((vertices[wide] + vertices[wide + 1]) / 2)[:, 0]
+    over = wide[np.abs(middle - (lonlat[wide, 0] + lonlat[wide + 1, 0]) / 2) > 90]
+    turns = np.zeros(len(lonlat))
+    turns[over + 1] = np.sign(lonlat[over, 0] - lonlat[over + 1, 0])
+    turns = np.cumsum(turns)
+    turns -= turns[np.searchsorted(region, np.arange(len(outlines)))][region]
+    lonlat[:, 0] += 360 * turns
+    lonlat = np.round(lonlat, ground.lonlat_digits())
+    polygons: NDArray[Any] = shapely.from_ragged_array(
+        shapely.GeometryType.POLYGON, lonlat, (ring_offsets, outlines.region_offsets)
+    )
+    low, _, high, _ = shapely.bounds(polygons).T
+    for index in np.flatnonzero((low < -180) | (high > 180)).tolist():
+        polygons[index] = _cut_at_antimeridian(polygons[index])
+    oriented: NDArray[Any] = shapely.orient_polygons(polygons, exterior_cw=False)
+    return oriented
+
+
+def _cut_at_antimeridian(polygon: Any) -> Any:
+    """Cut a polygon whose longitudes run over 180 or under -180 into parts from -180 to 180."""
+    import shapely
+
+    low, _, high, _ = polygon.bounds
+    parts: list[Any] = []
+    for turn in range(int(np.floor((low + 180) / 360)), int(np.ceil((high + 180) / 360))):
+        box = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
+        part = shapely.transform(shapely.intersection(polygon, box), lambda p, turn=turn: p - (360 * turn, 0))
+        parts += [p for p in shapely.get_parts(part) if p.geom_type == "Polygon"]
+    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)

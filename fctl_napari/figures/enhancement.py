@@ -1,0 +1,181 @@
+"""What ALE adds, by block and window size: maps over a tile, and the windows themselves (Figs. 7 and 13)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from fctl_napari.errors import ConfigError
+from fctl_napari.figures.drawing import (
+    PANEL,
+    WEIGHT,
+    draw_array,
+    draw_map,
+    look_at,
+    mark_place,
+    outline,
+    read_grey,
+    show,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import SubFigure
+
+    from fctl_napari.imagery.pyramid import Pyramid
+    from fctl_napari.model.windows import Window
+    from fctl_napari.segmentation.jobs.explanation import Enhancement, TileExplanation
+
+
+WINDOW = "#ffb000"
+"""Colour of a single window."""
+
+SHADE = 0.65
+"""How dark the rest of a tile is."""
+
+
+def lfi_window(told: TileExplanation, size: int) -> Window:
+    """Where the cells lie that a depthwise convolution takes into the pixel's cell (Eq. 6).
+
+    Parameters
+    ----------
+    told
+        An explanation; its ``cell`` is the one in the middle.
+    size
+        Of the window, cells, odd.
+
+    Returns
+    -------
+    Window
+        px; it may reach outside the tile, where the convolution sees zeros.
+    """
+    y0, x0, y1, x1 = told.cell_window
+    height, width, reach = y1 - y0, x1 - x0, size // 2
+    return y0 - reach * height, x0 - reach * width, y1 + reach * height, x1 + reach * width
+
+
+def enhancement_figure(told: TileExplanation, image: Pyramid) -> Figure:
+    """Draw the windows of ALE around the pixel, and what each block adds by window size.
+
+    Parameters
+    ----------
+    told
+        Of a network with ALE.
+    image
+        Its image.
+
+    Returns
+    -------
+    Figure
+        Left the tile with the windows; then a row for each block of Alg. 1 and a column for each window size: the
+        mean of abs(E) over that group's channels. A row has one scale, which starts at 0.
+
+    Raises
+    ------
+    ConfigError
+        The network has no such blocks.
+    """
+    blocks = _blocks(told)
+    sizes = list(blocks[0].maps)
+    inches = (PANEL * (1.6 + len(sizes)), PANEL * max(len(blocks), 2) * 0.95)
+    figure = Figure(figsize=inches, layout="constrained", dpi=90)
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.6, len(sizes)])[0]
+    _draw_windows(left, told, image, sizes)
+    picture = read_grey(image, told.tile)
+    axes = right.subplots(len(blocks), len(sizes), squeeze=False)
+    for line, block in zip(axes, blocks, strict=True):
+        high = max(float(found.max()) for found in block.maps.values())
+        for one, (size, found) in zip(line, block.maps.items(), strict=True):
+            show(one, picture, told.tile)
+            heat = draw_map(one, found, told.footprint, WEIGHT)
+            heat.set_clim(0, high or 1e-6)
+            look_at(one, told.tile)
+            mark_place(one, told)
+            if block is blocks[0]:
+                one.set_title(f"{size} x {size} cells", fontsize="small")
+        line[0].set_ylabel(f"step {block.step}: {block.target}", fontsize="small")
+        bar = right.colorbar(heat, ax=list(line), location="right", pad=0.01)
+        bar.ax.tick_params(labelsize="xx-small")
+        bar.set_label("mean |E|", fontsize="x-small")
+    return figure
+
+
+def strongest_figure(told: TileExplanation, image: Pyramid, sizes: Sequence[int], share: float = 0.2) -> Figure:
+    """Draw where windows of some sizes add most to the tile's own features, as Fig. 7.
+
+    Parameters
+    ----------
+    told
+        Of a network with ALE.
+    image
+        Its image.
+    sizes
+        Window sizes, cells.
+    share
+        Of the tile's cells that are kept: those with the largest mean abs(E) of the last step.
+
+    Returns
+    -------
+    Figure
+        A picture for each size; elsewhere the tile is dimmed. The box is the window around the pixel.
+
+    Raises
+    ------
+    ConfigError
+        The network has no such blocks or windows.
+    """
+    block = _blocks(told)[-1]
+    missing = [size for size in sizes if size not in block.maps]
+    if missing or not sizes:
+        raise ConfigError(f"this network has no window of {missing or sizes} cells; it has {list(block.maps)}.")
+    figure = Figure(figsize=((PANEL + 0.2) * len(sizes), PANEL + 0.4), layout="constrained", dpi=100)
+    colours = image.read(told.tile)
+    for one, size in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
+        found = block.maps[size]
+        show(one, colours, told.tile)
+        shade = np.zeros((*found.shape, 4))
+        shade[..., 3] = SHADE * (found < np.quantile(found, 1 - share))
+        draw_array(one, shade, told.footprint, interpolation="nearest")
+        look_at(one, told.tile)
+        outline(one, lfi_window(told, size), WINDOW)
+        mark_place(one, told)
+        one.set_title(f"{size} x {size} cells: the strongest {share:.0%}", fontsize="small")
+    return figure
+
+
+def _blocks(told: TileExplanation) -> tuple[Enhancement, ...]:
+    """Give ALE's blocks.
+
+    Raises
+    ------
+    ConfigError
+        There are none.
+    """
+    if not told.enhancements:
+        raise ConfigError("this network has no blocks of local enhancement (ALE) to draw.")
+    return told.enhancements
+
+
+def _draw_windows(part: SubFigure, told: TileExplanation, image: Pyramid, sizes: Sequence[int]) -> None:
+    """Draw the windows around the pixel's cell over the tile."""
+    axes = part.subplots()
+    show(axes, image.read(told.tile), told.tile)
+    colours = colormaps["plasma"](np.linspace(0.4, 1, len(sizes)))
+    for size, colour in zip(sizes, colours, strict=True):
+        outline(axes, lfi_window(told, size), to_hex(colour))
+    mark_place(axes, told)
+    axes.set_title("windows of ALE around the pixel", fontsize="small")
+    side = told.cell_window[3] - told.cell_window[1]
+    handles = [
+        Patch(facecolor=colour, label=f"{size} x {size} cells, {size * side:.0f} px")
+        for size, colour in zip(sizes, colours, strict=True)
+    ]
+    axes.legend(
+        handles=handles, fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, frameon=False
+    )

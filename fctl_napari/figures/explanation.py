@@ -1,0 +1,283 @@
+"""An explanation as a figure like the paper's Fig. 10 and 11 (matplotlib without a display)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from fctl_napari.figures.comparison import colorize
+from fctl_napari.figures.drawing import (
+    ATTENTION,
+    COLOURS,
+    PANEL,
+    PICTURE,
+    WEIGHT,
+    draw_map,
+    draw_scale_bar,
+    look_at,
+    mark_place,
+    outline,
+    read_grey,
+    say,
+    show,
+)
+from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.pyramid import Pyramid
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+    from matplotlib.image import AxesImage
+
+    from fctl_napari.segmentation.jobs.explanation import ContextMaps, TileExplanation
+
+Limits = Literal["shared", "each"]
+Part = Literal["combined", "content", "positional"]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One map of every context.
+
+    Attributes
+    ----------
+    title
+        For people.
+    kind
+        Maps of one kind share their limits.
+    field
+        Of ``ContextMaps``.
+    without
+        Of the network without what is left out.
+    """
+
+    title: str
+    kind: Literal["attention", "received", "weight"]
+    field: str
+    without: bool = False
+
+
+def explanation_figure(
+    explanation: TileExplanation,
+    image: Pyramid | Path | str | None = None,
+    *,
+    limits: Limits = "shared",
+    part: Part = "combined",
+) -> Figure:
+    """Draw what a tile drew from its contexts.
+
+    Above: the image around the tile with the window of each context; the tile's mask; the pixel's class probabilities.
+    Below, a row per context: its own pixels with the attention of the query pixel over them, with the attention that
+    each of its cells receives from the whole tile, and the weight map of the fusion over the tile's pixels. With an
+    explanation that leaves GPE out, attention with and without it stand side by side (Fig. 11); with one that leaves
+    anything out, so do masks, probabilities and weights.
+
+    Parameters
+    ----------
+    explanation
+        From ``explain`` or ``Engine.explain``.
+    image
+        The image, opened or by its place; None: the request's.
+    limits
+        ``shared``: the same colour limits for all contexts in a column; ``each``: every map from its smallest to its
+        largest value.
+    part
+        Of the attention: ``combined``, ``content`` or ``positional`` (left empty where there is no GPE).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Save it with ``save_figure``.
+
+    Raises
+    ------
+    InputError
+        The image is gone or damaged.
+    """
+    request = explanation.request
+    if not isinstance(image, Pyramid):
+        place = request.image if image is None else image
+        image = open_image(place, value_range=request.value_range, bands=request.bands)
+    columns = _columns(explanation, part)
+    rows = len(explanation.contexts)
+    upper = 3 + (explanation.without is not None)
+    width = PANEL * max(upper + 0.6, len(columns) * 1.2) + 0.3
+    heights = [PANEL * 1.25, *([(PANEL + 0.15) * rows + 0.3] if columns and rows else [])]
+    figure = Figure(figsize=(width, sum(heights) + 0.4), layout="constrained", dpi=110)
+    figure.suptitle(_headline(explanation), fontsize="medium")
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _draw_upper(parts[0].subplots(1, upper, width_ratios=[1.6, *[1] * (upper - 1)]), explanation, image)
+    if len(parts) > 1:
+        _draw_contexts(parts[1], explanation, image, columns, limits)
+    return figure
+
+
+def _headline(told: TileExplanation) -> str:
+    y, x = told.pixel
+    best = int(told.probabilities.argmax())
+    words = f"pixel ({y}, {x}): {told.class_table.names[best]}, {100 * told.probabilities[best]:.0f} %"
+    if told.without is not None:
+        other = int(told.without.probabilities.argmax())
+        share = 100 * told.without.probabilities[other]
+        left_out = ", ".join(told.request.without.names)
+        words += f"; without {left_out}: {told.class_table.names[other]}, {share:.0f} %"
+    return f"{words}   |   {Path(told.request.checkpoint).stem}, {told.where}"
+
+
+# -- the upper row -------------------------------------------------------------------------------------------------
+
+
+def _draw_upper(axes: Sequence[Axes], told: TileExplanation, image: Pyramid) -> None:
+    around, *masks, bars = axes
+    _draw_around(around, told, image)
+    for one, view in zip(masks, (told, told.without), strict=False):
+        assert view is not None
+        title = "mask"
+        show(one, colorize(view.labels - np.uint8(1), told.class_table), told.tile)
+        if view is told.without:
+            changed = (told.labels != view.labels).mean()
+            title = f"without {', '.join(told.request.without.names)}: {100 * changed:.1f} % changed"
+        one.set_title(title, fontsize="small")
+        outline(one, told.core, "0.2", ":")
+        mark_place(one, told)
+    _draw_probabilities(bars, told)
+
+
+def _draw_around(axes: Axes, told: TileExplanation, image: Pyramid) -> None:
+    """Draw the image with the windows of the tile and its contexts."""
+    windows = {"tile": told.tile, **{c.name: c.window for c in told.contexts if c.window != told.tile}}
+    y0, x0 = (min(w[i] for w in windows.values()) for i in (0, 1))
+    y1, x1 = (max(w[i] for w in windows.values()) for i in (2, 3))
+    margin = 0.04 * max(y1 - y0, x1 - x0)
+    view = (y0 - margin, x0 - margin, y1 + margin, x1 + margin)
+    show(axes, image.read_resized(view, 2 * PICTURE), view)
+    for name, window in windows.items():
+        outline(axes, window, COLOURS[name])
+    mark_place(axes, told)
+    draw_scale_bar(axes, view, image)
+    axes.set_title("tile and contexts", fontsize="small")
+    handles = [Patch(facecolor="none", edgecolor=COLOURS[name], label=name) for name in windows]
+    axes.legend(
+        handles=handles,
+        fontsize="x-small",
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.02),
+        ncols=len(handles),
+        facecolor="0.2",
+        labelcolor="white",
+    )
+
+
+def _draw_probabilities(axes: Axes, told: TileExplanation) -> None:
+    entries = told.class_table.scored
+    colours = [tuple(value / 255 for value in entry.color) for entry in entries]
+    places = np.arange(len(entries), dtype=float)
+    if told.without is None:
+        axes.barh(places, told.probabilities, 0.7, color=colours, edgecolor="0.3")
+    else:
+        style: dict[str, Any] = {"height": 0.38, "color": colours, "edgecolor": "0.3"}
+        axes.barh(places - 0.2, told.probabilities, **style, label="whole")
+        axes.barh(places + 0.2, told.without.probabilities, **style, label="without", hatch="////", alpha=0.5)
+        axes.legend(fontsize="x-small", loc="lower right")
+    axes.set_yticks(places, [entry.name for entry in entries], fontsize="x-small")
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.tick_params(axis="x", labelsize="x-small")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title("probabilities at the pixel", fontsize="small")
+
+
+# -- a row for each context ----------------------------------------------------------------------------------------
+
+
+def _columns(told: TileExplanation, part: Part) -> list[_Column]:
+    """Say what is drawn of each context."""
+    received = "received" if part == "combined" else f"received_{part}"
+    words = "" if part == "combined" else f", {part}"
+    gpe = told.without is not None and told.request.without.gpe
+    columns = [_Column(f"attention of the pixel{words}", "attention", part)]
+    if gpe:
+        columns.append(_Column("attention of the pixel, no GPE", "attention", "combined", without=True))
+    columns.append(_Column(f"attention received{words}", "received", received))
+    if gpe:
+        columns.append(_Column("attention received, no GPE", "received", "received", without=True))
+    columns.append(_Column("fusion weight", "weight", "weight"))
+    if told.without is not None:
+        columns.append(_Column("fusion weight, without", "weight", "weight", without=True))
+    return columns
+
+
+def _draw_contexts(
+    part: SubFigure, told: TileExplanation, image: Pyramid, columns: list[_Column], limits: Limits
+) -> None:
+    axes = part.subplots(len(told.contexts), len(columns), squeeze=False)
+    pictures = {window: read_grey(image, window) for window in {told.tile, *(c.window for c in told.contexts)}}
+    heats: dict[int, list[AxesImage]] = {number: [] for number in range(len(columns))}
+    for row, context in enumerate(told.contexts):
+        for number, column in enumerate(columns):
+            one = axes[row, number]
+            over_tile = column.kind == "weight"
+            view, footprint = (told.tile, told.footprint) if over_tile else (context.window, context.footprint)
+            show(one, pictures[view], view)
+            maps = _same(told.without, context.name) if column.without else context
+            found = None if maps is None else getattr(maps, column.field)
+            if found is None:
+                say(one, "left out" if maps is None else "no GPE")
+            else:
+                heats[number].append(draw_map(one, found, footprint, WEIGHT if over_tile else ATTENTION))
+                look_at(one, view)
+            if view != told.tile:
+                outline(one, told.tile, COLOURS["tile"])
+            mark_place(one, told)
+        axes[row, 0].set_ylabel(_label(context), fontsize="small")
+        draw_scale_bar(axes[row, 0], context.window, image)
+    for one, column in zip(axes[0], columns, strict=True):
+        one.set_title(column.title, fontsize="small")
+    _set_limits(heats, columns, limits)
+    _draw_bars(part, axes, heats, limits)
+
+
+def _set_limits(heats: dict[int, list[AxesImage]], columns: list[_Column], limits: Limits) -> None:
+    """Fix the colour limits: of attention from 0, of weights from the least; for all maps of a kind, or for each."""
+    for kind in ("attention", "received", "weight"):
+        group = [heat for number, found in heats.items() if columns[number].kind == kind for heat in found]
+        together = [group] if limits == "shared" else [[heat] for heat in group]
+        for some in together:
+            values = [np.asarray(heat.get_array()) for heat in some]
+            low = min(float(v.min()) for v in values) if kind == "weight" else 0.0
+            high = max(float(v.max()) for v in values)
+            for heat in some:
+                heat.set_clim(low, high if high > low else low + 1e-6)
+
+
+def _draw_bars(part: SubFigure, axes: NDArray[Any], heats: dict[int, list[AxesImage]], limits: Limits) -> None:
+    """Draw the colour bars: one below a column, or one beside each map."""
+    for number, found in heats.items():
+        if limits == "shared" and found:
+            below = part.colorbar(found[0], ax=list(axes[:, number]), location="bottom", pad=0.01, aspect=30)
+            bars = [below]
+        else:
+            bars = [part.colorbar(heat, ax=heat.axes, location="right", shrink=0.8, pad=0.01) for heat in found]
+        for bar in bars:
+            bar.ax.tick_params(labelsize="xx-small")
+            bar.ax.set_facecolor("0.35")
+    for one in axes.flat:
+        one.set_anchor("C")
+
+
+def _same(told: TileExplanation | None, name: str) -> ContextMaps | None:
+    """Find a context by its name."""
+    return next((c for c in told.contexts if c.name == name), None) if told is not None else None
+
+
+def _label(context: ContextMaps) -> str:
+    y0, x0, y1, x1 = context.window
+    gate = "no GPE" if context.positional is None else f"$\\sigma(z)$ = {context.gate:.2f}"
+    return f"{context.name}, {x1 - x0:.0f} x {y1 - y0:.0f} px\n{gate}, $\\gamma$ = {context.gamma:.2f}"

@@ -1,0 +1,1 @@
+"""Fine-tuning on corrections, its gate, and the lineage of checkpoints."""

@@ -1,0 +1,150 @@
+"""Measuring a network on the tiles of a fine-tuning run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.evaluation.metrics import confusion_matrix
+from fctl_napari.finetuning.gate import Count, Figures
+from fctl_napari.finetuning.targets import only
+from fctl_napari.finetuning.tile_network import TileNetwork
+from fctl_napari.finetuning.tile_sampling import Tile, TileSets, spread_tiles
+from fctl_napari.imagery.class_mapping import MappedTruth, as_classes
+from fctl_napari.imagery.ground_truth import LabelSource, open_truth
+from fctl_napari.model.classes import IGNORE, ClassTable
+
+Labels = Callable[[Tile], NDArray[np.uint8]]
+
+
+def truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> LabelSource | MappedTruth:
+    """Open the truth of an image of this height and width, px, by the names, the colors or the values of classes.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is of another size, or names classes none of which is one of the table's.
+    """
+    ignored = [info.name for info in table if info.ignored]
+    truth = as_classes(open_truth(path, table.colors), table.names, ignored)
+    if truth.shape != shape:
+        (h, w), (height, width) = truth.shape, shape
+        raise InputError(f"{path}: is {h} x {w} px where its image is {height} x {width}; they must be of one size.")
+    return truth
+
+
+class Measure:
+    """Measures networks on the tiles of a run that are not trained on.
+
+    Parameters
+    ----------
+    sets
+        The tiles.
+    table
+        The classes.
+    truth
+        Of the corrected image, or None.
+    truth_tiles
+        How many tiles the truth is measured on, at most.
+    tile_size
+        px.
+    """
+
+    def __init__(
+        self,
+        sets: TileSets,
+        table: ClassTable,
+        truth: LabelSource | MappedTruth | None,
+        truth_tiles: int,
+        tile_size: int,
+    ) -> None:
+        self._sets = sets
+        self._table = table
+        self._names = table.names
+        self._truth = truth
+        self._truth_tiles = spread_tiles(sets.images[0].shape, tile_size, truth_tiles) if truth is not None else {}
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """Every tile that is measured on, each once."""
+        sets = self._sets
+        return list(dict.fromkeys([*sets.held_out, *sets.check_scene, *sets.check_training, *self._truth_tiles]))
+
+    def measure(
+        self,
+        network: TileNetwork,
+        *,
+        parent: bool = False,
+        whole: bool = True,
+    ) -> Generator[None, None, dict[str, Figures]]:
+        """Measure a network, or its parent; yields before each tile.
+
+        Parameters
+        ----------
+        network
+            The network.
+        parent
+            Measure the parent instead, whose answers are kept.
+        whole
+            Measure on the truth too, not only what is watched during a run.
+
+        Returns
+        -------
+        dict of str to Figures
+            By the keys of ``gate.WORDS``; what there are no tiles for is left out.
+        """
+        sets = self._sets
+
+        def labels(tile: Tile) -> NDArray[np.uint8]:
+            return network.parents_labels(tile) if parent else network.labels(tile)
+
+        held_out = yield from self._count(sets.held_out, labels, lambda t: sets.held_out[t] - np.uint8(1))
+        counts = {"held_out": held_out}
+        counts["scene"] = yield from self._count(sets.check_scene, labels, None, network)
+        counts["training"] = yield from self._count(sets.check_training, labels, self._training_truth, network)
+        if whole:
+            counts["truth"] = yield from self._count(self._truth_tiles, labels, self._scene_truth)
+        return {part: count.figures(self._names) for part, count in counts.items() if count.tiles}
+
+    def _count(
+        self,
+        tiles: Iterable[Tile],
+        labels: Labels,
+        truth: Labels | None,
+        network: TileNetwork | None = None,
+    ) -> Generator[None, None, Count]:
+        """Count px against truth (255: not scored), and against the parent where the network is given."""
+        count = Count(np.zeros((len(self._names), len(self._names)), np.int64))
+        for tile in tiles:
+            yield
+            called = labels(tile)
+            count.tiles += 1
+            if truth is not None:
+                count.matrix += confusion_matrix(truth(tile), called, len(self._names))
+            if network is not None:
+                height, width = self._sets.images[tile.source].shape
+                y0, x0, y1, x1 = tile.window
+                inside = slice(max(-y0, 0), min(y1, height) - y0), slice(max(-x0, 0), min(x1, width) - x0)
+                same = called[inside] == network.parents_labels(tile)[inside]
+                count.same += int(same.sum())
+                count.pixels += same.size
+        return count
+
+    def _training_truth(self, tile: Tile) -> NDArray[np.uint8]:
+        y0, x0, y1, x1 = tile.window
+        return self._sets.scenes[tile.source - 1].truth[y0:y1, x0:x1]
+
+    def _scene_truth(self, tile: Tile) -> NDArray[np.uint8]:
+        assert self._truth is not None
+        values = self._truth.read(tile.window)
+        strange = values[(values >= len(self._table)) & (values != IGNORE)]
+        if strange.size:
+            raise InputError(
+                f"{self._truth.path}: holds class {strange.max()}, the checkpoint's classes end at "
+                f"{len(self._table) - 1}; save class indices, with {IGNORE} for no class."
+            )
+        values = np.where(values < len(self._names), values, IGNORE).astype(np.uint8)  # an ignored class is not scored
+        return only(values + np.uint8(1), tile.window, [self._truth_tiles[tile]]) - np.uint8(1)

@@ -1,0 +1,408 @@
+"""Fine-tuning on corrections: focal loss on corrected pixels, distillation elsewhere, a gate at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fctl_napari.errors import Cancelled, ConfigError
+from fctl_napari.finetuning.candidates import candidate_place, check_free, features_place, keep
+from fctl_napari.finetuning.evaluation import Measure, truth_of
+from fctl_napari.finetuning.feature_cache import FeatureCache
+from fctl_napari.finetuning.gate import BeforeAfter, Figures, judge
+from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Phase
+from fctl_napari.finetuning.report import card_of_child
+from fctl_napari.finetuning.request import FinetuneRequest
+from fctl_napari.finetuning.schedule import schedule
+from fctl_napari.finetuning.state import load_state, run_key, save_state
+from fctl_napari.finetuning.targets import NOTHING, CorrectionSource, open_corrections
+from fctl_napari.finetuning.tile_network import TileNetwork
+from fctl_napari.finetuning.tile_sampling import Tile, choose_tiles, data_hash, draw_tiles
+from fctl_napari.finetuning.unfinished import check_waiting
+from fctl_napari.imagery.old_fingerprint import old_fingerprints
+from fctl_napari.imagery.open import open_image
+from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
+from fctl_napari.model.classes import IGNORE, NOT_SURE
+from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
+from fctl_napari.segmentation.inference.device import resolve_device, resolve_precision
+from fctl_napari.segmentation.inference.predictor import out_of_memory
+from fctl_napari.segmentation.store.identity import image_facts
+from fctl_napari.segmentation.store.stored_image import note_on_image
+from fctl_napari.training.losses import class_weights, distillation_loss, focal_loss
+
+_PASSED = 2.0
+"""Rank, before its step is added, of a network that the gate lets pass: no IoU plus agreement is above it."""
+
+Watch = Callable[[FinetuneProgress], None]
+
+
+class Finetuner:
+    """One run of fine-tuning; the candidate waits for ``keep`` or ``roll_back``, whatever the gate says.
+
+    Parameters
+    ----------
+    request
+        Everything that decides it.
+    corrections
+        In place of what lies at ``request.corrections``.
+    watch
+        Told how it goes on.
+    cancelled
+        Asked between tiles and steps whether to stop; what is done is saved.
+    paused
+        Asked in the same places whether to wait.
+
+    Raises
+    ------
+    CheckpointError, InputError, ConfigError
+        Checkpoint, image, corrections or settings cannot be used.
+    OutputError
+        ``request.out`` is taken.
+    """
+
+    def __init__(
+        self,
+        request: FinetuneRequest,
+        corrections: CorrectionSource | None = None,
+        *,
+        watch: Watch | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        paused: Callable[[], bool] | None = None,
+    ) -> None:
+        self.request = request
+        self.out = check_free(request.out)
+        self._watch = watch or (lambda news: None)
+        self._cancelled = cancelled or (lambda: False)
+        self._paused = paused or (lambda: False)
+        parent = resolve_checkpoint(request.checkpoint)
+        self.device = resolve_device(request.device)
+        self.model, self.card = load_checkpoint(parent)
+        self.parent_hash = checkpoint_hash(parent)
+        image = open_image(request.image, value_range=request.value_range, bands=request.bands)
+        image.require_rgb()
+        corrections = corrections or open_corrections(request.corrections, image, self.card)
+        self.sets = choose_tiles(request, image, corrections, self.card)
+        self._image = image_facts(image)
+        check_waiting(self.out, self._image["fingerprint"])
+        self.data_hash = data_hash(self._image["fingerprint"], self.sets.lessons, self.sets.held_out)
+        self._classes = self.card.config.classes
+        truth = None
+        if request.truth:
+            truth = truth_of(request.truth, image.shape, self.card.classes)
+            notes = truth.note, note_on_image(request.truth, self._image)
+            self.sets.notes += [f"{request.truth}: {note}." for note in notes if note]
+        self.measure = Measure(self.sets, self.card.classes, truth, request.truth_tiles, self.card.config.tile_size)
+        self.cache = FeatureCache(request.cache_megabytes * 2**20, features_place(self.out))
+        precision = resolve_precision(request.precision, self.device)
+        self.network = TileNetwork(
+            self.model,
+            self.sets.images,
+            request.parts,
+            self.cache,
+            self.device,
+            precision,
+            exact=request.exact_contexts,
+        )
+        self.optimizer = torch.optim.Adam(list(self.network.learning.values()), lr=request.learning_rate)
+        self._pixels = self.sets.class_pixels(self._classes)
+        self._weights = torch.from_numpy(class_weights(self._pixels.sum(0))).to(self.device)
+        self._anchors = self._weights  # of classes in distillation; counted when the tiles are there
+        self.step = 0
+        self.seconds = 0.0
+        self.before: dict[str, Figures] = {}
+        self.now: dict[str, Figures] = {}
+        self.measured_at = 0
+        self.checked = 0
+        self.best = -1.0
+        self.best_step = 0
+        self.best_weights: dict[str, Tensor] = {}
+        self.worse = 0
+        self._key = self._key_of(self.data_hash)
+        self._old_keys = [
+            self._key_of(data_hash(known, self.sets.lessons, self.sets.held_out)) for known in old_fingerprints(image)
+        ]
+        self._resume()
+
+    def _key_of(self, data: str) -> str:
+        return run_key(self.request, self.parent_hash, data, len(self.sets.scenes))
+
+    # -- saved states ----------------------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        keys = (self._key, *self._old_keys)
+        state = next((found for key in keys if (found := load_state(self.out, key, self.device)) is not None), None)
+        if state is None:
+            return
+        self._set_weights(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best, self.best_step, self.worse = state["best"], state["best_step"], state["worse"]
+        self.best_weights = state["best_weights"]
+        self.checked = state["checked"]
+
+    def _save_state(self) -> None:
+        state = {
+            "weights": {name: p.detach() for name, p in self.network.learning.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "best_step": self.best_step,
+            "best_weights": self.best_weights,
+            "worse": self.worse,
+            "checked": self.checked,
+        }
+        save_state(self.out, self._key, state)
+
+    @torch.no_grad()
+    def _set_weights(self, weights: dict[str, Tensor]) -> None:
+        for name, parameter in self.network.learning.items():
+            parameter.copy_(weights[name])
+
+    # -- run -------------------------------------------------------------------------------------------------------
+
+    def run(self) -> FinetuneResult:
+        """Train, measure, and write the candidate; a run that was stopped goes on where its last state was saved.
+
+        Raises
+        ------
+        Cancelled
+            ``cancelled`` answered True; the state is saved.
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        with contextlib.closing(self.stages()) as stages:
+            while True:
+                try:
+                    next(stages)
+                except StopIteration as end:
+                    return end.value
+                while self._paused() and not self._cancelled():
+                    time.sleep(0.05)
+                if self._cancelled():
+                    raise Cancelled(f"{self.out}: stopped after {self.step} steps; the same call goes on from there.")
+
+    def stages(self) -> Generator[None, None, FinetuneResult]:
+        """Do what ``run`` does, yielding between tiles and steps; closed there, it saves its state.
+
+        Nothing of the device is changed for others while it waits.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        ConfigError
+            Memory does not suffice.
+        """
+        try:
+            yield from self._prepare()
+            self.before = yield from self.measure.measure(self.network, parent=True)
+            yield from self._train()
+            return (yield from self._finish())
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise ConfigError(
+                f"the memory of {self.device} does not suffice to train on {self.request.batch} tiles of "
+                f"{self.card.config.tile_size} px at once; close other programs, let fewer parts learn or use another "
+                "device."
+            ) from error
+        finally:
+            self.cache.close()
+
+    def _train(self) -> Iterator[None]:
+        request = self.request
+        try:
+            if self._to_check():  # it was stopped while it was measured
+                yield from self._check()
+            while self.step < request.steps and not self._enough():
+                yield
+                terms = self._one_step()
+                if self._to_check():
+                    yield from self._check()
+                if self.step % request.save_every == 0:
+                    self._save_state()
+                self._tell("training", self.step, request.steps, sum(terms.values()), terms)
+        except GeneratorExit:
+            self._save_state()
+            raise
+
+    def _to_check(self) -> bool:
+        due = self.step % self.request.check_every == 0 or self.step == self.request.steps
+        return due and self.checked < self.step
+
+    def _enough(self) -> bool:
+        out_of_time = self.request.seconds is not None and self.seconds >= self.request.seconds
+        return out_of_time or (bool(self.sets.held_out) and self.worse >= self.request.patience)
+
+    def _prepare(self) -> Iterator[None]:
+        tiles = dict.fromkeys([*self.sets.corrected, *self.sets.replay, *self.measure.tiles])
+        for done, tile in enumerate(tiles, 1):
+            yield
+            self.network.prepare(tile)
+            self._tell("preparing", done, len(tiles))
+        if self.request.near or self.request.replay:
+            called = np.zeros(self._classes, np.int64)
+            for tile in dict.fromkeys([*self.sets.corrected, *self.sets.replay]):
+                yield
+                labels = self.network.parents_prediction(tile).argmax(0).numpy()
+                called += np.bincount(labels.ravel(), minlength=self._classes)
+            self._anchors = torch.from_numpy(class_weights(called)).to(self.device)
+
+    def _one_step(self) -> dict[str, float]:
+        """Take an optimizer step; returns the terms of the loss."""
+        request = self.request
+        started = time.perf_counter()
+        spent = 0.0 if request.seconds is None else self.seconds / request.seconds
+        for group in self.optimizer.param_groups:
+            group["lr"] = request.learning_rate * schedule(self.step, request.steps, spent)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms = self._terms(draw_tiles(request, self.sets, self._pixels, self.step))
+        loss = sum(terms.values(), torch.zeros((), device=self.device))
+        loss.backward()
+        for name, parameter in self.network.learning.items():
+            if parameter.grad is not None:
+                parameter.grad += request.pull * (parameter.detach() - self.network.parent[name])
+        self.optimizer.step()
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _terms(self, tiles: list[Tile]) -> dict[str, Tensor]:
+        """Terms of the loss, with their weights."""
+        request = self.request
+        blank = np.zeros((self.card.config.tile_size,) * 2, np.uint8)
+        lessons = torch.from_numpy(np.stack([self.sets.lessons.get(tile, blank) for tile in tiles])).to(self.device)
+        said = (lessons != NOTHING) & (lessons != NOT_SURE)
+        truth = torch.where(said, lessons.long() - 1, IGNORE)
+        logits = self.network.logits(tiles)
+        terms = {"corrected": focal_loss(logits, truth, request.focal_gamma, self._weights)}
+        if not (request.near or request.replay):
+            return terms
+        parent = torch.stack([self.network.parents_prediction(tile) for tile in tiles]).to(self.device)
+        top, called = parent.float().max(1)
+        free = (lessons == NOTHING).float() * top.exp() ** request.confidence_power * self._anchors[called]
+        is_near = torch.tensor([tile in self.sets.lessons for tile in tiles], device=self.device)
+        for name, weight, chosen in (("near", request.near, is_near), ("replay", request.replay, ~is_near)):
+            if weight and bool(chosen.any()):
+                terms[name] = weight * distillation_loss(logits[chosen], parent[chosen], free[chosen])
+        return terms
+
+    # -- measure ---------------------------------------------------------------------------------------------------
+
+    def _check(self) -> Iterator[None]:
+        self.now = yield from self.measure.measure(self.network, whole=False)
+        self.measured_at = self.checked = self.step
+        self.worse = 0 if self._take_if_better(self.now) else self.worse + 1
+
+    def _take_if_better(self, figures: dict[str, Figures]) -> bool:
+        """Take the newest weights that the gate lets pass; while none has passed, the best measured.
+
+        The newest, because few held-out corrections cannot tell one good network from another, while the falling rate
+        makes the last steps the steadiest. The best: held-out IoU plus agreement with the parent elsewhere. Without
+        held-out corrections the last weights are taken; whether they are better than the parent is for the gate to say.
+        """
+        held_out = figures.get("held_out")
+        if (
+            held_out is None
+            or held_out.scores is None
+            or judge(BeforeAfter(self.before, figures), self.request.bound).keep
+        ):
+            rank = _PASSED + self.step
+        else:
+            agreements = [f.agreement for f in figures.values() if f.agreement is not None]
+            rank = held_out.scores.miou + min(agreements, default=1.0)
+        if rank <= self.best:
+            return False
+        self.best, self.best_step = rank, self.step
+        self.best_weights = {name: p.detach().clone() for name, p in self.network.learning.items()}
+        return True
+
+    def _tell(
+        self,
+        phase: Phase,
+        done: int,
+        total: int,
+        loss: float = float("nan"),
+        terms: dict[str, float] | None = None,
+    ) -> None:
+        news = FinetuneProgress(
+            phase,
+            done,
+            total,
+            loss,
+            terms or {},
+            self.before,
+            self.now,
+            self.measured_at,
+            self.seconds,
+            tuple(self.sets.notes),
+        )
+        self._watch(news)
+
+    # -- end -------------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> Generator[None, None, FinetuneResult]:
+        if self.step % self.request.save_every:
+            self._save_state()
+        if self.checked < self.step:
+            yield from self._check()
+        self._set_weights(self.best_weights)
+        round_as_stored(self.model)
+        self._tell("measuring", 0, 1)
+        after = yield from self.measure.measure(self.network)
+        self._tell("measuring", 1, 1)
+        figures = BeforeAfter(self.before, after)
+        verdict = judge(figures, self.request.bound)
+        card = card_of_child(
+            self.card,
+            self.request,
+            figures,
+            verdict,
+            parent_hash=self.parent_hash,
+            image=self._image,
+            corrections=self.data_hash,
+            steps=self.best_step,
+            seconds=self.seconds,
+            where=(self.device, self.network.precision),
+            notes=self.sets.notes,
+        )
+        path = save_checkpoint(candidate_place(self.out), self.model, card)
+        return FinetuneResult(path, figures, verdict, False, self.best_step, tuple(self.sets.notes))
+
+
+def finetune(
+    request: FinetuneRequest,
+    corrections: CorrectionSource | None = None,
+    *,
+    keep_anyway: bool = False,
+    watch: Watch | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    paused: Callable[[], bool] | None = None,
+) -> FinetuneResult:
+    """Fine-tune a checkpoint on corrections; the new one stands at ``request.out`` if the gate lets it pass.
+
+    What the gate holds back waits beside ``request.out``, see ``candidate_place``, for ``keep`` or ``roll_back``.
+
+    Parameters
+    ----------
+    request, corrections, watch, cancelled, paused
+        See ``Finetuner``.
+    keep_anyway
+        Keep it whatever the gate says.
+
+    Raises
+    ------
+    CheckpointError, InputError, ConfigError, OutputError, Cancelled
+        As ``Finetuner`` and its ``run``.
+    """
+    result = Finetuner(request, corrections, watch=watch, cancelled=cancelled, paused=paused).run()
+    if not (result.verdict.keep or keep_anyway):
+        return result
+    path = keep(request.out)
+    return FinetuneResult(path, result.card, result.verdict, True, result.steps, result.notes)

@@ -1,0 +1,297 @@
+"""Corrections as fine-tuning reads them: what is held out, and what a tile is to learn (no torch)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.corrections.correction_store import KIND
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.corrections.merge import values_by_name
+from fctl_napari.corrections.regions import PaintedBox
+from fctl_napari.errors import InputError
+from fctl_napari.evaluation.blockwise import BLOCK, walk
+from fctl_napari.evaluation.connected_components import RegionFinder
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.model.model_card import Card
+from fctl_napari.segmentation.store.store import ATTRIBUTE
+from fctl_napari.segmentation.tiling.grid import IntWindow, intersect
+
+ANY = ("",)
+"""The classes of a region of which it isn't known what is painted there."""
+
+NOTHING = 0
+"""Value of a px that nobody corrected."""
+
+APART = 32
+"""Regions nearer to each other than this stay on one side of the split, px: their pixels are nearly the same."""
+
+
+class CorrectionSource(Protocol):
+    """What fine-tuning needs to know of corrections; ``Corrections`` are such a source."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read a window: 0 nothing said, k + 1 class k, 255 not sure; 0 outside."""
+
+    def boxes(self) -> Sequence[IntWindow]:
+        """Bounding boxes of the connected corrected regions, px; best as ``PaintedBox``."""
+
+
+class LabelCorrections:
+    """Any label image as corrections; its regions are found by reading all of it.
+
+    Parameters
+    ----------
+    labels
+        0 nothing said, k + 1 class k, 255 not sure.
+    names
+        Of class 0, 1, ...
+    """
+
+    def __init__(self, labels: LabelPyramid, names: Sequence[str] = ()) -> None:
+        self._labels = labels
+        self._names = names
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+        return self._labels.shape
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read a window; 0 outside.
+
+        Raises
+        ------
+        InputError
+            The classes have names, and there is one without.
+        """
+        values = self._labels.read(window)
+        if self._names:
+            strays = values[(values > len(self._names)) & (values != NOT_SURE)]
+            if strays.size:
+                raise InputError(
+                    f"{self._labels.path}: holds the value {int(strays[0])}, which none of its classes "
+                    f"({', '.join(self._names)}) has; name it there, or paint it over."
+                )
+        return values
+
+    def boxes(self) -> Sequence[IntWindow]:
+        """Bounding boxes of the connected corrected regions, from the top, px; with classes if these have names."""
+        height, width = self.shape
+        whole = (0, 0, height, width)
+        finder = RegionFinder(whole, width, smallest=1, most=height * width)
+        for block in walk(whole, self._labels.chunk):
+            painted = (self.read(block) != NOTHING).astype(np.uint8)
+            finder.add(block, painted, painted)
+        found = sorted((int(r["y0"]), int(r["x0"]), int(r["y1"]), int(r["x1"])) for r in finder.finish())
+        return [with_classes(self, box, self._names) for box in found] if self._names else found
+
+
+class ByName:
+    """Corrections in the classes of a checkpoint, which are found by their names.
+
+    Parameters
+    ----------
+    source : Corrections or LabelCorrections
+        The corrections.
+    names : sequence of str
+        Of their class 0, 1, ...
+    table : ClassTable
+        The checkpoint's. A class that it lacks reads as not sure: the network is not taught that something else is
+        there.
+    """
+
+    def __init__(self, source: CorrectionSource, names: Sequence[str], table: ClassTable) -> None:
+        self._source = source
+        self._values = values_by_name(names, table)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+        return self._source.shape
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read a window in the checkpoint's classes; 0 outside."""
+        return self._values[self._source.read(window)]
+
+    def boxes(self) -> Sequence[IntWindow]:
+        """Bounding boxes of the connected corrected regions, px, with all their classes."""
+        return self._source.boxes()
+
+
+def with_classes(source: CorrectionSource, box: IntWindow, names: Sequence[str]) -> PaintedBox:
+    """Read which classes are painted in a box; ``names`` are those of class 0, 1, ..."""
+    there = np.zeros(256, bool)
+    for block in walk(box, BLOCK):
+        there[np.unique(source.read(block))] = True
+    return PaintedBox(box, (name for value, name in enumerate(names, 1) if there[value]))
+
+
+def open_corrections(path: Path | str, image: Pyramid, card: Card) -> CorrectionSource:
+    """Open corrections, or an OME-Zarr label image to be taken as such, for a checkpoint.
+
+    Classes are found by their names. Those of a label image without names are taken by their indices.
+
+    Raises
+    ------
+    InputError
+        It is neither, or it belongs to another image.
+    """
+    labels = LabelPyramid.open(path)
+    if labels.attributes.get(ATTRIBUTE, {}).get("kind") == KIND:
+        corrections = Corrections.open(path, image=image)
+        return ByName(corrections, corrections.class_table.names, card.classes)
+    names = tuple(c["name"] for c in labels.classes)
+    source = LabelCorrections(labels, names)
+    return ByName(source, names, card.classes) if names else source
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which corrected regions are trained on, and which are held out.
+
+    Attributes
+    ----------
+    training, held_out
+        Boxes, px; no box of one side meets a box of the other.
+    note
+        What there is to say to the user; empty if all is as asked.
+    """
+
+    training: tuple[IntWindow, ...]
+    held_out: tuple[IntWindow, ...]
+    note: str = ""
+
+
+def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
+    """Hold out a share of the regions, of as many classes as there is room for; regions near each other stay together.
+
+    The only region of a class is trained on, as is what is all not sure.
+
+    Parameters
+    ----------
+    boxes
+        Of the corrected regions, px. A ``PaintedBox`` says which classes are painted there; others are taken for
+        regions of one and the same.
+    share
+        To be held out, 0..1: of two regions of a class or more at least one is held out, and at least one is not.
+    seed
+        Decides which.
+    """
+    groups = join_near(boxes, APART)
+    if share == 0:
+        return Split(tuple(boxes), (), "Nothing is held out, as asked: the gate has no corrections to judge by.")
+    classes = [
+        frozenset[str]().union(*(box.classes if isinstance(box, PaintedBox) else ANY for box in g)) for g in groups
+    ]
+    named = [i for i in np.random.default_rng([seed, 10]).permutation(len(groups)).tolist() if classes[i]]
+    if len(named) < 2:
+        one = "All corrections are one region"
+        near = f"All corrections are nearer than {APART} px to others, and count as one region"
+        many = (one if len(boxes) < 2 else near) if len(groups) < 2 else "Only one region was given a class"
+        note = f"{many}, so none are held out: correct a second place, and the gate can judge."
+        return Split(tuple(boxes), (), note)
+    left = Counter(name for i in named for name in classes[i])
+    alone = sorted(name for name, regions in left.items() if regions == 1)
+    count = min(max(1, round(share * len(named))), len(named) - 1)
+    chosen: set[int] = set()
+    judged: set[str] = set()
+    for again in (False, True):  # first one region of each class, then any
+        for i in named:
+            if i in chosen or len(chosen) == count or (not again and classes[i] <= judged):
+                continue
+            if all(left[name] > 1 for name in classes[i]):
+                chosen.add(i)
+                left.subtract(classes[i])
+                judged |= classes[i]
+    sides = [tuple(box for i, g in enumerate(groups) for box in g if (i in chosen) == out) for out in (False, True)]
+    return Split(sides[0], sides[1], _note_of(alone, bool(chosen)))
+
+
+def _note_of(alone: Sequence[str], some: bool) -> str:
+    """Say which classes have one region only, and what that means."""
+    names = ", ".join(alone)
+    if not alone:
+        return ""
+    if not some:
+        return (
+            f"Every region is the only one of a class ({names}), so none are held out: correct a second place of one, "
+            "and the gate can judge."
+        )
+    return (
+        f"There is only one region of {' and of '.join(alone)}: it is learnt from and not held out, so the gate cannot "
+        "judge it; correct a second place."
+    )
+
+
+def join_near(boxes: Sequence[IntWindow], distance: int) -> list[list[IntWindow]]:
+    """Group boxes: those in one group are linked by gaps under ``distance`` px, and no box meets another group's."""
+    groups: list[list[IntWindow]] = []
+    for box in boxes:
+        y0, x0, y1, x1 = box
+        wide = (y0 - distance, x0 - distance, y1 + distance, x1 + distance)
+        near = [group for group in groups if any(meet(wide, other) for other in group)]
+        groups = [group for group in groups if group not in near]
+        groups.append([*(other for group in near for other in group), box])
+    return groups
+
+
+def meet(a: IntWindow, b: IntWindow) -> bool:
+    """Whether two windows share a pixel."""
+    y0, x0, y1, x1 = intersect(a, b)
+    return y0 < y1 and x0 < x1
+
+
+def lesson(corrections: CorrectionSource, window: IntWindow, hidden: Iterable[IntWindow] = ()) -> NDArray[np.uint8]:
+    """Read what a tile is to learn.
+
+    Parameters
+    ----------
+    corrections
+        The corrections.
+    window
+        The tile, px.
+    hidden
+        Boxes whose corrected pixels are left out.
+
+    Returns
+    -------
+    uint8 [y, x]
+        0 where nothing was said, k + 1 for class k, 255 for what is left out: not sure, hidden, or outside the image.
+    """
+    values = corrections.read(window).copy()
+    height, width = corrections.shape
+    y0, x0, y1, x1 = window
+    for box in hidden:
+        part = intersect(box, window)
+        if meet(box, window):
+            inside = values[part[0] - y0 : part[2] - y0, part[1] - x0 : part[3] - x0]
+            inside[inside != NOTHING] = NOT_SURE
+    rows, columns = np.arange(y0, y1), np.arange(x0, x1)
+    outside = ((rows < 0) | (rows >= height))[:, None] | ((columns < 0) | (columns >= width))[None, :]
+    values[outside] = NOT_SURE
+    return values
+
+
+def only(values: NDArray[np.uint8], window: IntWindow, boxes: Iterable[IntWindow]) -> NDArray[np.uint8]:
+    """Keep what lies in boxes, of a tile's values; 0 elsewhere."""
+    y0, x0 = window[:2]
+    kept = np.zeros_like(values)
+    for box in boxes:
+        if meet(box, window):
+            part = intersect(box, window)
+            place = slice(part[0] - y0, part[2] - y0), slice(part[1] - x0, part[3] - x0)
+            kept[place] = values[place]
+    return kept

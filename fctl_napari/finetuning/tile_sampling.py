@@ -1,0 +1,267 @@
+"""Tiles of a fine-tuning run: which are trained on, which only measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.corrections.regions import PaintedBox
+from fctl_napari.errors import InputError
+from fctl_napari.finetuning.request import FinetuneRequest
+from fctl_napari.finetuning.targets import (
+    NOTHING,
+    CorrectionSource,
+    Split,
+    lesson,
+    meet,
+    only,
+    split,
+    with_classes,
+)
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.classes import NOT_SURE
+from fctl_napari.model.model_card import Card
+from fctl_napari.segmentation.tiling.grid import IntWindow, TileGrid, default_overlap
+from fctl_napari.training.config import DataSettings
+from fctl_napari.training.data import Scene, names_of, open_scenes
+
+MOST_SCENES = 32
+"""Of a data set of many scenes so many, evenly chosen, are replayed and checked: each is read whole for its digest."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of one of the images.
+
+    Attributes
+    ----------
+    source
+        0 is the corrected image; then come the training scenes.
+    window
+        px of that image.
+    """
+
+    source: int
+    window: IntWindow
+
+
+@dataclass
+class TileSets:
+    """Every tile of a run, by what it is for.
+
+    Attributes
+    ----------
+    images
+        The corrected image, then the training scenes.
+    scenes
+        The training scenes with their truth.
+    split
+        Of the corrected regions.
+    lessons
+        What each corrected tile is to learn, uint8 [T, T]; see ``lesson``.
+    held_out
+        What is measured on each tile that touches held-out corrections, uint8 [T, T]: 0 not scored, k + 1 class k.
+    replay
+        Tiles without corrections that are held to the parent.
+    check_scene, check_training
+        Tiles without corrections, and of the training set, that agreement is measured on; none of ``replay``.
+    notes
+        What there is to say to the user.
+    """
+
+    images: list[Pyramid]
+    scenes: list[Scene]
+    split: Split
+    lessons: dict[Tile, NDArray[np.uint8]]
+    held_out: dict[Tile, NDArray[np.uint8]]
+    replay: list[Tile] = field(default_factory=list)
+    check_scene: list[Tile] = field(default_factory=list)
+    check_training: list[Tile] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def corrected(self) -> list[Tile]:
+        """The tiles that are trained on for their corrections."""
+        return list(self.lessons)
+
+    def class_pixels(self, classes: int) -> NDArray[np.int64]:
+        """Corrected pixels of each class in each corrected tile, [tiles, classes]."""
+        counts = [np.bincount(values.ravel(), minlength=256)[1 : classes + 1] for values in self.lessons.values()]
+        return np.array(counts, np.int64).reshape(-1, classes)
+
+
+def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: CorrectionSource, card: Card) -> TileSets:
+    """Choose every tile of a run; the same request gives the same tiles.
+
+    Raises
+    ------
+    InputError
+        The corrections are of another size, empty, or hold a value that is no class.
+    """
+    if corrections.shape != image.shape:
+        (h, w), (height, width) = corrections.shape, image.shape
+        raise InputError(
+            f"{request.corrections}: is {h} x {w} px where its image is {height} x {width}; corrections belong to "
+            "an image of their own size."
+        )
+    grid = TileGrid(image.shape, card.config.tile_size, default_overlap(card.config.tile_size))
+    boxes, strange = _of_classes(corrections, card)
+    parted = split(boxes, request.held_out, request.seed)
+    scenes, missing = training_scenes(card, request.data_folder)
+    sets = TileSets(
+        [image, *(s.pyramid for s in scenes)], scenes, parted, {}, {}, notes=[strange, parted.note, missing]
+    )
+    rng = np.random.default_rng([request.seed, 11])
+    names = card.classes.names
+    held_out = set(parted.held_out)
+    learnt = [box for box in boxes if box not in held_out]
+    wanted = {name for box in learnt for name in box.classes}
+    for number, window in enumerate(_shuffled(_over(grid, parted.training), rng)):
+        # beyond those that are asked for only tiles of a class that none of them has
+        if number >= request.most_tiles and not any(wanted & box.classes and meet(window, box) for box in learnt):
+            continue
+        values = lesson(corrections, window, parted.held_out)
+        _check_values(values, card.config.classes, request.corrections)
+        if ((values != NOTHING) & (values != NOT_SURE)).any():
+            sets.lessons[Tile(0, window)] = values
+            wanted -= {names[value - 1] for value in np.unique(values) if value not in (NOTHING, NOT_SURE)}
+    if not sets.lessons:
+        raise InputError(f"{request.corrections}: no pixel was given a class; paint some first. {strange}".rstrip())
+    for window in _shuffled(_over(grid, parted.held_out), rng, request.most_tiles):
+        values = only(lesson(corrections, window), window, parted.held_out)
+        values[values == NOT_SURE] = NOTHING
+        _check_values(values, card.config.classes, request.corrections)
+        if values.any():
+            sets.held_out[Tile(0, window)] = values
+    away = [window for window in _shuffled(_all_windows(grid), rng) if not any(meet(window, box) for box in boxes)]
+    sets.check_scene, replay = _deal([Tile(0, w) for w in away], request.check_tiles, request.replay_tiles)
+    trained = [Tile(i, w) for i, scene in enumerate(scenes, 1) for w in _inside(scene, card.config.tile_size)]
+    order = rng.permutation(len(trained))
+    sets.check_training, more = _deal([trained[i] for i in order], request.check_tiles, request.training_tiles)
+    sets.replay = replay + more
+    sets.notes = [note for note in sets.notes if note]
+    return sets
+
+
+def _of_classes(corrections: CorrectionSource, card: Card) -> tuple[list[PaintedBox], str]:
+    """List corrected regions with those classes that a checkpoint knows; and say which others are painted."""
+    names = card.classes.names
+    boxes = [b if isinstance(b, PaintedBox) else with_classes(corrections, b, names) for b in corrections.boxes()]
+    strange = sorted({name for box in boxes for name in box.classes}.difference(names))
+    note = f"Painted, but no class of {card.name}: {', '.join(strange)}. It is kept, and not learnt from."
+    return [PaintedBox(box, box.classes.intersection(names)) for box in boxes], note if strange else ""
+
+
+def data_hash(fingerprint: str, *lessons: dict[Tile, NDArray[np.uint8]]) -> str:
+    """SHA-256, hex, of an image's fingerprint and of what each tile is to learn: which corrections a network saw."""
+    digest = hashlib.sha256(fingerprint.encode())
+    for side in lessons:
+        for tile in sorted(side, key=lambda t: t.window):
+            digest.update(repr(tile.window).encode() + side[tile].tobytes())
+    return digest.hexdigest()
+
+
+def draw_tiles(request: FinetuneRequest, sets: TileSets, pixels: NDArray[np.int64], step: int) -> list[Tile]:
+    """Draw the tiles of a step: corrected ones, each for a class drawn evenly among the corrected; then replay tiles.
+
+    Parameters
+    ----------
+    request, sets
+        Of the run.
+    pixels
+        Corrected pixels, [tiles, classes]; see ``TileSets.class_pixels``.
+    step
+        From 0 on; the same step of the same run gives the same tiles.
+    """
+    rng = np.random.default_rng([request.seed, 12, step])
+    replayed = round(request.batch * request.replay_share) if sets.replay else 0
+    corrected = sets.corrected
+    there = np.flatnonzero(pixels.sum(0))
+    tiles = []
+    for _ in range(max(request.batch - replayed, 1)):
+        share = np.sqrt(pixels[:, rng.choice(there)])
+        tiles.append(corrected[rng.choice(len(corrected), p=share / share.sum())])
+    return tiles + [sets.replay[i] for i in rng.integers(0, max(len(sets.replay), 1), replayed)]
+
+
+def training_scenes(card: Card, folder: Path | str | None) -> tuple[list[Scene], str]:
+    """Open what a checkpoint says it was trained on, if it is at hand and still the same.
+
+    Parameters
+    ----------
+    card
+        The checkpoint's.
+    folder
+        Where its scenes lie; the bundled sample is always found.
+
+    Returns
+    -------
+    tuple of list of Scene and str
+        The scenes, and why there are none (empty if there are).
+    """
+    settings: dict[str, Any] = card.provenance.get("training", {}).get("data", {})
+    if not settings:
+        return [], "The checkpoint does not say what it was trained on: old scenes are neither replayed nor checked."
+    if not settings.get("sample") and folder is None:
+        return [], "The checkpoint's training scenes are not at hand: they are neither replayed nor checked."
+    classes = {"classes": [info.model_dump() for info in card.classes]}
+    known = {key: value for key, value in settings.items() if key in DataSettings.model_fields}
+    try:
+        data = DataSettings.model_validate(known if settings.get("sample") else known | {"classes": classes})
+        scenes, _ = open_scenes(data, folder or ".")
+    except (InputError, ValueError) as error:
+        return [], f"The checkpoint's training scenes cannot be used ({' '.join(str(error).split())[:120]})."
+    digests = card.provenance.get("data", {})
+    scenes = [scene for scene in scenes if scene.train]
+    some = np.linspace(0, len(scenes) - 1, min(MOST_SCENES, len(scenes))).round().astype(int)
+    scenes = [scenes[i] for i in some]
+    same = [scene for scene in scenes if names_of(scene, digests)]
+    return same, "" if same else "The checkpoint's training scenes have changed: they are neither replayed nor checked."
+
+
+def spread_tiles(shape: tuple[int, int], tile_size: int, most: int) -> dict[Tile, IntWindow]:
+    """Tiles that cover the corrected image, or ``most`` of them, evenly spread; each with the part that it owns, px."""
+    grid = TileGrid(shape, tile_size, 0)
+    cells = grid.cells_in((0, 0, *shape))
+    chosen = np.linspace(0, len(cells) - 1, min(most, len(cells))).round().astype(int)
+    return {Tile(0, grid.window(cells[i])): grid.core(cells[i]) for i in chosen}
+
+
+def _deal(tiles: list[Tile], first: int, second: int) -> tuple[list[Tile], list[Tile]]:
+    """Deal shuffled tiles to two uses; of few, each gets its part."""
+    wanted = max(first + second, 1)
+    count = first if len(tiles) >= wanted else len(tiles) * first // wanted
+    return tiles[:count], tiles[count : count + second]
+
+
+def _over(grid: TileGrid, boxes: Sequence[IntWindow]) -> list[IntWindow]:
+    return sorted({grid.window(cell) for box in boxes for cell in grid.tiles_over(box)})
+
+
+def _all_windows(grid: TileGrid) -> list[IntWindow]:
+    return [grid.window(cell) for cell in grid.tiles_over((0, 0, *grid.image_shape))]
+
+
+def _shuffled(windows: list[IntWindow], rng: np.random.Generator, most: int | None = None) -> list[IntWindow]:
+    return [windows[i] for i in rng.permutation(len(windows))[:most]]
+
+
+def _inside(scene: Scene, tile_size: int) -> list[IntWindow]:
+    """Tiles, edge to edge, that lie in a scene's training regions."""
+    windows = []
+    for y0, x0, y1, x1 in scene.train:
+        for y in range(y0, y1 - tile_size + 1, tile_size):
+            windows += [(y, x, y + tile_size, x + tile_size) for x in range(x0, x1 - tile_size + 1, tile_size)]
+    return windows
+
+
+def _check_values(values: NDArray[np.uint8], classes: int, path: str) -> None:
+    named = values[values != NOT_SURE]
+    if named.size and named.max() > classes:
+        raise InputError(f"{path}: holds class {int(named.max()) - 1}, the checkpoint's classes end at {classes - 1}.")

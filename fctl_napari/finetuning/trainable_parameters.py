@@ -1,0 +1,34 @@
+"""The network's parts that may learn while the others keep their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from fctl_napari.finetuning.trainable_parts import check_parts, none_learn, parts_with
+from fctl_napari.model.network import Network
+
+
+def parameters_of(model: Network, parts: Sequence[str]) -> dict[str, nn.Parameter]:
+    """Find the parameters of named parts, by name.
+
+    Parameters
+    ----------
+    model
+        The network.
+    parts
+        Of ``PARTS``. A part that this network lacks (ALE of a baseline, say) is passed over; the encoder of a context
+        that shares another's is that one.
+
+    Raises
+    ------
+    ConfigError
+        There is no such part, or the network has none of them.
+    """
+    check_parts(parts)
+    config = model.config
+    chosen = {name: p for name, p in model.named_parameters() if set(parts_with(config, name)) & set(parts)}
+    if not chosen:
+        raise none_learn(parts)
+    return chosen

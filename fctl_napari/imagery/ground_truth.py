@@ -1,0 +1,370 @@
+"""Truth to score against or to learn from: class indices, read by windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.color_key import NO_CLASS, ColourKey, PaletteKey, palette_key
+from fctl_napari.imagery.level import IntWindow, Level, read_padded
+from fctl_napari.imagery.mask_tags import MaskTags, png_tags, tiff_tags
+from fctl_napari.imagery.png_jpeg import PNG_MAGIC, is_16_bit_png, open_pillow, read_magic
+from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
+
+__all__ = ["NO_CLASS", "LabelSource", "open_truth"]
+
+STATE = (
+    '{"values": {"0": "water", "-9999": null}}, in the classes.json of a data set, or in a file for fctl evaluate '
+    "--map or fctl corrections import --map"
+)
+"""How to say what the values of a mask are; null is no class."""
+
+Colours = Sequence[tuple[int, int, int]] | None
+
+NOTHING = -1
+"""Stands for what is no class where the file keeps no value for it: no number, transparent."""
+
+MOST_NAMES = 2**16
+"""Values of labels from here on have no names."""
+
+STRIP_PX = 2**22
+"""About so many px are looked through at once."""
+
+
+class LabelSource:
+    """Truth to score against or to learn from, read by windows.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    shape
+        (height, width) px.
+    one_based
+        Whether value 0 is no class and k + 1 is class k, as in label files; else k is class k, and 255 none.
+    class_names
+        Names of class 0, 1, ..., where the file states them; an empty one is not stated.
+    by_colour
+        Whether its values are classes that were looked up by their colors.
+    nothing
+        Values that are no class by what the file says: no data, transparent.
+    note
+        What to tell people of how it is read; empty where that is plain.
+
+    Parameters
+    ----------
+    path, shape, one_based, class_names, by_colour, nothing, note
+        As above; a layer's name stands for the path of what is no file.
+    level
+        Its values, whole numbers: anything that is read by slices as [y, x] or [y, x, 1].
+    coarser
+        Every 2nd, 4th, ... px of every 2nd, 4th, ... row of ``level``, where that is at hand.
+    classes
+        How many classes there are, where that is known: a value of one of them that is marked as no data is refused.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        level: Any,
+        shape: tuple[int, int],
+        *,
+        one_based: bool,
+        class_names: tuple[str, ...] | None = None,
+        coarser: Sequence[Any] = (),
+        by_colour: bool = False,
+        nothing: tuple[int, ...] = (),
+        note: str = "",
+        classes: int = 0,
+    ) -> None:
+        self.path = path
+        self.shape = shape
+        self.one_based = one_based
+        self.class_names = class_names
+        self.by_colour = by_colour
+        self.nothing = nothing
+        self.note = note
+        self._classes = classes
+        self._levels = [level, *coarser]
+
+    @property
+    def native_levels(self) -> int:
+        """How many levels are at hand; coarser ones are picked from the coarsest of them."""
+        return len(self._levels)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether its values lie in memory, so that reading every n-th of them costs nothing."""
+        return isinstance(self._levels[0], np.ndarray)
+
+    def level_shape(self, level: int) -> tuple[int, int]:
+        """(height, width) of a level, px: level k is every 2**k-th px both ways, from the first on."""
+        return -(-self.shape[0] // 2**level), -(-self.shape[1] // 2**level)
+
+    def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read class indices.
+
+        Parameters
+        ----------
+        window
+            (y0, x0, y1, x1) px.
+
+        Returns
+        -------
+        uint8 [y1 - y0, x1 - x0]; 255 where there is no class, and outside.
+
+        Raises
+        ------
+        InputError
+            The file is damaged here, or holds values that are no class index.
+        """
+        return read_padded(self._indices, self.shape, window, fill=NO_CLASS)
+
+    def read_values(self, rows: slice, columns: slice, level: int = 0) -> NDArray[Any]:
+        """Read the values as they are stored, for who maps them.
+
+        Parameters
+        ----------
+        rows, columns
+            Inside the level (without a step).
+        level
+            Its px i is px i * 2**level of level 0.
+
+        Returns
+        -------
+        Integers [y, x]; a view where they lie in memory.
+
+        Raises
+        ------
+        InputError
+            The file is damaged here.
+        """
+        native = min(level, len(self._levels) - 1)
+        step = 2 ** (level - native)
+        array = self._levels[native]
+        stops = (min(part.stop * step, size) for part, size in zip((rows, columns), array.shape, strict=False))
+        picked = tuple(slice(part.start * step, stop, step) for part, stop in zip((rows, columns), stops, strict=True))
+        try:
+            values = np.asarray(array[picked])
+        except FctlError:
+            raise
+        except Exception as error:  # codecs raise what they like
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{self.path}: is truncated or damaged; fetch it again ({reason}).") from error
+        return values.reshape(values.shape[:2])
+
+    def _indices(self, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        values = self.read_values(rows, columns)
+        if values.dtype == np.bool_:
+            values = values.astype(np.uint8)
+        nothing = [value for value in self.nothing if value != NO_CLASS or self.one_based]
+        none = np.isin(values, nothing) if nothing else np.zeros((), bool)
+        for value in nothing:
+            if 0 <= value < self._classes and (values == value).any():
+                raise InputError(
+                    f"{self.path}: marks the value {value} as no data, and class {value} has it too; state what each "
+                    f"value is ({STATE}), or take the mark away."
+                )
+        if values.dtype != np.uint8 and values.size:
+            outside = ((values < 0) | (values > 255)) & ~none
+            if outside.any():
+                value = int(values[outside][0])
+                raise InputError(
+                    f"{self.path}: holds values outside 0 to 255, {value} say ({int((values == value).sum())} px "
+                    f"here); save class indices, with 255 for no class, or state what each value is ({STATE})."
+                )
+        indices: NDArray[np.uint8] = values.astype(np.uint8)
+        if self.one_based:
+            # In label files 0 is not labelled and k + 1 is class k: uint8 wraps 0 to 255, as it should.
+            indices = indices - np.uint8(1)
+        return np.where(none, np.uint8(NO_CLASS), indices) if none.any() else indices
+
+
+def open_truth(
+    path: Path | str, colours: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
+) -> LabelSource:
+    """Open truth: class indices in a PNG or TIFF (255 is ignored), or an OME-Zarr label image.
+
+    Masks of colors are read by them, masks with a palette too where it holds the classes' colors (``palette_key``).
+    Names of classes that the file states are kept.
+
+    Parameters
+    ----------
+    path
+        The file; a label group; or an OME-Zarr image that has one label, or one called ``truth``.
+    colours
+        (red, green, blue) of class 0, 1, ..., for a PNG or TIFF of colors.
+    by_value
+        Whether it is known what each value of a mask of one channel is: a palette tells nothing then, and values may
+        be stored as floats.
+
+    Raises
+    ------
+    InputError
+        It is missing, truncated, or does not hold one channel of class indices, or colors that are classes.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _zarr_truth(path)
+    magic = read_magic(path)
+    if magic.startswith(PNG_MAGIC):
+        return _png_truth(path, colours, by_value)
+    if magic.startswith(TIFF_MAGIC):
+        return _tiff_truth(path, colours, by_value)
+    raise InputError(f"{path}: is no truth that can be read here; give a PNG, a TIFF or an OME-Zarr label.")
+
+
+def _png_truth(path: Path, colours: Colours, by_value: bool) -> LabelSource:
+    image = open_pillow(path)
+    if colours is not None and image.mode in ("RGB", "RGBA"):
+        if is_16_bit_png(path):
+            raise InputError(f"{path}: is a mask of colours of 16 bits; save it with 8.")
+        pixels = np.asarray(image.convert("RGBA") if "transparency" in image.info else image)
+        array = ColourKey(colours, str(path)).indices(pixels)
+        return LabelSource(str(path), array, array.shape, one_based=False, by_colour=True)
+    if image.mode == "LA":
+        grey, alpha = (np.asarray(image.getchannel(channel)) for channel in "LA")
+        values = np.where(alpha == 0, NOTHING, grey.astype(np.int32))
+        tags = replace(png_tags(image), nothing=(NOTHING,))
+    elif image.mode in ("L", "P", "1", "I;16", "I"):
+        values, tags = np.asarray(image), png_tags(image)
+        if values.dtype == np.bool_:
+            values = values.astype(np.uint8)  # Pillow's True is 255 in memory
+    else:
+        raise InputError(f"{path}: is a colour image ({image.mode}); save class indices as one channel of uint8.")
+    key = _key(path, tags, None if by_value else colours, Level(values[..., np.newaxis]))
+    if key is not None:
+        values = key.indices(values)
+    elif tags.nothing:
+        values = np.where(np.isin(values, tags.nothing), NOTHING, values.astype(np.int32))
+        tags = replace(tags, nothing=(NOTHING,))
+    return _source(path, values, values.shape, tags, key, colours)
+
+
+def _tiff_truth(path: Path, colours: Colours, by_value: bool) -> LabelSource:
+    level = read_tiff(path, indices=True).levels[0]
+    if colours is not None and level.shape[2] in (3, 4) and level.dtype == np.uint8:
+        rgb = ColourKey(colours, str(path))
+        level = Level(level, convert=lambda block: rgb.indices(block)[..., np.newaxis], channels=1)
+        return LabelSource(str(path), level, level.shape[:2], one_based=False, by_colour=True)
+    if level.shape[2] != 1 or level.dtype.kind not in ("buif" if by_value else "bui"):
+        floats = level.shape[2] == 1 and level.dtype.kind == "f"
+        way = f", or state what each value is ({STATE}; what is no number has no class)" if floats else ""
+        what = f"holds {level.shape[2]} channels of {level.dtype}"
+        raise InputError(f"{path}: {what}; save class indices as one channel of uint8{way}.")
+    tags = tiff_tags(path)
+    if level.dtype.kind == "f":
+        nodata = tags.nothing
+        level = Level(level, convert=lambda block: _whole(block, nodata, str(path)), dtype=np.dtype(np.int32))
+        tags = replace(tags, nothing=(NOTHING,))
+    key = _key(path, tags, None if by_value else colours, level)
+    if key is not None:
+        level = Level(level, convert=key.indices, dtype=np.dtype(np.uint8))
+    return _source(path, level, level.shape[:2], tags, key, colours)
+
+
+def _source(
+    path: Path, level: Any, shape: tuple[int, int], tags: MaskTags, key: PaletteKey | None, colours: Colours
+) -> LabelSource:
+    if key is not None:
+        note = "is read by the colors of its palette; its indices are in another order" if key.moved else ""
+        return LabelSource(str(path), level, shape, one_based=False, by_colour=True, note=note)
+    nothing = tuple(int(value) for value in tags.nothing if value == round(value) and abs(value) < 2**62)
+    return LabelSource(
+        str(path),
+        level,
+        shape,
+        one_based=False,
+        class_names=tags.class_names,
+        nothing=nothing,
+        classes=0 if colours is None else len(colours),
+    )
+
+
+def _key(path: Path, tags: MaskTags, colours: Colours, level: Level) -> PaletteKey | None:
+    """How a palette is read; None: by its indices, which names of classes in the file say of themselves."""
+    if tags.palette is None or colours is None or tags.class_names is not None:
+        return None
+    nothing = np.isin(np.arange(len(tags.palette)), tags.nothing)
+    key = palette_key(tags.palette, nothing, colours, lambda: _held(level), str(path))
+    if key is not None and tags.nodata and tuple(tags.palette[nothing][0].tolist()) in {tuple(c) for c in colours}:
+        raise InputError(
+            f"{path}: marks the value {tags.nothing[0]:g} as no data, and gives it the color of a class; state what "
+            f"each value is ({STATE}), or take the mark away."
+        )
+    return key
+
+
+def _held(level: Level) -> list[int]:
+    """Values that a mask with a palette holds."""
+    height, width = level.shape[:2]
+    seen = np.zeros(2**16, bool)
+    rows = max(1, STRIP_PX // width)
+    for top in range(0, height, rows):
+        seen[level[top : top + rows].ravel()] = True
+    return np.flatnonzero(seen).tolist()
+
+
+def _whole(values: NDArray[Any], nodata: Sequence[float], path: str) -> NDArray[np.int32]:
+    """Classes that are stored as floats; ``NOTHING`` where there is no number, or the one that is no data."""
+    none = np.isnan(values)
+    for value in nodata:
+        none |= values == values.dtype.type(value)
+    values = np.where(none, 0, values)
+    strange = (values != np.rint(values)) | (np.abs(values) >= 2**31)
+    if strange.any():
+        raise InputError(
+            f"{path}: holds the value {float(values[strange][0]):g} ({int(strange.sum())} such px here), which is no "
+            "whole number; save class indices as one channel of uint8, with 255 for no class."
+        )
+    return np.where(none, NOTHING, values).astype(np.int32)
+
+
+def _zarr_truth(path: Path) -> LabelSource:
+    group = ngff.open_group(path)
+    if not ngff.is_label_image(group) and isinstance(group.get("labels"), zarr.Group):
+        names = sorted(name for name, _ in ngff.open_group(path / "labels").groups())
+        chosen = "truth" if "truth" in names else names[0] if len(names) == 1 else None
+        if chosen is None:
+            raise InputError(f"{path}: has labels {names}; name one of them, say {path / 'labels' / 'NAME'}.")
+        path = path / "labels" / chosen
+        group = ngff.open_group(path)
+    elif not ngff.is_label_image(group):
+        raise InputError(f"{path}: is an image without labels; give its truth.")
+    levels, axes, multiscale = ngff.open_levels(group, path)
+    try:
+        level = Level(levels[0], axes)
+        # others' levels may hold values that are not there, or lie half a px aside
+        picked = [Level(array, axes) for array in levels[1:]] if multiscale.get("type") == "subsample" else []
+    except ValueError as error:
+        raise InputError(f"{path}: is not one plane of labels ({error}); save one with axes y and x.") from error
+    if level.shape[2] != 1 or level.dtype.kind not in "bui":
+        raise InputError(f"{path}: holds {level.shape[2]} channels of {level.dtype}; labels are one of integers.")
+    stated, first = _label_names(group)
+    source = LabelSource(
+        str(path), level, level.shape[:2], one_based=first == 1, class_names=stated or None, coarser=picked
+    )
+    if any(array.shape[:2] != source.level_shape(index) for index, array in enumerate(picked, 1)):
+        raise InputError(f"{path}: its levels do not halve from one to the next; write it again.")
+    return source
+
+
+def _label_names(group: zarr.Group) -> tuple[tuple[str, ...], int]:
+    """Names of the values of a label group, and which value is the first: 0 only where it has a name."""
+    described = ngff.ome_attributes(group).get("image-label") or {}
+    named = {p.get("label-value"): p.get("name") for p in described.get("properties") or ()}
+    names = {
+        value: name
+        for value, name in named.items()
+        if isinstance(value, int) and 0 <= value < MOST_NAMES and isinstance(name, str) and name
+    }
+    first = 0 if 0 in names else 1
+    return tuple(names.get(value, "") for value in range(first, max(names, default=-1) + 1)), first

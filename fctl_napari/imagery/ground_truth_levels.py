@@ -1,0 +1,94 @@
+"""Levels for truths that have none, so that a large one can be looked at as a whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.imagery.ground_truth import LabelSource
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+
+COMPLETE = "fctl_complete"
+STRIP_PX = 2**25
+"""About so many px are copied at once."""
+CHUNK = 512
+
+
+def with_levels(
+    source: LabelSource,
+    out: Path | str,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> LabelSource:
+    """Return the same truth with levels, copied into a label pyramid; one that is complete is used as it is.
+
+    Parameters
+    ----------
+    source
+        The truth; its values lie in 0..255.
+    out
+        Where the pyramid is kept. It is taken for this truth's: name it after the truth's content, or after file, time
+        and size.
+    progress
+        Called as ``progress(done, total)`` in rows.
+    cancelled
+        Asked now and then.
+
+    Raises
+    ------
+    InputError
+        The truth is damaged, or holds values outside 0..255.
+    OutputError
+        The disk is full or the place is not writable.
+    Cancelled
+        ``cancelled`` said so; what was written is deleted.
+    """
+    out = Path(out)
+    if not _is_complete(out):
+        shutil.rmtree(out, ignore_errors=True)  # of a process that was killed
+        try:
+            _copy(source, out, progress or (lambda _done, _total: None), cancelled or (lambda: False))
+        except BaseException:
+            shutil.rmtree(out, ignore_errors=True)
+            raise
+    levels = LabelPyramid.open(out).levels
+    return LabelSource(
+        source.path,
+        levels[0],
+        source.shape,
+        one_based=source.one_based,
+        class_names=source.class_names,
+        coarser=levels[1:],
+        by_colour=source.by_colour,
+        nothing=source.nothing,
+        note=source.note,
+    )
+
+
+def _is_complete(out: Path) -> bool:
+    try:
+        return bool(LabelPyramid.open(out).attributes.get(COMPLETE))
+    except InputError:
+        return False
+
+
+def _copy(source: LabelSource, out: Path, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> None:
+    height, width = source.shape
+    pyramid = LabelPyramid.create(out, source.shape, chunk=CHUNK)
+    rows = max(1, STRIP_PX // (width * CHUNK)) * CHUNK
+    for top in range(0, height, rows):
+        if cancelled():
+            raise Cancelled(f"{source.path}: making its levels was stopped.")
+        bottom = min(top + rows, height)
+        values = source.read_values(slice(top, bottom), slice(0, width))
+        if values.dtype != np.uint8 and values.size and not (values.min() >= 0 and values.max() <= 255):
+            raise InputError(f"{source.path}: is large and holds values outside 0 to 255; save it as uint8.")
+        pyramid.write(top, 0, values.astype(np.uint8))
+        pyramid.update_levels((top, 0, bottom, width))
+        progress(bottom, height)
+    pyramid.set_attributes({COMPLETE: True})

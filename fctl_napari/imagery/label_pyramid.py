@@ -1,0 +1,252 @@
+"""Label images: a writable pyramid whose levels are kept in step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, floor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.ground_truth import LabelSource, open_truth
+from fctl_napari.imagery.level import IntWindow, Window, read_padded
+
+__all__ = ["LabelPyramid", "LabelSource", "open_truth"]
+
+UPDATE_PX = 4096
+"""Side of the largest piece of a level that is brought in step at once, px."""
+
+
+class LabelPyramid:
+    """A uint8 label image on disk (OME-Zarr 0.5): 0 is not labelled, k + 1 is class k.
+
+    Level k is every second px of every second row of level k - 1, starting with the first, so that no value
+    appears that was not there. Make one with :meth:`create` or :meth:`open`.
+
+    Attributes
+    ----------
+    path
+        Its folder.
+    group
+        Its Zarr group, for further arrays beside the levels.
+    levels
+        The arrays [y, x], the finest first.
+
+    Notes
+    -----
+    Writes are atomic by chunk. Two writers of one chunk (of any level) must not write at the same time: that is
+    the caller's duty.
+    """
+
+    def __init__(self, path: Path, group: zarr.Group, levels: Sequence[zarr.Array[Any]]) -> None:
+        self.path = path
+        self.group = group
+        self.levels: list[zarr.Array[Any]] = list(levels)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        shape: tuple[int, int],
+        *,
+        chunk: int = 512,
+        classes: Sequence[Mapping[str, Any]] = (),
+        attributes: Mapping[str, Any] | None = None,
+        pixel_size: tuple[float, float] | None = None,
+        unit: str | None = None,
+    ) -> LabelPyramid:
+        """Create an empty one (all 0); it is there whole or not at all.
+
+        Parameters
+        ----------
+        path
+            Its folder. In the ``labels`` folder of an OME-Zarr image it is listed as one of its labels.
+        shape
+            (height, width) px.
+        chunk
+            Side of a chunk, px, of every level.
+        classes
+            ``{"name": ..., "color": (r, g, b)}`` of class 0, 1, ... (values 1, 2, ...). Without classes it is a
+            plain image of values (a confidence, say).
+        attributes
+            Further attributes of the group, under keys other than ``"ome"``.
+        pixel_size, unit
+            Of level 0, (y, x).
+
+        Raises
+        ------
+        OutputError
+            The name is taken, the disk is full, or the place is not writable.
+        """
+        path = Path(path)
+        ome: dict[str, Any] = {"version": ngff.VERSION}
+        if classes:
+            ome["image-label"] = _image_label(classes, path)
+
+        def fill(group: zarr.Group) -> None:
+            levels = ngff.create_levels(group, "yx", shape, chunk, np.uint8)
+            multiscale = ngff.multiscale_metadata(
+                path.name.split(".")[0],
+                "yx",
+                len(levels),
+                kind="subsample",
+                pixel_size=pixel_size,
+                unit=unit,
+                centred=False,
+            )
+            group.update_attributes({**(attributes or {}), "ome": {**ome, "multiscales": [multiscale]}})
+
+        ngff.create_group(path, fill)
+        return cls.open(path, mode="r+")
+
+    @classmethod
+    def open(cls, path: Path | str, mode: str = "r") -> LabelPyramid:
+        """Open one that is there.
+
+        Parameters
+        ----------
+        path
+            Its folder.
+        mode
+            ``"r"``, or ``"r+"`` to write.
+
+        Raises
+        ------
+        InputError
+            It is missing or is not a uint8 label image [y, x].
+        """
+        path = Path(path)
+        group = ngff.open_group(path, mode)
+        levels, axes, _ = ngff.open_levels(group, path)
+        if axes != "yx" or levels[0].dtype != np.uint8:
+            raise InputError(f"{path}: is not a uint8 label image with axes y and x; choose another.")
+        return cls(path, group, levels)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of level 0, px."""
+        height, width = self.levels[0].shape
+        return height, width
+
+    @property
+    def chunk(self) -> int:
+        """Side of a chunk of level 0, px."""
+        return int(max(self.levels[0].chunks))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The group's attributes."""
+        return dict(self.group.attrs.asdict())
+
+    def set_attributes(self, attributes: Mapping[str, Any], classes: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """Set some of the group's attributes, in one atomic write.
+
+        Parameters
+        ----------
+        attributes
+            Under keys other than ``"ome"``.
+        classes
+            As of :meth:`create`, in place of those that it has.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        ome = (
+            {}
+            if classes is None
+            else {"ome": self.attributes["ome"] | {"image-label": _image_label(classes, self.path)}}
+        )
+        with ngff.writing(self.path):
+            self.group.update_attributes({**attributes, **ome})
+
+    @property
+    def classes(self) -> list[dict[str, Any]]:
+        """``{"name": str, "color": [r, g, b]}`` of class 0, 1, ..., empty if there are none."""
+        return ngff.label_classes(self.group)
+
+    def read(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
+        """Read a window, (y0, x0, y1, x1) px of ``level``, as uint8 [y, x]; 0 outside."""
+        array = self.levels[level]
+        return read_padded(lambda rows, columns: np.asarray(array[rows, columns]), array.shape, window)
+
+    def write(self, y0: int, x0: int, block: NDArray[np.uint8]) -> None:
+        """Write a block to level 0; the coarser levels wait for :meth:`update_levels`.
+
+        Parameters
+        ----------
+        y0, x0
+            Where its first px goes.
+        block
+            uint8 [y, x].
+
+        Raises
+        ------
+        ValueError
+            The block reaches outside, or is not uint8 [y, x].
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        height, width = self.shape
+        if block.dtype != np.uint8 or block.ndim != 2:
+            raise ValueError(f"a label block is uint8 [y, x], not {block.dtype} of shape {block.shape}")
+        y1, x1 = y0 + block.shape[0], x0 + block.shape[1]
+        if y0 < 0 or x0 < 0 or y1 > height or x1 > width:
+            raise ValueError(f"block ({y0}, {x0}, {y1}, {x1}) reaches outside {self.shape}")
+        with ngff.writing(self.path):
+            self.levels[0][y0:y1, x0:x1] = block
+
+    def update_levels(self, window: Window) -> None:
+        """Bring the coarser levels in step with level 0 there.
+
+        Parameters
+        ----------
+        window
+            (y0, x0, y1, x1), level-0 px; what lies outside the image is left aside.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        height, width = self.shape
+        y0, x0 = max(floor(window[0]), 0), max(floor(window[1]), 0)
+        y1, x1 = min(ceil(window[2]), height), min(ceil(window[3]), width)
+        with ngff.writing(self.path):
+            for finer, coarser in zip(self.levels, self.levels[1:], strict=False):
+                # Px i of the coarser level is px 2 i of the finer one.
+                y0, x0, y1, x1 = (y0 + 1) // 2, (x0 + 1) // 2, (y1 + 1) // 2, (x1 + 1) // 2
+                for rows in _pieces(y0, y1, coarser.chunks[0]):
+                    for columns in _pieces(x0, x1, coarser.chunks[1]):
+                        coarser[rows, columns] = finer[_doubled(rows), _doubled(columns)]
+
+
+def _pieces(start: int, stop: int, chunk: int) -> Iterator[slice]:
+    """Cut a range where chunks end, into pieces of about ``UPDATE_PX``."""
+    step = max(1, UPDATE_PX // chunk) * chunk
+    while start < stop:
+        end = min(stop, (start // step + 1) * step)
+        yield slice(start, end)
+        start = end
+
+
+def _doubled(part: slice) -> slice:
+    return slice(2 * part.start, 2 * part.stop - 1, 2)
+
+
+def _image_label(classes: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:
+    values = list(enumerate(classes, start=1))
+    described: dict[str, Any] = {
+        "version": ngff.VERSION,
+        "colors": [{"label-value": value, "rgba": [*map(int, c["color"][:3]), 255]} for value, c in values],
+        "properties": [{"label-value": value, "name": str(c["name"])} for value, c in values],
+    }
+    if path.parent.name == "labels":
+        described["source"] = {"image": "../../"}
+    return described

@@ -1,0 +1,124 @@
+"""Open an image, whatever its format and wherever it lies."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.level import Level, halved_levels
+from fctl_napari.imagery.npy import NPY_MAGIC, read_npy
+from fctl_napari.imagery.ome_zarr import open_omezarr
+from fctl_napari.imagery.png_jpeg import JPEG_MAGIC, PNG_MAGIC, read_magic, read_raster
+from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, pyramid_from_array
+from fctl_napari.imagery.remote import is_url, last_name, open_file
+from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
+
+IN_MEMORY_BYTES = 2**28
+"""An image without overviews gets coarser levels in memory if it is no larger than this."""
+
+KNOWN = "an OME-Zarr, a TIFF, a PNG, a JPEG or a .npy file"
+
+
+def open_image(
+    path: Path | str,
+    *,
+    value_range: tuple[float, float] | None = None,
+    bands: tuple[int, int, int] | None = None,
+) -> Pyramid:
+    """Open an image as a lazy pyramid; the format is told by the content, not by the name.
+
+    Parameters
+    ----------
+    path
+        An OME-Zarr 0.4 or 0.5 (its folder); a TIFF, BigTIFF, OME-TIFF, GeoTIFF or COG, with the overviews it has;
+        an array [y, x] or [y, x, channel] in a ``.npy`` file; or a PNG or JPEG, which is read whole into memory.
+        An OME-Zarr and a tiled TIFF may also lie at an ``http://`` or ``https://`` address, given as a string.
+    value_range
+        (low, high) values that become 0 and 255 when pixels are read as RGB; needed for data that is not uint8.
+    bands
+        Which channels are red, green and blue, from 0.
+
+    Raises
+    ------
+    InputError
+        The file is missing, truncated or damaged, is not an image, or has other axes or channels; or the server
+        cannot be reached.
+    """
+    if is_url(path):
+        return _open_url(path, value_range, bands)
+    path = Path(path)
+    if path.is_dir():
+        return open_omezarr(path, value_range=value_range, bands=bands)
+    magic = read_magic(path)
+    if magic.startswith(TIFF_MAGIC):
+        return _open_tiff(path, value_range, bands)
+    if magic.startswith(NPY_MAGIC):
+        return _open_npy(path, value_range, bands)
+    if magic.startswith((PNG_MAGIC, JPEG_MAGIC)):
+        pyramid = pyramid_from_array(read_raster(path), name=path.stem, value_range=value_range, bands=bands)
+        pyramid.path = str(path)
+        return pyramid
+    raise InputError(f"{path}: is not an image that can be read here; give {KNOWN}.")
+
+
+def _open_url(url: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
+    with contextlib.suppress(ngff.NoGroupError):
+        if not urlsplit(url).query:  # what follows a question mark is no folder
+            return open_omezarr(url, value_range=value_range, bands=bands)
+    with open_file(url) as file:
+        magic = file.read(16)
+    if magic.startswith(TIFF_MAGIC):
+        return _open_tiff(url, value_range, bands)
+    if magic.startswith((PNG_MAGIC, JPEG_MAGIC, NPY_MAGIC)):
+        raise InputError(f"{url}: such a file cannot be read in parts over HTTP; fetch it and open the copy.")
+    raise InputError(f"{url}: is not an image that can be read here; give an OME-Zarr or a tiled TIFF.")
+
+
+def _open_tiff(
+    path: Path | str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None
+) -> Pyramid:
+    image = read_tiff(path)
+    levels = image.levels
+    native = len(levels)
+    if native == 1:
+        levels = _with_coarser(levels[0])
+    return Pyramid(
+        Path(last_name(path)).stem.removesuffix(".ome"),
+        levels,
+        path=str(path),
+        # Computed levels halve exactly; overviews span the image, whatever they were rounded to.
+        factors=_halved_factors(levels) if native == 1 else None,
+        native_levels=native,
+        value_range=value_range,
+        bands=bands,
+        georeference=image.georeference,
+        pixel_size=image.pixel_size,
+        unit=image.unit,
+    )
+
+
+def _open_npy(path: Path, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
+    levels = _with_coarser(read_npy(path))
+    return Pyramid(
+        path.stem,
+        levels,
+        path=str(path),
+        factors=_halved_factors(levels),
+        native_levels=1,
+        value_range=value_range,
+        bands=bands,
+    )
+
+
+def _with_coarser(level: Level) -> list[Level]:
+    """Add levels computed in memory, if the image is small."""
+    if max(level.shape[:2]) > LARGE_SIDE or level.nbytes > IN_MEMORY_BYTES:
+        return [level]
+    return halved_levels(level)
+
+
+def _halved_factors(levels: list[Level]) -> list[tuple[float, float]]:
+    return [(float(2**k), float(2**k)) for k in range(len(levels))]

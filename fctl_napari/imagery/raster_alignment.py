@@ -1,0 +1,101 @@
+"""Where the pixels of a GeoTIFF of classes lie in those of an image, by the georeferences of both."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.geodesy import Ground
+from fctl_napari.imagery.georeference import Georeference, read_georeference
+from fctl_napari.imagery.png_jpeg import read_magic
+from fctl_napari.imagery.tiff import TIFF_MAGIC
+
+PLACE_PX = 1e-3
+"""How far from whole px a raster may lie in the image, px."""
+
+SAME_PX = 0.51
+"""So far a truth may lie beside its image, px: whether coordinates name corners or centers of px is often mixed up."""
+
+
+def raster_offset(path: Path, image: Georeference | None) -> tuple[int, int] | None:
+    """Return where the first px of a raster lies in an image, (y, x) px.
+
+    Returns
+    -------
+    None if one of both has no georeference.
+
+    Raises
+    ------
+    InputError
+        The raster is in another CRS, or its px are not those of the image; or rasterio is missing.
+    """
+    own = _own(path, image)
+    if own is None or image is None:
+        return None
+    if own == image:
+        return 0, 0
+    if find_spec("rasterio") is None:
+        raise InputError(f"{path}: placing it in the image needs rasterio; install fctl-napari[geo].")
+    if Ground(own).crs != Ground(image).crs:
+        raise InputError(f"{path}: is in {own.crs[:40]} and the image in {image.crs[:40]}; reproject it to the image.")
+    placed = _corners(own, image)
+    (x, y), *_ = whole = np.rint(placed)
+    if np.abs(placed - whole).max() > PLACE_PX or not np.array_equal(whole - whole[0], UNIT):
+        raise InputError(f"{path}: its px do not lie on those of the image; resample it to the image's grid.")
+    return int(y), int(x)
+
+
+def require_same_place(path: Path, image: Georeference | None, shape: tuple[int, int]) -> None:
+    """Refuse a raster that lies elsewhere than the image whose px it is compared with one by one.
+
+    What has no georeference, or one in another CRS, says nothing here.
+
+    Parameters
+    ----------
+    path
+        Any file; only TIFFs have a georeference.
+    image, shape
+        Georeference and (height, width), px, of the image.
+
+    Raises
+    ------
+    InputError
+        It lies elsewhere.
+    """
+    own = _own(path, image)
+    if own is None or image is None or own == image or find_spec("rasterio") is None:
+        return
+    if Ground(own).crs != Ground(image).crs:
+        return
+    height, width = shape
+    corners = np.array([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]])
+    shifts = Ground(image).pixels(Ground(own).coordinates(corners), Ground(image).crs) - corners
+    if np.abs(shifts).max() > SAME_PX:
+        x, y = shifts[0]
+        raise InputError(
+            f"{path}: by its georeference it lies elsewhere than the image (its first px is {y:+.6g} px down and "
+            f"{x:+.6g} px right of the image's); cut it to the image's grid, or remove its georeference if its px are "
+            "the image's."
+        )
+
+
+UNIT = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+
+
+def _own(path: Path, image: Georeference | None) -> Georeference | None:
+    if image is None or not path.is_file() or not read_magic(path).startswith(TIFF_MAGIC):
+        return None
+    try:
+        with tifffile.TiffFile(path) as file:
+            return read_georeference(path, file)[0]
+    except tifffile.TiffFileError:
+        return None  # it is told when it is read
+
+
+def _corners(own: Georeference, image: Georeference) -> NDArray[np.float64]:
+    return Ground(image).pixels(Ground(own).coordinates(UNIT), Ground(image).crs)

@@ -1,0 +1,83 @@
+"""What a file of weights is, and what takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from fctl_napari.errors import CheckpointError
+from fctl_napari.model.config import ENCODERS, PRESETS, EncoderName, preset
+from fctl_napari.model.encoders import make_encoder
+from fctl_napari.model.encoders.weights import misfits
+from fctl_napari.model.model_card import read_card
+from fctl_napari.model.released import read_released, released_kind
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a file is.
+
+    Attributes
+    ----------
+    what
+        For people.
+    use
+        How it is used, for people.
+    presets
+        Which presets take it.
+    """
+
+    what: str
+    use: str
+    presets: tuple[str, ...]
+
+
+def identify(path: Path | str) -> Identity:
+    """Tell what a file of weights is.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, unreadable, or nothing that is known here.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        try:
+            card = read_card(path)
+        except CheckpointError:
+            pass  # other people's safetensors
+        else:
+            what = f"a checkpoint of this project, {card.name!r}: {card.config.title}, {card.config.classes} classes"
+            return Identity(what, "fctl segment --checkpoint, or init_from in a training config", ())
+    state = read_released(path)
+    kind = released_kind(state)
+    if kind is not None:
+        place = "a context's file (MEDIUM or LARGE)" if kind == "context" else "the tile's file (ALL)"
+        return Identity(f"of the released network, {place}", "fctl import-released", ("lcc_released",))
+    encoders = matching_encoders(state)
+    if not encoders:
+        some = ", ".join(list(state)[:3])
+        raise CheckpointError(f"{path}: its {len(state)} arrays ({some}, ...) fit no encoder here; check the file.")
+    presets = tuple(name for name in PRESETS if name != "lcc_released" and preset(name).encoder in encoders)
+    others = [name for name in encoders if name in ENCODERS["fctl"] and name != preset("fcn8s").encoder]
+    presets += tuple(f"fcn8s with encoder = {name!r}" for name in others)
+    return Identity(f"weights for the encoder {' or '.join(encoders)}", "encoder_weights in a training config", presets)
+
+
+def matching_encoders(state: dict[str, Tensor]) -> tuple[EncoderName, ...]:
+    """Find the encoders that a published state dict fills completely."""
+    found: list[EncoderName] = []
+    for name in get_args(EncoderName):
+        with torch.device("meta"):
+            encoder = make_encoder(name)
+        try:
+            missing, wrong = misfits(encoder, encoder.published_keys(state))
+        except (ValueError, KeyError, IndexError, RuntimeError):
+            continue  # the layout of another encoder
+        if not missing and not wrong:
+            found.append(name)
+    return tuple(found)

@@ -1,0 +1,145 @@
+"""A checkpoint's card, to be read at a glance, and the legend of a segmentation."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from fctl_napari.model.classes import ClassInfo
+    from fctl_napari.model.model_card import Card
+
+
+def set_value(bar: QProgressBar, value: int) -> None:
+    """Set a bar's value, to be drawn with everything else.
+
+    Qt repaints a progress bar at once, and the whole window with it where that holds an OpenGL canvas: 20 ms and more
+    under software OpenGL, for each bar.
+    """
+    bar.setUpdatesEnabled(False)
+    bar.setValue(value)
+    bar.setUpdatesEnabled(True)
+
+
+def swatch(color: tuple[int, int, int], side: int = 12) -> QLabel:
+    """Return a small square of the colour (red, green, blue), 0..255."""
+    label = QLabel()
+    pixmap = QPixmap(side, side)
+    pixmap.fill(QColor(*color))
+    label.setPixmap(pixmap)
+    label.setFixedSize(side, side)
+    return label
+
+
+def describe_contexts(card: Card) -> str:
+    """Say which surroundings the network looks at: ``"tile, x3, whole image"``."""
+    words = [
+        "whole image" if context.scale == "global" else "tile" if context.scale == 1 else f"x{context.scale:g}"
+        for context in card.config.contexts
+    ]
+    return ", ".join(words) if words else "none (baseline)"
+
+
+class CardView(QFrame):
+    """Description, network, contexts, tile size and figures of a checkpoint."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        self._text.setTextFormat(Qt.TextFormat.RichText)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._text.setToolTip("What the checkpoint says of itself: network, contexts, tile size, measured figures.")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.addWidget(self._text)
+
+    def show_card(self, card: Card | None) -> None:
+        """Show a card, or nothing."""
+        self.setVisible(card is not None)
+        if card is None:
+            self._text.clear()
+            return
+        rows = {
+            "Network": card.config.title,
+            "Contexts": describe_contexts(card),
+            "Tile": f"{card.config.tile_size} px",
+        }
+        swatches = " ".join(
+            f"<span style='color: rgb{info.color}'>\u25a0</span>&nbsp;{html.escape(info.name)}"
+            for info in card.classes.scored
+        )
+        where, figures = card.headline()
+        if figures:
+            rows["Figures"] = " · ".join(f"{name} {value:.3f}" for name, value in figures.items())
+            rows["Measured on"] = where
+        table = "".join(
+            f"<tr><td style='padding-right: 8px; color: gray'>{name}</td><td>{html.escape(value)}</td></tr>"
+            for name, value in rows.items()
+        )
+        table = f"<tr><td style='padding-right: 8px; color: gray'>Classes</td><td>{swatches}</td></tr>{table}"
+        description = html.escape(card.description.strip())
+        self._text.setText(f"{description}<table>{table}</table>")
+
+    @property
+    def text(self) -> str:
+        """What is shown, as rich text."""
+        return self._text.text()
+
+
+class Legend(QWidget):
+    """Classes with their colours, and the share of the segmented area that each takes."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(6)
+        self._grid.setVerticalSpacing(2)
+        self._grid.setColumnStretch(2, 1)
+        self._bars: list[QProgressBar] = []
+        self._shares: list[QLabel] = []
+        self.setToolTip(
+            "Share of each class in what is segmented so far, counted on the coarsest level of the result "
+            "(every n-th pixel both ways)."
+        )
+
+    def show_classes(self, classes: tuple[ClassInfo, ...]) -> None:
+        """Show these classes, all without a share."""
+        while self._grid.count():
+            item = self._grid.takeAt(0)
+            if item is not None and item.widget() is not None:
+                item.widget().deleteLater()
+        self._bars, self._shares = [], []
+        for row, info in enumerate(classes):
+            bar = QProgressBar()
+            bar.setRange(0, 1000)
+            bar.setTextVisible(False)
+            bar.setFixedHeight(8)
+            bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            red, green, blue = info.color
+            bar.setStyleSheet(f"QProgressBar::chunk {{ background: rgb({red}, {green}, {blue}); }}")
+            share = QLabel("-")
+            share.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            share.setMinimumWidth(48)
+            for column, widget in enumerate((swatch(info.color), QLabel(info.name), bar, share)):
+                self._grid.addWidget(widget, row, column)
+            self._bars.append(bar)
+            self._shares.append(share)
+
+    def show_shares(self, shares: list[float]) -> None:
+        """Show shares, 0..1 by class index; all 0 means that nothing is segmented yet."""
+        known = sum(shares) > 0
+        for bar, label, share in zip(self._bars, self._shares, shares, strict=True):
+            set_value(bar, round(share * 1000))
+            label.setText(f"{share:.1%}" if known else "-")
+
+    @property
+    def shares(self) -> list[str]:
+        """The shares as shown, by class index."""
+        return [label.text() for label in self._shares]

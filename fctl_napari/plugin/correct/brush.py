@@ -1,0 +1,152 @@
+"""Which label is painted in the Correct widget: by button, by key, or taken from the prediction under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import napari
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QObject
+
+from fctl_napari.plugin.common.keys import bind_keys
+from fctl_napari.plugin.common.notify import reported
+from fctl_napari.plugin.correct.choices import MaskChoices, class_under
+from fctl_napari.plugin.correct.edit_window import PAINTING
+from fctl_napari.plugin.correct.form import KEYS, CorrectForm
+from fctl_napari.plugin.correct.session import Painting
+from fctl_napari.plugin.layers.pixel_picker import Picker
+
+
+class Brush(QObject):
+    """Keeps the class buttons, the keys and the edit layer's label in step.
+
+    Parameters
+    ----------
+    viewer
+        Where one paints.
+    form
+        With the buttons.
+    masks
+        The segmentation to pick from.
+    actions
+        What else keys of the edit layer do.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        form: CorrectForm,
+        masks: MaskChoices,
+        actions: Mapping[str, Callable[[], Any]],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._form = form
+        self._masks = masks
+        self._actions = dict(actions)
+        self._painting: Painting | None = None
+        self._label = 1
+        self._tool = "paint"  # what the picker interrupts
+        self._picker = Picker(viewer, self)
+        self._unbind: Callable[[], None] = lambda: None
+        form.classes.chosen.connect(self.choose)
+        form.pick.toggled.connect(self._pick_toggled)
+        self._picker.picked.connect(self._picked)
+        self._picker.released.connect(self._pick_released)
+        self._picker.switched.connect(form.pick.setChecked)
+
+    def attach(self, painting: Painting) -> None:
+        """Paint there from now on."""
+        self._painting = painting
+        self.show_classes()
+        painting.shown.connect(self._dress)
+
+    def show_classes(self) -> None:
+        """Offer the classes that can be painted now."""
+        if self._painting is None:
+            return
+        self._form.classes.show_classes(self._painting.table)
+        self._set(self._label if self._label in self._form.classes.buttons else 1)
+        if self._layer is not None:
+            self._bind(self._layer)
+
+    def detach(self) -> None:
+        """Paint nowhere any more."""
+        self._picker.switch(False)
+        self._unbind()
+        self._form.classes.show_classes(None)
+        self._painting = None
+
+    def choose(self, label: int) -> None:
+        """Paint with this label from now on: k + 1 is class k, 255 not sure."""
+        self._set(label)
+        layer = self._layer
+        if layer is not None:
+            if str(layer.mode) not in PAINTING or str(layer.mode) == "erase":
+                layer.mode = "paint"
+            self._viewer.layers.selection.active = layer
+
+    @property
+    def _layer(self) -> Labels | None:
+        return None if self._painting is None else self._painting.edit_layer
+
+    def _set(self, label: int) -> None:
+        self._label = label
+        self._form.classes.show_chosen(label)
+        if self._layer is not None:
+            self._layer.selected_label = label
+
+    def _dress(self, layer: Labels) -> None:
+        """Make a new edit layer listen to the buttons and the keys."""
+        layer.selected_label = self._label
+        layer.events.selected_label.connect(self._label_chosen)
+        self._bind(layer)
+
+    def _bind(self, layer: Labels) -> None:
+        labels = {key: partial(self.choose, label) for key, label in self._form.classes.keys().items()}
+        self._unbind()
+        self._unbind = bind_keys(
+            layer, {**self._actions, KEYS["pick"]: self._pick_under_cursor, **labels}, self._viewer
+        )
+
+    def _label_chosen(self, _event: Any = None) -> None:
+        layer = self._layer
+        if layer is not None:
+            if layer.selected_label:
+                self._label = int(layer.selected_label)
+            self._form.classes.show_chosen(int(layer.selected_label))
+
+    # ---- from the prediction
+
+    def _pick_toggled(self, on: bool) -> None:
+        layer = self._layer
+        if on and layer is not None and str(layer.mode) in PAINTING:
+            self._tool = str(layer.mode)
+        self._picker.switch(on)
+
+    def _picked(self, world: np.ndarray) -> None:
+        label = self._class_at(world)
+        if label is not None:
+            self._set(label)  # the tool waits for the button: it would paint
+
+    def _pick_released(self) -> None:
+        self._picker.switch(False)
+        layer = self._layer
+        if layer is not None:
+            self._viewer.layers.selection.active = layer
+            layer.mode = self._tool
+
+    def _pick_under_cursor(self) -> None:
+        label = self._class_at(np.asarray(self._viewer.cursor.position, float))
+        if label is not None:
+            self.choose(label)
+
+    def _class_at(self, world: np.ndarray) -> int | None:
+        with reported():
+            if self._painting is not None:
+                return class_under(self._viewer, self._masks.require(), world, self._painting.table)
+        return None

@@ -1,0 +1,99 @@
+"""Buttons of the classes to paint with, in their colours, and how much of each is painted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QPushButton, QWidget
+
+from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
+
+MOST_KEYS = 9
+
+
+class ClassButtons(QWidget):
+    """One button for each class, one for "not sure".
+
+    Signals
+    -------
+    chosen : int
+        The label to paint with: k + 1 for class k, 255 for not sure.
+    """
+
+    chosen = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setVerticalSpacing(2)
+        self._grid.setColumnStretch(0, 1)
+        self._group = QButtonGroup(self)
+        self._group.idClicked.connect(self.chosen)
+        self._areas: dict[str, QLabel] = {}
+
+    @property
+    def buttons(self) -> dict[int, QPushButton]:
+        """The buttons by label."""
+        return {self._group.id(button): button for button in self._group.buttons()}
+
+    @property
+    def areas(self) -> dict[str, str]:
+        """What is shown of each class."""
+        return {name: label.text() for name, label in self._areas.items()}
+
+    def keys(self) -> dict[str, int]:
+        """Labels by the digit that chooses them: 1 to 9 the first classes, 0 not sure."""
+        classes = [label for label in self.buttons if label != NOT_SURE][:MOST_KEYS]
+        keys = {str(label): label for label in classes}
+        return {**keys, "0": NOT_SURE} if self._areas else {}
+
+    def show_classes(self, table: ClassTable | None) -> None:
+        """Show these classes; None: none."""
+        for button in self._group.buttons():
+            self._group.removeButton(button)
+        while self._grid.count():
+            item = self._grid.takeAt(0)
+            if item is not None and item.widget() is not None:
+                item.widget().hide()
+                item.widget().deleteLater()
+        self._areas = {}
+        if table is None:
+            return
+        entries = [(label, info.name, info.color) for label, info in enumerate(table.scored, start=1)]
+        for row, (label, name, color) in enumerate([*entries, (NOT_SURE, "not sure", NOT_SURE_COLOR)]):
+            key = "0" if label == NOT_SURE else str(label) if label <= MOST_KEYS else ""
+            button = QPushButton(f"{name}   {key}".rstrip())
+            pixmap = QPixmap(14, 14)
+            pixmap.fill(QColor(*color))
+            button.setIcon(QIcon(pixmap))
+            button.setCheckable(True)
+            button.setStyleSheet("text-align: left; padding-left: 8px;")
+            what = "Pixels that are neither learnt from nor scored" if label == NOT_SURE else f"Paint {name}"
+            button.setToolTip(f"{what} (key {key} on the edit window)." if key else f"{what}.")
+            area = QLabel("-")
+            area.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            area.setToolTip("Corrected so far, px.")
+            self._group.addButton(button, label)
+            self._grid.addWidget(button, row, 0)
+            self._grid.addWidget(area, row, 1)
+            self._areas[name] = area
+
+    def show_chosen(self, label: int) -> None:
+        """Show which label is painted with; none of the buttons, if it is no class."""
+        button = self._group.button(label)
+        if button is not None:
+            button.setChecked(True)
+        elif self._group.checkedButton() is not None:
+            self._group.setExclusive(False)
+            self._group.checkedButton().setChecked(False)
+            self._group.setExclusive(True)
+
+    def show_areas(self, areas: Mapping[str, int]) -> None:
+        """Show painted px by the name of the class."""
+        for name, label in self._areas.items():
+            pixels = areas.get(name, 0)
+            label.setText(f"{pixels:,} px" if pixels else "-")

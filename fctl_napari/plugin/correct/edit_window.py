@@ -1,0 +1,272 @@
+"""The edit window: a full-resolution part of the corrections on which napari's own tools paint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import napari
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.plugin.correct.layer import correction_style
+from fctl_napari.plugin.correct.stroke_writer import Painted
+from fctl_napari.plugin.layers.correction_marks import mark_corrections
+from fctl_napari.plugin.layers.segmentation_layers import above
+from fctl_napari.plugin.layers.transforms import move, placed_over, seen_pixels
+from fctl_napari.plugin.layers.viewport import IntWindow, image_shape
+
+SIDE = 2048
+"""Side of the window, px: a dab takes 1 ms, moving it 350 ms."""
+
+TAKE_MS = 150
+"""How long after its end a stroke is taken, so that undo and redo with the key held down become one."""
+
+PAINTING = ("paint", "erase", "fill", "polygon")
+NAME = "edit window"
+
+
+def window_around(y: float, x: float, shape: tuple[int, int], side: int) -> IntWindow:
+    """Return the window of at most ``side`` px, inside an image of ``shape``, whose middle is nearest to (y, x)."""
+    starts = [
+        int(min(max(round(middle - side / 2), 0), max(size - side, 0)))
+        for middle, size in zip((y, x), shape, strict=True)
+    ]
+    return starts[0], starts[1], min(starts[0] + side, shape[0]), min(starts[1] + side, shape[1])
+
+
+class EditWindow(QObject):
+    """Shows a window of the corrections to paint on, and tells of every finished stroke.
+
+    napari tells of a stroke (``paint``) but of undo, redo and what the console does only that the data were set; so
+    after either the data are compared with a copy. What differs is the stroke.
+
+    Parameters
+    ----------
+    viewer
+        Where it is shown.
+    image
+        What is corrected.
+    table
+        The classes.
+    author
+        Tells who paints.
+
+    Signals
+    -------
+    painted : object
+        A ``Painted``.
+    beside : object
+        Somebody paints at (y, x) px of the image, beside the window.
+    refused : str
+        Something cannot be painted, and was taken back; why.
+    shown : object
+        The layer, when it is new.
+    """
+
+    painted = Signal(object)
+    beside = Signal(object)
+    refused = Signal(str)
+    shown = Signal(object)
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        image: Image,
+        table: ClassTable,
+        author: Callable[[], str],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._image = image
+        self.table = table
+        """The classes to paint with."""
+        self._author = author
+        self._layer: Labels | None = None
+        self._saved: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
+        self._dragging = False
+        self.window: IntWindow | None = None
+        """Where it lies, (y0, x0, y1, x1) px of the image; None before it is shown."""
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(TAKE_MS)
+        self._timer.timeout.connect(self._rested)
+        viewer.mouse_drag_callbacks.append(self._drag)
+        viewer.layers.events.removed.connect(self._removed)
+
+    @property
+    def layer(self) -> Labels | None:
+        """Its layer, if it is there."""
+        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a stroke may be finished that is not told of yet."""
+        return self._timer.isActive()
+
+    def show(self, window: IntWindow, values: NDArray[np.uint8]) -> None:
+        """Show a window of the image with what is painted there, and make it the active layer."""
+        self.take()
+        place = self._place(window)
+        self._saved = values.copy()
+        self.window = window
+        layer = self.layer
+        if layer is None:
+            layer = self._add(values, place)
+        else:
+            mode = layer.mode
+            layer.editable = False  # forgets napari's own undo history: it would paint into the new place
+            layer.data = values
+            move(layer, place)
+            layer.editable = True
+            layer.mode = mode
+        self._viewer.layers.selection.active = layer
+
+    def update(self, window: IntWindow, values: NDArray[np.uint8]) -> None:
+        """Take up what others changed in a part of the window; what is being painted stays."""
+        layer, inner = self.layer, self.common(window)
+        if layer is None or inner is None or self.window is None:
+            return
+        y0, x0, y1, x1 = inner
+        values = values[y0 - window[0] : y1 - window[0], x0 - window[1] : x1 - window[1]]
+        part = np.s_[y0 - self.window[0] : y1 - self.window[0], x0 - self.window[1] : x1 - self.window[1]]
+        data = layer.data[part]
+        same = data == self._saved[part]
+        data[same] = values[same]
+        self._saved[part] = values
+        layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def around(self, y: float, x: float) -> IntWindow:
+        """Where the window would lie around (y, x) px of the image."""
+        return window_around(y, x, image_shape(self._image), SIDE)
+
+    def common(self, window: IntWindow) -> IntWindow | None:
+        """What a window of the image and this one have in common; None: nothing."""
+        if self.window is None or self.layer is None:
+            return None
+        y0, x0 = max(window[0], self.window[0]), max(window[1], self.window[1])
+        y1, x1 = min(window[2], self.window[2]), min(window[3], self.window[3])
+        return (y0, x0, y1, x1) if y0 < y1 and x0 < x1 else None
+
+    def take(self) -> None:
+        """Tell of what was painted since the last time, as one stroke."""
+        self._timer.stop()
+        layer, window = self._layer, self.window
+        if layer is None or window is None:
+            return
+        if np.shape(layer.data) != self._saved.shape or layer.data.dtype != np.uint8:
+            layer.data = self._saved.copy()
+            self.refused.emit("the edit window keeps its size; what was put there instead is taken back.")
+            return
+        data = np.asarray(layer.data)
+        changed = data != self._saved
+        rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+        if not rows.size:
+            return
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        block, mask = data[box], changed[box]
+        classes = len(self.table.scored)
+        strays = mask & (block > classes) & (block != NOT_SURE)
+        if strays.any():
+            value = int(block[strays][0])
+            block[strays] = self._saved[box][strays]
+            mask = mask & ~strays
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
+            self.refused.emit(f"label {value} is no class; there are {classes}. What it painted is taken back.")
+        self._saved[box] = block
+        if mask.any():
+            y0, x0 = window[0] + int(rows[0]), window[1] + int(columns[0])
+            self.painted.emit(Painted(y0, x0, block.copy(), mask.copy(), self._author()))
+
+    def follow(self) -> None:
+        """Lie where the image lies now."""
+        if self.layer is not None and self.window is not None:
+            move(self.layer, self._place(self.window))
+
+    def hide(self) -> None:
+        """Take the layer away."""
+        layer = self.layer
+        if layer is not None:
+            self._viewer.layers.remove(layer)
+        self._layer = self.window = None
+
+    def leave(self) -> None:
+        """Listen to nothing any more; what was painted is told of first."""
+        self.take()
+        self._viewer.layers.events.removed.disconnect(self._removed)
+        if self._drag in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._drag)
+        if self._layer is not None:
+            self._forget(self._layer)
+
+    # ----
+
+    def _place(self, window: IntWindow) -> dict[str, Any]:
+        y0, x0, y1, x1 = window
+        return placed_over(self._image, window, (y1 - y0, x1 - x0))
+
+    def _add(self, values: NDArray[np.uint8], place: dict[str, Any]) -> Labels:
+        layer = self._layer = Labels(
+            values,
+            name=NAME,
+            opacity=0.6,
+            **place,
+            **correction_style(self.table),
+        )
+        mark_corrections(layer)
+        layer.brush_size = 20
+        layer.bounding_box.visible = True
+        layer.bounding_box.points = False
+        layer.bounding_box.line_color = "yellow"
+        layer.bounding_box.line_thickness = 2
+        layer.events.paint.connect(self._touched)
+        layer.events.set_data.connect(self._touched)
+        self._viewer.layers.insert(above(self._viewer, self._image), layer)
+        layer.selected_label = 1
+        layer.mode = "paint"
+        self.shown.emit(layer)
+        return layer
+
+    def _forget(self, layer: Labels) -> None:
+        layer.events.paint.disconnect(self._touched)
+        layer.events.set_data.disconnect(self._touched)
+
+    def _touched(self, _event: Any = None) -> None:
+        self._timer.start()
+
+    def _rested(self) -> None:
+        if self._dragging:
+            return  # its end starts the timer again
+        self.take()
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self._layer and self._layer is not None:
+            self.take()
+            self._forget(self._layer)
+            self._layer = self.window = None
+
+    def _drag(self, viewer: Any, event: Any) -> Iterator[None]:
+        layer = self.layer
+        if layer is None or viewer.layers.selection.active is not layer or str(layer.mode) not in PAINTING:
+            return
+        self.take()  # the stroke before ends here, however quickly this one follows
+        if event.button == 1:
+            y, x = seen_pixels(viewer, self._image, event.position)
+            self._look_beside(float(y), float(x))
+        self._dragging = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._dragging = False
+        self._timer.start()
+
+    def _look_beside(self, y: float, x: float) -> None:
+        assert self.window is not None
+        height, width = image_shape(self._image)
+        y0, x0, y1, x1 = self.window
+        if 0 <= y < height and 0 <= x < width and not (y0 <= y < y1 and x0 <= x < x1):
+            self.beside.emit((y, x))

@@ -1,0 +1,95 @@
+"""Corrections as a multiscale labels layer over their image, at any zoom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import napari
+import numpy as np
+import pandas as pd
+from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.plugin.layers.correction_marks import mark_corrections
+from fctl_napari.plugin.layers.image_source import class_style, only_show
+from fctl_napari.plugin.layers.segmentation_layers import GrowingLevels, above
+from fctl_napari.plugin.layers.transforms import placed_like
+
+NOT_SURE_COLOR = (128, 128, 128)
+
+
+def correction_style(table: ClassTable) -> dict[str, Any]:
+    """Return ``colormap`` and ``features`` of a layer of corrections: the classes' colours, grey for not sure."""
+    style = class_style((info.name, info.color) for info in table.scored)
+    colors = dict(style["colormap"].color_dict)
+    colors[NOT_SURE] = np.array([*(channel / 255 for channel in NOT_SURE_COLOR), 1.0], np.float32)
+    names = [*style["features"]["class"], "not sure"]
+    index = [*range(len(names) - 1), NOT_SURE]
+    return {
+        "colormap": DirectLabelColormap(color_dict=colors),
+        "features": pd.DataFrame({"index": index, "class": names}),
+    }
+
+
+def outline_style(table: ClassTable) -> dict[str, Any]:
+    """Return the ``colormap`` of a layer of outlines: one color that no class has."""
+    color = np.array([*(channel / 255 for channel in outline_color(table)), 1.0], np.float32)
+    nothing = np.zeros(4, np.float32)
+    labels = dict.fromkeys([*range(1, len(table.scored) + 1), NOT_SURE], color)
+    return {"colormap": DirectLabelColormap(color_dict={None: nothing, 0: nothing, **labels})}
+
+
+def dress(layer: Labels, style: dict[str, Any]) -> None:
+    """Give a layer another style."""
+    for name, value in style.items():
+        setattr(layer, name, value)
+
+
+def add_corrections(viewer: napari.Viewer, image: Image, levels: GrowingLevels, table: ClassTable) -> Labels:
+    """Add the layer over ``image`` and what lies on it; what is selected stays so."""
+    layer = Labels(
+        levels.data,
+        name=f"corrections of {image.name}",
+        opacity=0.6,
+        multiscale=len(levels.levels) > 1,
+        **placed_like(image),
+        **correction_style(table),
+    )
+    mark_corrections(layer)
+    only_show(layer)
+    _insert(viewer, image, layer)
+    return layer
+
+
+def add_outlines(viewer: napari.Viewer, image: Image, levels: GrowingLevels, table: ClassTable) -> Labels:
+    """Add outlines of the corrections over ``image`` and what lies on it: they show where a mask has the same class."""
+    layer = Labels(
+        levels.data,
+        name=f"outlines of corrections of {image.name}",
+        multiscale=len(levels.levels) > 1,
+        opacity=1.0,
+        **placed_like(image),
+        **outline_style(table),
+    )
+    mark_corrections(layer)
+    only_show(layer)
+    layer.contour = 1
+    _insert(viewer, image, layer)
+    return layer
+
+
+def outline_color(table: ClassTable) -> tuple[int, int, int]:
+    """Of some plain colours, the one that is farthest from all colours of classes, RGB 0..255."""
+    taken = np.array([info.color for info in table.scored] + [NOT_SURE_COLOR], float)
+    plain = np.array([(255, 255, 255), (0, 0, 0), (255, 0, 255), (0, 255, 255)], float)
+    distance = np.linalg.norm(plain[:, None] - taken, axis=2).min(axis=1)
+    red, green, blue = (int(channel) for channel in plain[distance.argmax()])
+    return red, green, blue
+
+
+def _insert(viewer: napari.Viewer, image: Image, layer: Labels) -> None:
+    """Add a layer over all pictures on ``image``; what is selected stays so."""
+    chosen = set(viewer.layers.selection)
+    viewer.layers.insert(above(viewer, image), layer)
+    viewer.layers.selection = chosen

@@ -1,0 +1,109 @@
+"""The ways on where corrections were painted on another image than the one that is open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import napari
+from napari.layers import Image, Labels
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.corrections.relink import copy_for, relink
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.plugin.common.form_layout import button, wrapped
+from fctl_napari.plugin.correct.layer import add_corrections
+from fctl_napari.plugin.layers.image_source import ImageSource
+from fctl_napari.plugin.layers.paths import cache_folder
+from fctl_napari.plugin.layers.segmentation_layers import GrowingLevels
+from fctl_napari.plugin.layers.viewport import image_shape
+from fctl_napari.segmentation.store.result_paths import named_place
+
+Way = Literal["relink", "copy", "new", "look"]
+
+WAYS: dict[Way, tuple[str, str]] = {
+    "relink": (
+        "They belong to this image",
+        "Keep painting on them here: you know that both are one scene (sharpened, color balanced). What is painted "
+        "stays; the file remembers the earlier image.",
+    ),
+    "copy": (
+        "Copy them for this image",
+        "Paint on a copy under a new name; the earlier corrections stay as they are, with their image.",
+    ),
+    "new": ("Begin new ones", "Begin empty corrections under a new name; the earlier ones stay as they are."),
+    "look": ("Only show them", "Show what was painted over this image, as a layer that cannot be painted on."),
+}
+
+
+class OtherImagePage(QFrame):
+    """Says which corrections are of another image, what differs, and offers what can be done.
+
+    Attributes
+    ----------
+    chosen : Signal(str)
+        The way that was chosen, a key of ``WAYS``.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.words = wrapped("Corrections lie at this image's place that were painted on another one.")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 4, 6, 4)
+        column.addWidget(self.words)
+        self.buttons = {}
+        for way, (name, tip) in WAYS.items():
+            made = self.buttons[way] = button(name, tip)
+            made.clicked.connect(lambda _checked=False, way=way: self.chosen.emit(way))
+            column.addWidget(made)
+        self.hide()
+
+    def ask(self, words: str) -> None:
+        """Show what is wrong, with the ways on; an empty text hides it all."""
+        self.words.setText(words)
+        self.setVisible(bool(words))
+
+
+def carry_out(way: Way, source: ImageSource) -> None:
+    """Relink or copy the corrections at the usual place of an image (in a thread: this writes files).
+
+    Raises
+    ------
+    FctlError
+        See ``relink`` and ``copy_for``.
+    """
+    image = source.open()
+    usual = corrections_path(source.original, cache_folder)
+    if way == "relink":
+        relink(usual, image)
+    else:
+        copy_for(usual, named_place(usual, image), image)
+
+
+def open_to_look(source: ImageSource) -> tuple[Path, Corrections, GrowingLevels]:
+    """Open the corrections at the usual place of an image for reading, whatever image they are of (in a thread)."""
+    path = corrections_path(source.original, cache_folder)
+    corrections = Corrections.open(path)
+    return path, corrections, GrowingLevels(corrections.labels)
+
+
+def show_only(viewer: napari.Viewer, image: Image, opened: tuple[Path, Corrections, GrowingLevels]) -> Labels:
+    """Show another image's corrections over an image, not to be painted on.
+
+    Raises
+    ------
+    InputError
+        They have another size, so that they cannot lie on it.
+    """
+    path, corrections, levels = opened
+    if corrections.shape != image_shape(image):
+        raise InputError(f"{path}: has another size than {image.name}; open it beside the image it was painted on.")
+    layer = add_corrections(viewer, image, levels, corrections.class_table)
+    layer.name = f"{path.name} (of another image, read only)"
+    return layer

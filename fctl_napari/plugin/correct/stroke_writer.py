@@ -1,0 +1,327 @@
+"""Strokes on their way to disk: one after the other, in a thread, tried again until they are there."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Qt, Signal, Slot
+
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.corrections.regions import CorrectedRegion
+from fctl_napari.corrections.undo_history import Stroke
+from fctl_napari.errors import FctlError, OutputError
+from fctl_napari.plugin.layers.segmentation_layers import GrowingLevels
+from fctl_napari.plugin.layers.viewport import IntWindow
+
+RETRY_S = 2.0
+"""How long to wait before a stroke is tried again that could not be written."""
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A finished stroke, px of the image.
+
+    Attributes
+    ----------
+    y0, x0
+        Where its first px lies.
+    block
+        uint8 [y, x]: k + 1 = class k, 255 = not sure, 0 = erased.
+    mask
+        Which px were changed, bool [y, x].
+    author
+        Who painted it.
+    """
+
+    y0: int
+    x0: int
+    block: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    author: str
+
+    @property
+    def window(self) -> IntWindow:
+        """(y0, x0, y1, x1) px."""
+        return self.y0, self.x0, self.y0 + self.block.shape[0], self.x0 + self.block.shape[1]
+
+    def put(self, values: NDArray[np.uint8], window: IntWindow) -> None:
+        """Paint it into the values of another window."""
+        y0, x0 = max(self.y0, window[0]), max(self.x0, window[1])
+        y1, x1 = min(self.window[2], window[2]), min(self.window[3], window[3])
+        if y0 >= y1 or x0 >= x1:
+            return
+        part = slice(y0 - self.y0, y1 - self.y0), slice(x0 - self.x0, x1 - self.x0)
+        there = values[y0 - window[0] : y1 - window[0], x0 - window[1] : x1 - window[1]]
+        there[self.mask[part]] = self.block[part][self.mask[part]]
+
+    def write(self, corrections: Corrections, kind: str = "paint", together: int | None = None) -> Stroke | None:
+        """Keep it, as part of action ``together`` if given; None if all is there already."""
+        # what differs from what is there: so a stroke that was half written is not written twice
+        block = np.where(self.mask, self.block, corrections.read(self.window))
+        return corrections.write(self.y0, self.x0, block, author=self.author, kind=kind, together=together)
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """Undo or redo the last stroke, whoever painted it."""
+
+    op: Literal["undo", "redo"]
+
+
+@dataclass(frozen=True, eq=False)
+class Act:
+    """A larger change.
+
+    Attributes
+    ----------
+    work
+        ``work(corrections, stopped)`` makes it, in the thread, and returns its bounding box (None: nothing changed) and
+        a result. It ends early when ``stopped()``.
+    then
+        Called on the main thread with the result.
+    """
+
+    work: Callable[[Corrections, Callable[[], bool]], tuple[IntWindow | None, Any]]
+    then: Callable[[Any], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Read a window for somebody.
+
+    Attributes
+    ----------
+    then
+        Called on the main thread with the window's values, uint8 [y, x].
+    """
+
+    window: IntWindow
+    then: Callable[[IntWindow, NDArray[np.uint8]], object]
+
+
+Task = Painted | Turn | Act | Look
+
+
+@dataclass(frozen=True)
+class State:
+    """How the corrections stand.
+
+    Attributes
+    ----------
+    can_undo, can_redo
+        Whether there is something to undo, to redo.
+    areas
+        Painted px by the name of the class, ``"not sure"`` last.
+    """
+
+    can_undo: bool
+    can_redo: bool
+    areas: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Done:
+    task: Task
+    window: IntWindow | None
+    result: Any
+    state: State
+    error: BaseException | None
+
+
+class StrokeWriter(QObject):
+    """Writes to corrections in a thread of its own, in the order in which it is told.
+
+    Parameters
+    ----------
+    corrections
+        Open for writing; closed by :meth:`finish`.
+    levels
+        What is shown of them; its coarsest level is kept in step.
+
+    Signals (on the main thread)
+    ----------------------------
+    changed : object, bool
+        A window (y0, x0, y1, x1 px) has other values now, and whether a finished stroke was the reason.
+    told : object
+        The ``State``, at the beginning and after every task.
+    listed : object
+        The regions, when there is nothing more to do.
+    failed : object
+        An exception; ``stuck`` tells whether the stroke is tried again.
+    """
+
+    changed = Signal(object, bool)
+    told = Signal(object)
+    listed = Signal(object)
+    failed = Signal(object)
+    _message = Signal(object)
+
+    def __init__(self, corrections: Corrections, levels: GrowingLevels, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._corrections = corrections
+        self._levels = levels
+        self._waiting: deque[Task] = deque()  # those whose end the main thread has not heard of
+        self._tasks: deque[Task] = deque()  # those that the thread has not ended
+        self._wake = threading.Condition()
+        self._closing = False
+        self._lost: list[BaseException] = []
+        self.stuck: str = ""
+        """Why the first stroke is not on disk, if it is tried again."""
+        self._message.connect(self._hear, Qt.ConnectionType.QueuedConnection)
+        self._thread = threading.Thread(target=self._run, name="fctl strokes", daemon=True)
+        self._thread.start()
+
+    # ---- on the main thread
+
+    @property
+    def unsaved(self) -> int:
+        """How many strokes and other changes are not on disk yet, as far as is known."""
+        return sum(not isinstance(task, Look) for task in self._waiting)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to do."""
+        return bool(self._waiting)
+
+    def give(self, task: Task) -> None:
+        """Do this after all that was given before."""
+        self._waiting.append(task)
+        with self._wake:
+            self._tasks.append(task)
+            self._wake.notify()
+
+    def put_waiting(self, values: NDArray[np.uint8], window: IntWindow) -> None:
+        """Paint the strokes that are on their way into what was read before them."""
+        for task in self._waiting:
+            if isinstance(task, Painted):
+                task.put(values, window)
+
+    def finish(self) -> list[BaseException]:
+        """Write all that waits, close the corrections and end; nothing is told of it any more.
+
+        Returns
+        -------
+        Why strokes were lost, if any were: those that could not be written now either.
+        """
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self._waiting.clear()
+        return self._lost
+
+    @Slot(object)
+    def _hear(self, message: object) -> None:
+        if self._closing:
+            return  # it was on its way when the end began
+        if isinstance(message, OutputError):
+            if self.stuck != str(message):
+                self.stuck = str(message)
+                self.failed.emit(message)
+            return
+        if isinstance(message, list):
+            self.listed.emit(message)
+            return
+        if isinstance(message, State):
+            self.told.emit(message)
+            return
+        assert isinstance(message, _Done)
+        assert message.task is self._waiting[0]
+        self._waiting.popleft()
+        if isinstance(message.task, Painted):
+            self.stuck = ""
+        if message.window is not None:
+            self.changed.emit(message.window, isinstance(message.task, Painted))
+        if message.error is None and isinstance(message.task, Look):
+            message.task.then(message.task.window, message.result)
+        elif message.error is None and isinstance(message.task, Act):
+            message.task.then(message.result)
+        self.told.emit(message.state)
+        if message.error is not None:
+            self.failed.emit(message.error)
+
+    # ---- in the thread
+
+    def _run(self) -> None:
+        stale = True  # the list of regions
+        try:
+            self._tell(self._state())
+            while True:
+                with self._wake:
+                    if not self._tasks:
+                        if self._closing:
+                            return
+                        if not stale:
+                            self._wake.wait()
+                            continue
+                    task = self._tasks[0] if self._tasks else None
+                if task is None:
+                    self._tell(self._regions())
+                    stale = False
+                    continue
+                self._do(task)
+                stale = stale or not isinstance(task, Look)
+                with self._wake:
+                    self._tasks.popleft()
+        finally:
+            try:
+                self._corrections.close()
+            except OutputError as error:
+                self._lost.append(error)
+
+    def _regions(self) -> list[CorrectedRegion]:
+        try:
+            return self._corrections.regions()
+        except FctlError:
+            return []  # reading fails: the next stroke says why
+
+    def _do(self, task: Task) -> None:
+        window: IntWindow | None = None
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            if isinstance(task, Look):
+                result = self._corrections.read(task.window)
+            elif isinstance(task, Turn):
+                turn = self._corrections.undo if task.op == "undo" else self._corrections.redo
+                stroke = turn()
+                window = None if stroke is None else stroke.window
+            elif isinstance(task, Painted):
+                window = self._write(task)
+            else:
+                window, result = task.work(self._corrections, lambda: self._closing)
+            if window is not None:
+                self._levels.update([window])
+        except BaseException as reason:  # told on the main thread; the next task may go well
+            error = reason
+            if self._closing and not isinstance(task, Look):
+                self._lost.append(reason)
+        self._tell(_Done(task, window, result, self._state(), error))
+
+    def _write(self, stroke: Painted) -> IntWindow | None:
+        """Write a stroke, again and again until it is there."""
+        while True:
+            try:
+                kept = stroke.write(self._corrections)
+                return None if kept is None else kept.window
+            except OutputError as error:
+                if self._closing:
+                    raise
+                self._tell(error)
+                with self._wake:
+                    if not self._closing:
+                        self._wake.wait_for(lambda: self._closing, RETRY_S)
+
+    def _state(self) -> State:
+        corrections = self._corrections
+        return State(corrections.can_undo(), corrections.can_redo(), corrections.area_by_class())
+
+    def _tell(self, message: object) -> None:
+        if not self._closing:
+            self._message.emit(message)

@@ -1,0 +1,170 @@
+"""Keeps the list of regions to correct next up to date: with every stroke, and with every other segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QObject
+
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.evaluation.acquisition import MOST, Suggestion, find_next, renewed, whole_cells
+from fctl_napari.evaluation.review_marks import Marks
+from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.notify import report, reported
+from fctl_napari.plugin.correct.next_list import NextPage
+from fctl_napari.plugin.layers.viewport import IntWindow
+from fctl_napari.segmentation.store.store import Segmentation
+
+
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """What is listed, and of what."""
+
+    segmentation: Segmentation
+    marks: Marks
+    suggestions: list[Suggestion]
+
+
+class WhereNext(QObject):
+    """Makes the list when it is first looked at, and from then on keeps it up to date, in a thread.
+
+    Parameters
+    ----------
+    page
+        Where it is shown.
+    store
+        Tells where the segmentation is kept that is corrected.
+    """
+
+    def __init__(self, page: NextPage, store: Callable[[], str | None], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._page = page
+        self._store = store
+        self._path: str | None = None  # of what is listed, or being listed
+        self._corrections: Corrections | None = None
+        self._listed: _Listed | None = None
+        self._changed: list[IntWindow] = []
+        self._step = 0  # what the keys asked for while there was no list
+        self._jobs = Jobs(self)
+        page.seen.connect(self.look)
+        page.wanted.connect(self.find)
+        page.skipped.connect(self._skip)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the list is being made, or brought up to date."""
+        return self._jobs.running
+
+    def correct(self, corrections: Corrections | None) -> None:
+        """Leave out what is corrected there (read only); None: nothing is."""
+        self._corrections = corrections
+        if self._path is not None:
+            self._path = None
+            self.look()
+
+    def look(self) -> None:
+        """See whether the list is of the segmentation that is corrected now; if not, make it, if it is looked at."""
+        if self._store() == self._path and self._path is not None:
+            return
+        self.leave()
+        if self._page.isVisible():
+            self.find()
+
+    def find(self) -> None:
+        """Make the list."""
+        path, corrections = self._store(), self._corrections
+        self.leave()
+        if path is None:
+            self._page.clear("There is no segmentation of this image; segment it, or open one.")
+            return
+        self._path = path
+        self._page.clear("Looking for regions…")
+
+        def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> _Listed:
+            segmentation = Segmentation.open(path)
+            marks = Marks.of_segmentation(segmentation)
+            found = find_next(segmentation, corrections, progress=progress, cancelled=cancelled)
+            return _Listed(segmentation, marks, found)
+
+        self._jobs.begin(work, self._found, self._failed, progressed=self._count)
+
+    def step(self, by: int) -> None:
+        """Go to the next (1) or the previous (-1); if there is no list yet, make it first."""
+        self.look()
+        if self._listed is not None:
+            self._page.step(by)
+            return
+        if not self.busy:
+            self.find()
+        if self.busy:
+            self._step = by
+
+    def stroke(self, window: IntWindow) -> None:
+        """Bring the list up to date where the corrections have changed, px."""
+        if self._path is None:
+            return
+        self._changed.append(window)
+        if not self.busy:
+            self._renew()
+
+    def leave(self) -> None:
+        """List nothing any more."""
+        self._jobs.drop()
+        self._changed.clear()
+        self._path = self._listed = None
+        self._step = 0
+        self._page.clear("")
+
+    # ----
+
+    def _count(self, done: int, total: int) -> None:
+        self._page.summary.setText(f"Looking for regions… {done / total:.0%}")
+
+    def _found(self, listed: _Listed) -> None:
+        self._listed = listed
+        self._show()
+        step, self._step = self._step, 0
+        if step:
+            self._page.step(step)
+        if self._changed:
+            self._renew()
+
+    def _renew(self) -> None:
+        listed, corrections = self._listed, self._corrections
+        windows, self._changed = self._changed, []
+        if listed is None:
+            return
+
+        def work(_progress: Any, cancelled: Callable[[], bool]) -> _Listed:
+            found = listed.suggestions
+            for window in windows:
+                cells = whole_cells(window, listed.segmentation.shape)
+                fresh = find_next(listed.segmentation, corrections, cells, cancelled=cancelled)
+                found = renewed(found, fresh, cells)[:MOST]
+            return _Listed(listed.segmentation, listed.marks, found)
+
+        self._jobs.begin(work, self._found, self._failed)
+
+    def _failed(self, error: BaseException) -> None:
+        self.leave()
+        self._page.clear(str(error))
+        report(error)
+
+    def _skip(self, suggestion: Suggestion) -> None:
+        if self._listed is not None:
+            with reported():
+                marks = self._listed.marks
+                marks.set(suggestion.region, None if marks.of(suggestion.region) else "done")
+                self._show()
+
+    def _show(self) -> None:
+        listed = self._listed
+        assert listed is not None
+        skipped = {one for one in listed.suggestions if listed.marks.of(one.region) is not None}
+        self._page.show_suggestions(listed.suggestions, skipped, listed.segmentation.class_table)
+        left = len(listed.suggestions) - len(skipped)
+        first = "the first " if len(listed.suggestions) == MOST else ""
+        text = f"{first}{left:,} regions to correct" + (f", {len(skipped):,} skipped" if skipped else "")
+        self._page.summary.setText(text[0].upper() + text[1:])

@@ -1,0 +1,489 @@
+"""The Correct widget: what its fields do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import napari
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut
+
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.corrections.regions import CorrectedRegion
+from fctl_napari.errors import Cancelled, InputError, OtherImageError
+from fctl_napari.evaluation.acquisition import Suggestion
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.base_widget import DockedWidget, resting
+from fctl_napari.plugin.common.keys import bind_keys
+from fctl_napari.plugin.common.notify import report, reported, say
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.correct.accept_prediction import Blob, accept, chosen_error, drawn_here
+from fctl_napari.plugin.correct.brush import Brush
+from fctl_napari.plugin.correct.choices import MaskChoices, Opened, chosen_classes, class_names
+from fctl_napari.plugin.correct.form import KEYS, CorrectForm
+from fctl_napari.plugin.correct.import_export import POLICIES, start_export, take_over
+from fctl_napari.plugin.correct.open import Opening
+from fctl_napari.plugin.correct.other_image import Way, carry_out, open_to_look, show_only
+from fctl_napari.plugin.correct.session import Painting
+from fctl_napari.plugin.correct.stroke_writer import State
+from fctl_napari.plugin.correct.where_next import WhereNext
+from fctl_napari.plugin.layers.ground_truth import labels_over
+from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.navigation import Spot, fly_to
+from fctl_napari.plugin.layers.roi import DRAWN, start_drawing
+from fctl_napari.plugin.layers.transforms import moves
+from fctl_napari.plugin.layers.viewport import IntWindow, view_region
+from fctl_napari.segmentation.store.store import Segmentation
+
+PRESS = "Press Edit here to paint where you look."
+SPOT_NAME = "FCtL corrected region"
+
+
+class CorrectWidget(DockedWidget):
+    """Paints corrections over an image; every stroke is on disk within a second.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that it is docked in.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._image: Image | None = None
+        self._painting: Painting | None = None
+        self._areas: Mapping[str, int] = {}  # painted px, by class
+        self._middle: tuple[float, float] | None = None  # where the edit window goes once all is open
+        self._rest = resting(self, self._look)
+        self._spot = Spot(napari_viewer, SPOT_NAME)
+        self.form = CorrectForm()
+        self.form.painter.setText(session().painter)
+        self._fill(self.form)
+        self.form.image.follow(napari_viewer, self._image_chosen)
+        self.form.exchange.follow(napari_viewer)
+        self._masks = MaskChoices(napari_viewer, self.form.mask, lambda: self.form.image.layer)
+        self._opening = Opening(self._classes, self)
+        self._linking = Jobs(self)
+        self._next = WhereNext(self.form.next, lambda: self._masks.store, self)
+        self._brush = Brush(napari_viewer, self.form, self._masks, self._actions(), self)
+        self._connect()
+        self._unbind = bind_keys(napari_viewer, {KEYS["here"]: self.form.here.click, **self._leading()})
+        self._image_chosen()
+
+    def _connect(self) -> None:
+        form = self.form
+        form.checkpoint.currentIndexChanged.connect(self._rest.start)
+        self._masks.changed.connect(self._rest.start)
+        self._opening.waiting.connect(form.explain)
+        self._opening.opened.connect(self._opened)
+        self._opening.failed.connect(self._not_opened)
+        form.painter.editingFinished.connect(self._painter_changed)
+        form.here.clicked.connect(lambda: self.edit_here())
+        form.offer.clicked.connect(self._take_offer)
+        form.other.chosen.connect(self._go_on_otherwise)
+        form.undo.clicked.connect(lambda: self._turn("undo"))
+        form.redo.clicked.connect(lambda: self._turn("redo"))
+        form.draw.clicked.connect(self._draw)
+        form.accept.clicked.connect(self.accept)
+        form.regions.chosen.connect(lambda region: self._fly(region.window))
+        form.next.stepped.connect(self._step)
+        form.next.chosen.connect(self._go_to)
+        form.exchange.chosen.connect(self._fly)
+        form.exchange.wanted.connect(self.take_over)
+        form.exchange.export_wanted.connect(self.export)
+        for key, act in (self._actions() | self._leading()).items():
+            shortcut = QShortcut(QKeySequence(key.replace("Control", "Ctrl").replace("-", "+")), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(act)
+
+    def _actions(self) -> dict[str, Callable[[], Any]]:
+        form = self.form
+        return {
+            KEYS["undo"]: form.undo.click,
+            KEYS["redo"]: form.redo.click,
+            KEYS["accept"]: form.accept.click,
+        }
+
+    def _leading(self) -> dict[str, Callable[[], Any]]:
+        return {key: button.click for key, button in self.form.next.key_buttons().items()}
+
+    # ---- what is corrected
+
+    @property
+    def corrections(self) -> Corrections | None:
+        """What is painted on, if it is open; read it only."""
+        return None if self._painting is None else self._painting.corrections
+
+    @property
+    def image(self) -> Image | None:
+        """The image that is corrected."""
+        return self._image
+
+    @property
+    def edit_layer(self) -> Labels | None:
+        """The layer to paint on."""
+        return None if self._painting is None else self._painting.edit_layer
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer that shows all corrections."""
+        return None if self._painting is None else self._painting.layer
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being opened, or is on its way to disk."""
+        opening = self._opening.busy or self._rest.isActive() or self._masks.busy or self._linking.running
+        return opening or self._next.busy or (self._painting is not None and self._painting.busy)
+
+    @property
+    def painter(self) -> str:
+        """Who paints."""
+        return session().painter
+
+    def _painter_changed(self) -> None:
+        session().painter = self.form.painter.text().strip() or session().painter
+        self.form.painter.setText(session().painter)
+
+    def _image_chosen(self) -> None:
+        self._masks.fill()
+        self._rest.start()
+
+    def _look(self) -> None:
+        """See whether the image that is chosen has corrections already, and show them."""
+        image, form = self.form.image.layer, self.form
+        form.checkpoint.setEnabled(self._masks.mask is None)
+        form.checkpoint.open_file.setEnabled(self._masks.mask is None)
+        if image is not self._image:
+            self._close()
+            self._follow(image)
+        self._next.look()
+        if image is None:
+            form.explain("Open an image first.")
+        elif self._opening.busy:
+            return
+        elif self._painting is not None:
+            self._compare_classes(self._painting)
+        else:
+            form.explain(PRESS)
+            source = image_source(image)
+            if source is not None and source.job is None and image.ndim == 2:
+                self._follow_window()
+                self._opening.look(source)
+
+    def _compare_classes(self, painting: Painting) -> None:
+        """Show classes that are new, and have corrections that are blank take those that are chosen."""
+        if painting.show_classes():
+            self._brush.show_classes()
+        wanted = self._wanted()
+        if wanted and wanted != painting.table.names and not painting.unsaved and painting.corrections.blank:
+            self._add_classes(painting)
+        self.form.explain(self._about_classes(painting))
+
+    def _wanted(self) -> tuple[str, ...]:
+        """Name the classes of the segmentation or checkpoint that is chosen; none if they are not known."""
+        if self._masks.mask is not None:
+            return class_names(self._masks.mask)
+        card = self.form.checkpoint.card()
+        return () if card is None else card.classes.names
+
+    def _missing(self, painting: Painting) -> list[str]:
+        return [name for name in self._wanted() if name not in painting.table.names]
+
+    def _about_classes(self, painting: Painting) -> str:
+        """Say which classes are chosen and cannot be painted, and which are painted and not chosen."""
+        wanted, missing = self._wanted(), self._missing(painting)
+        others = [name for name in _painted(self._areas) if name not in (*wanted, "not sure")]
+        words = []
+        if missing:
+            words.append(f"These corrections lack {', '.join(missing)}: press Edit here to paint it, too.")
+        if wanted and others:
+            chosen = "segmentation" if self._masks.mask is not None else "checkpoint"
+            words.append(
+                f"Painted, but no class of the {chosen}: {', '.join(others)}; it is kept, and not learnt from."
+            )
+        if self.edit_layer is None and not missing:
+            words.append(PRESS)
+        return " ".join(words)
+
+    def _follow(self, image: Image | None) -> None:
+        for emitter in moves(self._image):
+            emitter.disconnect(self._moved)
+        self._image = image
+        for emitter in moves(image):
+            emitter.connect(self._moved)
+
+    def _moved(self, _event: Any = None) -> None:
+        if self._painting is not None:
+            self._painting.follow()
+
+    def edit_here(self, middle: tuple[float, float] | None = None) -> None:
+        """Put the edit window where one looks, or around (y, x) px of the image; corrections are made if need be."""
+        with reported():
+            image = self.form.image.require_layer("correct")
+            if image is not self._image:
+                self._look()
+            if middle is None:
+                y0, x0, y1, x1 = view_region(self._viewer, image)
+                middle = (y0 + y1) / 2, (x0 + x1) / 2
+            self._middle = middle
+            if self._painting is not None:
+                if self._missing(self._painting):
+                    self._add_classes(self._painting)
+                self._place(self._painting)
+            elif not self._opening.makes:
+                self._follow_window()
+                self._opening.make(image)
+
+    def _add_classes(self, painting: Painting) -> None:
+        """Add the classes that are chosen to the corrections."""
+        classes = self._classes()
+
+        def work(into: Corrections, _stopped: Callable[[], bool]) -> tuple[IntWindow | None, None]:
+            table = chosen_classes(*classes)
+            if table is not None:
+                into.add_classes(table)
+            return None, None
+
+        painting.act(work)
+
+    def _classes(self) -> tuple[ClassTable | None, str | None]:
+        """Tell what classes new corrections have: those of a checkpoint, or of the segmentation that is kept there."""
+        card = None if self._masks.store is not None else self.form.checkpoint.card()
+        return (None if card is None else card.classes), self._masks.store
+
+    def _opened(self, result: Opened | None) -> None:
+        if result is not None:
+            self._show(result)
+
+    def _not_opened(self, error: BaseException | None, loud: bool) -> None:
+        self._middle = None
+        if isinstance(error, OtherImageError):
+            self.form.explain("")
+            self.form.other.ask(f"{error.name} holds corrections of another image ({error.what}).")
+            if loud:
+                report(error)
+        elif error is not None:
+            self.form.explain("" if isinstance(error, Cancelled) else str(error))
+            if loud:
+                report(error)
+
+    def _show(self, opened: Opened) -> None:
+        image, form = self._image, self.form
+        if image is None or image not in self._viewer.layers:
+            opened.corrections.close()
+            return
+        painting = self._painting = Painting(self._viewer, image, opened, lambda: self.painter, self)
+        painting.told.connect(self._told)
+        painting.listed.connect(self._listed)
+        painting.given.connect(self._show_saved)
+        painting.failed.connect(self._failed)
+        painting.beside.connect(self._beside)
+        painting.refused.connect(lambda words: report(InputError(words)))
+        painting.changed.connect(self._next.stroke)
+        painting.copied.connect(self._copied)
+        self._brush.attach(painting)
+        self._next.correct(painting.corrections)
+        form.other.ask("")
+        form.set_open(True)
+        form.file.setText(str(painting.corrections.path))
+        form.explain(self._about_classes(painting))
+        if self._middle is not None:
+            self._place(painting)
+
+    def _go_on_otherwise(self, way: Way) -> None:
+        """Go on as was chosen where the corrections at the image's place are of another image."""
+        image = self._image
+        source = None if image is None else image_source(image)
+        if image is None or source is None or self._linking.running:
+            return
+        if way == "new":
+            self._opening.make(image, apart=True)
+        elif way == "look":
+
+            def show(opened: Any) -> None:
+                with reported():
+                    if image in self._viewer.layers:
+                        show_only(self._viewer, image, opened)
+
+            self._linking.begin(lambda _progress, _cancelled: open_to_look(source), show, report)
+        else:
+            self._linking.begin(
+                lambda _progress, _cancelled: carry_out(way, source), lambda _none: self._opening.look(source), report
+            )
+
+    def _place(self, painting: Painting) -> None:
+        assert self._middle is not None
+        painting.place(self._middle)
+        self._middle = None
+        self.form.make_offer("")
+        self.form.explain(self._about_classes(painting).replace(PRESS, "").strip())
+
+    def _copied(self, layer: Labels) -> None:
+        there = "the edit window" if self.edit_layer is None else self.edit_layer.name
+        say(
+            f"{layer.name}: is a copy; what is painted on it is not saved. Paint on {there}, or take the copy over in "
+            "the end (Take over, export)."
+        )
+
+    def _beside(self, place: tuple[float, float]) -> None:
+        self._middle = place
+        self.form.make_offer("That was beside the edit window. Move it there?")
+
+    def _take_offer(self) -> None:
+        if self._middle is not None:
+            self.edit_here(self._middle)
+
+    # ---- strokes
+
+    def settle(self, then: Callable[[], object]) -> None:
+        """Call ``then`` when all that was painted until now is on disk; at once if nothing is open."""
+        if self._painting is None:
+            then()
+        else:
+            self._painting.settle(then)
+
+    def _turn(self, op: Literal["undo", "redo"]) -> None:
+        if self._painting is not None:
+            self.form.exchange.clear()  # it may be taken back
+            self._painting.turn(op)
+
+    def _told(self, state: State) -> None:
+        before, self._areas = _painted(self._areas), state.areas
+        self.form.classes.show_areas(state.areas)
+        self.form.undo.setEnabled(state.can_undo)
+        self.form.redo.setEnabled(state.can_redo)
+        self._show_saved()
+        painting = self._painting
+        if painting is None:
+            return  # it is being closed, and with it perhaps the window
+        if painting.corrections.class_table is not painting.table or _painted(state.areas) != before:
+            self._rest.start()
+
+    def _show_saved(self) -> None:
+        if self._painting is not None:
+            self.form.show_saved(self._painting.unsaved, self._painting.stuck)
+            self.form.undo.setEnabled(self.form.undo.isEnabled() or self._painting.unsaved > 0)
+
+    def _failed(self, error: BaseException) -> None:
+        self._show_saved()
+        report(error)
+
+    # ---- what the segmentation says
+
+    def _draw(self) -> None:
+        start_drawing(self._viewer, self._image)
+        self.form.where.setCurrentText(DRAWN)
+
+    def accept(self) -> None:
+        """Paint what the segmentation says where the fields say."""
+        with reported():
+            painting = self._require_open()
+            self._masks.require()
+            store, painter = self._masks.store, self.painter
+            in_shape = self.form.where.currentText() == DRAWN
+            where = drawn_here(self._viewer, self._image) if in_shape else chosen_error(self.window())
+
+            def work(into: Corrections, stopped: Callable[[], bool]) -> tuple[IntWindow | None, None]:
+                segmentation = where.segmentation if isinstance(where, Blob) else Segmentation.open(str(store))
+                return accept(into, segmentation, where, painter, stopped), None
+
+            painting.act(work)
+
+    def _require_open(self) -> Painting:
+        if self._painting is None:
+            raise InputError("nothing is open to be corrected; press Edit here first.")
+        return self._painting
+
+    # ---- progress
+
+    def _listed(self, regions: list[CorrectedRegion]) -> None:
+        corrections = self.corrections
+        if corrections is None:
+            return
+        self.form.regions.show_regions(regions, corrections.class_table)
+        pixels = sum(region.pixels for region in regions)
+        share = pixels / (corrections.shape[0] * corrections.shape[1])
+        self.form.summary.setText(
+            f"{len(regions):,} corrected regions, {pixels:,} px ({share:.2%} of the image)" if regions else ""
+        )
+
+    def _fly(self, window: IntWindow) -> None:
+        if self._image is not None and self._image in self._viewer.layers:
+            fly_to(self._viewer, self._image, window)
+            self._spot.show(self._image, window)
+
+    def _step(self, by: int) -> None:
+        self.form.tabs.setCurrentWidget(self.form.next)
+        self._next.step(by)
+
+    def _go_to(self, suggestion: Suggestion) -> None:
+        """Fly to a region, with the edit window if that is open and does not reach there."""
+        window = suggestion.region.window
+        self._fly(window)
+        if self.edit_layer is not None and self._painting is not None and not self._painting.holds(window):
+            self.edit_here(((window[0] + window[2]) / 2, (window[1] + window[3]) / 2))
+
+    def take_over(self, source: Labels | Path, others: bool = False) -> None:
+        """Take over a labels layer, a file, or others' corrections; what contradicts is listed."""
+        with reported():
+            policy = POLICIES[self.form.exchange.policy.currentText()]
+            painting = self._require_open()
+            placed = None
+            if isinstance(source, Labels) and self._image is not None:
+                placed = labels_over(self._viewer, source, self._image)
+            work = partial(take_over, source, placed, others, policy, self.painter)
+            self.form.exchange.clear()  # of what was taken over before
+            painting.act(work, self.form.exchange.show_report)
+
+    def export(self, out: Path) -> None:
+        """Export the corrections; the end of the name says as what."""
+        with reported():
+            painting = self._require_open()
+            painting.settle(lambda: start_export(painting.corrections.path, out))
+
+    # ---- the end
+
+    def _close(self, *, layers: bool = True) -> None:
+        """Write what is painted, close the corrections, and show them no more."""
+        self._middle = None
+        self._opening.cancel()
+        painting, self._painting = self._painting, None
+        if painting is None:
+            return
+        self._areas = {}
+        self._brush.detach()
+        self._next.correct(None)
+        lost = painting.close(layers=layers)
+        painting.deleteLater()
+        if layers:
+            self._spot.hide()
+        form = self.form
+        form.set_open(False)
+        form.other.ask("")
+        form.make_offer("")
+        form.regions.show_regions([], None)
+        form.exchange.clear()
+        for text in (form.summary, form.saved, form.file):
+            text.clear()
+        for error in lost:
+            report(error)
+
+    def _leave(self, *, layers: bool) -> None:
+        """Write all, and listen to nothing any more: the dock or the window is gone."""
+        self._rest.stop()
+        self._close(layers=layers)
+        self._next.leave()
+        self._follow(None)
+        self._unbind()
+        self._masks.leave()
+        self.form.exchange.leave()
+        self.form.image.leave()
+
+
+def _painted(areas: Mapping[str, int]) -> list[str]:
+    return [name for name, pixels in areas.items() if pixels]

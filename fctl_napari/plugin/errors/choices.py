@@ -1,0 +1,171 @@
+"""What the Errors widget can compare: the viewer's segmentations, and truths from layers, images and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QFileDialog
+
+from fctl_napari.plugin.errors.form import ErrorForm
+from fctl_napari.plugin.layers.ground_truth import TruthChoice, layer_choices, shows
+from fctl_napari.plugin.layers.image_source import only_show
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
+
+
+class ErrorChoices(QObject):
+    """Keeps the fields for segmentation, truth and second segmentation in step with the viewer's layers.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers are offered.
+    form
+        With the fields.
+
+    Signals
+    -------
+    changed
+        Something else is chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: napari.Viewer, form: ErrorForm) -> None:
+        super().__init__(form)
+        self._viewer = viewer
+        self._form = form
+        self._files: list[TruthChoice] = []
+        self._own: dict[str, list[TruthChoice]] = {}  # labels of the image, by segmentation
+        self._chosen: tuple[object, ...] = ()
+        self._proposed: dict[str, object] = {}  # what was chosen for a segmentation, not by the user
+        form.mask.currentIndexChanged.connect(self._mask_changed)
+        form.truth.currentIndexChanged.connect(self._look)
+        form.second.currentIndexChanged.connect(self._look)
+        form.open_truth.clicked.connect(self._ask_file)
+        form.open_folder.clicked.connect(self._ask_folder)
+        for emitter in self._emitters():
+            emitter.connect(self.fill)
+
+    @property
+    def mask(self) -> Labels | None:
+        """The segmentation's layer."""
+        return self._form.mask.currentData()
+
+    @property
+    def truth(self) -> TruthChoice | None:
+        """The truth; None: there is none."""
+        return self._form.truth.currentData()
+
+    @property
+    def second(self) -> Labels | None:
+        """The layer of the segmentation to compare with."""
+        return self._form.second.currentData()
+
+    @property
+    def truth_key(self) -> tuple[object, ...]:
+        """Differs where another segmentation or another truth is chosen."""
+        return self.mask, _key(self.truth)
+
+    def fill(self, _event: Any = None) -> None:
+        """List what there is; what was chosen stays so, if it is still there."""
+        form = self._form
+        layers = self._viewer.layers
+        masks = [layer for layer in layers if isinstance(layer, Labels) and STORE_KEY in layer.metadata]
+        for mask in masks:
+            only_show(mask)
+        _offer(form.mask, [(mask.name, mask) for mask in masks], id)
+        others = [(mask.name, mask) for mask in masks if mask is not self.mask]
+        _offer(form.second, [("nothing", None), *others], id)
+        shown = layer_choices(self._viewer)
+        own = [choice for choice in self._own_labels() if not any(shows(layer, choice.path or "") for layer in shown)]
+        choices = [*shown, *own, *self._files]
+        _offer(form.truth, [("none", None), *((choice.name, choice) for choice in choices)], _key)
+        self._look()
+
+    def offer_own(self, path: str, choices: list[TruthChoice]) -> None:
+        """Offer the labels of the image that a segmentation (its store) is of; propose one if no truth is chosen."""
+        self._own[path] = choices
+        self.fill()
+        field = self._form.truth
+        if path in self._proposed or field.currentData() is not None:
+            return
+        paths = [choice.path for choice in choices if choice.path is not None]
+        for place in sorted(paths, key=lambda place: Path(place).name != "truth"):
+            for index in range(1, field.count()):
+                if shows(field.itemData(index), place):
+                    self._proposed[path] = _key(field.itemData(index))
+                    field.setCurrentIndex(index)
+                    return
+
+    def _mask_changed(self) -> None:
+        field = self._form.truth
+        if _key(field.currentData()) in self._proposed.values():  # it belongs to another segmentation's image, perhaps
+            self._proposed.clear()
+            field.blockSignals(True)
+            field.setCurrentIndex(0)
+            field.blockSignals(False)
+        self.fill()
+
+    def known_own(self, path: str) -> list[TruthChoice] | None:
+        """Return what ``offer_own`` was told of a segmentation; None: nothing yet."""
+        return self._own.get(path)
+
+    def add_truth(self, path: str | Path) -> None:
+        """Offer a truth file or label group, and choose it."""
+        choice = TruthChoice(Path(path).name, str(path))
+        if choice.path not in [other.path for other in self._files]:
+            self._files.append(choice)
+        self.fill()
+        field = self._form.truth
+        keys = [_key(field.itemData(index)) for index in range(field.count())]
+        field.setCurrentIndex(keys.index(choice.key))
+
+    def leave(self) -> None:
+        """Listen to the viewer no more."""
+        for emitter in self._emitters():
+            emitter.disconnect(self.fill)
+
+    def _emitters(self) -> list[Any]:
+        events = self._viewer.layers.events
+        return [events.inserted, events.removed, events.renamed]
+
+    def _own_labels(self) -> list[TruthChoice]:
+        return [] if self.mask is None else self._own.get(self.mask.metadata[STORE_KEY], [])
+
+    def _look(self) -> None:
+        chosen = (*self.truth_key, self.second)
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self.changed.emit()
+
+    def _ask_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self._form, "Open a truth", "", "Class indices (*.png *.tif *.tiff)")
+        if path:
+            self.add_truth(path)
+
+    def _ask_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self._form, "Open a label group of an OME-Zarr")
+        if path:
+            self.add_truth(path)
+
+
+def _key(choice: TruthChoice | None) -> object:
+    return None if choice is None else choice.key
+
+
+def _offer(field: Any, entries: list[tuple[str, Any]], key: Callable[[Any], object]) -> None:
+    """Fill a field, keeping what is chosen; no signal is sent."""
+    chosen = key(field.currentData()) if field.count() else None
+    keys = [key(value) for _, value in entries]
+    field.blockSignals(True)
+    field.clear()
+    for name, value in entries:
+        field.addItem(name, value)
+    if chosen in keys:
+        field.setCurrentIndex(keys.index(chosen))
+    field.blockSignals(False)

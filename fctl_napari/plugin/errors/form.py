@@ -1,0 +1,274 @@
+"""The fields of the Errors widget, and nothing of what they do."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QColorDialog,
+    QLabel,
+    QProgressBar,
+    QSizePolicy,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from fctl_napari.evaluation.error_types import COLOUR_BLIND, PAPER, Color, ErrorColors
+from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
+from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFER, MISSES, WHO, Showing
+from fctl_napari.plugin.errors.figures_page import FiguresPage
+from fctl_napari.plugin.errors.list import RegionsPage
+from fctl_napari.plugin.layers.choosers import combo, row, tool
+from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
+
+OWN = "My own"
+SETS = {"As in the paper": PAPER, "Colour-blind safe": COLOUR_BLIND}
+
+TOOLTIPS = {
+    "mask": "The segmentation to look at: a mask that FCtL made.",
+    "truth": (
+        "What is really there: a labels layer (label 0 is nothing; label 1 the first class, unless it names its "
+        "classes), a label of the image's own OME-Zarr, or a file."
+    ),
+    "open": "Open a truth: a PNG or TIFF of class indices (255 is no class) or of the classes' colors.",
+    "open_folder": "Open a truth: a label group in an OME-Zarr.",
+    "mapping": "Say which class each value of the truth stands for.",
+    "second": "Another segmentation of the same image, by another checkpoint, say: where the two differ.",
+    "shown": "Show where the segmentation is wrong. It is computed for what is in view only.",
+    "mode": (
+        "Missed and false: what was missed, what was found where it is not, and (with all classes, the first being the "
+        "background) what was called another class. Was x, called y: each error in the colour of what it was called. "
+        "Who is right: where the two segmentations differ. Where they differ: the same, in the colour of what this one "
+        "says."
+    ),
+    "of": "The class whose errors are shown.",
+    "colors": "Colours of what was missed, false, or called another class.",
+    "own": "Choose this colour.",
+    "only": "Show all errors again.",
+    "where": "Where figures are computed and regions are looked for.",
+    "cancel": "Stop.",
+    "progress": "How far the figures, or the search, are.",
+}
+
+
+class ErrorForm(QWidget):
+    """Segmentation, truth, what to compare with, overlay, where; figures, regions; progress.
+
+    Signals
+    -------
+    showing_changed
+        What the overlay shows has changed.
+    """
+
+    showing_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.mask = combo(TOOLTIPS["mask"])
+        self.truth = combo(TOOLTIPS["truth"])
+        self.open_truth = tool("…", TOOLTIPS["open"])
+        self.open_folder = tool("zarr…", TOOLTIPS["open_folder"])
+        self.mapping = QLabel()
+        self.mapping.setToolTip(TOOLTIPS["mapping"])
+        self.edit_mapping = tool("Classes…", TOOLTIPS["mapping"])
+        self.second = combo(TOOLTIPS["second"])
+        self.hint = wrapped("What is missing.")
+        self.shown = QCheckBox("Show")
+        self.shown.setToolTip(TOOLTIPS["shown"])
+        self.shown.setChecked(True)
+        self.mode = combo(TOOLTIPS["mode"])
+        self.of = combo(TOOLTIPS["of"])
+        self.colors = combo(TOOLTIPS["colors"])
+        self.colors.addItems([*SETS, OWN])
+        self.own = [tool("", f"{what}: {TOOLTIPS['own'].lower()}") for what in ("Missed", "False", "Another class")]
+        self.only = button("", TOOLTIPS["only"])
+        self.only.hide()
+        self.legend = wrapped("Colours of the overlay.")
+        self.where = combo(TOOLTIPS["where"])
+        self.where.addItems([WHOLE, VIEW, DRAWN])
+        self.draw = tool("Draw", DRAW_TIP)
+        self.figures = FiguresPage()
+        self.regions = RegionsPage()
+        self.cancel = tool("Cancel", TOOLTIPS["cancel"])
+        self.cancel.setEnabled(False)
+        self.progress = QProgressBar()
+        self.progress.setToolTip(TOOLTIPS["progress"])
+        self.progress.setTextVisible(False)
+        self.progress.setRange(0, 1)
+        self.status = wrapped()
+        for text in (self.mapping, self.only):  # long words must not widen the dock
+            text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._classes: list[str] = []
+        self._pair: tuple[int, int] | None = None
+        self._own = PAPER
+        self._arrange()
+        self._connect()
+        self.offer_modes(truth=False, second=False)
+        self._show_colors()
+
+    def _arrange(self) -> None:
+        fields = labelled(
+            [
+                ("Segmentation", self.mask),
+                ("Truth", row(self.truth, self.open_truth, self.open_folder)),
+                ("Its values", row(self.mapping, self.edit_mapping)),
+                ("Compare with", self.second),
+                self.hint,
+                ("Overlay", row(self.shown, self.mode)),
+                ("Class", self.of),
+                ("Colours", row(self.colors, *self.own)),
+                self.only,
+                self.legend,
+                ("Where", row(self.where, self.draw)),
+            ]
+        )
+        tabs = QTabWidget()
+        tabs.addTab(self.regions, "Next error")
+        tabs.addTab(self.figures, "Figures")
+        tabs.setTabToolTip(0, "Regions of errors, or of doubt, one after the other.")
+        tabs.setTabToolTip(1, "How good the segmentation is, in numbers.")
+        tabs.currentChanged.connect(self._fit_tab)
+        self.tabs = tabs
+        self._fit_tab()
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.addLayout(fields)
+        column.addWidget(tabs, stretch=1)
+        column.addLayout(row(self.progress, self.cancel))
+        column.addWidget(self.status)
+        self._content, self._bar = content, scrolling(self, content, 340).verticalScrollBar()
+        content.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Qt's hook: what does not fit into the width would be cut off on the right."""
+        if watched is self._content and event.type() == QEvent.Type.LayoutRequest:
+            width = self._content.minimumSizeHint().width() + self._bar.sizeHint().width()
+            self.setMinimumWidth(max(340, width))
+        return False
+
+    def _fit_tab(self) -> None:
+        """Let only the page that is shown say how much room it needs."""
+        for index in range(self.tabs.count()):
+            shown = index == self.tabs.currentIndex()
+            policy = QSizePolicy.Policy.Preferred if shown else QSizePolicy.Policy.Ignored
+            self.tabs.widget(index).setSizePolicy(policy, policy)
+
+    def _connect(self) -> None:
+        self.mode.currentIndexChanged.connect(self._changed)
+        self.of.currentIndexChanged.connect(self._changed)
+        self.colors.currentIndexChanged.connect(self._colors_chosen)
+        self.only.clicked.connect(lambda: self.show_pair(None))
+        for index, choose in enumerate(self.own):
+            choose.clicked.connect(lambda _checked=False, k=index: self._ask_color(k))
+
+    # ---- the overlay
+
+    @property
+    def showing(self) -> Showing:
+        """What the fields say of the overlay."""
+        colors = SETS.get(self.colors.currentText(), self._own)
+        return Showing(self.mode.currentText(), self.of.currentData(), self._pair, colors)
+
+    def offer_modes(self, *, truth: bool, second: bool) -> None:
+        """Offer what can be shown with a truth, with a second segmentation."""
+        modes = [MISSES, CONFUSION] if truth else []
+        modes += [WHO, DIFFER] if second else []
+        now = [self.mode.itemText(k) for k in range(self.mode.count())]
+        if now == modes:
+            return
+        chosen = self.mode.currentText()
+        self.mode.blockSignals(True)
+        self.mode.clear()
+        self.mode.addItems(modes)
+        self.mode.setCurrentText(chosen if chosen in modes else (modes or [""])[0])
+        self.mode.blockSignals(False)
+        self._changed()
+
+    def show_classes(self, names: Sequence[str]) -> None:
+        """Offer these classes."""
+        if list(names) == self._classes:
+            return
+        self._classes = list(names)
+        self._pair = None
+        self.only.hide()
+        self.of.blockSignals(True)
+        self.of.clear()
+        self.of.addItem("All classes", None)
+        for index, name in enumerate(names):
+            self.of.addItem(name, index)
+        self.of.blockSignals(False)
+        self._changed()
+
+    def show_pair(self, pair: tuple[int, int] | None) -> None:
+        """Show only what is the one class (truth) and was called the other; None: all errors again."""
+        self._pair = pair
+        if pair is not None:
+            self.only.setText("Only: was {}, called {}  ✕".format(*(self._classes[index] for index in pair)))
+        self.only.setVisible(pair is not None)
+        self._changed()
+
+    def show_legend(self, entries: Sequence[tuple[str, Color]]) -> None:
+        """Say what the overlay's colours mean."""
+        self.legend.setText(
+            " &nbsp; ".join(
+                f"<span style='color: rgb{color}'>■</span>&nbsp;{html.escape(name).replace(' ', '&nbsp;')}"
+                for name, color in entries
+                if name
+            )
+        )
+
+    def _changed(self) -> None:
+        one_color = self.mode.currentText() == MISSES or self._pair is not None
+        self.of.setEnabled(self.mode.currentText() in (MISSES, CONFUSION) and self._pair is None)
+        for widget in (self.colors, *self.own):
+            widget.setEnabled(one_color and self._pair is None)
+        self.showing_changed.emit()
+
+    def _colors_chosen(self) -> None:
+        self._show_colors()
+        self._changed()
+
+    def _show_colors(self) -> None:
+        colors = self.showing.colors
+        for choose, color in zip(
+            self.own, (colors.false_negative, colors.false_positive, colors.confused), strict=True
+        ):
+            pixmap = QPixmap(14, 14)
+            pixmap.fill(QColor(*color))
+            choose.setIcon(QIcon(pixmap))
+
+    def _ask_color(self, which: int) -> None:
+        colors = self.showing.colors
+        three = [colors.false_negative, colors.false_positive, colors.confused]
+        chosen = QColorDialog.getColor(QColor(*three[which]), self)
+        if chosen.isValid():
+            three[which] = (chosen.red(), chosen.green(), chosen.blue())
+            self.set_colors(ErrorColors(*three))
+
+    def set_colors(self, colors: ErrorColors) -> None:
+        """Choose colours of one's own."""
+        self._own = colors
+        self.colors.blockSignals(True)
+        self.colors.setCurrentText(OWN)
+        self.colors.blockSignals(False)
+        self._colors_chosen()
+
+    # ---- what goes on
+
+    def show_progress(self, done: int, total: int) -> None:
+        """Show how far something is; a total of 0 shows that it is under way."""
+        show_done(self.progress, done, total)
+
+    def say(self, text: str) -> None:
+        """Say in a line what has become of the last thing that was asked for."""
+        self.status.setText(text)
+
+    def explain(self, text: str) -> None:
+        """Say in a line what is missing; empty: nothing is."""
+        self.hint.setText(text)
+        self.hint.setVisible(bool(text))

@@ -1,0 +1,350 @@
+"""Regions to look at one after the other, in the Errors widget: the list, its order and filters, marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor, QKeySequence, QShortcut
+from qtpy.QtWidgets import (
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from fctl_napari.evaluation.error_regions import SMALLEST, THRESHOLDS, Measure, Order, Region, order
+from fctl_napari.evaluation.error_types import Color
+from fctl_napari.evaluation.review_marks import Mark
+from fctl_napari.plugin.common.form_layout import button
+from fctl_napari.plugin.common.tables import Rows, dress_table
+from fctl_napari.plugin.errors.comparison import DIFFERENCES, DOUBTS, ERRORS
+from fctl_napari.plugin.layers.choosers import combo, row
+
+ORDERS: dict[str, Order] = {"Largest first": "size", "Confidence": "confidence", "By class": "class"}
+
+KEYS = {"next": "N", "previous": "Shift-N", "done": "K", "wrong": "W"}
+"""Keys of the viewer while the widget lives; napari 0.9 uses none of them."""
+
+TOOLTIPS = {
+    "what": (
+        "Errors: connected pixels of one class that were called another. Doubts: where the network was not sure (no "
+        "truth is needed). Differences: from the segmentation to compare with."
+    ),
+    "measure": "What tells of doubt: the probability of the chosen class, or the maps that were kept with the result.",
+    "threshold": "Pixels are in doubt beyond this, %.",
+    "smallest": "Regions of fewer pixels are not listed.",
+    "find": "Look for them, where it says above.",
+    "sort": "Confidence: of errors the most confident first, of doubts the least.",
+    "was": "Only what is this class in truth.",
+    "called": "Only what was called this class.",
+    "table": "Click a region to fly there. Marked ones are grey, and passed over by Next.",
+    "previous": f"Fly to the one before that is not marked (key {KEYS['previous']}).",
+    "next": f"Fly to the next that is not marked (key {KEYS['next']}).",
+    "done": f"Mark as looked at, or take the mark away (key {KEYS['done']}). Marks are kept beside the segmentation.",
+    "wrong": f"Mark: here the truth is wrong, or take the mark away (key {KEYS['wrong']}).",
+}
+
+
+class RegionTable(Rows[Region]):
+    """Regions as rows; thousands cost nothing until they are drawn."""
+
+    OTHER = "Other says"
+    """The first column of differences."""
+
+    def __init__(self) -> None:
+        super().__init__(("Was", "Called", "px", "Conf.", "Mark"), (2, 3))
+        self._marks: dict[Region, Mark | None] = {}
+        self._classes: Sequence[tuple[str, Color]] = ()
+        self._kind = ERRORS
+
+    def show(
+        self,
+        regions: list[Region],
+        marks: dict[Region, Mark | None],
+        classes: Sequence[tuple[str, Color]],
+        kind: str,
+    ) -> None:
+        """Show these regions (``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``), in this order."""
+        self._kind, self._marks, self._classes = kind, marks, classes
+        self.show_rows(regions)
+
+    def mark_changed(self, at: int) -> None:
+        """Draw a row again."""
+        self.dataChanged.emit(self.index(at, 0), self.index(at, len(self.columns) - 1))
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Qt's hook."""
+        heading = super().headerData(section, orientation, role)
+        return self.OTHER if heading is not None and section == 0 and self._kind == DIFFERENCES else heading
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Qt's hook."""
+        region, column = self.rows[index.row()], index.column()
+        mark = self._marks.get(region)
+        if role == Qt.ItemDataRole.DisplayRole:
+            return (
+                self._name(region.truth),
+                self._name(region.called),
+                f"{region.pixels:,}",
+                f"{region.confidence:.0%}",
+                {"done": "done", "truth is wrong": "bad truth", None: ""}[mark],
+            )[column]
+        if role == Qt.ItemDataRole.DecorationRole and column < 2:
+            which = region.truth if column == 0 else region.called
+            return None if which is None else QColor(*self._classes[which][1])
+        if role == Qt.ItemDataRole.ForegroundRole and mark is not None:
+            return QColor(128, 128, 128)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"at row {region.point[0]}, column {region.point[1]} (px)"
+        return super().data(index, role)
+
+    def _name(self, index: int | None) -> str:
+        return "?" if index is None else self._classes[index][0]
+
+
+class RegionsPage(QWidget):
+    """The list, and what leads through it.
+
+    Signals
+    -------
+    chosen : object
+        The ``Region`` that was clicked, or stepped to.
+    marked : object, object
+        A ``Region`` and its new ``Mark`` (or None), to be kept.
+    """
+
+    chosen = Signal(object)
+    marked = Signal(object, object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.what = combo(TOOLTIPS["what"])
+        self.measure = combo(TOOLTIPS["measure"])
+        self.threshold = _number(1, 99, "threshold", " %")
+        self.smallest = _number(1, 10**8, "smallest", " px")
+        self.smallest.setValue(SMALLEST)
+        self.find = button("Find", TOOLTIPS["find"])
+        self.sort = combo(TOOLTIPS["sort"])
+        self.sort.addItems(list(ORDERS))
+        self.was = combo(TOOLTIPS["was"])
+        self.called = combo(TOOLTIPS["called"])
+        self.table = RegionTable()
+        self.view = QTableView()
+        self.summary = QLabel()
+        self.summary.setWordWrap(True)
+        self.previous = button("Previous", TOOLTIPS["previous"])
+        self.next = button("Next", TOOLTIPS["next"])
+        self.done = button("Done", TOOLTIPS["done"])
+        self.wrong = button("Truth is wrong", TOOLTIPS["wrong"])
+        self._all: list[Region] = []
+        self._marks: dict[Region, Mark | None] = {}
+        self._classes: Sequence[tuple[str, Color]] = ()
+        self._kind, self._summary = ERRORS, ""
+        self._arrange()
+        self._connect()
+        self.offer(truth=False, second=False, measures=())
+
+    def _arrange(self) -> None:
+        dress_table(self.view, self.table, TOOLTIPS["table"], (96, 96, 60, 48), 180)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 4, 0, 0)
+        layout.addLayout(row(self.what, self.measure, self.threshold))
+        layout.addLayout(row(QLabel("at least"), self.smallest, self.find))
+        layout.addLayout(row(self.was, self.called))
+        layout.addWidget(self.sort)
+        layout.addLayout(row(self.previous, self.next))
+        layout.addLayout(row(self.done, self.wrong))
+        layout.addWidget(self.summary)
+        layout.addWidget(self.view, stretch=1)
+
+    def _connect(self) -> None:
+        self.what.currentIndexChanged.connect(self._what_changed)
+        self.measure.currentIndexChanged.connect(self._measure_changed)
+        for field in (self.sort, self.was, self.called):
+            field.currentIndexChanged.connect(self._list)
+        self.view.selectionModel().currentRowChanged.connect(self._row_chosen)
+        for key, pressed in self.key_buttons().items():
+            shortcut = QShortcut(QKeySequence(KEYS[key].replace("-", "+")), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(pressed.click)
+        self.next.clicked.connect(lambda: self.step(1))
+        self.previous.clicked.connect(lambda: self.step(-1))
+        self.done.clicked.connect(lambda: self.mark("done"))
+        self.wrong.clicked.connect(lambda: self.mark("truth is wrong"))
+
+    def key_buttons(self) -> dict[str, QPushButton]:
+        """The buttons that keys press, by the names in ``KEYS``."""
+        return {"next": self.next, "previous": self.previous, "done": self.done, "wrong": self.wrong}
+
+    # ---- what can be listed
+
+    @property
+    def kind(self) -> str:
+        """What is to be listed: ``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``."""
+        return str(self.what.currentText())
+
+    @property
+    def doubt(self) -> tuple[Measure, float]:
+        """What tells of doubt, and beyond which value, 0..1."""
+        chosen = self.measure.currentText()
+        return next(name for name in THRESHOLDS if name == chosen or not chosen), self.threshold.value() / 100
+
+    def offer(self, *, truth: bool, second: bool, measures: Sequence[Measure]) -> None:
+        """Offer what can be listed."""
+        before = {self.what.itemText(k) for k in range(self.what.count())}
+        kinds = [ERRORS] * truth + [DIFFERENCES] * second + [DOUBTS]
+        _refill(self.what, kinds)
+        new = [kind for kind in kinds if kind not in before]
+        if new and DOUBTS not in new:  # what was just made possible is what is wanted
+            self.what.setCurrentText(new[0])
+        if _refill(self.measure, [name for name in get_args(Measure) if name in measures]):
+            self._measure_changed()
+        self._what_changed()
+
+    def _what_changed(self) -> None:
+        doubts = self.kind == DOUBTS
+        for widget in (self.measure, self.threshold):
+            widget.setVisible(doubts)
+        self.was.setVisible(not doubts)
+        self.wrong.setVisible(not doubts)
+
+    def _measure_changed(self) -> None:
+        limit = THRESHOLDS.get(self.measure.currentText())
+        if limit is not None:
+            self.threshold.setValue(round(100 * limit))
+
+    # ---- the list
+
+    def clear(self) -> None:
+        """List nothing."""
+        self.show_regions([], {}, (), ERRORS, "")
+
+    def show_regions(
+        self,
+        regions: list[Region],
+        marks: dict[Region, Mark | None],
+        classes: Sequence[tuple[str, Color]],
+        kind: str,
+        summary: str,
+    ) -> None:
+        """List regions.
+
+        Parameters
+        ----------
+        regions
+            All that were found.
+        marks
+            Of those that have one.
+        classes
+            Names and colours by class index.
+        kind
+            What they are: ``ERRORS``, ``DOUBTS`` or ``DIFFERENCES``.
+        summary
+            How many there are, for people.
+        """
+        self._all, self._marks, self._classes = regions, marks, classes
+        self._kind, self._summary = kind, summary
+        self.view.setColumnHidden(0, kind == DOUBTS)
+        for field, every in ((self.was, "was any class"), (self.called, "called any class")):
+            _refill(field, [every, *(name for name, _ in classes)])
+        self._list()
+
+    def show_pair(self, pair: tuple[int, int] | None) -> None:
+        """List only this truth and call; None: all."""
+        for field, index in zip((self.was, self.called), pair or (-1, -1), strict=True):
+            if index + 1 < field.count():
+                field.setCurrentIndex(index + 1)
+
+    def _list(self) -> None:
+        current = self.current
+        was, called = self.was.currentIndex() - 1, self.called.currentIndex() - 1
+        kept = [
+            region
+            for region in self._all
+            if (was < 0 or region.truth in (was, None)) and (called < 0 or region.called == called)
+        ]
+        listed = order(kept, ORDERS[self.sort.currentText()])
+        self.table.show(listed, self._marks, self._classes, self._kind)
+        if current in kept:  # it stays chosen, without flying there again
+            self._select(listed.index(current), tell=False)
+        self._tell()
+
+    @property
+    def current(self) -> Region | None:
+        """The region that is chosen."""
+        at = self.view.currentIndex().row()
+        return self.table.rows[at] if 0 <= at < len(self.table.rows) else None
+
+    def step(self, by: int) -> None:
+        """Go to the next (1) or the previous (-1) region that is not marked; at the end it stays."""
+        rows = len(self.table.rows)
+        if not self._all:
+            self.summary.setText("Press Find first.")
+            return
+        at = self.view.currentIndex().row()
+        at = (-1 if by > 0 else rows) if self.current is None else at
+        at += by
+        while 0 <= at < rows and self._marks.get(self.table.rows[at]) is not None:
+            at += by
+        if 0 <= at < rows:
+            self._select(at)
+        elif rows:
+            self.summary.setText("That was the last one." if by > 0 else "That was the first one.")
+
+    def mark(self, mark: Mark) -> None:
+        """Mark the chosen region; if it has this mark already, take it away."""
+        region = self.current
+        if region is None:
+            self.summary.setText("Choose a region first: click one, or press Next.")
+            return
+        self.marked.emit(region, None if self._marks.get(region) == mark else mark)
+
+    def show_mark(self, region: Region, mark: Mark | None) -> None:
+        """Show a mark that was kept."""
+        self._marks[region] = mark
+        if region in self.table.rows:
+            self.table.mark_changed(self.table.rows.index(region))
+        self._tell()
+
+    def _select(self, at: int, *, tell: bool = True) -> None:
+        model = self.view.selectionModel()
+        model.blockSignals(not tell)
+        self.view.selectRow(at)
+        model.blockSignals(False)
+        if not tell:
+            self.view.viewport().update()
+
+    def _row_chosen(self, now: QModelIndex, _before: QModelIndex) -> None:
+        if now.isValid():
+            self.chosen.emit(self.table.rows[now.row()])
+
+    def _tell(self) -> None:
+        marked = sum(mark is not None for mark in self._marks.values())
+        listed = len(self.table.rows)
+        parts = [self._summary, f"{listed:,} listed" if listed != len(self._all) else "", f"{marked:,} marked"]
+        self.summary.setText(" · ".join(part for part in parts if part) if self._all or self._summary else "")
+
+
+def _refill(field: Any, texts: list[str]) -> bool:
+    """Offer these texts, keeping what is chosen; tell whether they are others than before. No signal is sent."""
+    if [field.itemText(k) for k in range(field.count())] == texts:
+        return False
+    chosen = field.currentText()
+    field.blockSignals(True)
+    field.clear()
+    field.addItems(texts)
+    field.setCurrentText(chosen if chosen in texts else (texts or [""])[0])
+    field.blockSignals(False)
+    return True
+
+
+def _number(least: int, most: int, tooltip: str, suffix: str) -> QSpinBox:
+    field = QSpinBox()
+    field.setRange(least, most)
+    field.setSuffix(suffix)
+    field.setToolTip(TOOLTIPS[tooltip])
+    return field

@@ -1,0 +1,181 @@
+"""Errors as a lazy multiscale labels layer over a segmentation's: nothing is computed but what is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from fctl_napari.errors import InputError
+from fctl_napari.evaluation.error_types import Kinds
+from fctl_napari.imagery.class_mapping import MappedTruth
+from fctl_napari.model.classes import IGNORE
+from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, ShownLevel, class_style
+from fctl_napari.plugin.layers.segmentation_layers import above
+from fctl_napari.plugin.layers.transforms import placed_like
+
+
+class ErrorLevel(ShownLevel):
+    """One level of an overlay, computed from the same level of what is compared.
+
+    Parameters
+    ----------
+    read
+        Computes rows and columns (slices without a step), as uint8 [y, x].
+    like
+        The segmentation's level.
+    """
+
+    def __init__(self, read: Callable[[slice, slice], np.ndarray], like: Any) -> None:
+        self._read = read
+        self.shape = (int(like.shape[0]), int(like.shape[1]))
+        self.dtype = np.dtype(np.uint8)
+        self.chunks = tuple(getattr(like, "chunks", None) or (min(512, n) for n in self.shape))
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        rows, columns = (*(key if isinstance(key, tuple) else (key,)), slice(None), slice(None))[:2]
+        y0, y1, step_y = rows.indices(self.shape[0])
+        x0, x1, step_x = columns.indices(self.shape[1])
+        return self._read(slice(y0, max(y0, y1)), slice(x0, max(x0, x1)))[::step_y, ::step_x]
+
+
+class ErrorLevels:
+    """The levels of an overlay. What they show can be changed at any time; the layer needs a refresh after it.
+
+    Opening reads the coarsest levels: do it off the main thread.
+
+    Parameters
+    ----------
+    called
+        Levels of the segmentation, the finest first, each every second px of the one before: 0 = not computed,
+        k + 1 = class k.
+    truth
+        Of the same size; None if there is none.
+    second
+        Levels of a segmentation that is compared with it.
+    kinds
+        What is shown.
+    second_classes
+        Which class of the first segmentation each class of the second is.
+
+    Raises
+    ------
+    InputError
+        The sizes differ, or the truth is damaged.
+
+    Notes
+    -----
+    The coarsest level is an array in memory, as napari reads that only once; :meth:`follow` brings it in step.
+    """
+
+    def __init__(
+        self,
+        called: Sequence[Any],
+        truth: MappedTruth | None,
+        second: Sequence[Any] | None,
+        kinds: Kinds,
+        *,
+        second_classes: Sequence[int] = (),
+    ) -> None:
+        height, width = called[0].shape
+        for what, shape in (
+            ("the truth", truth.shape if truth is not None else None),
+            ("the segmentation to compare with", second[0].shape if second is not None else None),
+        ):
+            if shape is not None and tuple(shape) != (height, width):
+                raise InputError(
+                    f"{what} is {shape[0]} x {shape[1]} px (height x width) and the segmentation {height} x {width}; "
+                    "give one of the same image."
+                )
+        self._called = list(called)
+        self._truth = truth
+        self._second = None if second is None else list(second)
+        self._second_index = np.full(256, IGNORE, np.uint8)  # of label values: 0 is not computed
+        self._second_index[1 : len(second_classes) + 1] = second_classes
+        self._kinds = kinds
+        whole = (slice(0, called[-1].shape[0]), slice(0, called[-1].shape[1]))
+        self._coarse_truth = self._read_truth(len(called) - 1, *whole)
+        self._seen = self._read_coarse()
+        self.coarse: np.ndarray = self._compute_coarse()
+        levels = [ErrorLevel(self._reader(index), level) for index, level in enumerate(self._called[:-1])]
+        self.levels: list[Any] = [*levels, self.coarse]
+
+    @property
+    def data(self) -> Any:
+        """What a layer is given: the levels, or the one array there is."""
+        return self.levels if len(self.levels) > 1 else self.coarse
+
+    def show(self, kinds: Kinds) -> None:
+        """Show something else."""
+        self._kinds = kinds
+        self.coarse[:] = self._compute_coarse()
+
+    def follow(self) -> bool:
+        """Take up what is new in the coarsest level of the segmentations; tell whether there was anything.
+
+        Those of a segmentation that grows lie in memory; others do not change.
+        """
+        if not any(isinstance(levels[-1], np.ndarray) for levels in (self._called, self._second) if levels):
+            return False
+        now = self._read_coarse()
+        if all(np.array_equal(new, old) for new, old in zip(now, self._seen, strict=True)):
+            return False
+        self._seen = now
+        self.coarse[:] = self._compute_coarse()
+        return True
+
+    def _reader(self, level: int) -> Callable[[slice, slice], np.ndarray]:
+        def read(rows: slice, columns: slice) -> np.ndarray:
+            called = np.asarray(self._called[level][rows, columns])
+            second = called if self._second is None else np.asarray(self._second[level][rows, columns])
+            return self._compute(self._read_truth(level, rows, columns), called, second)
+
+        return read
+
+    def _read_truth(self, level: int, rows: slice, columns: slice) -> np.ndarray:
+        if self._truth is None:
+            return np.full((rows.stop - rows.start, columns.stop - columns.start), IGNORE, np.uint8)
+        return self._truth.peek(rows, columns, level)
+
+    def _read_coarse(self) -> tuple[np.ndarray, np.ndarray]:
+        called = np.array(self._called[-1][:, :])
+        return called, called if self._second is None else np.array(self._second[-1][:, :])
+
+    def _compute_coarse(self) -> np.ndarray:
+        return self._compute(self._coarse_truth, *self._seen)
+
+    def _compute(self, truth: np.ndarray, called: np.ndarray, second: np.ndarray) -> np.ndarray:
+        # 0 (not computed) wraps to 255 = none, k + 1 becomes k
+        return self._kinds(truth, called - np.uint8(1), self._second_index[second])
+
+
+def add_overlay(viewer: ViewerModel, mask: Labels, levels: ErrorLevels, name: str, style: dict[str, Any]) -> Labels:
+    """Add the overlay over ``mask`` and other masks, placed like it; what is selected stays so."""
+    layer = Labels(
+        levels.data,
+        name=name,
+        opacity=1.0,
+        multiscale=len(levels.levels) > 1,
+        metadata={OVERLAY_KEY: True},
+        **placed_like(mask),
+        **style,
+    )
+    chosen = set(viewer.layers.selection)
+    viewer.layers.insert(above(viewer, mask), layer)
+    viewer.layers.selection = chosen
+    return layer
+
+
+def levels_of(mask: Labels) -> list[Any]:
+    """Return the levels that a mask's layer shows, the finest first."""
+    return list(mask.data) if mask.multiscale else [mask.data]
+
+
+def kinds_style(kinds: Sequence[tuple[str, tuple[int, int, int]]]) -> dict[str, Any]:
+    """Return ``colormap`` and ``features`` of an overlay whose kinds 1, 2, ... have these names and colours."""
+    style = class_style(kinds)
+    style["features"] = style["features"].rename(columns={"class": "error"})
+    return style

@@ -1,0 +1,422 @@
+"""The Errors widget: what its fields do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.layers import Labels
+from napari.utils.theme import get_theme
+
+from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.evaluation.agreement import Agreement
+from fctl_napari.evaluation.error_regions import Region, Regions
+from fctl_napari.evaluation.evaluation import Evaluation
+from fctl_napari.evaluation.review_marks import Mark, Marks
+from fctl_napari.imagery.class_mapping import ClassMapping
+from fctl_napari.imagery.ground_truth import NO_CLASS
+from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.base_widget import DockedWidget, resting
+from fctl_napari.plugin.common.keys import bind_keys
+from fctl_napari.plugin.common.notify import report, reported
+from fctl_napari.plugin.errors.choices import ErrorChoices
+from fctl_napari.plugin.errors.comparison import Comparison, Wanted, compute_figures, find_regions, open_comparison
+from fctl_napari.plugin.errors.form import ErrorForm
+from fctl_napari.plugin.errors.layer import ErrorLayer
+from fctl_napari.plugin.errors.list import KEYS
+from fctl_napari.plugin.errors.mapping_dialog import MappingDialog
+from fctl_napari.plugin.errors.overlay import levels_of
+from fctl_napari.plugin.layers.ground_truth import TruthChoice, labels_of_image, labels_over
+from fctl_napari.plugin.layers.navigation import Spot, fly_to
+from fctl_napari.plugin.layers.resampled_labels import PlacedLabels, lies_over
+from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
+from fctl_napari.plugin.layers.transforms import moves
+from fctl_napari.plugin.layers.viewport import IntWindow
+from fctl_napari.segmentation.store.store import Segmentation
+
+SPOT_NAME = "FCtL error"
+
+
+class ErrorWidget(DockedWidget):
+    """Shows where a segmentation is wrong: over the image, in figures, and region by region.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that it is docked in.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._opening, self._working = Jobs(self), Jobs(self)
+        self._errors = ErrorLayer(napari_viewer, self)
+        self._spot = Spot(napari_viewer, SPOT_NAME)
+        self._comparison: Comparison | None = None
+        self._marks: Marks | None = None
+        self._mapping: ClassMapping | None = None  # the user's own
+        self._truth_key: tuple[object, ...] = ()
+        self._opened_key: tuple[object, ...] = ()
+        self._placing: list[Any] = []  # emitters of layers that are compared
+        self._rest = resting(self, self._open)
+        self._places_rest = resting(self, self._look_at_places)
+        self._place: tuple[Any, ...] | None = ()  # where the truth lies on the segmentation; None: not px for px
+        self.form = ErrorForm()
+        self._choices = ErrorChoices(napari_viewer, self.form)
+        self._fill(self.form)
+        self._connect()
+        buttons = self.form.regions.key_buttons()
+        self._unbind = bind_keys(napari_viewer, {KEYS[name]: button.click for name, button in buttons.items()})
+        self._explain()
+        self._choices.fill()
+
+    def _connect(self) -> None:
+        form = self.form
+        self._choices.changed.connect(self._chosen)
+        form.edit_mapping.clicked.connect(self._edit_mapping)
+        form.shown.toggled.connect(self._show)
+        form.showing_changed.connect(self._showing_changed)
+        form.draw.clicked.connect(self._draw)
+        form.figures.compute.clicked.connect(self._compute)
+        form.figures.pair_chosen.connect(self._show_pair)
+        form.only.clicked.connect(lambda: form.regions.show_pair(None))
+        form.regions.find.clicked.connect(self._find)
+        form.regions.chosen.connect(self._fly)
+        form.regions.marked.connect(self._mark)
+        form.cancel.clicked.connect(self._working.cancel)
+        self._working.busy.connect(self._busy)
+        self._errors.replaced.connect(self._reopen)
+
+    # ---- what there is to choose from
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """What is compared; None while there is nothing, or it is being opened."""
+        return self._comparison
+
+    @property
+    def region(self) -> Region | None:
+        """The error, doubt or difference that is chosen in the list."""
+        return self.form.regions.current
+
+    @property
+    def overlay(self) -> Labels | None:
+        """The layer of errors."""
+        return self._errors.layer
+
+    @property
+    def running(self) -> bool:
+        """Whether something is being opened, computed or looked for."""
+        return self._opening.running or self._working.running or self._rest.isActive() or self._places_rest.isActive()
+
+    def add_truth(self, path: str | Path) -> None:
+        """Offer a truth file or label group, and choose it."""
+        self._choices.add_truth(path)
+
+    # ---- what is compared
+
+    def _chosen(self) -> None:
+        """Open what is chosen when the layers have come to rest."""
+        if self._choices.truth_key != self._truth_key:
+            self._truth_key, self._mapping = self._choices.truth_key, None
+        self._rest.start()
+
+    def _reopen(self) -> None:
+        self._rest.start()
+
+    def _watch_places(self, layers: list[Labels]) -> None:
+        """Compare anew when one of these layers is placed anew."""
+        for emitter in self._placing:
+            emitter.disconnect(self._start_places)
+        self._placing = [emitter for layer in layers for emitter in moves(layer)]
+        for emitter in self._placing:
+            emitter.connect(self._start_places)
+
+    def _start_places(self, _event: Any = None) -> None:
+        self._places_rest.start()
+
+    def _placed(self) -> Any:
+        """Return the labels of a truth that a layer shows in the px of the segmentation.
+
+        Raises
+        ------
+        InputError
+            They, or the second segmentation, cannot be compared px for px with what lies there.
+        """
+        mask, truth, second = self._choices.mask, self._choices.truth, self._choices.second
+        self._place = None
+        if mask is not None and second is not None and not lies_over(self._viewer, second, mask):
+            raise InputError(
+                f"{second.name}: lies elsewhere than {mask.name}, or has other px; put one over the other."
+            )
+        if mask is None or truth is None or truth.layer is None:
+            placed = None
+        else:
+            placed = labels_over(self._viewer, truth.layer, mask)
+        self._place = placed.place if isinstance(placed, PlacedLabels) else ()
+        return placed
+
+    def _look_at_places(self) -> None:
+        """Compare anew if layers lie elsewhere now, seen from each other."""
+        before = self._place
+        with suppress(InputError):  # it is told when it is opened
+            self._placed()
+        if self._place is None or self._place != before:
+            self._opened_key = ()  # the truth that is open lies where it lay
+            self._open()
+
+    def _open(self) -> None:
+        self._follow_window()
+        form, showing = self.form, self.form.showing
+        mask, second = self._choices.mask, self._choices.second
+        self._working.drop()
+        opened_key, self._opened_key = self._opened_key, self._choices.truth_key
+        before = self._comparison if opened_key == self._opened_key else None  # of the same truth
+        self._comparison = None
+        self._errors.watch(mask)
+        if mask is None:
+            self._watch_places([])
+            self._opening.drop()
+            self._clear()
+            self._explain()
+            return
+        truth = self._choices.truth
+        compared = (mask, None if truth is None else truth.layer, second)
+        self._watch_places([layer for layer in compared if layer is not None])
+        try:
+            placed = self._placed()
+        except InputError as error:
+            self._opening.drop()
+            self._not_opened(error)
+            return
+        wanted = Wanted(
+            path=mask.metadata[STORE_KEY],
+            levels=levels_of(mask),
+            truth=truth,
+            mapping=self._mapping,
+            placed=placed,
+            second_path=None if second is None else second.metadata[STORE_KEY],
+            second_levels=None if second is None else levels_of(second),
+        )
+        known = self._choices.known_own(wanted.path)
+
+        def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> tuple[Any, list[TruthChoice]]:
+            own = labels_of_image(Segmentation.open(wanted.path)) if known is None else known
+            return open_comparison(wanted, showing, before, progress, cancelled), own
+
+        def opened(result: tuple[Comparison, list[TruthChoice]]) -> None:
+            self._comparison, own = result
+            self._show_comparison(self._comparison)
+            self._choices.offer_own(wanted.path, own)
+
+        form.explain("Opening…")
+        self._opening.begin(work, opened, self._not_opened, label=f"truth of {mask.name}")
+
+    def _not_opened(self, error: BaseException) -> None:
+        self._errors.hide()
+        self._clear()
+        self._explain()
+        self.form.explain("" if isinstance(error, Cancelled) else str(error))
+        report(error)
+
+    def _show_comparison(self, comparison: Comparison) -> None:
+        form = self.form
+        truth, second = comparison.truth is not None, comparison.second is not None
+        form.show_classes([name for name, _ in comparison.classes])
+        form.offer_modes(truth=truth, second=second)
+        form.regions.offer(truth=truth, second=second, measures=comparison.measures)
+        self._clear()
+        self._explain()
+        self._show()
+
+    def _clear(self) -> None:
+        """Show no figures and no regions: they were of something else."""
+        self._marks = None
+        self.form.regions.clear()
+        self.form.figures.clear()
+        self._spot.hide()
+
+    def _explain(self) -> None:
+        """Say what is missing, and how the truth is read."""
+        form, comparison = self.form, self._comparison
+        if self._choices.mask is None:
+            form.explain("Segment the image first (Segment widget), or open a segmentation.")
+        elif comparison is not None and comparison.truth is None:
+            form.explain("Choose a truth to see errors. Without one, Next error lists doubts.")
+        elif comparison is not None and comparison.unmapped:
+            few = ", ".join(map(str, comparison.unmapped[:5]))
+            form.explain(f"The truth holds values without a class ({few}): say what they are under Classes…")
+        else:
+            form.explain("" if comparison is None else comparison.note)
+        truth = None if comparison is None else comparison.truth
+        form.edit_mapping.setEnabled(truth is not None)
+        form.figures.compute.setEnabled(comparison is not None and comparison.overlay is not None)
+        form.regions.find.setEnabled(comparison is not None)
+        scored = 0 if truth is None else sum(index != NO_CLASS for index in truth.mapping.values.values())
+        ignored = 0 if truth is None else len(truth.mapping.values) - scored
+        form.mapping.setText("" if truth is None else f"{scored} scored, {ignored} ignored")
+
+    def _edit_mapping(self) -> None:
+        comparison = self._comparison
+        if comparison is None or comparison.truth is None or comparison.source is None:
+            return
+        colors = [color for _, color in comparison.classes]
+        mapping = comparison.truth.mapping
+        dialog = MappingDialog(comparison.source, comparison.held, mapping, comparison.proposed(), colors, self)
+        dialog.accepted.connect(lambda: self.set_mapping(dialog.mapping))
+        dialog.open()
+
+    def set_mapping(self, mapping: ClassMapping) -> None:
+        """Read the truth's values as this says."""
+        self._mapping = mapping
+        self._reopen()
+
+    # ---- the overlay
+
+    def _show(self, _checked: bool = True) -> None:
+        comparison, showing = self._comparison, self.form.showing
+        if comparison is None or comparison.overlay is None or not self.form.shown.isChecked():
+            self._errors.hide()
+            self.form.show_legend(())
+            return
+        legend = showing.legend(comparison.classes)
+        self._errors.show(comparison, showing, legend)
+        self.form.show_legend(legend)
+
+    def _showing_changed(self) -> None:
+        if self._comparison is not None and self.overlay is not None:
+            legend = self.form.showing.legend(self._comparison.classes)
+            self._errors.change(self.form.showing, legend)
+            self.form.show_legend(legend)
+
+    def _show_pair(self, was: int, called: int) -> None:
+        """Light up what a cell of the confusion matrix counts."""
+        evaluation = self.form.figures.evaluation
+        if evaluation is None:
+            return
+        self.form.shown.setChecked(True)
+        self.form.show_pair((was, called))
+        self.form.regions.show_pair((was, called))
+        count = int(evaluation.confusion[was, called])
+        words = (
+            f"{count:,} px of {self.form.figures.title} are {evaluation.names[was]}, called {evaluation.names[called]}"
+        )
+        self.form.say(f"{words}. Small spots show when you zoom in.")
+
+    # ---- figures and regions
+
+    def _region(self) -> tuple[IntWindow | None, str]:
+        where = self.form.where.currentText()
+        return chosen_region(self._viewer, self._choices.mask, where), where.lower()
+
+    def _draw(self) -> None:
+        start_drawing(self._viewer, self._choices.mask)
+        self.form.where.setCurrentText(DRAWN)
+
+    def _require(self) -> Comparison:
+        if self._comparison is None:
+            raise InputError("there is nothing to look at yet; choose a segmentation and its truth.")
+        return self._comparison
+
+    def _compute(self) -> None:
+        with reported():
+            comparison = self._require()
+            region, where = self._region()
+            title = f"{comparison.segmentation.path.name}, {where}"
+            second = comparison.second
+
+            def done(result: tuple[Evaluation | None, Agreement | None]) -> None:
+                page = self.form.figures
+                page.clear()
+                evaluation, agreement = result
+                if evaluation is not None:
+                    page.show_evaluation(evaluation, title, get_theme(self._viewer.theme).text.as_hex())
+                if agreement is not None and second is not None:
+                    page.show_agreement(agreement, second.path.name, comparison.segmentation.path.name)
+                self.form.say("")
+
+            def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Any:
+                import fctl_napari.figures.evaluation  # noqa: F401 - matplotlib, not on the window's thread
+
+                return compute_figures(comparison, region, progress, cancelled)
+
+            self._begin(work, done, "Computing figures…")
+
+    def _find(self) -> None:
+        page = self.form.regions
+        with reported():
+            comparison = self._require()
+            region, _ = self._region()
+            kind, smallest = page.kind, page.smallest.value()
+            doubt = page.doubt
+
+            def work(
+                progress: Callable[[int, int], None], cancelled: Callable[[], bool]
+            ) -> tuple[Regions, Marks, dict[Region, Mark | None]]:
+                marks = Marks.of_segmentation(comparison.segmentation, comparison.marks_path(kind))
+                found = find_regions(comparison, kind, region, smallest, doubt, progress, cancelled)
+                return found, marks, {each: marks.of(each) for each in found}
+
+            def done(result: tuple[Regions, Marks, dict[Region, Mark | None]]) -> None:
+                found, self._marks, known = result
+                summary = f"{found.found:,} regions, {found.pixels:,} px"
+                if len(found) < found.found:
+                    summary += f" (the largest {len(found):,} are listed)"
+                if found.small:
+                    summary += f"; {found.small:,} are smaller"
+                page.show_regions(list(found), known, comparison.classes, kind, summary)
+                self.form.say("" if found else f"No {kind.lower()} of that size here.")
+
+            self._begin(work, done, f"Looking for {kind.lower()}…")
+
+    def _begin(
+        self,
+        work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any],
+        done: Callable[[Any], None],
+        words: str,
+    ) -> None:
+        def failed(error: BaseException) -> None:
+            self.form.say("Stopped." if isinstance(error, Cancelled) else "")
+            report(error)
+
+        self.form.show_progress(0, 0)
+        self.form.say(words)
+        self._working.begin(work, done, failed, progressed=self.form.show_progress)
+
+    def _busy(self, busy: bool) -> None:
+        self.form.cancel.setEnabled(busy)
+        if not busy:
+            self.form.show_progress(0, 1)
+
+    # ---- region by region
+
+    def _fly(self, region: Region) -> None:
+        mask = self._choices.mask
+        if mask is not None and mask in self._viewer.layers:
+            fly_to(self._viewer, mask, region.window)
+            self._spot.show(mask, region.window)
+
+    def _mark(self, region: Region, mark: Mark | None) -> None:
+        assert self._marks is not None  # the list came with them
+        with reported():
+            self._marks.set(region, mark)
+            self.form.regions.show_mark(region, mark)
+
+    # ---- the end
+
+    def _leave(self, *, layers: bool) -> None:
+        """Stop what runs and listen to nothing any more: the dock or the window is gone."""
+        if layers:
+            self._errors.hide()  # nobody would bring it in step any more
+            self._spot.hide()
+        self._rest.stop()
+        self._places_rest.stop()
+        self._watch_places([])
+        self._opening.drop()
+        self._working.drop()
+        self._unbind()
+        self._errors.leave()
+        self._choices.leave()

@@ -1,0 +1,312 @@
+"""Explanations as layers over their image, updated in place, one view at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import napari
+import numpy as np
+from napari.layers import Image, Labels, Layer, Points, Shapes
+from napari.layers.base import ActionType
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from fctl_napari.plugin.explore.colors import colormap
+from fctl_napari.plugin.explore.maps import (
+    CHANGES,
+    CONTEXT_COLORS,
+    MASK,
+    MASK_WITHOUT,
+    WHAT_IF,
+    Look,
+    Map,
+    difference,
+    maps,
+)
+from fctl_napari.plugin.layers.image_source import EXPLORE, OVERLAY_KEY, class_style
+from fctl_napari.plugin.layers.transforms import move, outline, placed_like, placed_over, to_pixels
+
+if TYPE_CHECKING:
+    from fctl_napari.model.windows import Window
+    from fctl_napari.segmentation.jobs.explanation import TileExplanation
+
+OUTLINES, MARKER = "outlines", "query"
+
+OPACITY = 0.75
+LINE_PX = 2.0
+MARKER_PX = 22
+TILE_COLOR = (255, 255, 255)
+CELL_COLOR = (255, 220, 0)
+DIMMED = np.array([0, 0, 0, 0.6], np.float32)
+REST_MS = 150
+
+
+class ExplanationLayers(QObject):
+    """The layers of one viewer that show explanations.
+
+    Those of the view that is shown are brought up to date; the others stay, hidden, and are when their view is.
+
+    Parameters
+    ----------
+    viewer
+        Where they go.
+
+    Signals
+    -------
+    dragged : object
+        The user moved the query marker: the pixel (y, x), full-resolution px.
+    """
+
+    dragged = Signal(object)
+
+    def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        # those that a closed panel left are gone on with
+        self._layers: dict[str, Layer] = {
+            layer.metadata[OVERLAY_KEY]: layer for layer in viewer.layers if OVERLAY_KEY in layer.metadata
+        }
+        if MARKER in self._layers:
+            self._layers[MARKER].events.data.connect(self._marker_changed)
+        self._image: Image | None = None
+        self._windows: list[tuple[Window, tuple[int, int, int], float]] = []
+        self._moving = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REST_MS)
+        self._timer.timeout.connect(self._draw_widths)
+        viewer.scene.camera.events.zoom.connect(self._zoomed)
+
+    def layer(self, name: str) -> Layer | None:
+        """Return the layer of a map, if it was made and is still there."""
+        layer = self._layers.get(name)
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    def mark(self, image: Image, pixel: tuple[float, float]) -> None:
+        """Put the query marker on a pixel of ``image``."""
+        place = placed_like(image)
+        point = np.asarray([pixel]) - 0.5
+        self._image = image
+        marker = self.layer(MARKER)
+        self._moving = True  # by us
+        if isinstance(marker, Points):
+            move(marker, place)
+            marker.data = point
+            _see(marker, True)
+        else:
+            marker = Points(
+                point,
+                symbol="cross",
+                size=self._on_screen(image, MARKER_PX),
+                canvas_size_limits=(MARKER_PX, MARKER_PX),
+                face_color="yellow",
+                border_width=0,
+                **self._named(MARKER),
+                **place,
+            )
+            self._add(MARKER, marker)
+            marker.events.data.connect(self._marker_changed)
+        self._moving = False
+
+    def show(self, image: Image, explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
+        """Show one view of an explanation over ``image``.
+
+        Returns
+        -------
+        tuple of Map
+            What is seen now, for the legend; empty for masks, which have the classes' own colours.
+        """
+        self._image = image
+        shown: tuple[Map, ...] = maps(explanation, look)
+        wanted = {entry.name for entry in shown if entry.visible}
+        if look.view == WHAT_IF:
+            wanted = {look.item}
+        for name, layer in self._layers.items():
+            if name not in (*wanted, OUTLINES, MARKER):
+                _see(layer, False)
+        self._outline(image, explanation)
+        for entry in shown:
+            self._show_map(image, entry)
+        if look.view == WHAT_IF:
+            self._show_masks(image, explanation, look.item)
+        return tuple(entry for entry in shown if entry.visible)
+
+    def hide(self) -> None:
+        """Hide all of them: what they show is no longer asked for."""
+        for layer in self._layers.values():
+            _see(layer, False)
+
+    def hide_maps(self) -> None:
+        """Hide the maps and masks; outlines and marker stay."""
+        for name, layer in self._layers.items():
+            if name not in (OUTLINES, MARKER):
+                _see(layer, False)
+
+    def leave(self) -> None:
+        """Listen to the viewer no more; the layers stay."""
+        self._timer.stop()
+        self._viewer.scene.camera.events.zoom.disconnect(self._zoomed)
+        marker = self._layers.get(MARKER)
+        if marker is not None:
+            marker.events.data.disconnect(self._marker_changed)
+        self._layers.clear()
+        self._image = None
+
+    # ---- maps and masks
+
+    def _show_map(self, image: Image, entry: Map) -> None:
+        rgb = entry.values.ndim == 3
+        place = placed_over(image, entry.footprint, entry.values.shape[:2])
+        layer = self.layer(entry.name)
+        if layer is None:
+            style = {} if rgb else {"colormap": colormap(entry.scale_color), "contrast_limits": entry.limits}
+            layer = Image(
+                entry.values,
+                rgb=rgb,
+                opacity=OPACITY,
+                blending="translucent_no_depth",
+                interpolation2d="nearest",
+                visible=entry.visible,
+                **style,
+                **self._named(entry.name),
+                **place,
+            )
+            self._add(entry.name, layer)
+            return
+        layer.data = entry.values
+        if not rgb:
+            layer.contrast_limits_range = (min(0.0, entry.limits[0]), entry.limits[1])
+            layer.contrast_limits = entry.limits
+            if layer.colormap.name != colormap(entry.scale_color).name:
+                layer.colormap = colormap(entry.scale_color)
+        move(layer, place)
+        _see(layer, entry.visible)
+
+    def _show_masks(self, image: Image, explanation: TileExplanation, item: str) -> None:
+        without = explanation.without
+        found = {
+            MASK: explanation.labels,
+            MASK_WITHOUT: None if without is None else without.labels,
+            CHANGES: None if without is None else difference(explanation),  # last: it has colours of its own
+        }
+        style = class_style((info.name, info.color) for info in explanation.class_table.scored)
+        # few and small, and perhaps of the colour of the ground: what does not change is dimmed
+        dimmed = DirectLabelColormap(color_dict={**style["colormap"].color_dict, 0: DIMMED})
+        for name, labels in found.items():
+            layer = self.layer(name)
+            if labels is None:
+                continue
+            style["colormap"] = dimmed if name == CHANGES else style["colormap"]
+            place = placed_over(image, explanation.tile, labels.shape)
+            if layer is None:
+                opacity = 1.0 if name == CHANGES else OPACITY
+                layer = Labels(labels, opacity=opacity, visible=name == item, **style, **self._named(name), **place)
+                layer.editable = False
+                self._add(name, layer)
+                continue
+            layer.data = labels
+            layer.colormap, layer.features = style["colormap"], style["features"]
+            move(layer, place)
+            _see(layer, name == item)
+
+    # ---- outlines and marker
+
+    def _outline(self, image: Image, explanation: TileExplanation) -> None:
+        windows: list[tuple[Window, tuple[int, int, int], float]] = []
+        for context in sorted(explanation.contexts, key=lambda context: -(context.window[2] - context.window[0])):
+            color = CONTEXT_COLORS[context.name]
+            windows.append((context.window, color, LINE_PX))
+            if not np.allclose(context.footprint, context.window, atol=0.5):
+                windows.append((context.footprint, color, LINE_PX / 2))
+        if not any(np.allclose(window, explanation.tile, atol=0.5) for window, _, _ in windows):
+            windows.append((explanation.tile, TILE_COLOR, LINE_PX))
+        windows.append((explanation.cell_window, CELL_COLOR, LINE_PX))
+        shapes = self.layer(OUTLINES)
+        place = placed_like(image)
+        corners = [outline(window) for window, _, _ in windows]
+        if not isinstance(shapes, Shapes):
+            shapes = Shapes(
+                corners,
+                shape_type="polygon",
+                face_color="transparent",
+                edge_color=[_rgba(color) for _, color, _ in windows],
+                edge_width=self._widths(image, windows),
+                opacity=1.0,
+                **self._named(OUTLINES),
+                **place,
+            )
+            shapes.editable = False
+            self._windows = windows
+            self._add(OUTLINES, shapes)
+            return
+        move(shapes, place)
+        if windows != self._windows:
+            if [entry[1:] for entry in windows] == [entry[1:] for entry in self._windows]:
+                shapes.data = corners
+            else:
+                shapes.data = []
+                shapes.add(
+                    corners,
+                    shape_type="polygon",
+                    face_color="transparent",
+                    edge_color=[_rgba(color) for _, color, _ in windows],
+                    edge_width=self._widths(image, windows),
+                )
+            self._windows = windows
+        _see(shapes, True)
+
+    def _widths(self, image: Image, windows: list[tuple[Window, tuple[int, int, int], float]]) -> list[float]:
+        """Line widths in px of the image that are as wide on the screen as they should be."""
+        return [self._on_screen(image, width) for _, _, width in windows]
+
+    def _on_screen(self, image: Image, width: float) -> float:
+        """Return what is ``width`` px on the screen, in px of the image."""
+        return width / (float(np.max(np.abs(image.scale[-2:]))) * self._viewer.scene.camera.zoom)
+
+    def _zoomed(self, _event: Any = None) -> None:
+        self._timer.start()
+
+    def _draw_widths(self) -> None:
+        shapes, marker = self.layer(OUTLINES), self.layer(MARKER)
+        if isinstance(marker, Points) and self._image is not None:
+            marker.size = self._on_screen(self._image, MARKER_PX)
+        if isinstance(shapes, Shapes) and self._image is not None and len(shapes.data) == len(self._windows):
+            shapes.edge_width = self._widths(self._image, self._windows)
+            shapes.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def _marker_changed(self, event: Any) -> None:
+        marker = self.layer(MARKER)
+        if (
+            event.action != ActionType.CHANGED
+            or self._moving
+            or self._image is None
+            or not isinstance(marker, Points)
+            or not len(marker.data)
+        ):
+            return
+        pixel = to_pixels(self._image, marker.data_to_world(marker.data[-1]))
+        self.dragged.emit((float(pixel[0]), float(pixel[1])))
+
+    # ---- the layer list
+
+    def _named(self, name: str) -> dict[str, Any]:
+        return {"name": EXPLORE + name, "metadata": {OVERLAY_KEY: name}}
+
+    def _add(self, name: str, layer: Layer) -> None:
+        layers = self._viewer.layers
+        chosen = set(layers.selection)
+        over = [other for key in (OUTLINES, MARKER) if key != name and (other := self.layer(key)) is not None]
+        first = min((layers.index(other) for other in over), default=len(layers)) if name != MARKER else len(layers)
+        layers.insert(first, layer)
+        layers.selection = chosen  # napari selects what is added
+        self._layers[name] = layer
+
+
+def _see(layer: Layer, visible: bool) -> None:
+    if layer.visible != visible:  # napari builds its scene anew, changed or not
+        layer.visible = visible
+
+
+def _rgba(color: Iterable[int]) -> list[float]:
+    return [*(channel / 255 for channel in color), 1.0]

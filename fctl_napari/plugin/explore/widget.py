@@ -1,0 +1,385 @@
+"""The Explore widget: a click explains a pixel, with layers for what the network drew from where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import napari
+import numpy as np
+from napari.layers import Image
+from napari.qt.threading import create_worker
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog
+
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.plugin.common.base_widget import DockedWidget
+from fctl_napari.plugin.common.notify import report, reported
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.explore.feed import ExplainFeed
+from fctl_napari.plugin.explore.form import ExploreForm
+from fctl_napari.plugin.explore.layers import ExplanationLayers
+from fctl_napari.plugin.explore.maps import (
+    ATTENTION,
+    KINDS,
+    RECEIVED,
+    REGION,
+    WHAT_IF,
+    Look,
+    Map,
+    changes,
+    items,
+    summary,
+)
+from fctl_napari.plugin.explore.region_maps import RegionMaps
+from fctl_napari.plugin.layers.image_source import ImageSource, image_source
+from fctl_napari.plugin.layers.on_disk import OnDisk
+from fctl_napari.plugin.layers.pixel_picker import Picker
+from fctl_napari.plugin.layers.transforms import moves, seen_pixels
+from fctl_napari.plugin.layers.viewport import image_shape
+from fctl_napari.segmentation.jobs.explanation import ExplainRequest
+from fctl_napari.segmentation.store.map_names import map_names, map_title
+
+if TYPE_CHECKING:
+    from fctl_napari.model.model_card import Card
+    from fctl_napari.segmentation.jobs.explanation import TileExplanation
+
+Pixel = tuple[float, float]
+
+
+class ExploreWidget(DockedWidget):
+    """Explains pixels of an image layer: attention, fusion weights, enhancements, probabilities, what-ifs.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that it is docked in.
+
+    Signals
+    -------
+    explained : object
+        The ``TileExplanation`` that is now shown.
+    computed : object
+        The last ``Progress`` of a run over a region; also of one that could not start.
+    saved : str
+        Where a figure now is.
+    """
+
+    explained = Signal(object)
+    computed = Signal(object)
+    saved = Signal(str)
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._card: Card | None = None
+        self._pixel: Pixel | None = None
+        self._explanation: TileExplanation | None = None
+        self._image: Image | None = None
+        self._saved: ImageSource | None = None
+        self._asked = ""  # path of the image that was last asked about
+        self._file: OnDisk | None = None
+        self._feed = ExplainFeed(self)
+        self._picker = Picker(napari_viewer, self)
+        self._layers = ExplanationLayers(napari_viewer, self)
+        self.form = ExploreForm()
+        self._regions = RegionMaps(napari_viewer, self.form, self)
+        self._fill(self.form)
+        self._connect()
+        self.form.image.follow(napari_viewer, self._image_changed)
+        self._image_changed()
+        self._checkpoint_changed()
+
+    def _connect(self) -> None:
+        form = self.form
+        form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
+        form.device.currentIndexChanged.connect(self._ask_again)
+        form.pick.toggled.connect(self._pick_toggled)
+        form.save.clicked.connect(self._ask_where_to_save)
+        form.view.currentTextChanged.connect(self._draw)
+        form.item.textActivated.connect(self._draw)
+        form.part.textActivated.connect(self._draw)
+        form.shared.clicked.connect(self._draw)
+        form.channel.valueChanged.connect(self._ask_again)
+        for box in form.without.values():
+            box.clicked.connect(self._what_if_changed)
+        form.draw.clicked.connect(self._start_drawing)
+        form.compute.clicked.connect(self.compute)
+        form.cancel.clicked.connect(self._regions.cancel)
+        self._regions.changed.connect(self._draw)
+        self._regions.ended.connect(self.computed)
+        self._picker.picked.connect(self._clicked)
+        self._picker.switched.connect(form.pick.setChecked)
+        self._layers.dragged.connect(self.explain)
+        self._feed.explained.connect(self._take)
+        self._feed.failed.connect(self._failed)
+
+    # ---- fields
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        return self.form.image.layer
+
+    @property
+    def explanation(self) -> TileExplanation | None:
+        """What is shown."""
+        return self._explanation
+
+    @property
+    def busy(self) -> bool:
+        """Whether an explanation, or what it waits for, is under way."""
+        return self._feed.busy or self._file is not None
+
+    @property
+    def computing(self) -> bool:
+        """Whether maps of a region are computed."""
+        return self._regions.computing
+
+    def _image_changed(self) -> None:
+        self._follow_image(self.image)
+        self._forget()
+
+    def _follow_image(self, image: Image | None) -> None:
+        for emitter in moves(self._image):
+            emitter.disconnect(self._draw)
+        if self._image is not None:
+            self._image.events.data.disconnect(self._data_changed)
+        self._image = image
+        self._saved = None
+        for emitter in moves(image):
+            emitter.connect(self._draw)
+        if image is not None:
+            image.events.data.connect(self._data_changed)
+
+    def _data_changed(self, _event: Any = None) -> None:
+        self._saved = None
+
+    def _forget(self) -> None:
+        """Want and show nothing of the image before."""
+        self._feed.forget()
+        if self._file is not None:
+            self._file.cancel()
+            self._file = None
+        self._asked, self._pixel, self._explanation = "", None, None
+        self._layers.hide()
+        self._forget_region()
+        self.form.status.setText("Press Pick, then click on the image." if self.image is not None else "")
+
+    def _checkpoint_changed(self) -> None:
+        self._card = self.form.checkpoint.card()
+        self.form.show_card(self._card)
+        self._forget_region()
+        self._ask_again()
+
+    def _pick_toggled(self, on: bool) -> None:
+        if on:
+            self._follow_window()
+            self._saved = None  # an array may have been written to since
+            with reported():
+                session().engine().warm(self.form.checkpoint.require_name(), self.form.device.currentText())
+        self._picker.switch(on)
+
+    # ---- asking
+
+    def _clicked(self, world: np.ndarray) -> None:
+        with reported():
+            if self._viewer.dims.ndisplay != 2:
+                raise InputError("the viewer shows three dimensions; switch it to two to pick a pixel.")
+            pixel = seen_pixels(self._viewer, self.form.image.require_layer("explore"), world)
+            self.explain((float(pixel[0]), float(pixel[1])))
+
+    def explain(self, pixel: Pixel) -> None:
+        """Explain a pixel of the chosen image; the layers follow.
+
+        Parameters
+        ----------
+        pixel
+            (y, x), full-resolution px; pixel i covers [i, i + 1).
+        """
+        with reported():
+            image = self.form.image.require_layer("explore")
+            self.form.checkpoint.require_name()
+            height, width = image_shape(image)
+            if not (0 <= pixel[0] < height and 0 <= pixel[1] < width):
+                self.form.status.setText(f"That is outside {image.name}; click on the image.")
+                return
+            self._pixel = pixel
+            self._layers.mark(image, pixel)
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Ask for the pixel with what the fields now say."""
+        image = self.image
+        if self._pixel is None or image is None or self._card is None:
+            return
+        self._follow_window()
+        source = image_source(image)
+        if source is not None and source.job is None:
+            self._saved = source
+        if self._saved is not None:
+            self._ask(self._saved)
+        elif self._file is None:
+            self._file = OnDisk(image, "the explanation", self)
+            self._file.waiting.connect(self.form.status.setText)
+            self._file.ready.connect(self._file_ready)
+            self._file.failed.connect(self._file_failed)
+            self._file.start()
+
+    def _file_ready(self, source: ImageSource) -> None:
+        self._file, self._saved = None, source
+        self._ask_again()
+
+    def _file_failed(self, error: BaseException | None) -> None:
+        self._file = None
+        self.form.status.setText("")
+        if error is not None:
+            report(error)
+
+    def _ask(self, source: ImageSource) -> None:
+        assert self._pixel is not None
+        self._asked = source.path
+        channel = self.form.channel.value()
+        request = ExplainRequest(
+            image=source.path,
+            checkpoint=self.form.checkpoint.require_name(),
+            pixel=self._pixel,
+            device=self.form.device.currentText(),
+            value_range=source.value_range,
+            bands=source.bands,
+            channel=None if channel < 0 else channel,
+            without=self.form.what_if(),
+        )
+        if not self._feed.busy:
+            self.form.status.setText("Explaining…")
+        with reported():
+            self._feed.ask(request)
+
+    def _take(self, explanation: TileExplanation) -> None:
+        request, image = explanation.request, self.image
+        if image is None or request.image != self._asked or request.checkpoint != self.form.checkpoint.name:
+            return  # of what was chosen before
+        self._explanation = explanation
+        self._draw()
+        self.form.status.setText(summary(explanation))
+        self.explained.emit(explanation)
+
+    def _failed(self, error: BaseException) -> None:
+        self.form.status.setText("")
+        report(error)
+
+    # ---- showing
+
+    def _what_if_changed(self) -> None:
+        if self.form.what_if():
+            self.form.view.setCurrentText(WHAT_IF)
+        self._ask_again()
+
+    def _draw(self, _event: Any = None) -> None:
+        """Show what there is of what the fields ask for."""
+        form, explanation, image = self.form, self._explanation, self.image
+        form.save.setEnabled(explanation is not None)
+        if form.view.currentText() == REGION:
+            form.scales.show_maps(self._draw_region())
+        else:
+            self._regions.hide()
+            form.offer_items(items(form.view.currentText(), explanation))
+            shown: tuple[Map, ...] = ()
+            if explanation is not None and image is not None:
+                shown = self._layers.show(image, explanation, form.look())
+            form.scales.show_maps(shown)
+        self._draw_figures(explanation)
+
+    def _draw_figures(self, explanation: TileExplanation | None) -> None:
+        form = self.form
+        if explanation is None:
+            form.probabilities.show_probabilities((), np.zeros(0))
+            form.changed.setText("")
+            return
+        self._viewer.canvas.overlays.scale_bar.visible = True
+        without = explanation.without
+        second = None if without is None else without.probabilities
+        form.probabilities.show_probabilities(explanation.class_table.scored, explanation.probabilities, second)
+        form.changed.setText("" if without is None else changes(explanation))
+
+    # ---- maps of a region
+
+    def _draw_region(self) -> tuple[Map, ...]:
+        self._layers.hide_maps()
+        config = None if self._card is None else self._card.config
+        self.form.offer_items(() if config is None else tuple(map_title(name) for name in map_names(config)))
+        look = self.form.look()
+        return self._regions.show(look.item, whole_range=look.shared)
+
+    def _start_drawing(self) -> None:
+        self._picker.switch(False)
+        self._regions.start_drawing()
+
+    def compute(self) -> None:
+        """Compute the maps of the region that the fields say; ``computed`` follows."""
+        self._follow_window()
+        with reported():
+            self._regions.compute()
+
+    def _forget_region(self) -> None:
+        self._regions.forget()
+        self._draw()
+
+    # ---- the figure
+
+    def _ask_where_to_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the figure", "explanation.png", "Figures (*.png *.svg *.pdf)")
+        if path:
+            self.save_figure(path)
+
+    def save_figure(self, path: str) -> None:
+        """Save what is shown as a figure like the paper's Figs 10 and 11, in a thread; ``saved`` follows.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.png``, ``.svg`` or ``.pdf``.
+        """
+        if self._explanation is None:
+            return
+        look = self.form.look()
+        worker = create_worker(_save, self._explanation, path, look)
+        worker.returned.connect(self._figure_ended)
+        self.form.status.setText("Drawing the figure…")
+        worker.start()
+
+    def _figure_ended(self, ended: tuple[str, FctlError | None]) -> None:
+        path, error = ended
+        if error is not None:
+            self.form.status.setText("")
+            report(error)
+            return
+        self.form.status.setText(f"Saved as {path}.")
+        self.saved.emit(path)
+
+    # ---- the end
+
+    def _leave(self, *, layers: bool) -> None:
+        """Ask for nothing and listen to nothing any more: the dock or the window is gone."""
+        self._feed.forget()
+        if self._file is not None:
+            self._file.cancel()
+            self._file = None
+        self._picker.switch(False)
+        self._regions.abandon()
+        self._layers.leave()
+        self._follow_image(None)
+        self.form.image.leave()
+
+
+def _save(explanation: TileExplanation, path: str, look: Look) -> tuple[str, FctlError | None]:
+    """Draw and write the figure (on a thread: this loads matplotlib and reads the image); what is wrong is returned."""
+    from fctl_napari.figures.explanation import explanation_figure
+    from fctl_napari.figures.files import check_figure_place, save_figure
+
+    kind = KINDS[look.part] if look.view in (ATTENTION, RECEIVED) else "combined"
+    limits: Literal["shared", "each"] = "shared" if look.shared else "each"
+    try:
+        check_figure_place(path)
+        save_figure(explanation_figure(explanation, limits=limits, part=kind), path)
+    except FctlError as error:
+        return path, error  # one that is raised would be reported twice
+    return path, None

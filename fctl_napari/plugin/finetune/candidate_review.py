@@ -1,0 +1,360 @@
+"""A new network on trial: its result over its parent's, and what changed, until it is kept or rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
+
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.evaluation.error_types import PAPER
+from fctl_napari.finetuning.candidates import keep, roll_back
+from fctl_napari.finetuning.unfinished import Waiting
+from fctl_napari.model.model_card import checkpoint_hash
+from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.correct.choices import is_mask
+from fctl_napari.plugin.errors.comparison import DIFFER, Comparison, Showing, Wanted, open_comparison
+from fctl_napari.plugin.errors.layer import ErrorLayer
+from fctl_napari.plugin.errors.overlay import levels_of
+from fctl_napari.plugin.finetune.choices import cells_to_compute, image_place, result_of
+from fctl_napari.plugin.layers.image_source import ImageSource
+from fctl_napari.plugin.layers.paths import result_path
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, GrowingSegmentation
+from fctl_napari.plugin.layers.viewport import IntWindow, view_region
+from fctl_napari.plugin.segment.live_run import LiveRun, describe
+from fctl_napari.plugin.segment.orders import layer_name
+from fctl_napari.segmentation.jobs.engine import Progress, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.store.store_lock import lock_store, remove_store
+from fctl_napari.segmentation.tiling.grid import Cell
+
+SHOWING = Showing(DIFFER, None, None, PAPER)
+
+
+@dataclass(frozen=True, eq=False)
+class Parent:
+    """The parent's result.
+
+    Attributes
+    ----------
+    path
+        Its store.
+    levels
+        To compare with.
+    cells
+        What the new network computes.
+    others
+        How many cells stay as the parent called them.
+    """
+
+    path: Path
+    levels: list[Any]
+    cells: tuple[Cell, ...]
+    others: int
+
+
+class Trial(QObject):
+    """Segments with a new network, what is in view first, shows what changed, and carries the decision out.
+
+    Parameters
+    ----------
+    viewer, image, source
+        Where the layers go, the image that they lie on, and its file.
+    waiting
+        The new network.
+    checkpoint
+        Its parent's name or file, if it is known.
+    device
+        As for ``SegmentationRequest``.
+
+    Signals
+    -------
+    told : str
+        How far the segmentation is.
+    changed : object
+        Share of px that changed to each class, by its index; None: there is nothing to compare with.
+    failed : object
+        The exception of a segmentation, or of a decision that can be tried again.
+    decided : object
+        What is kept, a ``Path``; None after rolling back.
+    """
+
+    told = Signal(str)
+    changed = Signal(object)
+    failed = Signal(object)
+    decided = Signal(object)
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        image: Image,
+        source: ImageSource,
+        waiting: Waiting,
+        checkpoint: str | None,
+        device: str,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.image = image
+        self.waiting = waiting
+        self._source = source
+        self._checkpoint = checkpoint
+        self._device = device
+        self._result = result_path(source.original, waiting.out)
+        self._looking, self._comparing, self._deciding = Jobs(self), Jobs(self), Jobs(self)
+        self._changes = ErrorLayer(viewer, self, what="changes of")
+        self._changes.replaced.connect(self._compare)
+        self._comparison: Comparison | None = None
+        self._parent: Parent | None = None
+        self._hidden: list[Labels] = []
+        self._run: LiveRun | None = None
+        self._then: Callable[[], None] | None = None  # once the run has ended
+        self._cut = False  # a decision stopped the run
+
+    @property
+    def mask(self) -> Labels | None:
+        """The layer of the new network's result, if it is there."""
+        return self._layer_of(self._result)
+
+    @property
+    def overlay(self) -> Labels | None:
+        """The layer of what changed, if it is there."""
+        return self._changes.layer
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being computed, opened or carried out."""
+        jobs = (self._looking, self._comparing, self._deciding)
+        return self._run is not None or any(each.running for each in jobs)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        masks = [layer for layer in self._viewer.layers if is_mask(self._viewer, layer, self.image)]
+        shown = {str(layer.metadata[STORE_KEY]): levels_of(layer) for layer in masks}
+
+        tile_size = self.waiting.card.config.tile_size
+
+        def work(_progress: object, cancelled: Callable[[], bool]) -> Parent | None:
+            store = result_of(list(shown), self._source, self._checkpoint, self.waiting.parent, tile_size)
+            if store is None:
+                return None
+            levels = shown.get(str(store.path)) or GrowingSegmentation(store.path).mask.levels
+            return Parent(store.path, levels, *cells_to_compute(store, self._source, cancelled))
+
+        self._looking.begin(work, self._found, self.failed.emit)
+
+    def _found(self, parent: Parent | None) -> None:
+        self._parent = parent
+        self._segment(self.waiting.path)
+
+    # ---- its result
+
+    def _segment(self, checkpoint: Path) -> None:
+        name = layer_name(self.image, str(self.waiting.out))
+        run = self._run = LiveRun(self._viewer, self.image, name, self, mask_only=True)
+        run.progressed.connect(self._tell)
+        run.shown.connect(self._shown)
+        run.finished.connect(self._finished)
+        request = SegmentationRequest(
+            image=image_place(self._source),
+            out=str(self._result),
+            checkpoint=str(checkpoint),
+            region=self._view() if self._parent is None else None,
+            cells=None if self._parent is None else self._parent.cells,
+            inherit=None if self._parent is None else str(self._parent.path),
+            device=self._device,
+            value_range=self._source.value_range,
+            bands=self._source.bands,
+        )
+        try:
+            run.start(session().engine(), request)
+        except FctlError as error:
+            self._run = None
+            self.failed.emit(error)
+
+    def _view(self) -> IntWindow | None:
+        """What is in view: all that is computed where the parent has computed nothing."""
+        try:
+            return view_region(self._viewer, self.image)
+        except InputError:
+            return None
+
+    def _tell(self, progress: Progress) -> None:
+        others = 0 if self._parent is None else self._parent.others
+        words = f" The other {others} stay as the parent called them." if others and progress.state == "done" else ""
+        self.told.emit(describe(progress) + words)
+
+    def _shown(self, _growing: GrowingSegmentation) -> None:
+        if self._comparison is not None:
+            self._count()
+        elif not self._comparing.running and self.waiting.path.exists():
+            self._hide_parent()
+            self._compare()
+
+    def _finished(self, progress: Progress) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.deleteLater()
+        self._count()
+        self._tell(progress)
+        if progress.error is not None:
+            self.failed.emit(progress.error)
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+    # ---- what changed
+
+    def _compare(self) -> None:
+        mask, parent = self.mask, self._parent
+        if mask is None:
+            return
+        if parent is None:
+            self.changed.emit(None)
+            return
+        wanted = Wanted(
+            path=str(self._result),
+            levels=levels_of(mask),
+            truth=None,
+            second_path=str(parent.path),
+            second_levels=parent.levels,
+        )
+
+        def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Comparison:
+            return open_comparison(wanted, SHOWING, None, progress, cancelled)
+
+        def opened(comparison: Comparison) -> None:
+            mask = self.mask
+            if mask is not None and self._then is None:
+                self._comparison = comparison
+                self._changes.watch(mask)
+                self._changes.show(comparison, SHOWING, SHOWING.legend(comparison.classes))
+                self._count()
+
+        self._comparing.begin(work, opened, self.failed.emit)
+
+    def _count(self) -> None:
+        """Tell how much changed, counted on the coarsest level, of what both have computed."""
+        comparison = self._comparison
+        if comparison is None or comparison.overlay is None or self._parent is None:
+            return
+        comparison.overlay.follow()
+        classes = len(comparison.classes)
+        mask = self.mask
+        if mask is None:
+            return
+        both = (np.asarray(levels_of(mask)[-1]) > 0) & (np.asarray(self._parent.levels[-1]) > 0)
+        counts = np.bincount(comparison.overlay.coarse[both], minlength=classes + 1)[1 : classes + 1]
+        self.changed.emit([float(count) / max(int(both.sum()), 1) for count in counts])
+
+    # ---- the decision
+
+    def keep(self) -> None:
+        """Make it a checkpoint; its result stays, and is finished. ``decided`` follows."""
+        self._stop_then(self._keep)
+
+    def roll_back(self) -> None:
+        """Delete it and its result, and show the parent's again. ``decided`` follows."""
+        self._stop_then(self._roll_back)
+
+    def _stop_then(self, then: Callable[[], None]) -> None:
+        self._looking.drop()
+        self._comparing.drop()
+        self._then = then
+        if self._run is not None:
+            self._cut = True
+            self._run.cancel()  # its end is heard of
+        else:
+            self._then = None
+            then()
+
+    def _keep(self) -> None:
+        def work(_progress: object, _cancelled: object) -> Path:
+            return keep(self.waiting.out)
+
+        self._deciding.begin(work, self._kept, self.failed.emit)
+
+    def _kept(self, out: Path) -> None:
+        self._changes.hide()
+        self._changes.leave()
+        self._comparison = None
+        self.decided.emit(out)
+
+    def finish(self) -> None:
+        """Compute what is missing of the result of what was kept, if the decision came before that was done."""
+        if self._cut and self.image in self._viewer.layers:
+            self._cut = False
+            self._segment(self.waiting.out)
+
+    def _roll_back(self) -> None:
+        self._take_layers_away()
+        waiting, result = self.waiting, self._result
+
+        def work(_progress: object, _cancelled: object) -> None:
+            if result.exists():
+                remove_result(result, checkpoint_hash(waiting.path))
+            roll_back(waiting.out)
+
+        self._deciding.begin(work, lambda _none: self.decided.emit(None), self.failed.emit)
+
+    # ---- layers
+
+    def _layer_of(self, path: Path) -> Labels | None:
+        for layer in self._viewer.layers:
+            if isinstance(layer, Labels) and layer.metadata.get(STORE_KEY) == str(path):
+                return layer
+        return None
+
+    def _hide_parent(self) -> None:
+        mask = None if self._parent is None else self._layer_of(self._parent.path)
+        if mask is not None and mask.visible:
+            mask.visible = False
+            self._hidden.append(mask)
+
+    def _take_layers_away(self) -> None:
+        self._changes.hide()
+        self._changes.leave()
+        self._comparison = None
+        mask = self.mask
+        if mask is not None:
+            self._viewer.layers.remove(mask)
+        for layer in self._hidden:
+            if layer in self._viewer.layers:
+                layer.visible = True
+        self._hidden.clear()
+
+    def leave(self, *, layers: bool) -> None:
+        """Leave it undecided; it waits on disk. Take its layers away if asked to."""
+        for jobs in (self._looking, self._comparing):
+            jobs.drop()
+        if self._run is not None:
+            self._run.abandon()
+            self._run = None
+        if layers:
+            self._take_layers_away()
+        else:
+            self._changes.leave()
+
+
+def remove_result(path: Path, checkpoint: str) -> None:
+    """Delete a segmentation, if it is by the network with this hash.
+
+    Raises
+    ------
+    OutputError
+        It is in use, or the place is not writable.
+    """
+    lock = lock_store(path)
+    try:
+        if Segmentation.open(path).checkpoint_hash == checkpoint:
+            remove_store(path)
+    finally:
+        lock.release()

@@ -1,0 +1,228 @@
+"""What fine-tuning finds beside an image: corrections, truths, runs that were left (read in a thread)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fctl_napari.corrections.correction_store import INDEX, JOURNAL
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.errors import FctlError, InputError, OutputError
+from fctl_napari.finetuning.affected_tiles import affected_cells
+from fctl_napari.finetuning.candidates import check_free, traces
+from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
+from fctl_napari.finetuning.trainable_parts import sizes_of_parts
+from fctl_napari.finetuning.unfinished import Cut, Waiting, find_cut, find_waiting
+from fctl_napari.imagery.fingerprint import fingerprint
+from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.imagery.remote import is_url
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
+from fctl_napari.plugin.layers.ground_truth import TruthChoice, own_labels
+from fctl_napari.plugin.layers.image_source import ImageSource
+from fctl_napari.plugin.layers.paths import (
+    cache_folder,
+    checkpoint_folder,
+    checkpoint_place,
+    new_checkpoint,
+    result_path,
+)
+from fctl_napari.segmentation.store.identity import same_image
+from fctl_napari.segmentation.store.result_paths import own_corrections, own_place
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.grid import Cell, default_overlap
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What lies beside an image.
+
+    Attributes
+    ----------
+    corrections
+        Where they are, or would be.
+    areas
+        Painted px by the name of the class, ``"not sure"`` last; empty where there are no corrections.
+    classes
+        Of the corrections; None where there are none.
+    truths
+        Labels of the image itself.
+    waiting, cut
+        What was left of earlier runs.
+    sizes
+        Of the parts of the parent; empty where it cannot be read.
+    out
+        A free place for a new checkpoint; None without a parent.
+    """
+
+    corrections: Path
+    areas: dict[str, int]
+    classes: ClassTable | None
+    truths: list[TruthChoice]
+    waiting: list[Waiting]
+    cut: list[Cut]
+    sizes: dict[frozenset[str], int]
+    out: Path | None
+
+
+def image_place(source: ImageSource) -> str:
+    """Return an image's file as requests name it."""
+    return source.path if is_url(source.path) else str(Path(source.path).absolute())
+
+
+def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
+    """Look at what lies beside an image, for a parent (a built-in name or a file).
+
+    Raises
+    ------
+    FctlError
+        The corrections are damaged, or a folder cannot be made.
+    """
+    image = source.open()
+    corrections = own_corrections(corrections_path(source.original, cache_folder), image)
+    areas: dict[str, int] = {}
+    classes = None
+    if corrections.exists():
+        found = Corrections.open(corrections, image=image)
+        areas, classes = found.area_by_class(), found.class_table
+    folders = [checkpoint_place(source.original), checkpoint_folder()]
+    names = {Path(place).name for place in (source.path, source.original)}
+    try:
+        sizes = {} if checkpoint is None else sizes_of_parts(resolve_checkpoint(checkpoint))
+    except FctlError:
+        sizes = {}  # the run says what is wrong
+    return Beside(
+        corrections,
+        areas,
+        classes,
+        own_labels(source.path),
+        find_waiting(folders, fingerprint(image), names),
+        find_cut(folders, image_place(source)),
+        sizes,
+        None if checkpoint is None else new_checkpoint(source.original, checkpoint),
+    )
+
+
+def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> FinetuneRequest:
+    """Say what is to be learnt from the corrections of an image.
+
+    Parameters
+    ----------
+    source
+        The image.
+    out
+        The new checkpoint; empty: a free place.
+    fields
+        The others of the request.
+
+    Raises
+    ------
+    InputError
+        There are no corrections.
+    OutputError
+        The place of the new checkpoint is taken.
+    ConfigError
+        The fields do not fit.
+    """
+    corrections = own_corrections(corrections_path(source.original, cache_folder), source.open())
+    if not corrections.exists():
+        raise InputError(f"{corrections}: there are no corrections yet; paint some in the Correct widget.")
+    place = check_free(Path(out).absolute() if out else new_checkpoint(source.original, fields["checkpoint"]))
+    if any(trace.exists() for trace in traces(place)):
+        raise OutputError(f"{place}: an earlier run of this name is not decided; take it up, or choose another name.")
+    result = result_path(source.original, place)
+    if result.exists():
+        raise OutputError(f"{result}: is there already, and would be taken for the new one's; choose another name.")
+    return finetune_request(
+        image=image_place(source),
+        corrections=str(corrections),
+        out=str(place),
+        value_range=source.value_range,
+        bands=source.bands,
+        **fields,
+    )
+
+
+def cells_to_compute(
+    parent: Segmentation, source: ImageSource, cancelled: Callable[[], bool]
+) -> tuple[tuple[Cell, ...], int]:
+    """Choose what a child computes: of what its parent computed, the cells that corrections are likely to change.
+
+    Returns
+    -------
+    The cells, and how many others the parent has.
+
+    Raises
+    ------
+    FctlError
+        The corrections are damaged, or of another size.
+    Cancelled
+        ``cancelled`` answered True.
+    """
+    there = parent.done() | parent.inherited()
+    path = own_corrections(corrections_path(source.original, cache_folder), source.open())
+    if path.exists():
+        affected = affected_cells(parent, Corrections.open(path), cancelled=cancelled)
+        cells = tuple(cell for cell in affected if there[cell])  # nobody asked for more of the image yet
+    else:
+        cells = tuple((int(row), int(col)) for row, col in np.argwhere(there))
+    return cells, int(there.sum()) - len(cells)
+
+
+def painted_state(corrections: Path) -> tuple[object, ...]:
+    """Return what differs when corrections have changed on disk; two looks at files, quick."""
+    found: list[object] = []
+    for name in (JOURNAL, INDEX):
+        try:
+            status = (corrections / name).stat()
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
+def result_of(
+    shown: list[str], source: ImageSource, checkpoint: str | None, parent: str, tile_size: int
+) -> Segmentation | None:
+    """Find a segmentation of an image by a network that its child's can be compared with, tile by tile.
+
+    Parameters
+    ----------
+    shown
+        Results (stores) of its size that layers show.
+    source
+        The image.
+    checkpoint
+        The network's name or file, if it is known.
+    parent
+        Its hash.
+    tile_size
+        Its, px.
+    """
+    grid = {"tile_size": tile_size, "overlap": default_overlap(tile_size)}
+    image = source.open()
+    usual = [] if checkpoint is None else [own_place(result_path(source.original, checkpoint), image)]
+    for path in [*map(Path, shown), *usual]:
+        try:
+            store = Segmentation.open(path)
+        except FctlError:
+            continue
+        crop = store.settings.get("merge") == "crop" and store.facts["grid"] == grid
+        if store.checkpoint_hash == parent and crop and not store.maps and same_image(store.facts["image"], image):
+            return store
+    return None
+
+
+def name_of(parent: str, offered: list[str]) -> str | None:
+    """Find the checkpoint with a hash among those that are offered (names and files)."""
+    for name in offered:
+        try:
+            if checkpoint_hash(resolve_checkpoint(name)) == parent:
+                return name
+        except FctlError:
+            continue
+    return None

@@ -1,0 +1,191 @@
+"""The fields of the Fine-tune widget, and nothing of what they do."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QLineEdit,
+    QProgressBar,
+    QSpinBox,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from fctl_napari.finetuning.request import FinetuneRequest
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
+from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
+from fctl_napari.plugin.finetune.gate_report import VerdictView
+from fctl_napari.plugin.finetune.lineage_page import LineagePage
+from fctl_napari.plugin.finetune.parts_field import PartsField
+from fctl_napari.plugin.finetune.plot import FinetunePlot
+from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, row, tool
+from fctl_napari.plugin.segment.form import devices
+
+TOOLTIPS = {
+    "image": "The image layer that was corrected.",
+    "corrections": "What was painted over the image (Correct widget), by class; a part is held out to measure on.",
+    "checkpoint": "The parent: the network that learns. It stays as it is; a new one is made.",
+    "truth": "Truth of the image, to measure on before and after; nothing is learnt from it.",
+    "open": "Open a truth: a PNG or TIFF of class indices.",
+    "steps": "Steps of learning, at most; it stops early when it gets no better.",
+    "seconds": "Time for these steps, at most.",
+    "device": "Where it learns. auto: the GPU if there is one, else the CPU.",
+    "out": "The new checkpoint; nothing is overwritten.",
+    "choose": "Choose another place for the new checkpoint.",
+    "start": "Learn from the corrections, in another process. Strokes that are not on disk yet are written first.",
+    "pause": "Hold on; segmenting and explaining go on.",
+    "cancel": "Stop within a second. What was learnt is kept, and can be gone on with.",
+    "progress": "Tiles prepared, or steps learnt.",
+    "offer": "An earlier run that was not decided.",
+    "discard": "Delete what is left of that run. Corrections stay.",
+}
+
+
+class FinetuneForm(QWidget):
+    """Image, corrections, parent, what learns, truth, how long; start, pause, cancel; plot, verdict, lineage."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.image = ImageCombo(TOOLTIPS["image"])
+        self.corrections = wrapped(TOOLTIPS["corrections"])
+        self.corrections.setTextFormat(Qt.TextFormat.RichText)
+        self.checkpoint = CheckpointCombo()
+        self.checkpoint.setToolTip(TOOLTIPS["checkpoint"])
+        self.parts = PartsField()
+        self.truth = combo(TOOLTIPS["truth"])
+        self.truth.addItem("none", None)
+        self.open_truth = tool("…", TOOLTIPS["open"])
+        self.steps = _spin(TOOLTIPS["steps"], 1, 100_000, " steps")
+        self.steps.setValue(FinetuneRequest.model_fields["steps"].default)
+        self.seconds = _spin(TOOLTIPS["seconds"], 0, 86_400, " s")
+        self.seconds.setSpecialValueText("no limit")
+        self.device = combo(TOOLTIPS["device"])
+        self.device.addItems(devices())
+        self.out = QLineEdit()
+        self.out.setToolTip(TOOLTIPS["out"])
+        self.choose_out = tool("…", TOOLTIPS["choose"])
+        self.hint = wrapped("What is missing.")
+        self.offer = QWidget()
+        self.offered = wrapped(TOOLTIPS["offer"])
+        self.take_offer = button("", TOOLTIPS["offer"])
+        self.discard = tool("Discard", TOOLTIPS["discard"])
+        self.start = button("Start", TOOLTIPS["start"])
+        self.pause = button("Pause", TOOLTIPS["pause"])
+        self.cancel = button("Cancel", TOOLTIPS["cancel"])
+        self.progress = QProgressBar()
+        self.progress.setToolTip(TOOLTIPS["progress"])
+        self.progress.setRange(0, 1)
+        self.progress.setTextVisible(False)
+        self.status = wrapped(TOOLTIPS["progress"])
+        self.plot = FinetunePlot()
+        self.verdict = VerdictView()
+        self.lineage = LineagePage()
+        self.tabs = QTabWidget()
+        run = QWidget()
+        inner = QVBoxLayout(run)
+        inner.setContentsMargins(0, 4, 0, 0)
+        for widget in (self.progress, self.status, self.verdict, self.plot):
+            inner.addWidget(widget)
+        inner.addStretch()
+        self.tabs.addTab(run, "Run")
+        self.tabs.addTab(self.lineage, "Lineage")
+        self.tabs.setTabToolTip(0, "How the run goes on, and what came of it.")
+        self.tabs.setTabToolTip(1, "Which checkpoint came from which.")
+        self._arrange()
+        self.make_offer("")
+        self.set_state("idle")
+
+    def _arrange(self) -> None:
+        fields = labelled(
+            [
+                ("Image", self.image),
+                ("Corrections", self.corrections),
+                ("Parent", row(self.checkpoint, self.checkpoint.open_file)),
+                ("Learns", self.parts),
+                ("Truth", row(self.truth, self.open_truth)),
+                ("At most", row(self.steps, self.seconds)),
+                ("Device", self.device),
+                ("New one", row(self.out, self.choose_out)),
+                self.hint,
+            ]
+        )
+        offer = QVBoxLayout(self.offer)
+        offer.setContentsMargins(0, 0, 0, 0)
+        offer.addWidget(self.offered)
+        offer.addLayout(row(self.take_offer, self.discard))
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.addLayout(fields)
+        column.addWidget(self.offer)
+        column.addLayout(row(self.start, self.pause, self.cancel))
+        column.addWidget(self.tabs, stretch=1)
+        scrolling(self, content, 340)
+
+    def set_state(self, state: str) -> None:
+        """Enable what works: ``idle``, ``preparing``, ``running``, ``paused``, ``stopping`` or ``waiting``."""
+        idle = state == "idle"
+        for widget in (
+            self.image,
+            self.checkpoint,
+            self.checkpoint.open_file,
+            self.parts,
+            self.truth,
+            self.open_truth,
+            self.steps,
+            self.seconds,
+            self.device,
+            self.out,
+            self.choose_out,
+            self.offer,
+            self.start,
+        ):
+            widget.setEnabled(idle)
+        self.pause.setEnabled(state in ("running", "paused"))
+        self.pause.setText("Go on" if state == "paused" else "Pause")
+        self.cancel.setEnabled(state in ("preparing", "running", "paused"))
+
+    def show_corrections(self, path: Path | None, areas: dict[str, int], classes: ClassTable | None) -> None:
+        """Say what is corrected, by class."""
+        if classes is None:
+            self.corrections.setText("none yet" if path is None else f"none yet ({html.escape(path.name)})")
+            return
+        colors = {info.name: info.color for info in classes.scored}
+        words = [
+            f"<span style='color: rgb{colors.get(name, NOT_SURE_COLOR)}'>■</span>&nbsp;"
+            f"{html.escape(name)}&nbsp;{pixels:,}"
+            for name, pixels in areas.items()
+            if pixels
+        ]
+        total = sum(areas.values())
+        self.corrections.setText(f"{total:,} px: {' &nbsp; '.join(words)}" if words else "nothing is painted yet")
+
+    def explain(self, text: str) -> None:
+        """Say in a line what is missing; empty: nothing is."""
+        self.hint.setText(text)
+        self.hint.setVisible(bool(text))
+
+    def make_offer(self, text: str, action: str = "", *, discard: bool = False) -> None:
+        """Offer to take up an earlier run; an empty text offers nothing."""
+        self.offered.setText(text)
+        self.take_offer.setText(action)
+        self.discard.setVisible(discard)
+        self.offer.setVisible(bool(text))
+
+    def show_progress(self, done: int, total: int, text: str) -> None:
+        """Show how far a run is; a total of 0 shows that something is under way."""
+        show_done(self.progress, done, total)
+        self.status.setText(text)
+
+
+def _spin(tooltip: str, low: int, high: int, suffix: str) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(low, high)
+    box.setSuffix(suffix)
+    box.setToolTip(tooltip)
+    box.setMinimumWidth(60)
+    return box

@@ -1,0 +1,110 @@
+"""Figures of a new network before and after, the gate's sentences, and the two ways to go on from there."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from fctl_napari.finetuning.gate import Verdict
+from fctl_napari.plugin.common.form_layout import button, wrapped
+from fctl_napari.plugin.layers.choosers import row
+
+NAMES = {"held_out": "Held out", "scene": "Elsewhere", "training": "Training", "truth": "Truth"}
+"""Keys of the gate's figures, in short."""
+
+GOOD, BAD = "#2fae7d", "#e0703a"
+
+TOOLTIPS = {
+    "keep": "Make it a checkpoint of its own; nothing is overwritten. It is chosen in Segment, and its result stays.",
+    "roll_back": "Delete the new network and its result, and show the parent's again. Corrections stay.",
+    "figures": (
+        "What the parent and the new network do where it did not learn: on held-out corrections, elsewhere in the "
+        "scene, in the scenes of the parent's training, against the truth. Mean IoU, and how many pixels are called as "
+        "before."
+    ),
+    "differences": "Show where the new network calls another class than its parent, in the colour of the new class.",
+}
+
+
+class VerdictView(QFrame):
+    """A before/after card; hidden until there is something to decide."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.title, self.figures, self.reasons, self.changed = (_text() for _ in range(4))
+        self.figures.setToolTip(TOOLTIPS["figures"])
+        self.changed.setToolTip(TOOLTIPS["differences"])
+        self.keep = button("Keep", TOOLTIPS["keep"])
+        self.roll_back = button("Roll back", TOOLTIPS["roll_back"])
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 6)
+        for widget in (self.title, self.figures, self.reasons, self.changed):
+            layout.addWidget(widget)
+        layout.addLayout(row(self.keep, self.roll_back))
+        self.hide()
+
+    @property
+    def default(self) -> QPushButton:
+        """What the gate proposes: Enter presses it."""
+        return self.keep if self.keep.isDefault() else self.roll_back
+
+    def show_verdict(self, name: str, figures: dict[str, Any], verdict: Verdict, notes: Sequence[str] = ()) -> None:
+        """Show figures (``BeforeAfter.to_json``), the gate's verdict on a new network and notes, for a decision."""
+        words = "better: keep it" if verdict.keep else "not better, or it forgets: roll back"
+        color = GOOD if verdict.keep else BAD
+        self.title.setText(f"<b>{html.escape(name)}</b> <span style='color: {color}'>{words}</span>")
+        self.figures.setText(_table(figures))
+        self.reasons.setText(
+            "<br>".join(html.escape(reason).replace(" %", "&nbsp;%") for reason in [*verdict.reasons, *notes])
+        )
+        self.show_changed("")
+        for choice in (self.keep, self.roll_back):
+            proposed = choice is (self.keep if verdict.keep else self.roll_back)
+            choice.setDefault(proposed)
+            choice.setAutoDefault(True)  # Enter presses the one that has the focus
+            choice.setStyleSheet(f"QPushButton {{ border: 2px solid {color}; font-weight: bold }}" if proposed else "")
+        self.set_open(True)
+        self.show()
+        self.default.setFocus()
+
+    def show_changed(self, text: str) -> None:
+        """Say what the layer of changes shows, as rich text; empty: there is none."""
+        self.changed.setText(text)
+        self.changed.setVisible(bool(text))
+
+    def set_open(self, is_open: bool) -> None:
+        """Let it be decided, or not while a decision is carried out."""
+        self.keep.setEnabled(is_open)
+        self.roll_back.setEnabled(is_open)
+
+
+def _table(figures: dict[str, Any]) -> str:
+    lines = []
+    for part, name in NAMES.items():
+        before, after = (figures[side].get(part, {}) for side in ("before", "after"))
+        cells = [f"<td>{name}</td>", "<td></td><td></td>", "<td></td>"]
+        if before.get("miou") is not None and after.get("miou") is not None:
+            change = after["miou"] - before["miou"]
+            color = GOOD if change > 0 else BAD if change < 0 else "gray"
+            cells[1] = (
+                f"<td>{before['miou']:.3f}&nbsp;→&nbsp;{after['miou']:.3f}</td>"
+                f"<td style='color: {color}'>{change:+.3f}</td>"
+            )
+        if after.get("agreement") is not None:
+            cells[2] = f"<td align='right'>{100 * after['agreement']:.1f}&nbsp;%</td>"
+        if before or after:
+            lines.append(f"<tr>{''.join(cells)}</tr>")
+    head = "<tr style='color: gray'><td></td><td>mIoU</td><td></td><td align='right'>&nbsp;as&nbsp;before</td></tr>"
+    return f"<table cellspacing='2'>{head}{''.join(lines)}</table>"
+
+
+def _text() -> QLabel:
+    label = wrapped()
+    label.setTextFormat(Qt.TextFormat.RichText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label

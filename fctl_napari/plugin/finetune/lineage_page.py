@@ -1,0 +1,140 @@
+"""The tree of checkpoints: which came from which, and what that changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QHeaderView, QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+
+from fctl_napari.errors import InputError
+from fctl_napari.finetuning.lineage import Kin, lineage
+from fctl_napari.model.model_card import builtin_checkpoints
+from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.form_layout import button
+from fctl_napari.plugin.common.notify import report
+
+WAITS = ".candidate.safetensors"
+
+TOOLTIPS = {
+    "tree": (
+        "Checkpoints beside the image, and their parents. Held out: mean IoU on corrections that were not learnt from, "
+        "of the parent and of this one. As before: how many pixels away from corrections are called as by the parent. "
+        "Bold: the one that is chosen."
+    ),
+    "use": "Choose this checkpoint here and in the Segment widget, whose result is then shown.",
+}
+
+
+class LineagePage(QWidget):
+    """Shows the families of checkpoints in a folder.
+
+    Signals
+    -------
+    wanted : str
+        A checkpoint (a built-in one's name, or a file) is to be used.
+    """
+
+    wanted = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._jobs = Jobs(self)
+        self.use = button("Use this one", TOOLTIPS["use"])
+        self.use.clicked.connect(self._use)
+        self.tree = QTreeWidget()
+        self.tree.setToolTip(TOOLTIPS["tree"])
+        self.tree.setHeaderLabels(["Checkpoint", "Held out", "As before"])
+        self.tree.setMinimumHeight(180)
+        header = self.tree.header()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setStretchLastSection(False)
+        self.tree.currentItemChanged.connect(self._chosen)
+        self.tree.itemDoubleClicked.connect(lambda _item, _column: self.use.click())
+        self.story = QLabel()
+        self.story.setWordWrap(True)
+        self.story.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 4, 0, 0)
+        for widget in (self.tree, self.story, self.use):
+            layout.addWidget(widget)
+        self._chosen()
+
+    @property
+    def running(self) -> bool:
+        """Whether files are being read."""
+        return self._jobs.running
+
+    def show_folder(self, folder: Path | None, checkpoint: str | None) -> None:
+        """Show the families in a folder, and that of a checkpoint (a built-in name or a file)."""
+
+        def work(_progress: object, _cancelled: object) -> list[Kin]:
+            families: list[Kin] = []
+            for place in (folder, checkpoint):
+                if place is None:
+                    continue
+                try:
+                    found = lineage(place)
+                except InputError:  # none there (yet)
+                    continue
+                families += [each for each in found if each.hash not in {one.hash for one in families}]
+            return sorted(families, key=lambda kin: kin.name)
+
+        self._jobs.begin(work, lambda families: self._show(families, checkpoint), report)
+
+    def leave(self) -> None:
+        """Read no more."""
+        self._jobs.drop()
+
+    def _show(self, families: list[Kin], checkpoint: str | None) -> None:
+        self.tree.clear()
+        for eldest in families:
+            self.tree.addTopLevelItem(self._item(eldest, checkpoint))
+        self.tree.expandAll()
+        self._chosen()
+
+    def _item(self, kin: Kin, checkpoint: str | None) -> QTreeWidgetItem:
+        waits = kin.path is not None and kin.path.name.endswith(WAITS)
+        name = f"{kin.name} (waits)" if waits else kin.name if kin.path is not None else f"{kin.name} (gone)"
+        item = QTreeWidgetItem([name, *_figures(kin)])
+        place = _place(kin)
+        item.setData(0, Qt.ItemDataRole.UserRole, None if waits else place)
+        words = [str(kin.path) if kin.path is not None else "its file is gone", kin.story()]
+        item.setData(1, Qt.ItemDataRole.UserRole, "\n".join(word for word in words if word))
+        for column in range(3):
+            item.setToolTip(column, item.data(1, Qt.ItemDataRole.UserRole))
+            font = item.font(column)
+            font.setBold(place is not None and place == checkpoint)
+            item.setFont(column, font)
+        for child in kin.children:
+            item.addChild(self._item(child, checkpoint))
+        return item
+
+    def _chosen(self, *_: object) -> None:
+        item = self.tree.currentItem()
+        self.story.setText("" if item is None else item.data(1, Qt.ItemDataRole.UserRole))
+        self.use.setEnabled(item is not None and item.data(0, Qt.ItemDataRole.UserRole) is not None)
+
+    def _use(self) -> None:
+        item = self.tree.currentItem()
+        if item is not None and item.data(0, Qt.ItemDataRole.UserRole) is not None:
+            self.wanted.emit(item.data(0, Qt.ItemDataRole.UserRole))
+
+
+def _place(kin: Kin) -> str | None:
+    """A built-in one's name, else its file."""
+    if kin.path is None:
+        return None
+    names = {path: name for name, path in builtin_checkpoints().items()}
+    return names.get(kin.path, str(kin.path))
+
+
+def _figures(kin: Kin) -> tuple[str, str]:
+    told = kin.card.figures.get("finetuning") if kin.card is not None else None
+    if not told:
+        return "", ""
+    before, after = (told[side].get("held_out", {}).get("miou") for side in ("before", "after"))
+    held_out = "" if before is None or after is None else f"{before:.3f} → {after:.3f}"
+    same = told["after"].get("scene", {}).get("agreement")
+    return held_out, "" if same is None else f"{100 * same:.1f} %"

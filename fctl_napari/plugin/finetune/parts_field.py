@@ -1,0 +1,99 @@
+"""What of a network learns: the usual parts, all, or some; and how much of it that is."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QVBoxLayout, QWidget
+
+from fctl_napari.errors import ConfigError
+from fctl_napari.finetuning.request import HEADS, PARTS
+from fctl_napari.finetuning.trainable_parts import trainable_share
+from fctl_napari.plugin.layers.choosers import combo
+
+USUAL, ALL, SOME = "Decoder and fusion", "Everything", "Chosen parts"
+
+WORDS = {
+    "decoder": ("Decoder", "From fused features to classes."),
+    "lcc": ("Attention", "Locality-aware contextual correlation: what of a context matters to a place of the tile."),
+    "gpe": ("Positions", "Where attention looks by position alone, and how much that counts (GPE)."),
+    "mcf": ("Fusion", "How much each context weighs (MCF)."),
+    "ale": ("Enhancement", "Adaptive local enhancement of the tile and its contexts (ALE)."),
+    "tile_encoder": ("Encoder: tile", "What sees the tile. Slow: its features cannot be kept."),
+    "medium_encoder": ("Encoder: medium", "What sees the medium context. Slow: its features cannot be kept."),
+    "large_encoder": ("Encoder: large", "What sees the large context. Slow: its features cannot be kept."),
+}
+
+TIP = (
+    "Decoder and fusion learn fast and forget little, as features of the encoders are computed once. Everything learns "
+    "more from many corrections, and takes longer."
+)
+
+
+class PartsField(QWidget):
+    """A choice of parts, with boxes for each where they are chosen one by one.
+
+    Signals
+    -------
+    changed
+        Other parts are chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.choice = combo(TIP)
+        self.choice.addItems([USUAL, ALL, SOME])
+        self.share = QLabel()
+        self.share.setToolTip("How much of the network's weights learns; the rest stays as it is.")
+        self.boxes: dict[str, QCheckBox] = {}
+        self._grid = QWidget()
+        grid = QGridLayout(self._grid)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setVerticalSpacing(2)
+        for index, part in enumerate(PARTS):
+            name, tip = WORDS[part]
+            box = self.boxes[part] = QCheckBox(name)
+            box.setToolTip(tip)
+            box.setChecked(part in HEADS)
+            box.toggled.connect(self._changed)
+            grid.addWidget(box, index // 2, index % 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.choice, self._grid, self.share):
+            layout.addWidget(widget)
+        self._sizes: dict[frozenset[str], int] = {}
+        self.choice.currentIndexChanged.connect(self._changed)
+        self._changed()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What learns, of ``PARTS``."""
+        if self.choice.currentText() == SOME:
+            return tuple(part for part, box in self.boxes.items() if box.isChecked())
+        return PARTS if self.choice.currentText() == ALL else HEADS
+
+    def show_sizes(self, sizes: dict[frozenset[str], int]) -> None:
+        """Say how much learns of a network with parts of these sizes; empty: of none."""
+        self._sizes = sizes
+        there = {part for key in sizes for part in key}
+        for part, box in self.boxes.items():
+            box.setEnabled(part in there)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._grid.setVisible(self.choice.currentText() == SOME)
+        total = sum(self._sizes.values())
+        text = ""
+        if total:
+            try:
+                share = trainable_share(self._sizes, self.parts)
+                text = f"{share:.1%} of {_count(total)} weights learn"
+            except ConfigError:
+                text = "nothing learns: choose a part"
+        self.share.setText(text)
+        self.changed.emit()
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number / 1e3:.0f} k" if number >= 1e3 else str(number)

@@ -1,0 +1,147 @@
+"""The live plot of a fine-tuning run: loss, and what is measured beside the parent's values."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+
+    from fctl_napari.finetuning.progress import FinetuneProgress
+
+HELD_OUT, SCENE, TRAINING = "held-out IoU", "as before, scene", "as before, training"
+COLORS = {HELD_OUT: "#56b4e9", SCENE: "#009e73", TRAINING: "#e69f00"}
+"""Of Okabe and Ito's set, which most colour-blind people tell apart; all stand out from dark and from light."""
+
+HEIGHT = 250
+DRAW_MS = 700
+"""It is drawn at most this often."""
+
+TIP = (
+    "Above: the loss of each step. Below: mean IoU on corrections that are not learnt from (dashed: the parent's), and "
+    "how many pixels away from corrections, here and in the training scenes, are called as by the parent (the parent "
+    "itself: 1, dashed)."
+)
+
+
+class FinetunePlot(QWidget):
+    """Shows a run while it goes on.
+
+    Attributes
+    ----------
+    losses
+        (step, loss) as told so far.
+    measured
+        (step, value) by what is measured.
+    base
+        The parent's values.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setToolTip(TIP)
+        QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
+        self._canvas: FigureCanvasQTAgg | None = None
+        self._ink = "white"
+        self.losses: list[tuple[int, float]] = []
+        self.measured: dict[str, list[tuple[int, float]]] = {}
+        self.base: dict[str, float] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DRAW_MS)
+        self._timer.timeout.connect(self.draw)
+        self.hide()
+
+    def clear(self) -> None:
+        """Forget the last run."""
+        self.losses, self.measured, self.base = [], {}, {}
+        self._timer.stop()
+        self.hide()
+
+    def add(self, news: FinetuneProgress, ink: str) -> None:
+        """Take up news, and draw them soon, in a colour that stands out from the window's."""
+        self._ink = ink
+        changed = False
+        if news.phase == "training" and not math.isnan(news.loss) and (news.done, news.loss) not in self.losses[-1:]:
+            self.losses.append((news.done, news.loss))
+            changed = True
+        before, now = (_values(news, side) for side in ("before", "now"))
+        if before and before != self.base:
+            self.base = before
+            changed = True
+        for name, value in now.items():
+            points = self.measured.setdefault(name, [])
+            if (news.measured_at, value) not in points[-1:]:
+                points.append((news.measured_at, value))
+                changed = True
+        if changed and not self._timer.isActive():
+            self._timer.start()
+
+    def draw(self) -> None:
+        """Draw what was told so far (about 100 ms)."""
+        self._timer.stop()
+        if not self.losses and not self.measured:
+            return
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+        from matplotlib.figure import Figure
+
+        if self._canvas is None:
+            self._canvas = FigureCanvasQTAgg(Figure(layout="constrained"))
+            self._canvas.setFixedHeight(HEIGHT)
+            self._canvas.setStyleSheet("background: transparent")
+            self.layout().addWidget(self._canvas)
+        figure = self._canvas.figure
+        figure.clear()
+        figure.patch.set_alpha(0)
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
+        self._draw_losses(above)
+        self._draw_measured(below)
+        for axes in (above, below):
+            axes.patch.set_alpha(0)
+            axes.tick_params(colors=self._ink, labelsize=7)
+            for spine in axes.spines.values():
+                spine.set_color(self._ink)
+                spine.set_alpha(0.4)
+        self.show()
+        self._canvas.draw_idle()
+
+    def _draw_losses(self, axes: Axes) -> None:
+        if self.losses:
+            axes.plot(*zip(*self.losses, strict=True), color=self._ink, linewidth=1)
+            axes.set_ylim(0, 1.05 * max(loss for _, loss in self.losses) or 1)
+        axes.set_ylabel("loss", color=self._ink, fontsize=8)
+
+    def _draw_measured(self, axes: Axes) -> None:
+        for name, color in COLORS.items():
+            if name in self.base:
+                own = color if name == HELD_OUT else self._ink  # the parent is as the parent, for scene and training
+                axes.axhline(self.base[name], color=own, linewidth=1, linestyle="--", alpha=0.8)
+            points = self.measured.get(name, [])
+            if name in self.base or points:
+                axes.plot(
+                    *(zip(*points, strict=True) if points else ([], [])), "o-", color=color, label=name, ms=3, lw=1.5
+                )
+        last = max([step for step, _ in self.losses] + [s for p in self.measured.values() for s, _ in p], default=1)
+        axes.set_xlim(0, max(last, 1) * 1.02)
+        axes.set_ylim(top=1.03)
+        axes.set_xlabel("step", color=self._ink, fontsize=8)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=7, labelcolor=self._ink, framealpha=0, loc="best")
+
+
+def _values(news: FinetuneProgress, side: str) -> dict[str, float]:
+    figures = news.before if side == "before" else news.now
+    found = {}
+    held_out = figures.get("held_out")
+    if held_out is not None and held_out.scores is not None:
+        found[HELD_OUT] = held_out.scores.miou
+    for part, name in (("scene", SCENE), ("training", TRAINING)):
+        of = figures.get(part)
+        if of is not None and of.agreement is not None:
+            found[name] = of.agreement
+    return found

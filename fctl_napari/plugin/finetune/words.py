@@ -1,0 +1,63 @@
+"""How a fine-tuning run stands, in words."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from fctl_napari.plugin.segment.live_run import duration
+
+if TYPE_CHECKING:
+    from fctl_napari.finetuning.run import FinetuneEvent
+    from fctl_napari.model.model_card import Card
+    from fctl_napari.plugin.finetune.choices import Beside
+
+
+def describe(event: FinetuneEvent) -> str:
+    """Say how far a run is, in one line."""
+    news = event.progress
+    if news is None:
+        return "Starting the worker…"
+    if news.phase == "preparing":
+        parts = [f"Preparing tile {news.done} of {news.total}"]
+    elif news.phase == "measuring":
+        parts = ["Measuring before and after"]
+    else:
+        parts = [f"Step {news.done} of {news.total}", f"loss {news.loss:.3f}"]
+        before, now = news.before.get("held_out"), news.now.get("held_out")
+        if before is not None and now is not None and before.scores is not None and now.scores is not None:
+            parts.append(f"held-out IoU {now.scores.miou:.3f} (was {before.scores.miou:.3f})")
+        parts.append(duration(news.seconds))
+    return " · ".join(["Paused", *parts] if event.state == "paused" else parts)
+
+
+def offered(beside: Beside) -> tuple[str, str]:
+    """Say what was left of earlier runs, and on a button what can be done with it; empty if nothing was."""
+    if beside.waiting:
+        return f"A new network, {beside.waiting[0].card.name}, waits to be kept or rolled back.", "Show it"
+    if beside.cut:
+        cut = beside.cut[0]
+        how = "goes on from its last saved state" if cut.saved else "begins anew"
+        return f"Learning of {cut.request.name} was stopped; it {how}.", "Go on"
+    return "", ""
+
+
+def changes(shares: list[float] | None, card: Card) -> str:
+    """Say what a new network changed, as rich text.
+
+    Parameters
+    ----------
+    shares
+        Of px that changed to each class, 0..1; None: there is nothing to compare with.
+    card
+        Of the network.
+    """
+    if shares is None:
+        return "There is no result of the parent here to compare with."
+    words = [
+        f"<span style='color: rgb{info.color}'>■</span>&nbsp;{html.escape(info.name)}&nbsp;{share:.1%}"
+        for info, share in zip(card.classes.scored, shares, strict=True)
+        if share >= 0.0005
+    ]
+    total = sum(shares)
+    return f"{total:.1%} of the px changed" + (f", to {' &nbsp; '.join(words)}" if words else "")

@@ -1,0 +1,261 @@
+"""Export a segmentation from the window: a small form, then a thread with a bar; the result as a notification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QSpinBox,
+    QToolButton,
+    QWidget,
+)
+
+from fctl_napari.errors import FctlError, InputError
+from fctl_napari.export.export import POLYGON_KINDS, SIMPLIFIED_KINDS, check_export, export, kind_of
+from fctl_napari.export.losses import ExportLosses
+from fctl_napari.plugin.common.background import Job, check
+from fctl_napari.plugin.common.notify import report, say
+from fctl_napari.plugin.layers.roi import DRAWN, VIEW, WHOLE, chosen_region, start_drawing
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
+from fctl_napari.plugin.layers.viewport import IntWindow
+from fctl_napari.segmentation.store.store import Segmentation
+
+FILTERS = (
+    "GeoTIFF, TIFF (*.tif)",
+    "GeoPackage polygons (*.gpkg)",
+    "GeoJSON polygons (*.geojson)",
+    "COCO annotations (*.coco.json)",
+    "OME-Zarr labels (*.ome.zarr)",
+    "PNG of class indices (*.png)",
+)
+
+TOOLTIPS = {
+    "path": "The end of the name says what is written: .tif, .gpkg, .geojson, .coco.json, .ome.zarr or .png.",
+    "choose": "Choose where it goes.",
+    "where": "All of it, what is in view, or a rectangle drawn over it.",
+    "draw": "Draw a rectangle; this form stays open.",
+    "simplify": (
+        "Simplify polygons by about this many px; neighbours keep their common border. Arms and gaps narrower than "
+        "that vanish: how many px this changes is said in the end. 0: along the px."
+    ),
+    "min_area": "Leave out regions of fewer px; how many these are is said in the end.",
+}
+
+
+@dataclass(frozen=True)
+class ExportOrder:
+    """What to export, and how; see ``fctl_napari.export.export.export``."""
+
+    store: str
+    out: Path
+    region: IntWindow | None = None
+    simplify: float | None = None
+    min_area: int = 0
+
+
+def start_export(order: ExportOrder) -> Job:
+    """Export in a thread, with a bar in napari's activity dock; a notification says how it ended.
+
+    What was at the place before stays if the job is cancelled, or ends with the application.
+    """
+    losses = ExportLosses()
+
+    def work(count: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Path:
+        def told(done: int, total: int) -> None:
+            check(cancelled)
+            count(done, total)
+
+        return export(
+            Segmentation.open(order.store),
+            order.out,
+            region=order.region,
+            simplify=order.simplify,
+            min_area=order.min_area,
+            losses=losses,
+            progress=told,
+        )
+
+    job = Job(work, label=f"export to {order.out.name}")
+    job.finished.connect(lambda path: say("; ".join([f"{path}: is exported", *losses.sentences()]) + "."))
+    job.failed.connect(report)
+    job.start()
+    return job
+
+
+class ExportDialog(QDialog):
+    """Where the export goes, which part, and how polygons are made.
+
+    Parameters
+    ----------
+    layer
+        Shows a segmentation of ours.
+    viewer
+        Whose view may be the part.
+    """
+
+    def __init__(self, layer: Layer, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(f"Export {layer.name}")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._layer, self._viewer = layer, viewer
+        store = Path(layer.metadata[STORE_KEY])
+        self.path = QLineEdit(str(store.with_name(f"{store.name.removesuffix('.ome.zarr')}.tif")))
+        self.path.setMinimumWidth(420)
+        self.choose = QToolButton()
+        self.choose.setText("…")
+        self.where = QComboBox()
+        self.where.addItems([WHOLE, VIEW, DRAWN])
+        self.draw = QToolButton()
+        self.draw.setText("Draw")
+        self.simplify = QDoubleSpinBox()
+        self.simplify.setRange(0, 1000)
+        self.simplify.setSingleStep(0.5)
+        self.simplify.setSuffix(" px")
+        self.simplify.setSpecialValueText("no, exact")
+        self.min_area = QSpinBox()
+        self.min_area.setRange(0, 10**9)
+        self.min_area.setSuffix(" px")
+        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        self.buttons.button(QDialogButtonBox.StandardButton.Ok).setText("Export")
+        for name, tooltip in TOOLTIPS.items():
+            getattr(self, name).setToolTip(tooltip)
+        place = QHBoxLayout()
+        place.addWidget(self.path)
+        place.addWidget(self.choose)
+        fields = QFormLayout(self)
+        fields.addRow("To", place)
+        part = QHBoxLayout()
+        part.addWidget(self.where, stretch=1)
+        part.addWidget(self.draw)
+        fields.addRow("Where", part)
+        fields.addRow("Simplify", self.simplify)
+        fields.addRow("Smallest region", self.min_area)
+        fields.addRow(self.buttons)
+        self.choose.clicked.connect(self._ask)
+        self.draw.clicked.connect(self._draw)
+        self.path.textChanged.connect(self._follow)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        self._follow()
+
+    def order(self) -> ExportOrder:
+        """What the fields say.
+
+        Raises
+        ------
+        FctlError
+            It cannot be exported like that.
+        """
+        path = Path(self.path.text()).expanduser().absolute()
+        order = ExportOrder(
+            self._layer.metadata[STORE_KEY],
+            path,
+            region=chosen_region(self._viewer, self._layer, self.where.currentText()),
+            simplify=(self.simplify.value() or None) if self.simplify.isEnabled() else None,
+            min_area=self.min_area.value() if self.min_area.isEnabled() else 0,
+        )
+        check_export(path, simplify=order.simplify, min_area=order.min_area)
+        return order
+
+    def accept(self) -> None:
+        """Qt's hook: start, or say what is wrong and stay."""
+        try:
+            order = self.order()
+        except FctlError as error:
+            report(error)
+            return
+        super().accept()
+        start_export(order)
+
+    def _draw(self) -> None:
+        self.where.setCurrentText(DRAWN)
+        start_drawing(self._viewer, self._layer)
+
+    def _ask(self) -> None:
+        path, chosen = QFileDialog.getSaveFileName(
+            self,
+            "Export to",
+            self.path.text(),
+            ";;".join(FILTERS),
+            options=QFileDialog.Option.DontConfirmOverwrite,  # earlier exports are replaced, other files never
+        )
+        if path:
+            suffix = chosen.rpartition("*")[2].rstrip(")")
+            self.path.setText(path if "." in Path(path).name else path + suffix)
+
+    def _follow(self) -> None:
+        """Offer only what the kind of file has."""
+        try:
+            kind = kind_of(Path(self.path.text()))
+        except FctlError:
+            kind = None
+        self.simplify.setEnabled(kind in SIMPLIFIED_KINDS)
+        self.min_area.setEnabled(kind in POLYGON_KINDS)
+
+
+def export_layer() -> None:
+    """Ask how to export the selected segmentation, and do it (the menus' command)."""
+    viewer = napari.current_viewer()
+    try:
+        layer = _segmentation_layer(viewer)
+    except InputError as error:
+        report(error)
+        return
+    dialog = ExportDialog(layer, viewer, viewer.window._qt_window)
+    dialog.show()
+
+
+def _segmentation_layer(viewer: napari.Viewer | None) -> Layer:
+    """Return the selected layer that shows a segmentation of ours, or the only one there is.
+
+    Raises
+    ------
+    InputError
+        There is none, or it is not clear which.
+    """
+    layers = [] if viewer is None else [layer for layer in viewer.layers if STORE_KEY in layer.metadata]
+    chosen = [layer for layer in layers if viewer is not None and layer in viewer.layers.selection]
+    stores = {layer.metadata[STORE_KEY]: layer for layer in chosen or layers}
+    if len(stores) == 1:
+        return next(iter(stores.values()))
+    if stores:
+        raise InputError("there are several segmentations; select the one to export in the layer list.")
+    raise InputError("there is no segmentation to export; segment an image first, or open a segmentation.")
+
+
+def write_labels(path: str, _data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save a layer of a segmentation as polygons (napari's writer).
+
+    In a window a thread does it, and a notification says when the file is there; in scripts it is there on return.
+
+    Raises
+    ------
+    InputError
+        The layer shows no segmentation of ours.
+    FctlError
+        See ``export``.
+    """
+    store = attributes.get("metadata", {}).get(STORE_KEY)
+    if store is None:
+        raise InputError(
+            f"{attributes.get('name', path)}: is no segmentation by FCtL; only these are saved as polygons."
+        )
+    if napari.current_viewer() is None:
+        return [str(export(Segmentation.open(store), path))]
+    check_export(Path(path))
+    start_export(ExportOrder(store, Path(path)))
+    return [path]

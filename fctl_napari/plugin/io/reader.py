@@ -1,0 +1,206 @@
+"""Images from disk as lazy layers; large ones without levels get a pyramid while a preview is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import PIL.Image
+from napari.layers import Image
+
+from fctl_napari.errors import FctlError
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.nodata import Nodata, measure_nodata
+from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid, measured_range
+from fctl_napari.imagery.remote import child, is_url, last_name
+from fctl_napari.plugin.common.background import Job
+from fctl_napari.plugin.common.notify import report, say
+from fctl_napari.plugin.layers import label_groups
+from fctl_napari.plugin.layers.image_source import (
+    ImageSource,
+    LayerData,
+    displayed_level,
+    displayed_levels,
+    file_state,
+    image_layer,
+    image_source,
+)
+from fctl_napari.plugin.layers.paths import pyramid_path, stem
+from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, preview_levels, ready_pyramid
+
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
+REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff")
+
+NOTHING: list[Any] = [(None,)]
+"""What a reader returns to say: handled, no layers."""
+
+
+def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """Return ``read`` for what we can open (napari's entry point).
+
+    That is OME-Zarr folders, TIFF, PNG, JPEG and ``.npy`` files, and addresses of OME-Zarr and TIFF.
+    """
+    if isinstance(path, list):
+        return None
+    if is_url(path):
+        return read if last_name(path).lower().endswith(REMOTE_SUFFIXES) else None
+    place = Path(path)
+    if ngff.is_zarr(place) if place.is_dir() else place.suffix.lower() in SUFFIXES:
+        return read
+    return None
+
+
+def read(path: str) -> list[LayerData]:
+    """Return the layers of a file or an address; what is wrong with it becomes a notification, and no layers."""
+    try:
+        return image_layers(path)
+    except FctlError as error:
+        report(error)
+        return NOTHING
+
+
+def image_layers(path: str | Path) -> list[LayerData]:
+    """Return the layers of a file or an address: the image, then the label groups under it.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, or is not an image.
+    """
+    path = path if is_url(path) else Path(path)
+    if _is_label_image(path):
+        return label_groups.segmentation_layers(path)
+    viewer = napari.current_viewer()
+    place = path
+    if (isinstance(path, str) or path.is_file()) and ready_pyramid(path, pyramid_path(path)):
+        place = pyramid_path(path)
+    elif viewer is not None and isinstance(path, Path):
+        stand_in = _large_raster(path)
+        if stand_in is not None:
+            _tell_nodata(path)
+            return [_layer_in_the_making(viewer, path, stand_in, None)]
+    if viewer is not None:
+        _tell_nodata(path)
+    pyramid = _open(place)
+    pyramid.name = stem(path)
+    if viewer is not None and not has_pyramid(pyramid):
+        return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid)]
+    source = ImageSource(str(place), str(path), pyramid.value_range, pyramid.bands, pyramid=pyramid)
+    image = image_layer(pyramid, displayed_levels(pyramid), source)
+    return [image, *_labels_under(path, pyramid, image[1])]
+
+
+def _tell_nodata(path: Path | str) -> None:
+    """Say once, when it is measured in a thread, how much of an image its file marks as being without data."""
+
+    def work(_progress: Callable[[int, int], None], _cancelled: Callable[[], bool]) -> Nodata | None:
+        return measure_nodata(path)
+
+    def tell(nodata: Nodata | None) -> None:
+        if nodata is not None:
+            say(nodata.sentence(last_name(path)))
+
+    job = Job(work)
+    job.finished.connect(tell)  # what is wrong with the file is told when it is opened
+    job.start()
+
+
+def _is_label_image(path: Path | str) -> bool:
+    if isinstance(path, Path) and not path.is_dir():
+        return False
+    try:
+        return ngff.is_label_image(ngff.open_group(path))
+    except ngff.NoGroupError:
+        return False
+
+
+def _open(path: Path | str) -> Pyramid:
+    """Open an image, and choose what napari cannot ask for: the range of its values, and three of many bands."""
+    pyramid = open_image(path)
+    if pyramid.channels not in (1, 3, 4) and pyramid.bands is None:
+        pyramid.bands = (0, 1, 2) if pyramid.channels > 2 else (0, 0, 0)
+        say(f"{last_name(path)}: has {pyramid.channels} channels; {pyramid.bands} are shown and segmented as RGB.")
+    if pyramid.dtype != np.uint8 and pyramid.value_range is None:
+        low, high = pyramid.value_range = measured_range(pyramid)
+        say(f"{last_name(path)}: holds {pyramid.dtype} values; {low:g} to {high:g} (measured) are black to white.")
+    return pyramid
+
+
+def _labels_under(path: Path | str, pyramid: Pyramid, image: dict[str, Any]) -> list[LayerData]:
+    if isinstance(path, Path) and not path.is_dir():
+        return []
+    extent = (pyramid.shape[0] * pyramid.pixel_size[0], pyramid.shape[1] * pyramid.pixel_size[1])
+    layers = []
+    for name in label_groups.label_names(path):
+        data, arguments, kind = label_groups.labels_layer(
+            child(child(path, "labels"), name), extent=extent, pixel=pyramid.pixel_size
+        )
+        if "units" in image:
+            arguments["units"] = image["units"]
+        layers.append((data, arguments, kind))
+    return layers
+
+
+def _large_raster(path: Path) -> Any:
+    """Return an array with the shape and type of a large PNG or JPEG, or None: decoding one takes seconds."""
+    try:
+        with PIL.Image.open(path, formats=("PNG", "JPEG")) as image:
+            width, height, mode = *image.size, image.mode
+    except (OSError, ValueError, PIL.Image.DecompressionBombError):
+        return None  # whatever it is, opening it says so
+    if max(width, height) <= LARGE_SIDE or mode not in ("L", "RGB", "RGBA"):
+        return None
+    tail = () if mode == "L" else (len(mode),)
+    return np.broadcast_to(np.uint8(0), (height, width, *tail))
+
+
+def _layer_in_the_making(viewer: napari.Viewer, path: Path | str, level: Any, pyramid: Pyramid | None) -> LayerData:
+    """Return a layer that shows a preview, and start the job that gives it a pyramid.
+
+    Parameters
+    ----------
+    level
+        Has the shape and type of the image's level 0 as it is displayed.
+    pyramid
+        The opened image; None if opening it takes long and is left to the job.
+    """
+    preview = empty_preview(level)
+    source = ImageSource(str(path), str(path))
+    if pyramid is not None:
+        source.value_range, source.bands = pyramid.value_range, pyramid.bands
+
+    def make_source() -> tuple[Pyramid, Path]:
+        return (open_image(path) if pyramid is None else pyramid), pyramid_path(path)
+
+    def layers() -> list[Image]:
+        return [layer for layer in viewer.layers if isinstance(layer, Image) and image_source(layer) is source]
+
+    def redraw() -> None:
+        for layer in layers():
+            layer.refresh(extent=False, highlight=False)
+
+    def switch(out: str) -> None:
+        source.path, source.job = out, None
+        finished = open_image(out, value_range=source.value_range, bands=source.bands)
+        source.pyramid, source.state = finished, file_state(out)
+        for layer in layers():
+            layer.data = displayed_levels(finished)
+
+    def fail(error: BaseException) -> None:
+        source.job = None
+        report(error)
+
+    job = source.job = PyramidJob(make_source, f"pyramid of {last_name(path)}", preview=preview)
+    job.previewed.connect(redraw)
+    job.finished.connect(switch)
+    job.failed.connect(fail)
+    job.start()
+    say(f"{last_name(path)}: is large and has no levels; a preview is shown while its pyramid is made (once).")
+    shown = pyramid or Pyramid(stem(path), [Level(level, "yxc" if level.ndim == 3 else "yx")])
+    height, width = level.shape[:2]
+    return image_layer(shown, preview_levels(preview, (height, width)), source)

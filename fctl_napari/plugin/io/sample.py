@@ -1,0 +1,34 @@
+"""File > Open Sample > FCtL: the Earth scene, written once into the cache folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fctl_napari import __version__
+from fctl_napari.errors import FctlError
+from fctl_napari.imagery.sample import write_sample
+from fctl_napari.plugin.common.notify import report
+from fctl_napari.plugin.io.reader import image_layers
+from fctl_napari.plugin.layers.image_source import LayerData
+from fctl_napari.plugin.layers.paths import cache_folder
+
+
+def sample_folder() -> Path:
+    """Return the Earth scene as an OME-Zarr pyramid in the cache folder, written on first use.
+
+    Raises
+    ------
+    FctlError
+        The scene is not installed, or the cache cannot be written.
+    """
+    # the version stands in the name, so that a newer scene is written anew
+    return write_sample(cache_folder() / f"sample-{__version__}" / "earth.ome.zarr")
+
+
+def earth_scene() -> list[LayerData]:
+    """Return the image and its truth (napari's entry point); what is wrong becomes a notification."""
+    try:
+        return image_layers(sample_folder())
+    except FctlError as error:
+        report(error)
+        return []

@@ -1,0 +1,1 @@
+"""Pyramids, segmentations and regions as napari layers."""

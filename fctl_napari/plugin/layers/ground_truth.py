@@ -1,0 +1,215 @@
+"""Truths to choose from in the window: layers, the image's own labels, files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from napari.utils.transforms import Affine
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.ground_truth import LabelSource, open_truth
+from fctl_napari.imagery.ground_truth_levels import with_levels
+from fctl_napari.imagery.pyramid import LARGE_SIDE
+from fctl_napari.imagery.remote import is_url
+from fctl_napari.plugin.layers.correction_marks import is_copy
+from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, image_source
+from fctl_napari.plugin.layers.label_groups import LABELS_KEY, PLACED_KEY, label_names
+from fctl_napari.plugin.layers.paths import array_path, cache_folder, digest, stem
+from fctl_napari.plugin.layers.resampled_labels import PlacedLabels, lies_over, placed_labels
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
+from fctl_napari.plugin.layers.viewport import image_shape
+from fctl_napari.segmentation.store.identity import open_image_of
+from fctl_napari.segmentation.store.store import Segmentation
+
+
+@dataclass(frozen=True, eq=False)
+class TruthChoice:
+    """One truth that can be chosen.
+
+    Attributes
+    ----------
+    name
+        For people.
+    path
+        Its file or label group; None if it is read from the layer.
+    layer
+        The layer that shows it, if one does.
+    """
+
+    name: str
+    path: str | None = None
+    layer: Labels | None = None
+
+    @property
+    def place(self) -> str | None:
+        """Where it lies on disk, if it does."""
+        return self.path if self.layer is None else self.layer.metadata.get(LABELS_KEY)
+
+    @property
+    def key(self) -> object:
+        """What it is recognised by when the choices are listed anew."""
+        return self.path if self.layer is None else id(self.layer)
+
+
+def layer_choices(viewer: ViewerModel) -> list[TruthChoice]:
+    """Return the labels layers that may hold a truth: neither masks of ours nor overlays.
+
+    Copies of what shows corrections are offered: what is painted on them is kept only if it is taken over.
+    """
+    choices = []
+    for layer in viewer.layers:
+        ours = STORE_KEY in layer.metadata or (OVERLAY_KEY in layer.metadata and not is_copy(layer))
+        if not isinstance(layer, Labels) or ours:
+            continue
+        path = layer.metadata.get(LABELS_KEY)
+        # what lies in memory may have been painted on since it was read; what lies elsewhere has no levels to trust
+        readable = layer.multiscale and isinstance(path, str) and not is_url(path)
+        choices.append(TruthChoice(layer.name, path if readable else None, layer))
+    return choices
+
+
+def own_labels(image: str | None) -> list[TruthChoice]:
+    """Return the label groups under an OME-Zarr image (this reads files)."""
+    if image is None or is_url(image) or not Path(image).is_dir():
+        return []
+    path = Path(image)
+    return [TruthChoice(f"{name} of {path.name}", str(path / "labels" / name)) for name in label_names(path)]
+
+
+def labels_of_image(segmentation: Segmentation) -> list[TruthChoice]:
+    """Return the label groups of the image that a segmentation is of, if it lies there still (this reads files)."""
+    own = own_labels(segmentation.image_path)
+    if own:
+        try:
+            open_image_of(segmentation.facts["image"], segmentation.path)
+        except InputError:
+            return []  # another picture lies there now, with labels of its own
+    return own
+
+
+def shows(choice: TruthChoice, path: str) -> bool:
+    """Tell whether a choice is what lies at ``path``."""
+    shown = choice.path if choice.layer is None else choice.layer.metadata.get(LABELS_KEY)
+    return shown is not None and not is_url(shown) and Path(shown).absolute() == Path(path).absolute()
+
+
+def labels_over(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any:
+    """Return the labels of a layer in the px of another one, by where both are seen; see ``placed_labels``.
+
+    Labels in the image's own file, which nobody has moved, are the image's wherever that was moved.
+
+    Raises
+    ------
+    InputError
+        They cannot be used px for px.
+    """
+    path, placed = (layer.metadata.get(key) for key in (LABELS_KEY, PLACED_KEY))
+    if placed is not None and not is_url(path) and _stays(layer, placed):
+        for other in viewer.layers:
+            source = image_source(other) if isinstance(other, Image) else None
+            own = source is not None and not is_url(source.path) and Path(path).parents[1] == Path(source.path)
+            if own and _array(layer).shape == image_shape(over) and lies_over(viewer, other, over):
+                return _array(layer)
+    return placed_labels(viewer, layer, over)
+
+
+def open_choice(
+    choice: TruthChoice,
+    progress: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+    colours: Sequence[tuple[int, int, int]] | None = None,
+    placed: Any = None,
+) -> LabelSource:
+    """Open a truth so that it can be looked at whole; a large one without levels gets some, in the cache folder.
+
+    In a thread: this reads, and may write, files.
+
+    Parameters
+    ----------
+    choice
+        Which.
+    progress, cancelled
+        Of making levels.
+    colours
+        (red, green, blue) of class 0, 1, ..., for a file of colours.
+    placed
+        For a layer: its labels in the px of the segmentation (``labels_over``). None: those px are the layer's own.
+
+    Raises
+    ------
+    FctlError
+        It is missing, damaged, or no truth; or it needs levels and the cache folder cannot be written.
+    """
+    elsewhere = isinstance(placed, PlacedLabels)
+    path = None if elsewhere else choice.path
+    if path is None and placed is None:
+        placed = _plane(choice)
+    source = open_truth(path, colours) if path is not None else _layer_source(choice, placed)
+    if max(source.shape) <= LARGE_SIDE or source.native_levels > 1:
+        return source
+    if path is not None:
+        file = Path(path).absolute()
+        facts = file.stat()
+        key = digest(file, facts.st_mtime_ns, facts.st_size, *([colours] if source.by_colour else []))
+        place = cache_folder() / f"{stem(file)}-{key}.labels.ome.zarr"
+        return with_levels(source, place, progress=progress, cancelled=cancelled)
+    assert choice.layer is not None
+    if isinstance(_array(choice.layer), np.ndarray):
+        return source
+    place = array_path(placed, f"{choice.layer.name} labels")
+    return with_levels(source, place, progress=progress, cancelled=cancelled)
+
+
+def held_values(source: LabelSource) -> list[int]:
+    """Return values that a truth holds, looked up on a level of about 1000 px (in a thread: this reads files)."""
+    level = 0
+    while max(source.level_shape(level)) > 1024:
+        level += 1
+    height, width = source.level_shape(level)
+    return [int(value) for value in np.unique(source.read_values(slice(0, height), slice(0, width), level))]
+
+
+def _stays(layer: Labels, placed: tuple[Sequence[float], Sequence[float]]) -> bool:
+    """Tell whether a layer lies where it was put when it was opened."""
+    scale, translate = placed
+    plain = Affine(scale=scale, translate=translate).affine_matrix
+    return np.allclose(layer._data_to_world.affine_matrix, plain)
+
+
+def _array(layer: Labels) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def _plane(choice: TruthChoice) -> Any:
+    layer = choice.layer
+    assert layer is not None
+    if layer.ndim != 2:
+        raise InputError(f"{layer.name}: has {layer.ndim} dimensions; a truth is a layer with two.")
+    return _array(layer)
+
+
+def _layer_source(choice: TruthChoice, array: Any) -> LabelSource:
+    layer = choice.layer
+    assert layer is not None
+    names = named_classes(layer)
+    height, width = array.shape
+    return LabelSource(layer.name, array, (height, width), one_based=True, class_names=names)
+
+
+def named_classes(layer: Labels) -> tuple[str, ...] | None:
+    """Return names of labels 1, 2, ..., which are class 0, 1, ..., where the layer gives them; "" for none."""
+    features = layer.features
+    if "class" not in features:
+        return None
+    labels = features["index"] if "index" in features else range(len(features))
+    named = {
+        int(label): str(name) for label, name in zip(labels, features["class"], strict=True) if isinstance(name, str)
+    }
+    last = max((label for label, name in named.items() if label > 0 and name), default=0)
+    return tuple(named.get(label, "") for label in range(1, last + 1)) or None

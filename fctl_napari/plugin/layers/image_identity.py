@@ -1,0 +1,114 @@
+"""Which image a layer shows: fingerprints of image layers, computed in threads, each once."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from napari.layers import Image, Layer
+from qtpy.QtCore import QObject, Signal
+
+from fctl_napari.errors import FctlError
+from fctl_napari.imagery.pyramid import pyramid_from_array
+from fctl_napari.plugin.common.background import Job
+from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.segmentation.store.identity import known_as
+
+IMAGE_KEY = "fctl_image"
+"""Key of a layer's ``metadata`` that holds the fingerprint of the image that its segmentation is of."""
+
+
+class ImageIdentities(QObject):
+    """The fingerprints of image layers.
+
+    Attributes
+    ----------
+    known : Signal(object)
+        An image layer whose fingerprints were asked for, and are known now.
+    """
+
+    known = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_arrays: weakref.WeakKeyDictionary[Image, frozenset[str]] = weakref.WeakKeyDictionary()
+        self._pending: weakref.WeakSet[Image] = weakref.WeakSet()
+
+    def names(self, image: Image) -> frozenset[str] | None:
+        """Return the fingerprints that mean the image of a layer; empty if it cannot be read.
+
+        Returns
+        -------
+        frozenset of str or None
+            None: not known yet; ``known`` is emitted when it is.
+        """
+        source = image_source(image)
+        found = self._of_arrays.get(image) if source is None else source.names
+        if found is None and image not in self._pending:
+            self._find(image)
+        return found
+
+    def pending(self, image: Image | None) -> bool:
+        """Tell whether the fingerprints of a layer are being computed."""
+        return image is not None and image in self._pending
+
+    def _find(self, image: Image) -> None:
+        self._pending.add(image)
+        source = image_source(image)
+        if source is not None and source.job is not None:  # its pyramid says it without decoding a large file twice
+            source.job.finished.connect(lambda _path: self._start(image))
+            source.job.failed.connect(lambda _error: self._done(image, frozenset()))
+        else:
+            self._start(image)
+
+    def _start(self, image: Image) -> None:
+        source = image_source(image)
+        array = None if source is not None else image.data[0] if image.multiscale else image.data
+
+        def work(_progress: object, _cancelled: object) -> frozenset[str]:
+            try:
+                return known_as(source.open() if source is not None else pyramid_from_array(array, name=image.name))
+            except FctlError:
+                return frozenset()  # whoever reads the image says what is wrong with it
+
+        job = Job(work)
+        job.finished.connect(lambda names: self._done(image, names))
+        job.failed.connect(lambda _error: self._done(image, frozenset()))
+        job.start()
+
+    def _done(self, image: Image, names: frozenset[str]) -> None:
+        self._pending.discard(image)
+        source = image_source(image)
+        if source is not None:
+            source.names = names
+        else:
+            self._of_arrays[image] = names
+            image.events.data.connect(self._forget)
+        self.known.emit(image)
+
+    def _forget(self, event: Any) -> None:
+        """Drop the fingerprints of a layer that is given other data."""
+        self._of_arrays.pop(event.source, None)
+
+
+_identities: ImageIdentities | None = None
+
+
+def identities() -> ImageIdentities:
+    """Return the fingerprints of this process's image layers."""
+    global _identities
+    if _identities is None:
+        _identities = ImageIdentities()
+    return _identities
+
+
+def may_be_of(layer: Layer, image: Image) -> bool:
+    """Tell whether a segmentation's layer is of an image; True as well where its store does not say of which.
+
+    While the image's fingerprints are not known the answer is False; ``ImageIdentities.known`` is emitted then.
+    """
+    stored = layer.metadata.get(IMAGE_KEY)
+    if stored is None:
+        return True
+    names = identities().names(image)
+    return names is not None and stored in names

@@ -1,0 +1,154 @@
+"""Label groups on disk (OME-Zarr) as labels layers: a truth beside its image, a segmentation, anyone's labels."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.remote import child, last_name
+from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
+from fctl_napari.plugin.layers.image_source import (
+    COARSE_SIDE,
+    GreyLevel,
+    LayerData,
+    class_style,
+    confidence_colormap,
+    placement,
+)
+from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
+from fctl_napari.plugin.layers.segmentation_layers import CONFIDENCE, STORE_KEY
+from fctl_napari.segmentation.store.map_names import MAPS, map_title
+from fctl_napari.segmentation.store.store import ATTRIBUTE
+
+LABELS_KEY = "fctl_labels"
+"""Key of a labels layer's ``metadata`` that holds its group's path."""
+
+PLACED_KEY = "fctl_placed"
+"""Key of the ``metadata`` of labels under an image: the scale and translation that put them over the image's px."""
+
+
+def label_names(image: Path | str) -> list[str]:
+    """Return the names of the label groups under an OME-Zarr image, in a folder or at an address."""
+    folder = child(image, "labels")
+    if not ngff.is_zarr(folder):
+        return []
+    names = ngff.ome_attributes(ngff.open_group(folder)).get("labels")
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def labels_layer(
+    path: Path | str, *, extent: tuple[float, float] | None = None, pixel: tuple[float, float] = (1.0, 1.0)
+) -> LayerData:
+    """Return the layer of one label group, in its colours and names where it has them.
+
+    Parameters
+    ----------
+    path
+        The group, or its address.
+    extent
+        (height, width) in world units of the image that it belongs to; the labels are stretched over it. Without
+        it their own pixel size counts.
+    pixel
+        Size of that image's px (y, x), in world units.
+
+    Raises
+    ------
+    InputError
+        It is missing, damaged, or has further axes.
+    """
+    group = ngff.open_group(path)
+    data, arguments = _levels(group, path, extent)
+    metadata: dict[str, Any] = {LABELS_KEY: str(path)}
+    if extent is not None:
+        # napari counts from the centers of first px: corners, not centers, lie on each other
+        arguments["translate"] = tuple((own - side) / 2 for own, side in zip(arguments["scale"], pixel, strict=True))
+        metadata[PLACED_KEY] = arguments["scale"], arguments["translate"]
+    dtype = (data[0] if arguments["multiscale"] else data).dtype
+    if dtype.kind not in "iu":
+        raise InputError(f"{path}: holds {dtype} values; labels are whole numbers, write them as such.")
+    arguments |= {"name": last_name(path), "opacity": 0.55, "metadata": metadata}
+    classes = ngff.label_classes(group)
+    if classes:
+        arguments |= class_style((c["name"], tuple(c["color"])) for c in classes)
+    return data, arguments, "labels"
+
+
+def segmentation_layers(path: Path | str) -> list[LayerData]:
+    """Return the layers of a label group that stands alone: its labels, over its confidence and maps if it has any."""
+    hidden: dict[str, Any] = {"rgb": False, "visible": False}
+    layers = _map_layers(path, hidden)
+    confidence = child(path, CONFIDENCE)
+    if ngff.is_zarr(confidence):
+        data, arguments = _levels(ngff.open_group(confidence), path, None)
+        arguments |= {
+            "name": f"{last_name(path)} confidence",
+            "colormap": confidence_colormap(),
+            "contrast_limits": (0, 255),
+            "metadata": _origin(path),
+            **hidden,
+        }
+        layers.append((data, arguments, "image"))
+    data, arguments, kind = labels_layer(path)
+    if _facts(path).get("kind") == "segmentation":  # others may be truths
+        arguments["metadata"] |= _origin(path)
+    return [*layers, (data, arguments, kind)]
+
+
+def _facts(path: Path | str) -> dict[str, Any]:
+    """What a segmentation of ours says of itself; empty for others."""
+    facts = ngff.open_group(path).attrs.asdict().get(ATTRIBUTE)
+    return facts if isinstance(facts, dict) else {}
+
+
+def _origin(path: Path | str) -> dict[str, Any]:
+    """Return the metadata that say which segmentation a layer shows, and of which image."""
+    return {STORE_KEY: str(path), IMAGE_KEY: _facts(path).get("image", {}).get("fingerprint")}
+
+
+def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
+    """Return the layers of a segmentation's maps, if it has any."""
+    names = _facts(path).get(MAPS, [])
+    layers: list[LayerData] = []
+    coarsest: dict[str, np.ndarray] = {}
+    for name in map(str, names):
+        data, arguments = _levels(ngff.open_group(child(child(path, MAPS), name)), path, None)
+        coarsest[name] = np.asarray((data[-1] if arguments["multiscale"] else data)[:, :])
+        arguments |= {
+            "name": f"{last_name(path)} {map_title(name)}",
+            "metadata": {**_origin(path), MAP_KEY: name},
+            **hidden,
+        }
+        layers.append((data, arguments, "image"))
+    for _, arguments, _ in layers:
+        name = arguments["metadata"][MAP_KEY]
+        arguments |= map_style(name, color_limits(name, coarsest))
+    return layers
+
+
+def _levels(group: zarr.Group, path: Path | str, extent: tuple[float, float] | None) -> tuple[Any, dict[str, Any]]:
+    arrays, axes, multiscale = ngff.open_levels(group, path)
+    try:
+        levels: list[Any] = [array if axes == "yx" else GreyLevel(Level(array, axes)) for array in arrays]
+    except ValueError as error:
+        raise InputError(f"{path}: labels are shown in two dimensions ({error}); choose one plane.") from None
+    side = max(levels[-1].shape)
+    if side > COARSE_SIDE:
+        step = math.ceil(side / COARSE_SIDE)
+        levels.append(np.asarray(levels[-1][::step, ::step]))
+    # napari takes a list of one for an image, not for labels; it is small
+    data = levels if len(levels) > 1 else np.asarray(levels[0][:, :])
+    arguments: dict[str, Any] = {"multiscale": len(levels) > 1}
+    unit = ngff.space_unit(multiscale)
+    if extent is None:
+        sizes = ngff.scales(multiscale, axes)
+        arguments |= placement(sizes[0] if sizes else None, unit)
+        return data, arguments
+    scale = tuple(length / size for length, size in zip(extent, levels[0].shape, strict=True))
+    return data, {**arguments, "scale": scale}

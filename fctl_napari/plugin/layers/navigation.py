@@ -1,0 +1,104 @@
+"""Flying to a part of an image, and outlining it."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Layer, Shapes
+
+from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
+from fctl_napari.plugin.layers.transforms import move, outline, placed_like, units_to_world
+from fctl_napari.plugin.layers.viewport import IntWindow
+
+SHARE = 1 / 3
+"""How much of the canvas a part fills that is flown to, along its longer side."""
+MOST_ZOOM = 12.0
+"""Screen px that a px of the image becomes at most: a few px without their surroundings tell nothing."""
+
+LINE_PX = 2.0
+"""Width of the outline on the screen."""
+MARGIN_PX = 1.0
+"""Between a part and its outline, px of the image."""
+
+
+def fly_to(viewer: ViewerModel, layer: Layer, window: IntWindow) -> None:
+    """Move the camera so that a part of ``layer``, (y0, x0, y1, x1) level-0 px, fills a third of the canvas.
+
+    Whatever axes are displayed, and in whatever order: across an axis that is not, the viewer goes to the part's slice.
+    """
+    units = units_to_world(viewer, layer)
+    corners = np.array([(np.asarray(layer.data_to_world(corner)) * units)[-2:] for corner in outline(window)])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    middle = dict(zip((viewer.dims.ndim - 2, viewer.dims.ndim - 1), (low + high) / 2, strict=True))
+    size = dict(zip(middle, high - low, strict=True))
+    for axis, place in middle.items():
+        if axis not in viewer.dims.displayed:  # one looks across it: go to the slice that meets the part
+            viewer.dims.set_point(axis, place)
+    shown = list(viewer.dims.displayed)[-3:]
+    y0, x0, y1, x1 = window
+    pixel = np.linalg.norm(corners[1] - corners[0]) / (x1 - x0), np.linalg.norm(corners[3] - corners[0]) / (y1 - y0)
+    canvas = np.asarray(viewer.canvas.viewbox_size(viewer.layers), dtype=float)
+    # down and across the canvas lie the last two axes that are displayed
+    ratios = [length / size[axis] for length, axis in zip(canvas, shown[-2:], strict=True) if axis in size]
+    centre = np.asarray(viewer.scene.camera.center, dtype=float)
+    for place, axis in enumerate(shown, len(centre) - len(shown)):
+        centre[place] = middle.get(axis, centre[place])
+    viewer.scene.camera.center = tuple(centre)
+    if ratios:
+        viewer.scene.camera.zoom = min(SHARE * min(ratios), MOST_ZOOM / max(pixel))
+
+
+class Spot:
+    """A rectangle around a part of a layer; made when it is first shown. No other layer is touched.
+
+    Parameters
+    ----------
+    viewer
+        Where it is shown.
+    name
+        Of its layer.
+    """
+
+    def __init__(self, viewer: ViewerModel, name: str) -> None:
+        self._viewer = viewer
+        self._name = name
+        self._layer: Shapes | None = None
+
+    @property
+    def layer(self) -> Shapes | None:
+        """Its layer, if it is there."""
+        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
+
+    def show(self, layer: Layer, window: IntWindow) -> None:
+        """Outline a part, (y0, x0, y1, x1) level-0 px of ``layer``; as thick as looks right at the zoom of now."""
+        y0, x0, y1, x1 = window
+        rectangle = outline((y0 - MARGIN_PX, x0 - MARGIN_PX, y1 + MARGIN_PX, x1 + MARGIN_PX))
+        width = LINE_PX / (self._viewer.scene.camera.zoom * float(np.max(np.abs(layer.scale[-2:]))))
+        place = placed_like(layer)
+        there = self.layer
+        if there is not None:
+            move(there, place)
+            there.data = [rectangle]
+            there.edge_width = [width]
+            return
+        self._layer = Shapes(
+            [rectangle],
+            shape_type="rectangle",
+            name=self._name,
+            edge_color="yellow",
+            face_color="transparent",
+            edge_width=width,
+            metadata={OVERLAY_KEY: True},
+            **place,
+        )
+        chosen = set(self._viewer.layers.selection)
+        self._viewer.add_layer(self._layer)
+        self._viewer.layers.selection = chosen
+
+    def hide(self) -> None:
+        """Take it away."""
+        if self.layer is not None:
+            chosen = set(self._viewer.layers.selection) - {self._layer}
+            self._viewer.layers.remove(self._layer)
+            self._viewer.layers.selection = chosen
+        self._layer = None

@@ -1,0 +1,110 @@
+"""Brings an image layer to where the worker can read it: saves what is no file, waits for pyramids in the making."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import QObject, Signal
+
+from fctl_napari.imagery.pyramid import pyramid_from_array
+from fctl_napari.plugin.common.notify import say
+from fctl_napari.plugin.layers.image_source import ImageSource, image_source
+from fctl_napari.plugin.layers.paths import array_path
+from fctl_napari.plugin.layers.pyramids import PyramidJob, is_complete
+
+
+class OnDisk(QObject):
+    """Finds or makes the file behind one layer.
+
+    Parameters
+    ----------
+    layer
+        The image.
+    then
+        What begins when it is ready, for people: ``"the run"``.
+
+    Signals
+    -------
+    waiting : str
+        What it waits for.
+    ready : object
+        The ``ImageSource``.
+    failed : object
+        The exception, or None where it was told of already.
+    """
+
+    waiting = Signal(str)
+    ready = Signal(object)
+    failed = Signal(object)
+
+    def __init__(self, layer: Image, then: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._layer = layer
+        self._then = then
+        self._job: PyramidJob | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is under way."""
+        return self._job is not None
+
+    def start(self) -> None:
+        """Begin; ``ready`` may come before this returns."""
+        source = image_source(self._layer)
+        if source is None:
+            self._save()
+        elif source.job is not None:
+            self._wait_for(source.job, source)
+            say(f"{self._layer.name}: {self._then} starts when its pyramid is ready.")
+        else:
+            self.ready.emit(source)
+
+    def cancel(self) -> None:
+        """Wait no more; neither ``ready`` nor ``failed`` follows."""
+        if self._job is not None and self._job.for_run:
+            self._job.cancel()
+        self._job = None
+
+    def _save(self) -> None:
+        """Save a layer that is no file as an OME-Zarr in the cache folder."""
+        layer = self._layer
+        array = layer.data[0] if layer.multiscale else layer.data
+        value_range: tuple[float, float] | None = None
+        if np.dtype(array.dtype) != np.uint8:
+            # what is black and white on the screen is black and white to the network
+            most = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
+            low, high = (0, most) if layer.rgb else layer.contrast_limits
+            value_range = float(low), float(high)
+
+        def make_source() -> tuple[Any, Path]:
+            out = array_path(array, layer.name)  # named after the content: a complete one is this array
+            if is_complete(out):
+                return None, out
+            return pyramid_from_array(array, name=layer.name, value_range=value_range), out
+
+        say(f"{layer.name}: is no file; it is saved in the cache folder first, so that the worker can read it.")
+        job = PyramidJob(make_source, f"saving {layer.name}", for_run=True)
+        self._wait_for(job, None, value_range)
+        job.start()
+
+    def _wait_for(
+        self, job: PyramidJob, source: ImageSource | None, value_range: tuple[float, float] | None = None
+    ) -> None:
+        self._job = job
+        self.waiting.emit("Waiting for the image's pyramid…")
+
+        def go(path: str) -> None:
+            if self._job is job:
+                self._job = None
+                self.ready.emit(source or ImageSource(path, path, value_range))
+
+        def stop(error: BaseException) -> None:
+            if self._job is job:
+                self._job = None
+                self.failed.emit(error if job.for_run else None)  # who shows the image tells of other jobs
+
+        job.finished.connect(go)
+        job.failed.connect(stop)

@@ -1,0 +1,164 @@
+"""Pyramids made in the background, for files and arrays that have none, while the window shows a preview."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+
+from fctl_napari.cores import usable_cores
+from fctl_napari.errors import InputError
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.convert import convert, source_file
+from fctl_napari.imagery.ome_zarr import OURS
+from fctl_napari.plugin.common.background import Job
+from fctl_napari.plugin.layers.image_source import COARSE_SIDE, ShownLevel, displayed_level
+
+if TYPE_CHECKING:
+    from fctl_napari.imagery.pyramid import Pyramid
+PREVIEW_MS = 300
+"""How often a preview that is filled is drawn."""
+
+
+def is_complete(pyramid: Path) -> bool:
+    """Tell whether a pyramid that we make is finished."""
+    return bool(_attributes(pyramid).get("complete"))
+
+
+def ready_pyramid(image: Path | str, pyramid: Path) -> bool:
+    """Tell whether ``pyramid`` is the finished one of ``image`` (a file or an address) as the file is now.
+
+    A pyramid that was made from an earlier state of the file is deleted: it is derived, and nobody's work.
+    """
+    attributes = _attributes(pyramid)
+    source = attributes.get("source") or {}
+    now = source_file(image)
+    if source.get("path") != now["path"]:
+        return False
+    if source.get("modified_ns") != now["modified_ns"]:
+        shutil.rmtree(pyramid, ignore_errors=True)
+        return False
+    return bool(attributes.get("complete"))
+
+
+def _attributes(pyramid: Path) -> dict[str, Any]:
+    try:
+        attributes = ngff.open_group(pyramid).attrs.asdict().get(OURS)
+    except InputError:
+        return {}
+    return attributes if isinstance(attributes, dict) else {}
+
+
+class PreviewLevel(ShownLevel):
+    """A level of an image whose pyramid is still being made: the preview, enlarged, without interpolation.
+
+    Parameters
+    ----------
+    preview
+        [y, x] or [y, x, c], shared with whoever fills it.
+    shape
+        (height, width) of the level, px.
+    """
+
+    def __init__(self, preview: np.ndarray, shape: tuple[int, int]) -> None:
+        self._preview = preview
+        self.shape = (*shape, *preview.shape[2:])
+        self.dtype = preview.dtype
+        self.chunks = (512, 512, *preview.shape[2:])
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        key = key if isinstance(key, tuple) else (key,)
+        key = (*key, slice(None), slice(None))[:2]
+        rows, columns = (
+            np.arange(size)[part] * small // size
+            for part, size, small in zip(key, self.shape, self._preview.shape, strict=False)
+        )
+        return self._preview[np.ix_(rows, columns)]
+
+
+def preview_levels(preview: np.ndarray, shape: tuple[int, int]) -> list[Any]:
+    """Return a stand-in pyramid for an image of ``shape`` px; its last level is the preview itself."""
+    levels: list[Any] = []
+    height, width = shape
+    while max(height, width) > COARSE_SIDE:
+        levels.append(PreviewLevel(preview, (height, width)))
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return [*levels, preview]
+
+
+def empty_preview(level: Any) -> np.ndarray:
+    """Return zeros of at most ``COARSE_SIDE`` px a side, with the channels and dtype of ``level``."""
+    height, width = level.shape[:2]
+    step = max(1, math.ceil(max(height, width) / COARSE_SIDE))
+    return np.zeros((math.ceil(height / step), math.ceil(width / step), *level.shape[2:]), level.dtype)
+
+
+def fill_preview(level: Any, preview: np.ndarray, cancelled: Callable[[], bool]) -> None:
+    """Copy every n-th pixel of ``level`` [y, x] or [y, x, c] into ``preview``, a strip of rows at a time."""
+    step = math.ceil(level.shape[0] / preview.shape[0])
+    strip = max(1, 512 // step)
+    for top in range(0, preview.shape[0], strip):
+        if cancelled():
+            return
+        rows = np.asarray(level[top * step : min((top + strip) * step, level.shape[0]), :])
+        preview[top : top + strip] = rows[::step, ::step]
+
+
+class PyramidJob(Job):
+    """Writes an OME-Zarr pyramid in a thread, with a bar in napari's activity dock.
+
+    Parameters
+    ----------
+    make_source
+        Called in the thread; returns the image to convert, None if it is converted already, and the folder.
+    label
+        What the bar says.
+    preview
+        Filled first, if given, from the image's level 0; ``previewed`` is emitted every 300 ms while it fills.
+    for_run
+        Made only because a run needs it: it ends when that is cancelled.
+
+    Signals (on the main thread)
+    ----------------------------
+    finished : object
+        The pyramid's path, as a string.
+    """
+
+    previewed = Signal()
+
+    def __init__(
+        self,
+        make_source: Callable[[], tuple[Pyramid | None, Path]],
+        label: str,
+        *,
+        preview: np.ndarray | None = None,
+        for_run: bool = False,
+    ) -> None:
+        super().__init__(self._convert, label=label)
+        self._timer.setInterval(PREVIEW_MS)
+        self.for_run = for_run
+        self._make_source = make_source
+        self._preview = preview
+        self._previewing = preview is not None
+
+    def _convert(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> str:
+        source, out = self._make_source()
+        if source is not None and self._preview is not None:
+            fill_preview(displayed_level(source, 0), self._preview, cancelled)
+            self._previewing = False
+        if source is not None:
+            spare = max(1, usable_cores() - 1)  # the window wants one for itself
+            convert(source, out, threads=spare, progress=progress, cancelled=cancelled)
+        return str(out)
+
+    def _look(self) -> None:
+        if self._preview is not None:
+            self.previewed.emit()
+            if not self._previewing:
+                self._preview = None
+        super()._look()

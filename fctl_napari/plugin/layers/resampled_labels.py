@@ -1,0 +1,195 @@
+"""Labels of a layer in the pixels of another one, over which they are seen: by their places, not by their indices."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.plugin.layers.transforms import pixels_to_world, units_to_world
+from fctl_napari.plugin.layers.viewport import image_shape
+
+CLEAR = 0.05
+"""How far the center of a px must lie from the borders of others, in the smaller of both px."""
+
+COUNTED_ROWS = 2048
+"""So many rows are counted at once."""
+
+
+class PlacedLabels:
+    """Labels read in the px of another layer, [y, x]; 0 (nothing) beside them.
+
+    Nothing is read until it is indexed by slices. Safe to read from several threads.
+
+    Parameters
+    ----------
+    array
+        The labels, [y, x] behind axes of length 1: anything that is read by slices.
+    rows, columns
+        For each row and column of the other layer, the index of the labels along their own axis; -1 beside them.
+    swapped
+        Whether the rows of the other layer lie along the columns of the labels.
+    """
+
+    ndim = 2
+
+    def __init__(
+        self, array: Any, rows: NDArray[np.int64], columns: NDArray[np.int64], *, swapped: bool = False
+    ) -> None:
+        self._array = array
+        self._indices = rows, columns
+        self._swapped = swapped
+        self.shape = len(rows), len(columns)
+        self.dtype = np.dtype(array.dtype)
+        self.chunks = tuple(min(512, size) for size in self.shape)
+
+    @property
+    def place(self) -> tuple[bytes, bytes, bool]:
+        """What differs where the labels lie elsewhere."""
+        rows, columns = self._indices
+        return rows.tobytes(), columns.tobytes(), self._swapped
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Read a part by slices."""
+        parts = (*(key if isinstance(key, tuple) else (key,)), slice(None), slice(None))[:2]
+        rows, columns = (index[part] for index, part in zip(self._indices, parts, strict=True))
+        result = np.zeros((len(rows), len(columns)), self.dtype)
+        there = rows >= 0, columns >= 0
+        picked = rows[there[0]], columns[there[1]]
+        if picked[0].size and picked[1].size:
+            (y, x), (rows, columns) = zip(*map(_slice_and_rest, picked), strict=True)
+            block = self._read(x, y).T if self._swapped else self._read(y, x)
+            result[np.ix_(*there)] = block[np.ix_(rows, columns)]
+        return result
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:, :], dtype=dtype)
+
+    def count_beside(self) -> int:
+        """Count the labeled px that do not lie over the other layer (this reads them)."""
+        axes = self._indices[::-1] if self._swapped else self._indices
+        height, width = self._array.shape[-2:]
+        inner = [(int(index[index >= 0].min()), int(index.max()) + 1) for index in axes]
+        (top, bottom), (left, right) = inner
+        frame = [(0, top, 0, width), (bottom, height, 0, width), (top, bottom, 0, left), (top, bottom, right, width)]
+        count = 0
+        for y0, y1, x0, x1 in frame:
+            if x0 < x1:
+                for start, stop in pairwise([*range(y0, y1, COUNTED_ROWS), y1]):
+                    count += int(np.count_nonzero(self._read(slice(start, stop), slice(x0, x1))))
+        return count
+
+    def _read(self, rows: slice, columns: slice) -> NDArray[Any]:
+        return np.asarray(self._array[(*(0,) * (len(self._array.shape) - 2), rows, columns)])
+
+
+def placed_labels(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any:
+    """Return the labels of a layer in the px of another one, by where both are seen; nothing is read yet.
+
+    Call it on the main thread.
+
+    Parameters
+    ----------
+    viewer
+        Shows both.
+    layer
+        The labels; axes before the last two have length 1.
+    over
+        A layer with two dimensions (and colors).
+
+    Returns
+    -------
+    The array that the layer shows at full resolution, if its px are those of ``over``; else a ``PlacedLabels``.
+
+    Raises
+    ------
+    InputError
+        Its px do not each lie over px of ``over``, or it lies beside it, or has further axes.
+    """
+    array = layer.data[0] if layer.multiscale else layer.data
+    if any(size != 1 for size in array.shape[:-2]):
+        sizes = " x ".join(map(str, array.shape))
+        raise InputError(f"{layer.name}: has more than one plane ({sizes}); make a layer of the one that is meant.")
+    shape = image_shape(over)
+    matrix, offset = _between(viewer, layer, over)
+    # what the other axis adds from one end of the image to the other
+    drift = np.abs(matrix) * (np.array(shape) - 1)
+    straight, swapped = drift[[0, 1], [1, 0]].max() < CLEAR / 2, drift[[0, 1], [0, 1]].max() < CLEAR / 2
+    if not (straight or swapped):
+        raise InputError(
+            f"{layer.name}: is rotated or sheared against {over.name}, so that its px are not px there; "
+            f"resample it to {over.name}, or give both the same rotation and shear."
+        )
+    axes = (0, 1) if straight else (1, 0)  # along which axis of the labels the rows and columns of the other run
+    steps, starts = matrix[axes, (0, 1)], offset[list(axes)]
+    lengths = [array.shape[-2:][own] for own in axes]
+    rows, columns = (_along(*each) for each in zip(steps, starts, shape, lengths, strict=True))
+    if rows is None or columns is None:
+        raise _not_on_px(viewer, layer, over, steps, starts)
+    if (rows < 0).all() or (columns < 0).all():
+        raise InputError(f"{layer.name}: lies beside {over.name}; move it over it.")
+    whole = [np.arange(size) for size in shape]
+    same = len(array.shape) == 2 and tuple(array.shape) == shape and straight
+    if same and np.array_equal(rows, whole[0]) and np.array_equal(columns, whole[1]):
+        return array
+    return PlacedLabels(array, rows, columns, swapped=not straight)
+
+
+def lies_over(viewer: ViewerModel, layer: Labels | Image, image: Image | Labels) -> bool:
+    """Tell whether two layers have as many px, and the same px at the same places."""
+    shape = image_shape(image)
+    if image_shape(layer) != shape or layer.ndim != 2:
+        return False
+    matrix, offset = _between(viewer, layer, image)
+    corners = np.array([(0, 0), (0, shape[1]), (shape[0], 0), shape], float) - 0.5
+    return bool(np.abs(corners @ matrix.T + offset - corners).max() < 0.5 - CLEAR)
+
+
+def _between(viewer: ViewerModel, layer: Labels | Image, over: Image | Labels) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Matrix and offset that give the data coordinates in ``layer`` of those in ``over``, both (y, x)."""
+    (own, own_origin), (other, other_origin) = (pixels_to_world(viewer, each) for each in (layer, over))
+    inverse = np.linalg.inv(own)
+    return inverse @ other, inverse @ (other_origin - own_origin)
+
+
+def _along(step: float, start: float, count: int, size: int) -> NDArray[np.int64] | None:
+    """Which of ``size`` px hold the centers of ``count`` others; -1 beside them; None if that is not clear."""
+    places = start + step * np.arange(count) + 0.5  # px i from i to i + 1
+    near = (places > -CLEAR) & (places < size + CLEAR)
+    if np.abs(places[near] - np.rint(places[near])).min(initial=1.0) < CLEAR * min(1.0, abs(step)):
+        return None
+    return np.where(near, np.floor(places), -1).astype(np.int64)
+
+
+def _not_on_px(viewer: ViewerModel, layer: Labels, over: Image | Labels, steps: Any, starts: Any) -> InputError:
+    """Say that px lie on the borders of others, and where to put the layer if that helps."""
+    words = f"{layer.name}: its px lie between those of {over.name}"
+    if image_shape(layer) == image_shape(over):
+        return InputError(
+            f"{words}, though it has as many; if they are the same, give it the scale {_numbers(over.scale)} and the "
+            f"translate {_numbers(over.translate)} of {over.name}, else resample it."
+        )
+    per_px = 1 / np.abs(steps)
+    if np.abs(per_px - np.rint(per_px)).max() > 1e-6 or not np.allclose(layer.affine.linear_matrix, np.eye(layer.ndim)):
+        return InputError(f"{words}; resample it to the px of {over.name}.")
+    # where its first px begins, px of the other, is moved to the nearest border there
+    begin = (-0.5 - starts) / steps + 0.5
+    aside = np.rint(begin + 1e-9) - begin
+    world = pixels_to_world(viewer, over)[0] @ aside
+    place = np.asarray(layer.translate, float)[-2:] + world / units_to_world(viewer, layer)[-2:]
+    return InputError(f"{words}; set its translate to {_numbers(place)}, or resample it to the px of {over.name}.")
+
+
+def _numbers(values: Any) -> str:
+    return f"({', '.join(f'{value:.6g}' for value in values[-2:])})"
+
+
+def _slice_and_rest(indices: NDArray[np.int64]) -> tuple[slice, NDArray[np.int64]]:
+    """Divide indices into the slice to read and what to index that with."""
+    first = int(indices.min())
+    return slice(first, int(indices.max()) + 1), indices - first

@@ -1,0 +1,62 @@
+"""Which part of an image a widget works on: what is in view, a drawn rectangle, or all of it."""
+
+from __future__ import annotations
+
+import napari
+from napari.layers import Image, Shapes
+
+from fctl_napari.errors import InputError
+from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
+from fctl_napari.plugin.layers.viewport import IntWindow, drawn_region, view_region
+
+VIEW, DRAWN, WHOLE = "View", "Drawn region", "Whole image"
+
+REGION_NAME = "FCtL region"
+
+DRAW_TIP = "Draw a rectangle over the image; the selected one counts, else the last."
+
+
+def start_drawing(viewer: napari.Viewer, image: Image | None) -> None:
+    """Let the user draw a rectangle: in the shapes layer that counts, or in a new one over ``image``."""
+    shapes = region_layer(viewer)
+    if shapes is None:
+        scale = image.scale[-2:] if image is not None else (1.0, 1.0)
+        place = {} if image is None else {"scale": scale, "units": image.units[-2:]}
+        shapes = viewer.add_shapes(
+            ndim=2,
+            name=REGION_NAME,
+            edge_color="yellow",
+            face_color=[1, 1, 0, 0.05],
+            edge_width=3 / (viewer.scene.camera.zoom * max(scale)),  # three px on the screen, as it is now
+            **place,
+        )
+    viewer.layers.selection.active = shapes
+    shapes.mode = "add_rectangle"
+
+
+def region_layer(viewer: napari.Viewer) -> Shapes | None:
+    """Return the shapes layer that counts: the active one, else ours, else the topmost."""
+    active = viewer.layers.selection.active
+    found = [layer for layer in viewer.layers if isinstance(layer, Shapes) and OVERLAY_KEY not in layer.metadata]
+    ours = [layer for layer in found if layer.name == REGION_NAME]
+    if isinstance(active, Shapes) and active in found:
+        return active
+    return (ours or found or [None])[-1]
+
+
+def chosen_region(viewer: napari.Viewer, image: Image, where: str) -> IntWindow | None:
+    """Return the part of ``image`` that ``where`` (``VIEW``, ``DRAWN`` or ``WHOLE``) means; None: all of it.
+
+    Raises
+    ------
+    InputError
+        Nothing of it is in view, or nothing is drawn over it.
+    """
+    if where == VIEW:
+        return view_region(viewer, image)
+    if where == DRAWN:
+        shapes = region_layer(viewer)
+        if shapes is None:
+            raise InputError(f"{image.name}: no region is drawn; press Draw and drag a rectangle over the image.")
+        return drawn_region(shapes, image)
+    return None

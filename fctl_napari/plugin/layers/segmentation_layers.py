@@ -1,0 +1,210 @@
+"""A segmentation on disk as layers that grow while it is written elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
+from fctl_napari.plugin.layers.image_source import class_style, confidence_colormap, only_show
+from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
+from fctl_napari.plugin.layers.transforms import placed_like
+from fctl_napari.segmentation.store.map_names import map_title
+from fctl_napari.segmentation.store.store import Segmentation
+
+STORE_KEY = "fctl_store"
+"""Key of a layer's ``metadata`` that holds the segmentation's path."""
+
+CONFIDENCE = "confidence"
+
+IntWindow = tuple[int, int, int, int]
+
+
+class GrowingLevels:
+    """The levels of one label pyramid, the coarsest held in memory.
+
+    napari never reads the coarsest level again, so it is an array of ours that ``update`` brings in step; the finer
+    ones are read from disk whenever a layer is refreshed.
+    """
+
+    def __init__(self, pyramid: LabelPyramid) -> None:
+        self._stored = list(pyramid.levels)
+        self.coarse: np.ndarray = np.asarray(self._stored[-1][:])
+        self.levels: list[Any] = [*self._stored[:-1], self.coarse]
+
+    @property
+    def data(self) -> Any:
+        """What a layer is given: the levels, or the one array there is."""
+        return self.levels if len(self.levels) > 1 else self.coarse
+
+    def update(self, windows: Iterable[IntWindow]) -> None:
+        """Read the coarsest level again under these windows (level 0 px). May run on any thread."""
+        corners = np.array(list(windows))
+        if not len(corners):
+            return
+        factor = 2 ** (len(self.levels) - 1)
+        y0, x0 = corners[:, :2].min(axis=0) // factor
+        y1, x1 = -(-corners[:, 2:].max(axis=0) // factor)
+        self.coarse[y0:y1, x0:x1] = self._stored[-1][y0:y1, x0:x1]
+
+
+class GrowingSegmentation:
+    """Classes, confidence and maps of a segmentation, ready to be shown.
+
+    Opening reads metadata and the coarsest levels: do it off the main thread.
+
+    Parameters
+    ----------
+    path
+        The store.
+
+    Raises
+    ------
+    InputError
+        There is no segmentation there (yet).
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self.stored = Segmentation.open(path)
+        self.classes = self.stored.class_table.scored
+        self.mask = GrowingLevels(self.stored.labels)
+        self.confidence = GrowingLevels(self.stored.confidence)
+        self.maps = {name: GrowingLevels(pyramid) for name, pyramid in self.stored.maps.items()}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of level 0, px."""
+        return self.stored.shape
+
+    def update(self, windows: Iterable[IntWindow]) -> None:
+        """Take up newly finished windows (level 0 px); the layers need a refresh after it. Any thread."""
+        windows = list(windows)
+        for levels in (self.mask, self.confidence, *self.maps.values()):
+            levels.update(windows)
+
+    def shares(self) -> list[float]:
+        """Share of each class in what is computed so far, 0..1 by index, counted on the coarsest level."""
+        counts = np.bincount(self.mask.coarse.ravel(), minlength=len(self.classes) + 1)[1 : len(self.classes) + 1]
+        total = counts.sum()
+        return [float(count / total) if total else 0.0 for count in counts]
+
+    def makers(
+        self, viewer: ViewerModel, image: Image, name: str, *, mask_only: bool = False
+    ) -> list[Callable[[], Layer]]:
+        """Return what makes the layers over ``image``: of each map if it keeps maps, else of mask and confidence.
+
+        Parameters
+        ----------
+        name
+            Of the mask's layer.
+        mask_only
+            Only of the mask.
+        """
+        if mask_only:
+            return [partial(self.show_mask, viewer, image, name)]
+        if self.maps:
+            return [partial(self.show_map, viewer, image, which) for which in self.maps]
+        return [partial(show, viewer, image, name) for show in (self.show_mask, self.show_confidence)]
+
+    def show_mask(self, viewer: ViewerModel, image: Image, name: str) -> Labels:
+        """Show the classes over ``image``, in the layer that already shows this store if there is one."""
+        found = _find(viewer, self.path, Labels)
+        if isinstance(found, Labels):
+            found.data = self.mask.data
+            return found
+        style = class_style((info.name, info.color) for info in self.classes)
+        layer = Labels(self.mask.data, name=name, opacity=0.55, **style, **self._common(image))
+        only_show(layer)
+        viewer.layers.insert(above(viewer, image), layer)
+        return layer
+
+    def show_confidence(self, viewer: ViewerModel, image: Image, name: str) -> Image:
+        """Show the confidence under the classes, hidden at first."""
+        found = _find(viewer, self.path, Image)
+        if isinstance(found, Image):
+            found.data = self.confidence.data
+            return found
+        layer = Image(
+            self.confidence.data,
+            name=f"{name} confidence",
+            colormap=confidence_colormap(),
+            contrast_limits=(0, 255),
+            blending="translucent",
+            visible=False,
+            **self._common(image),
+        )
+        viewer.layers.insert(viewer.layers.index(image) + 1, layer)
+        return layer
+
+    def color_limits(self, name: str) -> tuple[float, float]:
+        """Between which values, 0..1, the colours of a map run unless asked otherwise, by what is computed so far."""
+        return color_limits(name, {key: levels.coarse for key, levels in self.maps.items()})
+
+    def show_map(
+        self, viewer: ViewerModel, image: Image, name: str, limits: tuple[float, float] | None = None
+    ) -> Image:
+        """Show one of the segmentation's maps on top of ``image``, in the layer that already shows it if there is one.
+
+        Parameters
+        ----------
+        name
+            Which of ``maps``.
+        limits
+            Values, 0..1, between which the colours run; None: ``color_limits``.
+        """
+        style = map_style(name, limits or self.color_limits(name))
+        found = _find(viewer, self.path, Image, name)
+        if isinstance(found, Image):
+            found.data = self.maps[name].data
+            found.colormap = style["colormap"]
+            return found
+        arguments = self._common(image)
+        arguments["metadata"][MAP_KEY] = name
+        layer = Image(
+            self.maps[name].data,
+            name=f"{image.name} by {self.stored.facts['checkpoint']['name']} {map_title(name)}",
+            blending="translucent",
+            **style,
+            **arguments,
+        )
+        viewer.layers.insert(above(viewer, image), layer)
+        return layer
+
+    def _common(self, image: Image) -> dict[str, Any]:
+        return {
+            **placed_like(image),
+            "metadata": {STORE_KEY: self.path, IMAGE_KEY: self.stored.facts["image"]["fingerprint"]},
+            "multiscale": len(self.mask.levels) > 1,
+        }
+
+
+def refresh(layers: Iterable[Layer], viewer: ViewerModel) -> None:
+    """Draw again what is in view of the layers that are still there (about 10 ms each)."""
+    for layer in layers:
+        if layer in viewer.layers:
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+
+def _find(viewer: ViewerModel, path: str, kind: type[Layer], shown: str | None = None) -> Layer | None:
+    for layer in viewer.layers:
+        same = layer.metadata.get(STORE_KEY) == path and layer.metadata.get(MAP_KEY) == shown
+        if isinstance(layer, kind) and same:
+            return layer
+    return None
+
+
+def above(viewer: ViewerModel, layer: Layer) -> int:
+    """Return the place of a layer over ``layer`` and the pictures that lie on it, under shapes and points."""
+    # a truth that came with the image stays under the mask; shapes and points stay over it
+    place = viewer.layers.index(layer) + 1
+    while place < len(viewer.layers) and isinstance(viewer.layers[place], Labels | Image):
+        place += 1
+    return place

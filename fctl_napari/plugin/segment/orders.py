@@ -1,0 +1,210 @@
+"""Carries out what a widget is asked to compute, one order at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import napari
+from napari.layers import Image, Layer
+from qtpy.QtCore import QObject, Signal
+
+from fctl_napari.errors import FctlError
+from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.layers.image_source import ImageSource
+from fctl_napari.plugin.layers.on_disk import OnDisk
+from fctl_napari.plugin.layers.paths import maps_path, result_path
+from fctl_napari.plugin.layers.viewport import IntWindow
+from fctl_napari.plugin.segment.live_run import LiveRun
+from fctl_napari.segmentation.jobs.engine import Progress, SegmentationRequest
+from fctl_napari.segmentation.store.result_paths import own_place
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    layer
+        The image.
+    checkpoint
+        A built-in name or a file.
+    region
+        What to segment, level 0 px; None: the whole image, or where one looks.
+    device
+        As for ``SegmentationRequest``.
+    out
+        Where the result goes; empty: to its usual place.
+    fresh
+        Start over what is there.
+    live
+        Stay open, and compute where one looks.
+    maps
+        Maps of certainty and of fusion weights are wanted, rather than the mask.
+    """
+
+    layer: Image
+    checkpoint: str
+    region: IntWindow | None
+    device: str
+    out: str
+    fresh: bool
+    live: bool
+    maps: bool = False
+
+
+class Orders(QObject):
+    """Saves what is no file, waits for pyramids in the making, then runs.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers go.
+
+    Signals
+    -------
+    begun : object
+        The ``Order`` that is now carried out; again when its ``out`` became known.
+    waiting : str
+        What it waits for.
+    progressed : object
+        The latest ``Progress`` of the run.
+    shown : object
+        The ``GrowingSegmentation``, when there is something new to see.
+    ended : object
+        The last ``Progress``; of an order that never ran too.
+    """
+
+    begun = Signal(object)
+    waiting = Signal(str)
+    progressed = Signal(object)
+    shown = Signal(object)
+    ended = Signal(object)
+
+    def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._order: Order | None = None
+        self._next: Order | None = None
+        self._run: LiveRun | None = None
+        self._file: OnDisk | None = None
+        self._placing = Jobs(self)  # finds where a result goes
+
+    @property
+    def order(self) -> Order | None:
+        """What is carried out now."""
+        return self._order
+
+    @property
+    def followed(self) -> bool:
+        """Whether another order waits for the end of this one."""
+        return self._next is not None
+
+    @property
+    def run(self) -> LiveRun | None:
+        """The run under way, if it has come to that."""
+        return self._run
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the run under way."""
+        return () if self._run is None else self._run.layers
+
+    def give(self, order: Order) -> None:
+        """Carry an order out; a live one that is under way makes way for it."""
+        if self._order is None:
+            self._begin(order)
+        elif self._order.live:
+            self._next = order
+            self._stop()
+
+    def cancel(self) -> None:
+        """Stop what is under way; ``ended`` follows."""
+        self._next = None
+        self._stop()
+
+    def abandon(self) -> None:
+        """Stop what is under way, and say nothing any more: the window or the dock is gone."""
+        if self._run is not None:
+            self._run.abandon()
+        if self._file is not None:
+            self._file.cancel()
+        self._placing.drop()
+        self._order = self._next = self._run = self._file = None
+
+    def _stop(self) -> None:
+        if self._run is not None:
+            self._run.cancel()
+        elif self._file is not None:
+            self._file.cancel()
+            self._placing.drop()
+            self._end(Progress("cancelled"))
+
+    def _begin(self, order: Order) -> None:
+        self._order = order
+        self.begun.emit(order)
+        self._file = OnDisk(order.layer, "the run", self)
+        self._file.waiting.connect(self.waiting)
+        self._file.ready.connect(self._file_ready)
+        self._file.failed.connect(lambda error: self._end(Progress("failed", error=error)))
+        self._file.start()
+
+    def _file_ready(self, source: ImageSource) -> None:
+        order = self._order
+        assert order is not None
+        if order.out and not source.touched:
+            self._launch(order, source)
+            return
+        usual = (maps_path if order.maps else result_path)(source.original, order.checkpoint)
+
+        def work(_progress: object, _cancelled: object) -> Path:
+            image = source.open()  # says so if it holds another picture now
+            return Path(order.out) if order.out else own_place(usual, image)
+
+        def found(out: Path) -> None:
+            there = self._order = replace(order, out=str(out))
+            self.begun.emit(there)
+            self._launch(there, source)
+
+        self._placing.begin(work, found, lambda error: self._end(Progress("failed", error=error)))
+
+    def _launch(self, order: Order, source: ImageSource) -> None:
+        run = LiveRun(self._viewer, order.layer, layer_name(order.layer, order.checkpoint), self)
+        run.progressed.connect(self.progressed)
+        run.shown.connect(self.shown)
+        run.finished.connect(self._end)
+        request = SegmentationRequest(
+            image=source.path,
+            out=order.out,
+            checkpoint=order.checkpoint,
+            region=order.region,
+            device=order.device,
+            fresh=order.fresh,
+            value_range=source.value_range,
+            bands=source.bands,
+            live=order.live,
+            maps=order.maps,
+        )
+        self._run = run
+        self.waiting.emit("Starting the worker…")
+        try:
+            run.start(session().engine(), request)
+        except FctlError as error:
+            self._end(Progress("failed", error=error))
+
+    def _end(self, progress: Progress) -> None:
+        for part in (self._run, self._file):
+            if part is not None:
+                part.deleteLater()
+        self._order = self._run = self._file = None
+        self.ended.emit(progress)
+        following, self._next = self._next, None
+        if following is not None:
+            self._begin(following)
+
+
+def layer_name(image: Image, checkpoint: str) -> str:
+    """Return the name of the mask's layer."""
+    return f"{image.name} by {Path(checkpoint).name.removesuffix('.safetensors')}"

@@ -1,0 +1,334 @@
+"""The Segment widget: what its fields do."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import napari
+from napari.layers import Image
+from napari.qt.threading import create_worker
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog
+
+from fctl_napari.errors import FctlError
+from fctl_napari.model.model_card import Card, checkpoint_hash, resolve_checkpoint
+from fctl_napari.plugin.common.base_widget import DockedWidget
+from fctl_napari.plugin.common.notify import report, reported
+from fctl_napari.plugin.layers.image_identity import identities
+from fctl_napari.plugin.layers.image_source import ImageSource, image_source
+from fctl_napari.plugin.layers.paths import result_path
+from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
+from fctl_napari.plugin.layers.segmentation_layers import GrowingSegmentation
+from fctl_napari.plugin.layers.viewport import image_shape
+from fctl_napari.plugin.segment.form import SegmentForm
+from fctl_napari.plugin.segment.live_run import describe, offer
+from fctl_napari.plugin.segment.orders import Order, Orders, layer_name
+from fctl_napari.segmentation.jobs.engine import Progress
+from fctl_napari.segmentation.store.identity import difference, same_image
+from fctl_napari.segmentation.store.result_paths import own_place
+
+
+class SegmentWidget(DockedWidget):
+    """Segments an image layer in another process and shows the result tile by tile.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that it is docked in.
+
+    Signals
+    -------
+    progressed, finished : object
+        The latest ``Progress`` of a run (at most every 100 ms), and its last; also of one that could not start.
+    """
+
+    progressed = Signal(object)
+    finished = Signal(object)
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._orders = Orders(napari_viewer, self)
+        self._card: Card | None = None
+        self._proposed = ""  # place of the result that the user has not named
+        self.form = SegmentForm()
+        self._fill(self.form)
+        self._connect()
+        self.form.image.follow(napari_viewer, self._image_changed)
+        self._checkpoint_changed()
+
+    def _connect(self) -> None:
+        form = self.form
+        form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
+        form.draw.clicked.connect(self._start_drawing)
+        form.result.editingFinished.connect(self._result_changed)
+        form.choose_result.clicked.connect(self._ask_result)
+        form.device.currentIndexChanged.connect(self._live_again)
+        form.live.toggled.connect(self._live_toggled)
+        form.offer.clicked.connect(self._run_view)
+        form.run.clicked.connect(self.start)
+        form.cancel.clicked.connect(self.cancel)
+        orders = self._orders
+        orders.begun.connect(self._begun)
+        orders.waiting.connect(lambda text: form.show_progress(0, 0, text))
+        orders.progressed.connect(self._show_progress)
+        orders.shown.connect(lambda growing: form.legend.show_shares(growing.shares()))
+        orders.ended.connect(self._ended)
+
+    # ---- fields
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        return self.form.image.layer
+
+    @property
+    def card(self) -> Card | None:
+        """The card of the chosen checkpoint; None if there is none, or it cannot be read."""
+        return self._card
+
+    @property
+    def running(self) -> bool:
+        """Whether a run, or what it waits for, is under way."""
+        return self._orders.order is not None
+
+    @property
+    def live(self) -> bool:
+        """Whether what is under way computes where one looks."""
+        return self._orders.order is not None and self._orders.order.live
+
+    def _image_changed(self) -> None:
+        if self.image is not None:
+            identities().names(self.image)  # as it is now; its file may be written anew
+        self._propose_result()
+        self._look_for_result()
+        self._live_again()
+
+    def _checkpoint_changed(self) -> None:
+        self._card = self.form.checkpoint.card()
+        self.form.card.show_card(self._card)
+        self.form.legend.show_classes(self._card.classes.scored if self._card else ())
+        self._propose_result()
+        self._look_for_result()
+        self._live_again()
+
+    def _ask_result(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            "Where the result goes",
+            self.form.result.text(),
+            "OME-Zarr (*.ome.zarr)",
+            options=QFileDialog.Option.DontConfirmOverwrite,  # a result that exists is gone on with
+        )
+        if path:
+            self.form.result.setText(path if path.endswith(".zarr") else f"{path}.ome.zarr")
+            self._result_changed()
+
+    def _result_changed(self) -> None:
+        self._look_for_result()
+        if self._orders.order is not None and self.form.result.text() != self._orders.order.out:
+            self._live_again()
+
+    def _start_drawing(self) -> None:
+        start_drawing(self._viewer, self.image)
+        self.form.where.setCurrentText(DRAWN)
+
+    # ---- the result that is there
+
+    def _propose_result(self) -> None:
+        image, name = self.image, self.form.checkpoint.name
+        source = image_source(image) if image is not None else None
+        text = ""
+        if source is not None and name is not None:
+            with reported():
+                text = str(result_path(source.original, name))
+        self.form.result.setText(text)
+        self._proposed = text
+        self.form.result.setPlaceholderText("in the cache folder" if image is not None and source is None else "")
+
+    def _look_for_result(self, _path: str = "") -> None:
+        """Show what an earlier run of this checkpoint on this image left at the place of the result."""
+        path, image, name = self.form.result.text(), self.image, self.form.checkpoint.name
+        if self.running or image is None or name is None or self._card is None or not path or not os.path.isdir(path):
+            return
+        source = image_source(image)
+        if source is not None and source.job is not None:
+            source.job.finished.connect(self._look_for_result)  # which image it is, its pyramid tells
+            return
+        worker = create_worker(_existing_result, path, name, source, proposed=path == self._proposed)
+
+        def found(result: Existing) -> None:
+            if (self.form.result.text(), self.image) != (path, image) or self.running:
+                return
+            if result.path != path:
+                self.form.result.setText(result.path)
+                self._proposed = result.path
+            growing = result.growing
+            if growing is None or growing.shape != image_shape(image):
+                self.form.show_progress(0, 1, result.words)
+                return
+            growing.show_mask(self._viewer, image, layer_name(image, name))
+            growing.show_confidence(self._viewer, image, layer_name(image, name))
+            self.form.legend.show_shares(growing.shares())
+            done = growing.stored.done()
+            inherited = int(growing.stored.inherited().sum())
+            words = f" {inherited} more are those of {growing.stored.parent_name}." if inherited else ""
+            there = f"{done.sum()} of {done.size} tiles are there already.{words} {result.words}".strip()
+            self.form.show_progress(int(done.sum()), done.size, there)
+
+        worker.returned.connect(found)
+        worker.errored.connect(report)
+        worker.start()
+
+    # ---- running
+
+    def start(self) -> None:
+        """Run what the fields say (the Run button); live mode makes way and comes back after it."""
+        self._give(live=False)
+
+    def _run_view(self) -> None:
+        """Run what is in view, however many tiles that is (the offer of live mode)."""
+        self.form.where.setCurrentText(VIEW)
+        self.start()
+
+    def cancel(self) -> None:
+        """Stop the run (the Cancel button); live mode is switched off."""
+        if self.live:
+            self._show_live(False)
+        self.form.cancel.setEnabled(False)
+        self.form.status.setText("Stopping…")
+        self._orders.cancel()
+
+    def _live_toggled(self, on: bool) -> None:
+        if on and not self.running:  # else it begins when the run ends
+            self._give(live=True)
+        elif not on and self.live:
+            self.cancel()
+
+    def _live_again(self) -> None:
+        """Begin live mode anew: what it works with has changed."""
+        if not self.live:
+            return
+        if self.image is None:
+            self.form.live.setChecked(False)
+            return
+        for layer in self._orders.layers:  # of the result that is left; it stays on disk
+            layer.visible = False
+        self._give(live=True)
+
+    def _give(self, *, live: bool) -> None:
+        self._follow_window()
+        with reported():
+            self._orders.give(self._order(live))
+        self._show_live(self.form.live.isChecked() and self.running)
+
+    def _order(self, live: bool) -> Order:
+        """What the fields say.
+
+        Raises
+        ------
+        InputError
+            Something is missing, or cannot be segmented.
+        """
+        image, name = self.form.image.require_layer("segment"), self.form.checkpoint.require_name()
+        return Order(
+            layer=image,
+            checkpoint=name,
+            region=None if live else chosen_region(self._viewer, image, self.form.where.currentText()),
+            device=self.form.device.currentText(),
+            out=self.form.result.text(),
+            fresh=self.form.fresh.isChecked(),
+            live=live,
+        )
+
+    def _begun(self, order: Order) -> None:
+        self.form.result.setText(order.out)
+        self.form.fresh.setChecked(False)  # it was for this order; the next may concern another result
+        self.form.set_busy(True, live=order.live)
+
+    def _show_progress(self, progress: Progress) -> None:
+        if self.form.cancel.isEnabled():
+            view = progress.view
+            done, total = (progress.done, progress.total) if view is None else (view.done, max(view.total, 1))
+            self.form.show_progress(done, total, describe(progress))
+            self.form.make_offer("" if self._card is None else offer(progress, self._card.config.tile_size))
+        self.progressed.emit(progress)
+
+    def _ended(self, progress: Progress) -> None:
+        self.form.set_busy(False)
+        self.form.make_offer("")
+        self.form.show_progress(progress.done, max(progress.total, 1), describe(progress))
+        if progress.state == "failed":
+            self._show_live(False)
+        if progress.error is not None:
+            report(progress.error)
+        self.finished.emit(progress)
+        if self.form.live.isChecked() and not self._orders.followed:
+            self._give(live=True)
+
+    def _show_live(self, on: bool) -> None:
+        """Press or release the button, without its consequences."""
+        self.form.live.blockSignals(True)
+        self.form.live.setChecked(on)
+        self.form.live.blockSignals(False)
+
+    # ---- the end
+
+    def _leave(self, *, layers: bool) -> None:
+        """Stop the run and listen to nothing any more: the dock or the window is gone."""
+        self._show_live(False)
+        self._orders.abandon()
+        self.form.image.leave()
+
+
+@dataclass(frozen=True, eq=False)
+class Existing:
+    """What was found at the place of a result.
+
+    Attributes
+    ----------
+    path
+        The place of this image's result.
+    growing
+        The result that is there; None: there is none to be gone on with.
+    words
+        What there is to say of it.
+    """
+
+    path: str
+    growing: GrowingSegmentation | None = None
+    words: str = ""
+
+
+def _existing_result(path: str, checkpoint: str, source: ImageSource | None, *, proposed: bool) -> Existing:
+    """Open the result of an image and a checkpoint (on a thread: this reads files).
+
+    Parameters
+    ----------
+    path : str
+        The place.
+    checkpoint : str
+        A built-in name or a file.
+    source : ImageSource or None
+        The image; None: it is no file, and what lies at the place was named by hand.
+    proposed : bool
+        Whether another place may be taken where this one holds another image's result.
+    """
+    try:
+        growing, words = GrowingSegmentation(path), ""
+        stored = growing.stored.facts["image"]
+        image = None if source is None else source.open()
+        if image is not None and not same_image(stored, image):
+            other = f"{Path(path).name} is of another image ({difference(stored, growing.shape, image)})"
+            if not proposed:
+                return Existing(path, words=f"{other}; choose another name, or Start afresh.")
+            path, words = str(own_place(Path(path), image)), f"{other}; this image's result is kept apart."
+            if not os.path.isdir(path):
+                return Existing(path, words=words)
+            growing = GrowingSegmentation(path)
+        if growing.stored.checkpoint_hash != checkpoint_hash(resolve_checkpoint(checkpoint)):
+            return Existing(path, words=words)
+        return Existing(path, growing, words)
+    except FctlError:
+        return Existing(path)  # Run says what is wrong with it

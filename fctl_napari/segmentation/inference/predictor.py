@@ -1,0 +1,358 @@
+"""Tiles through the network on one device, with few copies and within the memory there is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fctl_napari.errors import ConfigError
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.encoders import Features
+from fctl_napari.model.explain import Explanation, explain
+from fctl_napari.model.feature_ablation import WHOLE, Without
+from fctl_napari.model.network import Network
+from fctl_napari.model.windows import TURNS, Dihedral, Window
+from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
+from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
+from fctl_napari.segmentation.inference.tile_reader import KEPT_CONTEXTS, PendingTile, Recent, TileReader
+
+CUDA_BATCH = 8
+"""Tiles at once on a GPU unless asked otherwise; halved when memory runs out."""
+
+
+@dataclass(frozen=True)
+class EncodedTile:
+    """One tile as ``Network.decode`` takes it, on the device.
+
+    Attributes
+    ----------
+    tile, contexts, windows
+        The arguments of ``Network.decode``.
+    places
+        Where ``"tile"`` and each outer context lie, full-resolution px.
+    """
+
+    tile: Features
+    contexts: dict[str, Tensor]
+    windows: dict[str, Tensor]
+    places: dict[str, Window]
+
+
+class Predictor:
+    """Runs a network over tiles of images.
+
+    Parameters
+    ----------
+    model
+        The network; it is moved to the device and set to evaluation, and belongs to the predictor from then on.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+    precision
+        ``"fp32"``, ``"bf16"`` (autocast), or ``"auto"``: bf16 where the hardware computes it fast.
+    batch
+        Tiles at once. On the CPU in fp32 each tile is run by itself, whatever this says, so that results do not
+        depend on it to the bit.
+    exact_contexts
+        Resample contexts from full resolution rather than from the nearest finer level of the pyramid.
+
+    Raises
+    ------
+    ConfigError
+        There is no such device or precision, or the batch is not positive.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        batch: int | None = None,
+        exact_contexts: bool = False,
+    ) -> None:
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        if batch is not None and batch < 1:
+            raise ConfigError(f"a batch of {batch} tiles is not possible; use 1 or more.")
+        if self.device.type == "cpu":
+            self.batch = 1 if self.precision == "fp32" else batch or 1
+        else:
+            self.batch = batch or CUDA_BATCH
+        self.config = model.config
+        self._model = model.to(self.device).eval()
+        store_for_inference(self._model, self.precision)
+        self._exact = exact_contexts
+        self._pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), thread_name_prefix="fctl-read")
+        self._reader: TileReader | None = None
+        self._features: Recent[tuple[str, Window, Dihedral], Tensor] = Recent(KEPT_CONTEXTS)
+
+    def describe(self) -> str:
+        """Name the device and the precision, for people."""
+        if self.device.type == "cuda":
+            return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} thread{'s' * (threads > 1)}, {self.precision}"
+
+    def memory_bytes(self) -> int:
+        """How much memory is held: torch's on the GPU, or all that this process has."""
+        if self.device.type == "cuda":
+            return torch.cuda.memory_reserved(self.device)
+        return int(psutil.Process().memory_info().rss)
+
+    def close(self) -> None:
+        """End the reading threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def predict(
+        self, pyramid: Pyramid, windows: Sequence[Window], turns: Sequence[Dihedral] | None = None
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Logits of tiles, in their order.
+
+        Parameters
+        ----------
+        pyramid
+            The image.
+        windows
+            Tiles, full-resolution px.
+        turns
+            How the network sees each of them; None: as they are. The logits are turned back.
+
+        Yields
+        ------
+        index : int
+            Which of ``windows``.
+        logits : float32 array [classes, T, T]
+
+        Raises
+        ------
+        InputError
+            The image is damaged there.
+        ConfigError
+            Memory does not suffice for a single tile.
+        """
+        for indices, logits, _ in self._batches(pyramid, windows, turns):
+            for index, tile in zip(indices, logits.cpu().numpy(), strict=True):
+                yield index, tile if turns is None else np.ascontiguousarray(turns[index].back(tile))
+
+    def classify(
+        self, pyramid: Pyramid, windows: Sequence[Window]
+    ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Labels and confidence of tiles, in their order; softmax and argmax run on the device.
+
+        Parameters
+        ----------
+        pyramid, windows
+            As for :meth:`predict`.
+
+        Yields
+        ------
+        index : int
+            Which of ``windows``.
+        labels : uint8 array [T, T]
+            k + 1 for class k.
+        confidence : uint8 array [T, T]
+            1..255: the probability of that class, times 255.
+
+        Raises
+        ------
+        InputError, ConfigError
+            As :meth:`predict`.
+        """
+        for indices, logits, _ in self._batches(pyramid, windows):
+            tiles = classify_tiles(logits)
+            yield from zip(indices, tiles.labels(), tiles.confidence(), strict=True)
+
+    def classify_with_maps(
+        self, pyramid: Pyramid, windows: Sequence[Window]
+    ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Labels, confidence and maps of tiles, in their order, from one pass of the network.
+
+        Parameters
+        ----------
+        pyramid, windows
+            As for :meth:`predict`.
+
+        Yields
+        ------
+        index, labels, confidence
+            The same as from :meth:`classify`.
+        maps : uint8 array [maps, T, T]
+            In the order of ``map_names``: 1..255, the value of 0..1 times 255.
+
+        Raises
+        ------
+        InputError, ConfigError
+            As :meth:`predict`.
+        """
+        for indices, logits, weights in self._batches(pyramid, windows, with_weights=True):
+            tiles = classify_tiles(logits)
+            maps = tile_maps(tiles, weights, self._model.grid)
+            yield from zip(indices, tiles.labels(), tiles.confidence(), maps.cpu().numpy(), strict=True)
+
+    def encode(self, pyramid: Pyramid, window: Window) -> EncodedTile:
+        """Read and encode one tile with its contexts, as for :meth:`predict`.
+
+        Parameters
+        ----------
+        pyramid
+            The image.
+        window
+            The tile, full-resolution px.
+
+        Raises
+        ------
+        InputError, ConfigError
+            As :meth:`predict`.
+        """
+        pending = self._reader_of(pyramid).start(0, window)
+        with self._one_tile(), torch.inference_mode(), numerics(self.device, self.precision):
+            return EncodedTile(*self._encode_all([pending]), pending.windows)
+
+    def explain(self, encoded: EncodedTile, without: Without = WHOLE) -> Explanation:
+        """Explain a tile with the network, perhaps without some of its parts.
+
+        Parameters
+        ----------
+        encoded
+            From :meth:`encode`.
+        without
+            What is left out.
+
+        Returns
+        -------
+        Explanation
+            On the device.
+
+        Raises
+        ------
+        ConfigError
+            The network has no such parts, or memory does not suffice.
+        """
+        with self._one_tile(), torch.inference_mode(), numerics(self.device, self.precision):
+            return explain(self._model, encoded.tile, encoded.contexts, encoded.windows, without)
+
+    def cell_at(self, window: Window, pixel: tuple[float, float]) -> tuple[int, int]:
+        """Find the feature cell (y, x) of a tile nearest to a pixel (y, x) of the image."""
+        return self._model.cell_at(torch.tensor([window], dtype=torch.float64), pixel)
+
+    def _batches(
+        self,
+        pyramid: Pyramid,
+        windows: Sequence[Window],
+        turns: Sequence[Dihedral] | None = None,
+        *,
+        with_weights: bool = False,
+    ) -> Iterator[tuple[list[int], Tensor, Tensor | None]]:
+        """Run tiles in their order, some at a time; yields their indices and what :meth:`_run` returns."""
+        reader = self._reader_of(pyramid)
+        waiting: deque[PendingTile] = deque()
+        started = 0
+        try:
+            while started < len(windows) or waiting:
+                ahead = 2 * self.batch + 2
+                while started < len(windows) and len(waiting) < ahead:
+                    turn = TURNS[0] if turns is None else turns[started]
+                    waiting.append(reader.start(started, windows[started], turn))
+                    started += 1
+                group = [waiting.popleft() for _ in range(min(self.batch, len(waiting)))]
+                result = self._try(group, with_weights)
+                if result is None:
+                    waiting.extendleft(reversed(group))
+                    continue
+                yield [tile.index for tile in group], *result
+        finally:
+            for tile in waiting:
+                tile.pixels["tile"].cancel()
+
+    def _reader_of(self, pyramid: Pyramid) -> TileReader:
+        if self._reader is None or self._reader.pyramid is not pyramid:
+            self._features.clear()
+            self._reader = TileReader(pyramid, self.config, self._exact, self._pool)
+        return self._reader
+
+    def _try(self, group: list[PendingTile], with_weights: bool) -> tuple[Tensor, Tensor | None] | None:
+        """Run a group; None, with a smaller batch set, if memory ran out."""
+        try:
+            return self._run(group, with_weights)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if len(group) == 1:
+                raise self._no_memory() from error
+        # Here the failed run's tensors are free: the exception that held them is gone.
+        self.batch = len(group) // 2
+        self._features.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    @contextlib.contextmanager
+    def _one_tile(self) -> Iterator[None]:
+        """Say so if memory runs out in the block."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise self._no_memory() from error
+
+    def _no_memory(self) -> ConfigError:
+        return ConfigError(
+            f"the memory of {self.device} does not suffice for one tile of {self.config.tile_size} px; "
+            "close other programs or use another device."
+        )
+
+    def _run(self, group: list[PendingTile], with_weights: bool) -> tuple[Tensor, Tensor | None]:
+        """Float32 logits [B, C, T, T], and if asked for the fusion weights [B, contexts, h, w], mean over channels."""
+        with torch.inference_mode(), numerics(self.device, self.precision):
+            fusion: list[Tensor] | None = [] if with_weights else None
+            logits = self._model.decode(*self._encode_all(group), fusion=fusion).float()
+            return logits, fusion[0].float().mean(2) if fusion else None
+
+    def _encode_all(self, group: list[PendingTile]) -> tuple[Features, dict[str, Tensor], dict[str, Tensor]]:
+        """Encode the tiles of a group and their contexts, with their windows."""
+        windows: dict[str, Tensor] = {"tile": self._window_tensor([tile.place("tile") for tile in group])}
+        contexts: dict[str, Tensor] = {}
+        for context in self.config.outer_contexts:
+            contexts[context.name], windows[context.name] = self._context(context.name, group)
+        return self._model.encode_tile(self._upload(group, "tile")), contexts, windows
+
+    def _context(self, name: str, group: list[PendingTile]) -> tuple[Tensor, Tensor]:
+        """Features and windows of one context; one that all tiles share is encoded once, and remembered."""
+        seen = [(tile.windows[name], tile.turn) for tile in group]
+        places = [tile.place(name) for tile in group]
+        if all(key == seen[0] for key in seen):
+            group, places = group[:1], places[:1]
+            features = self._features.get((name, *seen[0]), lambda: self._encode(name, group))
+        else:
+            features = self._encode(name, group)
+        return features, self._window_tensor(places)
+
+    def _encode(self, name: str, group: list[PendingTile]) -> Tensor:
+        return self._model.encode_context(name, self._upload(group, name))
+
+    def _window_tensor(self, windows: list[Window]) -> Tensor:
+        return torch.tensor(windows, dtype=torch.float64, device=self.device)
+
+    def _upload(self, group: list[PendingTile], name: str) -> Tensor:
+        """Pixels of one stream as uint8 [B, 3, T, T] on the device."""
+        pixels = torch.from_numpy(np.stack([tile.result(name) for tile in group]))
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()
+        return pixels.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch says that memory does not suffice."""
+    # The CPU's allocator has no exception type of its own.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,295 @@
+"""Drives one run: hands tasks to the workers, takes their outcomes in, keeps the store in step (no torch)."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fctl_napari.errors import FctlError
+from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
+from fctl_napari.segmentation.jobs.worker import Job, Outcome, compute, guarded, prepare
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.grid import Cell, IntWindow
+from fctl_napari.segmentation.tiling.merge import drop_logits
+from fctl_napari.segmentation.tiling.plan import LivePlan, Plan, Task
+from fctl_napari.segmentation.tiling.progress import LIVE_TASK_SECONDS, TASK_SECONDS, Pace, Progress, State
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+POLL_SECONDS = 0.05
+"""How soon a cancel is noticed."""
+
+FLUSH_SECONDS = 1.0
+"""The store's coarser levels and bitmap are brought in step, and progress is told, this often."""
+
+WATCHED_FLUSH_SECONDS = 0.2
+"""The same once somebody looks on; each time the same chunks of the coarser levels are written again."""
+
+STOP_SECONDS = 0.8
+"""How long a cancelled run waits for the tiles under way before it says that it has stopped."""
+
+SETTLE_SECONDS = 30.0
+"""How long it then keeps the store to itself for them."""
+
+LIVE_PRIORITY = 5
+"""Tiles that somebody looks at go before whatever else waits, which has 0; questions go before them."""
+
+
+DIED = (
+    f"the worker process died {DEATHS} times at the same tiles, most likely for want of memory; use a smaller --batch "
+    "or another --device (what is finished is kept)."
+)
+
+
+class Stopped(Exception):
+    """The run was cancelled.
+
+    Attributes
+    ----------
+    progress
+        The final event.
+    settle
+        Waits for tiles that are still under way and takes them in; the store's lock must be held meanwhile.
+    """
+
+    def __init__(self, progress: Progress, settle: Callable[[], None]) -> None:
+        super().__init__()
+        self.progress = progress
+        self.settle = settle
+
+
+class Driver:
+    """The loop of one run.
+
+    Parameters
+    ----------
+    workers
+        Who computes.
+    store
+        Where to; the caller holds its lock.
+    job
+        What the tasks have in common.
+    plan
+        What is left to do.
+    done, total
+        Cells done before, and cells in all.
+    stop
+        Set to cancel.
+    views
+        What the user looks at, whenever that changes.
+    report
+        Is told of progress.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        store: Segmentation,
+        job: Job,
+        plan: Plan,
+        done: int,
+        total: int,
+        stop: threading.Event,
+        views: queue.SimpleQueue[IntWindow | None],
+        report: Callable[[Progress], None],
+    ) -> None:
+        self._workers = workers
+        self._store = store
+        self._job = job
+        self._plan = plan
+        self._done = done
+        self._total = total
+        self._stop = stop
+        self._views = views
+        self._report = report
+        self._device: str | None = None
+        self._memory: int | None = None
+        self._live = isinstance(plan, LivePlan)
+        self._pace = Pace(LIVE_TASK_SECONDS if self._live else TASK_SECONDS)
+        self._under_way: dict[Future[Any], Task] = {}
+        self._completed: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._written: list[Cell] = []
+        self._flush_seconds = FLUSH_SECONDS
+        self._flushed = float("-inf")
+        self._counted = float("-inf")
+        self._seen = 0.0
+        self._slots = 2
+
+    def progress(self, state: State, **fields: Any) -> Progress:
+        """The event for now."""
+        rate = self._pace.rate()
+        left = None if rate is None or state != "running" else self._plan.tiles_left / rate
+        return Progress(
+            state,
+            self._done,
+            self._total,
+            rate,
+            left,
+            device=self._device,
+            memory_bytes=self._memory,
+            view=self._plan.in_view(),
+            **fields,
+        )
+
+    def run(self) -> None:
+        """Do all that the plan holds; a live plan is open until the run is cancelled.
+
+        Raises
+        ------
+        Stopped
+            It was cancelled.
+        FctlError
+            The image, the checkpoint, the device, the disk or the cluster failed; what is finished is kept.
+        """
+        if self._done == self._total and not self._live:
+            return
+        client = self._connect()
+        self._seen = time.monotonic()
+        self._device = self._prepare(client)
+        self._pace.begin()
+        self._report(self.progress("running"))
+        try:
+            while not self._check_stop():
+                self._look()
+                if not self._hand_out(client):
+                    if not self._live:
+                        break
+                    self._pace.pause()
+                self._collect(POLL_SECONDS)
+                if time.monotonic() - self._flushed > self._flush_seconds or not self._under_way:
+                    self._flush()
+        except Stopped:
+            raise
+        except BaseException:
+            self._take_in(STOP_SECONDS)
+            raise
+        shutil.rmtree(self._store.scratch, ignore_errors=True)
+
+    def _look(self) -> None:
+        """Pass on what the user looks at now, and tell how far that is."""
+        latest: list[IntWindow | None] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                latest = [self._views.get_nowait()]
+        if latest:
+            self._flush_seconds = WATCHED_FLUSH_SECONDS
+            self._plan.look(latest[0])
+            self._report(self.progress("running"))
+
+    def _connect(self) -> Client:
+        connecting = self._workers.connect()
+        while not connecting.done():
+            self._check_stop()
+            concurrent.futures.wait([connecting], POLL_SECONDS)
+        return connecting.result()
+
+    def _prepare(self, client: Client) -> str:
+        """Load the network on a worker; returns where it runs."""
+        future = client.submit(guarded, prepare, self._job.network, pure=False)
+        future.add_done_callback(self._completed.put)
+        while True:
+            with contextlib.suppress(queue.Empty):
+                self._completed.get(timeout=POLL_SECONDS)
+                return str(result_of(future, DIED))
+            try:
+                self._check_stop()
+                self._watch_workers()
+            except BaseException:
+                future.cancel()
+                raise
+
+    def _hand_out(self, client: Client) -> bool:
+        """Keep every worker busy with one task and one in reserve; False when all is done."""
+        self._watch_workers()
+        while len(self._under_way) < self._slots:
+            task = self._plan.next(self._pace.tiles_per_task())
+            if task is None:
+                break
+            future = client.submit(
+                guarded, compute, self._job, task, pure=False, priority=LIVE_PRIORITY if self._live else 0
+            )
+            self._pace.begin()
+            self._under_way[future] = task
+            future.add_done_callback(self._completed.put)
+        return bool(self._under_way)
+
+    def _watch_workers(self) -> None:
+        """Count the workers from time to time.
+
+        Raises
+        ------
+        FctlError
+            There have been none for long.
+        """
+        now = time.monotonic()
+        if now - self._counted < COUNT_SECONDS:
+            return
+        self._counted = now
+        workers = self._workers.count()
+        self._slots = 2 * max(1, workers)
+        if workers:
+            self._seen = now
+        elif now - self._seen > DESERTED_SECONDS:
+            raise FctlError("all workers are gone and none came back; run again to go on.")
+
+    def _collect(self, timeout: float) -> None:
+        """Take in what was completed, waiting for the first of it."""
+        with contextlib.suppress(queue.Empty):
+            future = self._completed.get(timeout=timeout)
+            while True:
+                if self._under_way.pop(future, None) is not None:
+                    outcome = result_of(future, DIED)
+                    assert isinstance(outcome, Outcome)
+                    self._pace.add(len(outcome.task.tiles), outcome.seconds)
+                    self._memory = outcome.memory_bytes
+                    self._written += self._plan.finish(outcome.task)
+                future = self._completed.get_nowait()
+
+    def _flush(self) -> None:
+        """Bring the store in step with what the workers wrote, and tell."""
+        self._flushed = time.monotonic()
+        if not self._written:
+            return
+        cells, self._written = self._written, []
+        windows = self._store.finish(cells)
+        self._done += len(cells)
+        drop_logits(self._store.scratch, self._plan.released(cells))
+        self._report(self.progress("running", windows=windows))
+
+    def _check_stop(self) -> bool:
+        """False, or :class:`Stopped` if the run was cancelled."""
+        if self._stop.is_set():
+            self._take_in(STOP_SECONDS)
+            raise Stopped(self.progress("cancelled"), lambda: self._take_in(SETTLE_SECONDS))
+        return False
+
+    def _take_in(self, seconds: float) -> None:
+        """Tell the workers to stop at the next tile, and keep what they have finished by then."""
+        if not self._under_way:
+            self._flush_quietly()
+            return
+        end = time.monotonic() + seconds
+        with contextlib.suppress(Exception):
+            self._job.stop_file.parent.mkdir(exist_ok=True)
+            self._job.stop_file.touch()
+        try:
+            while self._under_way and time.monotonic() < end:
+                with contextlib.suppress(Exception):
+                    self._collect(POLL_SECONDS)
+        finally:
+            self._flush_quietly()
+            if not self._under_way:
+                with contextlib.suppress(OSError):
+                    self._job.stop_file.unlink(missing_ok=True)
+
+    def _flush_quietly(self) -> None:
+        """Flush while the run ends for another reason, which is the one to tell."""
+        with contextlib.suppress(FctlError):
+            self._flush()

@@ -1,0 +1,109 @@
+"""Asks a worker to explain a pixel, in front of the tiles that wait there (no torch)."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fctl_napari.errors import FctlError
+from fctl_napari.imagery.remote import is_url
+from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
+from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
+from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
+from fctl_napari.segmentation.jobs.worker import Network, explain, guarded
+
+PRIORITY = 10
+"""dask runs the tasks of a higher priority first; tiles have less."""
+
+DIED = f"the worker process died {DEATHS} times at this tile, most likely for want of memory; use another device."
+
+
+def network_of(request: ExplainRequest, threads: int | None = None) -> Network:
+    """Say which network a request means, and how it is run.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such checkpoint.
+    """
+    path = resolve_checkpoint(request.checkpoint).absolute()
+    return Network(
+        str(path),
+        checkpoint_hash(path),
+        request.device,
+        request.precision,
+        exact_contexts=request.exact_contexts,
+        threads=threads,
+    )
+
+
+def ask(workers: Workers, request: ExplainRequest, threads: int | None) -> concurrent.futures.Future[TileExplanation]:
+    """Have a pixel explained; returns at once.
+
+    Parameters
+    ----------
+    workers
+        Who computes.
+    request
+        What is asked.
+    threads
+        torch threads of the worker.
+
+    Returns
+    -------
+    concurrent.futures.Future
+        Can be cancelled until the answer is there; a worker that has begun finishes for nothing.
+    """
+    future: concurrent.futures.Future[TileExplanation] = concurrent.futures.Future()
+    threading.Thread(target=_ask, args=(workers, request, threads, future), name="fctl-explain", daemon=True).start()
+    return future
+
+
+def _ask(
+    workers: Workers,
+    request: ExplainRequest,
+    threads: int | None,
+    future: concurrent.futures.Future[TileExplanation],
+) -> None:
+    """Carry the question out; the thread's whole life."""
+    try:
+        answer = _answer(workers, request, threads, future)
+    except BaseException as error:
+        with contextlib.suppress(concurrent.futures.InvalidStateError):  # cancelled in the meantime
+            future.set_exception(error)
+    else:
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            future.set_result(answer)
+
+
+def _answer(
+    workers: Workers,
+    request: ExplainRequest,
+    threads: int | None,
+    future: concurrent.futures.Future[TileExplanation],
+) -> TileExplanation:
+    network = network_of(request, threads)
+    if not is_url(request.image):
+        request = replace(request, image=str(Path(request.image).absolute()))
+    client = workers.client()
+    if future.cancelled():
+        raise concurrent.futures.CancelledError
+    task: Any = client.submit(guarded, explain, network, request, pure=False, priority=PRIORITY)
+    future.add_done_callback(lambda asked: task.cancel() if asked.cancelled() else None)
+    # Not result(timeout): interrupted while it fetches, dask loses the answer.
+    ready = threading.Event()
+    task.add_done_callback(lambda _: ready.set())
+    seen = time.monotonic()
+    while not ready.wait(COUNT_SECONDS):
+        if workers.count():
+            seen = time.monotonic()
+        elif time.monotonic() - seen > DESERTED_SECONDS:
+            raise FctlError("all workers are gone and none came back; ask again.")
+    answer = result_of(task, DIED)
+    assert isinstance(answer, TileExplanation)
+    return answer

@@ -1,0 +1,196 @@
+"""Explains pixels of an image: the tile that owns them, read and run as a segmentation does."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.explain import AttentionMaps, Explanation
+from fctl_napari.model.feature_ablation import WHOLE, Without
+from fctl_napari.segmentation.inference.pixel_maps import classify_tiles
+from fctl_napari.segmentation.inference.predictor import EncodedTile, Predictor
+from fctl_napari.segmentation.inference.tile_reader import Recent
+from fctl_napari.segmentation.jobs.explanation import ContextMaps, Enhancement, ExplainRequest, Map, TileExplanation
+from fctl_napari.segmentation.tiling.grid import Cell, IntWindow, TileGrid, default_overlap
+
+KEPT_VARIANTS = 4
+"""How many variants of the last tile's network, with other parts left out, are remembered."""
+
+
+class Explainer:
+    """Explains pixels; a second pixel of the same tile costs no more than its rows of the attention.
+
+    Parameters
+    ----------
+    predictor
+        Runs the network.
+    class_table
+        The network's classes.
+    """
+
+    def __init__(self, predictor: Predictor, class_table: ClassTable) -> None:
+        self.predictor = predictor
+        self._class_table = class_table
+        self._tile: _Tile | None = None
+
+    def explain(self, image: Pyramid, request: ExplainRequest) -> TileExplanation:
+        """Explain one pixel.
+
+        Parameters
+        ----------
+        image
+            The request's image, opened.
+        request
+            What is asked; its checkpoint, device, precision and contexts are the predictor's.
+
+        Raises
+        ------
+        InputError
+            The pixel lies outside the image, or the image is damaged there.
+        ConfigError
+            The network has no such parts or channel, the overlap does not fit, or memory does not suffice.
+        """
+        begun = time.perf_counter()
+        image.require_rgb()
+        config = self.predictor.config
+        request.without.check(config)
+        overlap = default_overlap(config.tile_size) if request.overlap is None else request.overlap
+        grid = TileGrid(image.shape, config.tile_size, overlap)
+        cell = _owner(grid, image, request)
+        tile = self._at(image, grid.window(cell))
+        whole = self._tell(request, tile, WHOLE, grid.core(cell), begun)
+        if not whole.contexts and request.channel is not None:
+            raise ConfigError("this network has no fusion weights, so no channel of them can be shown; drop it.")
+        if not request.without:
+            return whole
+        without = self._tell(request, tile, request.without, grid.core(cell), begun)
+        return replace(whole, without=without, seconds=without.seconds)
+
+    def _at(self, image: Pyramid, window: IntWindow) -> _Tile:
+        """The tile at a window, read and encoded unless it is the last one."""
+        if self._tile is None or self._tile.image is not image or self._tile.window != window:
+            self._tile = None  # its memory is free before the next one is encoded
+            self._tile = _Tile(self.predictor, image, window)
+        return self._tile
+
+    def _tell(
+        self, request: ExplainRequest, tile: _Tile, without: Without, core: IntWindow, begun: float
+    ) -> TileExplanation:
+        told = tile.told(without)
+        found = told.explanation
+        pixel = math.floor(request.pixel[0]), math.floor(request.pixel[1])
+        cell = self.predictor.cell_at(tile.window, pixel)
+        contexts = []
+        for name, attention in found.attention.items():
+            row, received = _numpy(attention.row(cell)), told.received[name]
+            # a local context that is the tile has no window of its own
+            window = tile.encoded.places.get(name, tile.encoded.places["tile"])
+            contexts.append(
+                ContextMaps(
+                    name,
+                    window,
+                    found.grid.footprint(window),
+                    *row,
+                    *received,
+                    attention.gate,
+                    attention.gamma,
+                    _weight(found.fusion[name], request.channel),
+                )
+            )
+        y, x = pixel[0] - tile.window[0], pixel[1] - tile.window[1]
+        return TileExplanation(
+            request,
+            tile.window,
+            core,
+            found.grid.footprint(tile.window),
+            cell,
+            found.grid.cell(tile.window, cell),
+            tuple(contexts),
+            told.enhancements,
+            self._class_table,
+            told.probabilities[:, y, x].copy(),
+            told.labels,
+            None,
+            self.predictor.describe(),
+            time.perf_counter() - begun,
+        )
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What holds for all pixels of a tile, of a network perhaps without some parts."""
+
+    explanation: Explanation
+    probabilities: Map
+    labels: NDArray[np.uint8]
+
+    @cached_property
+    def received(self) -> dict[str, tuple[Map, Map | None, Map]]:
+        return {name: _numpy(attention.received()) for name, attention in self.explanation.attention.items()}
+
+    @cached_property
+    def enhancements(self) -> tuple[Enhancement, ...]:
+        return tuple(
+            Enhancement(e.step, e.target, {size: _array(found) for size, found in e.maps.items()})
+            for e in self.explanation.enhancements
+        )
+
+
+class _Tile:
+    """A tile, read and encoded; what the network says of it is computed when it is first asked for."""
+
+    def __init__(self, predictor: Predictor, image: Pyramid, window: IntWindow) -> None:
+        self.image = image
+        self.window = window
+        self.encoded: EncodedTile = predictor.encode(image, window)
+        self._predictor = predictor
+        self._told: Recent[Without, _Told] = Recent(KEPT_VARIANTS)
+
+    def told(self, without: Without) -> _Told:
+        """What the network says of the tile without some parts."""
+        return self._told.get(without, lambda: self._tell(without))
+
+    def _tell(self, without: Without) -> _Told:
+        explanation = self._predictor.explain(self.encoded, without)
+        tiles = classify_tiles(explanation.logits[None])
+        return _Told(explanation, _array(tiles.probabilities[0]), tiles.labels()[0])
+
+
+def _owner(grid: TileGrid, image: Pyramid, request: ExplainRequest) -> Cell:
+    """The cell that owns the pixel."""
+    y, x = request.pixel
+    height, width = image.shape
+    if not (0 <= y < height and 0 <= x < width):
+        raise InputError(
+            f"{request.image}: pixel ({y:g}, {x:g}) (y, x) lies outside its {height} x {width} px (height x width); "
+            "choose one inside."
+        )
+    return math.floor(y) // grid.step, math.floor(x) // grid.step
+
+
+def _weight(weights: Tensor, channel: int | None) -> Map:
+    """One channel of fusion weights [C, n, n], or their mean."""
+    if channel is None:
+        return _array(weights.mean(0))
+    if not 0 <= channel < len(weights):
+        raise ConfigError(f"the fusion weights have no channel {channel}; choose from 0 to {len(weights) - 1}.")
+    return _array(weights[channel])
+
+
+def _numpy(maps: AttentionMaps) -> tuple[Map, Map | None, Map]:
+    positional = None if maps.positional is None else _array(maps.positional)
+    return _array(maps.content), positional, _array(maps.combined)
+
+
+def _array(tensor: Tensor) -> Map:
+    array: Map = tensor.float().cpu().numpy()
+    return np.ascontiguousarray(array)

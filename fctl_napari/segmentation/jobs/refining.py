@@ -1,0 +1,86 @@
+"""What may be refined: a segmentation of the same image and classes, complete wherever the tiles look (no torch)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.model_card import Card
+from fctl_napari.segmentation.inference.image_with_mask import masks_of
+from fctl_napari.segmentation.store.identity import same_image
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.grid import IntWindow
+
+
+def check_refined(path: str | None, card: Card, image: Pyramid, region: IntWindow) -> dict[str, Any] | None:
+    """Check a segmentation that is to be refined.
+
+    Parameters
+    ----------
+    path
+        Its folder; None: nothing is to be refined.
+    card
+        Of the network.
+    image
+        The image.
+    region
+        What is to be refined, px.
+
+    Returns
+    -------
+    dict or None
+        What the result depends on (JSON): who made the segmentation, and how.
+
+    Raises
+    ------
+    ConfigError
+        The network refines and there is nothing to refine, or the other way round.
+    InputError
+        It is of another image or of other classes, or not complete.
+    """
+    if path is None:
+        if card.config.refines:
+            raise ConfigError(f"{card.name}: refines a segmentation and does not make one; use it with `fctl refine`.")
+        return None
+    if not card.config.refines:
+        raise ConfigError(
+            f"{card.name}: is not a refiner; train one with `fctl train refiner`, or segment with this one."
+        )
+    masks = Segmentation.open(path)
+    if not same_image(masks.facts["image"], image):
+        raise InputError(f"{path}: is of another image; refine it with its own.")
+    own, others = card.classes.names, masks.class_table.names
+    if masks_of(masks.labels, others, own) is None:
+        raise InputError(
+            f"{path}: its classes ({', '.join(others)}) are not the refiner's ({', '.join(own)}); train a refiner for "
+            "them."
+        )
+    margin = 2 * card.config.tile_size
+    around = region[0] - margin, region[1] - margin, region[2] + margin, region[3] + margin
+    done = masks.done()
+    if not all(done[cell] for cell in masks.grid.cells_in(around)):
+        raise InputError(
+            f"{path}: is not segmented everywhere within {margin} px of what is to be refined; run `fctl segment` "
+            "there first, or choose a smaller --region."
+        )
+    facts = masks.facts
+    return {"checkpoint": facts["checkpoint"], "grid": facts["grid"], "settings": facts["settings"]}
+
+
+def image_of(segmentation: Segmentation) -> tuple[str, tuple[float, float] | None, tuple[int, int, int] | None]:
+    """Say what a segmentation was made from, as for ``open_image``: the image, its range of values and its bands.
+
+    Raises
+    ------
+    InputError
+        It was not made from a file.
+    """
+    if segmentation.image_path is None:
+        raise InputError(f"{segmentation.path}: was not made from a file, so its image cannot be read again.")
+    found, bands = segmentation.settings.get("value_range"), segmentation.settings.get("bands")
+    return (
+        segmentation.image_path,
+        None if found is None else (float(found[0]), float(found[1])),
+        None if bands is None else (int(bands[0]), int(bands[1]), int(bands[2])),
+    )

@@ -1,0 +1,336 @@
+"""A long job in short stages, whose state stays in one worker: others get in between (no torch at import).
+
+Each stage is a dask task of about ``STAGE_SECONDS``. The job itself lies in the worker as the result of a task, which
+dask keeps there for as long as the run holds on to it: it goes when the run ends, and when its process dies.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import gc
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from fctl_napari.errors import Cancelled, FctlError, OutputError
+from fctl_napari.segmentation.jobs.cluster import (
+    COUNT_SECONDS,
+    DEATHS,
+    DESERTED_SECONDS,
+    Workers,
+    give_heap_back,
+    result_of,
+)
+from fctl_napari.segmentation.jobs.worker import guarded, one_at_a_time, use_threads
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+logger = logging.getLogger(__name__)
+
+STAGE_SECONDS = 0.5
+"""How long a stage takes, or from one yield to the next if that is longer."""
+
+POLL_SECONDS = 0.05
+"""How soon a cancel is noticed where nothing has begun."""
+
+FETCH_SECONDS = 60.0
+"""How long the news of a stage may take to arrive."""
+
+CLOSE_PRIORITY = 10
+"""Of the task that ends a job; stages have 0, as tiles have."""
+
+DIED = (
+    f"the worker process died {DEATHS} times in this run, most likely for want of memory; use another device (what was "
+    "saved is kept)."
+)
+
+Stages = Generator[Sequence[Any], None, Any]
+"""A job: yields what is new wherever it may wait, and returns its result. Closed where it waits, it saves its state."""
+
+Make = Callable[[Any], Stages]
+"""Begins a job, or goes on where its state was saved. A function of a module that the worker can import."""
+
+
+@dataclass(frozen=True)
+class StagedEvent:
+    """An event of a run.
+
+    Attributes
+    ----------
+    state
+        The last three are final.
+    news
+        What the job yielded, one event each.
+    result
+        With ``"done"``.
+    error
+        Why it failed: an ``FctlError`` is for the user, anything else is a bug.
+    """
+
+    state: Literal["starting", "running", "paused", "done", "cancelled", "failed"]
+    news: Any = None
+    result: Any = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage brought.
+
+    Attributes
+    ----------
+    worker
+        Address of the worker that keeps the job.
+    begun
+        Whether the job had to be begun there.
+    news
+        All that was yielded.
+    ended
+        Whether the job is at its end.
+    result
+        What it then returned.
+    """
+
+    worker: str
+    begun: bool
+    news: tuple[Any, ...]
+    ended: bool = False
+    result: Any = None
+
+
+class Kept:
+    """A job between its stages, in the worker that keeps it. Sent elsewhere, it begins anew from its saved state.
+
+    Parameters
+    ----------
+    make, argument
+        The job.
+    threads
+        torch threads; None: all cores.
+    """
+
+    def __init__(self, make: Make, argument: Any, threads: int | None) -> None:
+        self._recipe = make, argument, threads
+        self._stages: Stages | None = None
+
+    def __reduce__(self) -> tuple[type[Kept], tuple[Make, Any, int | None]]:
+        return Kept, self._recipe
+
+    def advance(self, seconds: float) -> Stage:
+        """Go on for a while."""
+        from distributed import get_worker
+
+        make, argument, threads = self._recipe
+        address = get_worker().address
+        news: list[Any] = []
+        end = time.monotonic() + seconds
+        with one_at_a_time:
+            use_threads(threads)
+            begun = self._stages is None
+            try:
+                stages = self._stages = self._stages or make(argument)
+                while True:
+                    news.extend(next(stages))
+                    if time.monotonic() >= end:
+                        return Stage(address, begun, tuple(news))
+            except StopIteration as stop:
+                self._let_go()
+                return Stage(address, begun, tuple(news), True, stop.value)
+            except BaseException as error:
+                traceback.clear_frames(error.__traceback__)  # dask keeps the error for a while
+                self._let_go()
+                raise
+
+    def close(self) -> None:
+        """Have the job save its state, and forget it."""
+        with one_at_a_time:
+            stages = self._stages
+            try:
+                if stages is not None:
+                    stages.close()
+            finally:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget the job, and give its memory back to the system."""
+        self._stages = None
+        gc.collect()
+        give_heap_back()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+class StagedRun:
+    """A job of short stages under way; made by ``Engine.start_staged``.
+
+    A worker that dies costs what came after the last saved state: the job is begun again from there, by another.
+
+    Parameters
+    ----------
+    make, argument
+        The job; the argument is sent to the worker.
+    workers
+        Who computes; one of them keeps the whole job.
+    threads
+        torch threads of the worker; None: all cores.
+    on_event
+        Called with each event, on the run's thread.
+    """
+
+    def __init__(
+        self,
+        make: Make,
+        argument: Any,
+        workers: Workers,
+        threads: int | None,
+        on_event: Callable[[StagedEvent], None] | None = None,
+    ) -> None:
+        self._recipe = make, argument, threads
+        self._workers = workers
+        self._on_event = on_event
+        self._latest = StagedEvent("starting")
+        self._told = threading.Condition()
+        self._paused = False
+        self._cancelled = False
+        self._final = threading.Event()
+        threading.Thread(target=self._drive, name="fctl-staged", daemon=True).start()
+
+    def pause(self) -> None:
+        """Stand still after the stage under way; returns at once."""
+        self._tell(paused=True)
+
+    def go_on(self) -> None:
+        """Go on after a pause; returns at once."""
+        self._tell(paused=False)
+
+    def cancel(self) -> None:
+        """Stop after the stage under way, with the job's state saved; returns at once."""
+        self._tell(cancelled=True)
+
+    def wait(self, timeout: float | None = None) -> StagedEvent:
+        """Wait for the end, s or as long as it takes; returns the final event, or the latest one."""
+        self._final.wait(timeout)
+        return self._latest
+
+    def _tell(self, *, paused: bool | None = None, cancelled: bool = False) -> None:
+        with self._told:
+            self._paused = self._paused if paused is None else paused
+            self._cancelled = self._cancelled or cancelled
+            self._told.notify_all()
+
+    def _report(self, event: StagedEvent) -> None:
+        self._latest = event
+        if self._on_event is not None:
+            try:
+                self._on_event(event)
+            except Exception:
+                logger.exception("a callback of a run failed")
+
+    def _drive(self) -> None:
+        """Carry the run out; the thread's whole life."""
+        self._report(self._latest)
+        try:
+            event = StagedEvent("done", result=self._run())
+        except Cancelled:
+            event = StagedEvent("cancelled")
+        except BaseException as error:
+            # Of what goes wrong after a cancel only a state that cannot be saved matters.
+            stopped = self._cancelled and not isinstance(error, OutputError)
+            event = StagedEvent("cancelled") if stopped else StagedEvent("failed", error=error)
+        self._report(event)
+        self._final.set()
+
+    def _run(self) -> Any:
+        client = self._connect()
+        kept = client.submit(Kept, *self._recipe, pure=False)
+        home: str | None = None
+        begun = 0
+        try:
+            while True:
+                self._stand_by()
+                stage = self._at_home(client, home, kept, Kept.advance, STAGE_SECONDS)
+                if stage is None:
+                    home = None
+                    continue
+                home = stage.worker
+                begun += stage.begun
+                if begun > DEATHS:
+                    raise FctlError(DIED)
+                for news in stage.news:
+                    self._report(StagedEvent("running", news))
+                if stage.ended:
+                    return stage.result
+        except Cancelled:
+            if home is not None:
+                self._at_home(client, home, kept, Kept.close, priority=CLOSE_PRIORITY)
+            raise
+        finally:
+            with contextlib.suppress(Exception):  # the client may be closed
+                kept.release()
+
+    def _connect(self) -> Client:
+        connecting = self._workers.connect()
+        while not connecting.done():
+            if self._cancelled:
+                raise Cancelled
+            concurrent.futures.wait([connecting], POLL_SECONDS)
+        return connecting.result()
+
+    def _stand_by(self) -> None:
+        """Wait while paused.
+
+        Raises
+        ------
+        Cancelled
+            The run was.
+        """
+        if self._paused and not self._cancelled:
+            self._report(StagedEvent("paused"))
+            with self._told:
+                self._told.wait_for(lambda: self._cancelled or not self._paused)
+            if not self._cancelled:
+                self._report(StagedEvent("running"))
+        if self._cancelled:
+            raise Cancelled
+
+    def _at_home(
+        self,
+        client: Client,
+        home: str | None,
+        kept: Future[Kept],
+        do: Callable[..., Any],
+        *arguments: Any,
+        priority: int = 0,
+    ) -> Any:
+        """Have the worker at an address, or any, do something with the job; None if that worker is gone."""
+        workers = None if home is None else [home]
+        task = client.submit(guarded, do, kept, *arguments, workers=workers, pure=False, priority=priority)
+        seen = time.monotonic()
+        ready = threading.Event()
+        task.add_done_callback(lambda _: ready.set())
+        try:
+            while not ready.wait(COUNT_SECONDS):
+                found = self._workers.addresses()
+                if home is not None and home not in found:
+                    return None
+                if found:
+                    seen = time.monotonic()
+                elif self._cancelled:
+                    raise Cancelled
+                elif time.monotonic() - seen > DESERTED_SECONDS:
+                    raise FctlError("all workers are gone and none came back; run again to go on.")
+            try:
+                return result_of(task, DIED, FETCH_SECONDS)
+            except TimeoutError:  # it died with the answer
+                return None
+        finally:
+            with contextlib.suppress(Exception):
+                task.cancel()

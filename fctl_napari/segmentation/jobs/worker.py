@@ -1,0 +1,345 @@
+"""What runs in a worker process: it keeps its network, reads its own tiles, writes its own cells.
+
+Importing this module loads no torch; the functions do.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.cores import usable_cores
+from fctl_napari.errors import CheckpointError, FctlError, InputError
+from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.model_card import checkpoint_hash, read_card
+from fctl_napari.model.windows import Window
+from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, masks_of
+from fctl_napari.segmentation.inference.tile_reader import Recent
+from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
+from fctl_napari.segmentation.store.store import SCRATCH, Segmentation
+from fctl_napari.segmentation.tiling.merge import classify, save_logits, sum_cell
+from fctl_napari.segmentation.tiling.plan import Task
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.inference.predictor import Predictor
+    from fctl_napari.segmentation.jobs.explainer import Explainer
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which network, and how it is run.
+
+    Attributes
+    ----------
+    checkpoint, hash
+        The file, and its SHA-256 when the run began.
+    device, precision, batch, exact_contexts
+        As for ``Predictor``.
+    threads
+        torch threads; None: all cores.
+    """
+
+    checkpoint: str
+    hash: str
+    device: str = "auto"
+    precision: str = "auto"
+    batch: int | None = None
+    exact_contexts: bool = False
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the tasks of one run have in common.
+
+    Attributes
+    ----------
+    run
+        Unique to the run.
+    network
+        The network.
+    image, value_range, bands
+        The image, as for ``open_image``.
+    out
+        Folder of the segmentation.
+    merge
+        How tiles become cells.
+    refine
+        The segmentation whose masks go with the image, or None.
+    """
+
+    run: str
+    network: Network
+    image: str
+    value_range: tuple[float, float] | None
+    bands: tuple[int, int, int] | None
+    out: str
+    merge: Literal["crop", "average", "released"]
+    refine: str | None = None
+
+    @property
+    def stop_file(self) -> Path:
+        """A file whose presence tells the workers to stop at the next tile."""
+        return Path(self.out) / SCRATCH / f".stop-{self.run}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task brought.
+
+    Attributes
+    ----------
+    task
+        The part that was carried out: all of it unless the run was told to stop.
+    seconds
+        How long it took.
+    memory_bytes
+        Of this process, or on a GPU what torch holds there.
+    """
+
+    task: Task
+    seconds: float
+    memory_bytes: int
+
+
+WRITERS = 2
+"""Threads that write: encoding a cell takes about 2 ms, more than a GPU needs for a tile."""
+
+one_at_a_time = threading.Lock()
+"""One task at a time computes, however many threads the worker has."""
+
+# One network at a time lies in memory.
+_predictor: tuple[Network, Predictor] | None = None
+_explainer: Explainer | None = None
+_images: Recent[tuple[object, ...], Pyramid] = Recent(2)
+_stores: Recent[str, Segmentation] = Recent(2)
+
+
+def guarded(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function here; an error that is meant for the user comes back as a value.
+
+    dask would log it with its traceback, once on each side. What led to it stays here, and is let go of with all that
+    it holds.
+    """
+    try:
+        return function(*arguments)
+    except FctlError as error:
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
+
+
+def prepare(network: Network) -> str:
+    """Load a network, so that the first tile does not wait for it.
+
+    Returns
+    -------
+    The device and precision, for people.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or was replaced since the run began.
+    ConfigError
+        There is no such device here.
+    """
+    with one_at_a_time:
+        return _load(network).describe()
+
+
+def compute(job: Job, task: Task) -> Outcome:
+    """Carry out a task: run its tiles, average its cells, write what is complete to level 0 of the store.
+
+    Raises
+    ------
+    FctlError
+        The image is damaged there, the disk is full, memory does not suffice, or the checkpoint does not fit.
+    """
+    with one_at_a_time:
+        predictor = _load(job.network)
+        image = _open_image(job.image, job.value_range, job.bands)
+        store = _stores.get(job.run, lambda: Segmentation.open(job.out, mode="r+"))
+        if job.refine is not None:
+            image = _images.get((job.run,), partial(_masked, image, job.refine, store.class_table.names))
+        if predictor.config.classes != len(store.class_table.scored):
+            raise CheckpointError(
+                f"{job.network.checkpoint}: predicts {predictor.config.classes} classes, but {job.out} holds "
+                f"{len(store.class_table.scored)}; choose another name or start it afresh."
+            )
+        begun = time.perf_counter()
+        merged = 0
+        for cell in task.merges:
+            if job.stop_file.exists():
+                break
+            total, count = sum_cell(store.scratch, store.grid, cell)
+            store.write_logits(cell, total.astype(np.float32))
+            store.write_cell(cell, *classify(total / count))
+            merged += 1
+        run = 0 if job.stop_file.exists() else _run_tiles(job, task, predictor, image, store)
+        return Outcome(task.first(run, merged), time.perf_counter() - begun, predictor.memory_bytes())
+
+
+def explain(network: Network, request: ExplainRequest, image: Pyramid | None = None) -> TileExplanation:
+    """Explain one pixel; the last tile is remembered for the next one.
+
+    Parameters
+    ----------
+    network
+        The request's network.
+    request
+        What is asked.
+    image
+        The request's image if it is open already.
+
+    Raises
+    ------
+    FctlError
+        The pixel lies outside the image, the image is damaged there, the network has no such parts, memory does not
+        suffice, or the checkpoint was replaced.
+    """
+    global _explainer
+    from fctl_napari.segmentation.jobs.explainer import Explainer
+
+    with one_at_a_time:
+        if _predictor is not None:
+            network = replace(network, batch=_predictor[0].batch)  # one tile fits into any batch
+        predictor = _load(network)
+        if _explainer is None or _explainer.predictor is not predictor:
+            _explainer = Explainer(predictor, read_card(network.checkpoint).classes)
+        opened = _open_image(request.image, request.value_range, request.bands) if image is None else image
+        return _explainer.explain(opened, request)
+
+
+def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store: Segmentation) -> int:
+    """Run the tiles of a task until told to stop; returns how many. They are written while the next ones are run."""
+    grid = store.grid
+    windows = [grid.window(tile.cell) for tile in task.tiles]
+    finished = 0
+    with Writing(WRITERS if predictor.device.type == "cuda" else 0) as writing:
+        if job.merge != "crop":
+            turns = [grid.turn(tile.cell) for tile in task.tiles]
+            for index, logits in predictor.predict(image, windows, turns):
+                writing.start(save_logits, store.scratch, task.tiles[index].cell, logits)
+                finished += 1
+                if job.stop_file.exists():
+                    break
+            return finished
+        for index, labels, confidence, maps in _classified(predictor, image, windows, bool(store.maps)):
+            top, left = windows[index][:2]
+            for cell in task.tiles[index].cells:
+                y0, x0, y1, x1 = grid.core(cell)
+                part = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+                writing.start(store.write_cell, cell, labels[part], confidence[part], maps[:, *part])
+            finished += 1
+            if job.stop_file.exists():
+                break
+    return finished
+
+
+def _classified(
+    predictor: Predictor, image: Pyramid, windows: Sequence[Window], with_maps: bool
+) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Index, labels, confidence and maps [maps, T, T] of tiles; no maps unless the store keeps them."""
+    if with_maps:
+        yield from predictor.classify_with_maps(image, windows)
+        return
+    for index, labels, confidence in predictor.classify(image, windows):
+        yield index, labels, confidence, np.empty((0, *labels.shape), np.uint8)
+
+
+class Writing:
+    """Writes in threads, a few things at a time; the block ends when all is written, or raises what went wrong.
+
+    Parameters
+    ----------
+    threads
+        How many write; as many again may wait before ``start`` does. With 0 ``start`` writes by itself: where the
+        network needs all cores, a thread more only disturbs it.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._most = 2 * threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fctl-write") if threads else None
+        self._under_way: deque[Future[Any]] = deque()
+
+    def start(self, write: Callable[..., Any], *arguments: Any) -> None:
+        """Begin to write; waits for the oldest where too many are under way, and raises what that raised."""
+        if self._pool is None:
+            write(*arguments)
+            return
+        if len(self._under_way) >= self._most:
+            self._under_way.popleft().result()
+        self._under_way.append(self._pool.submit(write, *arguments))
+
+    def __enter__(self) -> Writing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+        if kind is None:
+            for future in self._under_way:
+                future.result()
+
+
+def use_threads(threads: int | None) -> None:
+    """Have torch compute with so many threads; None: all cores."""
+    import torch
+
+    # dask starts its workers with OMP_NUM_THREADS=1; only an explicit number undoes that.
+    torch.set_num_threads(threads or usable_cores())
+
+
+def _load(network: Network) -> Predictor:
+    global _predictor, _explainer
+    if _predictor is not None and _predictor[0] == network:
+        return _predictor[1]
+    import torch
+
+    from fctl_napari.model.checkpoint import load_checkpoint
+    from fctl_napari.segmentation.inference.predictor import Predictor
+
+    use_threads(network.threads)
+    if _predictor is not None:
+        _predictor[1].close()
+        _predictor = _explainer = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    if checkpoint_hash(network.checkpoint) != network.hash:
+        raise CheckpointError(f"{network.checkpoint}: this checkpoint was replaced during the run; run again.")
+    model, _ = load_checkpoint(network.checkpoint)
+    predictor = Predictor(
+        model,
+        device=network.device,
+        precision=network.precision,
+        batch=network.batch,
+        exact_contexts=network.exact_contexts,
+    )
+    _predictor = (network, predictor)
+    return predictor
+
+
+def _masked(image: Pyramid, segmentation: str, names: Sequence[str]) -> Pyramid:
+    there = Segmentation.open(segmentation)
+    masks = masks_of(there.labels, there.class_table.names, names)
+    if masks is None:
+        raise InputError(f"{segmentation}: was replaced by one of other classes during the run; run again.")
+    return MaskedImage(image, masks)
+
+
+def _open_image(image: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
+    # A file that was rewritten in between is another image.
+    modified = os.stat(image).st_mtime_ns if os.path.exists(image) else None
+    key = (image, modified, value_range, bands)
+    return _images.get(key, lambda: open_image(image, value_range=value_range, bands=bands))

@@ -1,0 +1,221 @@
+"""An image's identity in what is kept of it: a fingerprint of its pixels, never its name, place or file format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
+from fctl_napari.imagery.old_fingerprint import old_fingerprints
+from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.pyramid import Georeference, Pyramid
+from fctl_napari.imagery.remote import is_url
+
+MIXED = f"{SAMPLED}of two pictures"
+"""Fingerprint in a store whose image was changed while it was segmented."""
+
+
+def image_facts(image: Pyramid) -> dict[str, Any]:
+    """Describe an image for a store: ``path``, ``name``, and the ``fingerprint`` that it is known by.
+
+    Raises
+    ------
+    InputError
+        The image cannot be read.
+    """
+    path = image.path if image.path is None or is_url(image.path) else str(Path(image.path).absolute())
+    return {"path": path, "name": image.name, "fingerprint": fingerprint(image)}
+
+
+def is_old(stored: Mapping[str, Any]) -> bool:
+    """Tell whether a store of an earlier version knows its image by bytes of the file."""
+    return stored["fingerprint"] is not None and not str(stored["fingerprint"]).startswith(SAMPLED)
+
+
+def known_as(image: Pyramid) -> frozenset[str]:
+    """List every fingerprint that means an image, those of earlier versions too.
+
+    Raises
+    ------
+    InputError
+        The image cannot be read.
+    """
+    return frozenset([fingerprint(image), *old_fingerprints(image)])
+
+
+def same_image(stored: Mapping[str, Any], image: Pyramid | Mapping[str, Any]) -> bool:
+    """Tell whether what a store says of its image means a certain one.
+
+    Parameters
+    ----------
+    stored : mapping
+        Its ``path`` and ``fingerprint``. A fingerprint of an earlier version is recognised as long as the file, or the
+        pyramid that was made of it, is as it was.
+    image : Pyramid or mapping
+        An opened image, or what another store says of its own.
+
+    Raises
+    ------
+    InputError
+        The image cannot be read.
+    """
+    if not isinstance(image, Pyramid):
+        if stored["fingerprint"] == image["fingerprint"]:
+            return True
+        if not is_old(stored) and not is_old(image):
+            return False
+        return not {image["fingerprint"], *_stored_as(image)}.isdisjoint({stored["fingerprint"], *_stored_as(stored)})
+    if stored["fingerprint"] is None:
+        return False
+    if not is_old(stored):
+        return bool(stored["fingerprint"] == fingerprint(image))
+    names = known_as(image)
+    return stored["fingerprint"] in names or not names.isdisjoint(_stored_as(stored))
+
+
+def refreshed(facts: Mapping[str, Any], image: Pyramid) -> dict[str, Any] | None:
+    """Bring what a store says of its image up to date: where it lies now, on disk and on Earth.
+
+    Parameters
+    ----------
+    facts : mapping
+        Of a store of this image, with ``image`` and ``georeference``.
+    image : Pyramid
+        The image, opened.
+
+    Returns
+    -------
+    dict or None
+        The facts as they are now; None if nothing has changed.
+
+    Raises
+    ------
+    InputError
+        The image cannot be read.
+    """
+    stored = facts["image"]
+    path = stored["path"]
+    gone = path is not None and not is_url(path) and _is_elsewhere(stored, image)
+    known = facts["georeference"]
+    # a copy as PNG says nothing of the place on Earth, and so contradicts nothing
+    mended = image.georeference is not None and (known and Georeference.from_json(known)) != image.georeference
+    if not (is_old(stored) or gone or mended):
+        return None
+    return {
+        **facts,
+        "image": {**stored, **image_facts(image)} if is_old(stored) or gone else stored,
+        "georeference": asdict(image.georeference) if mended and image.georeference else known,
+    }
+
+
+def take_georeference(facts: dict[str, Any], beside: Path) -> None:
+    """Put the georeference that the image of a store has now into its facts in memory, if the image is at hand.
+
+    Parameters
+    ----------
+    facts : dict
+        Of an open store; its ``georeference`` is replaced.
+    beside : Path
+        The store.
+    """
+    with suppress(InputError):
+        now = refreshed(facts, open_image_of(facts["image"], beside))
+        if now is not None:
+            facts["georeference"] = now["georeference"]
+
+
+def contradict(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two stores name their images, and these are two; one that names none fits any."""
+    return None not in (one["fingerprint"], other["fingerprint"]) and not same_image(one, other)
+
+
+def difference(stored: Mapping[str, Any], shape: tuple[int, int], image: Pyramid) -> str:
+    """Say in what an image differs from the one that a store is of.
+
+    Parameters
+    ----------
+    stored : mapping
+        What the store says of its image.
+    shape : tuple of int
+        (height, width) of the store, px.
+    image : Pyramid
+        Another image, see :func:`same_image`.
+
+    Returns
+    -------
+    str
+        ``"scene.tif, which is 200 x 300 px where this image is 200 x 260 (height x width)"`` and the like.
+    """
+    name = Path(str(stored["path"])).name if stored["path"] else stored["name"] or "an unknown image"
+    if tuple(shape) != image.shape:
+        (height, width), (own_height, own_width) = shape, image.shape
+        return f"{name}, {height} x {width} px where this image has {own_height} x {own_width} (height x width)"
+    if is_old(stored):
+        return f"{name}, by an earlier version, and its file has changed since"
+    here = image.path is not None and Path(image.path).name == name
+    return f"{name} with other pixels" + (" than this file has now" if here else "")
+
+
+def open_image_of(
+    stored: Mapping[str, Any],
+    beside: Path,
+    *,
+    value_range: tuple[float, float] | None = None,
+    bands: tuple[int, int, int] | None = None,
+) -> Pyramid:
+    """Open the image that a store is of: where it lay, or by its name beside the store.
+
+    Parameters
+    ----------
+    stored : mapping
+        What the store says of its image.
+    beside : Path
+        The store.
+    value_range, bands
+        As for ``open_image``.
+
+    Raises
+    ------
+    InputError
+        It is not there, or is another image now.
+    """
+    path = stored["path"]
+    if path is None:
+        raise InputError(f"{beside}: does not say where its image lies; make it again from a file.")
+    beside_it = beside.absolute().parent / Path(path).name
+    places = [path] if is_url(path) else [str(one) for one in (Path(path), beside_it) if one.exists()] or [path]
+    for place in dict.fromkeys(places):
+        image = open_image(place, value_range=value_range, bands=bands)
+        if same_image(stored, image):
+            return image
+    raise InputError(
+        f"{places[0]}: is not the image that {beside} is of, but one with other pixels; put that one back."
+    )
+
+
+def _is_elsewhere(stored: Mapping[str, Any], image: Pyramid) -> bool:
+    """Tell whether the image of a store no longer lies at the path that it names; that image is opened already."""
+    path = Path(stored["path"])
+    if not path.exists():
+        return True
+    if image.path is None or is_url(image.path) or path.resolve() == Path(image.path).resolve():
+        return False
+    try:
+        return not same_image(stored, open_image(path))
+    except InputError:
+        return True
+
+
+def _stored_as(stored: Mapping[str, Any]) -> frozenset[str]:
+    """Fingerprints that mean the image of a store, as far as what lies at its path tells."""
+    if stored["fingerprint"] is None or stored["path"] is None:
+        return frozenset()
+    try:
+        names = known_as(open_image(stored["path"]))
+    except InputError:
+        return frozenset()
+    return names if stored["fingerprint"] in names else frozenset()

@@ -1,0 +1,362 @@
+"""A segmentation on disk: labels, confidence, which cells are done, and by which checkpoint (no torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.files import output_error
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.pyramid import Georeference, Pyramid
+from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.model_card import Card
+from fctl_napari.segmentation.store.identity import image_facts
+from fctl_napari.segmentation.store.map_names import MAPS, map_names
+from fctl_napari.segmentation.tiling.grid import Cell, Grid, IntWindow, TileGrid, merge_windows
+from fctl_napari.segmentation.tiling.released_grid import ReleasedGrid
+
+ATTRIBUTE = "fctl"
+LOGITS = "logits"
+INHERITED = "inherited"
+UNKNOWN_IMAGE = {"path": None, "name": None, "fingerprint": None}
+SCRATCH = ".scratch"
+"""Folder in a store for what a run keeps only while it runs."""
+
+
+class Segmentation:
+    """A segmentation, open for reading or writing. Make one with :meth:`create` or :meth:`open`.
+
+    On disk it is an OME-Zarr label image whose chunks are the grid's cells, with ``confidence`` (the same levels;
+    0 = not computed, 1..255 = probability of the chosen class times 255) and ``done`` (uint8 ``[rows, cols]``)
+    beside its levels. With what a parent's segmentation left it (:meth:`inherit`) comes ``inherited``, like ``done``.
+
+    Attributes
+    ----------
+    path
+        Its folder.
+    labels, confidence
+        Label pyramids: 0 = not computed, k + 1 = class k; and the confidence.
+    grid
+        Whose cells are computed.
+    class_table
+        The checkpoint's.
+    logits
+        Summed logits float32 [C, H, W], if the run keeps them.
+    maps
+        Label pyramids by name (``map_names``), if the run keeps them, like the confidence: 0 = not computed, 1..255 =
+        value times 255. On disk they lie under ``maps``.
+
+    Notes
+    -----
+    Level 0 may be written cell by cell from many processes, each cell by one. :meth:`finish`, which writes the
+    coarser levels and the bitmap, belongs to the one process that holds the lock (:func:`lock_store`).
+    """
+
+    def __init__(
+        self,
+        labels: LabelPyramid,
+        confidence: LabelPyramid,
+        done: zarr.Array[Any],
+        maps: Mapping[str, LabelPyramid] | None = None,
+    ) -> None:
+        self.path = labels.path
+        self.labels = labels
+        self.confidence = confidence
+        self.maps = dict(maps or {})
+        self.facts: dict[str, Any] = labels.attributes[ATTRIBUTE]
+        grid = self.facts["grid"]
+        self.grid: Grid = (
+            ReleasedGrid(labels.shape, grid["tile_size"], grid["augmented"])
+            if "released" in grid
+            else TileGrid(labels.shape, grid["tile_size"], grid["overlap"])
+        )
+        self.class_table = ClassTable.model_validate({"classes": self.facts["classes"]})
+        self._done_array = done
+        logits = labels.group.get(LOGITS)
+        self.logits: zarr.Array[Any] | None = logits if isinstance(logits, zarr.Array) else None
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        *,
+        image: Pyramid | tuple[int, int],
+        grid: Grid,
+        card: Card,
+        checkpoint_hash: str,
+        settings: Mapping[str, Any],
+    ) -> Segmentation:
+        """Create an empty one.
+
+        Parameters
+        ----------
+        path
+            Its folder; nothing may be there yet.
+        image
+            The image, or its ``(height, width)``.
+        grid
+            Which cells; its step becomes the chunk size.
+        card, checkpoint_hash
+            Of the checkpoint.
+        settings
+            Whatever else the result depends on (JSON). ``kept_output`` may be ``"logits"`` or ``"maps"``.
+
+        Raises
+        ------
+        OutputError
+            The name is taken, the disk is full, or the place is not writable.
+        """
+        path = Path(path)
+        pyramid = image if isinstance(image, Pyramid) else None
+        shape = pyramid.shape if pyramid is not None else (int(image[0]), int(image[1]))  # type: ignore[index]
+        place: dict[str, Any] = {"pixel_size": pyramid.pixel_size, "unit": pyramid.unit} if pyramid is not None else {}
+        facts: dict[str, Any] = {
+            "kind": "segmentation",
+            "checkpoint": {"name": card.name, "hash": checkpoint_hash},
+            "classes": [info.model_dump(mode="json") for info in card.classes],
+            "grid": grid.facts(),
+            "settings": dict(settings),
+            "image": UNKNOWN_IMAGE if pyramid is None else image_facts(pyramid),
+            "georeference": asdict(pyramid.georeference) if pyramid is not None and pyramid.georeference else None,
+        }
+        kept = settings.get("kept_output")
+        if kept == MAPS:
+            facts[MAPS] = map_names(card.config)
+        labels = LabelPyramid.create(
+            path,
+            shape,
+            chunk=grid.step,
+            classes=[info.model_dump(mode="json") for info in card.classes.scored],
+            attributes={ATTRIBUTE: {"kind": "segmentation"}},
+            **place,
+        )
+        LabelPyramid.create(path / "confidence", shape, chunk=grid.step, **place)
+        try:
+            labels.group.create_array("done", shape=(grid.rows, grid.cols), chunks=(512, 512), dtype="u1", fill_value=0)
+            if kept == MAPS:
+                labels.group.create_group(MAPS)
+            if kept == LOGITS:
+                count = len(card.classes.scored)
+                labels.group.create_array(
+                    LOGITS, shape=(count, *shape), chunks=(count, grid.step, grid.step), dtype="f4", fill_value=np.nan
+                )
+        except OSError as error:
+            raise output_error(path, error) from error
+        for name in facts.get(MAPS, ()):
+            LabelPyramid.create(path / MAPS / name, shape, chunk=grid.step, **place)
+        # Only now it is whole: a crash before this line leaves a folder that the next run replaces.
+        labels.set_attributes({ATTRIBUTE: {**facts, "complete": True}})
+        return cls.open(path, mode="r+")
+
+    @classmethod
+    def open(cls, path: Path | str, mode: str = "r") -> Segmentation:
+        """Open one that is there.
+
+        Parameters
+        ----------
+        path
+            Its folder.
+        mode
+            ``"r"``, or ``"r+"`` to write.
+
+        Raises
+        ------
+        InputError
+            There is none, or it is something else.
+        """
+        path = Path(path)
+        labels = LabelPyramid.open(path, mode)
+        facts = labels.attributes.get(ATTRIBUTE, {})
+        if not facts.get("complete"):
+            raise InputError(f"{path}: is not a segmentation; choose one made by `fctl segment`.")
+        try:
+            confidence = LabelPyramid.open(path / "confidence", mode)
+            maps = {name: LabelPyramid.open(path / MAPS / name, mode) for name in facts.get(MAPS, ())}
+            done = labels.group["done"]
+        except (InputError, KeyError):
+            done, maps = None, {}
+        if not isinstance(done, zarr.Array):
+            raise InputError(
+                f"{path}: parts of this segmentation are missing; make it again with fctl segment --fresh."
+            )
+        return cls(labels, confidence, done, maps)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(height, width)``, px."""
+        return self.labels.shape
+
+    @property
+    def checkpoint_hash(self) -> str:
+        """SHA-256 of the checkpoint that computes it."""
+        return str(self.facts["checkpoint"]["hash"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the result depends on, besides image, grid and checkpoint."""
+        return dict(self.facts["settings"])
+
+    @property
+    def image_path(self) -> str | None:
+        """The file of its image, as it was given."""
+        path = self.facts["image"]["path"]
+        return None if path is None else str(path)
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Where it lies on Earth, like its image."""
+        found = self.facts["georeference"]
+        return None if found is None else Georeference.from_json(found)
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of tiles that wait to be averaged."""
+        return self.path / SCRATCH
+
+    def done(self) -> NDArray[np.bool_]:
+        """Read which cells are done, ``[rows, cols]``."""
+        return np.asarray(self._done_array[:]).astype(bool)
+
+    def inherited(self) -> NDArray[np.bool_]:
+        """Read which cells hold what a parent called, ``[rows, cols]``; they count as not done."""
+        array = self.labels.group.get(INHERITED)
+        if not isinstance(array, zarr.Array):
+            return np.zeros((self.grid.rows, self.grid.cols), bool)
+        return np.asarray(array[:]).astype(bool) & ~self.done()
+
+    def inherited_in(self, region: IntWindow) -> int:
+        """Count the cells that hold what a parent called and meet a region."""
+        inherited = self.inherited()
+        return sum(bool(inherited[cell]) for cell in self.grid.cells_in(region)) if inherited.any() else 0
+
+    @property
+    def parent_name(self) -> str | None:
+        """Name of the checkpoint whose calls :meth:`inherit` took over; None: there are none."""
+        parent = self.facts.get("parent")
+        return None if parent is None else str(parent["name"])
+
+    def inherit(self, parent: Segmentation, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Take over what another segmentation says where this one is not done, until it is.
+
+        Calls that the other one has inherited itself are passed on. Whether the two go together is for the caller to
+        check.
+
+        Parameters
+        ----------
+        parent
+            Of the same image, grid and classes.
+        cancelled
+            Asked before each row of cells whether to stop; the next call goes on from there.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        name, identity = parent.facts["checkpoint"]["name"], parent.checkpoint_hash
+        self.facts["parent"] = {"name": name, "hash": identity}
+        self.labels.set_attributes({ATTRIBUTE: self.facts})
+        shape = self.grid.rows, self.grid.cols
+        with ngff.writing(self.path):
+            bitmap = self.labels.group.require_array(
+                INHERITED, shape=shape, chunks=(512, 512), dtype="u1", fill_value=0
+            )
+        wanted = (parent.done() | parent.inherited()) & ~self.done() & ~self.inherited()
+        pairs = [(self.labels, parent.labels), (self.confidence, parent.confidence)]
+        pairs += [(self.maps[name], parent.maps[name]) for name in self.maps if name in parent.maps]
+        for row in map(int, np.flatnonzero(wanted.any(axis=1))):
+            if cancelled():
+                return
+            cells = [(row, int(col)) for col in np.flatnonzero(wanted[row])]
+            for window in merge_windows([self.grid.core(cell) for cell in cells]):
+                for own, other in pairs:
+                    own.write(*window[:2], other.read(window))
+                    own.update_levels(window)
+            with ngff.writing(self.path):
+                bitmap[row] = np.asarray(bitmap[row]) | wanted[row]
+
+    def missing(self, region: IntWindow | None = None) -> list[Cell]:
+        """List the cells that are not done, row by row; with a region, only those whose cores meet it."""
+        done = self.done()
+        return [cell for cell in self.grid.cells_in(region or (0, 0, *self.shape)) if not done[cell]]
+
+    def write_cell(
+        self,
+        cell: Cell,
+        labels: NDArray[np.uint8],
+        confidence: NDArray[np.uint8],
+        maps: Iterable[NDArray[np.uint8]] = (),
+    ) -> None:
+        """Write the core of a cell to level 0.
+
+        Parameters
+        ----------
+        cell
+            Which one.
+        labels, confidence
+            uint8 ``[y, x]`` of the core's size.
+        maps
+            The same for each of the store's maps, in their order.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        y0, x0, _, _ = self.grid.core(cell)
+        for pyramid, values in zip(self.maps.values(), maps, strict=True):
+            pyramid.write(y0, x0, values)
+        self.confidence.write(y0, x0, confidence)
+        self.labels.write(y0, x0, labels)
+
+    def write_logits(self, cell: Cell, logits: NDArray[np.float32]) -> None:
+        """Write the summed logits of a cell's core, float32 ``[C, y, x]``, if the store keeps them.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        if self.logits is None:
+            return
+        y0, x0, y1, x1 = self.grid.core(cell)
+        try:
+            self.logits[:, y0:y1, x0:x1] = logits
+        except OSError as error:
+            raise output_error(self.path, error) from error
+
+    def finish(self, cells: Iterable[Cell]) -> tuple[IntWindow, ...]:
+        """Mark cells whose level 0 is written as done, the coarser levels first.
+
+        Returns
+        -------
+        The windows that are new, px; cells side by side are one window.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the place is not writable.
+        """
+        cells = list(cells)
+        windows = merge_windows([self.grid.core(cell) for cell in cells])
+        for window in windows:
+            for pyramid in (self.labels, self.confidence, *self.maps.values()):
+                pyramid.update_levels(window)
+        if cells:
+            rows, cols = (np.array(axis) for axis in zip(*cells, strict=True))
+            top, bottom = int(rows.min()), int(rows.max()) + 1
+            try:
+                block = np.asarray(self._done_array[top:bottom])
+                block[rows - top, cols] = 1
+                self._done_array[top:bottom] = block
+            except OSError as error:
+                raise output_error(self.path, error) from error
+        return tuple(windows)

@@ -1,0 +1,159 @@
+"""The place of a segmentation on disk: who may write it, and whether what is there is gone on with (no torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from fctl_napari.errors import InputError, OutputError
+from fctl_napari.files import output_error, remove_folder
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.model_card import Card
+from fctl_napari.segmentation.store.identity import difference, refreshed, same_image
+from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
+from fctl_napari.segmentation.tiling.grid import Grid
+
+LOCK_TIMEOUT = 5.0
+"""How long a store that another run is just leaving is waited for, s."""
+
+
+def open_or_create(
+    path: Path,
+    *,
+    image: Pyramid,
+    grid: Grid,
+    card: Card,
+    checkpoint_hash: str,
+    settings: Mapping[str, Any],
+    fresh: bool,
+) -> Segmentation:
+    """Open the segmentation at ``path`` to go on with it, or create it. The caller holds its lock.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    image, grid, card, checkpoint_hash, settings
+        As for :meth:`Segmentation.create`.
+    fresh
+        Replace one that is there.
+
+    Raises
+    ------
+    OutputError
+        Something else is there, or a segmentation of another image, checkpoint or with other settings.
+    """
+    facts = _facts(path)
+    if facts is not None and (fresh or not facts.get("complete")):
+        remove_store(path)
+        facts = None
+    if facts is not None:
+        differs = [
+            word
+            for word, same in (
+                ("image", same_image(facts["image"], image)),
+                ("checkpoint", facts["checkpoint"]["hash"] == checkpoint_hash),
+                *((name, facts["settings"].get(name) == value) for name, value in settings.items()),
+                ("overlap", facts["grid"] == grid.facts()),
+            )
+            if not same
+        ]
+        store = Segmentation.open(path, mode="r+")
+        if differs and (store.done().any() or store.inherited().any()):
+            what = f"with another {differs[0].replace('_', ' ')}"
+            if differs[0] == "image":
+                what = f"of another image ({difference(facts['image'], LabelPyramid.open(path).shape, image)})"
+            raise OutputError(f"{path}: holds a segmentation {what}; start it afresh (--fresh) or choose another name.")
+        if not differs:
+            now = refreshed(facts, image)
+            if now is not None:
+                store.facts.update(now)
+                store.labels.set_attributes({ATTRIBUTE: store.facts})
+            return store
+        remove_store(path)  # of a call that was refused before it computed anything
+    return Segmentation.create(
+        path, image=image, grid=grid, card=card, checkpoint_hash=checkpoint_hash, settings=settings
+    )
+
+
+def open_parent(
+    path: Path, out: Path, image: Pyramid, grid: Grid, card: Card, settings: Mapping[str, Any]
+) -> Segmentation:
+    """Open the segmentation whose calls one at ``out`` is to take over.
+
+    Raises
+    ------
+    InputError
+        There is none, it is the one at ``out``, or it is of another image, grid or classes.
+    """
+    parent = Segmentation.open(path)
+    if path.resolve() == out.resolve():
+        raise InputError(f"{path}: cannot take over its own tiles; choose another name for the new segmentation.")
+    differs = [
+        word
+        for word, same in (
+            ("is of another image", same_image(parent.facts["image"], image)),
+            ("has another grid of tiles", parent.facts["grid"] == grid.facts()),
+            *(
+                (f"was made with another {words}", parent.settings.get(name) == settings.get(name))
+                for name, words in (
+                    ("merge", "merge"),
+                    ("value_range", "range of values"),
+                    ("bands", "choice of bands"),
+                )
+            ),
+            ("has other classes", parent.class_table.names == card.classes.names),
+        )
+        if not same
+    ]
+    if differs:
+        raise InputError(f"{path}: {differs[0]}, so that none of its tiles can be taken over; segment without it.")
+    return parent
+
+
+def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLock:
+    """Take the lock of a store, so that one run at a time writes it; the system drops it when the process dies.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    timeout
+        How long one that is just being left is waited for, s; by default ``LOCK_TIMEOUT``.
+
+    Raises
+    ------
+    OutputError
+        Another run holds it, or the place is not writable.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
+        lock.acquire(timeout=LOCK_TIMEOUT if timeout is None else timeout)
+    except filelock.Timeout:
+        raise OutputError(f"{path}: is in use by another run; wait for it, or choose another name.") from None
+    except OSError as error:
+        raise output_error(path, error) from error
+    return lock
+
+
+def _facts(path: Path) -> dict[str, Any] | None:
+    """Facts of the segmentation at ``path``; None if nothing is there."""
+    if not path.exists():
+        return None
+    try:
+        facts = LabelPyramid.open(path).attributes.get(ATTRIBUTE, {})
+    except InputError:
+        facts = {}
+    if facts.get("kind") != "segmentation":
+        raise OutputError(f"{path}: exists and is not a segmentation; choose another name.")
+    return dict(facts)
+
+
+def remove_store(path: Path) -> None:
+    """Delete a store; by name it is gone at once."""
+    remove_folder(path)

@@ -1,0 +1,104 @@
+"""Comparing every pixel of an image with what a conversion, a segmentation or corrections were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fctl_napari.imagery.fingerprint import whole_fingerprint
+from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.imagery.remote import is_url
+from fctl_napari.segmentation.store.identity import open_image_of
+from fctl_napari.segmentation.store.store import ATTRIBUTE
+from fctl_napari.segmentation.store.store_lock import lock_store
+
+WHOLE = "whole"
+"""What a store says of all pixels of its image: their ``fingerprint``, and ``when`` it was computed."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a comparison of all pixels found.
+
+    Attributes
+    ----------
+    fingerprint
+        Of all pixels, see ``whole_fingerprint``.
+    same
+        Whether they are as they were; None where there was nothing to compare with.
+    words
+        The result, for people.
+    """
+
+    fingerprint: str
+    same: bool | None
+    words: str
+
+
+def verify_image(image: Pyramid, *, progress: Callable[[int, int], None] | None = None) -> Verified:
+    """Read every pixel of an image; of a conversion, compare with the file that it was made from, if that is there.
+
+    Parameters
+    ----------
+    image : Pyramid
+        The image.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in rows.
+
+    Raises
+    ------
+    InputError
+        An image is damaged.
+    """
+    own = whole_fingerprint(image, progress=progress)
+    source = image.origin.path if image.origin is not None else None
+    if source is None or is_url(source) or not Path(source).exists():
+        return Verified(own, None, "every pixel can be read")
+    same = whole_fingerprint(open_image(source), progress=progress) == own
+    return Verified(own, same, f"{'the same' if same else 'NOT the same'} as {source}, pixel by pixel")
+
+
+def verify_store(path: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Verified:
+    """Compare every pixel of the image of a segmentation or of corrections with what it held the first time.
+
+    The first call writes the fingerprint of all pixels down in the store; later ones compare with it.
+
+    Parameters
+    ----------
+    path : Path or str
+        The store.
+    progress : callable, optional
+        Called as ``progress(done, total)`` in rows.
+
+    Raises
+    ------
+    InputError
+        The image is not at hand, is another one by its sampled pixels already, or is damaged.
+    OutputError
+        The store is in use, or not writable.
+    """
+    path = Path(path)
+    facts: Mapping[str, Any] = LabelPyramid.open(path).attributes[ATTRIBUTE]
+    stored = facts["image"]
+    image = open_image_of(stored, path)
+    own = whole_fingerprint(image, progress=progress)
+    known = stored.get(WHOLE)
+    if known is not None:
+        same = bool(known["fingerprint"] == own)
+        words = "the same" if same else "NOT the same, outside the pixels that are sampled,"
+        return Verified(own, same, f"{words} as on {known['when']}, pixel by pixel: {image.path}")
+    lock = lock_store(path)
+    try:
+        labels = LabelPyramid.open(path, "r+")
+        now: dict[str, Any] = labels.attributes[ATTRIBUTE]
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        seen = {**now["image"], WHOLE: {"fingerprint": own, "when": when}}
+        labels.set_attributes({ATTRIBUTE: {**now, "image": seen}})
+    finally:
+        lock.release()
+    return Verified(own, None, f"its sampled pixels are those of {image.path}; all of them are kept for the next time")

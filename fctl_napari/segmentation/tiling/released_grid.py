@@ -1,0 +1,106 @@
+"""The grid of the released code: tiles spread evenly, whose logits are summed (no torch)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.model.windows import TURNS, Dihedral
+from fctl_napari.segmentation.tiling.grid import Cell, IntWindow, TileGrid
+
+MIN_OVERLAP = 50
+"""px; with less, the released code takes one tile more."""
+
+CELL = 256
+"""Side of the cells that the result is written in, px. They are independent of the tiles."""
+
+
+class ReleasedGrid:
+    """Tiles that start at ``round(i * step)`` (half to even), the last one at the image's end.
+
+    Tiles have numbers of their own, apart from the cells: (row, column), and with ``augmented`` eight times as many
+    rows, block t for the t-th of ``TURNS``. The tiles of a block lie where the released code puts them in the turned
+    image.
+
+    Parameters
+    ----------
+    image_shape
+        ``(height, width)``, px. An axis shorter than a tile has one tile, which reaches outside.
+    tile_size
+        Side of a tile, px.
+    augmented
+        Eight orientations of each tile (test-time augmentation).
+    """
+
+    def __init__(self, image_shape: tuple[int, int], tile_size: int, augmented: bool = False) -> None:
+        self.image_shape = image_shape
+        self.tile_size = tile_size
+        self._cells = TileGrid(image_shape, CELL, 0)
+        self.augmented = augmented
+        starts = [released_starts(length, tile_size) for length in image_shape]
+        self._starts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        for turn in TURNS if augmented else TURNS[:1]:
+            axes = zip(starts, turn.reverses, image_shape, strict=True)
+            placed = [length - tile_size - s if reverse else s for s, reverse, length in axes]
+            self._starts.append((placed[0], placed[1]))
+        self._tile_rows = len(starts[0])
+
+    @property
+    def step(self) -> int:
+        """Side of a cell, px; cells at the far edges are cut."""
+        return self._cells.step
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of cells."""
+        return self._cells.rows
+
+    @property
+    def cols(self) -> int:
+        """Number of columns of cells."""
+        return self._cells.cols
+
+    def facts(self) -> dict[str, Any]:
+        """What rebuilds the grid for its image (JSON)."""
+        return {"tile_size": self.tile_size, "released": True, "augmented": self.augmented}
+
+    def window(self, cell: Cell) -> IntWindow:
+        """Window of a tile, by the tile's number."""
+        block, row = divmod(cell[0], self._tile_rows)
+        y0, x0 = int(self._starts[block][0][row]), int(self._starts[block][1][cell[1]])
+        return y0, x0, y0 + self.tile_size, x0 + self.tile_size
+
+    def turn(self, tile: Cell) -> Dihedral:
+        """How a tile is turned before the network sees it."""
+        return TURNS[tile[0] // self._tile_rows]
+
+    def core(self, cell: Cell) -> IntWindow:
+        """Give the part of the image that a cell owns."""
+        return self._cells.core(cell)
+
+    def cells_in(self, region: IntWindow) -> list[Cell]:
+        """Cells whose cores meet a region, row by row."""
+        return self._cells.cells_in(region)
+
+    def tiles_over(self, window: IntWindow) -> list[Cell]:
+        """Numbers of the tiles whose windows meet a window, block by block."""
+        found = []
+        for block, (rows, cols) in enumerate(self._starts):
+            over_y = np.flatnonzero((rows < window[2]) & (rows + self.tile_size > window[0]))
+            over_x = np.flatnonzero((cols < window[3]) & (cols + self.tile_size > window[1]))
+            found += [(block * self._tile_rows + int(r), int(c)) for r in over_y for c in over_x]
+        return sorted(found)
+
+
+def released_starts(length: int, tile_size: int) -> NDArray[np.int64]:
+    """Where the released code's tiles start along one axis, px; [0] for an axis of at most one tile."""
+    if length <= tile_size:
+        return np.zeros(1, np.int64)
+    count = -(-length // tile_size)
+    while tile_size - (length - tile_size) / (count - 1) < MIN_OVERLAP:
+        count += 1
+    starts = np.round(np.arange(count) * ((length - tile_size) / (count - 1))).astype(np.int64)
+    starts[-1] = length - tile_size
+    return starts

@@ -1,0 +1,1 @@
+"""Training on data sets: settings, data, losses, schedule, resuming."""

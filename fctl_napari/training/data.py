@@ -1,0 +1,339 @@
+"""Training tiles: windows drawn from scenes, read with their contexts exactly as the predictor reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fctl_napari.datasets.files import PARTS
+from fctl_napari.datasets.image_cache import Shelf
+from fctl_napari.datasets.layouts import find_data_set
+from fctl_napari.datasets.read_ahead import ahead, reading_threads
+from fctl_napari.datasets.scene_ground_truth import SceneTruth
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.imagery.sample import sample_files, sample_splits
+from fctl_napari.model.classes import IGNORE, ClassTable
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.windows import Window
+from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, nearest
+from fctl_napari.segmentation.inference.tile_inputs import TileInputs, read_inputs
+from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSettings
+from fctl_napari.training.random_masks import open_masks
+
+Region = tuple[int, int, int, int]
+Truth = NDArray[np.uint8] | SceneTruth
+
+PIECE_PX = 2**26
+"""A truth is looked through in pieces of at most so many px."""
+
+PLACES = 128_000
+"""About so many px of each class are remembered, of all pieces together, for tiles that are centred on a class."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image with its truth and the regions that may be used.
+
+    Attributes
+    ----------
+    name
+        Of the image file, or in the data set.
+    pyramid
+        The image.
+    truth
+        Class indices, uint8 [H, W], in memory or read by slices; ``IGNORE`` where unlabelled or of an ignored class.
+    train, val, test
+        Regions ``(y0, x0, y1, x1)`` px.
+    """
+
+    name: str
+    pyramid: Pyramid
+    truth: Truth
+    train: tuple[Region, ...]
+    val: tuple[Region, ...]
+    test: tuple[Region, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A training tile: what the network is fed, and the truth uint8 [T, T]."""
+
+    scene: int
+    inputs: TileInputs
+    truth: NDArray[np.uint8]
+
+
+def open_scenes(
+    settings: DataSettings, folder: Path | str = ".", *, shelf: Shelf | None = None
+) -> tuple[list[Scene], ClassTable]:
+    """Open every scene of a data set; pixels are read when they are needed.
+
+    Parameters
+    ----------
+    settings
+        Which.
+    folder
+        Where relative paths start, or the folder of the data set that has a layout.
+    shelf
+        Keeps what was read last; by default one of its own.
+
+    Raises
+    ------
+    InputError
+        A file is missing or unreadable, or an image and its truth differ in size.
+    """
+    scenes, table = _open(settings, Path(folder), shelf or Shelf())
+    if settings.masks:
+        scenes = [
+            replace(s, pyramid=MaskedImage(s.pyramid, open_masks(settings.masks, Path(folder), s.name, s.truth, table)))
+            for s in scenes
+        ]
+    return scenes, table
+
+
+def _open(settings: DataSettings, folder: Path, shelf: Shelf) -> tuple[list[Scene], ClassTable]:
+    if settings.layout:
+        return _open_data_set(settings, folder, shelf)
+    if settings.sample:
+        files = sample_files()
+        table = ClassTable.read(files.classes)
+        bands = {name: tuple((a, b) for a, b in spans) for name, spans in sample_splits().items()}
+        scene = SceneSettings(
+            image=str(files.image), truth=str(files.truth), train=bands["train"], val=bands["val"], test=bands["test"]
+        )
+        return [_open_scene(scene, Path(), table, settings, shelf)], table
+    assert settings.classes is not None
+    scenes = [_open_scene(s, folder, settings.classes, settings, shelf) for s in settings.scenes]
+    return scenes, settings.classes
+
+
+def _open_data_set(settings: DataSettings, folder: Path, shelf: Shelf) -> tuple[list[Scene], ClassTable]:
+    assert settings.layout
+    found = find_data_set(folder, layout=settings.layout, table=settings.classes)
+    scenes = []
+    for part in PARTS:
+        for pair in found.split.part(part):
+            pyramid, truth = _open_files(pair.image, pair.truth, found.table, shelf, settings, found.values)
+            regions: dict[str, tuple[Region, ...]] = {part: ((0, 0, *truth.shape),)}
+            scenes.append(Scene(pair.name, pyramid, truth, *(regions.get(name, ()) for name in PARTS)))
+    return scenes, found.table
+
+
+def _open_files(
+    image: Path,
+    truth: Path,
+    table: ClassTable,
+    shelf: Shelf,
+    data: DataSettings,
+    values: Mapping[int, int] | None = None,
+) -> tuple[Pyramid, SceneTruth]:
+    pyramid = shelf.image(image, data.value_range, data.bands)
+    pyramid.require_rgb()
+    source = SceneTruth(truth, table, shelf, values)
+    height, width = pyramid.shape
+    if source.shape != (height, width):
+        raise InputError(
+            f"{truth}: is {source.shape[0]} x {source.shape[1]} px (height x width) where its image is {height} x "
+            f"{width}; they must be of one size."
+        )
+    return pyramid, source
+
+
+def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, data: DataSettings, shelf: Shelf) -> Scene:
+    pyramid, truth = _open_files(folder / settings.image, folder / settings.truth, table, shelf, data)
+    height, width = truth.shape
+
+    def regions(bands: tuple[tuple[int, int], ...]) -> tuple[Region, ...]:
+        return tuple((0, x0, height, x1) for x0, x1 in bands)
+
+    whole: tuple[Region, ...] = ((0, 0, height, width),)
+    if settings.train:
+        train, val, test = regions(settings.train), regions(settings.val), regions(settings.test)
+    elif data.holdout and settings.group == data.holdout:
+        train, val, test = (), whole, ()
+    else:
+        train, val, test = whole, (), ()
+    return Scene(settings.image, pyramid, truth, train, val, test)
+
+
+def scene_fingerprint(scene: Scene) -> str:
+    """Compute what a checkpoint's card knows a scene by: the fingerprint of its image, and the SHA-256 of its truth."""
+    return f"{fingerprint(scene.pyramid)}-{_truth_digest(scene).hexdigest()[:32]}"
+
+
+def scene_digest(scene: Scene) -> str:
+    """Compute the SHA-256 of a scene's truth and coarsest image level, by which cards before 0.2 know it."""
+    digest = _truth_digest(scene)
+    digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
+    return digest.hexdigest()
+
+
+def names_of(scene: Scene, data: Mapping[str, str]) -> list[str]:
+    """List the names under which a checkpoint's card knows a scene.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene; its name does not matter.
+    data : mapping of str to str
+        What the card knows: fingerprints, or digests before 0.2, by the names of the scenes.
+    """
+    new = scene_fingerprint(scene) if any(known.startswith(SAMPLED) for known in data.values()) else None
+    old = scene_digest(scene) if any(not known.startswith(SAMPLED) for known in data.values()) else None
+    return [name for name, known in data.items() if known in (new, old)]
+
+
+def _truth_digest(scene: Scene) -> hashlib._Hash:
+    digest = hashlib.sha256()
+    height, width = scene.truth.shape
+    for y0, _, y1, _ in pieces_of((0, 0, height, width)):
+        digest.update(scene.truth[y0:y1, 0:width].tobytes())
+    return digest
+
+
+def pieces_of(region: Region) -> Iterator[Region]:
+    """Cut a region into rows of pieces that fit into memory."""
+    y0, x0, y1, x1 = region
+    rows = max(1, PIECE_PX // max(x1 - x0, 1))
+    for top in range(y0, y1, rows):
+        yield top, x0, min(top + rows, y1), x1
+
+
+class TileSampler:
+    """Draws training tiles; step n's batch depends on the seed and n alone, so a resumed run sees the same tiles.
+
+    Parameters
+    ----------
+    scenes
+        Scenes with at least one training region among them.
+    config
+        The network's settings.
+    augment
+        Random changes.
+    balanced
+        Share of tiles centred on a pixel of a uniformly drawn class.
+    seed
+        Of everything that is drawn.
+
+    Attributes
+    ----------
+    unlabelled
+        Names of scenes whose training regions hold no class at all.
+    """
+
+    def __init__(
+        self, scenes: list[Scene], config: FCtLConfig, augment: AugmentSettings, balanced: float, seed: int
+    ) -> None:
+        self.scenes = scenes
+        self.config = config
+        self.augment = augment
+        self.balanced = balanced
+        self.seed = seed
+        self.regions = [(i, region) for i, scene in enumerate(scenes) for region in scene.train]
+        if not self.regions:
+            raise InputError("there is no training region among the scenes; check data.holdout and the splits.")
+        areas = np.array([(y1 - y0) * (x1 - x0) for _, (y0, x0, y1, x1) in self.regions], float)
+        self._shares = areas / areas.sum()
+        self._counts = np.zeros(config.classes)
+        self.unlabelled: list[str] = []
+        self._places = self._look_through()
+        self._pool = ThreadPoolExecutor(reading_threads(), thread_name_prefix="fctl-tiles")
+
+    def class_shares(self) -> NDArray[np.float64]:
+        """Share of each class among labelled training pixels, [C]."""
+        return np.asarray(self._counts / max(self._counts.sum(), 1))
+
+    def _look_through(self) -> list[NDArray[np.int32]]:
+        """Count the training pixels of each class, and choose some of each, rows of (scene, y, x)."""
+        rng = np.random.default_rng([self.seed, 1])
+        places: list[list[NDArray[np.int32]]] = [[] for _ in range(self.config.classes)]
+        pieces = [(index, piece) for index, region in self.regions for piece in pieces_of(region)]
+        most = min(max(PLACES // len(pieces), 64), 4000)
+        labelled = set()
+        for (index, (y0, x0, _, _)), truth in zip(pieces, ahead(self._read_piece, pieces), strict=True):
+            for k in range(self.config.classes):
+                flat = np.flatnonzero(truth == k)
+                self._counts[k] += len(flat)
+                if len(flat):
+                    labelled.add(index)
+                    chosen = rng.choice(flat, min(most, len(flat)), replace=False)
+                    y, x = np.unravel_index(chosen, truth.shape)
+                    places[k].append(np.stack([np.full_like(y, index), y + y0, x + x0], 1).astype(np.int32))
+        self.unlabelled = [self.scenes[i].name for i in dict(self.regions) if i not in labelled]
+        return [np.concatenate(p) if p else np.empty((0, 3), np.int32) for p in places]
+
+    def _read_piece(self, piece: tuple[int, Region]) -> NDArray[np.uint8]:
+        index, (y0, x0, y1, x1) = piece
+        return self.scenes[index].truth[y0:y1, x0:x1]
+
+    def _draw_window(self, rng: np.random.Generator) -> tuple[int, Window]:
+        span = self.config.tile_size * self.augment.scale ** rng.uniform(-1, 1)
+        filled = [p for p in self._places if len(p)]
+        if filled and rng.random() < self.balanced:
+            pool = filled[rng.integers(len(filled))]
+            index, row, column = (int(v) for v in pool[rng.integers(len(pool))])
+            y, x = row + rng.uniform(-0.4, 0.4) * span, column + rng.uniform(-0.4, 0.4) * span
+            inside = [r for i, r in self.regions if i == index and r[1] <= column < r[3]]
+            region = inside[0] if inside else next(r for i, r in self.regions if i == index)
+        else:
+            index, region = self.regions[rng.choice(len(self.regions), p=self._shares)]
+            y, x = rng.uniform(region[0], region[2]), rng.uniform(region[1], region[3])
+        y0, x0, y1, x1 = region
+        top = _clamp(y - span / 2, y0, y1 - span)
+        left = _clamp(x - span / 2, x0, x1 - span)
+        return index, (top, left, top + span, left + span)
+
+    def _draw_image(self, rng: np.random.Generator) -> int:
+        return self.regions[rng.choice(len(self.regions), p=self._shares)][0]
+
+    def batch(self, step: int, size: int) -> list[Sample]:
+        """The tiles of one forward pass, unaugmented in colour and orientation (see ``augment.collate``)."""
+        rng = np.random.default_rng([self.seed, 2, step])
+        if self.config.inference == "global":
+            return list(self._pool.map(self._read_image, [self._draw_image(rng) for _ in range(size)]))
+        return list(self._pool.map(self._read, [self._draw_window(rng) for _ in range(size)]))
+
+    def _read(self, drawn: tuple[int, Window]) -> Sample:
+        index, window = drawn
+        if self.config.refines:  # what is learnt of outlines is learnt of whole px, as masks have them
+            y0, x0, y1, x1 = map(round, window)
+            window = y0, x0, y1, x1
+        scene = self.scenes[index]
+        region = next(
+            (r for i, r in self.regions if i == index and r[1] <= (window[1] + window[3]) / 2 < r[3]),
+            (0, 0, *scene.pyramid.shape),
+        )
+        inputs = read_inputs(scene.pyramid, window, self.config)
+        return Sample(index, inputs, read_truth(scene.truth, window, self.config.tile_size, region))
+
+    def _read_image(self, index: int) -> Sample:
+        """Read an image, resampled to a tile, for a network that sees it so; truth of its training regions."""
+        scene = self.scenes[index]
+        height, width = scene.pyramid.shape
+        window = (0.0, 0.0, float(height), float(width))
+        size = self.config.tile_size
+        truths = [read_truth(scene.truth, window, size, region) for i, region in self.regions if i == index]
+        return Sample(index, read_inputs(scene.pyramid, window, self.config), np.minimum.reduce(truths))
+
+
+def _clamp(value: float, low: float, high: float) -> float:
+    return (low + high) / 2 if high < low else min(max(value, low), high)
+
+
+def read_truth(truth: Truth, window: Window, size: int, region: Region) -> NDArray[np.uint8]:
+    """Nearest truth at the centres of a tile's pixels, [size, size]; ``IGNORE`` outside ``region``."""
+    y, x = nearest(window, size)
+    inside_y = (y >= region[0]) & (y < region[2])
+    inside_x = (x >= region[1]) & (x < region[3])
+    rows, columns = np.clip(y, 0, truth.shape[0] - 1), np.clip(x, 0, truth.shape[1] - 1)
+    box = truth[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    out = box[(rows - rows[0])[:, None], (columns - columns[0])[None, :]]
+    return np.where(inside_y[:, None] & inside_x[None, :], out, IGNORE).astype(np.uint8)

@@ -1,0 +1,436 @@
+"""Training: Adam, poly schedule, focal loss, resume after a kill, a checkpoint with its card at the end."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fctl_napari import __version__
+from fctl_napari.datasets.prefetch import Prefetch
+from fctl_napari.datasets.split import some
+from fctl_napari.errors import ConfigError
+from fctl_napari.evaluation.metrics import Scores
+from fctl_napari.files import output_error
+from fctl_napari.model.build import make_network
+from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
+from fctl_napari.model.classes import IGNORE
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.model_card import Card, without_folders
+from fctl_napari.segmentation.inference.device import reproducible, resolve_device, resolve_precision
+from fctl_napari.segmentation.tiling.released_grid import released_starts
+from fctl_napari.training.augment import Batch, collate
+from fctl_napari.training.config import TrainConfig
+from fctl_napari.training.data import Region, Scene, TileSampler, open_scenes, pieces_of, scene_fingerprint
+from fctl_napari.training.distributed import Group, joined
+from fctl_napari.training.losses import focal_loss
+from fctl_napari.training.run_state import RunLog, is_finished, load_state, save_state
+from fctl_napari.training.stages import stages_of
+from fctl_napari.training.validate import reliance_on_scenes, score_scenes
+from fctl_napari.training.weight_init import start
+
+GATES = ("gamma", "z", "v_pos")
+PART_SEEDS = 1_000_000_007
+"""Between the seeds of dropout of a step's forward passes."""
+_NO_SETTINGS: Any = {"data": {"classes"}, "run": True, "stages": True}
+"""What a card does not repeat: classes it has, and what does not decide the network."""
+
+
+class Trainer:
+    """One training run in one folder: ``state.pt`` while it runs, ``log.jsonl``, and ``<name>.safetensors``.
+
+    Parameters
+    ----------
+    config
+        Everything that decides the run. Its stages are runs of their own; see ``train``.
+    out
+        Its folder. A run of the same settings that was killed goes on where its last state was saved.
+    data_folder
+        Where relative paths of the config start.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``; a group has a device of its own.
+    group
+        The processes that share the run. The first one alone reads starting weights and state, and writes.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds a run of other settings, or there are more processes than forward passes in a step.
+    InputError, CheckpointError
+        Data or starting weights cannot be used.
+    OutputError
+        The folder cannot be made.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path | str,
+        *,
+        data_folder: Path | str = ".",
+        device: str = "auto",
+        group: Group | None = None,
+    ) -> None:
+        self.out = Path(out)
+        self.data_folder = Path(data_folder)
+        self.group = group or Group(resolve_device(device))
+        if self.group.size > config.accumulate:
+            raise ConfigError(
+                f"accumulate: {self.group.size} processes share {config.accumulate} forward pass(es) of a step; raise "
+                "accumulate (and lower batch) to that number or more."
+            )
+        self.device = self.group.device
+        self.bf16 = resolve_precision(config.precision, self.device) == "bf16"
+        if self.group.first:
+            try:  # before the data are read
+                self.out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise output_error(self.out, error) from error
+        self.scenes, self.table = open_scenes(config.data, data_folder)
+        if config.keep == "best" and not _can_validate(self.scenes):
+            raise ConfigError(
+                "keep = 'best' needs validation regions with labelled px to choose by, and there are none; give some "
+                "(val.txt, a folder val, or val of a scene), or set keep = 'last'."
+            )
+        torch.manual_seed(config.seed)
+        network = config.network_config(len(self.table.scored))
+        self.config = config = counted(config, self.scenes, network)
+        self.model = make_network(network)
+        state = load_state(self.out, config) if self.group.first else None
+        self.started: tuple[str, ...] = ()
+        if self.group.first and state is None:
+            self.started = start(self.model, config, self.data_folder, self.table.names)
+        self.model.to(self.device)
+        if self.bf16:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._freeze()
+        for encoder in self.model.encoders.values():
+            encoder.gradient_checkpointing = config.run.gradient_checkpointing  # type: ignore[assignment]
+        self.sampler = TileSampler(self.scenes, network, config.augment, config.balanced_tiles, config.seed)
+        for warning in unlearnable(self.sampler, self.table.names):
+            warnings.warn(warning, stacklevel=2)
+        self.weights = self._class_weights()
+        self.optimizer = self._optimizer()
+        self.step = 0
+        self.seconds = 0.0
+        self.best = -1.0
+        self.best_state: dict[str, Tensor] | None = None
+        self._resume(self.group.tell(state))
+        self.group.spread(self.model.state_dict().values())
+        self._log_file: RunLog | None = None
+
+    # -- start -----------------------------------------------------------------------------------------------------
+
+    def _freeze(self) -> None:
+        """Parts may keep their weights, and batch norms their statistics."""
+        for prefix in self.config.frozen:
+            found = [p for name, p in self.model.named_parameters() if name.startswith(prefix)]
+            if not found:
+                raise ConfigError(f"frozen: nothing in the network starts with {prefix!r}; check the name.")
+            for parameter in found:
+                parameter.requires_grad_(False)
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train(self.config.batch_norm == "trained" and module.weight.requires_grad)
+
+    def _statistics(self) -> list[Tensor]:
+        """What batch norms count that follow the batches."""
+        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+        return [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]
+
+    def _class_weights(self) -> Tensor | None:
+        if self.config.class_weights == "none":
+            return None
+        shares = np.maximum(self.sampler.class_shares(), 1e-4)
+        weights = 1 / np.sqrt(shares)
+        return torch.tensor(weights / weights.mean(), dtype=torch.float32, device=self.device)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        config = self.config
+        groups: dict[str, list[nn.Parameter]] = {"encoder": [], "gate": [], "rest": []}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                kind = "encoder" if name.startswith("encoders.") else "rest"
+                groups["gate" if name.rsplit(".", 1)[-1] in GATES else kind].append(parameter)
+        factors = {"encoder": config.encoder_factor, "gate": config.gate_factor, "rest": 1.0}
+        return torch.optim.Adam(
+            [
+                {
+                    "params": parameters,
+                    "lr": config.learning_rate * factors[kind],
+                    "base_lr": config.learning_rate * factors[kind],
+                    "weight_decay": 0.0 if kind == "gate" else config.weight_decay,
+                }
+                for kind, parameters in groups.items()
+                if parameters
+            ]
+        )
+
+    def _resume(self, state: dict[str, Any] | None) -> None:
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.best_state = state["best_state"]
+        self.started = tuple(state.get("started", ()))
+
+    def _save_state(self, finished: bool = False) -> None:
+        if self.group.first:
+            state = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "best": self.best,
+                "best_state": self.best_state,
+                "started": list(self.started),
+                "finished": finished,
+            }
+            save_state(self.out, self.config, state)
+
+    # -- run -------------------------------------------------------------------------------------------------------
+
+    def run(self, progress: Callable[[int, int, float], None] | None = None) -> Path:
+        """Train to the end, measure, and write the checkpoint.
+
+        Parameters
+        ----------
+        progress
+            Called after each step with step, steps and loss.
+
+        Returns
+        -------
+        Path
+            The checkpoint.
+        """
+        config = self.config
+        if self.group.first:
+            self._log_file = RunLog(self.out, self.step, config.run.tensorboard)
+        steps = range(self.step, config.steps)
+        try:
+            with (
+                reproducible(self.device),
+                Prefetch(self._load, self._parts_of, steps, config.run.read_ahead, config.run.readers) as prefetch,
+            ):
+                for batches in prefetch:
+                    started = time.perf_counter()
+                    loss = self._train_step(batches)
+                    self.step += 1
+                    self.seconds += time.perf_counter() - started
+                    self._log({"step": self.step, "loss": round(loss, 5), "seconds": round(self.seconds, 1)})
+                    if progress is not None:
+                        progress(self.step, config.steps, loss)
+                    if config.validate_every and self.step % config.validate_every == 0 and self.step < config.steps:
+                        self._validate()
+                    if self.step % config.save_every == 0:
+                        self._save_state()
+            return self._finish()
+        finally:
+            if self._log_file is not None:
+                self._log_file.close()
+
+    def _parts_of(self, step: int) -> range:
+        """Numbers of the forward passes of a step that this process makes."""
+        first = step * self.config.accumulate
+        return range(first + self.group.rank, first + self.config.accumulate, self.group.size)
+
+    def _load(self, number: int) -> Batch:
+        """The tiles of one forward pass; they depend on the seed and the number alone."""
+        samples = self.sampler.batch(number, self.config.batch)
+        return collate(samples, self.config.augment, np.random.default_rng([self.config.seed, 3, number]))
+
+    def _train_step(self, batches: Iterator[tuple[int, Batch]]) -> float:
+        config = self.config
+        factor = (1 - self.step / config.steps) ** config.poly_power
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        total = np.zeros(1)
+        for number, batch in batches:
+            # dropout: a resumed run, and one of several processes, draws the same
+            part = number - self.step * config.accumulate
+            torch.manual_seed(1_000_003 * config.seed + self.step + part * PART_SEEDS)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                logits = self._forward(batch)
+            gamma = config.focal_gamma if config.loss == "focal" else 0.0
+            loss = focal_loss(logits, batch.truth.to(self.device), gamma, self.weights) / config.accumulate
+            loss.backward()
+            total += float(loss.detach())
+        self.group.sum_gradients(self.model.parameters())
+        self.optimizer.step()
+        self.group.average(self._statistics())
+        return float(self.group.sum(total)[0])
+
+    def _forward(self, batch: Batch) -> Tensor:
+        layout = torch.channels_last if self.bf16 else torch.contiguous_format
+        contexts = {
+            name: self.model.encode_context(name, images.to(self.device, memory_format=layout))[
+                batch.indices[name].to(self.device)
+            ]
+            for name, images in batch.contexts.items()
+        }
+        windows = {name: window.to(self.device) for name, window in batch.windows.items()}
+        tile = self.model.encode_tile(batch.tile.to(self.device, memory_format=layout))
+        return self.model.decode(tile, contexts, windows)
+
+    # -- measure ---------------------------------------------------------------------------------------------------
+
+    def _parts(self, name: str) -> list[tuple[Scene, Sequence[Region]]]:
+        return [(scene, getattr(scene, name)) for scene in self.scenes if getattr(scene, name)]
+
+    def _validate(self) -> Scores | None:
+        parts = self._parts("val")
+        if not parts:
+            return None
+        scores = score_scenes(self.model, parts, self.table.names, group=self.group)
+        self._log({"step": self.step, "val": scores.to_json(), "gates": self.gates()})
+        if self.config.keep == "best" and scores.miou > self.best:
+            self.best = scores.miou
+            self.best_state = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        return scores
+
+    def gates(self) -> dict[str, float]:
+        """gamma_U and sigma(z) of each context: watch whether contexts are used."""
+        found = {}
+        for name, parameter in self.model.named_parameters():
+            context = name.split(".")[-2]
+            if name.endswith(".gamma"):
+                found[f"gamma_{context}"] = round(parameter.item(), 4)
+            elif name.endswith(".z"):
+                found[f"sigma_z_{context}"] = round(torch.sigmoid(parameter).item(), 4)
+        return found
+
+    def _finish(self) -> Path:
+        self._validate()
+        if self.best_state is not None:
+            self.model.load_state_dict(self.best_state)
+        round_as_stored(self.model.eval())
+        figures: dict[str, Any] = {}
+        for name in ("val", "test"):
+            parts = self._parts(name)
+            if parts:
+                figures[name] = score_scenes(self.model, parts, self.table.names, group=self.group).to_json()
+                figures[name]["context_reliance"] = round(reliance_on_scenes(self.model, parts, self.group), 5)
+        figures["gates"] = self.gates()
+        path = self.out / f"{self.config.name}.safetensors"
+        if not self.group.first:
+            return path
+        self._log({"step": self.step, "figures": figures})
+        card = Card(
+            name=self.config.name,
+            description=self.config.description,
+            config=self.model.config,
+            classes=self.table,
+            provenance=self._provenance(),
+            figures=figures,
+        )
+        save_checkpoint(path, self.model, card)
+        self._save_state(finished=True)
+        return path
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "training": without_folders(self.config.model_dump(mode="json", exclude=_NO_SETTINGS)),
+            "data": without_folders({s.name: scene_fingerprint(s) for s in self.scenes}),
+            "trained_on": without_folders({s.name: s.train for s in self.scenes if s.train}),
+            **({"started_from": list(self.started)} if self.started else {}),
+            "seconds": round(self.seconds, 1),
+            "device": torch.cuda.get_device_name()
+            if self.device.type == "cuda"
+            else f"CPU, {torch.get_num_threads()} threads",
+            "precision": "bf16" if self.bf16 else "fp32",
+            "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
+        }
+
+    def _log(self, entry: dict[str, Any]) -> None:
+        if self._log_file is not None:
+            self._log_file.write(entry)
+
+
+def counted(config: TrainConfig, scenes: Sequence[Scene], network: FCtLConfig) -> TrainConfig:
+    """Turn epochs into steps.
+
+    An epoch is as many tiles as the released grid cuts out of the training regions; of a network that is fed whole
+    images, as many as there are images.
+    """
+    if not config.epochs:
+        return config
+    if network.inference == "global":
+        tiles = sum(bool(scene.train) for scene in scenes)
+    else:
+        size = network.tile_size
+        tiles = sum(
+            len(released_starts(y1 - y0, size)) * len(released_starts(x1 - x0, size))
+            for scene in scenes
+            for y0, x0, y1, x1 in scene.train
+        )
+    steps = max(1, math.ceil(config.epochs * tiles / (config.batch * config.accumulate)))
+    return config.model_copy(update={"steps": steps})
+
+
+def _can_validate(scenes: Sequence[Scene]) -> bool:
+    """Tell whether a px of the validation regions has a class."""
+    pieces = ((scene, piece) for scene in scenes for region in scene.val for piece in pieces_of(region))
+    return any(bool((scene.truth[y0:y1, x0:x1] != IGNORE).any()) for scene, (y0, x0, y1, x1) in pieces)
+
+
+def unlearnable(sampler: TileSampler, names: Sequence[str]) -> list[str]:
+    """Say what the training regions cannot teach: classes without px, and scenes without any class."""
+    said = []
+    missing = [name for name, share in zip(names, sampler.class_shares(), strict=True) if not share]
+    if missing:
+        said.append(f"no training px is {', '.join(missing)}: the network cannot learn it from these data.")
+    if sampler.unlabelled:
+        said.append(f"no px of {some(sampler.unlabelled)} has a class: nothing is learnt there.")
+    return said
+
+
+def train(
+    config: TrainConfig,
+    out: Path | str,
+    *,
+    data_folder: Path | str = ".",
+    device: str = "auto",
+    progress: Callable[[int, int, float], None] | None = None,
+    starting: Callable[[str], None] | None = None,
+) -> Path:
+    """Run a training config in a folder, stage by stage; under torchrun together with the other processes.
+
+    What was finished is not trained again, and what was stopped goes on where its last state was saved.
+
+    Parameters
+    ----------
+    config, out, data_folder, device
+        See ``Trainer``; stages before the last one get folders of their names inside ``out``.
+    progress
+        Called after each step of a stage with step, steps and loss.
+    starting
+        Called with the name of each stage's checkpoint before it is trained.
+
+    Returns
+    -------
+    Path
+        The checkpoint of the last stage.
+
+    Raises
+    ------
+    ConfigError, InputError, CheckpointError, OutputError
+        As ``Trainer``.
+    """
+    with joined(device) as group:
+        for stage in stages_of(config, out):
+            done = group.first and is_finished(stage.out, stage.config)
+            if not group.tell(done):
+                if starting is not None:
+                    starting(stage.config.name)
+                Trainer(stage.config, stage.out, data_folder=data_folder, group=group).run(progress)
+        return stage.checkpoint

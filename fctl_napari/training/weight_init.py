@@ -1,0 +1,197 @@
+"""What a network starts from: published weights, a checkpoint, other checkpoints for single contexts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from fctl_napari.errors import CheckpointError, ConfigError
+from fctl_napari.imagery.class_names import NameMatch, match_names
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.class_axes import class_axes, take_classes
+from fctl_napari.model.encoders import load_published_weights
+from fctl_napari.model.model_card import builtin_checkpoints
+from fctl_napari.model.network import Network
+from fctl_napari.training.config import TrainConfig
+
+CONTEXT_PARTS = ("encoders", "necks", "lcf.correlations")
+"""Where a context has arrays of its own: under these, by its name."""
+
+
+def start(
+    model: Network, config: TrainConfig, data_folder: Path, names: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Fill a new network as a training config says.
+
+    Checkpoints are built-in names or paths; paths are relative to ``data_folder``. Warns of encoders that start at
+    random and whose batch norms keep their statistics, and of classes that start anew.
+
+    Parameters
+    ----------
+    model
+        The network.
+    config
+        What it starts from.
+    data_folder
+        Where relative paths start.
+    names
+        Of the network's classes; see ``start_from``.
+
+    Returns
+    -------
+    tuple of str
+        What was taken from which checkpoint, a sentence each.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing or does not fit.
+    ConfigError
+        A context that is to start from a checkpoint has no stream of its own.
+    """
+    norms = any(isinstance(module, nn.BatchNorm2d) for module in model.encoders.modules())
+    if norms and config.batch_norm == "frozen" and not (config.encoder_weights or config.init_from):
+        warnings.warn(
+            "the encoder starts at random and its batch norms keep their statistics, with which it hardly learns; give "
+            "encoder_weights or init_from, or set batch_norm = 'trained'.",
+            stacklevel=2,
+        )
+    if config.encoder_weights:
+        for encoder in model.encoders.values():
+            load_published_weights(encoder, data_folder / config.encoder_weights)  # type: ignore[arg-type]
+    said = []
+    if config.init_from:
+        said.append(start_from(model, _place(config.init_from, data_folder), names))
+    for context, path in config.contexts_from.items():
+        start_context_from(model, context, _place(path, data_folder))
+        said.append(f"{Path(path).name}: the stream of the context {context} starts from it.")
+    return tuple(said)
+
+
+def _place(checkpoint: str, data_folder: Path) -> Path:
+    return builtin_checkpoints().get(checkpoint, data_folder / checkpoint)
+
+
+def start_from(model: Network, path: Path | str, names: Sequence[str] | None = None) -> str:
+    """Take over a checkpoint's arrays of equal name and shape; context streams without any start from the tile's.
+
+    Arrays with a row for each class are taken over row by row, by the names of the classes. Warns where the two tables
+    are not the same.
+
+    Parameters
+    ----------
+    model
+        The network.
+    path
+        The checkpoint.
+    names
+        Of the network's classes. None: those of the checkpoint, or, if these are more or fewer, others.
+
+    Returns
+    -------
+    str
+        Which classes were taken over and which start anew, a sentence.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint has another encoder.
+    """
+    taken, match = _fitting(model, path, names)
+    model.load_state_dict(taken, strict=False)
+    said = f"{Path(path).stem}: {_describe(match)}."
+    if not match.same:
+        warnings.warn(said, stacklevel=2)
+    return said
+
+
+def start_streams_from(model: Network, path: Path | str) -> None:
+    """Take over a checkpoint's encoders and necks, as ``start_from`` does, and nothing that knows classes.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint has another encoder.
+    """
+    taken = _fitting(model, path, None)[0]
+    model.load_state_dict({k: v for k, v in taken.items() if k.startswith(("encoders.", "necks."))}, strict=False)
+
+
+def start_context_from(model: Network, context: str, path: Path | str) -> None:
+    """Take over what belongs to one context's stream: encoder, neck and correlation.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint has another encoder.
+    ConfigError
+        The network has no stream of its own for the context.
+    """
+    if context not in model.encoders:
+        raise ConfigError(
+            f"contexts_from: this network has no encoder of its own for the context {context!r}; drop it, or set "
+            "share_encoders = 'none'."
+        )
+    starts = tuple(f"{part}.{context}." for part in CONTEXT_PARTS)
+    taken = {key: value for key, value in _fitting(model, path, None)[0].items() if key.startswith(starts)}
+    model.load_state_dict(taken, strict=False)
+
+
+def _fitting(model: Network, path: Path | str, names: Sequence[str] | None) -> tuple[dict[str, Tensor], NameMatch]:
+    """Arrays of a checkpoint that fit a network, by the network's names, and which classes are which."""
+    source, card = load_checkpoint(path)
+    if card.config.encoder != model.config.encoder:
+        raise CheckpointError(
+            f"{path}: its encoder is {card.config.encoder}, this network's {model.config.encoder}; start from a "
+            "checkpoint with the same encoder."
+        )
+    theirs = card.classes.names
+    if names is None:
+        count = model.config.classes
+        names = theirs if count == len(theirs) else [f"class {k} of {count}" for k in range(count)]
+    match = match_names(names, theirs)
+    given = source.state_dict()
+    own = model.state_dict()
+    rows, other_rows = class_axes(model.config), class_axes(card.config)
+
+    def fitted(key: str, name: str) -> Tensor | None:
+        """What array ``name`` of the checkpoint gives to array ``key`` of the network."""
+        axes = rows.get(key, ())
+        if name not in given or other_rows.get(name, ()) != axes or not _alike(own[key], given[name], axes):
+            return None
+        return take_classes(own[key], given[name], axes, match.index, len(theirs)) if axes else given[name]
+
+    taken = {}
+    for key in own:
+        part, _, rest = key.partition(".")
+        stream, _, name = rest.partition(".")
+        value = fitted(key, key)
+        if value is None and part in ("encoders", "necks") and stream != "tile":
+            value = fitted(key, f"{part}.tile.{name}")
+        if value is not None:
+            taken[key] = value
+    return taken, match
+
+
+def _alike(own: Tensor, given: Tensor, axes: Sequence[int]) -> bool:
+    """Whether two arrays are of one shape, but for how many classes there are."""
+    if own.ndim != given.ndim:
+        return False
+    return all(a == b for axis, (a, b) in enumerate(zip(own.shape, given.shape, strict=True)) if axis not in axes)
+
+
+def _describe(match: NameMatch) -> str:
+    if match.same:
+        return f"its classes are this network's ({', '.join(match.names)}), and all of them are taken over"
+    if not match.matched:
+        return (
+            f"none of its classes ({', '.join(match.others)}) has the name of one of this network's "
+            f"({', '.join(match.names)}), so all of them start anew"
+        )
+    words = [f"its classes are found by their names; taken over: {', '.join(match.matched)}"]
+    words += [f"anew: {', '.join(match.missing)}"] if match.missing else []
+    words += [f"left out: {', '.join(match.unused)}"] if match.unused else []
+    return "; ".join(words)

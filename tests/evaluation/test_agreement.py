@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn import metrics as oracle
+
+from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.evaluation import blockwise
+from fctl_napari.evaluation.agreement import compare
+from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.segmentation.store.store import Segmentation
+
+MakeSegmentation = Callable[..., Segmentation]
+
+SHAPE = (230, 310)
+
+
+@pytest.fixture
+def three() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels of two segmentations (0 = not computed) and a truth (255 = ignored)."""
+    random = np.random.default_rng(5)
+    truth = random.integers(0, 3, SHAPE).astype(np.uint8)
+    labels = [
+        np.where(random.random(SHAPE) < right, truth, random.integers(0, 3, SHAPE)).astype(np.uint8) + np.uint8(1)
+        for right in (0.5, 0.7)
+    ]
+    labels[0][:20] = 0
+    labels[1][:, 300:] = 0
+    truth[100:120] = 255
+    return labels[0], labels[1], truth
+
+
+def test_comparison_equals_the_plain_computation(
+    make_segmentation: MakeSegmentation,
+    three: tuple[np.ndarray, np.ndarray, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blockwise, "BLOCK", 97)
+    one, two, truth = three
+    Image.fromarray(truth).save(tmp_path / "truth.png")
+    first = make_segmentation(one, path=tmp_path / "a.ome.zarr")
+    # the same classes in another order
+    second = make_segmentation(
+        np.array([0, 2, 3, 1], np.uint8)[two], names=("blue", "red", "green"), path=tmp_path / "b.ome.zarr"
+    )
+    plain_second = make_segmentation(two, path=tmp_path / "c.ome.zarr")
+    region = (11, 3, 229, 309)
+    found = compare(first, plain_second, open_truth(tmp_path / "truth.png"), region)
+    y0, x0, y1, x1 = region
+    a, b, t = (values[y0:y1, x0:x1].astype(int) for values in (one, two, truth + np.uint8(1)))
+    both = (a > 0) & (b > 0)
+    np.testing.assert_array_equal(found.confusion, oracle.confusion_matrix(a[both], b[both]))
+    assert found.share == pytest.approx((a == b)[both].mean())
+    np.testing.assert_allclose(list(found.scores.iou.values()), oracle.jaccard_score(a[both], b[both], average=None))
+    assert found.truth is not None
+    judged = both & (t > 0)
+    right_a, right_b = (a == t)[judged], (b == t)[judged]
+    assert found.truth.pixels == {
+        "both wrong": (~right_a & ~right_b).sum(),
+        "only the first is right": (right_a & ~right_b).sum(),
+        "only the second is right": (~right_a & right_b).sum(),
+        "both right": (right_a & right_b).sum(),
+    }
+    assert found.truth.first.accuracy == pytest.approx(right_a.mean())
+    assert found.truth.second.miou == pytest.approx(oracle.jaccard_score(t[judged], b[judged], average="macro"))
+    for k, row in enumerate(found.truth.outcomes):
+        assert row.sum() == (t[judged] == k + 1).sum()
+        assert row[3] == (right_a & right_b)[t[judged] == k + 1].sum()
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["truth"]["pixels"] == found.truth.pixels
+
+    renamed = compare(first, second, region=region)
+    assert renamed.truth is None
+    assert renamed.names == ("blue", "red", "green")
+    np.testing.assert_array_equal(renamed.confusion, found.confusion[np.ix_([2, 0, 1], [2, 0, 1])])
+    assert renamed.scores.iou == pytest.approx(found.scores.iou)
+
+
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_compared_with_itself_it_agrees(make_segmentation: MakeSegmentation, tmp_path: Path, seed: int) -> None:
+    labels = np.random.default_rng(seed).integers(0, 4, (60, 70)).astype(np.uint8)
+    folder = tmp_path / str(seed)
+    store = make_segmentation(labels, path=folder) if not folder.exists() else Segmentation.open(folder)
+    Image.fromarray(labels - np.uint8(1)).save(tmp_path / "truth.png")
+    found = compare(store, store, open_truth(tmp_path / "truth.png"))
+    assert found.share == 1
+    assert found.truth is not None
+    assert found.truth.pixels["both right"] == (labels > 0).sum() == sum(found.truth.pixels.values())
+    assert evaluate(store, open_truth(tmp_path / "truth.png"), boundary_px=3).mean_boundary_iou == 1
+
+
+def test_what_cannot_be_compared(
+    make_segmentation: MakeSegmentation, three: tuple[np.ndarray, np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    one, two, truth = three
+    first = make_segmentation(one, path=tmp_path / "a.ome.zarr")
+    with pytest.raises(InputError, match="100 x 310 px"):
+        compare(make_segmentation(one[:100], path=tmp_path / "b.ome.zarr"), first)
+    with pytest.raises(InputError, match="sky"):
+        compare(make_segmentation(one, names=("red", "green", "sky"), path=tmp_path / "c.ome.zarr"), first)
+    second = make_segmentation(two, path=tmp_path / "d.ome.zarr")
+    with pytest.raises(InputError, match="segmented in both"):
+        compare(first, second, region=(0, 0, 20, 310))
+    Image.fromarray(truth).save(tmp_path / "truth.png")
+    with pytest.raises(InputError, match="labels no pixel"):
+        compare(first, second, open_truth(tmp_path / "truth.png"), (100, 0, 120, 310))
+    with pytest.raises(Cancelled):
+        compare(first, second, cancelled=lambda: True)

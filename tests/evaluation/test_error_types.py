@@ -1,0 +1,87 @@
+"""Kinds of errors equal what they are by definition, pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fctl_napari.evaluation.error_types import (
+    BOTH_WRONG,
+    COLOUR_BLIND,
+    CONFUSED,
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    FIRST_RIGHT,
+    HIGHLIGHTED,
+    NOT_JUDGED,
+    NOTHING,
+    PAPER,
+    SECOND_RIGHT,
+    by_table,
+    comparison_kinds,
+    confusion_table,
+    difference_kinds,
+    error_table,
+    pair_table,
+)
+
+CLASSES = st.sampled_from([0, 1, 2, 3, 249, 255])
+PIXELS = st.lists(st.tuples(CLASSES, CLASSES, CLASSES), min_size=1, max_size=40)
+
+
+def columns(pixels: list[tuple[int, int, int]]) -> list[np.ndarray]:
+    return list(np.array(pixels, np.uint8).T.copy())
+
+
+@settings(max_examples=60, deadline=None)
+@given(pixels=PIXELS, positive=st.sampled_from([None, 0, 1, 3]))
+def test_errors_are_misses_and_false_finds(pixels: list[tuple[int, int, int]], positive: int | None) -> None:
+    truth, called, other = columns(pixels)
+    found = by_table(error_table(positive))(truth, called, other)
+    for was, says, kind in zip(truth.tolist(), called.tolist(), found.tolist(), strict=True):
+        if was == says or 255 in (was, says):
+            expected = NOTHING
+        elif positive is None:
+            expected = FALSE_NEGATIVE if says == 0 else FALSE_POSITIVE if was == 0 else CONFUSED
+        else:
+            expected = FALSE_NEGATIVE if was == positive else FALSE_POSITIVE if says == positive else NOTHING
+        assert kind == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(pixels=PIXELS, only=st.sampled_from([None, 0, 2]), pair=st.tuples(CLASSES, CLASSES))
+def test_confusions_and_pairs(pixels: list[tuple[int, int, int]], only: int | None, pair: tuple[int, int]) -> None:
+    truth, called, other = columns(pixels)
+    wrong = (truth != called) & (truth != 255) & (called != 255)
+    if only is not None:
+        wrong &= truth == only
+    found = by_table(confusion_table(only))(truth, called, other)
+    assert np.array_equal(found, np.where(wrong, called.astype(int) + 1, NOTHING))
+    lit = by_table(pair_table(*pair))(truth, called, other)
+    assert np.array_equal(lit, np.where((truth == pair[0]) & (called == pair[1]), HIGHLIGHTED, NOTHING))
+
+
+@settings(max_examples=60, deadline=None)
+@given(pixels=PIXELS)
+def test_who_is_right(pixels: list[tuple[int, int, int]]) -> None:
+    for (truth, first, second), kind in zip(pixels, comparison_kinds(*columns(pixels)).tolist(), strict=True):
+        if first == second or 255 in (first, second):
+            assert kind == NOTHING
+        elif truth == 255:
+            assert kind == NOT_JUDGED
+        else:
+            assert kind == {first: FIRST_RIGHT, second: SECOND_RIGHT}.get(truth, BOTH_WRONG)
+
+
+def test_colours() -> None:
+    assert (PAPER.false_negative, PAPER.false_positive) == ((0, 0, 255), (255, 0, 0))
+    # Okabe and Ito's blue, vermillion and reddish purple
+    assert COLOUR_BLIND.false_negative == (0, 114, 178)
+    assert COLOUR_BLIND.false_positive == (213, 94, 0)
+    assert COLOUR_BLIND.confused == (204, 121, 167)
+
+
+def test_differences_have_the_first_one_s_class():
+    first, second = np.array([0, 1, 2, 255, 1], np.uint8), np.array([0, 2, 255, 1, 0], np.uint8)
+    assert difference_kinds(first, first, second).tolist() == [0, 2, 0, 0, 2]

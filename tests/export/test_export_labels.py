@@ -1,0 +1,105 @@
+"""OME-Zarr labels, as other programs and we ourselves read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from ome_zarr_models.v05.image_label import ImageLabel
+from ome_zarr_models.v05.labels import Labels
+
+from fctl_napari.errors import OutputError
+from fctl_napari.export.export import export
+from fctl_napari.imagery import ngff
+from fctl_napari.imagery.convert import convert
+from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.ground_truth import open_truth
+from fctl_napari.imagery.pyramid import pyramid_from_array
+from fctl_napari.segmentation.store.store import Segmentation
+
+MakeSegmentation = Callable[..., Segmentation]
+
+
+def wavy(height: int = 700, width: int = 2100) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    labels = (1 + np.digitize(np.sin(x / 29) + np.sin(y / 37), [-0.5, 0.5])).astype(np.uint8)
+    labels[200:300, :500] = 0
+    return labels
+
+
+def image(path: Path, shape: tuple[int, int]) -> Path:
+    return convert(pyramid_from_array(np.zeros((*shape, 3), np.uint8)), path)
+
+
+def test_alone(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
+    labels = wavy()
+    place = Georeference("EPSG:32632", (0.5, 0.0, 600000.0, 0.0, -0.5, 5200000.0))
+    out = export(make_segmentation(labels, georeference=place), tmp_path / "out.ome.zarr")
+    group = zarr.open_group(out, mode="r")
+    described = ImageLabel.from_zarr(group).ome_attributes.image_label
+    assert [c.rgba for c in described.colors] == [(255, 0, 0, 255), (0, 255, 0, 255), (0, 0, 255, 255)]
+    assert [p["name"] for p in group.attrs["ome"]["image-label"]["properties"]] == ["red", "green", "blue"]
+    assert "source" not in group.attrs["ome"]["image-label"]
+    for level in range(3):
+        np.testing.assert_array_equal(group[str(level)][:], labels[:: 2**level, :: 2**level])
+    truth = open_truth(out)
+    assert truth.class_names == ("red", "green", "blue")
+    np.testing.assert_array_equal(truth.read((0, 0, *labels.shape)), labels - np.uint8(1))
+    assert group.attrs["fctl"]["georeference"]["crs"] == "EPSG:32632"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made.ome.zarr", "out.ome.zarr"]
+
+
+def test_among_the_labels_of_its_image(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
+    labels = wavy(200, 300)
+    place = image(tmp_path / "image.ome.zarr", labels.shape)
+    segmentation = make_segmentation(labels)
+    for _ in range(2):  # the second replaces the first
+        out = export(segmentation, place / "labels" / "cover")
+        assert sorted(path.name for path in (place / "labels").iterdir()) == ["cover", "zarr.json"]
+    listed = Labels.from_zarr(zarr.open_group(place / "labels", mode="r"))
+    assert listed.ome_attributes.labels == ["cover"]
+    assert ImageLabel.from_zarr(zarr.open_group(out, mode="r")).ome_attributes.image_label.source.image == "../../"
+    np.testing.assert_array_equal(open_truth(place).read((0, 0, *labels.shape)), labels - np.uint8(1))
+
+
+def test_part_of_it_lies_where_it_did(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
+    labels = wavy()
+    out = export(make_segmentation(labels), tmp_path / "out.ome.zarr", region=(101, 603, 555, 1800))
+    expected = np.zeros_like(labels)
+    expected[101:555, 603:1800] = labels[101:555, 603:1800]
+    group = zarr.open_group(out, mode="r")
+    for level in range(3):
+        np.testing.assert_array_equal(group[str(level)][:], expected[:: 2**level, :: 2**level])
+
+
+def test_what_does_not_fit_is_one_sentence(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
+    segmentation = make_segmentation(wavy(60, 70))
+    place = image(tmp_path / "image.ome.zarr", (60, 71))
+    with pytest.raises(OutputError, match=r"the image is 60 x 71 px .* its segmentation 60 x 70"):
+        export(segmentation, place / "labels" / "cover")
+    assert not (place / "labels").exists()
+    old = zarr.create_group(tmp_path / "old.ome.zarr", zarr_format=2)
+    old.create_array("0", shape=(60, 70), dtype="u1")
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    old.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
+    with pytest.raises(OutputError, match=r"OME-Zarr 0\.4 and labels are written as 0\.5"):
+        export(segmentation, tmp_path / "old.ome.zarr" / "labels" / "cover")
+
+
+def test_other_folders_are_never_replaced(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
+    segmentation = make_segmentation(wavy(60, 70))
+    place = image(tmp_path / "image.ome.zarr", (60, 70))
+    for taken in (place, segmentation.path):
+        with pytest.raises(OutputError, match="exists and is not an earlier export"):
+            export(segmentation, taken)
+    (tmp_path / "mine.zarr").mkdir()
+    (tmp_path / "mine.zarr" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="exists and is not an earlier export"):
+        export(segmentation, tmp_path / "mine.zarr")
+    assert (tmp_path / "mine.zarr" / "notes.txt").read_text() == "mine"
+    assert ngff.is_zarr(place)
+    (tmp_path / "empty.zarr").mkdir()
+    export(segmentation, tmp_path / "empty.zarr")

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fctl_napari.evaluation.error_types import PAPER
+from fctl_napari.figures.comparison import comparison_figure, error_picture
+from fctl_napari.model.classes import ClassInfo, ClassTable
+
+TABLE = ClassTable(
+    classes=tuple(
+        ClassInfo(name=n, color=c) for n, c in (("sea", (0, 90, 200)), ("wood", (0, 120, 0)), ("sand", (230, 200, 120)))
+    )
+)
+GREY = np.full((1, 6, 3), 100, np.uint8)
+TRUTH = np.array([[0, 0, 1, 1, 2, 255]], np.uint8)
+MASK = np.array([[0, 1, 0, 1, 1, 1]], np.uint8)
+
+
+def test_errors_against_the_background() -> None:
+    picture = error_picture(GREY, MASK, TRUTH)[0]
+    right = tuple(picture[0])
+    assert tuple(picture[1]) == PAPER.false_positive
+    assert tuple(picture[2]) == PAPER.false_negative
+    assert tuple(picture[3]) == right
+    assert tuple(picture[4]) == PAPER.confused
+    assert tuple(picture[5]) == right
+
+
+def test_errors_of_one_class() -> None:
+    picture = error_picture(GREY, MASK, TRUTH, positive=1)[0]
+    colors = [tuple(p) for p in picture]
+    assert colors[1] == PAPER.false_positive
+    assert colors[2] == PAPER.false_negative
+    assert colors[4] == PAPER.false_positive
+    assert colors[0] == colors[3] == colors[5]
+
+
+@pytest.mark.parametrize("shape", [(60, 60), (40, 120), (30, 5000)])
+def test_the_figure_shows_every_class_and_both_errors(shape: tuple[int, int]) -> None:
+    truth = np.zeros(shape, np.uint8)
+    truth[:, shape[1] // 2 :] = 1
+    mask = np.zeros_like(truth)
+    mask[: shape[0] // 2] = 1
+    figure = comparison_figure(np.full((*shape, 3), 90, np.uint8), mask, truth, TABLE)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["sea", "wood", "sand", "false negative", "false positive", "another class"]
+    assert [axes.get_title() for axes in figure.axes] == ["image", "mask", "truth", "FP/FN"]
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    drawn = np.asarray(Image.open(buffer).convert("RGB")).reshape(-1, 3)
+    for color in (PAPER.false_negative, PAPER.false_positive, (0, 120, 0), (0, 90, 200)):
+        assert (drawn == color).all(axis=1).sum() > 50
+
+
+def test_sizes_must_agree() -> None:
+    with pytest.raises(ValueError, match="differ in size"):
+        comparison_figure(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), np.zeros((5, 4), np.uint8), TABLE)

@@ -1,0 +1,51 @@
+"""What the tests of the Errors widget do and look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from helpers_window import shown
+
+from fctl_napari.plugin.errors.widget import ErrorWidget
+from fctl_napari.segmentation.store.store import Segmentation
+
+CROP = (250, 2500, 550, 3600)
+NAMES = ("water", "forest", "rangeland", "agriculture", "barren")
+Judged = tuple[Path, Segmentation, np.ndarray, np.ndarray]
+OpenErrors = Callable[..., tuple[napari.Viewer, ErrorWidget]]
+
+
+def misses(truth: np.ndarray, called: np.ndarray) -> np.ndarray:
+    """1 missed, 2 false, 3 another class, by definition (class 0 is the background)."""
+    wrong = (truth != called) & (truth != 255) & (called != 255)
+    return np.where(wrong, np.where(called == 0, 1, np.where(truth == 0, 2, 3)), 0)
+
+
+def some(where: np.ndarray) -> tuple[int, int]:
+    """A pixel whose neighbours, too, are of the kind."""
+    inner = where[1:-1, 1:-1].copy()
+    for dy in (0, 1, 2):
+        for dx in (0, 1, 2):
+            inner &= where[dy : dy + inner.shape[0], dx : dx + inner.shape[1]]
+    inner[:, :40] = inner[:, -40:] = False
+    y, x = np.argwhere(inner)[len(np.argwhere(inner)) // 2]
+    return int(y) + 1, int(x) + 1
+
+
+def look(viewer: napari.Viewer, y: int, x: int) -> np.ndarray:
+    viewer.scene.camera.zoom = 8.0
+    viewer.scene.camera.center = (0, y, x)
+    return shown(viewer, y, x)
+
+
+def find(widget: ErrorWidget, until: Callable[..., None]) -> None:
+    widget.form.regions.find.click()
+    until(lambda: not widget.running)
+
+
+def canvas(viewer: napari.Viewer) -> Any:
+    return viewer.window._qt_viewer.canvas.native

@@ -1,0 +1,168 @@
+"""Exports from the window: the menus, the form, the thread, the writer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers_window import errors
+
+from fctl_napari.imagery.ground_truth import open_truth
+
+pytest.importorskip("pyogrio")
+pytestmark = [pytest.mark.gui]
+
+
+@pytest.fixture
+def store(make_segmentation: Callable[..., Any]) -> Path:
+    labels = np.ones((300, 400), np.uint8)
+    labels[100:200, 50:350] = 2
+    labels[10, 10] = 3
+    return make_segmentation(labels).path
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Any], store: Path) -> Any:
+    viewer = make_napari_viewer(show=True)
+    viewer.open(store, plugin="fctl-napari")
+    return viewer
+
+
+def the_dialog(viewer: Any) -> Any:
+    from fctl_napari.plugin.io.export import ExportDialog
+
+    (dialog,) = viewer.window._qt_window.findChildren(ExportDialog)
+    return dialog
+
+
+def menu_titles(menu: Any) -> list[str]:
+    menu.aboutToShow.emit()
+    return [action.text() for action in menu.actions()]
+
+
+def test_the_menus_have_it(viewer: Any) -> None:
+    from app_model.backends.qt import QModelMenu
+    from napari._app_model import get_app_model
+
+    for place in ("napari/layers/data", "napari/file/io_utilities"):
+        titles = menu_titles(QModelMenu(menu_id=place, app=get_app_model()))
+        assert "Export a segmentation… (FCtL)" in titles
+
+
+def test_the_form_exports_what_is_in_view(
+    viewer: Any, store: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
+) -> None:
+    from napari._app_model import get_app_model
+
+    get_app_model().commands.execute_command("fctl-napari.export").result()
+    dialog = the_dialog(viewer)
+    assert dialog.path.text() == str(store.with_name("made.tif"))
+    assert not dialog.simplify.isEnabled()
+    out = tmp_path / "out.geojson"
+    dialog.path.setText(str(out))
+    assert dialog.simplify.isEnabled()
+    dialog.min_area.setValue(2)
+    dialog.where.setCurrentText("View")
+    camera = viewer.scene.camera
+    camera.zoom = viewer.canvas.size[0] / 60  # 60 rows
+    camera.center = (0.0, 99.5, 99.5)
+    dialog.accept()
+    until(lambda: any("is exported" in message for _, message in notes))
+    found = {f["properties"]["class"]: f for f in json.loads(out.read_text())["features"]}
+    assert set(found) == {"red", "green"}
+    rows = [y for x, y in found["green"]["geometry"]["coordinates"][0]]
+    assert min(rows) == 100
+    assert 129 <= max(rows) <= 131
+    assert errors(notes) == []
+
+
+def test_what_is_wrong_is_said_and_the_form_stays(
+    viewer: Any, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
+) -> None:
+    from fctl_napari.plugin.io.export import export_layer
+
+    export_layer()
+    dialog = the_dialog(viewer)
+    mine = tmp_path / "mine.gpkg"
+    mine.write_bytes(b"mine")
+    dialog.path.setText(str(mine))
+    dialog.accept()
+    assert dialog.isVisible()
+    dialog.path.setText(str(tmp_path / "out.jpg"))
+    dialog.accept()
+    first, second = errors(notes)
+    assert "not an earlier export" in first
+    assert "is no kind of export" in second
+    assert mine.read_bytes() == b"mine"
+    dialog.reject()
+
+
+def test_without_a_segmentation_it_says_so(
+    make_napari_viewer: Callable[..., Any], notes: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    from fctl_napari.errors import InputError
+    from fctl_napari.plugin.io.export import export_layer
+
+    viewer = make_napari_viewer()
+    layer = viewer.add_labels(np.ones((20, 20), np.uint8))
+    export_layer()
+    (message,) = errors(notes)
+    assert "there is no segmentation to export" in message
+    with pytest.raises(InputError, match="is no segmentation by FCtL"):
+        layer.save(str(tmp_path / "out.gpkg"), plugin="fctl-napari")
+
+
+def test_saving_a_layer_writes_polygons(
+    viewer: Any, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
+) -> None:
+    import pyogrio
+
+    out = tmp_path / "saved.gpkg"
+    labels = next(layer for layer in viewer.layers if layer._type_string == "labels")
+    assert labels.save(str(out)) == [str(out)]
+    until(lambda: any("is exported" in message for _, message in notes))
+    assert pyogrio.read_info(out)["features"] == 3
+
+
+def test_a_stopped_export_leaves_nothing_and_says_nothing(
+    viewer: Any, store: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
+) -> None:
+    from fctl_napari.plugin.io.export import ExportOrder, start_export
+
+    order = ExportOrder(str(store), tmp_path / "out.png")
+    ended: list[object] = []
+    job = start_export(order)
+    job.failed.connect(ended.append)
+    job.cancel()
+    until(lambda: bool(ended))
+    assert notes == []
+    assert not order.out.exists()
+    start_export(order).finished.connect(ended.append)
+    until(lambda: len(ended) == 2)
+    assert (open_truth(order.out).read((100, 50, 200, 350)) == 1).all()
+
+
+def test_the_form_exports_a_drawn_region(
+    viewer: Any, store: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
+) -> None:
+    from fctl_napari.plugin.io.export import export_layer
+
+    labels = next(layer for layer in viewer.layers if layer._type_string == "labels")
+    viewer.layers.selection.active = labels
+    export_layer()
+    dialog = the_dialog(viewer)
+    dialog.path.setText(str(tmp_path / "out.png"))
+    dialog.draw.click()
+    assert dialog.where.currentText() == "Drawn region"
+    shapes = viewer.layers.selection.active
+    shapes.add_rectangles([[149.5, 99.5], [149.5, 199.5], [179.5, 199.5], [179.5, 99.5]])
+    dialog.accept()
+    until(lambda: any("is exported" in message for _, message in notes))
+    written = open_truth(tmp_path / "out.png")
+    assert written.shape == (30, 100)
+    assert (written.read((0, 0, 30, 100)) == 1).all()
+    assert errors(notes) == []

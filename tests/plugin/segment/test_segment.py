@@ -1,0 +1,268 @@
+"""The real widget, the real worker, a small network, part of the Earth scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+import numpy as np
+import pytest
+import tifffile
+from helpers_window import Open, errors, level, mask_of, shown
+from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
+
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.layers.roi import DRAWN, VIEW, WHOLE
+from fctl_napari.plugin.segment.widget import SegmentWidget
+from fctl_napari.segmentation.store.store import Segmentation
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
+
+
+def test_whole_image_grows_into_layers(
+    open_scene: Open, until: Callable[..., None], notes: list[tuple[str, str]], scene: Path
+) -> None:
+    viewer, widget = open_scene()
+    form = widget.form
+    form.where.setCurrentText(WHOLE)
+    fills: list[float] = []
+    form.run.click()
+    assert not form.run.isEnabled()
+    assert form.cancel.isEnabled()
+
+    def watch() -> bool:
+        masks = [layer for layer in viewer.layers if isinstance(layer, napari.layers.Labels)]
+        if masks:
+            fills.append(float((level(masks[0]) > 0).mean()))
+        return not widget.running
+
+    until(watch)
+    assert errors(notes) == []
+    assert [fill for fill in fills if 0 < fill < 1], "the mask came all at once"
+    assert form.run.isEnabled()
+    assert form.status.text().startswith("Done")
+
+    store = Segmentation.open(form.result.text())
+    assert store.path == scene.with_name("scene.tiny.fctl.ome.zarr")
+    assert store.done().all()
+    mask = mask_of(viewer)
+    expected = np.asarray(store.labels.levels[0][:])
+    assert np.array_equal(level(mask), expected)
+    assert expected.min() == 1
+    assert mask.name == "scene by tiny"
+    assert list(mask.features["class"]) == ["", "red", "green", "blue"]
+    confidence = viewer.layers["scene by tiny confidence"]
+    assert np.array_equal(level(confidence), np.asarray(store.confidence.levels[0][:]))
+
+    shares = np.bincount(expected.ravel(), minlength=4)[1:] / expected.size
+    coarse = np.array(mask.data[-1])
+    counted = np.bincount(coarse.ravel(), minlength=4)[1:] / coarse.size
+    assert form.legend.shares == [f"{share:.1%}" for share in counted]
+    assert np.abs(counted - shares).max() < 0.01
+    assert np.array_equal(coarse, expected[::2, ::2])
+
+    # on the screen: each pixel in its class' colour, exactly over its place
+    mask.opacity = 1.0
+    viewer.scene.camera.zoom = 8.0
+    rng = np.random.default_rng(0)
+    colors = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)])
+    for y, x in zip(rng.integers(30, 270, 4), rng.integers(30, 1070, 4), strict=True):
+        viewer.scene.camera.center = (0, y, x)
+        assert np.abs(shown(viewer, y, x) - colors[expected[y, x]]).max() < 3
+
+
+def test_view_only_then_the_rest(open_scene: Open, until: Callable[..., None]) -> None:
+    viewer, widget = open_scene()
+    viewer.scene.camera.center = (0, 149.5, 549.5)
+    viewer.scene.camera.zoom = min(viewer.canvas.size) / 150
+    form = widget.form
+    form.where.setCurrentText(VIEW)
+    half_height, half_width = np.array(viewer.canvas.size) / viewer.scene.camera.zoom / 2
+    seen = (150 - half_height, 550 - half_width, 150 + half_height, 550 + half_width)
+    form.run.click()
+    until(lambda: not widget.running)
+    store = Segmentation.open(form.result.text())
+    cells = store.grid.cells_in(tuple(round(v) for v in seen))
+    assert 0 < len(cells) < store.done().size
+    assert sorted(map(tuple, np.argwhere(store.done()).tolist())) == sorted(cells)
+    labels = level(mask_of(viewer))
+    y0, x0, y1, x1 = store.grid.core(cells[0])
+    assert (labels[y0:y1, x0:x1] > 0).all()
+    assert labels[0, 0] == 0
+
+    before = labels.copy()
+    form.where.setCurrentText(WHOLE)
+    form.run.click()
+    until(lambda: not widget.running)
+    after = level(mask_of(viewer))
+    assert (after > 0).all()
+    assert np.array_equal(after[before > 0], before[before > 0])
+    assert len(viewer.layers) == 3  # the same layers went on
+
+
+def test_drawn_region_on_a_scaled_layer(open_scene: Open, until: Callable[..., None]) -> None:
+    viewer, widget = open_scene()
+    image = viewer.layers["scene"]
+    image.scale, image.translate = (0.5, 0.5), (100, 40)
+    form = widget.form
+    form.draw.click()
+    assert form.where.currentText() == DRAWN
+    shapes = viewer.layers.selection.active
+    assert shapes.mode == "add_rectangle"
+    # pixels (100, 200) to (140, 260), in the world
+    corners = (np.array([[99.5, 199.5], [139.5, 259.5]]) * 0.5 + (100, 40)) / shapes.scale
+    shapes.add_rectangles(corners)
+    form.run.click()
+    until(lambda: not widget.running)
+    store = Segmentation.open(form.result.text())
+    assert sorted(map(tuple, np.argwhere(store.done()).tolist())) == sorted(store.grid.cells_in((100, 200, 140, 260)))
+    mask = mask_of(viewer)
+    assert np.allclose(mask.data_to_world((7, 9)), image.data_to_world((7, 9)))
+
+
+def test_cancel_keeps_what_is_done_and_run_goes_on(open_scene: Open, until: Callable[..., None]) -> None:
+    viewer, widget = open_scene()
+    form = widget.form
+    form.where.setCurrentText(WHOLE)
+    form.run.click()
+    until(lambda: form.progress.maximum() > 1 and form.progress.value() > 0)
+    form.cancel.click()
+    assert form.status.text() == "Stopping…"
+    until(lambda: not widget.running)
+    assert form.status.text().startswith("Cancelled")
+    done = Segmentation.open(form.result.text()).done()
+    assert 0 < done.sum() < done.size
+    first = level(mask_of(viewer))
+    assert (first > 0).any()
+    form.run.click()
+    until(lambda: not widget.running)
+    assert Segmentation.open(form.result.text()).done().all()
+    assert np.array_equal(level(mask_of(viewer))[first > 0], first[first > 0])
+
+
+def test_what_exists_is_shown_again(open_scene: Open, until: Callable[..., None], notes: list[tuple[str, str]]) -> None:
+    first, widget = open_scene()
+    widget.form.where.setCurrentText(WHOLE)
+    widget.form.run.click()
+    until(lambda: not widget.running)
+    expected, result = level(mask_of(first)), widget.form.result.text()
+
+    viewer, widget = open_scene()
+    until(lambda: len(viewer.layers) == 3)
+    assert np.array_equal(level(mask_of(viewer)), expected)
+    assert "already" in widget.form.status.text()
+    assert widget.form.result.text() == result
+    assert errors(notes) == []
+
+    # the store opens by itself, too; a confidence is no image to segment
+    confidence, mask = viewer.open(result, plugin="fctl-napari")
+    assert np.array_equal(level(mask), expected)
+    assert not confidence.visible
+    assert [widget.form.image.itemText(i) for i in range(widget.form.image.count())] == ["scene"]
+
+
+def test_closing_the_dock_stops_the_run(open_scene: Open, until: Callable[..., None]) -> None:
+    viewer, widget = open_scene()
+    widget.form.where.setCurrentText(WHOLE)
+    widget.form.run.click()
+    until(lambda: widget.form.progress.maximum() > 1 and widget.form.progress.value() > 0)
+    run = widget._orders.run._run
+    viewer.window.remove_dock_widget(widget)
+    assert not widget.running
+    assert run.wait(10).state == "cancelled"
+    viewer.layers.clear()  # nobody listens to the window any more
+
+
+def test_closing_the_window_stops_the_run(open_scene: Open, until: Callable[..., None]) -> None:
+    viewer, widget = open_scene()
+    widget.form.where.setCurrentText(WHOLE)
+    widget.form.run.click()
+    until(lambda: widget.form.progress.maximum() > 1 and widget.form.progress.value() > 0)
+    run = widget._orders.run._run
+    viewer.close()
+    until(lambda: not widget.running)
+    assert run.wait(10).state == "cancelled"
+    assert session().running  # another window still uses the engine
+
+
+def test_an_array_is_saved_first(
+    open_scene: Open, until: Callable[..., None], earth_crop: np.ndarray, cache: Path, notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_scene(None)
+    array = earth_crop[:200, :300, 1].astype(np.uint16) * 10
+    viewer.add_image(array, name="plain", contrast_limits=(0, 2550))
+    form = widget.form
+    form.where.setCurrentText(WHOLE)
+    form.run.click()
+    until(lambda: not widget.running)
+    assert errors(notes) == []
+    store = Segmentation.open(form.result.text())
+    assert store.path.parent == cache / "fctl-napari"
+    assert store.done().all()
+    assert np.array_equal(level(mask_of(viewer)), np.asarray(store.labels.levels[0][:]))
+    assert any("saved in the cache" in message for _, message in notes)
+
+    array[50, 50] += 1  # other pixels are another image, not a result to go on with
+    form.result.clear()
+    form.run.click()
+    until(lambda: not widget.running)
+    assert Path(form.result.text()) != store.path
+    assert errors(notes) == []
+
+
+def test_run_waits_for_the_pyramid(
+    open_scene: Open, until: Callable[..., None], tmp_path: Path, notes: list[tuple[str, str]]
+) -> None:
+    path = tmp_path / "wide.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(0, 255, (300, 4300, 3), np.uint8))
+    viewer, widget = open_scene(path)
+    viewer.scene.camera.zoom = 20
+    widget.form.run.click()
+    until(lambda: not widget.running)
+    assert errors(notes) == []
+    store = Segmentation.open(tmp_path / "wide.tiny.fctl.ome.zarr")
+    assert store.image_path == str(path) + ".pyramid.ome.zarr"
+    assert 0 < store.done().sum() < store.done().size
+    assert (level(mask_of(viewer)) > 0).any()
+
+
+def test_a_result_by_another_checkpoint_is_refused(
+    open_scene: Open, until: Callable[..., None], notes: list[tuple[str, str]], scene: Path
+) -> None:
+    _, widget = open_scene()
+    other = scene.with_name("text.ome.zarr")
+    other.mkdir()
+    (other / "note.txt").write_text("mine")
+    widget.form.result.setText(str(other))
+    widget.form.run.click()
+    until(lambda: not widget.running)
+    (message,) = errors(notes)
+    assert "text.ome.zarr" in message
+    assert (other / "note.txt").read_text() == "mine"
+
+
+def test_what_is_missing_is_said(
+    make_napari_viewer: Callable[..., napari.Viewer], notes: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer()
+    widget = SegmentWidget(viewer)
+    widget.form.run.click()
+    assert "no image" in errors(notes)[-1]
+    viewer.add_image(np.zeros((50, 60), np.uint8))
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"nothing")
+    widget.form.add_checkpoint(bad)
+    assert "bad.safetensors" in errors(notes)[-1]
+    assert widget.card is None
+    assert not widget.running
+
+
+def test_card_and_tooltips(open_scene: Open) -> None:
+    _, widget = open_scene()
+    text = widget.form.card.text
+    for word in ("red", "green", "blue", "rgb(255, 0, 0)", "efficientnet_lite0", "64 px", "tile, x2, whole image"):
+        assert word in text
+    fields = [f for kind in (QComboBox, QLineEdit, QAbstractButton) for f in widget.form.findChildren(kind)]
+    assert len(fields) >= 9
+    assert [field for field in fields if not field.toolTip() and not isinstance(field.parent(), QComboBox)] == []

@@ -1,0 +1,74 @@
+"""Places named after an image: found again by its pixels, never another image's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.segmentation.store.result_paths import is_another_file, named_place, own_corrections, own_place
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.store.stored_image import stored_image
+
+LABELS = np.ones((60, 80), np.uint8)
+
+Make = Callable[..., Segmentation]
+
+
+@pytest.fixture
+def images(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> list[Pyramid]:
+    """Two files of one size."""
+    for seed in (0, 1):
+        Image.fromarray(make_rgb(60, 80, seed=seed)).save(tmp_path / f"{seed}.png")
+    return [open_image(tmp_path / f"{seed}.png") for seed in (0, 1)]
+
+
+def test_the_usual_place_is_taken_unless_it_is_anothers(
+    images: list[Pyramid], make_segmentation: Make, tmp_path: Path
+) -> None:
+    usual = tmp_path / "x.tiny.fctl.ome.zarr"
+    assert own_place(usual, images[0]) == usual
+    make_segmentation(LABELS, path=usual, image=images[0])
+    assert own_place(usual, images[0]) == usual
+    other = own_place(usual, images[1])
+    assert other != usual
+    assert other.name.startswith("x.tiny.")
+    assert other.name.endswith(".fctl.ome.zarr")
+    assert other == own_place(usual, images[1])
+
+
+def test_maps_lie_beside_the_result_they_go_with(images: list[Pyramid], tmp_path: Path) -> None:
+    from fctl_napari.plugin.layers.paths import maps_beside
+
+    result = named_place(tmp_path / "x.tiny.fctl.ome.zarr", images[0])
+    assert maps_beside(result) == named_place(tmp_path / "x.tiny.maps.fctl.ome.zarr", images[0])
+
+
+def test_corrections_are_found_where_they_lie(images: list[Pyramid], make_segmentation: Make, tmp_path: Path) -> None:
+    usual = tmp_path / "x.corrections.ome.zarr"
+    assert own_corrections(usual, images[1]) == usual
+    make_segmentation(LABELS, path=usual, image=images[0])  # stands for corrections: both say of which image they are
+    assert own_corrections(usual, images[0]) == usual
+    named = named_place(usual, images[1])
+    assert own_corrections(usual, images[1]) == named  # the other file is there still
+    Path(str(images[0].path)).unlink()
+    assert own_corrections(usual, images[1]) == usual  # whose they are now, people have to say
+    make_segmentation(LABELS, path=named, image=images[1])
+    assert own_corrections(usual, images[1]) == named
+    usual.rename(tmp_path / "elsewhere.ome.zarr")
+    assert own_corrections(usual, images[1]) == named
+
+
+def test_what_is_not_whole_says_of_no_image(images: list[Pyramid], make_segmentation: Make, tmp_path: Path) -> None:
+    assert stored_image(tmp_path / "nothing") is None
+    store = make_segmentation(LABELS, path=tmp_path / "s.ome.zarr", image=images[0])
+    assert stored_image(store.path) is not None
+    assert not is_another_file(store.facts["image"], images[0])
+    assert is_another_file(store.facts["image"], images[1])
+    store.labels.set_attributes({"fctl": {**store.facts, "complete": False}})
+    assert stored_image(store.path) is None

@@ -1,0 +1,87 @@
+"""Two processes, started by torchrun, on the CPU."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers_training import NETWORK, STAGES, losses, make, toml_of, write_scene
+
+from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.model_card import read_card
+from fctl_napari.training.train import Trainer, train
+
+
+def torchrun(*arguments: object, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [*start, "-m", "fctl_napari.cli", "train", *map(str, arguments)]
+    return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+
+
+@pytest.mark.timeout(1800)
+def test_two_processes_learn_what_one_does_and_take_up_its_run(tmp_path: Path) -> None:
+    write_scene(tmp_path)
+    torch.set_num_threads(1)
+    network = NETWORK | {"contexts": NETWORK["contexts"][:2], "ale": "none"}
+    config = make(steps=4, batch=1, accumulate=3, class_weights="inverse_sqrt", network=network)
+    alone = Trainer(config, tmp_path / "alone", data_folder=tmp_path, device="cpu")
+
+    def stop_the_other(step: int, steps: int, loss: float) -> None:
+        if step == 3:  # with the state of step 2
+            shutil.copytree(tmp_path / "alone", tmp_path / "both")
+
+    alone.run(stop_the_other)
+    (tmp_path / "config.toml").write_text(toml_of(config))
+    done = torchrun(tmp_path / "config.toml", "--data", tmp_path, "--out", tmp_path / "both", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("tiny.safetensors") == 1  # one of them writes and speaks
+
+    one, two = losses(tmp_path / "alone"), losses(tmp_path / "both")
+    assert list(two) == [1, 2, 3, 4]
+    assert two == pytest.approx(one, rel=1e-3)
+    card, other = (read_card(tmp_path / name / "tiny.safetensors") for name in ("alone", "both"))
+    for part in ("val", "test"):
+        assert other.figures[part]["miou"] == pytest.approx(card.figures[part]["miou"], abs=0.02)
+        assert other.figures[part]["context_reliance"] == pytest.approx(
+            card.figures[part]["context_reliance"], abs=0.02
+        )
+    ours = alone.model.state_dict()
+    theirs = load_checkpoint(tmp_path / "both" / "tiny.safetensors")[0].state_dict()
+    for key, value in ours.items():
+        torch.testing.assert_close(theirs[key], value, rtol=2e-2, atol=2e-3, msg=key)
+
+
+@pytest.mark.timeout(1800)
+def test_more_processes_than_forward_passes_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    write_scene(tmp_path)
+    (tmp_path / "config.toml").write_text(toml_of(make(accumulate=1)))
+    done = torchrun(tmp_path / "config.toml", "--data", tmp_path, "--out", tmp_path / "run", "--device", "cpu")
+    assert done.returncode != 0
+    assert "fctl: accumulate: 2 processes share 1 forward pass(es)" in done.stderr
+
+
+@pytest.mark.nightly  # two launchers that find each other, and two stages
+@pytest.mark.timeout(1800)
+def test_two_machines_need_only_the_data_in_common(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = make(measured=False, steps=2, accumulate=2, stages=STAGES[:2])
+    alone = train(config, tmp_path / "alone", data_folder=write_scene(tmp_path), device="cpu")
+    runs = []
+    for number in (0, 1):
+        machine = tmp_path / f"machine{number}"
+        machine.mkdir()
+        (write_scene(machine) / "config.toml").write_text(toml_of(config))
+        start = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node_rank", str(number)]
+        start += ["--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", str(port)]
+        command = [*start, "-m", "fctl_napari.cli", "train", "config.toml", "--out", "run", "--device", "cpu"]
+        runs.append(subprocess.Popen(command, cwd=machine, env={**os.environ, "OMP_NUM_THREADS": "1"}))
+    assert [run.wait() for run in runs] == [0, 0]
+    assert losses(tmp_path / "machine0" / "run") == pytest.approx(losses(tmp_path / "alone"), rel=1e-3)
+    assert not (tmp_path / "machine1" / "run").exists()
+    assert read_card(tmp_path / "machine0" / "run" / "tiny.safetensors").config == read_card(alone).config
