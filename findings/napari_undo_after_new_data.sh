@@ -4,7 +4,7 @@
 # Setting: one Labels layer as a movable window over a large label file, as for images that are too large to be painted
 #   whole: a stroke in one crop, then layer.data = the next crop (a view of the same file), then Undo.
 # Expected: the history belongs to the array that was painted. With new data Undo does nothing (napari empties the
-#   history already when a slider moves), or it takes the stroke back where it was made.
+#   history when a layer is closed to editing), or it takes the stroke back where it was made.
 # Seen: Undo puts the old values of the first crop into the second one, at the same offsets, without a word. Here the
 #   crops lie in a file on disk: labels that nobody touched are erased in it, and the stroke that was to be undone stays.
 set -eu
