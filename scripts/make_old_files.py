@@ -1,7 +1,7 @@
 """Make the files that ``tests/test_old_runs.py`` opens: what the commands write, finished, half done and killed.
 
 ``tests/data/files_a1848b4.tar.xz`` was made by it at commit a1848b4; it is not made again, since its age is what is
-tested. Most of it are commands of ``fctl``; the few things that only the window writes are imported where they lay then.
+tested. Most of it are commands of ``fctl``; what only the window writes is imported from where it lay then.
 Run it on a CPU, in an empty folder ``/tmp/old_files`` (this path stands in some of the files):
 ``python scripts/make_old_files.py ARCHIVE.tar.xz``.
 """
@@ -62,6 +62,7 @@ contexts = [{ name = "local" }, { name = "medium", scale = 2.0 }, { name = "larg
 
 
 def command(*arguments: object) -> list[str]:
+    """Return a command of ``fctl`` as a process is started with it."""
     return [sys.executable, "-m", "fctl_napari.cli", *map(str, arguments)]
 
 
@@ -89,7 +90,8 @@ def killed(when: Callable[[], bool], *arguments: object) -> None:
 def picture(seed: int, rows: int, columns: int, tint: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Blocks of 32 px, dark or bright, and which they are."""
     rng = np.random.default_rng(seed)
-    truth = np.kron(rng.permutation(np.arange(rows * columns) % 2).reshape(rows, columns), np.ones((32, 32))).astype(np.uint8)
+    blocks = rng.permutation(np.arange(rows * columns) % 2).reshape(rows, columns)
+    truth = np.kron(blocks, np.ones((32, 32))).astype(np.uint8)
     image = truth[..., None] * 120 + 15 * rng.integers(0, 4, truth.shape).astype(np.uint8)[..., None]
     return np.repeat(image, 3, -1) + np.uint8([0, 40, 70]) * tint, truth
 
@@ -205,7 +207,8 @@ def finetunings() -> None:
     from fctl_napari.learning.unfinished import remember
 
     tuning = ("finetune", "new.png", "new.corrections.ome.zarr", *CPU, "--data", ".", "--held-out", 0.3)
-    fctl(*tuning, "--checkpoint", "parent/parent.safetensors", "--out", "first.safetensors", "--bound", 1, "--steps", 75)
+    parent = ("--checkpoint", "parent/parent.safetensors")
+    fctl(*tuning, *parent, "--out", "first.safetensors", "--bound", 1, "--steps", 75)
     again = (*tuning, "--checkpoint", "first.safetensors", "--bound", 0.001, "--steps", 30)
     fctl(*again, "--out", "second.safetensors", code=1)
     Path(".second.finetune.pt").unlink()
