@@ -188,6 +188,7 @@ def test_a_stroke_that_is_only_in_the_journal_is_painted_and_a_torn_one_is_not(t
         assert painted.undo("cem") is not None
         assert painted.undo("cem") is None
     assert (path / "journal").stat().st_size < torn + 100
+    assert json.loads((path / "painted.json").read_text())["number"] == 13  # strokes, undone and redone ones
     assert not list(path.rglob("*.partial"))
     assert not list(path.glob("*.damaged"))
     assert zarr.open_array(path / "0", mode="r")[80:90, 300:310].sum() == 0
@@ -203,7 +204,10 @@ def test_a_killed_training_goes_on_where_it_was_saved(take: Callable[..., Path])
     assert heard == list(range(5, 13))
     assert logged("cut") == pytest.approx(logged("parent"), abs=1e-3)
     assert_same_weights(written, "parent/parent.safetensors")
-    assert_like(read_card(written).figures.keys(), read_card("parent/parent.safetensors").figures.keys())
+    card, unbroken = read_card(written), read_card("parent/parent.safetensors")
+    assert card.figures.keys() == unbroken.figures.keys()
+    assert card.provenance.keys() == unbroken.provenance.keys()
+    assert card.provenance["started_from"] == unbroken.provenance["started_from"]
 
 
 def test_of_a_killed_training_in_stages_the_finished_one_is_not_trained_again(
@@ -238,6 +242,9 @@ def test_a_killed_fine_tuning_is_found_and_goes_on_at_its_step(take: Callable[..
     assert not result.verdict.keep
     assert not result.kept
     assert_same_weights(result.candidate, "second.candidate.safetensors")  # the same run, not killed
+    told, unbroken = (read_card(file).provenance for file in (result.candidate, "second.candidate.safetensors"))
+    assert told.keys() == unbroken.keys()
+    assert told["finetuning"].keys() == unbroken["finetuning"].keys()
     keep(folder / "third.safetensors")
     assert not list(folder.glob("*third.finetune*"))
 
