@@ -91,9 +91,9 @@ def picture(seed: int, rows: int, columns: int, tint: bool = False) -> tuple[np.
     """Blocks of 32 px, dark or bright, and which they are."""
     rng = np.random.default_rng(seed)
     blocks = rng.permutation(np.arange(rows * columns) % 2).reshape(rows, columns)
-    truth = np.kron(blocks, np.ones((32, 32))).astype(np.uint8)
-    image = truth[..., None] * 120 + 15 * rng.integers(0, 4, truth.shape).astype(np.uint8)[..., None]
-    return np.repeat(image, 3, -1) + np.uint8([0, 40, 70]) * tint, truth
+    ground_truth = np.kron(blocks, np.ones((32, 32))).astype(np.uint8)
+    image = ground_truth[..., None] * 120 + 15 * rng.integers(0, 4, ground_truth.shape).astype(np.uint8)[..., None]
+    return np.repeat(image, 3, -1) + np.uint8([0, 40, 70]) * tint, ground_truth
 
 
 def simplify(path: Path, frozen: tuple[str, ...]) -> None:
@@ -172,16 +172,16 @@ def segmentations() -> None:
 
 def corrections() -> None:
     """Paint as the window does: two authors, an undone stroke; and die in the middle of a stroke."""
-    from fctl_napari.imagery.formats import open_image
-    from fctl_napari.learning.corrections import Corrections
-    from fctl_napari.model.card import read_card
+    from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.imagery.open import open_image
+    from fctl_napari.model.model_card import read_card
 
     classes = read_card("parent/parent.safetensors").classes
-    truth = np.asarray(Image.open("new_truth.png")) + np.uint8(1)
+    ground_truth = np.asarray(Image.open("new_truth.png")) + np.uint8(1)
     with Corrections.create("new.corrections.ome.zarr", open_image("new.png"), classes) as painted:
         for number, (y, x) in enumerate((y, x) for y in (4, 68) for x in (4, 68, 132, 196)):
             author = "ann" if number % 3 else "bob"
-            painted.write(y, x, truth[y : y + 24, x : x + 24], author=author)
+            painted.write(y, x, ground_truth[y : y + 24, x : x + 24], author=author)
         painted.write(4, 4, np.full((6, 8), 255, np.uint8), author="bob")
         painted.write(40, 100, np.full((20, 20), 1, np.uint8), author="ann")
         painted.undo("ann")
@@ -202,9 +202,9 @@ def corrections() -> None:
 
 def finetunings() -> None:
     """Fine-tune: kept, waiting, killed; and what the window notes of a run that is not decided."""
-    from fctl_napari.learning.finetune_config import finetune_request
-    from fctl_napari.learning.finetune_run import travelling
-    from fctl_napari.learning.unfinished import remember
+    from fctl_napari.finetuning.request import finetune_request
+    from fctl_napari.finetuning.run import travelling
+    from fctl_napari.finetuning.unfinished import remember
 
     tuning = ("finetune", "new.png", "new.corrections.ome.zarr", *CPU, "--data", ".", "--held-out", 0.3)
     parent = ("--checkpoint", "parent/parent.safetensors")
@@ -235,14 +235,14 @@ def finetunings() -> None:
 
 def analyses() -> None:
     """Evaluate, mark, map classes, export, convert a data set."""
-    from fctl_napari.analysis.error_marks import Marks
-    from fctl_napari.analysis.error_regions import find_errors, order
+    from fctl_napari.evaluation.error_regions import find_errors, order
+    from fctl_napari.evaluation.review_marks import Marks
     from fctl_napari.imagery.class_mapping import ClassMapping
-    from fctl_napari.imagery.truth import open_truth
-    from fctl_napari.segmentation.store import Segmentation
+    from fctl_napari.imagery.ground_truth import open_ground_truth
+    from fctl_napari.segmentation.store.store import Segmentation
 
-    store, truth = Segmentation.open("whole.ome.zarr"), open_truth("new_truth.png")
-    first, second, *_ = order(find_errors(store, truth), "size")
+    store, ground_truth = Segmentation.open("whole.ome.zarr"), open_ground_truth("new_truth.png")
+    first, second, *_ = order(find_errors(store, ground_truth), "size")
     Marks.of_segmentation(store).set(first, "truth is wrong")
     Marks.of_segmentation(store).set(second, "done")
     fctl("errors", "whole.ome.zarr", "new_truth.png", "--json", "errors.json")
@@ -292,12 +292,12 @@ def main(archive: str) -> None:
     target = Path(archive).absolute()
     FOLDER.mkdir(exist_ok=True)
     os.chdir(FOLDER)
-    image, truth = picture(0, 6, 10)
+    image, ground_truth = picture(0, 6, 10)
     Image.fromarray(image).save("scene.png")
-    Image.fromarray(truth).save("truth.png")
-    image, truth = picture(1, 3, 13, tint=True)
+    Image.fromarray(ground_truth).save("truth.png")
+    image, ground_truth = picture(1, 3, 13, tint=True)
     Image.fromarray(image).save("new.png")
-    Image.fromarray(truth).save("new_truth.png")
+    Image.fromarray(ground_truth).save("new_truth.png")
     networks()
     segmentations()
     corrections()

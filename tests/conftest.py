@@ -304,7 +304,7 @@ def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """``fctl("info", path)``: run a command in this process, with lines of 200 characters."""
     from helpers_commands import Outcome
 
-    from fctl_napari.cli.app import app as cli
+    from fctl_napari.cli import app as cli
 
     monkeypatch.setenv("COLUMNS", "200")
 

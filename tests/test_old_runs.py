@@ -18,21 +18,21 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from commands import Fctl
+from helpers_commands import Fctl
 from safetensors.numpy import load_file
 
-from fctl_napari.analysis.ablation_results import read_results
-from fctl_napari.imagery.formats import open_image
-from fctl_napari.learning.ablation_plan import AblationRequest, make_plan
-from fctl_napari.learning.ablation_work import Share, train_and_measure
-from fctl_napari.learning.candidates import keep, roll_back
-from fctl_napari.learning.config import load_train_config
-from fctl_napari.learning.corrections import Corrections
-from fctl_napari.learning.finetune import finetune
-from fctl_napari.learning.train import train
-from fctl_napari.learning.unfinished import find_cut, find_waiting
-from fctl_napari.model.card import checkpoint_hash, read_card
-from fctl_napari.segmentation.store import Segmentation
+from fctl_napari.ablation.plan import AblationRequest, make_plan
+from fctl_napari.ablation.results import read_results
+from fctl_napari.ablation.work import Share, train_and_measure
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.finetuning.candidates import keep, roll_back
+from fctl_napari.finetuning.finetune import finetune
+from fctl_napari.finetuning.unfinished import find_cut, find_waiting
+from fctl_napari.imagery.open import open_image
+from fctl_napari.model.model_card import checkpoint_hash, read_card
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.training.config import load_train_config
+from fctl_napari.training.train import train
 
 ARCHIVE = Path(__file__).parent / "data" / "files_a1848b4.tar.xz"
 MADE_IN = "/tmp/old_files"
@@ -237,9 +237,11 @@ def test_a_killed_fine_tuning_is_found_and_goes_on_at_its_step(take: Callable[..
     assert cut.saved
     assert (cut.request.steps, cut.request.bound, cut.request.held_out) == (30, 0.001, 0.3)
     heard: list[int] = []
-    result = finetune(cut.request, watch=lambda news: heard.append(news.done) if news.phase == "training" else None)
+    result = finetune(
+        cut.request, watch=lambda progress: heard.append(progress.done) if progress.phase == "training" else None
+    )
     assert heard == [26, 27, 28, 29, 30]
-    assert not result.verdict.keep
+    assert not result.gate_result.keep
     assert not result.kept
     assert_same_weights(result.candidate, "second.candidate.safetensors")  # the same run, not killed
     told, unbroken = (read_card(file).provenance for file in (result.candidate, "second.candidate.safetensors"))
@@ -256,9 +258,9 @@ def test_a_network_that_waits_is_kept_or_rolled_back(take: Callable[..., Path]) 
         (waiting,) = find_waiting([folder], IMAGE, ["new.png"])
         assert waiting.out == folder / "second.safetensors"
         assert waiting.parent == checkpoint_hash("first.safetensors")
-        assert not waiting.verdict.keep
-        assert waiting.verdict.reasons[0] == "IoU on held-out corrections rose: 0.684 before, 0.742 after."
-        assert waiting.verdict.reasons[1].endswith("1.3 % of the px changed, which is beyond the bound of 0 %.")
+        assert not waiting.gate_result.keep
+        assert waiting.gate_result.reasons[0] == "IoU on held-out corrections rose: 0.684 before, 0.742 after."
+        assert waiting.gate_result.reasons[1].endswith("1.3 % of the px changed, which is beyond the bound of 0 %.")
         figures = waiting.figures
         assert figures["before"]["held_out"]["miou"] == pytest.approx(0.6841, abs=5e-5)
         assert figures["after"]["held_out"]["miou"] == pytest.approx(0.7425, abs=5e-5)

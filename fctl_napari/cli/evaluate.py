@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -150,9 +149,12 @@ def errors(
     if json_file is not None:
         regions = [
             {
-                **asdict(one),
+                "window": one.window,
+                "point": one.point,
+                "pixels": one.pixels,
                 "truth": None if one.ground_truth is None else names[one.ground_truth],
                 "called": names[one.predicted],
+                "confidence": one.confidence,
                 "mark": marks.of(one),
             }
             for one in listed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers_layouts import NAMES, make
 
-from fctl_napari.cli.app import app as cli
+from fctl_napari.cli import app as cli
 from fctl_napari.finetuning.tile_sampling import training_scenes
 from fctl_napari.model.model_card import read_card
 
