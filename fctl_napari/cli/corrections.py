@@ -90,9 +90,11 @@ def merge(
     """Take over what others painted, and report where they contradict."""
     from fctl_napari.cli.output import counting
     from fctl_napari.corrections.corrections import Corrections
+    from fctl_napari.corrections.merge import merge as merge_corrections
 
+    opened = [Corrections.open(other) for other in others]
     with Corrections.open(corrections, "r+") as into, counting("Merging") as report:
-        done = into.merge([Corrections.open(other) for other in others], policy=POLICIES[on_conflict], progress=report)
+        done = merge_corrections(into, opened, policy=POLICIES[on_conflict], progress=report)
     _show(done, json_file)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,6 @@ from fctl_napari.corrections.correction_store import (
     refresh_from_image,
     refresh_image,
 )
-from fctl_napari.corrections.merge import MergeReport, OtherCorrections, Policy, Report, take, value_names
 from fctl_napari.corrections.regions import CorrectedBox, CorrectedRegion
 from fctl_napari.corrections.undo_history import Piece, Planes, Stroke, check_block
 from fctl_napari.corrections.write_ahead_log import WriteAheadLog
@@ -32,7 +31,7 @@ from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.model.classes import ClassTable
+from fctl_napari.model.classes import ClassTable, value_names
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.store.store_lock import lock_store, remove_store
 
@@ -366,39 +365,6 @@ class Corrections:
         """Whether there is something to redo."""
         with self._guard:
             return self._next("redo", author) is not None
-
-    def merge(
-        self, others: Sequence[Corrections], *, policy: Policy = "mine", progress: Report | None = None
-    ) -> MergeReport:
-        """Take over what others painted, as one action that can be undone.
-
-        Parameters
-        ----------
-        others
-            Corrections of the same image; they are taken one after the other. Classes are found by their names, and
-            those that are painted there and missing here are added.
-        policy
-            What is done with px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
-            become ``"not sure"``.
-        progress
-            Called as ``progress(done, total)`` with counts of blocks; may raise ``Cancelled``.
-
-        Returns
-        -------
-        MergeReport
-            What was new, and where they contradict.
-
-        Raises
-        ------
-        InputError
-            One is of another image; nothing is taken.
-        OutputError
-            As :meth:`write`. What was taken until then is there, and can be undone.
-        """
-        layers = [OtherCorrections(other, self) for other in others]
-        for other in others:
-            self.add_classes(other.class_table, other.unknown_to(self.class_table))
-        return take(self, layers, kind="merge", policy=policy, progress=progress)
 
     def area_by_class(self) -> dict[str, int]:
         """How many px of each class are painted, by its name, ``"not sure"`` last; nothing is read for it."""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import ChunkRegions
+from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.level import IntWindow
-from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.model.classes import NOT_SURE, ClassTable, value_names
 from fctl_napari.segmentation.store.identity import same_image
-
-if TYPE_CHECKING:
-    from fctl_napari.corrections.corrections import Corrections
-    from fctl_napari.corrections.undo_history import Stroke
 
 Policy = Literal["mine", "theirs", "not sure"]
 Report = Callable[[int, int], None]
@@ -97,11 +95,6 @@ class MergeReport:
     conflicts: tuple[Conflict, ...] = ()
     policy: Policy = "mine"
     notes: tuple[str, ...] = ()
-
-
-def value_names(table: ClassTable) -> dict[int, str]:
-    """Names of the values of corrections."""
-    return {**{k + 1: name for k, name in enumerate(table.names)}, NOT_SURE: "not sure"}
 
 
 def values_by_name(names: Sequence[str], table: ClassTable) -> NDArray[np.uint8]:
@@ -214,6 +207,46 @@ def take(
     names = value_names(corrections.class_table)
     added = {names[value]: pixels for value, pixels in sorted(taking.added.items())}
     return MergeReport(taking.stroke(), added, taking.agreed, tuple(conflicts), policy)
+
+
+def merge(
+    corrections: Corrections,
+    others: Sequence[Corrections],
+    *,
+    policy: Policy = "mine",
+    progress: Report | None = None,
+) -> MergeReport:
+    """Take over what others painted, as one action that can be undone.
+
+    Parameters
+    ----------
+    corrections
+        Corrections that are open for writing.
+    others
+        Corrections of the same image; they are taken one after the other. Classes are found by their names, and
+        those that are painted there and missing here are added.
+    policy
+        What is done with px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
+        become ``"not sure"``.
+    progress
+        Called as ``progress(done, total)`` with counts of blocks; may raise ``Cancelled``.
+
+    Returns
+    -------
+    MergeReport
+        What was new, and where they contradict.
+
+    Raises
+    ------
+    InputError
+        One is of another image; nothing is taken.
+    OutputError
+        The disk is full or the place is not writable. What was taken until then is there, and can be undone.
+    """
+    layers = [OtherCorrections(other, corrections) for other in others]
+    for other in others:
+        corrections.add_classes(other.class_table, other.unknown_to(corrections.class_table))
+    return take(corrections, layers, kind="merge", policy=policy, progress=progress)
 
 
 class _Taking:

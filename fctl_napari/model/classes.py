@@ -182,3 +182,8 @@ def numbered_classes(count: int) -> ClassTable:
     spread = [(k * 97 % 256, k * 57 % 256, k * 151 % 256) for k in range(len(colors), count)]
     rows = [{"name": f"class {k}", "color": c} for k, c in enumerate([*colors, *spread][:count])]
     return ClassTable.model_validate({"classes": rows})
+
+
+def value_names(table: ClassTable) -> dict[int, str]:
+    """Names of the values of corrections."""
+    return {**{k + 1: name for k, name in enumerate(table.names)}, NOT_SURE: "not sure"}

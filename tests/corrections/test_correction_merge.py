@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from fctl_napari.corrections import merge as correction_merge
 from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.merge import MergeReport, Policy
+from fctl_napari.corrections.merge import MergeReport, Policy, merge
 from fctl_napari.errors import InputError
 from fctl_napari.model.classes import ClassTable
 
@@ -62,9 +62,9 @@ def test_a_merge_is_pixel_by_pixel_what_the_policy_says(
         path = make(new_path(), "ann", mine).path
         with Corrections.open(path, "r+") as into:
             before, there = with_author(into), with_author(other)
-            report = into.merge([other], policy=policy)
+            report = merge(into, [other], policy=policy)
             after = with_author(into)
-            again = into.merge([other], policy=policy)
+            again = merge(into, [other], policy=policy)
             np.testing.assert_array_equal(with_author(into), after)
             if report.stroke is not None:
                 assert again.stroke is None
@@ -98,7 +98,7 @@ def test_several_are_taken_one_after_the_other(new_path: Callable[[], Path]) -> 
     cem = make(new_path(), "cem", [(25, 0, 50, 50, 2), (900, 0, 10, 10, 255)])
     seen: list[tuple[int, int]] = []
     with Corrections.create(new_path(), blank(), TABLE) as into:
-        report = into.merge([bob, cem], progress=lambda done, total: seen.append((done, total)))
+        report = merge(into, [bob, cem], progress=lambda done, total: seen.append((done, total)))
         assert report.added == {"sea": 2500, "wood": 1250, "not sure": 100}
         (conflict,) = report.conflicts
         assert (conflict.source, conflict.window) == (str(cem.path), (25, 0, 50, 50))
@@ -117,8 +117,8 @@ def test_others_are_refused_before_anything_is_taken(new_path: Callable[[], Path
     elsewhere = Corrections.create(new_path(), blank(seed=1), TABLE)
     with Corrections.create(new_path(), blank(), TABLE) as into:
         with pytest.raises(InputError, match="another image"):
-            into.merge([bob, elsewhere])
-        assert into.merge([]) == MergeReport()
+            merge(into, [bob, elsewhere])
+        assert merge(into, []) == MergeReport()
         assert into.regions() == []
     elsewhere.close()
 
@@ -132,7 +132,7 @@ def test_classes_of_others_are_found_by_their_names_and_added(new_path: Callable
         cem.write(25, 0, np.full((25, 50), 3, np.uint8), author="cem")  # wood
         cem.write(500, 0, np.full((5, 50), 2, np.uint8), author="cem")  # moor
     with Corrections.create(new_path(), blank(), TABLE) as into:
-        report = into.merge([bob, Corrections.open(cem.path)])
+        report = merge(into, [bob, Corrections.open(cem.path)])
         assert into.class_table.names == ("sea", "wood", "town", "moor"), "what is not painted is not added"
         assert report.added == {"sea": 2500, "wood": 100, "moor": 250}
         assert report.agreed == 1250

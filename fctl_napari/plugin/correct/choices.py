@@ -18,10 +18,11 @@ from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.background import check
 from fctl_napari.plugin.errors.overlay import levels_of
 from fctl_napari.plugin.layers.image_identity import identities, may_be_of
-from fctl_napari.plugin.layers.image_source import ImageSource, only_show
+from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.paths import cache_folder
 from fctl_napari.plugin.layers.resampled_labels import lies_over
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, StoredLevels
+from fctl_napari.plugin.layers.styles import only_show
 from fctl_napari.plugin.layers.transforms import seen_pixels
 from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.segmentation.store.result_paths import named_path, own_corrections

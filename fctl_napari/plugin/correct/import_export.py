@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.files import export_corrections, import_file, import_labels
-from fctl_napari.corrections.merge import Conflict, MergeReport, Policy
+from fctl_napari.corrections.merge import Conflict, MergeReport, Policy, merge
 from fctl_napari.imagery.ground_truth import LabelSource
 from fctl_napari.plugin.common.background import Job, check
 from fctl_napari.plugin.common.form_layout import button, labelled, wrapped
@@ -188,7 +188,7 @@ def take_over(
     others
         Whether the path holds corrections.
     policy
-        See ``Corrections.merge``.
+        See ``corrections.merge.merge``.
     author
         Whose labels are; corrections have authors of their own.
     corrections
@@ -213,7 +213,7 @@ def take_over(
         if isinstance(placed, PlacedLabels) and (beside := placed.count_beside()):
             done = replace(done, notes=(*done.notes, f"labeled px beside the image, left out: {beside:,}"))
     elif others:
-        done = corrections.merge([Corrections.open(source)], policy=policy, progress=progress)
+        done = merge(corrections, [Corrections.open(source)], policy=policy, progress=progress)
     else:
         done = import_file(corrections, source, author=author, policy=policy, progress=progress)
     return None if done.stroke is None else done.stroke.window, done

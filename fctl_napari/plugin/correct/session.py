@@ -22,8 +22,8 @@ from fctl_napari.plugin.correct.layer import (
 )
 from fctl_napari.plugin.correct.stroke_writer import Act, Look, PixelEdit, StrokeWriter, Turn
 from fctl_napari.plugin.layers.correction_marks import is_copy
-from fctl_napari.plugin.layers.image_source import only_show
 from fctl_napari.plugin.layers.segmentation_layers import refresh
+from fctl_napari.plugin.layers.styles import only_show
 from fctl_napari.plugin.layers.transforms import move, placed_like
 from fctl_napari.plugin.layers.viewport import IntWindow
 

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QFileDialog
 
 from fctl_napari.plugin.errors.form import ErrorForm
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, layer_choices, shows
-from fctl_napari.plugin.layers.image_source import only_show
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
+from fctl_napari.plugin.layers.styles import only_show
 
 
 class ErrorChoices(QObject):

@@ -13,8 +13,10 @@ from fctl_napari.errors import InputError
 from fctl_napari.evaluation.error_types import Kinds
 from fctl_napari.imagery.class_mapping import MappedGroundTruth
 from fctl_napari.model.classes import IGNORE
-from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, ShownLevel, class_style
+from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
 from fctl_napari.plugin.layers.segmentation_layers import above
+from fctl_napari.plugin.layers.shown_levels import ShownLevel
+from fctl_napari.plugin.layers.styles import class_style
 from fctl_napari.plugin.layers.transforms import placed_like
 
 

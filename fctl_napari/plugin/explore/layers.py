@@ -24,7 +24,8 @@ from fctl_napari.plugin.explore.maps import (
     difference,
     maps,
 )
-from fctl_napari.plugin.layers.image_source import EXPLORE, OVERLAY_KEY, class_style
+from fctl_napari.plugin.layers.image_source import EXPLORE, OVERLAY_KEY
+from fctl_napari.plugin.layers.styles import class_style
 from fctl_napari.plugin.layers.transforms import move, outline, placed_like, placed_over, to_pixels
 
 if TYPE_CHECKING:

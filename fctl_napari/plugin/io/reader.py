@@ -21,17 +21,10 @@ from fctl_napari.imagery.remote import child, is_url, last_name
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.notify import report, say
 from fctl_napari.plugin.layers import label_groups
-from fctl_napari.plugin.layers.image_source import (
-    ImageSource,
-    LayerData,
-    displayed_level,
-    displayed_levels,
-    file_state,
-    image_layer,
-    image_source,
-)
+from fctl_napari.plugin.layers.image_source import ImageSource, LayerData, file_state, image_layer, image_source
 from fctl_napari.plugin.layers.paths import pyramid_path, stem
 from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, preview_levels, ready_pyramid
+from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_levels
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
 REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff")

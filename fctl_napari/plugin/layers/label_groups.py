@@ -14,16 +14,11 @@ from fctl_napari.imagery import ngff
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.remote import child, last_name
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
-from fctl_napari.plugin.layers.image_source import (
-    COARSE_SIDE,
-    GreyLevel,
-    LayerData,
-    class_style,
-    confidence_colormap,
-    placement,
-)
+from fctl_napari.plugin.layers.image_source import LayerData
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
 from fctl_napari.plugin.layers.segmentation_layers import CONFIDENCE, STORE_KEY
+from fctl_napari.plugin.layers.shown_levels import COARSE_SIDE, GrayLevel
+from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, pixel_scale
 from fctl_napari.segmentation.store.map_names import MAPS, map_title
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 
@@ -135,7 +130,7 @@ def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
 def _levels(group: zarr.Group, path: Path | str, extent: tuple[float, float] | None) -> tuple[Any, dict[str, Any]]:
     arrays, axes, multiscale = ngff.open_levels(group, path)
     try:
-        levels: list[Any] = [array if axes == "yx" else GreyLevel(Level(array, axes)) for array in arrays]
+        levels: list[Any] = [array if axes == "yx" else GrayLevel(Level(array, axes)) for array in arrays]
     except ValueError as error:
         raise InputError(f"{path}: labels are shown in two dimensions ({error}); choose one plane.") from None
     side = max(levels[-1].shape)
@@ -148,7 +143,7 @@ def _levels(group: zarr.Group, path: Path | str, extent: tuple[float, float] | N
     unit = ngff.space_unit(multiscale)
     if extent is None:
         sizes = ngff.scales(multiscale, axes)
-        arguments |= placement(sizes[0] if sizes else None, unit)
+        arguments |= pixel_scale(sizes[0] if sizes else None, unit)
         return data, arguments
     scale = tuple(length / size for length, size in zip(extent, levels[0].shape, strict=True))
     return data, {**arguments, "scale": scale}

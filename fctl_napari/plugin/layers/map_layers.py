@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fctl_napari.plugin.layers.image_source import byte_colormap
+from fctl_napari.plugin.layers.styles import byte_colormap
 from fctl_napari.segmentation.store.map_names import ENTROPY, MARGIN, WEIGHT
 
 MAP_KEY = "fctl_map"

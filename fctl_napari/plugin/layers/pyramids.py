@@ -17,7 +17,7 @@ from fctl_napari.imagery import ngff
 from fctl_napari.imagery.convert import convert, source_file
 from fctl_napari.imagery.ome_zarr import OURS
 from fctl_napari.plugin.common.background import Job
-from fctl_napari.plugin.layers.image_source import COARSE_SIDE, ShownLevel, displayed_level
+from fctl_napari.plugin.layers.shown_levels import COARSE_SIDE, ShownLevel, displayed_level
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid

@@ -13,8 +13,8 @@ from napari.layers import Image, Labels, Layer
 
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
-from fctl_napari.plugin.layers.image_source import class_style, confidence_colormap, only_show
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
+from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, only_show
 from fctl_napari.plugin.layers.transforms import placed_like
 from fctl_napari.segmentation.store.map_names import map_title
 from fctl_napari.segmentation.store.store import Segmentation

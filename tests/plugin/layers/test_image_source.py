@@ -9,16 +9,10 @@ from hypothesis import strategies as st
 from napari.layers import Labels
 
 from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
-from fctl_napari.plugin.layers.image_source import (
-    COARSE_SIDE,
-    class_style,
-    confidence_colormap,
-    displayed_level,
-    displayed_levels,
-    placement,
-)
 from fctl_napari.plugin.layers.paths import array_path, pyramid_path, result_path, stem
 from fctl_napari.plugin.layers.pyramids import PreviewLevel, empty_preview, fill_preview, preview_levels
+from fctl_napari.plugin.layers.shown_levels import COARSE_SIDE, displayed_level, displayed_levels
+from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, pixel_scale
 
 SLICES = st.builds(slice, st.integers(0, 40), st.integers(0, 60), st.integers(1, 5))
 
@@ -82,9 +76,9 @@ def test_confidence_is_clear_only_where_nothing_is_computed() -> None:
 
 
 def test_placement_knows_units_and_ignores_others() -> None:
-    assert placement(None, None) == {}
-    assert placement((0.5, 0.25), "meter") == {"scale": (0.5, 0.25), "units": ("meter", "meter")}
-    assert placement((0.5, 0.25), "furlongs of old") == {"scale": (0.5, 0.25)}
+    assert pixel_scale(None, None) == {}
+    assert pixel_scale((0.5, 0.25), "meter") == {"scale": (0.5, 0.25), "units": ("meter", "meter")}
+    assert pixel_scale((0.5, 0.25), "furlongs of old") == {"scale": (0.5, 0.25)}
 
 
 @settings(max_examples=30, deadline=None)

@@ -16,10 +16,10 @@ from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import Card
 from fctl_napari.plugin.io.reader import read
-from fctl_napari.plugin.layers.image_source import byte_colormap
 from fctl_napari.plugin.layers.map_layers import color_limits, map_style, spread
 from fctl_napari.plugin.layers.paths import maps_beside, maps_path, result_path
 from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers, refresh
+from fctl_napari.plugin.layers.styles import byte_colormap
 from fctl_napari.segmentation.store.map_names import map_names
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import Cell, TileGrid
