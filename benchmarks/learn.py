@@ -43,7 +43,8 @@ from fctl_napari.model.model_card import read_card, resolve_checkpoint
 from fctl_napari.segmentation.inference.predictor import Predictor
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 from fctl_napari.training.config import DataSettings, load_train_config
-from fctl_napari.training.data import Region, Scene, open_scenes
+from fctl_napari.training.data import Scene, open_scenes
+from fctl_napari.windows import IntWindow
 
 BRUSH = 8
 """Radius of the annotator's brush, px."""
@@ -130,7 +131,7 @@ def changed(
     return np.clip(image.round(), 0, 255).astype(np.uint8), ground_truth
 
 
-def segmented(checkpoint: Path, scene: Scene, regions: Sequence[Region]) -> NDArray[np.uint8]:
+def segmented(checkpoint: Path, scene: Scene, regions: Sequence[IntWindow]) -> NDArray[np.uint8]:
     """Class indices of regions of a scene, 255 elsewhere, as ``fctl segment`` calls them."""
     model, card = load_checkpoint(checkpoint)
     predictor = Predictor(model)
@@ -147,7 +148,7 @@ def segmented(checkpoint: Path, scene: Scene, regions: Sequence[Region]) -> NDAr
     return out
 
 
-def inside(shape: tuple[int, int], regions: Sequence[Region]) -> NDArray[np.bool_]:
+def inside(shape: tuple[int, int], regions: Sequence[IntWindow]) -> NDArray[np.bool_]:
     """Mask of regions."""
     mask = np.zeros(shape, bool)
     for y0, x0, y1, x1 in regions:
@@ -157,7 +158,7 @@ def inside(shape: tuple[int, int], regions: Sequence[Region]) -> NDArray[np.bool
 
 def strokes(
     ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], counted: NDArray[np.bool_], count: int, seed: int
-) -> tuple[NDArray[np.uint8], list[Region]]:
+) -> tuple[NDArray[np.uint8], list[IntWindow]]:
     """Draw strokes along large errors; returns corrections (k + 1) and the strokes' boxes."""
     rng = np.random.default_rng([seed, 77])
     wrong = counted & (ground_truth != IGNORE) & (predicted != IGNORE) & (ground_truth != predicted)
@@ -198,7 +199,7 @@ def scores(
     return Scores.from_confusion(confusion_matrix(np.where(mask, ground_truth, IGNORE), predicted, len(names)), names)
 
 
-def old_regions(scenes: Sequence[Scene], tile: int) -> list[tuple[Scene, list[Region]]]:
+def old_regions(scenes: Sequence[Scene], tile: int) -> list[tuple[Scene, list[IntWindow]]]:
     """Parts of the old scenes, evenly chosen."""
     found = []
     for scene in scenes:
@@ -213,7 +214,7 @@ def old_regions(scenes: Sequence[Scene], tile: int) -> list[tuple[Scene, list[Re
     return found
 
 
-def old_miou(checkpoint: Path, parts: Sequence[tuple[Scene, list[Region]]], names: Sequence[str]) -> float:
+def old_miou(checkpoint: Path, parts: Sequence[tuple[Scene, list[IntWindow]]], names: Sequence[str]) -> float:
     """Mean IoU on parts of the old scenes."""
     matrix = np.zeros((len(names), len(names)), np.int64)
     for scene, regions in parts:

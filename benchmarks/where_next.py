@@ -25,10 +25,10 @@ from skimage.measure import label
 
 from fctl_napari.evaluation import acquisition
 from fctl_napari.evaluation.acquisition import Suggestion, find_next
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import IntWindow
 
 ORDERS: dict[str, Callable[[Suggestion], float]] = {
     "gain": lambda one: one.gain,

@@ -23,7 +23,7 @@ from fctl_napari.model.encoders import Features
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.segmentation.inference.device import Precision, numerics
 from fctl_napari.segmentation.inference.tile_inputs import read_inputs
-from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap, intersect
+from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 from fctl_napari.training.augment import Batch, collate
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import Scene, TileSampler
@@ -123,9 +123,9 @@ class FeatureMaker:
         inputs = read_inputs(scene.pyramid, (float(y), float(x), float(y + size), float(x + size)), self._network)
         ground_truth = np.full((size, size), IGNORE, np.uint8)
         for region in tile.regions:
-            y0, x0, y1, x1 = intersect(region, grid.core(tile.cell))
-            if y1 > y0 and x1 > x0:
-                ground_truth[y0 - y : y1 - y, x0 - x : x1 - x] = scene.ground_truth[y0:y1, x0:x1]
+            owned = grid.core(tile.cell).intersect(region)
+            if not owned.empty:
+                ground_truth[owned.slices_in((y, x, y, x))] = scene.ground_truth[owned.slices_in()]
         return Batch(
             torch.from_numpy(inputs.tile)[None],
             {name: torch.from_numpy(pixels)[None] for name, pixels in inputs.contexts.items()},

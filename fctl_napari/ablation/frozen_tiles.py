@@ -11,8 +11,9 @@ from fctl_napari.errors import CheckpointError
 from fctl_napari.imagery.sample import sample_splits
 from fctl_napari.model.config import Context, FCtLConfig
 from fctl_napari.model.model_card import Card, checkpoint_hash, read_card
-from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap, intersect
-from fctl_napari.training.data import Region, Scene, names_of
+from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
+from fctl_napari.training.data import Scene, names_of
+from fctl_napari.windows import IntWindow, Window
 
 Part = Literal["trained", "measured"]
 
@@ -105,14 +106,14 @@ class MeasuredTile:
 
     scene: int
     cell: Cell
-    regions: tuple[Region, ...]
+    regions: tuple[IntWindow, ...]
 
 
 def measured_tiles(scenes: Sequence[Scene], part: str, tile_size: int) -> list[MeasuredTile]:
     """List the cells that ``fctl segment`` would compute over the regions of a part, scene by scene."""
     found = []
     for index, scene in enumerate(scenes):
-        regions: tuple[Region, ...] = getattr(scene, part)
+        regions: tuple[IntWindow, ...] = getattr(scene, part)
         grid = TileGrid(scene.pyramid.shape, tile_size, default_overlap(tile_size))
         cells = sorted({cell for region in regions for cell in grid.cells_in(region)})
         found += [MeasuredTile(index, cell, regions) for cell in cells]
@@ -130,10 +131,10 @@ def check_unseen(checkpoint: Path | str, scenes: Sequence[Scene], part: str) -> 
     card = read_card(checkpoint)
     digests, trained = _training(card, checkpoint)
     for scene in scenes:
-        measured: tuple[Region, ...] = getattr(scene, part)
+        measured: tuple[IntWindow, ...] = getattr(scene, part)
         for name in names_of(scene, digests) if measured else ():
             regions = trained(name, scene.pyramid.shape)
-            if any(_meet(a, b) for a in regions for b in measured):
+            if any(not Window(*a).intersect(b).empty for a in regions for b in measured):
                 raise CheckpointError(
                     f"{checkpoint}: was trained on parts of {scene.name} that are measured here; give a checkpoint "
                     "of a run that held them out."
@@ -148,7 +149,7 @@ def _training(card: Card, checkpoint: Path | str) -> tuple[dict[str, str], Any]:
         digests: dict[str, str] = dict(card.provenance["data"])
         data: dict[str, Any] = training["data"]
         parent = training["init_from"] or training.get("contexts_from")
-        trained_on: dict[str, list[Region]] | None = card.provenance.get("trained_on")
+        trained_on: dict[str, list[IntWindow]] | None = card.provenance.get("trained_on")
         if trained_on is None and data.get("layout"):
             raise KeyError("trained_on")
         scenes = {scene["image"]: scene for scene in data["scenes"]}
@@ -162,7 +163,7 @@ def _training(card: Card, checkpoint: Path | str) -> tuple[dict[str, str], Any]:
             "a first stage."
         )
 
-    def regions(name: str, shape: tuple[int, int]) -> list[Region]:
+    def regions(name: str, shape: tuple[int, int]) -> list[IntWindow]:
         if trained_on is not None:
             return trained_on.get(name, [])
         height, width = shape
@@ -173,8 +174,3 @@ def _training(card: Card, checkpoint: Path | str) -> tuple[dict[str, str], Any]:
         return [] if data["holdout"] and scene.get("group") == data["holdout"] else [(0, 0, height, width)]
 
     return digests, regions
-
-
-def _meet(a: Region, b: Region) -> bool:
-    y0, x0, y1, x1 = intersect(a, b)
-    return y1 > y0 and x1 > x0

@@ -7,17 +7,15 @@ from typing import Annotated
 
 import typer
 
-from fctl_napari.errors import InputError
-
-Region = tuple[int, int, int, int]
+from fctl_napari.windows import IntWindow, require_region
 
 RegionOption = Annotated[
-    Region | None,
+    IntWindow | None,
     typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open. What lies beyond the image is cut off."),
 ]
 
 
-def region_inside(region: Region | None, shape: tuple[int, int], path: Path | str | None) -> Region | None:
+def region_inside(region: IntWindow | None, shape: tuple[int, int], path: Path | str | None) -> IntWindow | None:
     """Cut a region to an image, and say so on stderr if it reached beyond.
 
     Parameters
@@ -38,19 +36,13 @@ def region_inside(region: Region | None, shape: tuple[int, int], path: Path | st
 
     if region is None:
         return None
-    height, width = shape
-    y0, x0, y1, x1 = region
-    inside = max(y0, 0), max(x0, 0), min(y1, height), min(x1, width)
-    if inside[2] <= inside[0] or inside[3] <= inside[1]:
-        raise InputError(
-            f"{path}: region {y0} {x0} {y1} {x1} holds no pixel of the {height} x {width} px image (height x width); "
-            "give Y0 X0 Y1 X1 with Y0 < Y1 and X0 < X1."
-        )
+    inside = require_region(region, shape, path)
     if inside != region:
-        cut = " ".join(map(str, inside))
+        height, width = shape
+        asked, cut = (" ".join(map(str, window)) for window in (region, inside))
         err.print(
-            f"{path}: region {y0} {x0} {y1} {x1} reaches beyond the {height} x {width} px image (height x width); it "
-            f"was cut to {cut}",
+            f"{path}: region {asked} reaches beyond the {height} x {width} px image (height x width); it was cut to "
+            f"{cut}",
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -18,11 +18,11 @@ from fctl_napari.errors import InputError, OtherImageError
 from fctl_napari.files import output_error, sync
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.label_pyramid import LabelPyramid
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.store.identity import difference, image_facts, open_image_of, refreshed, same_image
 from fctl_napari.segmentation.store.store import ATTRIBUTE
+from fctl_napari.windows import IntWindow
 
 KIND = "corrections"
 CHUNK = 512

@@ -29,11 +29,11 @@ from fctl_napari.errors import OutputError
 from fctl_napari.files import sync
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.label_pyramid import LabelPyramid
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable, value_names
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.store.store_lock import lock_store, remove_store
+from fctl_napari.windows import IntWindow
 
 MOST_AUTHORS = 255
 

@@ -21,12 +21,12 @@ from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.ground_truth import NO_CLASS, LabelSource, open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.polygon_files import is_polygon_file
 from fctl_napari.imagery.polygons import NamedPolygons
 from fctl_napari.imagery.raster_alignment import raster_offset
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.segmentation.store.stored_image import note_on_image
+from fctl_napari.windows import IntWindow, Window
 
 MAPPED = 'with `fctl corrections import --map FILE`, {"values": {"it": "the class"}}'
 """How a class of others is told."""
@@ -207,8 +207,7 @@ class _IndexLayer:
 
     def blocks(self) -> list[IntWindow]:
         (y, x), (height, width) = self._at, self._labels.shape
-        window = (max(y, 0), max(x, 0), min(y + height, self._shape[0]), min(x + width, self._shape[1]))
-        return blocks_of([window], self._shape)
+        return blocks_of([Window(y, x, y + height, x + width).clip(self._shape)], self._shape)
 
     def state(self, window: IntWindow) -> NDArray[np.uint8]:
         y, x = self._at

@@ -13,9 +13,9 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import ChunkRegions
 from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import NOT_SURE, ClassTable, value_names
 from fctl_napari.segmentation.store.identity import same_image
+from fctl_napari.windows import IntWindow
 
 Policy = Literal["mine", "theirs", "not sure"]
 Report = Callable[[int, int], None]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.corrections.chunk_counts import Chunk
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import NOT_SURE
+from fctl_napari.windows import IntWindow
 
 EDGES = ("top", "bottom", "left", "right")
 FEW_KEYS = 2**18

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.corrections.journal import Entry, Journal
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import NOT_SURE
+from fctl_napari.windows import IntWindow
 
 KEPT_ACTIONS = 100
 """At least so many of the last actions can be undone; the journal is cut when it holds twice as many."""

@@ -12,7 +12,7 @@ from fctl_napari.corrections.journal import Journal
 from fctl_napari.corrections.regions import Blob, ChunkRegions
 from fctl_napari.corrections.undo_history import History, Piece, Planes
 from fctl_napari.errors import OutputError
-from fctl_napari.imagery.level import IntWindow
+from fctl_napari.windows import IntWindow
 
 SETTLE_EVERY = 16
 """After so many strokes the chunks are made durable, and the journal is no longer needed to restore them."""

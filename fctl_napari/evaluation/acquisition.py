@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, clip, iter_blocks
+from fctl_napari.evaluation.blockwise import Progress, iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
 from fctl_napari.evaluation.error_regions import SMALLEST, Region
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import NOT_COMPUTED
 from fctl_napari.segmentation.store.map_names import ENTROPY
+from fctl_napari.windows import IntWindow, require_region
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.label_pyramid import LabelPyramid
@@ -139,7 +139,7 @@ def find_next(
             f"the corrections are {h} x {w} px (height x width) and the segmentation {height} x {width}; give those of "
             f"the same image."
         )
-    within = clip(region, segmentation.shape)
+    within = require_region(region, segmentation.shape, segmentation.path)
     entropy = _Entropy(segmentation)
     rarity = np.sqrt(1 - _shares(segmentation.labels))
     width = segmentation.shape[1]

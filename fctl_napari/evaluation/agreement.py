@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, clip, iter_blocks
+from fctl_napari.evaluation.blockwise import Progress, iter_blocks
 from fctl_napari.evaluation.ground_truth import GroundTruth, SegmentationAsGroundTruth, scored_classes
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix, plain
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.windows import IntWindow, require_region
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.store.store import Segmentation
@@ -137,7 +137,7 @@ def compare(
     as_ground_truth = SegmentationAsGroundTruth(first, second)
     scored_classes(second, as_ground_truth)  # the sizes fit
     scored = None if ground_truth is None else scored_classes(second, ground_truth)
-    within = clip(region, second.shape)
+    within = require_region(region, second.shape, second.path)
     confusion, of_first, of_second = np.zeros((3, count, count), np.int64)
     outcomes = np.zeros((count, 4), np.int64)
     for block in iter_blocks(within, second.labels.chunk, progress=progress, cancelled=cancelled):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.imagery.level import IntWindow
-from fctl_napari.segmentation.tiling.grid import intersect
+from fctl_napari.windows import IntWindow, Window
 
 OUTSIDE = 254
 """Stands for what lies outside the image, where a class index would stand (there are at most 250 classes)."""
@@ -98,7 +97,7 @@ class BoundaryCounter:
         if below or right:
             wide = np.pad(wide, ((0, 0), (0, below), (0, right)), constant_values=OUTSIDE)
         whole = (y0 - px, x0 - px, y1 + below - px, x1 + right - px)
-        core = intersect(whole, self._region)
+        core = Window(*whole).intersect(self._region)
         top, left, bottom, end = (core[k] - whole[k % 2] for k in range(4))
         if top < bottom and left < end:
             self._count(wide[:, top : bottom + 2 * px, left : end + 2 * px])

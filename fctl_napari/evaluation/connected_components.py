@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
 
-from fctl_napari.imagery.level import IntWindow
+from fctl_napari.windows import IntWindow
 
 REGION = np.dtype(
     [

@@ -13,17 +13,17 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash
 from fctl_napari.model.network import Network
-from fctl_napari.model.windows import Window
 from fctl_napari.segmentation.inference.tile_inputs import TileInputs, read_inputs
 from fctl_napari.segmentation.store.identity import open_image_of
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import FloatWindow
 
 RELIANCE_TILES = 32
 """Tiles, evenly chosen, that a figure is measured on."""
 
 
 @torch.no_grad()
-def context_reliance(model: Network, pyramid: Pyramid, windows: Sequence[Window], *, seed: int = 0) -> float:
+def context_reliance(model: Network, pyramid: Pyramid, windows: Sequence[FloatWindow], *, seed: int = 0) -> float:
     """Share of pixels whose class changes when a tile is given the contexts of another tile.
 
     Each tile keeps its own pixels and takes everything else from another tile of the list: the contexts' pixels and

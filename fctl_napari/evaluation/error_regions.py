@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, clip, iter_blocks
+from fctl_napari.evaluation.blockwise import Progress, iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
 from fctl_napari.evaluation.ground_truth import GroundTruth, SegmentationAsGroundTruth, check_indices, scored_classes
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE, NOT_COMPUTED
+from fctl_napari.windows import IntWindow, require_region
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.store.store import Segmentation
@@ -258,7 +258,7 @@ def _find(
     cancelled: Callable[[], bool] | None,
 ) -> Regions:
     """Find the regions of equal value; ``read`` gives values and confidences of a block."""
-    within = clip(region, segmentation.shape)
+    within = require_region(region, segmentation.shape, segmentation.path)
     width = segmentation.shape[1]
     finder = RegionFinder(within, width, smallest=smallest, most=most)
     for block in iter_blocks(within, segmentation.labels.chunk, progress=progress, cancelled=cancelled):

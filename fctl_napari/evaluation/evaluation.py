@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, clip, iter_blocks
+from fctl_napari.evaluation.blockwise import Progress, iter_blocks
 from fctl_napari.evaluation.boundary_iou import BoundaryCounter
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.ground_truth import GroundTruth, check_indices, scored_classes
 from fctl_napari.evaluation.metrics import Scores, mean, plain
 from fctl_napari.files import write_json
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
-from fctl_napari.segmentation.tiling.grid import intersect
+from fctl_napari.windows import IntWindow, require_region
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.store.store import Segmentation
@@ -194,17 +193,17 @@ def evaluate(
     """
     names = segmentation.class_table.names
     scored = scored_classes(segmentation, ground_truth)
-    within = clip(region, segmentation.shape)
-    extent = clip(within, segmentation.shape, margin=boundary_px or 0)
+    within = require_region(region, segmentation.shape, segmentation.path)
+    extent = within.padded(boundary_px or 0).clip(segmentation.shape)
     counter = _Counter(len(names))
     boundary = None if boundary_px is None else BoundaryCounter(len(names), boundary_px, within, extent)
     for block in iter_blocks(extent, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
         there = scored[ground_truth.read(block)]
         labels = segmentation.labels.read(block)
-        inside = intersect(block, within)
-        y0, x0, y1, x1 = (inside[k] - block[k % 2] for k in range(4))
-        if y0 < y1 and x0 < x1:
-            counter.add(there[y0:y1, x0:x1], labels[y0:y1, x0:x1], segmentation.confidence.read(inside))
+        inside = within.intersect(block)
+        if not inside.empty:
+            part = inside.slices_in(block)
+            counter.add(there[part], labels[part], segmentation.confidence.read(inside))
         if boundary is not None:
             predicted = labels - np.uint8(1)  # 0 (not computed) wraps to 255 = none, k + 1 becomes k
             unjudged = (there == IGNORE) | (predicted == IGNORE)

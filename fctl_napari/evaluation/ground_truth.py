@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_names import match_names
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.store.identity import contradict
 from fctl_napari.segmentation.store.stored_image import note_on_image
+from fctl_napari.windows import IntWindow
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.store.store import Segmentation

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from fctl_napari.errors import InputError
 from fctl_napari.files import output_error, write_json
 from fctl_napari.segmentation.store.identity import is_old
+from fctl_napari.windows import Window
 
 if TYPE_CHECKING:
     from fctl_napari.evaluation.error_regions import Region
-    from fctl_napari.imagery.level import IntWindow
     from fctl_napari.segmentation.store.store import Segmentation
+    from fctl_napari.windows import IntWindow
 
 Mark = Literal["done", "truth is wrong"]
 
@@ -49,7 +50,7 @@ class _Marked:
         """Common share of the bounding boxes of regions of one truth and class, 0..1; 0 if they are not the same."""
         if not 1 / GROWTH <= self.pixels / region.pixels <= GROWTH:
             return 0.0
-        common = _area(_common(self.window, region.window))
+        common = _area(Window(*self.window).intersect(region.window))
         share = common / (_area(self.window) + _area(region.window) - common)
         return share if share >= OVERLAP else 0.0
 
@@ -197,10 +198,6 @@ def _entry(fields: dict[str, Any]) -> _Marked:
     if mark not in get_args(Mark) or pixels < 1 or y0 >= y1 or x0 >= x1:
         raise ValueError("an entry makes no sense")
     return _Marked(None if truth is None else int(truth), int(fields["called"]), (y, x), (y0, x0, y1, x1), pixels, mark)
-
-
-def _common(first: IntWindow, second: IntWindow) -> IntWindow:
-    return max(first[0], second[0]), max(first[1], second[1]), min(first[2], second[2]), min(first[3], second[3])
 
 
 def _area(window: IntWindow) -> int:

@@ -12,8 +12,8 @@ from fctl_napari.export import coco, geotiff, labels, polygons
 from fctl_napari.export.destination import check_path
 from fctl_napari.export.extract import Exportable, Extract, Report
 from fctl_napari.export.losses import ExportLosses
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.segmentation.store.identity import take_georeference
+from fctl_napari.windows import IntWindow
 
 Kind = Literal["png", "tiff", "geojson", "gpkg", "coco", "ome-zarr"]
 

@@ -10,11 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.label_pyramid import LabelPyramid
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.model.classes import IGNORE, NOT_SURE, ClassTable
+from fctl_napari.windows import IntWindow, Window, require_region
 
 Report = Callable[[int, int], None]
 """Called with counts of what is done and of all there is; may raise ``Cancelled``."""
@@ -54,7 +53,7 @@ class Extract:
     """
 
     segmentation: Exportable
-    window: IntWindow
+    window: Window
 
     @classmethod
     def of(cls, segmentation: Exportable, region: IntWindow | None) -> Extract:
@@ -65,21 +64,12 @@ class Extract:
         InputError
             The region holds no pixel of the image.
         """
-        height, width = segmentation.shape
-        y0, x0, y1, x1 = region or (0, 0, height, width)
-        window = (max(y0, 0), max(x0, 0), min(y1, height), min(x1, width))
-        if window[2] <= window[0] or window[3] <= window[1]:
-            raise InputError(
-                f"{segmentation.path}: region {y0} {x0} {y1} {x1} holds no pixel of the {height} x {width} px image "
-                "(height x width); give Y0 X0 Y1 X1 with Y0 < Y1 and X0 < X1."
-            )
-        return cls(segmentation, window)
+        return cls(segmentation, require_region(region, segmentation.shape, segmentation.path))
 
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width), px."""
-        y0, x0, y1, x1 = self.window
-        return y1 - y0, x1 - x0
+        return self.window.shape
 
     @property
     def georeference(self) -> Georeference | None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
     from fctl_napari.imagery.pyramid import Pyramid
-    from fctl_napari.model.windows import Window
     from fctl_napari.segmentation.jobs.explanation import TileExplanation
+    from fctl_napari.windows import FloatWindow
 
 COLORS = {"tile": "#ffffff", "local": "#ffffff", "medium": "#ffb000", "large": "#5ec8ff"}
 """Outlines of the windows; told apart by the colour-blind too."""
@@ -43,13 +43,13 @@ PICTURE = 512
 UNITS = {"meter": "m", "kilometer": "km", "millimeter": "mm", "micrometer": "µm", "nanometer": "nm", "degree": "°"}
 
 
-def read_grey(image: Pyramid, window: Window) -> NDArray[np.uint8]:
+def read_grey(image: Pyramid, window: FloatWindow) -> NDArray[np.uint8]:
     """Read a window as a picture in grey that colours show up on."""
     picture = image.read_resized(window, PICTURE).mean(axis=-1)
     return np.repeat(picture[..., None], 3, axis=-1).astype(np.uint8)
 
 
-def show(axes: Axes, picture: NDArray[np.uint8], window: Window) -> None:
+def show(axes: Axes, picture: NDArray[np.uint8], window: FloatWindow) -> None:
     """Show a picture where its window lies in the image, in px, and nothing else."""
     draw_array(axes, picture, window, interpolation="antialiased")
     look_at(axes, window)
@@ -57,18 +57,18 @@ def show(axes: Axes, picture: NDArray[np.uint8], window: Window) -> None:
     axes.set_yticks([])
 
 
-def draw_map(axes: Axes, found: NDArray[np.float32], footprint: Window, colors: Colormap) -> AxesImage:
+def draw_map(axes: Axes, found: NDArray[np.float32], footprint: FloatWindow, colors: Colormap) -> AxesImage:
     """Draw a map over what its cells cover, each cell as it is."""
     return draw_array(axes, found, footprint, interpolation="nearest", cmap=colors)
 
 
-def draw_array(axes: Axes, values: NDArray[Any], window: Window, **how: Any) -> AxesImage:
+def draw_array(axes: Axes, values: NDArray[Any], window: FloatWindow, **how: Any) -> AxesImage:
     """Draw an array over a window; ``how`` goes to ``imshow``."""
     y0, x0, y1, x1 = window
     return axes.imshow(values, extent=(x0, x1, y1, y0), **how)
 
 
-def look_at(axes: Axes, window: Window) -> None:
+def look_at(axes: Axes, window: FloatWindow) -> None:
     """Show a window and nothing else."""
     y0, x0, y1, x1 = window
     axes.set_xlim(x0, x1)
@@ -85,7 +85,7 @@ def say(axes: Axes, words: str) -> None:
     axes.text(0.5, 0.5, words, color="white", ha="center", transform=axes.transAxes, path_effects=stroke(3))
 
 
-def outline(axes: Axes, window: Window, color: str, style: str = "-") -> None:
+def outline(axes: Axes, window: FloatWindow, color: str, style: str = "-") -> None:
     """Draw a window's edge."""
     y0, x0, y1, x1 = window
     box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, linestyle=style, linewidth=1.2)
@@ -100,7 +100,7 @@ def mark_pixel(axes: Axes, explanation: TileExplanation) -> None:
     axes.plot(x + 0.5, y + 0.5, "+", color="white", markersize=7, path_effects=stroke(2.6))
 
 
-def draw_scale_bar(axes: Axes, view: Window, image: Pyramid) -> None:
+def draw_scale_bar(axes: Axes, view: FloatWindow, image: Pyramid) -> None:
     """Draw a bar of a round length, in the image's unit where that is known, else in px."""
     y0, x0, y1, x1 = view
     size = image.pixel_size[1] if image.unit is not None else 1.0

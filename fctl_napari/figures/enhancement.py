@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
     from fctl_napari.imagery.pyramid import Pyramid
-    from fctl_napari.model.windows import Window
     from fctl_napari.segmentation.jobs.explanation import Enhancement, TileExplanation
+    from fctl_napari.windows import FloatWindow
 
 
 WINDOW = "#ffb000"
@@ -40,7 +40,7 @@ SHADE = 0.65
 """How dark the rest of a tile is."""
 
 
-def lfi_window(explanation: TileExplanation, size: int) -> Window:
+def lfi_window(explanation: TileExplanation, size: int) -> FloatWindow:
     """Where the cells lie that a depthwise convolution takes into the pixel's cell (Eq. 6).
 
     Parameters
@@ -52,7 +52,7 @@ def lfi_window(explanation: TileExplanation, size: int) -> Window:
 
     Returns
     -------
-    Window
+    FloatWindow
         px; it may reach outside the tile, where the convolution sees zeros.
     """
     y0, x0, y1, x1 = explanation.cell_window
@@ -116,7 +116,7 @@ def strongest_figure(explanation: TileExplanation, image: Pyramid, sizes: Sequen
     image
         Its image.
     sizes
-        Window sizes, cells.
+        FloatWindow sizes, cells.
     share
         Of the tile's cells that are kept: those with the largest mean abs(E) of the last step.
 

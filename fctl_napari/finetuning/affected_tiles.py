@@ -11,7 +11,8 @@ from fctl_napari.evaluation.blockwise import Progress, iter_blocks
 from fctl_napari.finetuning.targets import NOTHING, CorrectionSource, meet
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.segmentation.store.store import Segmentation
-from fctl_napari.segmentation.tiling.grid import Cell, IntWindow
+from fctl_napari.segmentation.tiling.grid import Cell
+from fctl_napari.windows import IntWindow
 
 LOW = 0.6
 """A confidence below this is low."""

@@ -16,6 +16,7 @@ from fctl_napari.finetuning.tile_sampling import Tile, TileSets, spread_tiles
 from fctl_napari.imagery.class_mapping import MappedGroundTruth, as_classes
 from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.model.classes import IGNORE, ClassTable
+from fctl_napari.windows import Window
 
 Labels = Callable[[Tile], NDArray[np.uint8]]
 
@@ -127,9 +128,7 @@ class Measure:
             if ground_truth is not None:
                 count.matrix += confusion_matrix(ground_truth(tile), predicted, len(self._names))
             if network is not None:
-                height, width = self._sets.images[tile.source].shape
-                y0, x0, y1, x1 = tile.window
-                inside = slice(max(-y0, 0), min(y1, height) - y0), slice(max(-x0, 0), min(x1, width) - x0)
+                inside = Window(*tile.window).clip(self._sets.images[tile.source].shape).slices_in(tile.window)
                 same = predicted[inside] == network.parents_labels(tile)[inside]
                 count.same += int(same.sum())
                 count.pixels += same.size

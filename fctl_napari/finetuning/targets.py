@@ -23,7 +23,7 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.store.store import ATTRIBUTE
-from fctl_napari.segmentation.tiling.grid import IntWindow, intersect
+from fctl_napari.windows import IntWindow, Window
 
 ANY = ("",)
 """The classes of a region of which it isn't known what is painted there."""
@@ -240,8 +240,7 @@ def join_near(boxes: Sequence[IntWindow], distance: int) -> list[list[IntWindow]
     """Group boxes: those in one group are linked by gaps under ``distance`` px, and no box meets another group's."""
     groups: list[list[IntWindow]] = []
     for box in boxes:
-        y0, x0, y1, x1 = box
-        wide = (y0 - distance, x0 - distance, y1 + distance, x1 + distance)
+        wide = Window(*box).padded(distance)
         near = [group for group in groups if any(meet(wide, other) for other in group)]
         groups = [group for group in groups if group not in near]
         groups.append([*(other for group in near for other in group), box])
@@ -250,8 +249,7 @@ def join_near(boxes: Sequence[IntWindow], distance: int) -> list[list[IntWindow]
 
 def meet(a: IntWindow, b: IntWindow) -> bool:
     """Whether two windows share a pixel."""
-    y0, x0, y1, x1 = intersect(a, b)
-    return y0 < y1 and x0 < x1
+    return not Window(*a).intersect(b).empty
 
 
 def target_of(corrections: CorrectionSource, window: IntWindow, hidden: Iterable[IntWindow] = ()) -> NDArray[np.uint8]:
@@ -275,9 +273,9 @@ def target_of(corrections: CorrectionSource, window: IntWindow, hidden: Iterable
     height, width = corrections.shape
     y0, x0, y1, x1 = window
     for box in hidden:
-        part = intersect(box, window)
-        if meet(box, window):
-            inside = values[part[0] - y0 : part[2] - y0, part[1] - x0 : part[3] - x0]
+        part = Window(*box).intersect(window)
+        if not part.empty:
+            inside = values[part.slices_in(window)]
             inside[inside != NOTHING] = NOT_SURE
     rows, columns = np.arange(y0, y1), np.arange(x0, x1)
     outside = ((rows < 0) | (rows >= height))[:, None] | ((columns < 0) | (columns >= width))[None, :]
@@ -287,11 +285,10 @@ def target_of(corrections: CorrectionSource, window: IntWindow, hidden: Iterable
 
 def only(values: NDArray[np.uint8], window: IntWindow, boxes: Iterable[IntWindow]) -> NDArray[np.uint8]:
     """Keep what lies in boxes, of a tile's values; 0 elsewhere."""
-    y0, x0 = window[:2]
     kept = np.zeros_like(values)
     for box in boxes:
-        if meet(box, window):
-            part = intersect(box, window)
-            inside = slice(part[0] - y0, part[2] - y0), slice(part[1] - x0, part[3] - x0)
+        part = Window(*box).intersect(window)
+        if not part.empty:
+            inside = part.slices_in(window)
             kept[inside] = values[inside]
     return kept

@@ -27,9 +27,10 @@ from fctl_napari.finetuning.targets import (
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.model.model_card import Card
-from fctl_napari.segmentation.tiling.grid import IntWindow, TileGrid, default_overlap
+from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 from fctl_napari.training.config import DataSettings
 from fctl_napari.training.data import Scene, names_of, open_scenes
+from fctl_napari.windows import IntWindow
 
 MOST_SCENES = 32
 """Of a data set of many scenes so many, evenly chosen, are replayed and checked: each is read whole for its digest."""

@@ -15,7 +15,8 @@ from fctl_napari.errors import InputError
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.ground_truth import NO_CLASS, STATE, LabelSource
-from fctl_napari.imagery.level import IntWindow, read_padded
+from fctl_napari.imagery.level import read_padded
+from fctl_napari.windows import IntWindow
 
 MOST_VALUES = 2**16
 """Smaller values are looked up in a table."""

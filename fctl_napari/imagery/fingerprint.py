@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from fctl_napari.errors import Cancelled
 
 if TYPE_CHECKING:
-    from fctl_napari.imagery.level import IntWindow
     from fctl_napari.imagery.pyramid import Pyramid
+    from fctl_napari.windows import IntWindow
 
 SAMPLED = "px1-"
 """Begins a fingerprint of sampled pixels. Another sampling gets another number."""

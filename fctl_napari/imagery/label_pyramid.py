@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import ngff
-from fctl_napari.imagery.level import IntWindow, Window, read_padded
+from fctl_napari.imagery.level import read_padded
+from fctl_napari.windows import FloatWindow, IntWindow
 
 UPDATE_PX = 4096
 """Side of the largest piece of a level that is brought in step at once, px."""
@@ -199,7 +200,7 @@ class LabelPyramid:
         with ngff.writing(self.path):
             self.levels[0][y0:y1, x0:x1] = block
 
-    def update_levels(self, window: Window) -> None:
+    def update_levels(self, window: FloatWindow) -> None:
         """Bring the coarser levels in step with level 0 there.
 
         Parameters

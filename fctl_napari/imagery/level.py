@@ -12,11 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Window = tuple[float, float, float, float]
-"""(y0, x0, y1, x1) px, half open; may be fractional or reach outside."""
-
-IntWindow = tuple[int, int, int, int]
-"""(y0, x0, y1, x1) whole px, half open; may reach outside."""
+from fctl_napari.windows import IntWindow, Window
 
 STRIP_BYTES = 2**25
 """About how much is halved at once."""
@@ -332,11 +328,10 @@ def read_padded(
     y0, x0, y1, x1 = window
     if y1 < y0 or x1 < x0:
         raise ValueError(f"window {window} ends before it begins")
-    top, bottom = min(max(y0, 0), shape[0]), min(max(y1, 0), shape[0])
-    left, right = min(max(x0, 0), shape[1]), min(max(x1, 0), shape[1])
-    if (top, left, bottom, right) == window and bottom > top and right > left:
-        return read(slice(top, bottom), slice(left, right))
+    inside = Window(*window).clip((shape[0], shape[1]))
+    if inside == window and not inside.empty:
+        return read(*inside.slices_in())
     result = np.full((y1 - y0, x1 - x0, *channels), fill, np.uint8)
-    if bottom > top and right > left:
-        result[top - y0 : bottom - y0, left - x0 : right - x0] = read(slice(top, bottom), slice(left, right))
+    if not inside.empty:
+        result[inside.slices_in(window)] = read(*inside.slices_in())
     return result

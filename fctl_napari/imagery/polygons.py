@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.polygon_files import FoundPolygons, read_polygons
+from fctl_napari.windows import IntWindow, Window
 
 EDGE_PX = 1e-2
 """Polygons that reach no farther beyond the image, px, end at its edge: coordinates are rounded."""
@@ -98,17 +98,13 @@ class NamedPolygons:
         shared = "px in polygons of several classes, where the smallest is seen"
         return (*self._notes, *_sentences({shared: self._shared}))
 
-    def windows(self) -> list[IntWindow]:
+    def windows(self) -> list[Window]:
         """The bounding boxes of the polygons inside the image, (y0, x0, y1, x1) px."""
         import shapely
 
-        height, width = self._shape
-        found = []
-        for x0, y0, x1, y1 in shapely.bounds(self._shapes).tolist():
-            window = (max(int(y0), 0), max(int(x0), 0), min(int(y1) + 1, height), min(int(x1) + 1, width))
-            if window[0] < window[2] and window[1] < window[3]:
-                found.append(window)
-        return found
+        boxes = shapely.bounds(self._shapes).tolist()
+        found = [Window(int(y0), int(x0), int(y1) + 1, int(x1) + 1).clip(self._shape) for x0, y0, x1, y1 in boxes]
+        return [window for window in found if not window.empty]
 
     def burn(self, window: IntWindow, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Burn the polygons into a window; where they overlap, the smaller one is seen.

@@ -12,10 +12,11 @@ from PIL import Image
 
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.level import IntWindow, Level, Window, halved_levels, read_padded
+from fctl_napari.imagery.level import Level, halved_levels, read_padded
 from fctl_napari.imagery.provenance import Origin
+from fctl_napari.windows import FloatWindow, IntWindow
 
-__all__ = ["Georeference", "IntWindow", "Pyramid", "Window", "has_pyramid", "measured_range", "pyramid_from_array"]
+__all__ = ["FloatWindow", "Georeference", "IntWindow", "Pyramid", "has_pyramid", "measured_range", "pyramid_from_array"]
 
 LARGE_SIDE = 4096
 """A longer image without levels of its own is slow to show: see :func:`has_pyramid`."""
@@ -229,7 +230,7 @@ class Pyramid:
                 f"{self._location}: is damaged at rows {y0} to {y1}; fetch it again ({reason})."
             ) from error
 
-    def read_resized(self, window: Window, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
+    def read_resized(self, window: FloatWindow, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
         """Read a window resampled to a square, with Pillow's antialiased bilinear filter.
 
         Parameters

@@ -15,8 +15,8 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.open import open_image
+from fctl_napari.windows import IntWindow
 
 _PACKAGE = Path(__file__).parent.parent
 # In a wheel the folder lies in the package; in a checkout beside it.

@@ -8,17 +8,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Window = tuple[float, float, float, float]
-"""``(y0, x0, y1, x1)`` in full-resolution px, half open; may be fractional or reach outside the image."""
+from fctl_napari.windows import FloatWindow
 
 
 def context_window(
-    tile: Window,
+    tile: FloatWindow,
     scale: float | Literal["global"],
     image_shape: tuple[int, int],
     border: Literal["pad", "shift"] = "pad",
-) -> Window:
-    """Window of a context of a tile (section 3.2 of the paper).
+) -> FloatWindow:
+    """FloatWindow of a context of a tile (section 3.2 of the paper).
 
     Parameters
     ----------
@@ -34,7 +33,7 @@ def context_window(
 
     Returns
     -------
-    Window
+    FloatWindow
         The context's window; it covers the tile wherever the tile lies in the image.
     """
     height, width = image_shape

@@ -22,13 +22,12 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.sample import sample_files, sample_splits
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.windows import Window
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, nearest
 from fctl_napari.segmentation.inference.tile_inputs import TileInputs, read_inputs
 from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSettings
 from fctl_napari.training.random_masks import open_masks
+from fctl_napari.windows import FloatWindow, IntWindow
 
-Region = tuple[int, int, int, int]
 GroundTruth = NDArray[np.uint8] | SceneGroundTruth
 
 PIECE_PX = 2**26
@@ -57,9 +56,9 @@ class Scene:
     name: str
     pyramid: Pyramid
     ground_truth: GroundTruth
-    train: tuple[Region, ...]
-    val: tuple[Region, ...]
-    test: tuple[Region, ...]
+    train: tuple[IntWindow, ...]
+    val: tuple[IntWindow, ...]
+    test: tuple[IntWindow, ...]
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _open_data_set(settings: DataSettings, folder: Path, shelf: Shelf) -> tuple[
             pyramid, ground_truth = _open_files(
                 pair.image, pair.ground_truth, found.table, shelf, settings, found.values
             )
-            regions: dict[str, tuple[Region, ...]] = {part: ((0, 0, *ground_truth.shape),)}
+            regions: dict[str, tuple[IntWindow, ...]] = {part: ((0, 0, *ground_truth.shape),)}
             scenes.append(Scene(pair.name, pyramid, ground_truth, *(regions.get(name, ()) for name in PARTS)))
     return scenes, found.table
 
@@ -160,10 +159,10 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, data: 
     pyramid, ground_truth = _open_files(folder / settings.image, folder / settings.truth, table, shelf, data)
     height, width = ground_truth.shape
 
-    def regions(bands: tuple[tuple[int, int], ...]) -> tuple[Region, ...]:
+    def regions(bands: tuple[tuple[int, int], ...]) -> tuple[IntWindow, ...]:
         return tuple((0, x0, height, x1) for x0, x1 in bands)
 
-    whole: tuple[Region, ...] = ((0, 0, height, width),)
+    whole: tuple[IntWindow, ...] = ((0, 0, height, width),)
     if settings.train:
         train, val, test = regions(settings.train), regions(settings.val), regions(settings.test)
     elif data.holdout and settings.group == data.holdout:
@@ -208,7 +207,7 @@ def _ground_truth_digest(scene: Scene) -> hashlib._Hash:
     return digest
 
 
-def pieces_of(region: Region) -> Iterator[Region]:
+def pieces_of(region: IntWindow) -> Iterator[IntWindow]:
     """Cut a region into rows of pieces that fit into memory."""
     y0, x0, y1, x1 = region
     rows = max(1, PIECE_PX // max(x1 - x0, 1))
@@ -279,11 +278,11 @@ class TileSampler:
         self.unlabelled = [self.scenes[i].name for i in dict(self.regions) if i not in labelled]
         return [np.concatenate(p) if p else np.empty((0, 3), np.int32) for p in positions]
 
-    def _read_piece(self, piece: tuple[int, Region]) -> NDArray[np.uint8]:
+    def _read_piece(self, piece: tuple[int, IntWindow]) -> NDArray[np.uint8]:
         index, (y0, x0, y1, x1) = piece
         return self.scenes[index].ground_truth[y0:y1, x0:x1]
 
-    def _draw_window(self, rng: np.random.Generator) -> tuple[int, Window]:
+    def _draw_window(self, rng: np.random.Generator) -> tuple[int, FloatWindow]:
         span = self.config.tile_size * self.augment.scale ** rng.uniform(-1, 1)
         filled = [p for p in self._positions if len(p)]
         if filled and rng.random() < self.balanced:
@@ -310,7 +309,7 @@ class TileSampler:
             return list(self._pool.map(self._read_image, [self._draw_image(rng) for _ in range(size)]))
         return list(self._pool.map(self._read, [self._draw_window(rng) for _ in range(size)]))
 
-    def _read(self, drawn: tuple[int, Window]) -> Sample:
+    def _read(self, drawn: tuple[int, FloatWindow]) -> Sample:
         index, window = drawn
         if self.config.refines:  # what is learnt of outlines is learnt of whole px, as masks have them
             y0, x0, y1, x1 = map(round, window)
@@ -339,7 +338,9 @@ def _clamp(value: float, low: float, high: float) -> float:
     return (low + high) / 2 if high < low else min(max(value, low), high)
 
 
-def read_ground_truth(ground_truth: GroundTruth, window: Window, size: int, region: Region) -> NDArray[np.uint8]:
+def read_ground_truth(
+    ground_truth: GroundTruth, window: FloatWindow, size: int, region: IntWindow
+) -> NDArray[np.uint8]:
     """Nearest truth at the centres of a tile's pixels, [size, size]; ``IGNORE`` outside ``region``."""
     y, x = nearest(window, size)
     inside_y = (y >= region[0]) & (y < region[2])

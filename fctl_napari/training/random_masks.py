@@ -10,10 +10,11 @@ from scipy import ndimage
 
 from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.level import IntWindow, read_padded
+from fctl_napari.imagery.level import read_padded
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.segmentation.inference.image_with_mask import Masks, masks_of
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import IntWindow
 
 ROUGHENED = "roughened"
 

@@ -29,13 +29,14 @@ from fctl_napari.segmentation.inference.device import reproducible, resolve_devi
 from fctl_napari.segmentation.tiling.released_grid import released_starts
 from fctl_napari.training.augment import Batch, collate
 from fctl_napari.training.config import TrainConfig
-from fctl_napari.training.data import Region, Scene, TileSampler, open_scenes, pieces_of, scene_fingerprint
+from fctl_napari.training.data import Scene, TileSampler, open_scenes, pieces_of, scene_fingerprint
 from fctl_napari.training.distributed import Group, joined
 from fctl_napari.training.losses import focal_loss
 from fctl_napari.training.run_state import RunLog, is_finished, load_state, save_state
 from fctl_napari.training.stages import stages_of
 from fctl_napari.training.validate import reliance_on_scenes, score_scenes
 from fctl_napari.training.weight_init import start
+from fctl_napari.windows import IntWindow
 
 GATES = ("gamma", "z", "v_pos")
 PART_SEEDS = 1_000_000_007
@@ -284,7 +285,7 @@ class Trainer:
 
     # -- measure ---------------------------------------------------------------------------------------------------
 
-    def _parts(self, name: str) -> list[tuple[Scene, Sequence[Region]]]:
+    def _parts(self, name: str) -> list[tuple[Scene, Sequence[IntWindow]]]:
         return [(scene, getattr(scene, name)) for scene in self.scenes if getattr(scene, name)]
 
     def _validate(self) -> Scores | None:

@@ -14,8 +14,9 @@ from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.network import Network
 from fctl_napari.segmentation.inference.predictor import Predictor
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
-from fctl_napari.training.data import Region, Scene
+from fctl_napari.training.data import Scene
 from fctl_napari.training.distributed import Group
+from fctl_napari.windows import IntWindow
 
 RELIANCE_SCENES = 8
 """Scenes, evenly chosen, that context reliance is measured on."""
@@ -23,7 +24,7 @@ RELIANCE_SCENES = 8
 
 def score_scenes(
     model: Network,
-    scenes: Sequence[tuple[Scene, Sequence[Region]]],
+    scenes: Sequence[tuple[Scene, Sequence[IntWindow]]],
     names: Sequence[str],
     *,
     precision: str = "auto",
@@ -63,7 +64,7 @@ def score_scenes(
     return Scores.from_confusion(matrix if group is None else group.sum(matrix), names)
 
 
-def counted_ground_truth(scene: Scene, regions: Sequence[Region], core: Region) -> NDArray[np.uint8]:
+def counted_ground_truth(scene: Scene, regions: Sequence[IntWindow], core: IntWindow) -> NDArray[np.uint8]:
     """Read the truth of a tile's core (y0, x0, y1, x1), uint8 [y, x]; ``IGNORE`` outside of the regions."""
     y0, x0, y1, x1 = core
     ground_truth = scene.ground_truth[y0:y1, x0:x1]
@@ -75,7 +76,7 @@ def counted_ground_truth(scene: Scene, regions: Sequence[Region], core: Region) 
 
 
 def reliance_on_scenes(
-    model: Network, scenes: Sequence[tuple[Scene, Sequence[Region]]], group: Group | None = None
+    model: Network, scenes: Sequence[tuple[Scene, Sequence[IntWindow]]], group: Group | None = None
 ) -> float:
     """Mean context reliance over scenes (of many, some), on evenly chosen tiles; a group's processes share them."""
     values = []

@@ -66,7 +66,7 @@ def patches(not_sure: bool = False) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize("place", SAMPLED_POSITIONS)
+@pytest.mark.parametrize("location", SAMPLED_POSITIONS)
 @pytest.mark.parametrize("name", ["out.geojson", "out.gpkg", "out.coco.json"])
 def test_polygons_come_back_as_they_went(make: Make, tmp_path: Path, location: Georeference | None, name: str) -> None:
     values = patches(not_sure=True)
@@ -121,7 +121,7 @@ def test_any_labels_come_back_exactly(
     np.testing.assert_array_equal(again.read((0, 0, *SHAPE)), expected)
 
 
-@pytest.mark.parametrize("place", [UTM, TURNED, None])
+@pytest.mark.parametrize("location", [UTM, TURNED, None])
 @pytest.mark.parametrize("region", [None, (100, 90, 200, 300), (0, 0, 190, 250)])
 def test_geotiffs_come_back_as_they_went(
     make: Make, tmp_path: Path, location: Georeference | None, region: tuple[int, int, int, int] | None

@@ -37,7 +37,7 @@ def ground_truth() -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize(("name", "place"), KINDS)
+@pytest.mark.parametrize(("name", "location"), KINDS)
 def test_by_their_names(
     name: str, location: Georeference | None, make_segmentation: Callable[..., Segmentation], tmp_path: Path
 ) -> None:

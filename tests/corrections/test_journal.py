@@ -65,7 +65,7 @@ def test_a_torn_record_is_not_there_whatever_was_written_of_it(journal: Journal,
         assert sorted(file.name for file in journal.path.parent.iterdir()) == ["journal", "two"]
 
 
-@pytest.mark.parametrize("place", [0, 2, 6, 10, 14, 20])
+@pytest.mark.parametrize("location", [0, 2, 6, 10, 14, 20])
 def test_damage_keeps_a_copy_of_what_follows(journal: Journal, location: int) -> None:
     whole = bytearray(journal.path.read_bytes())
     whole[location] ^= 0x10

@@ -5,7 +5,7 @@ import pytest
 from fctl_napari.datasets.prefetch import Prefetch
 
 
-@pytest.mark.parametrize(("ahead", "threads"), [(1, 1), (3, 4), (64, 2)])
+@pytest.mark.parametrize(("read_ahead", "threads"), [(1, 1), (3, 4), (64, 2)])
 def test_parts_come_in_order_and_not_too_early(read_ahead, threads):
     started, lock = [], threading.Lock()
 

@@ -21,6 +21,7 @@ from fctl_napari.evaluation.metrics import Scores, confusion_matrix
 from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import Window
 
 MakeSegmentation = Callable[..., Segmentation]
 
@@ -128,7 +129,7 @@ def test_boundary_iou_of_any_blocks_is_that_of_the_whole(
     ground_truth[unjudged] = predicted[unjudged] = 255
     top, left = min(cut[0], shape[0] - 1), min(cut[1], shape[1] - 1)
     within = (top, left, max(shape[0] - cut[2], top + 1), max(shape[1] - cut[3], left + 1))
-    y0, x0, y1, x1 = extent = blockwise.clip(within, shape, margin=px)
+    y0, x0, y1, x1 = extent = Window(*within).padded(px).clip(shape)
     counter = BoundaryCounter(3, px, within, extent)
     for y in range(y0, y1, step[0]):
         for x in range(x0, x1, step[1]):

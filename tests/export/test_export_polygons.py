@@ -62,7 +62,7 @@ def burnt(polygons: Any, classes: Any, shape: tuple[int, int], location: Georefe
     return rasterize(pairs, shape, fill=255, transform=Affine(*location.transform), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("place", [UTM, TURNED, FEET, DEGREES, None])
+@pytest.mark.parametrize("location", [UTM, TURNED, FEET, DEGREES, None])
 def test_a_geopackage_gives_the_mask_back(
     tmp_path: Path, make_segmentation: MakeSegmentation, location: Georeference | None
 ) -> None:
@@ -100,7 +100,7 @@ def test_areas_in_degrees_sum_to_the_zone_of_the_ellipsoid(tmp_path: Path, make_
     np.testing.assert_allclose(columns["area_m2"].sum(), axis**2 / 2 * (north - south) * np.radians(42.0), rtol=1e-12)
 
 
-@pytest.mark.parametrize("place", [UTM, TURNED, DEGREES])
+@pytest.mark.parametrize("location", [UTM, TURNED, DEGREES])
 def test_geojson_lies_where_it_should(
     tmp_path: Path, make_segmentation: MakeSegmentation, location: Georeference
 ) -> None:
@@ -131,7 +131,7 @@ def test_geojson_lies_where_it_should(
     assert set(first) == {"class", "index", "color", "area_px", "area_m2"}
 
 
-@pytest.mark.parametrize("place", [UTM, Georeference("EPSG:4326", (1.0, 0.0, 0.0, 0.0, -0.5, 75.0))])
+@pytest.mark.parametrize("location", [UTM, Georeference("EPSG:4326", (1.0, 0.0, 0.0, 0.0, -0.5, 75.0))])
 def test_large_polygons_are_written_in_parts(
     tmp_path: Path, make_segmentation: MakeSegmentation, monkeypatch: pytest.MonkeyPatch, location: Georeference
 ) -> None:

@@ -35,7 +35,7 @@ def test_deepglobes_colours_are_told_from_128_on(pixels):
         assert ColorKey(colors, "m").indices(array)[0].tolist() == nearest
 
 
-@pytest.mark.parametrize("colour", [(139, 0, 0), (1, 255, 255), (140, 20, 90), (128, 128, 128), (254, 255, 0)])
+@pytest.mark.parametrize("color", [(139, 0, 0), (1, 255, 255), (140, 20, 90), (128, 128, 128), (254, 255, 0)])
 @pytest.mark.parametrize("classes", [PURE, [*PURE, (255, 0, 0)], [c for _, c in DEEPGLOBE[1:]]])
 def test_near_pure_colours_of_other_tables_are_no_class(color, classes):
     pixels = np.array([[classes[0], color]], np.uint8)

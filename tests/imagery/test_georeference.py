@@ -49,13 +49,13 @@ def check(path: Path, location: tuple[str, tuple[float, ...]]) -> None:
     assert georeference.transform == pytest.approx(location[1])
 
 
-@pytest.mark.parametrize("place", [UTM, DEGREES, ROTATED])
+@pytest.mark.parametrize("location", [UTM, DEGREES, ROTATED])
 def test_georeference(tmp_path: Path, location: tuple[str, tuple[float, ...]]) -> None:
     check(write(tmp_path / "g.tif", location), location)
 
 
 @pytest.mark.usefixtures("without_rasterio")
-@pytest.mark.parametrize("place", [UTM, DEGREES, ROTATED])
+@pytest.mark.parametrize("location", [UTM, DEGREES, ROTATED])
 def test_georeference_without_rasterio(tmp_path: Path, location: tuple[str, tuple[float, ...]]) -> None:
     check(write(tmp_path / "g.tif", location), location)
 

@@ -79,7 +79,7 @@ def test_reading_pads_with_not_labelled(tmp_path: Path) -> None:
     assert np.array_equal(labels.read((-2, -1, 7, 7)), expected)
 
 
-@pytest.mark.parametrize("place", [(-1, 0), (0, 5), (4, 0)])
+@pytest.mark.parametrize("location", [(-1, 0), (0, 5), (4, 0)])
 def test_a_block_that_reaches_outside_is_refused(tmp_path: Path, location: tuple[int, int]) -> None:
     labels = LabelPyramid.create(tmp_path / "l.zarr", (5, 6))
     with pytest.raises(ValueError, match="outside"):

@@ -124,7 +124,7 @@ def test_other_programs_documents(tmp_path: Path, document: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "rings", "members", "note"),
+    ("location", "rings", "members", "note"),
     [
         (None, box(10, 10, 60, 60), {}, None),
         (UTM, box(10, 10, 60, 60), {}, "no CRS is stated: read as px of the image"),
@@ -159,7 +159,7 @@ def test_coordinates_are_recognized(
 
 
 @pytest.mark.parametrize(
-    ("place", "rings"),
+    ("location", "rings"),
     [
         (UTM, box(10.3, 10.2, 60.3, 60.2)),  # px, or degrees around the image
         (UTM, box(51.2, 22.6, 56.4, 26.1)),  # a country that holds the image, or px

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -23,9 +23,10 @@ from fctl_napari.plugin.correct.stroke_writer import PixelEdit
 from fctl_napari.plugin.errors.comparison import ERRORS
 from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.plugin.layers.roi import region_layer
-from fctl_napari.plugin.layers.viewport import IntWindow, drawn_region, shape_pixels
+from fctl_napari.plugin.layers.viewport import drawn_region, shape_pixels
 from fctl_napari.segmentation.store.identity import contradict
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import IntWindow, Window
 
 PIECE = 2048
 """Side of what is accepted at once, px."""
@@ -207,13 +208,4 @@ def accept(
         kept += [] if stroke is None else [stroke]
     if not some and not stopped():
         raise InputError(f"{segmentation.path}: nothing is computed there yet; segment that part first.")
-    return bounding_box([stroke.window for stroke in kept])
-
-
-def bounding_box(windows: Sequence[IntWindow]) -> IntWindow | None:
-    """Return the smallest window that holds all of these; None if there are none."""
-    if not windows:
-        return None
-    corners = np.array(windows)
-    (y0, x0), (y1, x1) = corners[:, :2].min(0).tolist(), corners[:, 2:].max(0).tolist()
-    return y0, x0, y1, x1
+    return Window.bounding(stroke.window for stroke in kept) if kept else None

@@ -17,7 +17,8 @@ from fctl_napari.plugin.correct.stroke_writer import PixelEdit
 from fctl_napari.plugin.layers.correction_marks import mark_corrections
 from fctl_napari.plugin.layers.segmentation_layers import above
 from fctl_napari.plugin.layers.transforms import move, placed_over, seen_pixels
-from fctl_napari.plugin.layers.viewport import IntWindow, image_shape
+from fctl_napari.plugin.layers.viewport import image_shape
+from fctl_napari.windows import IntWindow
 
 SIDE = 2048
 """Side of the window, px: a dab takes 1 ms, moving it 350 ms."""

@@ -30,7 +30,7 @@ from fctl_napari.plugin.io.export import FILTERS
 from fctl_napari.plugin.layers.choosers import combo
 from fctl_napari.plugin.layers.ground_truth import layer_choices, named_classes
 from fctl_napari.plugin.layers.resampled_labels import PlacedLabels
-from fctl_napari.plugin.layers.viewport import IntWindow
+from fctl_napari.windows import IntWindow
 
 FILE, FOLDER, OTHERS = "A file…", "An OME-Zarr label…", "Other corrections…"
 

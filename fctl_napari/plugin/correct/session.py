@@ -25,7 +25,7 @@ from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.segmentation_layers import refresh
 from fctl_napari.plugin.layers.styles import only_show
 from fctl_napari.plugin.layers.transforms import move, placed_like
-from fctl_napari.plugin.layers.viewport import IntWindow
+from fctl_napari.windows import IntWindow
 
 
 class Painting(QObject):

@@ -17,7 +17,7 @@ from fctl_napari.corrections.regions import CorrectedRegion
 from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import FctlError, OutputError
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels
-from fctl_napari.plugin.layers.viewport import IntWindow
+from fctl_napari.windows import IntWindow
 
 RETRY_S = 2.0
 """How long to wait before a stroke is tried again that could not be written."""

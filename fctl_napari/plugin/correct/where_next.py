@@ -14,8 +14,8 @@ from fctl_napari.evaluation.review_marks import Marks
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.correct.next_list import NextPage
-from fctl_napari.plugin.layers.viewport import IntWindow
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import IntWindow
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,8 +37,9 @@ from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
 from fctl_napari.plugin.layers.roi import DRAWN, start_drawing
 from fctl_napari.plugin.layers.transforms import moves
-from fctl_napari.plugin.layers.viewport import IntWindow, view_region
+from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import IntWindow
 
 PRESS = "Press Edit here to paint where you look."
 MARKER_NAME = "FCtL corrected region"

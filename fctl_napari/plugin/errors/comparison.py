@@ -38,7 +38,6 @@ from fctl_napari.evaluation.review_marks import marks_path
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.ground_truth import LabelSource
-from fctl_napari.imagery.level import IntWindow
 from fctl_napari.imagery.raster_alignment import require_same_location
 from fctl_napari.plugin.common.background import check
 from fctl_napari.plugin.errors.overlay import ErrorLevels
@@ -47,6 +46,7 @@ from fctl_napari.plugin.layers.paths import maps_beside
 from fctl_napari.segmentation.store.identity import same_image, take_georeference
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.store.stored_image import note_on_image
+from fctl_napari.windows import IntWindow
 
 MISSES, CONFUSION, WHO, DIFFER = "Missed and false", "Was x, called y", "Who is right", "Where they differ"
 """What an overlay shows."""

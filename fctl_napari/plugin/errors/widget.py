@@ -35,8 +35,8 @@ from fctl_napari.plugin.layers.resampled_labels import PlacedLabels, lies_over
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.plugin.layers.transforms import moves
-from fctl_napari.plugin.layers.viewport import IntWindow
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import IntWindow
 
 MARKER_NAME = "FCtL error"
 

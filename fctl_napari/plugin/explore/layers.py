@@ -29,8 +29,8 @@ from fctl_napari.plugin.layers.styles import class_style
 from fctl_napari.plugin.layers.transforms import move, outline, placed_like, placed_over, to_pixels
 
 if TYPE_CHECKING:
-    from fctl_napari.model.windows import Window
     from fctl_napari.segmentation.jobs.explanation import TileExplanation
+    from fctl_napari.windows import FloatWindow
 
 OUTLINES, MARKER = "outlines", "query"
 
@@ -71,7 +71,7 @@ class ExplanationLayers(QObject):
         if MARKER in self._layers:
             self._layers[MARKER].events.data.connect(self._marker_changed)
         self._image: Image | None = None
-        self._windows: list[tuple[Window, tuple[int, int, int], float]] = []
+        self._windows: list[tuple[FloatWindow, tuple[int, int, int], float]] = []
         self._moving = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -214,7 +214,7 @@ class ExplanationLayers(QObject):
     # ---- outlines and marker
 
     def _outline(self, image: Image, explanation: TileExplanation) -> None:
-        windows: list[tuple[Window, tuple[int, int, int], float]] = []
+        windows: list[tuple[FloatWindow, tuple[int, int, int], float]] = []
         for context in sorted(explanation.contexts, key=lambda context: -(context.window[2] - context.window[0])):
             color = CONTEXT_COLORS[context.name]
             windows.append((context.window, color, LINE_PX))
@@ -257,7 +257,7 @@ class ExplanationLayers(QObject):
             self._windows = windows
         _see(shapes, True)
 
-    def _widths(self, image: Image, windows: list[tuple[Window, tuple[int, int, int], float]]) -> list[float]:
+    def _widths(self, image: Image, windows: list[tuple[FloatWindow, tuple[int, int, int], float]]) -> list[float]:
         """Line widths in px of the image that are as wide on the screen as they should be."""
         return [self._on_screen(image, width) for _, _, width in windows]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fctl_napari.model.windows import Window
+from fctl_napari.windows import FloatWindow
 
 if TYPE_CHECKING:
     from fctl_napari.model.config import FCtLConfig
@@ -126,7 +126,7 @@ class Map:
     name: str
     title: str
     values: np.ndarray
-    footprint: Window
+    footprint: FloatWindow
     limits: tuple[float, float]
     visible: bool
     color: tuple[int, int, int] | None = None

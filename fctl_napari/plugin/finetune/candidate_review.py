@@ -27,13 +27,14 @@ from fctl_napari.plugin.finetune.choices import cells_to_compute, image_path, re
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
-from fctl_napari.plugin.layers.viewport import IntWindow, view_region
+from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.plugin.segment.live_run import LiveRun, describe
 from fctl_napari.plugin.segment.orders import layer_name
 from fctl_napari.segmentation.jobs.engine import Progress, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.store.store_lock import lock_store, remove_store
 from fctl_napari.segmentation.tiling.grid import Cell
+from fctl_napari.windows import IntWindow
 
 SHOWING = Showing(DIFFER, None, None, PAPER)
 

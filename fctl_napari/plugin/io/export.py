@@ -31,8 +31,8 @@ from fctl_napari.plugin.common.background import Job, check
 from fctl_napari.plugin.common.notify import report, say
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, WHOLE, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
-from fctl_napari.plugin.layers.viewport import IntWindow
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import IntWindow
 
 FILTERS = (
     "GeoTIFF, TIFF (*.tif)",

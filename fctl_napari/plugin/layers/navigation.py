@@ -8,7 +8,7 @@ from napari.layers import Layer, Shapes
 
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
 from fctl_napari.plugin.layers.transforms import move, outline, placed_like, units_to_world
-from fctl_napari.plugin.layers.viewport import IntWindow
+from fctl_napari.windows import IntWindow
 
 SHARE = 1 / 3
 """How much of the canvas a part fills that is flown to, along its longer side."""

@@ -7,7 +7,8 @@ from napari.layers import Image, Shapes
 
 from fctl_napari.errors import InputError
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
-from fctl_napari.plugin.layers.viewport import IntWindow, drawn_region, view_region
+from fctl_napari.plugin.layers.viewport import drawn_region, view_region
+from fctl_napari.windows import IntWindow
 
 VIEW, DRAWN, WHOLE = "View", "Drawn region", "Whole image"
 

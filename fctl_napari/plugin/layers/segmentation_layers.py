@@ -18,13 +18,12 @@ from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, o
 from fctl_napari.plugin.layers.transforms import placed_like
 from fctl_napari.segmentation.store.map_names import map_title
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import IntWindow
 
 STORE_KEY = "fctl_store"
 """Key of a layer's ``metadata`` that holds the segmentation's path."""
 
 CONFIDENCE = "confidence"
-
-IntWindow = tuple[int, int, int, int]
 
 
 class StoredLevels:

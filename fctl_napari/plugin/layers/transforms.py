@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from fctl_napari.errors import InputError
-from fctl_napari.model.windows import Window
+from fctl_napari.windows import FloatWindow
 
 MOVED = ("scale", "translate", "rotate", "shear", "affine")
 """What of a placement may change after the layer was made."""
@@ -28,7 +28,7 @@ def placed_like(image: Image) -> dict[str, Any]:
     }
 
 
-def placed_over(image: Image, footprint: Window, cells: tuple[int, int]) -> dict[str, Any]:
+def placed_over(image: Image, footprint: FloatWindow, cells: tuple[int, int]) -> dict[str, Any]:
     """Return the arguments of a layer of ``cells`` that cover ``footprint`` of ``image``, however that is placed.
 
     Cell i of n covers ``[a + i s, a + (i + 1) s)`` px with ``s = (b - a) / n``, and napari counts from the centre of
@@ -131,7 +131,7 @@ def pixels_to_world(viewer: ViewerModel, layer: Layer) -> tuple[np.ndarray, np.n
     return steps[-2:] * units[:, None], origin[-2:] * units
 
 
-def outline(window: Window) -> np.ndarray:
+def outline(window: FloatWindow) -> np.ndarray:
     """Return the corners of a window (4, 2), in the coordinates of a layer placed like the image."""
     y0, x0, y1, x1 = window
     return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]]) - 0.5

@@ -11,9 +11,7 @@ from napari.layers import Image, Labels, Shapes
 
 from fctl_napari.errors import InputError
 from fctl_napari.plugin.layers.transforms import seen_pixels, to_pixels, units_between
-
-IntWindow = tuple[int, int, int, int]
-"""(y0, x0, y1, x1) in level 0 px of the image, half open."""
+from fctl_napari.windows import IntWindow
 
 
 def view_region(viewer: ViewerModel, layer: Image) -> IntWindow:

@@ -10,7 +10,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.errors import InputError
 from fctl_napari.plugin.layers.transforms import moves
-from fctl_napari.plugin.layers.viewport import IntWindow, view_region
+from fctl_napari.plugin.layers.viewport import view_region
+from fctl_napari.windows import IntWindow
 
 REST_MS = 150
 """How long the view has to rest before it counts: panning would ask for what is only passed by."""

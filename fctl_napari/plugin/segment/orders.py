@@ -15,10 +15,10 @@ from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
 from fctl_napari.plugin.layers.paths import maps_path, result_path
-from fctl_napari.plugin.layers.viewport import IntWindow
 from fctl_napari.plugin.segment.live_run import LiveRun
 from fctl_napari.segmentation.jobs.engine import Progress, SegmentationRequest
 from fctl_napari.segmentation.store.result_paths import own_path
+from fctl_napari.windows import IntWindow
 
 
 @dataclass(frozen=True)

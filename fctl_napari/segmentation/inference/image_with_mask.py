@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.imagery.class_names import match_names
-from fctl_napari.imagery.level import IntWindow, Window
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.windows import FloatWindow, IntWindow
 
 
 class Masks(Protocol):
@@ -76,7 +76,7 @@ class MaskedImage(Pyramid):
         vars(self).update(vars(image))
         self._masks = masks
 
-    def read_resized(self, window: Window, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
+    def read_resized(self, window: FloatWindow, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
         """Read a window as ``Pyramid.read_resized`` does, and the labels nearest to its px: uint8 [size, size, 4]."""
         pixels = super().read_resized(window, size, exact=exact)
         y, x = nearest(window, size)
@@ -84,7 +84,7 @@ class MaskedImage(Pyramid):
         return np.dstack([pixels, labels[np.ix_(y - y[0], x - x[0])]])
 
 
-def nearest(window: Window, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def nearest(window: FloatWindow, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the rows and columns of the image that a window's px lie in when it is resampled to ``size`` px square."""
     y0, x0, y1, x1 = window
     fraction = (np.arange(size) + 0.5) / size

@@ -21,10 +21,11 @@ from fctl_napari.model.encoders import Features
 from fctl_napari.model.explain import Explanation, explain
 from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.network import Network
-from fctl_napari.model.windows import TURNS, Dihedral, Window
+from fctl_napari.model.windows import TURNS, Dihedral
 from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
 from fctl_napari.segmentation.inference.tile_reader import KEPT_CONTEXTS, PendingTile, Recent, TileReader
+from fctl_napari.windows import FloatWindow
 
 CUDA_BATCH = 8
 """Tiles at once on a GPU unless asked otherwise; halved when memory runs out."""
@@ -45,7 +46,7 @@ class EncodedTile:
     tile: Features
     contexts: dict[str, Tensor]
     windows: dict[str, Tensor]
-    extents: dict[str, Window]
+    extents: dict[str, FloatWindow]
 
 
 class Predictor:
@@ -94,7 +95,7 @@ class Predictor:
         self._exact = exact_contexts
         self._pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), thread_name_prefix="fctl-read")
         self._reader: TileReader | None = None
-        self._features: Recent[tuple[str, Window, Dihedral], Tensor] = Recent(KEPT_CONTEXTS)
+        self._features: Recent[tuple[str, FloatWindow, Dihedral], Tensor] = Recent(KEPT_CONTEXTS)
 
     def describe(self) -> str:
         """Name the device and the precision, for people."""
@@ -114,7 +115,7 @@ class Predictor:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def predict(
-        self, pyramid: Pyramid, windows: Sequence[Window], turns: Sequence[Dihedral] | None = None
+        self, pyramid: Pyramid, windows: Sequence[FloatWindow], turns: Sequence[Dihedral] | None = None
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Logits of tiles, in their order.
 
@@ -145,7 +146,7 @@ class Predictor:
                 yield index, tile if turns is None else np.ascontiguousarray(turns[index].back(tile))
 
     def classify(
-        self, pyramid: Pyramid, windows: Sequence[Window]
+        self, pyramid: Pyramid, windows: Sequence[FloatWindow]
     ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8]]]:
         """Labels and confidence of tiles, in their order; softmax and argmax run on the device.
 
@@ -173,7 +174,7 @@ class Predictor:
             yield from zip(indices, tiles.labels(), tiles.confidence(), strict=True)
 
     def classify_with_maps(
-        self, pyramid: Pyramid, windows: Sequence[Window]
+        self, pyramid: Pyramid, windows: Sequence[FloatWindow]
     ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
         """Labels, confidence and maps of tiles, in their order, from one pass of the network.
 
@@ -199,7 +200,7 @@ class Predictor:
             maps = tile_maps(tiles, weights, self._model.grid)
             yield from zip(indices, tiles.labels(), tiles.confidence(), maps.cpu().numpy(), strict=True)
 
-    def encode(self, pyramid: Pyramid, window: Window) -> EncodedTile:
+    def encode(self, pyramid: Pyramid, window: FloatWindow) -> EncodedTile:
         """Read and encode one tile with its contexts, as for :meth:`predict`.
 
         Parameters
@@ -241,14 +242,14 @@ class Predictor:
         with self._one_tile(), torch.inference_mode(), numerics(self.device, self.precision):
             return explain(self._model, encoded.tile, encoded.contexts, encoded.windows, without)
 
-    def cell_at(self, window: Window, pixel: tuple[float, float]) -> tuple[int, int]:
+    def cell_at(self, window: FloatWindow, pixel: tuple[float, float]) -> tuple[int, int]:
         """Find the feature cell (y, x) of a tile nearest to a pixel (y, x) of the image."""
         return self._model.cell_at(torch.tensor([window], dtype=torch.float64), pixel)
 
     def _batches(
         self,
         pyramid: Pyramid,
-        windows: Sequence[Window],
+        windows: Sequence[FloatWindow],
         turns: Sequence[Dihedral] | None = None,
         *,
         with_weights: bool = False,
@@ -341,7 +342,7 @@ class Predictor:
     def _encode(self, name: str, group: list[PendingTile]) -> Tensor:
         return self._model.encode_context(name, self._upload(group, name))
 
-    def _window_tensor(self, windows: list[Window]) -> Tensor:
+    def _window_tensor(self, windows: list[FloatWindow]) -> Tensor:
         return torch.tensor(windows, dtype=torch.float64, device=self.device)
 
     def _upload(self, group: list[PendingTile], name: str) -> Tensor:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.windows import Window, context_window
+from fctl_napari.model.windows import context_window
+from fctl_napari.windows import FloatWindow
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class TileInputs:
     windows: dict[str, NDArray[np.float64]]
 
 
-def stream_windows(tile: Window, config: FCtLConfig, image_shape: tuple[int, int]) -> dict[str, Window]:
+def stream_windows(tile: FloatWindow, config: FCtLConfig, image_shape: tuple[int, int]) -> dict[str, FloatWindow]:
     """Windows of a tile's streams: ``"tile"`` and each outer context of the config.
 
     Parameters
@@ -43,13 +44,13 @@ def stream_windows(tile: Window, config: FCtLConfig, image_shape: tuple[int, int
     image_shape
         ``(height, width)``, px.
     """
-    windows: dict[str, Window] = {"tile": tile}
+    windows: dict[str, FloatWindow] = {"tile": tile}
     for context in config.outer_contexts:
         windows[context.name] = context_window(tile, context.scale, image_shape, config.context_border)
     return windows
 
 
-def read_stream(pyramid: Pyramid, window: Window, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
+def read_stream(pyramid: Pyramid, window: FloatWindow, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
     """Read a window resampled to the network's input: uint8 RGB ``[3, size, size]``.
 
     Raises
@@ -61,7 +62,7 @@ def read_stream(pyramid: Pyramid, window: Window, size: int, *, exact: bool = Fa
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def read_inputs(pyramid: Pyramid, window: Window, config: FCtLConfig, *, exact: bool = False) -> TileInputs:
+def read_inputs(pyramid: Pyramid, window: FloatWindow, config: FCtLConfig, *, exact: bool = False) -> TileInputs:
     """Read a tile and its contexts.
 
     Parameters

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.windows import TURNS, Dihedral, Window
+from fctl_napari.model.windows import TURNS, Dihedral
 from fctl_napari.segmentation.inference.tile_inputs import read_stream, stream_windows
+from fctl_napari.windows import FloatWindow
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -69,12 +70,12 @@ class PendingTile:
     """
 
     index: int
-    windows: dict[str, Window]
+    windows: dict[str, FloatWindow]
     pixels: dict[str, Future[NDArray[np.uint8]]]
     turn: Dihedral = TURNS[0]
 
-    def window(self, name: str) -> Window:
-        """Window of a stream in the turned world."""
+    def window(self, name: str) -> FloatWindow:
+        """FloatWindow of a stream in the turned world."""
         y0, x0, y1, x1 = self.turn.window(np.array(self.windows[name], np.float64)).tolist()
         return y0, x0, y1, x1
 
@@ -110,9 +111,9 @@ class TileReader:
         self._source = with_chunk_cache(pyramid)
         self._exact = exact
         self._pool = pool
-        self._contexts: Recent[Window, Future[NDArray[np.uint8]]] = Recent(KEPT_CONTEXTS)
+        self._contexts: Recent[FloatWindow, Future[NDArray[np.uint8]]] = Recent(KEPT_CONTEXTS)
 
-    def start(self, index: int, window: Window, turn: Dihedral = TURNS[0]) -> PendingTile:
+    def start(self, index: int, window: FloatWindow, turn: Dihedral = TURNS[0]) -> PendingTile:
         """Begin to read one tile."""
         windows = stream_windows(window, self.config, self.pyramid.shape)
         pixels = {}
@@ -121,5 +122,5 @@ class TileReader:
             pixels[name] = read() if name == "tile" else self._contexts.get(window, read)
         return PendingTile(index, windows, pixels, turn)
 
-    def _read(self, window: Window) -> Future[NDArray[np.uint8]]:
+    def _read(self, window: FloatWindow) -> Future[NDArray[np.uint8]]:
         return self._pool.submit(read_stream, self._source, window, self.config.tile_size, exact=self._exact)

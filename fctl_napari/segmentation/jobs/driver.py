@@ -15,10 +15,11 @@ from fctl_napari.errors import FctlError
 from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.jobs.worker import Job, Outcome, compute, guarded, prepare
 from fctl_napari.segmentation.store.store import Segmentation
-from fctl_napari.segmentation.tiling.grid import Cell, IntWindow
+from fctl_napari.segmentation.tiling.grid import Cell
 from fctl_napari.segmentation.tiling.merge import drop_logits
 from fctl_napari.segmentation.tiling.plan import LivePlan, Plan, Task
 from fctl_napari.segmentation.tiling.progress import LIVE_TASK_SECONDS, TASK_SECONDS, Pace, Progress, State
+from fctl_napari.windows import IntWindow
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -30,11 +30,12 @@ from fctl_napari.segmentation.store.identity import MIXED, same_image
 from fctl_napari.segmentation.store.map_names import MAPS
 from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 from fctl_napari.segmentation.store.store_lock import lock_store, open_or_create, open_parent
-from fctl_napari.segmentation.tiling.grid import Grid, IntWindow, TileGrid, default_overlap, intersect
+from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, default_overlap
 from fctl_napari.segmentation.tiling.merge import saved_tiles
 from fctl_napari.segmentation.tiling.plan import AveragePlan, CropPlan, LivePlan, Plan
 from fctl_napari.segmentation.tiling.progress import Progress
 from fctl_napari.segmentation.tiling.released_grid import ReleasedGrid
+from fctl_napari.windows import IntWindow, require_region
 
 __all__ = ["Engine", "Progress", "Run", "SegmentationRequest"]
 
@@ -179,12 +180,8 @@ class Run:
             else TileGrid(image.shape, tile_size, overlap)
         )
         exact = request.exact_contexts or released
-        region = (0, 0, *image.shape) if request.region is None else request.region
-        y0, x0, y1, x1 = intersect(region, (0, 0, *image.shape))
-        if y1 <= y0 or x1 <= x0:
-            height, width = image.shape
-            raise InputError(f"{source}: the region {region} holds none of its {height} x {width} px; choose another.")
-        refined = check_refined(request.refine, card, image, intersect(region, (0, 0, *image.shape)))
+        region = require_region(request.region, image.shape, source)
+        refined = check_refined(request.refine, card, image, region)
         settings = {
             "merge": request.merge,
             "precision": request.precision,

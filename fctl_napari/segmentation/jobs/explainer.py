@@ -20,7 +20,8 @@ from fctl_napari.segmentation.inference.pixel_maps import classify_tiles
 from fctl_napari.segmentation.inference.predictor import EncodedTile, Predictor
 from fctl_napari.segmentation.inference.tile_reader import Recent
 from fctl_napari.segmentation.jobs.explanation import ContextMaps, Enhancement, ExplainRequest, Map, TileExplanation
-from fctl_napari.segmentation.tiling.grid import Cell, IntWindow, TileGrid, default_overlap
+from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
+from fctl_napari.windows import IntWindow
 
 KEPT_VARIANTS = 4
 """How many variants of the last tile's network, with other parts left out, are remembered."""

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.feature_ablation import WHOLE, Without
-from fctl_napari.model.windows import Window
-from fctl_napari.segmentation.tiling.grid import IntWindow
+from fctl_napari.windows import FloatWindow, IntWindow
 
 Map = NDArray[np.float32]
 
@@ -82,8 +81,8 @@ class ContextMaps:
     """
 
     name: str
-    window: Window
-    footprint: Window
+    window: FloatWindow
+    footprint: FloatWindow
     content: Map
     positional: Map | None
     combined: Map
@@ -154,9 +153,9 @@ class TileExplanation:
     request: ExplainRequest
     tile: IntWindow
     core: IntWindow
-    footprint: Window
+    footprint: FloatWindow
     cell: tuple[int, int]
-    cell_window: Window
+    cell_window: FloatWindow
     contexts: tuple[ContextMaps, ...]
     enhancements: tuple[Enhancement, ...]
     class_table: ClassTable

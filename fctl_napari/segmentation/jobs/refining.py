@@ -10,7 +10,7 @@ from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.inference.image_with_mask import masks_of
 from fctl_napari.segmentation.store.identity import same_image
 from fctl_napari.segmentation.store.store import Segmentation
-from fctl_napari.segmentation.tiling.grid import IntWindow
+from fctl_napari.windows import IntWindow
 
 
 def check_refined(path: str | None, card: Card, image: Pyramid, region: IntWindow) -> dict[str, Any] | None:

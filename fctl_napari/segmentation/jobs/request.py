@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fctl_napari.errors import ConfigError
-from fctl_napari.segmentation.tiling.grid import Cell, IntWindow
+from fctl_napari.segmentation.tiling.grid import Cell
+from fctl_napari.windows import IntWindow
 
 
 @dataclass(frozen=True)

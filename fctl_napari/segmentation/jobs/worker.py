@@ -24,13 +24,13 @@ from fctl_napari.errors import CheckpointError, FctlError, InputError
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card
-from fctl_napari.model.windows import Window
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, masks_of
 from fctl_napari.segmentation.inference.tile_reader import Recent
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
 from fctl_napari.segmentation.store.store import SCRATCH, Segmentation
 from fctl_napari.segmentation.tiling.merge import classify, save_logits, sum_cell
 from fctl_napari.segmentation.tiling.plan import Task
+from fctl_napari.windows import FloatWindow
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.inference.predictor import Predictor
@@ -248,7 +248,7 @@ def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store
 
 
 def _classified(
-    predictor: Predictor, image: Pyramid, windows: Sequence[Window], with_maps: bool
+    predictor: Predictor, image: Pyramid, windows: Sequence[FloatWindow], with_maps: bool
 ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
     """Index, labels, confidence and maps [maps, T, T] of tiles; no maps unless the store keeps them."""
     if with_maps:

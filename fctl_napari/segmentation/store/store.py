@@ -20,8 +20,9 @@ from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.map_names import MAPS, map_names
-from fctl_napari.segmentation.tiling.grid import Cell, Grid, IntWindow, TileGrid, merge_windows
+from fctl_napari.segmentation.tiling.grid import Cell, Grid, TileGrid, merge_windows
 from fctl_napari.segmentation.tiling.released_grid import ReleasedGrid
+from fctl_napari.windows import IntWindow
 
 ATTRIBUTE = "fctl"
 LOGITS = "logits"

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.model.windows import TURNS, Dihedral
-
-IntWindow = tuple[int, int, int, int]
-"""``(y0, x0, y1, x1)`` in full-resolution px, half open."""
+from fctl_napari.windows import IntWindow, Window
 
 Cell = tuple[int, int]
 """``(row, column)`` of a cell of the grid, and of the tile that owns it."""
@@ -44,10 +42,10 @@ class Grid(Protocol):
     def facts(self) -> dict[str, Any]:
         """What rebuilds the grid for its image (JSON)."""
 
-    def window(self, cell: Cell) -> IntWindow:
+    def window(self, cell: Cell) -> Window:
         """Window of a tile; it may reach outside an image that is smaller than a tile."""
 
-    def core(self, cell: Cell) -> IntWindow:
+    def core(self, cell: Cell) -> Window:
         """Give the part of the image that a cell owns; cores partition the image."""
 
     def cells_in(self, region: IntWindow) -> list[Cell]:
@@ -107,22 +105,22 @@ class TileGrid:
         """What rebuilds the grid for its image (JSON)."""
         return {"tile_size": self.tile_size, "overlap": self.overlap}
 
-    def window(self, cell: Cell) -> IntWindow:
+    def window(self, cell: Cell) -> Window:
         """Window of a cell's tile, ``tile_size`` px square."""
         y0, x0 = (int(starts[i]) for starts, i in zip(self._starts, cell, strict=True))
-        return y0, x0, y0 + self.tile_size, x0 + self.tile_size
+        return Window(y0, x0, y0 + self.tile_size, x0 + self.tile_size)
 
-    def core(self, cell: Cell) -> IntWindow:
+    def core(self, cell: Cell) -> Window:
         """Give the part of the image that a cell owns."""
         y0, x0 = cell[0] * self.step, cell[1] * self.step
-        height, width = self.image_shape
-        return y0, x0, min(y0 + self.step, height), min(x0 + self.step, width)
+        return Window(y0, x0, y0 + self.step, x0 + self.step).clip(self.image_shape)
 
     def cells_in(self, region: IntWindow) -> list[Cell]:
         """Cells whose cores meet a region, row by row."""
-        y0, x0, y1, x1 = intersect(region, (0, 0, *self.image_shape))
-        if y1 <= y0 or x1 <= x0:
+        inside = Window(*region).clip(self.image_shape)
+        if inside.empty:
             return []
+        y0, x0, y1, x1 = inside
         rows = range(y0 // self.step, -(-y1 // self.step))
         cols = range(x0 // self.step, -(-x1 // self.step))
         return [(r, c) for r in rows for c in cols]
@@ -148,11 +146,6 @@ def default_overlap(tile_size: int) -> int:
     """
     unit = 32 if tile_size >= 128 else 16
     return tile_size - max(unit, round(tile_size * 3 / 4 / unit) * unit)
-
-
-def intersect(a: IntWindow, b: IntWindow) -> IntWindow:
-    """Cut two windows to their common part; empty (end <= start) where there is none."""
-    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
 
 
 def merge_windows(windows: Sequence[IntWindow]) -> list[IntWindow]:

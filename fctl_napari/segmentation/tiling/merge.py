@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import OutputError
 from fctl_napari.files import output_error
-from fctl_napari.segmentation.tiling.grid import Cell, Grid, intersect
+from fctl_napari.segmentation.tiling.grid import Cell, Grid
 
 
 def save_logits(folder: Path, tile: Cell, logits: NDArray[np.float32]) -> None:
@@ -86,15 +86,15 @@ def sum_cell(folder: Path, grid: Grid, cell: Cell) -> tuple[NDArray[np.float64],
     count = np.zeros((height, width), np.int64)
     for tile in grid.tiles_over(core):
         window = grid.window(tile)
-        y0, x0, y1, x1 = intersect(core, window)
+        common = core.intersect(window)
         try:
             logits = np.load(_file(folder, tile), mmap_mode="r")
         except (OSError, ValueError) as error:
             raise OutputError(f"{folder}: a tile that waited here is gone; run again.") from error
         if total is None:
             total = np.zeros((logits.shape[0], height, width))
-        inside = np.s_[y0 - core[0] : y1 - core[0], x0 - core[1] : x1 - core[1]]
-        total[:, *inside] += logits[:, y0 - window[0] : y1 - window[0], x0 - window[1] : x1 - window[1]]
+        inside = common.slices_in(core)
+        total[:, *inside] += logits[:, *common.slices_in(window)]
         count[inside] += 1
     assert total is not None
     return total, count

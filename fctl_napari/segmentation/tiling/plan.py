@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.segmentation.tiling.grid import Cell, Grid, IntWindow, intersect
+from fctl_napari.segmentation.tiling.grid import Cell, Grid
 from fctl_napari.segmentation.tiling.progress import InView
+from fctl_napari.windows import IntWindow, Window
 
 LIVE_TILES = 300
 """How many tiles are computed because somebody looks at them."""
@@ -305,9 +306,10 @@ class AveragePlan:
 
 def cells_slices(grid: Grid, view: IntWindow) -> tuple[slice, slice]:
     """Rows and columns of the cells that meet a window; empty where there are none."""
-    y0, x0, y1, x1 = intersect(view, (0, 0, *grid.image_shape))
-    if y1 <= y0 or x1 <= x0:
+    inside = Window(*view).clip(grid.image_shape)
+    if inside.empty:
         return slice(0, 0), slice(0, 0)
+    y0, x0, y1, x1 = inside
     return slice(y0 // grid.step, -(-y1 // grid.step)), slice(x0 // grid.step, -(-x1 // grid.step))
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from fctl_napari.segmentation.tiling.grid import IntWindow
+from fctl_napari.windows import IntWindow
 
 State = Literal["starting", "running", "done", "cancelled", "failed"]
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.model.windows import TURNS, Dihedral
-from fctl_napari.segmentation.tiling.grid import Cell, IntWindow, TileGrid
+from fctl_napari.segmentation.tiling.grid import Cell, TileGrid
+from fctl_napari.windows import IntWindow, Window
 
 MIN_OVERLAP = 50
 """px; with less, the released code takes one tile more."""
@@ -66,17 +67,17 @@ class ReleasedGrid:
         """What rebuilds the grid for its image (JSON)."""
         return {"tile_size": self.tile_size, "released": True, "augmented": self.augmented}
 
-    def window(self, cell: Cell) -> IntWindow:
+    def window(self, cell: Cell) -> Window:
         """Window of a tile, by the tile's number."""
         block, row = divmod(cell[0], self._tile_rows)
         y0, x0 = int(self._starts[block][0][row]), int(self._starts[block][1][cell[1]])
-        return y0, x0, y0 + self.tile_size, x0 + self.tile_size
+        return Window(y0, x0, y0 + self.tile_size, x0 + self.tile_size)
 
     def turn(self, tile: Cell) -> Dihedral:
         """How a tile is turned before the network sees it."""
         return TURNS[tile[0] // self._tile_rows]
 
-    def core(self, cell: Cell) -> IntWindow:
+    def core(self, cell: Cell) -> Window:
         """Give the part of the image that a cell owns."""
         return self._cells.core(cell)
 

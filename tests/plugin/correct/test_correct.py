@@ -28,7 +28,7 @@ pytestmark = pytest.mark.gui
 
 
 @pytest.mark.parametrize(
-    "place",
+    "location",
     [
         {},
         {"scale": (2.0, 1.0), "rotate": 30.0, "translate": (-7, 11)},

@@ -117,7 +117,7 @@ def test_other_sizes_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "place",
+    "location",
     [
         {"scale": (0.5, 0.25), "translate": (100, -40)},
         {"scale": (3.0, 3.0), "rotate": 30.0},

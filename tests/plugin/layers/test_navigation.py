@@ -34,7 +34,7 @@ def middle(layer: Image) -> np.ndarray:
     return np.asarray(layer.data_to_world(((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2)))
 
 
-@pytest.mark.parametrize("place", [{}, {"scale": (0.5, 0.5), "translate": (1000, -70)}, {"rotate": 90}])
+@pytest.mark.parametrize("location", [{}, {"scale": (0.5, 0.5), "translate": (1000, -70)}, {"rotate": 90}])
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_swapped_axes(location: dict[str, Any], order: tuple[int, int]) -> None:
     viewer, layer = viewer_with(2, **location)

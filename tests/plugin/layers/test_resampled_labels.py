@@ -134,7 +134,7 @@ def test_units_count_as_napari_shows_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "place", "words"),
+    ("shape", "location", "words"),
     [
         ((HEIGHT, WIDTH), {"rotate": 10}, "is rotated or sheared against image"),
         ((HEIGHT, WIDTH), {"shear": [0.2]}, "is rotated or sheared against image"),

@@ -236,7 +236,7 @@ def computed_about_the_view(viewer: napari.Viewer, widget: SegmentWidget) -> boo
 
 
 @pytest.mark.parametrize(
-    "place",
+    "location",
     [
         {"scale": (0.25, 0.25), "translate": (1000.0, -40.0)},
         {"rotate": 30.0},

@@ -286,7 +286,7 @@ def test_bad_requests_fail_with_a_sentence_before_any_work(
         ({"checkpoint": "mars"}, CheckpointError, "mars"),
         ({"out": str(tmp_path / "taken")}, OutputError, "taken: exists and is not a segmentation"),
         ({"out": str(tmp_path / "taken"), "fresh": True}, OutputError, "not a segmentation"),
-        ({"region": (700, 0, 800, 10)}, InputError, "holds none of its 440 x 500 px"),
+        ({"region": (700, 0, 800, 10)}, InputError, "holds no pixel of the 440 x 500 px"),
         ({"overlap": 64}, ConfigError, "overlap"),
         ({"merge": "blend"}, ConfigError, "no merge 'blend'"),
     ):

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fctl_napari.errors import ConfigError
-from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap, intersect, merge_windows
+from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap, merge_windows
+from fctl_napari.windows import Window
 
 
 @st.composite
@@ -32,7 +33,7 @@ def test_cores_partition_the_image_and_lie_in_their_tiles(grid: TileGrid) -> Non
         assert 0 <= x0 < x1 <= width
         assert (y0 % grid.step, x0 % grid.step) == (0, 0)
         owners[y0:y1, x0:x1] += 1
-        assert intersect(core, grid.window(cell)) == core
+        assert Window(*core).intersect(grid.window(cell)) == core
     assert (owners == 1).all()
 
 
@@ -52,7 +53,7 @@ def test_cells_and_tiles_of_a_region_are_those_that_meet_it(grid: TileGrid, data
     region = (y0, x0, y0 + data.draw(st.integers(0, 60)), x0 + data.draw(st.integers(0, 60)))
 
     def meets(window: tuple[int, int, int, int]) -> bool:
-        a, b, c, d = intersect(window, region)
+        a, b, c, d = Window(*window).intersect(region)
         return c > a and d > b
 
     assert grid.cells_in(region) == [cell for cell in all_cells(grid) if meets(grid.core(cell))]

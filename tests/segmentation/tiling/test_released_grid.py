@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fctl_napari.model.windows import TURNS
-from fctl_napari.segmentation.tiling.grid import intersect
 from fctl_napari.segmentation.tiling.released_grid import ReleasedGrid, released_starts
+from fctl_napari.windows import Window
 
 sides = st.one_of(st.integers(1, 4000), st.sampled_from([507, 508, 509, 966, 967, 1101, 2448, 5000]))
 
@@ -48,7 +48,7 @@ def test_tiles_over_a_cell_are_those_that_meet_it(height: int, width: int, data:
     core = grid.core(cell)
 
     def meets(window: tuple[int, int, int, int]) -> bool:
-        y0, x0, y1, x1 = intersect(core, window)
+        y0, x0, y1, x1 = Window(*core).intersect(window)
         return y1 > y0 and x1 > x0
 
     everything = grid.tiles_over((-508, -508, height + 508, width + 508))
