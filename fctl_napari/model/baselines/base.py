@@ -93,8 +93,12 @@ class Baseline(Network):
         ----------
         tile : Features
             From ``tile_features``.
-        contexts, windows, without, fusion : dict of str to Tensor or Without or list of Tensor or None
+        contexts, windows : dict of str to Tensor
             Unused, as there is nothing else to combine.
+        without : Without, optional
+            Unused.
+        fusion : list of Tensor or None, optional
+            Unused.
 
         Returns
         -------

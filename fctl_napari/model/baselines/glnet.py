@@ -1,4 +1,4 @@
-"""Global-local fusion after GLNet (Chen et al., 2019): feature pyramids of the tile and of the whole image are combined.
+"""Global-local fusion after GLNet (Chen et al., 2019) of feature pyramids of the tile and of the whole image.
 
 GLNet shares features between its branches at every stage, in both directions. Here the global branch's last features
 are given to the local branch, and nothing goes back: that would need all tiles of an image before any of them is

@@ -103,12 +103,8 @@ class ICNetDecoder(Decoder):
 class ICNet(Baseline):
     """Network of two branches over one ResNet-50.
 
-    Half the image goes through the first stages. Their output, halved, goes through the other stages.
-
-    Parameters
-    ----------
-    config, encoder, decoder : FCtLConfig, Encoder, Decoder
-        See ``Baseline``; the encoder is a ``ResNet50``.
+    Half the image goes through the first stages. Their output, halved, goes through the other stages. The encoder must
+    be a ``ResNet50``.
     """
 
     def tile_features(self, images: Tensor) -> Features:

@@ -128,8 +128,12 @@ class Refiner(Baseline):
         ----------
         tile : Features
             From ``tile_features``.
-        contexts, windows, without, fusion : dict of str to Tensor or Without or list of Tensor or None
+        contexts, windows : dict of str to Tensor
             Unused; see ``Baseline.logits``.
+        without : Without, optional
+            Unused.
+        fusion : list of Tensor or None, optional
+            Unused.
 
         Returns
         -------
