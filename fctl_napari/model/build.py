@@ -1,4 +1,4 @@
-"""A network from its settings."""
+"""Networks from their settings."""
 
 from __future__ import annotations
 
@@ -31,6 +31,16 @@ _BUILDERS: dict[ArchitectureName, Callable[[FCtLConfig], Network]] = {
 
 def make_network(config: FCtLConfig) -> Network:
     """Build a network with random weights.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    Network
+        The network, in training mode.
 
     Raises
     ------

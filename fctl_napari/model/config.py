@@ -219,9 +219,13 @@ class FCtLConfig(BaseModel):
 
     @property
     def outer_contexts(self) -> tuple[Context, ...]:
-        """Contexts that have a window of their own: all but a ``local`` one that is the tile.
+        """Contexts that have a window of their own.
 
-        With global inference it is the whole image, though that is no context of anything.
+        Returns
+        -------
+        tuple of Context
+            All contexts but a ``local`` one that is the tile. With global inference it is the whole image, though that
+            is no context of anything.
         """
         if self.inference == "global":
             return (GLOBAL_VIEW,)
