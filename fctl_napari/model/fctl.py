@@ -161,7 +161,7 @@ class FCtL(Network):
         Returns
         -------
         list of nn.Module
-            The two modules.
+            Modules of the stream.
         """
         return [*super().modules_before(name), self.neck(name)]
 

@@ -262,11 +262,13 @@ class LCF(nn.Module):
         Channels of X.
     contexts : tuple of str
         Names of the contexts, ``local`` among them where it is used.
-    projections, scale_logits, gpe : bool
+    projections, scale_logits : bool
         See ``LCC``.
     values_from : {"context", "local"}
         See ``LCC``.
     gate_init : float
+        See ``LCC``.
+    gpe : bool
         See ``LCC``.
     fusion : Fusion
         See ``MCF``.
