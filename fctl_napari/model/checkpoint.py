@@ -28,7 +28,7 @@ def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.d
     card : Card
         Model card; its ``config`` must be the network's.
     dtype : torch.dtype, optional
-        Dtype of the stored floating-point arrays. One that would overflow keeps its own dtype.
+        Dtype of the stored floating-point arrays. An array that would overflow keeps its own dtype.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Explanation of a tile: attention, fusion weights and enhancements, from the features that ``decode`` computes with."""
+"""Explanation of a tile: attention, fusion weights and enhancements, from the features that ``decode`` uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Import of the authors' three released files (the conference model, LCC) as a checkpoint of preset ``lcc_released``."""
+"""Import of the authors' three released files (the conference model, LCC) as one checkpoint, preset ``lcc_released``."""
 
 from __future__ import annotations
 
@@ -188,7 +188,10 @@ def _encoder_keys(prefix: str) -> dict[int, str]:
 
 
 def _check_keys(path: Path, state: dict[str, Tensor], classes: int, *, required: Shapes, doubled: str) -> None:
-    """Check that every key is known and has its shape, and that none of ``required`` or the encoder ``doubled`` is missing."""
+    """Check that every key is known and of its shape, and that none of ``required`` or of ``doubled`` is missing.
+
+    ``doubled`` is the prefix of an encoder's keys.
+    """
     known = _network_shapes(classes)
     for prefix in ("", "big_"):
         for names in (_encoder_keys(prefix), {n: f"vgg.features.{n}" for n in CONVS}):
