@@ -30,7 +30,7 @@ class ClassInfo(BaseModel):
     color : tuple of 3 int
         (red, green, blue), 0..255.
     ignored : bool
-        If True, the class is neither trained on nor scored (the ground truth's "unlabelled", say), and never predicted.
+        If True, the class is neither trained on nor scored (the ground truth's "unlabeled", say), and never predicted.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -192,7 +192,7 @@ class FCN8sDecoder(nn.Module):
         if self.fc is None:
             scores = self.score["32"](features[32])
         else:
-            # the cells that fc6 left out have no scores: zeros, as if the transposed convolution ended there
+            # the cells that fc6 left out get zeros as scores, as if the transposed convolution ended there
             scores = F.pad(self.score["32"](self.fc(features[32])), [self.fc.margin] * 4)
         for coarse, fine in self.steps:
             skip = self.score[str(fine)](features[fine] * self.skip_scales[fine])

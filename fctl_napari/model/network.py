@@ -60,7 +60,7 @@ class Network(nn.Module, ABC):
         if self._global:
             self._stream[GLOBAL_VIEW.name] = "tile"
 
-    # -- what a network is -----------------------------------------------------------------------------------------
+    # -- interface of a network ------------------------------------------------------------------------------------
 
     @abstractmethod
     def tile_features(self, images: Tensor) -> Features:
@@ -141,7 +141,7 @@ class Network(nn.Module, ABC):
         """
         return [self] if self._global else [self.encoder(name)]
 
-    # -- how it is used --------------------------------------------------------------------------------------------
+    # -- use -------------------------------------------------------------------------------------------------------
 
     def encoder(self, name: str) -> Encoder:
         """Get the encoder of a stream.

@@ -1,4 +1,4 @@
-"""Import of the authors' three released files (the conference model, LCC) as one checkpoint, preset ``lcc_released``."""
+"""Import of the authors' three released files (the conference model, LCC) as one checkpoint (``lcc_released``)."""
 
 from __future__ import annotations
 

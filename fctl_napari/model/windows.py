@@ -75,7 +75,7 @@ class Dihedral:
 
     @property
     def reverses(self) -> tuple[bool, bool]:
-        """Flags of the image's y and x axis, True for one that runs backwards afterwards, whatever its new direction."""
+        """Flags of the image's y and x axis, True for one that is reversed afterwards, whatever its new direction."""
         turns = self.turns % 4
         return turns in (2, 3), (turns in (1, 2)) != self.flip
 

@@ -140,7 +140,7 @@ class VGG16(Encoder):
         return self._from_keras(state)
 
     def _from_keras(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Match ``...block1_conv1...kernel/bias`` initialisers by block and layer."""
+        """Match ``...block1_conv1...kernel/bias`` initializers by block and layer."""
         names = [f"block{b + 1}_conv{i + 1}" for b, count in enumerate(LAYERS) for i in range(count)]
         convs = [n for n, layer in self.layers.named_children() if isinstance(layer, nn.Conv2d)]
         out: dict[str, Tensor] = {}
