@@ -45,6 +45,6 @@ def make_network(config: FCtLConfig) -> Network:
     Raises
     ------
     ConfigError
-        The tile size does not fit the encoder.
+        The tile size does not fit the encoder, or the encoder has no features at ``finest_skip``.
     """
     return _BUILDERS[config.architecture](config)

@@ -140,7 +140,7 @@ class FCN8sDecoder(nn.Module):
     Raises
     ------
     ConfigError
-        The encoder has no features at ``finest_skip``.
+        The encoder has no features at ``finest_skip``, or the tile size does not fit it.
     """
 
     def __init__(

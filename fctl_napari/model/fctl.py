@@ -70,7 +70,7 @@ class FCtL(Network):
     Raises
     ------
     ConfigError
-        The tile size does not fit the encoder.
+        The tile size does not fit the encoder, or the encoder has no features at ``finest_skip``.
     """
 
     def __init__(self, config: FCtLConfig) -> None:
