@@ -156,7 +156,7 @@ def output_error(path: Path | str, error: OSError) -> OutputError:
 def local_path(text: str) -> Path:
     """Convert text to a path to write to, and refuse addresses.
 
-    As a path an address would become a folder called ``http:``.
+    As a path an address would become a folder named ``http:``.
 
     Parameters
     ----------

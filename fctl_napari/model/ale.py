@@ -31,7 +31,7 @@ def split_evenly(total: int, parts: int) -> list[int]:
 
 
 class LFI(nn.Module):
-    """Local feature interaction f(target; references).
+    """Local feature interaction (LFI), the function f of Algorithm 1.
 
     References go through a 1x1 convolution each, are concatenated to ``channels``, split into one group per window size
     and convolved depthwise (Eq. 6). The result E enhances the target: out = token(target) + E * target (Eq. 7).
