@@ -1,4 +1,4 @@
-"""The exceptions that a user is meant to read: one sentence, what is wrong and what to do."""
+"""Exceptions written for the user: one sentence with what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -19,12 +19,21 @@ class InputError(FctlError):
 class OtherImageError(InputError):
     """Corrections of another image than the one at hand.
 
+    Parameters
+    ----------
+    message : str
+        Message for the user.
+    name : str, optional
+        Name of the corrections' folder.
+    what : str, optional
+        Their image, and its difference: ``"scene.tif with other pixels than this file has now"``.
+
     Attributes
     ----------
     name : str
-        Of the corrections' folder.
+        Name of the corrections' folder.
     what : str
-        Their image, and what differs: ``"scene.tif with other pixels than this file has now"``.
+        Their image, and its difference.
     """
 
     def __init__(self, message: str, name: str = "", what: str = "") -> None:
@@ -46,4 +55,7 @@ class CheckpointError(FctlError):
 
 
 class Cancelled(FctlError):
-    """The user stopped the run; what was finished is kept."""
+    """End of a run that the user stopped.
+
+    Results that were finished are kept.
+    """

@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Atomic writing of files: a crash leaves the old file or the new one, never half of one."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ os.umask(_UMASK)
 
 @contextmanager
 def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO]:  # type: ignore[type-arg]
-    """Open a temporary file beside ``path`` and rename it over ``path`` when the block ends well.
+    """Open a temporary file beside a path and rename it over the path when the block ends well.
 
     Parameters
     ----------
-    path
-        Where the file is to stand. Its folder is created.
-    mode
+    path : Path or str
+        File to write. Its folder is created.
+    mode : str, optional
         ``"wb"`` or ``"w"`` (UTF-8).
+
+    Yields
+    ------
+    IO
+        The temporary file.
 
     Raises
     ------
     OutputError
-        The disk is full or the place is not writable; nothing is left behind.
+        The disk is full or the path is not writable. Nothing is left behind.
     """
     path = Path(path)
     temporary: str | None = None
@@ -55,12 +60,21 @@ def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO]:  # type: i
 
 
 def write_json(path: Path | str, document: Any, *, indent: int | None = 2) -> None:
-    """Write a JSON file, whole or not at all; without ``indent`` on one line.
+    """Write a JSON file atomically.
+
+    Parameters
+    ----------
+    path : Path or str
+        File to write.
+    document : object
+        Content of the file, without NaN and infinity.
+    indent : int or None, optional
+        Spaces per level; None writes one line.
 
     Raises
     ------
     OutputError
-        The disk is full or the place is not writable.
+        The disk is full or the path is not writable.
     """
     with atomic_write(path, "w") as file:
         json.dump(document, file, indent=indent, allow_nan=False)
@@ -68,7 +82,12 @@ def write_json(path: Path | str, document: Any, *, indent: int | None = 2) -> No
 
 
 def sync(paths: Iterable[Path]) -> None:
-    """Wait until files, and their names in their folders, survive the machine's death; missing files are left aside.
+    """Wait until files, and their names in their folders, survive the machine's death.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files; missing ones are skipped.
 
     Raises
     ------
@@ -90,12 +109,19 @@ def sync(paths: Iterable[Path]) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder with all that is in it; by its name it is gone at once.
+    """Delete a folder with its content.
+
+    The folder is renamed first, so its name is free at once.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
 
     Raises
     ------
     OutputError
-        The place is not writable.
+        The path is not writable.
     """
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
@@ -106,7 +132,20 @@ def remove_folder(path: Path) -> None:
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:
-    """Turn an operating-system error met while writing ``path`` into one readable sentence."""
+    """Turn an operating-system error met while writing into one readable sentence.
+
+    Parameters
+    ----------
+    path : Path or str
+        File or folder that was written.
+    error : OSError
+        Error of the operating system.
+
+    Returns
+    -------
+    OutputError
+        Error for the user.
+    """
     if error.errno == errno.ENOSPC:
         return OutputError(f"{path}: the disk is full; free some space and run again (what is finished is kept).")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -115,12 +154,24 @@ def output_error(path: Path | str, error: OSError) -> OutputError:
 
 
 def local_path(text: str) -> Path:
-    """Take a place to write to; as a path an address would become a folder called ``http:``.
+    """Convert text to a path to write to, and refuse addresses.
+
+    As a path an address would become a folder named ``http:``.
+
+    Parameters
+    ----------
+    text : str
+        Path.
+
+    Returns
+    -------
+    Path
+        The path.
 
     Raises
     ------
     OutputError
-        It is an address.
+        The text is an address.
     """
     if "://" in text:
         raise OutputError(f"{text}: results are written to folders, not to addresses; give a path.")

@@ -1,4 +1,4 @@
-"""Parts of the attention, and fusion weights, as figures: with and without GPE side by side (Figs. 9 to 12)."""
+"""Figures of the parts of the attention and of fusion weights, with and without GPE side by side (Figs. 9 to 12)."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ if TYPE_CHECKING:
 PARTS = ("content", "positional", "combined")
 
 WINNER = {"local": "#e69f00", "medium": "#009e73", "large": "#56b4e9"}
-"""From the palette of Okabe and Ito."""
+"""Colors of the contexts, from the palette of Okabe and Ito."""
 
 
 def attention_figure(explanation: TileExplanation, image: Pyramid, other: TileExplanation | None = None) -> Figure:
-    """Draw what the attention of a pixel is made of, a row for each context.
+    """Draw the parts of a pixel's attention, with a row for each context.
 
     Parameters
     ----------
-    explanation
-        Of a network with contexts.
-    image
+    explanation : TileExplanation
+        Explanation of a tile by a network with contexts.
+    image : Pyramid
         Its image.
-    other
-        The same pixel of another network, such as one that was trained without GPE; its attention comes last.
+    other : TileExplanation or None, optional
+        Explanation of the same pixel by another network, such as one that was trained without GPE. Its attention comes
+        last.
 
     Returns
     -------
@@ -56,6 +57,8 @@ def attention_figure(explanation: TileExplanation, image: Pyramid, other: TileEx
 
     Raises
     ------
+    InputError
+        The image is damaged or cannot be shown as RGB.
     ConfigError
         The network has no contexts.
     """
@@ -92,22 +95,25 @@ def attention_figure(explanation: TileExplanation, image: Pyramid, other: TileEx
 
 
 def weights_figure(explanation: TileExplanation, image: Pyramid) -> Figure:
-    """Draw how the fusion weighs the contexts over a tile (Eq. 3).
+    """Draw the weights of the contexts in the fusion over a tile (Eq. 3).
 
     Parameters
     ----------
-    explanation
-        Of a network with contexts; the request names the channel, or none for the mean over channels.
-    image
+    explanation : TileExplanation
+        Explanation of a tile by a network with contexts. Its request names the channel, or none for the mean over
+        channels.
+    image : Pyramid
         Its image.
 
     Returns
     -------
     Figure
-        The tile, the weight of each context on one scale for all, and where which one weighs most.
+        The tile, the weight of each context on one scale for all, and the context that weighs most in each cell.
 
     Raises
     ------
+    InputError
+        The image is damaged or cannot be shown as RGB.
     ConfigError
         The network has no contexts.
     """
@@ -138,7 +144,7 @@ def weights_figure(explanation: TileExplanation, image: Pyramid) -> Figure:
 
 
 def _winner(weights: NDArray[np.float32], names: list[str]) -> NDArray[np.uint8]:
-    """Colour each cell by the context that weighs most there: [n, n, 3]."""
+    """Color each cell by the context that weighs most there: [n, n, 3]."""
     return (255 * np.array([to_rgb(WINNER[name]) for name in names])).round().astype(np.uint8)[weights.argmax(0)]
 
 

@@ -1,4 +1,4 @@
-"""Figures for people: image, mask, truth and errors side by side (matplotlib without a display)."""
+"""Figure of image, mask, ground truth and errors side by side (matplotlib without a display)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,27 @@ if TYPE_CHECKING:
     from fctl_napari.model.classes import ClassTable
 
 NO_CLASS = (60, 60, 60)
-"""Colour of pixels without a class."""
+"""Color of pixels without a class."""
 
 MAX_SIDE = 2400
-"""Pictures are thinned to this many px a side before they are drawn."""
+"""Longest side of drawn pictures, px; larger ones are subsampled."""
 
 
 def colorize(indices: np.ndarray, table: ClassTable) -> np.ndarray:
-    """Class indices (h, w), 255 = none -> uint8 RGB (h, w, 3) in the class table's colours."""
+    """Color class indices by a class table.
+
+    Parameters
+    ----------
+    indices : ndarray of int [h, w]
+        Class indices, 255 = none.
+    table : ClassTable
+        Class table.
+
+    Returns
+    -------
+    ndarray of uint8 [h, w, 3]
+        RGB.
+    """
     palette = np.full((256, 3), NO_CLASS, np.uint8)
     for index, entry in enumerate(table):
         palette[index] = entry.color
@@ -31,22 +44,22 @@ def colorize(indices: np.ndarray, table: ClassTable) -> np.ndarray:
 def error_picture(
     image: np.ndarray, mask: np.ndarray, ground_truth: np.ndarray, *, positive: int | None = None
 ) -> np.ndarray:
-    """Paint the errors over a dimmed grey picture.
+    """Paint the errors over a dimmed gray picture.
 
     Parameters
     ----------
-    image
-        uint8 RGB (h, w, 3).
-    mask, ground_truth
-        Class indices (h, w); pixels where either is 255 are not judged.
-    positive
-        The class whose misses (blue) and false finds (red) are shown. None: class 0 counts as the background and
-        every other class as foreground; one foreground class called another is violet.
+    image : ndarray of uint8 [h, w, 3]
+        RGB.
+    mask, ground_truth : ndarray of int [h, w]
+        Class indices; pixels where either is 255 are not judged.
+    positive : int or None, optional
+        Class whose misses (blue) and false finds (red) are shown. With None class 0 counts as the background and every
+        other class as foreground, and one foreground class predicted as another is violet.
 
     Returns
     -------
-    numpy.ndarray
-        uint8 RGB (h, w, 3).
+    ndarray of uint8 [h, w, 3]
+        RGB.
     """
     kinds = error_table(positive)[ground_truth, mask]
     grey = image.mean(axis=-1) * 0.6 + 40
@@ -65,23 +78,28 @@ def comparison_figure(
     *,
     positive: int | None = None,
 ) -> Figure:
-    """Draw image | mask | truth | FP/FN with a legend.
+    """Draw the image, the mask, the ground truth and FP/FN with a legend.
 
     Parameters
     ----------
-    image
-        uint8 RGB (h, w, 3).
-    mask, ground_truth
-        Class indices (h, w), 255 = none.
-    class_table
-        Names and colours.
-    positive
+    image : ndarray of uint8 [h, w, 3]
+        RGB.
+    mask, ground_truth : ndarray of int [h, w]
+        Class indices, 255 = none.
+    class_table : ClassTable
+        Names and colors of the classes.
+    positive : int or None, optional
         See `error_picture`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Wide pictures stand two by two, others in a row. Save it with ``figure.savefig(path)``.
+        Wide pictures are two by two, others in a row. Save it with ``figure.savefig(path)``.
+
+    Raises
+    ------
+    ValueError
+        The pictures differ in size.
     """
     if not image.shape[:2] == mask.shape == ground_truth.shape:
         raise ValueError(f"image {image.shape[:2]}, mask {mask.shape} and truth {ground_truth.shape} differ in size")

@@ -1,4 +1,4 @@
-"""Maps over pictures: what figures of explanations are drawn with. Everything lies where it is in the image, in px."""
+"""Drawing of maps over pictures, for figures of explanations, at their positions in the image (px)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from fctl_napari.windows import FloatWindow
 
 COLORS = {"tile": "#ffffff", "local": "#ffffff", "medium": "#ffb000", "large": "#5ec8ff"}
-"""Outlines of the windows; told apart by the colour-blind too."""
+"""Colors of the windows' outlines, which color-blind people can tell apart, too."""
 
 
 def _over_picture(name: str, start: float, opacity: NDArray[np.float64]) -> ListedColormap:
-    """Make a perceptual colour map of the upper part of another one, that lets the picture below show through."""
+    """Make a perceptual color map of the upper part of another one, through which the picture below shows."""
     colors = colormaps[name](np.linspace(start, 1, len(opacity)))
     colors[:, 3] = opacity
     return ListedColormap(colors, name=f"{name} over a picture")
@@ -38,19 +38,47 @@ PANEL = 2.7
 """Side of a panel, inches."""
 
 PICTURE = 512
-"""Pictures are read with this many px a side."""
+"""Side of the pictures that are read, px."""
 
 UNITS = {"meter": "m", "kilometer": "km", "millimeter": "mm", "micrometer": "µm", "nanometer": "nm", "degree": "°"}
 
 
 def read_grey(image: Pyramid, window: FloatWindow) -> NDArray[np.uint8]:
-    """Read a window as a picture in grey that colours show up on."""
+    """Read a window as a gray picture on which colors show up.
+
+    Parameters
+    ----------
+    image : Pyramid
+        The image.
+    window : FloatWindow
+        Window (y0, x0, y1, x1), px.
+
+    Returns
+    -------
+    ndarray of uint8 [512, 512, 3]
+        Gray picture.
+
+    Raises
+    ------
+    InputError
+        The image is damaged or cannot be shown as RGB.
+    """
     picture = image.read_resized(window, PICTURE).mean(axis=-1)
     return np.repeat(picture[..., None], 3, axis=-1).astype(np.uint8)
 
 
 def show(axes: Axes, picture: NDArray[np.uint8], window: FloatWindow) -> None:
-    """Show a picture where its window lies in the image, in px, and nothing else."""
+    """Show a picture alone, at its window's position in the image, in px.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes to draw on.
+    picture : ndarray of uint8 [h, w, 3]
+        RGB.
+    window : FloatWindow
+        Window (y0, x0, y1, x1) of the picture, px.
+    """
     draw_array(axes, picture, window, interpolation="antialiased")
     look_at(axes, window)
     axes.set_xticks([])
@@ -58,35 +86,108 @@ def show(axes: Axes, picture: NDArray[np.uint8], window: FloatWindow) -> None:
 
 
 def draw_map(axes: Axes, found: NDArray[np.float32], footprint: FloatWindow, colors: Colormap) -> AxesImage:
-    """Draw a map over what its cells cover, each cell as it is."""
+    """Draw a map over the region that its cells cover, without smoothing.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes to draw on.
+    found : ndarray of float32 [h, w]
+        Map.
+    footprint : FloatWindow
+        Region (y0, x0, y1, x1) of the cells, px.
+    colors : Colormap
+        Color map.
+
+    Returns
+    -------
+    AxesImage
+        The drawn map, whose limits can be set.
+    """
     return draw_array(axes, found, footprint, interpolation="nearest", cmap=colors)
 
 
 def draw_array(axes: Axes, values: NDArray[Any], window: FloatWindow, **how: Any) -> AxesImage:
-    """Draw an array over a window; ``how`` goes to ``imshow``."""
+    """Draw an array over a window.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes to draw on.
+    values : ndarray [h, w] or [h, w, 3 or 4]
+        Values or colors.
+    window : FloatWindow
+        Window (y0, x0, y1, x1), px.
+    **how : object
+        Arguments of ``imshow``.
+
+    Returns
+    -------
+    AxesImage
+        The drawn array.
+    """
     y0, x0, y1, x1 = window
     return axes.imshow(values, extent=(x0, x1, y1, y0), **how)
 
 
 def look_at(axes: Axes, window: FloatWindow) -> None:
-    """Show a window and nothing else."""
+    """Limit the axes to a window.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes to limit.
+    window : FloatWindow
+        Window (y0, x0, y1, x1), px.
+    """
     y0, x0, y1, x1 = window
     axes.set_xlim(x0, x1)
     axes.set_ylim(y1, y0)
 
 
 def stroke(width: float) -> list[patheffects.AbstractPathEffect]:
-    """Draw a black rim, so that white lines and words show up on anything."""
+    """Make a black rim with which white lines and words show up on anything.
+
+    Parameters
+    ----------
+    width : float
+        Width of the rim, points.
+
+    Returns
+    -------
+    list of patheffects.AbstractPathEffect
+        Path effects.
+    """
     return [patheffects.withStroke(linewidth=width, foreground="black")]
 
 
 def say(axes: Axes, words: str) -> None:
-    """Write words into the middle."""
+    """Write words into the middle.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes to draw on.
+    words : str
+        Text.
+    """
     axes.text(0.5, 0.5, words, color="white", ha="center", transform=axes.transAxes, path_effects=stroke(3))
 
 
 def outline(axes: Axes, window: FloatWindow, color: str, style: str = "-") -> None:
-    """Draw a window's edge."""
+    """Draw the edge of a window.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes to draw on.
+    window : FloatWindow
+        Window (y0, x0, y1, x1), px.
+    color : str
+        Color of the line.
+    style : str, optional
+        Line style of matplotlib; a solid line gets a black rim.
+    """
     y0, x0, y1, x1 = window
     box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, linestyle=style, linewidth=1.2)
     if style == "-":
@@ -95,13 +196,31 @@ def outline(axes: Axes, window: FloatWindow, color: str, style: str = "-") -> No
 
 
 def mark_pixel(axes: Axes, explanation: TileExplanation) -> None:
-    """Mark the middle of the query pixel."""
+    """Mark the middle of the query pixel.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes to draw on.
+    explanation : TileExplanation
+        Explanation of the pixel.
+    """
     y, x = explanation.pixel
     axes.plot(x + 0.5, y + 0.5, "+", color="white", markersize=7, path_effects=stroke(2.6))
 
 
 def draw_scale_bar(axes: Axes, view: FloatWindow, image: Pyramid) -> None:
-    """Draw a bar of a round length, in the image's unit where that is known, else in px."""
+    """Draw a bar of a round length, in the image's unit if that is known, else in px.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes to draw on.
+    view : FloatWindow
+        Window (y0, x0, y1, x1) that the axes show, px.
+    image : Pyramid
+        Image that gives the size of a pixel.
+    """
     y0, x0, y1, x1 = view
     size = image.pixel_size[1] if image.unit is not None else 1.0
     length, words = round_length((x1 - x0) / 4 * size, image.unit)
@@ -114,14 +233,21 @@ def draw_scale_bar(axes: Axes, view: FloatWindow, image: Pyramid) -> None:
 
 
 def round_length(length: float, unit: str | None) -> tuple[float, str]:
-    """Choose a length of 1, 2 or 5 times a power of ten, at most as long as asked, and its words.
+    """Choose a length of 1, 2 or 5 times a power of ten, at most as long as asked.
 
     Parameters
     ----------
-    length
-        About how long, in ``unit``.
-    unit
-        A name that pint knows, or None: px.
+    length : float
+        Approximate length, in ``unit``.
+    unit : str or None
+        Name of a unit that pint knows; None for px.
+
+    Returns
+    -------
+    length : float
+        Chosen length, in ``unit``.
+    words : str
+        Text of the length with its unit.
     """
     power = 10.0 ** math.floor(math.log10(length))
     chosen = max(step * power for step in (1, 2, 5) if step * power <= length * (1 + 1e-9))

@@ -1,4 +1,4 @@
-"""What ALE adds, by block and window size: maps over a tile, and the windows themselves (Figs. 7 and 13)."""
+"""Figures of ALE's enhancement by block and window size: maps over a tile, and the windows themselves (Figs. 7, 13)."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ if TYPE_CHECKING:
 
 
 WINDOW = "#ffb000"
-"""Colour of a single window."""
+"""Color of a single window."""
 
 SHADE = 0.65
-"""How dark the rest of a tile is."""
+"""Opacity of the shade over the rest of a tile, 0..1."""
 
 
 def lfi_window(explanation: TileExplanation, size: int) -> FloatWindow:
-    """Where the cells lie that a depthwise convolution takes into the pixel's cell (Eq. 6).
+    """Compute the region of the cells that a depthwise convolution takes into the pixel's cell (Eq. 6).
 
     Parameters
     ----------
-    explanation
-        An explanation; its ``cell`` is the one in the middle.
-    size
-        Of the window, cells, odd.
+    explanation : TileExplanation
+        Explanation of a tile; its ``cell`` is the one in the middle.
+    size : int
+        Size of the window, cells, odd.
 
     Returns
     -------
     FloatWindow
-        px; it may reach outside the tile, where the convolution sees zeros.
+        Region (y0, x0, y1, x1), px. It may reach outside the tile, where the convolution sees zeros.
     """
     y0, x0, y1, x1 = explanation.cell_window
     height, width, reach = y1 - y0, x1 - x0, size // 2
@@ -61,23 +61,25 @@ def lfi_window(explanation: TileExplanation, size: int) -> FloatWindow:
 
 
 def enhancement_figure(explanation: TileExplanation, image: Pyramid) -> Figure:
-    """Draw the windows of ALE around the pixel, and what each block adds by window size.
+    """Draw the windows of ALE around the pixel, and the enhancement of each block by window size.
 
     Parameters
     ----------
-    explanation
-        Of a network with ALE.
-    image
+    explanation : TileExplanation
+        Explanation of a tile by a network with ALE.
+    image : Pyramid
         Its image.
 
     Returns
     -------
     Figure
-        Left the tile with the windows; then a row for each block of Alg. 1 and a column for each window size: the
-        mean of abs(E) over that group's channels. A row has one scale, which starts at 0.
+        On the left the tile with the windows. On the right a row for each block of Alg. 1 and a column for each window
+        size, with the mean of abs(E) over that group's channels. A row has one scale, which starts at 0.
 
     Raises
     ------
+    InputError
+        The image is damaged or cannot be shown as RGB.
     ConfigError
         The network has no such blocks.
     """
@@ -107,26 +109,28 @@ def enhancement_figure(explanation: TileExplanation, image: Pyramid) -> Figure:
 
 
 def strongest_figure(explanation: TileExplanation, image: Pyramid, sizes: Sequence[int], share: float = 0.2) -> Figure:
-    """Draw where windows of some sizes add most to the tile's own features, as Fig. 7.
+    """Draw the cells where windows of some sizes add most to the tile's own features, as Fig. 7.
 
     Parameters
     ----------
-    explanation
-        Of a network with ALE.
-    image
+    explanation : TileExplanation
+        Explanation of a tile by a network with ALE.
+    image : Pyramid
         Its image.
-    sizes
-        FloatWindow sizes, cells.
-    share
-        Of the tile's cells that are kept: those with the largest mean abs(E) of the last step.
+    sizes : sequence of int
+        Window sizes, cells.
+    share : float, optional
+        Share of the tile's cells that are kept: those with the largest mean abs(E) of the last step.
 
     Returns
     -------
     Figure
-        A picture for each size; elsewhere the tile is dimmed. The box is the window around the pixel.
+        A picture for each size. Outside the kept cells the tile is dimmed. The box is the window around the pixel.
 
     Raises
     ------
+    InputError
+        The image is damaged or cannot be shown as RGB.
     ConfigError
         The network has no such blocks or windows.
     """
@@ -150,7 +154,7 @@ def strongest_figure(explanation: TileExplanation, image: Pyramid, sizes: Sequen
 
 
 def _blocks(explanation: TileExplanation) -> tuple[Enhancement, ...]:
-    """Give ALE's blocks.
+    """Return ALE's blocks.
 
     Raises
     ------

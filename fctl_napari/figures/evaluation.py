@@ -1,4 +1,4 @@
-"""An evaluation as a figure: figures by class, confusion matrix, reliability (matplotlib without a display)."""
+"""Figure of an evaluation: scores by class, confusion matrix, reliability (matplotlib without a display)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,26 @@ if TYPE_CHECKING:
     from fctl_napari.evaluation.evaluation import Evaluation
 
 MOST_COUNTS = 24
-"""Matrices of more classes are drawn without counts, which nobody could read."""
+"""Most classes of a matrix that is drawn with counts; of more classes they would be illegible."""
 
 
 COLORS = ("#0072b2", "#e69f00", "#009e73")
-"""Of IoU, F1 and Boundary IoU: from the palette of Okabe and Ito, which colour-blind people can tell apart."""
+"""Colors of IoU, F1 and Boundary IoU, from the palette of Okabe and Ito, which color-blind people can tell apart."""
 
 
 def short_count(count: int) -> str:
-    """Write a count in at most five characters: 999, 12.3k, 4.56M."""
+    """Write a count in at most five characters: 999, 12.3k, 4.56M.
+
+    Parameters
+    ----------
+    count : int
+        Number to write.
+
+    Returns
+    -------
+    str
+        Text.
+    """
     if count < 1000:
         return str(count)
     value, units = count / 1000, "kMGT"
@@ -35,7 +46,18 @@ def short_count(count: int) -> str:
 
 
 def row_shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Shares of each row of a confusion matrix, 0..1; 0 in a row without pixels."""
+    """Compute the shares of each row of a confusion matrix.
+
+    Parameters
+    ----------
+    confusion : ndarray of int64 [classes, classes]
+        Counts of pixels.
+
+    Returns
+    -------
+    ndarray of float64 [classes, classes]
+        Shares, 0..1; 0 in a row without pixels.
+    """
     totals = confusion.sum(1, keepdims=True)
     return np.divide(confusion, totals, out=np.zeros(confusion.shape), where=totals > 0)
 
@@ -48,18 +70,18 @@ def draw_confusion(
     rows: str = "truth",
     columns: str = "called",
 ) -> None:
-    """Draw a confusion matrix: colours are shares of a row, texts are counts of pixels.
+    """Draw a confusion matrix, with shares of a row as colors and counts of pixels as texts.
 
     Parameters
     ----------
-    axes
-        Where; cell (row, column) is centred on (y, x) = (row, column).
-    confusion
-        int64 [classes, classes].
-    names
-        Of the classes.
-    rows, columns
-        What they are.
+    axes : Axes
+        Axes to draw on. Cell (row, column) is centered on (y, x) = (row, column).
+    confusion : ndarray of int64 [classes, classes]
+        Counts of pixels.
+    names : sequence of str
+        Names of the classes.
+    rows, columns : str, optional
+        Labels of the axes.
     """
     shares = row_shares(confusion)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -73,16 +95,16 @@ def draw_confusion(
 
 
 def draw_reliability(axes: Axes, calibration: Calibration, *, ink: str = "0.2") -> None:
-    """Draw how often pixels of a confidence are right, beside the line where that ought to be.
+    """Draw the share of right pixels by confidence, beside the line of perfect calibration.
 
     Parameters
     ----------
-    axes
-        Where.
-    calibration
-        What was counted.
-    ink
-        Colour of lines and words.
+    axes : Axes
+        Axes to draw on.
+    calibration : Calibration
+        Counts of pixels by confidence.
+    ink : str, optional
+        Color of lines and words.
     """
     found = calibration.reliability()
     filled = found.pixels > 0
@@ -101,19 +123,19 @@ def draw_reliability(axes: Axes, calibration: Calibration, *, ink: str = "0.2") 
 
 
 def evaluation_figure(evaluation: Evaluation, title: str = "") -> Figure:
-    """Draw figures by class, the confusion matrix and the reliability diagram side by side.
+    """Draw scores by class, the confusion matrix and the reliability diagram side by side.
 
     Parameters
     ----------
-    evaluation
-        The figures.
-    title
-        Over all of it.
+    evaluation : Evaluation
+        Result of an evaluation.
+    title : str, optional
+        Title of the figure.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Save it with `save_figure`.
+        The figure; save it with `save_figure`.
     """
     side = min(max(4.6, 0.45 * len(evaluation.names) + 1.5), 14)
     figure = Figure(figsize=(side + 9.5, side), layout="constrained", dpi=110)

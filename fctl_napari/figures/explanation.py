@@ -1,4 +1,4 @@
-"""An explanation as a figure like the paper's Fig. 10 and 11 (matplotlib without a display)."""
+"""Figure of an explanation, like the paper's Fig. 10 and 11 (matplotlib without a display)."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ Part = Literal["combined", "content", "positional"]
 
 @dataclass(frozen=True)
 class _Column:
-    """One map of every context.
+    """Column of the figure, with one map of every context.
 
     Attributes
     ----------
-    title
-        For people.
-    kind
-        Maps of one kind share their limits.
-    field
-        Of ``ContextMaps``.
-    without
-        Of the network without what is left out.
+    title : str
+        Title for people.
+    kind : {"attention", "received", "weight"}
+        Kind of the maps; maps of one kind share their limits.
+    field : str
+        Field of ``ContextMaps``.
+    without : bool
+        If True, the maps are those of the network without the parts that are left out.
     """
 
     title: str
@@ -71,35 +71,35 @@ def explanation_figure(
     limits: Limits = "shared",
     part: Part = "combined",
 ) -> Figure:
-    """Draw what a tile drew from its contexts.
+    """Draw the contribution of a tile's contexts.
 
-    Above: the image around the tile with the window of each context; the tile's mask; the pixel's class probabilities.
-    Below, a row per context: its own pixels with the attention of the query pixel over them, with the attention that
-    each of its cells receives from the whole tile, and the weight map of the fusion over the tile's pixels. With an
-    explanation that leaves GPE out, attention with and without it stand side by side (Fig. 11); with one that leaves
-    anything out, so do masks, probabilities and weights.
+    Above are the image around the tile with the window of each context, the tile's mask and the pixel's class
+    probabilities. Below there is a row per context: its own pixels with the attention of the query pixel over them,
+    with the attention that each of its cells receives from the whole tile, and the weight map of the fusion over the
+    tile's pixels. With an explanation that leaves GPE out, attention with and without it are side by side (Fig. 11).
+    With one that leaves anything out, so are masks, probabilities and weights.
 
     Parameters
     ----------
-    explanation
-        From ``explain`` or ``Engine.explain``.
-    image
-        The image, opened or by its place; None: the request's.
-    limits
-        ``shared``: the same colour limits for all contexts in a column; ``each``: every map from its smallest to its
+    explanation : TileExplanation
+        Explanation from ``explain`` or ``Engine.explain``.
+    image : Pyramid, Path, str or None, optional
+        The image, opened or by its path; None opens the request's.
+    limits : Limits, optional
+        ``shared``: the same color limits for all contexts in a column. ``each``: every map from its smallest to its
         largest value.
-    part
-        Of the attention: ``combined``, ``content`` or ``positional`` (left empty where there is no GPE).
+    part : Part, optional
+        Part of the attention: ``combined``, ``content`` or ``positional`` (left empty where there is no GPE).
 
     Returns
     -------
     matplotlib.figure.Figure
-        Save it with ``save_figure``.
+        The figure; save it with ``save_figure``.
 
     Raises
     ------
     InputError
-        The image is gone or damaged.
+        The image is gone or damaged, or cannot be shown as RGB.
     """
     request = explanation.request
     if not isinstance(image, Pyramid):
@@ -201,7 +201,7 @@ def _draw_probabilities(axes: Axes, explanation: TileExplanation) -> None:
 
 
 def _columns(explanation: TileExplanation, part: Part) -> list[_Column]:
-    """Say what is drawn of each context."""
+    """List the columns that are drawn of each context."""
     received = "received" if part == "combined" else f"received_{part}"
     words = "" if part == "combined" else f", {part}"
     gpe = explanation.without is not None and explanation.request.without.gpe
@@ -252,7 +252,10 @@ def _draw_contexts(
 
 
 def _set_limits(heats: dict[int, list[AxesImage]], columns: list[_Column], limits: Limits) -> None:
-    """Fix the colour limits: of attention from 0, of weights from the least; for all maps of a kind, or for each."""
+    """Fix the color limits, for all maps of a kind or for each map.
+
+    Those of attention start at 0, those of weights at the smallest value.
+    """
     for kind in ("attention", "received", "weight"):
         group = [heat for number, found in heats.items() if columns[number].kind == kind for heat in found]
         together = [group] if limits == "shared" else [[heat] for heat in group]
@@ -265,7 +268,7 @@ def _set_limits(heats: dict[int, list[AxesImage]], columns: list[_Column], limit
 
 
 def _draw_bars(part: SubFigure, axes: NDArray[Any], heats: dict[int, list[AxesImage]], limits: Limits) -> None:
-    """Draw the colour bars: one below a column, or one beside each map."""
+    """Draw the color bars: one below a column, or one beside each map."""
     for number, found in heats.items():
         if limits == "shared" and found:
             below = part.colorbar(found[0], ax=list(axes[:, number]), location="bottom", pad=0.01, aspect=30)

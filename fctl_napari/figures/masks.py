@@ -1,4 +1,4 @@
-"""Masks of several networks side by side, with their errors, as the paper's Figs. 9, 12 and 14."""
+"""Figure of the masks of several networks side by side, with their errors, as the paper's Figs. 9, 12 and 14."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ SIDE = 1.7
 def masks_figure(
     image: np.ndarray, masks: Mapping[str, np.ndarray], ground_truth: np.ndarray, class_table: ClassTable
 ) -> Figure:
-    """Draw each mask above its errors; image and truth come first.
+    """Draw each mask above its errors, after the image and the ground truth.
 
     Parameters
     ----------
-    image
-        uint8 RGB (h, w, 3).
-    masks
-        By title, class indices (h, w), 255 = none.
-    ground_truth
-        The same of the truth.
-    class_table
-        Names and colours.
+    image : ndarray of uint8 [h, w, 3]
+        RGB.
+    masks : mapping of str to ndarray
+        Masks by title: class indices [h, w], 255 = none.
+    ground_truth : ndarray of int [h, w]
+        Class indices of the ground truth, 255 = none.
+    class_table : ClassTable
+        Names and colors of the classes.
 
     Returns
     -------
     Figure
-        A title also says which share of the judged pixels is wrong. Errors as in ``error_picture``.
+        The figure. Below each mask its errors, as in ``error_picture``, have the share of wrong pixels among the judged
+        ones as their title.
 
     Raises
     ------

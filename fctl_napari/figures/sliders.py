@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 
 def slide(draw: Callable[..., Any], **controls: Widget) -> None:
-    """Show what a function draws, below controls that draw it again.
+    """Show the output of a function below controls that draw it again.
 
-    The picture is an ordinary output of the cell, which a notebook keeps and shows without a kernel;
+    The picture is an ordinary output of the cell, which a notebook keeps and shows without a kernel.
     ``ipywidgets.interact`` would hide it inside a widget.
 
     Parameters
     ----------
-    draw
-        Takes the controls' values by name; what it returns is shown: a figure, say.
-    controls
-        Widgets with a value, such as ``ipywidgets.IntSlider``. One that moves draws when it is let go.
+    draw : callable
+        Function of the controls' values, by name. Its result, such as a figure, is shown.
+    **controls : Widget
+        Widgets with a value, such as ``ipywidgets.IntSlider``. The picture is drawn anew when a control is released.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""What the network is (torch only): geometry, encoders, LCF, ALE, decoder, checkpoints."""
+"""The network (torch only): geometry, encoders, LCF, ALE, decoder, checkpoints."""

@@ -13,26 +13,39 @@ from fctl_napari.model.geometry import FeatureGrid, apply_separable, interpolati
 
 
 def split_evenly(total: int, parts: int) -> list[int]:
-    """Split ``total`` into ``parts`` sizes that differ by at most one, larger ones first."""
+    """Split a total into sizes that differ by at most one, larger ones first.
+
+    Parameters
+    ----------
+    total : int
+        Number to split.
+    parts : int
+        Number of parts.
+
+    Returns
+    -------
+    list of int
+        Sizes of the parts.
+    """
     return [total // parts + (1 if i < total % parts else 0) for i in range(parts)]
 
 
 class LFI(nn.Module):
-    """Local feature interaction f(target; references).
+    """Local feature interaction (LFI), the function f of Algorithm 1.
 
-    References go through a 1x1 conv each, are concatenated to ``channels``, split into one group per window size and
-    convolved depthwise (Eq. 6); the result E enhances the target: out = token(target) + E * target (Eq. 7).
+    References go through a 1x1 convolution each, are concatenated to ``channels``, split into one group per window size
+    and convolved depthwise (Eq. 6). The result E enhances the target: out = token(target) + E * target (Eq. 7).
 
     Parameters
     ----------
-    channels
+    channels : int
         Channels of target and references.
-    references
-        How many references.
-    windows
+    references : int
+        Number of references.
+    windows : tuple of int
         Window size of each group, cells, odd.
-    tokenise_target
-        Put the first term's target through a 1x1 conv (it starts as the identity).
+    tokenise_target : bool
+        If True, put the first term's target through a 1x1 convolution (it starts as the identity).
     """
 
     def __init__(self, channels: int, references: int, windows: tuple[int, ...], tokenise_target: bool) -> None:
@@ -57,7 +70,18 @@ class LFI(nn.Module):
             self.target = conv
 
     def enhancement(self, references: list[Tensor]) -> Tensor:
-        """Compute E (Eq. 6), [B, C, h, w], from references on the target's grid."""
+        """Compute E (Eq. 6).
+
+        Parameters
+        ----------
+        references : list of Tensor
+            References on the target's grid, [B or 1, C, h, w] each.
+
+        Returns
+        -------
+        Tensor of float [B, C, h, w]
+            E.
+        """
         tokens = torch.cat([token(r) for token, r in zip(self.tokens, references, strict=True)], dim=1)
         groups = torch.split(tokens, self.groups, dim=1)
         return torch.cat([kernel(group) for kernel, group in zip(self.kernels, groups, strict=True)], dim=1)
@@ -67,15 +91,15 @@ class LFI(nn.Module):
 
         Parameters
         ----------
-        target
-            [B, C, h, w].
-        references
-            As many as the block was built for, on the target's grid, [B or 1, C, h, w] each.
+        target : Tensor of float [B, C, h, w]
+            Features to enhance.
+        references : list of Tensor
+            References on the target's grid, [B or 1, C, h, w] each, as many as the block was built for.
 
         Returns
         -------
-        Tensor
-            [B, C, h, w].
+        Tensor of float [B, C, h, w]
+            Enhanced target.
         """
         out: Tensor = self.target(target) + self.enhancement(references) * target
         return out
@@ -84,20 +108,30 @@ class LFI(nn.Module):
 class ALE(nn.Module):
     """Alternating local enhancement of the tile's features by the contexts' features over the tile.
 
-    Structures (Fig. 13): ``a`` one reference, one step; ``b`` one reference, two steps; ``c`` both, one step;
-    ``d`` both, two steps (Algorithm 1); ``e`` both, three steps; ``concat``: concatenation and a 1x1 conv (Table 6).
-    In every step but the last all features are enhanced at the same time, from the step before.
+    Structures (Fig. 13): ``a`` has one reference and one step, ``b`` one reference and two steps, ``c`` both references
+    and one step, ``d`` both and two steps (Algorithm 1), ``e`` both and three steps. ``concat`` is concatenation and a
+    1x1 convolution (Table 6). In every step but the last all features are enhanced at the same time, from the step
+    before.
 
     Parameters
     ----------
-    channels
+    channels : int
         Channels of X.
-    structure
-        One of the above.
-    reference
-        The reference of ``a`` and ``b``.
-    windows, tokenise_target
+    structure : AleStructure
+        One of the structures above.
+    reference : {"medium", "large"}
+        Reference of ``a`` and ``b``.
+    windows : tuple of int
         See ``LFI``.
+    tokenise_target : bool
+        See ``LFI``.
+
+    Attributes
+    ----------
+    references : tuple of str
+        Names of the contexts that serve as references.
+    steps : ModuleList
+        ``LFI`` blocks of each step by the name of their target; empty with ``concat``.
     """
 
     def __init__(
@@ -123,11 +157,24 @@ class ALE(nn.Module):
             for step in range(steps)
         )
         if self.steps and isinstance(last := self.steps[-1]["tile"].target, nn.Conv2d):  # type: ignore[index]
-            # X_I + ALE starts as X_I: the enhancement is learnt on top of a working network
+            # X_I + ALE starts as X_I, so the enhancement is learned on top of a working network
             nn.init.zeros_(last.weight)
 
     def crop(self, grid: FeatureGrid, features: dict[str, Tensor], windows: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Resample the contexts' features onto the tile's feature grid, by windows; X_I comes along as ``"tile"``."""
+        """Resample the contexts' features onto the tile's feature grid, by windows.
+
+        Parameters
+        ----------
+        grid : FeatureGrid
+            Grid of the features, the same for every stream.
+        features, windows : dict of str to Tensor
+            As in ``LCF.correlate``.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Features [B, C, h, w] of ``"tile"``, which is X_I, and of the references.
+        """
         out = {"tile": features["tile"]}
         for name in self.references:
             matrices = interpolation_matrices(grid, windows["tile"], grid, windows[name])
@@ -145,17 +192,17 @@ class ALE(nn.Module):
 
         Parameters
         ----------
-        grid
+        grid : FeatureGrid
             Grid of the features, the same for every stream.
-        features, windows
+        features, windows : dict of str to Tensor
             As in ``LCF.correlate``.
-        left_out
+        left_out : collection of str, optional
             Contexts whose features are 0 in every step.
 
         Returns
         -------
-        Tensor
-            The enhanced local features, [B, C, h, w].
+        Tensor of float [B, C, h, w]
+            Enhanced local features.
         """
         current = self.crop(grid, features, windows)
         current = {name: torch.zeros_like(x) if name in left_out else x for name, x in current.items()}

@@ -1,4 +1,4 @@
-"""A network from its settings."""
+"""Networks from their settings."""
 
 from __future__ import annotations
 
@@ -32,9 +32,19 @@ _BUILDERS: dict[ArchitectureName, Callable[[FCtLConfig], Network]] = {
 def make_network(config: FCtLConfig) -> Network:
     """Build a network with random weights.
 
+    Parameters
+    ----------
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    Network
+        The network, in training mode.
+
     Raises
     ------
     ConfigError
-        The tile size does not fit the encoder.
+        The tile size does not fit the encoder, or the encoder has no features at ``finest_skip``.
     """
     return _BUILDERS[config.architecture](config)

@@ -1,4 +1,4 @@
-"""One file: weights, settings, class table and provenance (safetensors)."""
+"""Checkpoints: weights, settings, class table and provenance in one safetensors file."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.d
 
     Parameters
     ----------
-    path
-        Target, ``.safetensors``.
-    model
-        Its state is stored.
-    card
-        Its ``config`` must be the model's.
-    dtype
-        Of the stored floating-point arrays.
+    path : Path or str
+        File to write, ``.safetensors``.
+    model : Network
+        Network whose state is stored.
+    card : Card
+        Model card; its ``config`` must be the network's.
+    dtype : torch.dtype, optional
+        Dtype of the stored floating-point arrays. An array that would overflow keeps its own dtype.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.d
     CheckpointError
         The card is another network's.
     OutputError
-        The place is not one for a checkpoint (see ``check_path``), or the file cannot be written.
+        The path is not suitable for a checkpoint (see ``check_path``), or the file cannot be written.
     """
     path = check_path(path)
     if card.config != model.config:
@@ -53,7 +53,17 @@ def save_checkpoint(path: Path | str, model: Network, card: Card, dtype: torch.d
 
 
 def check_path(path: Path | str) -> Path:
-    """Refuse a place where a checkpoint cannot stand, or where it would replace something else.
+    """Refuse a path that is not suitable for a checkpoint, or where it would replace something else.
+
+    Parameters
+    ----------
+    path : Path or str
+        File to write.
+
+    Returns
+    -------
+    Path
+        The same path.
 
     Raises
     ------
@@ -76,15 +86,17 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tup
 
     Parameters
     ----------
-    path
-        A file from ``save_checkpoint``.
-    device
-        Where the network is put.
+    path : Path or str
+        File from ``save_checkpoint``.
+    device : str or torch.device, optional
+        Device on which the network is put.
 
     Returns
     -------
-    tuple of Network and Card
-        The network and its card.
+    model : Network
+        The network.
+    card : Card
+        Its model card.
 
     Raises
     ------
@@ -104,7 +116,17 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> tup
 
 @torch.no_grad()
 def round_as_stored(model: Network, dtype: torch.dtype = torch.float16) -> None:
-    """Round a network's arrays in place to what ``save_checkpoint`` keeps, so that figures are the file's own."""
+    """Round a network's arrays in place to the precision that ``save_checkpoint`` stores.
+
+    So figures measured afterwards are the file's own.
+
+    Parameters
+    ----------
+    model : Network
+        Network whose arrays are rounded.
+    dtype : torch.dtype, optional
+        Dtype of the stored floating-point arrays.
+    """
     for value in model.state_dict().values():
         value.copy_(_stored(value, dtype))
 

@@ -1,4 +1,4 @@
-"""The arrays of a network that have a row for each class, found from the network itself."""
+"""Arrays of a network that have a row for each class, found from the network itself."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from fctl_napari.model.config import FCtLConfig
 
 
 def class_axes(config: FCtLConfig) -> dict[str, tuple[int, ...]]:
-    """Find which axes of which arrays count the classes.
+    """Find the axes of a network's arrays that count the classes.
 
-    The network is laid out twice, without memory, with its number of classes and with another one. Axes whose length
+    The network is laid out twice, without memory: with its number of classes and with another one. Axes whose length
     differs count classes, so a width that happens to be the number of classes is not taken for it.
 
     Parameters
     ----------
-    config
-        The network's settings.
+    config : FCtLConfig
+        Settings of the network.
 
     Returns
     -------
@@ -41,23 +41,23 @@ def class_axes(config: FCtLConfig) -> dict[str, tuple[int, ...]]:
 
 
 def take_classes(own: Tensor, given: Tensor, axes: Sequence[int], index: Sequence[int | None], classes: int) -> Tensor:
-    """Put the classes that another network's array has into a network's own one.
+    """Copy classes from another network's array into a network's own one.
 
     Parameters
     ----------
-    own, given
-        The two arrays. Apart from the classes they are of one shape.
-    axes
-        Which axes count classes; see ``class_axes``.
-    index
-        For each class of ``own``, which class of ``given`` it is; None for one that stays as it is.
-    classes
-        Of ``given``, how many.
+    own, given : Tensor
+        The network's own array, and the other network's. They have the same shape apart from the classes.
+    axes : sequence of int
+        Axes that count classes; see ``class_axes``.
+    index : sequence of int or None
+        For each class of ``own``, its class in ``given``; None for one that stays as it is.
+    classes : int
+        Number of classes of ``given``.
 
     Returns
     -------
     Tensor
-        A copy of ``own``. What lies before the classes along an axis is taken over, too.
+        A copy of ``own``. Entries before the classes along an axis are taken from ``given``, too.
     """
     indices = []
     for axis, size in enumerate(own.shape):

@@ -1,4 +1,4 @@
-"""The class table that travels with a checkpoint, a segmentation and a truth."""
+"""Class table that belongs to a checkpoint, a segmentation and a ground truth."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fctl_napari.errors import InputError
 
 NOT_COMPUTED = 0
-"""Value of label files and layers where nothing has been computed or labelled; value k + 1 is class k."""
+"""Value of label files and layers where nothing has been computed or labeled; value k + 1 is class k."""
 
 NOT_SURE = 255
-"""Value of corrections (label files that people painted) that is neither learnt from nor scored."""
+"""Value of corrections (label files that people painted) that is neither trained on nor scored."""
 
 IGNORE = 255
-"""Value of exported masks and truth images (class indices) where there is no class."""
+"""Value of exported masks and ground-truth images (class indices) where there is no class."""
 
 
 class ClassInfo(BaseModel):
@@ -25,12 +25,12 @@ class ClassInfo(BaseModel):
 
     Attributes
     ----------
-    name
-        As shown in legends and used as a key in figures.
-    color
+    name : str
+        Name in legends, and key among figures.
+    color : tuple of 3 int
         (red, green, blue), 0..255.
-    ignored
-        Neither trained on nor scored (the truth's "unlabelled", say); never predicted.
+    ignored : bool
+        If True, the class is neither trained on nor scored (the ground truth's "unlabeled", say), and never predicted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,9 +41,15 @@ class ClassInfo(BaseModel):
 
 
 class ClassTable(BaseModel):
-    """Classes in the order of their indices; index k is value k of a truth image and k + 1 of a label file.
+    """Classes in the order of their indices.
 
-    Ignored classes stand last, so that the network's outputs are the first ``len(scored)`` indices.
+    Index k is value k of a ground-truth image and value k + 1 of a label file. Ignored classes come last, so that the
+    network's outputs are the first ``len(scored)`` indices.
+
+    Attributes
+    ----------
+    classes : tuple of ClassInfo
+        The classes, ignored ones last.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,7 +70,7 @@ class ClassTable(BaseModel):
 
     @property
     def scored(self) -> tuple[ClassInfo, ...]:
-        """The classes that a network predicts and that metrics count."""
+        """Classes that a network predicts and that metrics count."""
         return tuple(c for c in self.classes if not c.ignored)
 
     @property
@@ -74,28 +80,28 @@ class ClassTable(BaseModel):
 
     @property
     def colors(self) -> list[tuple[int, int, int]]:
-        """(red, green, blue) of class 0, 1, ..., of ignored ones too: what a mask of colours is read by."""
+        """Colors (red, green, blue) of all classes, ignored ones too, by which a mask of colors is read."""
         return [c.color for c in self.classes]
 
     def extended(self, other: ClassTable, only: Collection[str] | None = None) -> ClassTable:
-        """Return this table with the classes of another that it lacks.
+        """Return this table with the classes of another one that it lacks.
 
         Parameters
         ----------
         other : ClassTable
-            Whose classes are found by their names; a color is its, where both have the class.
+            Table whose classes are added. Classes are matched by name, and a class of both tables takes its color.
         only : collection of str, optional
-            Names of the classes that are taken from it; by default all.
+            Names of the classes that are taken from ``other``; by default all.
 
         Returns
         -------
         ClassTable
-            The scored classes of this table keep their indices; those of ``other`` come after them.
+            The scored classes of this table keep their indices. Those of ``other`` come after them.
 
         Raises
         ------
         InputError
-            They are too many together.
+            The classes of both tables are too many.
         """
         theirs = {info.name: info for info in other if only is None or info.name in only}
         scored = [
@@ -118,7 +124,17 @@ class ClassTable(BaseModel):
 
     @classmethod
     def read(cls, path: Path | str) -> ClassTable:
-        """Read a JSON class table: ``{"classes": [{"name": "water", "color": [0, 0, 255]}, ...]}``.
+        """Read a class table from JSON: ``{"classes": [{"name": "water", "color": [0, 0, 255]}, ...]}``.
+
+        Parameters
+        ----------
+        path : Path or str
+            JSON file.
+
+        Returns
+        -------
+        ClassTable
+            The class table.
 
         Raises
         ------
@@ -151,14 +167,19 @@ def class_table(classes: str) -> ClassTable:
 
     Parameters
     ----------
-    classes
-        ``inria``, ``deepglobe`` (its unknown class, which the authors train on too, is class 0), a number, or a JSON
-        file; see ``ClassTable.read``.
+    classes : str
+        ``inria``, ``deepglobe`` (its unknown class, which the authors train on too, is class 0), a number of classes,
+        or a JSON file; see ``ClassTable.read``.
+
+    Returns
+    -------
+    ClassTable
+        The class table.
 
     Raises
     ------
     InputError
-        There is no such file, or it is no class table.
+        The file is missing or is not a class table.
     """
     if classes.isdecimal() and 2 <= int(classes) <= 250:
         return numbered_classes(int(classes))
@@ -169,7 +190,18 @@ def class_table(classes: str) -> ClassTable:
 
 
 def numbered_classes(count: int) -> ClassTable:
-    """Make a table of classes ``class 0``, ``class 1``, ... with colours that differ."""
+    """Make a table of classes ``class 0``, ``class 1``, ... with colors that differ.
+
+    Parameters
+    ----------
+    count : int
+        Number of classes.
+
+    Returns
+    -------
+    ClassTable
+        The class table.
+    """
     colors = [
         (40, 40, 40),
         (240, 228, 66),

@@ -1,4 +1,4 @@
-"""The network's settings: every option of the paper's ablation tables is a field here (no torch)."""
+"""Settings of a network, with a field for every option of the paper's ablation tables (no torch)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENCODERS: dict[ArchitectureName, tuple[EncoderName, ...]] = {
     "glnet": ("resnet50",),
     "refiner": ("unet",),
 }
-"""Which encoders an architecture takes, its own first."""
+"""Encoders of each architecture, its own first."""
 
 
 class Context(BaseModel):
@@ -34,11 +34,11 @@ class Context(BaseModel):
 
     Attributes
     ----------
-    name
-        ``local`` is the tile itself, or (with a scale over 1, two rows of Table 4) a region around it that goes through
-        the tile's encoder; ``medium`` and ``large`` are larger regions with encoders of their own.
-    scale
-        Side of the context over the side of the tile, or ``"global"``: the whole image.
+    name : ContextName
+        Name of the context. ``local`` is the tile itself, or (with a scale over 1, two rows of Table 4) a region around
+        it that goes through the tile's encoder. ``medium`` and ``large`` are larger regions with encoders of their own.
+    scale : float or {"global"}
+        Side of the context over the side of the tile, or ``"global"`` for the whole image.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,75 +48,76 @@ class Context(BaseModel):
 
 
 GLOBAL_VIEW = Context(name="large", scale="global")
-"""The whole image."""
+"""Context that is the whole image."""
 
 
 class FCtLConfig(BaseModel):
     """Settings of a network: FCtL, or a baseline of Table 1.
 
-    Of a baseline ``encoder``, ``tile_size``, ``classes``, ``normalization`` and ``inference`` count; LCF and ALE are
+    For a baseline ``encoder``, ``tile_size``, ``classes``, ``normalization`` and ``inference`` count. LCF and ALE are
     off.
 
     Attributes
     ----------
-    architecture
+    architecture : ArchitectureName
         ``fctl``, or a baseline: ``segnet``, ``unet``, ``pspnet``, ``deeplabv3plus``, ``icnet``, ``segformer``,
         ``glnet``. (FCN-8s is FCtL without contexts.) ``refiner`` takes a mask beside the image and gives a finer one.
-    inference
-        What a network without contexts is fed: ``local``, the tile; ``global``, the whole image, resampled to the
-        tile's size, of whose logits each tile takes its part ("global inference" of Table 1).
-    encoder
-        Which encoder every stream uses.
-    tile_size
+    inference : {"local", "global"}
+        Input of a network without contexts. ``local``: the tile. ``global``: the whole image, resampled to the tile's
+        size, of whose logits each tile takes its part ("global inference" of Table 1).
+    encoder : EncoderName
+        Encoder of every stream.
+    tile_size : int
         Side of the network's square input, px.
-    classes
+    classes : int
         Number of predicted classes.
-    contexts
-        The contexts that LCC correlates with the tile; empty is the paper's baseline (FCN-8s). Table 3, 4.
-    context_border
-        ``pad``: a context that reaches outside the image is filled with black, as released; ``shift``: its window
-        slides back inside the image.
-    correlation_stride
+    contexts : tuple of Context
+        Contexts that LCC correlates with the tile (Table 3, 4). Without any, the network is the paper's baseline
+        (FCN-8s).
+    context_border : {"pad", "shift"}
+        Window of a context that reaches outside the image. ``pad``: the outside is filled with black, as released.
+        ``shift``: the window slides back inside the image.
+    correlation_stride : {8, 16, 32}
         Stride of the features X that are correlated and enhanced: 32, 16 or 8 px of the network's input.
-    width
-        Channels of X after a 1x1 conv; None keeps the encoder's.
-    top_down
-        Add the stride-32 features, upsampled, to X (only for ``correlation_stride`` under 32; needs ``width``):
-        X then has the semantics of the last stage at a finer grid.
-    share_encoders
-        ``none``: three encoders of their own (the paper); ``contexts``: medium and large share one; ``all``: one
+    width : int or None
+        Channels of X after a 1x1 convolution; None keeps the encoder's.
+    top_down : bool
+        If True, the stride-32 features, upsampled, are added to X, which then has the semantics of the last stage at a
+        finer grid. Needs a ``correlation_stride`` under 32 and a ``width``.
+    share_encoders : {"none", "contexts", "all"}
+        ``none``: three encoders of their own (the paper). ``contexts``: medium and large share one. ``all``: one
         encoder for every stream.
-    lcf
-        Use locality-aware context fusion; False is "ALE only" of Table 6.
-    gpe
-        Gated positional embeddings (Eq. 2). Table 3.
-    projections
-        1x1 convolutions in front of Q, K and V.
-    scale_logits
-        Divide the content logits by sqrt(d).
-    values_from
-        ``context``: V from the context's features (as released); ``local``: from the tile's (needs equal grids).
-    gate_init
-        Start of the residual gates gamma_U (0 as released).
-    fusion
-        MCF's weights: per channel and cell (``adaptive``), all equal, or one learned scalar per context. Table 5.
-        ``released``: per channel and cell by a single 1x1 conv with a sigmoid in front of the softmax, as in the
-        released code (whose three layers fold into one).
-    ale
-        Structure of alternating local enhancement, Fig. 13 and Table 6; ``d`` is Algorithm 1.
-    ale_reference
-        The reference of structures ``a`` and ``b``.
-    ale_windows
+    lcf : bool
+        If True, use locality-aware context fusion; False is "ALE only" of Table 6.
+    gpe : bool
+        If True, use gated positional embeddings (Eq. 2, Table 3).
+    projections : bool
+        If True, put 1x1 convolutions in front of Q, K and V.
+    scale_logits : bool
+        If True, divide the content logits by sqrt(d).
+    values_from : {"context", "local"}
+        Source of V. ``context``: the context's features (as released). ``local``: the tile's (needs equal grids).
+    gate_init : float
+        Initial value of the residual gates gamma_U (0 as released).
+    fusion : {"adaptive", "average", "weighted", "released"}
+        MCF's weights (Table 5). ``adaptive``: per channel and cell. ``average``: all equal. ``weighted``: one learned
+        scalar per context. ``released``: per channel and cell by a single 1x1 convolution with a sigmoid in front of
+        the softmax, as in the released code (whose three layers fold into one).
+    ale : AleStructure
+        Structure of alternating local enhancement (Fig. 13, Table 6); ``d`` is Algorithm 1.
+    ale_reference : {"medium", "large"}
+        Reference of structures ``a`` and ``b``.
+    ale_windows : tuple of int
         Window sizes of LFI's groups of channels, cells, odd.
-    ale_tokenise_target
-        Put the target through a 1x1 conv as well (Eq. 7's first term).
-    fc_channels
-        Channels of fc6 and fc7 in front of the score at stride 32 (4096 in FCN-8s); None: no such layers.
-    fc_kernel
-        Kernel of fc6, cells, odd.
-    normalization
-        ``encoder``: the input as the encoder's published weights expect it; ``unit``: RGB / 255, as released.
-    finest_skip
+    ale_tokenise_target : bool
+        If True, put the target through a 1x1 convolution as well (Eq. 7's first term).
+    fc_channels : int or None
+        Channels of fc6 and fc7 in front of the score at stride 32 (4096 in FCN-8s); None for no such layers.
+    fc_kernel : int
+        Kernel size of fc6, cells, odd.
+    normalization : {"encoder", "unit"}
+        ``encoder``: the input as the encoder's published weights expect it. ``unit``: RGB / 255, as released.
+    finest_skip : {8, 4, 2}
         Stride of the decoder's last skip: 8 (FCN-8s), or finer where the encoder has such features, for sharper masks.
     """
 
@@ -208,19 +209,23 @@ class FCtLConfig(BaseModel):
 
     @property
     def title(self) -> str:
-        """Name architecture, encoder and, where it is not the tile, what it sees, for people."""
+        """Title for people: architecture, encoder and, where it is not the tile, the input."""
         return f"{self.architecture}, {self.encoder}" + (", sees the whole image" * (self.inference == "global"))
 
     @property
     def refines(self) -> bool:
-        """Whether it takes a mask beside the image."""
+        """True if the network takes a mask beside the image."""
         return self.architecture == "refiner"
 
     @property
     def outer_contexts(self) -> tuple[Context, ...]:
-        """What has a window of its own: all contexts but a ``local`` one that is the tile.
+        """Contexts that have a window of their own.
 
-        With global inference it is the whole image, though that is no context of anything.
+        Returns
+        -------
+        tuple of Context
+            All contexts but a ``local`` one that is the tile. With global inference it is the whole image, though that
+            is no context of anything.
         """
         if self.inference == "global":
             return (GLOBAL_VIEW,)
@@ -228,7 +233,7 @@ class FCtLConfig(BaseModel):
 
 
 def _baseline(architecture: ArchitectureName, encoder: EncoderName | None = None) -> dict[str, Any]:
-    """Fields of a baseline: 512 px tiles, its own encoder unless one is named."""
+    """Make the fields of a baseline: 512 px tiles, and its own encoder unless one is named."""
     return {
         "architecture": architecture,
         "encoder": encoder or ENCODERS[architecture][0],
@@ -277,7 +282,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def make_config(**fields: Any) -> FCtLConfig:
-    """Build a config, with errors of ours.
+    """Build the settings of a network, and report invalid fields as a ``ConfigError``.
+
+    Parameters
+    ----------
+    **fields : object
+        Fields of ``FCtLConfig``.
+
+    Returns
+    -------
+    FCtLConfig
+        The settings.
 
     Raises
     ------
@@ -294,9 +309,21 @@ def make_config(**fields: Any) -> FCtLConfig:
 
 
 def preset(name: str, **overrides: Any) -> FCtLConfig:
-    """Build the config of a named preset, with some fields replaced.
+    """Build the settings of a named preset, with some fields replaced.
 
-    ``fcn8s`` is the baseline without contexts; give it any ``encoder`` (and a ``tile_size`` that fits it).
+    ``fcn8s`` is the baseline without contexts. It takes any ``encoder`` (and a ``tile_size`` that fits it).
+
+    Parameters
+    ----------
+    name : str
+        Key of ``PRESETS``.
+    **overrides : object
+        Fields of ``FCtLConfig`` to replace.
+
+    Returns
+    -------
+    FCtLConfig
+        The settings.
 
     Raises
     ------

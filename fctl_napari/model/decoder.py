@@ -13,13 +13,13 @@ from fctl_napari.model.encoders.base import Encoder, Features
 
 
 class UpScores(nn.ConvTranspose2d):
-    """Transposed convolution that starts as bilinear upsampling of each class, cell edges aligned.
+    """Transposed convolution that starts as bilinear upsampling of each class, with cell edges aligned.
 
     Parameters
     ----------
-    classes
-        Channels.
-    factor
+    classes : int
+        Number of channels.
+    factor : int
         Output cells per input cell, even.
     """
 
@@ -33,21 +33,22 @@ class UpScores(nn.ConvTranspose2d):
                 self.weight[k, k] = line[:, None] * line[None, :]
 
     def forward(self, scores: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Upsample, as a 2x2 convolution to ``factor ** 2`` phases that are then laid out: the same sums.
+        """Upsample scores.
 
-        oneDNN's transposed convolution takes about six times as long in bf16 (8 tiles of 256 px, one core).
+        This is computed as a 2x2 convolution to ``factor ** 2`` phases that are then laid out, which gives the same
+        sums. oneDNN's transposed convolution takes about six times as long in bf16 (8 tiles of 256 px, one core).
 
         Parameters
         ----------
-        scores
-            [B, classes, h, w].
-        output_size
+        scores : Tensor of float [B, classes, h, w]
+            Scores.
+        output_size : list of int or None, optional
             Unused: the output is ``factor`` times as large.
 
         Returns
         -------
-        Tensor
-            [B, classes, h * factor, w * factor].
+        Tensor of float [B, classes, h * factor, w * factor]
+            Upsampled scores.
         """
         factor = self.stride[0]
         classes = self.in_channels
@@ -60,14 +61,25 @@ class UpScores(nn.ConvTranspose2d):
 
 
 class PatchConv2d(nn.Conv2d):
-    """A convolution as one matrix product over its patches.
+    """Convolution as one matrix product over its patches.
 
-    Where the kernel is wide and the map small, as in fc6, oneDNN's convolution takes twice as long in fp32, most of it
-    spent on laying the weights out anew in every call.
+    Where the kernel is wide and the map small, as in fc6, oneDNN's convolution takes twice as long in fp32. Most of
+    that is spent on laying the weights out anew in every call.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve [B, C, h, w], with stride 1."""
+        """Convolve with stride 1.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, C, h, w]
+            Feature map.
+
+        Returns
+        -------
+        Tensor of float [B, C', h', w']
+            Convolved map.
+        """
         assert not isinstance(self.padding, str)
         (rows, columns), (above, left) = self.kernel_size, self.padding
         patches = F.pad(x, (left, left, above, above)).permute(0, 2, 3, 1).unfold(1, rows, 1).unfold(2, columns, 1)
@@ -78,16 +90,21 @@ class PatchConv2d(nn.Conv2d):
 
 
 class FullyConnected(nn.Sequential):
-    """fc6 (k x k) and fc7 (1x1) of FCN, each with ReLU and dropout, on the features at stride 32.
+    """Layers fc6 (k x k) and fc7 (1x1) of FCN, each with ReLU and dropout, on the features at stride 32.
 
     Parameters
     ----------
-    channels, width
-        Channels in, and out of both.
-    kernel
-        Of fc6, cells, odd.
-    valid
-        Leave out cells at the border instead of padding with zeros: for encoders that padded the image.
+    channels, width : int
+        Channels of the input, and of the output of both layers.
+    kernel : int
+        Kernel size of fc6, cells, odd.
+    valid : bool
+        If True, cells at the border are left out instead of padded with zeros, for encoders that padded the image.
+
+    Attributes
+    ----------
+    margin : int
+        Cells that are left out on each side.
     """
 
     def __init__(self, channels: int, width: int, kernel: int, valid: bool) -> None:
@@ -98,29 +115,32 @@ class FullyConnected(nn.Sequential):
 
 
 class FCN8sDecoder(nn.Module):
-    """Scores at stride 32, x2 + scores of the stride-16 skip, x2 + scores of the stride-8 skip, x8, crop.
+    """Decoder of FCN-8s: scores at stride 32, upsampled and added to the scores of finer skips, then cropped.
 
-    A finer last skip than FCN-8s' goes on in the same way.
+    The steps are x2 + scores of the stride-16 skip, x2 + scores of the stride-8 skip, x8, crop. A last skip finer than
+    that of FCN-8s continues in the same way.
 
     Parameters
     ----------
-    encoder
-        Gives the strides' channels, grids and the skips' scales.
-    channels
-        Channels of the maps at 32, 16, 8 and finer (the enhanced one may differ from the encoder's).
-    classes
+    encoder : Encoder
+        Encoder that gives the strides' channels, grids and the skips' scales.
+    channels : dict of int to int
+        Channels of the maps by stride: 32, 16, 8 and finer. Those of the enhanced map may differ from the encoder's.
+    classes : int
         Scores per pixel.
-    tile_size
+    tile_size : int
         Side of the network's input, px.
-    finest_skip
+    finest_skip : int, optional
         Stride of the last skip: 8, 4 or 2.
-    fc_channels, fc_kernel
-        See ``FullyConnected``; without channels the features at stride 32 are scored as they are.
+    fc_channels : int or None, optional
+        Channels of ``FullyConnected``; None scores the features at stride 32 as they are.
+    fc_kernel : int, optional
+        Kernel size of ``FullyConnected``, cells.
 
     Raises
     ------
     ConfigError
-        The encoder has no features at ``finest_skip``.
+        The encoder has no features at ``finest_skip``, or the tile size does not fit it.
     """
 
     def __init__(
@@ -157,22 +177,22 @@ class FCN8sDecoder(nn.Module):
         self.finest_skip = finest_skip
 
     def forward(self, features: Features) -> Tensor:
-        """Decode feature maps.
+        """Decode feature maps to logits.
 
         Parameters
         ----------
-        features
-            Maps at strides 32 to ``finest_skip``, [B, C, h, w] each.
+        features : Features
+            Maps [B, C, h, w] at strides 32 to ``finest_skip``.
 
         Returns
         -------
-        Tensor
-            Logits [B, classes, tile_size, tile_size].
+        Tensor of float [B, classes, tile_size, tile_size]
+            Logits.
         """
         if self.fc is None:
             scores = self.score["32"](features[32])
         else:
-            # the cells that fc6 left out have no scores: zeros, as if the transposed convolution ended there
+            # the cells that fc6 left out get zeros as scores, as if the transposed convolution ended there
             scores = F.pad(self.score["32"](self.fc(features[32])), [self.fc.margin] * 4)
         for coarse, fine in self.steps:
             skip = self.score[str(fine)](features[fine] * self.skip_scales[fine])
@@ -183,5 +203,8 @@ class FCN8sDecoder(nn.Module):
 
 
 def _cells(x: Tensor, size: int) -> Tensor:
-    """Keep the first ``size`` rows and columns; grids of one encoder share their offset."""
+    """Keep the first ``size`` rows and columns.
+
+    Grids of one encoder share their offset.
+    """
     return x if x.shape[-1] == size else F.pad(x, (0, size - x.shape[-1], 0, size - x.shape[-1]))

@@ -1,4 +1,4 @@
-"""What the network did for a tile: attention, fusion weights, enhancements, from what ``decode`` computes with."""
+"""Explanation of a tile: attention, fusion weights and enhancements, from the features that ``decode`` uses."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from fctl_napari.model.network import Network
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Attention over the cells of one context, [h, w] float32 each.
+    """Attention over the cells of one context.
 
     Attributes
     ----------
-    content, positional
-        The two parts of M_U (Eq. 2); ``positional`` is None without GPE.
-    combined
+    content : Tensor of float32 [h, w]
+        Content part of M_U (Eq. 2).
+    positional : Tensor of float32 [h, w] or None
+        Positional part of M_U (Eq. 2); None without GPE.
+    combined : Tensor of float32 [h, w]
         sigma(z) * content + (1 - sigma(z)) * positional.
     """
 
@@ -36,22 +38,24 @@ class AttentionMaps:
 
 @dataclass(frozen=True)
 class Attention:
-    """M_U (Eq. 2) of one tile and one context, never formed whole: any row of it, and the sum of its rows.
+    """Attention M_U (Eq. 2) of one tile and one context.
+
+    It is never formed whole: it gives any of its rows, and the sum of its rows.
 
     Attributes
     ----------
-    query
-        Q of the tile, [C, n, n] float32.
-    key
-        K of the context, [C, h, w] float32.
-    scale
+    query : Tensor of float32 [C, n, n]
+        Q of the tile.
+    key : Tensor of float32 [C, h, w]
+        K of the context.
+    scale : float
         Factor of the content logits.
-    axes
+    axes : tuple of 2 Tensor or None
         Rows of the positional attention over y [n, h] and over x [n, w]; None without GPE.
-    gate
+    gate : float
         sigma(z), the content part's share; 1 without GPE.
-    gamma
-        The residual gate that multiplies the result.
+    gamma : float
+        Residual gate that multiplies the result.
     """
 
     query: Tensor
@@ -62,16 +66,32 @@ class Attention:
     gamma: float
 
     def row(self, cell: tuple[int, int]) -> AttentionMaps:
-        """Compute how cell (y, x) of the tile attends: the exact row of M_U; each map sums to 1."""
+        """Compute the attention of one cell of the tile, the exact row of M_U.
+
+        Parameters
+        ----------
+        cell : tuple of 2 int
+            Cell (y, x) of the tile.
+
+        Returns
+        -------
+        AttentionMaps
+            Maps that sum to 1 each.
+        """
         y, x = cell
         content = self._content(self.query[:, y, x, None])
         positional = None if self.axes is None else self.axes[0][y, :, None] * self.axes[1][x, None, :]
         return self._combine(content, positional)
 
     def received(self) -> AttentionMaps:
-        """Sum the rows of all cells of the tile; each map sums to the number of these cells.
+        """Sum the attention of all cells of the tile, the rows of M_U.
 
-        At most ``MAX_ATTENTION_CELLS`` of the content part are held at once; the positional part is separable.
+        At most ``MAX_ATTENTION_CELLS`` of the content part are held at once. The positional part is separable.
+
+        Returns
+        -------
+        AttentionMaps
+            Maps that sum to the number of the tile's cells each.
         """
         rows = max(1, MAX_ATTENTION_CELLS // self.key[0].numel())
         content = torch.zeros_like(self.key[0])
@@ -94,16 +114,17 @@ class Attention:
 
 @dataclass(frozen=True)
 class EnhancementMaps:
-    """What one LFI block adds (Eq. 6).
+    """Enhancement by one LFI block (Eq. 6).
 
     Attributes
     ----------
-    step
-        1, 2, ...
-    target
-        Whose features it enhances: ``"tile"``, ``"medium"``, ``"large"``.
-    maps
-        By window size (cells): mean of abs(E) over that group's channels, [n, n] float32 over the tile's cells.
+    step : int
+        Step of the block: 1, 2, ...
+    target : str
+        Stream whose features the block enhances: ``"tile"``, ``"medium"``, ``"large"``.
+    maps : dict of int to Tensor
+        Mean of abs(E) over the channels of a window's group, by window size (cells): float32 [n, n] over the tile's
+        cells.
     """
 
     step: int
@@ -113,20 +134,20 @@ class EnhancementMaps:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the network did for one tile.
+    """Attention, fusion weights and enhancements for one tile.
 
     Attributes
     ----------
-    grid
+    grid : FeatureGrid
         Grid of all maps; place them with the tile's or the context's window.
-    attention
-        By context that is not left out: M_U. Empty without LCF.
-    fusion
-        By the same names: MCF's weights H_U (Eq. 3), [C, n, n] float32 over the tile's cells; they sum to 1.
-    enhancements
+    attention : dict of str to Attention
+        M_U by context, for contexts that are not left out. Empty without LCF.
+    fusion : dict of str to Tensor
+        MCF's weights H_U (Eq. 3) by the same names, float32 [C, n, n] over the tile's cells; they sum to 1.
+    enhancements : tuple of EnhancementMaps
         ALE's blocks in the order of Alg. 1; empty without ALE and with ``concat``.
-    logits
-        The tile's logits, [classes, T, T] float32.
+    logits : Tensor of float32 [classes, T, T]
+        Logits of the tile.
     """
 
     grid: FeatureGrid
@@ -140,24 +161,28 @@ class Explanation:
 def explain(
     model: Network, tile: Features, contexts: dict[str, Tensor], windows: dict[str, Tensor], without: Without = WHOLE
 ) -> Explanation:
-    """Decode one tile, and keep what its parts computed with.
+    """Decode one tile and keep the intermediate results of its parts.
 
     Parameters
     ----------
-    model
-        In evaluation mode; used by nobody else meanwhile.
-    tile, contexts, windows, without
+    model : Network
+        Network in evaluation mode, which nothing else uses meanwhile.
+    tile : Features
         As for ``Network.decode``, with a batch of 1.
+    contexts, windows : dict of str to Tensor
+        As for ``Network.decode``, with a batch of 1.
+    without : Without, optional
+        Parts that are left out.
 
     Returns
     -------
     Explanation
-        From the very features that ``decode`` used; its logits are ``decode``'s.
+        Explanation from the very features that ``decode`` used. Its logits are those of ``decode``.
 
     Raises
     ------
     ConfigError
-        The network does not have what is to be left out.
+        The network lacks a part that is to be left out.
     """
     without.check(model.config)
     attention: dict[str, Attention] = {}
@@ -179,7 +204,7 @@ def explain(
 
 @contextlib.contextmanager
 def _calls(module: nn.Module, record: Callable[..., None]) -> Iterator[None]:
-    """Tell ``record(module, *arguments)`` of each call of a module."""
+    """Call ``record(module, *arguments)`` before each call of a module."""
     handle = module.register_forward_pre_hook(lambda module, arguments: record(module, *arguments))
     try:
         yield
@@ -195,7 +220,30 @@ def _keep_attention(kept: dict[str, Attention], name: str) -> Callable[..., None
 
 
 def attention_of(lcc: LCC, x_tile: Tensor, x_context: Tensor, d_y: Tensor, d_x: Tensor, gpe: bool = True) -> Attention:
-    """Take M_U from a correlation, with the arguments of its ``forward`` and a batch of 1."""
+    """Extract M_U from a correlation.
+
+    The arguments are those of its ``forward`` with a batch of 1.
+
+    Parameters
+    ----------
+    lcc : LCC
+        The correlation.
+    x_tile : Tensor of float [1, C, n, n]
+        X_I, the tile's features.
+    x_context : Tensor of float [1, C, h, w]
+        X_U, the context's features.
+    d_y : Tensor of float [1, n, h]
+        Offsets along y; see ``relative_positions``.
+    d_x : Tensor of float [1, n, w]
+        Offsets along x.
+    gpe : bool, optional
+        If False, attend by content alone.
+
+    Returns
+    -------
+    Attention
+        M_U.
+    """
     axes = None
     gate = 1.0
     if lcc.z is not None and gpe:

@@ -1,4 +1,4 @@
-"""FCtL: the multi-stream network (Fig. 4)."""
+"""FCtL, the multi-stream network (Fig. 4)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fctl_napari.model.network import Network
 
 
 class Neck(nn.Module):
-    """X of one stream: the correlation stage's features, widened by a 1x1 conv and joined by the last stage's.
+    """Features X of one stream: the correlation stage's, widened by a 1x1 convolution and joined by the last stage's.
 
     Parameters
     ----------
-    encoder
-        Gives the channels.
-    config
-        ``correlation_stride``, ``width`` and ``top_down``.
+    encoder : Encoder
+        Encoder that gives the channels.
+    config : FCtLConfig
+        Settings of the network: ``correlation_stride``, ``width`` and ``top_down`` count.
     """
 
     def __init__(self, encoder: Encoder, config: FCtLConfig) -> None:
@@ -36,11 +36,22 @@ class Neck(nn.Module):
 
     @property
     def last_stride(self) -> int:
-        """The stride up to which the encoder has to run for X."""
+        """Stride up to which the encoder has to run for X."""
         return 32 if self.top is not None else self.stride
 
     def forward(self, features: Features) -> Tensor:
-        """Compute X, [B, C, h, w] at the correlation stride, from an encoder's features."""
+        """Compute X from an encoder's features.
+
+        Parameters
+        ----------
+        features : Features
+            Maps [B, C, h, w] by stride.
+
+        Returns
+        -------
+        Tensor of float [B, C, h, w]
+            X, at the correlation stride.
+        """
         x: Tensor = self.lateral(features[self.stride])
         if self.top is not None:
             top = F.interpolate(self.top(features[32]), scale_factor=32 // self.stride, mode="bilinear")
@@ -53,13 +64,13 @@ class FCtL(Network):
 
     Parameters
     ----------
-    config
-        Every option; see ``FCtLConfig``.
+    config : FCtLConfig
+        Settings of the network; see ``FCtLConfig``.
 
     Raises
     ------
     ConfigError
-        The tile size does not fit the encoder.
+        The tile size does not fit the encoder, or the encoder has no features at ``finest_skip``.
     """
 
     def __init__(self, config: FCtLConfig) -> None:
@@ -78,7 +89,7 @@ class FCtL(Network):
         self.grid = encoder.grid(config.tile_size, config.correlation_stride)
         self.necks = nn.ModuleDict({stream: Neck(encoder, config) for stream in streams})
         for neck in self.necks.values():
-            # one space of features for every stream to start from
+            # every stream starts with the same weights, in the same space of features
             neck.load_state_dict(self.necks[self._stream["tile"]].state_dict())
         channels = dict(encoder.channels)
         width = config.width or channels[config.correlation_stride]
@@ -123,23 +134,69 @@ class FCtL(Network):
             )
 
     def neck(self, name: str) -> Neck:
-        """Get the neck of a stream, behind its encoder."""
+        """Get the neck of a stream, which follows its encoder.
+
+        Parameters
+        ----------
+        name : str
+            Stream: ``"tile"``, ``"medium"``, ``"large"``.
+
+        Returns
+        -------
+        Neck
+            The neck, which other streams may share.
+        """
         module = self.necks[self._stream[name]]
         assert isinstance(module, Neck)
         return module
 
     def modules_before(self, name: str) -> list[nn.Module]:
-        """List a stream's encoder and neck."""
+        """List a stream's encoder and neck.
+
+        Parameters
+        ----------
+        name : str
+            Stream: ``"tile"``, ``"medium"``, ``"large"``.
+
+        Returns
+        -------
+        list of nn.Module
+            Modules of the stream.
+        """
         return [*super().modules_before(name), self.neck(name)]
 
     def tile_features(self, images: Tensor) -> Features:
-        """Compute features at the encoder's strides; X replaces the correlation stride's."""
+        """Compute features at the encoder's strides, with X at the correlation stride.
+
+        Parameters
+        ----------
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] by stride.
+        """
         features: Features = self.encoder("tile")(images)
         features[self.config.correlation_stride] = self.neck("tile")(features)
         return features
 
     def context_features(self, name: str, images: Tensor) -> Tensor:
-        """Compute X_U."""
+        """Compute X_U of a context.
+
+        Parameters
+        ----------
+        name : str
+            Name of the context.
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+
+        Returns
+        -------
+        Tensor of float [B, C, h, w]
+            X_U.
+        """
         neck = self.neck(name)
         x: Tensor = neck(self.encoder(name)(images, neck.last_stride))
         return x
@@ -152,7 +209,26 @@ class FCtL(Network):
         without: Without = WHOLE,
         fusion: list[Tensor] | None = None,
     ) -> Tensor:
-        """Combine X_I + LCF + ALE, then run the decoder."""
+        """Add LCF and ALE to X_I, then run the decoder.
+
+        Parameters
+        ----------
+        tile : Features
+            From ``tile_features``.
+        contexts : dict of str to Tensor
+            From ``context_features`` by name; a batch of 1 is shared by all tiles.
+        windows : dict of str to Tensor
+            Windows (y0, x0, y1, x1) of ``"tile"`` and the contexts, image px, [B or 1, 4].
+        without : Without, optional
+            Parts that are left out.
+        fusion : list of Tensor or None, optional
+            List to which MCF's weights H_U are appended; see ``Network.decode``.
+
+        Returns
+        -------
+        Tensor of float [B, classes, T, T]
+            Logits.
+        """
         stride = self.config.correlation_stride
         x = tile[stride]
         everything = {"tile": x, **contexts}

@@ -1,7 +1,7 @@
-"""Feature grids and what crosses them: relative positions (GPE) and resampling (ALE), in image pixels.
+"""Feature grids, and relative positions (GPE) and resampling (ALE) between them, in image pixels.
 
-Everything along y and x separates for axis-aligned windows, so both operations are two small matrices per tile,
-one for each axis, applied by ``apply_separable``: no N x N matrix is ever formed. Nobody else adds half pixels.
+For axis-aligned windows everything separates along y and x. So both operations are two small matrices per tile, one
+for each axis, applied by ``apply_separable``, and no N x N matrix is ever formed. No other module adds half pixels.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FeatureGrid:
-    """Where an encoder's output cells lie in the network's input.
+    """Layout of an encoder's output cells in the network's input.
 
-    Cell i covers ``[offset + i * stride, offset + (i + 1) * stride)`` px of the input, along both axes; the input
-    is the window resampled to ``input_size`` px.
+    Cell i covers ``[offset + i * stride, offset + (i + 1) * stride)`` px of the input, along both axes. The input is
+    the window resampled to ``input_size`` px.
 
     Attributes
     ----------
-    size
+    size : int
         Cells along each side.
-    stride, offset
-        px of the network's input.
-    input_size
+    stride : int
+        Side of a cell, px of the network's input.
+    offset : float
+        Start of cell 0, px of the network's input.
+    input_size : int
         Side of the network's input, px.
     """
 
@@ -35,17 +37,17 @@ class FeatureGrid:
     input_size: int
 
     def centres(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Locate the centres of the cells in image px.
+        """Locate the centers of the cells in the image.
 
         Parameters
         ----------
-        windows
-            [B, 4], ``(y0, x0, y1, x1)`` px.
+        windows : Tensor of float [B, 4]
+            Windows (y0, x0, y1, x1), image px.
 
         Returns
         -------
-        tuple of Tensor
-            y [B, size] and x [B, size].
+        y, x : Tensor of float [B, size]
+            Centers along each axis, image px.
         """
         cells = torch.arange(self.size, device=windows.device, dtype=windows.dtype)
         fraction = (self.offset + (cells + 0.5) * self.stride) / self.input_size
@@ -53,21 +55,48 @@ class FeatureGrid:
         return y0 + fraction * (y1 - y0), x0 + fraction * (x1 - x0)
 
     def pitch(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Size of one cell in image px, along y [B] and x [B]."""
+        """Compute the size of one cell in the image.
+
+        Parameters
+        ----------
+        windows : Tensor of float [B, 4]
+            Windows (y0, x0, y1, x1), image px.
+
+        Returns
+        -------
+        y, x : Tensor of float [B]
+            Size along each axis, image px.
+        """
         scale = self.stride / self.input_size
         return (windows[:, 2] - windows[:, 0]) * scale, (windows[:, 3] - windows[:, 1]) * scale
 
     def cells_of_pixels(self) -> Tensor:
-        """Find the cell that covers each px of the network's input along an axis, int64 [input_size].
+        """Find the cell that covers each pixel of the network's input along an axis.
 
-        Px beyond the grid belong to the cell at its rim.
+        Pixels beyond the grid belong to the cell at its rim.
+
+        Returns
+        -------
+        Tensor of int64 [input_size]
+            Index of the cell.
         """
         middles = torch.arange(self.input_size, dtype=torch.float64) + 0.5
         cells = ((middles - self.offset) / self.stride).floor()
         return cells.clamp(0, self.size - 1).to(torch.int64)
 
     def footprint(self, window: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-        """Outline the region of the image that the whole grid covers, ``(y0, x0, y1, x1)`` px."""
+        """Compute the region of the image that the whole grid covers.
+
+        Parameters
+        ----------
+        window : tuple of 4 float
+            Window of the network's input, (y0, x0, y1, x1) image px.
+
+        Returns
+        -------
+        tuple of 4 float
+            Region (y0, x0, y1, x1), image px.
+        """
         y0, x0, y1, x1 = window
         first, last = self.offset / self.input_size, (self.offset + self.size * self.stride) / self.input_size
         return (y0 + first * (y1 - y0), x0 + first * (x1 - x0), y0 + last * (y1 - y0), x0 + last * (x1 - x0))
@@ -75,7 +104,20 @@ class FeatureGrid:
     def cell(
         self, window: tuple[float, float, float, float], index: tuple[int, int]
     ) -> tuple[float, float, float, float]:
-        """Outline the region of the image that cell (y, x) covers, ``(y0, x0, y1, x1)`` px."""
+        """Compute the region of the image that one cell covers.
+
+        Parameters
+        ----------
+        window : tuple of 4 float
+            Window of the network's input, (y0, x0, y1, x1) image px.
+        index : tuple of 2 int
+            Cell (y, x).
+
+        Returns
+        -------
+        tuple of 4 float
+            Region (y0, x0, y1, x1), image px.
+        """
         y0, x0, y1, x1 = self.footprint(window)
         pitch_y, pitch_x = (y1 - y0) / self.size, (x1 - x0) / self.size
         y, x = index
@@ -85,19 +127,23 @@ class FeatureGrid:
 def relative_positions(
     tile_grid: FeatureGrid, tile_windows: Tensor, grid: FeatureGrid, windows: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Compute offsets d from each cell of the tile to each cell of a context, in units of the tile's feature pitch.
+    """Compute the offsets d from each cell of the tile to each cell of a context, in units of the tile's feature pitch.
 
     Parameters
     ----------
-    tile_grid, tile_windows
-        The tile's grid and windows [B, 4].
-    grid, windows
-        The context's grid and windows [B, 4].
+    tile_grid : FeatureGrid
+        Grid of the tile.
+    tile_windows : Tensor of float [B, 4]
+        Windows (y0, x0, y1, x1) of the tile, image px.
+    grid : FeatureGrid
+        Grid of the context.
+    windows : Tensor of float [B, 4]
+        Windows (y0, x0, y1, x1) of the context, image px.
 
     Returns
     -------
-    tuple of Tensor
-        d_y [B, n, m] and d_x [B, n, m]: context cell j minus tile cell i, along each axis.
+    d_y, d_x : Tensor of float [B, n, m]
+        Context cell j minus tile cell i, along each axis.
     """
     tile_y, tile_x = tile_grid.centres(tile_windows)
     y, x = grid.centres(windows)
@@ -110,21 +156,25 @@ def relative_positions(
 def interpolation_matrices(
     target_grid: FeatureGrid, target_windows: Tensor, grid: FeatureGrid, windows: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Compute bilinear resampling from a grid on ``windows`` to a grid on ``target_windows``, as one matrix per axis.
+    """Compute bilinear resampling from one grid to another as one matrix per axis.
 
-    Cells beyond the outermost centres take the border cell's value.
+    Cells beyond the outermost centers take the border cell's value.
 
     Parameters
     ----------
-    target_grid, target_windows
-        The grid to resample onto and its windows [B, 4].
-    grid, windows
-        The grid to resample from and its windows [B or 1, 4].
+    target_grid : FeatureGrid
+        Grid to resample onto.
+    target_windows : Tensor of float [B, 4]
+        Its windows (y0, x0, y1, x1), image px.
+    grid : FeatureGrid
+        Grid to resample from.
+    windows : Tensor of float [B or 1, 4]
+        Its windows (y0, x0, y1, x1), image px.
 
     Returns
     -------
-    tuple of Tensor
-        [B, n_target, n] for y and for x; rows sum to 1.
+    tuple of 2 Tensor
+        Matrices [B, n_target, n] along y and along x, whose rows sum to 1.
     """
     y, x = target_grid.centres(target_windows)
     matrices = []
@@ -141,15 +191,17 @@ def apply_separable(matrix_y: Tensor, matrix_x: Tensor, features: Tensor) -> Ten
 
     Parameters
     ----------
-    matrix_y, matrix_x
-        [B, n, h] and [B, m, w].
-    features
-        [B or 1, C, h, w].
+    matrix_y : Tensor of float [B, n, h]
+        Matrix along y.
+    matrix_x : Tensor of float [B, m, w]
+        Matrix along x.
+    features : Tensor of float [B or 1, C, h, w]
+        Feature map.
 
     Returns
     -------
-    Tensor
-        [B, C, n, m].
+    Tensor of float [B, C, n, m]
+        Transformed map in the features' dtype.
     """
     along_x = features @ matrix_x.to(features.dtype).transpose(1, 2)[:, None]
     return matrix_y.to(features.dtype)[:, None] @ along_x

@@ -24,18 +24,27 @@ class LCC(nn.Module):
 
     Parameters
     ----------
-    channels
+    channels : int
         Channels of X_I and X_U.
-    projections
-        1x1 convolutions in front of Q, K and V (V's without bias, as released).
-    scale_logits
-        Divide the content logits by sqrt(channels).
-    values_from
-        Whose features the attention weights: the context's, or the tile's (equal grids).
-    gate_init
-        Start of the residual gate gamma_U.
-    gpe
-        Gated positional embeddings.
+    projections : bool
+        If True, put 1x1 convolutions in front of Q, K and V (V's without bias, as released).
+    scale_logits : bool
+        If True, divide the content logits by sqrt(channels).
+    values_from : {"context", "local"}
+        Source of the features that the attention weights: the context, or the tile (needs equal grids).
+    gate_init : float
+        Initial value of the residual gate gamma_U.
+    gpe : bool
+        If True, use gated positional embeddings.
+
+    Attributes
+    ----------
+    gamma : Parameter
+        Residual gate gamma_U, a scalar.
+    v_pos : Parameter or None
+        v_pos of Eq. 2, [3]; None without GPE.
+    z : Parameter or None
+        z of Eq. 2, a scalar; None without GPE.
     """
 
     def __init__(
@@ -64,18 +73,18 @@ class LCC(nn.Module):
     def positional(self, d_y: Tensor, d_x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute softmax_j(v_pos . r_ij) with r_ij = (|d|^2, d_y, d_x), as its two factors.
 
-        The logits are a sum of a term in y and a term in x, so the softmax over all cells is the product of one
-        softmax per axis.
+        The logits are a sum of a term in y and a term in x, so the softmax over all cells is the product of one softmax
+        per axis.
 
         Parameters
         ----------
-        d_y, d_x
-            [B, n, m] offsets along each axis; see ``relative_positions``.
+        d_y, d_x : Tensor of float [B, n, m]
+            Offsets along each axis; see ``relative_positions``.
 
         Returns
         -------
-        tuple of Tensor
-            Rows over y and over x, [B, n, m] each, summing to 1.
+        tuple of 2 Tensor
+            Factors over y and over x, [B, n, m] each, whose rows sum to 1.
         """
         assert self.v_pos is not None
         square, along_y, along_x = self.v_pos.to(d_y.dtype).unbind()
@@ -86,19 +95,19 @@ class LCC(nn.Module):
 
         Parameters
         ----------
-        x_tile
-            [B, C, h, w].
-        x_context
-            [B or 1, C, h', w'].
-        d_y, d_x
-            Offsets from ``relative_positions``.
-        gpe
-            False: by content alone.
+        x_tile : Tensor of float [B, C, h, w]
+            X_I, the tile's features.
+        x_context : Tensor of float [B or 1, C, h', w']
+            X_U, the context's features.
+        d_y, d_x : Tensor of float [B, n, m]
+            Offsets along each axis; see ``relative_positions``.
+        gpe : bool, optional
+            If False, attend by content alone.
 
         Returns
         -------
-        Tensor
-            [B, C, h, w].
+        Tensor of float [B, C, h, w]
+            Locality-aware features X_{I|U}.
         """
         b, c, h, w = x_tile.shape
         query = self.query(x_tile)
@@ -118,19 +127,19 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
 
     Parameters
     ----------
-    query
-        [B, n, C].
-    key, value
-        [B, m, C].
-    scale
+    query : Tensor of float [B, n, C]
+        Q.
+    key, value : Tensor of float [B, m, C]
+        K and V.
+    scale : float
         Factor of the logits.
 
     Returns
     -------
-    Tensor
-        [B, n, C].
+    Tensor of float [B, n, C]
+        Attended values.
     """
-    # one head, as a dimension of its own, and channels last: torch's fused kernels take nothing else
+    # one head as a dimension of its own, and channels last, as torch's fused kernels require
     query, key, value = (t.contiguous()[:, None] for t in (query, key, value))
     rows = max(1, MAX_ATTENTION_CELLS // key.shape[2])
     if query.shape[2] <= rows:
@@ -138,7 +147,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     parts = []
     for chunk in torch.split(query, rows, dim=2):
         if torch.is_grad_enabled():
-            # recomputed in the backward pass, or every chunk's rows would be kept until then
+            # recomputed in the backward pass, as every chunk's rows would be kept until then otherwise
             part = torch.utils.checkpoint.checkpoint(
                 F.scaled_dot_product_attention, chunk, key, value, scale=scale, use_reentrant=False
             )
@@ -149,25 +158,29 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
 
 
 def _start_as_identity(projection: nn.Conv2d) -> None:
-    """Eq. 1 as written, until training moves it: context features arrive in the space that the decoder knows."""
+    """Initialize a projection as the identity.
+
+    So attention starts as Eq. 1 is written, and context features arrive in the space that the decoder knows, until
+    training moves it.
+    """
     nn.init.dirac_(projection.weight)
     if projection.bias is not None:
         nn.init.zeros_(projection.bias)
 
 
 class MCF(nn.Module):
-    """Multi-context fusion (Eq. 3, 4; Table 5).
+    """Multi-context fusion (Eq. 3, 4, Table 5).
 
     Parameters
     ----------
-    channels
+    channels : int
         Channels of each locality-aware feature map.
-    contexts
-        How many contexts are fused.
-    fusion
-        ``adaptive``: 1x1 squeeze, 1x1 split, softmax over contexts per channel and cell; ``average``; ``weighted``:
-        one learned scalar per context, softmax; ``released``: one 1x1 conv, sigmoid, softmax (the released code's three
-        layers are affine up to the sigmoid and fold into one).
+    contexts : int
+        Number of contexts that are fused.
+    fusion : Fusion
+        Form of the weights. ``adaptive``: 1x1 squeeze, 1x1 split, softmax over contexts per channel and cell.
+        ``average``: equal weights. ``weighted``: one learned scalar per context, softmax. ``released``: one 1x1
+        convolution, sigmoid, softmax (the released code's three layers are affine up to the sigmoid and fold into one).
     """
 
     def __init__(self, channels: int, contexts: int, fusion: Fusion) -> None:
@@ -179,19 +192,19 @@ class MCF(nn.Module):
         self.logits = nn.Parameter(torch.zeros(contexts)) if fusion == "weighted" else None
 
     def weights(self, features: list[Tensor], left_out: Sequence[int] = ()) -> Tensor:
-        """Compute H_U for every context (Eq. 3).
+        """Compute the weights H_U of all contexts (Eq. 3).
 
         Parameters
         ----------
-        features
+        features : list of Tensor
             X_{I|U} of every context, [B, C, h, w] each; 0 for one that is left out.
-        left_out
-            Which of them get the weight 0; the softmax runs over the others.
+        left_out : sequence of int, optional
+            Indices of contexts that get the weight 0. The softmax runs over the others.
 
         Returns
         -------
-        Tensor
-            [B, contexts, C, h, w], summing to 1 over contexts (all 0 where all are left out).
+        Tensor of float [B, contexts, C, h, w]
+            Weights that sum to 1 over contexts (all 0 where all are left out).
         """
         b, c, h, w = features[0].shape
         if len(left_out) == self.contexts:
@@ -211,7 +224,22 @@ class MCF(nn.Module):
         return features[0].new_full((1, 1, 1, 1, 1), 1 / self.contexts).expand(b, self.contexts, c, h, w)
 
     def forward(self, features: list[Tensor], left_out: Sequence[int] = (), kept: list[Tensor] | None = None) -> Tensor:
-        """Sum H_U * X_{I|U} over contexts (Eq. 4), [B, C, h, w]; the weights H_U are appended to ``kept``."""
+        """Sum H_U * X_{I|U} over contexts (Eq. 4).
+
+        Parameters
+        ----------
+        features : list of Tensor
+            X_{I|U} of every context, [B, C, h, w] each; 0 for one that is left out.
+        left_out : sequence of int, optional
+            Indices of contexts that get the weight 0.
+        kept : list of Tensor or None, optional
+            List to which the weights H_U, [B, contexts, C, h, w], are appended.
+
+        Returns
+        -------
+        Tensor of float [B, C, h, w]
+            Fused features.
+        """
         weights = self.weights(features, left_out)
         if kept is not None:
             kept.append(weights)
@@ -226,18 +254,31 @@ def _without(logits: Tensor, left_out: Sequence[int], dim: int) -> Tensor:
 
 
 class LCF(nn.Module):
-    """LCC for each context, then MCF (Eq. 5).
+    """Locality-aware context fusion: LCC for each context, then MCF (Eq. 5).
 
     Parameters
     ----------
-    channels
+    channels : int
         Channels of X.
-    contexts
+    contexts : tuple of str
         Names of the contexts, ``local`` among them where it is used.
-    projections, scale_logits, values_from, gate_init, gpe
+    projections, scale_logits : bool
         See ``LCC``.
-    fusion
+    values_from : {"context", "local"}
+        See ``LCC``.
+    gate_init : float
+        See ``LCC``.
+    gpe : bool
+        See ``LCC``.
+    fusion : Fusion
         See ``MCF``.
+
+    Attributes
+    ----------
+    correlations : ModuleDict
+        ``LCC`` of each context by its name.
+    fusion : MCF
+        Fusion of the contexts, in the same order.
     """
 
     def __init__(
@@ -275,13 +316,14 @@ class LCF(nn.Module):
 
         Parameters
         ----------
-        grid
+        grid : FeatureGrid
             Grid of the features, the same for every stream.
-        features
-            ``"tile"`` and the outer contexts: [B or 1, C, h, w]. A local context that is the tile is left out.
-        windows
-            The same names: [B or 1, 4] px.
-        without
+        features : dict of str to Tensor
+            Features [B or 1, C, h, w] of ``"tile"`` and of the outer contexts. A local context that is the tile has no
+            entry.
+        windows : dict of str to Tensor
+            Windows (y0, x0, y1, x1) by the same names, image px, [B or 1, 4].
+        without : Without, optional
             Contexts, or GPE, that are left out.
 
         Returns
@@ -311,15 +353,19 @@ class LCF(nn.Module):
 
         Parameters
         ----------
-        grid, features, windows, without
+        grid : FeatureGrid
+            Grid of the features, the same for every stream.
+        features, windows : dict of str to Tensor
             As in ``correlate``.
-        kept
-            The weights H_U (Eq. 3), [B, contexts, C, h, w], are appended to it.
+        without : Without, optional
+            Contexts, or GPE, that are left out.
+        kept : list of Tensor or None, optional
+            List to which the weights H_U (Eq. 3), [B, contexts, C, h, w], are appended.
 
         Returns
         -------
-        Tensor
-            [B, C, h, w].
+        Tensor of float [B, C, h, w]
+            Fused features.
         """
         left_out = tuple(i for i, name in enumerate(self.correlations) if name in without.contexts)
         fused: Tensor = self.fusion(self.correlate(grid, features, windows, without), left_out, kept=kept)

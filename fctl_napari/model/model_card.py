@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, readable without torch: settings, classes, provenance, figures."""
+"""Model cards of checkpoints, readable without torch: settings, classes, provenance, figures."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ METADATA_KEY = "fctl"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "checkpoints"
 _HEADER_LIMIT = 100_000_000
 HEADLINE = {"miou": "mIoU", "f1": "F1", "accuracy": "accuracy", "context_reliance": "context reliance"}
-"""Figures that fit in a line: key in a card, name for people."""
+"""Figures that fit in a line: names for people by their keys in a model card."""
 
 
 class Card(BaseModel):
-    """A checkpoint's model card.
+    """Model card of a checkpoint.
 
     Attributes
     ----------
-    name, description
-        For people.
-    config
-        The network's settings.
-    classes
-        The class table; its scored classes are the network's outputs, in order.
-    provenance
+    name, description : str
+        Name and description for people.
+    config : FCtLConfig
+        Settings of the network.
+    classes : ClassTable
+        Class table; its scored classes are the network's outputs, in order.
+    provenance : dict of str to object
         Training data, settings, seed, parent, code version.
-    figures
-        Measured on stated data: IoU by class, mIoU, F1, accuracy, context reliance.
+    figures : dict of str to object
+        Scores measured on stated data: IoU by class, mIoU, F1, accuracy, context reliance.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,10 +57,17 @@ class Card(BaseModel):
         return self
 
     def headline(self) -> tuple[str, dict[str, float]]:
-        """Say what the figures were measured on, and give those that fit in a line, by name.
+        """Select the figures that fit in a line, and the data that they were measured on.
 
-        The card's own figures where it says what they were measured on; else those of the test part, or of the
-        validation part; ``("", {})`` where nothing was measured.
+        These are the card's own figures if it states their data, else those of the test part, or of the validation
+        part.
+
+        Returns
+        -------
+        where : str
+            Data that the figures were measured on; ``""`` if nothing was measured.
+        figures : dict of str to float
+            Figures by their names for people; empty if nothing was measured.
         """
         parts = [(str(self.figures.get("measured_on", "")), self.figures)]
         parts += [
@@ -74,7 +81,18 @@ class Card(BaseModel):
 
 
 def without_folders(settings: Any) -> Any:
-    """Reduce absolute paths among settings to file names: a card travels, folders do not."""
+    """Reduce absolute paths among settings to file names, as a card travels and folders do not.
+
+    Parameters
+    ----------
+    settings : object
+        Settings, nested in dicts and lists.
+
+    Returns
+    -------
+    object
+        The settings with file names.
+    """
     if isinstance(settings, dict):
         return {without_folders(key): without_folders(value) for key, value in settings.items()}
     if isinstance(settings, list):
@@ -83,12 +101,22 @@ def without_folders(settings: Any) -> Any:
 
 
 def read_header(path: Path | str) -> dict[str, Any]:
-    """Read the JSON header of a safetensors file: arrays by name, and ``__metadata__``.
+    """Read the JSON header of a safetensors file.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+
+    Returns
+    -------
+    dict of str to object
+        Entries of the arrays by name, and ``__metadata__``.
 
     Raises
     ------
     CheckpointError
-        The file is missing or is no safetensors file.
+        The file is missing, cut short, or no safetensors file.
     """
     path = Path(path)
     try:
@@ -109,7 +137,17 @@ def read_header(path: Path | str) -> dict[str, Any]:
 
 
 def read_card(path: Path | str) -> Card:
-    """Read a checkpoint's card without loading its weights.
+    """Read a checkpoint's model card without loading its weights.
+
+    Parameters
+    ----------
+    path : Path or str
+        The checkpoint.
+
+    Returns
+    -------
+    Card
+        The model card.
 
     Raises
     ------
@@ -128,7 +166,17 @@ def read_card(path: Path | str) -> Card:
 
 
 def checkpoint_hash(path: Path | str) -> str:
-    """Hash a checkpoint: the file's SHA-256, hex, is its identity.
+    """Compute the SHA-256 of a checkpoint's file, which is its identity.
+
+    Parameters
+    ----------
+    path : Path or str
+        The checkpoint.
+
+    Returns
+    -------
+    str
+        SHA-256, hex.
 
     Raises
     ------
@@ -150,12 +198,28 @@ def _hash(path: Path, inode: int, size: int, modified: int) -> str:
 
 
 def builtin_checkpoints() -> dict[str, Path]:
-    """List the checkpoints that come with the package, by name."""
+    """List the checkpoints that come with the package.
+
+    Returns
+    -------
+    dict of str to Path
+        Paths by name.
+    """
     return {path.stem: path for path in sorted(BUILTIN_FOLDER.glob("*.safetensors"))}
 
 
 def resolve_checkpoint(name: str | Path) -> Path:
     """Find a built-in checkpoint by its name, or a file by its path.
+
+    Parameters
+    ----------
+    name : str or Path
+        Name of a built-in checkpoint, or path.
+
+    Returns
+    -------
+    Path
+        Path of the checkpoint.
 
     Raises
     ------

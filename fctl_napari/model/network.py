@@ -1,4 +1,4 @@
-"""What the rest of the package asks of a network: encode the tile and its contexts, decode them to logits."""
+"""Interface of a network: encode the tile and its contexts, decode them to logits."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class Network(nn.Module, ABC):
 
     Parameters
     ----------
-    config
-        The settings.
+    config : FCtLConfig
+        Settings of the network.
 
     Attributes
     ----------
-    encoders
-        By stream; streams may share one.
-    decoder
-        Makes logits.
-    lcf, ale
-        FCtL's parts, where it has them.
-    grid
-        The tile's cells that contexts are related to, and that explanations are placed by.
-    strides
-        Of the tile's features that the decoder takes.
+    encoders : nn.ModuleDict
+        Encoders by stream; streams may share one.
+    decoder : nn.Module
+        Module that makes logits.
+    lcf, ale : LCF or None, ALE or None
+        FCtL's parts, where the network has them.
+    grid : FeatureGrid
+        Grid of the tile's cells that contexts are related to, and that explanations are placed by.
+    strides : tuple of int
+        Strides of the tile's features that the decoder takes.
 
     Notes
     -----
@@ -60,11 +60,22 @@ class Network(nn.Module, ABC):
         if self._global:
             self._stream[GLOBAL_VIEW.name] = "tile"
 
-    # -- what a network is -----------------------------------------------------------------------------------------
+    # -- interface of a network ------------------------------------------------------------------------------------
 
     @abstractmethod
     def tile_features(self, images: Tensor) -> Features:
-        """Compute what the decoder takes, of RGB in 0..255 [B, 3, T, T]."""
+        """Compute the features that the decoder takes.
+
+        Parameters
+        ----------
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] by stride.
+        """
 
     @abstractmethod
     def logits(
@@ -75,34 +86,92 @@ class Network(nn.Module, ABC):
         without: Without = WHOLE,
         fusion: list[Tensor] | None = None,
     ) -> Tensor:
-        """Compute logits [B, classes, T, T]; parameters as of ``decode``."""
+        """Compute logits from encoded tiles and contexts.
+
+        Parameters
+        ----------
+        tile : Features
+            From ``tile_features``.
+        contexts : dict of str to Tensor
+            From ``context_features`` by name; a batch of 1 is shared by all tiles.
+        windows : dict of str to Tensor
+            Windows (y0, x0, y1, x1) of ``"tile"`` and the contexts, image px, [B or 1, 4].
+        without : Without, optional
+            Parts that are left out; see ``Without.check``.
+        fusion : list of Tensor or None, optional
+            List to which MCF's weights H_U are appended; see ``decode``.
+
+        Returns
+        -------
+        Tensor of float [B, classes, T, T]
+            Logits.
+        """
 
     def context_features(self, name: str, images: Tensor) -> Tensor:
-        """Compute the features of a context [B, C, h, w], of RGB in 0..255 [B, 3, T, T].
+        """Compute the features of a context.
 
-        Only networks whose settings name contexts are asked; the others do not say how.
+        This is called only for networks whose settings name contexts. The others do not override it.
+
+        Parameters
+        ----------
+        name : str
+            Name of the context.
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+
+        Returns
+        -------
+        Tensor of float [B, C, h, w]
+            Features of the context.
         """
         raise NotImplementedError(f"this network has no context {name}")
 
     def modules_before(self, name: str) -> list[nn.Module]:
-        """List what lies between a stream's pixels and what ``encode_tile`` or ``encode_context`` gives."""
+        """List the modules between a stream's pixels and the output of ``encode_tile`` or ``encode_context``.
+
+        Parameters
+        ----------
+        name : str
+            Stream: ``"tile"``, ``"medium"``, ``"large"``.
+
+        Returns
+        -------
+        list of nn.Module
+            The modules; with global inference the whole network.
+        """
         return [self] if self._global else [self.encoder(name)]
 
-    # -- how it is used --------------------------------------------------------------------------------------------
+    # -- use -------------------------------------------------------------------------------------------------------
 
     def encoder(self, name: str) -> Encoder:
-        """Get the encoder of a stream (``"tile"``, ``"medium"``, ``"large"``)."""
+        """Get the encoder of a stream.
+
+        Parameters
+        ----------
+        name : str
+            Stream: ``"tile"``, ``"medium"``, ``"large"``.
+
+        Returns
+        -------
+        Encoder
+            The encoder, which other streams may share.
+        """
         module = self.encoders[self._stream[name]]
         assert isinstance(module, Encoder)
         return module
 
     def encode_tile(self, images: Tensor) -> Features:
-        """Encode tiles: features by stride; none with global inference, which looks at the image only.
+        """Encode tiles.
 
         Parameters
         ----------
-        images
-            RGB in 0..255, uint8 or float, [B, 3, T, T].
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] by stride. Empty with global inference, which looks at the image only.
         """
         return {} if self._global else self.tile_features(images)
 
@@ -111,15 +180,15 @@ class Network(nn.Module, ABC):
 
         Parameters
         ----------
-        name
-            ``"medium"`` or ``"large"``.
-        images
-            RGB in 0..255, uint8 or float, [B, 3, T, T].
+        name : str
+            Name of the context: ``"medium"`` or ``"large"``.
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
 
         Returns
         -------
-        Tensor
-            X_U, [B, C, h, w]; with global inference the logits of the image, [B, classes, T, T].
+        Tensor of float [B, C, h, w]
+            X_U. With global inference the logits of the image, [B, classes, T, T].
         """
         if self._global:
             return self.logits(self.tile_features(images), {}, {})
@@ -133,29 +202,30 @@ class Network(nn.Module, ABC):
         without: Without = WHOLE,
         fusion: list[Tensor] | None = None,
     ) -> Tensor:
-        """Turn what was encoded into logits.
+        """Decode encoded tiles and contexts to logits.
 
         Parameters
         ----------
-        tile
+        tile : Features
             From ``encode_tile``.
-        contexts
-            By name, from ``encode_context``; a batch of 1 is shared by all tiles.
-        windows
-            ``"tile"`` and the same names: [B or 1, 4] px.
-        without
+        contexts : dict of str to Tensor
+            From ``encode_context`` by name; a batch of 1 is shared by all tiles.
+        windows : dict of str to Tensor
+            Windows (y0, x0, y1, x1) of ``"tile"`` and the contexts, image px, [B or 1, 4].
+        without : Without, optional
             Parts that are left out; see ``Without.check``.
-        fusion
-            MCF's weights H_U over the tile's cells, [B, contexts, C, h, w], are appended to it; nothing without LCF.
+        fusion : list of Tensor or None, optional
+            List to which MCF's weights H_U over the tile's cells, [B, contexts, C, h, w], are appended. Nothing is
+            appended without LCF.
 
         Returns
         -------
-        Tensor
-            Logits [B, classes, T, T].
+        Tensor of float [B, classes, T, T]
+            Logits.
         """
         if not self._global:
             return self.logits(tile, contexts, windows, without, fusion)
-        whole = contexts[GLOBAL_VIEW.name].float()  # half precision would blur the places
+        whole = contexts[GLOBAL_VIEW.name].float()  # half precision would blur the positions
         pixels = FeatureGrid(self.config.tile_size, 1, 0.0, self.config.tile_size)
         matrices = interpolation_matrices(pixels, windows["tile"], pixels, windows[GLOBAL_VIEW.name])
         if whole.device.type == "meta":
@@ -168,22 +238,35 @@ class Network(nn.Module, ABC):
 
         Parameters
         ----------
-        tile
-            RGB in 0..255, [B, 3, T, T].
-        contexts
-            By name, RGB in 0..255, [B or 1, 3, T, T].
-        windows
-            ``"tile"`` and the same names: [B or 1, 4] px.
+        tile : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+        contexts : dict of str to Tensor
+            RGB in 0..255 by name, [B or 1, 3, T, T].
+        windows : dict of str to Tensor
+            Windows (y0, x0, y1, x1) of ``"tile"`` and the contexts, image px, [B or 1, 4].
 
         Returns
         -------
-        Tensor
-            [B, classes, T, T].
+        Tensor of float [B, classes, T, T]
+            Logits.
         """
         encoded = {name: self.encode_context(name, images) for name, images in contexts.items()}
         return self.decode(self.encode_tile(tile), encoded, windows)
 
     def cell_at(self, window: Tensor, pixel: tuple[float, float]) -> tuple[int, int]:
-        """Find the tile's feature cell (y, x) nearest to an image pixel (y, x); ``window`` is [1, 4]."""
+        """Find the tile's feature cell nearest to an image pixel.
+
+        Parameters
+        ----------
+        window : Tensor of float [1, 4]
+            Window (y0, x0, y1, x1) of the tile, image px.
+        pixel : tuple of 2 float
+            Image pixel (y, x).
+
+        Returns
+        -------
+        tuple of 2 int
+            Cell (y, x).
+        """
         y, x = self.grid.centres(window)
         return int((y[0] - pixel[0] - 0.5).abs().argmin()), int((x[0] - pixel[1] - 0.5).abs().argmin())

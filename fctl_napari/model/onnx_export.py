@@ -1,4 +1,4 @@
-"""A checkpoint as an ONNX file: one tile with its contexts, for programs without torch."""
+"""Export of a checkpoint to ONNX: one tile with its contexts, for programs without torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,18 @@ from fctl_napari.model.network import Network
 
 
 class TileNetwork(nn.Module):
-    """A network whose inputs stand in a row: the tile, its contexts, the tile's window and theirs."""
+    """Network whose inputs are positional: the tile, its contexts, the tile's window and the contexts' windows.
+
+    Parameters
+    ----------
+    model : Network
+        The network.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of the contexts in their order.
+    """
 
     def __init__(self, model: Network) -> None:
         super().__init__()
@@ -29,7 +40,7 @@ class TileNetwork(nn.Module):
         self.names = tuple(context.name for context in model.config.outer_contexts)
 
     def input_names(self) -> list[str]:
-        """Name the inputs in their order."""
+        """List the names of the inputs in their order."""
         contexts = [f"context_{name}" for name in self.names]
         return ["tile", *contexts, *(f"window_{name}" for name in ("tile", *self.names))]
 
@@ -38,15 +49,15 @@ class TileNetwork(nn.Module):
 
         Parameters
         ----------
-        tile
-            RGB, uint8 [1, 3, T, T].
-        *others
-            The contexts, uint8 [1, 3, T, T]; then windows (y0, x0, y1, x1), px, float32 [1, 4].
+        tile : Tensor of uint8 [1, 3, T, T]
+            RGB.
+        *others : Tensor
+            The contexts, uint8 [1, 3, T, T], then windows (y0, x0, y1, x1), px, float32 [1, 4].
 
         Returns
         -------
-        Tensor
-            Logits, float32 [1, classes, T, T].
+        Tensor of float32 [1, classes, T, T]
+            Logits.
         """
         count = len(self.names)
         contexts = dict(zip(self.names, others[:count], strict=True))
@@ -60,14 +71,19 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
 
     Inputs are ``tile`` and ``context_NAME``, uint8 RGB [1, 3, T, T], and ``window_tile`` and ``window_NAME``,
     float32 [1, 4]: (y0, x0, y1, x1) in full-resolution px, counted from anywhere near the tile. The output is
-    ``logits``, float32 [1, classes, T, T]. The model card travels along as the metadata ``fctl``.
+    ``logits``, float32 [1, classes, T, T]. The model card is stored as the metadata ``fctl``.
 
     Parameters
     ----------
-    checkpoint
+    checkpoint : Path or str
         A checkpoint of ours.
-    out
-        ``.onnx``; an earlier export is replaced.
+    out : Path or str
+        File to write, ``.onnx``; an earlier export is replaced.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
@@ -77,7 +93,7 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
         The packages for it are not installed.
     OutputError
         The name is taken by something else or has another suffix, the network is larger than an ONNX file can be, the
-        disk is full, or the place is not writable.
+        disk is full, or the path is not writable.
     """
     out = Path(out)
     if out.suffix != ".onnx":
@@ -97,7 +113,7 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
     network = TileNetwork(model).eval()
     names = network.input_names()
     size = model.config.tile_size
-    # Tensors of their own: the exporter takes one that is given twice for one input.
+    # Each input is a tensor of its own: the exporter takes one that is given twice for one input.
     inputs = tuple(
         torch.tensor([[0.0, 0.0, float(size), float(size)]])
         if name.startswith("window")
@@ -124,14 +140,14 @@ def _is_export(path: Path) -> bool:
 
     try:
         document = onnx.load(str(path), load_external_data=False)
-    except Exception:  # whatever its parser raises on other files
+    except Exception:  # its parser may raise anything on other files
         return False
     return any(entry.key == METADATA_KEY for entry in document.metadata_props)
 
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep the exporter from chatting."""
+    """Suppress the exporter's output, warnings and logging."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)

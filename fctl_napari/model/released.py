@@ -1,4 +1,4 @@
-"""The authors' three released files (the conference model, LCC) as one checkpoint of ours, preset ``lcc_released``."""
+"""Import of the authors' three released files (the conference model, LCC) as one checkpoint (``lcc_released``)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONVS = {
     17: (256, 512), 19: (512, 512), 21: (512, 512), 24: (512, 512), 26: (512, 512), 28: (512, 512),
 }  # fmt: skip
 SLICES = {"pool3": range(17), "pool4": range(17, 24), "pool5": range(24, 30)}
-"""The same convolutions again, renumbered from the start of each slice."""
+"""Slices that hold the same convolutions again, renumbered from the start of each slice."""
 
 ATTENTION = {"medium": "", "large": "_1", "local": "_2"}
 """Suffix of each context's layers, in the order of the fusion's ``in_1..3`` and ``out_1..3``."""
@@ -37,14 +37,14 @@ def import_released(
 
     Parameters
     ----------
-    whole
-        ``all.epoch.pth``: the tile's stream, attention, fusion and decoder.
-    medium, large
-        ``B10.epoch.pth`` and ``B15.epoch.pth``: the contexts' encoders, inside whole networks or by themselves.
-    out
-        The checkpoint to write (float32).
-    classes
-        The class table; None: numbered classes. How many there are is in ``whole``.
+    whole : Path or str
+        File ``all.epoch.pth``: the tile's stream, attention, fusion and decoder.
+    medium, large : Path or str
+        Files ``B10.epoch.pth`` and ``B15.epoch.pth``: the contexts' encoders, inside whole networks or by themselves.
+    out : Path or str
+        Checkpoint to write (float32).
+    classes : ClassTable or None, optional
+        Class table; None for numbered classes. Their number is found in ``whole``.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def import_released(
     Raises
     ------
     CheckpointError
-        A file is missing, is not one of the three, holds other keys or shapes, or stands in another's place.
+        A file is missing, is not one of the three, holds other keys or shapes, or is given in place of another.
     OutputError
         The checkpoint cannot be written, or would replace something else.
     """
@@ -94,6 +94,16 @@ def import_released(
 def read_released(path: Path | str) -> dict[str, Tensor]:
     """Read a state dict without the ``module.`` that ``DataParallel`` puts in front of its keys.
 
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Arrays by name.
+
     Raises
     ------
     CheckpointError
@@ -103,14 +113,28 @@ def read_released(path: Path | str) -> dict[str, Tensor]:
 
 
 def released_kind(state: dict[str, Tensor]) -> Literal["tile", "context"] | None:
-    """Tell a released file: the tile's has a decoder, a context's a second encoder; None: neither."""
+    """Recognize a released file by its keys.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+        Arrays by name.
+
+    Returns
+    -------
+    {"tile", "context"} or None
+        ``"tile"`` for a file with a decoder, ``"context"`` for one with a second encoder, None for neither.
+    """
     if any(key.startswith("big_pool") for key in state):
         return "context"
     return "tile" if "output.0.weight" in state else None
 
 
 def _check_order(files: dict[str, Path], states: dict[str, dict[str, Tensor]]) -> None:
-    """Both contexts' files hold the same keys; only their names tell them apart."""
+    """Refuse files in the wrong order.
+
+    Both contexts' files hold the same keys, so only their names distinguish them.
+    """
     kinds = {name: released_kind(state) for name, state in states.items()}
     order = "give ALL, MEDIUM and LARGE in this order (all, B10, B15)"
     if "tile" in (kinds["medium"], kinds["large"]) and kinds["tile"] != "tile":
@@ -136,7 +160,7 @@ def _classes_or(state: dict[str, Tensor], default: int) -> int:
 
 
 def _network_shapes(classes: int) -> Shapes:
-    """What the tile's file holds besides its encoder."""
+    """List the arrays of the tile's file besides its encoder, with their shapes."""
     shapes: Shapes = {"big_attention.trans.weight": (1536, 1536, 1, 1), "big_attention.trans.bias": (1536,)}
     for i, suffix in enumerate(ATTENTION.values(), 1):
         shapes[f"big_attention.gamma{suffix}"] = (1,)
@@ -159,12 +183,15 @@ def _network_shapes(classes: int) -> Shapes:
 
 
 def _encoder_keys(prefix: str) -> dict[int, str]:
-    """Layer (without ``.weight``) of each convolution in the slices ``pool3``, ``pool4`` and ``pool5``."""
+    """List the key (without ``.weight``) of each convolution in the slices ``pool3``, ``pool4`` and ``pool5``."""
     return {n: f"{prefix}{name}.{n - part.start}" for name, part in SLICES.items() for n in CONVS if n in part}
 
 
 def _check_keys(path: Path, state: dict[str, Tensor], classes: int, *, required: Shapes, doubled: str) -> None:
-    """Every key known and of its shape, and none missing of ``required`` and of the encoder ``doubled``."""
+    """Check that every key is known and of its shape, and that none of ``required`` or of ``doubled`` is missing.
+
+    ``doubled`` is the prefix of an encoder's keys.
+    """
     known = _network_shapes(classes)
     for prefix in ("", "big_"):
         for names in (_encoder_keys(prefix), {n: f"vgg.features.{n}" for n in CONVS}):
@@ -188,7 +215,10 @@ def _check_keys(path: Path, state: dict[str, Tensor], classes: int, *, required:
 
 
 def _vgg(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """An encoder's arrays by ``N.weight``; the slices win where the copies disagree, as in the released code."""
+    """Collect an encoder's arrays by ``N.weight``.
+
+    The slices win where the copies disagree, as in the released code.
+    """
     out = {}
     for n, name in _encoder_keys(prefix).items():
         for part in ("weight", "bias"):
@@ -198,7 +228,7 @@ def _vgg(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _network(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Attention, fusion and decoder under our names."""
+    """Rename attention, fusion and decoder to our keys."""
     out: dict[str, Tensor] = {}
     for context, suffix in ATTENTION.items():
         ours = f"lcf.correlations.{context}"
@@ -224,7 +254,10 @@ def _network(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _fold_fusion(state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """``in_1..3``, ``trans`` and ``out_1..3`` are affine: one 1x1 conv, computed in float64; our order of contexts."""
+    """Fold ``in_1..3``, ``trans`` and ``out_1..3``, which are affine, into one 1x1 convolution.
+
+    It is computed in float64 and has our order of contexts.
+    """
 
     def layer(name: str) -> tuple[Tensor, Tensor]:
         weight = state[f"big_attention.{name}.weight"].double()[:, :, 0, 0]

@@ -1,4 +1,4 @@
-"""What a file of weights is, and what takes it."""
+"""Identification of weight files and of their use."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from fctl_napari.model.released import read_released, released_kind
 
 @dataclass(frozen=True)
 class Identity:
-    """What a file is.
+    """Kind and use of a weight file.
 
     Attributes
     ----------
-    what
-        For people.
-    use
-        How it is used, for people.
-    presets
-        Which presets take it.
+    what : str
+        Kind of the file, for people.
+    use : str
+        Use of the file, for people.
+    presets : tuple of str
+        Presets that take the file.
     """
 
     what: str
@@ -37,12 +37,22 @@ class Identity:
 
 
 def identify(path: Path | str) -> Identity:
-    """Tell what a file of weights is.
+    """Identify a file of weights.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+
+    Returns
+    -------
+    Identity
+        Kind and use of the file.
 
     Raises
     ------
     CheckpointError
-        The file is missing, unreadable, or nothing that is known here.
+        The file is missing, unreadable, or of no kind that is known here.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
@@ -69,7 +79,18 @@ def identify(path: Path | str) -> Identity:
 
 
 def matching_encoders(state: dict[str, Tensor]) -> tuple[EncoderName, ...]:
-    """Find the encoders that a published state dict fills completely."""
+    """Find the encoders that a published state dict fills completely.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+        Arrays of the published file by name.
+
+    Returns
+    -------
+    tuple of EncoderName
+        Names of the encoders.
+    """
     found: list[EncoderName] = []
     for name in get_args(EncoderName):
         with torch.device("meta"):

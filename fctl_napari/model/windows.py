@@ -1,4 +1,4 @@
-"""Windows: where tiles and contexts lie in the full-resolution image (no torch)."""
+"""Windows of tiles and contexts in the full-resolution image (no torch)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.windows import FloatWindow
-
 
 def context_window(
     tile: FloatWindow,
@@ -17,24 +15,24 @@ def context_window(
     image_shape: tuple[int, int],
     border: Literal["pad", "shift"] = "pad",
 ) -> FloatWindow:
-    """FloatWindow of a context of a tile (section 3.2 of the paper).
+    """Compute the window of a context of a tile (section 3.2 of the paper).
 
     Parameters
     ----------
-    tile
-        The tile's window.
-    scale
+    tile : FloatWindow
+        Window of the tile.
+    scale : float or {"global"}
         Side of the context over the side of the tile; ``"global"`` is the whole image.
-    image_shape
-        ``(height, width)`` of the image, px.
-    border
-        ``pad``: centred on the tile, even if it reaches outside; ``shift``: slid back inside the image as far as
-        the image is large enough.
+    image_shape : tuple of 2 int
+        Size of the image, (height, width) px.
+    border : {"pad", "shift"}, optional
+        ``pad``: the window is centered on the tile, even if it reaches outside. ``shift``: it slides back inside the
+        image as far as the image is large enough.
 
     Returns
     -------
     FloatWindow
-        The context's window; it covers the tile wherever the tile lies in the image.
+        Window of the context. It covers the tile wherever the tile lies in the image.
     """
     height, width = image_shape
     if scale == "global":
@@ -51,7 +49,7 @@ def context_window(
 
 
 def _slide(start: float, stop: float, length: int) -> tuple[float, float]:
-    """Move [start, stop) inside [0, length); one that is longer is centred on it."""
+    """Move [start, stop) inside [0, length), or center it if it is longer."""
     size = stop - start
     start = (length - size) / 2 if size > length else min(max(start, 0.0), length - size)
     return start, start + size
@@ -59,30 +57,71 @@ def _slide(start: float, stop: float, length: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Dihedral:
-    """A flip of the world along x, then quarter turns counter-clockwise."""
+    """Flip of the world along x, then quarter turns counter-clockwise.
+
+    Attributes
+    ----------
+    flip : bool
+        If True, flip along x first.
+    turns : int
+        Number of quarter turns.
+    """
 
     flip: bool
     turns: int
 
     @property
     def reverses(self) -> tuple[bool, bool]:
-        """Whether the image's y and x axis run backwards afterwards, wherever they then point."""
+        """Flags of the image's y and x axis, True for one that is reversed afterwards, whatever its new direction."""
         turns = self.turns % 4
         return turns in (2, 3), (turns in (1, 2)) != self.flip
 
     def pixels(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Apply to [..., H, W]."""
+        """Transform an image.
+
+        Parameters
+        ----------
+        array : ndarray [..., H, W]
+            Pixels.
+
+        Returns
+        -------
+        ndarray [..., H, W] or [..., W, H]
+            View of the transformed pixels.
+        """
         if self.flip:
             array = array[..., ::-1]
         return np.rot90(array, self.turns, axes=(-2, -1))
 
     def back(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Undo ``pixels``."""
+        """Undo ``pixels``.
+
+        Parameters
+        ----------
+        array : ndarray [..., H, W]
+            Transformed pixels.
+
+        Returns
+        -------
+        ndarray [..., H, W] or [..., W, H]
+            View of the original pixels.
+        """
         array = np.rot90(array, -self.turns, axes=(-2, -1))
         return array[..., ::-1] if self.flip else array
 
     def window(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Apply to a window (y0, x0, y1, x1), turning the world about its origin."""
+        """Transform a window, turning the world about its origin.
+
+        Parameters
+        ----------
+        window : ndarray of float64 [4]
+            Window (y0, x0, y1, x1), px.
+
+        Returns
+        -------
+        ndarray of float64 [4]
+            Transformed window (y0, x0, y1, x1), px.
+        """
         y0, x0, y1, x1 = window
         if self.flip:
             x0, x1 = -x1, -x0
@@ -92,4 +131,4 @@ class Dihedral:
 
 
 TURNS = tuple(Dihedral(flip, turns) for flip in (False, True) for turns in range(4))
-"""All eight, the identity first."""
+"""All eight transforms, the identity first."""

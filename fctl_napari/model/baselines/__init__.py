@@ -1,1 +1,1 @@
-"""The baselines of Table 1, each written plainly from its paper."""
+"""Baselines of Table 1, each written from its paper."""

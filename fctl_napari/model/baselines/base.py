@@ -1,4 +1,4 @@
-"""What the baselines share: an encoder, and a decoder whose scores are resampled to the tile."""
+"""Base classes of the baselines: an encoder, and a decoder whose scores are resampled to the tile."""
 
 from __future__ import annotations
 
@@ -20,25 +20,36 @@ class Decoder(nn.Module, ABC):
 
     Attributes
     ----------
-    strides
-        Of the features it takes.
+    strides : ClassVar[tuple[int, ...]]
+        Strides of the features that the decoder takes.
     """
 
     strides: ClassVar[tuple[int, ...]]
 
     @abstractmethod
     def forward(self, features: Features) -> Tensor:
-        """Compute scores [B, classes, h, w] that cover the tile, from maps by stride."""
+        """Compute scores that cover the tile.
+
+        Parameters
+        ----------
+        features : Features
+            Maps [B, C, h, w] by stride.
+
+        Returns
+        -------
+        Tensor of float [B, classes, h, w]
+            Scores of the classes.
+        """
 
 
 class Baseline(Network):
-    """A network that sees a tile, or with global inference an image, and nothing around it.
+    """Network that sees a tile, or with global inference an image, and nothing around it.
 
     Parameters
     ----------
-    config
-        The settings.
-    encoder, decoder
+    config : FCtLConfig
+        Settings of the network.
+    encoder, decoder : Encoder, Decoder
         The two parts.
     """
 
@@ -53,7 +64,18 @@ class Baseline(Network):
         self.grid = FeatureGrid(-(-config.tile_size // stride), stride, 0.0, config.tile_size)
 
     def tile_features(self, images: Tensor) -> Features:
-        """Run the encoder as far as the decoder needs it."""
+        """Run the encoder as far as the decoder needs it.
+
+        Parameters
+        ----------
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] at the decoder's strides.
+        """
         features = self.encoder("tile")(images, max(self.strides))
         return {stride: features[stride] for stride in self.strides}
 
@@ -65,30 +87,75 @@ class Baseline(Network):
         without: Without = WHOLE,
         fusion: list[Tensor] | None = None,
     ) -> Tensor:
-        """Run the decoder; there is nothing else to combine."""
+        """Run the decoder and resample its scores to the tile.
+
+        Parameters
+        ----------
+        tile : Features
+            From ``tile_features``.
+        contexts, windows : dict of str to Tensor
+            Unused, as there is nothing else to combine.
+        without : Without, optional
+            Unused.
+        fusion : list of Tensor or None, optional
+            Unused.
+
+        Returns
+        -------
+        Tensor of float [B, classes, T, T]
+            Logits.
+        """
         return resize(self.decoder(tile), self.config.tile_size)
 
 
 def resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Resample [B, C, h, w] to other cells of the same region, bilinear."""
+    """Resample a map to another number of cells over the same region, bilinearly.
+
+    Parameters
+    ----------
+    x : Tensor of float [B, C, h, w]
+        Map.
+    size : int or tuple of 2 int
+        Number of cells along y and x; one number for both.
+
+    Returns
+    -------
+    Tensor of float [B, C, h', w']
+        Resampled map; ``x`` itself where the size is the same.
+    """
     size = (size, size) if isinstance(size, int) else size
     return x if tuple(x.shape[-2:]) == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
 def like(x: Tensor, other: Tensor) -> Tensor:
-    """Resample to the cells of another map."""
+    """Resample a map to the cells of another map of the same region.
+
+    Parameters
+    ----------
+    x : Tensor of float [B, C, h, w]
+        Map to resample.
+    other : Tensor [B, C', h', w']
+        Map that gives the size.
+
+    Returns
+    -------
+    Tensor of float [B, C, h', w']
+        Resampled map.
+    """
     return resize(x, (other.shape[-2], other.shape[-1]))
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution without bias, batch norm and ReLU; the size stays unless there is a stride.
+    """Convolution without bias, batch norm and ReLU.
+
+    The size stays the same unless there is a stride.
 
     Parameters
     ----------
-    before, after
-        Channels.
-    kernel, stride, dilation
-        Of the convolution; the kernel is odd.
+    before, after : int
+        Channels of the input and of the output.
+    kernel, stride, dilation : int, optional
+        Kernel size (odd), stride and dilation of the convolution, cells.
     """
 
     def __init__(self, before: int, after: int, kernel: int = 1, stride: int = 1, dilation: int = 1) -> None:

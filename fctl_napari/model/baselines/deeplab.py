@@ -23,9 +23,9 @@ class DeepLabDecoder(Decoder):
 
     Parameters
     ----------
-    channels, fine_channels
-        At strides 16 and 4.
-    classes
+    channels, fine_channels : int
+        Channels of the features at strides 16 and 4.
+    classes : int
         Scores per pixel.
     """
 
@@ -45,7 +45,18 @@ class DeepLabDecoder(Decoder):
         self.score = nn.Conv2d(WIDTH, classes, 1)
 
     def forward(self, features: Features) -> Tensor:
-        """Score the cells at stride 4."""
+        """Score the cells at stride 4.
+
+        Parameters
+        ----------
+        features : Features
+            Maps [B, C, h, w] at strides 4 and 16.
+
+        Returns
+        -------
+        Tensor of float [B, classes, h, w]
+            Scores at stride 4.
+        """
         x, fine = features[16], self.detail(features[4])
         parts = [part(x) for part in self.pyramid]
         x = self.join(cat([*parts, like(self.pooled(F.adaptive_avg_pool2d(x, 1)), x)], 1))
@@ -54,6 +65,17 @@ class DeepLabDecoder(Decoder):
 
 
 def deeplabv3plus(config: FCtLConfig) -> Baseline:
-    """Build DeepLab v3+."""
+    """Build DeepLab v3+.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    Baseline
+        The network with random weights.
+    """
     encoder = ResNet50(output_stride=16)
     return Baseline(config, encoder, DeepLabDecoder(encoder.channels[16], encoder.channels[4], config.classes))

@@ -1,8 +1,8 @@
-"""Global-local fusion after GLNet (Chen et al., 2019): feature pyramids of the tile and of the whole image meet.
+"""Global-local fusion after GLNet (Chen et al., 2019) of feature pyramids of the tile and of the whole image.
 
 GLNet shares features between its branches at every stage, in both directions. Here the global branch's last features
-are given to the local branch, and nothing goes back: what would, needs all tiles of an image before any of them is
-segmented. The branches' own losses and the regularisation between them are left out as well.
+are given to the local branch, and nothing goes back: that would need all tiles of an image before any of them is
+segmented. The branches' own losses and the regularization between them are left out as well.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class FeaturePyramid(nn.Module):
 
     Parameters
     ----------
-    channels
-        Of the encoder, by stride.
+    channels : dict of int to int
+        Channels of the encoder's features by stride.
     """
 
     def __init__(self, channels: dict[int, int]) -> None:
@@ -43,7 +43,18 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, features: Features) -> Tensor:
-        """Compute [B, 512, h, w] at stride 4."""
+        """Compute the stacked pyramid at stride 4.
+
+        Parameters
+        ----------
+        features : Features
+            Maps [B, C, h, w] at strides 4, 8, 16 and 32.
+
+        Returns
+        -------
+        Tensor of float [B, 512, h, w]
+            Stacked levels at stride 4.
+        """
         levels: list[Tensor] = []
         for stride, lateral in reversed(list(zip(STRIDES, self.lateral, strict=True))):
             x = lateral(features[stride])
@@ -53,7 +64,15 @@ class FeaturePyramid(nn.Module):
 
 
 class GlobalLocalDecoder(Decoder):
-    """The tile's features and the image's at the same place: smoothed together, then scored together."""
+    """Decoder of the tile's features and the image's features at the same position.
+
+    They are smoothed together, then scored together.
+
+    Parameters
+    ----------
+    classes : int
+        Scores per pixel.
+    """
 
     strides: ClassVar[tuple[int, ...]] = (4,)
 
@@ -63,19 +82,30 @@ class GlobalLocalDecoder(Decoder):
         self.score = nn.Conv2d(2 * FUSED, classes, 3, padding=1)
 
     def forward(self, features: Features) -> Tensor:
-        """Score the cells at stride 4, from both [B, 2 * 512, h, w]."""
+        """Score the cells at stride 4.
+
+        Parameters
+        ----------
+        features : Features
+            At stride 4 the tile's pyramid and then the image's, [B, 2 * 512, h, w].
+
+        Returns
+        -------
+        Tensor of float [B, classes, h, w]
+            Scores at stride 4.
+        """
         both = features[4]
         scores: Tensor = self.score(cat([self.smooth(both), both[:, FUSED:]], 1))
         return scores
 
 
 class GlobalLocal(Network):
-    """Two ResNet-50 with a feature pyramid each: one sees the tile, one the whole image.
+    """Two ResNet-50 with a feature pyramid each, one of the tile and one of the whole image.
 
     Parameters
     ----------
-    config
-        Its large context is the whole image.
+    config : FCtLConfig
+        Settings of the network; its large context is the whole image.
     """
 
     def __init__(self, config: FCtLConfig) -> None:
@@ -92,15 +122,50 @@ class GlobalLocal(Network):
         self.grid = FeatureGrid(-(-config.tile_size // 4), 4, 0.0, config.tile_size)
 
     def modules_before(self, name: str) -> list[nn.Module]:
-        """List a stream's encoder and pyramid."""
+        """List a stream's encoder and pyramid.
+
+        Parameters
+        ----------
+        name : str
+            Stream: ``"tile"`` or ``"large"``.
+
+        Returns
+        -------
+        list of nn.Module
+            The two modules.
+        """
         return [*super().modules_before(name), self.necks[name]]
 
     def tile_features(self, images: Tensor) -> Features:
-        """Compute the tile's pyramid at stride 4."""
+        """Compute the tile's pyramid at stride 4.
+
+        Parameters
+        ----------
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+
+        Returns
+        -------
+        Features
+            Map [B, 512, h, w] at stride 4.
+        """
         return {4: self.context_features("tile", images)}
 
     def context_features(self, name: str, images: Tensor) -> Tensor:
-        """Compute the image's pyramid at stride 4."""
+        """Compute a stream's pyramid at stride 4.
+
+        Parameters
+        ----------
+        name : str
+            Stream: ``"tile"`` or ``"large"``.
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+
+        Returns
+        -------
+        Tensor of float [B, 512, h, w]
+            Stacked levels at stride 4.
+        """
         x: Tensor = self.necks[name](self.encoder(name)(images))
         return x
 
@@ -112,7 +177,26 @@ class GlobalLocal(Network):
         without: Without = WHOLE,
         fusion: list[Tensor] | None = None,
     ) -> Tensor:
-        """Resample the image's features to the tile's cells and decode both; zeros where they are left out."""
+        """Resample the image's features to the tile's cells and decode both.
+
+        Parameters
+        ----------
+        tile : Features
+            From ``tile_features``.
+        contexts : dict of str to Tensor
+            From ``context_features``: ``"large"``, [B or 1, 512, h, w].
+        windows : dict of str to Tensor
+            Windows of ``"tile"`` and ``"large"``, (y0, x0, y1, x1) in image px, [B or 1, 4].
+        without : Without, optional
+            Parts that are left out. Without the context ``"large"`` its features are zeros.
+        fusion : list of Tensor or None, optional
+            Unused.
+
+        Returns
+        -------
+        Tensor of float [B, classes, T, T]
+            Logits.
+        """
         name = GLOBAL_VIEW.name
         x = tile[4]
         if name in without.contexts:

@@ -1,6 +1,7 @@
-"""ICNet (Zhao et al., 2018) over a dilated ResNet-50: the deeper a branch, the coarser the image it sees.
+"""ICNet (Zhao et al., 2018) over a dilated ResNet-50, whose deeper branches see coarser images.
 
-Left out: the auxiliary losses of the coarser branches, and the pruning of the trained network to half its kernels.
+The auxiliary losses of the coarser branches are left out, and so is the pruning of the trained network to half its
+kernels.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from fctl_napari.model.encoders.resnet import BLOCKS, ResNet50
 LOW, WIDTH = 256, 128
 """Channels of the coarsest branch, and of the fused ones."""
 FINE = (32, 32, 64)
-"""Of the three convolutions that see the tile at its full size."""
+"""Channels of the three convolutions that see the tile at its full size."""
 
 
 class CascadeFusion(nn.Module):
@@ -27,8 +28,8 @@ class CascadeFusion(nn.Module):
 
     Parameters
     ----------
-    coarse, fine
-        Channels of the two.
+    coarse, fine : int
+        Channels of the two maps.
     """
 
     def __init__(self, coarse: int, fine: int) -> None:
@@ -39,7 +40,20 @@ class CascadeFusion(nn.Module):
         self.fine = nn.Sequential(conv, norm)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """Fuse [B, C, h, w] and [B, C', 2h, 2w] to [B, 128, 2h, 2w]."""
+        """Fuse two maps.
+
+        Parameters
+        ----------
+        coarse : Tensor of float [B, C, h, w]
+            Coarser map.
+        fine : Tensor of float [B, C', 2h, 2w]
+            Finer map.
+
+        Returns
+        -------
+        Tensor of float [B, 128, 2h, 2w]
+            Fused map.
+        """
         return F.relu(self.coarse(like(coarse, fine)) + self.fine(fine))
 
 
@@ -48,9 +62,9 @@ class ICNetDecoder(Decoder):
 
     Parameters
     ----------
-    channels, middle_channels
-        Of the branches at strides 32 and 16.
-    classes
+    channels, middle_channels : int
+        Channels of the branches at strides 32 and 16.
+    classes : int
         Scores per pixel.
     """
 
@@ -67,7 +81,18 @@ class ICNetDecoder(Decoder):
         self.score = nn.Conv2d(WIDTH, classes, 1)
 
     def forward(self, features: Features) -> Tensor:
-        """Score the cells at stride 4, from the normalised images (1) and the branches at strides 16 and 32."""
+        """Score the cells at stride 4.
+
+        Parameters
+        ----------
+        features : Features
+            Normalized images (1), and the branches at strides 16 and 32.
+
+        Returns
+        -------
+        Tensor of float [B, classes, h, w]
+            Scores at stride 4.
+        """
         x = features[32]
         x = self.low(x + sum(like(F.adaptive_avg_pool2d(x, n), x) for n in BINS))
         x = self.fuse_fine(self.fuse_middle(x, features[16]), self.detail(features[1]))
@@ -76,15 +101,30 @@ class ICNetDecoder(Decoder):
 
 
 class ICNet(Baseline):
-    """Half the image goes through the first stages; half of what comes out goes through the others."""
+    """Network of two branches over one ResNet-50.
+
+    Half the image goes through the first stages. Their output, halved, goes through the other stages. The encoder must
+    be a ``ResNet50``.
+    """
 
     def tile_features(self, images: Tensor) -> Features:
-        """Compute the normalised images (1) and the branches at strides 16 and 32."""
+        """Compute the normalized images and the two branches.
+
+        Parameters
+        ----------
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+
+        Returns
+        -------
+        Features
+            Normalized images (1), and the branches at strides 16 and 32.
+        """
         encoder: Encoder = self.encoder("tile")
         assert isinstance(encoder, ResNet50)
         fine = encoder.normalize(images)
         blocks = [block for name, _ in encoder.stages for block in encoder.get_submodule(name).children()]
-        shared = BLOCKS[0] + 1  # the branches share all up to the first block of the second stage
+        shared = BLOCKS[0] + 1  # the branches share everything up to the first block of the second stage
         middle = encoder.stem(_halve(fine))
         for block in blocks[:shared]:
             middle = encoder.run(block, middle)
@@ -95,11 +135,25 @@ class ICNet(Baseline):
 
 
 def _halve(x: Tensor) -> Tensor:
-    """Resample to half as many cells, rounded up; each is the mean of the four that it covers."""
+    """Resample a map to half as many cells, rounded up.
+
+    Each cell is the mean of the four that it covers.
+    """
     return resize(x, ((x.shape[-2] + 1) // 2, (x.shape[-1] + 1) // 2))
 
 
 def icnet(config: FCtLConfig) -> Baseline:
-    """Build ICNet."""
+    """Build ICNet.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    Baseline
+        The network with random weights.
+    """
     encoder = ResNet50(output_stride=8)
     return ICNet(config, encoder, ICNetDecoder(encoder.channels[8], 512, config.classes))

@@ -17,7 +17,15 @@ BINS = (1, 2, 3, 6)
 
 
 class PSPDecoder(Decoder):
-    """Pyramid pooling beside the features, a 3x3 convolution, scores at stride 8."""
+    """Pyramid pooling beside the features, a 3x3 convolution, scores at stride 8.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the features at stride 8.
+    classes : int
+        Scores per pixel.
+    """
 
     strides: ClassVar[tuple[int, ...]] = (8,)
 
@@ -29,7 +37,18 @@ class PSPDecoder(Decoder):
         self.score = nn.Conv2d(512, classes, 1)
 
     def forward(self, features: Features) -> Tensor:
-        """Score the cells at stride 8."""
+        """Score the cells at stride 8.
+
+        Parameters
+        ----------
+        features : Features
+            Map [B, C, h, w] at stride 8.
+
+        Returns
+        -------
+        Tensor of float [B, classes, h, w]
+            Scores at stride 8.
+        """
         x = features[8]
         levels = [like(level(F.adaptive_avg_pool2d(x, n)), x) for n, level in zip(BINS, self.levels, strict=True)]
         scores: Tensor = self.score(self.drop(self.fuse(cat([x, *levels], 1))))
@@ -37,6 +56,17 @@ class PSPDecoder(Decoder):
 
 
 def pspnet(config: FCtLConfig) -> Baseline:
-    """Build PSPNet."""
+    """Build PSPNet.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    Baseline
+        The network with random weights.
+    """
     encoder = ResNet50(output_stride=8)
     return Baseline(config, encoder, PSPDecoder(encoder.channels[8], config.classes))

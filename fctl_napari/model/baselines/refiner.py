@@ -1,7 +1,7 @@
-"""Refinement of masks after CascadePSP (Cheng et al., 2020): an image and a coarse mask of it give a finer mask.
+"""Refinement of masks after CascadePSP (Cheng et al., 2020): an image and its coarse mask give a finer mask.
 
-One small U-Net in place of the paper's three passes of a PSPNet, all classes at once, and what it finds is added to the
-mask that it is given: before training it changes nothing.
+One small U-Net replaces the paper's three passes of a PSPNet and refines all classes at once. Its output is added to
+the mask that it is given, so before training it changes nothing.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ WIDTHS = (16, 32, 48, 64, 96)
 """Channels at strides 1 to 16."""
 
 STRENGTH = 4.0
-"""The logit of a class that was called; the others have 0."""
+"""Logit of the class that was predicted; the others have 0."""
 
 MASKS = 0
-"""Where the masks stand among the features by stride."""
+"""Key of the masks among the features by stride."""
 
 
 class RefinerEncoder(UNetEncoder):
-    """U-Net's, over RGB and one mask for each class.
+    """U-Net's encoder over RGB and one mask for each class.
 
     Parameters
     ----------
-    classes
-        How many.
+    classes : int
+        Number of classes.
     """
 
     def __init__(self, classes: int) -> None:
@@ -41,24 +41,46 @@ class RefinerEncoder(UNetEncoder):
         self.classes = classes
 
     def masks(self, images: Tensor) -> Tensor:
-        """Make masks of labels: 1 where a class was called, else 0, [B, classes, T, T] in the weights' dtype."""
+        """Make a mask of each class from labels.
+
+        Parameters
+        ----------
+        images : Tensor of uint8 or float [B, 4, T, T]
+            RGB, and labels (0 nothing, k + 1 class k).
+
+        Returns
+        -------
+        Tensor of float [B, classes, T, T]
+            1 where a class was predicted, else 0, in the weights' dtype.
+        """
         labels = torch.arange(1, self.classes + 1, device=images.device)[:, None, None]
         return (images[:, 3:] == labels).to(next(self.parameters()).dtype)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Normalise RGB as ever; masks become -1 and 1."""
+        """Normalize RGB as U-Net's encoder does, and set masks to -1 and 1.
+
+        Parameters
+        ----------
+        images : Tensor of uint8 or float [B, 4, T, T]
+            RGB in 0..255, and labels (0 nothing, k + 1 class k).
+
+        Returns
+        -------
+        Tensor of float [B, 3 + classes, T, T]
+            Normalized RGB, then the masks.
+        """
         return cat([super().normalize(images[:, :3]), self.masks(images) * 2 - 1], 1)
 
 
 class Refiner(Baseline):
-    """Adds to the masks, as logits, what a U-Net makes of them and the image.
+    """Network that adds a correction to masks, as logits, from the masks and the image.
 
     Its tiles have four channels: RGB in 0..255, and labels (0 nothing, k + 1 class k).
 
     Parameters
     ----------
-    config
-        The settings.
+    config : FCtLConfig
+        Settings of the network.
     """
 
     def __init__(self, config: FCtLConfig) -> None:
@@ -69,7 +91,17 @@ class Refiner(Baseline):
         super().__init__(config, RefinerEncoder(config.classes), decoder)
 
     def tile_features(self, images: Tensor) -> Features:
-        """Run the encoder; the masks go with what it finds.
+        """Run the encoder and keep the masks beside its features.
+
+        Parameters
+        ----------
+        images : Tensor of uint8 or float [B, 4, T, T]
+            RGB in 0..255, and labels (0 nothing, k + 1 class k).
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] at the decoder's strides, and the masks [B, classes, T, T] at ``MASKS``.
 
         Raises
         ------
@@ -90,5 +122,22 @@ class Refiner(Baseline):
         without: Without = WHOLE,
         fusion: list[Tensor] | None = None,
     ) -> Tensor:
-        """Add what the decoder says to the masks."""
+        """Add the decoder's scores to the masks.
+
+        Parameters
+        ----------
+        tile : Features
+            From ``tile_features``.
+        contexts, windows : dict of str to Tensor
+            Unused; see ``Baseline.logits``.
+        without : Without, optional
+            Unused.
+        fusion : list of Tensor or None, optional
+            Unused.
+
+        Returns
+        -------
+        Tensor of float [B, classes, T, T]
+            Logits.
+        """
         return STRENGTH * tile[MASKS] + super().logits(tile, contexts, windows, without, fusion)

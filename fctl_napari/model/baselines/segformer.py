@@ -23,15 +23,15 @@ class _Projection(nn.Module):
 
 
 class SegFormerDecoder(Decoder):
-    """Each stage through a linear layer, all upsampled to stride 4, fused by another, scored.
+    """Linear layer for each stage, upsampling to stride 4, and a linear layer that fuses them, then scores.
 
     Parameters
     ----------
-    channels
-        Of the encoder, by stride.
-    width
-        Of the linear layers.
-    classes
+    channels : dict of int to int
+        Channels of the encoder's features by stride.
+    width : int
+        Channels of the linear layers.
+    classes : int
         Scores per pixel.
     """
 
@@ -46,7 +46,18 @@ class SegFormerDecoder(Decoder):
         self.classifier = nn.Conv2d(width, classes, 1)
 
     def forward(self, features: Features) -> Tensor:
-        """Score the cells at stride 4."""
+        """Score the cells at stride 4.
+
+        Parameters
+        ----------
+        features : Features
+            Maps [B, C, h, w] at strides 4, 8, 16 and 32.
+
+        Returns
+        -------
+        Tensor of float [B, classes, h, w]
+            Scores at stride 4.
+        """
         maps = []
         for stride, layer in zip(self.strides, self.linear_c, strict=True):
             x = features[stride]
@@ -58,6 +69,17 @@ class SegFormerDecoder(Decoder):
 
 
 def segformer(config: FCtLConfig) -> Baseline:
-    """Build SegFormer."""
+    """Build SegFormer.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    Baseline
+        The network with random weights.
+    """
     encoder = MixTransformer(config.encoder)
     return Baseline(config, encoder, SegFormerDecoder(encoder.channels, WIDTHS[config.encoder], config.classes))

@@ -1,4 +1,4 @@
-"""SegNet (Badrinarayanan et al., 2017): a mirrored VGG16 that puts maxima back where they stood."""
+"""SegNet (Badrinarayanan et al., 2017): a mirrored VGG16 that puts maxima back at their positions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from fctl_napari.model.encoders.vgg16_bn import VGG16BatchNorm
 
 
 class SegNetDecoder(Decoder):
-    """VGG16's blocks backwards, an unpooling in front of each; the last convolution scores.
+    """VGG16's blocks in reverse order, with an unpooling in front of each.
+
+    The last convolution gives the scores.
 
     Parameters
     ----------
-    classes
+    classes : int
         Scores per pixel.
-    tile_size
+    tile_size : int
         Side of the network's input, px.
     """
 
@@ -38,7 +40,18 @@ class SegNetDecoder(Decoder):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, features: Features) -> Tensor:
-        """Score every px, from the last map and the places of the maxima (see ``VGG16BatchNorm``)."""
+        """Score every pixel.
+
+        Parameters
+        ----------
+        features : Features
+            The last map (32), and positions of the maxima at strides 1 to 16; see ``VGG16BatchNorm``.
+
+        Returns
+        -------
+        Tensor of float [B, classes, T, T]
+            Scores at stride 1.
+        """
         x = features[32]
         for block, stride in zip(self.blocks, (16, 8, 4, 2, 1), strict=True):
             size = self.tile_size // stride  # an odd row or column was not pooled
@@ -47,11 +60,37 @@ class SegNetDecoder(Decoder):
 
 
 def unpool(x: Tensor, indices: Tensor, size: int) -> Tensor:
-    """Put values [B, C, h, w] at their places (indices into size * size) among zeros: [B, C, size, size]."""
+    """Put values at their positions among zeros.
+
+    Parameters
+    ----------
+    x : Tensor of float [B, C, h, w]
+        Values.
+    indices : Tensor of int64 [B, C, h, w]
+        Positions, as indices into size * size.
+    size : int
+        Side of the result, cells.
+
+    Returns
+    -------
+    Tensor of float [B, C, size, size]
+        The values at their positions, and 0 elsewhere.
+    """
     flat = x.new_zeros((*x.shape[:2], size * size))
     return flat.scatter(2, indices.flatten(2), x.flatten(2)).reshape(*x.shape[:2], size, size)
 
 
 def segnet(config: FCtLConfig) -> Baseline:
-    """Build SegNet."""
+    """Build SegNet.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    Baseline
+        The network with random weights.
+    """
     return Baseline(config, VGG16BatchNorm(), SegNetDecoder(config.classes, config.tile_size))

@@ -14,14 +14,17 @@ from fctl_napari.model.encoders.unet import WIDTHS, DoubleConv, UNetEncoder
 
 
 class UNetDecoder(Decoder):
-    """Four times: a 2x2 transposed convolution to the channels of the skip, the skip beside it, two convolutions.
+    """Expanding path of U-Net.
+
+    Each step is a 2x2 transposed convolution to the channels of the skip, the skip beside it, and two convolutions.
+    There are four steps.
 
     Parameters
     ----------
-    classes
-        Channels of the scores.
-    widths
-        As of the encoder.
+    classes : int
+        Scores per pixel.
+    widths : tuple of int, optional
+        Channels at each stride, as in the encoder.
     """
 
     strides: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16)
@@ -34,7 +37,20 @@ class UNetDecoder(Decoder):
         self.score = nn.Conv2d(widths[0], classes, 1)
 
     def forward(self, features: Features) -> Tensor:
-        """Score every px; an odd row or column that pooling left out is padded with zeros."""
+        """Score every pixel.
+
+        An odd row or column that pooling left out is padded with zeros.
+
+        Parameters
+        ----------
+        features : Features
+            Maps [B, C, h, w] at strides 1, 2, 4, 8 and 16.
+
+        Returns
+        -------
+        Tensor of float [B, classes, T, T]
+            Scores at stride 1.
+        """
         x = features[16]
         for up, block, stride in zip(self.up, self.blocks, (8, 4, 2, 1), strict=True):
             skip, x = features[stride], up(x)
@@ -45,5 +61,16 @@ class UNetDecoder(Decoder):
 
 
 def unet(config: FCtLConfig) -> Baseline:
-    """Build U-Net."""
+    """Build U-Net.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    Baseline
+        The network with random weights.
+    """
     return Baseline(config, UNetEncoder(), UNetDecoder(config.classes))

@@ -1,4 +1,4 @@
-"""The encoders, by name."""
+"""Encoders by name."""
 
 from fctl_napari.model.config import EncoderName
 from fctl_napari.model.encoders.base import Encoder, Features
@@ -14,7 +14,18 @@ __all__ = ["Encoder", "Features", "load_published_weights", "make_encoder"]
 
 
 def make_encoder(name: EncoderName) -> Encoder:
-    """Build an encoder with random weights."""
+    """Build an encoder with random weights.
+
+    Parameters
+    ----------
+    name : EncoderName
+        Name of the encoder in the network's settings.
+
+    Returns
+    -------
+    Encoder
+        The encoder, in float32.
+    """
     if name == "vgg16":
         return VGG16()
     if name == "efficientnet_lite0":

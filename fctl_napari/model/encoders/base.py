@@ -1,4 +1,4 @@
-"""What the rest of the network asks of an encoder: channels, strides, offsets, normalisation, key maps."""
+"""Base class of the encoders: channels, strides, offsets, normalization and key maps."""
 
 from __future__ import annotations
 
@@ -21,24 +21,27 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 class Encoder(nn.Module, ABC):
-    """Base of the encoders. One encoder is one file.
+    """Base of the encoders.
+
+    Each encoder has a file of its own.
 
     Attributes
     ----------
-    channels
-        Channels of the feature maps at strides 8, 16 and 32, and of finer ones that the decoder may use.
-    offsets
-        Offset of cell 0 at each stride, px of the network's input; see ``FeatureGrid``.
-    mean, std
+    channels : dict of int to int
+        Channels of the feature maps by stride: 8, 16 and 32, and finer ones that the decoder may use.
+    offsets : ClassVar[dict[int, float]]
+        Offset of cell 0 by stride, px of the network's input; see ``FeatureGrid``.
+    mean, std : ClassVar[tuple[float, float, float]]
         The network's input is ``(RGB - mean) / std`` with RGB in 0..255.
-    unit_input
-        Take RGB / 255 instead (a network trained so).
-    skip_scales
-        Factors in front of the decoder's skips (FCN-8s "at once" scales VGG's large activations down).
-    multiple_of
+    unit_input : bool
+        If True, the network's input is RGB / 255 instead, for a network that was trained so.
+    skip_scales : ClassVar[dict[int, float]]
+        Factors in front of the decoder's skips by stride. FCN-8s "at once" scales VGG's large activations down.
+    multiple_of : ClassVar[int]
         Tile sizes must be a multiple of this, px.
-    gradient_checkpointing
-        Compute what lies inside a block again in the backward pass, rather than keep it; the gradients are the same.
+    gradient_checkpointing : bool
+        If True, a block's inner activations are recomputed in the backward pass instead of being kept. The gradients
+        are the same.
     """
 
     channels: dict[int, int]
@@ -52,25 +55,91 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Compute maps at every stride of ``channels`` up to ``last_stride``, of normalised images [B, 3, T, T]."""
+        """Compute the feature maps of normalized images.
+
+        Parameters
+        ----------
+        images : Tensor of float [B, 3, T, T]
+            Normalized images; see ``normalize``.
+        last_stride : int
+            Coarsest stride that is computed.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] at every stride of ``channels`` up to ``last_stride``.
+        """
 
     @abstractmethod
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Rename (and refit) a published state dict to this module's keys; keys without a place are dropped."""
+        """Rename the arrays of a published state dict to this module's keys.
+
+        Arrays that are stored in another convention are refitted. Keys without a counterpart are dropped.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Arrays of the published file by name.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Arrays by this module's keys.
+        """
 
     def run(self, block: Callable[..., Tensor], *inputs: Any) -> Tensor:
-        """Run one block of the encoder, whose inputs are all that is kept of it with ``gradient_checkpointing``."""
+        """Run one block of the encoder.
+
+        With ``gradient_checkpointing`` the block's inputs are all that is kept of it for the backward pass.
+
+        Parameters
+        ----------
+        block : callable
+            Module or function to run.
+        *inputs : object
+            Its arguments.
+
+        Returns
+        -------
+        Tensor
+            Output of the block.
+        """
         if self.gradient_checkpointing and torch.is_grad_enabled():
             again: Tensor = checkpoint(block, *inputs, use_reentrant=False)
             return again
         return block(*inputs)
 
     def cells(self, tile_size: int, stride: int) -> int:
-        """Count the cells along one side of the feature map of a tile."""
+        """Count the cells along one side of the feature map of a tile.
+
+        Parameters
+        ----------
+        tile_size : int
+            Side of the network's input, px.
+        stride : int
+            Stride of the feature map, px.
+
+        Returns
+        -------
+        int
+            Number of cells along one side.
+        """
         return tile_size // stride
 
     def grid(self, tile_size: int, stride: int) -> FeatureGrid:
-        """Lay out the feature map at ``stride`` for inputs of ``tile_size`` px.
+        """Lay out the feature map of a tile at one stride.
+
+        Parameters
+        ----------
+        tile_size : int
+            Side of the network's input, px.
+        stride : int
+            Stride of the feature map, px.
+
+        Returns
+        -------
+        FeatureGrid
+            Grid of the map's cells in the network's input.
 
         Raises
         ------
@@ -86,7 +155,20 @@ class Encoder(nn.Module, ABC):
         return FeatureGrid(self.cells(tile_size, stride), stride, self.offsets[stride], tile_size)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Compute (RGB - mean) / std in the weights' dtype, from uint8 or float RGB in 0..255 [B, 3, T, T]."""
+        """Normalize RGB as this encoder expects it.
+
+        Computes (RGB - mean) / std, or RGB / 255 with ``unit_input``.
+
+        Parameters
+        ----------
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+
+        Returns
+        -------
+        Tensor of float [B, 3, T, T]
+            Normalized images in the weights' dtype.
+        """
         dtype = next(self.parameters()).dtype
         if self.unit_input:
             return (images.float() / 255).to(dtype)
@@ -99,14 +181,14 @@ class Encoder(nn.Module, ABC):
 
         Parameters
         ----------
-        images
-            RGB in 0..255, uint8 or float, [B, 3, T, T].
-        last_stride
-            8, 16 or 32: how far to run.
+        images : Tensor of uint8 or float [B, 3, T, T]
+            RGB in 0..255.
+        last_stride : int, optional
+            Coarsest stride that is computed: 8, 16 or 32.
 
         Returns
         -------
-        dict of int to Tensor
-            By stride up to ``last_stride``, [B, C, h, w].
+        Features
+            Maps [B, C, h, w] by stride up to ``last_stride``.
         """
         return self.features(self.normalize(images), last_stride)

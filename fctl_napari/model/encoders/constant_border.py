@@ -1,8 +1,8 @@
-"""Inference through a padded stack of convolutions without what no image pixel reaches.
+"""Inference through a padded stack of convolutions without the part that no image pixel reaches.
 
 VGG16 in the FCN-8s convention pads the image by 100 px. Far from the image every layer's output is a function of the
-weights alone, the same for every tile: 37 % of the work. Here each block of layers computes the part that the image
-reaches; the few rows and columns around it that a block needs are computed once per network and kept.
+weights alone and the same for every tile: 37 % of the work. Here each block of layers computes the part that the image
+reaches. The few rows and columns around it that a block needs are computed once per network and kept.
 """
 
 from __future__ import annotations
@@ -16,25 +16,59 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 MANY_CHANNELS = 256
-"""From so many channels on, each convolution has a frame of its own."""
+"""Number of channels from which each convolution has a frame of its own."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows (and columns) [start, stop) of a feature map of ``size`` rows (and columns)."""
+    """Rows [start, stop) of a feature map, and the same columns.
+
+    Attributes
+    ----------
+    start, stop : int
+        First row, and the row after the last one.
+    size : int
+        Rows (and columns) of the whole map.
+    """
 
     start: int
     stop: int
     size: int
 
     def after(self, layer: nn.Conv2d | nn.MaxPool2d) -> Part:
-        """Tell what of the layer's output it reaches."""
+        """Find the part of a layer's output that this part of its input reaches.
+
+        Parameters
+        ----------
+        layer : nn.Conv2d or nn.MaxPool2d
+            3x3 convolution padded by 1, or 2x2 max pooling in ceil mode.
+
+        Returns
+        -------
+        Part
+            Part of the layer's output.
+        """
         if isinstance(layer, nn.Conv2d):
             return Part(max(self.start - 1, 0), min(self.stop + 1, self.size), self.size)
         return Part(self.start // 2, -(-self.stop // 2), -(-self.size // 2))
 
     def before(self, layer: nn.Conv2d | nn.MaxPool2d, size: int) -> Part:
-        """Tell which input, of a map of ``size``, the layer makes it from; beyond the map's ends there are zeros."""
+        """Find the part of a layer's input from which this part of its output is made.
+
+        Beyond the ends of the input map there are zeros.
+
+        Parameters
+        ----------
+        layer : nn.Conv2d or nn.MaxPool2d
+            3x3 convolution padded by 1, or 2x2 max pooling in ceil mode.
+        size : int
+            Rows (and columns) of the whole input map.
+
+        Returns
+        -------
+        Part
+            Part of the layer's input.
+        """
         if isinstance(layer, nn.Conv2d):
             return Part(max(self.start - 1, 0), min(self.stop + 1, size), size)
         return Part(2 * self.start, min(2 * self.stop, size), size)
@@ -42,7 +76,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Frame:
-    """Rows above and below, and columns left and right of a part: [1, C, n, w] and [1, C, h, n]."""
+    """Rows above and below, and columns left and right of a part.
+
+    Attributes
+    ----------
+    top, bottom : Tensor of float [1, C, n, w]
+        Rows over the full width, frame included.
+    left, right : Tensor of float [1, C, h, n]
+        Columns over the height of the part.
+    """
 
     top: Tensor
     bottom: Tensor
@@ -51,7 +93,22 @@ class Frame:
 
     @classmethod
     def around(cls, constant: Tensor, part: Part, needed: Part) -> Frame:
-        """Cut from a whole map [1, C, size, size]."""
+        """Cut a frame from a whole map.
+
+        Parameters
+        ----------
+        constant : Tensor of float [1, C, size, size]
+            The whole map.
+        part : Part
+            Part that the frame surrounds.
+        needed : Part
+            Part with its frame.
+
+        Returns
+        -------
+        Frame
+            Copies of the rows and columns between ``part`` and ``needed``.
+        """
         a, b, c, d = needed.start, part.start, part.stop, needed.stop
         return cls(
             constant[:, :, a:b, a:d].clone(),
@@ -61,7 +118,18 @@ class Frame:
         )
 
     def put(self, x: Tensor) -> Tensor:
-        """Put around a part [B, C, h, h]."""
+        """Put the frame around a part.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, C, h, h]
+            The part.
+
+        Returns
+        -------
+        Tensor of float [B, C, h', w']
+            The part with its frame; ``x`` itself where the frame is empty.
+        """
         if not (self.top.numel() or self.bottom.numel() or self.left.numel() or self.right.numel()):
             return x
         top, left = self.top.shape[2], self.left.shape[3]
@@ -80,21 +148,24 @@ class Frame:
 
 @dataclass(frozen=True)
 class Block:
-    """Convolutions that are run in a row, and perhaps a pooling after them.
+    """Consecutive convolutions, with or without a pooling after them.
 
     Attributes
     ----------
-    convs, pool
-        The layers.
-    index
-        Of the last of them among all layers.
-    frame
-        Put around the part that the image reaches; wide enough for all of the block. None: the images' zeros.
-    parts
-        What the first convolution gets, frame included, and what each one gives. Of the very first convolution, which
-        pads by more, only what it gives.
-    reached
-        What the image reaches of the output.
+    convs : tuple of nn.Conv2d
+        The convolutions.
+    pool : nn.MaxPool2d or None
+        The pooling after them, if any.
+    index : int
+        Index of the block's last layer among all layers.
+    frame : Frame or None
+        Frame around the part that the image reaches, wide enough for the whole block. None in the first block, whose
+        images are surrounded by zeros.
+    parts : tuple of Part
+        Input of the first convolution, frame included, then the output of each one. The very first convolution, which
+        pads by more, has its output only.
+    reached : Part
+        Part of the output that the image reaches.
     """
 
     convs: tuple[nn.Conv2d, ...]
@@ -106,21 +177,30 @@ class Block:
 
 
 class ConstantBorder:
-    """The frames of one stack for one input size, dtype and device.
+    """Frames of one stack of layers for one input size, dtype and device.
 
     Parameters
     ----------
-    layers
+    layers : sequence of nn.Module
         3x3 convolutions (the first padded by ``padding``, the others by 1), each with a ReLU, and 2x2 max poolings in
         ceil mode.
-    padding
-        Of the first convolution, px.
-    size
+    padding : int
+        Padding of the first convolution, px.
+    size : int
         Side of the images, px.
-    kept
+    kept : collection of int
         Indices of the poolings whose outputs are wanted.
-    like
-        An image batch whose dtype and device count.
+    like : Tensor of float [B, 3, size, size]
+        Batch of images that gives channels, dtype and device.
+
+    Attributes
+    ----------
+    blocks : list of Block
+        The stack, cut into blocks.
+    whole : dict of int to Tensor
+        Whole outputs of the kept poolings for an image of zeros, [1, C, n, n] by index.
+    margins : list of int
+        Zeros to the left, to the right, above and below an image, px.
     """
 
     def __init__(
@@ -129,7 +209,7 @@ class ConstantBorder:
         self.blocks: list[Block] = []
         self.whole: dict[int, Tensor] = {}
         x = like.new_zeros((1, like.shape[1], size, size))
-        # the first convolution's output; its padded input is zero but for the image
+        # the first convolution's output: its padded input is zero outside the image
         reached = Part(padding - 2, padding + size, size + 2 * padding - 2)
         for index, convs, pool in _blocks(layers):
             self.blocks.append(self._block(convs, pool, index, reached, x))
@@ -146,7 +226,7 @@ class ConstantBorder:
     def _block(
         self, convs: list[nn.Conv2d], pool: nn.MaxPool2d | None, index: int, reached: Part, start: Tensor
     ) -> Block:
-        """Find what a block needs to make what the image reaches of its output."""
+        """Lay out a block that makes the part of its output that the image reaches."""
         first = not self.blocks
         inner = convs[1:] if first else convs
         out = reached
@@ -163,19 +243,19 @@ class ConstantBorder:
         return Block(tuple(convs), pool, index, frame, tuple(reversed(parts)), out)
 
     def run(self, images: Tensor, last: int) -> dict[int, Tensor]:
-        """Compute what the layers give.
+        """Compute the outputs of the kept poolings.
 
         Parameters
         ----------
-        images
-            Normalised, [B, 3, size, size].
-        last
+        images : Tensor of float [B, 3, size, size]
+            Normalized images.
+        last : int
             Index of the last layer to run, a pooling.
 
         Returns
         -------
         dict of int to Tensor
-            Whole outputs of the kept poolings by index, [B, C, n, n].
+            Whole outputs of the kept poolings, [B, C, n, n] by index.
         """
         found: dict[int, Tensor] = {}
         x = images
@@ -195,7 +275,7 @@ class ConstantBorder:
         else:
             x = block.frame.put(x)
         for conv, (given, wanted) in zip(inner, pairwise(block.parts), strict=True):
-            # zeros only where the map really ends
+            # pad with zeros only where the whole map ends
             above, below = int(given.start == wanted.start), int(given.stop == wanted.stop)
             if above != below:
                 x = F.pad(x, [above, below] * 2)
@@ -203,11 +283,11 @@ class ConstantBorder:
             if conv is not block.convs[-1]:
                 x = x.relu_()
         if block.pool is not None:
-            x = block.pool(x)  # before the ReLU: the same, and a quarter of its work
+            x = block.pool(x)  # pooling before the ReLU gives the same and leaves it a quarter of the work
         return x.relu_()
 
     def _complete(self, block: Block, x: Tensor) -> Tensor:
-        """The whole map: the constant one with the part in its place."""
+        """Complete a part to the whole map with the constant border."""
         part = block.reached
         if (part.start, part.stop) == (0, part.size):
             return x
@@ -219,8 +299,8 @@ class ConstantBorder:
 def _blocks(layers: Sequence[nn.Module]) -> Iterator[tuple[int, list[nn.Conv2d], nn.MaxPool2d | None]]:
     """Cut a stack into blocks, each with the index of its last layer.
 
-    A frame for each convolution saves the pixels around the reached part, a frame for several saves copying large
-    maps; with many channels pixels are dear and maps are small.
+    A frame for each convolution saves the pixels around the reached part. A frame for several convolutions saves
+    copying large maps. With many channels pixels are expensive and maps are small.
     """
     convs: list[nn.Conv2d] = []
     for index, layer in enumerate(layers):

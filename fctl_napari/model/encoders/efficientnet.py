@@ -1,4 +1,7 @@
-"""EfficientNet-Lite0: the small encoder with ImageNet weights within reach (no swish, no squeeze-and-excitation)."""
+"""EfficientNet-Lite0, the small encoder.
+
+It has no swish and no squeeze-and-excitation, and its ImageNet weights are published.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,24 @@ STAGES = (
 
 
 class SamePaddedConv2d(nn.Conv2d):
-    """TensorFlow's SAME padding: output = ceil(input / stride), the odd pixel of padding goes below and right."""
+    """Convolution with TensorFlow's SAME padding.
+
+    The output has ceil(input / stride) cells. The odd pixel of padding goes below and to the right.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pad, then convolve."""
+        """Pad, then convolve.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, C, h, w]
+            Feature map.
+
+        Returns
+        -------
+        Tensor of float [B, C', ceil(h / stride), ceil(w / stride)]
+            Convolved map.
+        """
         if self.groups > 1 and x.device.type == "cpu" and x.requires_grad and torch.is_autocast_enabled("cpu"):
             # on CPUs the gradient of a depthwise convolution is 4 times slower in bf16 than in fp32 (oneDNN)
             with torch.autocast("cpu", enabled=False):
@@ -49,7 +66,17 @@ def _batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 class InvertedResidual(nn.Module):
-    """Expand (1x1), depthwise, project (1x1), with a residual where shapes allow."""
+    """Expansion (1x1), depthwise convolution and projection (1x1), with a residual where shapes allow.
+
+    Parameters
+    ----------
+    before, after : int
+        Channels of the input and of the output.
+    kernel, stride : int
+        Kernel size and stride of the depthwise convolution, cells.
+    expansion : int
+        Channels inside the block over those of its input.
+    """
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -68,17 +95,30 @@ class InvertedResidual(nn.Module):
         self.project = nn.Sequential(nn.Conv2d(inner, after, 1, bias=False), _batch_norm(after))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, before, h, w] -> [B, after, h / stride, w / stride]."""
+        """Run the block.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, before, h, w]
+            Feature map.
+
+        Returns
+        -------
+        Tensor of float [B, after, h / stride, w / stride]
+            Feature map, rounded up in size.
+        """
         out: Tensor = self.project(self.depthwise(self.expand(x)))
         return x + out if self.residual else out
 
 
 class EfficientNetLite0(Encoder):
-    """Strides 2, 4, 8, 16, 32 give 16, 24, 40, 112, 320 channels; input (RGB - 127) / 128.
+    """EfficientNet-Lite0.
 
-    SAME padding puts the odd pixel below and right, which moves the receptive field's outline by (s - 1) / 2 px, but
-    the trained weights look at its middle: the centroid of squared input gradients lies within 3 px of the nominal
-    centre at every stride (12 aerial crops), so the offsets stay 0.
+    Strides 2, 4, 8, 16, 32 have 16, 24, 40, 112, 320 channels. The input is (RGB - 127) / 128.
+
+    SAME padding puts the odd pixel below and to the right, which moves the receptive field's outline by (s - 1) / 2 px.
+    The trained weights look at its middle nevertheless: the centroid of squared input gradients lies within 3 px of the
+    nominal center at every stride (12 aerial crops), so the offsets stay 0.
     """
 
     mean: ClassVar[tuple[float, float, float]] = (127.0, 127.0, 127.0)
@@ -100,7 +140,20 @@ class EfficientNetLite0(Encoder):
         self.blocks = nn.ModuleList(blocks)
 
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Run the blocks and keep the last output at each stride."""
+        """Run the blocks and keep the last output at each stride.
+
+        Parameters
+        ----------
+        images : Tensor of float [B, 3, T, T]
+            Normalized images.
+        last_stride : int
+            Coarsest stride that is computed.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] by stride.
+        """
         found: Features = {}
         x = self.run(self.stem, images)
         for index, block in enumerate(self.blocks):
@@ -113,7 +166,18 @@ class EfficientNetLite0(Encoder):
         return found
 
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Keys of the package ``efficientnet-lite-pytorch`` (``_blocks.N._expand_conv.weight``)."""
+        """Rename the keys of the package ``efficientnet-lite-pytorch`` (``_blocks.N._expand_conv.weight``).
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Arrays of the published file by name.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Arrays by this module's keys, in float32. The classifier is dropped.
+        """
         parts = {
             "_expand_conv": "expand.0",
             "_bn0": "expand.1",

@@ -15,7 +15,15 @@ MLP_RATIO = 4
 
 
 class Variant(NamedTuple):
-    """Depths and widths of the four stages."""
+    """Depths and widths of the four stages.
+
+    Attributes
+    ----------
+    depths : tuple of 4 int
+        Transformer layers of each stage.
+    widths : tuple of 4 int
+        Channels of each stage.
+    """
 
     depths: tuple[int, int, int, int]
     widths: tuple[int, int, int, int]
@@ -29,7 +37,15 @@ VARIANTS = {
 
 
 class OverlapPatchEmbedding(nn.Module):
-    """Strided convolution, then layer norm over channels."""
+    """Strided convolution, then layer norm over channels.
+
+    Parameters
+    ----------
+    before, after : int
+        Channels of the input and of the tokens.
+    kernel, stride : int
+        Kernel size (odd) and stride of the convolution, cells.
+    """
 
     def __init__(self, before: int, after: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -37,14 +53,37 @@ class OverlapPatchEmbedding(nn.Module):
         self.layer_norm = nn.LayerNorm(after)
 
     def forward(self, x: Tensor) -> tuple[Tensor, int, int]:
-        """[B, C, H, W] -> tokens [B, h * w, after], h, w."""
+        """Turn a map into tokens.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, C, H, W]
+            Feature map.
+
+        Returns
+        -------
+        tokens : Tensor of float [B, h * w, after]
+            Tokens, row by row.
+        h, w : int
+            Rows and columns of the tokens.
+        """
         x = self.proj(x)
         h, w = x.shape[-2:]
         return self.layer_norm(x.flatten(2).transpose(1, 2)), h, w
 
 
 class EfficientSelfAttention(nn.Module):
-    """Self-attention whose keys and values are reduced by a strided convolution."""
+    """Self-attention whose keys and values are reduced by a strided convolution.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the tokens.
+    heads : int
+        Number of heads.
+    reduction : int
+        Stride of the reducing convolution, cells; 1 for none.
+    """
 
     def __init__(self, width: int, heads: int, reduction: int) -> None:
         super().__init__()
@@ -58,7 +97,20 @@ class EfficientSelfAttention(nn.Module):
             self.layer_norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, h: int, w: int) -> Tensor:
-        """Tokens [B, N, C] -> [B, N, C]."""
+        """Attend from every token to the reduced tokens.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, N, C]
+            Tokens, row by row.
+        h, w : int
+            Rows and columns of the tokens.
+
+        Returns
+        -------
+        Tensor of float [B, N, C]
+            Attended values.
+        """
         b, n, c = x.shape
         reduced = x
         if self.reduction > 1:
@@ -78,7 +130,13 @@ class _AttentionOutput(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention and its output projection."""
+    """Self-attention and its output projection.
+
+    Parameters
+    ----------
+    width, heads, reduction : int
+        See ``EfficientSelfAttention``.
+    """
 
     def __init__(self, width: int, heads: int, reduction: int) -> None:
         super().__init__()
@@ -86,7 +144,20 @@ class Attention(nn.Module):
         self.output = _AttentionOutput(width)
 
     def forward(self, x: Tensor, h: int, w: int) -> Tensor:
-        """Tokens [B, N, C] -> [B, N, C]."""
+        """Attend and project.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, N, C]
+            Tokens, row by row.
+        h, w : int
+            Rows and columns of the tokens.
+
+        Returns
+        -------
+        Tensor of float [B, N, C]
+            Projected tokens.
+        """
         out: Tensor = self.output.dense(self.get_submodule("self")(x, h, w))
         return out
 
@@ -98,7 +169,15 @@ class _DepthwiseConv(nn.Module):
 
 
 class MixFFN(nn.Module):
-    """Linear, 3x3 depthwise convolution, GELU, linear."""
+    """Linear layer, 3x3 depthwise convolution, GELU, linear layer.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the tokens.
+    inner : int
+        Channels between the linear layers.
+    """
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -107,7 +186,20 @@ class MixFFN(nn.Module):
         self.dense2 = nn.Linear(inner, width)
 
     def forward(self, x: Tensor, h: int, w: int) -> Tensor:
-        """Tokens [B, N, C] -> [B, N, C]."""
+        """Run the layers.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, N, C]
+            Tokens, row by row.
+        h, w : int
+            Rows and columns of the tokens.
+
+        Returns
+        -------
+        Tensor of float [B, N, C]
+            Tokens.
+        """
         x = self.dense1(x)
         b, _, c = x.shape
         x = self.dwconv.dwconv(x.transpose(1, 2).reshape(b, c, h, w)).flatten(2).transpose(1, 2)
@@ -116,7 +208,13 @@ class MixFFN(nn.Module):
 
 
 class Layer(nn.Module):
-    """One transformer layer, pre-norm."""
+    """Transformer layer with the norms in front (pre-norm).
+
+    Parameters
+    ----------
+    width, heads, reduction : int
+        See ``EfficientSelfAttention``.
+    """
 
     def __init__(self, width: int, heads: int, reduction: int) -> None:
         super().__init__()
@@ -126,19 +224,32 @@ class Layer(nn.Module):
         self.mlp = MixFFN(width, width * MLP_RATIO)
 
     def forward(self, x: Tensor, h: int, w: int) -> Tensor:
-        """Tokens [B, N, C] -> [B, N, C]."""
+        """Run attention and Mix-FFN, each with a residual.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, N, C]
+            Tokens, row by row.
+        h, w : int
+            Rows and columns of the tokens.
+
+        Returns
+        -------
+        Tensor of float [B, N, C]
+            Tokens.
+        """
         x = x + self.attention(self.layer_norm_1(x), h, w)
         out: Tensor = x + self.mlp(self.layer_norm_2(x), h, w)
         return out
 
 
 class MixTransformer(Encoder):
-    """MiT-B0, B2 or B5; strides 4, 8, 16, 32 are stages 1 to 4.
+    """MiT-B0, B2 or B5, with stages 1 to 4 at strides 4, 8, 16, 32.
 
     Parameters
     ----------
-    variant
-        A key of ``VARIANTS``.
+    variant : str
+        Key of ``VARIANTS``.
     """
 
     def __init__(self, variant: str) -> None:
@@ -157,7 +268,20 @@ class MixTransformer(Encoder):
         self.layer_norm = nn.ModuleList(nn.LayerNorm(width) for width in widths)
 
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Run the stages and keep their outputs."""
+        """Run the stages and keep their outputs.
+
+        Parameters
+        ----------
+        images : Tensor of float [B, 3, T, T]
+            Normalized images.
+        last_stride : int
+            Coarsest stride that is computed.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] by stride.
+        """
         found: Features = {}
         x = images
         for stage, stride in enumerate((4, 8, 16, 32)):
@@ -172,7 +296,20 @@ class MixTransformer(Encoder):
         return found
 
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Keys of ``nvidia/mit-b*`` files: ``segformer.encoder.`` or ``encoder.`` in front, else the same names."""
+        """Rename the keys of ``nvidia/mit-b*`` files.
+
+        They have ``segformer.encoder.`` or ``encoder.`` in front, and else the same names.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Arrays of the published file by name.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Arrays by this module's keys; others are dropped.
+        """
         out: dict[str, Tensor] = {}
         for key, value in state.items():
             for prefix in ("segformer.encoder.", "encoder."):

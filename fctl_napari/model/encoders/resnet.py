@@ -1,4 +1,4 @@
-"""ResNet-50 (He et al., 2016), with the module names of torchvision's file, and its dilated forms."""
+"""ResNet-50 (He et al., 2016) and its dilated forms, with the module names of torchvision's file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ EXPANSION = 4
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions with a residual; the 3x3 one carries stride and dilation."""
+    """1x1, 3x3 and 1x1 convolutions with a residual, the 3x3 one with stride and dilation.
+
+    Parameters
+    ----------
+    before, inner : int
+        Channels of the input and of the 3x3 convolution. The output has 4 * ``inner``.
+    stride, dilation : int
+        Stride and dilation of the 3x3 convolution, cells.
+    """
 
     def __init__(self, before: int, inner: int, stride: int, dilation: int) -> None:
         super().__init__()
@@ -30,20 +38,38 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, before, h, w] -> [B, 4 * inner, h / stride, w / stride]."""
+        """Run the block.
+
+        Parameters
+        ----------
+        x : Tensor of float [B, before, h, w]
+            Feature map.
+
+        Returns
+        -------
+        Tensor of float [B, 4 * inner, h / stride, w / stride]
+            Feature map.
+        """
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
         return F.relu(self.bn3(self.conv3(out)) + self.downsample(x))
 
 
 class ResNet50(Encoder):
-    """ResNet-50: strides 4, 8, 16, 32 give 256, 512, 1024, 2048 channels. Tiles of any size.
+    """ResNet-50 for tiles of any size.
+
+    Strides 4, 8, 16, 32 have 256, 512, 1024, 2048 channels.
 
     Parameters
     ----------
-    output_stride
-        32, or 16 or 8: later stages are dilated instead of strided (Chen et al., 2017), with the same weights; the
-        last stage then stands at this stride.
+    output_stride : int, optional
+        Stride of the last stage: 32, or 16 or 8. Under 32, later stages are dilated instead of strided (Chen et al.,
+        2017), with the same weights.
+
+    Attributes
+    ----------
+    stages : list of (str, int)
+        Name and stride of each stage.
     """
 
     def __init__(self, output_stride: int = 32) -> None:
@@ -70,11 +96,35 @@ class ResNet50(Encoder):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def stem(self, images: Tensor) -> Tensor:
-        """Convolve and pool normalised images [B, 3, T, T] to stride 4, 64 channels."""
+        """Convolve and pool images to stride 4.
+
+        Parameters
+        ----------
+        images : Tensor of float [B, 3, T, T]
+            Normalized images.
+
+        Returns
+        -------
+        Tensor of float [B, 64, T / 4, T / 4]
+            Feature map, rounded up in size.
+        """
         return F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, 2, padding=1)
 
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Run the stages and keep the last output at each stride."""
+        """Run the stages and keep the last output at each stride.
+
+        Parameters
+        ----------
+        images : Tensor of float [B, 3, T, T]
+            Normalized images.
+        last_stride : int
+            Coarsest stride that is computed.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] by stride.
+        """
         found: Features = {}
         x = self.stem(images)
         for name, stride in self.stages:
@@ -86,5 +136,16 @@ class ResNet50(Encoder):
         return found
 
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Keys of torchvision's ResNet-50, which are this module's; ``fc`` has no place."""
+        """Take the arrays of torchvision's ResNet-50, whose keys are this module's.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Arrays of the published file by name.
+
+        Returns
+        -------
+        dict of str to Tensor
+            The arrays without the classifier ``fc``.
+        """
         return {key: value for key, value in state.items() if not key.startswith("fc.")}

@@ -1,4 +1,4 @@
-"""The contracting path of U-Net (Ronneberger et al., 2015)."""
+"""Contracting path of U-Net (Ronneberger et al., 2015)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ WIDTHS = (64, 128, 256, 512, 1024)
 class DoubleConv(nn.Sequential):
     """Two 3x3 convolutions, each with batch norm and ReLU.
 
-    The paper's lose a pixel on each side and have no norm; padded ones keep the size, as is usual since.
+    The paper's convolutions lose a pixel on each side and have no norm. Padded ones keep the size, as is usual since.
+
+    Parameters
+    ----------
+    before, after : int
+        Channels of the input and of the output.
     """
 
     def __init__(self, before: int, after: int) -> None:
@@ -28,13 +33,15 @@ class DoubleConv(nn.Sequential):
 
 
 class UNetEncoder(Encoder):
-    """Strides 1, 2, 4, 8, 16 give 64 to 1024 channels. Tiles of any size; no weights are published.
+    """U-Net's encoder for tiles of any size.
+
+    Strides 1, 2, 4, 8, 16 have 64 to 1024 channels. No weights are published.
 
     Parameters
     ----------
-    inputs
+    inputs : int, optional
         Channels of the input.
-    widths
+    widths : tuple of int, optional
         Channels at each stride.
     """
 
@@ -48,7 +55,20 @@ class UNetEncoder(Encoder):
         )
 
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Run the blocks, with a pooling between them."""
+        """Run the blocks, with a pooling between them.
+
+        Parameters
+        ----------
+        images : Tensor of float [B, inputs, T, T]
+            Normalized images.
+        last_stride : int
+            Coarsest stride that is computed.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] by stride.
+        """
         found: Features = {}
         x = images
         for stride, block in zip(self.channels, self.blocks, strict=True):
@@ -59,5 +79,16 @@ class UNetEncoder(Encoder):
         return found
 
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Nothing: there is no published file."""
+        """Return no arrays, as there is no published file.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Unused.
+
+        Returns
+        -------
+        dict of str to Tensor
+            An empty dict.
+        """
         return {}

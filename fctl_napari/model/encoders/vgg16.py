@@ -14,20 +14,21 @@ from fctl_napari.model.encoders.constant_border import ConstantBorder
 LAYERS = (2, 2, 3, 3, 3)
 WIDTHS = (64, 128, 256, 512, 512)
 PADDING = 100
-"""Of the first convolution, px."""
+"""Padding of the first convolution, px."""
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
 class VGG16(Encoder):
-    """Conv1..Conv5 up to pool5; 508 px gives 89, 45 and 23 cells at strides 8, 16 and 32.
+    """Conv1 to Conv5 of VGG16, up to pool5.
 
-    The first convolution is padded by 100 px instead of 1, so cell 0 starts 99 px before the tile at every stride.
-    Modules stand at the indices of torchvision's ``features``.
+    A tile of 508 px has 89, 45 and 23 cells at strides 8, 16 and 32. The first convolution is padded by 100 px instead
+    of 1, so cell 0 starts 99 px before the tile at every stride. Modules have the indices of torchvision's
+    ``features``.
 
     Attributes
     ----------
-    skip_constant_border
-        Whether inference takes what the image does not reach from an earlier run; exact.
+    skip_constant_border : bool
+        If True, inference takes the part that the image does not reach from an earlier run. The result is exact.
     """
 
     offsets: ClassVar[dict[int, float]] = {8: -99.0, 16: -99.0, 32: -99.0}
@@ -50,14 +51,41 @@ class VGG16(Encoder):
         self._border: tuple[object, ConstantBorder] | None = None
 
     def cells(self, tile_size: int, stride: int) -> int:
-        """Cells along one side: the padded tile, halved and rounded up at each pooling."""
+        """Count the cells along one side of the feature map of a tile.
+
+        The padded tile is halved and rounded up at each pooling.
+
+        Parameters
+        ----------
+        tile_size : int
+            Side of the network's input, px.
+        stride : int
+            Stride of the feature map, px.
+
+        Returns
+        -------
+        int
+            Number of cells along one side.
+        """
         return math.ceil((tile_size + 198) / stride)
 
     def features(self, images: Tensor, last_stride: int) -> Features:
         """Run the layers and keep the outputs of pool3, pool4 and pool5.
 
-        Without gradients, in evaluation mode, what the image does not reach is taken from an earlier run; see
-        ``ConstantBorder``.
+        In evaluation mode and without gradients, the part that the image does not reach is taken from an earlier run;
+        see ``ConstantBorder``.
+
+        Parameters
+        ----------
+        images : Tensor of float [B, 3, T, T]
+            Normalized images.
+        last_stride : int
+            Coarsest stride that is computed.
+
+        Returns
+        -------
+        Features
+            Maps [B, C, h, w] by stride.
         """
         if self.skip_constant_border and not self.training and not torch.is_grad_enabled():
             return self._features_of_the_image(images, last_stride)
@@ -88,10 +116,20 @@ class VGG16(Encoder):
         return {kept[index]: x for index, x in self._border[1].run(images, last).items()}
 
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Keys of torchvision's VGG16 (``features.N.weight``), or the initialisers of Keras' VGG16 in ONNX.
+        """Rename the keys of torchvision's VGG16, or the initializers of Keras' VGG16 in ONNX.
 
-        Keras' weights expect RGB in 0..255 minus a mean, with the first convolution's input stored BGR; they are
-        refitted to (RGB - mean) / std.
+        Torchvision's keys are ``features.N.weight``. Keras' weights expect RGB in 0..255 minus a mean, with the first
+        convolution's input stored as BGR. They are refitted to (RGB - mean) / std.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Arrays of the published file by name.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Arrays by this module's keys.
         """
         if any(key.startswith("features.") for key in state):
             return {
@@ -102,7 +140,7 @@ class VGG16(Encoder):
         return self._from_keras(state)
 
     def _from_keras(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Match ``...block1_conv1...kernel/bias`` initialisers by block and layer."""
+        """Match ``...block1_conv1...kernel/bias`` initializers by block and layer."""
         names = [f"block{b + 1}_conv{i + 1}" for b, count in enumerate(LAYERS) for i in range(count)]
         convs = [n for n, layer in self.layers.named_children() if isinstance(layer, nn.Conv2d)]
         out: dict[str, Tensor] = {}

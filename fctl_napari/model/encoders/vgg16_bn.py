@@ -1,4 +1,4 @@
-"""VGG16 with batch norm, as SegNet's encoder: it remembers where each maximum stood."""
+"""VGG16 with batch norm, SegNet's encoder, which keeps the positions of the maxima."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from fctl_napari.model.encoders.vgg16 import LAYERS, WIDTHS
 
 
 class VGG16BatchNorm(Encoder):
-    """The 13 convolutions, each with batch norm and ReLU. Modules stand at the indices of torchvision's ``features``.
+    """The 13 convolutions of VGG16, each with batch norm and ReLU.
 
-    What it gives at strides 1 to 16 is no feature map: the places of the maxima that the pooling from there chose,
-    int64 [B, C, h / 2, w / 2] (indices into the map that was pooled, as ``max_unpool2d`` takes them).
+    Modules have the indices of torchvision's ``features``. At strides 1 to 16 the output is no feature map but the
+    positions of the maxima that the pooling from there chose: int64 [B, C, h / 2, w / 2], indices into the map that was
+    pooled, as ``max_unpool2d`` takes them.
     """
 
     multiple_of: ClassVar[int] = 1
@@ -37,7 +38,20 @@ class VGG16BatchNorm(Encoder):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def features(self, images: Tensor, last_stride: int) -> Features:
-        """Run the layers; the last map at ``last_stride``, places of maxima before."""
+        """Run the layers and keep the positions of the maxima.
+
+        Parameters
+        ----------
+        images : Tensor of float [B, 3, T, T]
+            Normalized images.
+        last_stride : int
+            Coarsest stride that is computed.
+
+        Returns
+        -------
+        Features
+            The last map at ``last_stride``, and positions of the maxima at finer strides.
+        """
         found: Features = {}
         stride = 1
         x = images
@@ -55,7 +69,18 @@ class VGG16BatchNorm(Encoder):
         return found
 
     def published_keys(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Keys of torchvision's VGG16 with batch norm: ``features.N.weight``."""
+        """Rename the keys of torchvision's VGG16 with batch norm (``features.N.weight``).
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            Arrays of the published file by name.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Arrays by this module's keys. The classifier is dropped.
+        """
         return {
             "layers." + key.removeprefix("features."): value
             for key, value in state.items()

