@@ -175,7 +175,7 @@ def _fitting(model: Network, path: Path | str, names: Sequence[str] | None) -> t
     rows, other_rows = class_axes(model.config), class_axes(card.config)
 
     def fitted(key: str, name: str) -> Tensor | None:
-        """Return what array ``name`` of the checkpoint gives to array ``key`` of the network, None if it does not fit."""
+        """Return what array ``name`` of the checkpoint gives to array ``key`` of the network, None if it misfits."""
         axes = rows.get(key, ())
         if name not in given or other_rows.get(name, ()) != axes or not _alike(own[key], given[name], axes):
             return None
