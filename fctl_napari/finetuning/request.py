@@ -68,7 +68,7 @@ class FinetuneRequest(BaseModel):
     held_out : float
         Share of the corrected regions that is held out, 0..1.
     check_tiles : int
-        Number of tiles away from corrections on which agreement is measured, and of as many of the training set.
+        Number of tiles away from corrections on which agreement is measured. As many of the training set are added.
     truth_tiles : int
         Largest number of tiles, evenly spread, on which the ground truth is compared.
     bound : float

@@ -104,7 +104,7 @@ class AugmentSettings(_Settings):
     Attributes
     ----------
     dihedral : bool
-        If True, tiles are flipped and turned by quarters.
+        If True, tiles are flipped and rotated by quarter turns.
     scale : float
         Largest factor by which the side of the tile in the image varies, up and down.
     brightness, contrast, saturation, channel_gain : float
