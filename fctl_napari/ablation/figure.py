@@ -1,4 +1,4 @@
-"""Tables of an ablation as a figure: each row's gain over the first, here and in the paper (matplotlib, no display)."""
+"""Figure of an ablation: each row's gain over the first row, here and in the paper (matplotlib, no display)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 HERE = "#0072b2"
 PAPER_MARKS = {"deepglobe": ("D", "#e69f00"), "inria": ("s", "#009e73")}
-"""From the palette of Okabe and Ito; with another shape each."""
+"""Marker and color of each data set in the paper. The colors are from the palette of Okabe and Ito."""
 
 
 def ablation_figure(studies: Sequence[Study]) -> Figure:
-    """Draw each table beside the others.
+    """Draw the tables of an ablation, one below the other.
 
     Parameters
     ----------
-    studies
-        From ``studies``.
+    studies : sequence of Study
+        Tables, from ``studies``.
 
     Returns
     -------
     Figure
-        Points of mIoU over the table's first row: small dots are runs, large ones their mean with its standard
-        deviation over runs; diamonds and squares are the paper's.
+        Gains in mIoU over the table's first row, in points. Small dots are runs, large ones their mean with its
+        standard deviation over runs. Diamonds and squares are the paper's figures.
     """
     heights = [len(study.entries) for study in studies]
     figure = Figure(figsize=(9, 1.2 * len(studies) + 0.34 * sum(heights)), layout="constrained")
@@ -40,6 +40,7 @@ def ablation_figure(studies: Sequence[Study]) -> Figure:
 
 
 def _draw(axes: Axes, study: Study) -> None:
+    """Draw one table."""
     first = study.entries[0]
     rows = range(len(study.entries))
     axes.axvline(0, color="0.6", linewidth=0.8)

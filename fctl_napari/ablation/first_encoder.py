@@ -1,4 +1,4 @@
-"""The encoder that a checkpoint's first stage trained: what an ablation can freeze without favour to contexts."""
+"""The encoder that a checkpoint's first stage trained, which an ablation can freeze without favoring contexts."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from fctl_napari.model.model_card import Card, resolve_checkpoint
 from fctl_napari.training.config import TrainConfig
 
 FIRST = "first"
-"""The stage without contexts, in the card of a built-in checkpoint."""
+"""Name of the stage without contexts, in the model card of a built-in checkpoint."""
 
 
 def write_first_encoder(checkpoint: str | Path, out: Path | str) -> Path:
     """Write the encoder of a checkpoint's first stage as a checkpoint without contexts.
 
-    The second stage of a built-in checkpoint froze the encoders of its contexts: they are the baseline's, which never
-    knew a context, while the tile's learnt on together with them. Neck and decoder of the written network are random.
+    The second stage of a built-in checkpoint froze the encoders of its contexts. They are the baseline's, trained
+    without any context, while the tile's encoder was trained further together with them. Neck and decoder of the
+    written network are random.
 
     Parameters
     ----------
-    checkpoint
-        A built-in name, or a file whose card tells of its stages.
-    out
-        Target, ``.safetensors``.
+    checkpoint : str or Path
+        A built-in name, or a file whose model card describes its stages.
+    out : Path or str
+        Target file, ``.safetensors``.
 
     Returns
     -------
     Path
-        The file; its card says what the first stage was trained on, so that ``run_ablation`` can hold it against what
-        is measured.
+        The file. Its model card says what the first stage was trained on, so that ``run_ablation`` can compare it with
+        what is measured.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Features of frozen encoders on fixed tiles: computed once, kept in files that are read in place."""
+"""Features of frozen encoders on fixed tiles, computed once and kept in memory-mapped files."""
 
 from __future__ import annotations
 
@@ -30,33 +30,37 @@ from fctl_napari.training.data import Scene, TileSampler
 from fctl_napari.training.weight_init import start_streams_from
 
 BATCH = 8
-"""Tiles at once while measuring."""
+"""Tiles in a batch while measuring."""
 
 
 class FeatureMaker:
-    """Computes the features of the fixed tiles through one stream, a file at a time.
+    """Features of the fixed tiles through one stream, computed file by file.
 
     Parameters
     ----------
-    config
-        Of the training; its seed draws the training tiles.
-    scenes
-        What is trained and measured on.
-    measured
-        The tiles that cover what is measured.
-    network
-        Any of the networks; its contexts are replaced by the stream's.
-    frozen
-        The encoders.
-    stream
-        What the tiles are seen through.
-    device, precision
-        Tiles are encoded one by one, so that no batch changes a bit; in bf16 that is what is kept, too.
+    config : TrainConfig
+        The training config, whose seed draws the training tiles.
+    scenes : list of Scene
+        Scenes that are trained and measured on.
+    measured : sequence of MeasuredTile
+        Tiles that cover what is measured.
+    network : FCtLConfig
+        Settings of any of the networks. Its contexts are replaced by the stream's.
+    frozen : Frozen
+        The frozen encoders.
+    stream : Stream
+        Stream through which the tiles are encoded.
+    device : torch.device
+        Device of the encoder. Tiles are encoded one by one, so that the batch does not change a bit of the result.
+    precision : Precision
+        Precision of the encoder. With bf16, features are also kept in it.
 
     Raises
     ------
     CheckpointError
         The checkpoint has another encoder.
+    InputError
+        There is no training region, or ground truth is damaged.
     """
 
     def __init__(
@@ -86,10 +90,22 @@ class FeatureMaker:
         self._model.to(device, memory_format=self._layout).eval()  # type: ignore[call-overload]
 
     def make(self, chunk: Chunk) -> Path:
-        """Write a file of features unless it is there.
+        """Write a file of features unless it exists.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            The tiles of the file.
+
+        Returns
+        -------
+        Path
+            The file.
 
         Raises
         ------
+        InputError
+            An image or its ground truth is damaged.
         OutputError
             The disk is full.
         """
@@ -111,7 +127,25 @@ class FeatureMaker:
         return file
 
     def pixels(self, part: Part, index: int) -> Batch:
-        """Read one tile: of the training augmented, of the measured as it is, with truth where it counts."""
+        """Read the pixels of one tile.
+
+        Parameters
+        ----------
+        part : Part
+            ``"trained"`` for an augmented training tile, ``"measured"`` for a tile as it is.
+        index : int
+            Number of the tile in its part.
+
+        Returns
+        -------
+        Batch
+            A batch of one tile. Ground truth of a measured tile is given where it counts, and is ``IGNORE`` elsewhere.
+
+        Raises
+        ------
+        InputError
+            An image or its ground truth is damaged.
+        """
         if part == "trained":
             rng = np.random.default_rng([self._config.seed, 3, index])
             return collate(self._sampler.batch(index, 1), self._config.augment, rng)
@@ -139,7 +173,7 @@ class FeatureMaker:
 
     @torch.no_grad()
     def _encode(self, pixels: Batch) -> Features:
-        """Compute what the stream's neck, and for the tile the decoder, take."""
+        """Compute the features that the stream's neck takes, or for the tile also those for the decoder."""
         name = self._stream.name
         if self._stream.context is None:
             images, strides = pixels.tile, set(self._model.strides)
@@ -154,16 +188,16 @@ class FeatureMaker:
 
 @dataclass
 class FeatureBatch:
-    """Some tiles as the learning parts of a network take them.
+    """Input of the trainable parts of a network for some tiles.
 
     Attributes
     ----------
-    streams
-        Of the tile and of each context: the encoder's features by stride.
-    windows
-        By stream, float32 [B, 4].
-    ground_truth
-        Class indices, int64 [B, T, T].
+    streams : dict of str to dict of int to Tensor of float [B, C, H, W]
+        Features of the encoder by stride, for the tile and each context by name.
+    windows : dict of str to Tensor of float32 [B, 4]
+        Windows (y0, x0, y1, x1) by stream, in level 0 px from the corner of the tile.
+    ground_truth : Tensor of int64 [B, T, T]
+        Class indices, ``IGNORE`` where there is none.
     """
 
     streams: dict[str, Features]
@@ -171,7 +205,18 @@ class FeatureBatch:
     ground_truth: Tensor
 
     def logits(self, model: FCtL) -> Tensor:
-        """Run a network behind its encoders: [B, classes, T, T]."""
+        """Run the part of a network that follows its encoders.
+
+        Parameters
+        ----------
+        model : FCtL
+            The network.
+
+        Returns
+        -------
+        Tensor of float [B, C, T, T]
+            Logits of the classes, on the network's device.
+        """
         device = next(model.parameters()).device
         streams = {
             name: {stride: array.to(device, memory_format=_layout(array)) for stride, array in features.items()}
@@ -184,21 +229,21 @@ class FeatureBatch:
 
 
 def _layout(array: Tensor) -> torch.memory_format:
-    """As the encoders give it: what lies behind them is a fifth quicker so in bf16."""
+    """Return the memory format that the encoders give, with which the rest runs a fifth faster in bf16."""
     return torch.channels_last if array.dtype == torch.bfloat16 else torch.contiguous_format
 
 
 class KeptFeatures:
-    """The kept features of a part, as a network needs them.
+    """Kept features of a part, read as a network needs them.
 
     Parameters
     ----------
-    frozen
-        Where they lie.
-    part
-        Which tiles.
-    network
-        Decides which contexts are read.
+    frozen : Frozen
+        The frozen encoders and the folder of their features.
+    part : Part
+        ``"trained"`` or ``"measured"``.
+    network : FCtLConfig
+        Settings of the network, which decide the contexts that are read.
     """
 
     def __init__(self, frozen: Frozen, part: Part, network: FCtLConfig) -> None:
@@ -208,10 +253,25 @@ class KeptFeatures:
         self._files: dict[Chunk, safe_open] = {}
 
     def __len__(self) -> int:
+        """Return the number of tiles."""
         return self._frozen.count(self._part)
 
     def batch(self, indices: Sequence[int], contexts_of: Sequence[int] | None = None) -> FeatureBatch:
-        """Read tiles; with ``contexts_of`` their contexts and all windows are those of other tiles."""
+        """Read the features of tiles.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Numbers of the tiles.
+        contexts_of : sequence of int or None, optional
+            Numbers of the tiles whose contexts and windows replace those of ``indices``, of the same length. None keeps
+            each tile's own.
+
+        Returns
+        -------
+        FeatureBatch
+            The features, on the CPU.
+        """
         streams: dict[str, Features] = {}
         windows = {}
         for stream in self._streams:
@@ -225,7 +285,7 @@ class KeptFeatures:
         return FeatureBatch(streams, windows, ground_truth)
 
     def _read(self, stream: Stream, index: int, keys: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Read the arrays of one tile, [1, ...] each; without keys all features."""
+        """Read the arrays of one tile, [1, ...] each, or all its features if no keys are given."""
         chunk = Chunk(self._part, stream, index // CHUNK)
         if chunk not in self._files:
             self._files[chunk] = safe_open(chunk.file(self._frozen), "pt")
@@ -239,7 +299,26 @@ class KeptFeatures:
 def score_features(
     model: FCtL, features: KeptFeatures, names: Sequence[str], device: torch.device, precision: Precision
 ) -> Scores:
-    """Figures over what is measured, as ``score_scenes`` gives them."""
+    """Compute figures over what is measured, as ``score_scenes`` does.
+
+    Parameters
+    ----------
+    model : FCtL
+        The network, in evaluation mode.
+    features : KeptFeatures
+        Features of the measured tiles.
+    names : sequence of str
+        Names of the classes, in order.
+    device : torch.device
+        Device of the network.
+    precision : Precision
+        Precision of the network.
+
+    Returns
+    -------
+    Scores
+        Figures of all measured tiles together.
+    """
     matrix = np.zeros((len(names), len(names)), np.int64)
     for first in range(0, len(features), BATCH):
         batch = features.batch(range(first, min(first + BATCH, len(features))))
@@ -252,7 +331,26 @@ def score_features(
 def reliance_on_features(
     model: FCtL, features: KeptFeatures, tiles: Sequence[MeasuredTile], device: torch.device, precision: Precision
 ) -> float:
-    """Mean context reliance over scenes; see ``context_reliance``."""
+    """Compute the mean context reliance over scenes, as ``context_reliance`` defines it.
+
+    Parameters
+    ----------
+    model : FCtL
+        The network, in evaluation mode.
+    features : KeptFeatures
+        Features of the measured tiles.
+    tiles : sequence of MeasuredTile
+        The measured tiles.
+    device : torch.device
+        Device of the network.
+    precision : Precision
+        Precision of the network.
+
+    Returns
+    -------
+    float
+        Share of pixels whose class changes with the contexts, 0..1. It is 0 for a network without contexts.
+    """
     if not model.config.outer_contexts:
         return 0.0
     values = []
@@ -280,5 +378,6 @@ def _predict(model: FCtL, batch: FeatureBatch, device: torch.device, precision: 
 
 
 def _by_scene(tiles: Sequence[MeasuredTile]) -> Iterator[list[int]]:
+    """List the numbers of the tiles of each scene."""
     for scene in sorted({tile.scene for tile in tiles}):
         yield [index for index, tile in enumerate(tiles) if tile.scene == scene]

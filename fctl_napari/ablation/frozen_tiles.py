@@ -1,4 +1,4 @@
-"""The fixed tiles of an ablation with frozen encoders: which they are, and where their features lie (no torch)."""
+"""Fixed tiles of an ablation with frozen encoders, and the files of their features (no torch)."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from fctl_napari.windows import IntWindow, Window
 Part = Literal["trained", "measured"]
 
 CHUNK = 32
-"""Tiles whose features share a file."""
+"""Number of tiles whose features share a file."""
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """Encoders that stay as they are, and the features that they made.
+    """Frozen encoders and the features that they computed.
 
     Attributes
     ----------
-    checkpoint
-        The file that the encoders come from.
-    hash
-        Its SHA-256.
-    tiles
-        How many augmented training tiles there are.
-    measured
-        How many tiles cover what is measured.
-    folder
-        Of the features.
+    checkpoint : str
+        File that the encoders come from.
+    hash : str
+        SHA-256 of the file.
+    tiles : int
+        Number of augmented training tiles.
+    measured : int
+        Number of tiles that cover what is measured.
+    folder : str
+        Folder of the features.
     """
 
     checkpoint: str
@@ -46,51 +46,124 @@ class Frozen:
     folder: str
 
     def count(self, part: Part) -> int:
-        """Count the tiles of a part."""
+        """Count the tiles of a part.
+
+        Parameters
+        ----------
+        part : Part
+            ``"trained"`` or ``"measured"``.
+
+        Returns
+        -------
+        int
+            Number of tiles.
+        """
         return self.tiles if part == "trained" else self.measured
 
 
 @dataclass(frozen=True)
 class Stream:
-    """What a tile is seen through: itself (no context) or one of its contexts."""
+    """One input of a network for a tile: the tile itself or one of its contexts.
+
+    Attributes
+    ----------
+    context : Context or None
+        The context, or None for the tile itself.
+    """
 
     context: Context | None = None
 
     @property
     def name(self) -> str:
-        """The stream's name in the network."""
+        """Name of the stream in the network."""
         return "tile" if self.context is None else self.context.name
 
     @property
     def key(self) -> str:
-        """The stream's name among files: contexts of one name and another scale differ."""
+        """Name of the stream in file names, which differs for contexts of one name and different scales."""
         return self.name if self.context is None else f"{self.name}-{self.context.scale}"
 
 
 def streams_of(network: FCtLConfig) -> list[Stream]:
-    """List what a network looks through."""
+    """List the streams of a network.
+
+    Parameters
+    ----------
+    network : FCtLConfig
+        The network's settings.
+
+    Returns
+    -------
+    list of Stream
+        The tile, then the outer contexts.
+    """
     return [Stream(), *(Stream(context) for context in network.outer_contexts)]
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """The features of some tiles through one stream: a file."""
+    """Features of some tiles through one stream, which share a file.
+
+    Attributes
+    ----------
+    part : Part
+        ``"trained"`` or ``"measured"``.
+    stream : Stream
+        The stream.
+    number : int
+        Number of the file, from 0. Each has ``CHUNK`` tiles, except for the last.
+    """
 
     part: Part
     stream: Stream
     number: int
 
     def file(self, frozen: Frozen) -> Path:
-        """Where it lies."""
+        """Return the path of the file.
+
+        Parameters
+        ----------
+        frozen : Frozen
+            The frozen encoders and the folder of their features.
+
+        Returns
+        -------
+        Path
+            The path, whether or not the file exists.
+        """
         return Path(frozen.folder) / f"{self.part}-{self.stream.key}-{self.number:05d}.safetensors"
 
     def indices(self, frozen: Frozen) -> range:
-        """Which tiles it holds."""
+        """Return the numbers of the tiles in the file.
+
+        Parameters
+        ----------
+        frozen : Frozen
+            The frozen encoders and the numbers of their tiles.
+
+        Returns
+        -------
+        range
+            Numbers of the tiles in their part.
+        """
         return range(self.number * CHUNK, min((self.number + 1) * CHUNK, frozen.count(self.part)))
 
 
 def chunks_of(frozen: Frozen, streams: Sequence[Stream]) -> list[Chunk]:
-    """List every file of features that the streams need."""
+    """List every file of features that streams need.
+
+    Parameters
+    ----------
+    frozen : Frozen
+        The frozen encoders and the numbers of their tiles.
+    streams : sequence of Stream
+        The streams.
+
+    Returns
+    -------
+    list of Chunk
+        The files of the trained tiles, then those of the measured ones.
+    """
     parts: tuple[Part, ...] = ("trained", "measured")
     return [
         Chunk(part, stream, number)
@@ -102,7 +175,17 @@ def chunks_of(frozen: Frozen, streams: Sequence[Stream]) -> list[Chunk]:
 
 @dataclass(frozen=True)
 class MeasuredTile:
-    """A cell of the grid over a scene, and the regions of the scene that count."""
+    """A cell of the grid over a scene, with the regions that count.
+
+    Attributes
+    ----------
+    scene : int
+        Index of the scene.
+    cell : Cell
+        The cell, (row, column).
+    regions : tuple of IntWindow
+        Regions of the scene that count, (y0, x0, y1, x1), px.
+    """
 
     scene: int
     cell: Cell
@@ -110,7 +193,22 @@ class MeasuredTile:
 
 
 def measured_tiles(scenes: Sequence[Scene], part: str, tile_size: int) -> list[MeasuredTile]:
-    """List the cells that ``fctl segment`` would compute over the regions of a part, scene by scene."""
+    """List the cells that ``fctl segment`` would compute over the regions of a part, scene by scene.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        The scenes.
+    part : str
+        Part of the scenes, ``"test"`` or ``"val"``.
+    tile_size : int
+        Side of the tile, px.
+
+    Returns
+    -------
+    list of MeasuredTile
+        The cells, row by row within a scene.
+    """
     found = []
     for index, scene in enumerate(scenes):
         regions: tuple[IntWindow, ...] = getattr(scene, part)
@@ -121,12 +219,26 @@ def measured_tiles(scenes: Sequence[Scene], part: str, tile_size: int) -> list[M
 
 
 def check_unseen(checkpoint: Path | str, scenes: Sequence[Scene], part: str) -> str:
-    """Refuse a checkpoint whose encoders saw what is to be measured; returns its hash.
+    """Refuse a checkpoint whose encoders were trained on what is to be measured.
+
+    Parameters
+    ----------
+    checkpoint : Path or str
+        File that the encoders come from.
+    scenes : sequence of Scene
+        The scenes.
+    part : str
+        Measured part of the scenes, ``"test"`` or ``"val"``.
+
+    Returns
+    -------
+    str
+        SHA-256 of the checkpoint, hexadecimal.
 
     Raises
     ------
     CheckpointError
-        Its card says that it was trained there, or does not say where it was trained.
+        The checkpoint's model card says that it was trained there, or does not say where it was trained.
     """
     card = read_card(checkpoint)
     digests, trained = _training(card, checkpoint)
@@ -143,7 +255,7 @@ def check_unseen(checkpoint: Path | str, scenes: Sequence[Scene], part: str) -> 
 
 
 def _training(card: Card, checkpoint: Path | str) -> tuple[dict[str, str], Any]:
-    """Digests of the scenes by name, and a function that gives the regions trained on of one of them."""
+    """Return the digests of the scenes by name, and a function that gives the trained regions of one of them."""
     try:
         training = card.provenance["training"]
         digests: dict[str, str] = dict(card.provenance["data"])

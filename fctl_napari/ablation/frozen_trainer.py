@@ -1,4 +1,4 @@
-"""Training what lies behind frozen encoders, on kept features."""
+"""Training of what follows frozen encoders, on kept features."""
 
 from __future__ import annotations
 
@@ -25,18 +25,24 @@ from fctl_napari.training.train import Trainer
 
 
 class FrozenTrainer(Trainer):
-    """A training run whose encoders are frozen: it sees features in place of pixels.
+    """Training run with frozen encoders, which takes features in place of pixels.
 
     Parameters
     ----------
-    config
-        Starts from the checkpoint that the features come from (``init_from``) and freezes all of ``encoders``.
-    out, data_folder, device
-        As for ``Trainer``.
-    frozen
-        Where the features lie.
-    tiles, part
-        What is measured at the end, and the name of that part of the scenes.
+    config : TrainConfig
+        Settings that start from the checkpoint of the features (``init_from``) and freeze all of ``encoders``.
+    out : Path or str
+        Folder of the run, see ``Trainer``.
+    frozen : Frozen
+        The frozen encoders and the folder of their features.
+    tiles : sequence of MeasuredTile
+        Tiles that are measured at the end.
+    part : str
+        Name of the measured part of the scenes, ``"test"`` or ``"val"``.
+    data_folder : Path or str, optional
+        Folder that relative paths of the config start from.
+    device : str, optional
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
     """
 
     model: FCtL
@@ -59,6 +65,7 @@ class FrozenTrainer(Trainer):
         self._features = KeptFeatures(frozen, "trained", self.model.config)
 
     def _load(self, number: int) -> FeatureBatch:  # type: ignore[override]
+        """Read the features of random tiles, which depend on the seed and the number alone."""
         rng = np.random.default_rng([self.config.seed, 5, number])
         few = self.config.batch > len(self._features)
         return self._features.batch(rng.choice(len(self._features), self.config.batch, replace=few).tolist())

@@ -1,4 +1,4 @@
-"""What an ablation trains: the networks behind the rows of the paper's tables, each once for each seed (no torch)."""
+"""Plan of an ablation: the networks behind the rows of the paper's tables, each once for each seed (no torch)."""
 
 from __future__ import annotations
 
@@ -19,50 +19,54 @@ from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import open_scenes, scene_digest
 
 TILES = 800
-"""Augmented training tiles whose features are kept, where encoders are frozen."""
+"""Number of augmented training tiles whose features are kept if encoders are frozen."""
 
 RESULTS = "results.csv"
 ROWS = "rows"
-"""Folder of the runs, each in one of its own."""
+"""Folder with a subfolder for each run."""
 
 TABLES = tuple(sorted({row.table for row in ablation_rows()}))
 
 
 @dataclass(frozen=True)
 class AblationRequest:
-    """Which tables, on what data, with which budget.
+    """Tables, data and budget of an ablation.
 
     Attributes
     ----------
-    tables
-        Of ``TABLES``.
-    recipe
-        Data, augmentation, loss and schedule of every row; its network settings hold where a row sets nothing else.
-        Its seed is the first one. Rows are trained end to end, whatever its stages are.
-    out
+    tables : tuple of int
+        Numbers of the tables, among ``TABLES``.
+    recipe : TrainConfig
+        Data, augmentation, loss and schedule of every row. Its network settings hold where a row sets nothing else.
+        Its seed is the first one. Rows are trained end to end, even if the recipe has stages.
+    out : Path
         Folder of the results, of the runs, and of features.
-    data_folder
-        Where the recipe's relative paths start.
-    contexts
+    data_folder : Path
+        Folder that the recipe's relative paths start from.
+    contexts : Dataset
         The paper's data set whose context sizes are taken, relative to the tile.
-    base
-        The preset that rows change; the recipe's network settings are left out where it is another one than the
-        recipe's. None: the recipe's.
-    seeds
-        How many runs of each row; the seeds are successive.
-    steps, minutes
-        The budget of each row, one of them: optimizer steps, or as many steps for all rows as the costliest network
-        makes in so many minutes. Neither: the recipe's steps or epochs.
-    frozen_encoders
-        A checkpoint whose encoders every row takes and keeps as they are.
-    tiles
-        How many augmented tiles are then trained on.
-    device, precision
-        Where and how it is computed.
-    scheduler
-        Address of a dask scheduler; None: worker processes on this machine.
-    workers
-        How many of those; None: by memory and cores, or one for each GPU.
+    base : str or None
+        The preset that rows change. The recipe's network settings are left out where it is not the recipe's preset.
+        None is the recipe's preset.
+    seeds : int
+        Number of runs of each row. Their seeds are successive.
+    steps : int or None
+        Budget of each row in optimizer steps. Without ``steps`` and ``minutes``, the recipe's steps or epochs hold.
+    minutes : float or None
+        Budget of each row in minutes, in place of ``steps``: all rows get as many steps as the costliest network makes
+        in that time.
+    frozen_encoders : Path or None
+        Checkpoint whose encoders every row takes and keeps frozen.
+    tiles : int
+        Number of augmented training tiles if encoders are frozen.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    precision : str
+        ``"auto"``, ``"fp32"`` or ``"bf16"``. With ``"auto"`` the recipe's.
+    scheduler : str or None
+        Address of a dask scheduler. None starts worker processes on this machine.
+    workers : int or None
+        Number of those worker processes. None decides by memory and cores, or starts one for each GPU.
     """
 
     tables: tuple[int, ...]
@@ -82,6 +86,13 @@ class AblationRequest:
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        """Refuse unknown tables and a budget that is given twice.
+
+        Raises
+        ------
+        ConfigError
+            A table is unknown, there is none, or both steps and minutes are given.
+        """
         unknown = [table for table in self.tables if table not in TABLES]
         if unknown or not self.tables:
             raise ConfigError(f"there is no ablation table {unknown[0] if unknown else ''}; choose among {TABLES}.")
@@ -95,28 +106,28 @@ class AblationRequest:
 
 @dataclass(frozen=True)
 class Training:
-    """One network that is trained and measured once; it may stand for several rows.
+    """One network that is trained and measured once, possibly for several rows.
 
     Attributes
     ----------
-    rows
-        The rows.
-    config
-        The training's settings.
-    network
-        The network's.
-    settings
-        A digest of everything that decides the result.
-    folder
-        Of the run.
-    data_folder
-        Where the config's relative paths start.
-    part
-        What is measured: ``"test"`` or ``"val"`` regions.
-    frozen
-        The encoders, if they are frozen.
-    device
-        Where it is computed.
+    rows : tuple of AblationRow
+        The rows that the network stands for.
+    config : TrainConfig
+        Settings of the training.
+    network : FCtLConfig
+        Settings of the network.
+    settings : str
+        Digest of everything that decides the result.
+    folder : Path
+        Folder of the run.
+    data_folder : Path
+        Folder that the config's relative paths start from.
+    part : str
+        Regions that are measured, ``"test"`` or ``"val"``.
+    frozen : Frozen or None
+        The encoders if they are frozen, else None.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
     """
 
     rows: tuple[AblationRow, ...]
@@ -132,28 +143,43 @@ class Training:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every training of a request, the networks of the first row first, and the features that they need."""
+    """Every training of a request and the features that they need.
+
+    Attributes
+    ----------
+    trainings : tuple of Training
+        The trainings, those of the first seed first.
+    chunks : tuple of Chunk
+        Files of features of frozen encoders.
+    """
 
     trainings: tuple[Training, ...]
     chunks: tuple[Chunk, ...]
 
 
 def make_plan(request: AblationRequest, steps: int | None = None) -> Plan:
-    """Work out what is to be trained, and refuse what cannot be.
+    """Plan the trainings of a request, and refuse what cannot be trained.
 
     Parameters
     ----------
-    request
-        What is asked.
-    steps
-        In place of the request's.
+    request : AblationRequest
+        The request.
+    steps : int or None, optional
+        Number of optimizer steps that replaces the request's.
+
+    Returns
+    -------
+    Plan
+        Trainings without duplicates. Rows with equal settings share one.
 
     Raises
     ------
     ConfigError
-        A row does not fit the recipe, or nothing is left to be measured.
-    InputError, CheckpointError
-        Data or the encoders' checkpoint cannot be used, or the encoders saw what is measured.
+        A row does not fit the recipe.
+    InputError
+        The data cannot be used, or nothing is held out to be measured.
+    CheckpointError
+        The encoders' checkpoint cannot be used, or its encoders were trained on what is measured.
     """
     folder = request.data_folder.absolute()
     scenes, table = open_scenes(request.recipe.data, folder)
@@ -204,7 +230,7 @@ def make_plan(request: AblationRequest, steps: int | None = None) -> Plan:
 
 
 def _network_fields(request: AblationRequest, row: AblationRow) -> tuple[dict[str, Any], FCtLConfig]:
-    """Fields of a row's network over its preset's, and the network."""
+    """Return the fields of a row's network that differ from its preset, and the network."""
     base = request.base or request.recipe.preset
     own = request.recipe.network if base == request.recipe.preset else {}
     fields = own | row.fields(request.contexts)
@@ -214,6 +240,7 @@ def _network_fields(request: AblationRequest, row: AblationRow) -> tuple[dict[st
 def _train_config(
     request: AblationRequest, row: AblationRow, steps: int | None, seed: int, frozen: Frozen | None
 ) -> TrainConfig:
+    """Derive the training config of a row."""
     recipe = request.recipe
     fields, network = _network_fields(request, row)
     there = {"tile", *(context.name for context in network.outer_contexts)}
@@ -240,7 +267,7 @@ def _train_config(
 
 
 def _stream_of(prefix: str) -> str | None:
-    """Which context's encoder or neck a prefix of ``TrainConfig.frozen`` names."""
+    """Return the context whose encoder or neck a prefix of ``TrainConfig.frozen`` names."""
     part, _, rest = prefix.partition(".")
     stream = rest.partition(".")[0]
     return stream if part in ("encoders", "necks") and stream in ("local", "medium", "large") else None
@@ -249,7 +276,7 @@ def _stream_of(prefix: str) -> str | None:
 def _facts(
     config: TrainConfig, network: FCtLConfig, data: dict[str, str], request: AblationRequest, frozen: Frozen | None
 ) -> dict[str, Any]:
-    """Everything that decides a result: a name or a description does not, nor do folders."""
+    """Collect everything that decides a result, which names, descriptions and folders do not."""
     training = config.model_dump(mode="json", exclude={"name", "description", "preset", "network", "save_every", "run"})
     training["init_from"] = Path(config.init_from).name
     training["encoder_weights"] = Path(config.encoder_weights).name
@@ -265,7 +292,7 @@ def _facts(
 def _with_folder(
     frozen: Frozen | None, request: AblationRequest, facts: dict[str, Any], data: dict[str, str]
 ) -> Frozen | None:
-    """Name the folder of features by what decides them; the seeds and budgets of rows do not."""
+    """Name the folder of features by what decides them, which seeds and budgets of rows do not."""
     if frozen is None:
         return None
     training = {key: facts["training"][key] for key in ("augment", "balanced_tiles", "precision", "data")}
@@ -281,5 +308,16 @@ def _digest(facts: Any) -> str:
 
 
 def networks_of(trainings: Sequence[Training]) -> list[Training]:
-    """One training for each distinct network."""
+    """Choose one training for each distinct network.
+
+    Parameters
+    ----------
+    trainings : sequence of Training
+        The trainings.
+
+    Returns
+    -------
+    list of Training
+        The first training of each network.
+    """
     return list({training.network: training for training in reversed(trainings)}.values())[::-1]

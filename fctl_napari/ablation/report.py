@@ -1,4 +1,4 @@
-"""Results of an ablation in the layout of the paper's tables, beside the paper's figures, and what differs."""
+"""Report of an ablation in the layout of the paper's tables, beside the paper's figures, with the differences."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ NAMES = ("local", "medium", "large")
 
 @dataclass(frozen=True)
 class Entry:
-    """A row and what was measured of it.
+    """A row with its measured figures.
 
     Attributes
     ----------
-    row
+    row : AblationRow
         The row.
-    miou
-        In percent, by run.
-    reliance
-        Context reliance in percent, mean over runs.
-    parameters
-        Of the network.
+    miou : dict of Run to float
+        mIoU by run, percent.
+    reliance : float
+        Context reliance, mean over runs, percent.
+    parameters : int
+        Number of parameters of the network.
     """
 
     row: AblationRow
@@ -48,7 +48,7 @@ class Entry:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over seeds, percent; pooled over held-out groups, None where each has one seed."""
+        """Standard deviation over seeds, percent, pooled over held-out groups (None if each has one seed)."""
         groups = [[v for (h, _), v in self.miou.items() if h == group] for group in {h for h, _ in self.miou}]
         variances = [statistics.variance(values) for values in groups if len(values) > 1]
         return statistics.mean(variances) ** 0.5 if variances else None
@@ -56,14 +56,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean over runs of the difference between two rows with equal held-out group and seed, in percent mIoU.
+    """Mean difference between two rows over runs of equal held-out group and seed, in percent mIoU.
 
     Attributes
     ----------
-    mean
-        Of the differences.
-    spread
-        Their standard deviation; None where there is one run.
+    mean : float
+        Mean of the differences.
+    spread : float or None
+        Standard deviation of the differences, or None if there is one run.
     """
 
     mean: float
@@ -71,12 +71,25 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether it is larger than its spread."""
+        """True if the difference is larger than its spread."""
         return self.spread is not None and abs(self.mean) > self.spread
 
 
 def difference(first: Entry, second: Entry) -> Difference | None:
-    """Compare two rows run by run (both saw the same tiles in the same order); None without a run in common."""
+    """Compare two rows run by run, since both saw the same tiles in the same order.
+
+    Parameters
+    ----------
+    first : Entry
+        The row whose excess is computed.
+    second : Entry
+        The row that it is compared with.
+
+    Returns
+    -------
+    Difference or None
+        ``first`` minus ``second``, or None if they have no run in common.
+    """
     common = first.miou.keys() & second.miou.keys()
     if not common:
         return None
@@ -86,7 +99,19 @@ def difference(first: Entry, second: Entry) -> Difference | None:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows of which the paper puts the first above the second."""
+    """Two rows of which the first is better in the paper.
+
+    Attributes
+    ----------
+    above : Entry
+        The row that is better in the paper.
+    below : Entry
+        The other row.
+    paper : float
+        Difference in the paper, percent mIoU, over 0.
+    found : Difference
+        Difference of ``above`` and ``below`` as measured.
+    """
 
     above: Entry
     below: Entry
@@ -100,14 +125,26 @@ class Study:
 
     Attributes
     ----------
-    table
-        3 to 6.
-    contexts
+    table : int
+        Number of the paper's table, 3 to 6.
+    contexts : Dataset
         The paper's data set whose context sizes were taken.
-    data, base, encoder, tile_size, steps, batch, frozen
-        See ``Result``.
-    entries
-        Rows in the paper's order; those without a run are left out.
+    data : str
+        Name of the recipe.
+    base : str
+        Preset that the rows' settings were put into.
+    encoder : str
+        Encoder of the networks.
+    tile_size : int
+        Side of the tile, px.
+    steps : int
+        Number of optimizer steps.
+    batch : int
+        Tiles per step.
+    frozen : bool
+        True if encoders were frozen.
+    entries : tuple of Entry
+        Rows in the paper's order. Those without a run are left out.
     """
 
     table: int
@@ -123,11 +160,11 @@ class Study:
 
     @property
     def runs(self) -> list[Run]:
-        """Every run that some row has."""
+        """All runs, sorted, that at least one row has."""
         return sorted({run for entry in self.entries for run in entry.miou})
 
     def describe(self) -> str:
-        """Say what was done, for people."""
+        """Describe the data, networks and budget for people."""
         held = sorted({holdout for holdout, _ in self.runs if holdout})
         groups = f", held-out group{'s' * (len(held) > 1)} {', '.join(held)}" if held else ""
         seeds = len({seed for _, seed in self.runs})
@@ -138,7 +175,7 @@ class Study:
         )
 
     def pairs(self) -> list[Pair]:
-        """List every two rows that the paper does not put level, and that have a run in common."""
+        """List the pairs of rows that differ in the paper and have a run in common."""
         found = []
         for a, b in combinations(self.entries, 2):
             paper = a.row.paper[self.contexts] - b.row.paper[self.contexts]
@@ -149,13 +186,31 @@ class Study:
         return found
 
     def over_first(self) -> list[Difference | None]:
-        """How far each row lies over the table's first; None for the first itself, or where no run is shared."""
+        """Compare each row with the table's first.
+
+        Returns
+        -------
+        list of Difference or None
+            Differences, in the order of the entries. The first entry's is None, as is one without a common run.
+        """
         first = self.entries[0]
         return [None if entry is first else difference(entry, first) for entry in self.entries]
 
 
 def studies(results: Iterable[Result]) -> list[Study]:
-    """Sort results into tables; runs of one data set and budget, with other seeds or held-out groups, belong together.
+    """Group results into tables.
+
+    Runs of one data set and budget with different seeds or held-out groups belong to one table.
+
+    Parameters
+    ----------
+    results : iterable of Result
+        Results, in the order in which they were measured. The last one of a row, group and seed counts.
+
+    Returns
+    -------
+    list of Study
+        The tables, by data set and number.
 
     Raises
     ------
@@ -197,7 +252,17 @@ def _entry(row: AblationRow, results: Sequence[Result]) -> Entry:
 
 
 def report(results: Iterable[Result]) -> str:
-    """Write every table in Markdown.
+    """Format every table in Markdown.
+
+    Parameters
+    ----------
+    results : iterable of Result
+        Results, in the order in which they were measured.
+
+    Returns
+    -------
+    str
+        Markdown text.
 
     Raises
     ------
@@ -225,7 +290,7 @@ def _section(study: Study) -> str:
 
 
 def _order(study: Study) -> list[str]:
-    """Say where the order of rows is the paper's and where it is not."""
+    """Describe where the order of rows agrees with the paper and where it does not."""
     pairs = study.pairs()
     name = PAPERS[study.contexts]
     turned = sorted((pair for pair in pairs if pair.found.mean < 0), key=lambda pair: pair.found.mean)
@@ -251,7 +316,7 @@ def _turned(pair: Pair) -> str:
 
 
 def _layout(study: Study) -> tuple[list[str], Callable[[Entry], list[str]]]:
-    """Columns on the left, and what stands in them for a row."""
+    """Return the names of the columns on the left, and a function that fills them for a row."""
     if study.table == 3:
         return ["Local", "Medium", "Large", "GPE"], lambda entry: [
             *("✓" if name in entry.row.sizes[study.contexts] else "" for name in NAMES),

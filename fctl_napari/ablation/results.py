@@ -1,4 +1,4 @@
-"""Results of ablation runs as one tidy table: a line for each row of the paper's tables and each run of it."""
+"""Results of ablation runs as one tidy table, with a line for each run of each row of the paper's tables."""
 
 from __future__ import annotations
 
@@ -15,45 +15,73 @@ from fctl_napari.errors import InputError
 from fctl_napari.files import atomic_write
 
 IOU = "iou:"
-"""The columns of classes begin so."""
+"""Prefix of the columns of classes."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One row of one table, trained and measured once. Figures lie in 0..1.
+    """One row of one table, trained and measured once.
+
+    Figures lie in 0..1.
 
     Attributes
     ----------
-    table, row, label
-        Which row; see ``AblationRow``.
-    contexts
+    table : int
+        Number of the paper's table.
+    row : str
+        Name of the row, see ``AblationRow``.
+    label : str
+        Label of the row, see ``AblationRow``.
+    contexts : str
         The paper's data set whose context sizes, relative to the tile, were used.
-    data, holdout
-        What was trained and measured on: the recipe's name and the group that was held out, if any.
-    base, encoder, tile_size
-        The network that the row's settings were put into; tile side in px.
-    seed, steps, batch
-        Of the training.
-    frozen
-        First digits of the hash of the checkpoint that the frozen encoders come from; empty: they learnt too.
-    device, precision
-        Where and how it was computed.
-    settings
-        A digest of everything that decides the result.
-    miou, miou_without_class_0, f1, accuracy
-        As in ``Scores``.
-    iou
-        By class; one that is neither in the truth nor predicted is left out.
-    context_reliance
+    data : str
+        Name of the recipe, which decides what was trained and measured on.
+    holdout : str
+        Group that was held out, or empty.
+    base : str
+        Preset that the row's settings were put into.
+    encoder : str
+        Encoder of the network.
+    tile_size : int
+        Side of the tile, px.
+    seed : int
+        Seed of the training.
+    steps : int
+        Number of optimizer steps of the training.
+    batch : int
+        Tiles per step of the training.
+    frozen : str
+        First digits of the hash of the checkpoint that the frozen encoders come from. Empty if encoders were trained.
+    device : str
+        Device of the training.
+    precision : str
+        Precision of the training.
+    settings : str
+        Digest of everything that decides the result.
+    miou : float
+        Mean intersection over union, as in ``Scores``.
+    miou_without_class_0 : float or None
+        Mean intersection over union of the classes but the first, or None if there are none.
+    f1 : float
+        F1, as in ``Scores``.
+    accuracy : float
+        Accuracy, as in ``Scores``.
+    context_reliance : float
         See ``context_reliance``.
-    parameters, trained_parameters
-        Those that a tile passes through, and those of them that learnt.
-    seconds
-        Of the training steps.
-    version, commit
-        Of the code; the commit is empty where there is no repository, and ends in ``+`` where files were changed.
-    finished
+    parameters : int
+        Number of parameters that a tile passes through.
+    trained_parameters : int
+        Number of those parameters that were trained.
+    seconds : float
+        Time of the training steps, s.
+    version : str
+        Version of the code.
+    commit : str
+        Commit of the code. It is empty if there is no repository, and ends in ``+`` if files were changed.
+    finished : str
         Time in UTC, ISO 8601.
+    iou : dict of str to float
+        Intersection over union by class. A class that is neither in the ground truth nor predicted is left out.
     """
 
     table: int
@@ -86,7 +114,13 @@ class Result:
     iou: dict[str, float] = field(default_factory=dict)
 
     def to_line(self) -> dict[str, Any]:
-        """Give the line of the table; each class has a column of its own."""
+        """Convert the result to a line of the table.
+
+        Returns
+        -------
+        dict of str to object
+            Values by column. Each class has a column of its own.
+        """
         line = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "iou"}
         return line | {IOU + name: value for name, value in self.iou.items()}
 
@@ -95,12 +129,22 @@ _TYPES = {f.name: str(f.type) for f in fields(Result) if f.name != "iou"}
 
 
 def read_results(path: Path | str) -> list[Result]:
-    """Read a table; one that is not there yet is empty.
+    """Read a table.
+
+    Parameters
+    ----------
+    path : Path or str
+        The CSV file.
+
+    Returns
+    -------
+    list of Result
+        The lines, in order. There are none if the file does not exist.
 
     Raises
     ------
     InputError
-        The file is no such table.
+        The file is not such a table.
     """
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
@@ -117,16 +161,24 @@ def read_results(path: Path | str) -> list[Result]:
 
 
 def append_results(path: Path | str, results: Sequence[Result]) -> None:
-    """Add lines to a table, all or none; a Parquet file of the same name beside it where pyarrow is installed.
+    """Append lines to a table atomically.
 
-    Processes that append to the same table wait for each other.
+    A Parquet file of the same name is written beside it if pyarrow is installed. Processes that append to the same
+    table wait for each other.
+
+    Parameters
+    ----------
+    path : Path or str
+        The CSV file, which is made if it does not exist.
+    results : sequence of Result
+        The lines.
 
     Raises
     ------
     InputError
-        The file is there, but no such table.
+        The file exists, but is not such a table.
     OutputError
-        It cannot be written.
+        The table cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,7 @@
-"""Runs an ablation: networks in parallel through dask, results into one table as they come (no torch until it must)."""
+"""Runs of an ablation: networks in parallel through dask, with results in one table as they come.
+
+torch is not imported before it is needed.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +35,15 @@ if TYPE_CHECKING:
 BUDGETS = "budgets.json"
 LOG = "log.jsonl"
 LINE_BYTES = 4000
-"""More than a line of a run's log has."""
+"""Upper bound of the length of a line in a run's log."""
 
 LOOK_SECONDS = 1.0
-"""How often progress is looked at."""
+"""Interval at which progress is polled, s."""
 
 PROCESS_BYTES = 900e6
 BYTES_PER_PARAMETER = 20
 BYTES_PER_PX = 3000
-"""Memory of a worker: of its own, for each parameter, and for each px of a batch and stream; measured roughly."""
+"""Memory of a worker, roughly measured: its own, and more for each parameter and each px of a batch and stream."""
 
 Progress = Callable[[int, int, str], None]
 State = Callable[[int], tuple[int, int, str]]
@@ -48,27 +51,35 @@ State = Callable[[int], tuple[int, int, str]]
 
 @dataclass(frozen=True)
 class Failure:
-    """A network that could not be trained, and why."""
+    """A network that could not be trained.
+
+    Attributes
+    ----------
+    training : Training
+        The training.
+    error : FctlError
+        The reason.
+    """
 
     training: Training
     error: FctlError
 
 
 def run_ablation(request: AblationRequest, progress: Progress | None = None) -> Path:
-    """Train and measure what a request asks for and what is not in its table yet.
+    """Train and measure what a request asks for and its table does not have yet.
 
     Parameters
     ----------
-    request
-        What is asked. Rows that are in the table with the same settings are not trained again, rows that were cut
-        short go on, and a network that stands for several rows is trained once.
-    progress
-        Called with steps done, steps in all and a word on what is done.
+    request : AblationRequest
+        The request. Rows that are in the table with the same settings are not trained again, rows that were cut short
+        are resumed, and a network that stands for several rows is trained once.
+    progress : Progress or None, optional
+        Called with the number of finished steps, the total number of steps and a note on what is done.
 
     Returns
     -------
     Path
-        The table.
+        Path of the table.
 
     Raises
     ------
@@ -107,12 +118,17 @@ def checkpoint_of(table: Path, row: str, seed: int | None = None) -> Path:
 
     Parameters
     ----------
-    table
-        From ``run_ablation``, in the folder where it was written.
-    row
-        The row's name, such as ``table3-medium-gpe``.
-    seed
-        Of the training; None: any. The last one measured is taken.
+    table : Path
+        Path of the table from ``run_ablation``, in the folder where it was written.
+    row : str
+        Name of the row, such as ``table3-medium-gpe``.
+    seed : int or None, optional
+        Seed of the training. None takes any. The last one measured is taken.
+
+    Returns
+    -------
+    Path
+        The checkpoint.
 
     Raises
     ------
@@ -127,7 +143,22 @@ def checkpoint_of(table: Path, row: str, seed: int | None = None) -> Path:
 
 
 def to_results(request: AblationRequest, training: Training, figures: dict[str, Any]) -> list[Result]:
-    """Give the lines of the table of one network: one for each row that it stands for."""
+    """Convert the figures of one network to lines of the table.
+
+    Parameters
+    ----------
+    request : AblationRequest
+        The request.
+    training : Training
+        The training of the network.
+    figures : dict of str to object
+        The fields of ``Result`` that ``train_and_measure`` returns.
+
+    Returns
+    -------
+    list of Result
+        One line for each row that the network stands for.
+    """
     return [
         Result(
             table=row.table,
@@ -153,7 +184,13 @@ def to_results(request: AblationRequest, training: Training, figures: dict[str, 
 
 
 def code_commit() -> str:
-    """Name the commit of this code: empty where it lies in no repository, with a ``+`` where files were changed."""
+    """Return the commit of this code.
+
+    Returns
+    -------
+    str
+        12 digits, with a ``+`` if files were changed. Empty if the code lies in no repository.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
@@ -171,7 +208,7 @@ def _missing(table: Path, trainings: Sequence[Training]) -> list[Training]:
 
 
 def _copy_known(table: Path, request: AblationRequest, plan: Plan) -> None:
-    """Add the rows whose network was trained for another table before."""
+    """Add the rows whose network has already been trained for another table."""
     results = read_results(table)
     by_settings = {result.settings: result for result in results}
     there = {(result.settings, result.row) for result in results}
@@ -193,7 +230,7 @@ def _budget_key(request: AblationRequest) -> str:
 
 
 def _known_steps(request: AblationRequest) -> int | None:
-    """How many steps a budget in minutes was before: what was begun goes on with as many."""
+    """Return the number of steps that a budget in minutes gave before, so that begun runs resume with the same."""
     file = request.out / BUDGETS
     if request.minutes is None or not file.is_file():
         return None
@@ -240,7 +277,7 @@ def _fitting(request: AblationRequest, plan: Plan) -> int:
 
 
 class _Running:
-    """Tasks on workers, and how far they are."""
+    """Tasks on workers and their progress."""
 
     def __init__(self, workers: Workers, share: Share, progress: Progress) -> None:
         self._workers = workers
@@ -249,8 +286,8 @@ class _Running:
         self._seen = time.monotonic()
 
     def make_features(self, plan: Plan) -> None:
-        """Compute the features that are not there yet."""
-        first = plan.trainings[0]  # any would do: what they differ in decides no feature
+        """Compute the missing features."""
+        first = plan.trainings[0]  # any training will do, since features do not depend on what they differ in
         if first.frozen is None:
             return
         tasks = [(first, chunk) for chunk in plan.chunks if not chunk.file(first.frozen).exists()]
@@ -269,7 +306,7 @@ class _Running:
         return max(1, math.floor(seconds / max(times)))
 
     def train(self, request: AblationRequest, trainings: Sequence[Training], table: Path) -> list[Failure]:
-        """Train and measure; each result is in the table as soon as it is known."""
+        """Train and measure networks, and write each result to the table as soon as it is known."""
         total = sum(training.config.steps for training in trainings)
 
         def state(done: int) -> tuple[int, int, str]:
@@ -289,9 +326,9 @@ class _Running:
         tasks: Sequence[tuple[Any, ...]],
         state: Callable[[int], tuple[int, int, str]],
     ) -> Iterator[tuple[tuple[Any, ...], Any]]:
-        """Call a function with each task's arguments on the workers; yields each with its result or error of ours.
+        """Call a function with each task's arguments on the workers, and yield each task with its result or FctlError.
 
-        ``state`` gives what progress is told when so many tasks are finished.
+        ``state`` converts the number of finished tasks to the arguments of the progress callback.
         """
         if not tasks:
             return
@@ -320,12 +357,12 @@ class _Running:
             client.cancel(list(waiting))
 
     def _check_workers(self) -> None:
-        """Give up where there has been no worker for a long time.
+        """Give up if there has been no worker for a long time.
 
         Raises
         ------
         FctlError
-            So it is.
+            There has been none for ``DESERTED_SECONDS``.
         """
         if self._workers.count():
             self._seen = time.monotonic()
@@ -340,5 +377,5 @@ def _steps_done(training: Training) -> int:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - LINE_BYTES))
             return int(json.loads(file.read().splitlines()[-1])["step"])
-    except (OSError, ValueError, LookupError):  # not begun, or in the middle of a line
+    except (OSError, ValueError, LookupError):  # the run has not begun, or is writing a line
         return 0

@@ -1,4 +1,4 @@
-"""The rows of the paper's ablation tables (3 to 6) as named network settings (no torch)."""
+"""Rows of the paper's ablation tables (3 to 6) as named network settings (no torch)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from fctl_napari.model.config import FCtLConfig, preset
 
 Dataset = Literal["deepglobe", "inria"]
 PATCH = 508
-"""Side of the paper's tiles, px; Table 4 gives contexts in px."""
+"""Side of the paper's tiles, px, by which contexts are converted, since Table 4 gives them in px."""
 
 SIZES: dict[Dataset, dict[str, int]] = {
     "deepglobe": {"local": 508, "medium": 1524, "large": 2448},
     "inria": {"local": 508, "medium": 1016, "large": 1524},
 }
-"""The contexts that the paper settles on, px."""
+"""Sides of the contexts that the paper settles on, px."""
 
 WHOLE_IMAGE = {"deepglobe": 2448}
-"""A context of this size is the whole image."""
+"""Context sizes that are the whole image, px."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class AblationRow:
 
     Attributes
     ----------
-    table
-        3 to 6.
-    name
-        Its config's name, unique.
-    label
-        The row as the paper puts it.
-    settings
+    table : int
+        Number of the table, 3 to 6.
+    name : str
+        Name of the row's config, unique.
+    label : str
+        Label of the row in the paper.
+    settings : dict of str to object
         Fields of ``FCtLConfig`` besides the contexts.
-    sizes
-        The contexts of each data set, px; none is the baseline.
-    paper
-        mIoU in the paper, in percent, by data set.
+    sizes : dict of Dataset to dict of str to int
+        Side of each context by name and data set, px. A row without contexts is the baseline.
+    paper : dict of Dataset to float
+        mIoU in the paper by data set, percent.
     """
 
     table: int
@@ -50,16 +50,21 @@ class AblationRow:
     paper: dict[Dataset, float] = field(default_factory=dict)
 
     def network(self, base: str = "fctl_vgg16", dataset: Dataset | None = None, **overrides: Any) -> FCtLConfig:
-        """Build the row's network.
+        """Build the network settings of the row.
 
         Parameters
         ----------
-        base
-            A preset; its encoder and its tile size are kept.
-        dataset
-            Whose contexts; None: the row's first.
-        overrides
+        base : str, optional
+            A preset, whose encoder and tile size are kept.
+        dataset : Dataset or None, optional
+            Data set whose context sizes are taken. None takes the row's first.
+        **overrides : object
             Further fields, such as ``classes``.
+
+        Returns
+        -------
+        FCtLConfig
+            The preset with the row's fields.
 
         Raises
         ------
@@ -69,7 +74,17 @@ class AblationRow:
         return preset(base, **(self.fields(dataset) | overrides))
 
     def fields(self, dataset: Dataset | None = None) -> dict[str, Any]:
-        """Fields of ``FCtLConfig`` that make the row.
+        """Return the fields of ``FCtLConfig`` that make the row.
+
+        Parameters
+        ----------
+        dataset : Dataset or None, optional
+            Data set whose context sizes are taken. None takes the row's first.
+
+        Returns
+        -------
+        dict of str to object
+            Fields, contexts included.
 
         Raises
         ------
@@ -94,10 +109,20 @@ def ablation_rows() -> tuple[AblationRow, ...]:
 def ablation_row(name: str) -> AblationRow:
     """Find a row by its config's name.
 
+    Parameters
+    ----------
+    name : str
+        Name of the row.
+
+    Returns
+    -------
+    AblationRow
+        The row.
+
     Raises
     ------
     ConfigError
-        There is none.
+        There is no such row.
     """
     for row in ablation_rows():
         if row.name == name:
@@ -110,7 +135,7 @@ def _figures(deepglobe: float, inria: float) -> dict[Dataset, float]:
 
 
 def _contexts_and_gpe() -> list[AblationRow]:
-    """Table 3: contexts and gated positional embeddings, without ALE."""
+    """List the rows of Table 3: contexts and gated positional embeddings, without ALE."""
     table = (
         ((), False, 71.84, 69.08),
         (("local",), False, 72.12, 72.50),
@@ -142,7 +167,7 @@ def _contexts_and_gpe() -> list[AblationRow]:
 
 
 def _context_sizes() -> list[AblationRow]:
-    """Table 4: sizes of the contexts, px, without ALE."""
+    """List the rows of Table 4: sizes of the contexts, px, without ALE."""
     table: tuple[tuple[Dataset, tuple[int, int, int], float], ...] = (
         ("deepglobe", (508, 1016, 2448), 73.23),
         ("deepglobe", (508, 1524, 2032), 72.76),
@@ -170,7 +195,7 @@ def _context_sizes() -> list[AblationRow]:
 
 
 def _fusion() -> list[AblationRow]:
-    """Table 5: how MCF weighs the contexts, without ALE."""
+    """List the rows of Table 5: the weighting of contexts in MCF, without ALE."""
     table = (("average", 72.89, 73.20), ("weighted", 73.16, 73.37), ("adaptive", 73.47, 73.50))
     return [
         AblationRow(5, f"table5-{name}", f"{name} fusion", {"fusion": name, "ale": "none"}, SIZES, _figures(*paper))
@@ -179,7 +204,7 @@ def _fusion() -> list[AblationRow]:
 
 
 def _enhancement() -> list[AblationRow]:
-    """Table 6: the structure of ALE."""
+    """List the rows of Table 6: the structure of ALE."""
     table: tuple[tuple[str, str, dict[str, Any], float, float], ...] = (
         ("none", "without ALE", {"ale": "none"}, 73.47, 73.50),
         ("concat", "concatenation", {"ale": "concat"}, 72.20, 72.80),

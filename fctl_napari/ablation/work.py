@@ -1,4 +1,7 @@
-"""What an ablation computes in a worker process. Importing this module loads no torch; the functions do."""
+"""Computations of an ablation in a worker process.
+
+Importing this module loads no torch. The functions do.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from fctl_napari.training.train import Trainer
 
 TIMED_STEPS = 5
-"""Steps of each network that the budget in minutes is worked out from, after one that is not counted."""
+"""Steps of each network that are timed to convert a budget in minutes, after one that is not counted."""
 
 _makers: Recent[object, FeatureMaker] = Recent(1)
 _scenes: Recent[tuple[str, str], list[Scene]] = Recent(1)
@@ -32,21 +35,32 @@ _scenes: Recent[tuple[str, str], list[Scene]] = Recent(1)
 
 @dataclass(frozen=True)
 class Share:
-    """What one worker process has of the machine.
+    """Share of the machine that one worker process has.
 
     Attributes
     ----------
-    threads
-        torch threads; 0: all cores.
-    spread
-        Whether the processes are ours and share the machine's GPUs by their numbers.
+    threads : int
+        Number of torch threads. 0 uses all cores.
+    spread : bool
+        True if the processes are this package's own and share the machine's GPUs by their numbers.
     """
 
     threads: int = 0
     spread: bool = False
 
     def take(self, device: str) -> str:
-        """Set torch's threads; returns the device of this process."""
+        """Set torch's threads and choose the device of this process.
+
+        Parameters
+        ----------
+        device : str
+            The requested device, ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+        Returns
+        -------
+        str
+            The device. With ``"auto"`` and several GPUs, the one of this process.
+        """
         import torch
 
         torch.set_num_threads(self.threads or usable_cores())
@@ -58,7 +72,16 @@ class Share:
 
 
 def make_features(training: Training, chunk: Chunk, share: Share) -> None:
-    """Write one file of features, unless it is there.
+    """Write one file of features unless it exists.
+
+    Parameters
+    ----------
+    training : Training
+        Any training that needs the features.
+    chunk : Chunk
+        The tiles of the file.
+    share : Share
+        Share of the machine that this process has.
 
     Raises
     ------
@@ -83,11 +106,20 @@ def make_features(training: Training, chunk: Chunk, share: Share) -> None:
 
 
 def train_and_measure(training: Training, share: Share) -> dict[str, Any]:
-    """Train a network, or go on with it, and measure it; a finished one is only read.
+    """Train a network, or resume its training, and measure it.
+
+    A finished one is only read.
+
+    Parameters
+    ----------
+    training : Training
+        The training.
+    share : Share
+        Share of the machine that this process has.
 
     Returns
     -------
-    dict
+    dict of str to object
         The fields of ``Result`` that are not known beforehand.
 
     Raises
@@ -125,7 +157,19 @@ def train_and_measure(training: Training, share: Share) -> dict[str, Any]:
 
 
 def seconds_per_step(training: Training, share: Share) -> float:
-    """Time some steps of a network, which nothing is kept of.
+    """Time some steps of a network without keeping their result.
+
+    Parameters
+    ----------
+    training : Training
+        The training.
+    share : Share
+        Share of the machine that this process has.
+
+    Returns
+    -------
+    float
+        Median time of a step, s.
 
     Raises
     ------
@@ -149,6 +193,8 @@ def seconds_per_step(training: Training, share: Share) -> float:
 
 
 class _Enough(Exception):
+    """Signal that enough steps have been timed."""
+
     pass
 
 
@@ -164,6 +210,7 @@ def _trainer(training: Training, device: str) -> Trainer:
 
 
 def _measured(training: Training) -> tuple[list[Scene], list[MeasuredTile]]:
+    """Return the scenes of a training, opened once, and its measured tiles."""
     key = (training.config.data.model_dump_json(), str(training.data_folder))
     scenes = _scenes.get(key, lambda: open_scenes(training.config.data, training.data_folder)[0])
     return scenes, measured_tiles(scenes, training.part, training.network.tile_size)

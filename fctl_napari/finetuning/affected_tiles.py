@@ -1,4 +1,4 @@
-"""Which tiles a fine-tuned network is likely to call otherwise than its parent (no torch)."""
+"""Choice of the tiles that a fine-tuned network is likely to classify differently from its parent (no torch)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fctl_napari.segmentation.tiling.grid import Cell
 from fctl_napari.windows import IntWindow
 
 LOW = 0.6
-"""A confidence below this is low."""
+"""Confidence below which a pixel counts as unsure, 0..1."""
 
 SHARE = 0.03
-"""A cell is affected where this share of its px was called with a low confidence."""
+"""Share of a cell's pixels with a low confidence from which the cell is affected, 0..1."""
 
 
 def affected_cells(
@@ -28,43 +28,41 @@ def affected_cells(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[Cell, ...]:
-    """Choose the cells of a parent's segmentation that its child should compute anew; each chunk is read once.
+    """Choose the cells of a parent's segmentation that its child should recompute.
 
-    Those whose tile meets a correction, those with many px that the parent was not sure of, and those that the parent
-    did not compute.
+    These are the cells whose tile meets a correction, those with many pixels that the parent was not sure of, and those
+    that the parent did not compute. Each chunk is read once.
 
     Parameters
     ----------
-    parent
+    parent : Segmentation
         The parent's segmentation.
-    corrections
-        What the child learnt from.
-    progress
+    corrections : CorrectionSource
+        The corrections that the child was trained on.
+    progress : Progress or None, optional
         Called as ``progress(done, total)`` with counts of blocks.
-    cancelled
-        Asked before each block whether to stop.
+    cancelled : callable or None, optional
+        Polled before each block. If it returns True, the search stops.
 
     Returns
     -------
-    tuple of (row, column)
-        Row by row within a block.
+    tuple of Cell
+        Cells (row, column), row by row within a block.
 
     Raises
     ------
     InputError
         The corrections are of another size.
     Cancelled
-        ``cancelled`` answered True.
+        ``cancelled`` returned True.
 
-    Notes
-    -----
-    Measured on children of the built-in network of the Earth scene and of an aerial one on an unseen scene, fine-tuned
-    on 10 strokes of the annotator of ``benchmarks/learn.py`` (two runs of each; ``benchmarks/affected.py`` does it
-    again). Of the px that a child calls otherwise than its parent, 95 to 96 % and 95 % lie in affected cells, which are
-    29 % and 52 % of all cells; the best choice of as many cells would hold 96 to 97 % and 96 %, the cells whose tile
-    meets a correction alone hold 41 % and 45 %. After three strokes of one class on the Earth scene it is 94 %, in 29 %
-    of the cells. Asking besides that an unsure px has a class that corrections changed from or to made no difference
-    with 10 strokes, which leave out no class, so it is not asked.
+    Notes ----- Measured on children of the built-in network of the Earth scene and of an aerial one on an unseen
+    scene, fine-tuned on 10 strokes of the annotator of ``benchmarks/learn.py`` (two runs of each, reproduced by
+    ``benchmarks/affected.py``). Of the pixels that a child classifies differently from its parent, 95 to 96 % and 95 %
+    lie in affected cells, which are 29 % and 52 % of all cells. The best choice of as many cells would hold 96 to 97 %
+    and 96 %, the cells whose tile meets a correction alone hold 41 % and 45 %. After three strokes of one class on the
+    Earth scene it is 94 %, in 29 % of the cells. The further condition that an unsure pixel has a class that
+    corrections changed from or to made no difference with 10 strokes, which leave out no class, so it is not used.
     """
     if corrections.shape != parent.shape:
         (h, w), (height, width) = corrections.shape, parent.shape
@@ -87,7 +85,7 @@ def affected_cells(
 
 
 def _corrected(cell: Cell, parent: Segmentation, corrections: CorrectionSource, boxes: Sequence[IntWindow]) -> bool:
-    """Whether a cell's tile meets a correction that says a class."""
+    """Return whether a cell's tile meets a correction that gives a class."""
     window = parent.grid.window(cell)
     if not any(meet(window, box) for box in boxes):
         return False

@@ -1,4 +1,4 @@
-"""Where a fine-tuned network waits for the verdict, and what becomes of it (no torch)."""
+"""Paths of a candidate (a fine-tuned network that is not decided on), and its acceptance or removal (no torch)."""
 
 from __future__ import annotations
 
@@ -11,52 +11,119 @@ from fctl_napari.files import output_error
 
 
 def candidate_path(out: Path | str) -> Path:
-    """Where a new network waits for the verdict."""
+    """Return the path of the candidate of a new checkpoint.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the new checkpoint.
+
+    Returns
+    -------
+    Path
+        Path beside ``out`` where the candidate waits to be decided on.
+    """
     out = Path(out)
     return out.with_name(f"{out.stem}.candidate.safetensors")
 
 
 def state_path(out: Path | str) -> Path:
-    """Where an unfinished run is kept."""
+    """Return the path of the saved state of an unfinished run.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the new checkpoint.
+
+    Returns
+    -------
+    Path
+        Path beside ``out``.
+    """
     out = Path(out)
     return out.with_name(f".{out.stem}.finetune.pt")
 
 
 def features_path(out: Path | str) -> Path:
-    """Where features lie that do not fit into memory, while a run lasts."""
+    """Return the path of the folder for features that do not fit into memory during a run.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the new checkpoint.
+
+    Returns
+    -------
+    Path
+        Path beside ``out``.
+    """
     out = Path(out)
     return out.with_name(f".{out.stem}.finetune.features")
 
 
 def request_path(out: Path | str) -> Path:
-    """Where an unfinished run's request is remembered; see ``unfinished.py``."""
+    """Return the path of the saved request of an unfinished run, see ``unfinished.py``.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the new checkpoint.
+
+    Returns
+    -------
+    Path
+        Path beside ``out``.
+    """
     out = Path(out)
     return out.with_name(f".{out.stem}.finetune.json")
 
 
 def traces(out: Path | str) -> tuple[Path, ...]:
-    """All that a run leaves while it is not decided."""
+    """List the paths of everything that an undecided run leaves.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the new checkpoint.
+
+    Returns
+    -------
+    tuple of Path
+        Paths of candidate, state, request and features, whether or not they exist.
+    """
     return candidate_path(out), state_path(out), request_path(out), features_path(out)
 
 
 def keep(out: Path | str) -> Path:
-    """Make the candidate that waits beside ``out`` a checkpoint at ``out``; nothing is overwritten.
+    """Make the candidate that waits beside ``out`` the checkpoint at ``out``.
+
+    Nothing is overwritten. What is left of the run is removed.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the new checkpoint.
+
+    Returns
+    -------
+    Path
+        The checkpoint.
 
     Raises
     ------
     CheckpointError
-        None waits there.
+        There is no candidate.
     OutputError
-        The name is taken meanwhile, or the place is not writable.
+        The name has been taken meanwhile, or the folder is not writable.
     """
     out, candidate = Path(out), candidate_path(out)
     try:
-        os.link(candidate, out)  # unlike a rename, it fails if the name is taken
+        os.link(candidate, out)  # unlike a rename, a link fails if the name is taken
     except FileNotFoundError:
         raise CheckpointError(f"{candidate}: there is no network that waits here; fine-tune first.") from None
     except FileExistsError:
         raise OutputError(f"{out}: exists, and checkpoints are not overwritten; choose another name.") from None
-    except OSError:  # a file system without links
+    except OSError:  # the file system has no links
         check_free(out)
         try:
             os.replace(candidate, out)
@@ -67,7 +134,13 @@ def keep(out: Path | str) -> Path:
 
 
 def roll_back(out: Path | str) -> None:
-    """Remove the candidate beside ``out`` and what is left of its run."""
+    """Remove the candidate beside ``out`` and what is left of its run.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the new checkpoint.
+    """
     candidate_path(out).unlink(missing_ok=True)
     state_path(out).unlink(missing_ok=True)
     request_path(out).unlink(missing_ok=True)
@@ -75,12 +148,22 @@ def roll_back(out: Path | str) -> None:
 
 
 def check_free(out: Path | str) -> Path:
-    """Refuse a place for a new checkpoint where something stands.
+    """Check that a new checkpoint can have a path.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the new checkpoint.
+
+    Returns
+    -------
+    Path
+        The path.
 
     Raises
     ------
     OutputError
-        It does, or the name does not end in ``.safetensors``.
+        The path exists, or the name does not end in ``.safetensors``.
     """
     path = Path(out)
     if path.suffix != ".safetensors":

@@ -1,4 +1,4 @@
-"""Measuring a network on the tiles of a fine-tuning run."""
+"""Evaluation of a network on the tiles of a fine-tuning run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,21 @@ Labels = Callable[[Tile], NDArray[np.uint8]]
 
 
 def ground_truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> LabelSource | MappedGroundTruth:
-    """Open the truth of an image of this height and width, px, by the names, the colors or the values of classes.
+    """Open the ground truth of an image, with classes found by their names, colors or values.
+
+    Parameters
+    ----------
+    path : str
+        File of the ground truth.
+    shape : tuple of 2 int
+        (height, width) of the image, px.
+    table : ClassTable
+        The class table of the checkpoint.
+
+    Returns
+    -------
+    LabelSource or MappedGroundTruth
+        Class indices, read by windows.
 
     Raises
     ------
@@ -38,20 +52,20 @@ def ground_truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> Lab
 
 
 class Measure:
-    """Measures networks on the tiles of a run that are not trained on.
+    """Evaluation of networks on the tiles of a run that are not trained on.
 
     Parameters
     ----------
-    sets
-        The tiles.
-    table
-        The classes.
-    ground_truth
-        Of the corrected image, or None.
-    truth_tiles
-        How many tiles the truth is measured on, at most.
-    tile_size
-        px.
+    sets : TileSets
+        Tiles of the run.
+    table : ClassTable
+        The class table.
+    ground_truth : LabelSource, MappedGroundTruth or None
+        Ground truth of the corrected image, or None.
+    truth_tiles : int
+        Largest number of tiles on which the ground truth is compared.
+    tile_size : int
+        Side of the tile, px.
     """
 
     def __init__(
@@ -83,21 +97,31 @@ class Measure:
         parent: bool = False,
         whole: bool = True,
     ) -> Generator[None, None, dict[str, Figures]]:
-        """Measure a network, or its parent; yields before each tile.
+        """Measure a network or its parent, yielding before each tile.
 
         Parameters
         ----------
-        network
+        network : TileNetwork
             The network.
-        parent
-            Measure the parent instead, whose answers are kept.
-        whole
-            Measure on the truth too, not only what is watched during a run.
+        parent : bool, optional
+            If True, measure the parent instead, whose predictions are cached.
+        whole : bool, optional
+            If True, measure on the ground truth too, and not only what is watched during a run.
 
         Returns
         -------
         dict of str to Figures
-            By the keys of ``gate.WORDS``; what there are no tiles for is left out.
+            Figures by the keys of ``gate.WORDS``. What there are no tiles for is left out.
+
+        Yields
+        ------
+        None
+            Once before each tile, so that the caller can pause or stop.
+
+        Raises
+        ------
+        InputError
+            An image or its ground truth is damaged, or the ground truth has a class that the checkpoint lacks.
         """
         sets = self._sets
 
@@ -119,7 +143,7 @@ class Measure:
         ground_truth: Labels | None,
         network: TileNetwork | None = None,
     ) -> Generator[None, None, Count]:
-        """Count px against truth (255: not scored), and against the parent where the network is given."""
+        """Count pixels against ground truth (255 is not scored), and against the parent if the network is given."""
         count = Count(np.zeros((len(self._names), len(self._names)), np.int64))
         for tile in tiles:
             yield
@@ -147,5 +171,5 @@ class Measure:
                 f"{self._ground_truth.path}: holds class {strange.max()}, the checkpoint's classes end at "
                 f"{len(self._table) - 1}; save class indices, with {IGNORE} for no class."
             )
-        values = np.where(values < len(self._names), values, IGNORE).astype(np.uint8)  # an ignored class is not scored
+        values = np.where(values < len(self._names), values, IGNORE).astype(np.uint8)  # ignored classes are not scored
         return only(values + np.uint8(1), tile.window, [self._ground_truth_tiles[tile]]) - np.uint8(1)

@@ -1,4 +1,4 @@
-"""Features of frozen encoders, computed once: some memory, then the disk."""
+"""Cache of the features of frozen encoders, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ Arrays = dict[str, Tensor]
 
 
 class FeatureCache:
-    """Arrays by key, made once; the least recently used go to disk when memory is full.
+    """Cache of arrays by key, which moves the least recently used ones to disk when memory is full.
 
     Parameters
     ----------
-    limit
-        bytes in memory.
-    folder
-        Where the others lie. It belongs to the cache: what is in it is removed now and by ``close``.
+    limit : int
+        Bytes in memory.
+    folder : Path
+        Folder of the arrays that do not fit. It belongs to the cache: its content is removed now and by ``close``.
 
-    Notes
-    -----
-    Where the disk is full, arrays that do not fit into memory are made anew. Either way ``get`` gives the same bits.
+    Attributes
+    ----------
+    made : int
+        Number of keys that were computed.
+
+    Notes ----- If the disk is full, arrays that do not fit into memory are computed again. Either way ``get`` returns
+    the same bits.
     """
 
     def __init__(self, limit: int, folder: Path) -> None:
@@ -45,7 +49,20 @@ class FeatureCache:
         return self._held
 
     def get(self, key: str, make: Callable[[], Arrays]) -> Arrays:
-        """Return the arrays of a key, made now if they are not there."""
+        """Return the arrays of a key, computing them if they are not cached.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        make : callable
+            Function that computes the arrays.
+
+        Returns
+        -------
+        dict of str to Tensor
+            The arrays, which must not be changed.
+        """
         arrays = self._arrays.pop(key, None)
         if arrays is None:
             arrays = self._load(key)
@@ -61,7 +78,7 @@ class FeatureCache:
         return arrays
 
     def close(self) -> None:
-        """Forget everything, on disk too."""
+        """Clear the cache in memory and on disk."""
         self._arrays.clear()
         self._held = 0
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Fine-tuning on corrections: focal loss on corrected pixels, distillation elsewhere, a gate at the end."""
+"""Fine-tuning: focal loss on corrected pixels, distillation from the parent elsewhere, and a gate at the end."""
 
 from __future__ import annotations
 
@@ -36,33 +36,84 @@ from fctl_napari.segmentation.store.stored_image import note_on_image
 from fctl_napari.training.losses import class_weights, distillation_loss, focal_loss
 
 _PASSED = 2.0
-"""Rank, before its step is added, of a network that the gate lets pass: no IoU plus agreement is above it."""
+"""Rank, before its step is added, of a network that passes the gate. No sum of IoU and agreement exceeds it."""
 
 Watch = Callable[[FinetuneProgress], None]
 
 
 class Finetuner:
-    """One run of fine-tuning; the candidate waits for ``keep`` or ``roll_back``, whatever the gate says.
+    """One fine-tuning run.
+
+    The candidate waits for ``keep`` or ``roll_back``, whatever the gate result is.
 
     Parameters
     ----------
-    request
-        Everything that decides it.
-    corrections
-        In place of what lies at ``request.corrections``.
-    watch
-        Told how it goes on.
-    cancelled
-        Asked between tiles and steps whether to stop; what is done is saved.
-    paused
-        Asked in the same places whether to wait.
+    request : FinetuneRequest
+        All settings of the run.
+    corrections : CorrectionSource or None, optional
+        Corrections in place of those at ``request.corrections``.
+    watch : Watch or None, optional
+        Called with the progress.
+    cancelled : callable or None, optional
+        Polled between tiles and steps. If it returns True, the run saves its state and stops.
+    paused : callable or None, optional
+        Polled between tiles and steps. The run waits while it returns True.
+
+    Attributes
+    ----------
+    out : Path
+        Path of the new checkpoint.
+    device : torch.device
+        Device of the network.
+    model : Network
+        The network, trained in place.
+    card : Card
+        Model card of the parent.
+    parent_hash : str
+        SHA-256 of the parent's checkpoint.
+    sets : TileSets
+        Tiles of the run.
+    data_hash : str
+        Hash of the image and of what is learned, see ``data_hash``.
+    measure : Measure
+        Evaluation on tiles that are not trained on.
+    cache : FeatureCache
+        Cache of the features of frozen encoders.
+    network : TileNetwork
+        The network over tiles.
+    optimizer : torch.optim.Optimizer
+        The optimizer.
+    step : int
+        Number of finished steps.
+    seconds : float
+        Time spent in steps, s, over all sessions of the run.
+    before : dict of str to Figures
+        Figures of the parent.
+    now : dict of str to Figures
+        Figures of the network when it was measured last.
+    measured_at : int
+        Step of ``now``.
+    checked : int
+        Step of the last check, over all sessions of the run.
+    best : float
+        Rank of the best network so far.
+    best_step : int
+        Step of the best network.
+    best_weights : dict of str to Tensor
+        Trained weights of the best network.
+    worse : int
+        Number of checks since the best network.
 
     Raises
     ------
-    CheckpointError, InputError, ConfigError
-        Checkpoint, image, corrections or settings cannot be used.
+    CheckpointError
+        The parent cannot be used.
+    InputError
+        The image, the corrections or the ground truth cannot be used.
+    ConfigError
+        The settings do not fit, or there is no such device.
     OutputError
-        ``request.out`` is taken.
+        ``request.out`` is taken, or a candidate that was trained on another image waits beside it.
     """
 
     def __init__(
@@ -113,7 +164,7 @@ class Finetuner:
         self.optimizer = torch.optim.Adam(list(self.network.learning.values()), lr=request.learning_rate)
         self._pixels = self.sets.class_pixels(self._classes)
         self._weights = torch.from_numpy(class_weights(self._pixels.sum(0))).to(self.device)
-        self._anchors = self._weights  # of classes in distillation; counted when the tiles are there
+        self._anchors = self._weights  # class weights of distillation, recomputed once the tiles are encoded
         self.step = 0
         self.seconds = 0.0
         self.before: dict[str, Figures] = {}
@@ -131,6 +182,7 @@ class Finetuner:
         self._resume()
 
     def _key_of(self, data: str) -> str:
+        """Compute the key of the run's saved state."""
         return run_key(self.request, self.parent_hash, data, len(self.sets.scenes))
 
     # -- saved states ----------------------------------------------------------------------------------------------
@@ -169,14 +221,25 @@ class Finetuner:
     # -- run -------------------------------------------------------------------------------------------------------
 
     def run(self) -> FinetuneResult:
-        """Train, measure, and write the candidate; a run that was stopped goes on where its last state was saved.
+        """Train, measure, and write the candidate.
+
+        A run that was stopped resumes from its last saved state.
+
+        Returns
+        -------
+        FinetuneResult
+            The candidate with its figures and the gate result.
 
         Raises
         ------
         Cancelled
-            ``cancelled`` answered True; the state is saved.
+            ``cancelled`` returned True. The state is saved.
+        InputError
+            An image, the corrections or the ground truth is damaged.
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the folder is not writable.
+        ConfigError
+            Memory does not suffice.
         """
         with contextlib.closing(self.stages()) as stages:
             while True:
@@ -190,14 +253,27 @@ class Finetuner:
                     raise Cancelled(f"{self.out}: stopped after {self.step} steps; the same call goes on from there.")
 
     def stages(self) -> Generator[None, None, FinetuneResult]:
-        """Do what ``run`` does, yielding between tiles and steps; closed there, it saves its state.
+        """Do what ``run`` does, yielding between tiles and steps.
 
-        Nothing of the device is changed for others while it waits.
+        If the generator is closed there, it saves its state. No setting of the device is changed for others while it
+        waits.
+
+        Returns
+        -------
+        FinetuneResult
+            The candidate with its figures and the gate result.
+
+        Yields
+        ------
+        None
+            Once before each tile and step.
 
         Raises
         ------
+        InputError
+            An image, the corrections or the ground truth is damaged.
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the folder is not writable.
         ConfigError
             Memory does not suffice.
         """
@@ -218,9 +294,10 @@ class Finetuner:
             self.cache.close()
 
     def _train(self) -> Iterator[None]:
+        """Train until the steps, the time or the patience are used up."""
         request = self.request
         try:
-            if self._to_check():  # it was stopped while it was measured
+            if self._to_check():  # the run was stopped during a check
                 yield from self._check()
             while self.step < request.steps and not self._enough():
                 yield
@@ -235,14 +312,17 @@ class Finetuner:
             raise
 
     def _to_check(self) -> bool:
+        """Return whether the network is due to be checked and has not been."""
         due = self.step % self.request.check_every == 0 or self.step == self.request.steps
         return due and self.checked < self.step
 
     def _enough(self) -> bool:
+        """Return whether time or patience is used up."""
         out_of_time = self.request.seconds is not None and self.seconds >= self.request.seconds
         return out_of_time or (bool(self.sets.held_out) and self.worse >= self.request.patience)
 
     def _prepare(self) -> Iterator[None]:
+        """Compute the features of every tile, and the class weights of distillation."""
         tiles = dict.fromkeys([*self.sets.corrected, *self.sets.replay, *self.measure.tiles])
         for done, tile in enumerate(tiles, 1):
             yield
@@ -257,7 +337,7 @@ class Finetuner:
             self._anchors = torch.from_numpy(class_weights(predicted)).to(self.device)
 
     def _one_step(self) -> dict[str, float]:
-        """Take an optimizer step; returns the terms of the loss."""
+        """Take an optimizer step and return the terms of the loss."""
         request = self.request
         started = time.perf_counter()
         spent = 0.0 if request.seconds is None else self.seconds / request.seconds
@@ -276,7 +356,7 @@ class Finetuner:
         return {name: float(term.detach()) for name, term in terms.items()}
 
     def _terms(self, tiles: list[Tile]) -> dict[str, Tensor]:
-        """Terms of the loss, with their weights."""
+        """Compute the weighted terms of the loss."""
         request = self.request
         blank = np.zeros((self.card.config.tile_size,) * 2, np.uint8)
         targets = torch.from_numpy(np.stack([self.sets.targets.get(tile, blank) for tile in tiles])).to(self.device)
@@ -298,16 +378,18 @@ class Finetuner:
     # -- measure ---------------------------------------------------------------------------------------------------
 
     def _check(self) -> Iterator[None]:
+        """Measure the network, and keep its weights if they are the best so far."""
         self.now = yield from self.measure.measure(self.network, whole=False)
         self.measured_at = self.checked = self.step
         self.worse = 0 if self._take_if_better(self.now) else self.worse + 1
 
     def _take_if_better(self, figures: dict[str, Figures]) -> bool:
-        """Take the newest weights that the gate lets pass; while none has passed, the best measured.
+        """Keep the newest weights that pass the gate, or, while none have passed, the best measured ones.
 
-        The newest, because few held-out corrections cannot tell one good network from another, while the falling rate
-        makes the last steps the steadiest. The best: held-out IoU plus agreement with the parent elsewhere. Without
-        held-out corrections the last weights are taken; whether they are better than the parent is for the gate to say.
+        The newest are kept because few held-out corrections cannot distinguish good networks, while the falling
+        learning rate makes the last steps the steadiest. The best are those with the largest sum of held-out IoU and
+        agreement with the parent elsewhere. Without held-out corrections the last weights are kept, and the gate
+        decides whether they are better than the parent.
         """
         held_out = figures.get("held_out")
         if (
@@ -387,21 +469,43 @@ def finetune(
     cancelled: Callable[[], bool] | None = None,
     paused: Callable[[], bool] | None = None,
 ) -> FinetuneResult:
-    """Fine-tune a checkpoint on corrections; the new one stands at ``request.out`` if the gate lets it pass.
+    """Fine-tune a checkpoint on corrections.
 
-    What the gate holds back waits beside ``request.out``, see ``candidate_path``, for ``keep`` or ``roll_back``.
+    The new one is written to ``request.out`` if it passes the gate. A candidate that does not pass waits beside
+    ``request.out``, see ``candidate_path``, for ``keep`` or ``roll_back``.
 
     Parameters
     ----------
-    request, corrections, watch, cancelled, paused
-        See ``Finetuner``.
-    keep_anyway
-        Keep it whatever the gate says.
+    request : FinetuneRequest
+        All settings of the run.
+    corrections : CorrectionSource or None, optional
+        Corrections in place of those at ``request.corrections``.
+    keep_anyway : bool, optional
+        If True, keep the network whatever the gate result is.
+    watch : Watch or None, optional
+        Called with the progress.
+    cancelled : callable or None, optional
+        Polled between tiles and steps. If it returns True, the run saves its state and stops.
+    paused : callable or None, optional
+        Polled between tiles and steps. The run waits while it returns True.
+
+    Returns
+    -------
+    FinetuneResult
+        The new checkpoint or candidate with its figures and the gate result.
 
     Raises
     ------
-    CheckpointError, InputError, ConfigError, OutputError, Cancelled
-        As ``Finetuner`` and its ``run``.
+    CheckpointError
+        The parent cannot be used.
+    InputError
+        The image, the corrections or the ground truth cannot be used.
+    ConfigError
+        The settings do not fit, there is no such device, or memory does not suffice.
+    OutputError
+        ``request.out`` is taken or cannot be written, or a candidate that was trained on another image waits beside it.
+    Cancelled
+        ``cancelled`` returned True. The state is saved.
     """
     result = Finetuner(request, corrections, watch=watch, cancelled=cancelled, paused=paused).run()
     if not (result.gate_result.keep or keep_anyway):

@@ -1,4 +1,4 @@
-"""The gate of fine-tuning: figures before and after, and whether the new network is to be kept (no torch)."""
+"""The gate of fine-tuning: figures before and after, and the decision whether to keep the candidate (no torch)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ WORDS = {
     "training": "the training scenes",
     "truth": "the truth of the scene",
 }
-"""What is measured on, for people."""
+"""Names of the sets of tiles that are measured on, for people."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a network does on one set of tiles.
+    """Figures of a network on one set of tiles.
 
     Attributes
     ----------
-    scores
-        Against truth or corrections; None where there are none.
-    agreement
-        Share of px called as by the parent, 0..1; None where that is not asked.
-    tiles
-        How many.
+    scores : Scores or None
+        Scores against ground truth or corrections, or None if there are none.
+    agreement : float or None
+        Share of pixels that are classified as by the parent, 0..1, or None if it is not measured.
+    tiles : int
+        Number of tiles.
     """
 
     scores: Scores | None
@@ -38,7 +38,13 @@ class Figures:
     tiles: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a card."""
+        """Convert the figures to plain values for a model card.
+
+        Returns
+        -------
+        dict of str to object
+            Values by name. What was not measured is left out.
+        """
         out: dict[str, Any] = {"tiles": self.tiles}
         if self.agreement is not None:
             out["agreement"] = plain(self.agreement)
@@ -49,16 +55,18 @@ class Figures:
 
 @dataclass
 class Count:
-    """Counts px of one set of tiles.
+    """Pixel counts of one set of tiles.
 
     Attributes
     ----------
-    matrix
-        Confusion matrix, rows truth; empty where there is no truth.
-    same, pixels
-        How many px are called as by the parent, of how many.
-    tiles
-        How many.
+    matrix : ndarray of int64 [C, C]
+        Confusion matrix with the ground truth in rows, all 0 if there is no ground truth.
+    same : int
+        Number of pixels that are classified as by the parent.
+    pixels : int
+        Number of pixels that were compared with the parent.
+    tiles : int
+        Number of tiles.
     """
 
     matrix: np.ndarray
@@ -67,31 +75,80 @@ class Count:
     tiles: int = 0
 
     def figures(self, names: tuple[str, ...]) -> Figures:
-        """Compute the figures; ``names`` are the classes'."""
+        """Compute the figures.
+
+        Parameters
+        ----------
+        names : tuple of str
+            Names of the classes, in order.
+
+        Returns
+        -------
+        Figures
+            The figures.
+        """
         scores = Scores.from_confusion(self.matrix, names) if self.matrix.any() else None
         return Figures(scores, self.same / self.pixels if self.pixels else None, self.tiles)
 
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """The card of a fine-tuning run: the parent's figures and the new network's, by the keys of ``WORDS``."""
+    """Figures of a fine-tuning run before and after it.
+
+    Attributes
+    ----------
+    before : dict of str to Figures
+        Figures of the parent, by the keys of ``WORDS``.
+    after : dict of str to Figures
+        Figures of the new network, by the keys of ``WORDS``.
+    """
 
     before: dict[str, Figures]
     after: dict[str, Figures]
 
     def miou(self, part: str) -> tuple[float, float]:
-        """Mean IoU before and after; NaN where it was not measured."""
+        """Return the mean IoU before and after.
+
+        Parameters
+        ----------
+        part : str
+            A key of ``WORDS``.
+
+        Returns
+        -------
+        before : float
+            Mean IoU of the parent, 0..1, NaN if it was not measured.
+        after : float
+            Mean IoU of the new network, 0..1, NaN if it was not measured.
+        """
         found = [side.get(part) for side in (self.before, self.after)]
         first, second = (f.scores.miou if f is not None and f.scores is not None else math.nan for f in found)
         return first, second
 
     def agreement(self, part: str) -> float:
-        """Agreement with the parent afterwards; NaN where it was not measured."""
+        """Return the agreement of the new network with its parent.
+
+        Parameters
+        ----------
+        part : str
+            A key of ``WORDS``.
+
+        Returns
+        -------
+        float
+            Share of pixels, 0..1, NaN if it was not measured.
+        """
         figures = self.after.get(part)
         return math.nan if figures is None or figures.agreement is None else figures.agreement
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a card."""
+        """Convert the figures to plain values for a model card.
+
+        Returns
+        -------
+        dict of str to object
+            Figures by ``"before"`` and ``"after"`` and by the keys of ``WORDS``.
+        """
         return {
             side: {part: figures.to_json() for part, figures in parts.items()}
             for side, parts in (("before", self.before), ("after", self.after))
@@ -99,7 +156,18 @@ class BeforeAfter:
 
     @staticmethod
     def line(figures: dict[str, Any]) -> str:
-        """Put what ``to_json`` gave into a line."""
+        """Format what ``to_json`` returned as a line.
+
+        Parameters
+        ----------
+        figures : dict of str to object
+            Figures from ``to_json``.
+
+        Returns
+        -------
+        str
+            The changes, separated by semicolons.
+        """
         words = []
         for part, name in WORDS.items():
             before, after = (figures[side].get(part, {}) for side in ("before", "after"))
@@ -112,21 +180,37 @@ class BeforeAfter:
 
 @dataclass(frozen=True)
 class GateResult:
-    """Whether to keep the new network, and why, in sentences for people."""
+    """Decision of the gate.
+
+    Attributes
+    ----------
+    keep : bool
+        True if the candidate is to be kept.
+    reasons : tuple of str
+        Reasons, as sentences for people.
+    """
 
     keep: bool
     reasons: tuple[str, ...] = field(default=())
 
 
 def judge(card: BeforeAfter, bound: float) -> GateResult:
-    """Keep what is better on corrections it has not seen, and says nearly the same elsewhere.
+    """Decide whether to keep a candidate.
+
+    It is kept if it is better on corrections that it was not trained on and changes little elsewhere. Without held-out
+    corrections, it has to be better on the ground truth.
 
     Parameters
     ----------
-    card
+    card : BeforeAfter
         Figures before and after.
-    bound
-        Agreement with the parent, away from corrections and on the training scenes, has to stay above 1 - this.
+    bound : float
+        Bound of the share of pixels, 0..1, that may change away from corrections and on the training scenes.
+
+    Returns
+    -------
+    GateResult
+        The decision and its reasons.
     """
     reasons, keep = [], True
     part = "held_out" if not math.isnan(card.miou("held_out")[1]) else "truth"

@@ -1,4 +1,4 @@
-"""Which checkpoint came from which (no torch)."""
+"""Families of checkpoints by fine-tuning (no torch)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Kin:
 
     Attributes
     ----------
-    hash
-        Its identity.
-    name
-        Of its card; where the file is gone, as its children remember it.
-    path
-        The file; None where it is gone.
-    card
-        Its card; None where it is gone.
-    children
-        The checkpoints that were fine-tuned from it.
+    hash : str
+        SHA-256 of the checkpoint.
+    name : str
+        Name from its model card. If the file is gone, the name that its children's cards give.
+    path : Path or None
+        The file, or None if it is gone.
+    card : Card or None
+        Its model card, or None if the file is gone.
+    children : tuple of Kin
+        Checkpoints that were fine-tuned from it.
     """
 
     hash: str
@@ -37,12 +37,29 @@ class Kin:
     children: tuple[Kin, ...]
 
     def story(self) -> str:
-        """What its fine-tuning changed, in a line; empty for one that was trained from scratch."""
+        """Describe in a line what its fine-tuning changed.
+
+        Returns
+        -------
+        str
+            The line, empty for a checkpoint that was trained from scratch.
+        """
         figures = self.card.figures.get("finetuning") if self.card is not None else None
         return BeforeAfter.line(figures) if figures else ""
 
     def holds(self, wanted: str) -> bool:
-        """Whether a hash is this one's or a descendant's."""
+        """Return whether a hash is that of this checkpoint or of a descendant.
+
+        Parameters
+        ----------
+        wanted : str
+            SHA-256 of a checkpoint.
+
+        Returns
+        -------
+        bool
+            True if it is in this branch of the family.
+        """
         return self.hash == wanted or any(child.holds(wanted) for child in self.children)
 
 
@@ -51,21 +68,21 @@ def lineage(location: Path | str) -> list[Kin]:
 
     Parameters
     ----------
-    location
-        A folder: every family that has a member in it or below. A checkpoint, or a built-in one's name: its family, as
-        far as its members lie in its folder or are built in.
+    location : Path or str
+        A folder, for every family that has a member in it or below. Otherwise a checkpoint or a built-in one's name,
+        for its family as far as the members lie in its folder or are built in.
 
     Returns
     -------
     list of Kin
-        The eldest of each family, by name.
+        The oldest ancestor of each family, by name.
 
     Raises
     ------
     InputError
-        There is nothing, or the folder holds no checkpoint.
+        There is no such file or folder, or the folder holds no checkpoint.
     CheckpointError
-        The file is no checkpoint of ours.
+        The file is not a checkpoint of this package.
     """
     builtin = builtin_checkpoints()
     path = builtin.get(str(location), Path(location))
@@ -85,7 +102,7 @@ def lineage(location: Path | str) -> list[Kin]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Find the checkpoints in a folder and below; arrays on disk, of up to millions of files, are passed over."""
+    """Find the checkpoints in a folder and below, skipping Zarr arrays, which have up to millions of files."""
     found = []
     for location, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.endswith(".zarr"))
@@ -94,7 +111,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _cards(paths: Iterable[Path]) -> dict[str, tuple[Path, Card]]:
-    """Cards by hash; what is no checkpoint of ours is passed over, and of equal files the first is taken."""
+    """Read the model cards by hash, skipping other files and taking the first of equal ones."""
     found: dict[str, tuple[Path, Card]] = {}
     for path in paths:
         try:
@@ -105,6 +122,7 @@ def _cards(paths: Iterable[Path]) -> dict[str, tuple[Path, Card]]:
 
 
 def _families(found: dict[str, tuple[Path, Card]]) -> list[Kin]:
+    """Build the family trees of checkpoints."""
     children: dict[str, list[str]] = {}
     names = {one: card.name for one, (_, card) in found.items()}
     for one, (_, card) in found.items():
@@ -119,6 +137,7 @@ def _families(found: dict[str, tuple[Path, Card]]) -> list[Kin]:
 
 
 def _kin(one: str, found: dict[str, tuple[Path, Card]], children: dict[str, list[str]], names: dict[str, str]) -> Kin:
+    """Build the family tree below one checkpoint."""
     path, card = found.get(one, (None, None))
     offspring = sorted(children.get(one, []), key=lambda child: names[child])
     return Kin(one, names[one], path, card, tuple(_kin(child, found, children, names) for child in offspring))

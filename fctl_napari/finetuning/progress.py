@@ -1,4 +1,4 @@
-"""What a fine-tuning run tells: how it goes on, and how it ended (no torch)."""
+"""Progress and result of a fine-tuning run (no torch)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,30 @@ Phase = Literal["preparing", "training", "measuring"]
 
 @dataclass(frozen=True)
 class FinetuneProgress:
-    """News of a run; plain values.
+    """Progress of a run, as plain values.
 
     Attributes
     ----------
-    phase
+    phase : Phase
         ``"preparing"`` (tiles are encoded), ``"training"`` or ``"measuring"``.
-    done, total
-        Tiles or steps.
-    loss, terms
-        Of the last step: all, and by term (``corrected``, ``near``, ``replay``); NaN and empty while preparing.
-    before, now
-        Figures of the parent (the base lines) and of the network when it was measured last: ``held_out``,
-        ``scene``, ``training``.
-    measured_at
-        The step of ``now``.
-    seconds
-        In training steps, over all sessions of the run.
-    notes
-        What there is to say to the user.
+    done : int
+        Number of finished tiles or steps.
+    total : int
+        Number of all tiles or steps.
+    loss : float
+        Loss of the last step, NaN while preparing.
+    terms : dict of str to float
+        Terms of that loss (``corrected``, ``near``, ``replay``), empty while preparing.
+    before : dict of str to Figures
+        Figures of the parent, the baseline, by ``held_out``, ``scene``, ``training`` and ``truth``.
+    now : dict of str to Figures
+        Figures of the network when it was measured last, by ``held_out``, ``scene`` and ``training``.
+    measured_at : int
+        Step of ``now``.
+    seconds : float
+        Time in training steps over all sessions of the run, s.
+    notes : tuple of str
+        Notes for the user.
     """
 
     phase: Phase
@@ -48,22 +53,23 @@ class FinetuneProgress:
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """How a run ended.
+    """Result of a run.
 
     Attributes
     ----------
-    candidate
-        The new checkpoint: at ``out`` if it was kept, else beside it until ``keep`` or ``roll_back``.
-    card
+    candidate : Path
+        The new checkpoint. It is at ``out`` if it was kept, and otherwise beside it until ``keep`` or ``roll_back``.
+    card : BeforeAfter
         Figures before and after.
-    gate_result
-        What the gate says.
-    kept
-        Whether it stands at ``out``.
-    steps
-        Optimizer steps after which the network was taken: the last that the gate let pass, or else the best measured.
-    notes
-        What there is to say to the user.
+    gate_result : GateResult
+        Decision of the gate.
+    kept : bool
+        True if the checkpoint is at ``out``.
+    steps : int
+        Number of optimizer steps of the network that was taken: the last that passed the gate, or else the best
+        measured.
+    notes : tuple of str
+        Notes for the user.
     """
 
     candidate: Path

@@ -1,4 +1,4 @@
-"""The card of a fine-tuned checkpoint."""
+"""Model card of a fine-tuned checkpoint."""
 
 from __future__ import annotations
 
@@ -28,28 +28,37 @@ def card_of_child(
     where: tuple[torch.device, str],
     notes: Sequence[str] = (),
 ) -> Card:
-    """Write the card of a fine-tuned network.
+    """Create the model card of a fine-tuned network.
 
     Parameters
     ----------
-    parent
-        The parent's card; what it was trained on is remembered, for the next fine-tuning to replay.
-    request
-        Settings and the new name.
-    figures, gate_result
-        Of the gate.
-    parent_hash
-        The parent's identity.
-    image
-        Facts of the image that was corrected; see ``identity.image_facts``.
-    corrections
-        Hash of what was learnt from; see ``data_hash``.
-    steps, seconds
-        Of the training.
-    where
-        Device and precision.
-    notes
-        What was said of the corrections.
+    parent : Card
+        The parent's model card. Its training data are copied, for the next fine-tuning to replay.
+    request : FinetuneRequest
+        Settings of the run and the new name.
+    figures : BeforeAfter
+        Figures before and after.
+    gate_result : GateResult
+        Decision of the gate.
+    parent_hash : str
+        SHA-256 of the parent's checkpoint.
+    image : mapping of str to object
+        Facts of the image that was corrected, see ``identity.image_facts``.
+    corrections : str
+        Hash of what was learned, see ``data_hash``.
+    steps : int
+        Number of optimizer steps of the network that was taken.
+    seconds : float
+        Time of the training steps, s.
+    where : tuple of (torch.device, str)
+        Device and precision of the training.
+    notes : sequence of str, optional
+        Notes for the user on the corrections.
+
+    Returns
+    -------
+    Card
+        The model card.
     """
     device, precision = where
     provenance: dict[str, Any] = {

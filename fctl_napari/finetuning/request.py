@@ -1,4 +1,4 @@
-"""What decides a fine-tuning run (no torch)."""
+"""Request of a fine-tuning run (no torch)."""
 
 from __future__ import annotations
 
@@ -10,78 +10,87 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fctl_napari.errors import ConfigError
 
 PARTS = ("decoder", "lcc", "gpe", "mcf", "ale", "tile_encoder", "medium_encoder", "large_encoder")
-"""Parts of a network that may learn; an encoder's part includes the 1x1 convs behind it."""
+"""Parts of a network that may be trained. An encoder's part includes the 1x1 convolutions that follow it."""
 
 HEADS = ("decoder", "lcc", "gpe", "mcf", "ale")
-"""Decoder and fusion: what learns by default."""
+"""Decoder and fusion, the parts that are trained by default."""
 
 
 class FinetuneRequest(BaseModel):
-    """Everything that decides a fine-tuning run; plain values, so that it travels to another process.
+    """All settings that decide a fine-tuning run, as plain values that can be sent to another process.
 
     Attributes
     ----------
-    image
+    image : str
         The image that was corrected.
-    checkpoint
-        The parent: a built-in checkpoint's name or a file.
-    corrections
-        An OME-Zarr label image of the image's size: 0 nothing said, k + 1 class k, 255 not sure.
-    out
-        The new checkpoint, ``.safetensors``; it must not be there.
-    truth
-        Truth of the image, to measure on; it is not trained on.
-    data_folder
-        Where the parent's training scenes lie, if they are at hand (the bundled sample always is).
-    parts
-        What learns, of ``PARTS``.
-    seed
-        Of everything that is drawn.
-    steps
-        Optimizer steps, at most.
-    seconds
-        Time for the steps, at most; None: no limit. A run that is cut by time depends on the machine.
-    batch
+    checkpoint : str
+        The parent, a built-in checkpoint's name or a file.
+    corrections : str
+        OME-Zarr label image of the image's size: 0 not corrected, k + 1 class k, 255 not sure.
+    out : str
+        The new checkpoint, ``.safetensors``, which must not exist.
+    truth : str or None
+        Ground truth of the image, to measure on. It is not trained on.
+    data_folder : str or None
+        Folder of the parent's training scenes, if they are at hand (the bundled sample always is).
+    parts : tuple of str
+        Parts of the network that are trained, among ``PARTS``.
+    seed : int
+        Seed of everything that is drawn.
+    steps : int
+        Largest number of optimizer steps.
+    seconds : float or None
+        Longest time for the steps, s, or None for no limit. A run that is cut by time depends on the machine.
+    batch : int
         Tiles per step.
-    learning_rate
-        Adam's largest; it rises over a tenth of the steps and falls to 0 as ``(1 - step / steps) ** 0.9``.
-    focal_gamma
-        Of the focal loss on corrected pixels.
-    near
+    learning_rate : float
+        Adam's largest learning rate. It rises over a tenth of the steps and falls to 0 as
+        ``(1 - step / steps) ** 0.9``.
+    focal_gamma : float
+        Focusing exponent of the focal loss on corrected pixels.
+    near : float
         Weight of distillation on the rest of corrected tiles.
-    replay
+    replay : float
         Weight of distillation on replay tiles.
-    confidence_power
-        Distillation weighs each pixel with its largest probability (by the parent) to this power: 0 holds every pixel,
-        more lets pixels go of which the parent was not sure.
-    pull
+    confidence_power : float
+        Power of the parent's largest probability by which distillation weighs each pixel. With 0 every pixel is held,
+        with more, pixels of which the parent was not sure may change.
+    pull : float
         Weight of the squared distance to the parent's weights (L2), times 1/2.
-    replay_share
-        Share of each step's tiles that are replay tiles.
-    replay_tiles, training_tiles
-        How many replay tiles there are of the scene, and of the training set.
-    most_tiles
-        How many corrected tiles are used, at most.
-    held_out
-        Share of the corrected regions that is not trained on but measured.
-    check_tiles
-        How many tiles away from corrections the agreement is measured on, and as many of the training set.
-    truth_tiles
-        How many tiles the truth is measured on, at most, evenly spread.
-    bound
-        Gate: agreement with the parent may fall by less than this, 0..1.
-    check_every
-        Steps between measurements.
-    patience
-        Measurements without a better one after which the run stops early.
-    save_every
+    replay_share : float
+        Share of each step's tiles that are replay tiles, 0..1.
+    replay_tiles : int
+        Number of replay tiles of the scene.
+    training_tiles : int
+        Number of replay tiles of the training set.
+    most_tiles : int
+        Largest number of corrected tiles.
+    held_out : float
+        Share of the corrected regions that is held out, 0..1.
+    check_tiles : int
+        Number of tiles away from corrections on which agreement is measured. As many of the training set are added.
+    truth_tiles : int
+        Largest number of tiles, evenly spread, on which the ground truth is compared.
+    bound : float
+        Bound of the gate: agreement with the parent may fall by less than this, 0..1.
+    check_every : int
+        Steps between checks.
+    patience : int
+        Number of checks without improvement after which the run stops early.
+    save_every : int
         Steps between saved states.
-    cache_megabytes
-        Memory for features of frozen encoders; what does not fit lies on disk beside ``out``.
-    device, precision
-        As for segmenting.
-    exact_contexts, value_range, bands
-        As the image is to be segmented.
+    cache_megabytes : int
+        Memory for features of frozen encoders, MiB. What does not fit is kept on disk beside ``out``.
+    device : str
+        Device, as for segmenting.
+    precision : {"auto", "fp32", "bf16"}
+        Precision, as for segmenting.
+    exact_contexts : bool
+        If True, contexts are resampled from full resolution, as the image is to be segmented.
+    value_range : tuple of 2 float or None
+        Values of the image that become black and white, as the image is to be segmented.
+    bands : tuple of 3 int or None
+        Channels of the image that are red, green and blue, as the image is to be segmented.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -123,7 +132,7 @@ class FinetuneRequest(BaseModel):
 
     @property
     def name(self) -> str:
-        """Of the new checkpoint."""
+        """Name of the new checkpoint."""
         return Path(self.out).stem
 
     @model_validator(mode="after")
@@ -135,7 +144,17 @@ class FinetuneRequest(BaseModel):
 
 
 def finetune_request(**fields: Any) -> FinetuneRequest:
-    """Build a request, with errors of ours.
+    """Build a request, converting validation errors to ``ConfigError``.
+
+    Parameters
+    ----------
+    **fields : object
+        Fields of ``FinetuneRequest``.
+
+    Returns
+    -------
+    FinetuneRequest
+        The request.
 
     Raises
     ------

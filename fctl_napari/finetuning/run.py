@@ -1,4 +1,4 @@
-"""Fine-tuning in the worker process: start, follow, pause, cancel, go on (no torch at import)."""
+"""Fine-tuning in the worker process: start, follow, pause, cancel and resume (no torch at import)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ State = Literal["starting", "paused", "done", "cancelled", "failed"] | Phase
 
 @dataclass(frozen=True)
 class FinetuneEvent:
-    """An event of a run.
+    """Event of a run.
 
     Attributes
     ----------
-    state
-        The last three are final. ``"starting"``: the process, the checkpoint and the corrections are opened.
-    progress
-        The latest news; None before the first.
-    result
-        With ``"done"``; its candidate waits for ``keep`` or ``roll_back``.
-    error
-        Why it failed: an ``FctlError`` is for the user, anything else is a bug.
+    state : State
+        State of the run, of which ``"done"``, ``"cancelled"`` and ``"failed"`` are final. With ``"starting"``, the
+        process, the checkpoint and the corrections are being opened.
+    progress : FinetuneProgress or None
+        Latest progress, or None before the first.
+    result : FinetuneResult or None
+        Result, if the state is ``"done"``. Its candidate waits for ``keep`` or ``roll_back``.
+    error : BaseException or None
+        Reason of a failure. An ``FctlError`` is for the user, anything else is a bug.
     """
 
     state: State
@@ -41,16 +42,25 @@ class FinetuneEvent:
 
 
 class FinetuneRun:
-    """Fine-tuning under way; made by ``start_finetune``.
+    """Running fine-tuning, made by ``start_finetune``.
 
     It never keeps the new checkpoint by itself: the candidate waits beside ``request.out`` for ``keep`` or
-    ``roll_back``, see ``candidates``. A run that was cancelled, or whose process died, goes on where its state was
-    saved last when the same request is started again.
+    ``roll_back``, see ``candidates``. A run that was cancelled, or whose process died, resumes from its last saved
+    state when the same request is started again.
+
+    Parameters
+    ----------
+    engine : Engine
+        Engine whose worker trains.
+    request : FinetuneRequest
+        All settings of the run.
+    on_event : callable or None
+        Called with each event, on a thread of the run.
 
     Attributes
     ----------
-    request
-        What is done.
+    request : FinetuneRequest
+        All settings of the run.
     """
 
     def __init__(
@@ -62,34 +72,38 @@ class FinetuneRun:
         self._run = engine.start_staged(stages, travelling(request), self._receive)
 
     def pause(self) -> None:
-        """Stand still, tile or step ended, with everything in memory; returns at once."""
+        """Pause after the current tile or step, keeping everything in memory, without waiting for it."""
         self._run.pause()
 
     def resume(self) -> None:
-        """Go on after a pause; returns at once."""
+        """Resume after a pause, without waiting."""
         self._run.resume()
 
     def cancel(self) -> None:
-        """Save the state and stop (within a second, or one step if that takes longer); returns at once."""
+        """Cancel the run without waiting.
+
+        It saves its state and stops within a second, or after one step if that takes longer.
+        """
         self._run.cancel()
 
     def wait(self, timeout: float | None = None) -> FinetuneEvent:
-        """Wait for the end.
+        """Wait for the end of the run.
 
         Parameters
         ----------
-        timeout
-            s; None: as long as it takes.
+        timeout : float or None, optional
+            Longest time to wait, s. None waits as long as it takes.
 
         Returns
         -------
-        The final event, or the latest one if the time is over. It carries the error of a failed run.
+        FinetuneEvent
+            The final event, or the latest one if the time is over. It carries the error of a failed run.
         """
         self._run.wait(timeout)
         return self._latest
 
     def _receive(self, event: StagedEvent) -> None:
-        """Put an event of the job into one of fine-tuning; on the run's thread."""
+        """Convert an event of the job to one of fine-tuning, on the run's thread."""
         progress = event.messages or self._latest.progress
         if event.state != "running":
             state: State = event.state
@@ -105,24 +119,50 @@ class FinetuneRun:
 def start_finetune(
     engine: Engine, request: FinetuneRequest, on_event: Callable[[FinetuneEvent], None] | None = None
 ) -> FinetuneRun:
-    """Fine-tune in a worker process; returns at once.
+    """Start fine-tuning in a worker process without waiting for it.
 
-    Tiles that somebody looks at and explanations get in between, and tiles of whole images take their turns.
+    Tiles of the current view and explanations are computed in between, and tiles of whole images take their turns.
 
     Parameters
     ----------
-    engine
-        Whose worker trains.
-    request
-        Everything that decides the run.
-    on_event
-        Called with each event, on a thread of the run; each tile and step is one.
+    engine : Engine
+        Engine whose worker trains.
+    request : FinetuneRequest
+        All settings of the run.
+    on_event : callable or None, optional
+        Called with each event, on a thread of the run. Each tile and step is one.
+
+    Returns
+    -------
+    FinetuneRun
+        The run.
     """
     return FinetuneRun(engine, request, on_event)
 
 
 def stages(request: FinetuneRequest) -> Generator[list[FinetuneProgress], None, FinetuneResult]:
-    """Fine-tune as a job of stages, see ``segmentation.staged``: what runs in the worker."""
+    """Fine-tune in stages in the worker process, as a job of ``segmentation.jobs.stateful_job``.
+
+    Parameters
+    ----------
+    request : FinetuneRequest
+        All settings of the run.
+
+    Returns
+    -------
+    FinetuneResult
+        The candidate with its figures and the gate result.
+
+    Yields
+    ------
+    list of FinetuneProgress
+        Progress since the last stage.
+
+    Raises
+    ------
+    FctlError
+        The run fails, see ``Finetuner``.
+    """
     from fctl_napari.finetuning.finetune import Finetuner
 
     received: list[FinetuneProgress] = []
@@ -138,7 +178,18 @@ def stages(request: FinetuneRequest) -> Generator[list[FinetuneProgress], None, 
 
 
 def travelling(request: FinetuneRequest) -> FinetuneRequest:
-    """Name a request's files by their whole paths, for a process that works in another folder."""
+    """Convert a request's paths to absolute ones, for a process with another working folder.
+
+    Parameters
+    ----------
+    request : FinetuneRequest
+        The request.
+
+    Returns
+    -------
+    FinetuneRequest
+        The request with absolute paths. URLs and names of built-in checkpoints stay as they are.
+    """
 
     def whole(location: str | None) -> str | None:
         return location if location is None or is_url(location) else str(Path(location).absolute())

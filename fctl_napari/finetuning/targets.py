@@ -1,4 +1,4 @@
-"""Corrections as fine-tuning reads them: what is held out, and what a tile is to learn (no torch)."""
+"""Corrections as targets of fine-tuning: the held-out split, and what is learned on a tile (no torch)."""
 
 from __future__ import annotations
 
@@ -26,38 +26,49 @@ from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.windows import IntWindow, Window
 
 ANY = ("",)
-"""The classes of a region of which it isn't known what is painted there."""
+"""Classes of a region whose painted classes are not known."""
 
 NOTHING = 0
-"""Value of a px that nobody corrected."""
+"""Value of a pixel that is not corrected."""
 
 APART = 32
-"""Regions nearer to each other than this stay on one side of the split, px: their pixels are nearly the same."""
+"""Gap below which regions stay on one side of the split, px, since their pixels are nearly the same."""
 
 
 class CorrectionSource(Protocol):
-    """What fine-tuning needs to know of corrections; ``Corrections`` are such a source."""
+    """Interface of corrections for fine-tuning, which ``Corrections`` has."""
 
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width), px."""
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read a window: 0 nothing said, k + 1 class k, 255 not sure; 0 outside."""
+        """Read a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px, half open.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            0 not corrected or outside, k + 1 class k, 255 not sure.
+        """
 
     def boxes(self) -> Sequence[IntWindow]:
-        """Bounding boxes of the connected corrected regions, px; best as ``CorrectedBox``."""
+        """List the bounding boxes of the connected corrected regions, px, preferably as ``CorrectedBox``."""
 
 
 class LabelCorrections:
-    """Any label image as corrections; its regions are found by reading all of it.
+    """Corrections in any label image, whose regions are found by reading all of it.
 
     Parameters
     ----------
-    labels
-        0 nothing said, k + 1 class k, 255 not sure.
-    names
-        Of class 0, 1, ...
+    labels : LabelPyramid
+        Label image: 0 not corrected, k + 1 class k, 255 not sure.
+    names : sequence of str, optional
+        Names of class 0, 1, ...
     """
 
     def __init__(self, labels: LabelPyramid, names: Sequence[str] = ()) -> None:
@@ -70,12 +81,22 @@ class LabelCorrections:
         return self._labels.shape
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read a window; 0 outside.
+        """Read a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px, half open.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            0 not corrected or outside, k + 1 class k, 255 not sure.
 
         Raises
         ------
         InputError
-            The classes have names, and there is one without.
+            The classes have names, and the window holds one without. Or the label image is damaged there.
         """
         values = self._labels.read(window)
         if self._names:
@@ -88,7 +109,18 @@ class LabelCorrections:
         return values
 
     def boxes(self) -> Sequence[IntWindow]:
-        """Bounding boxes of the connected corrected regions, from the top, px; with classes if these have names."""
+        """Find the bounding boxes of the connected corrected regions.
+
+        Returns
+        -------
+        sequence of IntWindow
+            Boxes (y0, x0, y1, x1), px, from the top, with their classes if these have names.
+
+        Raises
+        ------
+        InputError
+            The classes have names, and there is one without.
+        """
         height, width = self.shape
         whole = (0, 0, height, width)
         finder = RegionFinder(whole, width, smallest=1, most=height * width)
@@ -100,17 +132,17 @@ class LabelCorrections:
 
 
 class ByName:
-    """Corrections in the classes of a checkpoint, which are found by their names.
+    """Corrections converted to the classes of a checkpoint, matched by name.
 
     Parameters
     ----------
-    source : Corrections or LabelCorrections
+    source : CorrectionSource
         The corrections.
     names : sequence of str
-        Of their class 0, 1, ...
+        Names of their class 0, 1, ...
     table : ClassTable
-        The checkpoint's. A class that it lacks reads as not sure: the network is not taught that something else is
-        there.
+        The checkpoint's class table. A class that it lacks reads as not sure, so that the network does not learn that
+        something else is there.
     """
 
     def __init__(self, source: CorrectionSource, names: Sequence[str], table: ClassTable) -> None:
@@ -123,16 +155,42 @@ class ByName:
         return self._source.shape
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read a window in the checkpoint's classes; 0 outside."""
+        """Read a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px, half open.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            0 not corrected or outside, k + 1 class k of the checkpoint, 255 not sure.
+        """
         return self._values[self._source.read(window)]
 
     def boxes(self) -> Sequence[IntWindow]:
-        """Bounding boxes of the connected corrected regions, px, with all their classes."""
+        """List the bounding boxes of the connected corrected regions, px, with all their classes."""
         return self._source.boxes()
 
 
 def with_classes(source: CorrectionSource, box: IntWindow, names: Sequence[str]) -> CorrectedBox:
-    """Read which classes are painted in a box; ``names`` are those of class 0, 1, ..."""
+    """Find the classes that are painted in a box.
+
+    Parameters
+    ----------
+    source : CorrectionSource
+        The corrections.
+    box : IntWindow
+        (y0, x0, y1, x1), px, half open.
+    names : sequence of str
+        Names of class 0, 1, ...
+
+    Returns
+    -------
+    CorrectedBox
+        The box with its classes.
+    """
     there = np.zeros(256, bool)
     for block in iter_blocks(box, BLOCK):
         there[np.unique(source.read(block))] = True
@@ -140,14 +198,28 @@ def with_classes(source: CorrectionSource, box: IntWindow, names: Sequence[str])
 
 
 def open_corrections(path: Path | str, image: Pyramid, card: Card) -> CorrectionSource:
-    """Open corrections, or an OME-Zarr label image to be taken as such, for a checkpoint.
+    """Open corrections, or an OME-Zarr label image as corrections, for a checkpoint.
 
-    Classes are found by their names. Those of a label image without names are taken by their indices.
+    Classes are matched by name. Those of a label image without names are taken by their indices.
+
+    Parameters
+    ----------
+    path : Path or str
+        The corrections or the label image.
+    image : Pyramid
+        The image that they belong to.
+    card : Card
+        Model card of the checkpoint.
+
+    Returns
+    -------
+    CorrectionSource
+        The corrections in the checkpoint's classes.
 
     Raises
     ------
     InputError
-        It is neither, or it belongs to another image.
+        The path is neither, or it belongs to another image.
     """
     labels = LabelPyramid.open(path)
     if labels.attributes.get(ATTRIBUTE, {}).get("kind") == KIND:
@@ -160,14 +232,14 @@ def open_corrections(path: Path | str, image: Pyramid, card: Card) -> Correction
 
 @dataclass(frozen=True)
 class Split:
-    """Which corrected regions are trained on, and which are held out.
+    """Split of the corrected regions for training and held-out evaluation.
 
     Attributes
     ----------
-    training, held_out
-        Boxes, px; no box of one side meets a box of the other.
-    note
-        What there is to say to the user; empty if all is as asked.
+    training, held_out : tuple of IntWindow
+        Boxes (y0, x0, y1, x1), px. No box of one side overlaps a box of the other.
+    note : str
+        Note for the user, empty if everything is as asked.
     """
 
     training: tuple[IntWindow, ...]
@@ -176,19 +248,25 @@ class Split:
 
 
 def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
-    """Hold out a share of the regions, of as many classes as there is room for; regions near each other stay together.
+    """Hold out a share of the corrected regions, of as many classes as possible.
 
-    The only region of a class is trained on, as is what is all not sure.
+    Regions near each other stay on one side. The only region of a class is trained on, as is a region that is all not
+    sure.
 
     Parameters
     ----------
-    boxes
-        Of the corrected regions, px. A ``CorrectedBox`` says which classes are painted there; others are taken for
-        regions of one and the same.
-    share
-        To be held out, 0..1: of two regions of a class or more at least one is held out, and at least one is not.
-    seed
-        Decides which.
+    boxes : sequence of IntWindow
+        Boxes of the corrected regions, (y0, x0, y1, x1), px. A ``CorrectedBox`` has its painted classes. Others are
+        taken for regions of one and the same class.
+    share : float
+        Share to be held out, 0..1. Of two regions of a class or more, at least one is held out and at least one is not.
+    seed : int
+        Seed of the choice.
+
+    Returns
+    -------
+    Split
+        The two sides and a note.
     """
     groups = join_near(boxes, APART)
     if share == 0:
@@ -221,7 +299,7 @@ def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
 
 
 def _note_of(alone: Sequence[str], some: bool) -> str:
-    """Say which classes have one region only, and what that means."""
+    """Describe the classes that have one region only, and the consequence."""
     names = ", ".join(alone)
     if not alone:
         return ""
@@ -237,7 +315,20 @@ def _note_of(alone: Sequence[str], some: bool) -> str:
 
 
 def join_near(boxes: Sequence[IntWindow], distance: int) -> list[list[IntWindow]]:
-    """Group boxes: those in one group are linked by gaps under ``distance`` px, and no box meets another group's."""
+    """Group boxes that are near each other.
+
+    Parameters
+    ----------
+    boxes : sequence of IntWindow
+        Boxes (y0, x0, y1, x1), px.
+    distance : int
+        Gap below which boxes belong to one group, px.
+
+    Returns
+    -------
+    list of list of IntWindow
+        Groups, whose boxes are linked by such gaps. No box overlaps a box of another group.
+    """
     groups: list[list[IntWindow]] = []
     for box in boxes:
         wide = Window(*box).padded(distance)
@@ -248,26 +339,40 @@ def join_near(boxes: Sequence[IntWindow], distance: int) -> list[list[IntWindow]
 
 
 def meet(a: IntWindow, b: IntWindow) -> bool:
-    """Whether two windows share a pixel."""
+    """Return whether two windows share a pixel.
+
+    Parameters
+    ----------
+    a : IntWindow
+        (y0, x0, y1, x1), px, half open.
+    b : IntWindow
+        (y0, x0, y1, x1), px, half open.
+
+    Returns
+    -------
+    bool
+        True if they overlap.
+    """
     return not Window(*a).intersect(b).empty
 
 
 def target_of(corrections: CorrectionSource, window: IntWindow, hidden: Iterable[IntWindow] = ()) -> NDArray[np.uint8]:
-    """Read what a tile is to learn.
+    """Read the target of a tile.
 
     Parameters
     ----------
-    corrections
+    corrections : CorrectionSource
         The corrections.
-    window
-        The tile, px.
-    hidden
-        Boxes whose corrected pixels are left out.
+    window : IntWindow
+        Window of the tile, (y0, x0, y1, x1), px.
+    hidden : iterable of IntWindow, optional
+        Boxes whose corrected pixels are left out, px.
 
     Returns
     -------
-    uint8 [y, x]
-        0 where nothing was said, k + 1 for class k, 255 for what is left out: not sure, hidden, or outside the image.
+    ndarray of uint8 [y, x]
+        0 where nothing was corrected, k + 1 for class k, 255 for what is left out: not sure, hidden, or outside the
+        image.
     """
     values = corrections.read(window).copy()
     height, width = corrections.shape
@@ -284,7 +389,22 @@ def target_of(corrections: CorrectionSource, window: IntWindow, hidden: Iterable
 
 
 def only(values: NDArray[np.uint8], window: IntWindow, boxes: Iterable[IntWindow]) -> NDArray[np.uint8]:
-    """Keep what lies in boxes, of a tile's values; 0 elsewhere."""
+    """Clear a tile's values outside of boxes.
+
+    Parameters
+    ----------
+    values : ndarray of uint8 [y, x]
+        Values of the tile.
+    window : IntWindow
+        Window of the tile, (y0, x0, y1, x1), px.
+    boxes : iterable of IntWindow
+        Boxes (y0, x0, y1, x1), px.
+
+    Returns
+    -------
+    ndarray of uint8 [y, x]
+        The values in the boxes, 0 elsewhere.
+    """
     kept = np.zeros_like(values)
     for box in boxes:
         part = Window(*box).intersect(window)

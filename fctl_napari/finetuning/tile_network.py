@@ -1,4 +1,4 @@
-"""The network of a fine-tuning run over tiles: frozen encoders once, the parent's prediction once, the rest anew."""
+"""Network of a fine-tuning run over tiles, which computes frozen encoders and the parent's prediction only once."""
 
 from __future__ import annotations
 
@@ -22,25 +22,34 @@ from fctl_napari.segmentation.inference.tile_inputs import read_stream, stream_w
 
 
 class TileNetwork:
-    """A network whose named parts learn.
+    """Network of which named parts are trained.
 
-    It stays in evaluation mode, so that batch norm keeps its statistics and nothing is dropped: the parent's own
-    prediction is where every run starts.
+    It stays in evaluation mode, so that batch norms keep their statistics and there is no dropout. Every run therefore
+    starts from the parent's own prediction.
 
     Parameters
     ----------
-    model
-        The parent's network; it is changed in place.
-    images
-        What ``Tile.source`` counts.
-    parts
-        What learns.
-    cache
-        For features; None: everything is computed each time.
-    device, precision
-        Where and how it computes.
-    exact
-        Contexts from full resolution.
+    model : Network
+        The parent's network, which is changed in place.
+    images : sequence of Pyramid
+        The images that ``Tile.source`` counts.
+    parts : sequence of str
+        Parts that are trained, among ``PARTS``.
+    cache : FeatureCache or None
+        Cache of features and predictions. With None, everything is computed each time.
+    device : torch.device
+        Device of the network.
+    precision : Precision
+        Precision of the network.
+    exact : bool, optional
+        If True, contexts are resampled from full resolution.
+
+    Attributes
+    ----------
+    learning : dict of str to nn.Parameter
+        Trained parameters by name.
+    parent : dict of str to Tensor
+        The parent's values of those parameters.
     """
 
     def __init__(
@@ -68,7 +77,18 @@ class TileNetwork:
         self._live = {name for name in names if _learns(model, name)}
 
     def logits(self, tiles: Sequence[Tile]) -> Tensor:
-        """Compute float32 logits [B, classes, T, T] of tiles, with gradients where they are enabled."""
+        """Compute the logits of tiles, with gradients where they are enabled.
+
+        Parameters
+        ----------
+        tiles : sequence of Tile
+            The tiles, a batch of B.
+
+        Returns
+        -------
+        Tensor of float32 [B, classes, T, T]
+            Logits on the network's device.
+        """
         with numerics(self.device, self.precision):
             encoded = [self._encode(tile) for tile in tiles]
             stacked = {stride: torch.cat([e[0][stride] for e in encoded]) for stride in encoded[0][0]}
@@ -78,12 +98,34 @@ class TileNetwork:
 
     @torch.no_grad()
     def labels(self, tile: Tile) -> NDArray[np.uint8]:
-        """Call each px of a tile: class indices, uint8 [T, T]."""
-        # the same as argmax, which takes ten times as long on a CPU along any but the last axis
+        """Classify each pixel of a tile.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile.
+
+        Returns
+        -------
+        ndarray of uint8 [T, T]
+            Class indices.
+        """
+        # equal to argmax, which takes ten times as long on a CPU along any but the last axis
         return self.logits([tile]).max(1).indices[0].to(torch.uint8).cpu().numpy()
 
     def parents_prediction(self, tile: Tile) -> Tensor:
-        """Log-probabilities of the parent, float16 [classes, T, T], on the CPU."""
+        """Compute the parent's prediction for a tile, or read it from the cache.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile.
+
+        Returns
+        -------
+        Tensor of float16 [classes, T, T]
+            Log-probabilities, on the CPU.
+        """
 
         def make() -> Arrays:
             with torch.no_grad(), self.as_parent():
@@ -92,7 +134,18 @@ class TileNetwork:
         return self._get(f"parent {tile.source} {tile.window}", make)["log_p"]
 
     def parents_labels(self, tile: Tile) -> NDArray[np.uint8]:
-        """Call each px of a tile by the parent: class indices, uint8 [T, T]."""
+        """Classify each pixel of a tile by the parent, or read it from the cache.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile.
+
+        Returns
+        -------
+        ndarray of uint8 [T, T]
+            Class indices.
+        """
 
         def make() -> Arrays:
             with self.as_parent():
@@ -102,7 +155,13 @@ class TileNetwork:
 
     @contextlib.contextmanager
     def as_parent(self) -> Iterator[None]:
-        """Compute with the parent's weights in the block."""
+        """Use the parent's weights within a context.
+
+        Yields
+        ------
+        None
+            Once, while the network has the parent's weights.
+        """
         own = {name: p.data for name, p in self.learning.items()}
         try:
             for name, parameter in self.learning.items():
@@ -113,12 +172,18 @@ class TileNetwork:
                 parameter.data = own[name]
 
     def prepare(self, tile: Tile) -> None:
-        """Compute and keep the features of a tile that stay the same."""
+        """Compute and cache the features of a tile that stay the same.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile.
+        """
         with torch.no_grad(), numerics(self.device, self.precision):
             self._encode(tile)
 
     def _encode(self, tile: Tile) -> tuple[Features, dict[str, Tensor], dict[str, Tensor]]:
-        """Arguments of ``Network.decode`` for one tile; tiles are encoded singly, so that no batch changes a bit."""
+        """Compute the arguments of ``Network.decode`` for one tile, singly, so that the batch does not change a bit."""
         image = self._images[tile.source]
         windows = stream_windows(tile.window, self.model.config, image.shape)
         found = {name: self._stream(name, tile.source, window) for name, window in windows.items()}
@@ -130,7 +195,10 @@ class TileNetwork:
         return tile_features, contexts, extents
 
     def _stream(self, name: str, source: int, window: tuple[float, float, float, float]) -> Arrays:
-        """Features of one stream, by stride (the tile's) or as ``"x"``; a stream that learns keeps its pixels only."""
+        """Compute the features of one stream, by stride (the tile's) or as ``"x"``.
+
+        Of a stream that is trained, only the pixels are cached.
+        """
 
         def read() -> Arrays:
             pixels = read_stream(self._images[source], window, self.model.config.tile_size, exact=self._exact)
@@ -158,5 +226,5 @@ class TileNetwork:
 
 
 def _learns(model: Network, name: str) -> bool:
-    """Whether any weight between a stream's pixels and its features learns."""
+    """Return whether any weight between a stream's pixels and its features is trained."""
     return any(p.requires_grad for module in model.modules_before(name) for p in module.parameters())

@@ -1,4 +1,4 @@
-"""Tiles of a fine-tuning run: which are trained on, which only measured."""
+"""Tiles of a fine-tuning run, divided into those trained on and those only measured."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from fctl_napari.training.data import Scene, names_of, open_scenes
 from fctl_napari.windows import IntWindow
 
 MOST_SCENES = 32
-"""Of a data set of many scenes so many, evenly chosen, are replayed and checked: each is read whole for its digest."""
+"""Largest number of scenes, evenly chosen, that are replayed and checked. Each is read whole for its digest."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Tile:
 
     Attributes
     ----------
-    source
-        0 is the corrected image; then come the training scenes.
-    window
-        px of that image.
+    source : int
+        Index of the image: 0 is the corrected image, the training scenes follow.
+    window : IntWindow
+        Window (y0, x0, y1, x1), px of that image.
     """
 
     source: int
@@ -54,26 +54,28 @@ class Tile:
 
 @dataclass
 class TileSets:
-    """Every tile of a run, by what it is for.
+    """All tiles of a run, by their use.
 
     Attributes
     ----------
-    images
+    images : list of Pyramid
         The corrected image, then the training scenes.
-    scenes
-        The training scenes with their truth.
-    split
-        Of the corrected regions.
-    targets
-        What each corrected tile is to learn, uint8 [T, T]; see ``target_of``.
-    held_out
-        What is measured on each tile that touches held-out corrections, uint8 [T, T]: 0 not scored, k + 1 class k.
-    replay
-        Tiles without corrections that are held to the parent.
-    check_scene, check_training
-        Tiles without corrections, and of the training set, that agreement is measured on; none of ``replay``.
-    notes
-        What there is to say to the user.
+    scenes : list of Scene
+        The training scenes with their ground truth.
+    split : Split
+        Split of the corrected regions.
+    targets : dict of Tile to ndarray of uint8 [T, T]
+        Target of each corrected tile, see ``target_of``.
+    held_out : dict of Tile to ndarray of uint8 [T, T]
+        Held-out corrections of each tile that touches some: 0 not scored, k + 1 class k.
+    replay : list of Tile
+        Tiles without corrections on which the network is held to the parent.
+    check_scene : list of Tile
+        Tiles of the scene without corrections on which agreement is measured, none of them in ``replay``.
+    check_training : list of Tile
+        Tiles of the training set on which agreement is measured, none of them in ``replay``.
+    notes : list of str
+        Notes for the user.
     """
 
     images: list[Pyramid]
@@ -88,17 +90,46 @@ class TileSets:
 
     @property
     def corrected(self) -> list[Tile]:
-        """The tiles that are trained on for their corrections."""
+        """Tiles that are trained on for their corrections."""
         return list(self.targets)
 
     def class_pixels(self, classes: int) -> NDArray[np.int64]:
-        """Corrected pixels of each class in each corrected tile, [tiles, classes]."""
+        """Count the corrected pixels of each class in each corrected tile.
+
+        Parameters
+        ----------
+        classes : int
+            Number of classes.
+
+        Returns
+        -------
+        ndarray of int64 [tiles, classes]
+            Numbers of pixels.
+        """
         counts = [np.bincount(values.ravel(), minlength=256)[1 : classes + 1] for values in self.targets.values()]
         return np.array(counts, np.int64).reshape(-1, classes)
 
 
 def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: CorrectionSource, card: Card) -> TileSets:
-    """Choose every tile of a run; the same request gives the same tiles.
+    """Choose all tiles of a run.
+
+    The same request gives the same tiles.
+
+    Parameters
+    ----------
+    request : FinetuneRequest
+        All settings of the run.
+    image : Pyramid
+        The corrected image.
+    corrections : CorrectionSource
+        The corrections.
+    card : Card
+        Model card of the parent.
+
+    Returns
+    -------
+    TileSets
+        The tiles.
 
     Raises
     ------
@@ -124,7 +155,7 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
     learnt = [box for box in boxes if box not in held_out]
     wanted = {name for box in learnt for name in box.classes}
     for number, window in enumerate(_shuffled(_over(grid, parted.training), rng)):
-        # beyond those that are asked for only tiles of a class that none of them has
+        # beyond the largest number, add only tiles of a class that no tile has yet
         if number >= request.most_tiles and not any(wanted & box.classes and meet(window, box) for box in learnt):
             continue
         values = target_of(corrections, window, parted.held_out)
@@ -151,7 +182,7 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
 
 
 def _of_classes(corrections: CorrectionSource, card: Card) -> tuple[list[CorrectedBox], str]:
-    """List corrected regions with those classes that a checkpoint knows; and say which others are painted."""
+    """List corrected regions with their classes that the checkpoint knows, and a note on the other painted ones."""
     names = card.classes.names
     boxes = [b if isinstance(b, CorrectedBox) else with_classes(corrections, b, names) for b in corrections.boxes()]
     strange = sorted({name for box in boxes for name in box.classes}.difference(names))
@@ -160,7 +191,20 @@ def _of_classes(corrections: CorrectionSource, card: Card) -> tuple[list[Correct
 
 
 def data_hash(fingerprint: str, *targets: dict[Tile, NDArray[np.uint8]]) -> str:
-    """SHA-256, hex, of an image's fingerprint and of what each tile is to learn: which corrections a network saw."""
+    """Hash an image's fingerprint and the targets of its tiles, which identify the corrections that a network saw.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Fingerprint of the image.
+    *targets : dict of Tile to ndarray of uint8 [T, T]
+        Targets by tile.
+
+    Returns
+    -------
+    str
+        SHA-256, hexadecimal.
+    """
     digest = hashlib.sha256(fingerprint.encode())
     for side in targets:
         for tile in sorted(side, key=lambda t: t.window):
@@ -169,16 +213,25 @@ def data_hash(fingerprint: str, *targets: dict[Tile, NDArray[np.uint8]]) -> str:
 
 
 def draw_tiles(request: FinetuneRequest, sets: TileSets, pixels: NDArray[np.int64], step: int) -> list[Tile]:
-    """Draw the tiles of a step: corrected ones, each for a class drawn evenly among the corrected; then replay tiles.
+    """Draw the tiles of a step.
+
+    Corrected tiles come first, each for a class drawn evenly among the corrected classes. Replay tiles follow.
 
     Parameters
     ----------
-    request, sets
-        Of the run.
-    pixels
-        Corrected pixels, [tiles, classes]; see ``TileSets.class_pixels``.
-    step
-        From 0 on; the same step of the same run gives the same tiles.
+    request : FinetuneRequest
+        All settings of the run.
+    sets : TileSets
+        Tiles of the run.
+    pixels : ndarray of int64 [tiles, classes]
+        Numbers of corrected pixels, see ``TileSets.class_pixels``.
+    step : int
+        Number of the step, from 0. The same step of the same run gives the same tiles.
+
+    Returns
+    -------
+    list of Tile
+        The tiles.
     """
     rng = np.random.default_rng([request.seed, 12, step])
     replayed = round(request.batch * request.replay_share) if sets.replay else 0
@@ -192,19 +245,21 @@ def draw_tiles(request: FinetuneRequest, sets: TileSets, pixels: NDArray[np.int6
 
 
 def training_scenes(card: Card, folder: Path | str | None) -> tuple[list[Scene], str]:
-    """Open what a checkpoint says it was trained on, if it is at hand and still the same.
+    """Open the training scenes of a checkpoint, if they are at hand and unchanged.
 
     Parameters
     ----------
-    card
-        The checkpoint's.
-    folder
-        Where its scenes lie; the bundled sample is always found.
+    card : Card
+        Model card of the checkpoint.
+    folder : Path, str or None
+        Folder of its scenes. The bundled sample is always found.
 
     Returns
     -------
-    tuple of list of Scene and str
-        The scenes, and why there are none (empty if there are).
+    scenes : list of Scene
+        The scenes, at most ``MOST_SCENES``.
+    note : str
+        The reason why there are none, empty if there are.
     """
     settings: dict[str, Any] = card.provenance.get("training", {}).get("data", {})
     if not settings:
@@ -227,7 +282,22 @@ def training_scenes(card: Card, folder: Path | str | None) -> tuple[list[Scene],
 
 
 def spread_tiles(shape: tuple[int, int], tile_size: int, most: int) -> dict[Tile, IntWindow]:
-    """Tiles that cover the corrected image, or ``most`` of them, evenly spread; each with the part that it owns, px."""
+    """Cover the corrected image with tiles, or choose some of them, evenly spread.
+
+    Parameters
+    ----------
+    shape : tuple of 2 int
+        (height, width) of the image, px.
+    tile_size : int
+        Side of the tile, px.
+    most : int
+        Largest number of tiles.
+
+    Returns
+    -------
+    dict of Tile to IntWindow
+        The part of the image that each tile decides, (y0, x0, y1, x1), px, by tile.
+    """
     grid = TileGrid(shape, tile_size, 0)
     cells = grid.cells_in((0, 0, *shape))
     chosen = np.linspace(0, len(cells) - 1, min(most, len(cells))).round().astype(int)
@@ -235,7 +305,7 @@ def spread_tiles(shape: tuple[int, int], tile_size: int, most: int) -> dict[Tile
 
 
 def _deal(tiles: list[Tile], first: int, second: int) -> tuple[list[Tile], list[Tile]]:
-    """Deal shuffled tiles to two uses; of few, each gets its part."""
+    """Divide shuffled tiles between two uses, proportionally if there are few."""
     wanted = max(first + second, 1)
     count = first if len(tiles) >= wanted else len(tiles) * first // wanted
     return tiles[:count], tiles[count : count + second]
@@ -254,7 +324,7 @@ def _shuffled(windows: list[IntWindow], rng: np.random.Generator, most: int | No
 
 
 def _inside(scene: Scene, tile_size: int) -> list[IntWindow]:
-    """Tiles, edge to edge, that lie in a scene's training regions."""
+    """List the tiles, edge to edge, that lie in a scene's training regions."""
     windows = []
     for y0, x0, y1, x1 in scene.train:
         for y in range(y0, y1 - tile_size + 1, tile_size):

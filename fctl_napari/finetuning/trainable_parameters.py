@@ -1,4 +1,4 @@
-"""The network's parts that may learn while the others keep their weights."""
+"""Parameters of the network's trainable parts."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from fctl_napari.model.network import Network
 
 
 def parameters_of(model: Network, parts: Sequence[str]) -> dict[str, nn.Parameter]:
-    """Find the parameters of named parts, by name.
+    """Find the parameters of named parts.
 
     Parameters
     ----------
-    model
+    model : Network
         The network.
-    parts
-        Of ``PARTS``. A part that this network lacks (ALE of a baseline, say) is passed over; the encoder of a context
-        that shares another's is that one.
+    parts : sequence of str
+        Names among ``PARTS``. A part that this network lacks (ALE of a baseline, say) is skipped. The encoder of a
+        context that shares another's is the shared one.
+
+    Returns
+    -------
+    dict of str to nn.Parameter
+        Parameters by name.
 
     Raises
     ------

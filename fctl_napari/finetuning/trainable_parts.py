@@ -1,4 +1,4 @@
-"""Which part of a network an array belongs to, and how much of a network learns (no torch)."""
+"""Trainable parts of a network: the part of each array, and the share of the network that is trained (no torch)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,24 @@ from fctl_napari.model.model_card import read_card, read_header
 
 POSITIONAL = ("v_pos", "z")
 COUNTED = ("running_mean", "running_var", "num_batches_tracked")
-"""What a batch norm has counted: it is kept in checkpoints, and nobody learns it."""
+"""Statistics of batch norms, which checkpoints hold but training does not learn."""
 
 
 def parts_with(config: FCtLConfig, name: str) -> list[str]:
-    """Say which of ``PARTS`` a parameter belongs to, by its name; more than one where streams share an encoder."""
+    """Find the parts that a parameter belongs to, by its name.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        The network's settings.
+    name : str
+        Name of the parameter.
+
+    Returns
+    -------
+    list of str
+        Names among ``PARTS``, more than one where streams share an encoder.
+    """
     top, *rest = name.split(".")
     if top in ("encoders", "necks"):
         return [f"{stream}_encoder" for stream in _streams(config, rest[0])]
@@ -29,12 +42,17 @@ def parts_with(config: FCtLConfig, name: str) -> list[str]:
 
 
 def check_parts(parts: Sequence[str]) -> None:
-    """Refuse names that are no parts.
+    """Refuse names that are not parts.
+
+    Parameters
+    ----------
+    parts : sequence of str
+        Names to check against ``PARTS``.
 
     Raises
     ------
     ConfigError
-        There is such a name.
+        A name is unknown.
     """
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
@@ -42,17 +60,40 @@ def check_parts(parts: Sequence[str]) -> None:
 
 
 def none_learn(parts: Sequence[str]) -> ConfigError:
-    """What to say of parts that a network lacks."""
+    """Build the error for parts that a network lacks.
+
+    Parameters
+    ----------
+    parts : sequence of str
+        Names among ``PARTS``.
+
+    Returns
+    -------
+    ConfigError
+        The error, to be raised.
+    """
     return ConfigError(f"this network has no {' and no '.join(parts)} that could learn; choose other parts.")
 
 
 def sizes_of_parts(checkpoint: Path | str) -> dict[frozenset[str], int]:
-    """Count a checkpoint's parameters by the parts that they belong to; only the header is read.
+    """Count a checkpoint's parameters by the parts that they belong to.
+
+    Only the header of the file is read.
+
+    Parameters
+    ----------
+    checkpoint : Path or str
+        The file.
+
+    Returns
+    -------
+    dict of frozenset of str to int
+        Numbers of parameters by the parts that share them.
 
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or no checkpoint of ours.
+        The file is missing, damaged, or not a checkpoint of this package.
     """
     config = read_card(checkpoint).config
     sizes: dict[frozenset[str], int] = {}
@@ -65,14 +106,19 @@ def sizes_of_parts(checkpoint: Path | str) -> dict[frozenset[str], int]:
 
 
 def trainable_share(sizes: dict[frozenset[str], int], parts: Sequence[str]) -> float:
-    """Share of a network's parameters that learn, 0..1.
+    """Compute the share of a network's parameters that is trained.
 
     Parameters
     ----------
-    sizes
-        From :func:`sizes_of_parts`.
-    parts
-        Of ``PARTS``.
+    sizes : dict of frozenset of str to int
+        Numbers of parameters from :func:`sizes_of_parts`.
+    parts : sequence of str
+        Names among ``PARTS``.
+
+    Returns
+    -------
+    float
+        Share, 0..1.
 
     Raises
     ------
@@ -87,7 +133,7 @@ def trainable_share(sizes: dict[frozenset[str], int], parts: Sequence[str]) -> f
 
 
 def _streams(config: FCtLConfig, encoder: str) -> list[str]:
-    """Which streams go through an encoder, by its key in the network."""
+    """List the streams that go through an encoder, given its key in the network."""
     outer: list[str] = [context.name for context in config.outer_contexts if context.name != "local"]
     if config.share_encoders == "all" or config.inference == "global":
         return ["tile", *outer]

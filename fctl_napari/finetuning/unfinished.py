@@ -1,4 +1,4 @@
-"""Fine-tuning that was left: runs that were cut, and new networks that wait for the verdict (no torch)."""
+"""Unfinished fine-tuning: interrupted runs, and candidates that are not decided on (no torch)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _REQUEST = ".finetune.json"
 
 @dataclass(frozen=True)
 class Waiting:
-    """A new network that waits for the verdict, and what its card says.
+    """A candidate that waits to be decided on, with its model card.
 
     Attributes
     ----------
-    out
-        Where it would stand.
-    card
-        Its card.
+    out : Path
+        Path of the checkpoint that it becomes if it is kept.
+    card : Card
+        Its model card.
     """
 
     out: Path
@@ -36,36 +36,36 @@ class Waiting:
 
     @property
     def path(self) -> Path:
-        """Where it waits."""
+        """Path of the candidate."""
         return candidate_path(self.out)
 
     @property
     def parent(self) -> str:
-        """Hash of its parent."""
+        """SHA-256 of the candidate's parent."""
         return str(self.card.provenance["parent"]["hash"])
 
     @property
     def gate_result(self) -> GateResult:
-        """What the gate said."""
+        """Decision of the gate."""
         record = self.card.provenance["finetuning"]
         return GateResult(bool(record["keep"]), tuple(record["verdict"]))
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Figures before and after, as ``BeforeAfter.to_json`` gives them."""
+        """Figures before and after, as ``BeforeAfter.to_json`` returns them."""
         return dict(self.card.figures["finetuning"])
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A run that did not come to its end.
+    """A run that was interrupted.
 
     Attributes
     ----------
-    request
-        What was asked; the same request goes on.
-    saved
-        Whether there is a saved state to go on from; else it begins anew.
+    request : FinetuneRequest
+        Request of the run, with which it resumes.
+    saved : bool
+        True if there is a saved state to resume from. Otherwise the run starts anew.
     """
 
     request: FinetuneRequest
@@ -73,18 +73,33 @@ class Cut:
 
 
 def remember(request: FinetuneRequest) -> None:
-    """Write down what is asked, so that the run can be gone on with when this process is gone.
+    """Write a request to disk, so that the run can be resumed when this process is gone.
+
+    Parameters
+    ----------
+    request : FinetuneRequest
+        Request of the run.
 
     Raises
     ------
     OutputError
-        The disk is full or the place is not writable.
+        The disk is full or the folder is not writable.
     """
     write_json(request_path(request.out), request.model_dump(mode="json"))
 
 
 def open_waiting(out: Path | str) -> Waiting:
-    """Open the network that waits beside ``out``.
+    """Open the candidate that waits beside ``out``.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the checkpoint that it becomes if it is kept.
+
+    Returns
+    -------
+    Waiting
+        The candidate.
 
     Raises
     ------
@@ -98,19 +113,19 @@ def open_waiting(out: Path | str) -> Waiting:
 
 
 def check_waiting(out: Path | str, fingerprint: str) -> None:
-    """Refuse a place beside which a network waits that learnt from another image: it would be overwritten.
+    """Refuse a path beside which a candidate waits that was trained on another image and would be overwritten.
 
     Parameters
     ----------
     out : Path or str
-        Where the new network is to stand.
+        Path of the new checkpoint.
     fingerprint : str
-        Of the image that it learns from.
+        Fingerprint of the image that it is trained on.
 
     Raises
     ------
     OutputError
-        One waits there.
+        Such a candidate waits there.
     """
     try:
         image = open_waiting(out).card.provenance["finetuning"].get("image")
@@ -124,16 +139,21 @@ def check_waiting(out: Path | str, fingerprint: str) -> None:
 
 
 def find_waiting(folders: Iterable[Path], fingerprint: str, names: Iterable[str]) -> list[Waiting]:
-    """Find the networks that wait in folders and learnt from an image.
+    """Find the candidates in folders that were trained on an image.
 
     Parameters
     ----------
-    folders
-        Where to look; not below.
-    fingerprint
-        Of the image.
-    names
-        Of the image's file, without folders: cards of earlier versions hold nothing else.
+    folders : iterable of Path
+        Folders to search, without their subfolders.
+    fingerprint : str
+        Fingerprint of the image.
+    names : iterable of str
+        File names of the image, without folders. Model cards of earlier versions hold nothing else.
+
+    Returns
+    -------
+    list of Waiting
+        Candidates whose checkpoint does not exist yet.
     """
     found, names = [], set(names)
     for path in _files(folders, f"*{_WAITS}"):
@@ -152,15 +172,28 @@ def find_waiting(folders: Iterable[Path], fingerprint: str, names: Iterable[str]
 
 
 def find_cut(folders: Iterable[Path], image: str) -> list[Cut]:
-    """Find the runs in folders that learn from an image (its file as requests name it) and were cut."""
+    """Find the interrupted runs in folders that train on an image.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        Folders to search, without their subfolders.
+    image : str
+        The image's file, as requests name it.
+
+    Returns
+    -------
+    list of Cut
+        The runs. Those whose folder was copied or renamed are left out.
+    """
     found = []
     for path in _files(folders, f".*{_REQUEST}"):
         try:
             request = finetune_request(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError, ConfigError):
-            continue  # of another version, or not ours
+            continue  # the file is of another version, or not of this package
         out = Path(request.out)
-        moved = request_path(out) != path  # its folder was copied or renamed
+        moved = request_path(out) != path  # the folder was copied or renamed
         if request.image == image and not moved and not out.exists() and not candidate_path(out).exists():
             found.append(Cut(request, state_path(out).is_file()))
     return found

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.windows import FloatWindow
+
 
 def context_window(
     tile: FloatWindow,

@@ -1,1 +1,1 @@
-"""Training on data sets: settings, data, losses, schedule, resuming."""
+"""Training on data sets: settings, data, augmentation, losses, validation and resumable runs."""

@@ -1,4 +1,4 @@
-"""Random flips, turns and colour of training tiles, the same for a tile and its contexts, and batches as tensors."""
+"""Random flips, turns and colors of training tiles, the same for a tile and its contexts, and batches as tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,26 @@ from fctl_napari.training.data import Sample
 
 
 class Color:
-    """One random change of colour: gamma, gain per channel, brightness, contrast, saturation."""
+    """One random change of color: gamma, gain per channel, brightness, contrast, saturation.
+
+    Parameters
+    ----------
+    settings : AugmentSettings
+        Ranges of the changes.
+    rng : random.Generator
+        Random generator.
+
+    Attributes
+    ----------
+    gamma : float
+        Exponent.
+    gain : ndarray of float32 [3]
+        Factor of each channel, brightness included.
+    contrast : float
+        Factor of the distance to the pivot.
+    saturation : float
+        Factor of the distance to gray.
+    """
 
     def __init__(self, settings: AugmentSettings, rng: np.random.Generator) -> None:
         def around(spread: float, size: int | None = None) -> NDArray[np.float64]:
@@ -27,7 +46,20 @@ class Color:
         self.saturation = float(around(settings.saturation))
 
     def __call__(self, images: Tensor, pivot: float) -> Tensor:
-        """RGB in 0..255, float [B, 3, H, W]; contrast turns about ``pivot``."""
+        """Change the colors of images.
+
+        Parameters
+        ----------
+        images : Tensor of float [B, 3, H, W]
+            RGB in 0..255.
+        pivot : float
+            Value that the change of contrast keeps.
+
+        Returns
+        -------
+        Tensor of float [B, 3, H, W]
+            RGB in 0..255.
+        """
         out = images
         if self.gamma != 1.0:
             out = (out / 255) ** self.gamma * 255
@@ -39,20 +71,20 @@ class Color:
 
 @dataclass
 class Batch:
-    """Tensors of one forward pass.
+    """Tensors of one forward pass of B tiles with a side of T px.
 
     Attributes
     ----------
-    tile
-        Float RGB 0..255 [B, 3, T, T].
-    contexts
-        By name: distinct context images [U, 3, T, T].
-    indices
-        By name: which of them each tile uses, int64 [B].
-    windows
-        ``"tile"`` and context names: float32 [B, 4].
-    ground_truth
-        int64 [B, T, T].
+    tile : Tensor of float32 [B, 3, T, T]
+        RGB in 0..255, with a fourth channel for a mask if the network refines one.
+    contexts : dict of str to Tensor of float32 [U, 3, T, T]
+        Distinct context images by context name.
+    indices : dict of str to Tensor of int64 [B]
+        By context name, the index of each tile's image in ``contexts``.
+    windows : dict of str to Tensor of float32 [B, 4]
+        Windows (y0, x0, y1, x1) of ``"tile"`` and of each context, in level 0 px from the corner of the tile.
+    ground_truth : Tensor of int64 [B, T, T]
+        Class indices, ``IGNORE`` where there is none.
     """
 
     tile: Tensor
@@ -63,9 +95,24 @@ class Batch:
 
 
 def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Generator) -> Batch:
-    """Augment and stack; a context window that several tiles share is kept once.
+    """Augment and stack samples.
 
-    Tiles of one scene get the same turn and colour, so that a shared (global) context stays shared.
+    Tiles of one scene get the same turn and color, so that a shared (global) context stays shared. A context window
+    that several tiles share is kept once.
+
+    Parameters
+    ----------
+    samples : list of Sample
+        At least one sample.
+    settings : AugmentSettings
+        Ranges of the random changes.
+    rng : random.Generator
+        Random generator.
+
+    Returns
+    -------
+    Batch
+        The batch, on the CPU.
     """
     turns: dict[int, Dihedral] = {}
     colors: dict[int, Color] = {}
@@ -106,6 +153,6 @@ def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Gen
 
 
 def _relative(turn: Dihedral, windows: dict[str, NDArray[np.float64]], name: str) -> NDArray[np.float64]:
-    """A turned window, from the turned tile's corner: small numbers keep float32 exact."""
+    """Turn a window and measure it from the turned tile's corner, where small numbers keep float32 exact."""
     origin = turn.window(windows["tile"])[[0, 1, 0, 1]]
     return turn.window(windows[name]) - origin

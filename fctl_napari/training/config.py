@@ -1,4 +1,4 @@
-"""A training run's settings: one TOML file that names network, data, loss, schedule and seed."""
+"""Settings of a training run: one TOML file that names network, data, loss, schedule and seed."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ from fctl_napari.training.recipes import read_recipe
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)  # holdout = 5
+    # numbers are coerced so that TOML's `holdout = 5` names the group "5"
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 class SceneSettings(_Settings):
-    """One image and its truth.
+    """One image and its ground truth.
 
     Attributes
     ----------
-    image, truth
+    image, truth : str
         Paths, relative to the data folder.
-    group
-        Scenes of one group stay on the same side of a split.
-    train, val, test
-        Longitude bands ``[x0, x1)`` px over the full height, for a scene that is split within itself.
+    group : str
+        Group of the scene. Scenes of one group stay on the same side of a split.
+    train, val, test : tuple of tuple of 2 int
+        Longitude bands ``[x0, x1)``, px, over the full height, for a scene that is split within itself.
     """
 
     image: str
@@ -47,27 +48,29 @@ class SceneSettings(_Settings):
 
 
 class DataSettings(_Settings):
-    """What is trained on: the sample scene, a data set in a known layout, or a list of scenes.
+    """Training data: the sample scene, a data set in a known layout, or a list of scenes.
 
     Attributes
     ----------
-    classes
-        The class table; indices or colours as in the truth. A data set in a known layout may have its own.
-    sample
-        Use the sample scene that comes with the package, with its own split and classes.
-    layout
-        How the data folder is laid out, ``auto`` to find out; its split is its own. See ``datasets.find_data_set``.
-    scenes
-        Else: the scenes.
-    holdout
-        The group that is not trained on but measured (leave one group out); empty: train on all groups.
-    value_range
-        Values of the images that become black and white, where they hold others than 8 bits.
-    bands
-        Which channels of the images are red, green and blue, from 0; by default the first three.
-    masks
-        For a network that refines masks: ``roughened``, the truth with a rough outline, drawn anew for each tile; or
-        the folder of the segmentations that it is to learn from, ``STEM.ome.zarr`` for each image.
+    classes : ClassTable or None
+        The class table, with the indices or colors of the ground truth. A data set in a known layout may have its own.
+    sample : bool
+        If True, use the sample scene that comes with the package, with its own split and classes.
+    layout : {"", "auto", "deepglobe", "inria", "pairs", "omezarr"}
+        Layout of the data folder, or ``auto`` to detect it. A data set in a known layout has its own split. See
+        ``datasets.find_data_set``.
+    scenes : tuple of SceneSettings
+        The scenes, where there is neither ``sample`` nor ``layout``.
+    holdout : str
+        The held-out group, which is validated on instead of trained on (leave one group out). If empty, all groups
+        are trained on.
+    value_range : tuple of 2 float or None
+        Values of the images that become black and white, for images of other than 8 bits.
+    bands : tuple of 3 int or None
+        Channels of the images that are red, green and blue, counted from 0. By default the first three.
+    masks : str
+        For a network that refines masks: ``roughened`` is the ground truth with a rough outline, drawn anew for each
+        tile. Otherwise the folder of the segmentations to learn from, with a ``STEM.ome.zarr`` for each image.
     """
 
     classes: ClassTable | None = None
@@ -91,22 +94,22 @@ class DataSettings(_Settings):
 
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out how values are shown where it isn't stated: runs and tables of earlier versions are known so."""
+        """Leave out unset display settings, so that runs and tables of earlier versions still compare equal."""
         return {k: v for k, v in dump(self).items() if v is not None or k not in ("value_range", "bands")}
 
 
 class AugmentSettings(_Settings):
-    """Random changes of a training tile; its contexts change with it.
+    """Random changes of a training tile, applied to its contexts alike.
 
     Attributes
     ----------
-    dihedral
-        Flips and quarter turns.
-    scale
-        The tile's side in the image varies by up to this factor, up and down.
-    brightness, contrast, saturation, channel_gain
+    dihedral : bool
+        If True, tiles are flipped and rotated by quarter turns.
+    scale : float
+        Largest factor by which the side of the tile in the image varies, up and down.
+    brightness, contrast, saturation, channel_gain : float
         Largest relative change.
-    gamma
+    gamma : float
         Largest change of the exponent's logarithm.
     """
 
@@ -120,19 +123,22 @@ class AugmentSettings(_Settings):
 
 
 class RunSettings(_Settings):
-    """How a run is carried out. What is learnt does not depend on it, and a run may go on with other such settings.
+    """Settings of how a run is carried out.
+
+    The trained network does not depend on them, and a run may be resumed with others.
 
     Attributes
     ----------
-    read_ahead
-        How many steps' tiles are read before they are needed.
-    readers
-        How many threads read them.
-    gradient_checkpointing
-        Keep only the encoders' features at the ends of their blocks, and compute the rest again in the backward pass:
-        less memory for about a third more time.
-    tensorboard
-        Write events for TensorBoard into the run's folder, beside the log (needs the extra ``tensorboard``).
+    read_ahead : int
+        Number of steps whose tiles are read before they are needed.
+    readers : int
+        Number of threads that read them.
+    gradient_checkpointing : bool
+        If True, keep only the encoders' features at the ends of their blocks, and compute the rest again in the
+        backward pass. It takes less memory for about a third more time.
+    tensorboard : bool
+        If True, write events for TensorBoard into the run's folder, beside the log (needs the extra
+        ``tensorboard``).
     """
 
     read_ahead: int = Field(default=1, ge=1, le=64)
@@ -142,22 +148,28 @@ class RunSettings(_Settings):
 
 
 class StageSettings(_Settings):
-    """One stage of a staged training: what differs from the config that it belongs to.
+    """One stage of a staged training, as differences from the config that it belongs to.
 
     Attributes
     ----------
-    name
-        Its folder inside the run's, and what other stages call it.
-    contexts
-        Which of the network's contexts take part; None: all.
-    network
+    name : str
+        Name of the stage: its subfolder in the run's folder, and the key by which other stages refer to it.
+    contexts : tuple of ContextName or None
+        Contexts of the network that take part. None takes all.
+    network : dict of str to object
         Fields that replace those of the network.
-    init_from
-        The earlier stage whose network it starts from; empty: as the config says.
-    contexts_from
+    init_from : str
+        Earlier stage whose network this one starts from. If empty, it starts as the config says.
+    contexts_from : dict of ContextName to str
         By context, the earlier stage that its stream starts from.
-    frozen, learning_rate, steps, epochs
-        In place of the config's; None: the same.
+    frozen : tuple of str or None
+        Replaces ``frozen`` of the config unless it is None.
+    learning_rate : float or None
+        Replaces ``learning_rate`` of the config unless it is None.
+    steps : int or None
+        Replaces ``steps`` of the config unless it is None.
+    epochs : float or None
+        Replaces ``epochs`` of the config unless it is None.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_]+$")
@@ -172,55 +184,80 @@ class StageSettings(_Settings):
 
 
 class TrainConfig(_Settings):
-    """Everything that decides a training run.
+    """All settings that decide a training run.
 
     Attributes
     ----------
-    name, description
-        Of the resulting checkpoint.
-    preset, network
-        The network's preset and fields that replace its own; the number of classes comes from the data.
-    encoder_weights
-        Published weights for the encoders (relative to the data folder or absolute); empty: random.
-    init_from
-        A checkpoint of ours to start from (a built-in name, or a path as above): arrays of equal name and shape are
-        taken, and context streams without arrays of their own start from the tile's (the authors' stages).
-    contexts_from
-        By context, a checkpoint of ours that its stream starts from instead: encoder, neck and correlation.
-    stages
-        Networks that are trained one after another; the last one is the result. Empty: one network, end to end.
-    steps
-        Optimizer steps.
-    epochs
-        If over 0, in place of ``steps``: how many times as many tiles are seen as the released grid cuts out of the
-        training regions. They are drawn at random places.
-    batch, accumulate
-        Tiles per forward pass, and passes per step. Several processes share the passes of a step.
-    learning_rate, encoder_factor, gate_factor
-        Adam's rate, and its multiples for encoders and for the gates gamma, z and v_pos.
-    weight_decay, poly_power
-        Of the optimizer and of the schedule ``(1 - step / steps) ** power``.
-    loss, focal_gamma
+    name : str
+        Name of the resulting checkpoint.
+    description : str
+        Description of the resulting checkpoint.
+    seed : int
+        Seed of everything that is drawn.
+    preset : str
+        The network's preset.
+    network : dict of str to object
+        Fields that replace those of the preset. The number of classes comes from the data.
+    encoder_weights : str
+        File of published weights for the encoders (relative to the data folder, or absolute). If empty, the encoders
+        start at random.
+    init_from : str
+        A checkpoint of this package to start from (a built-in name, or a path as above). Arrays of equal name and
+        shape are taken, and context streams without arrays of their own start from the tile's (the authors' stages).
+    contexts_from : dict of ContextName to str
+        By context, a checkpoint of this package that its stream starts from instead: encoder, neck and correlation.
+    stages : tuple of StageSettings
+        Networks that are trained one after another, the last of which is the result. If empty, one network is
+        trained end to end.
+    data : DataSettings
+        The training data.
+    augment : AugmentSettings
+        Random changes of the tiles.
+    steps : int
+        Number of optimizer steps.
+    epochs : float
+        If over 0, it replaces ``steps``. One epoch has as many tiles as the released grid cuts out of the training
+        regions. They are drawn at random positions.
+    batch : int
+        Tiles per forward pass.
+    accumulate : int
+        Forward passes per step. Several processes share the passes of a step.
+    learning_rate : float
+        Adam's learning rate.
+    encoder_factor : float
+        Multiple of the learning rate for encoders.
+    gate_factor : float
+        Multiple of the learning rate for the gates gamma, z and v_pos.
+    weight_decay : float
+        Weight decay of the optimizer.
+    poly_power : float
+        Power of the schedule ``(1 - step / steps) ** power``.
+    loss : {"focal", "cross_entropy"}
         ``focal`` as in the paper (gamma 3), or ``cross_entropy``.
-    class_weights
-        ``none``, or ``inverse_sqrt``: 1 / sqrt(share of the class), mean 1.
-    balanced_tiles
-        Share of tiles that are centred on a pixel of a uniformly drawn class; the rest are uniform in place.
-    frozen
+    focal_gamma : float
+        Focusing exponent of the focal loss.
+    class_weights : {"none", "inverse_sqrt"}
+        ``none``, or ``inverse_sqrt`` for 1 / sqrt(share of the class), mean 1.
+    balanced_tiles : float
+        Share of tiles that are centered on a pixel of a uniformly drawn class. The others are drawn uniformly in
+        position.
+    frozen : tuple of str
         Parts of the network that keep their weights, by the start of their parameters' names
         (``encoders.medium``, ``encoders.tile.blocks.0.``).
-    batch_norm
-        ``frozen``: batch norms keep their statistics (small batches of a network with published weights); ``trained``:
-        they follow the batches but for those of frozen parts (encoders with random weights need it; two tiles or more
-        in a batch).
-    precision
-        ``bf16`` autocast or ``fp32``; ``auto``: bf16 where the device is fast at it.
-    validate_every, save_every
-        Steps between validations (0: only at the end) and between saved states.
-    keep
-        Which network becomes the checkpoint: the ``last`` one, or the ``best`` on the validation regions.
-    run
-        How it is carried out.
+    batch_norm : {"frozen", "trained"}
+        With ``frozen``, batch norms keep their statistics (for small batches of a network with published weights).
+        With ``trained``, they follow the batches, except those of frozen parts (encoders with random weights need it,
+        and a batch of two tiles or more).
+    precision : {"auto", "fp32", "bf16"}
+        ``bf16`` autocast or ``fp32``. With ``auto``, bf16 where the device is fast at it.
+    validate_every : int
+        Steps between validations. With 0, there is only one at the end.
+    save_every : int
+        Steps between saved states.
+    keep : {"last", "best"}
+        Network that becomes the checkpoint: the ``last`` one, or the ``best`` on the validation regions.
+    run : RunSettings
+        How the run is carried out.
     """
 
     name: str
@@ -273,13 +310,23 @@ class TrainConfig(_Settings):
         return self
 
     def network_config(self, classes: int) -> FCtLConfig:
-        """The network's settings for a number of classes.
+        """Build the network's settings for a number of classes.
+
+        Parameters
+        ----------
+        classes : int
+            Number of classes that are learned.
+
+        Returns
+        -------
+        FCtLConfig
+            The preset with the replaced fields.
 
         Raises
         ------
         ConfigError
-            They do not fit each other, or the data: masks are for a network that refines them, which needs them, and
-            classes are two or more.
+            The settings do not fit each other or the data. Masks are for a network that refines them, and such a
+            network needs them. There must be two classes or more.
         """
         if classes < 2:
             raise ConfigError(
@@ -297,19 +344,25 @@ class TrainConfig(_Settings):
 
 
 def load_train_config(path: Path | str, overrides: dict[str, Any] | None = None) -> TrainConfig:
-    """Read a TOML file, or one that comes with the package by its name (``earth``, ``deepglobe/fctl_vgg16``).
+    """Read a training config from a TOML file.
 
     Parameters
     ----------
-    path
-        The file or the name; see ``read_recipe``.
-    overrides
+    path : Path or str
+        The file, or the name of one that comes with the package (``earth``, ``deepglobe/fctl_vgg16``). See
+        ``read_recipe``.
+    overrides : dict of str to object or None, optional
         Replaced fields, with dots for nesting: ``{"data.holdout": "5", "network.contexts": []}``.
+
+    Returns
+    -------
+    TrainConfig
+        The validated config.
 
     Raises
     ------
     ConfigError
-        The file is missing, no TOML, or its settings do not fit.
+        The file is missing or not TOML, or its settings do not fit.
     """
     try:
         return TrainConfig.model_validate(read_recipe(path, overrides))

@@ -31,26 +31,26 @@ from fctl_napari.windows import FloatWindow, IntWindow
 GroundTruth = NDArray[np.uint8] | SceneGroundTruth
 
 PIECE_PX = 2**26
-"""A truth is looked through in pieces of at most so many px."""
+"""Size of the pieces in which ground truth is read as a whole, px."""
 
 SAMPLED_POSITIONS = 128_000
-"""About so many px of each class are remembered, of all pieces together, for tiles that are centred on a class."""
+"""Approximate number of positions that are kept of each class, over all pieces, for tiles centered on a class."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One image with its truth and the regions that may be used.
+    """One image with its ground truth and the regions that may be used.
 
     Attributes
     ----------
-    name
-        Of the image file, or in the data set.
-    pyramid
+    name : str
+        Name of the image file, or of the scene in its data set.
+    pyramid : Pyramid
         The image.
-    ground_truth
-        Class indices, uint8 [H, W], in memory or read by slices; ``IGNORE`` where unlabelled or of an ignored class.
-    train, val, test
-        Regions ``(y0, x0, y1, x1)`` px.
+    ground_truth : ndarray of uint8 [H, W] or SceneGroundTruth
+        Class indices, in memory or read by slices, ``IGNORE`` where unlabelled or of an ignored class.
+    train, val, test : tuple of IntWindow
+        Regions (y0, x0, y1, x1), px, half open.
     """
 
     name: str
@@ -63,7 +63,17 @@ class Scene:
 
 @dataclass(frozen=True)
 class Sample:
-    """A training tile: what the network is fed, and the truth uint8 [T, T]."""
+    """One training tile.
+
+    Attributes
+    ----------
+    scene : int
+        Index of the scene.
+    inputs : TileInputs
+        Input of the network: pixels and windows of the tile and its contexts.
+    ground_truth : ndarray of uint8 [T, T]
+        Class indices.
+    """
 
     scene: int
     inputs: TileInputs
@@ -73,21 +83,28 @@ class Sample:
 def open_scenes(
     settings: DataSettings, folder: Path | str = ".", *, shelf: Shelf | None = None
 ) -> tuple[list[Scene], ClassTable]:
-    """Open every scene of a data set; pixels are read when they are needed.
+    """Open every scene of a data set without reading its pixels.
 
     Parameters
     ----------
-    settings
-        Which.
-    folder
-        Where relative paths start, or the folder of the data set that has a layout.
-    shelf
-        Keeps what was read last; by default one of its own.
+    settings : DataSettings
+        The data set.
+    folder : Path or str, optional
+        Folder that relative paths start from, or the folder of a data set in a known layout.
+    shelf : Shelf or None, optional
+        Cache of what was read last. By default a new one.
+
+    Returns
+    -------
+    scenes : list of Scene
+        The scenes.
+    table : ClassTable
+        Their class table.
 
     Raises
     ------
     InputError
-        A file is missing or unreadable, or an image and its truth differ in size.
+        A file is missing or unreadable, or an image and its ground truth differ in size.
     """
     scenes, table = _open(settings, Path(folder), shelf or Shelf())
     if settings.masks:
@@ -173,26 +190,68 @@ def _open_scene(settings: SceneSettings, folder: Path, table: ClassTable, data: 
 
 
 def scene_fingerprint(scene: Scene) -> str:
-    """Compute what a checkpoint's card knows a scene by: the fingerprint of its image, and the SHA-256 of its truth."""
+    """Compute the identity of a scene in a model card.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+
+    Returns
+    -------
+    str
+        Fingerprint of its image, ``-``, and the SHA-256 of its ground truth, shortened to 32 hexadecimal digits.
+
+    Raises
+    ------
+    InputError
+        The image or its ground truth is damaged.
+    """
     return f"{fingerprint(scene.pyramid)}-{_ground_truth_digest(scene).hexdigest()[:32]}"
 
 
 def scene_digest(scene: Scene) -> str:
-    """Compute the SHA-256 of a scene's truth and coarsest image level, by which cards before 0.2 know it."""
+    """Compute the identity of a scene in model cards before 0.2.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+
+    Returns
+    -------
+    str
+        SHA-256 of its ground truth and coarsest image level, hexadecimal.
+
+    Raises
+    ------
+    InputError
+        The image or its ground truth is damaged.
+    """
     digest = _ground_truth_digest(scene)
     digest.update(np.ascontiguousarray(scene.pyramid.levels[-1][:]).tobytes())
     return digest.hexdigest()
 
 
 def names_of(scene: Scene, data: Mapping[str, str]) -> list[str]:
-    """List the names under which a checkpoint's card knows a scene.
+    """List the names under which a model card knows a scene.
 
     Parameters
     ----------
     scene : Scene
-        The scene; its name does not matter.
+        The scene. Its own name does not matter.
     data : mapping of str to str
-        What the card knows: fingerprints, or digests before 0.2, by the names of the scenes.
+        Identities by scene name, from the card: fingerprints, or digests before 0.2.
+
+    Returns
+    -------
+    list of str
+        The names whose identity is that of the scene.
+
+    Raises
+    ------
+    InputError
+        The image or its ground truth is damaged.
     """
     new = scene_fingerprint(scene) if any(known.startswith(SAMPLED) for known in data.values()) else None
     old = scene_digest(scene) if any(not known.startswith(SAMPLED) for known in data.values()) else None
@@ -208,7 +267,18 @@ def _ground_truth_digest(scene: Scene) -> hashlib._Hash:
 
 
 def pieces_of(region: IntWindow) -> Iterator[IntWindow]:
-    """Cut a region into rows of pieces that fit into memory."""
+    """Cut a region into rows of pieces that fit into memory.
+
+    Parameters
+    ----------
+    region : IntWindow
+        Region (y0, x0, y1, x1), px, half open.
+
+    Yields
+    ------
+    Region
+        Piece over the full width of the region, of ``PIECE_PX`` px or one row at most.
+    """
     y0, x0, y1, x1 = region
     rows = max(1, PIECE_PX // max(x1 - x0, 1))
     for top in range(y0, y1, rows):
@@ -216,25 +286,34 @@ def pieces_of(region: IntWindow) -> Iterator[IntWindow]:
 
 
 class TileSampler:
-    """Draws training tiles; step n's batch depends on the seed and n alone, so a resumed run sees the same tiles.
+    """Random sampler of training tiles.
+
+    The batch of step n depends on the seed and on n alone, so that a resumed run sees the same tiles.
 
     Parameters
     ----------
-    scenes
+    scenes : list of Scene
         Scenes with at least one training region among them.
-    config
+    config : FCtLConfig
         The network's settings.
-    augment
-        Random changes.
-    balanced
-        Share of tiles centred on a pixel of a uniformly drawn class.
-    seed
-        Of everything that is drawn.
+    augment : AugmentSettings
+        Ranges of the random changes. Only ``scale`` is used here.
+    balanced : float
+        Share of tiles centered on a pixel of a uniformly drawn class, 0..1.
+    seed : int
+        Seed of everything that is drawn.
 
     Attributes
     ----------
-    unlabelled
+    regions : list of tuple of (int, IntWindow)
+        Training regions with the index of their scene.
+    unlabelled : list of str
         Names of scenes whose training regions hold no class at all.
+
+    Raises
+    ------
+    InputError
+        There is no training region, or ground truth is damaged.
     """
 
     def __init__(
@@ -256,11 +335,17 @@ class TileSampler:
         self._pool = ThreadPoolExecutor(reading_threads(), thread_name_prefix="fctl-tiles")
 
     def class_shares(self) -> NDArray[np.float64]:
-        """Share of each class among labelled training pixels, [C]."""
+        """Compute the share of each class among labelled training pixels.
+
+        Returns
+        -------
+        ndarray of float64 [C]
+            Shares, 0..1.
+        """
         return np.asarray(self._counts / max(self._counts.sum(), 1))
 
     def _look_through(self) -> list[NDArray[np.int32]]:
-        """Count the training pixels of each class, and choose some of each, rows of (scene, y, x)."""
+        """Count the training pixels of each class and sample positions of each, as rows (scene, y, x)."""
         rng = np.random.default_rng([self.seed, 1])
         positions: list[list[NDArray[np.int32]]] = [[] for _ in range(self.config.classes)]
         pieces = [(index, piece) for index, region in self.regions for piece in pieces_of(region)]
@@ -283,6 +368,7 @@ class TileSampler:
         return self.scenes[index].ground_truth[y0:y1, x0:x1]
 
     def _draw_window(self, rng: np.random.Generator) -> tuple[int, FloatWindow]:
+        """Draw the scene and the window of a tile."""
         span = self.config.tile_size * self.augment.scale ** rng.uniform(-1, 1)
         filled = [p for p in self._positions if len(p)]
         if filled and rng.random() < self.balanced:
@@ -303,7 +389,25 @@ class TileSampler:
         return self.regions[rng.choice(len(self.regions), p=self._shares)][0]
 
     def batch(self, step: int, size: int) -> list[Sample]:
-        """The tiles of one forward pass, unaugmented in colour and orientation (see ``augment.collate``)."""
+        """Read the tiles of one forward pass, before ``augment.collate`` changes their color and orientation.
+
+        Parameters
+        ----------
+        step : int
+            Number of the forward pass, which seeds the drawing.
+        size : int
+            Number of tiles.
+
+        Returns
+        -------
+        list of Sample
+            The tiles.
+
+        Raises
+        ------
+        InputError
+            An image or its ground truth is damaged.
+        """
         rng = np.random.default_rng([self.seed, 2, step])
         if self.config.inference == "global":
             return list(self._pool.map(self._read_image, [self._draw_image(rng) for _ in range(size)]))
@@ -311,7 +415,7 @@ class TileSampler:
 
     def _read(self, drawn: tuple[int, FloatWindow]) -> Sample:
         index, window = drawn
-        if self.config.refines:  # what is learnt of outlines is learnt of whole px, as masks have them
+        if self.config.refines:  # masks have outlines along whole px, so the tiles of a refiner lie on whole px
             y0, x0, y1, x1 = map(round, window)
             window = y0, x0, y1, x1
         scene = self.scenes[index]
@@ -323,7 +427,7 @@ class TileSampler:
         return Sample(index, inputs, read_ground_truth(scene.ground_truth, window, self.config.tile_size, region))
 
     def _read_image(self, index: int) -> Sample:
-        """Read an image, resampled to a tile, for a network that sees it so; truth of its training regions."""
+        """Read an image resampled to a tile, with ground truth in its training regions, for a whole-image network."""
         scene = self.scenes[index]
         height, width = scene.pyramid.shape
         window = (0.0, 0.0, float(height), float(width))
@@ -341,7 +445,29 @@ def _clamp(value: float, low: float, high: float) -> float:
 def read_ground_truth(
     ground_truth: GroundTruth, window: FloatWindow, size: int, region: IntWindow
 ) -> NDArray[np.uint8]:
-    """Nearest truth at the centres of a tile's pixels, [size, size]; ``IGNORE`` outside ``region``."""
+    """Sample ground truth at the centers of a tile's pixels, nearest neighbor.
+
+    Parameters
+    ----------
+    ground_truth : ndarray of uint8 [H, W] or SceneGroundTruth
+        Class indices.
+    window : FloatWindow
+        Window of the tile in level 0 px, (y0, x0, y1, x1). It may be fractional or reach outside the image.
+    size : int
+        Side of the tile, px.
+    region : IntWindow
+        Region (y0, x0, y1, x1), px, whose ground truth counts.
+
+    Returns
+    -------
+    ndarray of uint8 [size, size]
+        Class indices, ``IGNORE`` outside ``region``.
+
+    Raises
+    ------
+    InputError
+        The ground truth is damaged there.
+    """
     y, x = nearest(window, size)
     inside_y = (y >= region[0]) & (y < region[2])
     inside_x = (x >= region[1]) & (x < region[3])

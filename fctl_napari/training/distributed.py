@@ -1,4 +1,4 @@
-"""Several processes that train one network, started by torchrun: each takes some forward passes of every step."""
+"""Processes that train one network together, started by torchrun. Each takes some forward passes of every step."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ from fctl_napari.segmentation.inference.device import resolve_device
 T = TypeVar("T")
 
 PATIENCE = timedelta(hours=2)
-"""How long processes wait for each other, while one of them measures or writes."""
+"""Timeout of processes that wait for each other while one of them measures or writes."""
 
 PIECE = 1 << 26
-"""Elements of gradients, or bytes, that are sent at once."""
+"""Largest number of gradient elements, or of bytes, that are sent at once."""
 
 
 class Group:
-    """The processes of one training; alone, every call answers at once.
+    """Processes of one training.
+
+    In a group of one process, every method returns at once.
 
     Parameters
     ----------
-    device
-        Where this one computes.
-    rank, size
-        Its number, and how many there are.
+    device : torch.device
+        Device of this process.
+    rank : int, optional
+        Number of this process, from 0.
+    size : int, optional
+        Number of processes.
 
     Notes
     -----
@@ -49,11 +53,19 @@ class Group:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes files."""
+        """True if this process is the one that writes files."""
         return self.rank == 0
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Add up the gradients of all processes, in place; the same order of adding every time."""
+        """Add up the gradients of all processes, in place.
+
+        The order of adding is the same every time.
+
+        Parameters
+        ----------
+        parameters : iterable of Tensor
+            Parameters with the gradients. Those without a gradient are skipped.
+        """
         if self.size == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -69,7 +81,13 @@ class Group:
                 gradient.copy_(part.view(gradient.shape))
 
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the mean of all processes' tensors, in place."""
+        """Replace tensors by their mean over all processes, in place.
+
+        Parameters
+        ----------
+        tensors : iterable of Tensor
+            Tensors of float, of the same shapes in every process.
+        """
         if self.size == 1:
             return
         for tensor in tensors:
@@ -77,7 +95,18 @@ class Group:
             tensor.div_(self.size)
 
     def sum(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Add up an array over all processes."""
+        """Add up an array over all processes.
+
+        Parameters
+        ----------
+        values : ndarray
+            Numbers, of the same shape and dtype in every process.
+
+        Returns
+        -------
+        ndarray
+            The sum, of the same shape and dtype.
+        """
         if self.size == 1:
             return values
         summed = torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
@@ -85,7 +114,13 @@ class Group:
         return summed.cpu().numpy()
 
     def spread(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the first one's tensors, in place."""
+        """Copy the first process's tensors to every process, in place.
+
+        Parameters
+        ----------
+        tensors : iterable of Tensor
+            Tensors of the same shapes and dtypes in every process.
+        """
         if self.size == 1:
             return
         for tensor in tensors:
@@ -95,7 +130,18 @@ class Group:
                 tensor.copy_(sent)
 
     def broadcast(self, value: T) -> T:
-        """Give every process the first one's value: tensors, numbers, texts, None, and lists and dicts of them."""
+        """Send the first process's value to every process.
+
+        Parameters
+        ----------
+        value : T
+            Tensors, numbers, strings, None, and lists and dicts of them. Only the first process's value matters.
+
+        Returns
+        -------
+        T
+            The first process's value, with its tensors on this process's device.
+        """
         if self.size == 1:
             return value
         buffer = io.BytesIO()
@@ -113,23 +159,30 @@ class Group:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that shows and writes; before it has joined the others."""
+    """Return whether this process is the one that prints and writes, before it has joined the others."""
     return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
 def joined(device: str) -> Iterator[Group]:
-    """Join the processes that torchrun started, each on a device of its own; without torchrun, be alone.
+    """Join the processes that torchrun started, each on a device of its own.
+
+    Without torchrun, the group has this process alone.
 
     Parameters
     ----------
-    device
-        ``"auto"``, ``"cpu"`` or ``"cuda"``; of several GPUs each process takes the one of its local number.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``. If there are several GPUs, each process takes the one of its local rank.
+
+    Yields
+    ------
+    Group
+        The group, which is left at the end of the context.
 
     Raises
     ------
     ConfigError
-        There is no such device, or fewer GPUs than processes.
+        There is no such device, or there are fewer GPUs than processes.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "MASTER_ADDR" not in os.environ:

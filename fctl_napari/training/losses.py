@@ -1,4 +1,4 @@
-"""Focal loss with class weights and ignored pixels; distillation to a parent's prediction."""
+"""Focal loss with class weights and ignored pixels, and distillation from a parent's prediction."""
 
 from __future__ import annotations
 
@@ -11,29 +11,33 @@ from torch.nn import functional as F
 from fctl_napari.model.classes import IGNORE
 
 RARE = 10.0
-"""A class weighs at most this many times as much as another, however few of its pixels were corrected."""
+"""Largest ratio between the weights of two classes, however few pixels of one were corrected."""
 
 
 def focal_loss(
     logits: Tensor, ground_truth: Tensor, gamma: float = 3.0, weights: Tensor | None = None, ignore_index: int = IGNORE
 ) -> Tensor:
-    """Mean over labelled pixels of ``-w_k (1 - p_k) ** gamma log p_k`` (section 3.5; gamma 0 is cross-entropy).
+    """Compute the focal loss, the mean over labelled pixels of ``-w_k (1 - p_k) ** gamma log p_k`` (section 3.5).
+
+    With ``gamma`` 0 it is cross-entropy.
 
     Parameters
     ----------
-    logits
-        [B, C, H, W].
-    ground_truth
-        Class indices, integer [B, H, W]; ``ignore_index`` is left out.
-    gamma
+    logits : Tensor of float [B, C, H, W]
+        Output of the network.
+    ground_truth : Tensor of int [B, H, W]
+        Class indices.
+    gamma : float, optional
         Focusing exponent.
-    weights
-        Per class, [C]; None is 1 for all. The mean is weighted by them.
+    weights : Tensor of float [C], optional
+        Weight of each class. The mean is weighted by them. None weighs all classes 1.
+    ignore_index : int, optional
+        Value of ``ground_truth`` whose pixels are left out.
 
     Returns
     -------
-    Tensor
-        Scalar; 0 where nothing is labelled.
+    Tensor of float []
+        The loss, 0 where nothing is labelled.
     """
     ground_truth = ground_truth.long()
     labelled = ground_truth != ignore_index
@@ -46,21 +50,21 @@ def focal_loss(
 
 
 def distillation_loss(logits: Tensor, parent: Tensor, weights: Tensor) -> Tensor:
-    """Mean of KL(parent || network) over pixels, by their weights.
+    """Compute the mean of KL(parent || network) over pixels, weighted.
 
     Parameters
     ----------
-    logits
-        The network's, [B, C, H, W].
-    parent
-        Log-probabilities of the parent, [B, C, H, W].
-    weights
-        0 or more, [B, H, W]; 0 leaves a pixel out.
+    logits : Tensor of float [B, C, H, W]
+        Output of the network.
+    parent : Tensor of float [B, C, H, W]
+        Log-probabilities of the parent.
+    weights : Tensor of float [B, H, W]
+        Weights of the pixels, 0 or more. A weight of 0 leaves a pixel out.
 
     Returns
     -------
-    Tensor
-        Scalar, 0 or more; 0 where every weight is 0.
+    Tensor of float []
+        The loss, 0 or more. It is 0 where every weight is 0.
     """
     parent = parent.float()
     kl = (parent.exp() * (parent - F.log_softmax(logits.float(), dim=1))).sum(1)
@@ -68,7 +72,19 @@ def distillation_loss(logits: Tensor, parent: Tensor, weights: Tensor) -> Tensor
 
 
 def class_weights(pixels: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Weights that make classes count alike, [classes]: 1 / pixels, at most ``RARE`` times the least; mean 1."""
+    """Compute weights that make classes count alike.
+
+    Parameters
+    ----------
+    pixels : ndarray of int64 [C]
+        Number of pixels of each class.
+
+    Returns
+    -------
+    ndarray of float32 [C]
+        Weights proportional to 1 / pixels, but at most ``RARE`` times the least one. Their mean over classes with
+        pixels is 1. Classes without pixels weigh 0.
+    """
     there = pixels > 0
     weights = np.zeros(len(pixels), np.float32)
     weights[there] = np.minimum(pixels.max() / pixels[there], RARE)

@@ -1,4 +1,4 @@
-"""Masks to learn refinement from: the network's own, or the truth with a rough outline."""
+"""Masks for training a refiner: those of a segmentation, or the ground truth with rough outlines."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from fctl_napari.windows import IntWindow
 ROUGHENED = "roughened"
 
 NODES = (4, 8, 16, 32)
-"""How far apart the places are, px, whose shifts are drawn; between them a shift is interpolated."""
+"""Spacings of the nodes whose shifts are drawn, px. Between nodes, shifts are interpolated."""
 
 SHIFT = 6.0
-"""Spread of a shift along each axis, px, at most; it is drawn for each read."""
+"""Largest standard deviation of a shift along each axis, px. The one that is used is drawn for each read."""
 
 
 def open_masks(
@@ -32,16 +32,21 @@ def open_masks(
 
     Parameters
     ----------
-    masks
-        As in ``DataSettings``.
-    folder
-        Where a relative path starts.
-    name
-        The image's file name.
-    ground_truth
-        Class indices, uint8 [H, W].
-    table
-        The classes.
+    masks : str
+        Source of the masks, as in ``DataSettings``: ``"roughened"`` or a folder of segmentations.
+    folder : Path
+        Folder that a relative path of ``masks`` starts from.
+    name : str
+        File name of the image.
+    ground_truth : SceneGroundTruth or ndarray of uint8 [H, W]
+        Class indices.
+    table : ClassTable
+        The class table.
+
+    Returns
+    -------
+    Masks
+        The masks, read by windows.
 
     Raises
     ------
@@ -61,19 +66,32 @@ def open_masks(
 
 
 class RoughGroundTruth:
-    """A truth whose outline is rough, in another way for each window; the same window reads the same.
+    """Ground truth with outlines that are roughened at random.
+
+    Each window is roughened differently. The same window always reads the same.
 
     Parameters
     ----------
-    ground_truth
-        Class indices, uint8 [H, W]; ``IGNORE`` takes the class of the nearest labelled px.
+    ground_truth : SceneGroundTruth or ndarray of uint8 [H, W]
+        Class indices. Pixels of the value ``IGNORE`` take the class of the nearest labelled pixel of the window.
     """
 
     def __init__(self, ground_truth: SceneGroundTruth | NDArray[np.uint8]) -> None:
         self._ground_truth = ground_truth
 
     def read(self, window: IntWindow, /) -> NDArray[np.uint8]:
-        """Read a window, px: uint8 [y, x], k + 1 for class k; 0 where there is no truth at all."""
+        """Read a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window in level 0 px, (y0, x0, y1, x1), half open.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            Value k + 1 for class k, and 0 everywhere where the window has no ground truth at all.
+        """
         ground_truth = read_padded(lambda y, x: self._ground_truth[y, x], self._ground_truth.shape, window, fill=IGNORE)
         known = ground_truth != IGNORE
         if not known.any():
@@ -86,14 +104,22 @@ class RoughGroundTruth:
 
 
 def roughen(labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Shift every px's source at random, smoothly: outlines wander, thin things break, small ones vanish.
+    """Displace the source of every pixel by a smooth random field.
+
+    Outlines wander, thin structures break and small ones vanish.
 
     Parameters
     ----------
-    labels
-        [y, x].
-    rng
-        Draws how rough it gets: from not at all to ``SHIFT``, wiggles of 4 to 32 px.
+    labels : ndarray of uint8 [y, x]
+        Labels.
+    rng : random.Generator
+        Random generator. It also draws the strength of the displacement, from none to ``SHIFT``, and the wavelength of
+        its wiggles, 4 to 32 px.
+
+    Returns
+    -------
+    ndarray of uint8 [y, x]
+        The displaced labels.
     """
     positions = np.indices(labels.shape)
     for nodes in rng.choice(NODES, 2, replace=False):

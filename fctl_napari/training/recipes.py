@@ -1,4 +1,4 @@
-"""Training recipes: TOML files that may include others, and single settings given in their place."""
+"""Training recipes: TOML files that may include others, with overrides of single settings."""
 
 from __future__ import annotations
 
@@ -11,35 +11,40 @@ from fctl_napari.errors import ConfigError
 
 CONFIG_FOLDER = Path(__file__).parent / "configs"
 PARTS = "parts"
-"""The folder of what several recipes include; none of it is a recipe."""
+"""Folder of the files that several recipes include. None of them is a recipe itself."""
 
 _EITHER = {"steps": "epochs", "epochs": "steps"}
-"""Two ways to say the same: one that is given replaces the other."""
+"""Alternative settings: one that is given replaces the other."""
 
 
 def recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """List the names of the recipes that come with the package."""
     files = (path.relative_to(CONFIG_FOLDER) for path in CONFIG_FOLDER.rglob("*.toml"))
     return sorted(path.with_suffix("").as_posix() for path in files if path.parts[0] != PARTS)
 
 
 def read_recipe(path: Path | str, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Read a recipe's settings, without checking them.
+    """Read a recipe's settings without validating them.
 
-    ``include = ["a", "b"]`` in a file takes over the settings of others first, tables by their fields; they are found
-    beside the file or among those of the package.
+    ``include = ["a", "b"]`` in a file takes over the settings of others first, tables field by field. Included
+    files are looked up beside the file and among those of the package.
 
     Parameters
     ----------
-    path
-        A TOML file, or the name of one that comes with the package.
-    overrides
-        Replaced settings, with dots for nesting and numbers for places in a list: ``{"stages.0.epochs": 5}``.
+    path : Path or str
+        A TOML file, or the name of a recipe that comes with the package.
+    overrides : dict of str to object or None, optional
+        Replaced settings, with dots for nesting and numbers for list indices: ``{"stages.0.epochs": 5}``.
+
+    Returns
+    -------
+    dict of str to object
+        The settings, nested as in the file.
 
     Raises
     ------
     ConfigError
-        A file is missing or no TOML, or an override names a place that cannot be.
+        A file is missing or not TOML, or an override names a setting that cannot exist.
     """
     fields = _read(_find(path, Path()), ())
     for key, value in (overrides or {}).items():
@@ -48,12 +53,22 @@ def read_recipe(path: Path | str, overrides: dict[str, Any] | None = None) -> di
 
 
 def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
-    """Take ``KEY=VALUE`` apart; a value that is no TOML is a text.
+    """Parse ``KEY=VALUE`` settings.
+
+    Parameters
+    ----------
+    settings : iterable of str
+        Settings as on the command line. A value that is not valid TOML is taken as a string.
+
+    Returns
+    -------
+    dict of str to object
+        Values by key.
 
     Raises
     ------
     ConfigError
-        One of them has no ``=``.
+        A setting has no ``=``.
     """
     out: dict[str, Any] = {}
     for setting in settings:

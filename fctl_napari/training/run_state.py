@@ -1,4 +1,4 @@
-"""What a training run keeps on disk to go on after a kill: its state, and a log that never holds a step twice."""
+"""Files of a training run that let it resume after a kill: its state, and a log without repeated steps."""
 
 from __future__ import annotations
 
@@ -21,12 +21,21 @@ LOG = "log.jsonl"
 
 
 def save_state(folder: Path, config: TrainConfig, state: dict[str, Any]) -> None:
-    """Write a run's state, whole or not at all.
+    """Write a run's state atomically.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run.
+    config : TrainConfig
+        Settings of the run, kept in the state to be compared on resuming.
+    state : dict of str to object
+        Tensors, numbers, strings, and lists and dicts of them.
 
     Raises
     ------
     OutputError
-        The disk is full or the place is not writable.
+        The disk is full or the folder is not writable.
     """
     buffer = io.BytesIO()
     torch.save({"config": config.model_dump_json(), **state}, buffer)
@@ -35,31 +44,55 @@ def save_state(folder: Path, config: TrainConfig, state: dict[str, Any]) -> None
 
 
 def load_state(folder: Path, config: TrainConfig) -> dict[str, Any] | None:
-    """Read the state of a run; None where none was saved yet.
+    """Read the state of a run.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run.
+    config : TrainConfig
+        Settings of the run. Those of ``run`` may differ from the saved ones.
+
+    Returns
+    -------
+    dict of str to object or None
+        The state as given to ``save_state``, on the CPU, or None if none was saved yet.
 
     Raises
     ------
     ConfigError
-        It is a run of other settings, or the file is damaged.
+        The folder holds a run of other settings, or the file is damaged.
     """
     return _load(folder, config, {"run"}, whole=True)
 
 
 def is_finished(folder: Path, config: TrainConfig) -> bool:
-    """Whether a run has written its checkpoint.
+    """Return whether a run has written its checkpoint.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run.
+    config : TrainConfig
+        Settings of the run. Those of ``run`` may differ from the saved ones, as may ``steps`` if ``epochs`` decides it.
+
+    Returns
+    -------
+    bool
+        True if the state says so and the checkpoint is there.
 
     Raises
     ------
     ConfigError
-        As ``load_state``.
+        The folder holds a run of other settings, or the file is damaged.
     """
-    follows = {"steps"} if config.epochs else set()  # from the data, which is not open yet
+    follows = {"steps"} if config.epochs else set()  # computed from the data, which is not open yet
     state = _load(folder, config, {"run"} | follows, whole=False)
     return state is not None and bool(state.get("finished")) and (folder / f"{config.name}.safetensors").is_file()
 
 
 def _load(folder: Path, config: TrainConfig, aside: set[str], whole: bool) -> dict[str, Any] | None:
-    """Read a state, tensors only if ``whole``; settings are compared but for those ``aside``."""
+    """Read a state, tensors only if ``whole``, and compare its settings apart from those ``aside``."""
     path = folder / STATE
     if not path.is_file():
         return None
@@ -68,7 +101,7 @@ def _load(folder: Path, config: TrainConfig, aside: set[str], whole: bool) -> di
         saved = TrainConfig.model_validate_json(state["config"])
     except (OSError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError, ValidationError):
         raise ConfigError(f"{path}: is not the state of a run; remove it, or choose another folder.") from None
-    # files count by their names, so that folders may move
+    # paths are compared by file name alone, so that folders may move
     old, new = (without_folders(one.model_dump(mode="json", exclude=aside)) for one in (saved, config))
     if old != new:
         raise ConfigError(f"{folder}: holds a run of other settings; choose another folder.")
@@ -76,21 +109,23 @@ def _load(folder: Path, config: TrainConfig, aside: set[str], whole: bool) -> di
 
 
 class RunLog:
-    """A run's log, one JSON object a line, and its figures as events for TensorBoard if that is asked for.
+    """Log of a run, one JSON object a line, with optional events for TensorBoard.
 
     Parameters
     ----------
-    folder
-        The run's.
-    step
-        The run goes on from here: what was logged of later steps is dropped.
-    tensorboard
-        Write events as well.
+    folder : Path
+        Folder of the run.
+    step : int
+        Step from which the run resumes. Entries of later steps are dropped.
+    tensorboard : bool
+        If True, figures are written as TensorBoard events as well.
 
     Raises
     ------
     ConfigError
-        TensorBoard is not installed.
+        TensorBoard is asked for but not installed.
+    OutputError
+        The shortened log cannot be written.
     """
 
     def __init__(self, folder: Path, step: int, tensorboard: bool) -> None:
@@ -113,7 +148,13 @@ class RunLog:
             self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Add an entry; it has a ``step``."""
+        """Append an entry.
+
+        Parameters
+        ----------
+        entry : dict of str to object
+            JSON-serializable fields, among them ``step``.
+        """
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         if self._events is not None:
@@ -121,12 +162,13 @@ class RunLog:
                 self._events.add_scalar(name, value, entry["step"])
 
     def close(self) -> None:
-        """Write the last events."""
+        """Flush and close the TensorBoard events."""
         if self._events is not None:
             self._events.close()
 
 
 def _scalars(entry: dict[str, Any], above: str = "") -> list[tuple[str, float]]:
+    """List the numbers of a nested entry with their slash-separated names, without ``step`` and ``seconds``."""
     found = []
     for key, value in entry.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A staged training as a list of runs, each a config and a folder (no torch)."""
+"""Stages of a training as a list of runs, each with a config and a folder (no torch)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from fctl_napari.training.config import StageSettings, TrainConfig
 
 
 class Stage(NamedTuple):
-    """One run of a training: its settings, and the folder it keeps its state, its log and its checkpoint in."""
+    """One run of a training.
+
+    Attributes
+    ----------
+    config : TrainConfig
+        The run's settings.
+    out : Path
+        Folder of the run's state, log and checkpoint.
+    """
 
     config: TrainConfig
     out: Path
 
     @property
     def checkpoint(self) -> Path:
-        """What it writes in the end."""
+        """Path of the checkpoint that the run writes at its end."""
         return self.out / f"{self.config.name}.safetensors"
 
 
@@ -26,20 +34,20 @@ def stages_of(config: TrainConfig, out: Path | str) -> list[Stage]:
 
     Parameters
     ----------
-    config
-        Of the whole training.
-    out
-        Its folder: the last stage lies there, the others in folders of their names inside.
+    config : TrainConfig
+        Settings of the whole training.
+    out : Path or str
+        Folder of the training. The last stage is written there, the others into subfolders of their names.
 
     Returns
     -------
     list of Stage
-        The config itself where it has no stages.
+        One run for each stage, or a single run of the config itself if it has no stages.
 
     Raises
     ------
     ConfigError
-        The network's settings do not fit.
+        The network's settings do not fit each other.
     """
     out = Path(out)
     if not config.stages:
@@ -54,6 +62,7 @@ def stages_of(config: TrainConfig, out: Path | str) -> list[Stage]:
 
 
 def _stage_config(config: TrainConfig, stage: StageSettings, name: str, earlier: dict[str, Stage]) -> TrainConfig:
+    """Derive the config of one stage, whose starting points are the checkpoints of earlier stages."""
     changes = {key: getattr(stage, key) for key in ("frozen", "learning_rate", "steps", "epochs")}
     changes = {key: value for key, value in changes.items() if value is not None}
     if stage.steps is not None and stage.epochs is None:

@@ -1,4 +1,4 @@
-"""Training: Adam, poly schedule, focal loss, resume after a kill, a checkpoint with its card at the end."""
+"""Training with Adam, a poly schedule and focal loss, which resumes after a kill and ends with a checkpoint."""
 
 from __future__ import annotations
 
@@ -40,33 +40,68 @@ from fctl_napari.windows import IntWindow
 
 GATES = ("gamma", "z", "v_pos")
 PART_SEEDS = 1_000_000_007
-"""Between the seeds of dropout of a step's forward passes."""
+"""Distance between the dropout seeds of a step's forward passes."""
 _NO_SETTINGS: Any = {"data": {"classes"}, "run": True, "stages": True}
-"""What a card does not repeat: classes it has, and what does not decide the network."""
+"""Settings left out of the model card: the classes, which it has anyway, and what does not decide the network."""
 
 
 class Trainer:
-    """One training run in one folder: ``state.pt`` while it runs, ``log.jsonl``, and ``<name>.safetensors``.
+    """One training run in one folder.
+
+    The run keeps ``state.pt`` and ``log.jsonl`` in the folder and ends with ``<name>.safetensors`` there.
 
     Parameters
     ----------
-    config
-        Everything that decides the run. Its stages are runs of their own; see ``train``.
-    out
-        Its folder. A run of the same settings that was killed goes on where its last state was saved.
-    data_folder
-        Where relative paths of the config start.
-    device
-        ``"auto"``, ``"cpu"``, ``"cuda"``; a group has a device of its own.
-    group
-        The processes that share the run. The first one alone reads starting weights and state, and writes.
+    config : TrainConfig
+        Settings that decide the run. Stages are runs of their own, see ``train``.
+    out : Path or str
+        Folder of the run. A run of the same settings that was killed resumes from its last saved state.
+    data_folder : Path or str, optional
+        Folder that relative paths of the config start from.
+    device : str, optional
+        ``"auto"``, ``"cpu"`` or ``"cuda"``. It is ignored if there is a group, which has a device of its own.
+    group : Group or None, optional
+        Processes that share the run. The first one alone reads starting weights and state, and writes. None is this
+        process alone.
+
+    Attributes
+    ----------
+    config : TrainConfig
+        The settings, with epochs converted to steps.
+    scenes : list of Scene
+        Every scene of the data.
+    table : ClassTable
+        The class table.
+    model : Network
+        The network, on its device.
+    sampler : TileSampler
+        Sampler of the training tiles.
+    weights : Tensor of float32 [C] or None
+        Class weights of the loss.
+    optimizer : torch.optim.Optimizer
+        The optimizer.
+    bf16 : bool
+        True if forward passes run in bf16 autocast.
+    started : tuple of str
+        Sentences on what was taken from which checkpoint.
+    step : int
+        Number of finished steps.
+    seconds : float
+        Time spent in steps, s.
+    best : float
+        Best mIoU on the validation regions so far, -1 before there is one.
+    best_state : dict of str to Tensor or None
+        State dict of the best network, on the CPU.
 
     Raises
     ------
     ConfigError
-        The folder holds a run of other settings, or there are more processes than forward passes in a step.
-    InputError, CheckpointError
-        Data or starting weights cannot be used.
+        The folder holds a run of other settings, there are more processes than forward passes in a step, or settings do
+        not fit the network or the data.
+    InputError
+        The data cannot be used.
+    CheckpointError
+        The starting weights cannot be used.
     OutputError
         The folder cannot be made.
     """
@@ -91,7 +126,7 @@ class Trainer:
         self.device = self.group.device
         self.bf16 = resolve_precision(config.precision, self.device) == "bf16"
         if self.group.first:
-            try:  # before the data are read
+            try:  # before the data are read, so that a bad folder is reported at once
                 self.out.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise output_error(self.out, error) from error
@@ -131,7 +166,7 @@ class Trainer:
     # -- start -----------------------------------------------------------------------------------------------------
 
     def _freeze(self) -> None:
-        """Parts may keep their weights, and batch norms their statistics."""
+        """Freeze the weights of frozen parts, and the statistics of batch norms that do not follow the batches."""
         for prefix in self.config.frozen:
             found = [p for name, p in self.model.named_parameters() if name.startswith(prefix)]
             if not found:
@@ -143,7 +178,7 @@ class Trainer:
                 module.train(self.config.batch_norm == "trained" and module.weight.requires_grad)
 
     def _statistics(self) -> list[Tensor]:
-        """What batch norms count that follow the batches."""
+        """List the statistics of batch norms that follow the batches."""
         norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
         return [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]
 
@@ -201,17 +236,26 @@ class Trainer:
     # -- run -------------------------------------------------------------------------------------------------------
 
     def run(self, progress: Callable[[int, int, float], None] | None = None) -> Path:
-        """Train to the end, measure, and write the checkpoint.
+        """Train to the end, measure the network, and write the checkpoint.
 
         Parameters
         ----------
-        progress
+        progress : callable or None, optional
             Called after each step with step, steps and loss.
 
         Returns
         -------
         Path
-            The checkpoint.
+            The checkpoint. Only the first process of a group writes it.
+
+        Raises
+        ------
+        ConfigError
+            TensorBoard is asked for but not installed.
+        InputError
+            An image or its ground truth is damaged.
+        OutputError
+            The state or the checkpoint cannot be written.
         """
         config = self.config
         if self.group.first:
@@ -240,12 +284,12 @@ class Trainer:
                 self._log_file.close()
 
     def _parts_of(self, step: int) -> range:
-        """Numbers of the forward passes of a step that this process makes."""
+        """List the numbers of the forward passes of a step that this process makes."""
         first = step * self.config.accumulate
         return range(first + self.group.rank, first + self.config.accumulate, self.group.size)
 
     def _load(self, number: int) -> Batch:
-        """The tiles of one forward pass; they depend on the seed and the number alone."""
+        """Load the tiles of one forward pass, which depend on the seed and the number alone."""
         samples = self.sampler.batch(number, self.config.batch)
         return collate(samples, self.config.augment, np.random.default_rng([self.config.seed, 3, number]))
 
@@ -257,7 +301,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         total = np.zeros(1)
         for number, batch in batches:
-            # dropout: a resumed run, and one of several processes, draws the same
+            # seeds dropout, so that a resumed run and one of several processes draw the same
             part = number - self.step * config.accumulate
             torch.manual_seed(1_000_003 * config.seed + self.step + part * PART_SEEDS)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
@@ -289,6 +333,7 @@ class Trainer:
         return [(scene, getattr(scene, name)) for scene in self.scenes if getattr(scene, name)]
 
     def _validate(self) -> Scores | None:
+        """Measure the network on the validation regions and keep it if it is the best so far."""
         parts = self._parts("val")
         if not parts:
             return None
@@ -300,7 +345,13 @@ class Trainer:
         return scores
 
     def gates(self) -> dict[str, float]:
-        """gamma_U and sigma(z) of each context: watch whether contexts are used."""
+        """Read the gates gamma_U and sigma(z) of each context, which show whether contexts are used.
+
+        Returns
+        -------
+        dict of str to float
+            Values by ``gamma_CONTEXT`` and ``sigma_z_CONTEXT``, rounded to 4 digits.
+        """
         found = {}
         for name, parameter in self.model.named_parameters():
             context = name.split(".")[-2]
@@ -358,10 +409,24 @@ class Trainer:
 
 
 def counted(config: TrainConfig, scenes: Sequence[Scene], network: FCtLConfig) -> TrainConfig:
-    """Turn epochs into steps.
+    """Convert the epochs of a config to steps.
 
-    An epoch is as many tiles as the released grid cuts out of the training regions; of a network that is fed whole
-    images, as many as there are images.
+    An epoch has as many tiles as the released grid cuts out of the training regions. For a network that is fed whole
+    images, it has as many tiles as there are images.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        The settings.
+    scenes : sequence of Scene
+        The scenes of the data.
+    network : FCtLConfig
+        The network's settings.
+
+    Returns
+    -------
+    TrainConfig
+        The settings with ``steps`` set, or unchanged if they have no epochs.
     """
     if not config.epochs:
         return config
@@ -379,13 +444,26 @@ def counted(config: TrainConfig, scenes: Sequence[Scene], network: FCtLConfig) -
 
 
 def _can_validate(scenes: Sequence[Scene]) -> bool:
-    """Tell whether a px of the validation regions has a class."""
+    """Return whether any pixel of the validation regions has a class."""
     pieces = ((scene, piece) for scene in scenes for region in scene.val for piece in pieces_of(region))
     return any(bool((scene.ground_truth[y0:y1, x0:x1] != IGNORE).any()) for scene, (y0, x0, y1, x1) in pieces)
 
 
 def unlearnable(sampler: TileSampler, names: Sequence[str]) -> list[str]:
-    """Say what the training regions cannot teach: classes without px, and scenes without any class."""
+    """Describe what cannot be learned from the training regions.
+
+    Parameters
+    ----------
+    sampler : TileSampler
+        Sampler of the training tiles.
+    names : sequence of str
+        Names of the classes, in order.
+
+    Returns
+    -------
+    list of str
+        One sentence on classes without pixels and one on scenes without any class, where there are such.
+    """
     said = []
     missing = [name for name, share in zip(names, sampler.class_shares(), strict=True) if not share]
     if missing:
@@ -404,17 +482,24 @@ def train(
     progress: Callable[[int, int, float], None] | None = None,
     starting: Callable[[str], None] | None = None,
 ) -> Path:
-    """Run a training config in a folder, stage by stage; under torchrun together with the other processes.
+    """Run a training config in a folder, stage by stage.
 
-    What was finished is not trained again, and what was stopped goes on where its last state was saved.
+    Under torchrun it runs together with the other processes. Finished stages are not trained again, and a stopped one
+    resumes from its last saved state.
 
     Parameters
     ----------
-    config, out, data_folder, device
-        See ``Trainer``; stages before the last one get folders of their names inside ``out``.
-    progress
+    config : TrainConfig
+        Settings of the whole training.
+    out : Path or str
+        Folder of the last stage. Earlier stages get subfolders of their names.
+    data_folder : Path or str, optional
+        Folder that relative paths of the config start from.
+    device : str, optional
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    progress : callable or None, optional
         Called after each step of a stage with step, steps and loss.
-    starting
+    starting : callable or None, optional
         Called with the name of each stage's checkpoint before it is trained.
 
     Returns
@@ -424,8 +509,15 @@ def train(
 
     Raises
     ------
-    ConfigError, InputError, CheckpointError, OutputError
-        As ``Trainer``.
+    ConfigError
+        Settings do not fit each other, the network or the data, a folder holds a run of other settings, or there is no
+        such device.
+    InputError
+        The data cannot be used.
+    CheckpointError
+        The starting weights cannot be used.
+    OutputError
+        A folder, a state or a checkpoint cannot be written.
     """
     with joined(device) as group:
         for stage in stages_of(config, out):

@@ -1,4 +1,4 @@
-"""Measuring a network on regions of scenes while it trains."""
+"""Validation of a network on regions of scenes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fctl_napari.training.distributed import Group
 from fctl_napari.windows import IntWindow
 
 RELIANCE_SCENES = 8
-"""Scenes, evenly chosen, that context reliance is measured on."""
+"""Largest number of scenes, evenly chosen, on which context reliance is measured."""
 
 
 def score_scenes(
@@ -30,20 +30,30 @@ def score_scenes(
     precision: str = "auto",
     group: Group | None = None,
 ) -> Scores:
-    """Figures over regions of scenes, segmented as ``fctl segment`` does (merge ``crop``).
+    """Compute figures over regions of scenes, segmented as ``fctl segment`` does (merge ``crop``).
 
     Parameters
     ----------
-    model
-        Left as it is; a copy runs.
-    scenes
-        Scenes and which regions (y0, x0, y1, x1) of them count.
-    names
-        Of the classes.
-    precision
-        Of the predictor.
-    group
-        Processes that share the scenes; each gets the figures over all of them.
+    model : Network
+        The network. A copy of it runs, so that it stays as it is.
+    scenes : sequence of tuple of (Scene, sequence of IntWindow)
+        Scenes, each with its regions (y0, x0, y1, x1), px, that count.
+    names : sequence of str
+        Names of the classes, in order.
+    precision : str, optional
+        Precision of the predictor: ``"auto"``, ``"fp32"`` or ``"bf16"``.
+    group : Group or None, optional
+        Processes that share the scenes. Each gets the figures over all of them.
+
+    Returns
+    -------
+    Scores
+        Figures of all regions together.
+
+    Raises
+    ------
+    InputError
+        An image or its ground truth is damaged.
     """
     own = scenes if group is None else scenes[group.rank :: group.size]
     device = next(model.parameters()).device
@@ -65,7 +75,27 @@ def score_scenes(
 
 
 def counted_ground_truth(scene: Scene, regions: Sequence[IntWindow], core: IntWindow) -> NDArray[np.uint8]:
-    """Read the truth of a tile's core (y0, x0, y1, x1), uint8 [y, x]; ``IGNORE`` outside of the regions."""
+    """Read the ground truth of a tile's core.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+    regions : sequence of IntWindow
+        Regions (y0, x0, y1, x1), px, that count.
+    core : IntWindow
+        The part of the image that the tile decides, (y0, x0, y1, x1), px.
+
+    Returns
+    -------
+    ndarray of uint8 [y, x]
+        Class indices of the core, ``IGNORE`` outside the regions.
+
+    Raises
+    ------
+    InputError
+        The ground truth is damaged there.
+    """
     y0, x0, y1, x1 = core
     ground_truth = scene.ground_truth[y0:y1, x0:x1]
     counted = np.full_like(ground_truth, IGNORE)
@@ -78,7 +108,28 @@ def counted_ground_truth(scene: Scene, regions: Sequence[IntWindow], core: IntWi
 def reliance_on_scenes(
     model: Network, scenes: Sequence[tuple[Scene, Sequence[IntWindow]]], group: Group | None = None
 ) -> float:
-    """Mean context reliance over scenes (of many, some), on evenly chosen tiles; a group's processes share them."""
+    """Compute the mean context reliance over scenes, on evenly chosen tiles.
+
+    Parameters
+    ----------
+    model : Network
+        The network, in evaluation mode.
+    scenes : sequence of tuple of (Scene, sequence of IntWindow)
+        Scenes, each with its regions (y0, x0, y1, x1), px. If there are more than ``RELIANCE_SCENES``, that many are
+        chosen evenly.
+    group : Group or None, optional
+        Processes that share the scenes. Each gets the mean over all of them.
+
+    Returns
+    -------
+    float
+        Share of pixels whose class changes with the contexts, 0..1.
+
+    Raises
+    ------
+    InputError
+        An image is damaged.
+    """
     values = []
     some = np.linspace(0, len(scenes) - 1, min(RELIANCE_SCENES, len(scenes))).round().astype(int)
     own = some if group is None else some[group.rank :: group.size]

@@ -1,4 +1,4 @@
-"""What a network starts from: published weights, a checkpoint, other checkpoints for single contexts."""
+"""Starting weights of a network: published weights, a checkpoint, and other checkpoints for single contexts."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from fctl_napari.model.network import Network
 from fctl_napari.training.config import TrainConfig
 
 CONTEXT_PARTS = ("encoders", "necks", "lcf.correlations")
-"""Where a context has arrays of its own: under these, by its name."""
+"""Modules with arrays of a single context, under the context's name."""
 
 
 def start(
     model: Network, config: TrainConfig, data_folder: Path, names: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """Fill a new network as a training config says.
+    """Initialize a new network as a training config says.
 
-    Checkpoints are built-in names or paths; paths are relative to ``data_folder``. Warns of encoders that start at
+    Checkpoints are built-in names or paths. Paths are relative to ``data_folder``. Warns of encoders that start at
     random and whose batch norms keep their statistics, and of classes that start anew.
 
     Parameters
     ----------
-    model
-        The network.
-    config
-        What it starts from.
-    data_folder
-        Where relative paths start.
-    names
-        Of the network's classes; see ``start_from``.
+    model : Network
+        The network, changed in place.
+    config : TrainConfig
+        The training config.
+    data_folder : Path
+        Folder that relative paths start from.
+    names : sequence of str or None, optional
+        Names of the network's classes, see ``start_from``.
 
     Returns
     -------
@@ -76,29 +76,30 @@ def _path(checkpoint: str, data_folder: Path) -> Path:
 
 
 def start_from(model: Network, path: Path | str, names: Sequence[str] | None = None) -> str:
-    """Take over a checkpoint's arrays of equal name and shape; context streams without any start from the tile's.
+    """Copy the arrays of a checkpoint that have the same name and shape into a network.
 
-    Arrays with a row for each class are taken over row by row, by the names of the classes. Warns where the two tables
-    are not the same.
+    Context streams that the checkpoint has no arrays for start from those of its tile stream. Arrays with a row for
+    each class are copied row by row, matched by the names of the classes. Warns where the two class tables differ.
 
     Parameters
     ----------
-    model
-        The network.
-    path
+    model : Network
+        The network, changed in place.
+    path : Path or str
         The checkpoint.
-    names
-        Of the network's classes. None: those of the checkpoint, or, if these are more or fewer, others.
+    names : sequence of str or None, optional
+        Names of the network's classes. None takes those of the checkpoint if there are as many, and otherwise names
+        that match none of them.
 
     Returns
     -------
     str
-        Which classes were taken over and which start anew, a sentence.
+        The classes that were copied and those that start anew, in a sentence.
 
     Raises
     ------
     CheckpointError
-        The checkpoint has another encoder.
+        The file is missing or damaged, or the checkpoint has another encoder.
     """
     taken, match = _fitting(model, path, names)
     model.load_state_dict(taken, strict=False)
@@ -109,24 +110,40 @@ def start_from(model: Network, path: Path | str, names: Sequence[str] | None = N
 
 
 def start_streams_from(model: Network, path: Path | str) -> None:
-    """Take over a checkpoint's encoders and necks, as ``start_from`` does, and nothing that knows classes.
+    """Copy a checkpoint's encoders and necks as ``start_from`` does, and nothing that depends on classes.
+
+    Parameters
+    ----------
+    model : Network
+        The network, changed in place.
+    path : Path or str
+        The checkpoint.
 
     Raises
     ------
     CheckpointError
-        The checkpoint has another encoder.
+        The file is missing or damaged, or the checkpoint has another encoder.
     """
     taken = _fitting(model, path, None)[0]
     model.load_state_dict({k: v for k, v in taken.items() if k.startswith(("encoders.", "necks."))}, strict=False)
 
 
 def start_context_from(model: Network, context: str, path: Path | str) -> None:
-    """Take over what belongs to one context's stream: encoder, neck and correlation.
+    """Copy the stream of one context from a checkpoint: encoder, neck and correlation.
+
+    Parameters
+    ----------
+    model : Network
+        The network, changed in place.
+    context : str
+        Name of the context.
+    path : Path or str
+        The checkpoint.
 
     Raises
     ------
     CheckpointError
-        The checkpoint has another encoder.
+        The file is missing or damaged, or the checkpoint has another encoder.
     ConfigError
         The network has no stream of its own for the context.
     """
@@ -141,7 +158,7 @@ def start_context_from(model: Network, context: str, path: Path | str) -> None:
 
 
 def _fitting(model: Network, path: Path | str, names: Sequence[str] | None) -> tuple[dict[str, Tensor], NameMatch]:
-    """Arrays of a checkpoint that fit a network, by the network's names, and which classes are which."""
+    """Find the arrays of a checkpoint that fit a network, by the network's names, and match their classes."""
     source, card = load_checkpoint(path)
     if card.config.encoder != model.config.encoder:
         raise CheckpointError(
@@ -158,7 +175,7 @@ def _fitting(model: Network, path: Path | str, names: Sequence[str] | None) -> t
     rows, other_rows = class_axes(model.config), class_axes(card.config)
 
     def fitted(key: str, name: str) -> Tensor | None:
-        """What array ``name`` of the checkpoint gives to array ``key`` of the network."""
+        """Return what array ``name`` of the checkpoint gives to array ``key`` of the network, None if it misfits."""
         axes = rows.get(key, ())
         if name not in given or other_rows.get(name, ()) != axes or not _alike(own[key], given[name], axes):
             return None
@@ -177,13 +194,14 @@ def _fitting(model: Network, path: Path | str, names: Sequence[str] | None) -> t
 
 
 def _alike(own: Tensor, given: Tensor, axes: Sequence[int]) -> bool:
-    """Whether two arrays are of one shape, but for how many classes there are."""
+    """Return whether two arrays have the same shape, apart from the axes of classes."""
     if own.ndim != given.ndim:
         return False
     return all(a == b for axis, (a, b) in enumerate(zip(own.shape, given.shape, strict=True)) if axis not in axes)
 
 
 def _describe(match: NameMatch) -> str:
+    """Describe which classes are taken over."""
     if match.same:
         return f"its classes are this network's ({', '.join(match.names)}), and all of them are taken over"
     if not match.matched:
