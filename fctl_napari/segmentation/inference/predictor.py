@@ -387,7 +387,7 @@ class Predictor:
         return self._model.encode_tile(self._upload(group, "tile")), contexts, windows
 
     def _context(self, name: str, group: list[PendingTile]) -> tuple[Tensor, Tensor]:
-        """Return features and windows of one context; one that all tiles share is encoded once and remembered."""
+        """Return features and windows of one context, which is encoded once if all tiles share it."""
         seen = [(tile.windows[name], tile.turn) for tile in group]
         windows = [tile.window(name) for tile in group]
         if all(key == seen[0] for key in seen):

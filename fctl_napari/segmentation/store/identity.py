@@ -222,8 +222,10 @@ def open_image_of(
         Identity of the image, as the store records it.
     beside : Path
         Path of the store.
-    value_range, bands : tuple of 2 float or None or tuple of 3 int or None
-        As for ``open_image``.
+    value_range : tuple of 2 float or None, optional
+        Range of values, as for ``open_image``.
+    bands : tuple of 3 int or None, optional
+        Bands, as for ``open_image``.
 
     Returns
     -------

@@ -33,7 +33,9 @@ SCRATCH = ".scratch"
 
 
 class Segmentation:
-    """A segmentation, open for reading or writing; ``create`` or ``open`` make one.
+    """Segmentation, open for reading or writing.
+
+    It is made by ``create`` or ``open``.
 
     On disk it is an OME-Zarr label image whose chunks are the grid's cells, with ``confidence`` (the same levels; 0 =
     not computed, 1..255 = probability of the chosen class times 255) and ``done`` (uint8 [rows, cols]) beside its
@@ -256,7 +258,7 @@ class Segmentation:
         return np.asarray(self._done_array[:]).astype(bool)
 
     def inherited(self) -> NDArray[np.bool_]:
-        """Read which cells hold a parent's predictions, bool [rows, cols]; they count as not done."""
+        """Read which of the cells that are not done hold a parent's predictions, bool [rows, cols]."""
         array = self.labels.group.get(INHERITED)
         if not isinstance(array, zarr.Array):
             return np.zeros((self.grid.rows, self.grid.cols), bool)

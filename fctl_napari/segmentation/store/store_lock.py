@@ -197,7 +197,7 @@ def _facts(path: Path) -> dict[str, Any] | None:
 
 
 def remove_store(path: Path) -> None:
-    """Delete a store; its name is free at once.
+    """Delete a store, so that its name is free at once.
 
     Parameters
     ----------
