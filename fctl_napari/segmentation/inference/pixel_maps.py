@@ -59,7 +59,7 @@ def classify_tiles(logits: Tensor) -> ClassifiedTiles:
 
 
 def _as_bytes(values: Tensor) -> Tensor:
-    """Convert values of 0..1 to uint8 1..255; 0 stands for what is not computed."""
+    """Convert values of 0..1 to uint8 1..255, because 0 stands for pixels that are not computed."""
     return (values * 255).round().clamp(1, 255).to(torch.uint8)
 
 

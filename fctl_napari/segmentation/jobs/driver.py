@@ -156,7 +156,9 @@ class Driver:
         )
 
     def run(self) -> None:
-        """Carry out the whole plan; a live plan stays open until the run is cancelled.
+        """Carry out the whole plan.
+
+        A live plan stays open until the run is cancelled.
 
         Raises
         ------
@@ -223,7 +225,7 @@ class Driver:
                 raise
 
     def _hand_out(self, client: Client) -> bool:
-        """Keep every worker busy with one task and one in reserve; return False when all is done."""
+        """Keep every worker busy with one task and one in reserve, and return False when all is done."""
         self._watch_workers()
         while len(self._under_way) < self._slots:
             task = self._plan.next(self._pace.tiles_per_task())

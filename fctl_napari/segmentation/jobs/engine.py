@@ -92,9 +92,9 @@ class Run:
         self._stop.set()
 
     def look(self, view: IntWindow | None) -> None:
-        """Compute the tiles that meet a window first, from its center outward; in a live run only these.
+        """Compute the tiles that meet a window first, from its center outward.
 
-        The method returns at once. A live run drops tiles that left the view before they were begun, and computes none
+        A live run computes only these. The method returns at once. A live run drops tiles that left the view before they were begun, and computes none
         where more than ``plan.LIVE_TILES`` are missing. The events report their numbers.
 
         Parameters
@@ -259,7 +259,7 @@ class Run:
 
 
 def _state(path: str) -> tuple[int, int] | None:
-    """Return time and size of a file, which differ once it is rewritten; None where there is none."""
+    """Return time and size of a file, which differ once it is rewritten, or None where there is none."""
     try:
         facts = Path(path).stat()
     except OSError:

@@ -347,7 +347,7 @@ class StagedRun:
         *arguments: Any,
         priority: int = 0,
     ) -> Any:
-        """Call a function on the job in the worker at an address, or in any; return None if that worker is gone."""
+        """Call a function on the job in the worker at an address, or in any, and return None if that worker is gone."""
         workers = None if home is None else [home]
         task = client.submit(guarded, do, kept, *arguments, workers=workers, pure=False, priority=priority)
         seen = time.monotonic()

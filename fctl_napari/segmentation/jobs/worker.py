@@ -233,7 +233,9 @@ def compute(job: Job, task: Task) -> Outcome:
 
 
 def explain(network: Network, request: ExplainRequest, image: Pyramid | None = None) -> TileExplanation:
-    """Explain one pixel; the last tile is kept for the next request.
+    """Explain one pixel.
+
+    The last tile is kept for the next request.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ class WorkerProcess(ProcessInterface):
             process = self._launch()
 
     def _launch(self) -> subprocess.Popen[bytes] | None:
-        """Start the process, with the modules that this one would find; None if it was ended or cannot be started."""
+        """Start the process with the modules that this one would find, unless it was ended or cannot be started."""
         path = [os.path.abspath(folder) for folder in sys.path]
         program = f"import sys; sys.path[:] = {path!r}; {QUIET}; from {__name__} import main; main{self._predict!r}"
         heap = {name: str(value) for name, value in HEAP.items()}

@@ -252,7 +252,7 @@ def open_image_of(
 
 
 def _is_elsewhere(stored: Mapping[str, Any], image: Pyramid) -> bool:
-    """Return whether the image of a store no longer lies at its recorded path; the image is opened already."""
+    """Return whether the image of a store, opened already, no longer lies at its recorded path."""
     path = Path(stored["path"])
     if not path.exists():
         return True

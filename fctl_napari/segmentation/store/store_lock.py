@@ -184,7 +184,7 @@ def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLoc
 
 
 def _facts(path: Path) -> dict[str, Any] | None:
-    """Read the facts of the segmentation at a path; None if nothing is there."""
+    """Read the facts of the segmentation at a path, or return None if nothing is there."""
     if not path.exists():
         return None
     try:
