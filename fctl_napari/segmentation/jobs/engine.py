@@ -94,8 +94,8 @@ class Run:
     def look(self, view: IntWindow | None) -> None:
         """Compute the tiles that meet a window first, from its center outward.
 
-        A live run computes only these. The method returns at once. A live run drops tiles that left the view before they were begun, and computes none
-        where more than ``plan.LIVE_TILES`` are missing. The events report their numbers.
+        A live run computes only these. It drops tiles that left the view before they were begun, and computes none
+        where more than ``plan.LIVE_TILES`` are missing. The events report their numbers. The method returns at once.
 
         Parameters
         ----------
