@@ -1,4 +1,4 @@
-"""Comparing every pixel of an image with what a conversion, a segmentation or corrections were made of."""
+"""Comparison of every pixel of an image with the source of a conversion, a segmentation or corrections."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.store.store_lock import lock_store
 
 WHOLE = "whole"
-"""What a store says of all pixels of its image: their ``fingerprint``, and ``when`` it was computed."""
+"""Key of a store's record on all pixels of its image: ``fingerprint``, and ``when`` it was computed."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What a comparison of all pixels found.
+    """Result of a comparison of all pixels.
 
     Attributes
     ----------
-    fingerprint
-        Of all pixels, see ``whole_fingerprint``.
-    same
-        Whether they are as they were; None where there was nothing to compare with.
-    words
-        The result, for people.
+    fingerprint : str
+        Fingerprint of all pixels, see ``whole_fingerprint``.
+    same : bool or None
+        True if the pixels are as they were. None where there was nothing to compare with.
+    words : str
+        Result as text for people.
     """
 
     fingerprint: str
@@ -41,7 +41,9 @@ class Verified:
 
 
 def verify_image(image: Pyramid, *, progress: Callable[[int, int], None] | None = None) -> Verified:
-    """Read every pixel of an image; of a conversion, compare with the file that it was made from, if that is there.
+    """Read every pixel of an image, and compare a conversion with the file that it was made from.
+
+    The comparison is made where that file still exists.
 
     Parameters
     ----------
@@ -49,6 +51,11 @@ def verify_image(image: Pyramid, *, progress: Callable[[int, int], None] | None 
         The image.
     progress : callable, optional
         Called as ``progress(done, total)`` in rows.
+
+    Returns
+    -------
+    Verified
+        Result of the comparison.
 
     Raises
     ------
@@ -64,9 +71,9 @@ def verify_image(image: Pyramid, *, progress: Callable[[int, int], None] | None 
 
 
 def verify_store(path: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Verified:
-    """Compare every pixel of the image of a segmentation or of corrections with what it held the first time.
+    """Compare every pixel of the image of a segmentation or of corrections with its first fingerprint.
 
-    The first call writes the fingerprint of all pixels down in the store; later ones compare with it.
+    The first call writes the fingerprint of all pixels into the store. Later ones compare with it.
 
     Parameters
     ----------
@@ -75,10 +82,15 @@ def verify_store(path: Path | str, *, progress: Callable[[int, int], None] | Non
     progress : callable, optional
         Called as ``progress(done, total)`` in rows.
 
+    Returns
+    -------
+    Verified
+        Result of the comparison.
+
     Raises
     ------
     InputError
-        The image is not at hand, is another one by its sampled pixels already, or is damaged.
+        The image is not at hand, is already another one by its sampled pixels, or is damaged.
     OutputError
         The store is in use, or not writable.
     """
