@@ -78,7 +78,7 @@ class CandidateReview(QObject):
 
     Signals
     -------
-    reported : str
+    progressed : str
         How far the segmentation is.
     changed : object
         Share of px that changed to each class, by its index; None: there is nothing to compare with.
@@ -88,7 +88,7 @@ class CandidateReview(QObject):
         What is kept, a ``Path``; None after rolling back.
     """
 
-    reported = Signal(str)
+    progressed = Signal(str)
     changed = Signal(object)
     failed = Signal(object)
     decided = Signal(object)
@@ -192,7 +192,7 @@ class CandidateReview(QObject):
     def _report(self, progress: RunProgress) -> None:
         others = 0 if self._parent is None else self._parent.others
         words = f" The other {others} stay as the parent called them." if others and progress.state == "done" else ""
-        self.reported.emit(describe(progress) + words)
+        self.progressed.emit(describe(progress) + words)
 
     def _shown(self, _segmentation_layers: SegmentationLayers) -> None:
         if self._comparison is not None:
