@@ -6,16 +6,18 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Qt, Signal, Slot
+from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import CorrectedRegion
 from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import Cancelled, FctlError, OutputError
+from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
@@ -161,7 +163,6 @@ class StrokeWriter(QObject):
     state_changed = Signal(object)
     listed = Signal(object)
     failed = Signal(object)
-    _message = Signal(object)
 
     def __init__(self, corrections: Corrections, levels: StoredLevels, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -174,7 +175,7 @@ class StrokeWriter(QObject):
         self._lost: list[BaseException] = []
         self.stuck: str = ""
         """Why the first stroke is not on disk, if it is tried again."""
-        self._message.connect(self._receive, Qt.ConnectionType.QueuedConnection)
+        open_bridge()
         self._thread = threading.Thread(target=self._run, name="fctl strokes", daemon=True)
         self._thread.start()
 
@@ -217,7 +218,6 @@ class StrokeWriter(QObject):
         self._waiting.clear()
         return self._lost
 
-    @Slot(object)
     def _receive(self, message: object) -> None:
         if self._closing:
             return  # it was on its way when the end began
@@ -329,4 +329,4 @@ class StrokeWriter(QObject):
 
     def _send(self, message: object) -> None:
         if not self._closing:
-            self._message.emit(message)
+            post(partial(self._receive, message))
