@@ -124,7 +124,7 @@ def tiff_tags(path: Path) -> MaskTags:
         palette = None
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
             colors = np.asarray(page.colormap).T
-            # 16-bit by the standard; some writers put 8 bits there
+            # 16 bits by the standard, but some writers store 8 bits
             palette = (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
         tags: Mapping[int, str] = {
             code: str(page.tags[code].value) for code in (GDAL_METADATA, GDAL_NODATA) if code in page.tags
