@@ -99,7 +99,7 @@ class NamedPolygons:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes in words on what was left out or decided, with counts of polygons or px, as far as they are rasterized."""
+        """Notes in words on what was left out or decided, with counts, as far as polygons are rasterized."""
         shared = "px in polygons of several classes, where the smallest is seen"
         return (*self._notes, *_sentences({shared: self._shared}))
 
@@ -296,7 +296,7 @@ def _near(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
 
 
 def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int]) -> NDArray[Any] | None:
-    """Transform shapes from a CRS (None: longitude and latitude) to px of the image, or return None where that fails."""
+    """Transform shapes from a CRS (None: longitude and latitude) to px of the image. None if that fails."""
     import shapely
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
