@@ -1,4 +1,4 @@
-"""Corrections on disk: labels painted over a segmentation, every stroke saved at once and kept through crashes (no torch)."""
+"""Corrections on disk: labels painted over a segmentation, each stroke saved at once and kept through crashes (no torch)."""
 
 from __future__ import annotations
 
@@ -227,9 +227,11 @@ class Corrections:
                 self._lock = None
 
     def __enter__(self) -> Corrections:
+        """Return the corrections."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the corrections."""
         self.close()
 
     @property

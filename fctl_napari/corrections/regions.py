@@ -20,17 +20,10 @@ FEW_KEYS = 2**18
 class CorrectedBox(tuple[int, int, int, int]):
     """Bounding box of a painted region, (y0, x0, y1, x1) px, with the classes that are painted there.
 
-    Parameters
-    ----------
-    window : IntWindow
-        Box.
-    classes : iterable of str
-        Names of the classes. None of them where all of it is marked as not sure.
-
     Attributes
     ----------
     classes : frozenset of str
-        Names of the classes.
+        Names of the classes. Empty where all of it is marked as not sure.
     """
 
     classes: frozenset[str]
@@ -160,6 +153,7 @@ class ChunkRegions:
         self._tables: dict[Chunk, _Table] = {}
 
     def __contains__(self, chunk: Chunk) -> bool:
+        """Return whether the components of a chunk are known."""
         return chunk in self._tables
 
     def add(self, chunk: Chunk, planes: NDArray[np.uint8], window: IntWindow) -> None:
