@@ -1,4 +1,4 @@
-"""Reading ahead: what the next steps need is loaded by threads while the network computes."""
+"""Prefetching: threads load what the next steps need while the network computes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ Loaded = TypeVar("Loaded")
 
 
 class Prefetch(Generic[Loaded]):
-    """Iterate over steps; each gives its parts as (number, what was loaded), in order, waiting where necessary.
+    """An iterator over steps whose parts are loaded ahead by threads.
+
+    Each step yields its parts as (number, loaded object), in order, waiting where necessary.
 
     Parameters
     ----------
-    load
-        Loads a part by its number; called in threads.
-    parts
-        The numbers of a step's parts.
-    steps
-        The steps, in order.
-    ahead
-        How many steps are loaded besides the present one.
-    threads
-        How many parts are loaded at once.
+    load : callable
+        Loads a part by its number. It is called in threads.
+    parts : callable
+        Returns the numbers of a step's parts.
+    steps : iterable of int
+        Steps, in order.
+    ahead : int
+        Number of steps that are loaded besides the present one.
+    threads : int
+        Number of parts that are loaded at once.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Prefetch(Generic[Loaded]):
 
 
 def _in_turn(waiting: deque[tuple[int, Future[Loaded]]]) -> Iterator[tuple[int, Loaded]]:
-    """Hand each part over and forget it."""
+    """Yield each part and release it."""
     while waiting:
         number, future = waiting.popleft()
         yield number, future.result()
