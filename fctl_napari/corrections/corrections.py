@@ -1,4 +1,4 @@
-"""Corrections on disk: labels painted over a segmentation, each stroke saved at once and kept through crashes (no torch)."""
+"""Corrections on disk: labels painted over a segmentation, each stroke saved at once and kept through crashes."""
 
 from __future__ import annotations
 

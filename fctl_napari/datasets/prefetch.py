@@ -46,14 +46,23 @@ class Prefetch(Generic[Loaded]):
         self._waiting: deque[deque[tuple[int, Future[Loaded]]]] = deque()
 
     def __enter__(self) -> Prefetch[Loaded]:
+        """Return the iterator."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Stop the threads and cancel what is not loaded yet."""
         self._pool.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[Iterator[tuple[int, Loaded]]]:
+        """Iterate over the steps.
+
+        Yields
+        ------
+        iterator of tuple of (int, Loaded)
+            Number and loaded object of each part of a step.
+        """
         while True:
             while len(self._waiting) <= self._ahead:
                 step = next(self._steps, None)
