@@ -153,7 +153,7 @@ class Report:
             )
         counts = {part: self.counts(part) for part in PARTS}
         total = sum(counts.values(), np.zeros(len(names) + 1, np.int64))
-        if not total.any():  # nothing was read, or could be
+        if not total.any():  # no pixels were read, or none could be
             return said
         missing = [name for name, count in zip(names, total[:-1], strict=True) if not count]
         if missing:

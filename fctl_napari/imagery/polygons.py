@@ -25,7 +25,7 @@ TRIED_CENTERS = 64
 """Largest number of px centers in the box of a polygon thinner than a px for which each center is tested."""
 
 TRIED_PX = 2**22
-"""Largest box, px, of the other thin polygons, which are rasterized as a test."""
+"""Largest box, px, in which the other thin polygons are rasterized as a test. In larger ones they count as seen."""
 
 
 class NamedPolygons:

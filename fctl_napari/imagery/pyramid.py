@@ -176,7 +176,7 @@ class Pyramid:
 
     def _rgb(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """Read a window that lies inside."""
-        # Alpha, the fourth channel, is left on disk.
+        # Alpha, the fourth channel, is not read.
         channels = None if self.bands is not None else min(self.channels, 3)
         block = self.read_native((rows.start, columns.start, rows.stop, columns.stop), level, channels=channels)
         if self.bands is not None:
