@@ -23,6 +23,7 @@ from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.ome_zarr import OURS
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.remote import is_url
+from fctl_napari.progress import Progress
 
 BLOCK_BYTES = 32 * 2**20
 """About how much is read and written at once."""
@@ -37,8 +38,7 @@ def convert(
     *,
     chunk: int = 512,
     threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write an image as an OME-Zarr 0.5 pyramid with axes c, y, x and its own data type.
 
@@ -58,8 +58,6 @@ def convert(
         Pieces at once; None: as many as there are cores.
     progress
         Called with (chunks written, chunks in all).
-    cancelled
-        Asked before each piece (about a tenth of a second of work); those under way are finished.
 
     Returns
     -------
@@ -73,7 +71,7 @@ def convert(
     InputError
         The source is damaged.
     Cancelled
-        ``cancelled`` said so; what was written is kept.
+        ``progress`` raised it; what was written is kept.
     """
     out = Path(out)
     group = _open_or_create(source, out, chunk)
@@ -84,28 +82,31 @@ def convert(
         leftover.unlink(missing_ok=True)  # zarr's, of a process that was killed while it wrote
     stores, _, _ = ngff.open_levels(group, out)
     total = sum(_chunks(array.shape[1:], _side(array)) for array in stores)
-    written = 0
+    starts = [_rows_done(state, index, array.shape[1]) for index, array in enumerate(stores)]
+    written = sum(_chunks((start, array.shape[2]), _side(array)) for start, array in zip(starts, stores, strict=True))
     threads = threads or usable_cores()
+
+    def report(done: int) -> None:
+        if progress is not None:
+            try:
+                progress(done, total)
+            except Cancelled as reason:
+                raise Cancelled(f"{out}: the conversion was stopped; convert again to go on from there.") from reason
+
+    report(written)
     with ThreadPoolExecutor(threads, "fctl-convert") as pool:
         for index, array in enumerate(stores):
             finer = source.levels[0] if index == 0 else Level(stores[index - 1], "cyx")
             piece = _piece_shape(finer, 1 if index == 0 else 2, _side(array))
             height, width = array.shape[1:]
-            start = _rows_done(state, index, height)
-            written += _chunks((start, width), _side(array))
-            cuts = [(r, c) for r in _cuts(start, height, piece.height) for c in _cuts(0, width, piece.width)]
+            cuts = [(r, c) for r in _cuts(starts[index], height, piece.height) for c in _cuts(0, width, piece.width)]
             copy = partial(_copy, source, finer, index, array, out)
-            finished = 0
-            for rows, columns in _in_order(pool, copy, cuts, min(threads, piece.at_most), cancelled):
-                finished += 1
+            for rows, columns in _in_order(pool, copy, cuts, min(threads, piece.at_most)):
                 written += _chunks((rows.stop - rows.start, columns.stop - columns.start), _side(array))
                 if columns.stop == width:
                     state["progress"] = {"level": index, "rows": rows.stop}
                     _save(group, out, state)
-                if progress is not None:
-                    progress(written, total)
-            if finished < len(cuts):
-                raise Cancelled(f"{out}: the conversion was stopped; convert again to go on from there.")
+                report(written)
     _save(group, out, {**state, "complete": True, "progress": None})
     return out
 
@@ -206,23 +207,14 @@ def _in_order(
     work: Callable[[slice, slice], None],
     cuts: Iterable[tuple[slice, slice]],
     at_once: int,
-    cancelled: Callable[[], bool] | None,
 ) -> Iterator[tuple[slice, slice]]:
-    """Do the work for each cut, several at once, and yield the cuts in their order as they are done.
-
-    Once cancelled, what was begun is still finished and yielded.
-    """
+    """Do the work for each cut, several at once, and yield the cuts in their order as they are done."""
     waiting = deque(cuts)
     running: deque[tuple[tuple[slice, slice], Future[None]]] = deque()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                if cancelled is not None and cancelled():
-                    waiting.clear()
-                else:
-                    running.append((waiting[0], pool.submit(work, *waiting.popleft())))
-            if not running:
-                return
+                running.append((waiting[0], pool.submit(work, *waiting.popleft())))
             cut, future = running.popleft()
             future.result()
             yield cut

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import Cancelled
+from fctl_napari.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
@@ -95,8 +95,7 @@ def _sample(pyramid: Pyramid) -> str:
 def whole_fingerprint(
     pyramid: Pyramid,
     *,
-    progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """Compute the fingerprint of all decoded pixels of an image's level 0; this reads the whole image.
 
@@ -106,8 +105,6 @@ def whole_fingerprint(
         The image.
     progress : callable, optional
         Called as ``progress(done, total)`` in rows.
-    cancelled : callable, optional
-        Asked before each strip of rows.
 
     Returns
     -------
@@ -119,19 +116,18 @@ def whole_fingerprint(
     InputError
         The image is damaged.
     Cancelled
-        ``cancelled`` answered True.
+        ``progress`` raised it.
     """
     height, width = pyramid.shape
     digest = _begin(pyramid)
     chunk = pyramid.levels[0].chunks[0]
     rows = chunk * max(1, STRIP_BYTES // max(1, chunk * width * pyramid.channels * pyramid.dtype.itemsize))
+    report = progress or no_progress
+    report(0, height)
     for top in range(0, height, rows):
-        if cancelled is not None and cancelled():
-            raise Cancelled(f"{pyramid.path or pyramid.name}: comparing its pixels was stopped.")
         bottom = min(top + rows, height)
         digest.update(_bytes(pyramid.read_native((top, 0, bottom, width))))
-        if progress is not None:
-            progress(bottom, height)
+        report(bottom, height)
     return WHOLE + digest.hexdigest()[:32]
 
 

@@ -11,12 +11,16 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
 from fctl_napari.errors import Cancelled
+from fctl_napari.progress import Progress
 
 LOOK_MS = 100
 """How often the main thread looks how far the work is."""
 
-Work = Callable[[Callable[[int, int], None], Callable[[], bool]], Any]
-"""``work(progress, cancelled)``: calls ``progress(done, total)`` now and then, and ends when ``cancelled()``."""
+Work = Callable[[Progress], Any]
+"""``work(progress)``: it calls ``progress(done, total)`` now and then, and ``progress(0, 0)`` where nothing is counted.
+
+Either raises ``Cancelled`` when the work is to stop.
+"""
 
 _running: set[Job] = set()
 # a job lives until its thread has ended, whoever asked for it
@@ -80,12 +84,15 @@ class Job(QObject):
 
     def _run(self) -> None:
         try:
-            self._outcome = (self._work(self._count, self._cancelled.is_set), None)
+            self._outcome = (self._work(self._count), None)
         except BaseException as error:  # handed to the main thread, which reports it
             self._outcome = (None, error)
 
-    def _count(self, done: int, total: int) -> None:
-        self._counts = (done, total)
+    def _count(self, done: int, total: int, /) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled("stopped.")
+        if total:
+            self._counts = (done, total)
 
     def _look(self) -> None:
         outcome = self._outcome  # before the counts: they are the last ones then
@@ -168,9 +175,3 @@ class Jobs(QObject):
         if job is not None:
             job.cancel()
             self.busy.emit(False)
-
-
-def check(cancelled: Callable[[], bool]) -> None:
-    """Raise ``Cancelled`` if the work is to end."""
-    if cancelled():
-        raise Cancelled("stopped.")

@@ -15,8 +15,9 @@ from qtpy.QtCore import QObject, Qt, Signal, Slot
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import CorrectedRegion
 from fctl_napari.corrections.undo_history import Stroke
-from fctl_napari.errors import FctlError, OutputError
+from fctl_napari.errors import Cancelled, FctlError, OutputError
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
 
 RETRY_S = 2.0
@@ -81,13 +82,13 @@ class Act:
     Attributes
     ----------
     work
-        ``work(corrections, stopped)`` makes it, in the thread, and returns its bounding box (None: nothing changed) and
-        a result. It ends early when ``stopped()``.
+        ``work(corrections, progress)`` makes it, in the thread, and returns its bounding box (None: nothing changed)
+        and a result. It stops when ``progress`` raises ``Cancelled``.
     then
         Called on the main thread with the result.
     """
 
-    work: Callable[[Corrections, Callable[[], bool]], tuple[IntWindow | None, Any]]
+    work: Callable[[Corrections, Progress], tuple[IntWindow | None, Any]]
     then: Callable[[Any], None]
 
 
@@ -295,7 +296,7 @@ class StrokeWriter(QObject):
             elif isinstance(task, PixelEdit):
                 window = self._write(task)
             else:
-                window, result = task.work(self._corrections, lambda: self._closing)
+                window, result = task.work(self._corrections, self._check)
             if window is not None:
                 self._levels.update([window])
         except BaseException as reason:  # told on the main thread; the next task may go well
@@ -317,6 +318,10 @@ class StrokeWriter(QObject):
                 with self._wake:
                     if not self._closing:
                         self._wake.wait_for(lambda: self._closing, RETRY_S)
+
+    def _check(self, _done: int, _total: int, /) -> None:
+        if self._closing:
+            raise Cancelled("stopped.")
 
     def _state(self) -> State:
         corrections = self._corrections

@@ -17,6 +17,7 @@ from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
+from fctl_napari.progress import Progress
 
 POLL_MS = 100
 """How often it is looked for news."""
@@ -97,7 +98,7 @@ class FinetuneRunner(QObject):
         self._file.start()
 
     def _file_ready(self, source: ImageSource) -> None:
-        def work(_progress: object, _cancelled: object) -> FinetuneRequest:
+        def work(_progress: Progress) -> FinetuneRequest:
             import matplotlib.figure  # noqa: F401 - of the plot; slow, so not on the window's thread
 
             request = self._make(source)

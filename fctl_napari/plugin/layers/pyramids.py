@@ -18,6 +18,7 @@ from fctl_napari.imagery.convert import convert, source_file
 from fctl_napari.imagery.ome_zarr import OURS
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.layers.shown_levels import COARSE_SIDE, ShownLevel, displayed_level
+from fctl_napari.progress import Progress
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
@@ -98,13 +99,12 @@ def empty_preview(level: Any) -> np.ndarray:
     return np.zeros((math.ceil(height / step), math.ceil(width / step), *level.shape[2:]), level.dtype)
 
 
-def fill_preview(level: Any, preview: np.ndarray, cancelled: Callable[[], bool]) -> None:
+def fill_preview(level: Any, preview: np.ndarray, progress: Progress) -> None:
     """Copy every n-th pixel of ``level`` [y, x] or [y, x, c] into ``preview``, a strip of rows at a time."""
     step = math.ceil(level.shape[0] / preview.shape[0])
     strip = max(1, 512 // step)
     for top in range(0, preview.shape[0], strip):
-        if cancelled():
-            return
+        progress(0, 0)
         rows = np.asarray(level[top * step : min((top + strip) * step, level.shape[0]), :])
         preview[top : top + strip] = rows[::step, ::step]
 
@@ -146,14 +146,14 @@ class PyramidJob(Job):
         self._preview = preview
         self._previewing = preview is not None
 
-    def _convert(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> str:
+    def _convert(self, progress: Progress) -> str:
         source, out = self._make_source()
         if source is not None and self._preview is not None:
-            fill_preview(displayed_level(source, 0), self._preview, cancelled)
+            fill_preview(displayed_level(source, 0), self._preview, progress)
             self._previewing = False
         if source is not None:
             spare = max(1, usable_cores() - 1)  # the window wants one for itself
-            convert(source, out, threads=spare, progress=progress, cancelled=cancelled)
+            convert(source, out, threads=spare, progress=progress)
         return str(out)
 
     def _look(self) -> None:

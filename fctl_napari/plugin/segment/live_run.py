@@ -15,7 +15,7 @@ from fctl_napari.plugin.layers.viewport_watcher import ViewWatcher
 from fctl_napari.segmentation.tiling.grid import default_overlap
 
 if TYPE_CHECKING:
-    from fctl_napari.segmentation.jobs.engine import Engine, Progress, Run, SegmentationRequest
+    from fctl_napari.segmentation.jobs.engine import Engine, Run, RunProgress, SegmentationRequest
 
 DRAW_MS = 100
 """Layers are drawn at most this often; one drawing takes 5 to 12 ms."""
@@ -38,11 +38,11 @@ class LiveRun(QObject):
     Signals (on the main thread)
     ----------------------------
     progressed : object
-        The latest ``Progress``, at most every ``DRAW_MS``.
+        The latest ``RunProgress``, at most every ``DRAW_MS``.
     shown : object
         The ``SegmentationLayers``, when there is something new to see.
     finished : object
-        The last ``Progress``.
+        The last ``RunProgress``.
     """
 
     progressed = Signal(object)
@@ -63,7 +63,7 @@ class LiveRun(QObject):
         self._viewer = viewer
         self._image = image
         self._name = name
-        self._events: deque[Progress] = deque()
+        self._events: deque[RunProgress] = deque()
         self._segmentation_layers: SegmentationLayers | None = None
         self._makers: list[Callable[[], Layer]] = []
         self._layers: list[Layer] = []
@@ -112,7 +112,7 @@ class LiveRun(QObject):
         if event.value is self._image:
             self.cancel()
 
-    def _receive(self, progress: Progress) -> None:
+    def _receive(self, progress: RunProgress) -> None:
         """Take news in, on the engine's thread: reading the store is done here, not on the window's thread."""
         if self._segmentation_layers is None:
             # a run that failed at once may leave somebody else's store there
@@ -162,7 +162,7 @@ class LiveRun(QObject):
             self._viewer.layers.selection = chosen  # napari selects what is added
 
 
-def describe(progress: Progress) -> str:
+def describe(progress: RunProgress) -> str:
     """Say how far a run is, in one line."""
     tiles = f"{progress.done} of {progress.total} tiles"
     if progress.state == "starting":
@@ -194,7 +194,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def offer(progress: Progress, tile_size: int) -> str:
+def offer(progress: RunProgress, tile_size: int) -> str:
     """Say what it would take to run what is in view but was not asked for; empty if there is nothing of the kind.
 
     Parameters

@@ -16,7 +16,8 @@ from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
 from fctl_napari.plugin.layers.paths import maps_path, result_path
 from fctl_napari.plugin.segment.live_run import LiveRun
-from fctl_napari.segmentation.jobs.engine import Progress, SegmentationRequest
+from fctl_napari.progress import Progress
+from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.result_paths import own_path
 from fctl_napari.windows import IntWindow
 
@@ -70,11 +71,11 @@ class Runner(QObject):
     waiting : str
         What it waits for.
     progressed : object
-        The latest ``Progress`` of the run.
+        The latest ``RunProgress`` of the run.
     shown : object
         The ``SegmentationLayers``, when there is something new to see.
     ended : object
-        The last ``Progress``; of an order that never ran too.
+        The last ``RunProgress``; of an order that never ran too.
     """
 
     begun = Signal(object)
@@ -140,7 +141,7 @@ class Runner(QObject):
         elif self._file is not None:
             self._file.cancel()
             self._placing.drop()
-            self._end(Progress("cancelled"))
+            self._end(RunProgress("cancelled"))
 
     def _begin(self, inputs: SegmentInputs) -> None:
         self._inputs = inputs
@@ -148,7 +149,7 @@ class Runner(QObject):
         self._file = OnDisk(inputs.layer, "the run", self)
         self._file.waiting.connect(self.waiting)
         self._file.ready.connect(self._file_ready)
-        self._file.failed.connect(lambda error: self._end(Progress("failed", error=error)))
+        self._file.failed.connect(lambda error: self._end(RunProgress("failed", error=error)))
         self._file.start()
 
     def _file_ready(self, source: ImageSource) -> None:
@@ -159,7 +160,7 @@ class Runner(QObject):
             return
         usual = (maps_path if inputs.maps else result_path)(source.original, inputs.checkpoint)
 
-        def work(_progress: object, _cancelled: object) -> Path:
+        def work(_progress: Progress) -> Path:
             image = source.open()  # says so if it holds another picture now
             return Path(inputs.out) if inputs.out else own_path(usual, image)
 
@@ -168,7 +169,7 @@ class Runner(QObject):
             self.begun.emit(there)
             self._launch(there, source)
 
-        self._placing.begin(work, found, lambda error: self._end(Progress("failed", error=error)))
+        self._placing.begin(work, found, lambda error: self._end(RunProgress("failed", error=error)))
 
     def _launch(self, inputs: SegmentInputs, source: ImageSource) -> None:
         run = LiveRun(self._viewer, inputs.layer, layer_name(inputs.layer, inputs.checkpoint), self)
@@ -192,9 +193,9 @@ class Runner(QObject):
         try:
             run.start(session().engine(), request)
         except FctlError as error:
-            self._end(Progress("failed", error=error))
+            self._end(RunProgress("failed", error=error))
 
-    def _end(self, progress: Progress) -> None:
+    def _end(self, progress: RunProgress) -> None:
         for part in (self._run, self._file):
             if part is not None:
                 part.deleteLater()

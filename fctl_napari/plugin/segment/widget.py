@@ -25,7 +25,7 @@ from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.live_run import describe, offer
 from fctl_napari.plugin.segment.orders import Runner, SegmentInputs, layer_name
-from fctl_napari.segmentation.jobs.engine import Progress
+from fctl_napari.segmentation.jobs.engine import RunProgress
 from fctl_napari.segmentation.store.identity import difference, same_image
 from fctl_napari.segmentation.store.result_paths import own_path
 
@@ -41,7 +41,7 @@ class SegmentWidget(DockedWidget):
     Signals
     -------
     progressed, finished : object
-        The latest ``Progress`` of a run (at most every 100 ms), and its last; also of one that could not start.
+        The latest ``RunProgress`` of a run (at most every 100 ms), and its last; also of one that could not start.
     """
 
     progressed = Signal(object)
@@ -247,7 +247,7 @@ class SegmentWidget(DockedWidget):
         self.form.fresh.setChecked(False)  # it was for this order; the next may concern another result
         self.form.set_busy(True, live=inputs.live)
 
-    def _show_progress(self, progress: Progress) -> None:
+    def _show_progress(self, progress: RunProgress) -> None:
         if self.form.cancel.isEnabled():
             view = progress.view
             done, total = (progress.done, progress.total) if view is None else (view.done, max(view.total, 1))
@@ -255,7 +255,7 @@ class SegmentWidget(DockedWidget):
             self.form.make_offer("" if self._card is None else offer(progress, self._card.config.tile_size))
         self.progressed.emit(progress)
 
-    def _ended(self, progress: Progress) -> None:
+    def _ended(self, progress: RunProgress) -> None:
         self.form.set_busy(False)
         self.form.make_offer("")
         self.form.show_progress(progress.done, max(progress.total, 1), describe(progress))

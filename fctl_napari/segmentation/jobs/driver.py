@@ -18,7 +18,7 @@ from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import Cell
 from fctl_napari.segmentation.tiling.merge import drop_logits
 from fctl_napari.segmentation.tiling.plan import LivePlan, Plan, Task
-from fctl_napari.segmentation.tiling.progress import LIVE_TASK_SECONDS, TASK_SECONDS, Pace, Progress, State
+from fctl_napari.segmentation.tiling.progress import LIVE_TASK_SECONDS, TASK_SECONDS, Pace, RunProgress, State
 from fctl_napari.windows import IntWindow
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Stopped(Exception):
         Waits for tiles that are still under way and takes them in; the store's lock must be held meanwhile.
     """
 
-    def __init__(self, progress: Progress, settle: Callable[[], None]) -> None:
+    def __init__(self, progress: RunProgress, settle: Callable[[], None]) -> None:
         super().__init__()
         self.progress = progress
         self.settle = settle
@@ -99,7 +99,7 @@ class Driver:
         total: int,
         stop: threading.Event,
         views: queue.SimpleQueue[IntWindow | None],
-        report: Callable[[Progress], None],
+        report: Callable[[RunProgress], None],
     ) -> None:
         self._workers = workers
         self._store = store
@@ -123,11 +123,11 @@ class Driver:
         self._seen = 0.0
         self._slots = 2
 
-    def progress(self, state: State, **fields: Any) -> Progress:
+    def progress(self, state: State, **fields: Any) -> RunProgress:
         """The event for now."""
         rate = self._pace.rate()
         left = None if rate is None or state != "running" else self._plan.tiles_left / rate
-        return Progress(
+        return RunProgress(
             state,
             self._done,
             self._total,

@@ -33,11 +33,11 @@ from fctl_napari.segmentation.store.store_lock import lock_store, open_or_create
 from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, default_overlap
 from fctl_napari.segmentation.tiling.merge import saved_tiles
 from fctl_napari.segmentation.tiling.plan import AveragePlan, CropPlan, LivePlan, Plan
-from fctl_napari.segmentation.tiling.progress import Progress
+from fctl_napari.segmentation.tiling.progress import RunProgress
 from fctl_napari.segmentation.tiling.released_grid import ReleasedGrid
 from fctl_napari.windows import IntWindow, require_region
 
-__all__ = ["Engine", "Progress", "Run", "SegmentationRequest"]
+__all__ = ["Engine", "Run", "RunProgress", "SegmentationRequest"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ class Run:
         request: SegmentationRequest,
         workers: Workers,
         threads: int | None,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: Callable[[RunProgress], None] | None,
     ) -> None:
         self.out = Path(request.out).absolute()
         self._request = request
         self._workers = workers
         self._threads = threads
         self._on_progress = on_progress
-        self._latest = Progress("starting")
+        self._latest = RunProgress("starting")
         self._store: Segmentation | None = None
         self._source = ""
         self._state: tuple[int, int] | None = None
@@ -90,7 +90,7 @@ class Run:
         """
         self._views.put(view)
 
-    def wait(self, timeout: float | None = None) -> Progress:
+    def wait(self, timeout: float | None = None) -> RunProgress:
         """Wait for the end.
 
         Parameters
@@ -105,7 +105,7 @@ class Run:
         self._final.wait(timeout)
         return self._latest
 
-    def _report(self, event: Progress) -> None:
+    def _report(self, event: RunProgress) -> None:
         self._latest = event
         if self._on_progress is not None:
             try:
@@ -113,7 +113,7 @@ class Run:
             except Exception:
                 logger.exception("a progress callback failed")
 
-    def _end(self, event: Progress) -> None:
+    def _end(self, event: RunProgress) -> None:
         self._report(event)
         self._final.set()
 
@@ -135,7 +135,7 @@ class Run:
             except BaseException as error:
                 leaving.close()
                 latest = self._latest
-                self._end(Progress("failed", latest.done, latest.total, error=error, device=latest.device))
+                self._end(RunProgress("failed", latest.done, latest.total, error=error, device=latest.device))
 
     def _check_image(self) -> None:
         """Refuse a result whose image was written anew meanwhile: tiles of two pictures lie in it.
@@ -273,7 +273,7 @@ class Engine:
         self._runs: weakref.WeakSet[Run | StagedRun] = weakref.WeakSet()
         _open_engines.add(self)
 
-    def start(self, request: SegmentationRequest, on_progress: Callable[[Progress], None] | None = None) -> Run:
+    def start(self, request: SegmentationRequest, on_progress: Callable[[RunProgress], None] | None = None) -> Run:
         """Start a run; returns at once.
 
         Parameters

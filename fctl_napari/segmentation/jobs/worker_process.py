@@ -54,7 +54,7 @@ class WorkerProcess(ProcessInterface):
     def __init__(self, scheduler: str, name: int) -> None:
         super().__init__(scheduler, name)  # type: ignore[no-untyped-call]
         self.failed = ""
-        self._predict = (scheduler, name)
+        self._call = (scheduler, name)
         self._lock = threading.Lock()
         self._ended = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,7 +99,7 @@ class WorkerProcess(ProcessInterface):
     def _launch(self) -> subprocess.Popen[bytes] | None:
         """Start the process, with the modules that this one would find; None if it was ended or cannot be started."""
         path = [os.path.abspath(folder) for folder in sys.path]
-        program = f"import sys; sys.path[:] = {path!r}; {QUIET}; from {__name__} import main; main{self._predict!r}"
+        program = f"import sys; sys.path[:] = {path!r}; {QUIET}; from {__name__} import main; main{self._call!r}"
         heap = {name: str(value) for name, value in HEAP.items()}
         with self._lock:
             if self._ended:

@@ -43,7 +43,7 @@ class InView:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """An event of a run.
 
     Attributes
