@@ -67,7 +67,7 @@ class Level:
         palette, say).
     channels : int or None, optional
         Number of channels that ``convert`` returns.
-    dtype : np.dtype[Any] or None, optional
+    dtype : dtype or None, optional
         Data type that ``convert`` returns.
 
     Attributes
@@ -377,7 +377,7 @@ class MappedArray:
     ----------
     path : Path
         File.
-    dtype : np.dtype[Any]
+    dtype : dtype
         Data type of the values, with their byte order.
     offset : int
         Position of the first value in the file, bytes.

@@ -341,7 +341,7 @@ def create_levels(
 
     Returns
     -------
-    list of zarr.Array[Any]
+    list of zarr.Array
         Arrays, the finest first.
     """
     arrays = []
