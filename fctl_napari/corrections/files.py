@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.corrections.correction_store import is_corrections
 from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.merge import MergeReport, Policy, Report, blocks_of, take
+from fctl_napari.corrections.merge import MergeReport, Policy, blocks_of, take
 from fctl_napari.errors import InputError
 from fctl_napari.export.export import Kind, check_export, export
 from fctl_napari.export.losses import ExportLosses
@@ -25,6 +25,7 @@ from fctl_napari.imagery.polygon_files import is_polygon_file
 from fctl_napari.imagery.polygons import NamedPolygons
 from fctl_napari.imagery.raster_alignment import raster_offset
 from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.stored_image import note_on_image
 from fctl_napari.windows import IntWindow, Window
 
@@ -72,7 +73,7 @@ def import_labels(
     author: str,
     at: tuple[int, int] | None = None,
     policy: Policy = "mine",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> MergeReport:
     """Import labels into corrections, as one action that can be undone.
 
@@ -90,7 +91,7 @@ def import_labels(
         as large as the image.
     policy : Policy, optional
         See ``merge``.
-    progress : Report or None, optional
+    progress : Progress or None, optional
         See ``merge``.
 
     Returns
@@ -118,7 +119,7 @@ def import_file(
     mapping: Path | None = None,
     column: str = "class",
     policy: Policy = "mine",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> MergeReport:
     """Import a file into corrections, as one action that can be undone.
 
@@ -139,7 +140,7 @@ def import_file(
         For polygons: the property that names the class.
     policy : Policy, optional
         See ``merge``.
-    progress : Report or None, optional
+    progress : Progress or None, optional
         See ``merge``.
 
     Returns
@@ -188,7 +189,7 @@ def export_corrections(
     simplify: float | None = None,
     min_area: int = 0,
     losses: ExportLosses | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write corrections for other programs.
 
@@ -211,7 +212,7 @@ def export_corrections(
         See ``export.export``.
     losses : ExportLosses or None, optional
         See ``export.export``.
-    progress : Report or None, optional
+    progress : Progress or None, optional
         See ``export.export``.
 
     Returns

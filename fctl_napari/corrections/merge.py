@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -14,13 +14,11 @@ from fctl_napari.corrections.regions import ChunkRegions
 from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import InputError
 from fctl_napari.model.classes import NOT_SURE, ClassTable, value_names
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import same_image
 from fctl_napari.windows import IntWindow
 
 Policy = Literal["mine", "theirs", "not sure"]
-Report = Callable[[int, int], None]
-"""Callback for progress, called with (done, total). It may raise ``Cancelled``."""
-
 BLOCK = 2048
 """Side of the blocks that are merged at once, px: whole chunks."""
 
@@ -220,7 +218,7 @@ def take(
     *,
     kind: str,
     policy: Policy = "mine",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> MergeReport:
     """Merge layers into corrections, one after the other, as one action.
 
@@ -235,7 +233,7 @@ def take(
     policy : Policy, optional
         Treatment of px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
         become ``"not sure"``.
-    progress : Report or None, optional
+    progress : Progress or None, optional
         Called as ``progress(done, total)`` with counts of blocks.
 
     Returns
@@ -269,7 +267,7 @@ def merge(
     others: Sequence[Corrections],
     *,
     policy: Policy = "mine",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> MergeReport:
     """Merge others' corrections, as one action that can be undone.
 
@@ -283,7 +281,7 @@ def merge(
     policy : Policy, optional
         Treatment of px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
         become ``"not sure"``.
-    progress : Report or None, optional
+    progress : Progress or None, optional
         Called as ``progress(done, total)`` with counts of blocks. It may raise ``Cancelled``.
 
     Returns

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.datasets.split import some
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.progress import Progress
 
 SHELF_BYTES = 2**28
 """Size of the image cache, bytes. It is small, since everything is read once."""
@@ -60,7 +60,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Report:
+class DataSetReport:
     """The findings on a data set.
 
     Attributes
@@ -228,7 +228,7 @@ class Report:
         return int(counts[-1]) / int(counts.sum()) if counts.any() else None
 
 
-def check_data_set(data: DataSet, *, quick: bool = False, progress: Callable[[int, int], None] | None = None) -> Report:
+def check_data_set(data: DataSet, *, quick: bool = False, progress: Progress | None = None) -> DataSetReport:
     """Check every pair of a data set, several at once, a strip of px at a time.
 
     Parameters
@@ -242,7 +242,7 @@ def check_data_set(data: DataSet, *, quick: bool = False, progress: Callable[[in
 
     Returns
     -------
-    Report
+    DataSetReport
         Findings.
     """
     shelf = Shelf(SHELF_BYTES)
@@ -251,7 +251,7 @@ def check_data_set(data: DataSet, *, quick: bool = False, progress: Callable[[in
         looks.append(look)
         if progress is not None:
             progress(len(looks), len(data.pairs))
-    return Report(data, tuple(looks), quick)
+    return DataSetReport(data, tuple(looks), quick)
 
 
 def _look(data: DataSet, shelf: Shelf, quick: bool, pair: Pair) -> Look:

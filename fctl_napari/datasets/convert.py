@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from fctl_napari.datasets.files import PARTS, Pair
@@ -15,13 +15,14 @@ from fctl_napari.files import atomic_write, write_json
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 
 CHUNK = 512
 SHELF_BYTES = 2**28
 
 
-def convert_data_set(data: DataSet, out: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Path:
+def convert_data_set(data: DataSet, out: Path | str, *, progress: Progress | None = None) -> Path:
     """Write every pair of a data set as ``NAME.ome.zarr`` with ``labels/truth``, with its classes and its split.
 
     The copy is a data set of the same layout, classes, names and split. A second call resumes an interrupted one.

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.export.destination import JSON_MARK, require
-from fctl_napari.export.extract import Extract, Report
+from fctl_napari.export.extract import Extract
 from fctl_napari.export.losses import ExportLosses
 from fctl_napari.export.outlines import trace
 from fctl_napari.files import atomic_write
+from fctl_napari.progress import Progress
 
 
 def write_coco(
-    extract: Extract, out: Path, *, min_area: int, progress: Report | None, losses: ExportLosses | None = None
+    extract: Extract, out: Path, *, min_area: int, progress: Progress | None, losses: ExportLosses | None = None
 ) -> None:
     """Write regions as COCO annotations, one after the other, as ``export`` describes.
 
@@ -31,7 +32,7 @@ def write_coco(
         Path of the file.
     min_area : int
         Regions of fewer pixels are left out, unless ``losses`` is given.
-    progress : Report or None
+    progress : Progress or None
         Called as ``progress(done, total)`` with counts of rows; None for no progress.
     losses : ExportLosses or None, optional
         Counts of what is left out; its ``min_area`` decides.

@@ -10,8 +10,9 @@ from typing import Literal
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.export import coco, geotiff, labels, polygons
 from fctl_napari.export.destination import check_path
-from fctl_napari.export.extract import Exportable, Extract, Report
+from fctl_napari.export.extract import Exportable, Extract
 from fctl_napari.export.losses import ExportLosses
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import take_georeference
 from fctl_napari.windows import IntWindow
 
@@ -44,7 +45,7 @@ def export(
     simplify: float | None = None,
     min_area: int = 0,
     losses: ExportLosses | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write the classes of a segmentation for other programs.
 
@@ -109,7 +110,7 @@ def export(
     elif kind == "gpkg":
         polygons.write_geopackage(extract, out, losses=losses, progress=progress)
     else:
-        writers: dict[Kind, Callable[[Extract, Path, Report | None], None]] = {
+        writers: dict[Kind, Callable[[Extract, Path, Progress | None], None]] = {
             "png": geotiff.write_png,
             "tiff": geotiff.write_tiff,
             "ome-zarr": labels.write_labels,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.model.classes import IGNORE, NOT_SURE, ClassTable
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, Window, require_region
-
-Report = Callable[[int, int], None]
-"""Progress callback, called with the counts done and total; may raise ``Cancelled``."""
 
 
 class Exportable(Protocol):
@@ -105,7 +103,7 @@ class Extract:
         y0, x0 = self.window[:2]
         return Georeference(whole.crs, (a, b, a * x0 + b * y0 + c, d, e, d * x0 + e * y0 + f))
 
-    def strips(self, rows: int, progress: Report | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def strips(self, rows: int, progress: Progress | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Read class indices strip by strip, from the top.
 
         Parameters

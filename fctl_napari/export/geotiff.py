@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.export.destination import SOFTWARE, replacing, require
-from fctl_napari.export.extract import Extract, Report
+from fctl_napari.export.extract import Extract
 from fctl_napari.export.geotiff_levels import georeference_levels
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.mask_tags import CLASSES, GDAL_METADATA, gdal_metadata, names_text
 from fctl_napari.model.classes import IGNORE, ClassTable
+from fctl_napari.progress import Progress
 
 CACHE_MB = 128
 """Memory of GDAL's cache of blocks, MB."""
@@ -26,7 +27,7 @@ TILE = 512
 """Side of a TIFF's tiles, and number of rows written at once, px."""
 
 
-def write_png(extract: Extract, out: Path, progress: Report | None) -> None:
+def write_png(extract: Extract, out: Path, progress: Progress | None) -> None:
     """Write a grayscale PNG with the classes' names as text, as ``export`` describes.
 
     It is grayscale so that every reader sees the indices.
@@ -37,7 +38,7 @@ def write_png(extract: Extract, out: Path, progress: Report | None) -> None:
         Classes to write.
     out : Path
         Path of the file.
-    progress : Report or None
+    progress : Progress or None
         Called as ``progress(done, total)`` with counts of rows; None for no progress.
 
     Raises
@@ -50,7 +51,7 @@ def write_png(extract: Extract, out: Path, progress: Report | None) -> None:
         _write_png(file, extract.shape, (strip for _, strip in extract.strips(TILE, progress)), names)
 
 
-def write_tiff(extract: Extract, out: Path, progress: Report | None) -> None:
+def write_tiff(extract: Extract, out: Path, progress: Progress | None) -> None:
     """Write a tiled TIFF with the classes' colors as its color table (a COG if georeferenced).
 
     Parameters
@@ -59,7 +60,7 @@ def write_tiff(extract: Extract, out: Path, progress: Report | None) -> None:
         Classes to write.
     out : Path
         Path of the file.
-    progress : Report or None
+    progress : Progress or None
         Called as ``progress(done, total)`` with counts; None for no progress.
 
     Raises
@@ -142,7 +143,7 @@ def _write_tiff(path: Path, shape: tuple[int, int], strips: Iterator[NDArray[np.
 
 
 def _write_cog(
-    out: Path, extract: Extract, georeference: Georeference, table: ClassTable, progress: Report | None
+    out: Path, extract: Extract, georeference: Georeference, table: ClassTable, progress: Progress | None
 ) -> None:
     """Write a GeoTIFF strip by strip, and let GDAL's COG driver order it and add overviews."""
     import rasterio

@@ -9,10 +9,11 @@ import numpy as np
 
 from fctl_napari.errors import OutputError
 from fctl_napari.export.destination import LABELS_KIND, replacing
-from fctl_napari.export.extract import Exportable, Extract, Report
+from fctl_napari.export.extract import Exportable, Extract
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import same_image
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 
@@ -40,7 +41,7 @@ def image_of(out: Path) -> Path | None:
     return image if out.absolute().parent.name == "labels" and image.is_dir() and ngff.is_zarr(image) else None
 
 
-def write_labels(extract: Extract, out: Path, progress: Report | None) -> None:
+def write_labels(extract: Extract, out: Path, progress: Progress | None) -> None:
     """Write a label image of the whole image's size, 0 outside the window, as ``export`` describes.
 
     Parameters
@@ -49,7 +50,7 @@ def write_labels(extract: Extract, out: Path, progress: Report | None) -> None:
         Classes to write.
     out : Path
         Folder of the label image.
-    progress : Report or None
+    progress : Progress or None
         Called as ``progress(done, total)`` with counts of rows; None for no progress.
 
     Raises

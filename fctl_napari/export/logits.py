@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from fctl_napari.errors import OutputError
-from fctl_napari.export.extract import Report
 from fctl_napari.files import atomic_write
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 
 ROWS = 512
@@ -48,7 +48,7 @@ def check_logits_path(out: Path | str) -> Path:
     return out
 
 
-def export_logits(segmentation: Segmentation, out: Path | str, *, progress: Report | None = None) -> Path:
+def export_logits(segmentation: Segmentation, out: Path | str, *, progress: Progress | None = None) -> Path:
     """Write the summed logits that a run kept as one NumPy file.
 
     The array is float32 [C, H, W], with NaN where nothing was computed.

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.export.extract import Extract, Report
+from fctl_napari.export.extract import Extract
 from fctl_napari.export.stitch import Region, Ring, Seam, Stitcher
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.progress import Progress
 
 STRIP_PX = 2**22
 """Approximate number of px traced at once. If every px were a region of its own, that would take 3 GB."""
@@ -147,7 +148,7 @@ def trace(
     measure: Measure | None = None,
     simplified: Simplified | None = None,
     strip_px: int = STRIP_PX,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Outlines]:
     """Trace the outlines of all regions.
 

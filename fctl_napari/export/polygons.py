@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.export.destination import JSON_MARK, SOFTWARE, replacing, require
-from fctl_napari.export.extract import Extract, Report
+from fctl_napari.export.extract import Extract
 from fctl_napari.export.losses import ExportLosses
 from fctl_napari.export.outlines import NO_OUTLINES, Outlines, trace
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.polygon_files import PX_COORDINATES
+from fctl_napari.progress import Progress
 
 LARGE = 20_000
 """Number of vertices above which a polygon's text is not made at once."""
@@ -25,7 +26,7 @@ NO_CRS = 'LOCAL_CS["Undefined Cartesian SRS"]'
 """CRS in a GeoPackage whose coordinates are px."""
 
 
-def write_geojson(extract: Extract, out: Path, *, losses: ExportLosses, progress: Report | None) -> None:
+def write_geojson(extract: Extract, out: Path, *, losses: ExportLosses, progress: Progress | None) -> None:
     """Write regions as GeoJSON, one feature after the other, as ``export`` describes.
 
     Parameters
@@ -36,7 +37,7 @@ def write_geojson(extract: Extract, out: Path, *, losses: ExportLosses, progress
         Path of the file.
     losses : ExportLosses
         Counts of what is left out; its ``min_area`` and ``simplify`` decide.
-    progress : Report or None
+    progress : Progress or None
         Called as ``progress(done, total)`` with counts of rows; None for no progress.
 
     Raises
@@ -93,7 +94,7 @@ def _write_geometry(file: IO[str], geometry: Any) -> None:
     file.write("}")
 
 
-def write_geopackage(extract: Extract, out: Path, *, losses: ExportLosses, progress: Report | None) -> None:
+def write_geopackage(extract: Extract, out: Path, *, losses: ExportLosses, progress: Progress | None) -> None:
     """Write regions as a layer of polygons, a batch at a time, as ``export`` describes.
 
     Parameters
@@ -104,7 +105,7 @@ def write_geopackage(extract: Extract, out: Path, *, losses: ExportLosses, progr
         Path of the file.
     losses : ExportLosses
         Counts of what is left out; its ``min_area`` and ``simplify`` decide.
-    progress : Report or None
+    progress : Progress or None
         Called as ``progress(done, total)`` with counts of rows; None for no progress.
 
     Raises
@@ -154,7 +155,7 @@ def _ground(extract: Extract) -> Ground | None:
 
 
 def _regions(
-    extract: Extract, ground: Ground | None, losses: ExportLosses, progress: Report | None
+    extract: Extract, ground: Ground | None, losses: ExportLosses, progress: Progress | None
 ) -> Iterator[Outlines]:
     measure = ground.ring_areas if ground is not None and ground.geographic else None
     for outlines in trace(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
 
 _PACKAGE = Path(__file__).parent.parent
@@ -84,7 +84,7 @@ def _read_table() -> dict[str, Any]:
     return table
 
 
-def write_sample(folder: Path | str, *, chunk: int = 512, progress: Callable[[int, int], None] | None = None) -> Path:
+def write_sample(folder: Path | str, *, chunk: int = 512, progress: Progress | None = None) -> Path:
     """Write the sample scene as an OME-Zarr pyramid with its ground truth under ``labels/truth``.
 
     A second call on the same folder finishes what the first left, and changes nothing that is complete.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.remote import is_url
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import open_image_of
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.store.store_lock import lock_store
@@ -40,7 +41,7 @@ class Verified:
     words: str
 
 
-def verify_image(image: Pyramid, *, progress: Callable[[int, int], None] | None = None) -> Verified:
+def verify_image(image: Pyramid, *, progress: Progress | None = None) -> Verified:
     """Read every pixel of an image, and compare a conversion with the file that it was made from.
 
     The comparison is made where that file still exists.
@@ -70,7 +71,7 @@ def verify_image(image: Pyramid, *, progress: Callable[[int, int], None] | None 
     return Verified(own, same, f"{'the same' if same else 'NOT the same'} as {source}, pixel by pixel")
 
 
-def verify_store(path: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Verified:
+def verify_store(path: Path | str, *, progress: Progress | None = None) -> Verified:
     """Compare every pixel of the image of a segmentation or of corrections with its first fingerprint.
 
     The first call writes the fingerprint of all pixels into the store. Later ones compare with it.
