@@ -10,12 +10,12 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.plugin.common.notify import report
+from fctl_napari.plugin.common.progress_text import describe
 from fctl_napari.plugin.explore.maps import CONTEXT_COLORS, REGION, Map
 from fctl_napari.plugin.layers.map_layers import COLORS, MAP_KEY, WEIGHT_COLORS, map_style
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
-from fctl_napari.plugin.segment.live_run import describe
-from fctl_napari.plugin.segment.orders import Runner, SegmentInputs
+from fctl_napari.plugin.segment.runner import Runner, SegmentInputs
 from fctl_napari.segmentation.store.map_names import WEIGHT, map_title
 
 if TYPE_CHECKING:

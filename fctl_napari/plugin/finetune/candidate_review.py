@@ -18,6 +18,7 @@ from fctl_napari.finetuning.candidates import keep, roll_back
 from fctl_napari.finetuning.unfinished import Waiting
 from fctl_napari.model.model_card import checkpoint_hash
 from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.progress_text import describe
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct.choices import is_mask
 from fctl_napari.plugin.errors.comparison import DIFFER, Comparison, Showing, Wanted, open_comparison
@@ -28,8 +29,7 @@ from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
 from fctl_napari.plugin.layers.viewport import view_region
-from fctl_napari.plugin.segment.live_run import LiveRun, describe
-from fctl_napari.plugin.segment.orders import layer_name
+from fctl_napari.plugin.segment.runner import LiveRun, layer_name
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation

@@ -1,25 +1,188 @@
-"""Carries out what a widget is asked to compute, one order at a time."""
+"""Runs of the Segment widget: what is asked for, and how its result is shown as it grows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import napari
 from napari.layers import Image, Layer
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.errors import FctlError
 from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
 from fctl_napari.plugin.layers.paths import maps_path, result_path
-from fctl_napari.plugin.segment.live_run import LiveRun
+from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers, refresh
+from fctl_napari.plugin.layers.viewport_watcher import ViewWatcher
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.result_paths import own_path
 from fctl_napari.windows import IntWindow
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.jobs.engine import Engine, Run
+
+DRAW_MS = 100
+"""Layers are drawn at most this often; one drawing takes 5 to 12 ms."""
+
+FINAL = ("done", "cancelled", "failed")
+
+
+class LiveRun(QObject):
+    """Runs a request and shows what it finishes, what is in view first; it ends when the image's layer is removed.
+
+    Parameters
+    ----------
+    viewer, image
+        Where the layers go, and the image that they lie on.
+    name
+        Of the mask's layer.
+    mask_only
+        Show nothing but the mask.
+
+    Signals (on the main thread)
+    ----------------------------
+    progressed : object
+        The latest ``RunProgress``, at most every ``DRAW_MS``.
+    shown : object
+        The ``SegmentationLayers``, when there is something new to see.
+    finished : object
+        The last ``RunProgress``.
+    """
+
+    progressed = Signal(object)
+    shown = Signal(object)
+    finished = Signal(object)
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        image: Image,
+        name: str,
+        parent: QObject | None = None,
+        *,
+        mask_only: bool = False,
+    ) -> None:
+        super().__init__(parent)
+        self._mask_only = mask_only
+        self._viewer = viewer
+        self._image = image
+        self._name = name
+        self._latest: RunProgress | None = None
+        self._fresh = False
+        self._over = False
+        self._segmentation_layers: SegmentationLayers | None = None
+        self._makers: list[Callable[[], Layer]] = []
+        self._layers: list[Layer] = []
+        self._run: Run | None = None
+        self._watcher = ViewWatcher(viewer, image, self)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DRAW_MS)
+        self._timer.timeout.connect(self._draw)
+        open_bridge()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the result that are there already: mask and confidence, or maps."""
+        return tuple(self._layers)
+
+    def start(self, engine: Engine, request: SegmentationRequest) -> None:
+        """Start; returns at once.
+
+        Raises
+        ------
+        FctlError
+            The request cannot be run.
+        """
+        self._out = request.out
+        self._run = engine.start(request, self._receive)
+        self._watcher.moved.connect(self._run.look)
+        self._watcher.start()
+        self._viewer.layers.events.removed.connect(self._removed)
+
+    def cancel(self) -> None:
+        """Stop within a second; finished tiles stay. ``finished`` follows."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def abandon(self) -> None:
+        """Cancel, and show nothing any more: the window or the dock is gone."""
+        self._leave()
+        self.cancel()
+
+    def _leave(self) -> None:
+        self._over = True
+        self._timer.stop()
+        self._watcher.close()
+        self._viewer.layers.events.removed.disconnect(self._removed)
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self._image:
+            self.cancel()
+
+    def _receive(self, progress: RunProgress) -> None:
+        """Take news in, on the engine's thread: reading the store is done here, not on the window's thread."""
+        if self._segmentation_layers is None:
+            # a run that failed at once may leave somebody else's store there
+            if progress.state != "failed":
+                self._segmentation_layers = SegmentationLayers(self._out)
+        elif progress.windows:
+            self._segmentation_layers.update(progress.windows)
+        post(partial(self._take, progress))
+
+    def _take(self, progress: RunProgress) -> None:
+        if self._over:
+            return
+        self._latest = progress
+        self._fresh = self._fresh or bool(progress.windows)
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _draw(self) -> None:
+        (latest, fresh), (self._latest, self._fresh) = (self._latest, self._fresh), (None, False)
+        # Without its image nothing is drawn, and the run is about to end. (Under software OpenGL napari 0.9.2 crashes
+        # in the first draw after an image under a labels layer was removed.)
+        there = self._segmentation_layers is not None and self._image in self._viewer.layers
+        if there and not self._makers:
+            assert self._segmentation_layers is not None
+            self._makers = self._segmentation_layers.makers(
+                self._viewer, self._image, self._name, mask_only=self._mask_only
+            )
+        if there and len(self._layers) < len(self._makers):
+            self._add_layer()
+            fresh = True
+        elif there and fresh:
+            refresh(self._layers, self._viewer)
+        if there and len(self._layers) < len(self._makers):
+            self._timer.start()
+        if fresh and self._segmentation_layers is not None:
+            self.shown.emit(self._segmentation_layers)
+        if latest is None:
+            return
+        self.progressed.emit(latest)
+        if latest.state in FINAL:
+            self._leave()
+            while there and len(self._layers) < len(self._makers) and latest.state != "failed":
+                self._add_layer()
+            for layer in self._layers:
+                if there and layer in self._viewer.layers:
+                    layer.refresh(extent=False)
+            self.finished.emit(latest)
+
+    def _add_layer(self) -> None:
+        # one a tick: each takes about 100 ms under software OpenGL
+        chosen = set(self._viewer.layers.selection)
+        self._layers.append(self._makers[len(self._layers)]())
+        if len(self._layers) > 1:
+            self._viewer.layers.selection = chosen  # napari selects what is added
 
 
 @dataclass(frozen=True)
