@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import napari
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.common.session import session
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from fctl_napari.plugin.common.selected_region import SelectedRegion
 
 REST_MS = 100
 """How long choices have to rest before they are looked at: several layers come and go together."""
@@ -27,7 +33,61 @@ class DockedWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._left = False
+        session().join(self)
         session().window_closed.connect(self._window_closed)
+
+    # ---- for the other widgets of the window: see ``Member``; most widgets have nothing to say
+
+    @property
+    def segmenting(self) -> bool:
+        """True while it segments."""
+        return False
+
+    def selected_error(self) -> SelectedRegion | None:
+        """Return the region that is selected in its list of errors.
+
+        Returns
+        -------
+        SelectedRegion or None
+            The region. None if none is selected, or if there is no such list.
+        """
+        return None
+
+    def paints_on(self, image: Image) -> bool:
+        """Return whether strokes on an image may be on their way to disk.
+
+        Parameters
+        ----------
+        image : Image
+            The image layer.
+
+        Returns
+        -------
+        bool
+            True if its corrections are open here.
+        """
+        return False
+
+    def settle(self, then: Callable[[], object]) -> None:
+        """Call a function when all strokes until now are on disk.
+
+        Parameters
+        ----------
+        then : callable
+            Function without arguments.
+        """
+        then()
+
+    def offer_checkpoint(self, checkpoint: str) -> None:
+        """Add a checkpoint to those that can be chosen, and choose it.
+
+        Parameters
+        ----------
+        checkpoint : str
+            A built-in name or a file.
+        """
+
+    # ---- its place in the window
 
     def _fill(self, form: QWidget) -> None:
         layout = QVBoxLayout(self)
@@ -60,6 +120,7 @@ class DockedWidget(QWidget):
         """
         if not self._left:
             self._left = True
+            session().leave(self)
             self._leave(layers=layers)
 
     def _leave(self, *, layers: bool) -> None:

@@ -5,13 +5,43 @@ from __future__ import annotations
 import atexit
 import getpass
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
 
 from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import QApplication, QWidget
 
+from fctl_napari.errors import InputError
+
 if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from fctl_napari.plugin.common.selected_region import SelectedRegion
     from fctl_napari.segmentation.jobs.engine import Engine
+
+
+class Member(Protocol):
+    """A docked widget, as the other widgets of its window know it."""
+
+    def window(self) -> QWidget:
+        """Return the top-level window."""
+
+    @property
+    def segmenting(self) -> bool:
+        """True while it segments."""
+
+    def selected_error(self) -> SelectedRegion | None:
+        """Return the region that is selected in a list of errors."""
+
+    def paints_on(self, image: Image) -> bool:
+        """Return whether strokes on an image may be on their way to disk."""
+
+    def settle(self, then: Callable[[], object]) -> None:
+        """Call a function when all strokes until now are on disk."""
+
+    def offer_checkpoint(self, checkpoint: str) -> None:
+        """Add a checkpoint to those that can be chosen, and choose it."""
 
 
 class Session(QObject):
@@ -40,6 +70,7 @@ class Session(QObject):
         self.painter = _user()
         self.checkpoints: list[str] = []
         self._engine: Engine | None = None
+        self._members: WeakSet[Member] = WeakSet()
         self._windows: set[int] = set()  # their ids: holding them would keep them alive
         self._quit_connected = False
         atexit.register(self._end)
@@ -69,6 +100,110 @@ class Session(QObject):
         if application is not None and not self._quit_connected:
             self._quit_connected = True
             application.aboutToQuit.connect(self.close)
+
+    # ---- what the widgets of a window need of each other
+
+    def join(self, member: Member) -> None:
+        """Make a docked widget known to the others.
+
+        Parameters
+        ----------
+        member : Member
+            The widget.
+        """
+        self._members.add(member)
+
+    def leave(self, member: Member) -> None:
+        """Forget a docked widget.
+
+        Parameters
+        ----------
+        member : Member
+            The widget.
+        """
+        self._members.discard(member)
+
+    def _members_of(self, window: QWidget) -> list[Member]:
+        return [member for member in self._members if member.window() is window]
+
+    def selected_error(self, window: QWidget) -> SelectedRegion:
+        """Return the region that is selected in the Errors widget of a window.
+
+        Parameters
+        ----------
+        window : QWidget
+            The top-level window.
+
+        Returns
+        -------
+        SelectedRegion
+            The region.
+
+        Raises
+        ------
+        InputError
+            No region is selected.
+        """
+        for member in self._members_of(window):
+            if (selected := member.selected_error()) is not None:
+                return selected
+        raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
+
+    def flush_strokes(self, window: QWidget, image: Image, then: Callable[[], object]) -> None:
+        """Call a function when all strokes on an image are on disk.
+
+        Parameters
+        ----------
+        window : QWidget
+            The top-level window.
+        image : Image
+            The image layer.
+        then : callable
+            Function without arguments; it is called at once if there is nothing to wait for.
+        """
+        painters = [member for member in self._members_of(window) if member.paints_on(image)]
+        left = len(painters)
+        if not left:
+            then()
+
+        def settled() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                then()
+
+        for painter in painters:
+            painter.settle(settled)
+
+    def offer_checkpoint(self, window: QWidget, checkpoint: str) -> None:
+        """Have the widgets of a window offer a checkpoint, and choose it.
+
+        Parameters
+        ----------
+        window : QWidget
+            The top-level window.
+        checkpoint : str
+            A built-in name or a file.
+        """
+        for member in self._members_of(window):
+            member.offer_checkpoint(checkpoint)
+
+    def is_segmenting(self, window: QWidget) -> bool:
+        """Return whether a widget of a window segments.
+
+        Parameters
+        ----------
+        window : QWidget
+            The top-level window.
+
+        Returns
+        -------
+        bool
+            True while a run is under way.
+        """
+        return any(member.segmenting for member in self._members_of(window))
+
+    # ---- the end
 
     def close(self) -> None:
         """Cancel what runs and end the worker process. What is finished is kept on disk."""

@@ -10,17 +10,13 @@ import napari
 import numpy as np
 from napari.layers import Image, Shapes
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QWidget
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.merge import values_by_name
 from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import Cancelled, InputError
-from fctl_napari.evaluation.error_regions import Region
-from fctl_napari.imagery.class_mapping import MappedGroundTruth
+from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.correct.stroke_writer import PixelEdit
-from fctl_napari.plugin.errors.comparison import ERRORS
-from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.plugin.layers.roi import region_layer
 from fctl_napari.plugin.layers.viewport import drawn_region, shape_pixels
 from fctl_napari.progress import Progress
@@ -54,48 +50,6 @@ class Drawn:
         y0, x0, y1, x1 = window
         # skimage counts from the centre of pixel 0
         return np.asarray(polygon2mask((y1 - y0, x1 - x0), self.corners - (y0 + 0.5, x0 + 0.5)))
-
-
-@dataclass(frozen=True, eq=False)
-class Blob:
-    """Px of an error, or of a doubt, of a segmentation.
-
-    Attributes
-    ----------
-    region
-        As it is listed.
-    segmentation, ground_truth
-        Of which; without a truth (doubts) the px around its first one that were called the same count, in its box.
-    """
-
-    region: Region
-    segmentation: Segmentation
-    ground_truth: MappedGroundTruth | None
-
-    @property
-    def window(self) -> IntWindow:
-        """Its bounding box, (y0, x0, y1, x1) px."""
-        return self.region.window
-
-    def mask(self, window: IntWindow) -> NDArray[np.bool_]:
-        """Which px of a window, bool [y, x]."""
-        from skimage.measure import label
-
-        y0, x0, y1, x1 = self.window
-        same = self.segmentation.labels.read(self.window) == self.region.predicted + 1
-        if self.ground_truth is not None and self.region.ground_truth is not None:
-            same &= self.ground_truth.read(self.window) == self.region.ground_truth
-        parts = label(same, connectivity=1)
-        y, x = self.region.point
-        whole = parts == parts[y - y0, x - x0] if same[y - y0, x - x0] else np.zeros_like(same)
-        grid = np.zeros((window[2] - window[0], window[3] - window[1]), bool)
-        top, left = max(y0, window[0]), max(x0, window[1])
-        bottom, right = min(y1, window[2]), min(x1, window[3])
-        if top < bottom and left < right:
-            grid[top - window[0] : bottom - window[0], left - window[1] : right - window[1]] = whole[
-                top - y0 : bottom - y0, left - x0 : right - x0
-            ]
-        return grid
 
 
 def drawn(shapes: Shapes, image: Image) -> Drawn:
@@ -133,26 +87,10 @@ def drawn_here(viewer: napari.Viewer, image: Image | None) -> Drawn:
     return drawn(shapes, image)
 
 
-def chosen_error(window: QWidget) -> Blob:
-    """Return the region that is chosen in the Errors widget of a window.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    for widget in window.findChildren(ErrorWidget):
-        region, comparison = widget.region, widget.comparison
-        if region is not None and comparison is not None:
-            ground_truth = comparison.ground_truth if widget.form.regions.kind == ERRORS else None
-            return Blob(region, comparison.segmentation, ground_truth)
-    raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
-
-
 def accept(
     corrections: Corrections,
     segmentation: Segmentation,
-    where: Drawn | Blob,
+    where: Drawn | SelectedRegion,
     author: str,
     progress: Progress,
 ) -> IntWindow | None:

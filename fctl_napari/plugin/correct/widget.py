@@ -21,8 +21,9 @@ from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import report, reported, say
+from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.correct.accept_prediction import Blob, accept, chosen_error, drawn_here
+from fctl_napari.plugin.correct.accept_prediction import accept, drawn_here
 from fctl_napari.plugin.correct.brush import Brush
 from fctl_napari.plugin.correct.choices import MaskChoices, Opened, chosen_classes, class_names
 from fctl_napari.plugin.correct.form import KEYS, CorrectForm
@@ -342,6 +343,10 @@ class CorrectWidget(DockedWidget):
 
     # ---- strokes
 
+    def paints_on(self, image: Image) -> bool:
+        """Return whether the corrections of an image are open here."""
+        return self.image is image
+
     def settle(self, then: Callable[[], object]) -> None:
         """Call ``then`` when all that was painted until now is on disk; at once if nothing is open."""
         if self._painting is None:
@@ -388,10 +393,12 @@ class CorrectWidget(DockedWidget):
             self._masks.require()
             store, painter = self._masks.store, self.painter
             in_shape = self.form.where.currentText() == DRAWN
-            where = drawn_here(self._viewer, self._image) if in_shape else chosen_error(self.window())
+            where = drawn_here(self._viewer, self._image) if in_shape else session().selected_error(self.window())
 
             def work(into: Corrections, progress: Progress) -> tuple[IntWindow | None, None]:
-                segmentation = where.segmentation if isinstance(where, Blob) else Segmentation.open(str(store))
+                segmentation = (
+                    where.segmentation if isinstance(where, SelectedRegion) else Segmentation.open(str(store))
+                )
                 return accept(into, segmentation, where, painter, progress), None
 
             painting.act(work)

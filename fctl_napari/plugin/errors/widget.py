@@ -22,8 +22,16 @@ from fctl_napari.plugin.common.background import Jobs, Work
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import report, reported
+from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.errors.choices import ErrorChoices
-from fctl_napari.plugin.errors.comparison import Comparison, Wanted, compute_figures, find_regions, open_comparison
+from fctl_napari.plugin.errors.comparison import (
+    ERRORS,
+    Comparison,
+    Wanted,
+    compute_figures,
+    find_regions,
+    open_comparison,
+)
 from fctl_napari.plugin.errors.form import ErrorForm
 from fctl_napari.plugin.errors.layer import ErrorLayer
 from fctl_napari.plugin.errors.list import KEYS
@@ -104,6 +112,14 @@ class ErrorWidget(DockedWidget):
     def region(self) -> Region | None:
         """The error, doubt or difference that is chosen in the list."""
         return self.form.regions.current
+
+    def selected_error(self) -> SelectedRegion | None:
+        """Return the region that is chosen in the list, with its segmentation; None if none is."""
+        region, comparison = self.region, self._comparison
+        if region is None or comparison is None:
+            return None
+        ground_truth = comparison.ground_truth if self.form.regions.kind == ERRORS else None
+        return SelectedRegion(region, comparison.segmentation, ground_truth)
 
     @property
     def overlay(self) -> Labels | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from napari.layers import Image
@@ -15,7 +15,6 @@ from fctl_napari.finetuning.unfinished import remember
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
 from fctl_napari.progress import Progress
@@ -32,8 +31,8 @@ class FinetuneRunner(QObject):
     ----------
     image
         The layer that was corrected.
-    painters
-        Widgets whose strokes have to be on disk first.
+    flush_strokes
+        ``flush_strokes(then)`` calls ``then`` when all strokes are on disk.
     make
         Makes the request, in a thread, once the image has a file.
 
@@ -55,11 +54,15 @@ class FinetuneRunner(QObject):
     ended = Signal(object)
 
     def __init__(
-        self, image: Image, painters: Sequence[CorrectWidget], make: Make, parent: QObject | None = None
+        self,
+        image: Image,
+        flush_strokes: Callable[[Callable[[], object]], None],
+        make: Make,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._image = image
-        self._painters = list(painters)
+        self._flush_strokes = flush_strokes
         self._make = make
         self._file: OnDisk | None = None
         self._asking = Jobs(self)
@@ -72,20 +75,11 @@ class FinetuneRunner(QObject):
     def start(self) -> None:
         """Begin; returns at once."""
         self.waiting.emit("Waiting for strokes to be on disk…")
-        left = [*self._painters]
-
-        def settled() -> None:
-            if left:
-                left.pop()
-            if not left and not self._over and self._file is None:
-                self._find_file()
-
-        for painter in self._painters:
-            painter.settle(settled)
-        if not self._painters:
-            settled()
+        self._flush_strokes(self._find_file)
 
     def _find_file(self) -> None:
+        if self._over or self._file is not None:
+            return
         self._file = OnDisk(self._image, "fine-tuning", self)
         self._file.waiting.connect(self.waiting)
         self._file.failed.connect(lambda error: self._end(FinetuneEvent("failed", error=error)))

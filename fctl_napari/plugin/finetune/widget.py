@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,12 @@ from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.finetune.candidate_review import CandidateReview
 from fctl_napari.plugin.finetune.choices import Beside, corrections_state, look_beside, make_request, name_of
 from fctl_napari.plugin.finetune.form import FinetuneForm
 from fctl_napari.plugin.finetune.runner import FINAL, FinetuneRunner, Make
 from fctl_napari.plugin.finetune.words import changes, describe, offered
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
-from fctl_napari.plugin.segment.widget import SegmentWidget
 from fctl_napari.progress import Progress
 
 LOOK_MS = 1000
@@ -244,8 +243,11 @@ class FinetuneWidget(DockedWidget):
         form.plot.clear()
         form.make_offer("")
         form.set_state("preparing")
-        painters = [widget for widget in self.window().findChildren(CorrectWidget) if widget.image is image]
-        runner = self._runner = FinetuneRunner(image, painters, make, self)
+
+        def flush_strokes(then: Callable[[], object]) -> None:
+            session().flush_strokes(self.window(), image, then)
+
+        runner = self._runner = FinetuneRunner(image, flush_strokes, make, self)
         runner.waiting.connect(lambda text: form.show_progress(0, 0, text))
         runner.begun.connect(lambda: form.set_state("running"))
         runner.progressed.connect(self._show_progress)
@@ -359,11 +361,8 @@ class FinetuneWidget(DockedWidget):
             form.show_progress(0, 1, f"{name} is kept: {kept}")
             self.use(str(kept))
             self._kept = candidate_review
-            if candidate_review is not None and not any(each.running for each in self._segmenters()):
+            if candidate_review is not None and not session().is_segmenting(self.window()):
                 candidate_review.finish()
-
-    def _segmenters(self) -> list[SegmentWidget]:
-        return self.window().findChildren(SegmentWidget)
 
     def use(self, checkpoint: str) -> None:
         """Choose a checkpoint (a built-in name or a file) here and in Segment, whose result is then shown."""
@@ -374,8 +373,7 @@ class FinetuneWidget(DockedWidget):
         self.form.checkpoint.add(checkpoint)
         if self.form.checkpoint.name == before:
             self.look()
-        for widget in self._segmenters():
-            widget.form.add_checkpoint(checkpoint)
+        session().offer_checkpoint(self.window(), checkpoint)
 
     # ---- the end
 

@@ -179,6 +179,15 @@ class SegmentWidget(DockedWidget):
 
         self._finding.begin(work, found, report)
 
+    @property
+    def segmenting(self) -> bool:
+        """True while a run is under way."""
+        return self.running
+
+    def offer_checkpoint(self, checkpoint: str) -> None:
+        """Add a checkpoint to those that can be chosen, and choose it."""
+        self.form.add_checkpoint(checkpoint)
+
     # ---- running
 
     def start(self) -> None:
