@@ -11,13 +11,17 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject
 
+from fctl_napari.errors import InputError
+from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import reported
-from fctl_napari.plugin.correct.choices import MaskChoices, class_under
 from fctl_napari.plugin.correct.edit_window import PAINTING
 from fctl_napari.plugin.correct.form import KEYS, CorrectForm
 from fctl_napari.plugin.correct.session import Painting
+from fctl_napari.plugin.layers.mask_combo import MaskChoices
 from fctl_napari.plugin.layers.pixel_picker import Picker
+from fctl_napari.plugin.layers.segmentation_layers import levels_of
+from fctl_napari.plugin.layers.transforms import seen_pixels
 
 
 class Brush(QObject):
@@ -150,3 +154,35 @@ class Brush(QObject):
             if self._painting is not None:
                 return class_under(self._viewer, self._masks.require(), world, self._painting.table)
         return None
+
+
+def class_names(mask: Labels) -> tuple[str, ...]:
+    """Return the names of the classes that a segmentation's layer shows, of value 1, 2, ..."""
+    return tuple(mask.features["class"][1:]) if "class" in mask.features else ()
+
+
+def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTable) -> int:
+    """Return the label in corrections, with a table, of the class that a segmentation has at a place of the world.
+
+    Raises
+    ------
+    InputError
+        The viewer shows three dimensions, the place lies beside it, nothing is computed there, or the table lacks the
+        class.
+    """
+    if viewer.dims.ndisplay != 2:
+        raise InputError(f"{mask.name}: the viewer shows three dimensions; switch it to two to point at a class.")
+    level = levels_of(mask)[0]
+    y, x = (int(location // 1) for location in seen_pixels(viewer, mask, world))
+    if not (0 <= y < level.shape[0] and 0 <= x < level.shape[1]):
+        raise InputError(f"{mask.name}: does not reach there; point at the image.")
+    value = int(level[y, x])
+    if value == 0:
+        raise InputError(f"{mask.name}: nothing is computed there yet; segment that part first.")
+    name = dict(enumerate(class_names(mask), 1)).get(value, f"of value {value}")
+    if name not in table.names:
+        raise InputError(
+            f"{mask.name}: has the class {name} there, which the corrections lack ({', '.join(table.names)}); press "
+            "Edit here to add its classes."
+        )
+    return table.names.index(name) + 1

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QPushButton, QWidget
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
-from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
+from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 MOST_KEYS = 9
 

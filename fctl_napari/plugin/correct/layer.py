@@ -13,10 +13,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.layers.correction_marks import mark_corrections
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels, above
-from fctl_napari.plugin.layers.styles import class_style, only_show
+from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR, class_style, only_show
 from fctl_napari.plugin.layers.transforms import placed_like
-
-NOT_SURE_COLOR = (128, 128, 128)
 
 
 def correction_style(table: ClassTable) -> dict[str, Any]:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
+from fctl_napari.corrections.correction_store import half_made
+from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.background import Job
-from fctl_napari.plugin.correct.choices import Opened, open_corrections
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
+from fctl_napari.plugin.layers.paths import cache_folder
+from fctl_napari.plugin.layers.segmentation_layers import StoredLevels
 from fctl_napari.progress import Progress
+from fctl_napari.segmentation.store.result_paths import named_path, own_corrections
+from fctl_napari.segmentation.store.store import Segmentation
 
 
 class Opening(QObject):
@@ -111,3 +119,76 @@ class Opening(QObject):
         job.finished.connect(opened)
         job.failed.connect(failed)
         job.start()
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Corrections that are open for writing, and the levels that show them."""
+
+    corrections: Corrections
+    levels: StoredLevels
+
+
+def open_corrections(
+    source: ImageSource,
+    table: ClassTable | None,
+    store: str | None,
+    progress: Progress,
+    *,
+    create: bool,
+    apart: bool = False,
+) -> Opened | None:
+    """Open the corrections of an image at their usual place (in a thread: this reads files).
+
+    They keep their classes; only where nothing was ever painted, or where they are to be made, others are taken.
+
+    Parameters
+    ----------
+    source
+        The image.
+    table, store
+        Classes to paint: those of the segmentation at ``store``, else these.
+    cancelled
+        Asked at the end whether they are still wanted.
+    create
+        Make them if there are none, else the result is None then; and add classes that they lack.
+    apart
+        Leave those at the usual place alone, which are another image's: take a place named after this image's pixels.
+
+    Raises
+    ------
+    OtherImageError
+        Those at the usual place were painted on another image.
+    InputError
+        They are to be made, and no classes are known.
+    OutputError
+        They are open for writing elsewhere, or the place is not writable.
+    Cancelled
+        ``progress`` raised it.
+    """
+    image = source.open()
+    usual = corrections_path(source.original, cache_folder)
+    path = named_path(usual, image) if apart else own_corrections(usual, image)
+    if not create and not path.exists():
+        return None
+    table = chosen_classes(table, store)
+    if create or half_made(path):
+        if table is None:
+            raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
+        corrections = Corrections.open_or_create(path, image, table)
+    else:
+        corrections = Corrections.open(path, "r+", image=image)
+    try:
+        if table is not None and corrections.blank:
+            corrections.add_classes(table)
+        levels = StoredLevels(corrections.labels)
+        progress(0, 0)
+    except BaseException:
+        corrections.close()
+        raise
+    return Opened(corrections, levels)
+
+
+def chosen_classes(table: ClassTable | None, store: str | None) -> ClassTable | None:
+    """Return the classes of the segmentation at ``store`` (this reads files), or else ``table``."""
+    return table if store is None else Segmentation.open(store).class_table

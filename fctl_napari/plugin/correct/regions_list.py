@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QTableView, QWidget
 from fctl_napari.corrections.regions import CorrectedRegion
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.tables import Rows, dress_table
-from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
+from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 TIP = "Connected corrected regions, the largest first. Click one to fly there."
 

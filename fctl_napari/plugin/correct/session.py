@@ -11,7 +11,6 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.plugin.correct.choices import Opened
 from fctl_napari.plugin.correct.edit_window import EditWindow
 from fctl_napari.plugin.correct.layer import (
     add_corrections,
@@ -20,6 +19,7 @@ from fctl_napari.plugin.correct.layer import (
     dress,
     outline_style,
 )
+from fctl_napari.plugin.correct.open import Opened
 from fctl_napari.plugin.correct.stroke_writer import Act, Look, PixelEdit, StrokeWriter, Turn
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.segmentation_layers import refresh

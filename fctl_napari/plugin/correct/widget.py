@@ -24,17 +24,17 @@ from fctl_napari.plugin.common.notify import report, reported, say
 from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct.accept_prediction import accept, drawn_here
-from fctl_napari.plugin.correct.brush import Brush
-from fctl_napari.plugin.correct.choices import MaskChoices, Opened, chosen_classes, class_names
+from fctl_napari.plugin.correct.brush import Brush, class_names
 from fctl_napari.plugin.correct.form import KEYS, CorrectForm
 from fctl_napari.plugin.correct.import_export import POLICIES, start_export, take_over
-from fctl_napari.plugin.correct.open import Opening
+from fctl_napari.plugin.correct.open import Opened, Opening, chosen_classes
 from fctl_napari.plugin.correct.other_image import Way, carry_out, open_to_look, show_only
 from fctl_napari.plugin.correct.session import Painting
 from fctl_napari.plugin.correct.stroke_writer import State
 from fctl_napari.plugin.correct.where_next import WhereNext
 from fctl_napari.plugin.layers.ground_truth import labels_over
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.mask_combo import MaskChoices
 from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
 from fctl_napari.plugin.layers.roi import DRAWN, start_drawing
 from fctl_napari.plugin.layers.transforms import moves

@@ -171,11 +171,6 @@ def add_overlay(viewer: ViewerModel, mask: Labels, levels: ErrorLevels, name: st
     return layer
 
 
-def levels_of(mask: Labels) -> list[Any]:
-    """Return the levels that a mask's layer shows, the finest first."""
-    return list(mask.data) if mask.multiscale else [mask.data]
-
-
 def kinds_style(kinds: Sequence[tuple[str, tuple[int, int, int]]]) -> dict[str, Any]:
     """Return ``colormap`` and ``features`` of an overlay whose kinds 1, 2, ... have these names and colours."""
     style = class_style(kinds)

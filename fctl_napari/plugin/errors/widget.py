@@ -36,12 +36,11 @@ from fctl_napari.plugin.errors.form import ErrorForm
 from fctl_napari.plugin.errors.layer import ErrorLayer
 from fctl_napari.plugin.errors.list import KEYS
 from fctl_napari.plugin.errors.mapping_dialog import MappingDialog
-from fctl_napari.plugin.errors.overlay import levels_of
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, labels_of_image, labels_over
 from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
 from fctl_napari.plugin.layers.resampled_labels import PlacedLabels, lies_over
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
-from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, levels_of
 from fctl_napari.plugin.layers.transforms import moves
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation

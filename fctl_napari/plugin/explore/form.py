@@ -35,9 +35,8 @@ from fctl_napari.plugin.explore.maps import (
     lacks,
     views_of,
 )
-from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, row, tool
+from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
-from fctl_napari.plugin.segment.form import devices
 
 if TYPE_CHECKING:
     from fctl_napari.model.model_card import Card

@@ -20,14 +20,13 @@ from fctl_napari.model.model_card import checkpoint_hash
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.progress_text import describe
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.correct.choices import is_mask
 from fctl_napari.plugin.errors.comparison import DIFFER, Comparison, Showing, Wanted, open_comparison
 from fctl_napari.plugin.errors.layer import ErrorLayer
-from fctl_napari.plugin.errors.overlay import levels_of
 from fctl_napari.plugin.finetune.choices import cells_to_compute, image_path, result_of
 from fctl_napari.plugin.layers.image_source import ImageSource
+from fctl_napari.plugin.layers.mask_combo import is_mask
 from fctl_napari.plugin.layers.paths import result_path
-from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers, levels_of
 from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.plugin.segment.runner import LiveRun, layer_name
 from fctl_napari.progress import Progress

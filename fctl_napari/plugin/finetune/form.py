@@ -18,13 +18,12 @@ from qtpy.QtWidgets import (
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
-from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
 from fctl_napari.plugin.finetune.gate_report import GateReport
 from fctl_napari.plugin.finetune.lineage_page import LineagePage
 from fctl_napari.plugin.finetune.parts_field import PartsField
 from fctl_napari.plugin.finetune.plot import FinetunePlot
-from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, row, tool
-from fctl_napari.plugin.segment.form import devices
+from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
+from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 TOOLTIPS = {
     "image": "The image layer that was corrected.",

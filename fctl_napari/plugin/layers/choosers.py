@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,14 @@ from typing import Any
 import napari
 from napari.layers import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
 
 from fctl_napari.errors import InputError
 from fctl_napari.model.model_card import Card, builtin_checkpoints, read_card, resolve_checkpoint
@@ -186,3 +194,8 @@ class CheckpointCombo(QComboBox):
         path, _ = QFileDialog.getOpenFileName(self, "Open a checkpoint", "", "Checkpoints (*.safetensors)")
         if path:
             self.add(path)
+
+
+def devices() -> list[str]:
+    """Return the devices to offer; the worker knows which exist, this process never loads torch."""
+    return ["auto", "cpu", "cuda"] if shutil.which("nvidia-smi") else ["auto", "cpu"]

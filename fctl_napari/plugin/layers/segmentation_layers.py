@@ -207,3 +207,8 @@ def above(viewer: ViewerModel, layer: Layer) -> int:
     while index < len(viewer.layers) and isinstance(viewer.layers[index], Labels | Image):
         index += 1
     return index
+
+
+def levels_of(mask: Labels) -> list[Any]:
+    """Return the levels that a mask's layer shows, the finest first."""
+    return list(mask.data) if mask.multiscale else [mask.data]

@@ -11,6 +11,9 @@ import pandas as pd
 from napari.layers import Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
+NOT_SURE_COLOR = (128, 128, 128)
+
+
 _only_shown: WeakSet[Layer] = WeakSet()
 
 

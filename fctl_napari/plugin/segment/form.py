@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from qtpy.QtWidgets import (
@@ -16,7 +15,7 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.plugin.common.card_view import CardView, Legend
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done
-from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, row, tool
+from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 
 TOOLTIPS = {
@@ -38,11 +37,6 @@ TOOLTIPS = {
     "cancel": "Stop within a second. Finished tiles are kept; Run goes on from there.",
     "progress": "Finished tiles of this run.",
 }
-
-
-def devices() -> list[str]:
-    """Return the devices to offer; the worker knows which exist, this process never loads torch."""
-    return ["auto", "cpu", "cuda"] if shutil.which("nvidia-smi") else ["auto", "cpu"]
 
 
 class SegmentForm(QWidget):

@@ -22,7 +22,7 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.plugin.common import keys
 from fctl_napari.plugin.correct.edit_window import window_around
-from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
+from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 pytestmark = pytest.mark.gui
 

@@ -1,137 +1,20 @@
-"""What the Correct widget works on: corrections opened in a thread, and the segmentations of their image."""
+"""The field of the Correct widget that chooses a segmentation of its image."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import napari
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
-from fctl_napari.corrections.correction_store import half_made
-from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.naming import corrections_path
-from fctl_napari.model.classes import ClassTable
-from fctl_napari.plugin.errors.overlay import levels_of
 from fctl_napari.plugin.layers.image_identity import identities, may_be_of
-from fctl_napari.plugin.layers.image_source import ImageSource
-from fctl_napari.plugin.layers.paths import cache_folder
 from fctl_napari.plugin.layers.resampled_labels import lies_over
-from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, StoredLevels
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.plugin.layers.styles import only_show
-from fctl_napari.plugin.layers.transforms import seen_pixels
 from fctl_napari.plugin.layers.viewport import image_shape
-from fctl_napari.progress import Progress
-from fctl_napari.segmentation.store.result_paths import named_path, own_corrections
-from fctl_napari.segmentation.store.store import Segmentation
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """Corrections that are open for writing, and the levels that show them."""
-
-    corrections: Corrections
-    levels: StoredLevels
-
-
-def open_corrections(
-    source: ImageSource,
-    table: ClassTable | None,
-    store: str | None,
-    progress: Progress,
-    *,
-    create: bool,
-    apart: bool = False,
-) -> Opened | None:
-    """Open the corrections of an image at their usual place (in a thread: this reads files).
-
-    They keep their classes; only where nothing was ever painted, or where they are to be made, others are taken.
-
-    Parameters
-    ----------
-    source
-        The image.
-    table, store
-        Classes to paint: those of the segmentation at ``store``, else these.
-    cancelled
-        Asked at the end whether they are still wanted.
-    create
-        Make them if there are none, else the result is None then; and add classes that they lack.
-    apart
-        Leave those at the usual place alone, which are another image's: take a place named after this image's pixels.
-
-    Raises
-    ------
-    OtherImageError
-        Those at the usual place were painted on another image.
-    InputError
-        They are to be made, and no classes are known.
-    OutputError
-        They are open for writing elsewhere, or the place is not writable.
-    Cancelled
-        ``progress`` raised it.
-    """
-    image = source.open()
-    usual = corrections_path(source.original, cache_folder)
-    path = named_path(usual, image) if apart else own_corrections(usual, image)
-    if not create and not path.exists():
-        return None
-    table = chosen_classes(table, store)
-    if create or half_made(path):
-        if table is None:
-            raise InputError("the classes are not known; choose a segmentation or a checkpoint.")
-        corrections = Corrections.open_or_create(path, image, table)
-    else:
-        corrections = Corrections.open(path, "r+", image=image)
-    try:
-        if table is not None and corrections.blank:
-            corrections.add_classes(table)
-        levels = StoredLevels(corrections.labels)
-        progress(0, 0)
-    except BaseException:
-        corrections.close()
-        raise
-    return Opened(corrections, levels)
-
-
-def chosen_classes(table: ClassTable | None, store: str | None) -> ClassTable | None:
-    """Return the classes of the segmentation at ``store`` (this reads files), or else ``table``."""
-    return table if store is None else Segmentation.open(store).class_table
-
-
-def class_names(mask: Labels) -> tuple[str, ...]:
-    """Return the names of the classes that a segmentation's layer shows, of value 1, 2, ..."""
-    return tuple(mask.features["class"][1:]) if "class" in mask.features else ()
-
-
-def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTable) -> int:
-    """Return the label in corrections, with a table, of the class that a segmentation has at a place of the world.
-
-    Raises
-    ------
-    InputError
-        The viewer shows three dimensions, the place lies beside it, nothing is computed there, or the table lacks the
-        class.
-    """
-    if viewer.dims.ndisplay != 2:
-        raise InputError(f"{mask.name}: the viewer shows three dimensions; switch it to two to point at a class.")
-    level = levels_of(mask)[0]
-    y, x = (int(location // 1) for location in seen_pixels(viewer, mask, world))
-    if not (0 <= y < level.shape[0] and 0 <= x < level.shape[1]):
-        raise InputError(f"{mask.name}: does not reach there; point at the image.")
-    value = int(level[y, x])
-    if value == 0:
-        raise InputError(f"{mask.name}: nothing is computed there yet; segment that part first.")
-    name = dict(enumerate(class_names(mask), 1)).get(value, f"of value {value}")
-    if name not in table.names:
-        raise InputError(
-            f"{mask.name}: has the class {name} there, which the corrections lack ({', '.join(table.names)}); press "
-            "Edit here to add its classes."
-        )
-    return table.names.index(name) + 1
 
 
 class MaskChoices(QObject):
