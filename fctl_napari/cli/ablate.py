@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.cli.options import BandsOption, DeviceOption, PrecisionOption, RangeOption
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import atomic_write, local_path
 
@@ -68,8 +68,8 @@ def run(
     target: Annotated[
         Path, typer.Option("--out", parser=local_path, metavar="DIR", help="Table, runs and features.")
     ] = Path("runs/ablation"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "auto",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask cluster to run on.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes here.  [default: by memory and cores, or GPUs]")

@@ -11,8 +11,17 @@ from typing import Annotated, Literal
 import typer
 
 from fctl_napari.cli import ablate, corrections, data, evaluate, explain, export, finetune, model, refine, train
-from fctl_napari.cli.options import BandsOption, RangeOption
-from fctl_napari.cli.region import RegionOption, region_inside
+from fctl_napari.cli.options import (
+    BandsOption,
+    BatchOption,
+    CheckpointOption,
+    DeviceOption,
+    PrecisionOption,
+    RangeOption,
+    RegionOption,
+    SchedulerOption,
+)
+from fctl_napari.cli.region import region_inside
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import local_path, output_error
 
@@ -24,7 +33,6 @@ app = typer.Typer(
 )
 
 Merge = Literal["crop", "average", "released"]
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 @app.command()
@@ -121,9 +129,7 @@ def segment(
     target: Annotated[
         Path, typer.Option("--out", parser=local_path, metavar="S.ome.zarr", help="Where the segmentation is kept.")
     ],
-    checkpoint: Annotated[
-        str, typer.Option(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
-    ] = "earth",
+    checkpoint: CheckpointOption = "earth",
     region: RegionOption = None,
     merge: Annotated[
         Merge, typer.Option(help="Tiles own their core, or are averaged, or are summed as in the released code.")
@@ -137,12 +143,10 @@ def segment(
     maps: Annotated[
         bool, typer.Option("--maps", help="Maps of entropy, margin and each context's weight too (crop).")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    batch: Annotated[int | None, typer.Option(min=1, help="Tiles at once.")] = None,
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler to use instead of a worker here.")
-    ] = None,
+    device: DeviceOption = "auto",
+    batch: BatchOption = None,
+    precision: PrecisionOption = "auto",
+    scheduler: SchedulerOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over what another checkpoint or setting made.")] = False,
     inherit: Annotated[
         Path | None,
@@ -268,8 +272,8 @@ def model_info(
     whole: Annotated[
         bool, typer.Option("--global", help="Fed the whole image, resampled to a tile (networks without contexts).")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Count parameters and FLOPs by part, and measure memory and seconds per tile on this device."""
     from fctl_napari.cli.output import err, show_cost

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fctl_napari.cli.export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
-from fctl_napari.cli.region import RegionOption, region_inside
+from fctl_napari.cli.options import JsonOption, RegionOption, SegmentationArgument
+from fctl_napari.cli.region import region_inside
 from fctl_napari.errors import InputError
 from fctl_napari.files import write_json
 
@@ -27,7 +28,6 @@ ConflictOption = Annotated[
     Literal["mine", "theirs", "not-sure"],
     typer.Option("--on-conflict", help="What is done where both painted, differently; it is reported in any case."),
 ]
-JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too.")]
 
 POLICIES: dict[str, Policy] = {"mine": "mine", "theirs": "theirs", "not-sure": "not sure"}
 OUTCOMES: dict[Policy, str] = {
@@ -171,7 +171,7 @@ def relink_(
 
 @corrections_app.command("next")
 def next_(
-    segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
+    segmentation: SegmentationArgument,
     corrections: Annotated[
         Path | None, typer.Argument(metavar="[C.ome.zarr]", help="Corrections of its image, which are left out.")
     ] = None,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.region import RegionOption, region_inside
+from fctl_napari.cli.options import JsonOption, RegionOption, SegmentationArgument
+from fctl_napari.cli.region import region_inside
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import atomic_write, write_json
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 Order = Literal["size", "confidence", "class"]
 Measure = Literal["confidence", "entropy", "margin"]
-SegmentationArgument = Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")]
 GroundTruthArgument = Annotated[
     Path | None,
     typer.Argument(
@@ -29,7 +29,6 @@ MapOption = Annotated[
     Path | None,
     typer.Option("--map", metavar="FILE", help='Which class a value of the truth is: {"values": {"7": "water"}}.'),
 ]
-JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too.")]
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -7,11 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.cli.options import (
+    BandsOption,
+    CheckpointOption,
+    DeviceOption,
+    ExactContextsOption,
+    PrecisionOption,
+    RangeOption,
+)
 
 Part = Literal["combined", "content", "positional"]
 Limits = Literal["shared", "each"]
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -24,9 +30,7 @@ def explain(
     y: Annotated[float, typer.Argument(metavar="Y", help="Row of the pixel, from 0.")],
     x: Annotated[float, typer.Argument(metavar="X", help="Column of the pixel, from 0.")],
     target: Annotated[Path | None, typer.Option("--out", metavar="FILE.png|svg", help="Draw it here too.")] = None,
-    checkpoint: Annotated[
-        str, typer.Option(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
-    ] = "earth",
+    checkpoint: CheckpointOption = "earth",
     without: Annotated[
         list[str] | None, typer.Option(metavar="local|medium|large|gpe|ale", help="Leave this out as well; repeatable.")
     ] = None,
@@ -36,11 +40,9 @@ def explain(
         int | None, typer.Option(min=0, help="Channel of the fusion weights. (default: their mean)")
     ] = None,
     overlap: Annotated[int | None, typer.Option(min=0, help="Of the tiles, px, as when segmenting.")] = None,
-    exact_contexts: Annotated[
-        bool, typer.Option("--exact-contexts", help="Contexts from full resolution, as released checkpoints want.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
+    exact_contexts: ExactContextsOption = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     value_range: RangeOption = None,
     bands: BandsOption = None,
 ) -> None:

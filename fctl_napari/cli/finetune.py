@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.cli.options import BandsOption, DeviceOption, ExactContextsOption, PrecisionOption, RangeOption
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from fctl_napari.finetuning.progress import FinetuneProgress
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.segmentation.tiling.grid import Cell
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -66,11 +64,9 @@ def finetune(
         float | None, typer.Option(min=0.001, max=1, help="Share of px elsewhere that may change at most.")
     ] = None,
     keep_anyway: Annotated[bool, typer.Option("--keep-anyway", help="Keep it whatever the gate says.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
-    exact_contexts: Annotated[
-        bool, typer.Option("--exact-contexts", help="Contexts from full resolution, as released checkpoints want.")
-    ] = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    exact_contexts: ExactContextsOption = False,
     value_range: RangeOption = None,
     bands: BandsOption = None,
 ) -> None:

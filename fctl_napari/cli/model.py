@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-Precision = Literal["auto", "fp32", "bf16"]
+from fctl_napari.cli.options import DeviceOption, Precision
+
 TABLE_1 = (
     *("unet", "icnet", "pspnet", "deeplabv3plus", "segnet", "fcn8s", "segformer_b2", "segformer_b5"),
     *("glnet", "refiner", "lcc_released", "fctl_vgg16", "fctl_mit_b2", "fctl_mit_b5"),
@@ -27,7 +28,7 @@ def table(
     size: Annotated[tuple[int, int], typer.Option(metavar="H W", min=1, help="The image, px.")] = (2448, 2448),
     classes: Annotated[int, typer.Option(min=2, help="How many classes.")] = 7,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs; the median counts.")] = 3,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks.")] = "auto",
     target: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The figures too.")] = None,
 ) -> None:
