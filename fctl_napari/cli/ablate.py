@@ -13,10 +13,16 @@ from fctl_napari.files import atomic_write, local_path
 
 Contexts = Literal["deepglobe", "inria"]
 
-ablate_app = typer.Typer(no_args_is_help=True, help="The paper's ablations.")
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    ablate_app = typer.Typer(no_args_is_help=True, help="The paper's ablations.")
+    ablate_app.command("list")(list_ablations)
+    ablate_app.command("run")(run)
+    ablate_app.command("report")(report)
+    app.add_typer(ablate_app, name="ablate")
 
 
-@ablate_app.command("list")
 def list_ablations() -> None:
     """List every row of the paper's Tables 3 to 6 with its config and the paper's mIoU."""
     from fctl_napari.ablation.tables import ablation_rows
@@ -25,7 +31,6 @@ def list_ablations() -> None:
     show_ablations(ablation_rows())
 
 
-@ablate_app.command("run")
 def run(
     tables: Annotated[list[int], typer.Argument(metavar="TABLE...", help="3 (contexts, GPE), 4 (sizes), 5, 6 (ALE).")],
     recipe: Annotated[
@@ -121,7 +126,6 @@ def run(
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
-@ablate_app.command("report")
 def report(
     results: Annotated[list[Path], typer.Argument(metavar="CSV...", help="Tables of fctl ablate run.")],
     target: Annotated[

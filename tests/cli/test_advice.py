@@ -28,7 +28,7 @@ RUNS = {"segment", "refine"}
 EXPORTS = {"export", "corrections export"}
 RAISED_BY = {
     "evaluation/context_reliance.py": {"evaluate"},
-    "cli/app.py": {"info"},
+    "cli/info.py": {"info"},
     "cli/ablate.py": {"ablate run"},
     "cli/corrections.py": {"corrections import"},
     "cli/data.py": {"data check"},
