@@ -10,6 +10,7 @@ import typer
 from fctl_napari.cli.options import BandsOption, DeviceOption, PrecisionOption, RangeOption
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import atomic_write, local_path
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
 Contexts = Literal["deepglobe", "inria"]
 
@@ -73,8 +74,8 @@ def run(
     target: Annotated[
         Path, typer.Option("--out", parser=local_path, metavar="DIR", help="Table, runs and features.")
     ] = Path("runs/ablation"),
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    device: DeviceOption = DEVICE.default,
+    precision: PrecisionOption = PRECISION.default,
     scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask cluster to run on.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes here.  [default: by memory and cores, or GPUs]")

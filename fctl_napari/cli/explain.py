@@ -15,6 +15,7 @@ from fctl_napari.cli.options import (
     PrecisionOption,
     RangeOption,
 )
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
 Part = Literal["combined", "content", "positional"]
 Limits = Literal["shared", "each"]
@@ -41,8 +42,8 @@ def explain(
     ] = None,
     overlap: Annotated[int | None, typer.Option(min=0, help="Of the tiles, px, as when segmenting.")] = None,
     exact_contexts: ExactContextsOption = False,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    device: DeviceOption = DEVICE.default,
+    precision: PrecisionOption = PRECISION.default,
     value_range: RangeOption = None,
     bands: BandsOption = None,
 ) -> None:

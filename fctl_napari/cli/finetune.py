@@ -10,6 +10,7 @@ import typer
 from fctl_napari.cli.options import BandsOption, DeviceOption, ExactContextsOption, PrecisionOption, RangeOption
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
 if TYPE_CHECKING:
     from fctl_napari.finetuning.lineage import Kin
@@ -64,8 +65,8 @@ def finetune(
         float | None, typer.Option(min=0.001, max=1, help="Share of px elsewhere that may change at most.")
     ] = None,
     keep_anyway: Annotated[bool, typer.Option("--keep-anyway", help="Keep it whatever the gate says.")] = False,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    device: DeviceOption = DEVICE.default,
+    precision: PrecisionOption = PRECISION.default,
     exact_contexts: ExactContextsOption = False,
     value_range: RangeOption = None,
     bands: BandsOption = None,

@@ -9,9 +9,9 @@ import typer
 
 from fctl_napari.cli.options import (
     DeviceOption,
-    Precision,
     PrecisionOption,
 )
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Precision
 
 TABLE_1 = (
     *("unet", "icnet", "pspnet", "deeplabv3plus", "segnet", "fcn8s", "segformer_b2", "segformer_b5"),
@@ -36,8 +36,8 @@ def table(
     size: Annotated[tuple[int, int], typer.Option(metavar="H W", min=1, help="The image, px.")] = (2448, 2448),
     classes: Annotated[int, typer.Option(min=2, help="How many classes.")] = 7,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs; the median counts.")] = 3,
-    device: DeviceOption = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks.")] = "auto",
+    device: DeviceOption = DEVICE.default,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks.")] = PRECISION.default,
     target: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The figures too.")] = None,
 ) -> None:
     """Compare parameters, FLOPs, memory and seconds per image, tile by tile and fed the whole image."""
@@ -77,8 +77,8 @@ def model_info(
     whole: Annotated[
         bool, typer.Option("--global", help="Fed the whole image, resampled to a tile (networks without contexts).")
     ] = False,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    device: DeviceOption = DEVICE.default,
+    precision: PrecisionOption = PRECISION.default,
 ) -> None:
     """Count parameters and FLOPs by part, and measure memory and seconds per tile on this device."""
     from fctl_napari.cli.output import err, show_cost

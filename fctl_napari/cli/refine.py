@@ -10,6 +10,7 @@ import typer
 from fctl_napari.cli.options import BatchOption, DeviceOption, PrecisionOption, RegionOption, SchedulerOption
 from fctl_napari.cli.region import region_inside
 from fctl_napari.files import local_path
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -24,9 +25,9 @@ def refine(
         Path, typer.Option("--out", parser=local_path, metavar="R.ome.zarr", help="Where the refined one is kept.")
     ],
     region: RegionOption = None,
-    device: DeviceOption = "auto",
+    device: DeviceOption = DEVICE.default,
     batch: BatchOption = None,
-    precision: PrecisionOption = "auto",
+    precision: PrecisionOption = PRECISION.default,
     scheduler: SchedulerOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over what other settings made.")] = False,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -20,8 +20,7 @@ from fctl_napari.cli.options import (
 )
 from fctl_napari.cli.region import region_inside
 from fctl_napari.files import local_path
-
-Merge = Literal["crop", "average", "released"]
+from fctl_napari.segmentation.jobs.parameters import DEVICE, FRESH, MAPS, MERGE, PRECISION, Merge
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -36,23 +35,19 @@ def segment(
     ],
     checkpoint: CheckpointOption = "earth",
     region: RegionOption = None,
-    merge: Annotated[
-        Merge, typer.Option(help="Tiles own their core, or are averaged, or are summed as in the released code.")
-    ] = "crop",
+    merge: Annotated[Merge, typer.Option(help=MERGE.help)] = MERGE.default,
     tta: Annotated[
         bool, typer.Option("--tta", help="Eight orientations of each tile (with --merge released).")
     ] = False,
     save_logits: Annotated[
         Path | None, typer.Option(metavar="L.npy", help="Summed logits too, float32 [C, H, W] (average, released).")
     ] = None,
-    maps: Annotated[
-        bool, typer.Option("--maps", help="Maps of entropy, margin and each context's weight too (crop).")
-    ] = False,
-    device: DeviceOption = "auto",
+    maps: Annotated[bool, typer.Option("--maps", help=MAPS.help)] = False,
+    device: DeviceOption = DEVICE.default,
     batch: BatchOption = None,
-    precision: PrecisionOption = "auto",
+    precision: PrecisionOption = PRECISION.default,
     scheduler: SchedulerOption = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over what another checkpoint or setting made.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help=FRESH.help)] = False,
     inherit: Annotated[
         Path | None,
         typer.Option(metavar="P.ome.zarr", help="The parent's segmentation; only what corrections affect is computed."),

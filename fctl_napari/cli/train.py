@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fctl_napari.cli.options import BandsOption, DeviceOption, RangeOption
+from fctl_napari.segmentation.jobs.parameters import DEVICE
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -32,7 +33,7 @@ def train(
     ] = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
-    device: DeviceOption = "auto",
+    device: DeviceOption = DEVICE.default,
 ) -> None:
     """Train a network; the same call goes on where a run was stopped.
 

@@ -37,13 +37,14 @@ from fctl_napari.plugin.explore.maps import (
 )
 from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
+from fctl_napari.segmentation.jobs.parameters import DEVICE
 
 if TYPE_CHECKING:
     from fctl_napari.model.model_card import Card
 
 TOOLTIPS = {
     "image": "The image layer to explore.",
-    "device": "Where the network runs. auto: the GPU if there is one, else the CPU.",
+    "device": DEVICE.tooltip,
     "pick": (
         "While on, a click or a drag over the image asks: why this class here? The tile that owns the pixel in a "
         "segmentation is explained, with its real contexts. Taking up another tool switches it off."

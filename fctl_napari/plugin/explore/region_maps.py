@@ -15,7 +15,8 @@ from fctl_napari.plugin.explore.maps import CONTEXT_COLORS, REGION, Map
 from fctl_napari.plugin.layers.map_layers import COLORS, MAP_KEY, WEIGHT_COLORS, map_style
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
-from fctl_napari.plugin.segment.runner import Runner, SegmentInputs
+from fctl_napari.plugin.segment.runner import Runner
+from fctl_napari.segmentation.jobs.request import SegmentationRequest
 from fctl_napari.segmentation.store.map_names import WEIGHT, map_title
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class RegionMaps(QObject):
     @property
     def computing(self) -> bool:
         """Whether a run, or what it waits for, is under way."""
-        return self._runner.inputs is not None
+        return self._runner.request is not None
 
     # ---- computing
 
@@ -78,18 +79,16 @@ class RegionMaps(QObject):
         """
         form = self._form
         image, name = form.image.require_layer("explore"), form.checkpoint.require_name()
-        inputs = SegmentInputs(
-            layer=image,
+        request = SegmentationRequest(
+            image="",  # known when the layer has a file
+            out="",
             checkpoint=name,
             region=chosen_region(self._viewer, image, form.where.currentText()),
             device=form.device.currentText(),
-            out="",
-            fresh=False,
-            live=False,
             maps=True,
         )
         form.view.setCurrentText(REGION)
-        self._runner.submit(inputs)
+        self._runner.submit(image, request)
 
     def cancel(self) -> None:
         """Stop the run; ``ended`` follows."""
