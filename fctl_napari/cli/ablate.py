@@ -27,7 +27,7 @@ def add_commands(app: typer.Typer) -> None:
 def list_ablations() -> None:
     """List every row of the paper's Tables 3 to 6 with its config and the paper's mIoU."""
     from fctl_napari.ablation.tables import ablation_rows
-    from fctl_napari.cli.output import show_ablations
+    from fctl_napari.cli.tables import show_ablations
 
     show_ablations(ablation_rows())
 

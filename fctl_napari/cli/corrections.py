@@ -52,7 +52,7 @@ def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None
 
 def show_corrections(corrections: Path, json_file: Path | None = None) -> None:
     """Print what is painted, and write it as JSON too if asked to."""
-    from fctl_napari.cli.output import image_words, show_facts
+    from fctl_napari.cli.facts import image_words, show_facts
     from fctl_napari.corrections.corrections import Corrections
 
     there = Corrections.open(corrections)
@@ -180,7 +180,8 @@ def next_(
     json_file: JsonOption = None,
 ) -> None:
     """List where to correct next: doubtful regions by expected gain, which is entropy x rarity x size."""
-    from fctl_napari.cli.output import counting, show_suggestions
+    from fctl_napari.cli.output import counting
+    from fctl_napari.cli.tables import show_suggestions
     from fctl_napari.corrections.corrections import Corrections
     from fctl_napari.evaluation.acquisition import find_next
     from fctl_napari.segmentation.store.identity import same_image

@@ -48,7 +48,8 @@ def explain(
     bands: BandsOption = None,
 ) -> None:
     """Say what each context contributed to the class of a pixel, and what changes without a part of the network."""
-    from fctl_napari.cli.output import err, out, show_explanation
+    from fctl_napari.cli.output import err, out
+    from fctl_napari.cli.tables import show_explanation
     from fctl_napari.figures.explanation import explanation_figure
     from fctl_napari.figures.files import check_figure_path, save_figure
     from fctl_napari.model.feature_ablation import Without

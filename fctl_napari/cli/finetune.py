@@ -72,7 +72,8 @@ def finetune(
     bands: BandsOption = None,
 ) -> None:
     """Learn from corrections; the new checkpoint is kept if it is better there and nearly the same elsewhere."""
-    from fctl_napari.cli.output import counting, err, out, show_before_after
+    from fctl_napari.cli.output import counting, err, out
+    from fctl_napari.cli.tables import show_before_after
     from fctl_napari.finetuning.candidates import check_free
     from fctl_napari.finetuning.request import PARTS, finetune_request
 

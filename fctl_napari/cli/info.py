@@ -32,7 +32,8 @@ def info(
 ) -> None:
     """Say what a file is: size, levels, georeference; classes, settings and figures."""
     from fctl_napari.cli.corrections import show_corrections
-    from fctl_napari.cli.output import card_facts, counting, image_facts, segmentation_facts, show_facts
+    from fctl_napari.cli.facts import card_facts, image_facts, segmentation_facts, show_facts
+    from fctl_napari.cli.output import counting
     from fctl_napari.corrections.correction_store import is_corrections
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import builtin_checkpoints, read_card, resolve_checkpoint

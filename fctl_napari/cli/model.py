@@ -41,7 +41,8 @@ def table(
     target: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The figures too.")] = None,
 ) -> None:
     """Compare parameters, FLOPs, memory and seconds per image, tile by tile and fed the whole image."""
-    from fctl_napari.cli.output import counting, out, show_image_costs
+    from fctl_napari.cli.output import counting, out
+    from fctl_napari.cli.tables import show_image_costs
     from fctl_napari.model.config import preset
 
     configs = {}
@@ -81,7 +82,8 @@ def model_info(
     precision: PrecisionOption = PRECISION.default,
 ) -> None:
     """Count parameters and FLOPs by part, and measure memory and seconds per tile on this device."""
-    from fctl_napari.cli.output import err, show_cost
+    from fctl_napari.cli.output import err
+    from fctl_napari.cli.tables import show_cost
     from fctl_napari.model.config import preset
 
     config = preset(name, classes=classes, inference="global" if whole else "local")

@@ -59,7 +59,8 @@ def segment(
     bands: BandsOption = None,
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run goes on from there."""
-    from fctl_napari.cli.output import counting, out, run_watched, say_nodata
+    from fctl_napari.cli.facts import say_nodata
+    from fctl_napari.cli.output import counting, out, run_watched
     from fctl_napari.export.logits import check_logits_path
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import resolve_checkpoint

@@ -18,7 +18,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def check_weights(file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights, in any known layout.")]) -> None:
     """Say what a file of weights is and which presets take it."""
-    from fctl_napari.cli.output import show_facts
+    from fctl_napari.cli.facts import show_facts
     from fctl_napari.model.weight_files import identify
 
     found = identify(file)
