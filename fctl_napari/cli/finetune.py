@@ -155,8 +155,8 @@ def affected(
     from fctl_napari.segmentation.store.store import Segmentation
 
     with counting("Looking for affected tiles") as report:
-        painted = open_corrections(corrections, image, read_card(checkpoint))
-        return affected_cells(Segmentation.open(parent), painted, progress=report)
+        corrected = open_corrections(corrections, image, read_card(checkpoint))
+        return affected_cells(Segmentation.open(parent), corrected, progress=report)
 
 
 def lineage(

@@ -238,10 +238,10 @@ def _checks(block: IntWindow) -> NDArray[np.uint16]:
 def _near(corrections: Corrected, block: IntWindow) -> NDArray[np.bool_]:
     """Whether px of a block are corrected, or lie near what is."""
     y0, x0, y1, x1 = block
-    painted = corrections.read((y0 - NEAR, x0 - NEAR, y1 + NEAR, x1 + NEAR)) != 0
-    if not painted.any():
+    corrected_px = corrections.read((y0 - NEAR, x0 - NEAR, y1 + NEAR, x1 + NEAR)) != 0
+    if not corrected_px.any():
         return np.zeros((y1 - y0, x1 - x0), bool)
-    wide: NDArray[np.bool_] = maximum_filter(painted, 2 * NEAR + 1)[NEAR:-NEAR, NEAR:-NEAR]
+    wide: NDArray[np.bool_] = maximum_filter(corrected_px, 2 * NEAR + 1)[NEAR:-NEAR, NEAR:-NEAR]
     return wide
 
 

@@ -24,7 +24,7 @@ from fctl_napari.plugin.common.tables import Rows, dress_table
 from fctl_napari.plugin.errors.comparison import DIFFERENCES, ERRORS, UNCERTAIN
 from fctl_napari.plugin.layers.choosers import combo, row
 
-ORDERS: dict[str, Order] = {"Largest first": "size", "Confidence": "confidence", "By class": "class"}
+SORTINGS: dict[str, Order] = {"Largest first": "size", "Confidence": "confidence", "By class": "class"}
 
 KEYS = {"next": "N", "previous": "Shift-N", "done": "K", "wrong": "W"}
 """Keys of the viewer while the widget lives; napari 0.9 uses none of them."""
@@ -129,7 +129,7 @@ class RegionsPage(QWidget):
         self.smallest.setValue(SMALLEST)
         self.find = button("Find", TOOLTIPS["find"])
         self.sort = combo(TOOLTIPS["sort"])
-        self.sort.addItems(list(ORDERS))
+        self.sort.addItems(list(SORTINGS))
         self.was = combo(TOOLTIPS["was"])
         self.predicted = combo(TOOLTIPS["called"])
         self.table = RegionTable()
@@ -267,7 +267,7 @@ class RegionsPage(QWidget):
             for region in self._all
             if (was < 0 or region.ground_truth in (was, None)) and (predicted < 0 or region.predicted == predicted)
         ]
-        listed = order(kept, ORDERS[self.sort.currentText()])
+        listed = order(kept, SORTINGS[self.sort.currentText()])
         self.table.show(listed, self._marks, self._classes, self._kind)
         if current in kept:  # it stays chosen, without flying there again
             self._select(listed.index(current), emit=False)

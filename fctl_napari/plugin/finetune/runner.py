@@ -65,7 +65,7 @@ class FinetuneRunner(QObject):
         self._flush_strokes = flush_strokes
         self._make = make
         self._file: OnDisk | None = None
-        self._asking = Jobs(self)
+        self._preparing = Jobs(self)
         self._run: FinetuneRun | None = None
         self._over = False
         open_bridge()
@@ -94,7 +94,7 @@ class FinetuneRunner(QObject):
             remember(request)
             return request
 
-        self._asking.begin(work, self._begin, lambda error: self._end(FinetuneEvent("failed", error=error)))
+        self._preparing.begin(work, self._begin, lambda error: self._end(FinetuneEvent("failed", error=error)))
 
     def _begin(self, request: FinetuneRequest) -> None:
         self.request = request
@@ -134,7 +134,7 @@ class FinetuneRunner(QObject):
     def _stop_waiting(self) -> None:
         if self._file is not None:
             self._file.cancel()
-        self._asking.drop()
+        self._preparing.drop()
 
     def _take(self, event: FinetuneEvent) -> None:
         if self._over:

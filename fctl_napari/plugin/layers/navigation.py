@@ -40,10 +40,10 @@ def fly_to(viewer: ViewerModel, layer: Layer, window: IntWindow) -> None:
     canvas = np.asarray(viewer.canvas.viewbox_size(viewer.layers), dtype=float)
     # down and across the canvas lie the last two axes that are displayed
     ratios = [length / size[axis] for length, axis in zip(canvas, shown[-2:], strict=True) if axis in size]
-    centre = np.asarray(viewer.scene.camera.center, dtype=float)
-    for placement, axis in enumerate(shown, len(centre) - len(shown)):
-        centre[placement] = middle.get(axis, centre[placement])
-    viewer.scene.camera.center = tuple(centre)
+    center = np.asarray(viewer.scene.camera.center, dtype=float)
+    for placement, axis in enumerate(shown, len(center) - len(shown)):
+        center[placement] = middle.get(axis, center[placement])
+    viewer.scene.camera.center = tuple(center)
     if ratios:
         viewer.scene.camera.zoom = min(SHARE * min(ratios), MOST_ZOOM / max(pixel))
 

@@ -39,12 +39,12 @@ def view_region(viewer: ViewerModel, layer: Image) -> IntWindow:
     camera = viewer.scene.camera
     # in grid mode each layer has a box of its own, and all look at the same place
     half = np.asarray(viewer.canvas.viewbox_size(viewer.layers), dtype=float) / camera.zoom / 2
-    centre = np.asarray(camera.center[-2:], dtype=float)
+    center = np.asarray(camera.center[-2:], dtype=float)
     displayed = list(viewer.dims.displayed)
     corners = []
     for sign in product((-1, 1), repeat=2):
         world = np.asarray(viewer.dims.point, dtype=float)
-        world[displayed] = centre + half * sign
+        world[displayed] = center + half * sign
         corners.append(seen_pixels(viewer, layer, world))
     seen = np.array(corners)
     across = np.ptp(seen, axis=0) < 1e-6  # an axis that is not displayed: one px of it is seen
