@@ -148,7 +148,7 @@ class Finetuner:
             notes = ground_truth.note, note_on_image(request.truth, self._image)
             self.sets.notes += [f"{request.truth}: {note}." for note in notes if note]
         self.measure = Measure(
-            self.sets, self.card.classes, ground_truth, request.=, self.card.config.tile_size
+            self.sets, self.card.classes, ground_truth, request.truth_tiles, self.card.config.tile_size
         )
         self.cache = FeatureCache(request.cache_megabytes * 2**20, features_path(self.out))
         precision = resolve_precision(request.precision, self.device)

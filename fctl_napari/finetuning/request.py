@@ -70,7 +70,7 @@ class FinetuneRequest(BaseModel):
         Share of the corrected regions that is held out, 0..1.
     check_tiles : int
         Number of tiles away from corrections on which agreement is measured. As many of the training set are added.
-    = : int
+    truth_tiles : int
         Largest number of tiles, evenly spread, on which the ground truth is compared.
     bound : float
         Bound of the gate: agreement with the parent may fall by less than this, 0..1.
@@ -119,7 +119,7 @@ class FinetuneRequest(BaseModel):
     most_tiles: int = Field(default=400, ge=1)
     held_out: float = Field(default=0.2, ge=0, lt=1)
     check_tiles: int = Field(default=16, ge=0)
-    =: int = Field(default=256, ge=1)
+    truth_tiles: int = Field(default=256, ge=1)
     bound: float = Field(default=0.1, gt=0, le=1)
     check_every: int = Field(default=25, ge=1)
     patience: int = Field(default=4, ge=1)
