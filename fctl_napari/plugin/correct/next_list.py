@@ -195,7 +195,7 @@ class NextPage(QWidget):
     def step(self, by: int) -> None:
         """Choose the next or the previous suggestion that is not skipped.
 
-        At the end of the list, nothing is chosen and the summary tells so.
+        At the end of the list, nothing more is chosen, and the summary says so.
 
         Parameters
         ----------

@@ -309,7 +309,7 @@ class StrokeWriter(QObject):
 
     def _run(self) -> None:
         """Do the tasks, and list the regions when there are none left."""
-        stale = True  # True if the list of regions is out of date
+        stale = True  # the list of regions is out of date
         try:
             self._send(self._state())
             while True:
