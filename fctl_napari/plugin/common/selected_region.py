@@ -15,14 +15,17 @@ from fctl_napari.windows import IntWindow, Window
 
 @dataclass(frozen=True, eq=False)
 class SelectedRegion:
-    """Px of an error, or of a doubt, of a segmentation.
+    """Pixels of an error, or of an uncertain region, of a segmentation.
 
     Attributes
     ----------
-    region
-        As it is listed.
-    segmentation, ground_truth
-        Of which; without a truth (doubts) the px around its first one that were called the same count, in its box.
+    region : Region
+        The region as it is listed.
+    segmentation : Segmentation
+        The segmentation that it belongs to.
+    ground_truth : MappedGroundTruth or None
+        The ground truth that it was compared with. None for an uncertain region: it consists of the px that are
+        connected to its first one, inside its bounding box, and were predicted as the same class.
     """
 
     region: Region
@@ -31,11 +34,22 @@ class SelectedRegion:
 
     @property
     def window(self) -> IntWindow:
-        """Its bounding box, (y0, x0, y1, x1) px."""
+        """Bounding box of the region, (y0, x0, y1, x1) px."""
         return self.region.window
 
     def mask(self, window: IntWindow) -> NDArray[np.bool_]:
-        """Which px of a window, bool [y, x]."""
+        """Return the px of a window that belong to the region.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window of the image, (y0, x0, y1, x1) px.
+
+        Returns
+        -------
+        ndarray of bool [y, x]
+            True at px of the region.
+        """
         from skimage.measure import label
 
         y0, x0 = self.window[:2]

@@ -1,4 +1,7 @@
-"""Opens the corrections of an image for the Correct widget, in a thread; the image is put on disk first if need be."""
+"""Opening of an image's corrections for the Correct widget, in a thread.
+
+The image is written to disk first if need be.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +27,25 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 
 class Opening(QObject):
-    """Opens one after the other; only the last that was asked for is heard of.
+    """Opening of corrections, of which only the last request counts.
 
     Parameters
     ----------
-    classes
-        Tells the classes of new corrections: of a checkpoint, or where the segmentation is kept that has them.
+    classes : callable
+        Function that returns the classes of new corrections: those of a checkpoint, or the location of the segmentation
+        that has them.
+    parent : QObject
+        Qt's parent.
 
-    Signals
-    -------
-    waiting : str
-        What it waits for.
-    opened : object
-        The ``Opened``; None: there are none, and none were to be made.
-    failed : object, bool
-        The exception (None: it was told of already), and whether the user had asked for them.
+    Attributes
+    ----------
+    waiting : Signal(str)
+        Something is waited for; carries its description.
+    opened : Signal(object)
+        The request has ended; carries the ``Opened``, or None if there are no corrections and none were to be made.
+    failed : Signal(object, bool)
+        The request has failed; carries the exception (None if it was reported already), and True if the user had asked
+        for the corrections.
     """
 
     waiting = Signal(str)
@@ -54,21 +61,36 @@ class Opening(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether something is being opened."""
+        """True while something is being opened."""
         return self._job is not None or self._file is not None
 
     @property
     def makes(self) -> bool:
-        """Whether the image is being put on disk, so that its corrections can be made."""
+        """True while the image is being written to disk, so that its corrections can be made."""
         return self._file is not None
 
     def look(self, source: ImageSource) -> None:
-        """Open the corrections of an image if there are some."""
+        """Open the corrections of an image if there are some.
+
+        Parameters
+        ----------
+        source : ImageSource
+            The image.
+        """
         self._apart = False
         self._open(source, create=False)
 
     def make(self, image: Image, *, apart: bool = False) -> None:
-        """Open the corrections of an image, or make them; ``apart`` from those of another image at its usual place."""
+        """Open the corrections of an image, or make them.
+
+        Parameters
+        ----------
+        image : Image
+            The image layer.
+        apart : bool, optional
+            If True, leave alone the corrections at the usual location, which are of another image, and use another
+            location.
+        """
         self._apart = apart
         self._file = OnDisk(image, "painting", self)
         self._file.waiting.connect(self.waiting)
@@ -77,7 +99,10 @@ class Opening(QObject):
         self._file.start()
 
     def cancel(self) -> None:
-        """Open nothing any more; nothing is told."""
+        """Cancel the request.
+
+        No signal is emitted for it.
+        """
         if self._file is not None:
             self._file.cancel()
             self._file = None
@@ -86,14 +111,17 @@ class Opening(QObject):
             self._job = None
 
     def _file_ready(self, source: ImageSource) -> None:
+        """Open the corrections of an image that is on disk now."""
         self._file = None
         self._open(source, create=True)
 
     def _no_file(self, error: BaseException | None) -> None:
+        """Report that the image could not be written to disk."""
         self._file = None
         self.failed.emit(error, True)
 
     def _open(self, source: ImageSource, *, create: bool) -> None:
+        """Begin a job that opens corrections, in place of the one that is running."""
         table, store = self._classes()
         apart = self._apart
 
@@ -123,7 +151,15 @@ class Opening(QObject):
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """Corrections that are open for writing, and the levels that show them."""
+    """Corrections that are open for writing, and the levels that show them.
+
+    Attributes
+    ----------
+    corrections : Corrections
+        The corrections.
+    levels : StoredLevels
+        Their levels.
+    """
 
     corrections: Corrections
     levels: StoredLevels
@@ -138,31 +174,40 @@ def open_corrections(
     create: bool,
     apart: bool = False,
 ) -> Opened | None:
-    """Open the corrections of an image at their usual place (in a thread: this reads files).
+    """Open the corrections of an image at their usual location (in a thread: this reads files).
 
-    They keep their classes; only where nothing was ever painted, or where they are to be made, others are taken.
+    They keep their classes. Only where nothing was ever painted, or where they are to be made, others are used.
 
     Parameters
     ----------
-    source
+    source : ImageSource
         The image.
-    table, store
-        Classes to paint: those of the segmentation at ``store``, else these.
-    cancelled
-        Asked at the end whether they are still wanted.
-    create
-        Make them if there are none, else the result is None then; and add classes that they lack.
-    apart
-        Leave those at the usual place alone, which are another image's: take a place named after this image's pixels.
+    table : ClassTable or None
+        Classes to paint, unless there is a ``store``.
+    store : str or None
+        Location of the segmentation whose classes are painted.
+    progress : Progress
+        Called once at the end. It raises ``Cancelled`` if the corrections are no longer needed.
+    create : bool
+        If True, make corrections if there are none, and add classes that they lack. If False, the result is None where
+        there are none.
+    apart : bool, optional
+        If True, leave alone the corrections at the usual location, which are of another image, and use a location that
+        is named after this image's pixels.
+
+    Returns
+    -------
+    Opened or None
+        The corrections and their levels. None if there are none, and none were to be made.
 
     Raises
     ------
     OtherImageError
-        Those at the usual place were painted on another image.
+        Those at the usual location were painted on another image.
     InputError
         They are to be made, and no classes are known.
     OutputError
-        They are open for writing elsewhere, or the place is not writable.
+        They are open for writing elsewhere, or the location is not writable.
     Cancelled
         ``progress`` raised it.
     """
@@ -190,5 +235,18 @@ def open_corrections(
 
 
 def chosen_classes(table: ClassTable | None, store: str | None) -> ClassTable | None:
-    """Return the classes of the segmentation at ``store`` (this reads files), or else ``table``."""
+    """Return the classes of a segmentation, or else those of a table.
+
+    Parameters
+    ----------
+    table : ClassTable or None
+        Classes that are returned without a ``store``.
+    store : str or None
+        Location of the segmentation (this reads files).
+
+    Returns
+    -------
+    ClassTable or None
+        The classes. None if they are not known.
+    """
     return table if store is None else Segmentation.open(store).class_table

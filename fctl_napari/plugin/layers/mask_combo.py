@@ -18,21 +18,21 @@ from fctl_napari.plugin.layers.viewport import image_shape
 
 
 class MaskChoices(QObject):
-    """Keeps a field in step with the segmentations of an image that the viewer shows.
+    """Synchronization of a field with the segmentations of an image that the viewer shows.
 
     Parameters
     ----------
-    viewer
-        Whose layers are offered.
-    field
+    viewer : napari.Viewer
+        Viewer whose layers are offered.
+    field : object
         The combo box.
-    image
-        Tells of which image.
+    image : callable
+        Function that returns the image layer.
 
-    Signals
-    -------
-    changed
-        Another one is chosen.
+    Attributes
+    ----------
+    changed : Signal()
+        Another segmentation is chosen.
     """
 
     changed = Signal()
@@ -58,6 +58,11 @@ class MaskChoices(QObject):
     def require(self) -> Labels:
         """Return the segmentation's layer.
 
+        Returns
+        -------
+        Labels
+            The layer.
+
         Raises
         ------
         InputError
@@ -65,7 +70,7 @@ class MaskChoices(QObject):
         """
         image = self._image()
         if self.mask is None:
-            self.fill()  # one may lie over the image by now
+            self.fill()  # a segmentation may lie over the image by now
         mask = self.mask
         if image is None or mask is None:
             raise InputError(self._why_none(image))
@@ -74,6 +79,7 @@ class MaskChoices(QObject):
         return mask
 
     def _why_none(self, image: Image | None) -> str:
+        """Return why there is no segmentation of an image."""
         if image is not None:
             for layer in self._viewer.layers:
                 if (
@@ -89,14 +95,22 @@ class MaskChoices(QObject):
 
     @property
     def store(self) -> str | None:
-        """Where it is kept."""
+        """Location of the segmentation."""
         return None if self.mask is None else str(self.mask.metadata[STORE_KEY])
 
     def fill(self, _event: Any = None) -> None:
-        """List what there is, the topmost first; one that is new is chosen: a result is what is corrected next."""
+        """List the segmentations of the image, the topmost first.
+
+        A new one is chosen, as a result is usually corrected next.
+
+        Parameters
+        ----------
+        _event : object, optional
+            Event of the viewer, which is ignored.
+        """
         image, field = self._image(), self._field
         if image is not None:
-            identities().names(image)  # as it is now; its file may be written anew
+            identities().names(image)  # checked again, as its file may have been rewritten
         layers = [] if image is None else list(reversed(self._viewer.layers))
         masks = [layer for layer in layers if image is not None and is_mask(self._viewer, layer, image)]
         for mask in masks:
@@ -119,26 +133,43 @@ class MaskChoices(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether it is being found out which image is shown."""
+        """True while the identity of the image is being determined."""
         return identities().pending(self._image())
 
     def leave(self) -> None:
-        """Listen to the viewer no more."""
+        """Disconnect from the viewer."""
         identities().known.disconnect(self.fill)
         for emitter in self._emitters():
             emitter.disconnect(self.fill)
 
     def _emitters(self) -> list[Any]:
+        """Return the events of the viewer after which the field is filled."""
         events = self._viewer.layers.events
         return [events.inserted, events.removed, events.renamed]
 
 
 def _elsewhere(mask: Labels, image: Image) -> InputError:
+    """Return the error of a segmentation that does not lie over the image."""
     return InputError(f"{mask.name}: lies elsewhere than {image.name}; put it back over the image.")
 
 
 def is_mask(viewer: napari.Viewer, layer: Any, image: Image) -> bool:
-    """Tell whether a layer shows a segmentation of an image, over it; see ``may_be_of``."""
+    """Return whether a layer shows a segmentation of an image, over it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    layer : object
+        Any layer.
+    image : Image
+        The image layer.
+
+    Returns
+    -------
+    bool
+        True if it lies over the image and may be of it; see ``may_be_of``.
+    """
     if not isinstance(layer, Labels) or STORE_KEY not in layer.metadata:
         return False
     return lies_over(viewer, layer, image) and may_be_of(layer, image)
