@@ -1,4 +1,4 @@
-"""The result of an image and a checkpoint that is on disk already."""
+"""Result of an image and a checkpoint that is on disk already."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from fctl_napari.segmentation.store.result_paths import own_path
 
 @dataclass(frozen=True, eq=False)
 class ExistingResult:
-    """What was found at the place of a result.
+    """Result found at a path.
 
     Attributes
     ----------
-    path
-        The place of this image's result.
-    layers
-        The result that is there; None: there is none to be gone on with.
-    words
-        What there is to say of it.
+    path : str
+        Path of this image's result.
+    layers : SegmentationLayers or None
+        Layers of the result that is there. None if there is none to be resumed.
+    words : str
+        Sentence about it for the status line.
     """
 
     path: str
@@ -34,18 +34,25 @@ class ExistingResult:
 
 
 def find_existing_result(path: str, checkpoint: str, source: ImageSource | None, *, proposed: bool) -> ExistingResult:
-    """Open the result of an image and a checkpoint (on a thread: this reads files).
+    """Open the existing result of an image and a checkpoint.
+
+    It reads files, so it is called on a thread.
 
     Parameters
     ----------
     path : str
-        The place.
+        Path where the result is looked for.
     checkpoint : str
-        A built-in name or a file.
+        Built-in name or checkpoint file.
     source : ImageSource or None
-        The image; None: it is no file, and what lies at the place was named by hand.
+        Source of the image. None: the image is no file, and the user named the path.
     proposed : bool
-        Whether another place may be taken where this one holds another image's result.
+        If True, another path may be taken where this one holds another image's result.
+
+    Returns
+    -------
+    ExistingResult
+        The result. Without layers if there is none, if another checkpoint made it, or if it cannot be read.
     """
     try:
         layers, words = SegmentationLayers(path), ""
@@ -63,4 +70,4 @@ def find_existing_result(path: str, checkpoint: str, source: ImageSource | None,
             return ExistingResult(path, words=words)
         return ExistingResult(path, layers, words)
     except FctlError:
-        return ExistingResult(path)  # Run says what is wrong with it
+        return ExistingResult(path)  # Run reports what is wrong with it

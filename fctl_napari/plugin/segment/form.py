@@ -1,4 +1,4 @@
-"""The fields of the Segment widget, and nothing of what they do."""
+"""Form of the Segment widget: its fields, without what they do."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ TOOLTIPS = {
 
 
 class SegmentForm(QWidget):
-    """Image, checkpoint with its card, device, where, result; Live, Run, Cancel, progress, legend."""
+    """Form of the Segment widget.
+
+    It shows image, checkpoint with its model card, device, region and result, then Live, Run, Cancel, progress and
+    legend.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -100,11 +104,25 @@ class SegmentForm(QWidget):
         scrolling(self, content, 320)
 
     def add_checkpoint(self, path: str | Path) -> None:
-        """Offer a checkpoint file, and choose it."""
+        """Add a checkpoint file to the choices and choose it.
+
+        Parameters
+        ----------
+        path : str or Path
+            Checkpoint file.
+        """
         self.checkpoint.add(path)
 
     def set_busy(self, busy: bool, *, live: bool = False) -> None:
-        """Lock what must not change during a run; while live all may change."""
+        """Lock the fields that must not change during a run.
+
+        Parameters
+        ----------
+        busy : bool
+            If True, a run is under way.
+        live : bool, optional
+            If True, the run is live, and every field may change.
+        """
         for widget in (
             self.image,
             self.checkpoint,
@@ -120,11 +138,27 @@ class SegmentForm(QWidget):
         self.cancel.setEnabled(busy)
 
     def make_offer(self, text: str) -> None:
-        """Offer to run what is in view; an empty text offers nothing."""
+        """Offer to run the tiles in view.
+
+        Parameters
+        ----------
+        text : str
+            Caption of the button. An empty text hides it.
+        """
         self.offer.setText(text)
         self.offer.setVisible(bool(text))
 
     def show_progress(self, done: int, total: int, text: str) -> None:
-        """Show how far a run is; a total of 0 shows that something is under way."""
+        """Show the progress of a run.
+
+        Parameters
+        ----------
+        done : int
+            Number of finished tiles.
+        total : int
+            Number of all tiles. 0 shows that something is under way.
+        text : str
+            Text of the status line.
+        """
         show_done(self.progress, done, total)
         self.status.setText(text)

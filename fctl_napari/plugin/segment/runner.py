@@ -1,4 +1,4 @@
-"""Runs of the Segment widget: what is asked for, and how its result is shown as it grows."""
+"""Runs of the Segment widget: their requests, and their results shown while they grow."""
 
 from __future__ import annotations
 
@@ -35,24 +35,31 @@ FINAL = ("done", "cancelled", "failed")
 
 
 class LiveRun(QObject):
-    """Runs a request and shows what it finishes, what is in view first; it ends when the image's layer is removed.
+    """Run of a request whose result is shown while it grows.
+
+    Tiles in view are computed first. The run ends when the image's layer is removed. All signals are emitted on the
+    main thread.
 
     Parameters
     ----------
-    viewer, image
-        Where the layers go, and the image that they lie on.
-    name
-        Of the mask's layer.
-    mask_only
-        Show nothing but the mask.
+    viewer : napari.Viewer
+        Viewer that the layers are added to.
+    image : Image
+        Image layer that they lie on.
+    name : str
+        Name of the mask's layer.
+    parent : QObject or None, optional
+        Qt parent.
+    mask_only : bool, optional
+        If True, only the mask is shown.
 
-    Signals (on the main thread)
-    ----------------------------
-    progressed : object
+    Attributes
+    ----------
+    progressed : Signal(object)
         The latest ``RunProgress``, at most every ``DRAW_MS``.
-    shown : object
+    shown : Signal(object)
         The ``SegmentationLayers``, when there is something new to see.
-    finished : object
+    finished : Signal(object)
         The last ``RunProgress``.
     """
 
@@ -90,11 +97,18 @@ class LiveRun(QObject):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers of the result that are there already: mask and confidence, or maps."""
+        """Layers of the result that are there already: mask and confidence, or maps."""
         return tuple(self._layers)
 
     def start(self, engine: Engine, request: SegmentationRequest) -> None:
-        """Start; returns at once.
+        """Start the run and return at once.
+
+        Parameters
+        ----------
+        engine : Engine
+            Engine that computes the tiles.
+        request : SegmentationRequest
+            Request to run.
 
         Raises
         ------
@@ -108,12 +122,15 @@ class LiveRun(QObject):
         self._viewer.layers.events.removed.connect(self._removed)
 
     def cancel(self) -> None:
-        """Stop within a second; finished tiles stay. ``finished`` follows."""
+        """Stop within a second.
+
+        Finished tiles stay. ``finished`` is emitted in the end.
+        """
         if self._run is not None:
             self._run.cancel()
 
     def abandon(self) -> None:
-        """Cancel, and show nothing any more: the window or the dock is gone."""
+        """Cancel the run without showing anything further, as the window or the dock is gone."""
         self._leave()
         self.cancel()
 
@@ -128,9 +145,12 @@ class LiveRun(QObject):
             self.cancel()
 
     def _receive(self, progress: RunProgress) -> None:
-        """Take news in, on the engine's thread: reading the store is done here, not on the window's thread."""
+        """Receive progress on the engine's thread.
+
+        The store is read here and not on the window's thread.
+        """
         if self._segmentation_layers is None:
-            # a run that failed at once may leave somebody else's store there
+            # a run that failed at once may leave the store of another run there
             if progress.state != "failed":
                 self._segmentation_layers = SegmentationLayers(self._out)
         elif progress.windows:
@@ -147,7 +167,7 @@ class LiveRun(QObject):
 
     def _draw(self) -> None:
         (latest, fresh), (self._latest, self._fresh) = (self._latest, self._fresh), (None, False)
-        # Without its image nothing is drawn, and the run is about to end. (Under software OpenGL napari 0.9.2 crashes
+        # Without its image nothing is drawn, as the run is about to end. (Under software OpenGL napari 0.9.2 crashes
         # in the first draw after an image under a labels layer was removed.)
         there = self._segmentation_layers is not None and self._image in self._viewer.layers
         if there and not self._makers:
@@ -177,7 +197,7 @@ class LiveRun(QObject):
             self.finished.emit(latest)
 
     def _add_layer(self) -> None:
-        # one a tick: each takes about 100 ms under software OpenGL
+        # one layer a tick: each takes about 100 ms under software OpenGL
         chosen = set(self._viewer.layers.selection)
         self._layers.append(self._makers[len(self._layers)]())
         if len(self._layers) > 1:
@@ -185,25 +205,29 @@ class LiveRun(QObject):
 
 
 class Runner(QObject):
-    """Saves what is no file, waits for pyramids in the making, then runs.
+    """Runner of the Segment widget's requests.
+
+    It saves an image that is no file, waits for pyramids that are being made, then runs the request.
 
     Parameters
     ----------
-    viewer
-        Where the layers go.
+    viewer : napari.Viewer
+        Viewer that the layers are added to.
+    parent : QObject or None, optional
+        Qt parent.
 
-    Signals
-    -------
-    begun : object
-        The ``SegmentationRequest`` that is now carried out; again when its ``out`` became known.
-    waiting : str
-        What it waits for.
-    progressed : object
+    Attributes
+    ----------
+    begun : Signal(object)
+        The ``SegmentationRequest`` that is now run. It is emitted again when its ``out`` became known.
+    waiting : Signal(str)
+        Text that says what the runner waits for.
+    progressed : Signal(object)
         The latest ``RunProgress`` of the run.
-    shown : object
+    shown : Signal(object)
         The ``SegmentationLayers``, when there is something new to see.
-    ended : object
-        The last ``RunProgress``; also of a request that never ran.
+    ended : Signal(object)
+        The last ``RunProgress``, also of a request that never ran.
     """
 
     begun = Signal(object)
@@ -224,7 +248,7 @@ class Runner(QObject):
 
     @property
     def request(self) -> SegmentationRequest | None:
-        """The request that is carried out now, None while there is none."""
+        """Request that is run now, or None."""
         return self._request
 
     @property
@@ -234,23 +258,26 @@ class Runner(QObject):
 
     @property
     def run(self) -> LiveRun | None:
-        """The run under way, if it has come to that."""
+        """Run under way, or None while there is none or the request still waits for its image."""
         return self._run
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers of the run under way."""
+        """Layers of the run under way."""
         return () if self._run is None else self._run.layers
 
     def submit(self, layer: Image, request: SegmentationRequest) -> None:
-        """Carry a request out. A live one that is under way makes way for it.
+        """Run a request.
+
+        A live one that is under way is stopped and makes way for it. While any other is under way, nothing happens.
 
         Parameters
         ----------
         layer : Image
-            The image layer.
+            Image layer.
         request : SegmentationRequest
-            What to compute. Its image, range and bands are those of the layer. An empty ``out`` means the usual path.
+            Request to run. Its image, range and bands are replaced by those of the layer. An empty ``out`` means the
+            usual path.
         """
         if self._request is None:
             self._begin(layer, request)
@@ -259,12 +286,15 @@ class Runner(QObject):
             self._stop()
 
     def cancel(self) -> None:
-        """Stop what is under way; ``ended`` follows."""
+        """Stop the request under way.
+
+        ``ended`` is emitted in the end.
+        """
         self._next = None
         self._stop()
 
     def abandon(self) -> None:
-        """Stop what is under way, and say nothing any more: the window or the dock is gone."""
+        """Stop the request under way without a further signal, as the window or the dock is gone."""
         if self._run is not None:
             self._run.abandon()
         if self._file is not None:
@@ -298,7 +328,7 @@ class Runner(QObject):
         usual = (maps_path if request.maps else result_path)(source.original, request.checkpoint)
 
         def work(_progress: Progress) -> Path:
-            image = source.open()  # says so if it holds another picture now
+            image = source.open()  # raises if it holds another picture now
             return Path(request.out) if request.out else own_path(usual, image)
 
         def found(out: Path) -> None:
@@ -333,5 +363,18 @@ class Runner(QObject):
 
 
 def layer_name(image: Image, checkpoint: str) -> str:
-    """Return the name of the mask's layer."""
+    """Return the name of the mask's layer.
+
+    Parameters
+    ----------
+    image : Image
+        Image layer.
+    checkpoint : str
+        Built-in name or checkpoint file.
+
+    Returns
+    -------
+    str
+        Name of the image and of the checkpoint, without the suffix ``.safetensors``.
+    """
     return f"{image.name} by {Path(checkpoint).name.removesuffix('.safetensors')}"

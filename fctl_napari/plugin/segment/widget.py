@@ -1,4 +1,4 @@
-"""The Segment widget: what its fields do."""
+"""The Segment widget: the actions of its fields."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationReques
 
 
 class SegmentWidget(DockedWidget):
-    """Segments an image layer in another process and shows the result tile by tile.
+    """Widget that segments an image layer in another process and shows the result tile by tile.
 
     Parameters
     ----------
-    napari_viewer
-        The viewer that it is docked in.
+    napari_viewer : napari.Viewer
+        Viewer that the widget is docked in.
 
-    Signals
-    -------
-    progressed, finished : object
-        The latest ``RunProgress`` of a run (at most every 100 ms), and its last; also of one that could not start.
+    Attributes
+    ----------
+    progressed : Signal(object)
+        The latest ``RunProgress`` of a run, at most every 100 ms.
+    finished : Signal(object)
+        The last ``RunProgress`` of a run, also of one that could not start.
     """
 
     progressed = Signal(object)
@@ -48,7 +50,7 @@ class SegmentWidget(DockedWidget):
         self._runner = Runner(napari_viewer, self)
         self._finding = Jobs(self)  # the result that is there already
         self._card: Card | None = None
-        self._proposed = ""  # place of the result that the user has not named
+        self._proposed = ""  # path of the result while the user has not named one
         self.form = SegmentForm()
         self._fill(self.form)
         self._connect()
@@ -77,27 +79,27 @@ class SegmentWidget(DockedWidget):
 
     @property
     def image(self) -> Image | None:
-        """The chosen image layer."""
+        """Chosen image layer."""
         return self.form.image.layer
 
     @property
     def card(self) -> Card | None:
-        """The card of the chosen checkpoint; None if there is none, or it cannot be read."""
+        """Model card of the chosen checkpoint, or None if there is none or it cannot be read."""
         return self._card
 
     @property
     def running(self) -> bool:
-        """Whether a run, or what it waits for, is under way."""
+        """True while a run, or what it waits for, is under way."""
         return self._runner.request is not None
 
     @property
     def live(self) -> bool:
-        """Whether what is under way computes where one looks."""
+        """True while a live run, which computes the tiles in view, is under way."""
         return self._runner.request is not None and self._runner.request.live
 
     def _image_changed(self) -> None:
         if self.image is not None:
-            identities().names(self.image)  # as it is now; its file may be written anew
+            identities().names(self.image)  # read again, since its file may have been written anew
         self._propose_result()
         self._look_for_result()
         self._live_again()
@@ -116,7 +118,7 @@ class SegmentWidget(DockedWidget):
             "Where the result goes",
             self.form.result.text(),
             "OME-Zarr (*.ome.zarr)",
-            options=QFileDialog.Option.DontConfirmOverwrite,  # a result that exists is gone on with
+            options=QFileDialog.Option.DontConfirmOverwrite,  # a result that exists is resumed
         )
         if path:
             self.form.result.setText(path if path.endswith(".zarr") else f"{path}.ome.zarr")
@@ -145,13 +147,13 @@ class SegmentWidget(DockedWidget):
         self.form.result.setPlaceholderText("in the cache folder" if image is not None and source is None else "")
 
     def _look_for_result(self, _path: str = "") -> None:
-        """Show what an earlier run of this checkpoint on this image left at the place of the result."""
+        """Show the result that an earlier run of this checkpoint on this image left at the result's path."""
         path, image, name = self.form.result.text(), self.image, self.form.checkpoint.name
         if self.running or image is None or name is None or self._card is None or not path or not os.path.isdir(path):
             return
         source = image_source(image)
         if source is not None and source.job is not None:
-            source.job.finished.connect(self._look_for_result)  # which image it is, its pyramid tells
+            source.job.finished.connect(self._look_for_result)  # its pyramid identifies the image
             return
         proposed = path == self._proposed
 
@@ -185,22 +187,31 @@ class SegmentWidget(DockedWidget):
         return self.running
 
     def offer_checkpoint(self, checkpoint: str) -> None:
-        """Add a checkpoint to those that can be chosen, and choose it."""
+        """Add a checkpoint to the choices and choose it.
+
+        Parameters
+        ----------
+        checkpoint : str
+            Built-in name or checkpoint file.
+        """
         self.form.add_checkpoint(checkpoint)
 
     # ---- running
 
     def start(self) -> None:
-        """Run what the fields say (the Run button); live mode makes way and comes back after it."""
+        """Run the request that the fields describe (the Run button).
+
+        Live mode makes way and comes back afterwards.
+        """
         self._give(live=False)
 
     def _run_view(self) -> None:
-        """Run what is in view, however many tiles that is (the offer of live mode)."""
+        """Run the tiles in view, however many these are (the offer of live mode)."""
         self.form.where.setCurrentText(VIEW)
         self.start()
 
     def cancel(self) -> None:
-        """Stop the run (the Cancel button); live mode is switched off."""
+        """Stop the run and switch live mode off (the Cancel button)."""
         if self.live:
             self._show_live(False)
         self.form.cancel.setEnabled(False)
@@ -214,13 +225,13 @@ class SegmentWidget(DockedWidget):
             self.cancel()
 
     def _live_again(self) -> None:
-        """Begin live mode anew: what it works with has changed."""
+        """Restart live mode after its settings changed."""
         if not self.live:
             return
         if self.image is None:
             self.form.live.setChecked(False)
             return
-        for layer in self._runner.layers:  # of the result that is left; it stays on disk
+        for layer in self._runner.layers:  # of the result so far, which stays on disk
             layer.visible = False
         self._give(live=True)
 
@@ -231,7 +242,7 @@ class SegmentWidget(DockedWidget):
         self._show_live(self.form.live.isChecked() and self.running)
 
     def _asked(self, live: bool) -> tuple[Image, SegmentationRequest]:
-        """What the fields say.
+        """Return the image layer and the request that the fields describe.
 
         Raises
         ------
@@ -251,7 +262,7 @@ class SegmentWidget(DockedWidget):
 
     def _begun(self, request: SegmentationRequest) -> None:
         self.form.result.setText(request.out)
-        self.form.fresh.setChecked(False)  # it was for this run; the next may concern another result
+        self.form.fresh.setChecked(False)  # the next run may concern another result
         self.form.set_busy(True, live=request.live)
 
     def _show_progress(self, progress: RunProgress) -> None:
@@ -275,7 +286,7 @@ class SegmentWidget(DockedWidget):
             self._give(live=True)
 
     def _show_live(self, on: bool) -> None:
-        """Press or release the button, without its consequences."""
+        """Press or release the Live button without starting or stopping anything."""
         self.form.live.blockSignals(True)
         self.form.live.setChecked(on)
         self.form.live.blockSignals(False)
@@ -283,7 +294,7 @@ class SegmentWidget(DockedWidget):
     # ---- the end
 
     def _leave(self, *, layers: bool) -> None:
-        """Stop the run and listen to nothing any more: the dock or the window is gone."""
+        """Stop the run and disconnect everything, as the dock or the window is gone."""
         self._show_live(False)
         self._runner.abandon()
         self._finding.drop()
