@@ -1,1 +1,1 @@
-"""The command line, ``fctl ...``: a file for each group of commands."""
+"""The command line ``fctl``, with a file for each group of commands."""

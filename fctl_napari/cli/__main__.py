@@ -1,4 +1,4 @@
-"""``python -m fctl_napari.cli``."""
+"""Entry point of ``python -m fctl_napari.cli``."""
 
 from fctl_napari.cli.app import main
 

@@ -81,7 +81,7 @@ def run(
         int | None, typer.Option(min=1, metavar="N", help="Processes here.  [default: by memory and cores, or GPUs]")
     ] = None,
 ) -> None:
-    """Train and measure every row of tables with the same budget; the same call goes on where it was stopped."""
+    """Train and measure every row of tables with the same budget; the same call resumes where it was stopped."""
     from fctl_napari.ablation.plan import TILES, AblationRequest
     from fctl_napari.ablation.run import run_ablation
     from fctl_napari.cli.output import counting, out

@@ -1,4 +1,4 @@
-"""The command line, ``fctl ...``: each command is a few lines over the packages below, imported when needed."""
+"""The command line ``fctl``: each command is a few lines over the packages below, which it imports when needed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ for commands in (
 
 
 def main() -> None:
-    """Run a command; what the user can mend is one sentence on stderr and exit code 2."""
+    """Run a command.
+
+    An error that the user can mend becomes one sentence on stderr and the exit code 2.
+    """
     try:
         app()
     except FctlError as error:
@@ -49,7 +52,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
-        # Full disks and the like that a library met while writing; other errors of the system are bugs.
+        # A library met a full disk or the like while writing. Other errors of the system are bugs.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         sys.exit(_complain(output_error(error.filename or "the output", error)))

@@ -1,4 +1,4 @@
-"""``fctl corrections ...``: what was painted over a segmentation."""
+"""Corrections of segmentations: ``fctl corrections info``, ``merge``, ``import``, ``relink``, ``next``, ``export``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OUTCOMES: dict[Policy, str] = {
     "not sure": "it is now not sure",
 }
 LISTED = 20
-"""So many regions or conflicts are printed; JSON holds all."""
+"""Number of regions or conflicts that are printed. JSON holds all."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -51,7 +51,10 @@ def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None
 
 
 def show_corrections(corrections: Path, json_file: Path | None = None) -> None:
-    """Print what is painted, and write it as JSON too if asked to."""
+    """Print area by class, authors and regions of corrections.
+
+    If ``json_file`` is given, they are also written there.
+    """
     from fctl_napari.cli.facts import image_words, show_facts
     from fctl_napari.corrections.corrections import Corrections
 
@@ -248,7 +251,10 @@ def export(
 
 @contextmanager
 def _to_change(path: Path, image: str | None, checkpoint: str | None) -> Iterator[Corrections]:
-    """Open or make corrections; those that were made go again if nothing could be taken over."""
+    """Open corrections for writing, or create them.
+
+    Corrections that were created are deleted again if an error left them empty.
+    """
     from fctl_napari.corrections.correction_store import is_corrections
     from fctl_napari.corrections.corrections import Corrections
     from fctl_napari.imagery.open import open_image

@@ -1,4 +1,4 @@
-"""``fctl data ...``: data sets to train on."""
+"""Data sets to train on: ``fctl data check``, ``convert``."""
 
 from __future__ import annotations
 

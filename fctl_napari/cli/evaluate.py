@@ -1,4 +1,4 @@
-"""Commands on what is right and wrong: ``fctl evaluate``, ``fctl errors``, ``fctl compare``."""
+"""Figures and errors of segmentations: ``fctl evaluate``, ``fctl errors``, ``fctl compare``."""
 
 from __future__ import annotations
 
@@ -188,7 +188,10 @@ def compare(
 
 
 def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> GroundTruth | None:
-    """Open a truth, if there is one, with its values mapped to the segmentation's classes, if they are to be."""
+    """Open the ground truth of a segmentation, if one is given.
+
+    If ``mapping`` is given, its values are mapped to the segmentation's classes. Notes on the classes go to stderr.
+    """
     from fctl_napari.cli.output import err
     from fctl_napari.evaluation.ground_truth import notes_on
     from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
@@ -214,7 +217,10 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
 
 
 def _unmapped(ground_truth: GroundTruth, evaluation: Evaluation) -> str | None:
-    """Say that values of a truth may stand for a class that nothing there is, as published masks have 255."""
+    """Return a hint if values of the ground truth may stand for a class that no pixel of it has.
+
+    Published masks use 255 for a class, for example.
+    """
     from fctl_napari.imagery.ground_truth import LabelSource
 
     absent = [name for name, px in zip(evaluation.names, evaluation.confusion.sum(axis=1), strict=True) if not px]

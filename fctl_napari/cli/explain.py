@@ -1,4 +1,4 @@
-"""What explains a pixel: ``fctl explain``."""
+"""Explanation of a pixel: ``fctl explain``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fctl export``: a segmentation for other programs."""
+"""Export of a segmentation for other programs: ``fctl export``."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def export(
 
 
 def say_losses(losses: ExportLosses) -> None:
-    """Say on stderr what polygons leave out."""
+    """Print on stderr what polygons leave out."""
     from fctl_napari.cli.output import err
 
     for sentence in losses.sentences():

@@ -1,4 +1,4 @@
-"""Facts of files in lines: images, segmentations, checkpoints."""
+"""Facts of images, segmentations and checkpoints, printed in lines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 
 def show_facts(facts: dict[str, str]) -> None:
-    """Print names and values, one pair a line, never wrapped."""
+    """Print names and values, one pair a line.
+
+    Lines are never wrapped.
+    """
     width = max(map(len, facts))
     for name, value in facts.items():
         out.print(f"{name:<{width}}  {value}", highlight=False, markup=False, soft_wrap=True)
 
 
 def image_facts(pyramid: Pyramid) -> dict[str, str]:
-    """Describe an image."""
+    """Return facts of an image by their names."""
     import numpy as np
 
     from fctl_napari.imagery.fingerprint import fingerprint
@@ -62,18 +65,18 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
 
 
 def say_nodata(image: str) -> None:
-    """Say on stderr how much of an image its file marks as being without data, if it does."""
+    """Print on stderr the share of pixels that the image's file marks as nodata, if there are any."""
     from fctl_napari.imagery.nodata import NAN, measure_nodata
 
     nodata = None
-    with suppress(InputError):  # if it is the image that is damaged the run says so, where it is
+    with suppress(InputError):  # if the image itself is damaged, the run reports where
         nodata = measure_nodata(image)
-    if nodata is not None and nodata.by != NAN:  # of NaN the run says itself where it meets them
+    if nodata is not None and nodata.by != NAN:  # NaN are reported by the run, where it meets them
         err.print(nodata.sentence(image), highlight=False, markup=False, soft_wrap=True)
 
 
 def card_facts(card: Card) -> dict[str, str]:
-    """Describe a checkpoint."""
+    """Return facts of a checkpoint by their names."""
     contexts = ", ".join(
         f"{c.name} ({'whole image' if c.scale == 'global' else f'x {c.scale:g}'})" for c in card.config.contexts
     )
@@ -102,7 +105,10 @@ def card_facts(card: Card) -> dict[str, str]:
 
 
 def image_words(stored: Mapping[str, Any], beside: Path) -> str:
-    """Say of which image a segmentation or corrections are, and whether that is at hand as it was."""
+    """Describe the image of a segmentation or of corrections.
+
+    If that image is missing or has changed, the description is the error message about it.
+    """
     from fctl_napari.errors import InputError
     from fctl_napari.segmentation.store.identity import open_image_of
 
@@ -116,7 +122,7 @@ def image_words(stored: Mapping[str, Any], beside: Path) -> str:
 
 
 def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
-    """Describe a segmentation."""
+    """Return facts of a segmentation by their names."""
     height, width = segmentation.shape
     done = segmentation.done()
     facts = {

@@ -1,4 +1,4 @@
-"""What is learnt from corrections, and what came of it: ``fctl finetune``, ``fctl lineage``."""
+"""Fine-tuning on corrections, and the lineage of checkpoints: ``fctl finetune``, ``fctl lineage``."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def finetune(
 
 
 def _watched(progress: FinetuneProgress) -> list[str]:
-    """What was measured last, with the parent's values."""
+    """Return the latest measurements in words, with the parent's values."""
     words = []
     for part, name in (("held_out", "held-out IoU"), ("scene", "as before elsewhere")):
         before, now = progress.before.get(part), progress.now.get(part)
@@ -137,7 +137,23 @@ def _watched(progress: FinetuneProgress) -> list[str]:
 def affected(
     parent: Path | None, corrections: Path | None, image: Pyramid, checkpoint: Path
 ) -> tuple[Cell, ...] | None:
-    """Cells that ``fctl segment --inherit`` computes; None: all.
+    """Return the cells that ``fctl segment --inherit`` computes.
+
+    Parameters
+    ----------
+    parent : Path or None
+        The parent's segmentation.
+    corrections : Path or None
+        Corrections that the checkpoint learned from.
+    image : Pyramid
+        Image that is segmented.
+    checkpoint : Path
+        Checkpoint that segments it.
+
+    Returns
+    -------
+    tuple of Cell or None
+        Cells that corrections affect. None if neither parent nor corrections are given: all cells are computed.
 
     Raises
     ------

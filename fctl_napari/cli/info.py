@@ -1,4 +1,4 @@
-"""What a file is: ``fctl info``."""
+"""Facts of a file: ``fctl info``."""
 
 from __future__ import annotations
 

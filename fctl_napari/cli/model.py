@@ -1,4 +1,4 @@
-"""Networks and what they cost: ``fctl model table``, ``info``, ``onnx``."""
+"""Networks and their costs: ``fctl model table``, ``info``, ``onnx``."""
 
 from __future__ import annotations
 

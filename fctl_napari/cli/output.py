@@ -1,4 +1,4 @@
-"""What the command line shows: progress bars on stderr, tables on stdout."""
+"""Consoles of the command line: progress bars on stderr, tables on stdout."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
 
 out = Console()
-"""Results."""
+"""Console for results, on stdout."""
 
 err = Console(stderr=True)
-"""Progress and errors."""
+"""Console for progress and errors, on stderr."""
 
 
 class Report(Protocol):
-    """Takes the state of some work."""
+    """Function that receives the progress of some work."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Show that ``done`` of ``total`` pieces are finished, with a word on the side."""
+        """Show that ``done`` of ``total`` pieces are finished, with a note beside it."""
 
 
 @contextmanager
@@ -40,13 +40,16 @@ def _bar(description: str) -> Iterator[tuple[Progress, TaskID]]:
         try:
             yield progress, progress.add_task(description, total=None, note="")
         except BaseException:
-            progress.live.transient = True  # what went wrong is said instead
+            progress.live.transient = True  # the error message takes its place
             raise
 
 
 @contextmanager
 def counting(description: str) -> Iterator[Report]:
-    """Show a progress bar for a function that reports (done, total) and perhaps a note."""
+    """Show a progress bar while the block runs.
+
+    The block gets a function that takes (done, total) and perhaps a note.
+    """
     with _bar(description) as (progress, task):
 
         def report(done: int, total: int, note: str = "") -> None:
@@ -56,16 +59,26 @@ def counting(description: str) -> Iterator[Report]:
 
 
 def run_watched(request: SegmentationRequest, description: str, scheduler: str | None) -> RunProgress:
-    """Carry out a run of tiles with a progress bar; returns its final event, or raises what went wrong.
+    """Run a request with a progress bar.
 
     Parameters
     ----------
-    request
-        What to do.
-    description
-        Of the bar.
-    scheduler
-        As for ``Engine``.
+    request : SegmentationRequest
+        Request to run.
+    description : str
+        Description of the bar.
+    scheduler : str or None
+        Address of a dask scheduler, as for ``Engine``.
+
+    Returns
+    -------
+    RunProgress
+        Last progress of the run.
+
+    Raises
+    ------
+    FctlError
+        The run failed.
     """
     from fctl_napari.segmentation.jobs.engine import Engine
 
@@ -85,5 +98,5 @@ def run_watched(request: SegmentationRequest, description: str, scheduler: str |
             run.wait()
             raise
         if final.error is not None:
-            raise final.error  # in here: the bar goes, and the sentence stands alone
+            raise final.error  # raised in the block, so that the bar vanishes and the message stands alone
         return final

@@ -1,4 +1,4 @@
-"""A second look at masks: ``fctl refine``."""
+"""Refinement of masks: ``fctl refine``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refine(
     scheduler: SchedulerOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over what other settings made.")] = False,
 ) -> None:
-    """Refine a segmentation by its image, tile by tile, overlaps averaged; a second run goes on where one stopped."""
+    """Refine a segmentation by its image, tile by tile, overlaps averaged; a second run resumes where one stopped."""
     from fctl_napari.cli.output import out, run_watched
     from fctl_napari.segmentation.jobs.engine import SegmentationRequest
     from fctl_napari.segmentation.jobs.refining import image_of

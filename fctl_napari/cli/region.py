@@ -1,4 +1,4 @@
-"""The option ``--region`` of all commands that work on a part of an image."""
+"""Check of the option ``--region``, for all commands that work on a part of an image."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from fctl_napari.windows import IntWindow, require_region
 
 
 def region_inside(region: IntWindow | None, shape: tuple[int, int], path: Path | str | None) -> IntWindow | None:
-    """Cut a region to an image, and say so on stderr if it reached beyond.
+    """Cut a region to an image.
+
+    If the region reaches beyond the image, a sentence on stderr says so.
 
     Parameters
     ----------
-    region
-        (y0, x0, y1, x1) px; None: the whole image.
-    shape
+    region : IntWindow or None
+        (y0, x0, y1, x1) px. None means the whole image.
+    shape : tuple of 2 int
         (height, width) of the image, px.
-    path
-        The image, or what is of it.
+    path : Path, str or None
+        The image, or a file that belongs to it. The message names it.
+
+    Returns
+    -------
+    IntWindow or None
+        The part of the region inside the image. None means the whole image.
 
     Raises
     ------

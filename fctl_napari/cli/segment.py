@@ -58,7 +58,7 @@ def segment(
     value_range: RangeOption = None,
     bands: BandsOption = None,
 ) -> None:
-    """Segment an image tile by tile; what is done is kept, and a second run goes on from there."""
+    """Segment an image tile by tile; what is done is kept, and a second run resumes from there."""
     from fctl_napari.cli.facts import say_nodata
     from fctl_napari.cli.output import counting, out, run_watched
     from fctl_napari.export.logits import check_logits_path

@@ -37,7 +37,7 @@ def _figure(value: float | None) -> str:
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
-    """Print the figures by class and their means, then those of the whole."""
+    """Print the figures by class and their means, then the overall figures."""
     titles, *rows = evaluation.table()
     table = _table(*titles)
     for name, *values in rows:
@@ -59,7 +59,10 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 
 def show_regions(regions: Sequence[Region], marks: Marks, names: Sequence[str]) -> None:
-    """Print a table of regions, one a line, never wrapped."""
+    """Print a table of regions, one a line.
+
+    Lines are never wrapped.
+    """
     uncertain = any(region.ground_truth is None for region in regions)
     lines: list[tuple[str, ...]] = [
         ("", "px", *(() if uncertain else ("truth",)), "called", "confidence", "y0 x0 y1 x1", "mark")
@@ -73,7 +76,10 @@ def show_regions(regions: Sequence[Region], marks: Marks, names: Sequence[str]) 
 
 
 def show_suggestions(suggestions: Sequence[Suggestion], names: Sequence[str]) -> None:
-    """Print a table of regions to correct, one a line, never wrapped."""
+    """Print a table of regions to correct, one a line.
+
+    Lines are never wrapped.
+    """
     lines: list[tuple[str, ...]] = [("", "gain", "px", "called", "entropy", "rarity", "size", "y0 x0 y1 x1")]
     for number, one in enumerate(suggestions, 1):
         facts = (f"{one.gain:.3f}", str(one.region.pixels), names[one.region.predicted])
@@ -83,7 +89,7 @@ def show_suggestions(suggestions: Sequence[Suggestion], names: Sequence[str]) ->
 
 
 def _columns(lines: Sequence[tuple[str, ...]], right: int = 2) -> None:
-    """Print lines as columns, the first ones flush right."""
+    """Print lines as columns, the first ``right`` of which are flush right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (
@@ -94,7 +100,10 @@ def _columns(lines: Sequence[tuple[str, ...]], right: int = 2) -> None:
 
 
 def show_agreement(agreement: Agreement) -> None:
-    """Print how far two segmentations agree, by class, and which is right."""
+    """Print the agreement of two segmentations by class.
+
+    With a ground truth, the figures of each and the shares where one or both are right follow.
+    """
     against = agreement.ground_truth
     table = _table("class", "IoU of both", *(() if against is None else ("first", "second")))
     for name, iou in agreement.scores.iou.items():
@@ -118,7 +127,7 @@ def show_cost(
     plain_speed: Speed,
     speed: Speed,
 ) -> None:
-    """Print what a network costs, without and with the exact savings."""
+    """Print the costs of a network, without and with the exact savings."""
     show_facts(
         {
             "network": f"{config.title}, tile {config.tile_size} px, {len(config.contexts)} contexts",
@@ -144,7 +153,7 @@ def show_cost(
 
 
 def show_image_costs(costs: Mapping[tuple[str, str], ImageCost], size: tuple[int, int]) -> None:
-    """Print what an image costs, by preset and inference."""
+    """Print the costs of an image, by preset and inference."""
     table = _table("network", "inference", "parameters, M", "tiles", "GFLOP", "seconds", "memory, MB")
     for (name, inference), cost in costs.items():
         figures = (f"{cost.parameters / 1e6:.1f}", str(cost.tiles), f"{cost.flops / 1e9:.0f}")
@@ -174,7 +183,10 @@ def show_ablations(rows: Sequence[AblationRow]) -> None:
 
 
 def show_explanation(explanation: TileExplanation) -> None:
-    """Print what is said of a pixel, by class, then what the contexts weigh, each with and without what is left out."""
+    """Print the probabilities of a pixel by class, then the weights of the contexts.
+
+    If parts of the network were left out, both are printed with and without them.
+    """
     views = [view for view in (explanation, explanation.without) if view is not None]
     left_out = [f"without {', '.join(explanation.request.without.names)}"] if explanation.without is not None else []
     table = _table("class", "probability", *left_out)
@@ -196,7 +208,7 @@ def show_explanation(explanation: TileExplanation) -> None:
 
 
 def show_before_after(card: BeforeAfter) -> None:
-    """Print what fine-tuning changed: each line is one set of tiles."""
+    """Print the figures before and after fine-tuning, one set of tiles a line."""
     from fctl_napari.finetuning.gate import WORDS
 
     table = _table("measured on", "mIoU before", "after", "px called as before")

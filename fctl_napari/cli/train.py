@@ -35,7 +35,7 @@ def train(
     bands: BandsOption = None,
     device: DeviceOption = DEVICE.default,
 ) -> None:
-    """Train a network; the same call goes on where a run was stopped.
+    """Train a network; the same call resumes a run that was stopped.
 
     Several GPUs or machines: torchrun --nproc_per_node N -m fctl_napari.cli train CONFIG ...
     """
