@@ -1,11 +1,11 @@
-"""How much of what a fine-tuned network changes lies in the tiles that are segmented anew.
+"""Share of a fine-tuned network's changes that lies in the tiles that are segmented anew.
 
     python benchmarks/affected.py earth --strokes 10 --seeds 0 1
     python benchmarks/affected.py aerial --data AERIAL --holdout 5 --checkpoint CELL.safetensors
 
 The scenes, their correction and the fine-tuning are those of ``learn.py``. Parent and child segment the whole scene;
-``learning.affected`` chooses cells by the parent's result and the strokes alone. Beside it stand the cells whose tile
-meets a stroke, and the best choice of as many cells, which nobody knows beforehand.
+``finetuning.affected_tiles`` chooses cells by the parent's result and the strokes alone. Beside it stand the cells
+whose tile meets a stroke, and the best choice of as many cells, which nobody knows beforehand.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def segmented(engine: Engine, image: Path, checkpoint: Path, out: Path) -> Segme
 
 
 def measure(engine: Engine, case: Case, count: int, seed: int, folder: Path) -> list[str]:
-    """Give the cells of a row."""
+    """Return the figures of a row."""
     ground_truth = case.scene.ground_truth
     parent = segmented(engine, case.image, case.checkpoint, folder / f"{case.image.stem}.ome.zarr")
     before = np.asarray(parent.labels.levels[0][:])

@@ -1,13 +1,13 @@
-"""How much the surroundings of a pixel tell about its class, with no network in between.
+"""Information in the surroundings of a pixel on its class, without a network.
 
     python benchmarks/context_signal.py earth
     python benchmarks/context_signal.py aerial --data AERIAL
 
-Boosted trees see the pixel's colour and the mean, the standard deviation and the fine texture of Gaussian windows
-around it, of growing width; they learn on the training regions and are scored on the regions that were held out (each
-group in turn). Where the score outside rises with the width, contexts can help a network; where only the score on the
-training regions does, they can do nothing but recognise the scene. The last row per place forbids the trees to combine
-the widest windows with the rest: what contexts can give when they only add to the tile's own scores.
+Boosted trees see the pixel's color and the mean, the standard deviation and the fine texture of Gaussian windows around
+it, of growing width; they learn on the training regions and are scored on the regions that were held out (each group in
+turn). Where the score outside rises with the width, contexts can help a network; where only the score on the training
+regions does, they can do nothing but recognize the scene. The last row of each scene forbids the trees to combine the
+widest windows with the rest: what contexts can give when they only add to the tile's own scores.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ APART = "added"
 
 
 def features(scene: Scene) -> dict[int, NDArray[np.float32]]:
-    """Features [H, W, F] by the window's standard deviation in px (0: the pixel itself)."""
+    """Compute features [H, W, F] by the window's standard deviation in px (0: the pixel itself)."""
     height, width = scene.pyramid.shape
     image = scene.pyramid.read((0, 0, height, width)).astype(np.float32)
     gray = image.mean(-1)
@@ -53,7 +53,7 @@ def _spread(channel: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 
 def blur(channel: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Gaussian mean, wide ones on a smaller picture."""
+    """Compute the Gaussian mean, wide ones on a smaller picture."""
     factor = max(1, int(sigma // 8))
     if factor == 1:
         return gaussian_filter(channel, sigma, mode="nearest")
@@ -64,7 +64,10 @@ def blur(channel: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 
 def draw(scene: Scene, part: str, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Labelled pixels of a part (flat indices); while training, rare classes are drawn more often, as in training."""
+    """Draw labeled pixels of a part, as flat indices.
+
+    For training, rare classes are drawn more often, as the training of networks does.
+    """
     whole = np.asarray(scene.ground_truth)
     inside = np.zeros(whole.shape, bool)
     for y0, x0, y1, x1 in getattr(scene, part):
@@ -79,7 +82,7 @@ def draw(scene: Scene, part: str, count: int, rng: np.random.Generator) -> NDArr
 
 
 def measure(name: str, data: Path, holdout: str, cache: dict[str, dict[int, NDArray[np.float32]]]) -> list[float]:
-    """Print the rows of one held-out group; returns the scores outside, row by row."""
+    """Print the rows of one held-out group and return the scores outside, row by row."""
     settings = load_train_config(name, {"data.holdout": holdout} if holdout else {})
     scenes, table = open_scenes(settings.data, data)
     outside = "val" if holdout else "test"

@@ -1,4 +1,4 @@
-"""What it costs to take contexts from the image's pyramid rather than from full resolution, on the sample scene.
+"""Cost of taking contexts from the image's pyramid rather than from full resolution, on the sample scene.
 
     python benchmarks/contexts.py [--device cuda]
 

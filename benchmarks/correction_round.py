@@ -1,4 +1,4 @@
-"""From strokes to the new mask of the view, as the window does it: seconds of each part, on the Earth scene.
+"""Seconds of each part of a round in the window, from strokes to the new mask of the view, on the Earth scene.
 
     python benchmarks/correction_round.py --strokes 20
 
@@ -31,7 +31,7 @@ VIEW = (350, 500)
 
 
 def finished(end: RunProgress) -> None:
-    """Raise what went wrong."""
+    """Raise the error of a run that failed."""
     if end.error is not None:
         raise end.error
 

@@ -1,7 +1,7 @@
 """Seconds and bytes of a stroke of corrections on a huge image: ``python benchmarks/corrections.py [--side PX]``.
 
-Brush strokes (a curved line of 20 px), filled areas and whole edit windows at random places of an image that is not
-there (zeros of any size); then undo, opening, and listing the regions.
+Brush strokes (a curved line of 20 px), filled areas and whole edit windows at random positions of an image that does
+not exist (zeros of any size), then undo, opening, and listing the regions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fctl_napari.model.classes import numbered_classes
 
 
 class Blank:
-    """Pixels of an image that is not there."""
+    """Pixels of an image that does not exist."""
 
     dtype = np.dtype(np.uint8)
 
@@ -35,29 +35,29 @@ class Blank:
 
 
 def brush(rng: np.random.Generator) -> np.ndarray:
-    """A curved line, 20 px wide and some hundred px long."""
+    """Draw a curved line, 20 px wide and some hundred px long."""
     y, x = np.mgrid[:300, :400]
     return np.abs(y - 150 - 80 * np.sin(x / rng.uniform(40, 90))) < 10
 
 
 def area(rng: np.random.Generator) -> np.ndarray:
-    """An ellipse of about 500 px."""
+    """Draw an ellipse of about 500 px."""
     y, x = np.mgrid[:600, :600]
     return ((y - 300) / rng.uniform(150, 300)) ** 2 + ((x - 300) / rng.uniform(150, 300)) ** 2 < 1
 
 
 def window(rng: np.random.Generator) -> np.ndarray:
-    """A whole edit window."""
+    """Return the mask of a whole edit window."""
     return rng.random((2048, 2048)) < 2
 
 
 def used(path: Path) -> int:
-    """Bytes on disk, in whole blocks."""
+    """Count the bytes on disk, in whole blocks."""
     return sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
 
 
 def timed(action: Callable[[], Any]) -> float:
-    """Milliseconds of a call."""
+    """Time a call, ms."""
     start = time.perf_counter()
     action()
     return 1000 * (time.perf_counter() - start)

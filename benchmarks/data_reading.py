@@ -1,8 +1,8 @@
-"""How fast training tiles are read from a data set as published and from its OME-Zarr copy, and in how much memory.
+"""Speed and memory of reading training tiles from a data set as published and from its OME-Zarr copy.
 
     python benchmarks/data_reading.py --data AERIAL --images 803 --tiles 120
 
-Makes a data set of the size of DeepGlobe (2448 x 2448 px, JPEG and PNG of colours) in a temporary folder, of crops of
+Makes a data set of the size of DeepGlobe (2448 x 2448 px, JPEG and PNG of colors) in a temporary folder, of crops of
 the aerial scenes; further images are links to a few files, each of which is read as a file of its own. Tiles are
 508 px with contexts of 1524 px and of the whole image, drawn as in training. Seconds are of CPU, of all threads: what
 else the machine does hardly changes them.
@@ -52,13 +52,17 @@ def make(data: Path, folder: Path, images: int) -> None:
 
 
 def peak_bytes() -> int:
-    """Largest memory of this process so far (Linux)."""
+    """Return the peak memory of this process so far (Linux)."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
 
 def tiles(folder: Path, count: int, limit: int) -> tuple[float, float, float, float]:
-    """CPU seconds to open, to look the truths through, for each tile; and the largest growth of memory, MB."""
+    """Measure CPU seconds and memory of reading.
+
+    Returned are the seconds to open the data set, to read all of its ground truth and to read a tile, and the largest
+    growth of memory, MB.
+    """
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = peak_bytes()
     config = preset("fctl_vgg16", classes=6)

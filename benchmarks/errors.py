@@ -2,9 +2,9 @@
 
     python benchmarks/errors.py --sides 5000 20000
 
-Truth and segmentation are written chunk by chunk: the Earth scene's labels, repeated, and the same moved by a few px
-with some blocks of another class, so that errors are many and small. Every measurement has a process of its own,
-whose peak the system reports (Linux: ``VmHWM``); ``nothing`` is what the imports take.
+Ground truth and segmentation are written chunk by chunk: the Earth scene's labels, repeated, and the same moved by a
+few px with some blocks of another class, so that errors are many and small. Every measurement has a process of its own,
+whose peak the system reports (Linux: ``VmHWM``); ``nothing`` measures the imports alone.
 """
 
 from __future__ import annotations

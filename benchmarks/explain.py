@@ -1,4 +1,4 @@
-"""From a click to its maps: how long ``Engine.explain`` takes on the sample scene, messages included.
+"""Seconds of ``Engine.explain`` from a click to its maps, on the sample scene, messages included.
 
     python benchmarks/explain.py [--checkpoint earth] [--device cpu] [--threads N] [--clicks 20]
 
@@ -27,7 +27,10 @@ from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 
 
 def measure(engine: Engine, requests: Sequence[ExplainRequest]) -> tuple[list[float], list[float], str]:
-    """Ask one after the other: seconds as the asker sees them, seconds in the worker, and where."""
+    """Explain pixels one after the other.
+
+    Returned are the seconds that the caller waits, the seconds in the worker, and the worker's device.
+    """
     seen, inside = [], []
     where = ""
     for request in requests:

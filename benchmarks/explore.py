@@ -1,4 +1,4 @@
-"""From a click to the maps on the screen: the real Explore widget, the real worker, a checkpoint on the sample scene.
+"""Milliseconds from a click to the maps on the screen, with the real Explore widget and worker on the sample scene.
 
 ``python benchmarks/explore.py [CHECKPOINT]`` (needs a display; ``xvfb-run -a`` will do). Prints milliseconds:
 
@@ -31,7 +31,7 @@ TILES = [(y, x) for y in (420, 620, 820) for x in (2300, 2600, 2900, 3200)]
 
 
 def wait(condition: Callable[[], Any], seconds: float = 120) -> None:
-    """Run the event loop until something is true."""
+    """Run the event loop until a condition holds."""
     end = time.perf_counter() + seconds
     while not condition():
         QApplication.processEvents()
@@ -71,7 +71,7 @@ class Window:
         widget._draw = timed
 
     def shown(self, ask: Callable[[], None]) -> float:
-        """Seconds from ``ask`` to maps on the screen."""
+        """Measure the seconds from ``ask`` to maps on the screen."""
         count, begin = len(self.state_changed), time.perf_counter()
         ask()
         wait(lambda: len(self.state_changed) > count and not self.widget.busy)
@@ -79,7 +79,7 @@ class Window:
         return time.perf_counter() - begin
 
     def click(self, y: float, x: float) -> float:
-        """Seconds from a click on a pixel to its maps on the screen."""
+        """Measure the seconds from a click on a pixel to its maps on the screen."""
         camera, (height, width) = self.viewer.scene.camera, self.viewer.canvas.size
         location = QPoint(
             round((x - camera.center[-1]) * camera.zoom + width / 2),

@@ -4,7 +4,7 @@
 
 The segmentation is synthetic: five classes in wavy patches of some tens to hundreds of px with a little noise along
 their borders, and a part that was not computed; it is stored like any other. Every export has a process of its own,
-whose peak the system reports (Linux: ``VmHWM``; its first line is what the imports alone take).
+whose peak the system reports (Linux: ``VmHWM``; its first line measures the imports alone).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SUFFIXES = ["tif", "gpkg", "geojson", "coco.json", "png", "ome.zarr"]
 
 
 def labels(y0: int, x0: int, y1: int, x1: int) -> np.ndarray:
-    """Labels of a window, uint8 [y, x]: 0 = not computed, k + 1 = class k."""
+    """Compute the labels of a window, uint8 [y, x]: 0 = not computed, k + 1 = class k."""
     y = np.arange(y0, y1, dtype=np.float32)[:, None]
     x = np.arange(x0, x1, dtype=np.float32)[None, :]
     relief = np.sin(x / 41 + 3 * np.sin(y / 173)) + np.sin(y / 67 + 2 * np.sin(x / 131)) + np.sin((x + y) / 331)
@@ -65,7 +65,7 @@ def make(path: Path, side: int) -> None:
 
 
 def peak_megabytes() -> float:
-    """Peak resident memory of this process so far, MB."""
+    """Return the peak resident memory of this process so far, MB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 

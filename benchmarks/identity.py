@@ -1,4 +1,4 @@
-"""How long it takes to know an image by its pixels, beside opening it: sampled and whole, by format.
+"""Seconds of identifying an image by its pixels, sampled and whole, and of opening it, by format.
 
 ``python benchmarks/identity.py [--side 10000]`` writes one picture in several formats into a temporary folder and
 prints seconds (medians of rounds that alternate between the formats), and the sampled as a share of the whole.
@@ -70,7 +70,7 @@ def write(folder: Path, side: int) -> dict[str, Path]:
 
 
 def timed(times: list[float], work: Callable[[], Any]) -> Any:
-    """Do some work and note how long it takes."""
+    """Do some work, append its seconds to ``times``, and return its result."""
     start = time.perf_counter()
     result = work()
     times.append(time.perf_counter() - start)

@@ -1,14 +1,14 @@
-"""What a few strokes of correction are worth: a simulated annotator, fine-tuning, and figures before and after.
+"""Gain from a few strokes of correction: a simulated annotator, fine-tuning, and figures before and after.
 
     python benchmarks/learn.py earth --strokes 10 --seeds 0
     python benchmarks/learn.py aerial --data AERIAL --holdout 5 --checkpoint CELL.safetensors --strokes 10 20 40
 
 The scene is one that the checkpoint was not trained on: the test bands of the Earth scene, or a held-out group of the
 aerial scenes (give the checkpoint of that cell, see ``scripts/build_checkpoints.py``), perhaps with ``--change`` of
-its look. The annotator draws along the largest errors with a round brush, and paints only where the truth has the
-class; which of the large errors he comes to first depends on the seed. Measured on the whole unseen scene, on the
-neighbourhood of the strokes (boxes 256 px wider), on the rest, and on tiles of the scenes that were trained on.
-``plain`` is the usual way: all weights, corrected pixels only, no replay, no gate. The gate's verdict on ``ours`` is
+its look. The annotator draws along the largest errors with a round brush, and paints only where the ground truth has
+the class; which of the large errors he comes to first depends on the seed. Measured on the whole unseen scene, on the
+neighborhood of the strokes (boxes 256 px wider), on the rest, and on tiles of the scenes that were trained on.
+``plain`` is the usual way: all weights, corrected pixels only, no replay, no gate. The gate's result on ``ours`` is
 printed; figures are of the new network either way.
 """
 
@@ -80,7 +80,10 @@ SHOWN = {"unseen": "unseen scene", "near": "near the strokes", "rest": "rest", "
 
 @dataclass(frozen=True)
 class Case:
-    """A scene to correct and what else is needed of its data set; ``scene.test`` are the regions that count."""
+    """Scene to correct, with what else is needed of its data set.
+
+    The regions that count are ``scene.test``.
+    """
 
     checkpoint: Path
     image: Path
@@ -90,7 +93,7 @@ class Case:
 
 
 def earth(bands: str) -> Case:
-    """The test bands of the Earth scene, or those of validation."""
+    """Return the test bands of the Earth scene, or those of validation."""
     (scene,), _ = open_scenes(DataSettings(sample=True))
     if bands == "val":
         scene = replace(scene, test=scene.val)
@@ -98,7 +101,7 @@ def earth(bands: str) -> Case:
 
 
 def aerial(data: Path, holdout: str, checkpoint: Path, change: str, folder: Path) -> Iterator[Case]:
-    """Scenes of a held-out group, perhaps changed."""
+    """Return the scenes of a held-out group, perhaps changed."""
     scenes, _ = open_scenes(load_train_config("aerial", {"data.holdout": holdout}).data, data)
     trained = read_card(checkpoint).provenance["training"]["data"]["holdout"]
     if trained != holdout:
@@ -118,7 +121,7 @@ def aerial(data: Path, holdout: str, checkpoint: Path, change: str, folder: Path
 def changed(
     pixels: NDArray[np.uint8], ground_truth: NDArray[np.uint8], change: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Another colour, haze, or a scale of 0.7."""
+    """Change a scene by another color, haze, or a scale of 0.7."""
     image = pixels.astype(np.float32)
     if change == "colour":
         image = (image * [1.15, 0.95, 0.8]) ** 1.05
@@ -132,7 +135,10 @@ def changed(
 
 
 def segmented(checkpoint: Path, scene: Scene, regions: Sequence[IntWindow]) -> NDArray[np.uint8]:
-    """Class indices of regions of a scene, 255 elsewhere, as ``fctl segment`` calls them."""
+    """Predict the classes of regions of a scene as ``fctl segment`` does.
+
+    Elsewhere the class index is 255.
+    """
     model, card = load_checkpoint(checkpoint)
     predictor = Predictor(model)
     grid = TileGrid(scene.pyramid.shape, card.config.tile_size, default_overlap(card.config.tile_size))
@@ -149,7 +155,7 @@ def segmented(checkpoint: Path, scene: Scene, regions: Sequence[IntWindow]) -> N
 
 
 def inside(shape: tuple[int, int], regions: Sequence[IntWindow]) -> NDArray[np.bool_]:
-    """Mask of regions."""
+    """Return the mask of regions."""
     mask = np.zeros(shape, bool)
     for y0, x0, y1, x1 in regions:
         mask[max(y0, 0) : y1, max(x0, 0) : x1] = True
@@ -159,7 +165,10 @@ def inside(shape: tuple[int, int], regions: Sequence[IntWindow]) -> NDArray[np.b
 def strokes(
     ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], counted: NDArray[np.bool_], count: int, seed: int
 ) -> tuple[NDArray[np.uint8], list[IntWindow]]:
-    """Draw strokes along large errors; returns corrections (k + 1) and the strokes' boxes."""
+    """Draw strokes along large errors.
+
+    Returned are the corrections (k + 1) and the strokes' boxes.
+    """
     rng = np.random.default_rng([seed, 77])
     wrong = counted & (ground_truth != IGNORE) & (predicted != IGNORE) & (ground_truth != predicted)
     errors = label(np.where(wrong, ground_truth + 1, 0), background=0, connectivity=1)
@@ -195,12 +204,12 @@ def strokes(
 def scores(
     ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], mask: NDArray[np.bool_], names: Sequence[str]
 ) -> Scores:
-    """Figures within a mask."""
+    """Compute the figures within a mask."""
     return Scores.from_confusion(confusion_matrix(np.where(mask, ground_truth, IGNORE), predicted, len(names)), names)
 
 
 def old_regions(scenes: Sequence[Scene], tile: int) -> list[tuple[Scene, list[IntWindow]]]:
-    """Parts of the old scenes, evenly chosen."""
+    """Choose parts of the old scenes, evenly."""
     found = []
     for scene in scenes:
         spots = [
@@ -215,7 +224,7 @@ def old_regions(scenes: Sequence[Scene], tile: int) -> list[tuple[Scene, list[In
 
 
 def old_miou(checkpoint: Path, parts: Sequence[tuple[Scene, list[IntWindow]]], names: Sequence[str]) -> float:
-    """Mean IoU on parts of the old scenes."""
+    """Compute the mean IoU on parts of the old scenes."""
     matrix = np.zeros((len(names), len(names)), np.int64)
     for scene, regions in parts:
         ground_truth = np.where(inside(scene.ground_truth.shape, regions), scene.ground_truth, IGNORE)
@@ -289,7 +298,7 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
 
 
 def read_rows(table: Path | None) -> list[dict[str, str]]:
-    """Rows that were measured already."""
+    """Read the rows that were measured already."""
     if table is None or not table.exists():
         return []
     with table.open(newline="") as file:
@@ -297,7 +306,7 @@ def read_rows(table: Path | None) -> list[dict[str, str]]:
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """A row for people."""
+    """Format a row for people."""
     pairs = [(float(row[f"{part} before"]), float(row[f"{part} after"])) for part in SHOWN]
     changes = [f"{a:.4f} -> {b:.4f} ({100 * (b - a):+.1f})" for a, b in pairs]
     ends = [row[name] for name in ("steps", "seconds", "cpu seconds", "load", "gate")]
@@ -305,7 +314,7 @@ def line(row: Mapping[str, Any]) -> str:
 
 
 def summary(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """Mean gains over seeds, in points; in brackets the lowest and the highest."""
+    """Format the mean gains over seeds, in points, with the lowest and the highest in brackets."""
     heads = ["scene", "strokes", "way", "seeds", *SHOWN.values(), "kept by the gate", "CPU seconds"]
     yield f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}"
     for scene, count, way in dict.fromkeys((r["scene"], r["strokes"], r["way"]) for r in rows):
@@ -321,7 +330,7 @@ def summary(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """``FIELD=VALUE`` of a request."""
+    """Parse ``FIELD=VALUE`` of a request."""
     name, _, value = text.partition("=")
     return name, tuple(value.split(",")) if name == "parts" else value
 

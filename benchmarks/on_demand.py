@@ -1,7 +1,7 @@
-"""Opening, panning and live mode on a huge image: what the window and the worker need, under the current display.
+"""Time and memory of opening, panning and live mode on a huge image, under the current display.
 
-A sparse OME-Zarr of 100,000 x 100,000 px is made, with the Earth scene in several places and at all levels, and opened
-in a real window. Prints a table.
+A sparse OME-Zarr of 100,000 x 100,000 px is made, with the Earth scene at several positions and at all levels, and
+opened in a real window. Prints a table.
 
     DISPLAY=:1 python benchmarks/on_demand.py [--side 100000] [--checkpoint earth] [--screenshots FOLDER]
 """
@@ -39,10 +39,10 @@ PANS = 30
 
 
 def make_image(path: Path, side: int) -> None:
-    """Write the sparse image; chunks that hold nothing are not there."""
+    """Write the sparse image, without chunks that hold nothing."""
     scene = open_image(sample_files().image)
     height, width = scene.shape
-    step = 1 << 7  # places are whole px on all levels that matter
+    step = 1 << 7  # positions are whole px on all levels that matter
 
     def fill(group: zarr.Group) -> None:
         levels = ngff.create_levels(group, "cyx", (side, side), CHUNK, np.uint8, 3)
@@ -74,12 +74,12 @@ class Ticks:
         self._timer.start()
 
     def gaps(self, start: float, end: float) -> np.ndarray:
-        """Gaps between ticks that lie in [start, end], ms."""
+        """Compute the gaps between ticks that lie in [start, end], ms."""
         return np.diff([t for t in self.times if start <= t <= end]) * 1000
 
 
 def spin(condition: Callable[[], bool], seconds: float) -> float:
-    """Run the event loop until the condition holds, at most so long; returns how long it took, s."""
+    """Run the event loop until the condition holds, at most for some time, and return the seconds that it took."""
     loop = QEventLoop()
     start = time.perf_counter()
     timer = QTimer()
@@ -91,11 +91,13 @@ def spin(condition: Callable[[], bool], seconds: float) -> float:
 
 
 class Draws:
-    """Counts the frames of a viewer's canvas."""
+    """Counter of the frames of a viewer's canvas."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self.count = 0
-        viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(self._drawn)  # no public event says so
+        viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(
+            self._drawn
+        )  # not public; napari has no event
 
     def _drawn(self, _event: object) -> None:
         self.count += 1
@@ -106,24 +108,24 @@ class Draws:
 
 
 def megabytes(pid: int, field: str) -> float:
-    """``VmRSS`` or ``VmHWM`` (the peak) of a process, MB."""
+    """Read ``VmRSS`` or ``VmHWM`` (the peak) of a process, MB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
 def worker() -> psutil.Process:
-    """The worker process: the largest child."""
+    """Return the worker process, which is the largest child."""
     return max(psutil.Process().children(recursive=True), key=lambda child: child.memory_info().rss)
 
 
 def look_at(viewer: napari.Viewer, y: float, x: float, rows: float) -> None:
-    """Show so many rows around a pixel."""
+    """Show a number of rows around a pixel."""
     viewer.scene.camera.zoom = viewer.canvas.size[0] / rows
     viewer.scene.camera.center = (0, y, x)
 
 
 class Live:
-    """Live mode of a widget, and what it tells."""
+    """Live mode of a widget, with the progress that it emits."""
 
     def __init__(self, widget: SegmentWidget) -> None:
         self.widget = widget
@@ -131,23 +133,23 @@ class Live:
         widget.progressed.connect(self.state_changed.append)
 
     def until(self, condition: Callable[[RunProgress], bool], seconds: float = 300) -> float:
-        """Wait for news of a kind; s."""
+        """Wait for progress of a kind and return the seconds."""
         seen = len(self.state_changed)
         return spin(lambda: any(condition(event) for event in self.state_changed[seen:]), seconds)
 
     def first_tile(self) -> float:
-        """Switch it on and wait for the first tile on the layer; s."""
+        """Switch live mode on, wait for the first tile on the layer, and return the seconds."""
         self.widget.form.live.setChecked(True)
         return self.until(lambda event: bool(event.windows))
 
     def fill(self) -> float:
-        """Wait until all in view is done; s."""
+        """Wait until all tiles in view are done and return the seconds."""
         return self.until(
             lambda event: event.view is not None and 0 < event.view.total == event.view.done and not event.view.waiting
         )
 
     def stop(self) -> float:
-        """Switch it off and wait; s."""
+        """Switch live mode off, wait for its end, and return the seconds."""
         self.widget.form.live.setChecked(False)
         return spin(lambda: not self.widget.running, 60)
 
@@ -252,12 +254,12 @@ def measure(image: Path, options: argparse.Namespace) -> None:
 
 
 def done(live: Live) -> int:
-    """Cells that are done in the whole store."""
+    """Count the cells that are done in the whole store."""
     return live.state_changed[-1].done
 
 
 def picture(viewer: napari.Viewer, options: argparse.Namespace, name: str) -> None:
-    """Keep a picture of the window."""
+    """Save a screenshot of the window."""
     if options.screenshots is not None:
         options.screenshots.mkdir(parents=True, exist_ok=True)
         viewer.screenshot(str(options.screenshots / f"{name}.png"), canvas_only=False, flash=False)

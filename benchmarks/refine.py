@@ -1,10 +1,10 @@
-"""Whether refinement makes masks better: the ``earth`` checkpoint's own, and the truth with a rough outline.
+"""Gain of refinement on the ``earth`` checkpoint's own masks and on the ground truth with a rough outline.
 
     python benchmarks/refine.py RUNS [--threads 1]
 
 Segments the sample scene, trains the recipe ``refiner`` twice on the training bands (on the network's own masks, and on
-roughened truths), refines both kinds of masks with both, and scores the test bands, which neither saw. What is there in
-RUNS is taken, and what was stopped goes on.
+roughened ground truth), refines both kinds of masks with both, and scores the test bands, which neither saw. Finished
+runs in RUNS are used, and stopped ones are resumed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IMAGE = str(sample_files().image)
 
 
 def rough_truth(path: Path) -> None:
-    """Keep the roughened truth as a segmentation."""
+    """Write the roughened ground truth as a segmentation."""
     scene = open_scenes(load_train_config("earth").data)[0][0]
     image = open_image(IMAGE)
     store = Segmentation.create(
@@ -52,14 +52,14 @@ def rough_truth(path: Path) -> None:
 
 
 def run(engine: Engine, request: SegmentationRequest) -> None:
-    """Carry a run out."""
+    """Run a request."""
     error = engine.start(request).wait().error
     if error is not None:
         raise error
 
 
 def scored(path: Path, bands: list[tuple[int, int, int, int]]) -> str:
-    """MIoU and accuracy over all bands together; Boundary IoU as the mean over bands."""
+    """Compute mIoU and accuracy over all bands together, and Boundary IoU as the mean over bands."""
     store, ground_truth = Segmentation.open(path), open_ground_truth(sample_files().ground_truth)
     found = [evaluate(store, ground_truth, band) for band in bands]
     scores = Scores.from_confusion(sum(f.confusion for f in found), found[0].names)  # type: ignore[arg-type]

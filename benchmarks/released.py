@@ -64,7 +64,7 @@ def main() -> None:
 def plain_loop(
     files: Sequence[Path], device: torch.device, image: np.ndarray, windows: Sequence[tuple[int, int, int, int]]
 ) -> Iterator[np.ndarray]:
-    """Logits, tile by tile, as the released code computes them."""
+    """Yield logits tile by tile, as the released code computes them."""
     states = {
         key: {k.removeprefix("module."): v.to(device) for k, v in torch.load(file, weights_only=True).items()}
         for key, file in zip(("all", "B10", "B15"), files, strict=True)
@@ -76,7 +76,7 @@ def plain_loop(
 
 
 def timed(tiles: Iterator[np.ndarray]) -> tuple[list[np.ndarray], float]:
-    """Logits of all tiles, and the mean seconds of a tile after the first, which warms up."""
+    """Return the logits of all tiles, and the mean seconds of a tile after the first, which warms up."""
     found = [next(tiles)]
     begun = time.perf_counter()
     found += list(tiles)

@@ -1,6 +1,6 @@
 """The released pipeline, plainly transcribed: state dicts as they are, one tile after the other, no savings.
 
-It is what parity tests and ``benchmarks/released.py`` compare with. Two things differ from the authors' code, which
+Parity tests and ``benchmarks/released.py`` compare with it. Two things differ from the authors' code, which
 fails there: an axis of at most one tile has one tile, and the image is padded with black up to a tile.
 """
 
@@ -20,7 +20,7 @@ State = dict[str, Tensor]
 
 
 def starts(length: int) -> list[int]:
-    """Tile starts along one axis, px."""
+    """Return the tile starts along one axis, px."""
     if length <= TILE:
         return [0]
     count = int(np.ceil(length / TILE))
@@ -33,12 +33,12 @@ def starts(length: int) -> list[int]:
 
 
 def tiles(shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """Tile corners (top, left), row by row."""
+    """Return the tile corners (top, left), row by row."""
     return [(top, left) for top in starts(shape[0]) for left in starts(shape[1])]
 
 
 def inputs(image: NDArray[np.uint8], top: int, left: int) -> list[Tensor]:
-    """The tile and its contexts x2 and x3: float [1, 3, 508, 508], RGB / 255."""
+    """Return the tile and its contexts x2 and x3, float [1, 3, 508, 508], RGB / 255."""
     margin = 2 * TILE
     padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)))
     streams = []
@@ -55,7 +55,7 @@ def inputs(image: NDArray[np.uint8], top: int, left: int) -> list[Tensor]:
 
 
 def vgg(state: State, prefix: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Outputs of pool3, pool4 and pool5."""
+    """Compute the outputs of pool3, pool4 and pool5."""
     found = []
     for name, blocks in {"pool3": ((0, 2), (5, 7), (10, 12, 14)), "pool4": ((0, 2, 4),), "pool5": ((0, 2, 4),)}.items():
         for block in blocks:
@@ -69,12 +69,12 @@ def vgg(state: State, prefix: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def conv(state: State, name: str, x: Tensor) -> Tensor:
-    """A convolution of the state dict, without padding."""
+    """Apply a convolution of the state dict, without padding."""
     return F.conv2d(x, state[f"{name}.weight"], state.get(f"{name}.bias"))
 
 
 def forward(states: dict[str, State], tile: Tensor, medium: Tensor, large: Tensor) -> dict[str, Tensor]:
-    """Logits [1, C, 508, 508], attention [529, 529] by context, and fusion weights [3, 512, 23, 23]."""
+    """Compute logits [1, C, 508, 508], attention [529, 529] by context, and fusion weights [3, 512, 23, 23]."""
     whole = states["all"]
     pool3, pool4, x = vgg(whole, "", tile)
     contexts = {
@@ -120,7 +120,7 @@ def segment(states: dict[str, State], image: NDArray[np.uint8]) -> Iterator[tupl
 
 
 def summed(states: dict[str, State], image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Logits of the whole image, summed over tiles, float64 [C, H, W]."""
+    """Compute the logits of the whole image, summed over tiles, float64 [C, H, W]."""
     height, width = image.shape[:2]
     total = np.zeros((states["all"]["output.6.weight"].shape[0], max(height, TILE), max(width, TILE)))
     for top, left, logits in segment(states, image):

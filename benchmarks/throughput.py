@@ -1,4 +1,4 @@
-"""How fast tiles go through the network, beside a plain loop and MONAI: same weights, image, merge and threads.
+"""Tiles per second of this project, a plain loop and MONAI: same weights, image, merge and threads.
 
     python benchmarks/throughput.py [--device cuda] [--networks fctl_lite fcn8s] [--tiles 64] [--no-scenes]
 
@@ -60,9 +60,9 @@ class Case:
     checkpoint, image
         The file and the OME-Zarr.
     folder
-        Where results may go.
+        Folder for results.
     device, precision
-        Where and how it computes (the plain loop: always fp32).
+        Device and arithmetic of the network (the plain loop: always fp32).
     """
 
     checkpoint: Path
@@ -73,11 +73,11 @@ class Case:
 
     @property
     def merge(self) -> str:
-        """How tiles become a mask."""
+        """Merge of tiles into a mask."""
         return "crop" if read_card(self.checkpoint).config.contexts else "average"
 
     def grid(self, pyramid: Pyramid) -> TileGrid:
-        """Give the tiles."""
+        """Return the grid of tiles."""
         size = read_card(self.checkpoint).config.tile_size
         return TileGrid(pyramid.shape, size, default_overlap(size))
 
@@ -164,7 +164,7 @@ def compare(case: Case, network: str, engine: Engine, plain_tiles: int, rounds: 
 
 
 def plain_model_only(case: Case, tiles: int) -> Rate:
-    """One tile at a time, with all its contexts, in fp32."""
+    """Run one tile at a time, with all its contexts, in fp32."""
     model = plain_model(case)
     ready = [on_device([inputs], case.device) for inputs in some_inputs(case, min(tiles, READY_TILES))]
 
@@ -207,7 +207,7 @@ def plain_end_to_end(case: Case, tiles: int) -> Rate:
 
 
 def monai(case: Case) -> tuple[Rate, Rate]:
-    """MONAI's sliding window over the whole image in memory."""
+    """Run MONAI's sliding window over the whole image in memory."""
     from monai.inferers import SlidingWindowInferer
 
     model = plain_model(case)
@@ -248,7 +248,10 @@ def monai(case: Case) -> tuple[Rate, Rate]:
 
 
 def our_model_only(case: Case) -> Rate:
-    """Run what the predictor runs, on tiles that lie ready in batches; a context that all share was encoded before."""
+    """Run the predictor's computation on tiles that lie ready in batches.
+
+    A context that all tiles share was encoded before.
+    """
     model, _ = load_checkpoint(case.checkpoint)
     predictor = Predictor(model, device=str(case.device), precision=case.precision)
     inputs = some_inputs(case, READY_TILES)
@@ -275,7 +278,10 @@ def our_model_only(case: Case) -> Rate:
 
 
 def our_end_to_end(case: Case, engine: Engine) -> Rate:
-    """Let the engine run the whole image; the first run, of one cell, starts the worker and warms it up."""
+    """Run the whole image with the engine.
+
+    A first run, of one cell, starts the worker and warms it up.
+    """
     pyramid = open_image(case.image)
     out = Path(tempfile.mkdtemp(dir=case.folder)) / "mask.ome.zarr"
     request = SegmentationRequest(
@@ -296,7 +302,7 @@ def our_end_to_end(case: Case, engine: Engine) -> Rate:
 
 
 def scenes(folder: Path, device: torch.device, engine: Engine) -> None:
-    """Print how long the paper's images take, the worker being up."""
+    """Print the seconds of the paper's images, the worker being up."""
     print("\n| image | side, px | contexts | precision | tiles | seconds |\n|---|---|---|---|---|---|")
     local, tile = Context(name="local"), 508
     for name, side, scales in (("DeepGlobe", 2448, (3.0, "global")), ("Inria", 5000, (2.0, 3.0))):
@@ -322,7 +328,7 @@ def use_the_workers_heap() -> None:
 
 
 def make_checkpoint(network: str, folder: Path, **settings: object) -> Path:
-    """Find the built-in ``earth`` for ``fctl_lite``; save a network of random weights for another preset."""
+    """Return the built-in ``earth`` for ``fctl_lite``, or save a network of random weights for another preset."""
     if network == "fctl_lite":
         return resolve_checkpoint("earth")
     torch.manual_seed(0)
@@ -342,7 +348,7 @@ def make_image(side: int, path: Path) -> Path:
 
 
 def plain_model(case: Case) -> FCtL:
-    """Load the network as it is, without anything that saves time."""
+    """Load the network without anything that saves time."""
     model, _ = load_checkpoint(case.checkpoint)
     for encoder in model.encoders.values():
         if isinstance(encoder, VGG16):
@@ -362,7 +368,7 @@ def some_inputs(case: Case, tiles: int) -> list[TileInputs]:
 def on_device(
     inputs: Sequence[TileInputs], device: torch.device
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """Tiles, contexts and windows as the network takes them."""
+    """Return tiles, contexts and windows on the device, as the network takes them."""
 
     def images(arrays: Sequence[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(device).contiguous(memory_format=torch.channels_last)
@@ -385,7 +391,10 @@ def write_all(store: Segmentation, logits: Tensor, cells: Sequence[tuple[int, in
 
 
 def stored_bytes(case: Case) -> float:
-    """Size of the image's files, all levels, per tile: what has to be read if everything is read once."""
+    """Compute the size of the image's files, all levels, per tile.
+
+    It is what has to be read if everything is read once.
+    """
     pyramid = open_image(case.image)
     tiles = case.grid(pyramid).tiles_over((0, 0, *pyramid.shape))
     return sum(file.stat().st_size for file in case.image.rglob("*") if file.is_file()) / len(tiles)

@@ -1,4 +1,4 @@
-"""Seconds, bytes and rates: what the benchmarks of throughput measure with."""
+"""Measurement of seconds, bytes and rates for the benchmarks of throughput."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MATRIX = {"cpu": 2048, "cuda": 8192}
 
 @dataclass(frozen=True, order=True)
 class Rate:
-    """Tiles per second, and bytes that the reading process read from files per tile."""
+    """Tiles per second, and bytes per tile that the reading process read from files."""
 
     tiles: float
     bytes: float = 0.0
@@ -26,7 +26,10 @@ class Rate:
 def rate(
     run: Callable[[int], None], count: int, device: torch.device, finish: Callable[[], None] | None = None
 ) -> Rate:
-    """Time ``run(0)``, ``run(1)``, ..., and what there is to do afterwards; one call before that warms up."""
+    """Time ``run(0)``, ``run(1)``, ..., and the work that follows.
+
+    One call before that warms up.
+    """
     run(0)
     before = bytes_read()
 
@@ -41,7 +44,7 @@ def rate(
 
 
 def timed(run: Callable[[], object], device: torch.device) -> float:
-    """Seconds that a call takes, with what it leaves to the GPU."""
+    """Time a call, with the work that it leaves to the GPU, s."""
     synchronize(device)
     begun = time.perf_counter()
     run()
@@ -56,7 +59,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def seconds_of(engine: Engine, request: SegmentationRequest) -> float:
-    """Carry a run out; seconds from when its worker has the network to the last byte written."""
+    """Run a request and return the seconds from when its worker has the network to the last byte written."""
     times: list[float] = []
 
     def hear(progress: RunProgress) -> None:
@@ -70,17 +73,17 @@ def seconds_of(engine: Engine, request: SegmentationRequest) -> float:
 
 
 def bytes_read() -> int:
-    """Bytes that this process has read from files so far, those in the system's cache too."""
+    """Return the bytes that this process has read from files so far, those in the system's cache too."""
     return int(psutil.Process().io_counters().read_chars)
 
 
 def bytes_read_by_children() -> int:
-    """The same of the worker processes."""
+    """Return the bytes that the worker processes have read from files so far."""
     return sum(int(child.io_counters().read_chars) for child in psutil.Process().children(recursive=True))
 
 
 def matrix_rate(device: torch.device) -> float:
-    """FLOP/s of a product of large bf16 matrices."""
+    """Measure the FLOP/s of a product of large bf16 matrices."""
     side = MATRIX[device.type]
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     runs = 20

@@ -1,4 +1,4 @@
-"""In which order regions are best looked at: wrong px found, and what putting them right is worth, by regions seen.
+"""Orders of the regions to correct: wrong px found and the worth of correcting them, by the number of regions seen.
 
     python benchmarks/where_next.py earth
     python benchmarks/where_next.py aerial --data AERIAL --holdout 5 --checkpoint CELL.safetensors
@@ -58,7 +58,7 @@ def segment(case: Case, folder: Path) -> Segmentation:
 
 
 def pieces(store: Segmentation, found: Sequence[Suggestion]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Rows and columns of the px of each region, labelled anew all at once."""
+    """Return rows and columns of the px of each region, all labeled anew at once."""
     whole = (0, 0, *store.shape)
     entropy, labels = acquisition._Entropy(store), store.labels.read(whole)
     values = (labels + acquisition._checks(whole)) * (entropy.read(whole) >= entropy.threshold) * (labels > 0)
@@ -138,7 +138,7 @@ def show(case: Case, store: Segmentation, kind: str, seen: Sequence[int]) -> Non
 def stroke(
     ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], counted: NDArray[np.bool_], window: IntWindow
 ) -> int:
-    """Wrong px under the annotator's stroke in a region."""
+    """Return the wrong px under the annotator's stroke in a region."""
     y0, x0, y1, x1 = window
     part = np.s_[max(y0 - MARGIN, 0) : y1 + MARGIN, max(x0 - MARGIN, 0) : x1 + MARGIN]
     wrong = counted[part] & (ground_truth[part] != IGNORE) & (ground_truth[part] != predicted[part])

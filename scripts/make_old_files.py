@@ -1,4 +1,4 @@
-"""Make the files that ``tests/test_old_runs.py`` opens: what the commands write, finished, half done and killed.
+"""Make the files that ``tests/test_old_runs.py`` opens: outputs of the commands, finished, half done and killed.
 
 ``tests/data/files_a1848b4.tar.xz`` was made by it at commit a1848b4; it is not made again, since its age is what is
 tested. Most of it are commands of ``fctl``; what only the window writes is imported from where it lay then.
@@ -62,7 +62,7 @@ contexts = [{ name = "local" }, { name = "medium", scale = 2.0 }, { name = "larg
 
 
 def command(*arguments: object) -> list[str]:
-    """Return a command of ``fctl`` as a process is started with it."""
+    """Return the argument list of a ``fctl`` command, for a new process."""
     return [sys.executable, "-m", "fctl_napari.cli", *map(str, arguments)]
 
 
@@ -75,7 +75,7 @@ def fctl(*arguments: object, code: int = 0) -> None:
 
 
 def killed(when: Callable[[], bool], *arguments: object) -> None:
-    """Run a command and kill it, with its workers, once something is so."""
+    """Run a command and kill it, with its workers, once a condition holds."""
     print("killed: fctl", *arguments, flush=True)
     process = subprocess.Popen(
         command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -88,7 +88,7 @@ def killed(when: Callable[[], bool], *arguments: object) -> None:
 
 
 def picture(seed: int, rows: int, columns: int, tint: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Blocks of 32 px, dark or bright, and which they are."""
+    """Draw blocks of 32 px, dark or bright, and return them with their classes."""
     rng = np.random.default_rng(seed)
     blocks = rng.permutation(np.arange(rows * columns) % 2).reshape(rows, columns)
     ground_truth = np.kron(blocks, np.ones((32, 32))).astype(np.uint8)
@@ -171,7 +171,7 @@ def segmentations() -> None:
 
 
 def corrections() -> None:
-    """Paint as the window does: two authors, an undone stroke; and die in the middle of a stroke."""
+    """Paint as the window does: two authors, an undone stroke, and a death in the middle of a stroke."""
     from fctl_napari.corrections.corrections import Corrections
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import read_card
@@ -201,7 +201,7 @@ def corrections() -> None:
 
 
 def finetunings() -> None:
-    """Fine-tune: kept, waiting, killed; and what the window notes of a run that is not decided."""
+    """Fine-tune: kept, waiting, killed, and the window's note of a run that is not decided."""
     from fctl_napari.finetuning.request import finetune_request
     from fctl_napari.finetuning.run import travelling
     from fctl_napari.finetuning.unfinished import remember
@@ -279,7 +279,7 @@ def ablation() -> None:
 
 
 def expected() -> None:
-    """Note what stores hold, read by zarr alone."""
+    """Write down the contents of stores, read by zarr alone."""
     found = {}
     for path in sorted(Path().glob("*.ome.zarr/**/0/zarr.json")):
         array = zarr.open_array(path.parent, mode="r")[:]
@@ -309,7 +309,7 @@ def main(archive: str) -> None:
 
 
 def pack(target: Path) -> None:
-    """Put all into an archive, without the locks."""
+    """Pack all files except locks into an archive."""
     with tarfile.open(target, "w:xz", preset=9) as file:
         for path in sorted(FOLDER.iterdir()):
             if path.suffix != ".lock":

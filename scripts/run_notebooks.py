@@ -1,6 +1,6 @@
 """Run notebooks from their text, and keep them with their outputs: ``python scripts/run_notebooks.py [NAME ...]``.
 
-``notebooks/NAME.py`` is what is written and reviewed (jupytext's percent format); ``notebooks/NAME.ipynb`` is made from
+``notebooks/NAME.py`` is written and reviewed (jupytext's percent format); ``notebooks/NAME.ipynb`` is made from
 it and shows what it printed and drew. Without names all are run. A line ``steps = 50  # short: 5`` names a smaller
 value for the short version, which the test suite runs. Needs ``pip install -e ".[notebooks]"`` and a display
 (``xvfb-run``, say).
@@ -40,9 +40,9 @@ def texts() -> list[Path]:
 
 
 def read_text(text: Path, *, short: bool = False) -> nbformat.NotebookNode:
-    """Read a notebook from its text, without outputs; cells get names that stay the same from run to run.
+    """Read a notebook from its text, without outputs.
 
-    ``short`` takes the values of the short version.
+    Cells get names that stay the same from run to run. ``short`` takes the values of the short version.
     """
     notebook = jupytext.read(text)
     if short:
@@ -71,7 +71,7 @@ def run(text: Path, folder: Path, *, short: bool = False) -> nbformat.NotebookNo
     client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", store_widget_state=False, resources=where)
     client.execute()
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # the clock
+        cell.metadata.pop("execution", None)  # they hold the time of the run
         if cell.cell_type == "code":
             # progress bars, warnings that name folders of this machine, and sliders that nothing moves any more
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
