@@ -95,9 +95,7 @@ class Draws:
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self.count = 0
-        viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(
-            self._drawn
-        )  # not public; napari has no event
+        viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(self._drawn)  # no public event
 
     def _drawn(self, _event: object) -> None:
         self.count += 1

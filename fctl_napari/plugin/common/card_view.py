@@ -91,7 +91,7 @@ class CardView(QFrame):
         self._text.setWordWrap(True)
         self._text.setTextFormat(Qt.TextFormat.RichText)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._text.setToolTip("What the checkpoint says of itself: network, contexts, tile size, measured figures.")
+        self._text.setToolTip("Model card of the checkpoint: network, contexts, tile size, measured figures.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.addWidget(self._text)
@@ -154,7 +154,7 @@ class Legend(QWidget):
         self._bars: list[QProgressBar] = []
         self._shares: list[QLabel] = []
         self.setToolTip(
-            "Share of each class in what is segmented so far, counted on the coarsest level of the result "
+            "Share of each class in the part that is segmented so far, counted on the coarsest level of the result "
             "(every n-th pixel both ways)."
         )
 

@@ -87,7 +87,7 @@ def drawn(shapes: Shapes, image: Image) -> Drawn:
     chosen = max(shapes.selected_data) if shapes.selected_data else len(shapes.data) - 1
     kind, vertices = shapes.shape_type[chosen], np.asarray(shapes.data[chosen], float)
     if kind in ("line", "path"):
-        raise InputError(f"{shapes.name}: a {kind} holds no area; draw a rectangle, an ellipse or a polygon.")
+        raise InputError(f"{shapes.name}: a {kind} has no area; draw a rectangle, an ellipse or a polygon.")
     if kind == "ellipse":  # napari keeps the corners of its bounding box
         turn = np.linspace(0, 2 * math.pi, 128, endpoint=False)[:, None]
         middle = vertices.mean(0)

@@ -221,10 +221,10 @@ def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTab
     level = levels_of(mask)[0]
     y, x = (int(location // 1) for location in seen_pixels(viewer, mask, world))
     if not (0 <= y < level.shape[0] and 0 <= x < level.shape[1]):
-        raise InputError(f"{mask.name}: does not reach there; point at the image.")
+        raise InputError(f"{mask.name}: does not reach that pixel; point at the image.")
     value = int(level[y, x])
     if value == 0:
-        raise InputError(f"{mask.name}: nothing is computed there yet; segment that part first.")
+        raise InputError(f"{mask.name}: nothing is computed at that pixel yet; segment that part first.")
     name = dict(enumerate(class_names(mask), 1)).get(value, f"of value {value}")
     if name not in table.names:
         raise InputError(

@@ -89,11 +89,11 @@ class ClassButtons(QWidget):
             button.setIcon(QIcon(pixmap))
             button.setCheckable(True)
             button.setStyleSheet("text-align: left; padding-left: 8px;")
-            what = "Pixels that are neither learnt from nor scored" if label == NOT_SURE else f"Paint {name}"
+            what = "Paint pixels that are neither learned from nor scored" if label == NOT_SURE else f"Paint {name}"
             button.setToolTip(f"{what} (key {key} on the edit window)." if key else f"{what}.")
             area = QLabel("-")
             area.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            area.setToolTip("Corrected so far, px.")
+            area.setToolTip("Pixels corrected so far.")
             self._group.addButton(button, label)
             self._grid.addWidget(button, row, 0)
             self._grid.addWidget(area, row, 1)

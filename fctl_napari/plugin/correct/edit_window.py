@@ -222,7 +222,7 @@ class EditWindow(QObject):
             return
         if np.shape(layer.data) != self._saved.shape or layer.data.dtype != np.uint8:
             layer.data = self._saved.copy()
-            self.refused.emit("the edit window keeps its size; what was put there instead is taken back.")
+            self.refused.emit("the edit window keeps its size; the data put there instead are taken back.")
             return
         data = np.asarray(layer.data)
         changed = data != self._saved
@@ -238,7 +238,9 @@ class EditWindow(QObject):
             block[strays] = self._saved[box][strays]
             mask = mask & ~strays
             layer.refresh(extent=False, thumbnail=False, highlight=False)
-            self.refused.emit(f"label {value} is no class; there are {classes}. What it painted is taken back.")
+            self.refused.emit(
+                f"label {value} is no class; there are {classes}. The pixels painted with it are taken back."
+            )
         self._saved[box] = block
         if mask.any():
             y0, x0 = window[0] + int(rows[0]), window[1] + int(columns[0])

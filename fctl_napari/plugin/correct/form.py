@@ -29,24 +29,26 @@ The first acts in the whole viewer, all act in the edit window. napari 0.9 uses 
 
 TOOLTIPS = {
     "image": "The image layer to correct.",
-    "mask": "The segmentation to correct: its classes are painted, picked and accepted.",
-    "checkpoint": "Whose classes are painted, where no segmentation is chosen.",
-    "painter": "Who paints: kept with every stroke.",
+    "mask": "The segmentation to correct. Its classes are painted, picked and accepted.",
+    "checkpoint": "The checkpoint whose classes are painted while no segmentation is chosen.",
+    "painter": "Name of the author, kept with every stroke.",
     "here": (
-        "Put the edit window, in which napari's brush, eraser, bucket and polygon paint, where you look "
+        "Move the edit window, in which napari's brush, eraser, bucket and polygon paint, to the middle of the view "
         f"(key {KEYS['here']})."
     ),
-    "undo": "Take the last stroke back, wherever it is; also those of earlier sessions (Ctrl+Z).",
-    "redo": "Bring it back (Ctrl+Shift+Z).",
-    "pick": f"Take the class that the segmentation has under the cursor (key {KEYS['pick']}); then click on the image.",
-    "where": (
-        "What to accept: pixels under the drawn rectangle, ellipse or polygon, or the region that is chosen in the "
-        "list of the Errors widget."
+    "undo": "Undo the last stroke, wherever it is, also those of earlier sessions (Ctrl+Z).",
+    "redo": "Redo the stroke that was undone last (Ctrl+Shift+Z).",
+    "pick": (
+        f"Pick the class that the segmentation has under the cursor (key {KEYS['pick']}). Then click on the image."
     ),
-    "accept": f"Paint what the segmentation says there, as correct (key {KEYS['accept']}).",
-    "offer": "You paint beside the edit window: nothing is painted there.",
-    "saved": "Strokes are on disk within a second, whatever happens to this program then.",
-    "file": "Where the corrections are kept.",
+    "where": (
+        "The pixels to accept: those under the drawn rectangle, ellipse or polygon, or the region that is chosen in "
+        "the list of the Errors widget."
+    ),
+    "accept": f"Paint the predicted classes there as correct (key {KEYS['accept']}).",
+    "offer": "Outside the edit window nothing is painted.",
+    "saved": "State of the strokes. They are on disk within a second, whatever happens to this program then.",
+    "file": "Path of the corrections.",
 }
 
 
@@ -67,7 +69,7 @@ class CorrectForm(QWidget):
         self.checkpoint.setToolTip(TOOLTIPS["checkpoint"])
         self.painter = QLineEdit()
         self.painter.setToolTip(TOOLTIPS["painter"])
-        self.hint = wrapped("What is missing.")
+        self.hint = wrapped("Message about what is missing.")
         self.other = OtherImagePage()
         self.here = button("Edit here", TOOLTIPS["here"])
         self.offer = button("", TOOLTIPS["offer"])
@@ -82,7 +84,7 @@ class CorrectForm(QWidget):
         self.draw = tool("Draw", DRAW_TIP)
         self.accept = button("Accept prediction here", TOOLTIPS["accept"])
         self.regions = CorrectedView()
-        self.summary = wrapped("How much is corrected.")
+        self.summary = wrapped("Number and area of the corrected regions.")
         self.next = NextPage()
         self.exchange = ExchangePage()
         regions = QWidget()
@@ -94,9 +96,9 @@ class CorrectForm(QWidget):
         self.tabs.addTab(regions, "Regions")
         self.tabs.addTab(self.next, "Where next")
         self.tabs.addTab(self.exchange, "Take over, export")
-        self.tabs.setTabToolTip(0, "What is corrected so far.")
-        self.tabs.setTabToolTip(1, "Where a correction is worth most.")
-        self.tabs.setTabToolTip(2, "Corrections from elsewhere, and for elsewhere.")
+        self.tabs.setTabToolTip(0, "Regions that are corrected so far.")
+        self.tabs.setTabToolTip(1, "Regions where a correction is worth most.")
+        self.tabs.setTabToolTip(2, "Exchange of corrections with other programs and people.")
         self.saved = wrapped(TOOLTIPS["saved"])
         self.file = wrapped(TOOLTIPS["file"])
         self.file.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

@@ -41,15 +41,15 @@ MOST_CONFLICTS = 1000
 
 TOOLTIPS = {
     "source": (
-        "What to take over: a labels layer (label 0 is nothing; label 1 the first class, unless it names its classes), "
-        "where it is seen; polygons (GeoJSON, GeoPackage, COCO), a PNG or TIFF of class indices, a label of an "
-        "OME-Zarr, or what others painted over this image."
+        "The source to take over: a labels layer (label 0 is nothing; label 1 the first class, unless it names its "
+        "classes), where it is seen; polygons (GeoJSON, GeoPackage, COCO), a PNG or TIFF of class indices, a label "
+        "of an OME-Zarr, or others' corrections of this image."
     ),
-    "policy": "What becomes of pixels that are painted here already, as another class.",
-    "take": "Take it over. All of it is undone by one Undo.",
+    "policy": "The treatment of pixels that are already painted here as another class.",
+    "take": "Take the source over. A single Undo takes all of it back.",
     "export": "Write the corrections for other programs: GeoTIFF, GeoPackage, GeoJSON, COCO, OME-Zarr labels, PNG.",
-    "report": "What was taken over.",
-    "conflicts": "Where both had painted, differently. Click one to fly there.",
+    "report": "Report on what was taken over.",
+    "conflicts": "Conflicts: pixels that both had painted differently. Click one to fly there.",
 }
 
 

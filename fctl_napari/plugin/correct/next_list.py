@@ -20,16 +20,16 @@ KEYS = {"next": "J", "previous": "Shift-J", "skip": "U"}
 
 TOOLTIPS = {
     "table": (
-        "Doubtful regions without corrections, by what correcting them is expected to gain: entropy x rarity of the "
-        "class x size. Click one to fly there. Skipped ones are grey, and passed over by Next."
+        "Doubtful regions without corrections, by the expected gain of correcting them: entropy x rarity of the "
+        "class x size. Click one to fly there. Skipped ones are gray, and Next passes over them."
     ),
     "next": f"Fly to the next region (key {KEYS['next']}).",
-    "previous": f"Fly to the one before (key {KEYS['previous']}).",
+    "previous": f"Fly to the previous region (key {KEYS['previous']}).",
     "skip": (
-        f"Pass over the chosen region from now on, or no more (key {KEYS['skip']}): it counts as looked at, in the "
-        "Errors widget too. Kept beside the segmentation."
+        f"Skip the chosen region from now on, or stop skipping it (key {KEYS['skip']}): a skipped region counts as "
+        "looked at, in the Errors widget too. The mark is kept beside the segmentation."
     ),
-    "find": "Look for regions anew, in all that is segmented by now.",
+    "find": "Search for regions again, in everything that is segmented by now.",
 }
 
 

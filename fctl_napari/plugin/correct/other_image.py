@@ -27,15 +27,15 @@ Way = Literal["relink", "copy", "new", "look"]
 WAYS: dict[Way, tuple[str, str]] = {
     "relink": (
         "They belong to this image",
-        "Keep painting on them here: you know that both are one scene (sharpened, color balanced). What is painted "
-        "stays; the file remembers the earlier image.",
+        "Keep painting on them here, as you know that both images show one scene (sharpened, color balanced). The "
+        "painted pixels stay, and the file remembers the earlier image.",
     ),
     "copy": (
         "Copy them for this image",
-        "Paint on a copy under a new name; the earlier corrections stay as they are, with their image.",
+        "Paint on a copy under a new name. The earlier corrections stay as they are, with their image.",
     ),
-    "new": ("Begin new ones", "Begin empty corrections under a new name; the earlier ones stay as they are."),
-    "look": ("Only show them", "Show what was painted over this image, as a layer that cannot be painted on."),
+    "new": ("Begin new ones", "Begin empty corrections under a new name. The earlier ones stay as they are."),
+    "look": ("Only show them", "Show these corrections as a layer that cannot be painted on."),
 }
 
 
@@ -58,7 +58,7 @@ class OtherImagePage(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self.words = wrapped("Corrections lie at this image's place that were painted on another one.")
+        self.words = wrapped("The corrections at this image's path were painted on another image.")
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addWidget(self.words)

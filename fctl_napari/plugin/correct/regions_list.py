@@ -14,7 +14,7 @@ from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.tables import Rows, dress_table
 from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
-TIP = "Connected corrected regions, the largest first. Click one to fly there."
+TIP = "Connected regions of corrections, the largest first. Click one to fly there."
 
 
 class CorrectedTable(Rows[CorrectedRegion]):

@@ -213,7 +213,7 @@ class CorrectWidget(DockedWidget):
         if wanted and others:
             chosen = "segmentation" if self._masks.mask is not None else "checkpoint"
             words.append(
-                f"Painted, but no class of the {chosen}: {', '.join(others)}; it is kept, and not learnt from."
+                f"Painted, but no class of the {chosen}: {', '.join(others)}; it is kept, and not learned from."
             )
         if self.edit_layer is None and not missing:
             words.append(PRESS)
@@ -347,13 +347,13 @@ class CorrectWidget(DockedWidget):
     def _copied(self, layer: Labels) -> None:
         there = "the edit window" if self.edit_layer is None else self.edit_layer.name
         say(
-            f"{layer.name}: is a copy; what is painted on it is not saved. Paint on {there}, or take the copy over in "
+            f"{layer.name}: is a copy, and strokes on it are not saved. Paint on {there}, or take the copy over in "
             "the end (Take over, export)."
         )
 
     def _beside(self, move_edit_window: tuple[float, float]) -> None:
         self._middle = move_edit_window
-        self.form.make_offer("That was beside the edit window. Move it there?")
+        self.form.make_offer("The stroke was outside the edit window. Move the window there?")
 
     def _take_offer(self) -> None:
         if self._middle is not None:
@@ -440,7 +440,7 @@ class CorrectWidget(DockedWidget):
 
     def _require_open(self) -> Painting:
         if self._painting is None:
-            raise InputError("nothing is open to be corrected; press Edit here first.")
+            raise InputError("no corrections are open; press Edit here first.")
         return self._painting
 
     # ---- progress

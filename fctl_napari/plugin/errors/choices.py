@@ -144,7 +144,9 @@ class ErrorChoices(QObject):
             self.changed.emit()
 
     def _ask_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self._form, "Open a truth", "", "Class indices (*.png *.tif *.tiff)")
+        path, _ = QFileDialog.getOpenFileName(
+            self._form, "Open a ground truth", "", "Class indices (*.png *.tif *.tiff)"
+        )
         if path:
             self.add_ground_truth(path)
 

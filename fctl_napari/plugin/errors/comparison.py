@@ -58,7 +58,7 @@ WHO_COLORS: tuple[tuple[str, Color], ...] = (
     ("this one is right", (0, 158, 115)),
     ("the other is right", (230, 159, 0)),
     ("both are wrong", (204, 121, 167)),
-    ("no truth here", (120, 120, 120)),
+    ("no ground truth here", (120, 120, 120)),
 )
 
 
@@ -99,9 +99,9 @@ class Showing:
         if self.pair is not None:
             was, predicted = (classes[index][0] for index in self.pair)
             never = ("", colors.highlighted)
-            return [never] * (HIGHLIGHTED - 1) + [(f"was {was}, called {predicted}", colors.highlighted)]
+            return [never] * (HIGHLIGHTED - 1) + [(f"was {was}, predicted {predicted}", colors.highlighted)]
         if self.mode in (CONFUSION, DIFFER):
-            return [(f"called {name}", color) for name, color in classes]
+            return [(f"predicted {name}", color) for name, color in classes]
         if self.mode == WHO:
             return list(WHO_COLORS)
         kinds = {
@@ -198,16 +198,16 @@ class Comparison:
         source = self.source
         if source is None or self.ground_truth is None or self.ground_truth.mapping.values != self.proposed().values:
             return self.of_another
-        said = [f"The truth {source.note}."] if source.note else []
+        said = [f"The ground truth {source.note}."] if source.note else []
         named = [name for name in source.class_names or () if name]
         match = match_names(named, [info.name for info in self.segmentation.class_table])
         if named and not match.matched:
             said.append(
-                f"The truth's classes ({', '.join(named)}) have other names than the network's: they count by their "
-                "order. If that is wrong, say what they are under Classes…"
+                f"The ground truth's classes ({', '.join(named)}) have other names than the network's: they count by "
+                "their order. If that is wrong, state them under Classes…"
             )
         elif match.missing:
-            said.append(f"The truth's {', '.join(match.missing)}: no class of the network, so ignored.")
+            said.append(f"The ground truth's {', '.join(match.missing)}: no class of the network, so ignored.")
         return " ".join([*said, self.of_another]).strip()
 
     def marks_path(self, kind: str) -> Path:
@@ -280,7 +280,7 @@ def open_comparison(
     note = (
         "" if wanted.ground_truth is None else note_on_image(wanted.ground_truth.location, segmentation.facts["image"])
     )
-    of_another = f"The truth: {note}." if note else ""
+    of_another = f"The ground truth: {note}." if note else ""
     return Comparison(segmentation, source, held, ground_truth, second, _with_maps(segmentation), overlay, of_another)
 
 

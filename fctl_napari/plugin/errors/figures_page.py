@@ -24,19 +24,24 @@ if TYPE_CHECKING:
     from fctl_napari.evaluation.evaluation import Evaluation
 
 TOOLTIPS = {
-    "compute": "Compute the figures, where it says above. Memory does not grow with the image; it can be cancelled.",
+    "compute": (
+        "Compute the figures in the region chosen above. Memory does not grow with the image, and the computation "
+        "can be cancelled."
+    ),
     "classes": (
-        "By class: IoU = right / (truth or called); F1 = 2 IoU / (1 + IoU); precision: how much of what was called so "
-        "is so; recall: how much of what is so was called so; Boundary IoU: IoU of bands along the class's boundary."
+        "Figures by class. IoU = right / (ground truth or predicted); F1 = 2 IoU / (1 + IoU); precision: the share "
+        "of the predicted pixels that is right; recall: the share of the class's true pixels that is predicted; "
+        "Boundary IoU: the IoU of bands along the class's boundary."
     ),
     "confusion": (
-        "How much of each true class (row) was called each class (column). Click a cell: those pixels light up."
+        "Confusion matrix: the share of each true class (row) that is predicted as each class (column). Click a "
+        "cell to highlight its pixels."
     ),
     "copy": "Copy table and confusion matrix as comma-separated values.",
     "json": "Save all figures as JSON.",
     "figure": "Save IoU, confusion matrix and reliability as a picture (PNG, SVG or PDF).",
     "plot": (
-        "Reliability: of the pixels of each confidence, how many are right. Under the dashed line the network is more "
+        "Reliability: the share of right pixels at each confidence. Under the dashed line the network is more "
         "confident than right. ECE is the mean distance from it."
     ),
 }
@@ -105,7 +110,7 @@ class FiguresPage(QWidget):
         self.classes = _table("classes")
         self.confusion = _table("confusion")
         self.confusion.clicked.connect(lambda index: self.pair_chosen.emit(index.row(), index.column()))
-        self.agreement = wrapped("How the two segmentations compare.")
+        self.agreement = wrapped("Agreement of the two segmentations.")
         self.plot = QWidget()
         self.plot.setToolTip(TOOLTIPS["plot"])
         QVBoxLayout(self.plot).setContentsMargins(0, 0, 0, 0)
@@ -253,7 +258,7 @@ def _confusion_cells(evaluation: Evaluation) -> Cells:
         return color
 
     def tip(was: int, predicted: int) -> str:
-        return f"{counts[was, predicted]:,} px are {names[was]} and were called {names[predicted]}"
+        return f"{counts[was, predicted]:,} px are {names[was]} and were predicted as {names[predicted]}"
 
     return Cells(names, [f"{name} %" for name in names], text, shade, tip)
 

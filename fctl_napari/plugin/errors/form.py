@@ -30,29 +30,31 @@ OWN = "My own"
 SETS = {"As in the paper": PAPER, "Colour-blind safe": COLOR_BLIND}
 
 TOOLTIPS = {
-    "mask": "The segmentation to look at: a mask that FCtL made.",
+    "mask": "The segmentation to examine, a mask that FCtL made.",
     "truth": (
-        "What is really there: a labels layer (label 0 is nothing; label 1 the first class, unless it names its "
+        "The ground truth: a labels layer (label 0 is nothing; label 1 the first class, unless it names its "
         "classes), a label of the image's own OME-Zarr, or a file."
     ),
-    "open": "Open a truth: a PNG or TIFF of class indices (255 is no class) or of the classes' colors.",
-    "open_folder": "Open a truth: a label group in an OME-Zarr.",
-    "mapping": "Say which class each value of the truth stands for.",
-    "second": "Another segmentation of the same image, by another checkpoint, say: where the two differ.",
-    "shown": "Show where the segmentation is wrong. It is computed for what is in view only.",
+    "open": "Open a ground truth, a PNG or TIFF of class indices (255 is no class) or of the classes' colors.",
+    "open_folder": "Open a ground truth, a label group in an OME-Zarr.",
+    "mapping": "State the class of each value of the ground truth.",
+    "second": (
+        "Another segmentation of the same image, by another checkpoint, for example. It shows where the two differ."
+    ),
+    "shown": "Show where the segmentation is wrong. Only the pixels in view are computed.",
     "mode": (
-        "Missed and false: what was missed, what was found where it is not, and (with all classes, the first being the "
-        "background) what was called another class. Was x, called y: each error in the colour of what it was called. "
-        "Who is right: where the two segmentations differ. Where they differ: the same, in the colour of what this one "
-        "says."
+        "Missed and false: missed pixels, falsely found pixels, and (with all classes, the first being the "
+        "background) pixels predicted as another class. Was x, called y: each error in the color of its predicted "
+        "class. Who is right: pixels where the two segmentations differ. Where they differ: the same pixels, in the "
+        "color of this one's class."
     ),
     "of": "The class whose errors are shown.",
-    "colors": "Colours of what was missed, false, or called another class.",
-    "own": "Choose this colour.",
+    "colors": "Colors of missed pixels, false pixels and those predicted as another class.",
+    "own": "Choose this color.",
     "only": "Show all errors again.",
-    "where": "Where figures are computed and regions are looked for.",
-    "cancel": "Stop.",
-    "progress": "How far the figures, or the search, are.",
+    "where": "The part in which figures are computed and regions are searched.",
+    "cancel": "Stop the computation.",
+    "progress": "Progress of the figures or of the search.",
 }
 
 
@@ -77,7 +79,7 @@ class ErrorForm(QWidget):
         self.mapping.setToolTip(TOOLTIPS["mapping"])
         self.edit_mapping = tool("Classes…", TOOLTIPS["mapping"])
         self.second = combo(TOOLTIPS["second"])
-        self.hint = wrapped("What is missing.")
+        self.hint = wrapped("Message about what is missing.")
         self.shown = QCheckBox("Show")
         self.shown.setToolTip(TOOLTIPS["shown"])
         self.shown.setChecked(True)
@@ -88,7 +90,7 @@ class ErrorForm(QWidget):
         self.own = [tool("", f"{what}: {TOOLTIPS['own'].lower()}") for what in ("Missed", "False", "Another class")]
         self.only = button("", TOOLTIPS["only"])
         self.only.hide()
-        self.legend = wrapped("Colours of the overlay.")
+        self.legend = wrapped("Colors of the overlay.")
         self.where = combo(TOOLTIPS["where"])
         self.where.addItems([WHOLE, VIEW, DRAWN])
         self.draw = tool("Draw", DRAW_TIP)
@@ -130,8 +132,8 @@ class ErrorForm(QWidget):
         tabs = QTabWidget()
         tabs.addTab(self.regions, "Next error")
         tabs.addTab(self.figures, "Figures")
-        tabs.setTabToolTip(0, "Regions of errors, or of doubt, one after the other.")
-        tabs.setTabToolTip(1, "How good the segmentation is, in numbers.")
+        tabs.setTabToolTip(0, "Regions of errors or doubts, one after the other.")
+        tabs.setTabToolTip(1, "Figures of the segmentation's quality.")
         tabs.currentChanged.connect(self._fit_tab)
         self.tabs = tabs
         self._fit_tab()

@@ -31,21 +31,27 @@ KEYS = {"next": "N", "previous": "Shift-N", "done": "K", "wrong": "W"}
 
 TOOLTIPS = {
     "what": (
-        "Errors: connected pixels of one class that were called another. Doubts: where the network was not sure (no "
-        "truth is needed). Differences: from the segmentation to compare with."
+        "Errors: connected pixels of one class that were predicted as another. Doubts: regions where the network "
+        "was not sure (no ground truth is needed). Differences: regions that differ from the segmentation to "
+        "compare with."
     ),
-    "measure": "What tells of doubt: the probability of the chosen class, or the maps that were kept with the result.",
-    "threshold": "Pixels are in doubt beyond this, %.",
-    "smallest": "Regions of fewer pixels are not listed.",
-    "find": "Look for them, where it says above.",
-    "sort": "Confidence: of errors the most confident first, of doubts the least.",
-    "was": "Only what is this class in truth.",
-    "called": "Only what was called this class.",
-    "table": "Click a region to fly there. Marked ones are grey, and passed over by Next.",
-    "previous": f"Fly to the one before that is not marked (key {KEYS['previous']}).",
-    "next": f"Fly to the next that is not marked (key {KEYS['next']}).",
-    "done": f"Mark as looked at, or take the mark away (key {KEYS['done']}). Marks are kept beside the segmentation.",
-    "wrong": f"Mark: here the truth is wrong, or take the mark away (key {KEYS['wrong']}).",
+    "measure": (
+        "The measure of doubt: the probability of the chosen class, or the maps that were kept with the result."
+    ),
+    "threshold": "Limit beyond which pixels are in doubt, %.",
+    "smallest": "Smallest region that is listed, px.",
+    "find": "Search for regions in the part chosen above.",
+    "sort": "Order of the list. Confidence: the most confident errors first, the least confident doubts first.",
+    "was": "List only regions of this true class.",
+    "called": "List only regions that were predicted as this class.",
+    "table": "Click a region to fly there. Marked ones are gray, and Next passes over them.",
+    "previous": f"Fly to the previous region that is not marked (key {KEYS['previous']}).",
+    "next": f"Fly to the next region that is not marked (key {KEYS['next']}).",
+    "done": (
+        f"Mark the region as looked at, or remove the mark (key {KEYS['done']}). Marks are kept beside the "
+        "segmentation."
+    ),
+    "wrong": f"Mark that the ground truth is wrong there, or remove the mark (key {KEYS['wrong']}).",
 }
 
 

@@ -27,13 +27,13 @@ from fctl_napari.imagery.ground_truth import NO_CLASS, LabelSource
 from fctl_napari.plugin.common.notify import reported
 
 HELP = (
-    "Each value of the truth is one of the network's classes, or ignored: ignored pixels are neither shown as errors "
-    "nor counted. A value without a class is refused when figures are computed."
+    "Each value of the ground truth is one of the network's classes, or ignored. Ignored pixels are neither shown "
+    "as errors nor counted. A value without a class is refused when figures are computed."
 )
 TOOLTIPS = {
-    "value": "A value that the truth holds somewhere, but that is not listed.",
-    "add": "List the value, to give it a class.",
-    "propose": "Same names are the same class; without names a value is the class of that number.",
+    "value": "A value that the ground truth holds somewhere, but that is not listed.",
+    "add": "Add the value to the list, to give it a class.",
+    "propose": "Map values to classes by equal names. Without names a value is the class of that number.",
     "read": "Read a mapping from a JSON file.",
     "save": "Write the mapping as a JSON file, for other images or the command line.",
 }
@@ -64,7 +64,7 @@ class MappingDialog(QDialog):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Classes of the truth")
+        self.setWindowTitle("Classes of the ground truth")
         self._source = source
         self._held = set(held)
         self._proposed = proposed

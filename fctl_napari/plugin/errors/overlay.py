@@ -84,7 +84,7 @@ class ErrorLevels:
     ) -> None:
         height, width = predicted[0].shape
         for what, shape in (
-            ("the truth", ground_truth.shape if ground_truth is not None else None),
+            ("the ground truth", ground_truth.shape if ground_truth is not None else None),
             ("the segmentation to compare with", second[0].shape if second is not None else None),
         ):
             if shape is not None and tuple(shape) != (height, width):

@@ -263,10 +263,10 @@ class ErrorWidget(DockedWidget):
         if self._choices.mask is None:
             form.explain("Segment the image first (Segment widget), or open a segmentation.")
         elif comparison is not None and comparison.ground_truth is None:
-            form.explain("Choose a truth to see errors. Without one, Next error lists doubts.")
+            form.explain("Choose a ground truth to see errors. Without one, Next error lists doubts.")
         elif comparison is not None and comparison.unmapped:
             few = ", ".join(map(str, comparison.unmapped[:5]))
-            form.explain(f"The truth holds values without a class ({few}): say what they are under Classes…")
+            form.explain(f"The ground truth holds values without a class ({few}): give them a class under Classes…")
         else:
             form.explain("" if comparison is None else comparison.note)
         ground_truth = None if comparison is None else comparison.ground_truth
@@ -320,8 +320,8 @@ class ErrorWidget(DockedWidget):
         self.form.regions.show_pair((was, predicted))
         count = int(evaluation.confusion[was, predicted])
         names = evaluation.names
-        words = f"{count:,} px of {self.form.figures.title} are {names[was]}, called {names[predicted]}"
-        self.form.say(f"{words}. Small spots show when you zoom in.")
+        words = f"{count:,} px of {self.form.figures.title} are {names[was]}, predicted as {names[predicted]}"
+        self.form.say(f"{words}. Small regions show when you zoom in.")
 
     # ---- figures and regions
 
@@ -335,7 +335,7 @@ class ErrorWidget(DockedWidget):
 
     def _require(self) -> Comparison:
         if self._comparison is None:
-            raise InputError("there is nothing to look at yet; choose a segmentation and its truth.")
+            raise InputError("there is nothing to examine yet; choose a segmentation and its ground truth.")
         return self._comparison
 
     def _compute(self) -> None:

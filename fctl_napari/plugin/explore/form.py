@@ -46,20 +46,20 @@ TOOLTIPS = {
     "image": "The image layer to explore.",
     "device": DEVICE.tooltip,
     "pick": (
-        "While on, a click or a drag over the image asks: why this class here? The tile that owns the pixel in a "
-        "segmentation is explained, with its real contexts. Taking up another tool switches it off."
+        "Explain the class of a pixel: while this is on, click or drag over the image. The tile that owns the pixel "
+        "in a segmentation is explained, with its real contexts. Choosing another tool switches this off."
     ),
     "save": "Save the explanation that is shown as a figure like the paper's Figs 10 and 11 (PNG or SVG).",
-    "view": "Which group of maps is shown; the others are kept, hidden.",
-    "item": "Which map of the group is shown.",
+    "view": "The group of maps that is shown. The others are kept, hidden.",
+    "item": "The map of the group that is shown.",
     "part": "Attention by content and position together (as the network uses it), by content alone, by position alone.",
     "shared": (
-        "On: one colour scale from 0 for all maps of the group, so that they can be compared. Off: each map has its "
-        "own, from its least to its most; maps of a region from where nearly all values lie."
+        "Use one color scale from 0 for all maps of the group, so that they can be compared. Off: each map has its "
+        "own scale, from its least to its greatest value; maps of a region, the range of nearly all values."
     ),
-    "channel": "Which channel of the fusion weights: their mean, or one of the network's feature channels.",
+    "channel": "Channel of the fusion weights: their mean, or one of the network's feature channels.",
     "what_if": "Leave this out of the network for this tile: mask and probabilities without it appear.",
-    "where": "What the maps of a region are computed for.",
+    "where": "The region that the maps are computed for.",
     "compute": (
         "Compute entropy, margin and fusion weights tile by tile. They are kept on disk; tiles that are there are not "
         "computed again."
@@ -89,7 +89,7 @@ class ExploreForm(QWidget):
         self.item = combo(TOOLTIPS["item"])
         self.part = combo(TOOLTIPS["part"])
         self.part.addItems(PARTS)
-        self.shared = QCheckBox("Same colour scale for all")
+        self.shared = QCheckBox("Same color scale for all")
         self.shared.setToolTip(TOOLTIPS["shared"])
         self.channel = QSpinBox()
         self.channel.setToolTip(TOOLTIPS["channel"])
@@ -240,7 +240,7 @@ class ExploreForm(QWidget):
         self._fields.setRowVisible(self.part, view in (ATTENTION, RECEIVED))
         self._fields.setRowVisible(self.channel, view == WEIGHTS)
         self._fields.setRowVisible(self.shared, view != WHAT_IF)
-        self.shared.setText("Colours from 0 to 1" if view == REGION else "Same colour scale for all")
+        self.shared.setText("Colors from 0 to 1" if view == REGION else "Same color scale for all")
         self.shared.setChecked(self._shared.get(view, False))
         self.meaning.setText(MEANING[view])
 

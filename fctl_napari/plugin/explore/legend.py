@@ -86,8 +86,8 @@ class ScaleBars(_Rows):
         super().__init__(2.0, parent)
         self._scales: list[_Scale] = []
         self.setToolTip(
-            "The colour scale of each map that is shown, with the values at its ends; the square is the "
-            "colour of the context's outline."
+            "The color scale of each map that is shown, with the values at its ends. The square has the color of "
+            "the context's outline."
         )
 
     @property
@@ -160,7 +160,7 @@ class ProbabilityBars(_Rows):
         self._second: np.ndarray | None = None
         self.setToolTip(
             "The class probabilities of the picked pixel. With a what-if, the thin second bar and the second figure "
-            "are those of the network without what is ticked."
+            "are those of the network without the ticked parts."
         )
 
     @property

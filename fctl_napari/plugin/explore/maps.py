@@ -44,24 +44,24 @@ CONTEXT_COLORS: dict[str, tuple[int, int, int]] = {
 
 MEANING = {
     ATTENTION: (
-        "Where the picked cell looks (Eq. 2): its attention over the cells of each context, which sums to 1. "
-        "σ(z) is the share of content, the rest is position; γ is how strongly the context is added to the tile."
+        "Attention of the picked cell (Eq. 2) over the cells of each context, which sums to 1. σ(z) is the share of "
+        "content, the rest is position; γ is the weight by which the context is added to the tile."
     ),
     RECEIVED: (
-        "How much each cell of a context is looked at by all cells of the tile together (Fig. 11); the mean is "
+        "Attention that each cell of a context receives from all cells of the tile together (Fig. 11); the mean is "
         "the number of the tile's cells over the number of the context's."
     ),
     WEIGHTS: (
-        "How MCF (Eq. 3) weighs the contexts in each cell of the tile; the weights of a cell sum to 1. In the "
-        "composite a colour is as strong as its context's weight."
+        "Weights by which MCF (Eq. 3) fuses the contexts in each cell of the tile; the weights of a cell sum to 1. "
+        "In the composite a color is as strong as its context's weight."
     ),
     ENHANCEMENT: (
-        "How strongly one step of ALE (Eq. 6) changes each cell of the tile: the mean of |E| over the channels "
+        "Change that one step of ALE (Eq. 6) makes to each cell of the tile: the mean of |E| over the channels "
         "whose window is that large, in cells."
     ),
     WHAT_IF: (
-        "The tile's mask by the same network without what is ticked below: the honest check of what the maps "
-        "suggest. Changed pixels have the colour of the class that they become."
+        "The tile's mask by the same network without the parts ticked below, a check of what the maps suggest. "
+        "Changed pixels have the color of the class that they become."
     ),
     REGION: (
         "Maps over the view or a drawn region, computed tile by tile and kept on disk. Entropy and margin say how "

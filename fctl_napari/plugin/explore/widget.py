@@ -203,7 +203,7 @@ class ExploreWidget(DockedWidget):
             self.form.checkpoint.require_name()
             height, width = image_shape(image)
             if not (0 <= pixel[0] < height and 0 <= pixel[1] < width):
-                self.form.status.setText(f"That is outside {image.name}; click on the image.")
+                self.form.status.setText(f"The pixel is outside {image.name}; click on the image.")
                 return
             self._pixel = pixel
             self._layers.mark(image, pixel)

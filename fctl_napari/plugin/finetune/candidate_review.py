@@ -206,7 +206,7 @@ class CandidateReview(QObject):
     def _report(self, progress: RunProgress) -> None:
         """Emit the progress of the segmentation in words."""
         others = 0 if self._parent is None else self._parent.others
-        words = f" The other {others} stay as the parent called them." if others and progress.state == "done" else ""
+        words = f" The other {others} stay as the parent predicted them." if others and progress.state == "done" else ""
         self.progressed.emit(describe(progress) + words)
 
     def _shown(self, _segmentation_layers: SegmentationLayers) -> None:

@@ -164,11 +164,13 @@ def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> Finet
     location = check_free(Path(out).absolute() if out else new_checkpoint(source.original, fields["checkpoint"]))
     if any(trace.exists() for trace in traces(location)):
         raise OutputError(
-            f"{location}: an earlier run of this name is not decided; take it up, or choose another name."
+            f"{location}: an earlier run of this name is not decided; resume or decide it, or choose another name."
         )
     result = result_path(source.original, location)
     if result.exists():
-        raise OutputError(f"{result}: is there already, and would be taken for the new one's; choose another name.")
+        raise OutputError(
+            f"{result}: exists already, and would be taken for the new checkpoint's result; choose another name."
+        )
     return finetune_request(
         image=image_path(source),
         corrections=str(corrections),

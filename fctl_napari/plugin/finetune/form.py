@@ -27,21 +27,21 @@ from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 TOOLTIPS = {
     "image": "The image layer that was corrected.",
-    "corrections": "What was painted over the image (Correct widget), by class; a part is held out to measure on.",
-    "checkpoint": "The parent: the network that learns. It stays as it is; a new one is made.",
-    "truth": "Truth of the image, to measure on before and after; nothing is learnt from it.",
-    "open": "Open a truth: a PNG or TIFF of class indices.",
-    "steps": "Steps of learning, at most; it stops early when it gets no better.",
-    "seconds": "Time for these steps, at most.",
-    "device": "Where it learns. auto: the GPU if there is one, else the CPU.",
-    "out": "The new checkpoint; nothing is overwritten.",
-    "choose": "Choose another place for the new checkpoint.",
+    "corrections": "Corrections of the image (Correct widget), by class. A part is held out to measure on.",
+    "checkpoint": "The parent, the network that learns. It stays as it is, and a new one is made.",
+    "truth": "Ground truth of the image, to measure on before and after. Nothing is learned from it.",
+    "open": "Open a ground truth, a PNG or TIFF of class indices.",
+    "steps": "Greatest number of steps. Learning stops early when it gets no better.",
+    "seconds": "Greatest time for these steps.",
+    "device": "Device of the learning. auto: the GPU if there is one, else the CPU.",
+    "out": "Path of the new checkpoint. Nothing is overwritten.",
+    "choose": "Choose another path for the new checkpoint.",
     "start": "Learn from the corrections, in another process. Strokes that are not on disk yet are written first.",
-    "pause": "Hold on; segmenting and explaining go on.",
-    "cancel": "Stop within a second. What was learnt is kept, and can be gone on with.",
-    "progress": "Tiles prepared, or steps learnt.",
+    "pause": "Pause the learning, or resume it. Segmenting and explaining continue.",
+    "cancel": "Stop within a second. The learned state is kept, and can be resumed.",
+    "progress": "Tiles prepared, or steps done.",
     "offer": "An earlier run that was not decided.",
-    "discard": "Delete what is left of that run. Corrections stay.",
+    "discard": "Delete the files of that run. Corrections stay.",
 }
 
 
@@ -74,7 +74,7 @@ class FinetuneForm(QWidget):
         self.out = QLineEdit()
         self.out.setToolTip(TOOLTIPS["out"])
         self.choose_out = tool("…", TOOLTIPS["choose"])
-        self.hint = wrapped("What is missing.")
+        self.hint = wrapped("Message about what is missing.")
         self.offer = QWidget()
         self.offered = wrapped(TOOLTIPS["offer"])
         self.take_offer = button("", TOOLTIPS["offer"])
@@ -99,8 +99,8 @@ class FinetuneForm(QWidget):
         inner.addStretch()
         self.tabs.addTab(run, "Run")
         self.tabs.addTab(self.lineage, "Lineage")
-        self.tabs.setTabToolTip(0, "How the run goes on, and what came of it.")
-        self.tabs.setTabToolTip(1, "Which checkpoint came from which.")
+        self.tabs.setTabToolTip(0, "Course of the run and its result.")
+        self.tabs.setTabToolTip(1, "Checkpoints and their parents.")
         self._arrange()
         self.make_offer("")
         self.set_state("idle")

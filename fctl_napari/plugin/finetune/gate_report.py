@@ -19,14 +19,19 @@ NAMES = {"held_out": "Held out", "scene": "Elsewhere", "training": "Training", "
 GOOD, BAD = "#2fae7d", "#e0703a"
 
 TOOLTIPS = {
-    "keep": "Make it a checkpoint of its own; nothing is overwritten. It is chosen in Segment, and its result stays.",
+    "keep": (
+        "Keep the new network as a checkpoint of its own. Nothing is overwritten. It is chosen in Segment, and its "
+        "result stays."
+    ),
     "roll_back": "Delete the new network and its result, and show the parent's again. Corrections stay.",
     "figures": (
-        "What the parent and the new network do where it did not learn: on held-out corrections, elsewhere in the "
-        "scene, in the scenes of the parent's training, against the truth. Mean IoU, and how many pixels are called as "
-        "before."
+        "Figures of the parent and the new network on pixels that it did not learn from: held-out corrections, "
+        "elsewhere in the scene, the scenes of the parent's training, the ground truth. Mean IoU, and the share of "
+        "pixels predicted as before."
     ),
-    "differences": "Show where the new network calls another class than its parent, in the colour of the new class.",
+    "differences": (
+        "Pixels where the new network predicts another class than its parent, in the color of the new class."
+    ),
 }
 
 

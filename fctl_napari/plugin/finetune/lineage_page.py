@@ -19,9 +19,9 @@ WAITS = ".candidate.safetensors"
 
 TOOLTIPS = {
     "tree": (
-        "Checkpoints beside the image, and their parents. Held out: mean IoU on corrections that were not learnt from, "
-        "of the parent and of this one. As before: how many pixels away from corrections are called as by the parent. "
-        "Bold: the one that is chosen."
+        "Checkpoints beside the image, and their parents. Held out: mean IoU on corrections that were not learned "
+        "from, of the parent and of this one. As before: the share of pixels away from corrections that are "
+        "predicted as by the parent. Bold: the chosen checkpoint."
     ),
     "use": "Choose this checkpoint here and in the Segment widget, whose result is then shown.",
 }

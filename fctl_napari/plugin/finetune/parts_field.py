@@ -13,19 +13,25 @@ from fctl_napari.plugin.layers.choosers import combo
 USUAL, ALL, SOME = "Decoder and fusion", "Everything", "Chosen parts"
 
 WORDS = {
-    "decoder": ("Decoder", "From fused features to classes."),
-    "lcc": ("Attention", "Locality-aware contextual correlation: what of a context matters to a place of the tile."),
-    "gpe": ("Positions", "Where attention looks by position alone, and how much that counts (GPE)."),
-    "mcf": ("Fusion", "How much each context weighs (MCF)."),
-    "ale": ("Enhancement", "Adaptive local enhancement of the tile and its contexts (ALE)."),
-    "tile_encoder": ("Encoder: tile", "What sees the tile. Slow: its features cannot be kept."),
-    "medium_encoder": ("Encoder: medium", "What sees the medium context. Slow: its features cannot be kept."),
-    "large_encoder": ("Encoder: large", "What sees the large context. Slow: its features cannot be kept."),
+    "decoder": ("Decoder", "Train the layers from fused features to classes."),
+    "lcc": (
+        "Attention",
+        "Train the locality-aware contextual correlation: what of a context matters to a location of the tile.",
+    ),
+    "gpe": ("Positions", "Train the attention by position alone, and its weight (GPE)."),
+    "mcf": ("Fusion", "Train the weights of the contexts (MCF)."),
+    "ale": ("Enhancement", "Train the adaptive local enhancement of the tile and its contexts (ALE)."),
+    "tile_encoder": ("Encoder: tile", "Train the encoder of the tile. Slow: its features cannot be kept."),
+    "medium_encoder": (
+        "Encoder: medium",
+        "Train the encoder of the medium context. Slow: its features cannot be kept.",
+    ),
+    "large_encoder": ("Encoder: large", "Train the encoder of the large context. Slow: its features cannot be kept."),
 }
 
 TIP = (
-    "Decoder and fusion learn fast and forget little, as features of the encoders are computed once. Everything learns "
-    "more from many corrections, and takes longer."
+    "The parts of the network that learn. Decoder and fusion learn fast and forget little, as features of the "
+    "encoders are computed once. Everything learns more from many corrections, and takes longer."
 )
 
 
@@ -50,7 +56,7 @@ class PartsField(QWidget):
         self.choice = combo(TIP)
         self.choice.addItems([USUAL, ALL, SOME])
         self.share = QLabel()
-        self.share.setToolTip("How much of the network's weights learns; the rest stays as it is.")
+        self.share.setToolTip("Share of the network's weights that learns. The rest stays as it is.")
         self.boxes: dict[str, QCheckBox] = {}
         self._grid = QWidget()
         grid = QGridLayout(self._grid)

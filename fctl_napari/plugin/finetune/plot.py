@@ -26,9 +26,9 @@ DRAW_MS = 700
 """Minimum interval between two drawings, ms."""
 
 TIP = (
-    "Above: the loss of each step. Below: mean IoU on corrections that are not learnt from (dashed: the parent's), and "
-    "how many pixels away from corrections, here and in the training scenes, are called as by the parent (the parent "
-    "itself: 1, dashed)."
+    "Above: the loss of each step. Below: mean IoU on corrections that are not learned from (dashed: the parent's), "
+    "and the share of pixels away from corrections, here and in the training scenes, that are predicted as by the "
+    "parent (the parent itself: 1, dashed)."
 )
 
 

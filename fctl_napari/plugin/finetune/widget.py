@@ -168,7 +168,7 @@ class FinetuneWidget(DockedWidget):
 
     def _ask_ground_truth(self) -> None:
         """Ask for a file of ground truth and choose it."""
-        path, _ = QFileDialog.getOpenFileName(self, "Open a truth", "", "Labels (*.png *.tif *.tiff)")
+        path, _ = QFileDialog.getOpenFileName(self, "Open a ground truth", "", "Labels (*.png *.tif *.tiff)")
         if path:
             self.add_ground_truth(path)
 
@@ -382,7 +382,7 @@ class FinetuneWidget(DockedWidget):
         name = "" if candidate_review is None else candidate_review.waiting.card.name
         form.out.setText("")  # a new name for the next round
         if kept is None:
-            form.show_progress(0, 1, f"{name} is gone; its parent is as it was.")
+            form.show_progress(0, 1, f"{name} is deleted; its parent is as it was.")
             if candidate_review is not None:
                 candidate_review.deleteLater()
             self.look()

@@ -61,7 +61,7 @@ def offered(beside: Beside) -> tuple[str, str]:
         return f"A new network, {beside.waiting[0].card.name}, waits to be kept or rolled back.", "Show it"
     if beside.cut:
         cut = beside.cut[0]
-        how = "goes on from its last saved state" if cut.saved else "begins anew"
+        how = "can be resumed from its last saved state" if cut.saved else "would begin anew"
         return f"Learning of {cut.request.name} was stopped; it {how}.", "Go on"
     return "", ""
 

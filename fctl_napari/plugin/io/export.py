@@ -44,15 +44,18 @@ FILTERS = (
 )
 
 TOOLTIPS = {
-    "path": "The end of the name says what is written: .tif, .gpkg, .geojson, .coco.json, .ome.zarr or .png.",
-    "choose": "Choose where it goes.",
-    "where": "All of it, what is in view, or a rectangle drawn over it.",
-    "draw": "Draw a rectangle; this form stays open.",
-    "simplify": (
-        "Simplify polygons by about this many px; neighbours keep their common border. Arms and gaps narrower than "
-        "that vanish: how many px this changes is said in the end. 0: along the px."
+    "path": (
+        "Path of the export. The end of the name decides the format: .tif, .gpkg, .geojson, .coco.json, .ome.zarr "
+        "or .png."
     ),
-    "min_area": "Leave out regions of fewer px; how many these are is said in the end.",
+    "choose": "Choose the path of the export.",
+    "where": "The part to export: all of it, the view, or a rectangle drawn over it.",
+    "draw": "Draw a rectangle. This form stays open.",
+    "simplify": (
+        "Simplify polygons by about this many px. Neighbors keep their common border. Arms and gaps narrower than "
+        "that vanish, and the number of px that this changes is reported in the end. 0: along the px."
+    ),
+    "min_area": "Leave out regions of fewer px. Their number is reported in the end.",
 }
 
 

@@ -26,7 +26,7 @@ from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 
-CHECKPOINT_TIP = "The trained network: a built-in one, or a file of yours (the button beside)."
+CHECKPOINT_TIP = "The trained network: a built-in one, or a file of yours (the button beside it)."
 OPEN_TIP = "Choose a checkpoint file (.safetensors)."
 
 
@@ -114,7 +114,7 @@ class ImageCombo(QComboBox):
         if image is None:
             raise InputError(f"there is no image to {doing}; open one first.")
         if image.ndim != 2:
-            raise InputError(f"{image.name}: has {image.ndim} dimensions; {doing} a layer with two (and colours).")
+            raise InputError(f"{image.name}: has {image.ndim} dimensions; {doing} a layer with two (and colors).")
         return image
 
     def _fill(self, _event: Any = None) -> None:

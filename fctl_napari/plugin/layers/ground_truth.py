@@ -190,7 +190,7 @@ def _plane(choice: GroundTruthChoice) -> Any:
     layer = choice.layer
     assert layer is not None
     if layer.ndim != 2:
-        raise InputError(f"{layer.name}: has {layer.ndim} dimensions; a truth is a layer with two.")
+        raise InputError(f"{layer.name}: has {layer.ndim} dimensions; a ground truth is a layer with two.")
     return _array(layer)
 
 

@@ -84,7 +84,7 @@ class ImageSource:
             opened = open_image(self.path, value_range=self.value_range, bands=self.bands)
             if self.names is not None and fingerprint(opened) not in self.names:
                 raise InputError(
-                    f"{self.original}: holds another picture than when it was opened here; open it again to go on."
+                    f"{self.original}: holds another picture than when it was opened here; open it again to continue."
                 )
             self.pyramid, self.state = opened, state
         return self.pyramid

@@ -14,7 +14,7 @@ VIEW, DRAWN, WHOLE = "View", "Drawn region", "Whole image"
 
 REGION_NAME = "FCtL region"
 
-DRAW_TIP = "Draw a rectangle over the image; the selected one counts, else the last."
+DRAW_TIP = "Draw a rectangle over the image. The selected one counts, else the last."
 
 
 def start_drawing(viewer: napari.Viewer, image: Image | None) -> None:

@@ -22,20 +22,22 @@ from fctl_napari.segmentation.jobs.parameters import DEVICE, FRESH
 TOOLTIPS = {
     "image": "The image layer to segment.",
     "device": DEVICE.tooltip,
-    "where": "What to segment: the tiles in view, those under the drawn rectangle, or the whole image.",
+    "where": "The tiles to segment: those in view, those under the drawn rectangle, or the whole image.",
     "result": (
-        "The OME-Zarr that holds the result. What is in it already is shown and not computed again. It stands "
+        "The OME-Zarr that holds the result. Tiles that are in it already are shown and not computed again. It lies "
         "beside the image, or in the cache folder where that is not writable."
     ),
-    "choose": "Choose another place for the result.",
+    "choose": "Choose another path for the result.",
     "fresh": FRESH.tooltip,
     "live": (
-        "While on, the tiles in view are computed, from the middle outward; what leaves the view before it is begun is "
-        "dropped."
+        "Compute the tiles in view while this is on, from the middle outward. Tiles that leave the view before they "
+        "are begun are dropped."
     ),
-    "offer": "So many tiles are not computed just because they are in view. Zoom in, or run them.",
-    "run": "Segment. Tiles that are done already are not computed again.",
-    "cancel": "Stop within a second. Finished tiles are kept; Run goes on from there.",
+    "offer": (
+        "Run all tiles in view. So many are not computed just because they are in view; zooming in makes them fewer."
+    ),
+    "run": "Segment the chosen tiles. Those that are done already are not computed again.",
+    "cancel": "Stop within a second. Finished tiles are kept, and Run resumes from there.",
     "progress": "Finished tiles of this run.",
 }
 

@@ -115,7 +115,7 @@ class SegmentWidget(DockedWidget):
     def _ask_result(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
             self,
-            "Where the result goes",
+            "Choose the path of the result",
             self.form.result.text(),
             "OME-Zarr (*.ome.zarr)",
             options=QFileDialog.Option.DontConfirmOverwrite,  # a result that exists is resumed

@@ -72,7 +72,7 @@ def test_errors_stand_on_the_screen(
     assert np.array_equal(level(overlay), np.where(kinds > 0, predicted + 1, 0))
     color = store.class_table.classes[3].color
     assert np.abs(look(viewer, y, x) - color).max() < 3
-    assert "called&nbsp;agriculture" in form.legend.text()
+    assert "predicted&nbsp;agriculture" in form.legend.text()
 
     form.mode.setCurrentText(MISSES)
     form.set_colors(PAPER.__class__((1, 200, 3), PAPER.false_positive, (9, 9, 200)))

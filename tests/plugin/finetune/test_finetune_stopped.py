@@ -139,7 +139,7 @@ def test_closing_the_window_loses_nothing(
     until(lambda: state_path(out).exists() and request_path(out).exists())
 
     viewer, widget = open_finetune(steps=8)
-    assert "tiny-1 was stopped; it goes on from its last saved state" in widget.form.offered.text()
+    assert "tiny-1 was stopped; it can be resumed from its last saved state" in widget.form.offered.text()
     widget.form.take_offer.click()
     decide(widget, until)
     assert widget.form.plot.losses[0][0] >= 25

@@ -131,7 +131,7 @@ def test_what_is_kept_is_used(
     assert 0 < len(affected) < there.sum()
     assert np.argwhere(store.done()).tolist() == [cell.tolist() for cell in affected]
     assert np.array_equal(store.inherited(), there & ~store.done())
-    assert form.status.text().endswith(f"The other {there.sum() - len(affected)} stay as the parent called them.")
+    assert form.status.text().endswith(f"The other {there.sum() - len(affected)} stay as the parent predicted them.")
     before, after = (level(viewer.layers[name]) for name in ("scene by tiny", "scene by tiny-1"))
     for cell in np.argwhere(store.inherited()):
         y0, x0, y1, x1 = store.grid.core(tuple(cell))
