@@ -149,7 +149,7 @@ def output_error(path: Path | str, error: OSError) -> OutputError:
     if error.errno == errno.ENOSPC:
         return OutputError(f"{path}: the disk is full; free some space and run again (what is finished is kept).")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError(f"{path}: this place is not writable; choose another.")
+        return OutputError(f"{path}: this path is not writable; choose another.")
     return OutputError(f"{path}: cannot be written ({error.strerror or error}).")
 
 

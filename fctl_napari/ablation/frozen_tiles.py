@@ -267,7 +267,7 @@ def _training(card: Card, checkpoint: Path | str) -> tuple[dict[str, str], Any]:
         scenes = {scene["image"]: scene for scene in data["scenes"]}
     except (KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{checkpoint}: its card does not say what it was trained on; give a checkpoint of fctl train."
+            f"{checkpoint}: its model card does not say what it was trained on; give a checkpoint of fctl train."
         ) from error
     if parent:
         raise CheckpointError(

@@ -348,7 +348,7 @@ class _Running:
                 except Empty:
                     continue
                 try:
-                    result = result_of(future, "the worker process died at it again and again.")
+                    result = result_of(future, "the worker process died at it repeatedly.")
                 except FctlError as error:
                     result = error
                 yield waiting.pop(future), result
@@ -367,7 +367,7 @@ class _Running:
         if self._workers.count():
             self._seen = time.monotonic()
         elif time.monotonic() - self._seen > DESERTED_SECONDS:
-            raise FctlError("there are no workers any more; start some and run again to go on.")
+            raise FctlError("there are no workers any more; start some and run again to resume.")
 
 
 def _steps_done(training: Training) -> int:

@@ -26,7 +26,7 @@ corrections_app = typer.Typer(no_args_is_help=True, help="What was painted over 
 CorrectionsArgument = Annotated[Path, typer.Argument(metavar="C.ome.zarr", help="Corrections.")]
 ConflictOption = Annotated[
     Literal["mine", "theirs", "not-sure"],
-    typer.Option("--on-conflict", help="What is done where both painted, differently; it is reported in any case."),
+    typer.Option("--on-conflict", help="The choice where both painted differently; it is reported in any case."),
 ]
 
 POLICIES: dict[str, Policy] = {"mine": "mine", "theirs": "theirs", "not-sure": "not sure"}
@@ -86,7 +86,7 @@ def show_corrections(corrections: Path, json_file: Path | None = None) -> None:
 @corrections_app.command("merge")
 def merge(
     corrections: Annotated[Path, typer.Argument(metavar="INTO.ome.zarr", help="The corrections that take the others.")],
-    others: Annotated[list[Path], typer.Argument(metavar="OTHER.ome.zarr...", help="Of the same image.")],
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER.ome.zarr...", help="Corrections of the same image.")],
     on_conflict: ConflictOption = "mine",
     json_file: JsonOption = None,
 ) -> None:
@@ -119,16 +119,17 @@ def import_(
         str | None,
         typer.Option(
             metavar="earth|aerial|FILE",
-            help="Whose classes new corrections have, and are added to others.  [default: earth, for new ones]",
+            help="The checkpoint whose classes new corrections have, and are added to others.  "
+            "[default: earth, for new ones]",
         ),
     ] = None,
-    author: Annotated[str | None, typer.Option(help="Whose they are.  [default: the user's name]")] = None,
+    author: Annotated[str | None, typer.Option(help="Name of the author.  [default: the user's name]")] = None,
     mapping: Annotated[
         Path | None,
-        typer.Option("--map", metavar="FILE", help='Which class a value stands for: {"values": {"7": "water"}}.'),
+        typer.Option("--map", metavar="FILE", help='The class that a value stands for: {"values": {"7": "water"}}.'),
     ] = None,
     column: Annotated[
-        str, typer.Option("--property", metavar="NAME", help="Which property of polygons names the class.")
+        str, typer.Option("--property", metavar="NAME", help="The property of polygons that names the class.")
     ] = "class",
     on_conflict: ConflictOption = "mine",
     json_file: JsonOption = None,
@@ -178,7 +179,7 @@ def next_(
     corrections: Annotated[
         Path | None, typer.Argument(metavar="[C.ome.zarr]", help="Corrections of its image, which are left out.")
     ] = None,
-    most: Annotated[int, typer.Option(metavar="N", min=1, help="How many to list.")] = LISTED,
+    most: Annotated[int, typer.Option(metavar="N", min=1, help="Number of regions to list.")] = LISTED,
     region: RegionOption = None,
     json_file: JsonOption = None,
 ) -> None:

@@ -24,7 +24,7 @@ FolderArgument = Annotated[
 ClassesOption = Annotated[
     str | None,
     typer.Option(
-        metavar="inria|deepglobe|N|FILE", help="What the classes are.  [default: the layout's, or DIR/classes.json]"
+        metavar="inria|deepglobe|N|FILE", help="The class table.  [default: the layout's, or DIR/classes.json]"
     ),
 ]
 LISTED = 20
@@ -117,11 +117,11 @@ def _show(report: DataSetReport) -> None:
     if len(report.sizes) > 5:
         facts["size"] += f", and {len(report.sizes) - 5} more sizes"
     if data.without_ground_truth:
-        facts["no truth"] = f"{len(data.without_ground_truth)} of published test sets, left aside"
+        facts["no ground truth"] = f"{len(data.without_ground_truth)} of published test sets, left aside"
     show_facts(facts)
     shares = {part: report.shares(part) for part in PARTS}
     if any(shares.values()):
-        heads = {"share of labelled px": "  ".join(f"{part:>6}" for part in PARTS)}
+        heads = {"share of labeled px": "  ".join(f"{part:>6}" for part in PARTS)}
         show_facts(
             heads
             | {

@@ -15,14 +15,14 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def demo() -> None:
-    """Open napari with the sample scene, segment it and compare with the truth."""
+    """Open napari with the sample scene, segment it and compare with the ground truth."""
     from fctl_napari.plugin.demo import run_demo
 
     run_demo()
 
 
 def sample(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The OME-Zarr to write.")]) -> None:
-    """Write the sample scene as an OME-Zarr pyramid with its truth under labels/."""
+    """Write the sample scene as an OME-Zarr pyramid with its ground truth under labels/."""
     from fctl_napari.cli.output import counting, out
     from fctl_napari.imagery.sample import write_sample
 

@@ -21,13 +21,11 @@ Order = Literal["size", "confidence", "class"]
 Measure = Literal["confidence", "entropy", "margin"]
 GroundTruthArgument = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="[TRUTH]", help="Class indices (255 ignored) or the classes' colours, or an OME-Zarr label."
-    ),
+    typer.Argument(metavar="[TRUTH]", help="Class indices (255 ignored) or the classes' colors, or an OME-Zarr label."),
 ]
 MapOption = Annotated[
     Path | None,
-    typer.Option("--map", metavar="FILE", help='Which class a value of the truth is: {"values": {"7": "water"}}.'),
+    typer.Option("--map", metavar="FILE", help='The class of a value of the ground truth: {"values": {"7": "water"}}.'),
 ]
 
 
@@ -43,7 +41,7 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="TRUTH",
-            help="PNG or TIFF of class indices (255 ignored) or of the classes' colours, or an OME-Zarr label.",
+            help="PNG or TIFF of class indices (255 ignored) or of the classes' colors, or an OME-Zarr label.",
         ),
     ],
     region: RegionOption = None,
@@ -59,10 +57,11 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE.png|svg|pdf", help="Draw figures, confusion matrix, reliability.")
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What made it, if not built in; for context reliance.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The checkpoint that made it, if not built in; for context reliance."),
     ] = None,
 ) -> None:
-    """Compare a segmentation with its truth: figures by class, mIoU, accuracy, calibration, context reliance."""
+    """Compare a segmentation with its ground truth: figures by class, mIoU, accuracy, calibration, context reliance."""
     from fctl_napari.cli.output import counting, err, out
     from fctl_napari.cli.tables import show_evaluation
     from fctl_napari.evaluation.context_reliance import segmentation_reliance
@@ -87,7 +86,7 @@ def evaluate(
         moved, share = evaluation.mixed_up
         pairs = ", ".join(f"{one} is {other}" for one, other in moved.items())
         err.print(
-            f"the classes of the truth seem to be mixed up: accuracy is {evaluation.scores.accuracy:.4f}, and "
+            f"the classes of the ground truth seem to be mixed up: accuracy is {evaluation.scores.accuracy:.4f}, and "
             f"{share:.4f} if what it calls {pairs}; check how its values are read, or state it with --map FILE",
             highlight=False,
             markup=False,
@@ -113,7 +112,7 @@ def errors(
     segmentation: SegmentationArgument,
     ground_truth: GroundTruthArgument = None,
     by: Annotated[Order, typer.Option(help="Largest first; surest errors (least sure doubts); by class.")] = "size",
-    most: Annotated[int, typer.Option(metavar="N", min=1, help="How many to list.")] = 20,
+    most: Annotated[int, typer.Option(metavar="N", min=1, help="Number of regions to list.")] = 20,
     measure: Annotated[
         Measure, typer.Option(help="Of doubts; entropy and margin where it was made with fctl segment --maps.")
     ] = "confidence",
@@ -121,7 +120,7 @@ def errors(
     mapping: MapOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """List connected regions of errors, the largest first; without a truth, of doubts."""
+    """List connected regions of errors, the largest first; without a ground truth, of doubts."""
     from fctl_napari.cli.output import counting, out
     from fctl_napari.cli.tables import show_regions
     from fctl_napari.evaluation.error_regions import SMALLEST, find_errors, find_uncertain, order
@@ -171,7 +170,7 @@ def compare(
     mapping: MapOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Compare two segmentations: where they agree and, with a truth, which of them is right."""
+    """Compare two segmentations: where they agree and, with a ground truth, which of them is right."""
     from fctl_napari.cli.output import counting
     from fctl_napari.cli.tables import show_agreement
     from fctl_napari.evaluation.agreement import compare as compare_both
@@ -202,7 +201,7 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
     take_georeference(segmentation.facts, segmentation.path)
     if path is None:
         if mapping is not None:
-            raise InputError(f"{mapping}: maps the values of a truth; name the truth too.")
+            raise InputError(f"{mapping}: maps the values of a ground truth; name the ground truth too.")
         return None
     require_same_location(path, segmentation.georeference, segmentation.shape)
     if mapping is None:
@@ -235,6 +234,7 @@ def _unmapped(ground_truth: GroundTruth, evaluation: Evaluation) -> str | None:
     ):
         return None
     return (
-        f"{dropped} px were not scored, and nothing in the truth is {', '.join(absent)}; if a value there stands for "
-        'it (255 is no class), say so with --map FILE: {"values": {"0": "background", "255": "building"}}'
+        f"{dropped} px were not scored, and nothing in the ground truth is {', '.join(absent)}; if a value there "
+        "stands for it (255 is no class), state it with --map FILE: "
+        '{"values": {"0": "background", "255": "building"}}'
     )

@@ -35,8 +35,8 @@ def explain(
     without: Annotated[
         list[str] | None, typer.Option(metavar="local|medium|large|gpe|ale", help="Leave this out as well; repeatable.")
     ] = None,
-    part: Annotated[Part, typer.Option(help="Which part of the attention is drawn.")] = "combined",
-    limits: Annotated[Limits, typer.Option(help="Colour limits over all contexts, or of each map.")] = "shared",
+    part: Annotated[Part, typer.Option(help="The part of the attention that is drawn.")] = "combined",
+    limits: Annotated[Limits, typer.Option(help="Color limits over all contexts, or of each map.")] = "shared",
     channel: Annotated[
         int | None, typer.Option(min=0, help="Channel of the fusion weights. (default: their mean)")
     ] = None,

@@ -19,7 +19,7 @@ TargetArgument = Annotated[
     typer.Argument(
         parser=local_path,
         metavar="OUT",
-        help=".png or .tif: class indices (255 = none), a cloud-optimised GeoTIFF where georeferenced; .geojson, "
+        help=".png or .tif: class indices (255 = none), a cloud-optimized GeoTIFF where georeferenced; .geojson, "
         ".gpkg: polygons; .coco.json: annotations; .ome.zarr or IMAGE.ome.zarr/labels/NAME: an OME-Zarr label.",
     ),
 ]

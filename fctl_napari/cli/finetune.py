@@ -29,7 +29,7 @@ def finetune(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that was corrected.")],
     corrections: Annotated[
         Path,
-        typer.Argument(metavar="CORRECTIONS", help="What was painted, or an OME-Zarr label: 255 is not sure."),
+        typer.Argument(metavar="CORRECTIONS", help="Corrections, or an OME-Zarr label: 255 is not sure."),
     ],
     target: Annotated[
         Path,
@@ -42,7 +42,7 @@ def finetune(
     ] = "earth",
     ground_truth: Annotated[
         str | None,
-        typer.Option("--truth", metavar="T", help="Truth of the image, to measure on; it is not trained on."),
+        typer.Option("--truth", metavar="T", help="Ground truth of the image, to measure on; it is not trained on."),
     ] = None,
     parts: Annotated[
         str | None,
@@ -57,7 +57,7 @@ def finetune(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the scenes lie that the parent was trained on.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
     held_out: Annotated[
         float | None, typer.Option(min=0, max=0.9, help="Share of the corrected regions that is only measured.")
     ] = None,
@@ -163,7 +163,7 @@ def affected(
     if parent is None and corrections is None:
         return None
     if parent is None or corrections is None:
-        raise ConfigError("--inherit and --corrections go together: what was corrected says what is computed anew.")
+        raise ConfigError("--inherit and --corrections go together: the corrections decide what is computed anew.")
     from fctl_napari.cli.output import counting
     from fctl_napari.finetuning.affected_tiles import affected_cells
     from fctl_napari.finetuning.targets import open_corrections

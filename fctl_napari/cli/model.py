@@ -34,7 +34,7 @@ def table(
         list[str] | None, typer.Argument(metavar="PRESET...", help="Which.  [default: those of Table 1]")
     ] = None,
     size: Annotated[tuple[int, int], typer.Option(metavar="H W", min=1, help="The image, px.")] = (2448, 2448),
-    classes: Annotated[int, typer.Option(min=2, help="How many classes.")] = 7,
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 7,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs; the median counts.")] = 3,
     device: DeviceOption = DEVICE.default,
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks.")] = PRECISION.default,
@@ -74,7 +74,7 @@ def table(
 
 def model_info(
     name: Annotated[str, typer.Argument(metavar="PRESET", help="fctl_lite, fctl_vgg16, lcc_released, unet, ...")],
-    classes: Annotated[int, typer.Option(min=2, help="How many classes.")] = 7,
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 7,
     whole: Annotated[
         bool, typer.Option("--global", help="Fed the whole image, resampled to a tile (networks without contexts).")
     ] = False,

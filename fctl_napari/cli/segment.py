@@ -53,7 +53,8 @@ def segment(
         typer.Option(metavar="P.ome.zarr", help="The parent's segmentation; only what corrections affect is computed."),
     ] = None,
     corrections: Annotated[
-        Path | None, typer.Option(metavar="C.ome.zarr", help="What the checkpoint learnt from (with --inherit).")
+        Path | None,
+        typer.Option(metavar="C.ome.zarr", help="Corrections that the checkpoint learned from (with --inherit)."),
     ] = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,

@@ -65,7 +65,7 @@ def show_regions(regions: Sequence[Region], marks: Marks, names: Sequence[str]) 
     """
     uncertain = any(region.ground_truth is None for region in regions)
     lines: list[tuple[str, ...]] = [
-        ("", "px", *(() if uncertain else ("truth",)), "called", "confidence", "y0 x0 y1 x1", "mark")
+        ("", "px", *(() if uncertain else ("truth",)), "predicted", "confidence", "y0 x0 y1 x1", "mark")
     ]
     for number, region in enumerate(regions, 1):
         ground_truth = () if region.ground_truth is None else (names[region.ground_truth],)
@@ -80,7 +80,7 @@ def show_suggestions(suggestions: Sequence[Suggestion], names: Sequence[str]) ->
 
     Lines are never wrapped.
     """
-    lines: list[tuple[str, ...]] = [("", "gain", "px", "called", "entropy", "rarity", "size", "y0 x0 y1 x1")]
+    lines: list[tuple[str, ...]] = [("", "gain", "px", "predicted", "entropy", "rarity", "size", "y0 x0 y1 x1")]
     for number, one in enumerate(suggestions, 1):
         facts = (f"{one.gain:.3f}", str(one.region.pixels), names[one.region.predicted])
         factors = (f"{value:.2f}" for value in (one.entropy, one.rarity, one.size))
@@ -211,7 +211,7 @@ def show_before_after(card: BeforeAfter) -> None:
     """Print the figures before and after fine-tuning, one set of tiles a line."""
     from fctl_napari.finetuning.gate import WORDS
 
-    table = _table("measured on", "mIoU before", "after", "px called as before")
+    table = _table("measured on", "mIoU before", "after", "px predicted as before")
     for part, words in WORDS.items():
         if part in card.after:
             before, after = card.miou(part)

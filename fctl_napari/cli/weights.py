@@ -31,7 +31,7 @@ def import_released(
     large: Annotated[Path, typer.Argument(metavar="LARGE.pth", help="B15.epoch.pth: the context x3.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The checkpoint to write.")],
     classes: Annotated[
-        str, typer.Option(metavar="inria|deepglobe|N|FILE", help="What the classes are; N: numbered ones.")
+        str, typer.Option(metavar="inria|deepglobe|N|FILE", help="The class table; N: numbered classes.")
     ],
 ) -> None:
     """Turn the authors' three released files into one checkpoint (preset lcc_released)."""

@@ -281,7 +281,7 @@ class _IndexLayer:
             what = f"the class {names[index]!r}" if names is not None and named else f"the value {value}"
             raise InputError(
                 f"{self.name}: holds {what}, which is none of the classes {', '.join(self._table.names)}; change it "
-                f"there, or say which class it is: {MAPPED}."
+                f"there, or state which class it is: {MAPPED}."
             )
         found = values.astype(np.uint8)
         return np.stack([found, (found != 0).astype(np.uint8)])
@@ -312,7 +312,7 @@ class _PolygonLayer:
             if value < 0:
                 raise InputError(
                     f"{name}: has polygons of the class {polygon_name!r}, which is none of {', '.join(table.names)}; "
-                    f"rename it there, or say which class it is: {MAPPED}."
+                    f"rename it there, or state which class it is: {MAPPED}."
                 )
         self._values = values.astype(np.uint8)
 
@@ -371,5 +371,5 @@ def _offset(path: Path, source: LabelSource, corrections: Corrections) -> tuple[
     if at is not None:
         (y, x), (height, width) = at, corrections.shape
         if y >= height or x >= width or y + source.shape[0] <= 0 or x + source.shape[1] <= 0:
-            raise InputError(f"{path}: lies outside the image; give labels of the same place.")
+            raise InputError(f"{path}: lies outside the image; give labels of the same area.")
     return at

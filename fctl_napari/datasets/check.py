@@ -173,7 +173,7 @@ class DataSetReport:
         ]
         if empty:
             files = [file.relative_to(self.data.folder).as_posix() for file in empty]
-            said.append(f"no px of {some(files)} has a class: nothing is learnt from it, or measured on it")
+            said.append(f"no px of {some(files)} has a class: nothing is learned from it, or measured on it")
         measured: tuple[tuple[Part, str], ...] = (("val", "validation"), ("test", "test"))
         for part, words in measured:
             if self.data.split.part(part) and counts[part].any() and not counts[part][:-1].any():

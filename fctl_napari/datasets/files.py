@@ -154,7 +154,9 @@ def find_files(folder: Path) -> Files:
                 Problem(several[0].relative, f"is called like {others}; neither is used", "keep one of them")
             )
         elif not images[name]:
-            problems.append(Problem(ground_truths[name][0].relative, "is a truth without its image", "add the image"))
+            problems.append(
+                Problem(ground_truths[name][0].relative, "is a ground truth without its image", "add the image")
+            )
         elif ground_truths[name]:
             pairs.append(Pair(name, images[name][0].path, ground_truths[name][0].path, images[name][0].part))
         elif images[name][0].both:
@@ -163,7 +165,7 @@ def find_files(folder: Path) -> Files:
             alone.append(images[name][0])
     labelled = {pair.image.parent for pair in pairs}
     problems += [
-        Problem(file.relative, "is an image without its truth", "add the truth")
+        Problem(file.relative, "is an image without its ground truth", "add the ground truth")
         for file in alone
         if file.path.parent in labelled
     ]

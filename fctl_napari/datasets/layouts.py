@@ -111,7 +111,7 @@ def find_data_set(
     files = find_files(folder)
     if not files.pairs:
         raise InputError(
-            f"{folder}: holds no image with a truth; put masks beside their images (a_sat.jpg and a_mask.png, "
+            f"{folder}: holds no image with a ground truth; put masks beside their images (a_sat.jpg and a_mask.png, "
             "images/a.tif and gt/a.tif, ...), or OME-Zarr images with labels."
         )
     stated = _stated(folder)
@@ -187,7 +187,7 @@ def _table(folder: Path, layout: Layout, pairs: tuple[Pair, ...]) -> ClassTable:
             return ClassTable.model_validate({"classes": classes})
     raise InputError(
         f"{folder}: its classes are not known; write {TABLE} there, "
-        '{"classes": [{"name": "water", "color": [0, 0, 255]}, ...]}: class k is value k or that colour of a mask.'
+        '{"classes": [{"name": "water", "color": [0, 0, 255]}, ...]}: class k is value k or that color of a mask.'
     )
 
 

@@ -110,7 +110,7 @@ class SceneGroundTruth:
             ``copy`` is False.
         """
         if copy is False:
-            raise ValueError("a truth lies on disk: it cannot become an array without a copy")
+            raise ValueError("a ground truth lies on disk: it cannot become an array without a copy")
         whole = self[:, :]
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
@@ -132,7 +132,7 @@ class SceneGroundTruth:
         TypeError
             Always.
         """
-        raise TypeError("read a truth before comparing it, say with np.asarray")
+        raise TypeError("read a ground truth before comparing it, say with np.asarray")
 
     def describe(self) -> tuple[str, str]:
         """Describe how the classes are recognized. This opens the file.

@@ -155,7 +155,7 @@ def compare(
     against = None
     if ground_truth is not None:
         if not outcomes.any():
-            raise InputError("nothing to compare with the truth: it labels no pixel that is segmented in both.")
+            raise InputError("nothing to compare with the ground truth: it labels no pixel that is segmented in both.")
         against = AgainstGroundTruth(
             outcomes, Scores.from_confusion(of_first, names), Scores.from_confusion(of_second, names)
         )

@@ -119,7 +119,7 @@ def find_errors(
     def read(block: IntWindow) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
         there = scored[ground_truth.read(block)]
         labels = segmentation.labels.read(block)
-        check_indices("truth", int((there + np.uint8(1)).max()) - 1, classes)
+        check_indices("ground truth", int((there + np.uint8(1)).max()) - 1, classes)
         wrong = (there != labels - np.uint8(1)) & (there != IGNORE) & (labels != NOT_COMPUTED)
         return _values(there, labels, wrong), segmentation.confidence.read(block)
 

@@ -208,7 +208,9 @@ def evaluate(
             boundary.add(block, there, predicted)
     confusion = counter.confusion()
     if not confusion.any():
-        raise InputError("nothing to score: no pixel is both segmented and labelled in the truth; segment it first.")
+        raise InputError(
+            "nothing to score: no pixel is both segmented and labeled in the ground truth; segment it first."
+        )
     return Evaluation(
         names=names,
         region=within,
@@ -238,7 +240,7 @@ class _Counter:
         for top in range(0, len(ground_truth), ROWS):
             rows = slice(top, top + ROWS)
             there, predicted = ground_truth[rows], labels[rows]
-            check_indices("truth", int((there + np.uint8(1)).max()) - 1, self.classes)
+            check_indices("ground truth", int((there + np.uint8(1)).max()) - 1, self.classes)
             check_indices("segmentation", int(predicted.max()) - 1, self.classes)
             index = np.minimum(there, self.classes).astype(np.intp)
             index *= self.classes + 1

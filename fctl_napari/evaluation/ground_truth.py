@@ -57,8 +57,8 @@ def scored_classes(segmentation: Segmentation, ground_truth: GroundTruth) -> NDA
     height, width = segmentation.shape
     if tuple(ground_truth.shape) != (height, width):
         raise InputError(
-            f"the truth is {ground_truth.shape[0]} x {ground_truth.shape[1]} px (height x width) and the segmentation "
-            f"{height} x {width}; give the truth of the same image."
+            f"the ground truth is {ground_truth.shape[0]} x {ground_truth.shape[1]} px (height x width) and the "
+            f"segmentation {height} x {width}; give the ground truth of the same image."
         )
     scored = np.arange(256, dtype=np.uint8)
     scored[len(names) : len(table)] = IGNORE
@@ -67,8 +67,8 @@ def scored_classes(segmentation: Segmentation, ground_truth: GroundTruth) -> NDA
     match = match_names(ground_truth.class_names, [info.name for info in table])
     if not match.matched:
         raise InputError(
-            f"the truth's classes are {', '.join(ground_truth.class_names)} and the segmentation's {', '.join(names)}; "
-            f"use a checkpoint of the same classes, or map them."
+            f"the ground truth's classes are {', '.join(ground_truth.class_names)} and the segmentation's "
+            f"{', '.join(names)}; use a checkpoint of the same classes, or map them."
         )
     scored[:IGNORE] = STRANGE
     for k, index in enumerate(match.index[:STRANGE]):
@@ -85,9 +85,9 @@ def notes_on(segmentation: Segmentation, ground_truth: GroundTruth) -> list[str]
         match = match_names(segmentation.class_table.names, ground_truth.class_names)
         others = [name for name in match.unused if name and name not in _ignored(segmentation)]
         if others:
-            said.append(f"{', '.join(others)} of the truth is no class of the segmentation, and is not scored")
+            said.append(f"{', '.join(others)} of the ground truth is no class of the segmentation, and is not scored")
         if match.missing:
-            said.append(f"the truth has no {', '.join(match.missing)}")
+            said.append(f"the ground truth has no {', '.join(match.missing)}")
     return said
 
 

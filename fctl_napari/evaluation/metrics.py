@@ -38,10 +38,10 @@ def confusion_matrix(ground_truth: np.ndarray, prediction: np.ndarray, classes: 
     """
     ground_truth, prediction = np.asarray(ground_truth), np.asarray(prediction)
     if ground_truth.shape != prediction.shape:
-        raise ValueError(f"truth {ground_truth.shape} and prediction {prediction.shape} differ in shape")
+        raise ValueError(f"ground truth {ground_truth.shape} and prediction {prediction.shape} differ in shape")
     counted = (ground_truth != IGNORE) & (prediction != IGNORE)
     rows, columns = ground_truth[counted].astype(np.intp), prediction[counted].astype(np.intp)
-    for name, values in (("truth", rows), ("prediction", columns)):
+    for name, values in (("ground truth", rows), ("prediction", columns)):
         check_indices(name, int(values.max(initial=0)), classes)
     counts = np.bincount(rows * classes + columns, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)

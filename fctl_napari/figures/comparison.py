@@ -102,7 +102,9 @@ def comparison_figure(
         The pictures differ in size.
     """
     if not image.shape[:2] == mask.shape == ground_truth.shape:
-        raise ValueError(f"image {image.shape[:2]}, mask {mask.shape} and truth {ground_truth.shape} differ in size")
+        raise ValueError(
+            f"image {image.shape[:2]}, mask {mask.shape} and ground truth {ground_truth.shape} differ in size"
+        )
     step = max(1, -(-max(mask.shape) // MAX_SIDE))
     image, mask, ground_truth = image[::step, ::step], mask[::step, ::step], ground_truth[::step, ::step]
     pictures = {

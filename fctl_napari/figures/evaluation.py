@@ -68,7 +68,7 @@ def draw_confusion(
     names: Sequence[str],
     *,
     rows: str = "truth",
-    columns: str = "called",
+    columns: str = "predicted",
 ) -> None:
     """Draw a confusion matrix, with shares of a row as colors and counts of pixels as texts.
 

@@ -52,7 +52,7 @@ def masks_figure(
         The pictures differ in size, or there is no mask.
     """
     if not masks or any(mask.shape != ground_truth.shape for mask in (*masks.values(), image[..., 0])):
-        raise ValueError("give masks, all of the size of image and truth")
+        raise ValueError("give masks, all of the size of image and ground truth")
     titles = list(masks)
     lines = [titles[: COLUMNS - 1], *(titles[i : i + COLUMNS] for i in range(COLUMNS - 1, len(titles), COLUMNS))]
     lines = [line for line in lines if line]

@@ -250,7 +250,7 @@ class Finetuner:
                 while self._paused() and not self._cancelled():
                     time.sleep(0.05)
                 if self._cancelled():
-                    raise Cancelled(f"{self.out}: stopped after {self.step} steps; the same call goes on from there.")
+                    raise Cancelled(f"{self.out}: stopped after {self.step} steps; the same call resumes from there.")
 
     def stages(self) -> Generator[None, None, FinetuneResult]:
         """Do what ``run`` does, yielding between tiles and steps.
@@ -287,7 +287,7 @@ class Finetuner:
                 raise
             raise ConfigError(
                 f"the memory of {self.device} does not suffice to train on {self.request.batch} tiles of "
-                f"{self.card.config.tile_size} px at once; close other programs, let fewer parts learn or use another "
+                f"{self.card.config.tile_size} px at once; close other programs, train fewer parts or use another "
                 "device."
             ) from error
         finally:

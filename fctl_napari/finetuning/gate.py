@@ -14,7 +14,7 @@ WORDS = {
     "held_out": "held-out corrections",
     "scene": "the scene away from corrections",
     "training": "the training scenes",
-    "truth": "the truth of the scene",
+    "truth": "the ground truth of the scene",
 }
 """Names of the sets of tiles that are measured on, for people."""
 
@@ -217,7 +217,9 @@ def judge(card: BeforeAfter, bound: float) -> GateResult:
     before, after = card.miou(part)
     if math.isnan(after):
         keep = False
-        reasons.append("There are no held-out corrections and no truth, so nobody can say whether it is better.")
+        reasons.append(
+            "There are no held-out corrections and no ground truth, so it is not known whether it is better."
+        )
     else:
         better = after > before
         keep = keep and better

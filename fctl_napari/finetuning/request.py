@@ -140,7 +140,7 @@ class FinetuneRequest(BaseModel):
     def _check(self) -> FinetuneRequest:
         unknown = [part for part in self.parts if part not in PARTS]
         if unknown or not self.parts:
-            raise ValueError(f"there is no part {(unknown or [''])[0]!r} of a network; choose of {', '.join(PARTS)}")
+            raise ValueError(f"there is no part {(unknown or [''])[0]!r} of a network; choose from {', '.join(PARTS)}")
         return self
 
 

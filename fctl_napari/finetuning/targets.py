@@ -279,7 +279,7 @@ def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
         one = "All corrections are one region"
         near = f"All corrections are nearer than {APART} px to others, and count as one region"
         many = (one if len(boxes) < 2 else near) if len(groups) < 2 else "Only one region was given a class"
-        note = f"{many}, so none are held out: correct a second place, and the gate can judge."
+        note = f"{many}, so none are held out: correct a second region, and the gate can judge."
         return Split(tuple(boxes), (), note)
     left = Counter(name for i in named for name in classes[i])
     alone = sorted(name for name, regions in left.items() if regions == 1)
@@ -305,12 +305,12 @@ def _note_of(alone: Sequence[str], some: bool) -> str:
         return ""
     if not some:
         return (
-            f"Every region is the only one of a class ({names}), so none are held out: correct a second place of one, "
-            "and the gate can judge."
+            f"Every region is the only one of a class ({names}), so none are held out: correct a second region of "
+            "one, and the gate can judge."
         )
     return (
-        f"There is only one region of {' and of '.join(alone)}: it is learnt from and not held out, so the gate cannot "
-        "judge it; correct a second place."
+        f"There is only one region of {' and of '.join(alone)}: it is learned from and not held out, so the gate "
+        "cannot judge it; correct a second region."
     )
 
 

@@ -186,7 +186,7 @@ def _of_classes(corrections: CorrectionSource, card: Card) -> tuple[list[Correct
     names = card.classes.names
     boxes = [b if isinstance(b, CorrectedBox) else with_classes(corrections, b, names) for b in corrections.boxes()]
     strange = sorted({name for box in boxes for name in box.classes}.difference(names))
-    note = f"Painted, but no class of {card.name}: {', '.join(strange)}. It is kept, and not learnt from."
+    note = f"Painted, but no class of {card.name}: {', '.join(strange)}. It is kept, and not learned from."
     return [CorrectedBox(box, box.classes.intersection(names)) for box in boxes], note if strange else ""
 
 

@@ -56,7 +56,7 @@ def check_parts(parts: Sequence[str]) -> None:
     """
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
-        raise ConfigError(f"there is no part {unknown[0]!r} of a network; choose of {', '.join(PARTS)}.")
+        raise ConfigError(f"there is no part {unknown[0]!r} of a network; choose from {', '.join(PARTS)}.")
 
 
 def none_learn(parts: Sequence[str]) -> ConfigError:

@@ -133,7 +133,7 @@ def check_waiting(out: Path | str, fingerprint: str) -> None:
         return
     if image is not None and image["fingerprint"] != fingerprint:
         raise OutputError(
-            f"{out}: a network that learnt from another image ({image['name']}) waits beside it, in "
+            f"{out}: a network that learned from another image ({image['name']}) waits beside it, in "
             f"{candidate_path(out)}, and is not decided; choose another name, or delete that file."
         )
 

@@ -44,7 +44,7 @@ class ColorKey:
         self.path = path
         self.colors = [tuple(color) for color in colors]
         if len(set(self.colors)) < len(self.colors):
-            raise InputError(f"{path}: is a mask of colours, and two classes have the same; give each its own.")
+            raise InputError(f"{path}: is a mask of colors, and two classes have the same; give each its own.")
         values = np.array(colors, np.uint8).reshape(-1, 3)
         self._rounded = set(self.colors) == DEEPGLOBE
         self._table = np.full(8 if self._rounded else 2**24, _STRANGE, np.uint8)
@@ -81,8 +81,8 @@ class ColorKey:
         if strange.any():
             color = tuple(int(value) for value in pixels[strange][0][:3])
             raise InputError(
-                f"{self.path}: holds the colour {color}, which is no class's ({int(strange.sum())} px here); correct "
-                f"the mask or the colours of the class table (a mask must not be saved as JPEG)."
+                f"{self.path}: holds the color {color}, which no class has ({int(strange.sum())} px here); correct "
+                "the mask or the colors of the class table (a mask must not be saved as JPEG)."
             )
         return found
 
@@ -136,8 +136,8 @@ class PaletteKey:
             index = int(values[strange][0])
             color = tuple(self._palette[index].tolist()) if index < len(self._palette) else "(beyond its end)"
             raise InputError(
-                f"{self._path}: is read by the colors of its palette, and its index {index} {color} is no class's "
-                f"({int(strange.sum())} px here); correct the mask or the colors of the class table."
+                f"{self._path}: is read by the colors of its palette, and its index {index} {color} belongs to "
+                f"no class ({int(strange.sum())} px here); correct the mask or the colors of the class table."
             )
         return found.astype(np.uint8)
 
@@ -213,7 +213,7 @@ def _unclear(path: str, palette: NDArray[np.uint8], index: int) -> InputError:
     color = tuple(palette[index].tolist())
     return InputError(
         f"{path}: has a palette with colors of classes, and its index {index} {color} fits neither by its color nor "
-        'by its number; save it in the classes\' colors, or in grey, or state its values ({"values": {"0": "water", '
-        '"1": null}} in the classes.json of a data set, or in a file for fctl evaluate --map or fctl corrections '
-        "import --map)."
+        'by its number; save it in the classes\' colors, or in gray, or state its values ({"values": {"0": '
+        '"water", "1": null}} in the classes.json of a data set, or in a file for fctl evaluate --map or fctl '
+        "corrections import --map)."
     )

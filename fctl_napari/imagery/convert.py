@@ -92,7 +92,7 @@ def convert(
             try:
                 progress(done, total)
             except Cancelled as reason:
-                raise Cancelled(f"{out}: the conversion was stopped; convert again to go on from there.") from reason
+                raise Cancelled(f"{out}: the conversion was stopped; convert again to resume from there.") from reason
 
     report(written)
     with ThreadPoolExecutor(threads, "fctl-convert") as pool:
@@ -260,7 +260,7 @@ def _copy(
 def _differs(out: Path, index: int, rows: slice) -> OutputError:
     return OutputError(
         f"{out}: rows {rows.start} to {rows.stop} of level {index} do not read back as they were written; check the "
-        "disk, and convert to another place."
+        "disk, and convert to another path."
     )
 
 

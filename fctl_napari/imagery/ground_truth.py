@@ -253,14 +253,14 @@ def open_ground_truth(
         return _png_ground_truth(path, colors, by_value)
     if magic.startswith(TIFF_MAGIC):
         return _tiff_ground_truth(path, colors, by_value)
-    raise InputError(f"{path}: is no truth that can be read here; give a PNG, a TIFF or an OME-Zarr label.")
+    raise InputError(f"{path}: is no ground truth that can be read here; give a PNG, a TIFF or an OME-Zarr label.")
 
 
 def _png_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource:
     image = open_pillow(path)
     if colors is not None and image.mode in ("RGB", "RGBA"):
         if is_16_bit_png(path):
-            raise InputError(f"{path}: is a mask of colours of 16 bits; save it with 8.")
+            raise InputError(f"{path}: is a mask of colors of 16 bits; save it with 8.")
         pixels = np.asarray(image.convert("RGBA") if "transparency" in image.info else image)
         array = ColorKey(colors, str(path)).indices(pixels)
         return LabelSource(str(path), array, array.shape, one_based=False, by_color=True)
@@ -273,7 +273,7 @@ def _png_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource
         if values.dtype == np.bool_:
             values = values.astype(np.uint8)  # Pillow's True is 255 in memory
     else:
-        raise InputError(f"{path}: is a colour image ({image.mode}); save class indices as one channel of uint8.")
+        raise InputError(f"{path}: is a color image ({image.mode}); save class indices as one channel of uint8.")
     key = _key(path, tags, None if by_value else colors, Level(values[..., np.newaxis]))
     if key is not None:
         values = key.indices(values)
@@ -375,7 +375,7 @@ def _zarr_ground_truth(path: Path) -> LabelSource:
         path = path / "labels" / chosen
         group = ngff.open_group(path)
     elif not ngff.is_label_image(group):
-        raise InputError(f"{path}: is an image without labels; give its truth.")
+        raise InputError(f"{path}: is an image without labels; give its ground truth.")
     levels, axes, multiscale = ngff.open_levels(group, path)
     try:
         level = Level(levels[0], axes)

@@ -92,7 +92,7 @@ def beside(image: str | Path, ending: str, elsewhere: Callable[[], Path] | None 
     if isinstance(image, Path) and writable(image.parent):
         return image.with_name(stem(image) + ending)
     if elsewhere is None:
-        raise InputError(f"{image}: nothing can be written beside it; say where.")
+        raise InputError(f"{image}: nothing can be written beside it; give a path.")
     return elsewhere() / f"{stem(image)}-{digest(image)}{ending}"
 
 

@@ -52,7 +52,7 @@ def open_omezarr(
     if ngff.is_label_image(group):
         raise InputError(f"{path}: is a label image; give the image that it belongs to.")
     if ours.get("complete") is False:
-        raise InputError(f"{path}: is a conversion that was not finished; convert the image again to go on.")
+        raise InputError(f"{path}: is a conversion that was not finished; convert the image again to resume.")
     arrays, axes, multiscale = ngff.open_levels(group, path)
     try:
         levels = [Level(array, axes) for array in arrays]

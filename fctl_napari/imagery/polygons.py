@@ -155,7 +155,7 @@ class NamedPolygons:
         if outside.all():
             raise InputError(
                 f"{path}: all its polygons ({len(shapes)}) lie outside the image of {height} x {width} px (height x "
-                "width); give polygons of the same place."
+                "width); give polygons of the same area."
             )
         beyond = np.max([-x0, -y0, x1 - width, y1 - height], axis=0)
         reach = ~outside & (beyond > EDGE_PX)

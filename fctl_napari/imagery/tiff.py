@@ -178,7 +178,7 @@ def _colored(path: Path | str, array: Any, axes: str, page: Any) -> Level:
         if level.shape[2] == 2 and page.extrasamples and int(page.extrasamples[0]) in (1, 2):
             return Level(array, axes, convert=lambda block: block[..., :1], channels=1)
         return level
-    raise InputError(f"{path}: is stored as {photometric} colours; convert it to RGB.")
+    raise InputError(f"{path}: is stored as {photometric} colors; convert it to RGB.")
 
 
 def _ome_pixel_size(file: tifffile.TiffFile) -> tuple[str | None, tuple[float, float]]:

@@ -158,7 +158,7 @@ class FCtLConfig(BaseModel):
     def _check(self) -> FCtLConfig:
         fitting = ENCODERS[self.architecture]
         if self.encoder not in fitting:
-            raise ValueError(f"{self.architecture} has no encoder {self.encoder!r}; choose of {', '.join(fitting)}")
+            raise ValueError(f"{self.architecture} has no encoder {self.encoder!r}; choose from {', '.join(fitting)}")
         if self.inference == "global" and self.contexts:
             raise ValueError("global inference is for networks without contexts; set contexts = []")
         if self.architecture != "fctl":

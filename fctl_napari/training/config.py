@@ -330,8 +330,8 @@ class TrainConfig(_Settings):
         """
         if classes < 2:
             raise ConfigError(
-                "the class table has one class that is learnt, and a network tells two or more apart; give everything "
-                "else a class of its own, say background, and state which value of the masks it is."
+                "the class table has one class that is learned, and a network tells two or more apart; give "
+                "everything else a class of its own, say background, and state which value of the masks it is."
             )
         network = preset(self.preset, **(self.network | {"classes": classes}))
         if network.refines != bool(self.data.masks):

@@ -133,7 +133,7 @@ class Trainer:
         self.scenes, self.table = open_scenes(config.data, data_folder)
         if config.keep == "best" and not _can_validate(self.scenes):
             raise ConfigError(
-                "keep = 'best' needs validation regions with labelled px to choose by, and there are none; give some "
+                "keep = 'best' needs validation regions with labeled px to choose by, and there are none; give some "
                 "(val.txt, a folder val, or val of a scene), or set keep = 'last'."
             )
         torch.manual_seed(config.seed)
@@ -469,7 +469,7 @@ def unlearnable(sampler: TileSampler, names: Sequence[str]) -> list[str]:
     if missing:
         said.append(f"no training px is {', '.join(missing)}: the network cannot learn it from these data.")
     if sampler.unlabelled:
-        said.append(f"no px of {some(sampler.unlabelled)} has a class: nothing is learnt there.")
+        said.append(f"no px of {some(sampler.unlabelled)} has a class: nothing is learned there.")
     return said
 
 

@@ -50,7 +50,7 @@ def test_check_says_what_there_is(
         "train 1, val 1, test 1",
         "the lists that GLNet published",
         "unknown (ignored)",
-        "train/100694_sat.jpg: is an image without its truth; add the truth",
+        "train/100694_sat.jpg: is an image without its ground truth; add the ground truth",
         "1 thing to mend; 1 of 1 training pairs can be used",
     ):
         assert words in said
@@ -64,7 +64,7 @@ def test_only_what_is_unusable_is_an_error(
 ) -> None:
     (tmp_path / "empty").mkdir()
     assert run(monkeypatch, "data", "check", tmp_path / "empty") == 2
-    assert "holds no image with a truth" in capsys.readouterr().err
+    assert "holds no image with a ground truth" in capsys.readouterr().err
     make("pairs", tmp_path / "data")
     for mask in (tmp_path / "data/masks").iterdir():
         mask.write_bytes(b"gone")

@@ -59,7 +59,7 @@ def test_a_class_that_may_hide_behind_255_is_pointed_out(
     Image.fromarray(np.where(held == 2, 255, held).astype(np.uint8)).save(tmp_path / "masks.png")
     (tmp_path / "map.json").write_text('{"values": {"0": "red", "1": "green", "255": "blue"}}')
     said = fctl("evaluate", store, tmp_path / "masks.png")[2]
-    assert "4000 px were not scored, and nothing in the truth is blue" in said
+    assert "4000 px were not scored, and nothing in the ground truth is blue" in said
     for words in ((ground_truth,), (tmp_path / "masks.png", "--map", tmp_path / "map.json")):
         assert "were not scored" not in fctl("evaluate", store, *words)[2]
 
@@ -137,7 +137,7 @@ def test_doubts(fctl: Fctl, store: Path) -> None:
     assert fctl("errors", store, "--region", 100, 0, 200, 300)[1].startswith("regions of doubts: 0, ")
     code, _, err = fctl("errors", store, "--map", "values.json")
     assert code == 2
-    assert "name the truth too" in err
+    assert "name the ground truth too" in err
     code, _, err = fctl("errors", store, "--measure", "margin")
     assert code == 2
     assert "--maps" in err
@@ -204,14 +204,14 @@ def test_a_truth_counts_by_the_names_of_its_classes(
             assert fctl("compare", store, store, path, "--json", tmp_path / "c.json")[0] == 0
             said.append([json.loads((tmp_path / f"{k}.json").read_text()) for k in "fec"])
         assert said[0] == said[1]
-        assert "cloud of the truth is no class of the segmentation, and is not scored" in err
+        assert "cloud of the ground truth is no class of the segmentation, and is not scored" in err
     code, _, err = fctl(
         "evaluate",
         make_segmentation(there + 1, names=("a", "b", "c"), path=tmp_path / "abc.ome.zarr").path,
         tmp_path / "t.png",
     )
     assert code == 2
-    assert "the truth's classes are Blue, cloud, red, green and the segmentation's a, b, c" in err
+    assert "the ground truth's classes are Blue, cloud, red, green and the segmentation's a, b, c" in err
 
 
 def test_classes_that_seem_mixed_up_are_pointed_out(

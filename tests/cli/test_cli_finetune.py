@@ -81,9 +81,9 @@ def test_the_only_region_of_a_class_is_learnt_from_and_that_is_said(
     code, _, err = fctl("finetune", *locations, *call, "--keep-anyway")
     assert code == 0, err
     said = (
-        "Painted, but no class of awake: reef. It is kept, and not learnt from.",
-        "There is only one region of blue: it is learnt from and not held out, so the gate cannot judge it; correct a "
-        "second place.",
+        "Painted, but no class of awake: reef. It is kept, and not learned from.",
+        "There is only one region of blue: it is learned from and not held out, so the gate cannot judge it; correct a "
+        "second region.",
     )
     assert all(note in err for note in said)
     card = read_card(tmp_path / "new.safetensors")

@@ -93,4 +93,4 @@ def test_what_is_taken_over_and_what_cannot_be_learnt_is_said(fctl: Fctl, tmp_pa
     (tmp_path / "t.toml").write_text(toml_of(make_config(steps=1, data=data)))
     done = fctl("train", tmp_path / "t.toml", "--data", tmp_path, "--out", tmp_path / "none", "--set", "keep='best'")
     assert done.code == 2
-    assert "keep = 'best' needs validation regions with labelled px" in done.err
+    assert "keep = 'best' needs validation regions with labeled px" in done.err

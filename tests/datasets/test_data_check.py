@@ -61,11 +61,11 @@ def test_what_is_damaged_or_does_not_match_is_named(tmp_path: Path) -> None:
                            "masks/e.png", "images/g.png"]  # fmt: skip
     for file, words in {
         "images/a.png": "truncated or damaged",
-        "masks/b.png": "is no truth that can be read",
+        "masks/b.png": "is no ground truth that can be read",
         "masks/c.png": f"is 40 x 30 px where its image is {SIDE} x {SIDE}",
         "masks/d.png": "holds class 7, the class table ends at 1",
-        "masks/e.png": "holds the colour (0, 0, 0)",
-        "images/f.png": "without its truth",
+        "masks/e.png": "holds the color (0, 0, 0)",
+        "images/f.png": "without its ground truth",
         "images/g.png": "holds uint16 values",
         "train.txt": "names f",
     }.items():
@@ -136,7 +136,7 @@ def test_what_cannot_be_learnt_is_hinted_at(tmp_path: Path) -> None:
     report = check_data_set(masked(tmp_path, [stripes(0, 1), none, stripes(0, 2), none], ("a", "b", "c")))
     assert report.hints() == [
         "no training px is c: a network cannot learn it; split otherwise",
-        "no px of masks/s1.png, masks/s3.png has a class: nothing is learnt from it, or measured on it",
+        "no px of masks/s1.png, masks/s3.png has a class: nothing is learned from it, or measured on it",
         "no test px has a class: nothing can be measured there",
     ]
     assert report.readings == {"values: 0 a, 1 b, 2 c, 255 no class": 4}

@@ -173,8 +173,8 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     files = find_files(tmp_path)
     assert [pair.name for pair in files.pairs] == ["d"]
     assert {(p.file, p.what) for p in files.problems} == {
-        ("images/a.png", "is an image without its truth"),
-        ("masks/b.png", "is a truth without its image"),
+        ("images/a.png", "is an image without its ground truth"),
+        ("masks/b.png", "is a ground truth without its image"),
         ("images/c.jpg", "is called like images/c.png; neither is used"),
     }
 
@@ -182,7 +182,7 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         find_data_set(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no image with a truth"):
+    with pytest.raises(InputError, match="no image with a ground truth"):
         find_data_set(tmp_path)
     pairs(tmp_path / "p", "ab")
     with pytest.raises(InputError, match="is laid out as pairs of images and masks, not as DeepGlobe"):
@@ -200,7 +200,7 @@ def test_a_strange_colour_is_named(tmp_path: Path) -> None:
     pixels[3, 4] = (255, 0, 0)
     Image.fromarray(pixels).save(mask)
     scene = next(scene for scene in scenes_of(tmp_path) if scene.name == "train/10233")
-    with pytest.raises(InputError, match=r"10233_mask\.png: holds the colour \(255, 0, 0\), .* \(1 px here\)"):
+    with pytest.raises(InputError, match=r"10233_mask\.png: holds the color \(255, 0, 0\), .* \(1 px here\)"):
         scene.ground_truth[0:8, 0:8]
 
 

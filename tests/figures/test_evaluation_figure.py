@@ -66,7 +66,7 @@ def test_confusion_matrix_shows_shares_and_counts() -> None:
     texts = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
     assert (texts[0, 0], texts[0, 1], texts[1, 1]) == ("1.50k", "500", "12.0M")
     assert [label.get_text() for label in axes.get_yticklabels()] == ["sea", "wood", "sand"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("called", "truth")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "truth")
 
 
 def test_reliability_takes_the_theme_s_ink(evaluation: Evaluation) -> None:

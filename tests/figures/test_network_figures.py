@@ -165,5 +165,5 @@ def test_masks_stand_above_their_errors(number: int, make_rgb: Callable[..., np.
         np.testing.assert_array_equal(
             np.asarray(below.images[0].get_array()), error_picture(picture, mask, ground_truth)
         )
-    with pytest.raises(ValueError, match="of the size of image and truth"):
+    with pytest.raises(ValueError, match="of the size of image and ground truth"):
         masks_figure(picture, {}, ground_truth, TABLE)

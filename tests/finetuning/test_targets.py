@@ -141,8 +141,8 @@ def test_as_many_classes_are_held_out_as_there_is_room_for(seed):
     parted = split(painted_boxes(*"rrrrg"), 0.2, seed)
     assert [set(box.classes) for box in parted.held_out] == [{"r"}]
     assert parted.note == (
-        "There is only one region of g: it is learnt from and not held out, so the gate cannot judge it; correct a "
-        "second place."
+        "There is only one region of g: it is learned from and not held out, so the gate cannot judge it; correct a "
+        "second region."
     )
     parted = split(painted_boxes("r", "g"), 0.2, seed)
     assert parted.held_out == ()

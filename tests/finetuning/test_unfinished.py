@@ -83,5 +83,5 @@ def test_what_waits_belongs_to_an_image_by_its_pixels(tmp_path, request_of, tiny
     assert find_waiting([tmp_path], "px1-b", ["renamed.png"]) == []
     check_waiting(waiting.out, "px1-a")
     check_waiting(tmp_path / "free.safetensors", "px1-b")
-    with pytest.raises(OutputError, match=r"learnt from another image \(scene\) waits beside it"):
+    with pytest.raises(OutputError, match=r"learned from another image \(scene\) waits beside it"):
         check_waiting(waiting.out, "px1-b")

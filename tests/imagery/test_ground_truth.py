@@ -228,7 +228,7 @@ def test_the_void_of_a_palette_is_no_class(tmp_path: Path, name: str) -> None:
     key = palette_key(np.array([ROAD, FOREST], np.uint8), np.zeros(2, bool), COLORS, lambda: [0, 1, 255], "short")
     assert key is not None
     assert key.indices(np.array([1, 255, 0])).tolist() == [1, 255, 2]
-    with pytest.raises(InputError, match=r"its index 7 \(beyond its end\) is no class's"):
+    with pytest.raises(InputError, match=r"its index 7 \(beyond its end\) belongs to no class"):
         key.indices(np.array([7]))
     # black fills palettes up, and is the first class too
     colors = [(0, 0, 0), FOREST, ROAD]

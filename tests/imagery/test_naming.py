@@ -21,7 +21,7 @@ def test_corrections_lie_beside_their_image(tmp_path: Path, monkeypatch: pytest.
     elsewhere = {corrections_path(tmp_path / folder / "scene.tif", lambda: cache) for folder in "ab"}
     assert len(elsewhere) == 2, "images of one name are told apart"
     assert all(path.parent == cache and path.name.endswith(".corrections.ome.zarr") for path in elsewhere)
-    with pytest.raises(InputError, match=r"scene\.tif: nothing can be written beside it; say where"):
+    with pytest.raises(InputError, match=r"scene\.tif: nothing can be written beside it; give a path"):
         corrections_path(tmp_path / "scene.tif")
 
 

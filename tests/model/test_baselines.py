@@ -265,8 +265,8 @@ def test_global_features_meet_the_tile_where_it_lies() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"architecture": "pspnet"}, r"pspnet has no encoder 'vgg16'; choose of resnet50"),
-        ({"encoder": "unet"}, r"fctl has no encoder 'unet'; choose of vgg16"),
+        ({"architecture": "pspnet"}, r"pspnet has no encoder 'vgg16'; choose from resnet50"),
+        ({"encoder": "unet"}, r"fctl has no encoder 'unet'; choose from vgg16"),
         (
             {"architecture": "unet", "encoder": "unet"},
             r"unet has no LCF, no ALE and no contexts; start from its preset",

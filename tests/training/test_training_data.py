@@ -161,7 +161,7 @@ def test_a_truth_in_memory_and_on_disk_are_one(folder):
     for scene in scenes_of(folder):
         copy = Scene(scene.name, scene.pyramid, np.asarray(scene.ground_truth), scene.train, scene.val, scene.test)
         assert scene_digest(copy) == scene_digest(scene)
-        with pytest.raises(TypeError, match="read a truth before"):
+        with pytest.raises(TypeError, match="read a ground truth before"):
             assert scene.ground_truth != 255
         window = (-3.5, 20.0, 60.5, 84.0)
         region = (0, 0, *scene.ground_truth.shape)

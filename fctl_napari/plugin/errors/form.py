@@ -123,7 +123,7 @@ class ErrorForm(QWidget):
                 self.hint,
                 ("Overlay", row(self.shown, self.mode)),
                 ("Class", self.of),
-                ("Colours", row(self.colors, *self.own)),
+                ("Colors", row(self.colors, *self.own)),
                 self.only,
                 self.legend,
                 ("Where", row(self.where, self.draw)),

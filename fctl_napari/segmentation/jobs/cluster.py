@@ -65,7 +65,7 @@ class Workers:
         """
         with self._lock:
             if self._closed:
-                raise InputError("the engine was closed; make another to go on.")
+                raise InputError("the engine was closed; make another one.")
             if self._client is None:
                 self._client = self._start() if self.scheduler is None else self._connect(self.scheduler)
             return self._client
@@ -213,7 +213,7 @@ def result_of(future: Future[Any], died: str, timeout: float | None = None) -> A
     except KilledWorker as error:
         raise FctlError(died) from error
     except (CancelledError, CommClosedError, concurrent.futures.CancelledError) as error:
-        raise FctlError("the connection to the workers was lost; run again to go on.") from error
+        raise FctlError("the connection to the workers was lost; run again to resume.") from error
     if isinstance(result, FctlError):
         raise result
     return result

@@ -44,8 +44,8 @@ LIVE_PRIORITY = 5
 
 
 DIED = (
-    f"the worker process died {DEATHS} times at the same tiles, most likely for want of memory; use a smaller --batch "
-    "or another --device (what is finished is kept)."
+    f"the worker process died {DEATHS} times at the same tiles, most likely for lack of memory; use a smaller "
+    "--batch or another --device (what is finished is kept)."
 )
 
 
@@ -256,7 +256,7 @@ class Driver:
         if workers:
             self._seen = now
         elif now - self._seen > DESERTED_SECONDS:
-            raise FctlError("all workers are gone and none came back; run again to go on.")
+            raise FctlError("all workers are gone and none came back; run again to resume.")
 
     def _collect(self, timeout: float) -> None:
         """Record the completed tasks, waiting for the first of them."""

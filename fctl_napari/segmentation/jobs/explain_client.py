@@ -20,7 +20,7 @@ from fctl_napari.segmentation.jobs.worker import Network, explain, guarded
 PRIORITY = 10
 """Priority of an explanation. dask runs tasks of a higher priority first, and tiles have a lower one."""
 
-DIED = f"the worker process died {DEATHS} times at this tile, most likely for want of memory; use another device."
+DIED = f"the worker process died {DEATHS} times at this tile, most likely for lack of memory; use another device."
 
 
 def network_of(request: ExplainRequest, threads: int | None = None) -> Network:
@@ -116,7 +116,7 @@ def _answer(
         if workers.count():
             seen = time.monotonic()
         elif time.monotonic() - seen > DESERTED_SECONDS:
-            raise FctlError("all workers are gone and none came back; ask again.")
+            raise FctlError("all workers are gone and none came back; request the explanation again.")
     answer = result_of(task, DIED)
     assert isinstance(answer, TileExplanation)
     return answer

@@ -26,18 +26,18 @@ class Parameter(NamedTuple):
     tooltip: str = ""
 
 
-BANDS = Parameter(None, "Which channels are red, green and blue, from 0.")
+BANDS = Parameter(None, "Channels that are red, green and blue, from 0.")
 BATCH = Parameter(None, "Tiles at once.")
 DEVICE = Parameter(
     "auto",
     "auto, cpu, cuda or cuda:N.",
-    "Where the network runs. auto: the GPU if there is one, else the CPU.",
+    "Device that the network runs on. auto: the GPU if there is one, else the CPU.",
 )
 EXACT_CONTEXTS = Parameter(False, "Contexts from full resolution, as released checkpoints want.")
 FRESH = Parameter(
     False,
     "Start over what another checkpoint or setting made.",
-    "Throw away what the result holds, and compute again.",
+    "Discard the tiles of the result and compute them again.",
 )
 MAPS = Parameter(False, "Maps of entropy, margin and each context's weight too (crop).")
 MERGE = Parameter("crop", "Tiles own their core, or are averaged, or are summed as in the released code.")

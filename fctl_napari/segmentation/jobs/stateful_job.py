@@ -47,8 +47,8 @@ CLOSE_PRIORITY = 10
 """Priority of the task that ends a job; stages have 0, like tiles."""
 
 DIED = (
-    f"the worker process died {DEATHS} times in this run, most likely for want of memory; use another device (what was "
-    "saved is kept)."
+    f"the worker process died {DEATHS} times in this run, most likely for lack of memory; use another device (what "
+    "was saved is kept)."
 )
 
 Stages = Generator[Sequence[Any], None, Any]
@@ -363,7 +363,7 @@ class StagedRun:
                 elif self._cancelled:
                     raise Cancelled
                 elif time.monotonic() - seen > DESERTED_SECONDS:
-                    raise FctlError("all workers are gone and none came back; run again to go on.")
+                    raise FctlError("all workers are gone and none came back; run again to resume.")
             try:
                 return result_of(task, DIED, FETCH_SECONDS)
             except TimeoutError:  # the worker died with the outcome

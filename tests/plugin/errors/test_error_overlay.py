@@ -110,7 +110,7 @@ def test_it_follows_what_grows() -> None:
 def test_other_sizes_are_refused() -> None:
     predicted = [np.zeros((40, 60), np.uint8)]
     source = LabelSource("made", np.zeros((41, 60), np.uint8), (41, 60), one_based=False)
-    with pytest.raises(InputError, match="the truth is 41 x 60 px"):
+    with pytest.raises(InputError, match="the ground truth is 41 x 60 px"):
         ErrorLevels(predicted, MappedGroundTruth(source, MAPPING), None, comparison_kinds)
     with pytest.raises(InputError, match="the segmentation to compare with is 40 x 61 px"):
         ErrorLevels(predicted, None, [np.zeros((40, 61), np.uint8)], comparison_kinds)
