@@ -130,7 +130,7 @@ def test_copies_say_that_they_are_not_saved(
     for original in (layer, widget.layer, next(one for one in viewer.layers if one.name.startswith("outlines"))):
         copies.append(duplicate(viewer, original))
         said = [words for severity, words in notes if severity == "info"]
-        assert said[-1].startswith(f"{copies[-1].name}: is a copy; what is painted on it is not saved. Paint on edit")
+        assert said[-1].startswith(f"{copies[-1].name}: is a copy, and strokes on it are not saved. Paint on edit")
     copy = copies[0]
     copy.brush_size = 9
     copy.paint((60, 60), 3)
