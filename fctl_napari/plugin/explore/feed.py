@@ -1,4 +1,4 @@
-"""Asks the worker for explanations, one at a time; while one is under way only the newest wish waits."""
+"""Feed of explanations from the worker, one at a time; while one is under way only the newest request waits."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ if TYPE_CHECKING:
     from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
 
 LOOK_MS = 5
-"""How often a future is looked at: it ends on a thread of the engine's, and may outlive the window."""
+"""Interval at which a future is checked, ms: it ends on a thread of the engine's, and may outlive the window."""
 
 
 class ExplainFeed(QObject):
-    """Takes requests and hands out explanations on the main thread.
+    """Feed that takes requests and emits explanations on the main thread.
 
-    Signals
-    -------
-    explained : object
-        A ``TileExplanation``.
-    failed : object
-        The exception of one that could not be had.
-    idle
+    Parameters
+    ----------
+    parent : QObject or None, optional
+        Qt parent.
+
+    Attributes
+    ----------
+    explained : Signal(object)
+        An explanation is there: a ``TileExplanation``.
+    failed : Signal(object)
+        An explanation failed: the exception.
+    idle : Signal()
         Nothing is under way any more.
     """
 
@@ -43,11 +48,17 @@ class ExplainFeed(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether one is under way."""
+        """True if an explanation is under way."""
         return self._future is not None
 
     def ask(self, request: ExplainRequest) -> None:
-        """Ask for an explanation; it takes the place of one that waits."""
+        """Request an explanation. It replaces one that waits.
+
+        Parameters
+        ----------
+        request : ExplainRequest
+            The request.
+        """
         if self._future is not None:
             self._next = request
             return
@@ -55,13 +66,14 @@ class ExplainFeed(QObject):
         self._timer.start()
 
     def forget(self) -> None:
-        """Want nothing any more: no signal follows."""
+        """Cancel the pending requests. No signal is emitted for them."""
         self._timer.stop()
         if self._future is not None:
             self._future.cancel()
         self._future = self._next = None
 
     def _look(self) -> None:
+        """Emit the result of the request if it has ended."""
         future = self._future
         if future is None or not future.done():
             return
@@ -72,7 +84,7 @@ class ExplainFeed(QObject):
             self.ask(following)  # the worker need not wait while the layers are drawn
         try:
             result = future.result()
-        except (Exception, CancelledError) as error:  # told on the main thread, a bug with its traceback
+        except (Exception, CancelledError) as error:  # reported on the main thread, a bug with its traceback
             self.failed.emit(error)
         else:
             self.explained.emit(result)

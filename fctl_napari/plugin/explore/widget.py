@@ -1,4 +1,4 @@
-"""The Explore widget: a click explains a pixel, with layers for what the network drew from where."""
+"""Explore widget: a click explains a pixel, with layers for what the network drew from where."""
 
 from __future__ import annotations
 
@@ -47,21 +47,23 @@ Pixel = tuple[float, float]
 
 
 class ExploreWidget(DockedWidget):
-    """Explains pixels of an image layer: attention, fusion weights, enhancements, probabilities, what-ifs.
+    """Widget that explains pixels of an image layer: attention, fusion weights, enhancements, probabilities, what-ifs.
 
     Parameters
     ----------
-    napari_viewer
-        The viewer that it is docked in.
+    napari_viewer : napari.Viewer
+        Viewer that it is docked in.
 
-    Signals
-    -------
-    explained : object
-        The ``TileExplanation`` that is now shown.
-    computed : object
-        The last ``Progress`` of a run over a region; also of one that could not start.
-    saved : str
-        Where a figure now is.
+    Attributes
+    ----------
+    form : ExploreForm
+        The fields.
+    explained : Signal(object)
+        An explanation is shown: its ``TileExplanation``.
+    computed : Signal(object)
+        A run over a region ended, or could not start: its last ``RunProgress``.
+    saved : Signal(str)
+        A figure was saved: its path.
     """
 
     explained = Signal(object)
@@ -75,7 +77,7 @@ class ExploreWidget(DockedWidget):
         self._explanation: TileExplanation | None = None
         self._image: Image | None = None
         self._saved: ImageSource | None = None
-        self._asked = ""  # path of the image that was last asked about
+        self._asked = ""  # path of the image of the last request
         self._file: OnDisk | None = None
         self._feed = ExplainFeed(self)
         self._picker = Picker(napari_viewer, self)
@@ -89,6 +91,7 @@ class ExploreWidget(DockedWidget):
         self._checkpoint_changed()
 
     def _connect(self) -> None:
+        """Connect the fields and helpers."""
         form = self.form
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
         form.device.currentIndexChanged.connect(self._ask_again)
@@ -116,29 +119,31 @@ class ExploreWidget(DockedWidget):
 
     @property
     def image(self) -> Image | None:
-        """The chosen image layer."""
+        """Chosen image layer, or None."""
         return self.form.image.layer
 
     @property
     def explanation(self) -> TileExplanation | None:
-        """What is shown."""
+        """Explanation that is shown, or None."""
         return self._explanation
 
     @property
     def busy(self) -> bool:
-        """Whether an explanation, or what it waits for, is under way."""
+        """True if an explanation, or what it waits for, is under way."""
         return self._feed.busy or self._file is not None
 
     @property
     def computing(self) -> bool:
-        """Whether maps of a region are computed."""
+        """True if maps of a region are computed."""
         return self._regions.computing
 
     def _image_changed(self) -> None:
+        """Take another image, and forget the one before."""
         self._follow_image(self.image)
         self._forget()
 
     def _follow_image(self, image: Image | None) -> None:
+        """Follow the placement and the data of an image."""
         for emitter in moves(self._image):
             emitter.disconnect(self._draw)
         if self._image is not None:
@@ -151,10 +156,11 @@ class ExploreWidget(DockedWidget):
             image.events.data.connect(self._data_changed)
 
     def _data_changed(self, _event: Any = None) -> None:
+        """Drop the file behind an array that has changed."""
         self._saved = None
 
     def _forget(self) -> None:
-        """Want and show nothing of the image before."""
+        """Drop the requests and the maps of the image before."""
         self._feed.forget()
         if self._file is not None:
             self._file.cancel()
@@ -165,12 +171,14 @@ class ExploreWidget(DockedWidget):
         self.form.status.setText("Press Pick, then click on the image." if self.image is not None else "")
 
     def _checkpoint_changed(self) -> None:
+        """Take another checkpoint, and explain the pixel with it."""
         self._card = self.form.checkpoint.card()
         self.form.show_card(self._card)
         self._forget_region()
         self._ask_again()
 
     def _pick_toggled(self, on: bool) -> None:
+        """Switch the pick mode, and load the network ahead."""
         if on:
             self._follow_window()
             self._saved = None  # an array may have been written to since
@@ -181,6 +189,7 @@ class ExploreWidget(DockedWidget):
     # ---- asking
 
     def _clicked(self, world: np.ndarray) -> None:
+        """Explain the pixel at a location of the world."""
         with reported():
             if self._viewer.dims.ndisplay != 2:
                 raise InputError("the viewer shows three dimensions; switch it to two to pick a pixel.")
@@ -188,12 +197,12 @@ class ExploreWidget(DockedWidget):
             self.explain((float(pixel[0]), float(pixel[1])))
 
     def explain(self, pixel: Pixel) -> None:
-        """Explain a pixel of the chosen image; the layers follow.
+        """Explain a pixel of the chosen image. The layers follow.
 
         Parameters
         ----------
-        pixel
-            (y, x), full-resolution px; pixel i covers [i, i + 1).
+        pixel : Pixel
+            (y, x), px of level 0; pixel i covers [i, i + 1).
         """
         with reported():
             image = self.form.image.require_layer("explore")
@@ -207,7 +216,7 @@ class ExploreWidget(DockedWidget):
             self._ask_again()
 
     def _ask_again(self) -> None:
-        """Ask for the pixel with what the fields now say."""
+        """Explain the pixel with what the fields now hold."""
         image = self.image
         if self._pixel is None or image is None or self._card is None:
             return
@@ -225,16 +234,19 @@ class ExploreWidget(DockedWidget):
             self._file.start()
 
     def _file_ready(self, source: ImageSource) -> None:
+        """Explain the pixel now that the image is on disk."""
         self._file, self._saved = None, source
         self._ask_again()
 
     def _file_failed(self, error: BaseException | None) -> None:
+        """Report that the image could not be brought to disk."""
         self._file = None
         self.form.status.setText("")
         if error is not None:
             report(error)
 
     def _ask(self, source: ImageSource) -> None:
+        """Request the explanation of the pixel."""
         assert self._pixel is not None
         self._asked = source.path
         channel = self.form.channel.value()
@@ -254,27 +266,30 @@ class ExploreWidget(DockedWidget):
             self._feed.ask(request)
 
     def _take(self, explanation: TileExplanation) -> None:
+        """Show an explanation, unless another image or checkpoint was chosen since."""
         request, image = explanation.request, self.image
         if image is None or request.image != self._asked or request.checkpoint != self.form.checkpoint.name:
-            return  # of what was chosen before
+            return  # another image or checkpoint was chosen since
         self._explanation = explanation
         self._draw()
         self.form.status.setText(summary(explanation))
         self.explained.emit(explanation)
 
     def _failed(self, error: BaseException) -> None:
+        """Report that an explanation failed."""
         self.form.status.setText("")
         report(error)
 
     # ---- showing
 
     def _what_if_changed(self) -> None:
+        """Show the what-if and request it."""
         if self.form.what_if():
             self.form.view.setCurrentText(WHAT_IF)
         self._ask_again()
 
     def _draw(self, _event: Any = None) -> None:
-        """Show what there is of what the fields ask for."""
+        """Show the maps that the fields ask for, as far as they are there."""
         form, explanation, image = self.form, self._explanation, self.image
         form.save.setEnabled(explanation is not None)
         if form.view.currentText() == REGION:
@@ -289,6 +304,7 @@ class ExploreWidget(DockedWidget):
         self._draw_figures(explanation)
 
     def _draw_figures(self, explanation: TileExplanation | None) -> None:
+        """Show probabilities, changes and the scale bar."""
         form = self.form
         if explanation is None:
             form.probabilities.show_probabilities((), np.zeros(0))
@@ -303,6 +319,7 @@ class ExploreWidget(DockedWidget):
     # ---- maps of a region
 
     def _draw_region(self) -> tuple[Map, ...]:
+        """Show the chosen map of a region."""
         self._layers.hide_maps()
         config = None if self._card is None else self._card.config
         self.form.offer_items(() if config is None else tuple(map_title(name) for name in map_names(config)))
@@ -310,33 +327,36 @@ class ExploreWidget(DockedWidget):
         return self._regions.show(look.item, whole_range=look.shared)
 
     def _start_drawing(self) -> None:
+        """Let the user draw the region."""
         self._picker.switch(False)
         self._regions.start_drawing()
 
     def compute(self) -> None:
-        """Compute the maps of the region that the fields say; ``computed`` follows."""
+        """Compute the maps of the region that the fields give; ``computed`` follows."""
         self._follow_window()
         with reported():
             self._regions.compute()
 
     def _forget_region(self) -> None:
+        """Drop the maps of a region."""
         self._regions.forget()
         self._draw()
 
     # ---- the figure
 
     def _ask_where_to_save(self) -> None:
+        """Ask for a path and save the figure there."""
         path, _ = QFileDialog.getSaveFileName(self, "Save the figure", "explanation.png", "Figures (*.png *.svg *.pdf)")
         if path:
             self.save_figure(path)
 
     def save_figure(self, path: str) -> None:
-        """Save what is shown as a figure like the paper's Figs 10 and 11, in a thread; ``saved`` follows.
+        """Save the shown explanation as a figure like the paper's Figs 10 and 11, in a thread; ``saved`` follows.
 
         Parameters
         ----------
-        path
-            Ends in ``.png``, ``.svg`` or ``.pdf``.
+        path : str
+            Path of the file; it ends in ``.png``, ``.svg`` or ``.pdf``.
         """
         if self._explanation is None:
             return
@@ -347,6 +367,7 @@ class ExploreWidget(DockedWidget):
         worker.start()
 
     def _figure_ended(self, ended: tuple[str, FctlError | None]) -> None:
+        """Show or report the end of drawing a figure."""
         path, error = ended
         if error is not None:
             self.form.status.setText("")
@@ -358,7 +379,7 @@ class ExploreWidget(DockedWidget):
     # ---- the end
 
     def _leave(self, *, layers: bool) -> None:
-        """Ask for nothing and listen to nothing any more: the dock or the window is gone."""
+        """Cancel all requests and stop to follow the viewer when the dock or the window is gone."""
         self._feed.forget()
         if self._file is not None:
             self._file.cancel()
@@ -371,7 +392,10 @@ class ExploreWidget(DockedWidget):
 
 
 def _save(explanation: TileExplanation, path: str, look: Look) -> tuple[str, FctlError | None]:
-    """Draw and write the figure (on a thread: this loads matplotlib and reads the image); what is wrong is returned."""
+    """Draw and write the figure, and return its error.
+
+    It runs on a thread, because it loads matplotlib and reads the image.
+    """
     from fctl_napari.figures.explanation import explanation_figure
     from fctl_napari.figures.files import check_figure_path, save_figure
 
@@ -381,5 +405,5 @@ def _save(explanation: TileExplanation, path: str, look: Look) -> tuple[str, Fct
         check_figure_path(path)
         save_figure(explanation_figure(explanation, limits=limits, part=kind), path)
     except FctlError as error:
-        return path, error  # one that is raised would be reported twice
+        return path, error  # an error that is raised would be reported twice
     return path, None
