@@ -248,7 +248,10 @@ def _shares(labels: LabelPyramid) -> NDArray[np.float64]:
 
 
 def _sampled(pyramid: LabelPyramid) -> NDArray[np.uint8]:
-    """Read every px of the finest level that is not too large; they are picked px of level 0."""
+    """Read every px of the finest level that is not too large.
+
+    They are picked px of level 0.
+    """
     chosen = next((array for array in pyramid.levels if array.shape[0] * array.shape[1] <= SAMPLED_PX), None)
     return np.asarray((pyramid.levels[-1] if chosen is None else chosen)[:])
 

@@ -69,7 +69,7 @@ class Agreement:
 
     @cached_property
     def scores(self) -> Scores:
-        """Scores of the second with the first as ground truth; IoU is the same the other way round."""
+        """Scores of the second with the first as ground truth (IoU is the same the other way round)."""
         return Scores.from_confusion(self.confusion, self.names)
 
     @property
@@ -78,7 +78,7 @@ class Agreement:
         return self.scores.accuracy
 
     def to_json(self) -> dict[str, Any]:
-        """Return all figures as plain values; what is undefined is None."""
+        """Return all figures as plain values, with None for what is undefined."""
         against = None
         if self.ground_truth is not None:
             against = {

@@ -77,7 +77,9 @@ class BoundaryCounter:
         self._counts = np.zeros((3, 256), np.int64)
 
     def add(self, block: IntWindow, ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> None:
-        """Count the next block; blocks come row by row.
+        """Count the next block.
+
+        Blocks come row by row.
 
         Parameters
         ----------
@@ -117,7 +119,7 @@ class BoundaryCounter:
             counts += np.bincount(values, minlength=256)
 
     def iou(self) -> NDArray[np.float64]:
-        """Return the boundary IoU, float64 [classes]; NaN for a class that has no boundary in either."""
+        """Return the boundary IoU, float64 [classes], NaN for a class that has no boundary in either."""
         ground_truth, predicted, both = self._counts[:, : self.classes].astype(np.float64)
         union = ground_truth + predicted - both
         return np.divide(both, union, out=np.full(self.classes, np.nan), where=union > 0)

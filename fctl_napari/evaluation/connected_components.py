@@ -189,7 +189,10 @@ def _measure(
     block: IntWindow,
     width: int,
 ) -> NDArray[np.void]:
-    """Measure the regions of one block; region k has label k + 1."""
+    """Measure the regions of one block.
+
+    Region k has label k + 1.
+    """
     across = labels.shape[1]
     inside = np.flatnonzero(labels)
     region = labels.ravel()[inside] - 1

@@ -195,7 +195,9 @@ def find_uncertain(
     most: int = MOST,
     progress: Progress | None = None,
 ) -> Regions:
-    """List the connected regions of one class where the network was uncertain; no ground truth is needed.
+    """List the connected regions of one class where the network was uncertain.
+
+    No ground truth is needed.
 
     Parameters
     ----------
@@ -273,7 +275,10 @@ def order(regions: Iterable[Region], by: Order) -> list[Region]:
 
 
 def _values(ground_truth: NDArray[np.uint8], labels: NDArray[np.uint8], shown: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """Combine ground truth and label to one number, 256 * truth + label; 0 where nothing is shown."""
+    """Combine ground truth and label to one number, 256 * truth + label.
+
+    It is 0 where nothing is shown.
+    """
     values = ground_truth.astype(np.uint16)
     values <<= 8
     values |= labels

@@ -74,7 +74,7 @@ class Evaluation:
 
     @property
     def mean_boundary_iou(self) -> float | None:
-        """Mean over the classes that have a boundary; None if it was not computed."""
+        """Mean over the classes that have a boundary, or None if it was not computed."""
         return None if self.boundary_iou is None else mean(np.array(list(self.boundary_iou.values())))
 
     @cached_property
@@ -97,7 +97,7 @@ class Evaluation:
         return {self.names[k]: self.names[m] for k, m in moved}, share
 
     def to_json(self) -> dict[str, Any]:
-        """Return all figures as plain values; what is undefined is None."""
+        """Return all figures as plain values, with None for what is undefined."""
         scores = self.scores
         boundary = self.boundary_iou
 
@@ -123,7 +123,7 @@ class Evaluation:
         }
 
     def table(self) -> list[list[Any]]:
-        """Return the figures by class: a row of titles, a row for each class, and the means; None where undefined."""
+        """Return the figures by class: a row of titles, a row for each class, and the means, with None if undefined."""
         scores = self.scores
         columns: dict[str, tuple[dict[str, float], float]] = {
             "IoU": (scores.iou, scores.miou),
@@ -270,7 +270,7 @@ class _Counter:
         return self._counts.reshape(side, side, 256)[: self.classes, 1:]
 
     def confusion(self) -> NDArray[np.int64]:
-        """Return the confusion matrix; rows are the ground truth, columns the prediction."""
+        """Return the confusion matrix, with the ground truth in rows and the prediction in columns."""
         return self._judged().sum(2)
 
     def calibration(self) -> Calibration:

@@ -123,7 +123,7 @@ class Scores:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain ``{"miou", "accuracy", "f1", "iou": {name: value}}``, as in model cards; NaN becomes None."""
+        """Return plain ``{"miou", "accuracy", "f1", "iou": {name: value}}``, as in model cards, with None for NaN."""
         return {
             "miou": plain(self.miou),
             "accuracy": plain(self.accuracy),

@@ -222,7 +222,10 @@ def _mixture(ground_truth: np.ndarray) -> float:
 
 
 def _has_display() -> bool:
-    """Return whether there is a display; only Linux may have none."""
+    """Return whether there is a display.
+
+    Only Linux may have none.
+    """
     if not sys.platform.startswith("linux"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -72,7 +72,9 @@ class ErrorChoices(QObject):
         return self.mask, _key(self.ground_truth)
 
     def fill(self, _event: Any = None) -> None:
-        """List the layers and files again; what was chosen stays so, if it is still there.
+        """List the layers and files again.
+
+        What was chosen stays so, if it is still there.
 
         Parameters
         ----------
@@ -160,7 +162,7 @@ class ErrorChoices(QObject):
         field.setCurrentIndex(keys.index(choice.key))
 
     def leave(self) -> None:
-        """Stop to follow the viewer."""
+        """Stop following the viewer."""
         for emitter in self._emitters():
             emitter.disconnect(self.fill)
 
@@ -199,7 +201,10 @@ def _key(choice: GroundTruthChoice | None) -> object:
 
 
 def _offer(field: Any, entries: list[tuple[str, Any]], key: Callable[[Any], object]) -> None:
-    """Fill a field, keeping what is chosen. No signal is emitted."""
+    """Fill a field, keeping what is chosen.
+
+    No signal is emitted.
+    """
     chosen = key(field.currentData()) if field.count() else None
     keys = [key(value) for _, value in entries]
     field.blockSignals(True)

@@ -209,7 +209,7 @@ class Comparison:
 
     @property
     def note(self) -> str:
-        """Note on how the ground truth is read; empty where that is plain, or was decided by the user."""
+        """Note on how the ground truth is read, empty where that is plain or was decided by the user."""
         source = self.source
         if source is None or self.ground_truth is None or self.ground_truth.mapping.values != self.proposed().values:
             return self.of_another

@@ -57,9 +57,10 @@ TOOLTIPS = {
 
 
 class ErrorForm(QWidget):
-    """Form of the Errors widget: segmentation, ground truth, comparison, overlay, region; figures, list; progress.
+    """Form of the Errors widget.
 
-    Its other attributes are its fields, see the source.
+    It holds segmentation, ground truth, comparison, overlay and region, then figures and list, then progress. Its other
+    attributes are its fields, see the source.
 
     Parameters
     ----------

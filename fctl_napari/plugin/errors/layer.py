@@ -125,13 +125,13 @@ class ErrorLayer(QObject):
         self._layer = self._comparison = None
 
     def leave(self) -> None:
-        """Stop to follow the mask."""
+        """Stop following the mask."""
         self._timer.stop()
         self._unwatch()
         self._mask = None
 
     def _unwatch(self) -> None:
-        """Stop to follow the placement and data of the mask."""
+        """Stop following the placement and data of the mask."""
         if self._mask is not None:
             for emitter in moves(self._mask):
                 emitter.disconnect(self._moved)

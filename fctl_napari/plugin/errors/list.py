@@ -50,7 +50,10 @@ TOOLTIPS = {
 
 
 class RegionTable(Rows[Region]):
-    """Table model of regions; thousands cost nothing until they are drawn."""
+    """Table model of regions.
+
+    Thousands cost nothing until they are drawn.
+    """
 
     OTHER = "Other says"
     """Heading of the first column of differences."""
@@ -327,7 +330,9 @@ class RegionsPage(QWidget):
         return self.table.rows[at] if 0 <= at < len(self.table.rows) else None
 
     def step(self, by: int) -> None:
-        """Go to the next or previous region that is not marked; at the end the choice stays.
+        """Go to the next or previous region that is not marked.
+
+        At the end the choice stays.
 
         Parameters
         ----------
@@ -400,7 +405,10 @@ class RegionsPage(QWidget):
 
 
 def _refill(field: Any, texts: list[str]) -> bool:
-    """Offer texts, keeping what is chosen, and return whether they differ from those before. No signal is emitted."""
+    """Offer texts, keeping what is chosen, and return whether they differ from those before.
+
+    No signal is emitted.
+    """
     if [field.itemText(k) for k in range(field.count())] == texts:
         return False
     chosen = field.currentText()

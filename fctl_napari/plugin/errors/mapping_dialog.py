@@ -122,7 +122,7 @@ class MappingDialog(QDialog):
 
     @property
     def mapping(self) -> ClassMapping:
-        """Mapping in the table; values without a class are left out."""
+        """Mapping in the table, without values that have no class."""
         values = {}
         for row in range(self.table.rowCount()):
             chosen = self.chooser(row).currentData()

@@ -46,7 +46,9 @@ class ErrorLevel(ShownLevel):
 
 
 class ErrorLevels:
-    """Levels of an overlay. Their contents can be changed at any time; the layer needs a refresh after it.
+    """Levels of an overlay.
+
+    Their contents can be changed at any time; the layer needs a refresh after it.
 
     Opening reads the coarsest levels: do it off the main thread.
 
@@ -180,7 +182,9 @@ class ErrorLevels:
 
 
 def add_overlay(viewer: ViewerModel, mask: Labels, levels: ErrorLevels, name: str, style: dict[str, Any]) -> Labels:
-    """Add the overlay over a mask and other masks, placed like it. The selection stays.
+    """Add the overlay over a mask and other masks, placed like it.
+
+    The selection stays.
 
     Parameters
     ----------

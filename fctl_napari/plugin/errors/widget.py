@@ -103,7 +103,7 @@ class ErrorWidget(DockedWidget):
 
     @property
     def comparison(self) -> Comparison | None:
-        """Opened comparison; None while there is none, or it is being opened."""
+        """Opened comparison, or None while there is none or it is being opened."""
         return self._comparison
 
     @property
@@ -444,7 +444,7 @@ class ErrorWidget(DockedWidget):
     # ---- the end
 
     def _leave(self, *, layers: bool) -> None:
-        """Stop all work and stop to follow the viewer when the dock or the window is gone."""
+        """Stop all work and stop following the viewer when the dock or the window is gone."""
         if layers:
             self._errors.hide()  # nothing would update it any more
             self._marker.hide()

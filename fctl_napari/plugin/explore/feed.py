@@ -1,4 +1,7 @@
-"""Feed of explanations from the worker, one at a time; while one is under way only the newest request waits."""
+"""Feed of explanations from the worker, one at a time.
+
+While one is under way only the newest request waits.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,9 @@ class ExplainFeed(QObject):
         return self._future is not None
 
     def ask(self, request: ExplainRequest) -> None:
-        """Request an explanation. It replaces one that waits.
+        """Request an explanation.
+
+        It replaces one that waits.
 
         Parameters
         ----------
@@ -66,7 +71,10 @@ class ExplainFeed(QObject):
         self._timer.start()
 
     def forget(self) -> None:
-        """Cancel the pending requests. No signal is emitted for them."""
+        """Cancel the pending requests.
+
+        No signal is emitted for them.
+        """
         self._timer.stop()
         if self._future is not None:
             self._future.cancel()

@@ -70,9 +70,10 @@ TOOLTIPS = {
 
 
 class ExploreForm(QWidget):
-    """Form of the Explore widget: image, checkpoint, Pick; map and its scale; probabilities; what-if; maps of a region.
+    """Form of the Explore widget.
 
-    Its attributes are its fields, see the source.
+    It holds image, checkpoint and Pick, the map and its scale, probabilities, what-if, and maps of a region. Its
+    attributes are its fields, see the source.
 
     Parameters
     ----------

@@ -169,13 +169,19 @@ class ExplanationLayers(QObject):
             _see(layer, False)
 
     def hide_maps(self) -> None:
-        """Hide the maps and masks. Outlines and marker stay."""
+        """Hide the maps and masks.
+
+        Outlines and marker stay.
+        """
         for name, layer in self._layers.items():
             if name not in (OUTLINES, MARKER):
                 _see(layer, False)
 
     def leave(self) -> None:
-        """Stop to follow the viewer. The layers stay."""
+        """Stop following the viewer.
+
+        The layers stay.
+        """
         self._timer.stop()
         self._viewer.scene.camera.events.zoom.disconnect(self._zoomed)
         marker = self._layers.get(MARKER)

@@ -106,7 +106,9 @@ class ScaleBars(_Rows):
         return [" ".join((entry.title, *entry.ends, entry.note)).strip() for entry in self._scales]
 
     def show_maps(self, shown: Sequence[Map]) -> None:
-        """Show the scales of some maps. A composite has one for each of its colors.
+        """Show the scales of some maps.
+
+        A composite has one for each of its colors.
 
         Parameters
         ----------

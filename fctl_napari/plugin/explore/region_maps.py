@@ -71,7 +71,9 @@ class RegionMaps(QObject):
         self._form.where.setCurrentText(DRAWN)
 
     def compute(self) -> None:
-        """Compute the maps that the form asks for; ``ended`` follows.
+        """Compute the maps that the form asks for.
+
+        ``ended`` follows.
 
         Raises
         ------
@@ -94,18 +96,27 @@ class RegionMaps(QObject):
         self._runner.submit(inputs)
 
     def cancel(self) -> None:
-        """Stop the run; ``ended`` follows."""
+        """Stop the run.
+
+        ``ended`` follows.
+        """
         self._form.cancel.setEnabled(False)
         self._form.region_status.setText("Stopping…")
         self._runner.cancel()
 
     def forget(self) -> None:
-        """Stop the run, and drop the maps of this image or checkpoint. What is computed stays on disk."""
+        """Stop the run, and drop the maps of this image or checkpoint.
+
+        What is computed stays on disk.
+        """
         self._runner.cancel()
         self._segmentation_layers = None
 
     def abandon(self) -> None:
-        """Stop the run when the window or the dock is gone. No signal is emitted after it."""
+        """Stop the run when the window or the dock is gone.
+
+        No signal is emitted after it.
+        """
         self._runner.abandon()
 
     def _show_progress(self, progress: RunProgress) -> None:

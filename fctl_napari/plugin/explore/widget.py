@@ -197,7 +197,9 @@ class ExploreWidget(DockedWidget):
             self.explain((float(pixel[0]), float(pixel[1])))
 
     def explain(self, pixel: Pixel) -> None:
-        """Explain a pixel of the chosen image. The layers follow.
+        """Explain a pixel of the chosen image.
+
+        The layers follow.
 
         Parameters
         ----------
@@ -332,7 +334,10 @@ class ExploreWidget(DockedWidget):
         self._regions.start_drawing()
 
     def compute(self) -> None:
-        """Compute the maps of the region that the fields give; ``computed`` follows."""
+        """Compute the maps of the region that the fields give.
+
+        ``computed`` follows.
+        """
         self._follow_window()
         with reported():
             self._regions.compute()
@@ -351,7 +356,9 @@ class ExploreWidget(DockedWidget):
             self.save_figure(path)
 
     def save_figure(self, path: str) -> None:
-        """Save the shown explanation as a figure like the paper's Figs 10 and 11, in a thread; ``saved`` follows.
+        """Save the shown explanation as a figure like the paper's Figs 10 and 11, in a thread.
+
+        ``saved`` follows.
 
         Parameters
         ----------
@@ -379,7 +386,7 @@ class ExploreWidget(DockedWidget):
     # ---- the end
 
     def _leave(self, *, layers: bool) -> None:
-        """Cancel all requests and stop to follow the viewer when the dock or the window is gone."""
+        """Cancel all requests and stop following the viewer when the dock or the window is gone."""
         self._feed.forget()
         if self._file is not None:
             self._file.cancel()

@@ -1,4 +1,7 @@
-"""Export of a segmentation from the window: a small form, then a thread with a bar; the result as a notification."""
+"""Export of a segmentation from the window.
+
+A small form asks how, a thread with a bar exports, and a notification reports the result.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,9 @@ TOOLTIPS = {
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """Inputs of an export; see ``fctl_napari.export.export.export``.
+    """Inputs of an export.
+
+    See ``fctl_napari.export.export.export``.
 
     Attributes
     ----------
@@ -82,7 +87,9 @@ class ExportInputs:
 
 
 def start_export(inputs: ExportInputs) -> Job:
-    """Export in a thread, with a bar in napari's activity dock; a notification reports how it ended.
+    """Export in a thread, with a bar in napari's activity dock.
+
+    A notification reports how it ended.
 
     A former file stays if the job is cancelled, or ends with the application.
 

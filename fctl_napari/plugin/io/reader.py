@@ -1,4 +1,7 @@
-"""Reader of images from disk as lazy layers; large ones without levels get a pyramid while a preview is shown."""
+"""Reader of images from disk as lazy layers.
+
+Large ones without levels get a pyramid while a preview is shown.
+"""
 
 from __future__ import annotations
 

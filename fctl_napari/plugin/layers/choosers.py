@@ -124,7 +124,7 @@ class ImageCombo(QComboBox):
         self.currentIndexChanged.connect(changed)
 
     def leave(self) -> None:
-        """Stop to follow the viewer."""
+        """Stop following the viewer."""
         if self._viewer is None:
             return
         events = self._viewer.layers.events
@@ -205,7 +205,7 @@ class CheckpointCombo(QComboBox):
 
     @property
     def name(self) -> str | None:
-        """Chosen checkpoint, a built-in name or a file; None if there is none."""
+        """Chosen checkpoint (a built-in name or a file), or None if there is none."""
         data = self.currentData()
         return None if data is None else str(data)
 

@@ -146,7 +146,9 @@ def shows(choice: GroundTruthChoice, path: str) -> bool:
 
 
 def labels_over(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any:
-    """Return the labels of a layer in the px of another one, by where both are seen; see ``placed_labels``.
+    """Return the labels of a layer in the px of another one, by where both are seen.
+
+    See ``placed_labels``.
 
     Labels in the image's own file, which nobody has moved, are the image's wherever that was moved.
 

@@ -129,7 +129,10 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
 
 
 def _facts(path: Path | str) -> dict[str, Any]:
-    """Return the facts that a segmentation of ours stores; empty for others."""
+    """Return the facts that a segmentation of ours stores.
+
+    They are empty for others.
+    """
     facts = ngff.open_group(path).attrs.asdict().get(ATTRIBUTE)
     return facts if isinstance(facts, dict) else {}
 

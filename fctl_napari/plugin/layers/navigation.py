@@ -59,7 +59,9 @@ def fly_to(viewer: ViewerModel, layer: Layer, window: IntWindow) -> None:
 
 
 class RegionMarker:
-    """Rectangle around a part of a layer, made when it is first shown. No other layer is touched.
+    """Rectangle around a part of a layer, made when it is first shown.
+
+    No other layer is touched.
 
     Parameters
     ----------

@@ -54,7 +54,10 @@ class OnDisk(QObject):
         return self._job is not None
 
     def start(self) -> None:
-        """Begin. ``ready`` may be emitted before this returns."""
+        """Find or make the file.
+
+        ``ready`` may be emitted before this returns.
+        """
         source = image_source(self._layer)
         if source is None:
             self._save()
@@ -65,7 +68,10 @@ class OnDisk(QObject):
             self.ready.emit(source)
 
     def cancel(self) -> None:
-        """Stop to wait. Neither ``ready`` nor ``failed`` follows."""
+        """Stop waiting.
+
+        Neither ``ready`` nor ``failed`` follows.
+        """
         if self._job is not None and self._job.for_run:
             self._job.cancel()
         self._job = None

@@ -71,7 +71,10 @@ def ready_pyramid(image: Path | str, pyramid: Path) -> bool:
 
 
 def _attributes(pyramid: Path) -> dict[str, Any]:
-    """Return the attributes that we store in a pyramid; empty where there are none."""
+    """Return the attributes that we store in a pyramid.
+
+    They are empty where there are none.
+    """
     try:
         attributes = ngff.open_group(pyramid).attrs.asdict().get(OURS)
     except InputError:
@@ -108,7 +111,9 @@ class PreviewLevel(ShownLevel):
 
 
 def preview_levels(preview: np.ndarray, shape: tuple[int, int]) -> list[Any]:
-    """Return a stand-in pyramid for an image; its last level is the preview itself.
+    """Return a stand-in pyramid for an image.
+
+    Its last level is the preview itself.
 
     Parameters
     ----------

@@ -22,7 +22,9 @@ COUNTED_ROWS = 2048
 
 
 class PlacedLabels:
-    """Labels read in the px of another layer, [y, x]; 0 (nothing) beside them.
+    """Labels read in the px of another layer, [y, x].
+
+    Pixels beside them are 0 (nothing).
 
     Nothing is read until it is indexed by slices. Safe to read from several threads.
 
@@ -102,7 +104,9 @@ class PlacedLabels:
 
 
 def placed_labels(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any:
-    """Return the labels of a layer in the px of another one, by where both are seen; nothing is read yet.
+    """Return the labels of a layer in the px of another one, by where both are seen.
+
+    Nothing is read yet.
 
     To be used on the main thread.
 

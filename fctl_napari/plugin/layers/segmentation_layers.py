@@ -118,7 +118,9 @@ class SegmentationLayers:
         return self.stored.shape
 
     def update(self, windows: Iterable[IntWindow]) -> None:
-        """Take up newly finished windows. The layers need a refresh after it.
+        """Take up newly finished windows.
+
+        The layers need a refresh after it.
 
         May run on any thread.
 

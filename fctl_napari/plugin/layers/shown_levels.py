@@ -16,7 +16,9 @@ COARSE_SIDE = 1024
 
 
 class ShownLevel(ABC):
-    """Base of levels that napari shows; subclasses read the slices.
+    """Base of levels that napari shows.
+
+    Subclasses read the slices.
 
     Attributes
     ----------
@@ -52,7 +54,7 @@ class ShownLevel(ABC):
 
 
 class GrayLevel(ShownLevel):
-    """First channel of a level [y, x, c], as [y, x]; read by slices like the level.
+    """First channel of a level [y, x, c], as [y, x].
 
     Parameters
     ----------
@@ -131,7 +133,9 @@ def displayed_level(pyramid: Pyramid, index: int) -> Any:
 
 
 def displayed_levels(pyramid: Pyramid) -> list[Any]:
-    """Return all levels as napari shows them; see ``displayed_level``.
+    """Return all levels as napari shows them.
+
+    See ``displayed_level``.
 
     Parameters
     ----------

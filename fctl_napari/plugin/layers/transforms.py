@@ -122,7 +122,9 @@ def move(layer: Layer, placement: dict[str, Any]) -> None:
 
 
 def to_pixels(layer: Layer, world: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Convert a point to level-0 px of a layer; pixel i covers [i, i + 1).
+    """Convert a point to level-0 px of a layer.
+
+    Pixel i covers [i, i + 1).
 
     Parameters
     ----------

@@ -62,7 +62,10 @@ class ViewWatcher(QObject):
         self._emit()
 
     def close(self) -> None:
-        """Stop to watch. No signal is emitted after it."""
+        """Stop watching.
+
+        No signal is emitted after it.
+        """
         self._timer.stop()
         for emitter in self._emitters:
             emitter.disconnect(self._changed)
