@@ -132,7 +132,7 @@ class Painting(QObject):
 
     @property
     def stuck(self) -> str:
-        """Reason why the first of them cannot be written; it is tried again."""
+        """Reason why the first of them, which is tried again, cannot be written."""
         return self._writer.stuck
 
     @property

@@ -193,7 +193,7 @@ class CorrectWidget(DockedWidget):
         self.form.explain(self._about_classes(painting))
 
     def _wanted(self) -> tuple[str, ...]:
-        """Return the classes of the segmentation or checkpoint that is chosen; none if they are not known."""
+        """Return the classes of the segmentation or checkpoint that is chosen, or none if they are not known."""
         if self._masks.mask is not None:
             return class_names(self._masks.mask)
         card = self.form.checkpoint.card()

@@ -119,7 +119,7 @@ class ErrorWidget(DockedWidget):
         return self.form.regions.current
 
     def selected_error(self) -> SelectedRegion | None:
-        """Return the region that is chosen in the list, with its segmentation; None if none is."""
+        """Return the region that is chosen in the list, or None."""
         region, comparison = self.region, self._comparison
         if region is None or comparison is None:
             return None

@@ -272,5 +272,5 @@ class CheckpointCombo(QComboBox):
 
 
 def devices() -> list[str]:
-    """Return the devices to offer; the worker knows which exist, this process never loads torch."""
+    """Return the devices to offer. The worker knows which exist, since this process never loads torch."""
     return ["auto", "cpu", "cuda"] if shutil.which("nvidia-smi") else ["auto", "cpu"]

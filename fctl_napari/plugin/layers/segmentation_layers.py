@@ -336,5 +336,16 @@ def above(viewer: ViewerModel, layer: Layer) -> int:
 
 
 def levels_of(mask: Labels) -> list[Any]:
-    """Return the levels that a mask's layer shows, the finest first."""
+    """Return the levels that a mask's layer shows.
+
+    Parameters
+    ----------
+    mask : Labels
+        The layer.
+
+    Returns
+    -------
+    list of object
+        Levels, the finest first.
+    """
     return list(mask.data) if mask.multiscale else [mask.data]
