@@ -27,12 +27,23 @@ if TYPE_CHECKING:
 
 XVFB = pytest.StashKey[subprocess.Popen]()
 
+LONGEST_FIRST = """
+test_explore_views test_notebooks test_which_image test_segment test_explore test_errors test_correct test_cli_segment
+test_finetune_run test_train test_explain_placement test_finetune_widget test_kill test_correct_places test_tile_network
+test_finetune test_live test_refiner test_cli_train test_same_result test_onnx_export test_cli_finetune test_engine
+test_stateful_job test_worker_process test_network_figures test_cost test_maps test_export_layer test_distributed
+test_errors_places test_errors_listed test_correct_disk test_finetune_stopped test_demo test_released test_no_torch
+""".split()
+"""Files whose tests take longest: they are begun first, so that no process is left alone with one at the end."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start Xvfb where there is no display (Qt's offscreen platform cannot show napari's canvas).
 
     Processes that run tests side by side have one each, so that windows do not take the focus from each other.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a test's processes need not compile the package anew
+    sys.dont_write_bytecode = False
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are taken
     elif config.getoption("numprocesses", None):
@@ -60,6 +71,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if server is not None:
         server.terminate()
         server.wait(10)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what may run side by side (``--dist loadgroup``): files, and each notebook; the longest files come first."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))  # files keep their order, and tests in them
+    for item in items:
+        if not any(item.iter_markers("xdist_group")):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(Path(__file__).parent).as_posix()))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
