@@ -23,7 +23,7 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     code = (
-        "import sys, fctl_napari.cli as c; sys.argv = ['fctl', '--help']\n"
+        "import sys, fctl_napari.cli.app as c; sys.argv = ['fctl', '--help']\n"
         "try: c.main()\nfinally: print(sorted({'torch', 'numpy', 'zarr', 'qtpy', 'distributed'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -21,7 +21,7 @@ from fctl_napari.corrections.corrections import Corrections, Stroke
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 
 STROKE = {
-    "place": st.tuples(st.integers(0, 12), st.integers(0, 5)),
+    "location": st.tuples(st.integers(0, 12), st.integers(0, 5)),
     "size": st.tuples(st.integers(1, 300), st.integers(1, 300)),
     "value": st.sampled_from(VALUES),
     "seed": st.integers(0, 1000),
@@ -166,7 +166,7 @@ class Painting(RuleBasedStateMachine):
             before = self.corrections._log.history.number
             try:
                 if turn == "paint":
-                    s = self.draw_stroke(stroke["place"], stroke["size"], stroke["value"], stroke["seed"])
+                    s = self.draw_stroke(stroke["location"], stroke["size"], stroke["value"], stroke["seed"])
                     self.corrections.write(s["y"], s["x"], s["values"], mask=s["mask"], author=stroke["author"])
                 else:
                     getattr(self.corrections, turn)()

@@ -355,7 +355,7 @@ def test_the_truth_counts_by_the_names_of_its_classes(corrected, request_for, tm
     labels.update_levels((0, 0, *given.shape))
     figures = []
     for ground_truth in (corrected.folder / "new_truth.png", tmp_path / "t.ome.zarr"):
-        tuner = Finetuner(request_for(ground_truth=str(ground_truth)))
+        tuner = Finetuner(request_for(truth=str(ground_truth)))
         tile = next(iter(tuner.measure._ground_truth_tiles))
         figures.append(tuner.measure._scene_ground_truth(tile))
     assert np.array_equal(*figures)
@@ -363,6 +363,6 @@ def test_the_truth_counts_by_the_names_of_its_classes(corrected, request_for, tm
     stray = given.copy()
     stray[:] += 1
     Image.fromarray(stray).save(tmp_path / "stray.png")
-    tuner = Finetuner(request_for(ground_truth=str(tmp_path / "stray.png")))
+    tuner = Finetuner(request_for(truth=str(tmp_path / "stray.png")))
     with pytest.raises(InputError, match=r"stray\.png: holds class 2, the checkpoint's classes end at 1"):
         _ = [tuner.measure._scene_ground_truth(tile) for tile in tuner.measure._ground_truth_tiles]

@@ -51,8 +51,8 @@ def folder(tmp_path):
 
 def scenes_of(folder, **settings):
     scenes = (
-        SceneSettings(image="one.png", ground_truth="one_truth.png", group="1"),
-        SceneSettings(image="two.png", ground_truth="two_truth.png", group="2"),
+        SceneSettings(image="one.png", truth="one_truth.png", group="1"),
+        SceneSettings(image="two.png", truth="two_truth.png", group="2"),
     )
     return open_scenes(DataSettings(classes=TABLE, scenes=scenes, **settings), folder)[0]
 
