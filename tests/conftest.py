@@ -44,6 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a test's processes need not compile the package anew
     sys.dont_write_bytecode = False
+    # Two processes and the workers of both have two cores: a thread of torch that spins while it waits takes another's
+    # time, and the suite is twice as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are taken
     elif config.getoption("numprocesses", None):
