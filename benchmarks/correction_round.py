@@ -23,14 +23,14 @@ from fctl_napari.finetuning.request import finetune_request
 from fctl_napari.finetuning.run import start_finetune
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import read_card
-from fctl_napari.segmentation.jobs.engine import Engine, Progress, SegmentationRequest
+from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
 
 VIEW = (350, 500)
 """Half of what is in view around the first stroke, (y, x) px."""
 
 
-def finished(end: Progress) -> None:
+def finished(end: RunProgress) -> None:
     """Raise what went wrong."""
     if end.error is not None:
         raise end.error

@@ -29,7 +29,7 @@ from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.model_card import read_card, resolve_checkpoint
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.segment.widget import SegmentWidget
-from fctl_napari.segmentation.jobs.engine import Progress
+from fctl_napari.segmentation.jobs.engine import RunProgress
 
 SAMPLED_POSITIONS = ((0.1, 0.1), (0.45, 0.5), (0.75, 0.2), (0.3, 0.8))
 """Top left corners of the copies of the Earth scene, as parts of the image's side."""
@@ -127,10 +127,10 @@ class Live:
 
     def __init__(self, widget: SegmentWidget) -> None:
         self.widget = widget
-        self.state_changed: list[Progress] = []
+        self.state_changed: list[RunProgress] = []
         widget.progressed.connect(self.state_changed.append)
 
-    def until(self, condition: Callable[[Progress], bool], seconds: float = 300) -> float:
+    def until(self, condition: Callable[[RunProgress], bool], seconds: float = 300) -> float:
         """Wait for news of a kind; s."""
         seen = len(self.state_changed)
         return spin(lambda: any(condition(event) for event in self.state_changed[seen:]), seconds)

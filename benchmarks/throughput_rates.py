@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from fctl_napari.segmentation.jobs.engine import Engine, Progress, SegmentationRequest
+from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
 
 MATRIX = {"cpu": 2048, "cuda": 8192}
 """Side of the matrices whose product shows what the device can do."""
@@ -59,7 +59,7 @@ def seconds_of(engine: Engine, request: SegmentationRequest) -> float:
     """Carry a run out; seconds from when its worker has the network to the last byte written."""
     times: list[float] = []
 
-    def hear(progress: Progress) -> None:
+    def hear(progress: RunProgress) -> None:
         if progress.state in ("running", "done"):
             times.append(time.perf_counter())
 

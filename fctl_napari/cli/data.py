@@ -13,7 +13,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.files import local_path, write_json
 
 if TYPE_CHECKING:
-    from fctl_napari.datasets.check import Report
+    from fctl_napari.datasets.check import DataSetReport
     from fctl_napari.datasets.layouts import DataSet
 
 data_app = typer.Typer(no_args_is_help=True, help="Data sets to train on: look them through, convert them.")
@@ -94,7 +94,7 @@ def _find(
     return replace(found, value_range=value_range, bands=bands)
 
 
-def _show(report: Report) -> None:
+def _show(report: DataSetReport) -> None:
     from fctl_napari.cli.output import out, show_facts
     from fctl_napari.datasets.files import PARTS
     from fctl_napari.datasets.layouts import LAYOUTS

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.model.model_card import Card
-    from fctl_napari.segmentation.jobs.engine import Progress as JobProgress
-    from fctl_napari.segmentation.jobs.engine import SegmentationRequest
+    from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
     from fctl_napari.segmentation.jobs.explanation import TileExplanation
     from fctl_napari.segmentation.store.store import Segmentation
 
@@ -76,7 +75,7 @@ def counting(description: str) -> Iterator[Report]:
         yield report
 
 
-def run_watched(request: SegmentationRequest, description: str, scheduler: str | None) -> JobProgress:
+def run_watched(request: SegmentationRequest, description: str, scheduler: str | None) -> RunProgress:
     """Carry out a run of tiles with a progress bar; returns its final event, or raises what went wrong.
 
     Parameters
@@ -92,7 +91,7 @@ def run_watched(request: SegmentationRequest, description: str, scheduler: str |
 
     with Engine(scheduler) as engine, _bar(description) as (progress, task):
 
-        def show(event: JobProgress) -> None:
+        def show(event: RunProgress) -> None:
             note = "starting" if event.state == "starting" else ""
             if event.tiles_per_second:
                 note = f"{event.tiles_per_second:.1f} tiles/s on {event.device or 'the worker'}"

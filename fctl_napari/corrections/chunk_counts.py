@@ -1,4 +1,4 @@
-"""How many px of each value the chunks of a label image hold: what is painted is known without reading it."""
+"""Counts of labelled pixels by chunk of a label image, so that their area is known without reading it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ChunkCounts:
 
     Attributes
     ----------
-    number
-        Of the last record of the journal that is in it, and in the levels on disk.
+    number : int
+        Number of the last journal record that is included in the counts and in the levels on disk.
     """
 
     def __init__(self) -> None:
@@ -30,15 +30,23 @@ class ChunkCounts:
         self._counts: dict[Chunk, dict[int, int]] = {}
 
     def __len__(self) -> int:
-        """How many chunks hold something."""
+        """Return the number of chunks that hold something."""
         return len(self._counts)
 
     def __iter__(self) -> Iterator[Chunk]:
-        """Chunks that hold something, row by row."""
+        """Iterate over the chunks that hold something, row by row."""
         return iter(sorted(self._counts))
 
     def count(self, chunk: Chunk, values: NDArray[np.uint8]) -> None:
-        """Take the values of a chunk, uint8 [y, x]."""
+        """Count the values of a chunk, in place of its previous ones.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Row and column of the chunk.
+        values : ndarray of uint8 [y, x]
+            Values of the chunk.
+        """
         counts = np.bincount(values.ravel(), minlength=256)
         counts[0] = 0
         found = np.flatnonzero(counts)
@@ -48,7 +56,13 @@ class ChunkCounts:
             self._counts.pop(chunk, None)
 
     def totals(self) -> dict[int, int]:
-        """How many px of each value there are."""
+        """Sum the counts over all chunks.
+
+        Returns
+        -------
+        dict of int to int
+            Number of px by value.
+        """
         totals: dict[int, int] = {}
         for counts in self._counts.values():
             for value, pixels in counts.items():
@@ -56,12 +70,19 @@ class ChunkCounts:
         return dict(sorted(totals.items()))
 
     def save(self, path: Path, number: int = 0) -> None:
-        """Write it, atomically and durably, as what holds up to record ``number``.
+        """Write the counts, atomically and durably.
+
+        Parameters
+        ----------
+        path : Path
+            File to write.
+        number : int, optional
+            Number of the last journal record that they include.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the location is not writable.
         """
         chunks = [[*chunk, counts] for chunk, counts in sorted(self._counts.items())]
         write_json(path, {"fctl_painted": 1, "number": number, "chunks": chunks}, indent=None)
@@ -70,7 +91,18 @@ class ChunkCounts:
 
     @classmethod
     def load(cls, path: Path) -> ChunkCounts | None:
-        """Read one; None if it is missing or damaged: it can be made again of the chunks."""
+        """Read counts.
+
+        Parameters
+        ----------
+        path : Path
+            File that :meth:`save` wrote.
+
+        Returns
+        -------
+        ChunkCounts or None
+            Counts. None if the file is missing or damaged, in which case they can be rebuilt from the chunks.
+        """
         try:
             document: dict[str, Any] = json.loads(path.read_text("utf-8"))
             index = cls()
@@ -83,7 +115,20 @@ class ChunkCounts:
 
     @classmethod
     def of_chunks(cls, folder: Path, read: Callable[[Chunk], NDArray[np.uint8]]) -> ChunkCounts:
-        """Make one of the chunk files in the folder of a Zarr v3 array; only these are read."""
+        """Count the values in the chunk files of a Zarr v3 array. Only these chunks are read.
+
+        Parameters
+        ----------
+        folder : Path
+            Folder of the array.
+        read : callable
+            Reads a chunk as uint8 [y, x].
+
+        Returns
+        -------
+        ChunkCounts
+            Counts of all chunks.
+        """
         index = cls()
         for file in (folder / "c").glob("*/*"):
             if file.name.isdecimal() and file.parent.name.isdecimal():

@@ -1,4 +1,4 @@
-"""Where corrections lie on disk: a label pyramid, and who painted each px, written chunk by chunk."""
+"""Storage of corrections on disk: a label pyramid and the author of each px, written chunk by chunk."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class CorrectionStore:
 
     Parameters
     ----------
-    path
-        The folder, with all its parts.
-    writable
-        Whether it may be changed.
+    path : Path
+        Folder of the corrections, with all its parts.
+    writable : bool
+        If True, the corrections may be changed.
 
     Attributes
     ----------
-    labels
-        The pyramid.
+    labels : LabelPyramid
+        Pyramid of the values.
 
     Raises
     ------
@@ -62,26 +62,81 @@ class CorrectionStore:
         self._unsettled: set[Path] = set()
 
     def chunk_window(self, chunk: Chunk) -> IntWindow:
-        """Where a chunk of level 0 lies, (y0, x0, y1, x1) px."""
+        """Return the window of a chunk of level 0.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Row and column of the chunk.
+
+        Returns
+        -------
+        IntWindow
+            (y0, x0, y1, x1), px.
+        """
         (height, width), side = self.labels.shape, self.labels.chunk
         y0, x0 = chunk[0] * side, chunk[1] * side
         return y0, x0, min(y0 + side, height), min(x0 + side, width)
 
     def chunks(self, window: IntWindow) -> list[Chunk]:
-        """The chunks of level 0 in which a window lies."""
+        """Return the chunks of level 0 that a window meets.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px.
+
+        Returns
+        -------
+        list of Chunk
+            Row and column of each chunk.
+        """
         return _chunks(window, (self.labels.chunk, self.labels.chunk))
 
     def values(self, chunk: Chunk) -> NDArray[np.uint8]:
-        """Read the values of a chunk."""
+        """Read the values of a chunk.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Row and column of the chunk.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            Values.
+        """
         return self.labels.read(self.chunk_window(chunk))
 
     def authors(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read the authors' numbers in a window inside the image."""
+        """Read the authors' numbers in a window inside the image.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            Author of each px, 0 for nobody.
+        """
         y0, x0, y1, x1 = window
         return np.asarray(self._authors[y0:y1, x0:x1])
 
     def state(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read values and authors of a window inside the image, uint8 [2, y, x]."""
+        """Read values and authors of a window inside the image.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px.
+
+        Returns
+        -------
+        ndarray of uint8 [2, y, x]
+            Values and authors.
+        """
         return np.stack([self.labels.read(window), self.authors(window)])
 
     def put(
@@ -89,23 +144,28 @@ class CorrectionStore:
     ) -> Iterator[tuple[Chunk, NDArray[np.uint8]]]:
         """Write values and authors at all levels.
 
+        The coarser levels are written after the last chunk was yielded.
+
         Parameters
         ----------
-        window
-            (y0, x0, y1, x1) px, inside the image.
-        mask
-            Which of its px, bool [y, x].
-        state
-            Values and authors, uint8 [2, y, x].
+        window : IntWindow
+            (y0, x0, y1, x1), px, inside the image.
+        mask : ndarray of bool [y, x]
+            True for the px to write.
+        state : ndarray of uint8 [2, y, x]
+            Values and authors.
 
         Yields
         ------
-        Each chunk that was changed, with its values. The coarser levels follow after the last.
+        chunk : tuple of 2 int
+            Row and column of a chunk that was changed.
+        values : ndarray of uint8 [y, x]
+            Its values.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable; writing the same again mends it.
+            The disk is full or the location is not writable. Writing the same again repairs it.
         """
         top, left = window[:2]
         for chunk in self.chunks(window):
@@ -126,7 +186,7 @@ class CorrectionStore:
         self._unsettled.update(self._files(window))
 
     def _files(self, window: IntWindow) -> Iterator[Path]:
-        """The files of the chunks in which a window lies, at all levels."""
+        """Yield the files of the chunks that a window meets, at all levels."""
         path = self.labels.path
         yield from (path / AUTHORS / "c" / str(row) / str(column) for row, column in self.chunks(window))
         y0, x0, y1, x1 = window
@@ -136,7 +196,7 @@ class CorrectionStore:
             y0, x0, y1, x1 = (y0 + 1) // 2, (x0 + 1) // 2, (y1 + 1) // 2, (x1 + 1) // 2
 
     def settle(self) -> None:
-        """Wait until all that was put survives the machine's death.
+        """Force all that was put to disk, so that it survives a crash of the machine.
 
         Raises
         ------
@@ -147,7 +207,13 @@ class CorrectionStore:
         self._unsettled.clear()
 
     def remove_temporaries(self, windows: list[IntWindow]) -> None:
-        """Remove what a process that died left of files that it was writing in some windows."""
+        """Remove temporary files that a crashed process left in some windows.
+
+        Parameters
+        ----------
+        windows : list of IntWindow
+            (y0, x0, y1, x1), px, of each stroke that was being written.
+        """
         folders = {file.parent for window in windows for file in self._files(window)}
         for file in [*self.labels.path.glob(".*.*"), *(f for folder in folders for f in folder.glob("*.partial"))]:
             file.unlink(missing_ok=True)
@@ -171,7 +237,18 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def is_corrections(path: Path) -> bool:
-    """Tell whether there are corrections at ``path``."""
+    """Return whether there are corrections at a path.
+
+    Parameters
+    ----------
+    path : Path
+        Folder.
+
+    Returns
+    -------
+    bool
+        True if they are complete.
+    """
     try:
         return bool(_facts(path).get("complete"))
     except InputError:
@@ -179,7 +256,18 @@ def is_corrections(path: Path) -> bool:
 
 
 def half_made(path: Path) -> bool:
-    """Tell whether a process died while it created corrections there."""
+    """Return whether a process died while it created corrections at a path.
+
+    Parameters
+    ----------
+    path : Path
+        Folder.
+
+    Returns
+    -------
+    bool
+        True if they exist and are incomplete.
+    """
     try:
         return path.exists() and not _facts(path).get("complete")
     except InputError:
@@ -187,14 +275,21 @@ def half_made(path: Path) -> bool:
 
 
 def check(path: Path, image: Pyramid | None) -> None:
-    """Refuse what holds no corrections, or those of another image.
+    """Refuse a folder that holds no corrections, or those of another image.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the corrections.
+    image : Pyramid or None
+        Image that they must belong to. None accepts any.
 
     Raises
     ------
     OtherImageError
         They are of another image.
     InputError
-        It does for another reason.
+        There are none, or they are incomplete.
     """
     facts = _facts(path)
     if not facts.get("complete"):
@@ -210,12 +305,23 @@ def check(path: Path, image: Pyramid | None) -> None:
 
 
 def make(path: Path, image: Pyramid, class_table: ClassTable) -> None:
-    """Make empty corrections, whole or (until the last line) known as half made.
+    """Create empty corrections.
+
+    They count as half made until the last write. See :func:`half_made`.
+
+    Parameters
+    ----------
+    path : Path
+        Folder to create.
+    image : Pyramid
+        Image that is corrected.
+    class_table : ClassTable
+        Classes that can be painted.
 
     Raises
     ------
     OutputError
-        The name is taken, the disk is full, or the place is not writable.
+        The name is taken, the disk is full, or the location is not writable.
     """
     classes = [info.model_dump(mode="json") for info in class_table]
     facts = {
@@ -240,24 +346,42 @@ def make(path: Path, image: Pyramid, class_table: ClassTable) -> None:
     except OSError as error:
         raise output_error(path, error) from error
     ChunkCounts().save(path / INDEX)
-    # Only now it is whole: a crash before this line leaves a folder that the next one replaces.
+    # Only now it is complete. A crash before this line leaves a folder that the next creation replaces.
     labels.set_attributes({ATTRIBUTE: {**facts, "complete": True}})
     sync([path / "zarr.json", path])
 
 
 def refresh_from_image(labels: LabelPyramid) -> None:
-    """Do as :func:`refresh_image` with the image that the corrections name, if it is at hand."""
+    """Apply :func:`refresh_image` with the image that the corrections name, if it is at hand.
+
+    Parameters
+    ----------
+    labels : LabelPyramid
+        Corrections' pyramid, open for writing.
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the location is not writable.
+    """
     with suppress(InputError):
         refresh_image(labels, open_image_of(labels.attributes[ATTRIBUTE]["image"], labels.path))
 
 
 def refresh_image(labels: LabelPyramid, image: Pyramid) -> None:
-    """Bring what corrections, open for writing, say of their image up to date; see ``identity.refreshed``.
+    """Update the metadata of corrections on their image. See ``identity.refreshed``.
+
+    Parameters
+    ----------
+    labels : LabelPyramid
+        Corrections' pyramid, open for writing.
+    image : Pyramid
+        Image that they belong to.
 
     Raises
     ------
     OutputError
-        The disk is full or the place is not writable.
+        The disk is full or the location is not writable.
     """
     now = refreshed(labels.attributes[ATTRIBUTE], image)
     if now is not None:

@@ -1,4 +1,4 @@
-"""Corrections on disk: what people painted over a segmentation, every stroke kept at once, whatever dies (no torch)."""
+"""Corrections on disk: labels painted over a segmentation, each stroke saved at once and kept through crashes."""
 
 from __future__ import annotations
 
@@ -39,29 +39,36 @@ MOST_AUTHORS = 255
 
 
 class Corrections:
-    """What was painted over an image: 0 = nothing, k + 1 = class k, 255 = not sure.
+    """Labels painted over an image: 0 = nothing, k + 1 = class k, 255 = not sure.
 
     On disk it is an OME-Zarr label pyramid, with ``authors`` (uint8 [y, x], the chunks of level 0: 0 = nobody, k + 1 =
-    author k of the group's ``fctl.authors``), ``journal`` (the last strokes) and ``painted.json`` (how much of what
-    each chunk holds). One writer at a time; readers any. Make one with :meth:`create`, :meth:`open` or
-    :meth:`open_or_create`; a writer is closed with :meth:`close` or a ``with`` block.
+    author k of the group's ``fctl.authors``), ``journal`` (the last strokes) and ``painted.json`` (counts of values by
+    chunk). There is one writer at a time and any number of readers. Instances are made with :meth:`create`,
+    :meth:`open` or :meth:`open_or_create`. A writer is closed with :meth:`close` or a ``with`` block.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of complete corrections.
+    lock : filelock.BaseFileLock or None
+        Lock of the folder, which this object releases when it is closed. None opens for reading only.
 
     Attributes
     ----------
-    path
-        Its folder.
-    labels
-        The pyramid, to show and to export; write with :meth:`write` only.
-    class_table
-        The classes that can be painted, found by their names wherever they meet others: see :meth:`add_classes`.
+    path : Path
+        Folder of the corrections.
+    labels : LabelPyramid
+        Pyramid, to show and to export. It is written with :meth:`write` only.
+    class_table : ClassTable
+        Classes that can be painted, matched by their names with those of others. See :meth:`add_classes`.
     facts
-        What the file says of its image.
+        Metadata in the file, on its image among others.
 
     Notes
     -----
     A stroke is first written to the journal and forced to disk, then to level 0, then to the coarser levels. After
-    every 16 strokes these are forced to disk too and ``painted.json``, written last, says up to which record they
-    hold. Opening repeats the strokes after that, which changes nothing where they are already there: so a stroke is
+    every 16 strokes these are forced to disk too and ``painted.json``, written last, states up to which record they
+    hold. Opening repeats the strokes after that, which changes nothing where they are already there. So a stroke is
     there whole at all levels, or (if its journal record is torn) not at all. All methods may be called from any thread.
     """
 
@@ -78,21 +85,26 @@ class Corrections:
 
     @classmethod
     def create(cls, path: Path | str, image: Pyramid, class_table: ClassTable) -> Corrections:
-        """Create empty ones, open for writing.
+        """Create empty corrections, open for writing.
 
         Parameters
         ----------
-        path
-            Its folder; nothing may be there yet. See ``naming.corrections_path``.
-        image
-            What is corrected.
-        class_table
-            The checkpoint's.
+        path : Path or str
+            Folder to create. Nothing may be there yet. See ``naming.corrections_path``.
+        image : Pyramid
+            Image that is corrected.
+        class_table : ClassTable
+            Class table of the checkpoint.
+
+        Returns
+        -------
+        Corrections
+            Corrections, open for writing.
 
         Raises
         ------
         OutputError
-            The name is taken or in use, the disk is full, or the place is not writable.
+            The name is taken or in use, the disk is full, or the location is not writable.
         """
         path = Path(path)
         lock = lock_store(path)
@@ -114,25 +126,30 @@ class Corrections:
         image: Pyramid | None = None,
         class_table: ClassTable | None = None,
     ) -> Corrections:
-        """Open those that are there; what a process that died left half done is put right first.
+        """Open existing corrections. What a crashed process left half done is completed first.
 
         Parameters
         ----------
-        path
-            Its folder.
-        mode
-            ``"r"``, or ``"r+"`` to write: others can then only read until it is closed.
-        image
-            Refuse corrections of another image.
-        class_table
-            Classes to paint, see :meth:`add_classes`; whoever only reads does without.
+        path : Path or str
+            Folder of the corrections.
+        mode : {"r", "r+"}, optional
+            ``"r"``, or ``"r+"`` to write. Others can then only read until it is closed.
+        image : Pyramid or None, optional
+            Image that the corrections must belong to. None accepts any.
+        class_table : ClassTable or None, optional
+            Classes to paint, see :meth:`add_classes`. It is not needed for reading.
+
+        Returns
+        -------
+        Corrections
+            Opened corrections.
 
         Raises
         ------
         InputError
             They are missing, are no corrections, or are those of another image.
         OutputError
-            Another process writes them, the disk is full, or the place is not writable.
+            Another process writes them, the disk is full, or the location is not writable.
         """
         path = Path(path)
         check(path, image)
@@ -153,7 +170,7 @@ class Corrections:
                 raise
         found = cls(path, None)
         if found._log.behind:
-            with suppress(OutputError):  # somebody writes just now, or nobody may write here
+            with suppress(OutputError):  # another process is writing, or the folder is read-only
                 lock = lock_store(path, timeout=0)
                 try:
                     cls(path, lock).close()
@@ -164,14 +181,42 @@ class Corrections:
 
     @classmethod
     def open_or_create(cls, path: Path | str, image: Pyramid, class_table: ClassTable) -> Corrections:
-        """Open them for writing, or create them; see :meth:`open` and :meth:`create`."""
+        """Open corrections for writing, or create them.
+
+        Parameters
+        ----------
+        path : Path or str
+            Folder of the corrections.
+        image : Pyramid
+            Image that is corrected.
+        class_table : ClassTable
+            Classes to paint.
+
+        Returns
+        -------
+        Corrections
+            Corrections, open for writing.
+
+        Raises
+        ------
+        InputError
+            See :meth:`open`.
+        OutputError
+            See :meth:`open` and :meth:`create`.
+        """
         path = Path(path)
         if path.exists() and not half_made(path):
             return cls.open(path, "r+", image=image, class_table=class_table)
         return cls.create(path, image, class_table)
 
     def close(self) -> None:
-        """Make all durable and let others write. What is read afterwards is as it was."""
+        """Make all strokes durable and release the lock. Reads afterwards return the same as before.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the location is not writable.
+        """
         with self._guard:
             if self._lock is None:
                 return
@@ -182,9 +227,11 @@ class Corrections:
                 self._lock = None
 
     def __enter__(self) -> Corrections:
+        """Return the corrections."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the corrections."""
         self.close()
 
     @property
@@ -194,43 +241,43 @@ class Corrections:
 
     @property
     def image_path(self) -> str | None:
-        """The file of its image, as it was given."""
+        """File of the image, as it was given."""
         path = self.facts["image"]["path"]
         return None if path is None else str(path)
 
     @property
     def georeference(self) -> Georeference | None:
-        """Where it lies on Earth, like its image."""
+        """Georeference of the image."""
         found = self.facts["georeference"]
         return None if found is None else Georeference.from_json(found)
 
     @property
     def authors(self) -> tuple[str, ...]:
-        """All who ever painted here."""
+        """Names of all who ever painted here."""
         return tuple(self._authors)
 
     @property
     def blank(self) -> bool:
-        """Whether nothing was ever painted."""
+        """True if nothing was ever painted."""
         with self._guard:
             return not self._log.history.number and not self._log.totals()
 
     def add_classes(self, table: ClassTable, only: Collection[str] | None = None) -> None:
-        """Take in the classes of a table that are missing; what is painted keeps its class, and can be undone.
+        """Add the classes of a table that are missing. What is painted keeps its class, and can be undone.
 
         Parameters
         ----------
         table : ClassTable
-            Where nothing was ever painted it replaces the own one. Else its classes come after those that are there.
+            Where nothing was ever painted it replaces the present table. Otherwise its classes are appended.
         only : collection of str, optional
-            Names of the classes to take in; the own table stays then in any case.
+            Names of the classes to add. The present table is then kept in any case.
 
         Raises
         ------
         InputError
-            They are too many together.
+            The classes are too many together.
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the location is not writable.
         """
         self._require_writable()
         with self._guard:
@@ -246,27 +293,57 @@ class Corrections:
             self.facts, self.class_table = facts, wanted
 
     def unknown_to(self, table: ClassTable) -> tuple[str, ...]:
-        """List the painted classes that a table lacks, by name."""
+        """List the painted classes that a table lacks, by name.
+
+        Parameters
+        ----------
+        table : ClassTable
+            Table to compare with.
+
+        Returns
+        -------
+        tuple of str
+            Names of the classes.
+        """
         areas = self.area_by_class()
         return tuple(name for name in self.class_table.names if areas[name] and name not in table.names)
 
     @property
     def writable(self) -> bool:
-        """Whether it is open for writing."""
+        """True if it is open for writing."""
         return self._lock is not None
 
     def read(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
-        """Read a window, (y0, x0, y1, x1) px of ``level``: 0 = nothing (also outside), k + 1 = class k, 255 not sure.
+        """Read a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px of ``level``, half open. It may reach outside.
+        level : int, optional
+            Index of the level.
 
         Returns
         -------
-        uint8 [y1 - y0, x1 - x0].
+        ndarray of uint8 [y1 - y0, x1 - x0]
+            0 = nothing (also outside), k + 1 = class k, 255 = not sure.
         """
         with self._guard:
             return self.labels.read(window, level)
 
     def read_authors(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read who painted: 0 = nobody, k + 1 = ``authors[k]``; uint8 [y, x] of a window inside the image."""
+        """Read the authors of a window inside the image.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px, half open.
+
+        Returns
+        -------
+        ndarray of uint8 [y1 - y0, x1 - x0]
+            0 = nobody, k + 1 = ``authors[k]``.
+        """
         with self._guard:
             return self._canvas.authors(window)
 
@@ -281,35 +358,35 @@ class Corrections:
         kind: str = "paint",
         together: int | None = None,
     ) -> Stroke | None:
-        """Keep one finished stroke; when this returns it survives the machine's death.
+        """Save one finished stroke. When this returns, it survives a crash of the machine.
 
         Parameters
         ----------
-        y0, x0
-            Where the block's first px lies.
-        block
-            uint8 [y, x] inside the image: k + 1 = class k, 255 = not sure, 0 = erased.
-        author
-            Who painted it.
-        mask
-            Which px were painted, bool [y, x]; by default those that differ from what is there.
-        kind
-            What was done, for people.
-        together
-            The ``action`` of the last stroke, if this one is undone with it.
+        y0, x0 : int
+            Position of the block's first px.
+        block : ndarray of uint8 [y, x]
+            Block inside the image: k + 1 = class k, 255 = not sure, 0 = erased.
+        author : str
+            Name of the person who painted it.
+        mask : ndarray of bool [y, x], optional
+            True for painted px. The default is those that differ from what is there.
+        kind : str, optional
+            Kind of the change, for users.
+        together : int or None, optional
+            ``action`` of the last stroke, if this one is undone with it.
 
         Returns
         -------
         Stroke or None
-            What is kept of it; None if it paints nothing.
+            Saved stroke. None if it paints nothing.
 
         Raises
         ------
         ValueError
             The block reaches outside, is not uint8 [y, x], or holds a value that is no class.
         OutputError
-            The disk is full or the place is not writable. The stroke is not there; or, where only the levels could not
-            be written, it is in the journal and the next call brings them in step.
+            The disk is full or the location is not writable. The stroke is not there; or, where only the levels could
+            not be written, it is in the journal and the next call synchronizes them.
         """
         self._require_writable()
         check_block(block, (y0, x0), self.shape, len(self.class_table.scored))
@@ -338,57 +415,124 @@ class Corrections:
             return self._stroke([self._log.add(facts, planes, together)])
 
     def undo(self, author: str | None = None) -> Stroke | None:
-        """Take the last stroke back (the last one of ``author``); others that lie on top of it stay.
+        """Undo the last stroke (the last one of an author). Other strokes on top of it stay.
+
+        Parameters
+        ----------
+        author : str or None, optional
+            Name of an author. None undoes the last stroke of anyone.
 
         Returns
         -------
         Stroke or None
-            What was undone; None if there is nothing more to undo.
+            Stroke that was undone. None if there is nothing more to undo.
 
         Raises
         ------
         OutputError
-            As :meth:`write`.
+            See :meth:`write`.
         """
         return self._turn("undo", author)
 
     def redo(self, author: str | None = None) -> Stroke | None:
-        """Bring back what was undone last (of ``author``), unless something was painted since; see :meth:`undo`."""
+        """Redo the stroke that was undone last (the last one of an author), unless something was painted since.
+
+        Parameters
+        ----------
+        author : str or None, optional
+            Name of an author. None redoes a stroke of anyone.
+
+        Returns
+        -------
+        Stroke or None
+            Stroke that was redone. None if there is nothing to redo.
+
+        Raises
+        ------
+        OutputError
+            See :meth:`write`.
+        """
         return self._turn("redo", author)
 
     def can_undo(self, author: str | None = None) -> bool:
-        """Whether there is something to undo."""
+        """Return whether there is something to undo.
+
+        Parameters
+        ----------
+        author : str or None, optional
+            Name of an author. None counts the strokes of all.
+
+        Returns
+        -------
+        bool
+            True if :meth:`undo` would undo a stroke.
+        """
         with self._guard:
             return self._next("undo", author) is not None
 
     def can_redo(self, author: str | None = None) -> bool:
-        """Whether there is something to redo."""
+        """Return whether there is something to redo.
+
+        Parameters
+        ----------
+        author : str or None, optional
+            Name of an author. None counts the strokes of all.
+
+        Returns
+        -------
+        bool
+            True if :meth:`redo` would redo a stroke.
+        """
         with self._guard:
             return self._next("redo", author) is not None
 
     def area_by_class(self) -> dict[str, int]:
-        """How many px of each class are painted, by its name, ``"not sure"`` last; nothing is read for it."""
+        """Return the painted area of each class. No pixels are read for it.
+
+        Returns
+        -------
+        dict of str to int
+            Number of px by class name, ``"not sure"`` last.
+        """
         with self._guard:
             totals = self._log.totals()
         return {name: totals.get(value, 0) for value, name in value_names(self.class_table).items()}
 
     def regions(self) -> list[CorrectedRegion]:
-        """List the 4-connected painted regions from the top; only chunks that are painted are read, each once."""
+        """List the 4-connected painted regions from the top. Only painted chunks are read, each once.
+
+        Returns
+        -------
+        list of CorrectedRegion
+            Regions, with their counts by class and author.
+        """
         with self._guard:
             return [CorrectedRegion.of(blob, self._authors) for blob in self._log.blobs()]
 
     def boxes(self) -> list[CorrectedBox]:
-        """Bounding boxes of :meth:`regions`, (y0, x0, y1, x1) px, with the names of their classes."""
+        """Return bounding boxes of :meth:`regions`, with the names of their classes.
+
+        Returns
+        -------
+        list of CorrectedBox
+            (y0, x0, y1, x1), px.
+        """
         names = self.class_table.names
         return [CorrectedBox(region.window, (names[k] for k in region.by_class)) for region in self.regions()]
 
     def corrected_windows(self) -> Iterator[IntWindow]:
-        """The chunks that hold something, (y0, x0, y1, x1) px, row by row; nothing is read for it."""
+        """Iterate over the chunks that hold something, row by row. No pixels are read for it.
+
+        Returns
+        -------
+        iterator of IntWindow
+            (y0, x0, y1, x1), px, of each chunk.
+        """
         with self._guard:
             return self._log.windows()
 
     def content_hash(self) -> str:
-        """SHA-256 of all that is painted, hex; authors and history do not count."""
+        """Compute the SHA-256 of all that is painted, hex. Authors and history do not count."""
         with self._guard:
             areas = self.area_by_class()
             names = [(value, name) for value, name in value_names(self.class_table).items() if areas[name]]
@@ -397,21 +541,21 @@ class Corrections:
                 digest.update(repr(window).encode() + self.labels.read(window).tobytes())
         return digest.hexdigest()
 
-    # What follows holds the guard.
+    # The methods below are called with the guard held, or take it themselves.
 
     def _require_writable(self) -> None:
         if self._lock is None:
             raise ValueError(f"{self.path} is not open for writing")
 
     def _next(self, op: Literal["undo", "redo"], author: str | None) -> int | None:
-        """The action whose turn it is."""
+        """Return the action that is undone or redone next."""
         if author is not None and author not in self._authors:
             return None
         find = self._log.history.undoable if op == "undo" else self._log.history.redoable
         return find(None if author is None else self._authors.index(author) + 1)
 
     def _author(self, name: str) -> int:
-        """Number of an author, from 1; a new one is first written down."""
+        """Return the number of an author, from 1. A new author is saved first."""
         if name not in self._authors:
             if len(self._authors) == MOST_AUTHORS:
                 raise OutputError(f"{self.path}: has {MOST_AUTHORS} authors, and no room for more; use one of them.")

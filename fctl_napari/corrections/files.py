@@ -1,4 +1,4 @@
-"""Corrections from and to other files: labels, GeoTIFFs of class indices, GeoJSON polygons, and our exports."""
+"""Import and export of corrections: labels, GeoTIFFs of class indices, GeoJSON polygons, and our exports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.corrections.correction_store import is_corrections
 from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.corrections.merge import MergeReport, Policy, Report, blocks_of, take
+from fctl_napari.corrections.merge import MergeReport, Policy, blocks_of, take
 from fctl_napari.errors import InputError
 from fctl_napari.export.export import Kind, check_export, export
 from fctl_napari.export.losses import ExportLosses
@@ -25,14 +25,15 @@ from fctl_napari.imagery.polygon_files import is_polygon_file
 from fctl_napari.imagery.polygons import NamedPolygons
 from fctl_napari.imagery.raster_alignment import raster_offset
 from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.stored_image import note_on_image
 from fctl_napari.windows import IntWindow, Window
 
 MAPPED = 'with `fctl corrections import --map FILE`, {"values": {"it": "the class"}}'
-"""How a class of others is told."""
+"""Advice on how to state the class of a foreign value."""
 
 UNPLACED_KINDS: tuple[Kind, ...] = ("png", "tiff")
-"""Exports that are cut to a region; the others say where in the image it lies."""
+"""Formats that are cut to a region. The others state where in the image it lies."""
 
 
 class ClassIndices(Protocol):
@@ -40,18 +41,29 @@ class ClassIndices(Protocol):
 
     @property
     def path(self) -> str:
-        """Where it lies, for people."""
+        """Location, for messages."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width) px."""
+        """(height, width), px."""
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """Names of class 0, 1, ..., where they are known."""
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read class indices of a window, (y0, x0, y1, x1) px; 255 where there is no class, and outside."""
+        """Read class indices of a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px, half open. It may reach outside.
+
+        Returns
+        -------
+        ndarray of uint8 [y1 - y0, x1 - x0]
+            Class indices. Pixels without a class and pixels outside have 255.
+        """
 
 
 def import_labels(
@@ -61,31 +73,38 @@ def import_labels(
     author: str,
     at: tuple[int, int] | None = None,
     policy: Policy = "mine",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> MergeReport:
-    """Take any labels over into corrections, as one action that can be undone.
+    """Import labels into corrections, as one action that can be undone.
 
     Parameters
     ----------
-    corrections
-        Open for writing.
-    labels
-        Class indices, or a label pyramid. Classes with names are found by them; classes that the table ignores become
+    corrections : Corrections
+        Corrections that are open for writing.
+    labels : ClassIndices or LabelPyramid
+        Class indices, or a label pyramid. Classes with names are matched by them. Classes that the table ignores become
         "not sure".
-    author
-        Whose they are.
-    at
-        Where the first px of the labels lies in the image, (y, x); what reaches outside is left out. None: they are
+    author : str
+        Author of the labels.
+    at : tuple of 2 int or None, optional
+        Position of the labels' first px in the image, (y, x). What reaches outside is left out. None: they are
         as large as the image.
-    policy, progress
-        See ``Corrections.merge``.
+    policy : Policy, optional
+        See ``merge``.
+    progress : Progress or None, optional
+        See ``merge``.
+
+    Returns
+    -------
+    MergeReport
+        Counts of what was new, conflicts, and notes.
 
     Raises
     ------
     InputError
         They have another size, hold a class that the corrections do not have, or are damaged.
     OutputError
-        As ``Corrections.merge``.
+        See ``merge``.
     """
     layer = _IndexLayer(corrections, _as_indices(labels), author, at)
     done = take(corrections, [layer], kind="import", policy=policy, progress=progress)
@@ -100,34 +119,41 @@ def import_file(
     mapping: Path | None = None,
     column: str = "class",
     policy: Policy = "mine",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> MergeReport:
-    """Take a file over into corrections, as one action that can be undone.
+    """Import a file into corrections, as one action that can be undone.
 
     Parameters
     ----------
-    corrections
-        Open for writing.
-    path
+    corrections : Corrections
+        Corrections that are open for writing.
+    path : Path or str
         ``.geojson``, ``.json`` or ``.gpkg``: polygons, see ``NamedPolygons``; ``"not sure"`` is the name of what is not
         sure. A PNG, a TIFF or an OME-Zarr label: see ``open_ground_truth``. A GeoTIFF lies where its georeference says,
         on whole px of the image.
-    author
-        Whose it is.
-    mapping
-        Which class each value of labels, or each number that stands for the class of polygons, is; see
+    author : str
+        Author of the file's labels.
+    mapping : Path or None, optional
+        Mapping of each value of labels, or of each number that stands for the class of polygons, to a class. See
         ``ClassMapping.read``.
-    column
+    column : str, optional
         For polygons: the property that names the class.
-    policy, progress
-        See ``Corrections.merge``.
+    policy : Policy, optional
+        See ``merge``.
+    progress : Progress or None, optional
+        See ``merge``.
+
+    Returns
+    -------
+    MergeReport
+        Counts of what was new, conflicts, and notes.
 
     Raises
     ------
     InputError
-        The file is missing, damaged, of another size or place, or names a class that the corrections do not have.
+        The file is missing, damaged, of another size or location, or names a class that the corrections do not have.
     OutputError
-        As ``Corrections.merge``.
+        See ``merge``.
     """
     path = Path(path)
     if is_polygon_file(path):
@@ -163,11 +189,43 @@ def export_corrections(
     simplify: float | None = None,
     min_area: int = 0,
     losses: ExportLosses | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Path:
-    """Write corrections for other programs; as ``segmentation.export.export``, and px that are not sure have no class.
+    """Write corrections for other programs.
 
-    Where the export says where its parts lie, only what is painted is read.
+    Pixels that are not sure have no class. For formats that state the position of their parts, only what is painted is
+    read.
+
+    Parameters
+    ----------
+    corrections : Corrections
+        Corrections to export.
+    out : Path or str
+        File or folder to write.
+    kind : Kind or None, optional
+        Format. None: by the name of ``out``.
+    region : IntWindow or None, optional
+        (y0, x0, y1, x1), px. None: the whole image.
+    simplify : float or None, optional
+        See ``export.export``.
+    min_area : int, optional
+        See ``export.export``.
+    losses : ExportLosses or None, optional
+        See ``export.export``.
+    progress : Progress or None, optional
+        See ``export.export``.
+
+    Returns
+    -------
+    Path
+        Location that was written.
+
+    Raises
+    ------
+    InputError
+        See ``export.export``.
+    OutputError
+        See ``export.export``.
     """
     kind = check_export(Path(out), kind, simplify=simplify, min_area=min_area)
     if region is None and kind not in UNPLACED_KINDS:
@@ -187,7 +245,7 @@ def export_corrections(
 
 
 class _IndexLayer:
-    """Class indices somewhere in the image, by one author."""
+    """A layer of class indices somewhere in the image, by one author."""
 
     def __init__(self, corrections: Corrections, labels: ClassIndices, author: str, at: tuple[int, int] | None) -> None:
         height, width = corrections.shape
@@ -229,7 +287,7 @@ class _IndexLayer:
         return np.stack([found, (found != 0).astype(np.uint8)])
 
     def notes(self) -> list[str]:
-        """Say how the labels were read, where that is not plain."""
+        """Describe how the labels were read, where that is not plain."""
         said = [note] if (note := getattr(self._labels, "note", "")) else []
         plain = isinstance(self._labels, LabelSource) and not self._labels.one_based and not self._labels.by_color
         if plain and self._labels.class_names is None and np.flatnonzero(self._seen).tolist() == [0, NO_CLASS]:
@@ -241,7 +299,7 @@ class _IndexLayer:
 
 
 class _PolygonLayer:
-    """Polygons in the image, by one author."""
+    """A layer of polygons in the image, by one author."""
 
     def __init__(self, corrections: Corrections, name: str, polygons: NamedPolygons, author: str) -> None:
         self.name = name
@@ -267,7 +325,7 @@ class _PolygonLayer:
 
 
 def _polygon_classes(mapping: Path, table: ClassTable) -> dict[int | str, str | None]:
-    """Read which class each number or name of a file of polygons stands for; None: it is left out."""
+    """Read the class that each number or name in a polygon file stands for. None means it is left out."""
     try:
         stated = json.loads(mapping.read_text("utf-8"))["values"]
         names = {key: name for key, name in stated.items() if not key.strip().lstrip("-").isdigit()}
@@ -294,13 +352,13 @@ def _as_indices(labels: ClassIndices | LabelPyramid) -> ClassIndices:
 
 
 def _values(table: ClassTable, names: Sequence[str] | None) -> NDArray[np.int16]:
-    """Values of corrections by class index of others, int16 [256]; -1 for what is no class here."""
+    """Compute the values of corrections by class index of others, int16 [256], -1 for what is no class here."""
     own = np.array([NOT_SURE if info.ignored else k + 1 for k, info in enumerate(table)], np.int16)
     found = np.full(256, -1, np.int16)
     if names is None:
         found[: len(own)] = own
     else:
-        named = [*(info.name for info in table), "not sure"]  # the last as files of ours call it
+        named = [*(info.name for info in table), "not sure"]  # "not sure" as our own files name it
         index = match_names(list(names)[:NO_CLASS], named).index
         found[: len(index)] = [-1 if k is None else [*own, NOT_SURE][k] for k in index]
     found[NO_CLASS] = 0
@@ -308,7 +366,7 @@ def _values(table: ClassTable, names: Sequence[str] | None) -> NDArray[np.int16]
 
 
 def _offset(path: Path, source: LabelSource, corrections: Corrections) -> tuple[int, int] | None:
-    """Where the first px of a raster lies in the image, (y, x); None: without a georeference."""
+    """Compute the position of a raster's first px in the image, (y, x). None without a georeference."""
     at = raster_offset(path, corrections.georeference)
     if at is not None:
         (y, x), (height, width) = at, corrections.shape

@@ -1,4 +1,4 @@
-"""An append-only file of records: each is there whole or not at all, whenever the process or the machine dies."""
+"""An append-only file of records, each whole or absent even if the process or the machine crashes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fctl_napari.files import atomic_write, output_error, sync
 
 MAGIC = b"FCJ1"
 _HEAD = struct.Struct("<4sII")
-"""Before each record: the magic, how many bytes follow, and their CRC-32."""
+"""Head of each record: the magic, the number of bytes that follow, and their CRC-32."""
 _LENGTH = struct.Struct("<I")
-"""Before a record's facts: how many bytes of JSON they are; the body follows them."""
+"""Length of a record's facts, bytes of JSON, which stands before them. The body follows them."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,12 @@ class Entry:
 
     Attributes
     ----------
-    facts
-        What is kept in memory (JSON).
-    start, size
-        Where in the file its body lies, bytes.
+    facts : dict of str to object
+        Part that is kept in memory (JSON).
+    start : int
+        Position of its body in the file, bytes.
+    size : int
+        Size of its body, bytes.
     """
 
     facts: dict[str, Any]
@@ -40,30 +42,30 @@ class Entry:
 
 
 class Journal:
-    """Records in a file, read when it is opened; their bodies stay on disk until they are asked for.
+    """Records in a file, read when it is opened, whose bodies stay on disk until they are requested.
 
-    A record that was torn while it was written is not there: a reader leaves it aside, a writer cuts it off. If bytes
-    are damaged that others follow, a writer keeps a copy of the file beside it, ending in ``.damaged``, and goes on
+    A record that was torn while it was written does not count: a reader skips it, a writer cuts it off. If damaged
+    bytes are followed by others, a writer keeps a copy of the file beside it, ending in ``.damaged``, and continues
     with the records before them.
 
     Parameters
     ----------
-    path
-        The file; if it is missing there are no records.
-    writable
-        Whether it may be changed; one writer at a time is the caller's duty.
+    path : Path
+        File. If it is missing there are no records.
+    writable : bool
+        If True, the file may be changed. Ensuring that there is one writer at a time is the caller's duty.
 
     Attributes
     ----------
-    entries
-        The records, in order.
+    entries : list of Entry
+        Records, in order.
 
     Raises
     ------
     InputError
         The file cannot be read.
     OutputError
-        It is to be written and cannot be.
+        The file is opened for writing and cannot be written.
     """
 
     def __init__(self, path: Path, *, writable: bool) -> None:
@@ -73,11 +75,21 @@ class Journal:
             self._cut()
 
     def __len__(self) -> int:
-        """How many bytes the whole records take."""
+        """Return the number of bytes that the whole records take."""
         return self._end
 
     def body(self, entry: Entry) -> bytes:
         """Read the body of a record.
+
+        Parameters
+        ----------
+        entry : Entry
+            Record of this journal.
+
+        Returns
+        -------
+        bytes
+            Body.
 
         Raises
         ------
@@ -92,12 +104,24 @@ class Journal:
             raise InputError(f"{self.path}: cannot be read ({error.strerror}).") from error
 
     def append(self, facts: dict[str, Any], body: bytes = b"") -> Entry:
-        """Add a record; when this returns it survives the machine's death.
+        """Add a record. When this returns, it survives a crash of the machine.
+
+        Parameters
+        ----------
+        facts : dict of str to object
+            Part that is kept in memory (JSON).
+        body : bytes, optional
+            Part that stays on disk.
+
+        Returns
+        -------
+        Entry
+            New record.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable; the record is not there.
+            The disk is full or the location is not writable. The record is not there then.
         """
         record = _record(facts, body)
         try:
@@ -121,10 +145,15 @@ class Journal:
     def rewrite(self, records: Iterable[tuple[dict[str, Any], bytes]]) -> None:
         """Replace all records at once.
 
+        Parameters
+        ----------
+        records : iterable of tuple of (dict of str to object, bytes)
+            Facts and body of each record.
+
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable; the old ones stay.
+            The disk is full or the location is not writable. The old records stay then.
         """
         with atomic_write(self.path) as file:
             for facts, body in records:
@@ -147,7 +176,7 @@ class Journal:
             raise InputError(f"{self.path}: cannot be read ({error.strerror}).") from error
 
     def _cut(self) -> None:
-        """Take away what is no whole record."""
+        """Cut off what is no whole record."""
         try:
             with self.path.open("r+b") as file:
                 file.seek(self._end)
@@ -175,7 +204,7 @@ def _record(facts: dict[str, Any], body: bytes) -> bytes:
 
 
 def _next(head: bytes, file: Any) -> tuple[dict[str, Any], int] | None:
-    """Read the record that follows its head: its facts and the size of its body; None if it is not whole."""
+    """Read the record that follows a head: its facts and the size of its body. None if it is not whole."""
     if len(head) < _HEAD.size:
         return None
     magic, length, crc = _HEAD.unpack(head)
@@ -190,7 +219,7 @@ def _next(head: bytes, file: Any) -> tuple[dict[str, Any], int] | None:
 
 
 def _damaged(head: bytes, left: int) -> bool:
-    """Tell damage from a record that was cut short, or whose pages never reached the disk: those are the last one."""
+    """Return whether bytes are damaged, in contrast to a last record that was cut short or never reached the disk."""
     if len(head) < _HEAD.size:
         return False
     magic, length, _ = _HEAD.unpack(head)

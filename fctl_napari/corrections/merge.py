@@ -1,8 +1,8 @@
-"""Corrections of several people or sessions put together, by region, with a report of where they contradict."""
+"""Merging of corrections of several people or sessions, by region, with a report of conflicts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -14,51 +14,68 @@ from fctl_napari.corrections.regions import ChunkRegions
 from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import InputError
 from fctl_napari.model.classes import NOT_SURE, ClassTable, value_names
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import same_image
 from fctl_napari.windows import IntWindow
 
 Policy = Literal["mine", "theirs", "not sure"]
-Report = Callable[[int, int], None]
-"""Called with counts of what is done and of all there is; may raise ``Cancelled``."""
-
 BLOCK = 2048
-"""Side of what is taken at once, px: whole chunks."""
+"""Side of the blocks that are merged at once, px: whole chunks."""
 
 
 class Layer(Protocol):
-    """What can be taken over into corrections."""
+    """A source that can be merged into corrections."""
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Name for users."""
 
     @property
     def authors(self) -> Sequence[str]:
         """Names of author 1, 2, ..."""
 
     def blocks(self) -> list[IntWindow]:
-        """Blocks of ``BLOCK`` px of the image that may hold something, (y0, x0, y1, x1) px inside it."""
+        """Return the blocks of ``BLOCK`` px of the image that may hold something.
+
+        Returns
+        -------
+        list of IntWindow
+            (y0, x0, y1, x1), px, inside the image.
+        """
 
     def state(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Values as in corrections, and authors; uint8 [2, y, x]."""
+        """Read values as in corrections, and authors.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px.
+
+        Returns
+        -------
+        ndarray of uint8 [2, y, x]
+            Values and authors.
+        """
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """Px that touch by their sides, which both painted, and differently.
+    """A 4-connected region that both sides painted, with different classes.
 
     Attributes
     ----------
-    source
-        Whose corrections contradict those that were there.
-    window
-        Bounding box, (y0, x0, y1, x1) px.
-    point
-        The first px in reading order, (y, x).
-    pixels
-        How many.
-    mine, theirs
-        How many px of each class, by its name; ``"not sure"`` too.
+    source : str
+        Name of the corrections that contradict those that were there.
+    window : IntWindow
+        Bounding box, (y0, x0, y1, x1), px.
+    point : tuple of 2 int
+        First px in reading order, (y, x).
+    pixels : int
+        Number of px.
+    mine : dict of str to int
+        Number of px of each class that were there, by class name, including ``"not sure"``.
+    theirs : dict of str to int
+        Number of px of each class in the source, by class name, including ``"not sure"``.
     """
 
     source: str
@@ -71,22 +88,22 @@ class Conflict:
 
 @dataclass(frozen=True)
 class MergeReport:
-    """What a merge or an import did.
+    """The result of a merge or an import.
 
     Attributes
     ----------
-    stroke
-        What it changed, as one action that can be undone; None if nothing.
-    added
-        How many px were new where nothing had been painted, by class.
-    agreed
-        How many px were there already.
-    conflicts
-        Where both had painted, differently.
-    policy
-        What was done there.
-    notes
-        What of the source was left out or decided, and how much, in words.
+    stroke : Stroke or None
+        Change as one action that can be undone. None if nothing changed.
+    added : dict of str to int
+        Number of px that were new where nothing had been painted, by class.
+    agreed : int
+        Number of px that were there already.
+    conflicts : tuple of Conflict
+        Regions that both had painted, differently.
+    policy : Policy
+        Policy that was applied to the conflicts.
+    notes : tuple of str
+        Notes in words on what of the source was left out or decided, with counts.
     """
 
     stroke: Stroke | None = None
@@ -98,19 +115,19 @@ class MergeReport:
 
 
 def values_by_name(names: Sequence[str], table: ClassTable) -> NDArray[np.uint8]:
-    """Look the values of corrections up in another table, by the names of their classes.
+    """Map the values of corrections to those of another table, by the names of their classes.
 
     Parameters
     ----------
     names : sequence of str
         Names of value 1, 2, ...
     table : ClassTable
-        The other table.
+        Other table.
 
     Returns
     -------
-    ndarray of uint8, shape (256,)
-        The value there; not sure (255) for a class that the table lacks, or ignores.
+    ndarray of uint8 [256]
+        Value in the other table. Classes that the table lacks or ignores become not sure (255).
     """
     found = np.full(256, NOT_SURE, np.uint8)
     found[0] = 0
@@ -121,7 +138,20 @@ def values_by_name(names: Sequence[str], table: ClassTable) -> NDArray[np.uint8]
 
 
 def blocks_of(windows: Iterator[IntWindow] | Sequence[IntWindow], shape: tuple[int, int]) -> list[IntWindow]:
-    """The blocks in which windows inside an image of ``shape`` lie, row by row."""
+    """Return the blocks that windows inside an image meet, row by row.
+
+    Parameters
+    ----------
+    windows : iterator of IntWindow or sequence of IntWindow
+        (y0, x0, y1, x1), px.
+    shape : tuple of 2 int
+        (height, width) of the image, px.
+
+    Returns
+    -------
+    list of IntWindow
+        (y0, x0, y1, x1), px, of each block.
+    """
     found = {
         (y, x)
         for y0, x0, y1, x1 in windows
@@ -132,14 +162,21 @@ def blocks_of(windows: Iterator[IntWindow] | Sequence[IntWindow], shape: tuple[i
 
 
 class OtherCorrections:
-    """Other corrections, to be taken over.
+    """Other corrections as a layer to merge.
 
     Parameters
     ----------
-    other
-        The corrections, opened.
-    into
-        Those that take them.
+    other : Corrections
+        Opened corrections.
+    into : Corrections
+        Corrections that they are merged into.
+
+    Attributes
+    ----------
+    name : str
+        Path of the corrections.
+    authors : tuple of str
+        Names of author 1, 2, ...
 
     Raises
     ------
@@ -155,11 +192,22 @@ class OtherCorrections:
         self.authors = other.authors
 
     def blocks(self) -> list[IntWindow]:
-        """See ``Layer``."""
+        """Return the blocks of the image that may hold something. See ``Layer``."""
         return blocks_of(self._other.corrected_windows(), self._other.shape)
 
     def state(self, window: IntWindow) -> NDArray[np.uint8]:
-        """See ``Layer``."""
+        """Read values and authors of a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px.
+
+        Returns
+        -------
+        ndarray of uint8 [2, y, x]
+            Values of the corrections that are merged into, and authors.
+        """
         values = values_by_name(self._other.class_table.names, self._into.class_table)[self._other.read(window)]
         return np.stack([values, self._other.read_authors(window)])
 
@@ -170,28 +218,33 @@ def take(
     *,
     kind: str,
     policy: Policy = "mine",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> MergeReport:
-    """Take layers over into corrections, one after the other, as one action.
+    """Merge layers into corrections, one after the other, as one action.
 
     Parameters
     ----------
-    corrections
-        Open for writing.
-    layers
-        Of the same image, with the values of these corrections.
-    kind
-        What it is called in the history.
-    policy
-        What is done with px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
+    corrections : Corrections
+        Corrections that are open for writing.
+    layers : sequence of Layer
+        Layers of the same image, with the values of these corrections.
+    kind : str
+        Name of the action in the history.
+    policy : Policy, optional
+        Treatment of px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
         become ``"not sure"``.
-    progress
+    progress : Progress or None, optional
         Called as ``progress(done, total)`` with counts of blocks.
+
+    Returns
+    -------
+    MergeReport
+        Counts of what was new, and conflicts.
 
     Raises
     ------
     OutputError
-        The disk is full or the place is not writable. What was taken until then is there, and can be undone.
+        The disk is full or the location is not writable. What was merged until then is there, and can be undone.
     """
     taking = _Taking(corrections, kind, policy)
     blocks = [(layer, window) for layer in layers for window in layer.blocks()]
@@ -214,34 +267,34 @@ def merge(
     others: Sequence[Corrections],
     *,
     policy: Policy = "mine",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> MergeReport:
-    """Take over what others painted, as one action that can be undone.
+    """Merge others' corrections, as one action that can be undone.
 
     Parameters
     ----------
-    corrections
+    corrections : Corrections
         Corrections that are open for writing.
-    others
-        Corrections of the same image; they are taken one after the other. Classes are found by their names, and
+    others : sequence of Corrections
+        Corrections of the same image, merged one after the other. Classes are matched by their names, and
         those that are painted there and missing here are added.
-    policy
-        What is done with px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
+    policy : Policy, optional
+        Treatment of px that both painted, differently: ``"mine"`` stay as they are, become ``"theirs"``, or
         become ``"not sure"``.
-    progress
-        Called as ``progress(done, total)`` with counts of blocks; may raise ``Cancelled``.
+    progress : Progress or None, optional
+        Called as ``progress(done, total)`` with counts of blocks. It may raise ``Cancelled``.
 
     Returns
     -------
     MergeReport
-        What was new, and where they contradict.
+        Counts of what was new, and conflicts.
 
     Raises
     ------
     InputError
-        One is of another image; nothing is taken.
+        One is of another image. Nothing is merged then.
     OutputError
-        The disk is full or the place is not writable. What was taken until then is there, and can be undone.
+        The disk is full or the location is not writable. What was merged until then is there, and can be undone.
     """
     layers = [OtherCorrections(other, corrections) for other in others]
     for other in others:
@@ -250,7 +303,7 @@ def merge(
 
 
 class _Taking:
-    """Writes blocks as one action, and counts."""
+    """A writer of blocks as one action, with counts."""
 
     def __init__(self, corrections: Corrections, kind: str, policy: Policy) -> None:
         self._corrections = corrections

@@ -1,4 +1,4 @@
-"""Connected regions of what is painted, put together from chunks: nothing is read where nothing is painted."""
+"""Connected components of what is painted, joined from chunks. Nothing is read where nothing is painted."""
 
 from __future__ import annotations
 
@@ -14,24 +14,35 @@ from fctl_napari.windows import IntWindow
 
 EDGES = ("top", "bottom", "left", "right")
 FEW_KEYS = 2**18
-"""Up to so many keys are counted in a table; more are sorted."""
+"""Largest number of keys that are counted in a table. More are sorted."""
 
 
 class CorrectedBox(tuple[int, int, int, int]):
-    """Bounding box of a region of painted px, (y0, x0, y1, x1) px, that knows what is painted there.
+    """Bounding box of a painted region, (y0, x0, y1, x1) px, with the classes that are painted there.
 
-    Parameters
+    Attributes
     ----------
-    window : IntWindow
-        The box.
-    classes : iterable of str
-        Names of the classes; none where all of it is marked as not sure.
+    classes : frozenset of str
+        Names of the classes. Empty where all of it is marked as not sure.
     """
 
     classes: frozenset[str]
 
     def __new__(cls, window: IntWindow, classes: Iterable[str] = ()) -> CorrectedBox:
-        """Add the classes to a window; see the class."""
+        """Create a box from a window and classes.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Box, (y0, x0, y1, x1), px.
+        classes : iterable of str, optional
+            Names of the classes.
+
+        Returns
+        -------
+        CorrectedBox
+            Box with these classes.
+        """
         box = super().__new__(cls, window)
         box.classes = frozenset(classes)
         return box
@@ -39,22 +50,22 @@ class CorrectedBox(tuple[int, int, int, int]):
 
 @dataclass(frozen=True)
 class CorrectedRegion:
-    """Painted px that touch by their sides.
+    """A 4-connected region of painted px.
 
     Attributes
     ----------
-    window
-        Bounding box, (y0, x0, y1, x1) px.
-    point
-        Its first px in reading order, (y, x).
-    pixels
-        How many there are.
-    by_class
-        How many of each class index.
-    not_sure
-        How many are marked as not sure.
-    authors
-        How many each painted, by name.
+    window : IntWindow
+        Bounding box, (y0, x0, y1, x1), px.
+    point : tuple of 2 int
+        First px in reading order, (y, x).
+    pixels : int
+        Number of px.
+    by_class : dict of int to int
+        Number of px of each class index.
+    not_sure : int
+        Number of px that are marked as not sure.
+    authors : dict of str to int
+        Number of px that each author painted, by name.
     """
 
     window: IntWindow
@@ -66,7 +77,20 @@ class CorrectedRegion:
 
     @classmethod
     def of(cls, blob: Blob, authors: Sequence[str]) -> CorrectedRegion:
-        """Name the counts of a blob of values and authors."""
+        """Make a region of a blob of values and authors.
+
+        Parameters
+        ----------
+        blob : Blob
+            Blob whose planes are values and authors.
+        authors : sequence of str
+            Names of author 1, 2, ...
+
+        Returns
+        -------
+        CorrectedRegion
+            Region with counts by class and author name.
+        """
         values, painters = blob.counts
         return cls(
             window=blob.window,
@@ -80,14 +104,18 @@ class CorrectedRegion:
 
 @dataclass(frozen=True)
 class Blob:
-    """Px other than 0 on the first of two planes, that touch by their sides.
+    """A 4-connected component of px other than 0 on the first of two planes.
 
     Attributes
     ----------
-    window, point, pixels
-        As of a ``CorrectedRegion``.
-    counts
-        How many px of each value there are, on either plane.
+    window : IntWindow
+        Bounding box, (y0, x0, y1, x1), px.
+    point : tuple of 2 int
+        First px in reading order, (y, x).
+    pixels : int
+        Number of px.
+    counts : tuple of 2 dict of int to int
+        Number of px of each value, on either plane.
     """
 
     window: IntWindow
@@ -98,16 +126,18 @@ class Blob:
 
 @dataclass(frozen=True)
 class _Table:
-    """The regions of one chunk.
+    """The connected components of one chunk.
 
     Attributes
     ----------
-    boxes, points
-        Bounding boxes [n, 4] and first px [n, 2], px of the image.
-    counts
-        Rows of region, plane, value, px; [k, 4].
-    edges
-        Which region (from 1; 0 is none) lies along each of ``EDGES``.
+    boxes : ndarray of int64 [n, 4]
+        Bounding boxes, px of the image.
+    points : ndarray of int64 [n, 2]
+        First px, px of the image.
+    counts : ndarray of int64 [k, 4]
+        Rows of region, plane, value, px.
+    edges : dict of str to ndarray of int64
+        Region (from 1, with 0 for none) that lies along each of ``EDGES``.
     """
 
     boxes: NDArray[np.int64]
@@ -117,24 +147,47 @@ class _Table:
 
 
 class ChunkRegions:
-    """The regions of each chunk, kept until the chunk changes."""
+    """The connected components of each chunk, kept until the chunk changes."""
 
     def __init__(self) -> None:
         self._tables: dict[Chunk, _Table] = {}
 
     def __contains__(self, chunk: Chunk) -> bool:
+        """Return whether the components of a chunk are known."""
         return chunk in self._tables
 
     def add(self, chunk: Chunk, planes: NDArray[np.uint8], window: IntWindow) -> None:
-        """Take the planes of a chunk, uint8 [2, y, x], that lies at ``window`` and holds something."""
+        """Find the components of a chunk that holds something.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Row and column of the chunk.
+        planes : ndarray of uint8 [2, y, x]
+            Planes of the chunk. Components are px other than 0 on the first.
+        window : IntWindow
+            (y0, x0, y1, x1), px, of the planes in the image.
+        """
         self._tables[chunk] = _measure(planes, window)
 
     def drop(self, chunk: Chunk) -> None:
-        """Forget a chunk that has changed."""
+        """Remove a chunk that has changed.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Row and column of the chunk.
+        """
         self._tables.pop(chunk, None)
 
     def join(self) -> list[Blob]:
-        """Join the regions over the borders of chunks; from the top."""
+        """Join the components over the borders of chunks.
+
+        Returns
+        -------
+        list of Blob
+            Blobs, from the top.
+        """
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -168,7 +221,7 @@ class ChunkRegions:
         np.maximum.at(high, whole, boxes[:, 2:])
         order = np.lexsort((points[:, 1], points[:, 0]))[::-1]
         begins = np.zeros((count, 2), np.int64)
-        begins[whole[order]] = points[order]  # of several parts of a region the first one stays
+        begins[whole[order]] = points[order]  # of the parts of a region the first one stays
         counts: list[tuple[dict[int, int], dict[int, int]]] = [({}, {}) for _ in range(count)]
         for chunk, table in tables.items():
             for part, plane, value, pixels in table.counts.tolist():
@@ -189,13 +242,13 @@ def _measure(planes: NDArray[np.uint8], window: IntWindow) -> _Table:
     rows, columns = np.flatnonzero(planes[0].any(1)), np.flatnonzero(planes[0].any(0))
     top, left, bottom, right = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
     planes = planes[:, top:bottom, left:right]
-    labels, count = ndimage.label(planes[0])  # by their sides
+    labels, count = ndimage.label(planes[0])  # 4-connected
     found = ndimage.find_objects(labels)
     boxes = np.array([(y.start, x.start, y.stop, x.stop) for y, x in found], np.int64)
     inside = np.flatnonzero(labels)
     region = labels.ravel()[inside].astype(np.int64) - 1
     first = np.empty(count, np.int64)
-    first[region[::-1]] = inside[::-1]  # of several px of a region the first one stays
+    first[region[::-1]] = inside[::-1]  # of the px of a region the first one stays
     corner = np.array([top + window[0], left + window[1]])
     tallies = []
     for plane in (0, 1):
@@ -217,7 +270,7 @@ def _measure(planes: NDArray[np.uint8], window: IntWindow) -> _Table:
 
 
 def _tally(keys: NDArray[np.int64], stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count equal keys from 0 to ``stop``; returns those that occur, and how often."""
+    """Count equal keys from 0 to ``stop``, returning those that occur and their counts."""
     if stop > FEW_KEYS:
         found, counts = np.unique(keys, return_counts=True)
         return found, counts

@@ -1,4 +1,4 @@
-"""Corrections whose image is another one now: linked to the image at hand, in place or in a copy (no torch)."""
+"""Linking of corrections to another image, in place or in a copy (no torch)."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.store.store_lock import lock_store
 
 RELINKED = "relinked"
-"""What the file says of the images that it was linked to before, the oldest first."""
+"""Key of the images that the corrections were linked to before, the oldest first."""
 
 
 def relink(path: Path | str, image: Pyramid) -> None:
-    """Say that corrections are of an image, whatever they were painted on; nothing that is painted changes.
+    """Link corrections to an image, whatever they were painted on. Nothing that is painted changes.
 
     Parameters
     ----------
     path : Path or str
-        The corrections.
+        Corrections.
     image : Pyramid
-        The image that they belong to, of their size.
+        Image that they belong to, of their size.
 
     Raises
     ------
     InputError
         There are no corrections, or the image has another size.
     OutputError
-        They are open for writing elsewhere, or the place is not writable.
+        They are open for writing elsewhere, or the location is not writable.
     """
     path = Path(path)
     _check_size(path, image)
@@ -48,21 +48,23 @@ def relink(path: Path | str, image: Pyramid) -> None:
 
 
 def copy_for(path: Path | str, target: Path | str, image: Pyramid) -> None:
-    """Copy corrections, and say that the copy is of an image; the copy is there whole or not at all.
+    """Copy corrections and link the copy to an image. The copy is there whole or not at all.
 
     Parameters
     ----------
-    path, target : Path or str
-        The corrections, and the copy.
+    path : Path or str
+        Corrections.
+    target : Path or str
+        Copy to write.
     image : Pyramid
-        The image that the copy belongs to, of their size.
+        Image that the copy belongs to, of their size.
 
     Raises
     ------
     InputError
         There are no corrections, or the image has another size.
     OutputError
-        The target exists, the corrections are open for writing elsewhere, the disk is full, or the place is not
+        The target exists, the corrections are open for writing elsewhere, the disk is full, or the location is not
         writable.
     """
     path, target = Path(path), Path(target)
@@ -75,7 +77,7 @@ def copy_for(path: Path | str, target: Path | str, image: Pyramid) -> None:
         shutil.copytree(path, aside)
         _link(aside, image)
         aside.rename(target)
-    except shutil.Error as error:  # of many files, each with its reason
+    except shutil.Error as error:  # lists all files that failed, each with its reason
         reason = error.args[0][0][2]
         raise OutputError(f"{target}: cannot be copied ({reason}); check the disk's space, and try again.") from error
     except OSError as error:

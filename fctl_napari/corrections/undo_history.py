@@ -1,4 +1,4 @@
-"""Strokes of the journal of corrections: which there are, which are undone, and what each pixel therefore is."""
+"""Strokes of the journal of corrections, their undo state, and the pixels that result from them."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.windows import IntWindow
 
 KEPT_ACTIONS = 100
-"""At least so many of the last actions can be undone; the journal is cut when it holds twice as many."""
+"""Number of the last actions that can be undone. The journal is shortened when it holds twice as many."""
 
 
 @dataclass(frozen=True)
 class Stroke:
-    """A stroke that is kept, or a larger action that is undone as one.
+    """A saved stroke, or a larger action that is undone as one.
 
     Attributes
     ----------
-    action
-        Its number; later ones have larger ones.
-    author
-        Who painted it.
-    kind
-        What was done, for people.
-    time
-        When, ISO 8601, UTC.
-    window
-        Bounding box of what it changed, (y0, x0, y1, x1) px.
-    pixels
-        How many px that was.
+    action : int
+        Number of the action. Later actions have larger numbers.
+    author : str
+        Name of the author.
+    kind : str
+        Kind of the change, for users.
+    time : str
+        Time of the stroke, ISO 8601, UTC.
+    window : IntWindow
+        Bounding box of the changed px, (y0, x0, y1, x1).
+    pixels : int
+        Number of changed px.
     """
 
     action: int
@@ -46,7 +46,18 @@ class Stroke:
     pixels: int
 
     def joined(self, others: Sequence[Stroke]) -> Stroke:
-        """Return this with other parts of the same action."""
+        """Join the stroke with other parts of the same action.
+
+        Parameters
+        ----------
+        others : sequence of Stroke
+            Other parts of the action.
+
+        Returns
+        -------
+        Stroke
+            Stroke with the common bounding box and the sum of the px.
+        """
         boxes = np.array([stroke.window for stroke in (self, *others)])
         (y0, x0), (y1, x1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
         return replace(self, window=(y0, x0, y1, x1), pixels=self.pixels + sum(stroke.pixels for stroke in others))
@@ -54,16 +65,16 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Planes:
-    """What a stroke changes in its window of h x w px.
+    """The changes of a stroke in its window of h x w px.
 
     Attributes
     ----------
-    mask
-        Which px, bool [h, w]; n of them.
-    before
-        Values, and who painted them, of these px when it was painted, uint8 [2, n].
-    after
-        Its values there, uint8 [n].
+    mask : ndarray of bool [h, w]
+        True for the n px that are changed.
+    before : ndarray of uint8 [2, n]
+        Values and authors of these px before the stroke.
+    after : ndarray of uint8 [n]
+        Values of these px after the stroke.
     """
 
     mask: NDArray[np.bool_]
@@ -71,12 +82,25 @@ class Planes:
     after: NDArray[np.uint8]
 
     def pack(self) -> bytes:
-        """Compress it."""
+        """Compress the planes to bytes."""
         return zlib.compress(np.packbits(self.mask).tobytes() + self.before.tobytes() + self.after.tobytes(), 1)
 
     @classmethod
     def unpack(cls, body: bytes, shape: tuple[int, int]) -> Planes:
-        """Take what :meth:`pack` made, of a window of ``shape``."""
+        """Decompress planes that :meth:`pack` compressed.
+
+        Parameters
+        ----------
+        body : bytes
+            Compressed planes.
+        shape : tuple of 2 int
+            (h, w) of the stroke's window, px.
+
+        Returns
+        -------
+        Planes
+            Planes.
+        """
         flat = np.frombuffer(zlib.decompress(body), np.uint8)
         size = shape[0] * shape[1]
         bits = -(-size // 8)
@@ -85,14 +109,38 @@ class Planes:
         return cls(mask, values[:2], values[2])
 
     def state(self, author: int | None) -> NDArray[np.uint8]:
-        """Values and authors, uint8 [2, h, w]: as it leaves them with its ``author``, or (None) as they were before."""
+        """Return values and authors of the window, after or before the stroke.
+
+        Parameters
+        ----------
+        author : int or None
+            Number of the stroke's author, for the state after it. None returns the state before it.
+
+        Returns
+        -------
+        ndarray of uint8 [2, h, w]
+            Values and authors, 0 where the mask is False.
+        """
         grid = np.zeros((2, *self.mask.shape), np.uint8)
         grid[:, self.mask] = self.before if author is None else with_author(self.after, author)
         return grid
 
 
 def with_author(values: NDArray[np.uint8], author: int) -> NDArray[np.uint8]:
-    """Stack values with their author, uint8 [2, n]; what is erased (0) has none (0)."""
+    """Stack values with their author. Erased px (0) have no author (0).
+
+    Parameters
+    ----------
+    values : ndarray of uint8 [n]
+        Values.
+    author : int
+        Number of the author.
+
+    Returns
+    -------
+    ndarray of uint8 [2, n]
+        Values and authors.
+    """
     return np.stack([values, np.where(values != 0, np.uint8(author), np.uint8(0))])
 
 
@@ -102,16 +150,22 @@ class Piece:
 
     Attributes
     ----------
-    number
-        Of its record; later ones lie on top.
-    action
-        What is undone together has the same number here.
-    author
+    number : int
+        Number of its record. Later records lie on top.
+    action : int
+        Number of the action. Pieces that are undone together share it.
+    author : int
         Number of its author.
-    kind, time, window, pixels
-        See ``Stroke``.
-    entry
-        Where its planes are.
+    kind : str
+        Kind of the change, for users.
+    time : str
+        Time of the stroke, ISO 8601, UTC.
+    window : IntWindow
+        Bounding box of the changed px, (y0, x0, y1, x1).
+    pixels : int
+        Number of changed px.
+    entry : Entry
+        Journal record with its planes.
     """
 
     number: int
@@ -130,25 +184,38 @@ class Piece:
         return y1 - y0, x1 - x0
 
     def by(self, author: str) -> Stroke:
-        """Give it as a stroke of its author, by name."""
+        """Convert the piece to a stroke with the author's name.
+
+        Parameters
+        ----------
+        author : str
+            Name of the author.
+
+        Returns
+        -------
+        Stroke
+            Stroke.
+        """
         return Stroke(self.action, author, self.kind, self.time, self.window, self.pixels)
 
 
 class History:
-    """The strokes of a journal, and which of them count.
+    """The strokes of a journal, and their undo state.
 
-    What a pixel is, is defined by replay: over what was there before the first stroke that is kept, the strokes that
-    are not undone, in the order in which they were painted.
+    The value of a pixel is defined by replay: over what was there before the first stroke that is kept, the strokes
+    that are not undone, in the order in which they were painted.
 
     Parameters
     ----------
-    journal
-        An opened journal.
+    journal : Journal
+        Opened journal.
 
     Attributes
     ----------
-    number
-        Of the last record.
+    journal : Journal
+        Journal of the strokes.
+    number : int
+        Number of the last record.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -183,61 +250,183 @@ class History:
         self.number = max(self.number, number)
 
     def pieces(self, action: int) -> list[Piece]:
-        """The pieces of an action."""
+        """List the pieces of an action.
+
+        Parameters
+        ----------
+        action : int
+            Number of the action.
+
+        Returns
+        -------
+        list of Piece
+            Pieces, in the order in which they were painted.
+        """
         return [piece for piece in self._pieces if piece.action == action]
 
     def changed_after(self, number: int) -> list[Piece]:
-        """The pieces that were painted, undone or redone after a record."""
+        """List the pieces that were painted, undone or redone after a record.
+
+        Parameters
+        ----------
+        number : int
+            Number of the record.
+
+        Returns
+        -------
+        list of Piece
+            Pieces, in the order in which they were painted.
+        """
         return [p for p in self._pieces if max(p.number, self._touched.get(p.action, 0)) > number]
 
     def counts(self, piece: Piece) -> bool:
-        """Tell whether a piece is neither undone nor given up."""
+        """Return whether a piece counts.
+
+        Parameters
+        ----------
+        piece : Piece
+            Piece of this history.
+
+        Returns
+        -------
+        bool
+            True if it is neither undone nor discarded.
+        """
         return piece.action not in self._gone and piece.action not in self._undone
 
     @property
     def last_action(self) -> int | None:
-        """The newest action."""
+        """Number of the newest action, or None."""
         return self._pieces[-1].action if self._pieces else None
 
     def undoable(self, author: int | None = None) -> int | None:
-        """The newest action that counts (of an author)."""
+        """Return the newest action that counts.
+
+        Parameters
+        ----------
+        author : int or None, optional
+            Number of an author, whose actions alone are considered. None considers all.
+
+        Returns
+        -------
+        int or None
+            Number of the action, or None.
+        """
         found = (p.action for p in reversed(self._pieces) if self.counts(p) and author in (None, p.author))
         return next(found, None)
 
     def redoable(self, author: int | None = None) -> int | None:
-        """The action that was undone last (of an author)."""
+        """Return the action that was undone last.
+
+        Parameters
+        ----------
+        author : int or None, optional
+            Number of an author, whose actions alone are considered. None considers all.
+
+        Returns
+        -------
+        int or None
+            Number of the action, or None.
+        """
         if author is None:
             return self._undone[-1] if self._undone else None
         own = {piece.action for piece in self._pieces if piece.author == author}
         return next((action for action in reversed(self._undone) if action in own), None)
 
     def add(self, facts: dict[str, Any], planes: Planes, action: int | None) -> Piece:
-        """Write a stroke to the journal; ``action``: which one it belongs to, None: a new one."""
+        """Write a stroke to the journal.
+
+        Parameters
+        ----------
+        facts : dict of str to object
+            ``by``, ``kind``, ``time``, ``box`` and ``px`` of the stroke.
+        planes : Planes
+            Its changes.
+        action : int or None
+            Number of the action that it belongs to. None begins a new one.
+
+        Returns
+        -------
+        Piece
+            Piece that was written.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the location is not writable.
+        """
         number = self.number + 1
         record = {"op": "stroke", "n": number, "action": number if action is None else action, **facts}
         self._take(self.journal.append(record, planes.pack()))
         return self._pieces[-1]
 
     def turn(self, op: str, action: int) -> list[Piece]:
-        """Write to the journal that an action is undone (``"undo"``) or redone (``"redo"``); returns its pieces."""
+        """Write to the journal that an action is undone or redone.
+
+        Parameters
+        ----------
+        op : str
+            ``"undo"`` or ``"redo"``.
+        action : int
+            Number of the action.
+
+        Returns
+        -------
+        list of Piece
+            Pieces of the action.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the location is not writable.
+        """
         self._take(self.journal.append({"op": op, "n": self.number + 1, "action": action}))
         return self.pieces(action)
 
     def planes(self, piece: Piece) -> Planes:
-        """Read the planes of a piece."""
+        """Read the planes of a piece.
+
+        Parameters
+        ----------
+        piece : Piece
+            Piece of this history.
+
+        Returns
+        -------
+        Planes
+            Its changes.
+
+        Raises
+        ------
+        InputError
+            The journal cannot be read.
+        """
         return Planes.unpack(self.journal.body(piece.entry), piece.shape)
 
     def resolve(self, piece: Piece) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
         """Replay the px of a piece.
 
+        Parameters
+        ----------
+        piece : Piece
+            Piece of this history.
+
         Returns
         -------
-        Its mask, bool [h, w]; and values and authors, uint8 [2, h, w], which hold where the mask does.
+        mask : ndarray of bool [h, w]
+            Mask of the piece.
+        state : ndarray of uint8 [2, h, w]
+            Values and authors, which hold where the mask is True.
+
+        Raises
+        ------
+        InputError
+            The journal cannot be read.
         """
         own = self.planes(piece)
         left = own.mask.copy()
         state = np.zeros((2, *piece.shape), np.uint8)
-        # From the top: a stroke that counts decides; below the last one lies what was there before it.
+        # From the top: the first stroke that counts decides. Below the last one lies what was there before it.
         for other, mine, theirs in self._below(piece):
             planes = own if other is piece else self.planes(other)
             hit = left[mine] & planes.mask[theirs]
@@ -254,18 +443,28 @@ class History:
         return own.mask, state
 
     def _below(self, piece: Piece) -> Iterator[tuple[Piece, tuple[slice, slice], tuple[slice, slice]]]:
-        """All pieces that meet a piece's window, from the top, with the common part in its px and in theirs."""
+        """Yield all pieces that meet a piece's window, from the top, with the common part in its px and in theirs."""
         for other in reversed(self._pieces):
             common = _common(piece.window, other.window)
             if common is not None:
                 yield other, _part(common, piece.window), _part(common, other.window)
 
     def shorten(self) -> bool:
-        """Drop what can no longer be undone, if the journal has grown long; all must lie in the levels.
+        """Drop what can no longer be undone, if the journal has grown long.
+
+        All strokes must lie in the levels.
 
         Returns
         -------
-        Whether it did.
+        bool
+            True if the journal was rewritten.
+
+        Raises
+        ------
+        InputError
+            The journal cannot be read.
+        OutputError
+            The disk is full or the location is not writable.
         """
         actions = list(dict.fromkeys(piece.action for piece in self._pieces))
         if len(actions) < 2 * KEPT_ACTIONS:
@@ -277,7 +476,7 @@ class History:
             body = bodies.get(piece.number)
             return self.planes(piece) if body is None else Planes.unpack(body, piece.shape)
 
-        # What a dropped stroke leaves becomes what was there before the next one on top of it.
+        # The result of a dropped stroke becomes the state before the next one on top of it.
         for index, piece in enumerate(self._pieces):
             if piece.action in kept:
                 continue
@@ -325,18 +524,18 @@ def _part(window: IntWindow, frame: IntWindow) -> tuple[slice, slice]:
 
 
 def check_block(block: NDArray[np.uint8], at: tuple[int, int], shape: tuple[int, int], classes: int) -> None:
-    """Check what is to be painted.
+    """Check a block that is to be painted.
 
     Parameters
     ----------
-    block
-        uint8 [y, x]: 0 = erased, k + 1 = class k, 255 = not sure.
-    at
+    block : ndarray of uint8 [y, x]
+        Values: 0 = erased, k + 1 = class k, 255 = not sure.
+    at : tuple of 2 int
         (y, x) of its first px.
-    shape
-        Of the image, px.
-    classes
-        How many there are.
+    shape : tuple of 2 int
+        (height, width) of the image, px.
+    classes : int
+        Number of classes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What keeps the levels of corrections in step with their journal, and counts what is painted."""
+"""The write-ahead log of corrections, which synchronizes their levels and counts with their journal."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from fctl_napari.errors import OutputError
 from fctl_napari.windows import IntWindow
 
 SETTLE_EVERY = 16
-"""After so many strokes the chunks are made durable, and the journal is no longer needed to restore them."""
+"""Number of strokes after which the chunks are made durable, so that the journal is not needed to restore them."""
 
 
 class WriteAheadLog:
     """Journal, levels and counts, changed together.
 
-    When it is made, strokes that are in the journal and perhaps not in the levels are painted again (by a writer), or
+    On construction, strokes that are in the journal and perhaps not in the levels are painted again (by a writer), or
     their chunks are counted anew (by a reader).
 
     Parameters
     ----------
-    canvas
-        The levels.
-    writable
-        Whether they may be changed.
+    canvas : CorrectionStore
+        Levels.
+    writable : bool
+        If True, they may be changed.
 
     Attributes
     ----------
-    history
-        The strokes.
-    behind
+    history : History
+        Strokes of the journal.
+    behind : list of Piece
         Pieces that are not in the levels yet.
 
     Raises
@@ -43,7 +43,7 @@ class WriteAheadLog:
     InputError
         The journal cannot be read.
     OutputError
-        The disk is full or the place is not writable.
+        The disk is full or the location is not writable.
     """
 
     def __init__(self, canvas: CorrectionStore, *, writable: bool) -> None:
@@ -63,20 +63,52 @@ class WriteAheadLog:
             self.settle()
 
     def add(self, facts: dict[str, Any], planes: Planes, action: int | None) -> Piece:
-        """Paint a stroke; see ``History.add``.
+        """Paint a stroke.
+
+        Parameters
+        ----------
+        facts : dict of str to object
+            ``by``, ``kind``, ``time``, ``box`` and ``px`` of the stroke.
+        planes : Planes
+            Its changes.
+        action : int or None
+            Number of the action that it belongs to. None begins a new one.
+
+        Returns
+        -------
+        Piece
+            Piece that was written.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable. The stroke is not there; or it is in the journal, and
-            :meth:`catch_up` goes on.
+            The disk is full or the location is not writable. The stroke is not there; or it is in the journal, and
+            :meth:`catch_up` resumes.
         """
         piece = self.history.add(facts, planes, action)
         self._bring([piece])
         return piece
 
     def turn(self, op: Literal["undo", "redo"], action: int) -> list[Piece]:
-        """Undo or redo an action; raises as :meth:`add`."""
+        """Undo or redo an action.
+
+        Parameters
+        ----------
+        op : {"undo", "redo"}
+            ``"undo"`` or ``"redo"``.
+        action : int
+            Number of the action.
+
+        Returns
+        -------
+        list of Piece
+            Pieces of the action.
+
+        Raises
+        ------
+        OutputError
+            See :meth:`add`.
+        """
         pieces = self.history.turn(op, action)
         self._bring(pieces)
         return pieces
@@ -85,16 +117,16 @@ class WriteAheadLog:
         self.behind.extend(pieces)
         self.catch_up()
         if self.history.number - self._index.number >= SETTLE_EVERY:
-            with suppress(OutputError):  # the strokes are in the journal; the next one tries again
+            with suppress(OutputError):  # the strokes are in the journal, and the next one tries again
                 self.settle()
 
     def catch_up(self) -> None:
-        """Bring the levels in step with the journal.
+        """Synchronize the levels with the journal.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable; calling it again goes on.
+            The disk is full or the location is not writable. Calling it again resumes.
         """
         while self.behind:
             piece = self.behind[0]
@@ -104,12 +136,12 @@ class WriteAheadLog:
             self.behind.pop(0)
 
     def settle(self) -> None:
-        """Make the levels durable, and say so; then the journal may be shortened.
+        """Make the levels durable and record that. The journal may be shortened afterwards.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable; the journal holds all that is not durable yet.
+            The disk is full or the location is not writable. The journal holds all that is not durable yet.
         """
         self.catch_up()
         if self._index.number < self.history.number:
@@ -118,15 +150,27 @@ class WriteAheadLog:
             self.history.shorten()
 
     def totals(self) -> dict[int, int]:
-        """How many px of each value there are."""
+        """Return the number of px of each value."""
         return self._index.totals()
 
     def windows(self) -> Iterator[IntWindow]:
-        """The chunks that hold something, row by row."""
+        """Iterate over the windows of chunks that hold something, row by row.
+
+        Returns
+        -------
+        iterator of IntWindow
+            (y0, x0, y1, x1), px, of each chunk.
+        """
         return iter([self._canvas.chunk_window(chunk) for chunk in self._index])
 
     def blobs(self) -> list[Blob]:
-        """Regions of what is painted; only chunks that changed since the last call are read."""
+        """Return the connected components of what is painted. Only chunks that changed since the last call are read.
+
+        Returns
+        -------
+        list of Blob
+            Components of values and authors, from the top.
+        """
         for chunk in self._index:
             if chunk not in self._regions:
                 window = self._canvas.chunk_window(chunk)

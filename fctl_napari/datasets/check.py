@@ -1,9 +1,8 @@
-"""Looking a data set through before it is trained on: counts, sizes, class shares, and what does not fit."""
+"""Checks of a data set before training: counts, sizes, class shares, and problems."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,12 +18,13 @@ from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.datasets.split import some
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.progress import Progress
 
 SHELF_BYTES = 2**28
-"""What is read here is read once."""
+"""Size of the image cache, bytes. It is small, since everything is read once."""
 
 STRIP_PX = 2**24
-"""About so many px are read at once."""
+"""Approximate number of px that are read at once."""
 
 MEND = "mend the file"
 LEAVE_OUT = "take the pair out of the data set"
@@ -32,22 +32,23 @@ LEAVE_OUT = "take the pair out of the data set"
 
 @dataclass(frozen=True)
 class Look:
-    """What was found in one pair.
+    """The findings on one pair.
 
     Attributes
     ----------
-    pair
-        The pair.
-    shape
-        (height, width), px; None if it could not be opened.
-    counts
-        px of each scored class, and at last of none, int64 [C + 1]; None if they could not be read, or were not.
-    problem
-        What is wrong, or None.
-    reading
-        By what the classes of its truth are told, for people; empty if it could not be read, or was not.
-    note
-        What else is to be told of that.
+    pair : Pair
+        Pair.
+    shape : tuple of 2 int or None
+        (height, width), px. None if it could not be opened.
+    counts : ndarray of int64 [C + 1] or None
+        Number of px of each scored class, and at last of no class. None if they could not be read, or were not.
+    problem : Problem or None
+        Problem of the pair, or None.
+    reading : str
+        Property by which the classes of its ground truth are recognized, for users. Empty if it could not be read, or
+        was not.
+    note : str
+        Further note on that for users.
     """
 
     pair: Pair
@@ -59,17 +60,17 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a data set holds.
+class DataSetReport:
+    """The findings on a data set.
 
     Attributes
     ----------
-    data
-        The data set.
-    looks
-        What was found in each pair.
-    quick
-        Whether pixels were left unread.
+    data : DataSet
+        Data set.
+    looks : tuple of Look
+        Findings on each pair.
+    quick : bool
+        True if pixels were left unread.
     """
 
     data: DataSet
@@ -78,16 +79,27 @@ class Report:
 
     @property
     def problems(self) -> list[Problem]:
-        """Everything that does not fit."""
+        """All problems of the data set and of its pairs."""
         return [*self.data.problems, *(look.problem for look in self.looks if look.problem is not None)]
 
     @property
     def sizes(self) -> dict[tuple[int, int], int]:
-        """How many images have each (height, width), the most frequent first."""
+        """Number of images by (height, width), the most frequent first."""
         return dict(Counter(look.shape for look in self.looks if look.shape is not None).most_common())
 
     def counts(self, part: Part) -> NDArray[np.int64]:
-        """Count px of each scored class, and at last of none, in a part of the split, [C + 1]."""
+        """Count px of each scored class, and at last of no class, in a part of the split.
+
+        Parameters
+        ----------
+        part : Part
+            Part of the split.
+
+        Returns
+        -------
+        ndarray of int64 [C + 1]
+            Number of px.
+        """
         inside = set(self.data.split.part(part))
         total = np.zeros(len(self.data.table.scored) + 1, np.int64)
         for look in self.looks:
@@ -96,7 +108,18 @@ class Report:
         return total
 
     def shares(self, part: Part) -> dict[str, float]:
-        """Share of each class among the labelled px of a part; empty if there are none."""
+        """Compute the share of each class among the labelled px of a part.
+
+        Parameters
+        ----------
+        part : Part
+            Part of the split.
+
+        Returns
+        -------
+        dict of str to float
+            Share by class name. Empty if there are no labelled px.
+        """
         counts = self.counts(part)[:-1]
         total = int(counts.sum())
         names = self.data.table.names
@@ -104,17 +127,23 @@ class Report:
 
     @property
     def sound(self) -> int:
-        """How many pairs can be trained on."""
+        """Number of pairs that can be trained on."""
         training = set(self.data.split.train)
         return sum(look.problem is None and look.pair in training for look in self.looks)
 
     @property
     def readings(self) -> dict[str, int]:
-        """How many truths are read by what, the most frequent first."""
+        """Number of ground truths by the property that their classes are recognized by, the most frequent first."""
         return dict(Counter(look.reading for look in self.looks if look.reading).most_common())
 
     def hints(self) -> list[str]:
-        """What is no error, but may not be meant."""
+        """List what is no error, but may be unintended.
+
+        Returns
+        -------
+        list of str
+            Sentences for users.
+        """
         names = self.data.table.names
         said = []
         if len(names) == 1:
@@ -124,7 +153,7 @@ class Report:
             )
         counts = {part: self.counts(part) for part in PARTS}
         total = sum(counts.values(), np.zeros(len(names) + 1, np.int64))
-        if not total.any():  # nothing was read, or could be
+        if not total.any():  # no pixels were read, or none could be
             return said
         missing = [name for name, count in zip(names, total[:-1], strict=True) if not count]
         if missing:
@@ -156,14 +185,20 @@ class Report:
         return [*said, *(f"{some(files)}: {note}" for note, files in notes.items())]
 
     def _as_mask(self) -> str:
-        """Say how a mask of one class and 255 is read."""
+        """Describe how a mask of one class and 255 is read."""
         name = self.data.table.names[0]
         values = f'{{"0": "background", "255": "{name}"}}'
         plain = self.data.values is None and any(look.counts is not None and look.counts.all() for look in self.looks)
         return f" (now value 0 is {name} and 255 no class; of masks of 0 and 255: {values})" if plain else ""
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, for ``--json``."""
+        """Convert the report to a JSON document, for ``--json``.
+
+        Returns
+        -------
+        dict of str to object
+            All counts, shares, problems and hints.
+        """
         data, split = self.data, self.data.split
         used = len(split.train) + len(split.val) + len(split.test)
         return {
@@ -193,17 +228,22 @@ class Report:
         return int(counts[-1]) / int(counts.sum()) if counts.any() else None
 
 
-def check_data_set(data: DataSet, *, quick: bool = False, progress: Callable[[int, int], None] | None = None) -> Report:
-    """Look every pair of a data set through, several at once, a strip of px at a time.
+def check_data_set(data: DataSet, *, quick: bool = False, progress: Progress | None = None) -> DataSetReport:
+    """Check every pair of a data set, several at once, a strip of px at a time.
 
     Parameters
     ----------
-    data
-        The data set.
-    quick
-        Open the files, but read no pixels: sizes only.
-    progress
-        Called with pairs done and pairs.
+    data : DataSet
+        Data set.
+    quick : bool, optional
+        If True, the files are opened, but no pixels are read: sizes only.
+    progress : callable or None, optional
+        Called as ``progress(done, total)`` with counts of pairs.
+
+    Returns
+    -------
+    DataSetReport
+        Findings.
     """
     shelf = Shelf(SHELF_BYTES)
     looks: list[Look] = []
@@ -211,7 +251,7 @@ def check_data_set(data: DataSet, *, quick: bool = False, progress: Callable[[in
         looks.append(look)
         if progress is not None:
             progress(len(looks), len(data.pairs))
-    return Report(data, tuple(looks), quick)
+    return DataSetReport(data, tuple(looks), quick)
 
 
 def _look(data: DataSet, shelf: Shelf, quick: bool, pair: Pair) -> Look:

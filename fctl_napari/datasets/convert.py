@@ -1,8 +1,8 @@
-"""A data set written once as OME-Zarr: crops of it are read by chunks, where a JPEG has to be decoded whole."""
+"""Conversion of a data set to OME-Zarr, whose crops are read by chunks, where a JPEG has to be decoded whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from fctl_napari.datasets.files import PARTS, Pair
@@ -15,25 +15,26 @@ from fctl_napari.files import atomic_write, write_json
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 
 CHUNK = 512
 SHELF_BYTES = 2**28
 
 
-def convert_data_set(data: DataSet, out: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Path:
+def convert_data_set(data: DataSet, out: Path | str, *, progress: Progress | None = None) -> Path:
     """Write every pair of a data set as ``NAME.ome.zarr`` with ``labels/truth``, with its classes and its split.
 
-    The copy is a data set of the same layout, classes, names and split. A second call goes on where the first was cut.
+    The copy is a data set of the same layout, classes, names and split. A second call resumes an interrupted one.
 
     Parameters
     ----------
-    data
-        The data set.
-    out
-        The folder to write.
-    progress
-        Called with pairs done and pairs.
+    data : DataSet
+        Data set.
+    out : Path or str
+        Folder to write.
+    progress : callable or None, optional
+        Called as ``progress(done, total)`` with counts of pairs.
 
     Returns
     -------
@@ -43,9 +44,10 @@ def convert_data_set(data: DataSet, out: Path | str, *, progress: Callable[[int,
     Raises
     ------
     InputError
-        A pair is damaged, or its two sizes differ.
+        A pair is damaged.
     OutputError
-        The folder lies in the data set, something else is there, the disk is full, or the place is not writable.
+        The folder lies in the data set, the two sizes of a pair differ, something else is there, the disk is full, or
+        the location is not writable.
     """
     out = Path(out)
     if out.resolve().is_relative_to(data.folder.resolve()):
@@ -79,7 +81,7 @@ def _write_ground_truth(
 ) -> None:
     facts = ground_truth.path.stat()
     state = {"source": [facts.st_mtime_ns, facts.st_size], "classes": classes, "complete": True}
-    if values is not None:  # what the same file holds as classes
+    if values is not None:  # the same file may hold other classes under another mapping
         state["values"] = {str(value): index for value, index in values.items()}
     labels = LabelPyramid.open(path, "r+") if path.exists() else None
     if labels is not None and labels.attributes.get(ATTRIBUTE) == state:
@@ -87,7 +89,7 @@ def _write_ground_truth(
     if labels is None:
         labels = LabelPyramid.create(path, ground_truth.shape, chunk=CHUNK, classes=classes)
     else:
-        labels.set_attributes({ATTRIBUTE: {}}, classes)  # until all of it is written anew
+        labels.set_attributes({ATTRIBUTE: {}}, classes)  # incomplete until all of it is rewritten
     height, width = ground_truth.shape
     for top in range(0, height, CHUNK):
         bottom = min(top + CHUNK, height)

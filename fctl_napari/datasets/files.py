@@ -1,4 +1,4 @@
-"""Files of a data set: which image has which truth, told by the names of files and folders."""
+"""Files of a data set: pairs of images and ground truths, matched by the names of files and folders."""
 
 from __future__ import annotations
 
@@ -33,21 +33,24 @@ PART_FOLDERS: dict[str, Part] = {
     "testing": "test",
 }
 SIDE_SUFFIXES = (".pyramid.ome.zarr", ".fctl.ome.zarr", CORRECTIONS_SUFFIX)
-"""What this project itself puts beside images."""
+"""Suffixes of files that this project itself puts beside images."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its truth.
+    """An image and its ground truth.
 
     Attributes
     ----------
-    name
-        Folders and file name without what tells image from truth (``train/austin1``); no two are alike.
-    image, ground_truth
-        The files; the same OME-Zarr if the truth lies among its labels.
-    part
-        Which part of the data a folder's name says that it belongs to.
+    name : str
+        Folders and file name without the words that distinguish image and ground truth (``train/austin1``). It is
+        unique.
+    image : Path
+        File of the image.
+    ground_truth : Path
+        File of the ground truth. It is the image's OME-Zarr if the ground truth lies among its labels.
+    part : Part or None
+        Part of the data that the name of a folder states, or None.
     """
 
     name: str
@@ -63,16 +66,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something of a data set that does not fit.
+    """A part of a data set that does not fit.
 
     Attributes
     ----------
-    file
-        Which file, from the data set's folder.
-    what
-        What is wrong.
-    do
-        What can be done.
+    file : str
+        File, relative to the data set's folder.
+    what : str
+        Description of the problem.
+    do : str
+        Advice on how to solve it.
     """
 
     file: str
@@ -82,16 +85,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Files:
-    """What a folder holds.
+    """The files of a data set's folder.
 
     Attributes
     ----------
-    pairs
-        Images with their truths, by name.
-    without_ground_truth
-        Images of folders in which no image has a truth (published test sets).
-    problems
-        Files that are left aside.
+    pairs : tuple of Pair
+        Images with their ground truths, by name.
+    without_ground_truth : tuple of Path
+        Images of folders in which no image has a ground truth (published test sets).
+    problems : tuple of Problem
+        Files that are not used.
     """
 
     pairs: tuple[Pair, ...]
@@ -110,12 +113,22 @@ class _File:
 
 
 def find_files(folder: Path) -> Files:
-    """Pair the images of a folder with their truths.
+    """Pair the images of a folder with their ground truths.
 
-    A truth lies in a folder called ``gt``, ``masks``, ``labels``, ``Label``, ... or its name ends in ``_mask``,
-    ``_label``, ``_gt``, ``_truth``; everything else that can be an image is one. The two belong together if their
+    A ground truth lies in a folder called ``gt``, ``masks``, ``labels``, ``Label``, ... or its name ends in ``_mask``,
+    ``_label``, ``_gt``, ``_truth``. Every other file that can be an image is one. The two belong together if their
     paths are the same without these words and without ``images``, ``Sat``, ``_sat``, ... An OME-Zarr with labels is
-    both. Hidden files are left aside.
+    both. Hidden files are ignored.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the data set, or a single OME-Zarr.
+
+    Returns
+    -------
+    Files
+        Pairs, further images, and problems.
 
     Raises
     ------
@@ -159,7 +172,7 @@ def find_files(folder: Path) -> Files:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Files and Zarr folders that may be images, in order; folders that links lead to are looked into once."""
+    """Yield files and Zarr folders that may be images, in order. Folders that links lead to are visited once."""
     seen = set()
     for at, folders, files in os.walk(folder, followlinks=True):
         here = Path(at)

@@ -1,4 +1,7 @@
-"""Images and truths of a data set of many files: opened when they are read, the ones used last kept open."""
+"""A cache of images and ground truths for data sets of many files.
+
+They are opened when they are read, and those used last are kept open.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,21 @@ from fctl_napari.imagery.png_jpeg import JPEG_MAGIC, PNG_MAGIC, raster_header, r
 from fctl_napari.imagery.pyramid import Pyramid
 
 OPEN_BYTES = 2**24
-"""An open file counts at least so much, so that not too many are open."""
+"""Bytes that an open file counts at least, so that not too many are open."""
 
 LEAST_BYTES, MOST_BYTES = 2**29, 2**32
-"""Bounds of what is kept: a quarter of the memory that is free when the data set is opened lies between them."""
+"""Bounds of the default limit, bytes: a quarter of the memory that is free when the data set is opened."""
 
 
 class Shelf:
-    """The images and truths used last. Safe to use from several threads.
+    """A cache of the images and ground truths used last.
+
+    It is safe to use from several threads.
 
     Parameters
     ----------
-    limit
-        Bytes of decoded pixels that are kept; by default a quarter of the memory that is free, 512 MiB to 4 GiB.
+    limit : int or None, optional
+        Bytes of decoded pixels that are kept. The default is a quarter of the memory that is free, 512 MiB to 4 GiB.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -53,17 +58,26 @@ class Shelf:
     ) -> Pyramid:
         """Open an image whose pixels are read, and PNG and JPEG decoded, when its levels are indexed.
 
-        Its levels are those that ``open_image`` gives; nothing but their shapes is kept with it.
+        Its levels are those that ``open_image`` gives. Only their shapes are kept with it.
 
         Parameters
         ----------
-        path, value_range, bands
-            As for ``open_image``.
+        path : Path
+            See ``open_image``.
+        value_range : tuple of 2 float or None, optional
+            See ``open_image``.
+        bands : tuple of 3 int or None, optional
+            See ``open_image``.
+
+        Returns
+        -------
+        Pyramid
+            Image that reads its pixels through the cache.
 
         Raises
         ------
         InputError
-            As ``open_image``; damaged pixels are found when they are read.
+            See ``open_image``. Damaged pixels are found when they are read.
         """
         if path.is_dir() or not read_magic(path).startswith((PNG_MAGIC, JPEG_MAGIC)):
             opened = open_image(path, value_range=value_range, bands=bands)
@@ -92,7 +106,7 @@ class Shelf:
         value_range: tuple[float, float] | None,
         bands: tuple[int, int, int] | None,
     ) -> Pyramid:
-        """Return an image that keeps no pixels and no file: each read takes it from here."""
+        """Return an image that holds no pixels and no file, so that each read takes it from the cache."""
 
         def get() -> Pyramid:
             def decode() -> Pyramid:
@@ -111,21 +125,28 @@ class Shelf:
     def ground_truth(
         self, path: Path, colors: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
     ) -> tuple[tuple[int, int], Callable[[], LabelSource]]:
-        """Open a truth when it is needed.
+        """Return a ground truth that is opened when it is needed.
 
         Parameters
         ----------
-        path, colors, by_value
-            As for ``open_ground_truth``.
+        path : Path
+            See ``open_ground_truth``.
+        colors : sequence of tuple of 3 int, optional
+            See ``open_ground_truth``.
+        by_value : bool, optional
+            See ``open_ground_truth``.
 
         Returns
         -------
-        Its (height, width), and what opens it, or takes it from here.
+        shape : tuple of 2 int
+            (height, width), px.
+        get : callable
+            Function that opens it, or takes it from the cache.
 
         Raises
         ------
         InputError
-            As ``open_ground_truth``; what a PNG holds is found when it is read.
+            See ``open_ground_truth``. The values of a PNG are checked when they are read.
         """
         if path.is_dir() or not read_magic(path).startswith(PNG_MAGIC):
             shape, nbytes = open_ground_truth(path, colors, by_value=by_value).shape, OPEN_BYTES

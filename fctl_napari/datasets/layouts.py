@@ -30,28 +30,30 @@ INRIA_VALUES = {0: 0, 1: 1, 255: 1}
 
 @dataclass(frozen=True)
 class DataSet:
-    """A folder of images and truths.
+    """A folder of images and ground truths.
 
     Attributes
     ----------
-    folder
-        Where it lies.
-    layout
-        How it is laid out, or whose OME-Zarr copy it is.
-    table
-        Its classes.
-    values
-        Which class each value of its masks of one channel stands for; None: value k is class k, and 255 none.
-    pairs
-        All of them, by name.
-    split
-        What they are for.
-    without_ground_truth
+    folder : Path
+        Folder.
+    layout : Layout
+        Layout of the folder, or of the data set that it is an OME-Zarr copy of.
+    table : ClassTable
+        Classes.
+    values : mapping of int to int or None
+        Class index of each value of its masks of one channel. None: value k is class k, and 255 none.
+    pairs : tuple of Pair
+        All pairs, by name.
+    split : Split
+        Pairs to train on, to validate on and to test on.
+    without_ground_truth : tuple of Path
         Images of published test sets.
-    problems
-        Files that are left aside, and what in the lists does not fit.
-    value_range, bands
-        How its images are read; see ``DataSettings``.
+    problems : tuple of Problem
+        Files that are not used, and errors in the lists.
+    value_range : tuple of 2 float or None
+        (low, high) values of its images that become 0 and 255. See ``DataSettings``.
+    bands : tuple of 3 int or None
+        Indices of the red, green and blue channels of its images. See ``DataSettings``.
     """
 
     folder: Path
@@ -66,7 +68,13 @@ class DataSet:
     bands: tuple[int, int, int] | None = None
 
     def describe(self) -> str:
-        """Layout, counts, split, and whether something does not fit."""
+        """Describe the layout, counts and split, and mention problems.
+
+        Returns
+        -------
+        str
+            Sentences for users.
+        """
         split = self.split
         counts = f"{len(split.train)} to train, {len(split.val)} to validate, {len(split.test)} to test"
         said = f"{LAYOUTS[self.layout]}: {counts}, split by {split.by}."
@@ -77,17 +85,22 @@ class DataSet:
 def find_data_set(
     folder: Path | str, *, layout: Layout | Literal["auto"] = "auto", table: ClassTable | None = None
 ) -> DataSet:
-    """Find out what a folder holds; no image is decoded.
+    """Find the pairs, classes and split of a data set. No image is decoded.
 
     Parameters
     ----------
-    folder
+    folder : Path or str
         A data set as published, any folder of pairs (see ``find_files``), or of OME-Zarr images with labels.
-    layout
-        What it has to be.
-    table
-        Its classes; by default those of the layout, else those of ``classes.json`` in the folder, else those that the
-        labels of its OME-Zarr images state.
+    layout : Layout or {"auto"}, optional
+        Layout that it must have. ``"auto"`` accepts any.
+    table : ClassTable or None, optional
+        Its classes. The default is those of ``classes.json`` in the folder, else those of the layout, else those that
+        the labels of its OME-Zarr images state.
+
+    Returns
+    -------
+    DataSet
+        Data set.
 
     Raises
     ------
@@ -122,7 +135,7 @@ def find_data_set(
 
 
 def _stated(folder: Path) -> dict[str, Any]:
-    """What ``classes.json`` says, besides the classes."""
+    """Read what ``classes.json`` states besides the classes."""
     path = folder / TABLE
     if is_zarr(folder) or not path.is_file():
         return {}
@@ -150,7 +163,13 @@ def _end(path: Path) -> str:
 
 
 def deepglobe_table() -> ClassTable:
-    """DeepGlobe's classes, the unknown one last and ignored."""
+    """Return DeepGlobe's class table, with the unknown class last and ignored.
+
+    Returns
+    -------
+    ClassTable
+        Class table.
+    """
     rows = [{"name": name, "color": color, "ignored": name == "unknown"} for name, color in DEEPGLOBE]
     return ClassTable.model_validate({"classes": sorted(rows, key=lambda row: bool(row["ignored"]))})
 

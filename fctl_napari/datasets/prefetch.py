@@ -1,4 +1,4 @@
-"""Reading ahead: what the next steps need is loaded by threads while the network computes."""
+"""Prefetching: threads load what the next steps need while the network computes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ Loaded = TypeVar("Loaded")
 
 
 class Prefetch(Generic[Loaded]):
-    """Iterate over steps; each gives its parts as (number, what was loaded), in order, waiting where necessary.
+    """An iterator over steps whose parts are loaded ahead by threads.
+
+    Each step yields its parts as (number, loaded object), in order, waiting where necessary.
 
     Parameters
     ----------
-    load
-        Loads a part by its number; called in threads.
-    parts
-        The numbers of a step's parts.
-    steps
-        The steps, in order.
-    ahead
-        How many steps are loaded besides the present one.
-    threads
-        How many parts are loaded at once.
+    load : callable
+        Loads a part by its number. It is called in threads.
+    parts : callable
+        Returns the numbers of a step's parts.
+    steps : iterable of int
+        Steps, in order.
+    ahead : int
+        Number of steps that are loaded besides the present one.
+    threads : int
+        Number of parts that are loaded at once.
     """
 
     def __init__(
@@ -44,14 +46,23 @@ class Prefetch(Generic[Loaded]):
         self._waiting: deque[deque[tuple[int, Future[Loaded]]]] = deque()
 
     def __enter__(self) -> Prefetch[Loaded]:
+        """Return the iterator."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Stop the threads and cancel what is not loaded yet."""
         self._pool.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[Iterator[tuple[int, Loaded]]]:
+        """Iterate over the steps.
+
+        Yields
+        ------
+        iterator of tuple of (int, Loaded)
+            Number and loaded object of each part of a step.
+        """
         while True:
             while len(self._waiting) <= self._ahead:
                 step = next(self._steps, None)
@@ -64,7 +75,7 @@ class Prefetch(Generic[Loaded]):
 
 
 def _in_turn(waiting: deque[tuple[int, Future[Loaded]]]) -> Iterator[tuple[int, Loaded]]:
-    """Hand each part over and forget it."""
+    """Yield each part and release it."""
     while waiting:
         number, future = waiting.popleft()
         yield number, future.result()

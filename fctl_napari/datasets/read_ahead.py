@@ -1,4 +1,4 @@
-"""Reading ahead: several files at once, their results in order."""
+"""Parallel reading of files, with results in order."""
 
 from __future__ import annotations
 
@@ -14,20 +14,31 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MOST_THREADS = 8
-"""Decoders let go of the interpreter's lock only part of the time: more threads than this wait for each other."""
+"""Largest number of threads. Decoders release the interpreter's lock only part of the time, so more would block."""
 
 
 def reading_threads() -> int:
-    """How many files are read at once."""
+    """Return the number of files that are read at once."""
     return min(usable_cores(), MOST_THREADS)
 
 
 def read_ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield ``work(item)`` in order, with as many in memory as there are threads, and one more.
+    """Apply a function to items in threads and yield its results in order.
 
-    Raises
+    As many results are in memory as there are threads, and one more. An exception of ``work`` is raised when its item's
+    turn comes.
+
+    Parameters
+    ----------
+    work : callable
+        Function of an item. It is called in threads.
+    items : iterable of T
+        Items, in order.
+
+    Yields
     ------
-    Whatever ``work`` raises, when its turn comes.
+    R
+        Result for each item.
     """
     threads = reading_threads()
     left = iter(items)

@@ -1,4 +1,4 @@
-"""The truth of a scene, opened when it is read."""
+"""Ground truth of a scene, opened when it is read."""
 
 from __future__ import annotations
 
@@ -17,30 +17,34 @@ from fctl_napari.model.classes import IGNORE, ClassTable
 
 
 class SceneGroundTruth:
-    """Class indices [y, x], read by slices: ``ground_truth[y0:y1, x0:x1]``; ``np.asarray`` reads the whole.
+    """Class indices [y, x] of a scene, read by slices: ``ground_truth[y0:y1, x0:x1]``.
 
-    ``IGNORE`` (255) is where there is no class, or one that is ignored.
+    ``np.asarray`` reads the whole. Pixels without a class, or of a class that is ignored, have ``IGNORE`` (255).
 
     Parameters
     ----------
-    path
-        The file: class indices, colours of the classes, or an OME-Zarr label, whose classes count by their names.
-    table
-        The classes.
-    shelf
-        Keeps what was opened last.
-    values
-        Which class the values of a mask of one channel stand for; None: value k is class k, and 255 none.
+    path : Path
+        File: class indices, colors of the classes, or an OME-Zarr label, whose classes are matched by their names.
+    table : ClassTable
+        Classes.
+    shelf : Shelf
+        Cache of what was opened last.
+    values : mapping of int to int or None, optional
+        Class index of the values of a mask of one channel. None: value k is class k, and 255 none.
 
     Attributes
     ----------
-    shape
+    path : Path
+        File.
+    shape : tuple of 2 int
         (height, width), px.
+    dtype : dtype
+        uint8.
 
     Raises
     ------
     InputError
-        It is missing or is no truth. What its pixels hold is found when they are read.
+        It is missing or is no ground truth. The values of its pixels are checked when they are read.
     """
 
     dtype = np.dtype(np.uint8)
@@ -53,12 +57,22 @@ class SceneGroundTruth:
         self._values = values
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint8]:
-        """Read a box: two slices without steps.
+        """Read a box.
+
+        Parameters
+        ----------
+        key : tuple of 2 slice
+            Two slices without steps.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            Class indices, ``IGNORE`` (255) where there is none.
 
         Raises
         ------
         InputError
-            The file is damaged here, or holds what is no class.
+            The file is damaged here, or holds a value that is no class.
         """
         (top, bottom, _), (left, right, _) = (part.indices(size) for part, size in zip(key, self.shape, strict=True))
         indices = self._mapped(self._open()).read((top, left, max(top, bottom), max(left, right)))
@@ -74,23 +88,66 @@ class SceneGroundTruth:
         return indices
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Read the whole."""
+        """Read the whole ground truth.
+
+        Parameters
+        ----------
+        dtype : dtype, optional
+            Data type of the result.
+        copy : bool or None, optional
+            False is refused, since the ground truth has to be read.
+
+        Returns
+        -------
+        ndarray [y, x]
+            Class indices.
+
+        Raises
+        ------
+        InputError
+            The file is damaged, or holds a value that is no class.
+        ValueError
+            ``copy`` is False.
+        """
         if copy is False:
             raise ValueError("a truth lies on disk: it cannot become an array without a copy")
         whole = self[:, :]
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def __eq__(self, other: object) -> bool:
-        """Refuse to compare px that were not read: it is not done px by px, as with an array."""
-        raise TypeError("read a truth before comparing it, say with np.asarray")
+        """Refuse to compare px that were not read, since they are not compared one by one as in an array.
 
-    def describe(self) -> tuple[str, str]:
-        """Say how the classes are told (this opens the file).
+        Parameters
+        ----------
+        other : object
+            Any object.
 
         Returns
         -------
-        tuple of str and str
-            By what, and what else there is to tell of that; empty where all is plain.
+        bool
+            Never.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError("read a truth before comparing it, say with np.asarray")
+
+    def describe(self) -> tuple[str, str]:
+        """Describe how the classes are recognized. This opens the file.
+
+        Returns
+        -------
+        by : str
+            Property by which they are recognized.
+        note : str
+            Further note for users. Empty where all is plain.
+
+        Raises
+        ------
+        InputError
+            The file is damaged or is no ground truth.
         """
         source = self._open()
         note = self._mapped(source).note

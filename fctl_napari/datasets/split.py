@@ -1,4 +1,4 @@
-"""Which pairs of a data set are trained on, validated on and tested on."""
+"""Splits of data sets into pairs to train on, to validate on and to test on."""
 
 from __future__ import annotations
 
@@ -19,26 +19,30 @@ PUBLISHED = Path(__file__).parent / "splits"
 """Lists of the published data sets, by layout: DeepGlobe as GLNet lists it, Inria Aerial as FCtL does."""
 SOURCES = {"deepglobe": "GLNet", "inria": "FCtL"}
 SHARES: dict[str, tuple[int, int, int]] = {"deepglobe": (454, 207, 142)}
-"""Sizes of the parts where names decide; of other data sets ``USUAL``."""
+"""Sizes of the parts where names decide. Other data sets use ``USUAL``."""
 USUAL = (126, 27, 27)
 STRICTER: tuple[tuple[Part, Part], ...] = (("val", "test"), ("train", "test"), ("train", "val"))
-"""What is named in two lists belongs to the second: nothing that is measured on is trained on."""
+"""Pairs of parts. A name in the lists of both belongs to the second, so that no held-out pair is trained on."""
 NAMED = 3
-"""So many examples are named in a message."""
+"""Number of examples that are named in a message."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Pairs by what they are for.
+    """The pairs of a data set by their use.
 
     Attributes
     ----------
-    train, val, test
-        The pairs, by name.
-    by
-        What decided, for people.
-    problems
-        What in the list files does not fit.
+    train : tuple of Pair
+        Pairs to train on, by name.
+    val : tuple of Pair
+        Pairs to validate on, by name.
+    test : tuple of Pair
+        Pairs to test on, by name.
+    by : str
+        Rule that decided, for users.
+    problems : tuple of Problem
+        Errors in the list files.
     """
 
     train: tuple[Pair, ...]
@@ -48,26 +52,42 @@ class Split:
     problems: tuple[Problem, ...] = ()
 
     def part(self, name: Part) -> tuple[Pair, ...]:
-        """The pairs of ``"train"``, ``"val"`` or ``"test"``."""
+        """Return the pairs of a part.
+
+        Parameters
+        ----------
+        name : Part
+            ``"train"``, ``"val"`` or ``"test"``.
+
+        Returns
+        -------
+        tuple of Pair
+            Pairs, by name.
+        """
         return {"train": self.train, "val": self.val, "test": self.test}[name]
 
 
 def split_pairs(folder: Path, layout: str, pairs: Sequence[Pair]) -> Split:
     """Split a data set, always in the same way.
 
-    What decides, the first that there is: list files of the user in the folder (``train.txt``, ``val.txt``,
+    The first of these rules that applies decides: list files of the user in the folder (``train.txt``, ``val.txt``,
     ``test.txt``: one name or file a line); folders called ``train``, ``val``, ``test``, if pairs lie in two of them;
     the published lists, if they name every pair; the names (ordered by their SHA-256), in the sizes of the published
     split or in 70, 15 and 15 %.
 
     Parameters
     ----------
-    folder
-        The data set's.
-    layout
-        ``deepglobe``, ``inria``, or another, of which no lists are published.
-    pairs
-        All of them.
+    folder : Path
+        Folder of the data set.
+    layout : str
+        ``deepglobe``, ``inria``, or another, for which no lists are published.
+    pairs : sequence of Pair
+        All pairs.
+
+    Returns
+    -------
+    Split
+        Split with the rule that decided.
 
     Raises
     ------
@@ -97,7 +117,7 @@ def _list_files(folder: Path, part: Part) -> list[Path]:
 
 
 def _read_list(path: Path) -> list[str]:
-    """Names of a list file; of lines with columns (image, mask) the first."""
+    """Read the names in a list file. Of lines with columns (image, mask) the first one is used."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -113,7 +133,7 @@ def _published(layout: str) -> dict[Part, set[str]]:
 
 
 def _listed(folder: Path, pairs: Sequence[Pair], files: Mapping[Part, Path]) -> Split:
-    """Split as the user lists; without a list for training it is what the others do not name."""
+    """Split by the user's lists. Without a list for training it is the pairs that the others do not name."""
     found = _by_any_name(folder, pairs)
     chosen: dict[Part, list[Pair]] = {}
     problems = []
@@ -140,7 +160,7 @@ def _listed(folder: Path, pairs: Sequence[Pair], files: Mapping[Part, Path]) -> 
 
 
 def _by_any_name(folder: Path, pairs: Iterable[Pair]) -> dict[str, Pair | None]:
-    """Every way to name a pair; None for what names several."""
+    """Map every way to name a pair to it, and ambiguous names to None."""
     found: dict[str, Pair | None] = {}
     for pair in pairs:
         ways = {pair.name, pair.short}
@@ -173,6 +193,17 @@ def _split(parts: Mapping[Part, Iterable[Pair]], by: str, problems: Iterable[Pro
 
 
 def some(names: Sequence[str]) -> str:
-    """Name the first few, and say how many more there are."""
+    """Join the first few names and the count of the others.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names.
+
+    Returns
+    -------
+    str
+        Text for messages.
+    """
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, iter_blocks
+from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
 from fctl_napari.evaluation.error_regions import SMALLEST, Region
 from fctl_napari.model.classes import NOT_COMPUTED
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.map_names import ENTROPY
 from fctl_napari.windows import IntWindow, require_region
 
@@ -88,7 +89,6 @@ def find_next(
     smallest: int = SMALLEST,
     most: int = MOST,
     progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> list[Suggestion]:
     """Rank regions by what correcting them is expected to gain: entropy x rarity x size.
 
@@ -118,8 +118,6 @@ def find_next(
         How many to list.
     progress
         Called as ``progress(done, total)`` with counts of blocks.
-    cancelled
-        Asked before each block whether to stop.
 
     Returns
     -------
@@ -131,7 +129,7 @@ def find_next(
     InputError
         The corrections have another size, or the region holds no pixel.
     Cancelled
-        ``cancelled`` answered True.
+        ``progress`` raised it.
     """
     if corrections is not None and tuple(corrections.shape) != segmentation.shape:
         (h, w), (height, width) = corrections.shape, segmentation.shape
@@ -149,7 +147,7 @@ def find_next(
         return rows["weight"] / pixels * rarity[rows["value"] & 255] * (pixels / (pixels + HALF))
 
     finder = RegionFinder(within, width, smallest=smallest, most=most, worth=worth)
-    for block in iter_blocks(within, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
+    for block in iter_blocks(within, segmentation.labels.chunk, progress=progress):
         labels = segmentation.labels.read(block)
         entropies = entropy.read(block)
         values = labels.astype(np.uint16)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, iter_blocks
+from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.ground_truth import GroundTruth, SegmentationAsGroundTruth, scored_classes
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix, plain
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, require_region
 
 if TYPE_CHECKING:
@@ -108,7 +108,6 @@ def compare(
     region: IntWindow | None = None,
     *,
     progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> Agreement:
     """Compare two segmentations of an image, block by block.
 
@@ -122,15 +121,13 @@ def compare(
         (y0, x0, y1, x1) px, to compare only there.
     progress
         Called as ``progress(done, total)`` with counts of blocks.
-    cancelled
-        Asked before each block whether to stop.
 
     Raises
     ------
     InputError
         Sizes or classes differ, the region holds no pixel, or nothing is computed in both.
     Cancelled
-        ``cancelled`` answered True.
+        ``progress`` raised it.
     """
     names = second.class_table.names
     count = len(names)
@@ -140,7 +137,7 @@ def compare(
     within = require_region(region, second.shape, second.path)
     confusion, of_first, of_second = np.zeros((3, count, count), np.int64)
     outcomes = np.zeros((count, 4), np.int64)
-    for block in iter_blocks(within, second.labels.chunk, progress=progress, cancelled=cancelled):
+    for block in iter_blocks(within, second.labels.chunk, progress=progress):
         one, other = as_ground_truth.read(block), second.labels.read(block) - np.uint8(1)
         confusion += confusion_matrix(one, other, count)
         if ground_truth is None or scored is None:

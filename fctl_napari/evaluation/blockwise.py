@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
-from fctl_napari.errors import Cancelled
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
 
 BLOCK = 2048
 """About the side of a block, px."""
-
-Progress = Callable[[int, int], None]
-"""Called as ``progress(done, total)`` with counts of blocks."""
 
 
 def iter_blocks(
@@ -20,7 +17,6 @@ def iter_blocks(
     chunk: int,
     *,
     progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[IntWindow]:
     """Yield blocks that partition a window, row by row.
 
@@ -31,21 +27,19 @@ def iter_blocks(
     chunk
         Blocks end where chunks of this many px end, so that each chunk is read once.
     progress
-        Told after each block.
-    cancelled
-        Asked before each block.
+        Called as ``progress(done, total)`` in blocks.
 
     Raises
     ------
     Cancelled
-        It answered True.
+        ``progress`` raised it.
     """
     y0, x0, y1, x1 = window
     rows, columns = _spans(y0, y1, chunk), _spans(x0, x1, chunk)
     total = len(rows) * len(columns)
+    if progress is not None:
+        progress(0, total)
     for done, (row, column) in enumerate(((r, c) for r in rows for c in columns), 1):
-        if cancelled is not None and cancelled():
-            raise Cancelled("stopped; nothing was kept.")
         yield row[0], column[0], row[1], column[1]
         if progress is not None:
             progress(done, total)

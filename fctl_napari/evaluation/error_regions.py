@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, iter_blocks
+from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
 from fctl_napari.evaluation.ground_truth import GroundTruth, SegmentationAsGroundTruth, check_indices, scored_classes
 from fctl_napari.model.classes import IGNORE, NOT_COMPUTED
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, require_region
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ def find_errors(
     smallest: int = SMALLEST,
     most: int = MOST,
     progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> Regions:
     """List the connected regions that were called another class than they are.
 
@@ -105,15 +105,13 @@ def find_errors(
         How many to list, the largest.
     progress
         Called as ``progress(done, total)`` with counts of blocks.
-    cancelled
-        Asked before each block whether to stop.
 
     Raises
     ------
     InputError
         The truth has another size or other classes, or the region holds no pixel.
     Cancelled
-        ``cancelled`` answered True.
+        ``progress`` raised it.
     """
     scored = scored_classes(segmentation, ground_truth)
     classes = len(segmentation.class_table.names)
@@ -125,7 +123,7 @@ def find_errors(
         wrong = (there != labels - np.uint8(1)) & (there != IGNORE) & (labels != NOT_COMPUTED)
         return _values(there, labels, wrong), segmentation.confidence.read(block)
 
-    return _find(segmentation, read, region, smallest, most, progress, cancelled)
+    return _find(segmentation, read, region, smallest, most, progress)
 
 
 def find_disagreements(
@@ -136,7 +134,6 @@ def find_disagreements(
     smallest: int = SMALLEST,
     most: int = MOST,
     progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> Regions:
     """List the connected regions that two segmentations of an image call differently.
 
@@ -145,7 +142,7 @@ def find_disagreements(
     first, second
         Opened stores. Of a region, ``ground_truth`` is what the first says and ``predicted`` what the second says, both
         as indices of the second's class table; ``confidence`` is the second's.
-    region, smallest, most, progress, cancelled
+    region, smallest, most, progress
         As of `find_errors`.
 
     Raises
@@ -153,7 +150,7 @@ def find_disagreements(
     InputError
         The sizes or the names of the classes differ, or the region holds no pixel.
     Cancelled
-        ``cancelled`` answered True.
+        ``progress`` raised it.
     """
     return find_errors(
         second,
@@ -162,7 +159,6 @@ def find_disagreements(
         smallest=smallest,
         most=most,
         progress=progress,
-        cancelled=cancelled,
     )
 
 
@@ -175,7 +171,6 @@ def find_uncertain(
     smallest: int = SMALLEST,
     most: int = MOST,
     progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> Regions:
     """List the connected regions of one class where the network was in doubt; no truth is needed.
 
@@ -189,7 +184,7 @@ def find_uncertain(
         kept maps.
     threshold
         A pixel is in doubt if its confidence or margin is below, or its entropy above. None: see ``THRESHOLDS``.
-    region, smallest, most, progress, cancelled
+    region, smallest, most, progress
         As of `find_errors`.
 
     Raises
@@ -197,7 +192,7 @@ def find_uncertain(
     InputError
         The store does not hold the measure, or the region holds no pixel.
     Cancelled
-        ``cancelled`` answered True.
+        ``progress`` raised it.
     """
     limit = 255 * (THRESHOLDS[measure] if threshold is None else threshold)
     stored = segmentation.confidence if measure == "confidence" else segmentation.maps.get(measure)
@@ -215,7 +210,7 @@ def find_uncertain(
         sureness = np.uint8(255) - values if entropy else values
         return _values(np.full_like(labels, IGNORE), labels, doubtful), sureness
 
-    return _find(segmentation, read, region, smallest, most, progress, cancelled)
+    return _find(segmentation, read, region, smallest, most, progress)
 
 
 def order(regions: Iterable[Region], by: Order) -> list[Region]:
@@ -255,13 +250,12 @@ def _find(
     smallest: int,
     most: int,
     progress: Progress | None,
-    cancelled: Callable[[], bool] | None,
 ) -> Regions:
     """Find the regions of equal value; ``read`` gives values and confidences of a block."""
     within = require_region(region, segmentation.shape, segmentation.path)
     width = segmentation.shape[1]
     finder = RegionFinder(within, width, smallest=smallest, most=most)
-    for block in iter_blocks(within, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
+    for block in iter_blocks(within, segmentation.labels.chunk, progress=progress):
         finder.add(block, *read(block))
     found = finder.finish()
     return Regions(

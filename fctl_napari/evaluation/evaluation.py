@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +14,14 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, iter_blocks
+from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.boundary_iou import BoundaryCounter
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.ground_truth import GroundTruth, check_indices, scored_classes
 from fctl_napari.evaluation.metrics import Scores, mean, plain
 from fctl_napari.files import write_json
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, require_region
 
 if TYPE_CHECKING:
@@ -162,7 +162,6 @@ def evaluate(
     *,
     boundary_px: int | None = BOUNDARY_PX,
     progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> Evaluation:
     """Score a stored segmentation; memory does not grow with the image, and each chunk is read once.
 
@@ -181,15 +180,13 @@ def evaluate(
         out.
     progress
         Called as ``progress(done, total)`` with counts of blocks.
-    cancelled
-        Asked before each block whether to stop.
 
     Raises
     ------
     InputError
         The truth has another size or other classes, the region holds no pixel, or nothing is left to score.
     Cancelled
-        ``cancelled`` answered True.
+        ``progress`` raised it.
     """
     names = segmentation.class_table.names
     scored = scored_classes(segmentation, ground_truth)
@@ -197,7 +194,7 @@ def evaluate(
     extent = within.padded(boundary_px or 0).clip(segmentation.shape)
     counter = _Counter(len(names))
     boundary = None if boundary_px is None else BoundaryCounter(len(names), boundary_px, within, extent)
-    for block in iter_blocks(extent, segmentation.labels.chunk, progress=progress, cancelled=cancelled):
+    for block in iter_blocks(extent, segmentation.labels.chunk, progress=progress):
         there = scored[ground_truth.read(block)]
         labels = segmentation.labels.read(block)
         inside = within.intersect(block)

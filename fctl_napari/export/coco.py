@@ -10,16 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.export.destination import JSON_MARK, require
-from fctl_napari.export.extract import Extract, Report
+from fctl_napari.export.extract import Extract
 from fctl_napari.export.losses import ExportLosses
 from fctl_napari.export.outlines import trace
 from fctl_napari.files import atomic_write
+from fctl_napari.progress import Progress
 
 
 def write_coco(
-    extract: Extract, out: Path, *, min_area: int, progress: Report | None, losses: ExportLosses | None = None
+    extract: Extract, out: Path, *, min_area: int, progress: Progress | None, losses: ExportLosses | None = None
 ) -> None:
-    """Write one annotation after the other; see ``export``. Ids count from 1; category k + 1 is class k."""
+    """Write regions as COCO annotations, one after the other, as ``export`` describes.
+
+    Ids count from 1; category k + 1 is class k.
+
+    Parameters
+    ----------
+    extract : Extract
+        Classes to write.
+    out : Path
+        Path of the file.
+    min_area : int
+        Regions of fewer pixels are left out, unless ``losses`` is given.
+    progress : Progress or None
+        Called as ``progress(done, total)`` with counts of rows; None for no progress.
+    losses : ExportLosses or None, optional
+        Counts of what is left out; its ``min_area`` decides.
+
+    Raises
+    ------
+    OutputError
+        A library is missing, the disk is full, or the folder is not writable.
+    """
     require(out, "COCO files", "rasterio")
     import rasterio
 
@@ -52,7 +74,7 @@ def write_coco(
 
 
 def _shape(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> dict[str, Any]:
-    """Bounding box [x, y, width, height] and outline: a polygon, or runs down the image's columns."""
+    """Return bounding box [x, y, width, height] and outline: a polygon, or runs down the image's columns."""
     outer = rings[0].astype(np.int64)
     (left, top), (right, bottom) = outer.min(axis=0).tolist(), outer.max(axis=0).tolist()
     segmentation: Any = [outer[:-1].ravel().tolist()]
@@ -62,7 +84,10 @@ def _shape(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> dict[str
 
 
 def _runs(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> list[int]:
-    """Lengths of runs outside, inside, outside, ..., column by column from the left, of rings along px edges."""
+    """Compute the lengths of runs outside, inside, outside, ... of rings along px edges.
+
+    The runs go down column by column, from the left.
+    """
     height, width = shape
     indices = []
     for ring in rings:
@@ -73,7 +98,8 @@ def _runs(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> list[int]
         lengths = np.abs(stop[across, 0] - start[across, 0])
         columns = np.arange(lengths.sum()) + np.repeat(low - np.cumsum(lengths) + lengths, lengths)
         indices.append(columns * height + np.repeat(y, lengths))
-    # down a column the inside begins and ends at every edge; from the foot of one to the head of the next it goes on
+    # Down a column the inside begins and ends at every edge. It continues from the foot of one column to the head of
+    # the next.
     changes, counts = np.unique(np.concatenate(indices), return_counts=True)
     changes = changes[counts % 2 == 1]
     runs: list[int] = np.diff(changes, prepend=0, append=height * width).tolist()

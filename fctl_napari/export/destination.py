@@ -1,4 +1,4 @@
-"""Where an export goes: earlier exports are known by a mark and may be replaced, other people's files never."""
+"""Destination of an export: earlier exports are known by a mark and may be replaced, other files never."""
 
 from __future__ import annotations
 
@@ -20,25 +20,30 @@ from fctl_napari.imagery import ngff
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 
 SOFTWARE = "fctl-napari"
-"""Written into each file; a file that carries it may be written over."""
+"""Mark written into each file; a file that carries it may be overwritten."""
 
 JSON_MARK = f'"generator": {json.dumps(SOFTWARE)}'
-"""Stands near the beginning of JSON exports."""
+"""Mark near the beginning of JSON exports."""
 
 LABELS_KIND = "exported labels"
-"""The kind in the attributes of an exported OME-Zarr."""
+"""Value of ``kind`` in the attributes of an exported OME-Zarr."""
 
 ALMOST_FULL = 2**20
-"""With less than this left, bytes, a failed write is put down to the full disk."""
+"""Free space of the disk, bytes, below which a failed write is attributed to a full disk."""
 
 
 def check_path(out: Path) -> None:
-    """Refuse a place where there is something else than an earlier export.
+    """Refuse a path where something else than an earlier export lies.
+
+    Parameters
+    ----------
+    out : Path
+        Path of the export.
 
     Raises
     ------
     OutputError
-        There is.
+        Something else lies there.
     """
     if out.is_dir() and not any(out.iterdir()):
         return
@@ -47,7 +52,7 @@ def check_path(out: Path) -> None:
 
 
 def _is_file(path: Path) -> bool:
-    """Tell whether a file is an export."""
+    """Return whether a file is an export."""
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -91,14 +96,24 @@ def _is_labels(path: Path) -> bool:
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """Lend a path beside ``out`` to libraries that want a name, and move what is there to ``out`` in the end.
+    """Yield a temporary path for libraries that need a name, and replace the export with it in the end.
 
-    If the block ends badly, what was at ``out`` stays.
+    The temporary path lies beside the export. If the block fails, what was at the export's path stays.
+
+    Parameters
+    ----------
+    out : Path
+        Path of the export.
+
+    Yields
+    ------
+    Path
+        Temporary path to write to.
 
     Raises
     ------
     OutputError
-        The disk is full, or the place is not writable.
+        The disk is full, or the folder is not writable.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +131,7 @@ def replacing(out: Path) -> Iterator[Path]:
 
 
 def _library_errors() -> tuple[type[Exception], ...]:
-    """What GDAL's failures are raised as."""
+    """Return the exceptions that GDAL's failures are raised as."""
     found: list[type[Exception]] = []
     if find_spec("rasterio") is not None:
         from rasterio._err import CPLE_BaseError
@@ -131,19 +146,28 @@ def _library_errors() -> tuple[type[Exception], ...]:
 
 
 def _failed(out: Path, error: Exception) -> OutputError:
-    """Put GDAL's failure into words; it does not say when the disk was full."""
+    """Return the error for GDAL's failure, which does not say when the disk was full."""
     if shutil.disk_usage(out.parent).free < ALMOST_FULL:
         return output_error(out, OSError(errno.ENOSPC, ""))
     return OutputError(f"{out}: cannot be written ({error}); check the disk's space and the CRS.")
 
 
 def require(out: Path, what: str, *libraries: str) -> None:
-    """Refuse what needs libraries that are not installed.
+    """Refuse an export for which libraries are not installed.
+
+    Parameters
+    ----------
+    out : Path
+        Path of the export.
+    what : str
+        Kind of export, in the plural, for the sentence of the error.
+    *libraries : str
+        Names of the libraries.
 
     Raises
     ------
     OutputError
-        One is missing.
+        A library is missing.
     """
     missing = [name for name in libraries if find_spec(name) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""A segmentation as a file for other programs: the kinds there are, and the one door to them."""
+"""Export of a segmentation as a file for other programs, of any kind."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Literal
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.export import coco, geotiff, labels, polygons
 from fctl_napari.export.destination import check_path
-from fctl_napari.export.extract import Exportable, Extract, Report
+from fctl_napari.export.extract import Exportable, Extract
 from fctl_napari.export.losses import ExportLosses
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import take_georeference
 from fctl_napari.windows import IntWindow
 
@@ -26,13 +27,13 @@ SUFFIXES: dict[str, Kind] = {
     ".coco.json": "coco",
     ".zarr": "ome-zarr",
 }
-"""What the end of a name says. ``.json`` may be COCO or GeoJSON."""
+"""Kinds of export by the end of the name. ``.json`` may be COCO or GeoJSON."""
 
 SIMPLIFIED_KINDS: tuple[Kind, ...] = ("geojson", "gpkg")
-"""The kinds whose outlines may be simplified."""
+"""Kinds whose outlines may be simplified."""
 
 POLYGON_KINDS: tuple[Kind, ...] = ("geojson", "gpkg", "coco")
-"""The kinds made of regions, which may be too small to be wanted."""
+"""Kinds made of regions, of which small ones may be left out."""
 
 
 def export(
@@ -44,41 +45,43 @@ def export(
     simplify: float | None = None,
     min_area: int = 0,
     losses: ExportLosses | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Path:
-    """Write the classes of a segmentation for other programs. What was not computed is left out (no class, 255).
+    """Write the classes of a segmentation for other programs.
 
-    It is there whole or not at all, and an earlier export in its place is replaced. Memory does not grow with the
-    image's height; polygons that cross from strip to strip are kept until they are whole.
+    Pixels that were not computed are left out (no class, 255). The file is written whole or not at all, and replaces an
+    earlier export at its path. Memory does not grow with the image's height, but polygons that cross from strip to
+    strip are kept until they are whole.
 
     Parameters
     ----------
-    segmentation
+    segmentation : Exportable
         An opened store, or corrections: px that are not sure have no class either.
-    out
-        The end of the name says the kind:
+    out : Path or str
+        Path of the export. The end of the name selects the kind:
 
-        ``.png``: class indices in greyscale, uint8.
-        ``.tif``, ``.tiff``: class indices with the classes' colours as colour table; a cloud-optimised GeoTIFF with
-        CRS and transform where the image has them, its overviews the most frequent classes, never means.
-        ``.geojson``: 4-connected regions as polygons with class, index, colour and area; WGS 84 longitude and latitude
-        (RFC 7946), or px (x right, y down) where the image is not georeferenced.
-        ``.gpkg``: the same as a GeoPackage in the image's CRS.
-        ``.coco.json``: the same as COCO annotations, px of the whole image; a polygon, or where there are holes
-        uncompressed runs.
-        ``.zarr``, or ``IMAGE.ome.zarr/labels/NAME``: an OME-Zarr 0.5 label image, k + 1 for class k.
-    kind
-        For names that do not say it (``.json``).
-    region
-        (y0, x0, y1, x1) px: only this part. Rasters are cut to it, an OME-Zarr keeps the image's size.
-    simplify
-        For GeoJSON and GeoPackage: simplify outlines, px (vertices go whose removal changes up to about its square in
-        area); borders that regions share stay shared. By default they follow the edges of px.
-    min_area
-        For polygons and COCO: leave out regions of fewer px.
-    losses
-        Takes up what polygons leave out.
-    progress
+        - ``.png``: class indices in grayscale, uint8.
+        - ``.tif``, ``.tiff``: class indices with the classes' colors as color table; a cloud-optimized GeoTIFF with CRS
+          and transform where the image has them, its overviews the most frequent classes, never means.
+        - ``.geojson``: 4-connected regions as polygons with class, index, color and area; WGS 84 longitude and
+          latitude (RFC 7946), or px (x right, y down) where the image is not georeferenced.
+        - ``.gpkg``: the same as a GeoPackage in the image's CRS.
+        - ``.coco.json``: the same as COCO annotations, px of the whole image; a polygon, or where there are holes
+          uncompressed runs.
+        - ``.zarr``, or ``IMAGE.ome.zarr/labels/NAME``: an OME-Zarr 0.5 label image, k + 1 for class k.
+    kind : Kind or None, optional
+        Kind of export, for names that do not select it (``.json``).
+    region : IntWindow or None, optional
+        (y0, x0, y1, x1) px: only this part is written. Rasters are cut to it, an OME-Zarr keeps the image's size.
+    simplify : float or None, optional
+        Tolerance by which outlines of GeoJSON and GeoPackage are simplified, px (vertices go whose removal changes up
+        to about its square in area). Borders that regions share stay shared. By default outlines follow the edges of
+        px.
+    min_area : int, optional
+        For polygons and COCO: regions of fewer px are left out.
+    losses : ExportLosses or None, optional
+        Counts of what polygons leave out; they are filled in.
+    progress : callable, optional
         Called as ``progress(done, total)``; may raise ``Cancelled``.
 
     Returns
@@ -89,14 +92,14 @@ def export(
     Raises
     ------
     OutputError
-        The name does not say the kind, or is taken by something else; an option does not fit the kind; a library is
-        missing; the disk is full, or the place is not writable.
+        The name does not select the kind, or is taken by something else; an option does not fit the kind; a library is
+        missing; the disk is full, or the folder is not writable.
     InputError
         The region holds no pixel, or the CRS is unknown.
     """
     out = Path(out)
     kind = check_export(out, kind, simplify=simplify, min_area=min_area)
-    take_georeference(segmentation.facts, segmentation.path)  # it may have been mended since
+    take_georeference(segmentation.facts, segmentation.path)  # the image may have a new one since
     extract = Extract.of(segmentation, region)
     losses = ExportLosses() if losses is None else losses
     losses.min_area, losses.simplify = min_area, simplify
@@ -107,7 +110,7 @@ def export(
     elif kind == "gpkg":
         polygons.write_geopackage(extract, out, losses=losses, progress=progress)
     else:
-        writers: dict[Kind, Callable[[Extract, Path, Report | None], None]] = {
+        writers: dict[Kind, Callable[[Extract, Path, Progress | None], None]] = {
             "png": geotiff.write_png,
             "tiff": geotiff.write_tiff,
             "ome-zarr": labels.write_labels,
@@ -117,17 +120,28 @@ def export(
 
 
 def check_export(out: Path, kind: Kind | None = None, *, simplify: float | None = None, min_area: int = 0) -> Kind:
-    """Refuse, before any work starts, a place or options that do not fit; see ``export``.
+    """Refuse, before any work starts, a path or options of ``export`` that do not fit.
+
+    Parameters
+    ----------
+    out : Path
+        Path of the export.
+    kind : Kind or None, optional
+        Kind of export. None takes it from the name.
+    simplify : float or None, optional
+        Tolerance by which outlines are simplified, px.
+    min_area : int, optional
+        Least area of a region, px.
 
     Returns
     -------
     Kind
-        What it will be.
+        Kind of export.
 
     Raises
     ------
     OutputError
-        The name does not say the kind, or is taken by something else; or an option does not fit the kind.
+        The name does not select the kind, or is taken by something else; or an option does not fit the kind.
     InputError
         ``simplify`` is no length.
     """
@@ -146,12 +160,22 @@ def check_export(out: Path, kind: Kind | None = None, *, simplify: float | None 
 
 
 def kind_of(out: Path) -> Kind:
-    """Tell what the name of an export says it is.
+    """Return the kind of export that a name selects.
+
+    Parameters
+    ----------
+    out : Path
+        Path of the export.
+
+    Returns
+    -------
+    Kind
+        Kind of export.
 
     Raises
     ------
     OutputError
-        It says nothing, or too little.
+        The name selects none, or is ambiguous.
     """
     name = out.name.lower()
     for suffix, kind in SUFFIXES.items():

@@ -1,8 +1,8 @@
-"""What is exported, a segmentation or a part of it, read strip by strip as class indices."""
+"""Source of an export: a segmentation or a part of it, read strip by strip as class indices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,14 +13,24 @@ from numpy.typing import NDArray
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.model.classes import IGNORE, NOT_SURE, ClassTable
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, Window, require_region
-
-Report = Callable[[int, int], None]
-"""Called with counts of what is done and of all there is; may raise ``Cancelled``."""
 
 
 class Exportable(Protocol):
-    """Classes of an image's px on disk: a ``Segmentation``, or corrections."""
+    """Classes of an image's pixels on disk: a ``Segmentation``, or corrections.
+
+    Attributes
+    ----------
+    path : Path
+        Folder of the store.
+    labels : LabelPyramid
+        Label pyramid of the classes.
+    class_table : ClassTable
+        The classes.
+    facts : dict of str to object
+        Description of the store (JSON).
+    """
 
     path: Path
     labels: LabelPyramid
@@ -33,22 +43,22 @@ class Exportable(Protocol):
 
     @property
     def image_path(self) -> str | None:
-        """The file of its image."""
+        """Path of the image, or None if it has none."""
 
     @property
     def georeference(self) -> Georeference | None:
-        """Where it lies on Earth."""
+        """Georeference of the image, or None if it has none."""
 
 
 @dataclass(frozen=True)
 class Extract:
-    """A window of a segmentation, or of something like it.
+    """Window of a segmentation, or of another store of classes.
 
     Attributes
     ----------
-    segmentation
-        Opened.
-    window
+    segmentation : Exportable
+        The segmentation, opened.
+    window : Window
         (y0, x0, y1, x1) px, inside the image.
     """
 
@@ -58,6 +68,18 @@ class Extract:
     @classmethod
     def of(cls, segmentation: Exportable, region: IntWindow | None) -> Extract:
         """Take a region, cut to the image, or the whole.
+
+        Parameters
+        ----------
+        segmentation : Exportable
+            The segmentation, opened.
+        region : IntWindow or None
+            (y0, x0, y1, x1) px. None means the whole image.
+
+        Returns
+        -------
+        Extract
+            The extract.
 
         Raises
         ------
@@ -73,7 +95,7 @@ class Extract:
 
     @property
     def georeference(self) -> Georeference | None:
-        """Of the window's own pixels."""
+        """Georeference of the window's own pixels, or None if the image has none."""
         whole = self.segmentation.georeference
         if whole is None:
             return None
@@ -81,19 +103,22 @@ class Extract:
         y0, x0 = self.window[:2]
         return Georeference(whole.crs, (a, b, a * x0 + b * y0 + c, d, e, d * x0 + e * y0 + f))
 
-    def strips(self, rows: int, progress: Report | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Read class indices from the top.
+    def strips(self, rows: int, progress: Progress | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Read class indices strip by strip, from the top.
 
         Parameters
         ----------
-        rows
-            How many a strip has, the last perhaps fewer. Whole chunks are read: memory holds these too.
-        progress
+        rows : int
+            Rows of a strip; the last one may have fewer. Whole chunks are read: memory holds these too.
+        progress : callable, optional
             Called as ``progress(done, total)`` with counts of rows, after each strip was taken.
 
         Yields
         ------
-        The strip's first row in the image, and uint8 [rows, columns], 255 where there is no class.
+        top : int
+            First row of the strip in the image.
+        strip : ndarray of uint8 [rows, columns]
+            Class indices, 255 where there is no class.
         """
         y0, x0, y1, x1 = self.window
         chunk = self.segmentation.labels.chunk
@@ -103,7 +128,7 @@ class Extract:
         while top < y1:
             while len(kept) < rows and read < y1:
                 end = min((read // step + 1) * step, y1)
-                # 0 (not computed) wraps to 255, k + 1 becomes k; corrections may be "not sure"
+                # 0 (not computed) wraps to 255, k + 1 becomes k. Corrections may be "not sure".
                 block = self.segmentation.labels.read((read, x0, end, x1)) - np.uint8(1)
                 block[block == NOT_SURE - 1] = IGNORE
                 kept, read = np.concatenate([kept, block]) if len(kept) else block, end

@@ -1,4 +1,4 @@
-"""Class indices as one raster: PNG, TIFF, or cloud-optimised GeoTIFF, written strip by strip."""
+"""Class indices as one raster: PNG, TIFF, or cloud-optimized GeoTIFF, written strip by strip."""
 
 from __future__ import annotations
 
@@ -12,29 +12,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.export.destination import SOFTWARE, replacing, require
-from fctl_napari.export.extract import Extract, Report
+from fctl_napari.export.extract import Extract
 from fctl_napari.export.geotiff_levels import georeference_levels
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.mask_tags import CLASSES, GDAL_METADATA, gdal_metadata, names_text
 from fctl_napari.model.classes import IGNORE, ClassTable
+from fctl_napari.progress import Progress
 
 CACHE_MB = 128
-"""Memory of GDAL for blocks, MB."""
+"""Memory of GDAL's cache of blocks, MB."""
 
 TILE = 512
-"""Side of a TIFF's tiles, and the rows written at once, px."""
+"""Side of a TIFF's tiles, and number of rows written at once, px."""
 
 
-def write_png(extract: Extract, out: Path, progress: Report | None) -> None:
-    """Write a greyscale PNG, so that every reader sees the indices, with the classes' names as text; see ``export``."""
+def write_png(extract: Extract, out: Path, progress: Progress | None) -> None:
+    """Write a grayscale PNG with the classes' names as text, as ``export`` describes.
+
+    It is grayscale so that every reader sees the indices.
+
+    Parameters
+    ----------
+    extract : Extract
+        Classes to write.
+    out : Path
+        Path of the file.
+    progress : Progress or None
+        Called as ``progress(done, total)`` with counts of rows; None for no progress.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the folder is not writable.
+    """
     names = [info.name for info in extract.segmentation.class_table]
     with atomic_write(out) as file:
         _write_png(file, extract.shape, (strip for _, strip in extract.strips(TILE, progress)), names)
 
 
-def write_tiff(extract: Extract, out: Path, progress: Report | None) -> None:
-    """Write a tiled TIFF with the classes' colours as its colour table; a georeferenced one is a COG."""
+def write_tiff(extract: Extract, out: Path, progress: Progress | None) -> None:
+    """Write a tiled TIFF with the classes' colors as its color table (a COG if georeferenced).
+
+    Parameters
+    ----------
+    extract : Extract
+        Classes to write.
+    out : Path
+        Path of the file.
+    progress : Progress or None
+        Called as ``progress(done, total)`` with counts; None for no progress.
+
+    Raises
+    ------
+    OutputError
+        A library is missing, the disk is full, or the folder is not writable.
+    """
     table = extract.segmentation.class_table
     georeference = extract.georeference
     if georeference is not None:
@@ -49,7 +82,7 @@ def write_tiff(extract: Extract, out: Path, progress: Report | None) -> None:
 def _write_png(
     file: IO[bytes], shape: tuple[int, int], strips: Iterator[NDArray[np.uint8]], names: Sequence[str]
 ) -> None:
-    """Write an 8-bit greyscale PNG; Pillow would need the whole picture."""
+    """Write an 8-bit grayscale PNG strip by strip, for which Pillow would need the whole picture."""
 
     def chunk(kind: bytes, data: bytes) -> None:
         file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
@@ -74,7 +107,7 @@ def _write_png(
 
 
 def _palette(table: ClassTable) -> NDArray[np.uint8]:
-    """Colours, uint8 (256, 3); black for what is no class."""
+    """Return the colors, uint8 [256, 3], with black for every value that is no class."""
     palette = np.zeros((256, 3), np.uint8)
     for index, entry in enumerate(table):
         palette[index] = entry.color
@@ -110,9 +143,9 @@ def _write_tiff(path: Path, shape: tuple[int, int], strips: Iterator[NDArray[np.
 
 
 def _write_cog(
-    out: Path, extract: Extract, georeference: Georeference, table: ClassTable, progress: Report | None
+    out: Path, extract: Extract, georeference: Georeference, table: ClassTable, progress: Progress | None
 ) -> None:
-    """Write a GeoTIFF strip by strip, and have GDAL's COG driver put it in order and add overviews."""
+    """Write a GeoTIFF strip by strip, and let GDAL's COG driver order it and add overviews."""
     import rasterio
     import rasterio.shutil
     from rasterio.transform import Affine
@@ -132,7 +165,7 @@ def _write_cog(
         "blockxsize": TILE,
         "blockysize": TILE,
         "compress": "deflate",
-        "zlevel": 1,  # it is read once
+        "zlevel": 1,  # low, because this file is read only once
         "photometric": "palette",
         "bigtiff": "IF_SAFER",
     }
@@ -141,7 +174,7 @@ def _write_cog(
         if progress is not None:
             progress(done, total + total // 4)  # the COG takes about a fifth of the time
 
-    # GDAL's cache of blocks grows with the machine otherwise
+    # Otherwise GDAL's cache of blocks grows with the machine's memory.
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), replacing(out) as temporary:
         plain = temporary.with_name("plain.tif")
         with rasterio.open(plain, "w", **profile) as dataset:
@@ -156,7 +189,7 @@ def _write_cog(
             driver="COG",
             blocksize=TILE,
             compress="deflate",
-            overview_resampling="mode",  # the most frequent class: a mean of indices is some other class
+            overview_resampling="mode",  # the most frequent class, because a mean of indices is another class
             bigtiff="IF_SAFER",
             num_threads="all_cpus",
         )

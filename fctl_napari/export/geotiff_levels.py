@@ -1,4 +1,4 @@
-"""GeoTIFF tags on every level of a cloud-optimised GeoTIFF: GDAL writes them on the first one alone."""
+"""GeoTIFF tags on every level of a cloud-optimized GeoTIFF: GDAL writes them on the first one alone."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 """Bytes of a value of each TIFF type."""
 
 NUMBERS = {3: "H", 4: "I", 12: "d", 16: "Q"}
-"""The types that are read here, as struct has them: SHORT, LONG, DOUBLE, LONG8."""
+"""Format characters of struct for the types that are read here: SHORT, LONG, DOUBLE, LONG8."""
 
 LEADER = 4
-"""Bytes that GDAL puts before a tile: its size."""
+"""Number of bytes that GDAL puts before a tile: its size."""
 
 
 @dataclass
 class _Entry:
-    """A tag: its TIFF type, how many values, and their bytes."""
+    """A tag: its TIFF type, the number of its values, and their bytes."""
 
     kind: int
     count: int
@@ -36,7 +36,7 @@ _Directory = dict[int, _Entry]
 
 @dataclass(frozen=True)
 class _Layout:
-    """Byte order and the widths that tell a TIFF from a BigTIFF."""
+    """Byte order and the widths that distinguish a TIFF from a BigTIFF."""
 
     order: str
     big: bool
@@ -61,21 +61,22 @@ class _Layout:
 
 
 def georeference_levels(source: Path, target: Path) -> None:
-    """Copy a COG as GDAL writes it, with the GeoTIFF tags of its first level on all levels, scaled to their px.
+    """Copy a COG that GDAL wrote, with the GeoTIFF tags of its first level on all levels.
 
-    The directories stay before the data, and the data is the same: the copy is a COG as well.
+    The tags are scaled to the pixels of each level. The directories stay before the data, and the data is the same: the
+    copy is a COG as well.
 
     Parameters
     ----------
-    source
-        Georeferenced, tiled, its directories before its data.
-    target
-        Where the copy goes.
+    source : Path
+        Path of the COG: georeferenced, tiled, its directories before its data.
+    target : Path
+        Path of the copy.
 
     Raises
     ------
     OSError
-        The disk is full, or the place is not writable.
+        The disk is full, or the folder is not writable.
     """
     with source.open("rb") as file:
         head = file.read(16)
@@ -95,7 +96,7 @@ def georeference_levels(source: Path, target: Path) -> None:
             offsets.data = layout.pack(f"{len(moved)}{NUMBERS[offsets.kind]}", *moved)
         with target.open("wb") as out:
             file.seek(0)
-            out.write(file.read(first))  # the header, and what GDAL says of its layout
+            out.write(file.read(first))  # the header, and GDAL's description of the layout
             for number, directory in enumerate(directories):
                 _write(out, directory, layout, last=number == len(directories) - 1)
             file.seek(data_start)
@@ -129,7 +130,7 @@ def _numbers(entry: _Entry, layout: _Layout) -> tuple[int, ...]:
 
 
 def _add_tags(first: _Directory, level: _Directory, layout: _Layout) -> None:
-    """Give a level the first one's tags; its px are as much larger as it has fewer."""
+    """Give a level the first one's tags, its px being larger by the ratio of the two sizes."""
     across, down = (_numbers(first[tag], layout)[0] / _numbers(level[tag], layout)[0] for tag in (WIDTH, HEIGHT))
     for tag in (*KEYS, TIEPOINT):  # the tiepoint is the corner of the first px
         if tag in first:
@@ -142,7 +143,7 @@ def _add_tags(first: _Directory, level: _Directory, layout: _Layout) -> None:
 
 
 def _table(directory: _Directory, layout: _Layout) -> int:
-    """Bytes of a directory without the values that lie after it."""
+    """Return the bytes of a directory without the values that lie after it."""
     entry = struct.calcsize(layout.order + "HH" + 2 * layout.offset)
     return struct.calcsize(layout.order + layout.count) + len(directory) * entry + layout.inline
 

@@ -1,4 +1,4 @@
-"""A plain OME-Zarr label image, alone or among the labels of its image."""
+"""Plain OME-Zarr label image, alone or among the labels of its image."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 
 from fctl_napari.errors import OutputError
 from fctl_napari.export.destination import LABELS_KIND, replacing
-from fctl_napari.export.extract import Exportable, Extract, Report
+from fctl_napari.export.extract import Exportable, Extract
 from fctl_napari.imagery import ngff
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import same_image
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 
@@ -20,17 +21,46 @@ CHUNK = 512
 """Side of a chunk, px."""
 
 ROWS = 2048
-"""Rows read and written at once: whole chunks, also of the next two levels."""
+"""Number of rows read and written at once: whole chunks, also of the next two levels."""
 
 
 def image_of(out: Path) -> Path | None:
-    """Return the OME-Zarr image among whose labels ``out`` would stand, or None."""
+    """Return the OME-Zarr image among whose labels an export would lie.
+
+    Parameters
+    ----------
+    out : Path
+        Path of the export.
+
+    Returns
+    -------
+    Path or None
+        Path of the image, or None if there is none.
+    """
     image = out.absolute().parent.parent
     return image if out.absolute().parent.name == "labels" and image.is_dir() and ngff.is_zarr(image) else None
 
 
-def write_labels(extract: Extract, out: Path, progress: Report | None) -> None:
-    """Write a label image of the whole image's size, 0 outside the window; see ``export``."""
+def write_labels(extract: Extract, out: Path, progress: Progress | None) -> None:
+    """Write a label image of the whole image's size, 0 outside the window, as ``export`` describes.
+
+    Parameters
+    ----------
+    extract : Extract
+        Classes to write.
+    out : Path
+        Folder of the label image.
+    progress : Progress or None
+        Called as ``progress(done, total)`` with counts of rows; None for no progress.
+
+    Raises
+    ------
+    OutputError
+        The image among whose labels it would lie is another one or an OME-Zarr 0.4, the disk is full, or the folder is
+        not writable.
+    InputError
+        That image cannot be read.
+    """
     segmentation = extract.segmentation
     image = image_of(out)
     if image is not None:
@@ -47,7 +77,7 @@ def write_labels(extract: Extract, out: Path, progress: Report | None) -> None:
             attributes={
                 ATTRIBUTE: {
                     "kind": LABELS_KIND,
-                    "image": {**segmentation.facts["image"], "path": None},  # what is handed on names no folders
+                    "image": {**segmentation.facts["image"], "path": None},  # exports disclose no folder names
                     "georeference": None if georeference is None else asdict(georeference),
                 }
             },

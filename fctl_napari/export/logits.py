@@ -7,21 +7,31 @@ from pathlib import Path
 import numpy as np
 
 from fctl_napari.errors import OutputError
-from fctl_napari.export.extract import Report
 from fctl_napari.files import atomic_write
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 
 ROWS = 512
-"""Rows read at once."""
+"""Number of rows read at once."""
 
 
 def check_logits_path(out: Path | str) -> Path:
-    """Refuse a place where ``export_logits`` cannot write, or where it would replace something else.
+    """Refuse a path where ``export_logits`` cannot write, or would replace something else.
+
+    Parameters
+    ----------
+    out : Path or str
+        Path of the file.
+
+    Returns
+    -------
+    Path
+        The same path.
 
     Raises
     ------
     OutputError
-        The name does not end in ``.npy``, or there is a file that is no float32 array ``[C, H, W]``.
+        The name does not end in ``.npy``, or there is a file that is no float32 array [C, H, W].
     """
     out = Path(out)
     if out.suffix != ".npy":
@@ -38,23 +48,30 @@ def check_logits_path(out: Path | str) -> Path:
     return out
 
 
-def export_logits(segmentation: Segmentation, out: Path | str, *, progress: Report | None = None) -> Path:
-    """Write the summed logits that a run kept as one NumPy file, float32 ``[C, H, W]``, NaN where nothing was computed.
+def export_logits(segmentation: Segmentation, out: Path | str, *, progress: Progress | None = None) -> Path:
+    """Write the summed logits that a run kept as one NumPy file.
+
+    The array is float32 [C, H, W], with NaN where nothing was computed.
 
     Parameters
     ----------
-    segmentation
+    segmentation : Segmentation
         An opened store.
-    out
-        ``.npy``; earlier logits are replaced.
-    progress
+    out : Path or str
+        Path of the file, ``.npy``; earlier logits are replaced.
+    progress : callable, optional
         Called as ``progress(done, total)`` with counts of strips.
+
+    Returns
+    -------
+    Path
+        Path of the file.
 
     Raises
     ------
     OutputError
-        The run kept none, the place is not one for them (see ``check_logits_path``), the disk is full, or the place
-        is not writable.
+        The run kept none, the path is not one for them (see ``check_logits_path``), the disk is full, or the folder is
+        not writable.
     """
     out = check_logits_path(out)
     logits = segmentation.logits

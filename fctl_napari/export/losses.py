@@ -1,4 +1,4 @@
-"""What polygons leave out of the classes that they are made of."""
+"""Losses of an export of polygons: parts of the classes that the polygons leave out."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class ExportLosses:
 
     Attributes
     ----------
-    min_area
-        Regions of fewer px were left out.
-    small, small_pixels
-        How many regions, and their px.
-    simplify
-        By how much outlines were simplified, px; None: not.
-    moved
-        How many px have another class in the simplified polygons, or none.
-    pixels
-        How many px have a class.
+    min_area : int
+        Least area of a region, px; smaller regions were left out.
+    small, small_pixels : int
+        Number of regions left out, and number of their px.
+    simplify : float or None
+        Tolerance by which outlines were simplified, px. None if they were not.
+    moved : int
+        Number of px that have another class in the simplified polygons, or none.
+    pixels : int
+        Number of px that have a class.
     """
 
     min_area: int = 0
@@ -37,14 +37,35 @@ class ExportLosses:
     pixels: int = 0
 
     def large_enough(self, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which regions are kept, by their px; count the others."""
+        """Return which regions are kept, by their areas, and count the others.
+
+        Parameters
+        ----------
+        pixels : ndarray of int64 [n]
+            Number of px of each region.
+
+        Returns
+        -------
+        ndarray of bool [n]
+            True for a region that is kept.
+        """
         kept: NDArray[np.bool_] = pixels >= self.min_area
         self.small += int(np.count_nonzero(~kept))
         self.small_pixels += int(pixels[~kept].sum())
         return kept
 
     def count_moved(self, strip: NDArray[np.uint8], polygons: NDArray[Any], classes: NDArray[np.uint8]) -> None:
-        """Count the px of a strip whose class is another one in simplified polygons, (x, y) px of the strip."""
+        """Count the pixels of a strip whose class is another one in simplified polygons.
+
+        Parameters
+        ----------
+        strip : ndarray of uint8 [rows, columns]
+            Class indices of the strip.
+        polygons : ndarray of shapely.Polygon [n]
+            Simplified polygons, (x, y) px of the strip.
+        classes : ndarray of uint8 [n]
+            Class indices of the polygons.
+        """
         from rasterio.features import rasterize
 
         self.pixels += int(np.count_nonzero(strip != IGNORE))
@@ -54,7 +75,7 @@ class ExportLosses:
             self.moved += int(np.count_nonzero(burnt != strip))
 
     def sentences(self) -> list[str]:
-        """Say what was left out; nothing where nothing was."""
+        """Return sentences for people on what was left out, or an empty list."""
         said = []
         if self.small:
             regions = "region" if self.small == 1 else "regions"

@@ -1,4 +1,4 @@
-"""The connected regions of a segmentation as polygons along the edges of pixels, strip by strip."""
+"""Connected regions of a segmentation as polygons along the edges of pixels, strip by strip."""
 
 from __future__ import annotations
 
@@ -10,39 +10,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.export.extract import Extract, Report
+from fctl_napari.export.extract import Extract
 from fctl_napari.export.stitch import Region, Ring, Seam, Stitcher
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.progress import Progress
 
 STRIP_PX = 2**22
-"""About how many px are traced at once: if every px were a region of its own, that takes 3 GB."""
+"""Approximate number of px traced at once. If every px were a region of its own, that would take 3 GB."""
 
 Measure = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
-"""Areas of closed rings on the ground, m², holes counting against: (vertices (x, y) px [k, 2], offsets [n + 1])."""
+"""Function of (vertices (x, y) px [k, 2], offsets [n + 1]) that returns the areas of closed rings on the ground, m².
+
+The areas of holes are negative.
+"""
 
 
 Simplified = Callable[[NDArray[np.uint8], NDArray[Any], NDArray[np.uint8]], None]
-"""Takes a strip of classes [y, x], shapely's polygons that stand for it, (x, y) px of the strip, and their classes."""
+"""Function of a strip of classes [y, x], shapely's polygons that represent it and their classes.
+
+The polygons are in (x, y) px of the strip.
+"""
 
 
 @dataclass(frozen=True)
 class Outlines:
-    """Regions of one class each, 4-connected, whose px touch by their sides.
+    """Regions of one class each, 4-connected: their px touch by their sides.
 
     Attributes
     ----------
-    classes
-        Class indices, uint8 [n].
-    pixels
-        How many px each has in the segmentation, int64 [n].
-    square_metres
-        Their areas on the ground, float64 [n]; 0 unless they were asked for.
-    region_offsets
-        Where in ``ring_offsets`` each region begins, int64 [n + 1]: its outer ring first, then its holes.
-    ring_offsets
-        Where in ``vertices`` each ring begins, int64 [m + 1].
-    vertices
-        (x, y) px of the image, x right, y down, px i from i to i + 1; float64 [k, 2]. The last of a ring is its first.
+    classes : ndarray of uint8 [n]
+        Class indices.
+    pixels : ndarray of int64 [n]
+        Number of px that each region has in the segmentation.
+    square_metres : ndarray of float64 [n]
+        Areas on the ground, m²; 0 unless they were requested.
+    region_offsets : ndarray of int64 [n + 1]
+        Index in ``ring_offsets`` at which each region begins: its outer ring first, then its holes.
+    ring_offsets : ndarray of int64 [m + 1]
+        Index in ``vertices`` at which each ring begins.
+    vertices : ndarray of float64 [k, 2]
+        (x, y) px of the image, x right, y down, px i from i to i + 1. The last of a ring is its first.
     """
 
     classes: NDArray[np.uint8]
@@ -53,11 +60,22 @@ class Outlines:
     vertices: NDArray[np.float64]
 
     def __len__(self) -> int:
-        """How many regions."""
+        """Return the number of regions."""
         return len(self.classes)
 
     def rings(self, region: int) -> list[NDArray[np.float64]]:
-        """The rings of one region, each [k, 2]: the outer one, then the holes."""
+        """Return the rings of one region.
+
+        Parameters
+        ----------
+        region : int
+            Index of the region.
+
+        Returns
+        -------
+        list of ndarray of float64 [k, 2]
+            Vertices (x, y) of the outer ring, then of the holes.
+        """
         first, last = self.region_offsets[region : region + 2]
         return [
             self.vertices[start:stop]
@@ -65,7 +83,18 @@ class Outlines:
         ]
 
     def select(self, wanted: NDArray[np.bool_]) -> Outlines:
-        """Keep some of the regions, bool [n]."""
+        """Keep some of the regions.
+
+        Parameters
+        ----------
+        wanted : ndarray of bool [n]
+            True for a region that is kept.
+
+        Returns
+        -------
+        Outlines
+            The regions that are kept.
+        """
         if wanted.all():
             return self
         rings = np.repeat(wanted, np.diff(self.region_offsets))
@@ -80,7 +109,18 @@ class Outlines:
         )
 
     def polygons(self, vertices: NDArray[np.float64] | None = None) -> NDArray[Any]:
-        """Return shapely's polygons, [n]; with other coordinates [k, 2] for the vertices, if given."""
+        """Return the regions as shapely's polygons.
+
+        Parameters
+        ----------
+        vertices : ndarray of float64 [k, 2] or None, optional
+            Other coordinates for the vertices.
+
+        Returns
+        -------
+        ndarray of shapely.Polygon [n]
+            The polygons.
+        """
         import shapely
 
         found: NDArray[Any] = shapely.from_ragged_array(
@@ -108,33 +148,34 @@ def trace(
     measure: Measure | None = None,
     simplified: Simplified | None = None,
     strip_px: int = STRIP_PX,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Outlines]:
     """Trace the outlines of all regions.
 
-    GDAL traces each strip of rows; what goes on in the next strip waits until it is whole. Memory holds a strip, and
-    the regions that cross the seam below it with all the outline they have.
+    GDAL traces each strip of rows. A region that continues in the next strip waits until it is whole. Memory holds a
+    strip, and the regions that cross the seam below it with all the outline they have.
 
     Parameters
     ----------
-    extract
-        What to trace.
-    simplify
-        Leave out vertices, by shapely's ``coverage_simplify`` with this tolerance: px, the root of the area that the
-        removal of one changes. Borders that regions share stay shared; the outside of what was computed stays exact, as
-        do the vertices on the seams between strips. None: exactly along the edges of px.
-    measure
-        Measures ``square_metres``, always along the edges of px.
-    simplified
-        Told of each strip that is simplified.
-    strip_px
-        About how many px a strip has. Exact outlines do not depend on it, but for their order.
-    progress
+    extract : Extract
+        Classes to trace.
+    simplify : float or None, optional
+        Tolerance of shapely's ``coverage_simplify``, by which vertices are left out: px, the root of the area that the
+        removal of one changes. Borders that regions share stay shared. The outside of what was computed stays exact, as
+        do the vertices on the seams between strips. None traces exactly along the edges of px.
+    measure : callable, optional
+        Function that computes ``square_metres``, always along the edges of px; see ``Measure``.
+    simplified : callable, optional
+        Called with each strip that is simplified; see ``Simplified``.
+    strip_px : int, optional
+        Approximate number of px in a strip. Exact outlines do not depend on it, except for their order.
+    progress : callable, optional
         Called as ``progress(done, total)`` with counts of rows.
 
     Yields
     ------
-    The regions that have become whole, at most once a strip.
+    Outlines
+        The regions that have become whole, at most twice a strip.
     """
     height, width = extract.shape
     y0, x0 = extract.window[:2]
@@ -161,7 +202,7 @@ def trace(
 
 
 def _stitched(stitcher: Stitcher, pieces: Outlines, top: Seam | None, bottom: Seam | None) -> Iterator[Outlines]:
-    """Put pieces that touch a seam through the stitcher, and yield what is whole."""
+    """Pass pieces that touch a seam through the stitcher, and yield the regions that are whole."""
     on_seam = np.isin(pieces.vertices[:, 1], [seam.y for seam in (top, bottom) if seam is not None])
     cut = _sums(on_seam.astype(np.int64), pieces.ring_offsets) > 0
     touching = _sums(cut.astype(np.int64), pieces.region_offsets) > 0
@@ -188,7 +229,7 @@ def _gathered(regions: list[Region]) -> Outlines:
     lengths: list[NDArray[np.int64]] = []
     counts: list[int] = []
     for region in regions:
-        region.rings.sort(key=_twice_area)  # the outer one runs the other way than holes
+        region.rings.sort(key=_twice_area)  # puts the outer ring first, which runs the other way than holes
         for ring in region.rings:
             vertices += [ring, ring[:1]]
         own = [np.array([len(ring) + 1 for ring in region.rings]), *(part for _, part in region.holes)]
@@ -206,7 +247,7 @@ def _gathered(regions: list[Region]) -> Outlines:
 
 
 def _twice_area(ring: Ring) -> int:
-    """Negative for GDAL's outer rings."""
+    """Compute twice the signed area of a ring, px², which is negative for GDAL's outer rings."""
     x, y = ring.astype(np.int64).T
     cross = x[:-1] * y[1:] - x[1:] * y[:-1]
     return int(cross.sum() + x[-1] * y[0] - x[0] * y[-1])
@@ -247,7 +288,7 @@ def _sums(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def _crosses(vertices: NDArray[np.float64], ring_offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Twice the signed area of each ring, px²; outer rings are negative."""
+    """Compute twice the signed area of each ring, px², which is negative for outer rings."""
     (x, y), (x_next, y_next) = vertices[:-1].T, vertices[1:].T
     cross = np.append(x * y_next - x_next * y, 0.0)[: len(vertices)]
     cross[ring_offsets[1:] - 1] = 0  # from one ring to the next
@@ -255,7 +296,7 @@ def _crosses(vertices: NDArray[np.float64], ring_offsets: NDArray[np.int64]) -> 
 
 
 def _changes(above: NDArray[np.uint8], below: NDArray[np.uint8], y: int, x0: int) -> NDArray[np.float64]:
-    """Where regions meet on the line between two rows, (x, y) px [n, 2]."""
+    """Return the points where regions meet on the line between two rows, (x, y) px [n, 2]."""
     columns = np.flatnonzero((above[1:] != above[:-1]) | (below[1:] != below[:-1])) + 1 + x0
     return np.stack([columns, np.full_like(columns, y)], axis=1).astype(np.float64)
 
@@ -281,7 +322,7 @@ def _simplified(pieces: Outlines, tolerance: float, nodes: list[NDArray[np.float
 
 
 def _with_nodes(pieces: Outlines, points: NDArray[np.float64]) -> Outlines:
-    """Give edges a vertex at each point on them, so that neighbours have the same vertices along their border."""
+    """Give edges a vertex at each point on them, so that neighbors have the same vertices along their border."""
     starts, stops = pieces.vertices[:-1].astype(np.int64), pieces.vertices[1:].astype(np.int64)
     inner = np.ones(len(starts), bool)
     inner[pieces.ring_offsets[1:-1] - 1] = False
@@ -289,7 +330,7 @@ def _with_nodes(pieces: Outlines, points: NDArray[np.float64]) -> Outlines:
     positions = [np.arange(len(pieces.vertices), dtype=np.float64)]
     whole = points.astype(np.int64)
     for along in (0, 1):
-        # points sorted line by line; those between an edge's ends are a run of them
+        # Points are sorted line by line, so those between an edge's ends are contiguous.
         keys = np.unique(whole[:, 1 - along] << 32 | whole[:, along])
         edges = np.flatnonzero(inner & (starts[:, 1 - along] == stops[:, 1 - along]))
         line = starts[edges, 1 - along] << 32
@@ -307,7 +348,7 @@ def _with_nodes(pieces: Outlines, points: NDArray[np.float64]) -> Outlines:
         positions.append(edges[owner] + np.abs(new[:, along] - starts[edges[owner], along]) / length)
     position = np.concatenate(positions)
     order = np.argsort(position, kind="stable")
-    # a vertex belongs to the ring of the edge's first end
+    # A vertex belongs to the ring of the edge's first end.
     ring_of = np.repeat(np.arange(len(pieces.ring_offsets) - 1), np.diff(pieces.ring_offsets))
     counts = np.bincount(ring_of[position.astype(np.int64)], minlength=len(pieces.ring_offsets) - 1)
     return Outlines(

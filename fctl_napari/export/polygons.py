@@ -11,27 +11,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.export.destination import JSON_MARK, SOFTWARE, replacing, require
-from fctl_napari.export.extract import Extract, Report
+from fctl_napari.export.extract import Extract
 from fctl_napari.export.losses import ExportLosses
 from fctl_napari.export.outlines import NO_OUTLINES, Outlines, trace
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.polygon_files import PX_COORDINATES
+from fctl_napari.progress import Progress
 
 LARGE = 20_000
-"""Vertices of a polygon whose text is not made in one go."""
+"""Number of vertices above which a polygon's text is not made at once."""
 
 NO_CRS = 'LOCAL_CS["Undefined Cartesian SRS"]'
-"""What a GeoPackage says of coordinates that are px."""
+"""CRS in a GeoPackage whose coordinates are px."""
 
 
-def write_geojson(extract: Extract, out: Path, *, losses: ExportLosses, progress: Report | None) -> None:
-    """Write one feature after the other; see ``export``."""
+def write_geojson(extract: Extract, out: Path, *, losses: ExportLosses, progress: Progress | None) -> None:
+    """Write regions as GeoJSON, one feature after the other, as ``export`` describes.
+
+    Parameters
+    ----------
+    extract : Extract
+        Classes to write.
+    out : Path
+        Path of the file.
+    losses : ExportLosses
+        Counts of what is left out; its ``min_area`` and ``simplify`` decide.
+    progress : Progress or None
+        Called as ``progress(done, total)`` with counts of rows; None for no progress.
+
+    Raises
+    ------
+    OutputError
+        A library is missing, the disk is full, or the folder is not writable.
+    InputError
+        The CRS is unknown.
+    """
     require(out, "GeoJSON files", "rasterio", "shapely")
     import rasterio
     import shapely
 
-    with rasterio.Env(), atomic_write(out, "w") as file:  # in an Env GDAL's complaints become exceptions
+    with rasterio.Env(), atomic_write(out, "w") as file:  # in an Env GDAL's errors become exceptions
         ground = _ground(extract)
         file.write(f'{{"type": "FeatureCollection", {JSON_MARK}, "name": {json.dumps(out.stem)}')
         if ground is None:
@@ -58,7 +78,7 @@ def write_geojson(extract: Extract, out: Path, *, losses: ExportLosses, progress
 
 
 def _write_geometry(file: IO[str], geometry: Any) -> None:
-    """Write a polygon or a multipolygon ring by ring; as one text it would take many times its memory."""
+    """Write a polygon or a multipolygon ring by ring, because one text would take many times its memory."""
     import shapely
 
     file.write(f'{{"type": "{geometry.geom_type}", "coordinates": ')
@@ -74,8 +94,27 @@ def _write_geometry(file: IO[str], geometry: Any) -> None:
     file.write("}")
 
 
-def write_geopackage(extract: Extract, out: Path, *, losses: ExportLosses, progress: Report | None) -> None:
-    """Write a layer of polygons, a batch at a time; see ``export``."""
+def write_geopackage(extract: Extract, out: Path, *, losses: ExportLosses, progress: Progress | None) -> None:
+    """Write regions as a layer of polygons, a batch at a time, as ``export`` describes.
+
+    Parameters
+    ----------
+    extract : Extract
+        Classes to write.
+    out : Path
+        Path of the file.
+    losses : ExportLosses
+        Counts of what is left out; its ``min_area`` and ``simplify`` decide.
+    progress : Progress or None
+        Called as ``progress(done, total)`` with counts of rows; None for no progress.
+
+    Raises
+    ------
+    OutputError
+        A library is missing, the disk is full, or the folder is not writable.
+    InputError
+        The CRS is unknown.
+    """
     require(out, "GeoPackage files", "rasterio", "shapely", "pyogrio")
     import rasterio
     import shapely
@@ -89,7 +128,7 @@ def write_geopackage(extract: Extract, out: Path, *, losses: ExportLosses, progr
             "geometry_type": "Polygon",
             "crs": NO_CRS if ground is None else ground.crs.to_wkt(),
         }
-        # the layer is there even if it has no polygon
+        # The layer is made even if it has no polygon.
         columns = _columns(extract, ground, NO_OUTLINES)
         write(
             str(temporary),
@@ -107,13 +146,16 @@ def write_geopackage(extract: Extract, out: Path, *, losses: ExportLosses, progr
 
 
 def _ground(extract: Extract) -> Ground | None:
-    """Where the image lies; vertices are px of the whole image, also of a part of it."""
+    """Return the position of the image on the ground.
+
+    Vertices are px of the whole image, also of a part of it.
+    """
     georeference = extract.segmentation.georeference
     return None if georeference is None else Ground(georeference)
 
 
 def _regions(
-    extract: Extract, ground: Ground | None, losses: ExportLosses, progress: Report | None
+    extract: Extract, ground: Ground | None, losses: ExportLosses, progress: Progress | None
 ) -> Iterator[Outlines]:
     measure = ground.ring_areas if ground is not None and ground.geographic else None
     for outlines in trace(
@@ -125,7 +167,7 @@ def _regions(
 
 
 def _columns(extract: Extract, ground: Ground | None, outlines: Outlines) -> dict[str, NDArray[Any]]:
-    """What is said of each region: its class, and the area of its px (also where the polygon is simplified)."""
+    """Return the columns of the regions: the class, and the area of its px (also where the polygon is simplified)."""
     table = extract.segmentation.class_table
     colors = ["#{:02x}{:02x}{:02x}".format(*info.color) for info in table]
     columns = {
@@ -142,14 +184,14 @@ def _columns(extract: Extract, ground: Ground | None, outlines: Outlines) -> dic
 
 
 def _lonlat_polygons(outlines: Outlines, ground: Ground) -> NDArray[Any]:
-    """Polygons as RFC 7946 wants them: WGS 84, outer rings anticlockwise, cut at the antimeridian."""
+    """Make polygons as RFC 7946 requires: WGS 84, outer rings counterclockwise, cut at the antimeridian."""
     import shapely
 
     vertices, ring_offsets = ground.bent(outlines.vertices, outlines.ring_offsets)
     lonlat = ground.lonlat(vertices)
     regions = np.repeat(np.arange(len(outlines)), np.diff(outlines.region_offsets))
     region = np.repeat(regions, np.diff(ring_offsets))
-    # edges of one region over the antimeridian: what lies half way is not between their ends
+    # An edge of a region crosses the antimeridian if its midpoint is not between its ends.
     wide = np.flatnonzero((np.abs(np.diff(lonlat[:, 0])) > 180) & (region[:-1] == region[1:]))
     middle = ground.lonlat((vertices[wide] + vertices[wide + 1]) / 2)[:, 0]
     over = wide[np.abs(middle - (lonlat[wide, 0] + lonlat[wide + 1, 0]) / 2) > 90]

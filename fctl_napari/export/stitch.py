@@ -1,4 +1,4 @@
-"""Regions that cross from one strip of rows into the next: their rings cut where the strips meet, and joined."""
+"""Regions that cross from one strip of rows into the next: their rings are cut where strips meet, and joined."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Ring = NDArray[np.int32]
 """Vertices (x, y) px, [n, 2], of a closed line; the first is not repeated."""
 
 Node = tuple[int, int, bool]
-"""Where chains meet: the row of the seam, the number of the stretch on it, whether at the stretch's right end."""
+"""Point where chains meet: row of the seam, number of the stretch on it, True at the stretch's right end."""
 
 
 @dataclass(frozen=True)
 class Seam:
-    """The line between two strips, and the stretches of it that have the same class on both sides.
+    """Line between two strips, and the stretches of it that have the same class on both sides.
 
     Attributes
     ----------
-    y
-        Its place, px: between row y - 1 and row y.
-    starts, ends
-        Columns [n], ascending, half open.
+    y : int
+        Position of the line, px: between row y - 1 and row y.
+    starts, ends : ndarray of int64 [n]
+        Columns of the stretches, ascending, half open.
     """
 
     y: int
@@ -34,7 +34,24 @@ class Seam:
 
     @classmethod
     def between(cls, above: NDArray[np.uint8], below: NDArray[np.uint8], y: int, x0: int, none: int) -> Seam:
-        """Find the stretches from the rows on both sides, uint8 [columns], whose first column is ``x0``."""
+        """Find the stretches from the rows on both sides.
+
+        Parameters
+        ----------
+        above, below : ndarray of uint8 [columns]
+            Class indices of the rows.
+        y : int
+            Row below the line.
+        x0 : int
+            Column of the rows' first px.
+        none : int
+            Value that is no class.
+
+        Returns
+        -------
+        Seam
+            The line with its stretches.
+        """
         shared = np.where(above == below, above, np.uint8(none))
         edges = np.flatnonzero(np.diff(shared)) + 1
         starts, ends = np.append(0, edges), np.append(edges, shared.size)
@@ -44,21 +61,21 @@ class Seam:
 
 @dataclass
 class Region:
-    """A region, or as much of it as has been seen.
+    """A region, or the part of it that has been seen.
 
     Attributes
     ----------
-    value
-        Its class index.
-    pixels
-        How many px.
-    square_metres
-        On the ground; 0 where that is not asked for.
-    rings
-        Closed ones that touch a seam, or are to be cut.
-    holes
-        The other ones, many in an array: vertices (x, y) px [k, 2], the last of each ring its first; and how many each
-        has.
+    value : int
+        Class index.
+    pixels : int
+        Number of px.
+    square_metres : float
+        Area on the ground, m²; 0 where it is not requested.
+    rings : list of ndarray of int32 [n, 2]
+        Closed rings that touch a seam, or are to be cut.
+    holes : list of tuple of (ndarray of int32, ndarray of int64)
+        The other rings, many in an array: vertices (x, y) px int32 [k, 2], the last of each ring its first, and the
+        number of vertices of each, int64.
     """
 
     value: int
@@ -75,7 +92,7 @@ class Region:
         while found._whole is not None:
             found = found._whole
         part = self
-        while part._whole is not None:  # the next search is short
+        while part._whole is not None:  # shortens the next search
             part._whole, part = found, part._whole
         return found
 
@@ -100,16 +117,17 @@ class _Chain:
 
 
 class Stitcher:
-    """Joins regions strip by strip; keeps only those that go on below the last strip.
+    """Regions joined strip by strip, of which only those that continue below the last strip are kept.
 
     Rings run so that an edge to the right (x grows) has its region above it, as GDAL's do. Where a region has the same
-    class on both sides of a seam, its rings are cut at the ends of that stretch, and the chains of the strip above go
-    on with those of the strip below.
+    class on both sides of a seam, its rings are cut at the ends of that stretch, and the chains of the strip above
+    continue with those of the strip below.
 
     Parameters
     ----------
-    straighten
-        Drop vertices on straight lines, so that the result does not depend on where the seams are.
+    straighten : bool
+        If True, vertices on straight lines are dropped, so that the result does not depend on the positions of the
+        seams.
     """
 
     def __init__(self, *, straighten: bool) -> None:
@@ -123,14 +141,15 @@ class Stitcher:
 
         Parameters
         ----------
-        pieces
-            With all their rings; those that touch a seam as such.
-        top, bottom
-            The strip's seams; None at the first and the last strip.
+        pieces : list of Region
+            Regions with all their rings, those that touch a seam in ``rings``.
+        top, bottom : Seam or None
+            Seams of the strip; None at the first and the last strip.
 
         Returns
         -------
-        The regions that are whole now.
+        list of Region
+            The regions that are whole now.
         """
         below: dict[Node, Region] = {}
         above, self._regions = self._regions, {}
@@ -154,10 +173,11 @@ class Stitcher:
     def _cut(
         self, region: Region, ring: Ring, top: Seam | None, bottom: Seam | None, below: dict[Node, Region]
     ) -> None:
-        """Cut a ring at the seams' stretches; without any it is closed as it is."""
+        """Cut a ring at the seams' stretches, or keep it closed where there are none."""
         following = np.concatenate([ring[1:], ring[:1]])
         level = ring[:, 1] == following[:, 1]
-        cuts: list[tuple[int, Node, int, Node, int, int]] = []  # edge; where it ends, x; where it goes on, x; y
+        # Each cut: edge, node where a chain ends and its x, node where one starts and its x, y.
+        cuts: list[tuple[int, Node, int, Node, int, int]] = []
         for seam, to_right in ((top, False), (bottom, True)):
             if seam is None:
                 continue
@@ -178,7 +198,7 @@ class Stitcher:
         if not cuts:
             region.rings.append(ring)
             return
-        cuts.sort(key=lambda cut: cut[0])  # stable: along one edge they are in order
+        cuts.sort(key=lambda cut: cut[0])  # stable, so along one edge they stay in order
         for (edge, _, _, start, x_start, y_start), (stop, end, x_end, _, _, y_end) in zip(
             cuts, [*cuts[1:], cuts[0]], strict=True
         ):
@@ -189,7 +209,7 @@ class Stitcher:
             self._starting[start] = self._ending[end] = chain
 
     def _join(self, node: Node) -> None:
-        """Let the chain that ends there go on with the one that starts there."""
+        """Join the chain that ends at a node to the one that starts there."""
         first, second = self._ending.pop(node), self._starting.pop(node)
         if first is second:
             ring = _tidy(np.concatenate(first.parts), straighten=self._straighten)
@@ -217,7 +237,7 @@ def _tidy(ring: Ring, *, straighten: bool) -> Ring:
 
 
 def _split(ring: Ring) -> list[Ring]:
-    """Split a ring that touches itself into rings that only touch each other, as polygons have to be.
+    """Split a ring that touches itself into rings that only touch each other, as polygons must.
 
     Such a vertex has two px of the region at opposite corners. The region is connected on one side of it or around it,
     so one of the rings is a hole (or both are) and touches the other in that vertex.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from fctl_napari.errors import InputError
-from fctl_napari.evaluation.blockwise import Progress, iter_blocks
+from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.finetuning.targets import NOTHING, CorrectionSource, meet
 from fctl_napari.model.classes import NOT_SURE
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import Cell
 from fctl_napari.windows import IntWindow
@@ -26,7 +27,6 @@ def affected_cells(
     corrections: CorrectionSource,
     *,
     progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> tuple[Cell, ...]:
     """Choose the cells of a parent's segmentation that its child should recompute.
 
@@ -41,8 +41,6 @@ def affected_cells(
         The corrections that the child was trained on.
     progress : Progress or None, optional
         Called as ``progress(done, total)`` with counts of blocks.
-    cancelled : callable or None, optional
-        Polled before each block. If it returns True, the search stops.
 
     Returns
     -------
@@ -54,7 +52,7 @@ def affected_cells(
     InputError
         The corrections are of another size.
     Cancelled
-        ``cancelled`` returned True.
+        ``progress`` raised it.
 
     Notes ----- Measured on children of the built-in network of the Earth scene and of an aerial one on an unseen
     scene, fine-tuned on 10 strokes of the annotator of ``benchmarks/learn.py`` (two runs of each, reproduced by
@@ -73,7 +71,7 @@ def affected_cells(
     there = parent.done() | parent.inherited()
     boxes = corrections.boxes()
     found: list[Cell] = []
-    for block in iter_blocks((0, 0, *parent.shape), grid.step, progress=progress, cancelled=cancelled):
+    for block in iter_blocks((0, 0, *parent.shape), grid.step, progress=progress):
         confidence = parent.confidence.read(block)
         for cell in grid.cells_in(block):
             y0, x0, y1, x1 = grid.core(cell)

@@ -1,1 +1,1 @@
-"""What lies on disk (no torch): image pyramids, formats, conversion, label pyramids."""
+"""Images on disk (no torch): image pyramids, formats, conversion, label pyramids."""

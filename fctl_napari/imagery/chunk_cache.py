@@ -1,4 +1,4 @@
-"""Decoded chunks of an image, kept for the windows that share them; and other things that were opened last."""
+"""A cache of decoded image chunks for windows that share them, and a general cache of the objects used last."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from fctl_napari.imagery.pyramid import Pyramid
 T = TypeVar("T")
 
 CACHE_BYTES = 2**27
-"""How much is kept by default: two rows of chunks of 512 px, RGB, under a row of tiles in an image 40 000 px wide."""
+"""Default limit, bytes: two rows of RGB chunks of 512 px under a row of tiles in an image 40 000 px wide."""
 
 
 class LastUsed(Generic[T]):
-    """The things used last, up to a number of bytes. Safe to use from several threads.
+    """A least-recently-used cache, limited by a number of bytes.
+
+    It is safe to use from several threads.
 
     Parameters
     ----------
-    limit
-        bytes.
+    limit : int
+        Bytes that the cache holds at most.
     """
 
     def __init__(self, limit: int) -> None:
@@ -39,20 +41,27 @@ class LastUsed(Generic[T]):
 
     @property
     def held(self) -> int:
-        """Bytes of what is kept or being read."""
+        """Bytes of the objects that are kept or being read."""
         return self._held
 
     def get(self, key: Hashable, nbytes: int, read: Callable[[], T]) -> T:
-        """Return a thing; of several threads that want a new one, the first reads it and the others wait.
+        """Return an object, reading it if it is not cached.
+
+        If several threads want the same new object, the first one reads it and the others wait.
 
         Parameters
         ----------
-        key
-            Which.
-        nbytes
-            Its size; what is larger than the limit is not kept.
-        read
-            Reads it. What it raises is raised here, and not remembered.
+        key : Hashable
+            Identity of the object.
+        nbytes : int
+            Size of the object, bytes. An object larger than the limit is not kept.
+        read : callable
+            Reads the object. An exception that it raises is raised here and is not remembered.
+
+        Returns
+        -------
+        T
+            The object.
         """
         with self._lock:
             known = self._kept.get(key)
@@ -83,7 +92,7 @@ class LastUsed(Generic[T]):
 
 
 ChunkCache = LastUsed[NDArray[Any]]
-"""Chunks by the array and the place that they are of."""
+"""Cache of chunks, keyed by their array and their position in it."""
 
 
 class CachedArray:
@@ -91,10 +100,10 @@ class CachedArray:
 
     Parameters
     ----------
-    level
-        What is read from.
-    cache
-        Keeps its chunks; it may serve several levels.
+    level : Level
+        Level to read from.
+    cache : ChunkCache
+        Keeps the level's chunks. One cache may serve several levels.
     """
 
     def __init__(self, level: Level, cache: ChunkCache) -> None:
@@ -105,16 +114,27 @@ class CachedArray:
         self._cache = cache
 
     def __getitem__(self, key: tuple[slice, slice, slice], /) -> NDArray[Any]:
-        """Read a box: three slices with positive steps. The result may be a read-only view of a chunk."""
+        """Read a box.
+
+        Parameters
+        ----------
+        key : tuple of 3 slice
+            Three slices with positive steps, for y, x and channel.
+
+        Returns
+        -------
+        ndarray
+            Pixels, [y, x, channel]. They may be a read-only view of a chunk.
+        """
         spans = [part.indices(length) for part, length in zip(key, self.shape, strict=True)]
         box = [slice(start, max(start, stop)) for start, stop, _ in spans]
-        # which chunks of each axis the box meets
+        # indices of the chunks that the box meets, by axis
         grid = [
             range(part.start // chunk, -(-part.stop // chunk)) for part, chunk in zip(box, self.chunks, strict=True)
         ]
         indices = list(itertools.product(*grid))
         steps = tuple(slice(None, None, step) for _, _, step in spans)
-        # More than fits (a whole level, or a single huge chunk) would only sweep out what others share.
+        # What exceeds the limit (a whole level, or a single huge chunk) would only evict the chunks that others share.
         if len(indices) * int(np.prod(self.chunks)) * self.dtype.itemsize > self._cache.limit or not indices:
             return self._level[tuple(box)][steps]
         if len(indices) == 1:
@@ -146,21 +166,26 @@ class CachedArray:
         return self._cache.get((id(self), *index), nbytes, lambda: self._read(bounds))
 
     def _read(self, bounds: tuple[slice, ...]) -> NDArray[Any]:
-        # A copy with the channels innermost, as every reader wants them, that keeps nothing else alive.
+        # A copy with the channels innermost, as every reader wants them. It keeps no other memory alive.
         chunk = np.array(self._level[bounds], order="C")
         chunk.setflags(write=False)  # it is shared from now on
         return chunk
 
 
 def with_chunk_cache(pyramid: Pyramid, limit: int = CACHE_BYTES) -> Pyramid:
-    """Give an image whose reads keep the chunks that they decode, for the next ones.
+    """Return an image whose reads keep the chunks that they decode for later reads.
 
     Parameters
     ----------
-    pyramid
-        The image; it stays as it is. Levels that lie in memory are shared as they are.
-    limit
-        Bytes kept at most, of all levels together.
+    pyramid : Pyramid
+        Image, which stays as it is. Levels that lie in memory are shared as they are.
+    limit : int, optional
+        Bytes kept at most, over all levels.
+
+    Returns
+    -------
+    Pyramid
+        Copy of the image with cached levels.
     """
     cache = ChunkCache(limit)
     cached = copy.copy(pyramid)

@@ -1,4 +1,4 @@
-"""Which class each value of a truth stands for: truths that count otherwise than the network does."""
+"""Mappings from the values of a ground truth to classes, for ground truths with other indices than the network's."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from fctl_napari.imagery.level import read_padded
 from fctl_napari.windows import IntWindow
 
 MOST_VALUES = 2**16
-"""Smaller values are looked up in a table."""
+"""Values below this are looked up in a table."""
 
 
 @dataclass(frozen=True)
 class ClassMapping:
-    """A class for each value of a truth.
+    """A class for each value of a ground truth.
 
     Attributes
     ----------
-    classes
+    classes : tuple of str
         Names of class 0, 1, ... that the values are mapped to.
-    values
-        Class index by value as it is stored; ``NO_CLASS`` (255) for values that are not scored.
+    values : mapping of int to int
+        Class index by stored value. ``NO_CLASS`` (255) marks values that are not scored.
 
     Raises
     ------
     InputError
-        A value is mapped to a class that there is not.
+        A value is mapped to a class that does not exist.
     """
 
     classes: tuple[str, ...]
@@ -44,6 +44,7 @@ class ClassMapping:
     _table: NDArray[np.int16] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        """Check the indices and build the look-up table."""
         for value, index in self.values.items():
             if index != NO_CLASS and not 0 <= index < len(self.classes):
                 raise InputError(
@@ -67,25 +68,31 @@ class ClassMapping:
         ignored: int = 0,
         nothing: Iterable[int] = (),
     ) -> ClassMapping:
-        """Propose a mapping: same names are the same class; without names a value counts as it is.
+        """Propose a mapping.
 
-        Where the truth has names and the network knows none of them, they are proposed by their order, which people
-        have to be told.
+        Equal names are the same class. Without names a value counts as it is. Where the ground truth has names and the
+        network knows none of them, the classes are proposed by their order, which users have to be told.
 
         Parameters
         ----------
-        classes
+        classes : sequence of str
             Names of the network's classes that are scored.
-        one_based
-            Whether value k + 1 is class k, as in label files; see ``LabelSource.one_based``.
-        names
-            Of the truth's class 0, 1, ..., where it states them. One that the network does not know is ignored.
-        values
-            Others that the truth holds; one that is no class is left without a class, to be decided.
-        ignored
-            How many classes follow those of ``classes`` that are not scored.
-        nothing
-            Values that are no class; see ``LabelSource.nothing``. One that would be a class is left to be decided.
+        one_based : bool
+            If True, value k + 1 is class k, as in label files. See ``LabelSource.one_based``.
+        names : sequence of str or None, optional
+            Names of the ground truth's class 0, 1, ..., where it states them. A name that the network does not know is
+            ignored.
+        values : iterable of int, optional
+            Further values that the ground truth holds. A value that is no class is left without a class, to be decided.
+        ignored : int, optional
+            Number of classes that follow those of ``classes`` and are not scored.
+        nothing : iterable of int, optional
+            Values that are no class. See ``LabelSource.nothing``. A value that would be a class is left to be decided.
+
+        Returns
+        -------
+        ClassMapping
+            Proposed mapping.
         """
         classes = tuple(classes)
         first = int(one_based)
@@ -98,7 +105,7 @@ class ClassMapping:
             found |= {first + k: k if k < len(classes) else NO_CLASS for k in range(len(classes) + ignored)}
             held = set(values)
             if not one_based and held and max(held - {NO_CLASS}, default=0) == len(classes) and not ignored:
-                # one value more than there are classes: 0 is "nothing", as in napari's label layers
+                # one value more than there are classes: 0 is no class, as in napari's label layers
                 found = {0: NO_CLASS, NO_CLASS: NO_CLASS} | {k + 1: k for k in range(len(classes))}
         for value in nothing:
             if found.pop(value, NO_CLASS) == NO_CLASS:
@@ -107,7 +114,22 @@ class ClassMapping:
 
     @classmethod
     def for_ground_truth(cls, ground_truth: LabelSource, classes: Sequence[str], ignored: int = 0) -> ClassMapping:
-        """Propose the mapping of an opened truth; see :meth:`propose`."""
+        """Propose the mapping of an opened ground truth.
+
+        Parameters
+        ----------
+        ground_truth : LabelSource
+            Ground truth as it is stored.
+        classes : sequence of str
+            Names of the network's classes that are scored.
+        ignored : int, optional
+            Number of classes that follow those of ``classes`` and are not scored.
+
+        Returns
+        -------
+        ClassMapping
+            Proposed mapping. See :meth:`propose`.
+        """
         return cls.propose(
             classes,
             one_based=ground_truth.one_based,
@@ -118,21 +140,29 @@ class ClassMapping:
 
     @classmethod
     def read(cls, path: Path | str, classes: Sequence[str], ignored: Sequence[str] = ()) -> ClassMapping:
-        """Read a mapping: ``{"values": {"0": "water", "7": "forest", "255": null}}``; null is ignored.
+        """Read a mapping from a JSON file.
+
+        The file holds, for example, ``{"values": {"0": "water", "7": "forest", "255": null}}``. A value of null is
+        ignored.
 
         Parameters
         ----------
-        path
-            The JSON file. A class may be given by its index too.
-        classes
+        path : Path or str
+            JSON file. A class may be given by its index too.
+        classes : sequence of str
             Names of the network's classes.
-        ignored
-            Names of classes that are not scored: as good as null.
+        ignored : sequence of str, optional
+            Names of classes that are not scored. Values mapped to them count as null.
+
+        Returns
+        -------
+        ClassMapping
+            Mapping that the file states.
 
         Raises
         ------
         InputError
-            The file is missing or is no mapping, or names a class that there is not.
+            The file is missing, is no mapping, or names a class that does not exist.
         """
         classes = tuple(classes)
         try:
@@ -154,12 +184,17 @@ class ClassMapping:
         return cls(classes, values)
 
     def save(self, path: Path | str) -> None:
-        """Write the mapping, as :meth:`read` reads it.
+        """Write the mapping to a JSON file that :meth:`read` reads.
+
+        Parameters
+        ----------
+        path : Path or str
+            File to write.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the location is not writable.
         """
         stated = {str(v): None if k == NO_CLASS else self.classes[k] for v, k in sorted(self.values.items())}
         with atomic_write(path, "w") as file:
@@ -167,17 +202,19 @@ class ClassMapping:
             file.write("\n")
 
     def apply(self, values: NDArray[Any]) -> tuple[NDArray[np.uint8], int | None]:
-        """Look values up.
+        """Map values to classes.
 
         Parameters
         ----------
-        values
-            Integers of any shape.
+        values : ndarray of int
+            Values of any shape.
 
         Returns
         -------
-        Class indices, uint8, 255 for what is ignored and for what is not mapped; and a value that is not mapped, or
-        None.
+        indices : ndarray of uint8
+            Class indices, of the same shape. Values that are ignored or not mapped have 255.
+        stray : int or None
+            A value that is not mapped, if there is one.
         """
         values = np.asarray(values)
         if values.dtype.kind == "b":
@@ -198,7 +235,7 @@ class ClassMapping:
 
 
 class _NoClass(Exception):
-    """A name that no class bears."""
+    """A name that is no class."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -220,25 +257,27 @@ def _index(given: Any, classes: tuple[str, ...], ignored: Sequence[str]) -> int:
 
 
 class MappedGroundTruth:
-    """A truth whose values are mapped to the network's classes; it is read like a ``LabelSource``.
+    """A ground truth whose values are mapped to the network's classes, read like a ``LabelSource``.
 
     Parameters
     ----------
-    source
-        The truth as it is stored.
-    mapping
-        Which class its values stand for; what the source says of values that are nothing holds besides.
-    note
-        As below, if not the source's own.
+    source : LabelSource
+        Ground truth as it is stored.
+    mapping : ClassMapping
+        Classes of its values. Values that the source marks as no class have none as well.
+    note : str, optional
+        Note for users on how it is read, if not the source's own.
 
     Attributes
     ----------
-    path, shape
-        Of the source.
+    path
+        Path of the source.
+    shape
+        (height, width) of the source, px.
     class_names
-        Of the classes that are mapped to.
-    note
-        What to tell people of how it is read; empty where that is plain.
+        Names of the classes that are mapped to.
+    note : str, optional
+        Note for users on how it is read. It is empty where that is plain.
     """
 
     def __init__(self, source: LabelSource, mapping: ClassMapping, note: str = "") -> None:
@@ -252,7 +291,17 @@ class MappedGroundTruth:
         self.class_names = mapping.classes
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read class indices; see ``LabelSource.read``.
+        """Read class indices of a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px, half open. It may reach outside.
+
+        Returns
+        -------
+        ndarray of uint8 [y1 - y0, x1 - x0]
+            Class indices. Pixels without a class and pixels outside have 255. See ``LabelSource.read``.
 
         Raises
         ------
@@ -272,7 +321,20 @@ class MappedGroundTruth:
         return read_padded(inside, self.shape, window, fill=NO_CLASS)
 
     def peek(self, rows: slice, columns: slice, level: int = 0) -> NDArray[np.uint8]:
-        """Read class indices of a level for display: what is not mapped has none (255); see ``read_values``."""
+        """Read class indices of a level for display.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Part to read, in px of the level.
+        level : int, optional
+            Level whose px i is px i * 2**level of level 0.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            Class indices. Pixels whose value is not mapped have no class (255). See ``LabelSource.read_values``.
+        """
         return self.mapping.apply(self.source.read_values(rows, columns, level))[0]
 
 
@@ -282,21 +344,30 @@ def as_classes(
     ignored: Sequence[str] = (),
     values: Mapping[int, int] | None = None,
 ) -> LabelSource | MappedGroundTruth:
-    """Read a truth as classes of a table: by its own names, else by what is stated of its values, else by these.
+    """Read a ground truth as classes of a table.
+
+    Its values are assigned by its own class names, else by the stated values, else as the table's indices.
 
     Parameters
     ----------
-    source
-        The truth as it is stored.
-    classes, ignored
-        Names of the table's classes, those that are scored and those that follow and are not.
-    values
-        Class index of each value of a mask of one channel, where that is stated.
+    source : LabelSource
+        Ground truth as it is stored.
+    classes : sequence of str
+        Names of the table's classes that are scored.
+    ignored : sequence of str, optional
+        Names of the table's classes that follow and are not scored.
+    values : mapping of int to int or None, optional
+        Class index by value of a mask of one channel, where that is stated.
+
+    Returns
+    -------
+    LabelSource or MappedGroundTruth
+        The source itself where its values are the table's classes already, else the mapped source.
 
     Raises
     ------
     InputError
-        The truth names its classes, and none of them is one of the table's.
+        The ground truth names its classes, and none of them is one of the table's.
     """
     own = (*classes, *ignored)
     names = source.class_names or ()

@@ -1,4 +1,4 @@
-"""Classes that are carried over by their names: from masks, checkpoints and segmentations with tables of their own."""
+"""Matching of classes by name between masks, checkpoints and segmentations that have their own class tables."""
 
 from __future__ import annotations
 
@@ -8,20 +8,33 @@ from dataclasses import dataclass
 
 
 def plain_name(name: str) -> str:
-    """Return a name without what people write one way or another: case, and spaces around or between words."""
+    """Normalize a class name for comparison.
+
+    Parameters
+    ----------
+    name : str
+        Name as it is written.
+
+    Returns
+    -------
+    str
+        Name in lower case (case-folded), with single spaces between words and none around.
+    """
     return " ".join(name.casefold().split())
 
 
 @dataclass(frozen=True)
 class NameMatch:
-    """Classes of one table found among those of another, by their names.
+    """Classes of one table found among those of another by their names.
 
     Attributes
     ----------
-    names, others
-        Of the two tables, in their orders.
-    index
-        For each of ``names``, where in ``others`` it stands, or None.
+    names : tuple of str
+        Names of the table whose classes are looked up, in its order.
+    others : tuple of str
+        Names of the table that is searched, in its order.
+    index : tuple of int or None
+        For each of ``names``, its index in ``others``, or None.
     """
 
     names: tuple[str, ...]
@@ -30,7 +43,7 @@ class NameMatch:
 
     @property
     def matched(self) -> tuple[str, ...]:
-        """Names that both have."""
+        """Names that both tables have."""
         return tuple(name for name, index in zip(self.names, self.index, strict=True) if index is not None)
 
     @property
@@ -45,21 +58,26 @@ class NameMatch:
 
     @property
     def same(self) -> bool:
-        """Whether both tables are the same, also in order."""
+        """True if both tables are the same, in the same order."""
         return self.index == tuple(range(len(self.others)))
 
 
 def match_names(names: Sequence[str], others: Sequence[str]) -> NameMatch:
     """Find the classes of one table in another.
 
-    A name is found as it is written; else but for case and spaces, where that is clear.
+    A name is matched exactly. Otherwise it is matched without regard to case and spaces, where that is unambiguous.
 
     Parameters
     ----------
-    names
-        To be found.
-    others
-        Among which.
+    names : sequence of str
+        Names to find.
+    others : sequence of str
+        Names to search.
+
+    Returns
+    -------
+    NameMatch
+        Index of each name among the others.
     """
     alike = Counter(map(plain_name, others)), Counter(map(plain_name, names))
     exact = {name: index for index, name in enumerate(others)}

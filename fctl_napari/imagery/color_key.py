@@ -1,4 +1,4 @@
-"""Masks whose colors say the class: RGB, and palettes that hold the classes' colors."""
+"""Masks whose colors encode the classes: RGB masks, and palettes that hold the classes' colors."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 
 NO_CLASS = 255
-"""Class index of a px that is not labelled or not to be scored."""
+"""Class index of a px that is not labelled or is not scored."""
 
 DEEPGLOBE = {(0, 255, 255), (255, 255, 0), (255, 0, 255), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)}
 """Colors of DeepGlobe's land cover, whose authors ask that each channel counts as 255 from 128 on."""
 
 _STRANGE = 254
-"""No table has so many classes."""
+"""Stands for a color of no class. No table has so many classes."""
 
 
 class ColorKey:
-    """Which class each color is; a color of no class is refused.
+    """A mapping from colors to class indices that refuses other colors.
 
     Parameters
     ----------
-    colors
+    colors : sequence of tuple of 3 int
         (red, green, blue), 0..255, of class 0, 1, ...
-    path
-        Of the mask, for messages.
-
-    Notes
-    -----
-    With DeepGlobe's seven colors, and with no others, each channel counts as 255 from 128 on.
+    path : str
+        Path of the mask, for messages.
 
     Raises
     ------
     InputError
-        Two classes have one color.
+        Two classes have the same color.
+
+    Notes
+    -----
+    With DeepGlobe's seven colors, and with no others, each channel counts as 255 from 128 on.
     """
 
     def __init__(self, colors: Sequence[tuple[int, int, int]], path: str) -> None:
@@ -57,21 +57,22 @@ class ColorKey:
         return red.astype(np.int32) << 16 | green.astype(np.int32) << 8 | blue
 
     def indices(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Look colors up.
+        """Map colors to class indices.
 
         Parameters
         ----------
-        pixels
-            uint8 [y, x, 3], or with alpha: what is wholly transparent has no class.
+        pixels : ndarray of uint8 [y, x, 3] or [y, x, 4]
+            RGB or RGBA. Fully transparent pixels have no class.
 
         Returns
         -------
-        Class indices, uint8 [y, x]; 255 where there is none.
+        ndarray of uint8 [y, x]
+            Class indices, 255 where there is no class.
 
         Raises
         ------
         InputError
-            A color is no class's.
+            A color belongs to no class.
         """
         found: NDArray[np.uint8] = self._table[self._codes(pixels)]
         if pixels.shape[-1] == 4:
@@ -87,21 +88,21 @@ class ColorKey:
 
 
 class PaletteKey:
-    """Which class each index of a palette is, by the palette's colors.
+    """A mapping from palette indices to class indices, by the palette's colors.
 
     Parameters
     ----------
-    classes
-        Class of each index, int16 [n]; 255 for none, -1 for a color of no class.
-    palette
-        uint8 [n, 3].
-    path
-        Of the mask, for messages.
+    classes : ndarray of int16 [n]
+        Class of each index, 255 for no class, -1 for a color that belongs to no class.
+    palette : ndarray of uint8 [n, 3]
+        Colors of the palette.
+    path : str
+        Path of the mask, for messages.
 
     Attributes
     ----------
-    moved
-        Whether an index is another class than the one of that number.
+    moved : bool
+        True if the class of an index differs from the index.
     """
 
     def __init__(self, classes: NDArray[np.int16], palette: NDArray[np.uint8], path: str) -> None:
@@ -112,12 +113,22 @@ class PaletteKey:
         self.moved = bool((classes[known] != np.flatnonzero(known)).any())
 
     def indices(self, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """Look a palette's indices up: class indices, uint8 of the same shape, 255 where there is none.
+        """Map palette indices to class indices.
+
+        Parameters
+        ----------
+        values : ndarray of int
+            Palette indices, of any shape.
+
+        Returns
+        -------
+        ndarray of uint8
+            Class indices, of the same shape, 255 where there is no class.
 
         Raises
         ------
         InputError
-            The color of an index is no class's, or the palette does not go so far.
+            The color of an index belongs to no class, or the index lies beyond the end of the palette.
         """
         found = np.take(self._classes, values, mode="clip")
         strange = (found < 0) | (values >= len(self._classes))
@@ -140,35 +151,36 @@ def palette_key(
 ) -> PaletteKey | None:
     """Decide whether a mask with a palette is read by its colors or by its indices.
 
-    By its colors, where those in use are the classes'; by its indices, where these are colored as the classes are, or
-    where the palette says nothing: a grey ramp (unless its greys are the classes' colors), or colors of no class.
+    It is read by its colors if those in use are the classes'. It is read by its indices if these are colored as the
+    classes are, or if the palette carries no information: a gray ramp (unless its grays are the classes' colors), or
+    colors of no class.
 
     Parameters
     ----------
-    palette
-        uint8 [n, 3].
-    nothing
-        Indices that are no class whatever their color (transparent, or marked as no data), bool [n].
-    colors
+    palette : ndarray of uint8 [n, 3]
+        Colors of the palette.
+    nothing : ndarray of bool [n]
+        True for indices that are no class whatever their color (transparent, or marked as no data).
+    colors : sequence of tuple of 3 int
         (red, green, blue) of class 0, 1, ...
-    held
-        Tells which indices the mask holds; asked only where the palette alone does not decide.
-    path
-        Of the mask, for messages.
+    held : callable
+        Returns the indices that the mask holds. It is called only where the palette alone does not decide.
+    path : str
+        Path of the mask, for messages.
 
     Returns
     -------
     PaletteKey or None
-        None: the indices are the classes.
+        Key of the palette. None if the indices are the classes.
 
     Raises
     ------
     InputError
-        The palette says one thing and the indices another, and both may be meant.
+        The palette and the indices contradict each other, and both may be meant.
     """
     of_color: dict[tuple[int, ...], int] = {}
     for index, color in enumerate(colors):
-        of_color[tuple(color)] = -1 if tuple(color) in of_color else index  # what two classes share tells nothing
+        of_color[tuple(color)] = -1 if tuple(color) in of_color else index  # shared colors are ambiguous
     classes = np.array([of_color.get(tuple(color), -1) for color in palette.tolist()], np.int16)
     few = min(len(palette), len(colors))
     as_classes = np.array_equal(palette[:few], np.array(colors, np.uint8).reshape(-1, 3)[:few])
@@ -179,11 +191,11 @@ def palette_key(
     seen = [value for value in held() if value < len(classes) and not nothing[value]]
     colored = {value: int(classes[value]) for value in seen if classes[value] >= 0}
     strange = [value for value in seen if value not in colored and value != NO_CLASS]
-    greys = len(colored) == len(seen) and max(seen, default=0) >= len(colors)  # the classes' own, black and white say
+    greys = len(colored) == len(seen) and max(seen, default=0) >= len(colors)  # the classes' own, say black and white
     if ramp and not greys:
         return None
     if all(value == index for value, index in colored.items()):
-        has_colors = any(palette[value].any() for value in colored)  # black at 0 is what many palettes begin with
+        has_colors = any(palette[value].any() for value in colored)  # many palettes begin with black at 0
         if strange and has_colors and min(strange) < len(colors):
             raise _unclear(path, palette, min(strange))
         return None

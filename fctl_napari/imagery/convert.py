@@ -1,4 +1,4 @@
-"""Write any image as an OME-Zarr pyramid: piece by piece, each read back, and again from where it stopped."""
+"""Conversion of images to OME-Zarr pyramids, piece by piece, with verification and resumption."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.ome_zarr import OURS
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.remote import is_url
+from fctl_napari.progress import Progress
 
 BLOCK_BYTES = 32 * 2**20
-"""About how much is read and written at once."""
+"""Approximate amount that is read and written at once, bytes."""
 
 MOST_BYTES = 512 * 2**20
-"""At most this much is in memory at once, in pieces under way, where the source's chunks are not larger still."""
+"""Memory limit of all pieces in process, bytes, unless a single chunk of the source is larger."""
 
 
 def convert(
@@ -37,43 +38,41 @@ def convert(
     *,
     chunk: int = 512,
     threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write an image as an OME-Zarr 0.5 pyramid with axes c, y, x and its own data type.
 
-    Each level is the 2 x 2 mean of the one before, down to about 1000 px. Georeference, value range and bands go
-    along, and which file it was made from (``imagery.provenance``). If it is interrupted, the same call goes on where
-    it stopped; if it was finished, it returns at once.
+    Each level is the 2 x 2 mean of the one before, down to about 1000 px. Georeference, value range and bands are
+    included, and the file that it was made from (``imagery.provenance``). Each piece is read back after it was written.
+    If the conversion is interrupted, the same call resumes it. If it was finished, the call returns at once.
 
     Parameters
     ----------
-    source
-        The image.
-    out
-        The folder to write.
-    chunk
+    source : Pyramid
+        Image.
+    out : Path or str
+        Folder to write.
+    chunk : int, optional
         Side of a chunk, px.
-    threads
-        Pieces at once; None: as many as there are cores.
-    progress
-        Called with (chunks written, chunks in all).
-    cancelled
-        Asked before each piece (about a tenth of a second of work); those under way are finished.
+    threads : int or None, optional
+        Number of pieces written at once. None uses every core.
+    progress : Progress or None, optional
+        Called as ``progress(done, total)`` with counts of chunks. It may raise ``Cancelled``.
 
     Returns
     -------
-    ``out``.
+    Path
+        ``out``.
 
     Raises
     ------
     OutputError
-        ``out`` is something else, the disk is full, the place is not writable, or what was written reads back
+        ``out`` is something else, the disk is full, the location is not writable, or what was written reads back
         differently.
     InputError
         The source is damaged.
     Cancelled
-        ``cancelled`` said so; what was written is kept.
+        ``progress`` raised it. What was written is kept.
     """
     out = Path(out)
     group = _open_or_create(source, out, chunk)
@@ -81,31 +80,34 @@ def convert(
     if state["complete"]:
         return out
     for leftover in out.rglob("*.partial"):
-        leftover.unlink(missing_ok=True)  # zarr's, of a process that was killed while it wrote
+        leftover.unlink(missing_ok=True)  # zarr's temporary files of a process that was killed
     stores, _, _ = ngff.open_levels(group, out)
     total = sum(_chunks(array.shape[1:], _side(array)) for array in stores)
-    written = 0
+    starts = [_rows_done(state, index, array.shape[1]) for index, array in enumerate(stores)]
+    written = sum(_chunks((start, array.shape[2]), _side(array)) for start, array in zip(starts, stores, strict=True))
     threads = threads or usable_cores()
+
+    def report(done: int) -> None:
+        if progress is not None:
+            try:
+                progress(done, total)
+            except Cancelled as reason:
+                raise Cancelled(f"{out}: the conversion was stopped; convert again to go on from there.") from reason
+
+    report(written)
     with ThreadPoolExecutor(threads, "fctl-convert") as pool:
         for index, array in enumerate(stores):
             finer = source.levels[0] if index == 0 else Level(stores[index - 1], "cyx")
             piece = _piece_shape(finer, 1 if index == 0 else 2, _side(array))
             height, width = array.shape[1:]
-            start = _rows_done(state, index, height)
-            written += _chunks((start, width), _side(array))
-            cuts = [(r, c) for r in _cuts(start, height, piece.height) for c in _cuts(0, width, piece.width)]
+            cuts = [(r, c) for r in _cuts(starts[index], height, piece.height) for c in _cuts(0, width, piece.width)]
             copy = partial(_copy, source, finer, index, array, out)
-            finished = 0
-            for rows, columns in _in_order(pool, copy, cuts, min(threads, piece.at_most), cancelled):
-                finished += 1
+            for rows, columns in _in_order(pool, copy, cuts, min(threads, piece.at_most)):
                 written += _chunks((rows.stop - rows.start, columns.stop - columns.start), _side(array))
                 if columns.stop == width:
                     state["progress"] = {"level": index, "rows": rows.stop}
                     _save(group, out, state)
-                if progress is not None:
-                    progress(written, total)
-            if finished < len(cuts):
-                raise Cancelled(f"{out}: the conversion was stopped; convert again to go on from there.")
+                report(written)
     _save(group, out, {**state, "complete": True, "progress": None})
     return out
 
@@ -122,7 +124,7 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         if "source" not in ours or "complete" not in ours:
             raise taken
         if ours["source"] == identity and not (ours["complete"] and identity["path"] is None):
-            # Nothing tells whether an array is the same one: it begins again.
+            # Nothing shows whether an array is the same one, so its conversion begins again.
             new = {**_shown(source), **({"progress": None} if identity["path"] is None else {})}
             if any(ours.get(name) != value for name, value in new.items()):
                 _save(group, out, {**ours, **new})
@@ -134,7 +136,7 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
                 f"{out}: holds an unfinished conversion of {ours['source'].get('path')}; choose another name, or "
                 "delete it first."
             )
-        remove_folder(out)  # cut short of the same file, which has changed since, or before anything was written
+        remove_folder(out)  # interrupted before anything was written, or the same file has changed since
 
     def fill(group: zarr.Group) -> None:
         levels = ngff.create_levels(group, "cyx", source.shape, chunk, source.dtype, source.channels)
@@ -146,7 +148,7 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
             ome["omero"] = _rgb_channels()
         ours: dict[str, Any] = {"source": identity, "complete": False}
         if source.path is not None:
-            ours["source_fingerprint"] = old_fingerprints(source)[0]  # stores of earlier versions know it so
+            ours["source_fingerprint"] = old_fingerprints(source)[0]  # for stores of earlier versions
         ours |= {name: value for name, value in _shown(source).items() if value is not None}
         if source.georeference is not None:
             ours["georeference"] = {
@@ -159,7 +161,18 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
 
 
 def source_file(path: Path | str | None) -> dict[str, Any]:
-    """Say of which state of which file a conversion is made; of an address it is only known where it leads."""
+    """Describe the file that a conversion is made from, and its state.
+
+    Parameters
+    ----------
+    path : Path, str or None
+        File, address, or None.
+
+    Returns
+    -------
+    dict of str to object
+        ``path`` and ``modified_ns``. The latter is None for an address, whose state is not known.
+    """
     if path is None or is_url(path):
         return {"path": path, "modified_ns": None}
     file = Path(path).resolve()
@@ -167,7 +180,7 @@ def source_file(path: Path | str | None) -> dict[str, Any]:
 
 
 def _identity(source: Pyramid) -> dict[str, Any]:
-    """What must be the same for a conversion to go on."""
+    """Return the properties that must be the same for a conversion to be resumed."""
     return {
         **source_file(source.path),
         "shape": list(source.shape),
@@ -177,7 +190,7 @@ def _identity(source: Pyramid) -> dict[str, Any]:
 
 
 def _shown(source: Pyramid) -> dict[str, Any]:
-    """What a conversion says of how its values are shown; it may be said anew, the values stay as they are."""
+    """Return the settings for the display of values, which may change while the values stay as they are."""
     return {
         "value_range": None if source.value_range is None else list(source.value_range),
         "bands": None if source.bands is None else list(source.bands),
@@ -206,23 +219,14 @@ def _in_order(
     work: Callable[[slice, slice], None],
     cuts: Iterable[tuple[slice, slice]],
     at_once: int,
-    cancelled: Callable[[], bool] | None,
 ) -> Iterator[tuple[slice, slice]]:
-    """Do the work for each cut, several at once, and yield the cuts in their order as they are done.
-
-    Once cancelled, what was begun is still finished and yielded.
-    """
+    """Do the work for each cut, several at once, and yield the cuts in their order as they are done."""
     waiting = deque(cuts)
     running: deque[tuple[tuple[slice, slice], Future[None]]] = deque()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                if cancelled is not None and cancelled():
-                    waiting.clear()
-                else:
-                    running.append((waiting[0], pool.submit(work, *waiting.popleft())))
-            if not running:
-                return
+                running.append((waiting[0], pool.submit(work, *waiting.popleft())))
             cut, future = running.popleft()
             future.result()
             yield cut
@@ -234,7 +238,7 @@ def _in_order(
 def _copy(
     source: Pyramid, finer: Level, index: int, array: zarr.Array[Any], out: Path, rows: slice, columns: slice
 ) -> None:
-    """Write one piece of a level, and make sure that it can be read back."""
+    """Write one piece of a level and check that it reads back the same."""
     if index == 0:
         block = source.read_native((rows.start, columns.start, rows.stop, columns.stop))
     else:
@@ -268,9 +272,10 @@ class _Piece:
 
 
 def _piece_shape(finer: Level, step: int, chunk: int) -> _Piece:
-    """Size of the pieces to write: whole chunks, of whole chunks of what is read, of about ``BLOCK_BYTES``.
+    """Compute the size of the pieces to write.
 
-    At most so many are worked on at once as ``MOST_BYTES`` hold.
+    Pieces are whole chunks, of whole chunks of what is read, of about ``BLOCK_BYTES``. At most as many are processed at
+    once as fit into ``MOST_BYTES``.
     """
     rows, columns = (math.ceil(math.ceil(side / step) / chunk) * chunk for side in finer.chunks[:2])
     column_bytes = step * step * finer.shape[2] * finer.dtype.itemsize

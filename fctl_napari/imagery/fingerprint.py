@@ -1,10 +1,10 @@
-"""An image's identity: a digest of its decoded pixels, sampled or whole."""
+"""Identity of images: a digest of their decoded pixels, sampled or whole."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -12,52 +12,53 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import Cancelled
+from fctl_napari.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.windows import IntWindow
 
 SAMPLED = "px1-"
-"""Begins a fingerprint of sampled pixels. Another sampling gets another number."""
+"""Prefix of fingerprints of sampled pixels. Another sampling gets another number."""
 
 WHOLE = "all1-"
-"""Begins a fingerprint of all pixels."""
+"""Prefix of fingerprints of all pixels."""
 
 WHOLE_PX = 2**21
-"""An image of at most this many px is sampled whole."""
+"""Largest image that is sampled whole, px."""
 
 SIDE = 64
 """Side of a sampled block, px."""
 
 BLOCKS = 16
-"""Sampled blocks that are not of one value: a picture's own content, not its empty border."""
+"""Number of sampled blocks that are not of one value, since an empty border does not identify an image."""
 
 MOST_BLOCKS = 128
-"""No more blocks are sampled, whatever they hold."""
+"""Largest number of blocks that are sampled, whatever they hold."""
 
 STEP = 0.7548776662466927, 0.5698402909980532
 """Steps (y, x) of a sequence that covers a square evenly (R2, the plastic number's powers)."""
 
 STRIP_BYTES = 2**26
-"""About how much is read at once of a whole image."""
+"""Approximate amount that is read at once of a whole image, bytes."""
 
 
 _known: WeakKeyDictionary[Pyramid, str] = WeakKeyDictionary()
-# an image is opened once and asked often
+# An image is opened once, and its fingerprint is used often.
 
 
 def fingerprint(pyramid: Pyramid) -> str:
     """Compute the fingerprint of an image's decoded pixels from blocks spread over its level 0.
 
-    It is the same after a copy, a move, a conversion, lossless compression, a change of georeference or of overviews,
-    and another for another size, type, or change of the sampled blocks. Images of at most ``WHOLE_PX`` are sampled
-    whole. Else ``BLOCKS`` blocks of ``SIDE`` px are read, and up to ``MOST_BLOCKS`` where some hold one value only.
+    It stays the same after a copy, a move, a conversion, lossless compression, a change of georeference or of
+    overviews. It differs for another size, type, or change of the sampled blocks. Images of at most ``WHOLE_PX`` are
+    sampled whole. Otherwise ``BLOCKS`` blocks of ``SIDE`` px are read, and up to ``MOST_BLOCKS`` where some hold one
+    value only.
 
     Parameters
     ----------
     pyramid : Pyramid
-        The image.
+        Image.
 
     Returns
     -------
@@ -95,19 +96,16 @@ def _sample(pyramid: Pyramid) -> str:
 def whole_fingerprint(
     pyramid: Pyramid,
     *,
-    progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
 ) -> str:
-    """Compute the fingerprint of all decoded pixels of an image's level 0; this reads the whole image.
+    """Compute the fingerprint of all decoded pixels of an image's level 0. This reads the whole image.
 
     Parameters
     ----------
     pyramid : Pyramid
-        The image.
+        Image.
     progress : callable, optional
-        Called as ``progress(done, total)`` in rows.
-    cancelled : callable, optional
-        Asked before each strip of rows.
+        Called as ``progress(done, total)`` in rows. It may raise ``Cancelled``.
 
     Returns
     -------
@@ -119,19 +117,18 @@ def whole_fingerprint(
     InputError
         The image is damaged.
     Cancelled
-        ``cancelled`` answered True.
+        ``progress`` raised it.
     """
     height, width = pyramid.shape
     digest = _begin(pyramid)
     chunk = pyramid.levels[0].chunks[0]
     rows = chunk * max(1, STRIP_BYTES // max(1, chunk * width * pyramid.channels * pyramid.dtype.itemsize))
+    report = progress or no_progress
+    report(0, height)
     for top in range(0, height, rows):
-        if cancelled is not None and cancelled():
-            raise Cancelled(f"{pyramid.path or pyramid.name}: comparing its pixels was stopped.")
         bottom = min(top + rows, height)
         digest.update(_bytes(pyramid.read_native((top, 0, bottom, width))))
-        if progress is not None:
-            progress(bottom, height)
+        report(bottom, height)
     return WHOLE + digest.hexdigest()[:32]
 
 
@@ -141,12 +138,12 @@ def _begin(pyramid: Pyramid) -> hashlib._Hash:
 
 
 def _bytes(block: NDArray[Any]) -> memoryview:
-    """Pixels as bytes that do not depend on the machine, row by row."""
+    """Return pixels as bytes that do not depend on the machine, row by row."""
     return np.ascontiguousarray(block, block.dtype.newbyteorder("<")).data.cast("B")
 
 
 def _block(number: int, shape: tuple[int, int]) -> IntWindow:
-    """Place a sampled block: its position depends on its number and the image's size alone."""
+    """Return the window of a sampled block, which depends on its number and the image's size alone."""
     sides = tuple(min(SIDE, size) for size in shape)
     y, x = (
         int(math.modf(0.5 + (number + 1) * step)[0] * (size - side + 1))
@@ -156,7 +153,7 @@ def _block(number: int, shape: tuple[int, int]) -> IntWindow:
 
 
 def _read_blocks(pyramid: Pyramid, windows: list[IntWindow]) -> Iterator[NDArray[Any]]:
-    """Read blocks from the top; those in one chunk as wide as the image (a strip) are read together."""
+    """Read blocks from the top. Those in one chunk as wide as the image (a strip) are read together."""
     level = pyramid.levels[0]
     tall = level.chunks[0] if level.chunks[1] >= level.shape[1] else 0
 

@@ -1,4 +1,4 @@
-"""Pixels on the ground: their places in the CRS and in longitude and latitude, and areas in square metres."""
+"""Positions of pixels on the ground, in the CRS and in longitude and latitude, and areas in square metres."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
 
 LONLAT_PX = 1e-3
-"""How far, px, an edge in longitude and latitude may run beside the edge in the image."""
+"""Largest distance, px, between an edge in longitude and latitude and the edge in the image."""
 
 SHORT_EDGE_PX = 2.0
-"""Edges up to this length are taken as they are: with px of 500 m they bend by 5e-4 px at 85 degrees of latitude."""
+"""Edges up to this length, px, are not subdivided: with px of 500 m they bend by 5e-4 px at 85 degrees of latitude."""
 
 ROUNDS = 24
-"""At most this many times an edge is halved; it is then shorter than a px in any image."""
+"""Number of times that an edge is halved at most. It is then shorter than a px in any image."""
 
 BATCH = 2**17
-"""About how many vertices are looked at together."""
+"""Approximate number of vertices that are processed together."""
 
 
 class Ground:
-    """What a georeference says of pixels; needs rasterio.
+    """Conversions between pixels and coordinates on the ground, by a georeference.
+
+    It needs rasterio.
 
     Parameters
     ----------
-    georeference
-        Of the image in whose px (x right, y down, px i from i to i + 1) all vertices are given.
+    georeference : Georeference
+        Georeference of the image in whose px (x right, y down, px i from i to i + 1) all vertices are given.
 
     Attributes
     ----------
-    crs
-        rasterio's.
+    crs : rasterio.crs.CRS
+        Coordinate reference system.
 
     Raises
     ------
@@ -58,7 +60,7 @@ class Ground:
 
     @property
     def square_metres(self) -> float | None:
-        """What one px covers in a projected CRS, m² on its plane; None where px differ or there is no unit."""
+        """Area of one px in a projected CRS, m² on its plane, or None where px differ or there is no unit."""
         if not self.crs.is_projected:
             return None
         _, metres = self.crs.linear_units_factor
@@ -66,16 +68,27 @@ class Ground:
 
     @property
     def geographic(self) -> bool:
-        """Whether its coordinates are longitude and latitude (on any datum)."""
+        """True if the coordinates are longitude and latitude (on any datum)."""
         return bool(self.crs.is_geographic)
 
     def coordinates(self, vertices: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Coordinates (x, y) in the CRS of vertices (x, y) px, [n, 2]."""
+        """Convert vertices to coordinates in the CRS.
+
+        Parameters
+        ----------
+        vertices : ndarray of float64 [n, 2]
+            (x, y), px.
+
+        Returns
+        -------
+        ndarray of float64 [n, 2]
+            (x, y), in the unit of the CRS.
+        """
         points: NDArray[np.float64] = vertices @ self._matrix.T + (self._c, self._f)
         return points
 
     def ring_areas(self, vertices: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Areas of rings on the ellipsoid of a geographic CRS, m².
+        """Compute areas of rings on the ellipsoid of a geographic CRS, m².
 
         The edges are straight in longitude and latitude, as the sides of px are. On the cylindrical equal-area map the
         area under an edge is the integral of the authalic latitude's function q over longitude, which is taken by
@@ -83,14 +96,16 @@ class Ground:
 
         Parameters
         ----------
-        vertices
-            (x, y) px, [k, 2]; of each ring the last is the first.
-        offsets
-            Where each ring begins, [n + 1].
+        vertices : ndarray of float64 [k, 2]
+            (x, y), px. The last vertex of each ring equals its first.
+        offsets : ndarray of int64 [n + 1]
+            Index of each ring's first vertex, and at the end k.
 
         Returns
         -------
-        float64 [n]; positive for rings that run like GDAL's outer ones (right along their lower edge), else negative.
+        ndarray of float64 [n]
+            Areas, m². They are positive for rings that run like GDAL's outer ones (right along their lower edge), else
+            negative.
         """
         _, radians = self.crs.units_factor
         points = self.coordinates(vertices) * radians
@@ -103,13 +118,13 @@ class Ground:
         under[offsets[1:] - 1] = 0  # from one ring to the next
         if len(offsets) < 2:
             return under
-        # in px y grows downward: seen so, GDAL's outer rings run clockwise if the image is not mirrored
+        # In px y grows downward, so GDAL's outer rings run clockwise unless the image is mirrored.
         sign = math.copysign(1.0, float(np.linalg.det(self._matrix)))
         areas: NDArray[np.float64] = sign * axis**2 / 2 * np.add.reduceat(under, offsets[:-1])
         return areas
 
     def _ellipsoid(self) -> tuple[float, float]:
-        """Semi-major axis, m, and flattening."""
+        """Return the ellipsoid's semi-major axis, m, and flattening."""
         found = _find(self.crs.to_dict(projjson=True), "ellipsoid") or {}
         if "radius" in found:
             return _metres(found["radius"]), 0.0
@@ -119,18 +134,42 @@ class Ground:
         return axis, 1 / float(found.get("inverse_flattening", 298.257223563))
 
     def lonlat(self, vertices: NDArray[np.float64]) -> NDArray[np.float64]:
-        """WGS 84 longitude and latitude, degrees, of vertices (x, y) px, [n, 2]."""
+        """Convert vertices to WGS 84 longitude and latitude.
+
+        Parameters
+        ----------
+        vertices : ndarray of float64 [n, 2]
+            (x, y), px.
+
+        Returns
+        -------
+        ndarray of float64 [n, 2]
+            (longitude, latitude), degrees.
+        """
         from rasterio.warp import transform
 
         points = self.coordinates(vertices)
         if self.crs != self._lonlat:
-            for start in range(0, len(points), BATCH):  # it answers with lists, which take much memory
+            for start in range(0, len(points), BATCH):  # rasterio returns lists, which take much memory
                 part = points[start : start + BATCH]
                 part[:] = np.stack(transform(self.crs, self._lonlat, part[:, 0], part[:, 1]), axis=1)
         return points
 
     def pixels(self, points: NDArray[np.float64], crs: Any = None) -> NDArray[np.float64]:
-        """Vertices (x, y) px of coordinates (x, y) in a CRS of rasterio's, by default WGS 84, [n, 2]."""
+        """Convert coordinates to vertices in px.
+
+        Parameters
+        ----------
+        points : ndarray of float64 [n, 2]
+            (x, y) in ``crs``.
+        crs : rasterio.crs.CRS, optional
+            CRS of the points. None means WGS 84 longitude and latitude.
+
+        Returns
+        -------
+        ndarray of float64 [n, 2]
+            (x, y), px.
+        """
         from rasterio.warp import transform
 
         crs = self._lonlat if crs is None else crs
@@ -141,11 +180,11 @@ class Ground:
 
     @property
     def turn(self) -> float | None:
-        """How far a turn around the Earth is in a geographic CRS, in its units."""
+        """Length of a turn around the Earth in the units of a geographic CRS, or None in another CRS."""
         return 2 * math.pi / float(self.crs.units_factor[1]) if self.geographic else None
 
     def lonlat_digits(self) -> int:
-        """Decimals of a degree that tell a ten-thousandth of a px, at least 7 (a centimetre)."""
+        """Return the decimals of a degree that resolve a ten-thousandth of a px, at least 7 (a centimetre)."""
         side = math.sqrt(abs(float(np.linalg.det(self._matrix))))
         if self.geographic:
             degrees = math.degrees(side * self.crs.units_factor[1])
@@ -160,14 +199,17 @@ class Ground:
 
         Parameters
         ----------
-        vertices
-            (x, y) px, [k, 2]; of each ring the last is the first.
-        offsets
-            Where each ring begins, [n + 1].
+        vertices : ndarray of float64 [k, 2]
+            (x, y), px. The last vertex of each ring equals its first.
+        offsets : ndarray of int64 [n + 1]
+            Index of each ring's first vertex, and at the end k.
 
         Returns
         -------
-        More of both.
+        vertices : ndarray of float64 [m, 2]
+            Vertices with those that were added.
+        offsets : ndarray of int64 [n + 1]
+            Offsets of the rings in them.
         """
         if self.geographic or len(offsets) < 2:
             return vertices, offsets
@@ -185,7 +227,7 @@ class Ground:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         ring = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         edges = np.flatnonzero(ring[:-1] == ring[1:])
-        # pieces of edges that are to be looked at: the edge, and the part of it from t0 to t1
+        # pieces of edges that are still to be checked: the edge, and the part of it from t0 to t1
         t0, t1 = np.zeros(len(edges)), np.ones(len(edges))
         added_edge, added_t = [], []
         for _ in range(ROUNDS):
@@ -214,20 +256,23 @@ class Ground:
         )
 
     def _pixel_angles(self, lonlat: NDArray[np.float64], vertices: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The shorter side of a px there, degrees of a great circle, [n]."""
+        """Return the shorter side of a px at each vertex, degrees of a great circle, [n]."""
         sides = [_angles(self.lonlat(vertices + step), lonlat) for step in ((0.0, 1.0), (1.0, 0.0))]
         shorter: NDArray[np.float64] = np.minimum(*sides)
         return shorter
 
 
 def _angles(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Degrees between places (longitude, latitude) that are close to each other, [n]."""
+    """Return the angles, degrees, between nearby points (longitude, latitude), [n]."""
     across, along = (first - second).T
     return np.asarray(np.hypot(across * np.cos(np.radians(second[:, 1])), along))
 
 
 def _authalic(latitude: NDArray[np.float64], squared: float) -> NDArray[np.float64]:
-    """Snyder's q of a latitude, rad, on an ellipsoid of that eccentricity squared; 2 sin on a sphere (eq. 3-12)."""
+    """Compute Snyder's q of a latitude, rad, on an ellipsoid.
+
+    ``squared`` is the eccentricity squared. On a sphere q is 2 sin (eq. 3-12).
+    """
     sine = np.sin(latitude)
     if squared <= 0:
         return np.asarray(2 * sine)

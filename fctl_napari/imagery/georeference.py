@@ -1,4 +1,4 @@
-"""Where an image lies on Earth: read from GeoTIFF tags, with rasterio where it is installed."""
+"""Georeferences of images, read from GeoTIFF tags, with rasterio where it is installed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
 
 @dataclass(frozen=True)
 class Georeference:
-    """Where the image lies on Earth.
+    """The position of an image on Earth.
 
     Attributes
     ----------
-    crs
+    crs : str
         Coordinate reference system, as ``"EPSG:n"`` or WKT.
-    transform
+    transform : tuple of 6 float
         (a, b, c, d, e, f), in the order of rasterio and affine: the corner of the px in column ``x`` and row ``y``
         of level 0 lies at (a x + b y + c, d x + e y + f).
     """
@@ -37,7 +37,18 @@ class Georeference:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Georeference:
-        """Rebuild one from its fields as JSON keeps them, which knows no tuples."""
+        """Rebuild a georeference from its fields as read from JSON, where tuples are lists.
+
+        Parameters
+        ----------
+        fields : mapping of str to object
+            ``crs`` and ``transform``.
+
+        Returns
+        -------
+        Georeference
+            Georeference with these fields.
+        """
         a, b, c, d, e, f = fields["transform"]
         return cls(fields["crs"], (a, b, c, d, e, f))
 
@@ -47,14 +58,17 @@ def read_georeference(path: Path | str, file: Any) -> tuple[Georeference | None,
 
     Parameters
     ----------
-    path
-        The file, or its address.
-    file
-        The same, as an open ``tifffile.TiffFile``: what is read without rasterio.
+    path : Path or str
+        File, or its address.
+    file : tifffile.TiffFile
+        The same file, opened. Without rasterio the tags are read from it.
 
     Returns
     -------
-    The georeference, or None if there is none; and whether its unit is the metre.
+    georeference : Georeference or None
+        Georeference of the first image, if there is one.
+    metres : bool
+        True if its unit is the metre.
     """
     if not file.is_geotiff:
         return None, False
@@ -89,12 +103,25 @@ def _crs_name(crs: Any) -> str:
     from rasterio.crs import CRS
 
     code = crs.to_epsg()
-    # to_epsg() is content with a likely match.
+    # to_epsg() accepts a likely match.
     return f"EPSG:{code}" if code is not None and CRS.from_epsg(code) == crs else str(crs.to_wkt())
 
 
 def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, bool]:
-    """Make a georeference of GeoTIFF tags as tifffile reads them; see :func:`read_georeference`."""
+    """Make a georeference from GeoTIFF tags.
+
+    Parameters
+    ----------
+    tags : dict of str to object
+        Tags as tifffile reads them.
+
+    Returns
+    -------
+    georeference : Georeference or None
+        Georeference, if the tags state one.
+    metres : bool
+        True if its unit is the metre.
+    """
     code = tags.get("ProjectedCSTypeGeoKey", tags.get("GeographicTypeGeoKey"))
     if code is None or int(code) == _USER_DEFINED:
         return None, False
@@ -108,7 +135,7 @@ def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, bool]:
     else:
         return None, False
     if int(tags.get("GTRasterTypeGeoKey", 1)) == _POINT:
-        # Coordinates name the centre of a px, not its corner.
+        # Coordinates refer to the center of a px, not to its corner.
         c, f = c - (a + b) / 2, f - (d + e) / 2
     projected = "ProjectedCSTypeGeoKey" in tags
     metres = projected and int(tags.get("ProjLinearUnitsGeoKey", _METRE)) == _METRE

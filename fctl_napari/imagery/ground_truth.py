@@ -1,4 +1,4 @@
-"""Truth to score against or to learn from: class indices, read by windows."""
+"""Ground truth for evaluation or training: class indices, read by windows."""
 
 from __future__ import annotations
 
@@ -26,50 +26,63 @@ STATE = (
     '{"values": {"0": "water", "-9999": null}}, in the classes.json of a data set, or in a file for fctl evaluate '
     "--map or fctl corrections import --map"
 )
-"""How to say what the values of a mask are; null is no class."""
+"""How to state what the values of a mask are. null is no class."""
 
 Colors = Sequence[tuple[int, int, int]] | None
 
 NOTHING = -1
-"""Stands for what is no class where the file keeps no value for it: no number, transparent."""
+"""Stands for no class where the file has no value for it: NaN, transparent."""
 
 MOST_NAMES = 2**16
-"""Values of labels from here on have no names."""
+"""Label values from this one on are not given names."""
 
 STRIP_PX = 2**22
-"""About so many px are looked through at once."""
+"""Approximate number of px that are examined at once."""
 
 
 class LabelSource:
-    """Truth to score against or to learn from, read by windows.
-
-    Attributes
-    ----------
-    path
-        Where it lies.
-    shape
-        (height, width) px.
-    one_based
-        Whether value 0 is no class and k + 1 is class k, as in label files; else k is class k, and 255 none.
-    class_names
-        Names of class 0, 1, ..., where the file states them; an empty one is not stated.
-    by_color
-        Whether its values are classes that were looked up by their colors.
-    nothing
-        Values that are no class by what the file says: no data, transparent.
-    note
-        What to tell people of how it is read; empty where that is plain.
+    """Ground truth for evaluation or training, read by windows.
 
     Parameters
     ----------
-    path, shape, one_based, class_names, by_color, nothing, note
-        As above; a layer's name stands for the path of what is no file.
-    level
-        Its values, whole numbers: anything that is read by slices as [y, x] or [y, x, 1].
-    coarser
-        Every 2nd, 4th, ... px of every 2nd, 4th, ... row of ``level``, where that is at hand.
-    classes
-        How many classes there are, where that is known: a value of one of them that is marked as no data is refused.
+    path : str
+        Location of the file. For values that are no file, the name of a layer.
+    level : array_like of int [y, x] or [y, x, 1]
+        Values, whole numbers. Anything that is read by slices will do.
+    shape : tuple of 2 int
+        (height, width), px.
+    one_based : bool
+        If True, value 0 is no class and k + 1 is class k, as in label files. Otherwise k is class k and 255 is no
+        class.
+    class_names : tuple of str or None, optional
+        Names of class 0, 1, ..., where the file states them. An empty name is not stated.
+    coarser : sequence of object, optional
+        Every 2nd, 4th, ... px of every 2nd, 4th, ... row of ``level``, where these are at hand.
+    by_color : bool, optional
+        If True, the values are classes that were looked up by their colors.
+    nothing : tuple of int, optional
+        Values that are no class according to the file: no data, transparent.
+    note : str, optional
+        Note for users on how it is read. It is empty where that is plain.
+    classes : int, optional
+        Number of classes, where that is known. A value of one of them that is marked as no data is then refused.
+
+    Attributes
+    ----------
+    path : str
+        Location of the file.
+    shape : tuple of 2 int
+        (height, width), px.
+    one_based : bool
+        True if value 0 is no class and k + 1 is class k, as in label files.
+    class_names : tuple of str or None, optional
+        Names of class 0, 1, ..., where the file states them. An empty name is not stated.
+    by_color : bool, optional
+        True if the values are classes that were looked up by their colors.
+    nothing : tuple of int, optional
+        Values that are no class according to the file: no data, transparent.
+    note : str, optional
+        Note for users on how it is read. It is empty where that is plain.
     """
 
     def __init__(
@@ -98,16 +111,29 @@ class LabelSource:
 
     @property
     def native_levels(self) -> int:
-        """How many levels are at hand; coarser ones are picked from the coarsest of them."""
+        """Number of levels at hand. Coarser ones are subsampled from the coarsest of them."""
         return len(self._levels)
 
     @property
     def in_memory(self) -> bool:
-        """Whether its values lie in memory, so that reading every n-th of them costs nothing."""
+        """True if the values lie in memory, so that reading every n-th of them costs nothing."""
         return isinstance(self._levels[0], np.ndarray)
 
     def level_shape(self, level: int) -> tuple[int, int]:
-        """(height, width) of a level, px: level k is every 2**k-th px both ways, from the first on."""
+        """Return the shape of a level.
+
+        Level k holds every 2**k-th px in both directions, starting with the first.
+
+        Parameters
+        ----------
+        level : int
+            Index of the level.
+
+        Returns
+        -------
+        tuple of 2 int
+            (height, width), px.
+        """
         return -(-self.shape[0] // 2**level), -(-self.shape[1] // 2**level)
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
@@ -115,12 +141,13 @@ class LabelSource:
 
         Parameters
         ----------
-        window
-            (y0, x0, y1, x1) px.
+        window : IntWindow
+            (y0, x0, y1, x1), px, half open. It may reach outside.
 
         Returns
         -------
-        uint8 [y1 - y0, x1 - x0]; 255 where there is no class, and outside.
+        ndarray of uint8 [y1 - y0, x1 - x0]
+            Class indices. Pixels without a class and pixels outside have 255.
 
         Raises
         ------
@@ -130,18 +157,19 @@ class LabelSource:
         return read_padded(self._indices, self.shape, window, fill=NO_CLASS)
 
     def read_values(self, rows: slice, columns: slice, level: int = 0) -> NDArray[Any]:
-        """Read the values as they are stored, for who maps them.
+        """Read the values as they are stored, for callers that map them.
 
         Parameters
         ----------
-        rows, columns
-            Inside the level (without a step).
-        level
-            Its px i is px i * 2**level of level 0.
+        rows, columns : slice
+            Part inside the level, without a step.
+        level : int, optional
+            Level whose px i is px i * 2**level of level 0.
 
         Returns
         -------
-        Integers [y, x]; a view where they lie in memory.
+        ndarray of int [y, x]
+            Stored values. They are a view where they lie in memory.
 
         Raises
         ------
@@ -192,25 +220,30 @@ class LabelSource:
 def open_ground_truth(
     path: Path | str, colors: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
 ) -> LabelSource:
-    """Open truth: class indices in a PNG or TIFF (255 is ignored), or an OME-Zarr label image.
+    """Open a ground truth: class indices in a PNG or TIFF (255 is ignored), or an OME-Zarr label image.
 
-    Masks of colors are read by them, masks with a palette too where it holds the classes' colors (``palette_key``).
-    Names of classes that the file states are kept.
+    Masks of colors are read by their colors. Masks with a palette are too, where it holds the classes' colors (see
+    ``palette_key``). Class names that the file states are kept.
 
     Parameters
     ----------
-    path
-        The file; a label group; or an OME-Zarr image that has one label, or one called ``truth``.
-    colors
+    path : Path or str
+        File, label group, or OME-Zarr image that has one label, or one called ``truth``.
+    colors : sequence of tuple of 3 int, optional
         (red, green, blue) of class 0, 1, ..., for a PNG or TIFF of colors.
-    by_value
-        Whether it is known what each value of a mask of one channel is: a palette tells nothing then, and values may
-        be stored as floats.
+    by_value : bool, optional
+        If True, the meaning of each value of a mask of one channel is known. A palette is not consulted then, and
+        values may be stored as floats.
+
+    Returns
+    -------
+    LabelSource
+        Ground truth, read by windows.
 
     Raises
     ------
     InputError
-        It is missing, truncated, or does not hold one channel of class indices, or colors that are classes.
+        It is missing or truncated, or it does not hold one channel of class indices, or colors that are classes.
     """
     path = Path(path)
     if path.is_dir():
@@ -291,7 +324,7 @@ def _source(
 
 
 def _key(path: Path, tags: MaskTags, colors: Colors, level: Level) -> PaletteKey | None:
-    """How a palette is read; None: by its indices, which names of classes in the file say of themselves."""
+    """Decide how a palette is read. None means by its indices, as when the file names its classes."""
     if tags.palette is None or colors is None or tags.class_names is not None:
         return None
     nothing = np.isin(np.arange(len(tags.palette)), tags.nothing)
@@ -305,7 +338,7 @@ def _key(path: Path, tags: MaskTags, colors: Colors, level: Level) -> PaletteKey
 
 
 def _held(level: Level) -> list[int]:
-    """Values that a mask with a palette holds."""
+    """List the values that a mask with a palette holds."""
     height, width = level.shape[:2]
     seen = np.zeros(2**16, bool)
     rows = max(1, STRIP_PX // width)
@@ -315,7 +348,10 @@ def _held(level: Level) -> list[int]:
 
 
 def _whole(values: NDArray[Any], nodata: Sequence[float], path: str) -> NDArray[np.int32]:
-    """Classes that are stored as floats; ``NOTHING`` where there is no number, or the one that is no data."""
+    """Convert classes stored as floats to integers.
+
+    ``NOTHING`` stands for NaN and for the value that marks no data.
+    """
     none = np.isnan(values)
     for value in nodata:
         none |= values == values.dtype.type(value)
@@ -343,7 +379,7 @@ def _zarr_ground_truth(path: Path) -> LabelSource:
     levels, axes, multiscale = ngff.open_levels(group, path)
     try:
         level = Level(levels[0], axes)
-        # others' levels may hold values that are not there, or lie half a px aside
+        # levels by other writers may hold values that level 0 does not have, or be shifted by half a px
         picked = [Level(array, axes) for array in levels[1:]] if multiscale.get("type") == "subsample" else []
     except ValueError as error:
         raise InputError(f"{path}: is not one plane of labels ({error}); save one with axes y and x.") from error
@@ -359,7 +395,7 @@ def _zarr_ground_truth(path: Path) -> LabelSource:
 
 
 def _label_names(group: zarr.Group) -> tuple[tuple[str, ...], int]:
-    """Names of the values of a label group, and which value is the first: 0 only where it has a name."""
+    """Read the names of the values of a label group, and which value is the first: 0 only where it has a name."""
     described = ngff.ome_attributes(group).get("image-label") or {}
     named = {p.get("label-value"): p.get("name") for p in described.get("properties") or ()}
     names = {

@@ -1,20 +1,20 @@
-"""Levels for truths that have none, so that a large one can be looked at as a whole."""
+"""Coarser levels for ground truths that have none, so that a large one can be displayed as a whole."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.errors import InputError
 from fctl_napari.imagery.ground_truth import LabelSource
 from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.progress import Progress, no_progress
 
 COMPLETE = "fctl_complete"
 STRIP_PX = 2**25
-"""About so many px are copied at once."""
+"""Approximate number of px that are copied at once."""
 CHUNK = 512
 
 
@@ -22,37 +22,41 @@ def with_levels(
     source: LabelSource,
     out: Path | str,
     *,
-    progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
 ) -> LabelSource:
-    """Return the same truth with levels, copied into a label pyramid; one that is complete is used as it is.
+    """Return a ground truth with levels, copied into a label pyramid.
+
+    A complete pyramid in ``out`` is used as it is.
 
     Parameters
     ----------
-    source
-        The truth; its values lie in 0..255.
-    out
-        Where the pyramid is kept. It is taken for this truth's: name it after the truth's content, or after file, time
-        and size.
-    progress
-        Called as ``progress(done, total)`` in rows.
-    cancelled
-        Asked now and then.
+    source : LabelSource
+        Ground truth, whose values lie in 0..255.
+    out : Path or str
+        Folder of the pyramid. It is assumed to belong to this ground truth: its name should depend on the ground
+        truth's content, or on its file, time and size.
+    progress : Progress or None, optional
+        Called as ``progress(done, total)`` in rows. It may raise ``Cancelled``.
+
+    Returns
+    -------
+    LabelSource
+        Same ground truth, with levels.
 
     Raises
     ------
     InputError
-        The truth is damaged, or holds values outside 0..255.
+        The ground truth is damaged, or holds values outside 0..255.
     OutputError
-        The disk is full or the place is not writable.
+        The disk is full or the location is not writable.
     Cancelled
-        ``cancelled`` said so; what was written is deleted.
+        ``progress`` raised it. What was written is deleted.
     """
     out = Path(out)
     if not _is_complete(out):
-        shutil.rmtree(out, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(out, ignore_errors=True)  # left by a process that was killed
         try:
-            _copy(source, out, progress or (lambda _done, _total: None), cancelled or (lambda: False))
+            _copy(source, out, progress or no_progress)
         except BaseException:
             shutil.rmtree(out, ignore_errors=True)
             raise
@@ -77,13 +81,12 @@ def _is_complete(out: Path) -> bool:
         return False
 
 
-def _copy(source: LabelSource, out: Path, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> None:
+def _copy(source: LabelSource, out: Path, progress: Progress) -> None:
     height, width = source.shape
     pyramid = LabelPyramid.create(out, source.shape, chunk=CHUNK)
     rows = max(1, STRIP_PX // (width * CHUNK)) * CHUNK
+    progress(0, height)
     for top in range(0, height, rows):
-        if cancelled():
-            raise Cancelled(f"{source.path}: making its levels was stopped.")
         bottom = min(top + rows, height)
         values = source.read_values(slice(top, bottom), slice(0, width))
         if values.dtype != np.uint8 and values.size and not (values.min() >= 0 and values.max() <= 255):

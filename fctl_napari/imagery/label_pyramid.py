@@ -1,4 +1,4 @@
-"""Label images: a writable pyramid whose levels are kept in step."""
+"""Writable label images with synchronized coarser levels."""
 
 from __future__ import annotations
 
@@ -17,28 +17,37 @@ from fctl_napari.imagery.level import read_padded
 from fctl_napari.windows import FloatWindow, IntWindow
 
 UPDATE_PX = 4096
-"""Side of the largest piece of a level that is brought in step at once, px."""
+"""Side of the largest piece of a level that is synchronized at once, px."""
 
 
 class LabelPyramid:
-    """A uint8 label image on disk (OME-Zarr 0.5): 0 is not labelled, k + 1 is class k.
+    """A uint8 label image on disk (OME-Zarr 0.5), where 0 is not labelled and k + 1 is class k.
 
     Level k is every second px of every second row of level k - 1, starting with the first, so that no value
-    appears that was not there. Make one with :meth:`create` or :meth:`open`.
+    appears that was not there. Instances are made with :meth:`create` or :meth:`open`.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the label image.
+    group : zarr.Group
+        Its Zarr group.
+    levels : sequence of zarr.Array of uint8 [y, x]
+        Arrays of the levels, the finest first.
 
     Attributes
     ----------
-    path
-        Its folder.
-    group
-        Its Zarr group, for further arrays beside the levels.
-    levels
-        The arrays [y, x], the finest first.
+    path : Path
+        Folder of the label image.
+    group : zarr.Group
+        Its Zarr group, to which further arrays can be added beside the levels.
+    levels : list of zarr.Array of uint8 [y, x]
+        Arrays of the levels, the finest first.
 
     Notes
     -----
-    Writes are atomic by chunk. Two writers of one chunk (of any level) must not write at the same time: that is
-    the caller's duty.
+    Writes are atomic by chunk. Two writers of one chunk (of any level) must not write at the same time. Ensuring this
+    is the caller's duty.
     """
 
     def __init__(self, path: Path, group: zarr.Group, levels: Sequence[zarr.Array[Any]]) -> None:
@@ -58,28 +67,35 @@ class LabelPyramid:
         pixel_size: tuple[float, float] | None = None,
         unit: str | None = None,
     ) -> LabelPyramid:
-        """Create an empty one (all 0); it is there whole or not at all.
+        """Create an empty label image (all 0), whole or not at all.
 
         Parameters
         ----------
-        path
+        path : Path or str
             Its folder. In the ``labels`` folder of an OME-Zarr image it is listed as one of its labels.
-        shape
-            (height, width) px.
-        chunk
-            Side of a chunk, px, of every level.
-        classes
+        shape : tuple of 2 int
+            (height, width), px.
+        chunk : int, optional
+            Side of a chunk, px, in every level.
+        classes : sequence of mapping of str to object, optional
             ``{"name": ..., "color": (r, g, b)}`` of class 0, 1, ... (values 1, 2, ...). Without classes it is a
             plain image of values (a confidence, say).
-        attributes
+        attributes : mapping of str to object or None, optional
             Further attributes of the group, under keys other than ``"ome"``.
-        pixel_size, unit
-            Of level 0, (y, x).
+        pixel_size : tuple of 2 float or None, optional
+            (y, x) size of a level-0 px, in ``unit``.
+        unit : str or None, optional
+            Unit of ``pixel_size``.
+
+        Returns
+        -------
+        LabelPyramid
+            Label image, open for writing.
 
         Raises
         ------
         OutputError
-            The name is taken, the disk is full, or the place is not writable.
+            The name is taken, the disk is full, or the location is not writable.
         """
         path = Path(path)
         ome: dict[str, Any] = {"version": ngff.VERSION}
@@ -104,14 +120,19 @@ class LabelPyramid:
 
     @classmethod
     def open(cls, path: Path | str, mode: str = "r") -> LabelPyramid:
-        """Open one that is there.
+        """Open an existing label image.
 
         Parameters
         ----------
-        path
+        path : Path or str
             Its folder.
-        mode
+        mode : str, optional
             ``"r"``, or ``"r+"`` to write.
+
+        Returns
+        -------
+        LabelPyramid
+            Label image.
 
         Raises
         ------
@@ -138,23 +159,23 @@ class LabelPyramid:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The group's attributes."""
+        """Attributes of the group."""
         return dict(self.group.attrs.asdict())
 
     def set_attributes(self, attributes: Mapping[str, Any], classes: Sequence[Mapping[str, Any]] | None = None) -> None:
-        """Set some of the group's attributes, in one atomic write.
+        """Set some of the group's attributes in one atomic write.
 
         Parameters
         ----------
-        attributes
-            Under keys other than ``"ome"``.
-        classes
-            As of :meth:`create`, in place of those that it has.
+        attributes : mapping of str to object
+            New values, under keys other than ``"ome"``.
+        classes : sequence of mapping of str to object or None, optional
+            Classes as for :meth:`create`, which replace the present ones. None keeps these.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the location is not writable.
         """
         ome = (
             {}
@@ -170,26 +191,41 @@ class LabelPyramid:
         return ngff.label_classes(self.group)
 
     def read(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
-        """Read a window, (y0, x0, y1, x1) px of ``level``, as uint8 [y, x]; 0 outside."""
+        """Read a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px of ``level``, half open. It may reach outside.
+        level : int, optional
+            Index of the level.
+
+        Returns
+        -------
+        ndarray of uint8 [y1 - y0, x1 - x0]
+            Values, 0 outside the image.
+        """
         array = self.levels[level]
         return read_padded(lambda rows, columns: np.asarray(array[rows, columns]), array.shape, window)
 
     def write(self, y0: int, x0: int, block: NDArray[np.uint8]) -> None:
-        """Write a block to level 0; the coarser levels wait for :meth:`update_levels`.
+        """Write a block to level 0.
+
+        The coarser levels are updated by :meth:`update_levels`.
 
         Parameters
         ----------
-        y0, x0
-            Where its first px goes.
-        block
-            uint8 [y, x].
+        y0, x0 : int
+            Position of the block's first px.
+        block : ndarray of uint8 [y, x]
+            Values to write.
 
         Raises
         ------
         ValueError
             The block reaches outside, or is not uint8 [y, x].
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the location is not writable.
         """
         height, width = self.shape
         if block.dtype != np.uint8 or block.ndim != 2:
@@ -201,17 +237,17 @@ class LabelPyramid:
             self.levels[0][y0:y1, x0:x1] = block
 
     def update_levels(self, window: FloatWindow) -> None:
-        """Bring the coarser levels in step with level 0 there.
+        """Synchronize the coarser levels with level 0 in a window.
 
         Parameters
         ----------
-        window
-            (y0, x0, y1, x1), level-0 px; what lies outside the image is left aside.
+        window : FloatWindow
+            (y0, x0, y1, x1), level-0 px. What lies outside the image is disregarded.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the location is not writable.
         """
         height, width = self.shape
         y0, x0 = max(floor(window[0]), 0), max(floor(window[1]), 0)
@@ -226,7 +262,7 @@ class LabelPyramid:
 
 
 def _pieces(start: int, stop: int, chunk: int) -> Iterator[slice]:
-    """Cut a range where chunks end, into pieces of about ``UPDATE_PX``."""
+    """Split a range at chunk borders into pieces of about ``UPDATE_PX``."""
     step = max(1, UPDATE_PX // chunk) * chunk
     while start < stop:
         end = min(stop, (start // step + 1) * step)

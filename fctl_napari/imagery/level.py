@@ -1,4 +1,4 @@
-"""One resolution of an image as a lazily read array [y, x, channel], however it is stored."""
+"""A resolution level of an image as a lazily read array [y, x, channel], however it is stored."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from fctl_napari.windows import IntWindow, Window
 
 STRIP_BYTES = 2**25
-"""About how much is halved at once."""
+"""Approximate amount that is halved at once, bytes."""
 
 NAPARI_COARSEST = 1024
-"""Levels are added until the longer side is at most this: napari reads the coarsest level whole."""
+"""Levels are added until the longer side is at most this, px, since napari reads the coarsest level whole."""
 
 
 class StoredArray(Protocol):
-    """What a level reads from: a zarr array, a NumPy array or memory map, a :class:`HalvedArray`."""
+    """The array that a level reads from: a zarr array, a NumPy array or memory map, a :class:`HalvedArray`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -33,28 +33,56 @@ class StoredArray(Protocol):
         """Type of the values."""
 
     def __getitem__(self, key: Any, /) -> Any:
-        """Read a part, by ints and slices with positive steps."""
+        """Read a part.
+
+        Parameters
+        ----------
+        key : object
+            Ints and slices with positive steps, by axis.
+
+        Returns
+        -------
+        array_like
+            Values of the part.
+        """
 
 
 class Level:
-    """A stored array with its axes put in the order [y, x, channel].
+    """A stored array with its axes in the order [y, x, channel].
 
     Nothing is read until it is indexed. Indexing is NumPy's basic indexing (ints, slices with any step, ``...``,
     ``None``) plus one-dimensional integer or boolean arrays, and returns NumPy arrays in native byte order.
 
     Parameters
     ----------
-    array
-        What is read from.
-    axes
-        One letter per stored axis: ``y``, ``x``, optionally ``c`` (channels); any other letter is an axis of
+    array : StoredArray
+        Array to read from.
+    axes : str, optional
+        One letter per stored axis: ``y``, ``x``, optionally ``c`` (channels). Any other letter is an axis of
         length 1 that is dropped.
-    chunks
-        (y, x, channel) px that are cheap to read together, where ``array`` does not say so itself.
-    convert
-        Applied to what was read as [y, x, channel], to give the same [y, x] and ``channels`` (a palette, say).
-    channels, dtype
-        What ``convert`` gives.
+    chunks : tuple of 3 int or None, optional
+        (y, x, channel) px that are cheap to read together, where ``array`` does not state them itself.
+    convert : callable or None, optional
+        Function applied to what was read as [y, x, channel]. It returns the same [y, x] and ``channels`` (for a
+        palette, say).
+    channels : int or None, optional
+        Number of channels that ``convert`` returns.
+    dtype : dtype or None, optional
+        Data type that ``convert`` returns.
+
+    Attributes
+    ----------
+    shape : tuple of 3 int
+        (height, width, channels), px.
+    dtype : dtype
+        Data type of the values, in native byte order.
+    chunks : tuple of 3 int
+        (y, x, channel) px that are cheap to read together.
+
+    Raises
+    ------
+    ValueError
+        The axes do not name the array's, or a dropped axis is longer than 1.
     """
 
     def __init__(
@@ -94,12 +122,12 @@ class Level:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the whole level takes in memory."""
+        """Size of the whole level in memory, bytes."""
         return self.size * self.dtype.itemsize
 
     @property
     def stored_in_chunks(self) -> bool:
-        """Whether it is read by chunks, each of them whole (not where it lies in memory)."""
+        """True if it is read by whole chunks, and not from memory."""
         return getattr(self._array, "chunks", None) is not None
 
     def _stored_chunks(self) -> tuple[int, int, int]:
@@ -113,18 +141,52 @@ class Level:
         return (int(by_axis["y"]), int(by_axis["x"]), channels)
 
     def __len__(self) -> int:
-        """Rows."""
+        """Return the number of rows."""
         return self.shape[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Read the whole level."""
+        """Read the whole level.
+
+        Parameters
+        ----------
+        dtype : dtype, optional
+            Data type of the result.
+        copy : bool or None, optional
+            False is refused, since the level has to be read.
+
+        Returns
+        -------
+        ndarray [y, x, channel]
+            All values.
+
+        Raises
+        ------
+        ValueError
+            ``copy`` is False.
+        """
         if copy is False:
             raise ValueError("a level lies on disk: it cannot become an array without a copy")
         whole = self[...]
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Read a part."""
+        """Read a part.
+
+        Parameters
+        ----------
+        key : object
+            Ints, slices, ``...``, ``None``, and one-dimensional integer or boolean arrays.
+
+        Returns
+        -------
+        ndarray
+            Values of the part, in native byte order.
+
+        Raises
+        ------
+        IndexError
+            The index is out of bounds, of another length or type, or for too many axes.
+        """
         expanded = _expand(key)
         boxes: list[slice] = []
         inner: list[Any] = []
@@ -155,7 +217,7 @@ class Level:
 
 
 def _expand(key: Any) -> list[Any]:
-    """Spell an index out: one part for each of the three axes, with the ``None`` kept between."""
+    """Expand an index to one part for each of the three axes, keeping each ``None`` between them."""
     parts = list(key) if isinstance(key, tuple) else [key]
     dots = [i for i, part in enumerate(parts) if part is Ellipsis]
     if len(dots) > 1:
@@ -168,7 +230,7 @@ def _expand(key: Any) -> list[Any]:
 
 
 def _split(part: Any, length: int, axis: int) -> tuple[slice, Any]:
-    """Divide one axis' index into the box to read and what to index that box with."""
+    """Split one axis' index into the box to read and the index into that box."""
     if isinstance(part, slice):
         start, stop, step = part.indices(length)
         if step > 0:
@@ -195,9 +257,19 @@ def _split(part: Any, length: int, axis: int) -> tuple[slice, Any]:
 
 
 def halve(block: NDArray[Any]) -> NDArray[Any]:
-    """Average 2 x 2 px: [h, w, c] to [ceil(h / 2), ceil(w / 2), c] of the same dtype.
+    """Average blocks of 2 x 2 px.
 
     An odd last row or column is averaged alone. Integers are rounded half up, exactly.
+
+    Parameters
+    ----------
+    block : ndarray [h, w, c]
+        Pixels of any numeric or boolean type.
+
+    Returns
+    -------
+    ndarray [ceil(h / 2), ceil(w / 2), c]
+        Means, of the same dtype.
     """
     block = np.pad(block, ((0, block.shape[0] % 2), (0, block.shape[1] % 2), (0, 0)), mode="edge")
     quads: list[NDArray[Any]] = [block[::2, ::2], block[1::2, ::2], block[::2, 1::2], block[1::2, 1::2]]
@@ -207,7 +279,7 @@ def halve(block: NDArray[Any]) -> NDArray[Any]:
     elif block.dtype.kind == "b":
         mean = _sum(quads, np.uint8) >= 2
     elif block.dtype.itemsize == 8:
-        # The sum of four would overflow: halve the quotients and the remainders apart.
+        # The sum of four would overflow, so quotients and remainders are averaged separately.
         quotients = _sum([quad >> 2 for quad in quads], block.dtype)
         mean = quotients + ((_sum([quad & 3 for quad in quads], block.dtype) + 2) >> 2)
     else:
@@ -223,14 +295,37 @@ def _sum(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
 
 
 def halved_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of the next coarser level: y and x halved and rounded up, the rest kept."""
+    """Return the shape of the next coarser level.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (y, x, ...), px.
+
+    Returns
+    -------
+    tuple of int
+        y and x halved and rounded up, the rest unchanged.
+    """
     return ((shape[0] + 1) // 2, (shape[1] + 1) // 2, *shape[2:])
 
 
 class HalvedArray:
-    """The 2 x 2 mean of an array [y, x, c], held in memory and computed when it is first read.
+    """The 2 x 2 mean of an array [y, x, c], computed when it is first read and kept in memory.
 
-    Safe to read from several threads.
+    It is safe to read from several threads.
+
+    Parameters
+    ----------
+    parent : StoredArray
+        Array [y, x, c] to average.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Length of each axis.
+    dtype : dtype
+        Data type of the parent.
     """
 
     def __init__(self, parent: StoredArray) -> None:
@@ -241,7 +336,18 @@ class HalvedArray:
         self._lock = threading.Lock()
 
     def __getitem__(self, key: Any, /) -> Any:
-        """Read a part, computing the whole at the first call."""
+        """Read a part. The first call computes the whole array.
+
+        Parameters
+        ----------
+        key : object
+            NumPy index.
+
+        Returns
+        -------
+        object
+            Values of the part.
+        """
         with self._lock:
             if self._data is None:
                 self._data = self._halve()
@@ -252,7 +358,7 @@ class HalvedArray:
     def _halve(self) -> NDArray[Any]:
         assert self._parent is not None
         data = np.empty(self.shape, self.dtype.newbyteorder("="))
-        # By strips of rows: the parent may be larger than memory.
+        # By strips of rows, since the parent may be larger than memory.
         step = max(
             1, STRIP_BYTES // max(1, 2 * self._parent.shape[1] * math.prod(self.shape[2:]) * self.dtype.itemsize)
         )
@@ -263,19 +369,21 @@ class HalvedArray:
 
 @dataclass(frozen=True)
 class MappedArray:
-    """Uncompressed values in one piece of a file, mapped for each read: a map that stays would count as memory in use.
+    """Uncompressed values in one piece of a file, mapped anew for each read.
+
+    A map that stays open would count as memory in use.
 
     Attributes
     ----------
-    path
-        The file.
-    dtype
-        Of the values, with their byte order.
-    offset
-        Where they begin, bytes.
-    shape
+    path : Path
+        File.
+    dtype : dtype
+        Data type of the values, with their byte order.
+    offset : int
+        Position of the first value in the file, bytes.
+    shape : tuple of int
         Length of each axis.
-    order
+    order : {"C", "F"}
         ``"C"``, the last axis fastest, or ``"F"``.
     """
 
@@ -286,12 +394,34 @@ class MappedArray:
     order: Literal["C", "F"] = "C"
 
     def __getitem__(self, key: Any, /) -> NDArray[Any]:
-        """Read a part."""
+        """Read a part.
+
+        Parameters
+        ----------
+        key : object
+            NumPy index.
+
+        Returns
+        -------
+        ndarray
+            Copy of the values.
+        """
         return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[key])
 
 
 def halved_levels(first: Level) -> list[Level]:
-    """Levels computed in memory below ``first``, down to about 1000 px, each when it is first read."""
+    """Add levels computed in memory, down to about 1000 px, each when it is first read.
+
+    Parameters
+    ----------
+    first : Level
+        The finest level.
+
+    Returns
+    -------
+    list of Level
+        ``first`` and the coarser levels.
+    """
     levels = [first]
     while max(levels[-1].shape[:2]) > NAPARI_COARSEST:
         levels.append(Level(HalvedArray(levels[-1])))
@@ -310,20 +440,26 @@ def read_padded(
 
     Parameters
     ----------
-    read
+    read : callable
         Reads rows and columns inside, as uint8 [y, x, *channels].
-    shape
-        (height, width, ...) px of what is read from.
-    window
-        (y0, x0, y1, x1) px.
-    fill
-        The value outside.
-    channels
+    shape : tuple of int
+        (height, width, ...), px, of the source.
+    window : IntWindow
+        (y0, x0, y1, x1), px, half open.
+    fill : int, optional
+        Value outside.
+    channels : tuple of int, optional
         Further axes of the result.
 
     Returns
     -------
-    uint8 [y1 - y0, x1 - x0, *channels].
+    ndarray of uint8 [y1 - y0, x1 - x0, *channels]
+        Pixels of the window.
+
+    Raises
+    ------
+    ValueError
+        The window ends before it begins.
     """
     y0, x0, y1, x1 = window
     if y1 < y0 or x1 < x0:

@@ -1,4 +1,4 @@
-"""What the file of a mask says of its values: palette, no data, names of classes."""
+"""Metadata in mask files about their values: palette, no data, names of classes."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ QUOTE, UNQUOTE = {'"': "&quot;"}, {"&quot;": '"'}
 
 @dataclass(frozen=True)
 class MaskTags:
-    """What is said of a mask's values.
+    """Metadata of a mask about its values.
 
     Attributes
     ----------
-    palette
-        Colors of its indices, uint8 [n, 3], or None.
-    nothing
+    palette : ndarray of uint8 [n, 3] or None
+        Colors of the mask's indices, if it has a palette.
+    nothing : tuple of float
         Values that are no class: transparent ones, or those that are marked as no data.
-    class_names
+    class_names : tuple of str or None
         Names of class 0, 1, ..., or None.
-    nodata
-        Whether ``nothing`` is a value that is marked as no data; that may be a class all the same.
+    nodata : bool
+        True if ``nothing`` is a value that is marked as no data. That value may be a class all the same.
     """
 
     palette: NDArray[np.uint8] | None = None
@@ -48,18 +48,53 @@ class MaskTags:
 
 
 def names_text(names: Sequence[str]) -> str:
-    """Write names of classes as the text that a file keeps, ASCII."""
+    """Serialize class names to the ASCII text that files keep.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of class 0, 1, ...
+
+    Returns
+    -------
+    str
+        JSON list.
+    """
     return json.dumps(list(names))
 
 
 def gdal_metadata(names: Sequence[str]) -> str:
-    """Write names of classes as the text of a TIFF's tag ``GDAL_METADATA``, ASCII; GDAL escapes its values twice."""
+    """Serialize class names to the text of a TIFF's tag ``GDAL_METADATA``.
+
+    GDAL escapes its values twice.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of class 0, 1, ...
+
+    Returns
+    -------
+    str
+        XML, ASCII.
+    """
     text = escape(escape(names_text(names), QUOTE))
     return f'<GDALMetadata>\n  <Item name="{CLASSES}">{text}</Item>\n</GDALMetadata>\n'
 
 
 def png_tags(image: Image.Image) -> MaskTags:
-    """Read what a PNG says; a palette's index and a grey value may be transparent."""
+    """Read the metadata of a PNG. A palette's index and a gray value may be transparent.
+
+    Parameters
+    ----------
+    image : Image.Image
+        PNG, opened with Pillow.
+
+    Returns
+    -------
+    MaskTags
+        Palette, transparent values and class names.
+    """
     palette, nothing = None, []
     if image.mode == "P":
         palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
@@ -72,13 +107,24 @@ def png_tags(image: Image.Image) -> MaskTags:
 
 
 def tiff_tags(path: Path) -> MaskTags:
-    """Read what a TIFF says of its first image, which can be opened."""
+    """Read the metadata of a TIFF's first image.
+
+    Parameters
+    ----------
+    path : Path
+        TIFF that can be opened.
+
+    Returns
+    -------
+    MaskTags
+        Palette, the no-data value and class names.
+    """
     with tifffile.TiffFile(path) as file:
         page: Any = file.series[0].keyframe
         palette = None
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
             colors = np.asarray(page.colormap).T
-            # 16-bit by the standard; some writers put 8 bits there
+            # 16 bits by the standard, but some writers store 8 bits
             palette = (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
         tags: Mapping[int, str] = {
             code: str(page.tags[code].value) for code in (GDAL_METADATA, GDAL_NODATA) if code in page.tags
@@ -106,7 +152,7 @@ def _item(text: str | None) -> str | None:
 
 
 def _names(text: object) -> tuple[str, ...] | None:
-    """Names of classes, if this is how our exports keep them."""
+    """Parse class names, if the text is in the format of our exports."""
     try:
         found = json.loads(text) if isinstance(text, str) else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Names of what is kept beside an image."""
+"""Names of files that are kept beside an image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ CORRECTIONS_SUFFIX = ".corrections.ome.zarr"
 
 
 def stem(image: str | Path) -> str:
-    """Return the name of an image (a file or an address) without its suffix, ``.ome.zarr`` and the like included."""
+    """Return the name of an image without its suffix, ``.ome.zarr`` and the like included.
+
+    Parameters
+    ----------
+    image : str or Path
+        File or address.
+
+    Returns
+    -------
+    str
+        Last part of the path, without the suffix.
+    """
     name = last_name(image if is_url(image) else Path(image))
     for suffix in IMAGE_SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
@@ -24,31 +35,58 @@ def stem(image: str | Path) -> str:
 
 
 def digest(*facts: object) -> str:
-    """Return twelve characters that differ where any of the facts differs, for names of files."""
+    """Return a short digest of some facts, for file names.
+
+    Parameters
+    ----------
+    *facts : object
+        Values that identify the file.
+
+    Returns
+    -------
+    str
+        Twelve hexadecimal characters, which differ where any of the facts differs.
+    """
     return hashlib.blake2b("|".join(map(str, facts)).encode(), digest_size=6).hexdigest()
 
 
 def writable(folder: Path) -> bool:
-    """Tell whether files can be made in ``folder``."""
+    """Return whether files can be created in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder.
+
+    Returns
+    -------
+    bool
+        True if it is a folder and may be written.
+    """
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def beside(image: str | Path, ending: str, elsewhere: Callable[[], Path] | None = None) -> Path:
-    """Return where something of an image is kept: beside it, or in another folder.
+    """Return the path of a file that belongs to an image: beside the image, or in another folder.
 
     Parameters
     ----------
-    image
-        A file, or an address.
-    ending
-        Put after the image's name without its suffix.
-    elsewhere
-        Makes the folder for images at an address, or in a folder that is not writable.
+    image : str or Path
+        File or address.
+    ending : str
+        Suffix that is put after the image's name without its own suffix.
+    elsewhere : callable or None, optional
+        Returns the folder for images at an address or in a folder that is not writable.
+
+    Returns
+    -------
+    Path
+        Path of the file.
 
     Raises
     ------
     InputError
-        There is no place beside the image, and no other folder.
+        Nothing can be written beside the image, and there is no other folder.
     """
     image = image if is_url(image) else Path(image).absolute()
     if isinstance(image, Path) and writable(image.parent):
@@ -59,5 +97,23 @@ def beside(image: str | Path, ending: str, elsewhere: Callable[[], Path] | None 
 
 
 def corrections_path(image: str | Path, elsewhere: Callable[[], Path] | None = None) -> Path:
-    """Return where the corrections of an image are kept; see :func:`beside`."""
+    """Return the path of an image's corrections.
+
+    Parameters
+    ----------
+    image : str or Path
+        File or address.
+    elsewhere : callable or None, optional
+        See :func:`beside`.
+
+    Returns
+    -------
+    Path
+        Path of the corrections.
+
+    Raises
+    ------
+    InputError
+        Nothing can be written beside the image, and there is no other folder.
+    """
     return beside(image, CORRECTIONS_SUFFIX, elsewhere)

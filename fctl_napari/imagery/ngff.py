@@ -26,7 +26,20 @@ VERSION = "0.5"
 
 
 def is_zarr(path: Path | str) -> bool:
-    """Tell whether a folder is a Zarr group or array, by its metadata; of an address, whether it is a group."""
+    """Return whether there is a Zarr group or array.
+
+    A folder is judged by its metadata files.
+
+    Parameters
+    ----------
+    path : Path or str
+        Folder, or address.
+
+    Returns
+    -------
+    bool
+        True for a group or array in a folder, and for a group at an address.
+    """
     if isinstance(path, str):
         try:
             open_group(path)
@@ -37,7 +50,7 @@ def is_zarr(path: Path | str) -> bool:
 
 
 class NoGroupError(InputError):
-    """Where a Zarr group was looked for there is none."""
+    """The error raised where a Zarr group was looked for and there is none."""
 
 
 def open_group(path: Path | str, mode: str = "r") -> zarr.Group:
@@ -45,10 +58,15 @@ def open_group(path: Path | str, mode: str = "r") -> zarr.Group:
 
     Parameters
     ----------
-    path
+    path : Path or str
         Its folder, or its address.
-    mode
+    mode : str, optional
         ``"r"``, or ``"r+"`` to change it (not at an address).
+
+    Returns
+    -------
+    zarr.Group
+        Opened group.
 
     Raises
     ------
@@ -75,23 +93,57 @@ def open_group(path: Path | str, mode: str = "r") -> zarr.Group:
 
 
 def ome_attributes(group: zarr.Group) -> dict[str, Any]:
-    """Return the OME metadata of a group: its ``ome`` attribute (0.5), or all attributes (0.4)."""
+    """Return the OME metadata of a group.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        Zarr group.
+
+    Returns
+    -------
+    dict of str to object
+        Its ``ome`` attribute (0.5), or all attributes (0.4).
+    """
     attributes = group.attrs.asdict()
     ome = attributes.get("ome", attributes)
     return ome if isinstance(ome, dict) else {}
 
 
 def is_label_image(group: zarr.Group) -> bool:
-    """Tell whether a group is a label image, not an image."""
+    """Return whether a group is a label image, not an image.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        Zarr group.
+
+    Returns
+    -------
+    bool
+        True if its metadata describes labels.
+    """
     return "image-label" in ome_attributes(group)
 
 
 def open_levels(group: zarr.Group, path: Path | str) -> tuple[list[zarr.Array[Any]], str, dict[str, Any]]:
     """Open the arrays of a multiscale image.
 
+    Parameters
+    ----------
+    group : zarr.Group
+        Group of the image.
+    path : Path or str
+        Its location, for messages.
+
     Returns
     -------
-    The arrays, the finest first; one letter per axis (``"cyx"``); and the multiscale metadata.
+    levels : list of zarr.Array
+        Arrays, the finest first.
+    axes : str
+        One letter per axis (``"cyx"``).
+    multiscale : dict of str to object
+        Multiscale metadata.
 
     Raises
     ------
@@ -121,7 +173,20 @@ def open_levels(group: zarr.Group, path: Path | str) -> tuple[list[zarr.Array[An
 
 
 def scales(multiscale: Mapping[str, Any], axes: str) -> list[tuple[float, float]] | None:
-    """Read (y, x) sizes of a px from the coordinate transformations, one per level; None if they are not stated."""
+    """Read the sizes of a px from the coordinate transformations.
+
+    Parameters
+    ----------
+    multiscale : mapping of str to object
+        Multiscale metadata.
+    axes : str
+        One letter per axis.
+
+    Returns
+    -------
+    list of tuple of 2 float or None
+        (y, x) size of a px, one per level. None if they are not stated.
+    """
     found: list[tuple[float, float]] = []
     for dataset in multiscale["datasets"]:
         size = {"y": 1.0, "x": 1.0}
@@ -138,7 +203,18 @@ def scales(multiscale: Mapping[str, Any], axes: str) -> list[tuple[float, float]
 
 
 def space_unit(multiscale: Mapping[str, Any]) -> str | None:
-    """Read the unit of the y and x axes; None if it is not stated."""
+    """Read the unit of the y and x axes.
+
+    Parameters
+    ----------
+    multiscale : mapping of str to object
+        Multiscale metadata.
+
+    Returns
+    -------
+    str or None
+        Name of the unit. None if it is not stated.
+    """
     for axis in multiscale.get("axes", ()):
         if isinstance(axis, dict) and axis.get("name") == "x":
             return axis.get("unit")
@@ -146,11 +222,17 @@ def space_unit(multiscale: Mapping[str, Any]) -> str | None:
 
 
 def label_classes(group: zarr.Group) -> list[dict[str, Any]]:
-    """Read names and colours of class 0, 1, ... (values 1, 2, ...) of a label group.
+    """Read names and colors of class 0, 1, ... (values 1, 2, ...) of a label group.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        Group of the label image.
 
     Returns
     -------
-    ``{"name": str, "color": [r, g, b]}`` each; empty unless every value from 1 on has a name.
+    list of dict of str to object
+        ``{"name": str, "color": [r, g, b]}`` of each class. Empty unless every value from 1 on has a name.
     """
     described = ome_attributes(group).get("image-label") or {}
     names = {p.get("label-value"): p.get("name") for p in described.get("properties") or ()}
@@ -162,7 +244,18 @@ def label_classes(group: zarr.Group) -> list[dict[str, Any]]:
 
 
 def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """(height, width) of the levels of an image: halved, rounding up, until about 1000 px."""
+    """Return the shapes of an image's levels: halved, rounding up, until about 1000 px.
+
+    Parameters
+    ----------
+    shape : tuple of 2 int
+        (height, width) of level 0, px.
+
+    Returns
+    -------
+    list of tuple of 2 int
+        (height, width) of each level, px.
+    """
     shapes = [shape]
     while max(shapes[-1]) > NAPARI_COARSEST:
         height, width = halved_shape(shapes[-1])
@@ -184,19 +277,26 @@ def multiscale_metadata(
 
     Parameters
     ----------
-    name
-        For people.
-    axes
+    name : str
+        Name for users.
+    axes : str
         ``"cyx"`` or ``"yx"``.
-    levels
-        How many.
-    kind
-        How a level is made of the one before.
-    pixel_size, unit
-        Of level 0, (y, x).
-    centred
-        Whether a px of a coarser level lies at the centre of the px it stands for (a mean), or on the first of
-        them (a subsample).
+    levels : int
+        Number of levels.
+    kind : str
+        Method by which a level is made of the one before.
+    pixel_size : tuple of 2 float or None
+        (y, x) size of a level-0 px, in ``unit``.
+    unit : str or None
+        Unit of ``pixel_size``.
+    centred : bool
+        If True, a px of a coarser level lies at the center of the px it stands for (a mean). Otherwise it lies on the
+        first of them (a subsample).
+
+    Returns
+    -------
+    dict of str to object
+        Entry of ``multiscales``.
     """
     size = dict(zip("yx", pixel_size or (1.0, 1.0), strict=True))
     described = []
@@ -222,7 +322,28 @@ def multiscale_metadata(
 def create_levels(
     group: zarr.Group, axes: str, shape: tuple[int, int], chunk: int, dtype: Any, channels: int | None = None
 ) -> list[zarr.Array[Any]]:
-    """Create the empty arrays ``"0"``, ``"1"``, ... of an image; chunks span all channels."""
+    """Create the empty arrays ``"0"``, ``"1"``, ... of an image. Chunks span all channels.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        Group of the image.
+    axes : str
+        One letter per axis.
+    shape : tuple of 2 int
+        (height, width) of level 0, px.
+    chunk : int
+        Side of a chunk, px.
+    dtype : dtype
+        Data type of the arrays.
+    channels : int or None, optional
+        Length of a leading channel axis. None leaves it out.
+
+    Returns
+    -------
+    list of zarr.Array
+        Arrays, the finest first.
+    """
     arrays = []
     for index, (height, width) in enumerate(level_shapes(shape)):
         lead: tuple[int, ...] = () if channels is None else (channels,)
@@ -240,20 +361,25 @@ def create_levels(
 
 
 def create_group(path: Path, fill: Callable[[zarr.Group], None]) -> zarr.Group:
-    """Create a Zarr v3 group that is there whole or not at all.
+    """Create a Zarr v3 group, whole or not at all.
 
     Parameters
     ----------
-    path
-        Where; nothing may be there yet but an empty folder. In the ``labels`` folder of an OME-Zarr image it is
+    path : Path
+        Folder to create. It may exist if it is empty. In the ``labels`` folder of an OME-Zarr image it is
         listed as one of its labels.
-    fill
-        Makes the group's arrays and attributes.
+    fill : callable
+        Creates the group's arrays and attributes.
+
+    Returns
+    -------
+    zarr.Group
+        Group, open for writing.
 
     Raises
     ------
     OutputError
-        The name is taken, the disk is full, or the place is not writable.
+        The name is taken, the disk is full, or the location is not writable.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise OutputError(f"{path}: exists already; choose another name, or delete it first.")
@@ -273,7 +399,23 @@ def create_group(path: Path, fill: Callable[[zarr.Group], None]) -> zarr.Group:
 
 @contextmanager
 def writing(path: Path | str) -> Iterator[None]:
-    """Turn what goes wrong while the block writes ``path`` into an :class:`OutputError`."""
+    """Turn errors of writing in the block into an :class:`OutputError`.
+
+    Parameters
+    ----------
+    path : Path or str
+        Location that is written.
+
+    Yields
+    ------
+    None
+        Control, once.
+
+    Raises
+    ------
+    OutputError
+        The block raised an ``OSError``.
+    """
     try:
         yield
     except OSError as error:
@@ -282,7 +424,10 @@ def writing(path: Path | str) -> Iterator[None]:
 
 
 def _end_other_writes() -> None:
-    """Zarr raises for the first chunk that fails; wait for those still on their way, or they end with the process."""
+    """Wait for zarr's running writes, which would otherwise end with the process.
+
+    Zarr raises for the first chunk that fails, while others are still being written.
+    """
     loop = zarr_sync.loop[0]
 
     async def end() -> None:
@@ -295,7 +440,15 @@ def _end_other_writes() -> None:
 
 
 def list_label(path: Path) -> None:
-    """Name a label image in the ``labels`` group of its image, as NGFF asks; elsewhere do nothing."""
+    """Add a label image to the list in the ``labels`` group of its image, as NGFF requires.
+
+    Nothing is done for a label image elsewhere.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the label image.
+    """
     if path.parent.name != "labels" or not is_zarr(path.parent.parent):
         return
     if is_zarr(path.parent):

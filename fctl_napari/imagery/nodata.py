@@ -1,6 +1,6 @@
-"""Pixels that an image file marks as being without data, and how many these are.
+"""Detection of pixels that an image file marks as no data.
 
-What marks them is the ``GDAL_NODATA`` tag, an alpha channel, a mask in the file or in a ``.msk`` beside it, or NaN.
+They are marked by the ``GDAL_NODATA`` tag, an alpha channel, a mask in the file or in a ``.msk`` beside it, or NaN.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from fctl_napari.imagery.remote import is_url, open_file
 from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 
 WHOLE_PX = 2**22
-"""A level of at most this many px is looked at whole."""
+"""A level of at most this many px is examined whole."""
 
 SAMPLES, SAMPLE_SIDE = 16, 64
-"""Of a larger one so many blocks along each side, of this side, px; or so many bands of fewer rows."""
+"""Number of blocks along each side of a larger level, and their side, px. Strips are sampled by bands of fewer rows."""
 
 MOST_PAGES = 64
-"""A mask is looked for in so many pages: an image, its overviews, and their masks."""
+"""Number of pages in which a mask is looked for: an image, its overviews, and their masks."""
 
 NODATA_TAG = 42113
 MASK_SUBFILE = 4
 NAN = "NaN"
 ALPHA = (1, 2)
-"""Of TIFF's extra samples: with colors multiplied by it, or not."""
+"""Types of TIFF's extra samples that are alpha, premultiplied or not."""
 
 
 @dataclass(frozen=True)
 class Nodata:
-    """How much of an image its file marks as being without data.
+    """The share of an image that its file marks as no data.
 
     Attributes
     ----------
-    share
-        Of its px, 0..1, measured on a coarse level or on a sample.
-    by
-        What marks them, in words.
+    share : float
+        Share of its px, 0..1, measured on a coarse level or on a sample.
+    by : str
+        Kind of the mark, in words.
     """
 
     share: float
@@ -60,23 +60,35 @@ class Nodata:
         return f"{self.share:.0%}".replace("%", " %") if self.share >= 0.01 else "less than 1 %"
 
     def sentence(self, name: str) -> str:
-        """Say it of a file, with what becomes of these px."""
+        """Return a sentence on a file's no data and on what becomes of these px.
+
+        Parameters
+        ----------
+        name : str
+            Name of the file.
+
+        Returns
+        -------
+        str
+            Sentence for users.
+        """
         if self.by == NAN:
             return f"{name}: {self.percent} of this file are NaN, which cannot be segmented; fill them (with 0, say)."
         return f"{name}: this file marks {self.percent} as nodata ({self.by}); they are segmented all the same."
 
 
 def measure_nodata(path: Path | str) -> Nodata | None:
-    """Measure how much of an image its file marks as being without data (this reads some of it).
+    """Measure the share of an image that its file marks as no data. This reads some of its pixels.
 
     Parameters
     ----------
-    path
-        As for ``open_image``.
+    path : Path or str
+        File, folder or address, as for ``open_image``.
 
     Returns
     -------
-    None if nothing is marked, as far as the sample tells.
+    Nodata or None
+        Share and mark. None if nothing is marked, as far as the sample shows.
 
     Raises
     ------
@@ -180,14 +192,17 @@ def _blocks(level: Level) -> Iterator[NDArray[Any]]:
         yield level[:, :]
         return
     for row, y in enumerate(_starts(height, 0.5)):
-        if level.chunks[1] >= width:  # strips: each is read whole, whatever part of it is wanted
+        if level.chunks[1] >= width:  # strips, which are read whole, whatever part is needed
             yield level[y : y + max(1, SAMPLE_SIDE // 8), :]
             continue
-        for x in _starts(width, row * 0.618 % 1):  # not in columns: borders of data run straight
+        for x in _starts(width, row * 0.618 % 1):  # shifted row by row, since borders of data run straight
             yield level[y : y + SAMPLE_SIDE, x : x + SAMPLE_SIDE]
 
 
 def _starts(length: int, part: float) -> list[int]:
-    """Where blocks begin whose middles lie at this part of equal parts of a side."""
+    """Return the starts of sampled blocks along a side.
+
+    The side is divided into ``SAMPLES`` equal parts. The middle of a block lies at the given fraction of its part.
+    """
     middles = (np.arange(SAMPLES) + part) * length / SAMPLES - SAMPLE_SIDE / 2
     return sorted({int(start) for start in np.clip(middles, 0, max(0, length - SAMPLE_SIDE))})

@@ -14,7 +14,19 @@ NPY_MAGIC = b"\x93NUMPY"
 
 
 def read_npy(path: Path) -> Level:
-    """Open a ``.npy`` file of an array [y, x] or [y, x, channel]; values are read when the level is indexed.
+    """Open a ``.npy`` file of an array [y, x] or [y, x, channel].
+
+    Values are read when the level is indexed.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Returns
+    -------
+    Level
+        Array as a level.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""Fingerprints of versions before 0.2, of bytes of the file or the coarsest level: their stores are recognized."""
+"""Fingerprints of versions before 0.2, kept so that their stores are recognized.
+
+They were computed from bytes of the file or from the coarsest level.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,24 @@ if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
 
 SAMPLED_BYTES = 1 << 16
-"""How much of a file's beginning and end was looked at."""
+"""Part of a file's beginning and end that was sampled, bytes."""
 
 SAMPLED_PX = 1024
-"""Largest side of what was looked at of an image's coarsest level, px."""
+"""Largest side of the sampled part of an image's coarsest level, px."""
 
 
 def old_fingerprints(pyramid: Pyramid) -> list[str]:
-    """List the fingerprints by which versions before 0.2 knew an image; the first is the one that they wrote down.
+    """List the fingerprints by which versions before 0.2 identified an image.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        Image.
+
+    Returns
+    -------
+    list of str
+        Fingerprints, first the one that these versions wrote.
 
     Raises
     ------
@@ -36,16 +49,22 @@ def old_fingerprints(pyramid: Pyramid) -> list[str]:
 
 
 def old_fingerprint(pyramid: Pyramid, path: str | None = None) -> str:
-    """Compute the old fingerprint of what is opened, 32 hex digits.
+    """Compute the old fingerprint of an opened image.
 
-    Of a single file: its size, first and last 64 KiB. Of anything else: the pixels of the coarsest level.
+    For a single file it depends on its size and its first and last 64 KiB. Otherwise it depends on the pixels of the
+    coarsest level.
 
     Parameters
     ----------
     pyramid : Pyramid
-        The image.
+        Image.
     path : str, optional
-        The file, where it is another than the one that was opened.
+        File, where it is another than the one that was opened.
+
+    Returns
+    -------
+    str
+        32 hex digits.
 
     Raises
     ------
@@ -75,10 +94,13 @@ def old_fingerprint(pyramid: Pyramid, path: str | None = None) -> str:
 
 
 def _of_origin(origin: Origin, converted: Pyramid) -> str | None:
-    """Old fingerprint of the image that was converted; None if it is not known, or the file was changed since."""
+    """Return the old fingerprint of the image that was converted.
+
+    It is None if it is not known, or if the file was changed since.
+    """
     file = None if is_url(origin.path) else Path(origin.path)
     if file is None or not file.is_file():
-        return origin.fingerprint  # moved away, perhaps together: what was written down holds
+        return origin.fingerprint  # the file was moved, perhaps together with the pyramid: the stored fingerprint holds
     if file.stat().st_mtime_ns != origin.modified_ns:
         return None
     return origin.fingerprint or old_fingerprint(converted, origin.path)

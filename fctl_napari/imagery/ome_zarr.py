@@ -13,7 +13,7 @@ from fctl_napari.imagery.pyramid import Georeference, Pyramid
 from fctl_napari.imagery.remote import child, last_name
 
 OURS = "fctl"
-"""The group attribute under which this project keeps what NGFF has no place for."""
+"""Group attribute under which this project keeps metadata that NGFF does not define."""
 
 
 def open_omezarr(
@@ -26,10 +26,17 @@ def open_omezarr(
 
     Parameters
     ----------
-    path
-        The folder or address of the image, or of a collection written by bioformats2raw, whose first image is taken.
-    value_range, bands
-        As for :class:`~fctl_napari.imagery.pyramid.Pyramid`; by default what :func:`~.convert.convert` stored.
+    path : Path or str
+        Folder or address of the image, or of a collection written by bioformats2raw, whose first image is taken.
+    value_range : tuple of 2 float or None, optional
+        See :class:`~fctl_napari.imagery.pyramid.Pyramid`. The default is what :func:`~.convert.convert` stored.
+    bands : tuple of 3 int or None, optional
+        See :class:`~fctl_napari.imagery.pyramid.Pyramid`. The default is what :func:`~.convert.convert` stored.
+
+    Returns
+    -------
+    Pyramid
+        Image, read on demand.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def open_omezarr(
 
 
 def _factors(levels: list[Level], sizes: list[tuple[float, float]] | None) -> list[tuple[float, float]]:
-    """Level-0 px per px of each level: as stated, where that fits the shapes, else as the shapes have it."""
+    """Compute the level-0 px per px of each level: as stated where that fits the shapes, else from the shapes."""
     height, width = levels[0].shape[:2]
     factors: list[tuple[float, float]] = []
     for index, level in enumerate(levels):

@@ -1,4 +1,4 @@
-"""Open an image, whatever its format and wherever it lies."""
+"""Opening of images in any supported format, from files and addresses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fctl_napari.imagery.remote import is_url, last_name, open_file
 from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 
 IN_MEMORY_BYTES = 2**28
-"""An image without overviews gets coarser levels in memory if it is no larger than this."""
+"""Largest image without overviews that gets coarser levels in memory, bytes."""
 
 KNOWN = "an OME-Zarr, a TIFF, a PNG, a JPEG or a .npy file"
 
@@ -28,18 +28,23 @@ def open_image(
     value_range: tuple[float, float] | None = None,
     bands: tuple[int, int, int] | None = None,
 ) -> Pyramid:
-    """Open an image as a lazy pyramid; the format is told by the content, not by the name.
+    """Open an image as a lazy pyramid. The format is recognized by the content, not by the name.
 
     Parameters
     ----------
-    path
+    path : Path or str
         An OME-Zarr 0.4 or 0.5 (its folder); a TIFF, BigTIFF, OME-TIFF, GeoTIFF or COG, with the overviews it has;
         an array [y, x] or [y, x, channel] in a ``.npy`` file; or a PNG or JPEG, which is read whole into memory.
         An OME-Zarr and a tiled TIFF may also lie at an ``http://`` or ``https://`` address, given as a string.
-    value_range
-        (low, high) values that become 0 and 255 when pixels are read as RGB; needed for data that is not uint8.
-    bands
-        Which channels are red, green and blue, from 0.
+    value_range : tuple of 2 float or None, optional
+        (low, high) values that become 0 and 255 when pixels are read as RGB. It is needed for data that is not uint8.
+    bands : tuple of 3 int or None, optional
+        Indices of the red, green and blue channels, from 0.
+
+    Returns
+    -------
+    Pyramid
+        Image, read on demand.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def open_image(
 
 def _open_url(url: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
     with contextlib.suppress(ngff.NoGroupError):
-        if not urlsplit(url).query:  # what follows a question mark is no folder
+        if not urlsplit(url).query:  # an address with a query is no folder
             return open_omezarr(url, value_range=value_range, bands=bands)
     with open_file(url) as file:
         magic = file.read(16)

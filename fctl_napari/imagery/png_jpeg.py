@@ -1,4 +1,4 @@
-"""PNG and JPEG: read whole into memory, with Pillow (and imagecodecs for what Pillow would round)."""
+"""PNG and JPEG files, read whole into memory with Pillow (and imagecodecs where Pillow would reduce the depth)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,23 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"
 
 MAX_PIXELS = 2**30
-"""Larger files are refused: they are read whole into memory."""
+"""Largest image that is opened, px, since it is read whole into memory."""
 
 _pillow_limit = threading.Lock()
 
 
 def read_magic(path: Path) -> bytes:
     """Read the first bytes of a file.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Returns
+    -------
+    bytes
+        At most 16 bytes.
 
     Raises
     ------
@@ -46,6 +56,16 @@ def read_magic(path: Path) -> bytes:
 def open_pillow(path: Path) -> Image.Image:
     """Open and decode a PNG or JPEG.
 
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Returns
+    -------
+    Image.Image
+        Decoded image.
+
     Raises
     ------
     InputError
@@ -61,7 +81,7 @@ def open_pillow(path: Path) -> Image.Image:
 
 def _undecoded(path: Path) -> Image.Image:
     with _pillow_limit, warnings.catch_warnings():
-        # Pillow's limit against decompression bombs (179 Mpx) is a module variable; maps are larger.
+        # Pillow's limit against decompression bombs (179 Mpx) is a module variable, and maps are larger.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2
         try:
@@ -77,7 +97,19 @@ def _undecoded(path: Path) -> Image.Image:
 
 
 def raster_header(path: Path) -> tuple[tuple[int, int, int], np.dtype[Any]]:
-    """Read (height, width, channels) and type of what :func:`read_raster` gives, without decoding it.
+    """Read the shape and type of the array that :func:`read_raster` returns, without decoding it.
+
+    Parameters
+    ----------
+    path : Path
+        PNG or JPEG.
+
+    Returns
+    -------
+    shape : tuple of 3 int
+        (height, width, channels), px.
+    dtype : dtype
+        uint8 or uint16.
 
     Raises
     ------
@@ -91,16 +123,39 @@ def raster_header(path: Path) -> tuple[tuple[int, int, int], np.dtype[Any]]:
 
 
 def damaged(path: Path, error: Exception) -> InputError:
-    """Say that a file cannot be decoded."""
+    """Make the error for a file that cannot be decoded.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+    error : Exception
+        Exception of the decoder.
+
+    Returns
+    -------
+    InputError
+        Error to raise.
+    """
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return InputError(f"{path}: is truncated or damaged; fetch it again ({reason}).")
 
 
 def read_raster(path: Path) -> NDArray[Any]:
-    """Read a PNG or JPEG as [y, x, c]: uint8 or uint16; grey, RGB or RGBA.
+    """Read a PNG or JPEG.
 
-    Palettes and CMYK become RGB, and the alpha of a grey image is dropped. An orientation stored in EXIF is
+    Palettes and CMYK become RGB, and the alpha of a gray image is dropped. An orientation stored in EXIF is
     not applied, so that pixels stay where masks and maps expect them.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16 [y, x, c]
+        Gray, RGB or RGBA pixels.
 
     Raises
     ------
@@ -108,7 +163,7 @@ def read_raster(path: Path) -> NDArray[Any]:
         The file is truncated or not an image.
     """
     if is_16_bit_png(path):
-        # Pillow would cut 16-bit colours down to 8 bits without a word.
+        # Pillow would silently reduce 16-bit colors to 8 bits.
         try:
             array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
         except (imagecodecs.PngError, ValueError, OSError) as error:
@@ -127,7 +182,18 @@ def read_raster(path: Path) -> NDArray[Any]:
 
 
 def is_16_bit_png(path: Path) -> bool:
-    """Tell whether a file is a PNG of 16 bits."""
+    """Return whether a file is a PNG of 16 bits.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Returns
+    -------
+    bool
+        True for a PNG with 16 bits per channel.
+    """
     with path.open("rb") as file:
         header = file.read(25)
     return header.startswith(PNG_MAGIC) and header[24:25] == b"\x10"

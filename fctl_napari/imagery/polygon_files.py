@@ -1,4 +1,4 @@
-"""Files of polygons with class names: GeoJSON, GeoPackage, COCO and labelme, read as they are stored."""
+"""Readers of polygon files with class names: GeoJSON, GeoPackage, COCO and labelme."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 
 PX_COORDINATES = "px of the image, x right, y down"
-"""What our GeoJSON says in the member ``coordinates`` where the image is not georeferenced."""
+"""Value of the member ``coordinates`` of our GeoJSON where the image is not georeferenced."""
 
 GENERATOR = "fctl-napari"
-"""What our exports say in the member ``generator``."""
+"""Value of the member ``generator`` of our exports."""
 
 AREAS = ("Polygon", "MultiPolygon")
 SUFFIXES = (".geojson", ".json", ".gpkg")
 UNPLACED_CRS = "Undefined Cartesian SRS"
-"""What a GeoPackage says of coordinates that are on no Earth, as ours does where they are px."""
+"""CRS that a GeoPackage states for coordinates that are not on Earth, as ours does where they are px."""
 
 
 @dataclass
 class FoundPolygons:
-    """What a file of polygons holds.
+    """The content of a polygon file, as it is stored.
 
     Attributes
     ----------
-    shapes
-        shapely's polygons and multipolygons, in coordinates (x, y).
-    names
-        The class of each.
-    coordinates
-        What the coordinates are: ``"px"`` of the image, in the ``crs``, ``"degrees"`` (WGS 84 longitude and latitude),
+    shapes : list of shapely.Geometry
+        Polygons and multipolygons, in coordinates (x, y).
+    names : list of str
+        Class name of each shape.
+    coordinates : {"px", "crs", "degrees", "not said"}
+        Kind of the coordinates: ``"px"`` of the image, in the ``crs``, ``"degrees"`` (WGS 84 longitude and latitude),
         or not said.
-    crs
-        rasterio's, where it is said.
-    size
-        (height, width) px of the image that the file says it is of.
-    skipped
-        How many features there are without an area, by what they are.
+    crs : rasterio.crs.CRS or None
+        Coordinate reference system, where it is stated.
+    size : tuple of 2 int or None
+        (height, width), px, of the image that the file says it is of.
+    skipped : Counter[str]
+        Number of features that are left out, by reason.
     """
 
     shapes: list[Any] = field(default_factory=list)
@@ -57,7 +57,18 @@ class FoundPolygons:
 
 
 def is_polygon_file(path: Path) -> bool:
-    """Tell by its name whether a file holds polygons."""
+    """Return whether a file holds polygons, judged by its name.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Returns
+    -------
+    bool
+        True for GeoJSON, JSON and GeoPackage.
+    """
     return path.suffix.lower() in SUFFIXES
 
 
@@ -68,15 +79,20 @@ def read_polygons(
 
     Parameters
     ----------
-    path
+    path : Path
         GeoJSON: a FeatureCollection, a list of features, or one feature. A GeoPackage with one layer. COCO annotations
         with polygons or uncompressed runs. labelme's JSON.
-    column
-        Which property names the class (GeoJSON, GeoPackage). Where its value is an object, the name is its ``name``.
-    mapped
-        The class that each number, or name, of the property stands for; None: it is to be left out.
-    image
-        The image's file, by which it is found among several in a COCO file.
+    column : str, optional
+        Property that names the class (GeoJSON, GeoPackage). Where its value is an object, the name is its ``name``.
+    mapped : mapping of int or str to str or None or None, optional
+        Class that each number, or name, of the property stands for. Features mapped to None are left out.
+    image : str or None, optional
+        File of the image, by which it is found among several in a COCO file.
+
+    Returns
+    -------
+    FoundPolygons
+        Polygons with their class names.
 
     Raises
     ------
@@ -111,17 +127,17 @@ def _read_json(path: Path) -> Any:
 
 
 class NoClassError(InputError):
-    """A feature whose property names no class."""
+    """The error raised for a feature whose property names no class."""
 
 
 class _Names:
-    """Finds the class of a feature in its properties."""
+    """A lookup of class names in the properties of features."""
 
     def __init__(self, path: Path, column: str, mapped: Mapping[int | str, str | None] | None) -> None:
         self._path, self._column, self._mapped = path, column, mapped
 
     def of(self, number: int, properties: Mapping[str, Any]) -> str | None:
-        """Return the class of a feature; None: it is to be left out."""
+        """Return the class of a feature, or None if it is to be left out."""
         name = properties.get(self._column)
         name = name.get("name") if isinstance(name, Mapping) else name
         if isinstance(name, float | np.floating) and float(name).is_integer():
@@ -153,7 +169,7 @@ def _read_geojson(path: Path, document: Any, names: _Names) -> FoundPolygons:
     if features is None:
         raise InputError(f"{path}: is no GeoJSON FeatureCollection; give polygons with the names of their classes.")
     found = FoundPolygons()
-    first: InputError | None = None  # why nothing is painted, where nothing is
+    first: InputError | None = None  # raised if no feature can be used
     for number, feature in enumerate(features, 1):
         try:
             geometry, properties = feature["geometry"], feature.get("properties") or {}
@@ -181,7 +197,10 @@ def _read_geojson(path: Path, document: Any, names: _Names) -> FoundPolygons:
 
 
 def _features(document: Any) -> list[Any] | None:
-    """Features of a collection, of a list (as older QuPath writes), or of one feature; None: it is none of these."""
+    """Return the features of a collection, of a list (as older QuPath writes), or of one feature.
+
+    The result is None if the document is none of these.
+    """
     if isinstance(document, dict) and document.get("type") == "FeatureCollection":
         features = document.get("features")
         return features if isinstance(features, list) else None
@@ -204,7 +223,7 @@ def _shape(geometry: Any) -> Any:
 
 
 def _area(found: FoundPolygons, shape: Any) -> Any:
-    """Return the polygons of a geometry, counting what has none."""
+    """Return the polygons of a geometry, counting those without any."""
     import shapely
 
     if shape is None or shape.is_empty:
@@ -329,7 +348,7 @@ def _read_coco(path: Path, document: Mapping[str, Any], image: str | None) -> Fo
 
 
 def _run_polygons(path: Path, number: int, stored: Mapping[str, Any], size: tuple[int, int]) -> Any:
-    """Outline runs down the image's columns: outside, inside, outside, ..."""
+    """Outline COCO's runs, which go down the image's columns: outside, inside, outside, ..."""
     import shapely
     from rasterio.features import shapes
     from shapely.geometry import shape

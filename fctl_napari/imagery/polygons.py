@@ -1,4 +1,4 @@
-"""Polygons with names, placed on an image and burnt into windows of it."""
+"""Named polygons, placed on an image and rasterized into windows of it."""
 
 from __future__ import annotations
 
@@ -16,43 +16,48 @@ from fctl_napari.imagery.polygon_files import FoundPolygons, read_polygons
 from fctl_napari.windows import IntWindow, Window
 
 EDGE_PX = 1e-2
-"""Polygons that reach no farther beyond the image, px, end at its edge: coordinates are rounded."""
+"""Distance, px, by which polygons may reach beyond the image's edge, since coordinates are rounded."""
 
 PX_ADVICE = 'if they are px, add the member "coordinates": "px of the image, x right, y down"'
-"""What makes a file say that its coordinates are px."""
+"""Advice on how to state in a file that its coordinates are px."""
 
 TRIED_CENTERS = 64
-"""Of a polygon thinner than a px whose box holds at most so many centers of px each is looked at; of others"""
+"""Largest number of px centers in the box of a polygon thinner than a px for which each center is tested."""
 
 TRIED_PX = 2**22
-"""those in boxes of at most this many px are burnt on trial."""
+"""Largest box, px, in which the other thin polygons are rasterized as a test. In larger ones they count as seen."""
 
 
 class NamedPolygons:
     """Polygons of a file, in px of an image.
 
-    Where polygons overlap, the smaller one is seen, whatever their order: a larger one that holds another never hides
-    it. Of two of the same size the later one is seen.
+    Where polygons overlap, the smaller one is on top, whatever their order: a larger one that contains another never
+    hides it. Of two of the same size the later one is on top.
 
-    What the coordinates are is taken from the file: a stated CRS, or px where it says so. Without either they are px of
-    an image that is not georeferenced. On one that is they are WGS 84 longitude and latitude (RFC 7946) if that puts
-    polygons on the image, else px or coordinates of the image's CRS if only one of these does; what else is refused.
+    The kind of the coordinates is taken from the file: a stated CRS, or px where it says so. Without either they are px
+    of an image that is not georeferenced. On a georeferenced image they are WGS 84 longitude and latitude (RFC 7946) if
+    that puts polygons on the image, else px or coordinates of the image's CRS if only one of these does. Other files
+    are refused.
 
     Parameters
     ----------
-    path
+    path : Path
         See ``read_polygons``.
-    georeference
-        Of the image.
-    shape
+    georeference : Georeference or None
+        Georeference of the image.
+    shape : tuple of 2 int
         (height, width) of the image, px.
-    column, mapped, image
+    column : str, optional
+        See ``read_polygons``.
+    mapped : mapping of int or str to str or None or None, optional
+        See ``read_polygons``.
+    image : str or None, optional
         See ``read_polygons``.
 
     Attributes
     ----------
-    names
-        The distinct names, in the order in which they first occur.
+    names : list of str
+        Distinct names, in the order in which they first occur.
 
     Raises
     ------
@@ -83,7 +88,7 @@ class NamedPolygons:
         parts, index = shapely.get_parts(np.array(found.shapes, object), return_index=True)
         name = np.array([self.names.index(name) for name in found.names], np.int64)[index]
         placed, said = _placed(path, found, parts, georeference, shape)
-        # the larger first, so that smaller ones are burnt over them
+        # the larger first, so that smaller ones are rasterized over them
         order = np.argsort(-np.abs(shapely.area(placed)), kind="stable")
         self._shapes: NDArray[Any] = placed[order]
         self._name = name[order]
@@ -94,12 +99,18 @@ class NamedPolygons:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out or decided, and how many polygons or px that are, in words, as far as they are burnt."""
+        """Notes in words on what was left out or decided, with counts, as far as polygons are rasterized."""
         shared = "px in polygons of several classes, where the smallest is seen"
         return (*self._notes, *_sentences({shared: self._shared}))
 
     def windows(self) -> list[Window]:
-        """The bounding boxes of the polygons inside the image, (y0, x0, y1, x1) px."""
+        """Return the bounding boxes of the polygons inside the image.
+
+        Returns
+        -------
+        list of Window
+            (y0, x0, y1, x1), px.
+        """
         import shapely
 
         boxes = shapely.bounds(self._shapes).tolist()
@@ -107,18 +118,19 @@ class NamedPolygons:
         return [window for window in found if not window.empty]
 
     def burn(self, window: IntWindow, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Burn the polygons into a window; where they overlap, the smaller one is seen.
+        """Rasterize the polygons in a window. Where they overlap, the smaller one is on top.
 
         Parameters
         ----------
-        window
-            (y0, x0, y1, x1) px.
-        values
-            What each of ``names`` becomes, uint8 [n], from 1.
+        window : IntWindow
+            (y0, x0, y1, x1), px, half open.
+        values : ndarray of uint8 [n]
+            Value for each of ``names``, from 1.
 
         Returns
         -------
-        uint8 [y, x]: the value of the polygon in which a px has its centre, or 0.
+        ndarray of uint8 [y, x]
+            Value of the polygon in which the center of a px lies, or 0.
         """
         import shapely
 
@@ -131,7 +143,7 @@ class NamedPolygons:
         return burnt
 
     def _compare(self, path: Path) -> list[str]:
-        """Say which polygons lie outside, cross themselves, or are too thin."""
+        """List notes on polygons that lie outside, cross themselves, or are too thin."""
         import shapely
 
         shapes = self._shapes
@@ -158,7 +170,7 @@ class NamedPolygons:
         return _sentences(counts)
 
     def _count_lost(self, thin: NDArray[np.int64]) -> int:
-        """Count those of some polygons that hold the centre of no px."""
+        """Count the polygons among the given ones that contain the center of no px."""
         import shapely
 
         x0, y0, x1, y1 = shapely.bounds(self._shapes[thin]).T
@@ -202,7 +214,7 @@ def _sentences(counts: Mapping[str, int]) -> list[str]:
 def _placed(
     path: Path, found: FoundPolygons, shapes: NDArray[Any], georeference: Georeference | None, shape: tuple[int, int]
 ) -> tuple[NDArray[Any], list[str]]:
-    """Move shapes to px of the image; say how they were read where the file does not say it."""
+    """Move shapes to px of the image, with notes on how they were read where the file does not state it."""
     import shapely
 
     if not np.isfinite(shapely.get_coordinates(shapes)).all():
@@ -232,7 +244,7 @@ def _placed(
 def _guessed(
     path: Path, shapes: NDArray[Any], ground: Ground, shape: tuple[int, int]
 ) -> tuple[NDArray[Any], list[str]]:
-    """Find out what coordinates are by where they lie; see ``NamedPolygons``."""
+    """Infer the kind of coordinates from where they lie. See ``NamedPolygons``."""
     import shapely
 
     x0, y0, x1, y1 = shapely.total_bounds(shapes)
@@ -257,7 +269,7 @@ def _guessed(
 
 
 def _look_like_px(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
-    """Tell whether coordinates may well be px: whole or half numbers, all inside the image."""
+    """Return whether coordinates may be px: whole or half numbers, all inside the image."""
     import shapely
 
     coordinates = shapely.get_coordinates(shapes)
@@ -265,7 +277,7 @@ def _look_like_px(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
 
 
 def _inside(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
-    """Tell whether all shapes lie inside the image."""
+    """Return whether all shapes lie inside the image."""
     import shapely
 
     x0, y0, x1, y1 = shapely.total_bounds(shapes)
@@ -273,7 +285,7 @@ def _inside(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
 
 
 def _near(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
-    """Tell whether some shapes lie on the image, and none is much larger than it."""
+    """Return whether some shapes lie on the image without being much larger than it."""
     import shapely
 
     height, width = shape
@@ -284,7 +296,7 @@ def _near(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
 
 
 def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int]) -> NDArray[Any] | None:
-    """Move shapes in a CRS (None: longitude and latitude) to px of the image; None if it does not reach there."""
+    """Transform shapes from a CRS (None: longitude and latitude) to px of the image. None if that fails."""
     import shapely
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError

@@ -1,4 +1,4 @@
-"""The image that a pyramid was converted from."""
+"""Provenance of converted pyramids."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Origin:
 
     Attributes
     ----------
-    path
-        Its file or address at that time.
-    modified_ns
-        When the file had been changed last; None for an address.
-    fingerprint
-        Its fingerprint at that time; None in pyramids of versions that did not write it.
+    path : str
+        File or address at the time of the conversion.
+    modified_ns : int or None
+        Modification time of the file, ns, or None for an address.
+    fingerprint : str or None
+        Its fingerprint at the time of the conversion, or None in pyramids of versions that did not write it.
     """
 
     path: str
@@ -26,7 +26,18 @@ class Origin:
 
     @classmethod
     def read(cls, attributes: dict[str, Any]) -> Origin | None:
-        """Take it from the attributes that ``convert`` wrote; None for what is no conversion of a file."""
+        """Read the origin from the attributes that ``convert`` wrote.
+
+        Parameters
+        ----------
+        attributes : dict of str to object
+            Attributes under this project's key.
+
+        Returns
+        -------
+        Origin or None
+            Origin. None if the pyramid is not converted from a file.
+        """
         source = attributes.get("source")
         if not isinstance(source, dict) or not isinstance(source.get("path"), str):
             return None

@@ -1,4 +1,4 @@
-"""A large image as lazy levels, read by windows as the uint8 RGB that networks are fed with."""
+"""Large images as lazy levels, read by windows as the uint8 RGB that networks expect."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fctl_napari.windows import FloatWindow, IntWindow
 __all__ = ["FloatWindow", "Georeference", "IntWindow", "Pyramid", "has_pyramid", "measured_range", "pyramid_from_array"]
 
 LARGE_SIDE = 4096
-"""A longer image without levels of its own is slow to show: see :func:`has_pyramid`."""
+"""Longest side, px, of an image that is shown quickly without levels of its own. See :func:`has_pyramid`."""
 
 STRIP_PX = 2**22
-"""About how many px are resampled at once, so that memory does not grow with the window's height."""
+"""Approximate number of px resampled at once, so that memory does not grow with the window's height."""
 
 EXACT_PX = 2**26
-"""Up to this many px an exact window is handed to Pillow in one call."""
+"""Largest exact window, px, that is passed to Pillow in one call."""
 
 
 class Pyramid:
@@ -33,28 +33,28 @@ class Pyramid:
 
     Parameters
     ----------
-    name
-        For people: a layer's name.
-    levels
-        From the finest to the coarsest, all with the same channels and dtype.
-    path
-        The file or folder it was opened from.
-    factors
-        Level-0 px per px of each level, (y, x); by default the ratios of the shapes.
-    native_levels
-        How many of the levels lie on disk (the rest are computed in memory).
-    value_range
-        (low, high) values that become 0 and 255; needed to read data that is not uint8.
-    bands
-        Which channels are red, green and blue, from 0; by default the first three.
-    georeference
-        Of level 0.
-    pixel_size
+    name : str
+        Name for users, such as that of a layer.
+    levels : sequence of Level
+        Levels from the finest to the coarsest, all with the same channels and dtype.
+    path : str or None, optional
+        File or folder that it was opened from.
+    factors : sequence of tuple of 2 float or None, optional
+        Level-0 px per px of each level, (y, x). The default is the ratios of the shapes.
+    native_levels : int or None, optional
+        Number of levels that lie on disk. The rest is computed in memory.
+    value_range : tuple of 2 float or None, optional
+        (low, high) values that become 0 and 255. It is needed to read data that is not uint8.
+    bands : tuple of 3 int or None, optional
+        Indices of the red, green and blue channels, from 0. The default is the first three.
+    georeference : Georeference or None, optional
+        Georeference of level 0.
+    pixel_size : tuple of 2 float, optional
         Size of a level-0 px, (y, x), in ``unit``.
-    unit
-        Of ``pixel_size``: a name that pint knows (``"meter"``), or None.
-    origin
-        The image that it was converted from.
+    unit : str or None, optional
+        Unit of ``pixel_size``: a name that pint knows (``"meter"``), or None.
+    origin : Origin or None, optional
+        Image that it was converted from.
 
     Raises
     ------
@@ -117,7 +117,7 @@ class Pyramid:
 
     @property
     def channels(self) -> int:
-        """Stored channels."""
+        """Number of stored channels."""
         return self.levels[0].shape[2]
 
     @property
@@ -126,17 +126,17 @@ class Pyramid:
         return self.levels[0].dtype
 
     def __repr__(self) -> str:
-        """Name, size and type."""
+        """Return name, size and type."""
         size = " x ".join(map(str, self.shape))
         return f"<Pyramid {self.name}: {size} px, {self.channels} x {self.dtype}, {len(self.levels)} levels>"
 
     def require_rgb(self) -> None:
-        """Make sure that the pixels can be read as RGB, before any work starts.
+        """Check that the pixels can be read as RGB, before any work starts.
 
         Raises
         ------
         InputError
-            More channels than colours and no ``bands``, or values of unknown range and no ``value_range``.
+            More channels than colors and no ``bands``, or values of unknown range and no ``value_range``.
         """
         if self.bands is None and self.channels not in (1, 3, 4):
             raise InputError(
@@ -155,14 +155,15 @@ class Pyramid:
 
         Parameters
         ----------
-        window
-            (y0, x0, y1, x1) in px of ``level``; what lies outside is black.
-        level
-            Which level.
+        window : IntWindow
+            (y0, x0, y1, x1), px of ``level``. Pixels outside are black.
+        level : int, optional
+            Index of the level.
 
         Returns
         -------
-        uint8 array [y1 - y0, x1 - x0, 3].
+        ndarray of uint8 [y1 - y0, x1 - x0, 3]
+            RGB pixels.
 
         Raises
         ------
@@ -175,7 +176,7 @@ class Pyramid:
 
     def _rgb(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """Read a window that lies inside."""
-        # Alpha, the fourth channel, is left on disk.
+        # Alpha, the fourth channel, is not read.
         channels = None if self.bands is not None else min(self.channels, 3)
         block = self.read_native((rows.start, columns.start, rows.stop, columns.stop), level, channels=channels)
         if self.bands is not None:
@@ -187,7 +188,7 @@ class Pyramid:
 
     def _to_uint8(self, block: NDArray[Any]) -> NDArray[np.uint8]:
         if self.value_range is None:
-            return block  # uint8: require_rgb has seen to it
+            return block  # uint8, as require_rgb has checked
         low, high = self.value_range
         # float32 holds every 16-bit integer exactly, and takes half the memory of float64.
         narrow = block.dtype.itemsize <= 2 or block.dtype == np.float32
@@ -203,16 +204,17 @@ class Pyramid:
 
         Parameters
         ----------
-        window
-            (y0, x0, y1, x1) in px of ``level``.
-        level
-            Which level.
-        channels
-            How many channels; by default all.
+        window : IntWindow
+            (y0, x0, y1, x1), px of ``level``.
+        level : int, optional
+            Index of the level.
+        channels : int or None, optional
+            Number of channels. The default is all.
 
         Returns
         -------
-        Array [y1 - y0, x1 - x0, channels] of :attr:`dtype`.
+        ndarray [y1 - y0, x1 - x0, channels]
+            Stored values, of :attr:`dtype`.
 
         Raises
         ------
@@ -235,23 +237,26 @@ class Pyramid:
 
         Parameters
         ----------
-        window
-            (y0, x0, y1, x1) in level-0 px; may be fractional, and may reach outside, where it is black.
-        size
+        window : FloatWindow
+            (y0, x0, y1, x1), level-0 px. It may be fractional, and may reach outside, where it is black.
+        size : int
             Side of the result, px.
-        exact
-            Read full resolution: for whole-px windows the result is, to the bit, what Pillow's ``resize`` gives for
-            that crop of the image padded with black (off by 1 at most in windows of more than 2**26 px).
+        exact : bool, optional
+            If True, full resolution is read: for whole-px windows the result is, to the bit, what Pillow's ``resize``
+            gives for that crop of the image padded with black (off by 1 at most in windows of more than 2**26 px).
             Otherwise the coarsest level that is still sampled at least as finely as the result is read.
 
         Returns
         -------
-        uint8 array [size, size, 3].
+        ndarray of uint8 [size, size, 3]
+            RGB pixels.
 
         Raises
         ------
         InputError
-            As :meth:`read`.
+            See :meth:`read`.
+        ValueError
+            The window or the size is empty.
         """
         y0, x0, y1, x1 = window
         if y1 <= y0 or x1 <= x0 or size < 1:
@@ -259,7 +264,7 @@ class Pyramid:
         level = 0 if exact else self._level_for((y1 - y0) / size, (x1 - x0) / size)
         fy, fx = self.factors[level]
         window = (y0 / fy, x0 / fx, y1 / fy, x1 / fx)
-        # A crop of whole px around the window; the window itself is then Pillow's box in it.
+        # A crop of whole px around the window. The window itself is then Pillow's box in it.
         outer = (math.floor(window[0]), math.floor(window[1]), math.ceil(window[2]), math.ceil(window[3]))
         box = (window[1] - outer[1], window[0] - outer[0], window[3] - outer[1], window[2] - outer[0])
         height, width = outer[2] - outer[0], outer[3] - outer[1]
@@ -275,7 +280,7 @@ class Pyramid:
     ) -> NDArray[np.uint8]:
         """Resize a box (left, top, right, bottom) of a large crop: rows strip by strip, then columns.
 
-        Pillow rounds to uint8 between the two as well, but may choose the other order: a value may differ by 1.
+        Pillow rounds to uint8 between the two as well, but may choose the other order, so a value may differ by 1.
         """
         top, left, bottom, right = outer
         narrow = np.empty((bottom - top, size, 3), np.uint8)
@@ -304,7 +309,17 @@ class Pyramid:
 
 
 def measured_range(pyramid: Pyramid) -> tuple[float, float]:
-    """Measure the values between which 99.8 % of a sample of the coarsest level lies, alpha left out.
+    """Measure the range of values that holds 99.8 % of a sample of the coarsest level, alpha left out.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        Image.
+
+    Returns
+    -------
+    tuple of 2 float
+        (low, high): the 0.1 and 99.9 percentiles.
 
     Raises
     ------
@@ -327,7 +342,18 @@ def measured_range(pyramid: Pyramid) -> tuple[float, float]:
 
 
 def has_pyramid(pyramid: Pyramid) -> bool:
-    """Tell whether an image can be shown as it is: it has levels on disk, or is small enough without."""
+    """Return whether an image can be shown without conversion.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        Image.
+
+    Returns
+    -------
+    bool
+        True if it has levels on disk, or is small enough without.
+    """
     return pyramid.native_levels > 1 or max(pyramid.shape) <= LARGE_SIDE
 
 
@@ -343,10 +369,21 @@ def pyramid_from_array(
 
     Parameters
     ----------
-    array
-        [y, x] or [y, x, channel]: a NumPy array, or anything with a shape, a dtype and NumPy's slicing.
-    name, value_range, bands, georeference
-        As for :class:`Pyramid`.
+    array : array_like [y, x] or [y, x, channel]
+        A NumPy array, or anything with a shape, a dtype and NumPy's slicing.
+    name : str, optional
+        See :class:`Pyramid`.
+    value_range : tuple of 2 float or None, optional
+        See :class:`Pyramid`.
+    bands : tuple of 3 int or None, optional
+        See :class:`Pyramid`.
+    georeference : Georeference or None, optional
+        See :class:`Pyramid`.
+
+    Returns
+    -------
+    Pyramid
+        Image whose finest level is the array.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where the pixels of a GeoTIFF of classes lie in those of an image, by the georeferences of both."""
+"""Alignment of a GeoTIFF of classes with the pixels of an image, by the georeferences of both."""
 
 from __future__ import annotations
 
@@ -16,18 +16,29 @@ from fctl_napari.imagery.png_jpeg import read_magic
 from fctl_napari.imagery.tiff import TIFF_MAGIC
 
 OFFSET_TOLERANCE = 1e-3
-"""How far from whole px a raster may lie in the image, px."""
+"""Largest distance of a raster from whole px of the image, px."""
 
 SAME_PX = 0.51
-"""So far a truth may lie beside its image, px: whether coordinates name corners or centers of px is often mixed up."""
+"""Largest offset of a ground truth from its image, px.
+
+Coordinates of corners and of centers of px are often confused.
+"""
 
 
 def raster_offset(path: Path, image: Georeference | None) -> tuple[int, int] | None:
-    """Return where the first px of a raster lies in an image, (y, x) px.
+    """Compute the position of a raster's first px in an image.
+
+    Parameters
+    ----------
+    path : Path
+        Raster. Only TIFFs have a georeference.
+    image : Georeference or None
+        Georeference of the image.
 
     Returns
     -------
-    None if one of both has no georeference.
+    tuple of 2 int or None
+        (y, x), px of the image. None if one of the two has no georeference.
 
     Raises
     ------
@@ -53,14 +64,16 @@ def raster_offset(path: Path, image: Georeference | None) -> tuple[int, int] | N
 def require_same_location(path: Path, image: Georeference | None, shape: tuple[int, int]) -> None:
     """Refuse a raster that lies elsewhere than the image whose px it is compared with one by one.
 
-    What has no georeference, or one in another CRS, says nothing here.
+    A raster without a georeference, or in another CRS, is accepted.
 
     Parameters
     ----------
-    path
-        Any file; only TIFFs have a georeference.
-    image, shape
-        Georeference and (height, width), px, of the image.
+    path : Path
+        Any file. Only TIFFs have a georeference.
+    image : Georeference or None
+        Georeference of the image.
+    shape : tuple of 2 int
+        (height, width) of the image, px.
 
     Raises
     ------
@@ -94,7 +107,7 @@ def _own(path: Path, image: Georeference | None) -> Georeference | None:
         with tifffile.TiffFile(path) as file:
             return read_georeference(path, file)[0]
     except tifffile.TiffFileError:
-        return None  # it is told when it is read
+        return None  # reported when it is read
 
 
 def _corners(own: Georeference, image: Georeference) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Addresses in place of paths: images that are read over HTTP, no more of them than is needed."""
+"""Images at HTTP addresses, of which no more is fetched than is needed."""
 
 from __future__ import annotations
 
@@ -18,33 +18,68 @@ from zarr.storage import FsspecStore
 from fctl_napari.errors import InputError
 
 CONNECT_SECONDS = 15
-"""How long a server may take to accept a connection."""
+"""Timeout for a server to accept a connection, s."""
 
 READ_SECONDS = 60
-"""How long a server may be silent in the middle of an answer."""
+"""Timeout for a server that is silent in the middle of an answer, s."""
 
 RETRY_SECONDS = (0.2, 1.0)
-"""How long to wait before a request that failed is made again: a long run should outlive a hiccup."""
+"""Delays, s, before a failed request is repeated, so that a long run survives short interruptions."""
 
 BLOCK_BYTES = 128 * 2**10
-"""How much of a file is read ahead: an overview's list of tiles, or a tile and some more."""
+"""Amount of a file that is read ahead, bytes: an overview's list of tiles, or a tile and some more."""
 
 _PASSING = (408, 429, 500, 502, 503, 504)
 _METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 
 
 def is_url(location: Path | str) -> TypeGuard[str]:
-    """Tell whether this is an address (``scheme://...``). A ``Path`` never is: it would have lost a slash."""
+    """Return whether a location is an address (``scheme://...``).
+
+    Parameters
+    ----------
+    location : Path or str
+        Path or address. A ``Path`` never is an address, since it would have lost a slash.
+
+    Returns
+    -------
+    bool
+        True for an address.
+    """
     return isinstance(location, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", location) is not None
 
 
 def child(location: Path | str, name: str) -> Path | str:
-    """Name what lies in a folder, be it a path or an address."""
+    """Return the location of an entry of a folder.
+
+    Parameters
+    ----------
+    location : Path or str
+        Path or address of the folder.
+    name : str
+        Name of the entry.
+
+    Returns
+    -------
+    Path or str
+        Path or address, as the folder's.
+    """
     return location / name if isinstance(location, Path) else f"{location.rstrip('/')}/{name}"
 
 
 def last_name(location: Path | str) -> str:
-    """Return the last part of a path or an address, as people read it."""
+    """Return the last part of a path or an address, as people read it.
+
+    Parameters
+    ----------
+    location : Path or str
+        Path or address.
+
+    Returns
+    -------
+    str
+        Name, with escapes of the address decoded.
+    """
     if isinstance(location, Path):
         return location.name
     parts = urlsplit(location)
@@ -52,7 +87,17 @@ def last_name(location: Path | str) -> str:
 
 
 def open_store(url: str) -> HttpStore:
-    """Make the store of a Zarr at an address. Nothing is asked of the server yet.
+    """Make the store of a Zarr at an address. No request is sent yet.
+
+    Parameters
+    ----------
+    url : str
+        Address of the Zarr.
+
+    Returns
+    -------
+    HttpStore
+        Read-only store.
 
     Raises
     ------
@@ -63,12 +108,22 @@ def open_store(url: str) -> HttpStore:
 
 
 def open_file(url: str) -> BinaryIO:
-    """Open a file at an address; what is read of it is fetched when it is read.
+    """Open a file at an address. Its bytes are fetched when they are read.
+
+    Parameters
+    ----------
+    url : str
+        Address of the file.
+
+    Returns
+    -------
+    BinaryIO
+        File, open for reading.
 
     Raises
     ------
     InputError
-        The server or the file is not there, or only the whole file can be had.
+        The server or the file is not there, or only the whole file can be fetched.
     """
     return _HttpFile(url, _file_system(url, asynchronous=False))  # type: ignore[return-value]
 
@@ -98,16 +153,39 @@ def _file_system(url: str, *, asynchronous: bool) -> Any:
             f"{url}: the package {error.name} is missing to read images over HTTP; pip install 'fctl-napari[remote]'."
         ) from None
 
-    # A large chunk may take long; silence may not. Proxies are those of the environment.
+    # A large chunk may take long, so only silence times out. Proxies are those of the environment.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
     return HTTPFileSystem(asynchronous=asynchronous, client_kwargs={"timeout": timeout, "trust_env": True})
 
 
 class HttpStore(FsspecStore):
-    """A Zarr at an address, for reading; every failure is one sentence, and what passes is tried again."""
+    """A read-only Zarr store at an address.
+
+    Every failure is reported in one sentence, and requests are repeated after temporary failures.
+    """
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """Fetch the value of a key, or a part of it; None if the server has none."""
+        """Fetch the value of a key, or a part of it.
+
+        Parameters
+        ----------
+        key : str
+            Key of the store.
+        prototype : BufferPrototype
+            See Zarr's ``Store.get``.
+        byte_range : ByteRequest or None, optional
+            Part to fetch. None fetches all.
+
+        Returns
+        -------
+        Buffer or None
+            Bytes, or None if the server has none.
+
+        Raises
+        ------
+        InputError
+            The server refuses the request or cannot be reached.
+        """
         import aiohttp
 
         for wait in (*RETRY_SECONDS, None):
@@ -115,7 +193,7 @@ class HttpStore(FsspecStore):
                 return _part(await super().get(key, prototype, byte_range), byte_range)
             except (aiohttp.ClientError, OSError) as error:
                 if getattr(error, "status", None) == 403 and key.rpartition("/")[2] in _METADATA:
-                    return None  # S3's word for what is not there, where folders may not be listed
+                    return None  # S3 answers 403 for a missing key where folders may not be listed
                 if wait is None or not _passes(error):
                     _refuse(self.path, error)
                 await asyncio.sleep(wait)
@@ -123,7 +201,7 @@ class HttpStore(FsspecStore):
 
 
 class _HttpFile(io.RawIOBase):
-    """A file at an address, for reading; failures as in :class:`HttpStore`."""
+    """A read-only file at an address, with failures as in :class:`HttpStore`."""
 
     def __init__(self, url: str, files: Any) -> None:
         super().__init__()
@@ -145,7 +223,7 @@ class _HttpFile(io.RawIOBase):
             try:
                 return request(*arguments)
             except (aiohttp.ClientError, OSError) as error:
-                # fsspec says "not found" whatever kept it from learning a file's size.
+                # fsspec raises "not found" whatever kept it from learning a file's size.
                 hidden = error.__cause__ if isinstance(error, FileNotFoundError) else None
                 cause = hidden if isinstance(hidden, Exception) else error
                 if isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == 404:
@@ -182,13 +260,13 @@ class _HttpFile(io.RawIOBase):
 
 
 def _passes(error: Exception) -> bool:
-    """Tell whether the same request may succeed a moment later."""
+    """Return whether the same request may succeed a moment later."""
     status = getattr(error, "status", None)
     return status is None or status in _PASSING
 
 
 def _part(value: Buffer | None, byte_range: ByteRequest | None) -> Buffer | None:
-    """Cut out what was asked for, where a server sent the whole file instead."""
+    """Cut out the requested part where a server sent the whole file instead."""
     if value is None:
         return None
     if isinstance(byte_range, RangeByteRequest) and len(value) > byte_range.end - byte_range.start:

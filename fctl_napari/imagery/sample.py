@@ -1,10 +1,9 @@
-"""The sample scene: the Earth from 60 N to 58 S, with land cover as truth."""
+"""The sample scene: the Earth from 60 N to 58 S, with land cover as ground truth."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,24 +15,25 @@ from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
 
 _PACKAGE = Path(__file__).parent.parent
-# In a wheel the folder lies in the package; in a checkout beside it.
+# In a wheel the folder lies in the package, in a checkout beside it.
 _LOCATIONS = (_PACKAGE / "sample_data", _PACKAGE.parent / "sample_data")
 
 
 @dataclass(frozen=True)
 class SamplePaths:
-    """The sample scene's files.
+    """Files of the sample scene.
 
     Attributes
     ----------
-    image
+    image : Path
         JPEG, RGB.
-    ground_truth
+    ground_truth : Path
         PNG of class indices, 255 = ignored.
-    classes
+    classes : Path
         JSON: the class table and the splits.
     """
 
@@ -45,10 +45,15 @@ class SamplePaths:
 def sample_files() -> SamplePaths:
     """Find the sample scene, in a checkout or in an installed package.
 
+    Returns
+    -------
+    SamplePaths
+        Files of the scene.
+
     Raises
     ------
     InputError
-        The files are not where they belong.
+        The files are missing.
     """
     for folder in _LOCATIONS:
         paths = SamplePaths(folder / "earth.jpg", folder / "earth_truth.png", folder / "classes.json")
@@ -58,7 +63,18 @@ def sample_files() -> SamplePaths:
 
 
 def sample_splits() -> dict[str, list[tuple[int, int]]]:
-    """The longitude bands of ``train``, ``val`` and ``test``: lists of (x0, x1), px, half open, over all rows."""
+    """Return the longitude bands of the splits ``train``, ``val`` and ``test``.
+
+    Returns
+    -------
+    dict of str to list of tuple of 2 int
+        List of bands by split: (x0, x1), px, half open, over all rows.
+
+    Raises
+    ------
+    InputError
+        The files of the sample scene are missing.
+    """
     bands = _read_table()["splits"]
     return {split: [(int(x0), int(x1)) for x0, x1 in pairs] for split, pairs in bands.items()}
 
@@ -68,18 +84,18 @@ def _read_table() -> dict[str, Any]:
     return table
 
 
-def write_sample(folder: Path | str, *, chunk: int = 512, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Write the sample scene as an OME-Zarr pyramid with its truth under ``labels/truth``.
+def write_sample(folder: Path | str, *, chunk: int = 512, progress: Progress | None = None) -> Path:
+    """Write the sample scene as an OME-Zarr pyramid with its ground truth under ``labels/truth``.
 
     A second call on the same folder finishes what the first left, and changes nothing that is complete.
 
     Parameters
     ----------
-    folder
-        The OME-Zarr's own folder.
-    chunk
+    folder : Path or str
+        Folder of the OME-Zarr.
+    chunk : int, optional
         Side of the chunks, px.
-    progress
+    progress : callable or None, optional
         Called as ``progress(done, total)`` while the image is written.
 
     Returns
@@ -89,8 +105,10 @@ def write_sample(folder: Path | str, *, chunk: int = 512, progress: Callable[[in
 
     Raises
     ------
+    InputError
+        The files of the sample scene are missing.
     OutputError
-        Something else is there, the disk is full, or the place is not writable.
+        Something else is there, the disk is full, or the location is not writable.
     """
     files = sample_files()
     state = {"scene": _digest(files), "complete": True}
@@ -115,7 +133,7 @@ def write_sample(folder: Path | str, *, chunk: int = 512, progress: Callable[[in
 
 
 def _digest(files: SamplePaths) -> str:
-    """SHA-256 of the scene's files: the same wherever and whenever they were installed."""
+    """Return the SHA-256 of the scene's files, which does not depend on where and when they were installed."""
     digest = hashlib.sha256()
     for path in (files.image, files.ground_truth, files.classes):
         digest.update(path.read_bytes())
@@ -123,7 +141,7 @@ def _digest(files: SamplePaths) -> str:
 
 
 def _ground_truth_state(folder: Path) -> dict[str, Any] | None:
-    """What the truth under a folder says of itself; None if there is none yet."""
+    """Return the stored state of the ground truth under a folder, or None if there is none yet."""
     try:
         state: dict[str, Any] | None = LabelPyramid.open(folder / "labels" / "truth").attributes.get("fctl")
     except InputError:

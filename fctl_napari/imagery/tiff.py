@@ -1,4 +1,4 @@
-"""TIFF in its dialects (BigTIFF, OME-TIFF, GeoTIFF, COG): lazy levels through tifffile."""
+"""TIFF in its dialects (BigTIFF, OME-TIFF, GeoTIFF, COG) as lazy levels, read with tifffile."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from fctl_napari.imagery.remote import open_file
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 PIECE_BYTES = 2**24
-"""The largest tiles or strips that are read over HTTP."""
+"""Size of the largest tiles or strips that are read over HTTP, bytes."""
 
 JPEG = (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
 
 
 @dataclass(frozen=True)
 class TiffImage:
-    """What a TIFF holds.
+    """The first image of a TIFF.
 
     Attributes
     ----------
-    levels
-        The first image and its overviews, the finest first.
-    georeference
-        Of level 0, if it has one.
-    pixel_size
+    levels : list of Level
+        Image and its overviews, the finest first.
+    georeference : Georeference or None
+        Georeference of level 0, if it has one.
+    pixel_size : tuple of 2 float
         Size of a level-0 px, (y, x), in ``unit``.
-    unit
-        ``"meter"`` or a unit of OME-TIFF; None if px are all there is.
+    unit : str or None
+        ``"meter"`` or a unit of OME-TIFF. None if only px are known.
     """
 
     levels: list[Level]
@@ -50,19 +50,24 @@ class TiffImage:
 
 
 def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
-    """Open the first image of a TIFF; pixels are read when the levels are indexed.
+    """Open the first image of a TIFF. Pixels are read when the levels are indexed.
 
     Parameters
     ----------
-    path
-        The file, or its address.
-    indices
-        Keep values as they are stored: no palette, no inversion (for truth).
+    path : Path or str
+        File, or its address.
+    indices : bool, optional
+        If True, values are kept as they are stored, without palette or inversion (for ground truth).
+
+    Returns
+    -------
+    TiffImage
+        Levels, georeference and pixel size.
 
     Raises
     ------
     InputError
-        The file is truncated or damaged, or its axes, colours or compression cannot be read here.
+        The file is truncated or damaged, or its axes, colors or compression cannot be read here.
     """
     try:
         file = tifffile.TiffFile(open_file(path) if isinstance(path, str) else path)
@@ -83,12 +88,12 @@ def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
 
 
 def _check_complete(path: Path | str, series: Any) -> None:
-    """Refuse a truncated file now, and not in the middle of a run."""
+    """Refuse a truncated file on opening, not in the middle of a run."""
     size = series.keyframe.parent.filehandle.size
     for level in series.levels:
         for page in level.pages:
             if page is None or page.parent.filehandle.path != series.keyframe.parent.filehandle.path:
-                continue  # a plane that is not there, or lies in another file of an OME-TIFF
+                continue  # a plane that is missing, or lies in another file of an OME-TIFF
             ends = np.add(page.dataoffsets, page.databytecounts, dtype=np.int64)
             if len(ends) and ends.max() > size:
                 raise InputError(f"{path}: is truncated (pixels lie beyond its end); fetch it again.")
@@ -100,7 +105,7 @@ def _level(path: Path | str, series: Any, indices: bool) -> Level:
     _check_compression(path, page)
     by_band = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
     if by_band and page.compression in JPEG and page.photometric == tifffile.PHOTOMETRIC.RGB:
-        # Each band is a grey JPEG of its own, in which tifffile would look for three colours.
+        # Each band is a gray JPEG of its own, in which tifffile would look for three colors.
         page.photometric = tifffile.PHOTOMETRIC.MINISBLACK
     if series.dataoffset is not None and page.is_memmappable:
         # tifffile would read the one piece whole.
@@ -138,13 +143,13 @@ def _axes(path: Path | str, axes: str, shape: tuple[int, ...]) -> str:
 
 
 def _colored(path: Path | str, array: Any, axes: str, page: Any) -> Level:
-    """Wrap stored values so that they read as grey or RGB."""
+    """Wrap stored values so that they read as gray or RGB."""
     photometric = page.photometric.name if hasattr(page.photometric, "name") else str(page.photometric)
     level = Level(array, axes)
     convert: Callable[[NDArray[Any]], NDArray[Any]]
     if photometric == "PALETTE" and page.colormap is not None:
         colors = np.asarray(page.colormap).T
-        # 16-bit by the standard; some writers put 8 bits there.
+        # 16 bits by the standard, but some writers store 8 bits.
         table = (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
 
         def convert(block: NDArray[Any]) -> NDArray[Any]:
@@ -167,7 +172,7 @@ def _colored(path: Path | str, array: Any, axes: str, page: Any) -> Level:
             return inverted
 
         return Level(array, axes, convert=convert)
-    # JPEG's codec turns YCbCr into RGB, where it has the three together.
+    # JPEG's codec turns YCbCr into RGB where the three are stored together.
     decoded = page.compression in JPEG and page.planarconfig == tifffile.PLANARCONFIG.CONTIG
     if photometric in ("MINISBLACK", "MINISWHITE", "RGB") or (photometric == "YCBCR" and decoded):
         if level.shape[2] == 2 and page.extrasamples and int(page.extrasamples[0]) in (1, 2):

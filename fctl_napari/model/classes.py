@@ -217,5 +217,16 @@ def numbered_classes(count: int) -> ClassTable:
 
 
 def value_names(table: ClassTable) -> dict[int, str]:
-    """Names of the values of corrections."""
+    """Return the names of the values of corrections.
+
+    Parameters
+    ----------
+    table : ClassTable
+        Classes of the corrections.
+
+    Returns
+    -------
+    dict of int to str
+        Names by value: k + 1 for class k, and 255 for "not sure".
+    """
     return {**{k + 1: name for k, name in enumerate(table.names)}, NOT_SURE: "not sure"}

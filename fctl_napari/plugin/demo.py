@@ -100,18 +100,18 @@ def open_demo(folder: Path, checkpoint: str) -> tuple[napari.Viewer, SegmentWidg
 def _run_headless(folder: Path, checkpoint: str) -> None:
     from qtpy.QtCore import QEventLoop, QTimer
 
-    from fctl_napari.segmentation.jobs.engine import Progress
+    from fctl_napari.segmentation.jobs.engine import RunProgress
 
     viewer, widget = open_demo(folder, checkpoint)
     loop = QEventLoop()
-    last: list[Progress] = []
+    last: list[RunProgress] = []
 
-    def finished(progress: Progress) -> None:
+    def finished(progress: RunProgress) -> None:
         last.append(progress)
         viewer.reset_view(margin=0.02)
         QTimer.singleShot(1000, loop.quit)  # a changed view is drawn twice: old tiles, then what it asked for
 
-    def report(progress: Progress) -> None:
+    def report(progress: RunProgress) -> None:
         sys.stderr.write(f"\r{progress.done} of {progress.total} tiles")
         sys.stderr.flush()
 

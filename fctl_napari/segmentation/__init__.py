@@ -1,1 +1,1 @@
-"""From an image to classes."""
+"""Segmentation of images: tiling, inference, results on disk, runs in worker processes."""

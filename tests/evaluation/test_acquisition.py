@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_progress import stop_after
 from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.measure import label, regionprops
 
@@ -164,4 +165,4 @@ def test_bad_input(scene: Segmentation) -> None:
     with pytest.raises(InputError, match="holds no pixel"):
         find_next(scene, region=(0, 900, 10, 999))
     with pytest.raises(Cancelled):
-        find_next(scene, cancelled=lambda: True)
+        find_next(scene, progress=stop_after(0))

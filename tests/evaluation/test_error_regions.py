@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_progress import stop_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -164,7 +165,7 @@ def test_ignored_classes_and_wrong_truths(
     with pytest.raises(InputError, match="10 x 10 px"):
         find_errors(segmentation, open_ground_truth(saved(np.zeros((10, 10), np.uint8), tmp_path / "s.png")))
     with pytest.raises(Cancelled):
-        find_errors(segmentation, open_ground_truth(saved(labels * 0, tmp_path / "u.png")), cancelled=lambda: True)
+        find_errors(segmentation, open_ground_truth(saved(labels * 0, tmp_path / "u.png")), progress=stop_after(0))
 
 
 def test_doubts(make_segmentation: MakeSegmentation, labels: np.ndarray) -> None:

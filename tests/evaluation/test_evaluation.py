@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_progress import stop_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -96,8 +97,8 @@ def test_blocks_add_up_to_the_whole(
     y0, x0, y1, x1 = region or (0, 0, *ground_truth.shape)
     part = np.s_[y0:y1, x0:x1]
     predicted = labels - np.uint8(1)
-    assert told == [(k, len(told)) for k in range(1, len(told) + 1)]
-    assert len(told) == (6 if block == 97 else 1)
+    blocks = 6 if block == 97 else 1
+    assert told == [(k, blocks) for k in range(blocks + 1)]
     assert found.scores == Scores.from_confusion(confusion_matrix(ground_truth[part], predicted[part], 3), NAMES)
     assert found.boundary_iou is not None
     expected = plain_boundary_iou(ground_truth, predicted, 3, 5, (y0, x0, y1, x1))
@@ -181,15 +182,14 @@ def test_figures_as_text(tmp_path: Path) -> None:
 
 def test_stopping(tmp_path: Path, make_segmentation: MakeSegmentation, pair: tuple[np.ndarray, np.ndarray]) -> None:
     labels, ground_truth = pair
-    told: list[int] = []
+    counts: list[tuple[int, int]] = []
     with pytest.raises(Cancelled):
         evaluate(
             make_segmentation(labels),
             saved(ground_truth, tmp_path / "truth.png"),
-            progress=lambda done, total: told.append(done),
-            cancelled=lambda: True,
+            progress=stop_after(1, counts),
         )
-    assert told == []
+    assert [done for done, _ in counts] == [0]
 
 
 def test_truth_of_another_size(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_progress import stop_after
 
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.finetuning.affected_tiles import LOW, SHARE, affected_cells
@@ -75,4 +76,4 @@ def test_what_is_wrong_is_a_sentence(
     with pytest.raises(InputError, match="must be of one image"):
         affected_cells(parent, painted(tmp_path / "small.ome.zarr", nothing[:-1]))
     with pytest.raises(Cancelled):
-        affected_cells(parent, painted(tmp_path / "none.ome.zarr", nothing), cancelled=lambda: True)
+        affected_cells(parent, painted(tmp_path / "none.ome.zarr", nothing), progress=stop_after(0))

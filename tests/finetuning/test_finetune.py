@@ -49,7 +49,7 @@ def test_corrections_are_learnt_and_the_gate_lets_pass(corrected, request_for):
         near=0.1,
         replay=1.0,
         parts=(*HEADS, "tile_encoder"),
-        ground_truth=str(corrected.folder / "new_truth.png"),
+        truth=str(corrected.folder / "new_truth.png"),
     )
     progress = []
     result = finetune(request, watch=progress.append)

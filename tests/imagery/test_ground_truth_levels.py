@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from helpers_progress import stop_after
 
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.imagery import ground_truth_levels
@@ -42,9 +43,8 @@ def test_levels_hold_the_same(source: LabelSource, tmp_path: Path) -> None:
 
 
 def test_stopping_leaves_nothing(source: LabelSource, tmp_path: Path) -> None:
-    asked = iter([False, False, True])
     with pytest.raises(Cancelled):
-        with_levels(source, tmp_path / "out.zarr", cancelled=lambda: next(asked))
+        with_levels(source, tmp_path / "out.zarr", progress=stop_after(2))
     assert not (tmp_path / "out.zarr").exists()
 
 

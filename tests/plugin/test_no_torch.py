@@ -42,7 +42,13 @@ def test_a_whole_run_leaves_torch_to_the_worker(tmp_path: Path, scene: Path, tin
 
 
 def test_the_plugin_package_and_the_reader_need_no_torch() -> None:
-    modules = ("reader", "segment", "explore", "error_widget", "correct", "finetune", "export")
-    names = [*(f"plugin.{name}" for name in modules), "analysis.explain_figure", "analysis.evaluation_figure"]
+    modules = ("segment", "explore", "errors", "correct", "finetune")
+    names = [
+        *(f"plugin.{name}.widget" for name in modules),
+        "plugin.io.reader",
+        "plugin.io.export",
+        "figures.explanation",
+        "figures.evaluation",
+    ]
     code = f"import sys, {', '.join(f'fctl_napari.{name}' for name in names)}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

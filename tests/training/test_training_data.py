@@ -177,8 +177,8 @@ def test_a_truth_in_pieces_is_counted_whole(folder, monkeypatch):
     monkeypatch.setattr("fctl_napari.training.data.PIECE_PX", 4000)
     pieces = TileSampler(scenes, CONFIG, STILL, 0.5, seed=0)
     assert np.array_equal(pieces.class_shares(), whole.class_shares())
-    for k, locations in enumerate(pieces._locations):
-        for index, y, x in locations[::97]:
+    for k, positions in enumerate(pieces._positions):
+        for index, y, x in positions[::97]:
             assert scenes[index].ground_truth[y : y + 1, x : x + 1] == k
     digest = scene_digest(scenes[0])
     monkeypatch.undo()

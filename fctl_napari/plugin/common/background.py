@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from napari.utils import progress
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QApplication
 
 from fctl_napari.errors import Cancelled
+from fctl_napari.plugin.common.bridge import open_bridge, post
+from fctl_napari.progress import Progress
 
-LOOK_MS = 100
-"""How often the main thread looks how far the work is."""
+REPORT_S = 0.1
+"""Counts are emitted at most this often, seconds."""
 
-Work = Callable[[Callable[[int, int], None], Callable[[], bool]], Any]
-"""``work(progress, cancelled)``: calls ``progress(done, total)`` now and then, and ends when ``cancelled()``."""
+Work = Callable[[Progress], Any]
+"""``work(progress)``: it calls ``progress(done, total)`` now and then, and ``progress(0, 0)`` where nothing is counted.
+
+Either raises ``Cancelled`` when the work is to stop.
+"""
 
 _running: set[Job] = set()
 # a job lives until its thread has ended, whoever asked for it
@@ -52,12 +59,10 @@ class Job(QObject):
         self._cancelled = threading.Event()
         self._counts = (0, 0)
         self._reported = (0, 0)
-        self._outcome: tuple[Any, BaseException | None] | None = None
+        self._next_report = 0.0
+        self._over = False
         self._bar = None if label is None else progress(total=0, desc=label)
         self._thread = threading.Thread(target=self._run, name="fctl job", daemon=True)
-        self._timer = QTimer(self)
-        self._timer.setInterval(LOOK_MS)
-        self._timer.timeout.connect(self._look)
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -65,8 +70,8 @@ class Job(QObject):
         if application is not None:
             application.aboutToQuit.connect(self._end)
         _running.add(self)
+        open_bridge()
         self._thread.start()
-        self._timer.start()
 
     def cancel(self) -> None:
         """Stop soon. What is written on disk stays, and a later job may go on from there."""
@@ -75,33 +80,45 @@ class Job(QObject):
     def _end(self) -> None:
         """Stop with the application."""
         self.cancel()
-        self._timer.stop()
+        self._over = True
         self._thread.join()
 
     def _run(self) -> None:
+        result, error = None, None
         try:
-            self._outcome = (self._work(self._count, self._cancelled.is_set), None)
-        except BaseException as error:  # handed to the main thread, which reports it
-            self._outcome = (None, error)
+            result = self._work(self._count)
+        except BaseException as reason:  # handed to the main thread, which reports it
+            error = reason
+        post(partial(self._finish, result, error))
 
-    def _count(self, done: int, total: int) -> None:
-        self._counts = (done, total)
-
-    def _look(self) -> None:
-        outcome = self._outcome  # before the counts: they are the last ones then
-        if self._counts != self._reported:
-            self._reported = done, total = self._counts
-            if self._bar is not None and total:
-                self._bar.total = total
-                self._bar.update(done - self._bar.n)
-            self.progressed.emit(done, total)
-        if outcome is None:
+    def _count(self, done: int, total: int, /) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled("stopped.")
+        if not total:
             return
-        self._timer.stop()
+        self._counts = (done, total)
+        now = time.monotonic()
+        if now >= self._next_report:
+            self._next_report = now + REPORT_S
+            post(self._report)
+
+    def _report(self) -> None:
+        if self._over or self._counts == self._reported:
+            return
+        self._reported = done, total = self._counts
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
+        self.progressed.emit(done, total)
+
+    def _finish(self, result: Any, error: BaseException | None) -> None:
+        if self._over:
+            return
+        self._report()
+        self._over = True
         if self._bar is not None:
             self._bar.close()
         _running.discard(self)
-        result, error = outcome
         if error is None:
             self.finished.emit(result)
         else:
@@ -168,9 +185,3 @@ class Jobs(QObject):
         if job is not None:
             job.cancel()
             self.busy.emit(False)
-
-
-def check(cancelled: Callable[[], bool]) -> None:
-    """Raise ``Cancelled`` if the work is to end."""
-    if cancelled():
-        raise Cancelled("stopped.")

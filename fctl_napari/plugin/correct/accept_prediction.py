@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,7 +15,7 @@ from qtpy.QtWidgets import QWidget
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.merge import values_by_name
 from fctl_napari.corrections.undo_history import Stroke
-from fctl_napari.errors import InputError
+from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.evaluation.error_regions import Region
 from fctl_napari.imagery.class_mapping import MappedGroundTruth
 from fctl_napari.plugin.correct.stroke_writer import PixelEdit
@@ -24,6 +23,7 @@ from fctl_napari.plugin.errors.comparison import ERRORS
 from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.plugin.layers.roi import region_layer
 from fctl_napari.plugin.layers.viewport import drawn_region, shape_pixels
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import contradict
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow, Window
@@ -154,7 +154,7 @@ def accept(
     segmentation: Segmentation,
     where: Drawn | Blob,
     author: str,
-    stopped: Callable[[], bool],
+    progress: Progress,
 ) -> IntWindow | None:
     """Paint what a segmentation says, as one action; px that are not computed stay as they are.
 
@@ -170,8 +170,8 @@ def accept(
         Which px.
     author
         Who accepts.
-    stopped
-        Asked before each piece whether to end there.
+    progress
+        Called before each piece. Where it raises ``Cancelled``, what is painted by then is kept.
 
     Returns
     -------
@@ -190,9 +190,12 @@ def accept(
     names = segmentation.class_table.names
     y0, x0, y1, x1 = where.window
     kept: list[Stroke] = []
-    some = False
+    some = stopped = False
     for top, left in product(range(y0, y1, PIECE), range(x0, x1, PIECE)):
-        if stopped():
+        try:
+            progress(0, 0)
+        except Cancelled:
+            stopped = True
             break
         window = top, left, min(top + PIECE, y1), min(left + PIECE, x1)
         values = segmentation.labels.read(window)
@@ -206,6 +209,6 @@ def accept(
         piece = PixelEdit(top, left, values, mask, author)
         stroke = piece.write(corrections, "accept", kept[-1].action if kept else None)
         kept += [] if stroke is None else [stroke]
-    if not some and not stopped():
+    if not some and not stopped:
         raise InputError(f"{segmentation.path}: nothing is computed there yet; segment that part first.")
     return Window.bounding(stroke.window for stroke in kept) if kept else None

@@ -15,7 +15,6 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.model.classes import ClassTable
-from fctl_napari.plugin.common.background import check
 from fctl_napari.plugin.errors.overlay import levels_of
 from fctl_napari.plugin.layers.image_identity import identities, may_be_of
 from fctl_napari.plugin.layers.image_source import ImageSource
@@ -25,6 +24,7 @@ from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, StoredLevel
 from fctl_napari.plugin.layers.styles import only_show
 from fctl_napari.plugin.layers.transforms import seen_pixels
 from fctl_napari.plugin.layers.viewport import image_shape
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.result_paths import named_path, own_corrections
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -41,7 +41,7 @@ def open_corrections(
     source: ImageSource,
     table: ClassTable | None,
     store: str | None,
-    cancelled: Callable[[], bool],
+    progress: Progress,
     *,
     create: bool,
     apart: bool = False,
@@ -72,7 +72,7 @@ def open_corrections(
     OutputError
         They are open for writing elsewhere, or the place is not writable.
     Cancelled
-        ``cancelled`` answered True.
+        ``progress`` raised it.
     """
     image = source.open()
     usual = corrections_path(source.original, cache_folder)
@@ -90,7 +90,7 @@ def open_corrections(
         if table is not None and corrections.blank:
             corrections.add_classes(table)
         levels = StoredLevels(corrections.labels)
-        check(cancelled)
+        progress(0, 0)
     except BaseException:
         corrections.close()
         raise

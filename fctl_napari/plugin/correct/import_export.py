@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,14 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.files import export_corrections, import_file, import_labels
 from fctl_napari.corrections.merge import Conflict, MergeReport, Policy, merge
 from fctl_napari.imagery.ground_truth import LabelSource
-from fctl_napari.plugin.common.background import Job, check
+from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.form_layout import button, labelled, wrapped
 from fctl_napari.plugin.common.notify import report, say
 from fctl_napari.plugin.io.export import FILTERS
 from fctl_napari.plugin.layers.choosers import combo
 from fctl_napari.plugin.layers.ground_truth import layer_choices, named_classes
 from fctl_napari.plugin.layers.resampled_labels import PlacedLabels
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
 
 FILE, FOLDER, OTHERS = "A file…", "An OME-Zarr label…", "Other corrections…"
@@ -175,7 +175,7 @@ def take_over(
     policy: Policy,
     author: str,
     corrections: Corrections,
-    stopped: Callable[[], bool],
+    progress: Progress,
 ) -> tuple[IntWindow | None, MergeReport]:
     """Take labels, or others' corrections, over (in the thread that writes).
 
@@ -193,20 +193,16 @@ def take_over(
         Whose labels are; corrections have authors of their own.
     corrections
         Open for writing.
-    stopped
-        Whether to end early.
+    progress
+        Called with counts of blocks.
 
     Raises
     ------
     FctlError
         It cannot be read, or is of another size or of other classes; or the disk is full.
     Cancelled
-        ``stopped`` answered True.
+        ``progress`` raised it.
     """
-
-    def progress(_done: int, _total: int) -> None:
-        check(stopped)
-
     if isinstance(source, Labels):
         labels = _layer_source(source, placed)
         done = import_labels(corrections, labels, author=author, policy=policy, progress=progress)
@@ -222,12 +218,8 @@ def take_over(
 def start_export(path: Path, out: Path) -> Job:
     """Export corrections in a thread, with a bar in napari's activity dock; a notification says how it ended."""
 
-    def work(count: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Path:
-        def report(done: int, total: int) -> None:
-            check(cancelled)
-            count(done, total)
-
-        return export_corrections(Corrections.open(path), out, progress=report)
+    def work(progress: Progress) -> Path:
+        return export_corrections(Corrections.open(path), out, progress=progress)
 
     job = Job(work, label=f"export to {out.name}")
     job.finished.connect(lambda written: say(f"{written}: is exported."))

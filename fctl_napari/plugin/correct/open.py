@@ -12,6 +12,7 @@ from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.correct.choices import Opened, open_corrections
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
+from fctl_napari.progress import Progress
 
 
 class Opening(QObject):
@@ -88,8 +89,8 @@ class Opening(QObject):
         table, store = self._classes()
         apart = self._apart
 
-        def work(_progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Opened | None:
-            return open_corrections(source, table, store, cancelled, create=create, apart=apart)
+        def work(progress: Progress) -> Opened | None:
+            return open_corrections(source, table, store, progress, create=create, apart=apart)
 
         if self._job is not None:
             self._job.cancel()

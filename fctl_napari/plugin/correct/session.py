@@ -25,6 +25,7 @@ from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.segmentation_layers import refresh
 from fctl_napari.plugin.layers.styles import only_show
 from fctl_napari.plugin.layers.transforms import move, placed_like
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
 
 
@@ -171,7 +172,7 @@ class Painting(QObject):
 
     def act(
         self,
-        work: Callable[[Corrections, Callable[[], bool]], tuple[IntWindow | None, Any]],
+        work: Callable[[Corrections, Progress], tuple[IntWindow | None, Any]],
         then: Callable[[Any], None] = lambda _result: None,
     ) -> None:
         """Change the corrections in the thread, after all that was painted; see ``Act``."""

@@ -6,17 +6,20 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Qt, Signal, Slot
+from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import CorrectedRegion
 from fctl_napari.corrections.undo_history import Stroke
-from fctl_napari.errors import FctlError, OutputError
+from fctl_napari.errors import Cancelled, FctlError, OutputError
+from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels
+from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
 
 RETRY_S = 2.0
@@ -81,13 +84,13 @@ class Act:
     Attributes
     ----------
     work
-        ``work(corrections, stopped)`` makes it, in the thread, and returns its bounding box (None: nothing changed) and
-        a result. It ends early when ``stopped()``.
+        ``work(corrections, progress)`` makes it, in the thread, and returns its bounding box (None: nothing changed)
+        and a result. It stops when ``progress`` raises ``Cancelled``.
     then
         Called on the main thread with the result.
     """
 
-    work: Callable[[Corrections, Callable[[], bool]], tuple[IntWindow | None, Any]]
+    work: Callable[[Corrections, Progress], tuple[IntWindow | None, Any]]
     then: Callable[[Any], None]
 
 
@@ -160,7 +163,6 @@ class StrokeWriter(QObject):
     state_changed = Signal(object)
     listed = Signal(object)
     failed = Signal(object)
-    _message = Signal(object)
 
     def __init__(self, corrections: Corrections, levels: StoredLevels, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -173,7 +175,7 @@ class StrokeWriter(QObject):
         self._lost: list[BaseException] = []
         self.stuck: str = ""
         """Why the first stroke is not on disk, if it is tried again."""
-        self._message.connect(self._receive, Qt.ConnectionType.QueuedConnection)
+        open_bridge()
         self._thread = threading.Thread(target=self._run, name="fctl strokes", daemon=True)
         self._thread.start()
 
@@ -216,7 +218,6 @@ class StrokeWriter(QObject):
         self._waiting.clear()
         return self._lost
 
-    @Slot(object)
     def _receive(self, message: object) -> None:
         if self._closing:
             return  # it was on its way when the end began
@@ -295,7 +296,7 @@ class StrokeWriter(QObject):
             elif isinstance(task, PixelEdit):
                 window = self._write(task)
             else:
-                window, result = task.work(self._corrections, lambda: self._closing)
+                window, result = task.work(self._corrections, self._check)
             if window is not None:
                 self._levels.update([window])
         except BaseException as reason:  # told on the main thread; the next task may go well
@@ -318,10 +319,14 @@ class StrokeWriter(QObject):
                     if not self._closing:
                         self._wake.wait_for(lambda: self._closing, RETRY_S)
 
+    def _check(self, _done: int, _total: int, /) -> None:
+        if self._closing:
+            raise Cancelled("stopped.")
+
     def _state(self) -> State:
         corrections = self._corrections
         return State(corrections.can_undo(), corrections.can_redo(), corrections.area_by_class())
 
     def _send(self, message: object) -> None:
         if not self._closing:
-            self._message.emit(message)
+            post(partial(self._receive, message))

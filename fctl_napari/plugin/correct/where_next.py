@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from qtpy.QtCore import QObject
 
@@ -14,6 +13,7 @@ from fctl_napari.evaluation.review_marks import Marks
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.correct.next_list import NextPage
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
 
@@ -82,10 +82,10 @@ class WhereNext(QObject):
         self._path = path
         self._page.clear("Looking for regions…")
 
-        def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> _Listed:
+        def work(progress: Progress) -> _Listed:
             segmentation = Segmentation.open(path)
             marks = Marks.of_segmentation(segmentation)
-            found = find_next(segmentation, corrections, progress=progress, cancelled=cancelled)
+            found = find_next(segmentation, corrections, progress=progress)
             return _Listed(segmentation, marks, found)
 
         self._jobs.begin(work, self._found, self._failed, progressed=self._count)
@@ -137,11 +137,11 @@ class WhereNext(QObject):
         if listed is None:
             return
 
-        def work(_progress: Any, cancelled: Callable[[], bool]) -> _Listed:
+        def work(progress: Progress) -> _Listed:
             found = listed.suggestions
             for window in windows:
                 cells = whole_cells(window, listed.segmentation.shape)
-                fresh = find_next(listed.segmentation, corrections, cells, cancelled=cancelled)
+                fresh = find_next(listed.segmentation, corrections, cells, progress=progress)
                 found = renewed(found, fresh, cells)[:MOST]
             return _Listed(listed.segmentation, listed.marks, found)
 

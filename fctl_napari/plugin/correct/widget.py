@@ -38,6 +38,7 @@ from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
 from fctl_napari.plugin.layers.roi import DRAWN, start_drawing
 from fctl_napari.plugin.layers.transforms import moves
 from fctl_napari.plugin.layers.viewport import view_region
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
 
@@ -244,7 +245,7 @@ class CorrectWidget(DockedWidget):
         """Add the classes that are chosen to the corrections."""
         classes = self._classes()
 
-        def work(into: Corrections, _stopped: Callable[[], bool]) -> tuple[IntWindow | None, None]:
+        def work(into: Corrections, _progress: Progress) -> tuple[IntWindow | None, None]:
             table = chosen_classes(*classes)
             if table is not None:
                 into.add_classes(table)
@@ -311,10 +312,10 @@ class CorrectWidget(DockedWidget):
                     if image in self._viewer.layers:
                         show_only(self._viewer, image, opened)
 
-            self._linking.begin(lambda _progress, _cancelled: open_to_look(source), show, report)
+            self._linking.begin(lambda _progress: open_to_look(source), show, report)
         else:
             self._linking.begin(
-                lambda _progress, _cancelled: carry_out(way, source), lambda _none: self._opening.look(source), report
+                lambda _progress: carry_out(way, source), lambda _none: self._opening.look(source), report
             )
 
     def _move_edit_window(self, painting: Painting) -> None:
@@ -389,9 +390,9 @@ class CorrectWidget(DockedWidget):
             in_shape = self.form.where.currentText() == DRAWN
             where = drawn_here(self._viewer, self._image) if in_shape else chosen_error(self.window())
 
-            def work(into: Corrections, stopped: Callable[[], bool]) -> tuple[IntWindow | None, None]:
+            def work(into: Corrections, progress: Progress) -> tuple[IntWindow | None, None]:
                 segmentation = where.segmentation if isinstance(where, Blob) else Segmentation.open(str(store))
-                return accept(into, segmentation, where, painter, stopped), None
+                return accept(into, segmentation, where, painter, progress), None
 
             painting.act(work)
 

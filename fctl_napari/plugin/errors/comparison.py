@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,10 @@ from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.ground_truth import LabelSource
 from fctl_napari.imagery.raster_alignment import require_same_location
-from fctl_napari.plugin.common.background import check
 from fctl_napari.plugin.errors.overlay import ErrorLevels
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, held_values, open_choice
 from fctl_napari.plugin.layers.paths import maps_beside
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import same_image, take_georeference
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.store.stored_image import note_on_image
@@ -227,8 +227,7 @@ def open_comparison(
     wanted: Wanted,
     showing: Showing,
     before: Comparison | None,
-    progress: Callable[[int, int], None],
-    cancelled: Callable[[], bool],
+    progress: Progress,
 ) -> Comparison:
     """Open what is to be compared (in a thread: this reads files).
 
@@ -238,7 +237,7 @@ def open_comparison(
         What, and what its overlay shows at first.
     before
         The last one, of the same truth, whose opened truth is used again.
-    progress, cancelled
+    progress
         Of a truth that has to be copied first.
 
     Raises
@@ -257,9 +256,9 @@ def open_comparison(
     if source is None and wanted.ground_truth is not None:
         if wanted.ground_truth.path is not None and wanted.ground_truth.layer is None:
             require_same_location(Path(wanted.ground_truth.path), segmentation.georeference, segmentation.shape)
-        source = open_choice(wanted.ground_truth, progress, cancelled, colors, wanted.placed)
+        source = open_choice(wanted.ground_truth, progress, colors, wanted.placed)
         held = held_values(source)
-    check(cancelled)
+    progress(0, 0)
     ground_truth = None
     if source is not None:
         ground_truth = MappedGroundTruth(source, wanted.mapping or _propose(segmentation, source, held))
@@ -288,8 +287,7 @@ def open_comparison(
 def compute_figures(
     comparison: Comparison,
     region: IntWindow | None,
-    progress: Callable[[int, int], None],
-    cancelled: Callable[[], bool],
+    progress: Progress,
 ) -> tuple[Evaluation | None, Agreement | None]:
     """Compute the figures of a comparison (in a thread).
 
@@ -303,14 +301,14 @@ def compute_figures(
     FctlError
         Nothing is to be scored there, or the truth is damaged or holds values without a class.
     Cancelled
-        ``cancelled`` said so.
+        ``progress`` raised it.
     """
     store, ground_truth = comparison.segmentation, comparison.ground_truth
     evaluation = agreement = None
     if ground_truth is not None:
-        evaluation = evaluate(store, ground_truth, region, progress=progress, cancelled=cancelled)
+        evaluation = evaluate(store, ground_truth, region, progress=progress)
     if comparison.second is not None:
-        agreement = compare(comparison.second, store, ground_truth, region, progress=progress, cancelled=cancelled)
+        agreement = compare(comparison.second, store, ground_truth, region, progress=progress)
     return evaluation, agreement
 
 
@@ -320,8 +318,7 @@ def find_regions(
     region: IntWindow | None,
     smallest: int,
     uncertainty: tuple[Measure, float],
-    progress: Callable[[int, int], None],
-    cancelled: Callable[[], bool],
+    progress: Progress,
 ) -> Regions:
     """List regions (in a thread).
 
@@ -337,7 +334,7 @@ def find_regions(
         Pixels that a region has at least.
     uncertainty
         What tells of doubt, and beyond which value.
-    progress, cancelled
+    progress
         As of ``find_errors``.
 
     Raises
@@ -345,15 +342,13 @@ def find_regions(
     FctlError
         The truth is damaged or holds values without a class, or the classes differ.
     Cancelled
-        ``cancelled`` said so.
+        ``progress`` raised it.
     """
     store = comparison.segmentation
     if kind == DIFFERENCES:
         assert comparison.second is not None
         # what the other says stands for the truth, so that class indices are this one's
-        return find_disagreements(
-            comparison.second, store, region, smallest=smallest, progress=progress, cancelled=cancelled
-        )
+        return find_disagreements(comparison.second, store, region, smallest=smallest, progress=progress)
     if kind == UNCERTAIN:
         measure, threshold = uncertainty
         return find_uncertain(
@@ -363,12 +358,9 @@ def find_regions(
             threshold=threshold,
             smallest=smallest,
             progress=progress,
-            cancelled=cancelled,
         )
     assert comparison.ground_truth is not None
-    return find_errors(
-        store, comparison.ground_truth, region, smallest=smallest, progress=progress, cancelled=cancelled
-    )
+    return find_errors(store, comparison.ground_truth, region, smallest=smallest, progress=progress)
 
 
 def _propose(segmentation: Segmentation, source: LabelSource, held: Sequence[int]) -> ClassMapping:

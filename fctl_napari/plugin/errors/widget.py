@@ -18,7 +18,7 @@ from fctl_napari.evaluation.evaluation import Evaluation
 from fctl_napari.evaluation.review_marks import Mark, Marks
 from fctl_napari.imagery.class_mapping import ClassMapping
 from fctl_napari.imagery.ground_truth import NO_CLASS
-from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.background import Jobs, Work
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import report, reported
@@ -35,6 +35,7 @@ from fctl_napari.plugin.layers.resampled_labels import PlacedLabels, lies_over
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.plugin.layers.transforms import moves
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
 
@@ -205,11 +206,9 @@ class ErrorWidget(DockedWidget):
         )
         known = self._choices.known_own(wanted.path)
 
-        def work(
-            progress: Callable[[int, int], None], cancelled: Callable[[], bool]
-        ) -> tuple[Any, list[GroundTruthChoice]]:
+        def work(progress: Progress) -> tuple[Any, list[GroundTruthChoice]]:
             own = labels_of_image(Segmentation.open(wanted.path)) if known is None else known
-            return open_comparison(wanted, showing, before, progress, cancelled), own
+            return open_comparison(wanted, showing, before, progress), own
 
         def opened(result: tuple[Comparison, list[GroundTruthChoice]]) -> None:
             self._comparison, own = result
@@ -341,10 +340,10 @@ class ErrorWidget(DockedWidget):
                     page.show_agreement(agreement, second.path.name, comparison.segmentation.path.name)
                 self.form.say("")
 
-            def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Any:
+            def work(progress: Progress) -> Any:
                 import fctl_napari.figures.evaluation  # noqa: F401 - matplotlib, not on the window's thread
 
-                return compute_figures(comparison, region, progress, cancelled)
+                return compute_figures(comparison, region, progress)
 
             self._begin(work, done, "Computing figures…")
 
@@ -356,11 +355,9 @@ class ErrorWidget(DockedWidget):
             kind, smallest = page.kind, page.smallest.value()
             uncertainty = page.uncertainty
 
-            def work(
-                progress: Callable[[int, int], None], cancelled: Callable[[], bool]
-            ) -> tuple[Regions, Marks, dict[Region, Mark | None]]:
+            def work(progress: Progress) -> tuple[Regions, Marks, dict[Region, Mark | None]]:
                 marks = Marks.of_segmentation(comparison.segmentation, comparison.marks_path(kind))
-                found = find_regions(comparison, kind, region, smallest, uncertainty, progress, cancelled)
+                found = find_regions(comparison, kind, region, smallest, uncertainty, progress)
                 return found, marks, {each: marks.of(each) for each in found}
 
             def done(result: tuple[Regions, Marks, dict[Region, Mark | None]]) -> None:
@@ -377,7 +374,7 @@ class ErrorWidget(DockedWidget):
 
     def _begin(
         self,
-        work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any],
+        work: Work,
         done: Callable[[Any], None],
         words: str,
     ) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
+from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.common.session import session
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
-
-LOOK_MS = 5
-"""How often a future is looked at: it ends on a thread of the engine's, and may outlive the window."""
 
 
 class ExplainFeed(QObject):
@@ -37,9 +36,7 @@ class ExplainFeed(QObject):
         super().__init__(parent)
         self._future: Future[TileExplanation] | None = None
         self._next: ExplainRequest | None = None
-        self._timer = QTimer(self)
-        self._timer.setInterval(LOOK_MS)
-        self._timer.timeout.connect(self._look)
+        open_bridge()
 
     @property
     def busy(self) -> bool:
@@ -52,20 +49,17 @@ class ExplainFeed(QObject):
             self._next = request
             return
         self._future = session().engine().explain(request)
-        self._timer.start()
+        self._future.add_done_callback(lambda future: post(partial(self._take, future)))
 
     def forget(self) -> None:
         """Want nothing any more: no signal follows."""
-        self._timer.stop()
-        if self._future is not None:
-            self._future.cancel()
-        self._future = self._next = None
+        future, self._future, self._next = self._future, None, None
+        if future is not None:
+            future.cancel()
 
-    def _look(self) -> None:
-        future = self._future
-        if future is None or not future.done():
-            return
-        self._timer.stop()
+    def _take(self, future: Future[TileExplanation]) -> None:
+        if future is not self._future:
+            return  # nobody wants it any more
         self._future = None
         following, self._next = self._next, None
         if following is not None:

@@ -10,17 +10,17 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.plugin.common.notify import report
+from fctl_napari.plugin.common.progress_text import describe
 from fctl_napari.plugin.explore.maps import CONTEXT_COLORS, REGION, Map
 from fctl_napari.plugin.layers.map_layers import COLORS, MAP_KEY, WEIGHT_COLORS, map_style
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
-from fctl_napari.plugin.segment.live_run import describe
-from fctl_napari.plugin.segment.orders import Runner, SegmentInputs
+from fctl_napari.plugin.segment.runner import Runner, SegmentInputs
 from fctl_napari.segmentation.store.map_names import WEIGHT, map_title
 
 if TYPE_CHECKING:
     from fctl_napari.plugin.explore.form import ExploreForm
-    from fctl_napari.segmentation.jobs.engine import Progress
+    from fctl_napari.segmentation.jobs.engine import RunProgress
 
 
 class RegionMaps(QObject):
@@ -38,7 +38,7 @@ class RegionMaps(QObject):
     changed
         There is something new to see.
     ended : object
-        The last ``Progress`` of a run; also of one that could not start.
+        The last ``RunProgress`` of a run; also of one that could not start.
     """
 
     changed = Signal()
@@ -106,7 +106,7 @@ class RegionMaps(QObject):
         """Stop, and say nothing any more: the window or the dock is gone."""
         self._runner.abandon()
 
-    def _show_progress(self, progress: Progress) -> None:
+    def _show_progress(self, progress: RunProgress) -> None:
         if self._form.cancel.isEnabled():
             self._form.show_progress(progress.done, progress.total, describe(progress))
 
@@ -114,7 +114,7 @@ class RegionMaps(QObject):
         self._segmentation_layers = segmentation_layers
         self.changed.emit()
 
-    def _end(self, progress: Progress) -> None:
+    def _end(self, progress: RunProgress) -> None:
         self._form.set_busy(False)
         self._form.show_progress(progress.done, max(progress.total, 1), describe(progress))
         self.changed.emit()

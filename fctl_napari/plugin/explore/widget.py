@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import napari
 import numpy as np
 from napari.layers import Image
-from napari.qt.threading import create_worker
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog
 
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.errors import InputError
+from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
@@ -36,6 +36,7 @@ from fctl_napari.plugin.layers.on_disk import OnDisk
 from fctl_napari.plugin.layers.pixel_picker import Picker
 from fctl_napari.plugin.layers.transforms import moves, seen_pixels
 from fctl_napari.plugin.layers.viewport import image_shape
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest
 from fctl_napari.segmentation.store.map_names import map_names, map_title
 
@@ -78,6 +79,7 @@ class ExploreWidget(DockedWidget):
         self._asked = ""  # path of the image that was last asked about
         self._file: OnDisk | None = None
         self._feed = ExplainFeed(self)
+        self._saving = Jobs(self)
         self._picker = Picker(napari_viewer, self)
         self._layers = ExplanationLayers(napari_viewer, self)
         self.form = ExploreForm()
@@ -156,6 +158,7 @@ class ExploreWidget(DockedWidget):
     def _forget(self) -> None:
         """Want and show nothing of the image before."""
         self._feed.forget()
+        self._saving.drop()
         if self._file is not None:
             self._file.cancel()
             self._file = None
@@ -341,25 +344,29 @@ class ExploreWidget(DockedWidget):
         if self._explanation is None:
             return
         look = self.form.look()
-        worker = create_worker(_save, self._explanation, path, look)
-        worker.returned.connect(self._figure_ended)
+        explanation = self._explanation
         self.form.status.setText("Drawing the figure…")
-        worker.start()
 
-    def _figure_ended(self, ended: tuple[str, FctlError | None]) -> None:
-        path, error = ended
-        if error is not None:
-            self.form.status.setText("")
-            report(error)
-            return
+        def work(_progress: Progress) -> str:
+            _save(explanation, path, look)
+            return path
+
+        self._saving.begin(work, self._figure_saved, self._figure_failed)
+
+    def _figure_saved(self, path: str) -> None:
         self.form.status.setText(f"Saved as {path}.")
         self.saved.emit(path)
+
+    def _figure_failed(self, error: BaseException) -> None:
+        self.form.status.setText("")
+        report(error)
 
     # ---- the end
 
     def _leave(self, *, layers: bool) -> None:
         """Ask for nothing and listen to nothing any more: the dock or the window is gone."""
         self._feed.forget()
+        self._saving.drop()
         if self._file is not None:
             self._file.cancel()
             self._file = None
@@ -370,16 +377,12 @@ class ExploreWidget(DockedWidget):
         self.form.image.leave()
 
 
-def _save(explanation: TileExplanation, path: str, look: Look) -> tuple[str, FctlError | None]:
-    """Draw and write the figure (on a thread: this loads matplotlib and reads the image); what is wrong is returned."""
+def _save(explanation: TileExplanation, path: str, look: Look) -> None:
+    """Draw and write the figure (on a thread: this loads matplotlib and reads the image)."""
     from fctl_napari.figures.explanation import explanation_figure
     from fctl_napari.figures.files import check_figure_path, save_figure
 
     kind = KINDS[look.part] if look.view in (ATTENTION, RECEIVED) else "combined"
     limits: Literal["shared", "each"] = "shared" if look.shared else "each"
-    try:
-        check_figure_path(path)
-        save_figure(explanation_figure(explanation, limits=limits, part=kind), path)
-    except FctlError as error:
-        return path, error  # one that is raised would be reported twice
-    return path, None
+    check_figure_path(path)
+    save_figure(explanation_figure(explanation, limits=limits, part=kind), path)

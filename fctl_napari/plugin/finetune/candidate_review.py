@@ -18,6 +18,7 @@ from fctl_napari.finetuning.candidates import keep, roll_back
 from fctl_napari.finetuning.unfinished import Waiting
 from fctl_napari.model.model_card import checkpoint_hash
 from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.progress_text import describe
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct.choices import is_mask
 from fctl_napari.plugin.errors.comparison import DIFFER, Comparison, Showing, Wanted, open_comparison
@@ -28,9 +29,9 @@ from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
 from fctl_napari.plugin.layers.viewport import view_region
-from fctl_napari.plugin.segment.live_run import LiveRun, describe
-from fctl_napari.plugin.segment.orders import layer_name
-from fctl_napari.segmentation.jobs.engine import Progress, SegmentationRequest
+from fctl_napari.plugin.segment.runner import LiveRun, layer_name
+from fctl_napari.progress import Progress
+from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.store.store_lock import lock_store, remove_store
 from fctl_napari.segmentation.tiling.grid import Cell
@@ -77,7 +78,7 @@ class CandidateReview(QObject):
 
     Signals
     -------
-    reported : str
+    progressed : str
         How far the segmentation is.
     changed : object
         Share of px that changed to each class, by its index; None: there is nothing to compare with.
@@ -87,7 +88,7 @@ class CandidateReview(QObject):
         What is kept, a ``Path``; None after rolling back.
     """
 
-    reported = Signal(str)
+    progressed = Signal(str)
     changed = Signal(object)
     failed = Signal(object)
     decided = Signal(object)
@@ -143,12 +144,12 @@ class CandidateReview(QObject):
 
         tile_size = self.waiting.card.config.tile_size
 
-        def work(_progress: object, cancelled: Callable[[], bool]) -> Parent | None:
+        def work(progress: Progress) -> Parent | None:
             store = result_of(list(shown), self._source, self._checkpoint, self.waiting.parent, tile_size)
             if store is None:
                 return None
             levels = shown.get(str(store.path)) or SegmentationLayers(store.path).mask.levels
-            return Parent(store.path, levels, *cells_to_compute(store, self._source, cancelled))
+            return Parent(store.path, levels, *cells_to_compute(store, self._source, progress))
 
         self._looking.begin(work, self._found, self.failed.emit)
 
@@ -188,10 +189,10 @@ class CandidateReview(QObject):
         except InputError:
             return None
 
-    def _report(self, progress: Progress) -> None:
+    def _report(self, progress: RunProgress) -> None:
         others = 0 if self._parent is None else self._parent.others
         words = f" The other {others} stay as the parent called them." if others and progress.state == "done" else ""
-        self.reported.emit(describe(progress) + words)
+        self.progressed.emit(describe(progress) + words)
 
     def _shown(self, _segmentation_layers: SegmentationLayers) -> None:
         if self._comparison is not None:
@@ -200,7 +201,7 @@ class CandidateReview(QObject):
             self._hide_parent()
             self._compare()
 
-    def _finished(self, progress: Progress) -> None:
+    def _finished(self, progress: RunProgress) -> None:
         run, self._run = self._run, None
         if run is not None:
             run.deleteLater()
@@ -229,8 +230,8 @@ class CandidateReview(QObject):
             second_levels=parent.levels,
         )
 
-        def work(progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Comparison:
-            return open_comparison(wanted, SHOWING, None, progress, cancelled)
+        def work(progress: Progress) -> Comparison:
+            return open_comparison(wanted, SHOWING, None, progress)
 
         def opened(comparison: Comparison) -> None:
             mask = self.mask
@@ -278,7 +279,7 @@ class CandidateReview(QObject):
             then()
 
     def _keep(self) -> None:
-        def work(_progress: object, _cancelled: object) -> Path:
+        def work(_progress: Progress) -> Path:
             return keep(self.waiting.out)
 
         self._deciding.begin(work, self._kept, self.failed.emit)
@@ -299,7 +300,7 @@ class CandidateReview(QObject):
         self._take_layers_away()
         waiting, result = self.waiting, self._result
 
-        def work(_progress: object, _cancelled: object) -> None:
+        def work(_progress: Progress) -> None:
             if result.exists():
                 remove_result(result, checkpoint_hash(waiting.path))
             roll_back(waiting.out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from fctl_napari.plugin.layers.paths import (
     new_checkpoint,
     result_path,
 )
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import same_image
 from fctl_napari.segmentation.store.result_paths import own_corrections, own_path
 from fctl_napari.segmentation.store.store import Segmentation
@@ -149,9 +149,7 @@ def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> Finet
     )
 
 
-def cells_to_compute(
-    parent: Segmentation, source: ImageSource, cancelled: Callable[[], bool]
-) -> tuple[tuple[Cell, ...], int]:
+def cells_to_compute(parent: Segmentation, source: ImageSource, progress: Progress) -> tuple[tuple[Cell, ...], int]:
     """Choose what a child computes: of what its parent computed, the cells that corrections are likely to change.
 
     Returns
@@ -163,12 +161,12 @@ def cells_to_compute(
     FctlError
         The corrections are damaged, or of another size.
     Cancelled
-        ``cancelled`` answered True.
+        ``progress`` raised it.
     """
     there = parent.done() | parent.inherited()
     path = own_corrections(corrections_path(source.original, cache_folder), source.open())
     if path.exists():
-        affected = affected_cells(parent, Corrections.open(path), cancelled=cancelled)
+        affected = affected_cells(parent, Corrections.open(path), progress=progress)
         cells = tuple(cell for cell in affected if there[cell])  # nobody asked for more of the image yet
     else:
         cells = tuple((int(row), int(col)) for row, col in np.argwhere(there))

@@ -13,6 +13,7 @@ from fctl_napari.model.model_card import builtin_checkpoints
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.form_layout import button
 from fctl_napari.plugin.common.notify import report
+from fctl_napari.progress import Progress
 
 WAITS = ".candidate.safetensors"
 
@@ -69,7 +70,7 @@ class LineagePage(QWidget):
     def show_folder(self, folder: Path | None, checkpoint: str | None) -> None:
         """Show the families in a folder, and that of a checkpoint (a built-in name or a file)."""
 
-        def work(_progress: object, _cancelled: object) -> list[Kin]:
+        def work(_progress: Progress) -> list[Kin]:
             families: list[Kin] = []
             for location in (folder, checkpoint):
                 if location is None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.errors import FctlError
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.run import FinetuneEvent, FinetuneRun, start_finetune
 from fctl_napari.finetuning.unfinished import remember
 from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
-
-POLL_MS = 100
-"""How often it is looked for news."""
+from fctl_napari.progress import Progress
 
 FINAL = ("done", "cancelled", "failed")
 
@@ -66,10 +65,7 @@ class FinetuneRunner(QObject):
         self._asking = Jobs(self)
         self._run: FinetuneRun | None = None
         self._over = False
-        self._events: deque[FinetuneEvent] = deque()
-        self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self._emit)
+        open_bridge()
         self.request: FinetuneRequest | None = None
         """What is asked, once it is known."""
 
@@ -97,7 +93,7 @@ class FinetuneRunner(QObject):
         self._file.start()
 
     def _file_ready(self, source: ImageSource) -> None:
-        def work(_progress: object, _cancelled: object) -> FinetuneRequest:
+        def work(_progress: Progress) -> FinetuneRequest:
             import matplotlib.figure  # noqa: F401 - of the plot; slow, so not on the window's thread
 
             request = self._make(source)
@@ -110,11 +106,10 @@ class FinetuneRunner(QObject):
         self.request = request
         self.waiting.emit("Starting the worker…")
         try:
-            self._run = start_finetune(session().engine(), request, self._events.append)
+            self._run = start_finetune(session().engine(), request, lambda event: post(partial(self._take, event)))
         except FctlError as error:
             self._end(FinetuneEvent("failed", error=error))
             return
-        self._timer.start()
         self.begun.emit()
 
     def pause(self) -> None:
@@ -138,7 +133,6 @@ class FinetuneRunner(QObject):
     def abandon(self) -> None:
         """Cancel, and tell nothing any more: the window or the dock is gone."""
         self._over = True
-        self._timer.stop()
         self._stop_waiting()
         if self._run is not None:
             self._run.cancel()
@@ -148,15 +142,14 @@ class FinetuneRunner(QObject):
             self._file.cancel()
         self._asking.drop()
 
-    def _emit(self) -> None:
-        while self._events and not self._over:
-            event = self._events.popleft()
-            self.progressed.emit(event)
-            if event.state in FINAL:
-                self._end(event)
+    def _take(self, event: FinetuneEvent) -> None:
+        if self._over:
+            return
+        self.progressed.emit(event)
+        if event.state in FINAL:
+            self._end(event)
 
     def _end(self, event: FinetuneEvent) -> None:
         if not self._over:
             self._over = True
-            self._timer.stop()
             self.ended.emit(event)

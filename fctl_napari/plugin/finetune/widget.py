@@ -26,6 +26,7 @@ from fctl_napari.plugin.finetune.runner import FINAL, FinetuneRunner, Make
 from fctl_napari.plugin.finetune.words import changes, describe, offered
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.segment.widget import SegmentWidget
+from fctl_napari.progress import Progress
 
 LOOK_MS = 1000
 """How often it is looked whether more was painted; that takes 0.1 ms."""
@@ -112,7 +113,7 @@ class FinetuneWidget(DockedWidget):
             self._show(None)
             return
 
-        def work(_progress: object, _cancelled: object) -> Beside:
+        def work(_progress: Progress) -> Beside:
             return look_beside(source, checkpoint)
 
         self._looking.begin(work, self._show, self._not_seen)
@@ -203,7 +204,7 @@ class FinetuneWidget(DockedWidget):
             return
         out = self._beside.cut[0].request.out
 
-        def work(_progress: object, _cancelled: object) -> None:
+        def work(_progress: Progress) -> None:
             roll_back(out)
 
         self._preparing.begin(work, lambda _none: self.look(), report)
@@ -285,9 +286,7 @@ class FinetuneWidget(DockedWidget):
         self.form.plot.draw()
         if event.state == "done" and runner.request is not None:
             out = runner.request.out
-            self._preparing.begin(
-                lambda _progress, _cancelled: open_waiting(out), self._review_candidate, self._not_open
-            )
+            self._preparing.begin(lambda _progress: open_waiting(out), self._review_candidate, self._not_open)
             return
         progress = event.progress
         steps = 0 if progress is None or progress.phase != "training" else progress.done

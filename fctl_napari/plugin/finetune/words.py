@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from fctl_napari.plugin.segment.live_run import duration
+from fctl_napari.plugin.common.progress_text import duration
 
 if TYPE_CHECKING:
     from fctl_napari.finetuning.run import FinetuneEvent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,11 @@ from qtpy.QtWidgets import (
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.export.export import POLYGON_KINDS, SIMPLIFIED_KINDS, check_export, export, kind_of
 from fctl_napari.export.losses import ExportLosses
-from fctl_napari.plugin.common.background import Job, check
+from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.notify import report, say
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, WHOLE, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
 
@@ -74,11 +74,7 @@ def start_export(inputs: ExportInputs) -> Job:
     """
     losses = ExportLosses()
 
-    def work(count: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Path:
-        def told(done: int, total: int) -> None:
-            check(cancelled)
-            count(done, total)
-
+    def work(progress: Progress) -> Path:
         return export(
             Segmentation.open(inputs.store),
             inputs.out,
@@ -86,7 +82,7 @@ def start_export(inputs: ExportInputs) -> Job:
             simplify=inputs.simplify,
             min_area=inputs.min_area,
             losses=losses,
-            progress=told,
+            progress=progress,
         )
 
     job = Job(work, label=f"export to {inputs.out.name}")

@@ -25,6 +25,7 @@ from fctl_napari.plugin.layers.image_source import ImageSource, LayerData, file_
 from fctl_napari.plugin.layers.paths import pyramid_path, stem
 from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, preview_levels, ready_pyramid
 from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_levels
+from fctl_napari.progress import Progress
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
 REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff")
@@ -91,7 +92,7 @@ def image_layers(path: str | Path) -> list[LayerData]:
 def _report_nodata(path: Path | str) -> None:
     """Say once, when it is measured in a thread, how much of an image its file marks as being without data."""
 
-    def work(_progress: Callable[[int, int], None], _cancelled: Callable[[], bool]) -> Nodata | None:
+    def work(_progress: Progress) -> Nodata | None:
         return measure_nodata(path)
 
     def report(nodata: Nodata | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from fctl_napari.plugin.layers.paths import array_path, cache_folder, digest, st
 from fctl_napari.plugin.layers.resampled_labels import PlacedLabels, lies_over, placed_labels
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.plugin.layers.viewport import image_shape
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import open_image_of
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -121,8 +122,7 @@ def labels_over(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any
 
 def open_choice(
     choice: GroundTruthChoice,
-    progress: Callable[[int, int], None],
-    cancelled: Callable[[], bool],
+    progress: Progress,
     colors: Sequence[tuple[int, int, int]] | None = None,
     placed: Any = None,
 ) -> LabelSource:
@@ -134,7 +134,7 @@ def open_choice(
     ----------
     choice
         Which.
-    progress, cancelled
+    progress
         Of making levels.
     colors
         (red, green, blue) of class 0, 1, ..., for a file of colours.
@@ -158,12 +158,12 @@ def open_choice(
         facts = file.stat()
         key = digest(file, facts.st_mtime_ns, facts.st_size, *([colors] if source.by_color else []))
         location = cache_folder() / f"{stem(file)}-{key}.labels.ome.zarr"
-        return with_levels(source, location, progress=progress, cancelled=cancelled)
+        return with_levels(source, location, progress=progress)
     assert choice.layer is not None
     if isinstance(_array(choice.layer), np.ndarray):
         return source
     location = array_path(placed, f"{choice.layer.name} labels")
-    return with_levels(source, location, progress=progress, cancelled=cancelled)
+    return with_levels(source, location, progress=progress)
 
 
 def held_values(source: LabelSource) -> list[int]:

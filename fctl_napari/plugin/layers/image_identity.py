@@ -12,6 +12,7 @@ from fctl_napari.errors import FctlError
 from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import known_as
 
 IMAGE_KEY = "fctl_image"
@@ -65,7 +66,7 @@ class ImageIdentities(QObject):
         source = image_source(image)
         array = None if source is not None else image.data[0] if image.multiscale else image.data
 
-        def work(_progress: object, _cancelled: object) -> frozenset[str]:
+        def work(_progress: Progress) -> frozenset[str]:
             try:
                 return known_as(source.open() if source is not None else pyramid_from_array(array, name=image.name))
             except FctlError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,14 @@ from fctl_napari.imagery import ngff
 from fctl_napari.imagery.convert import convert, source_file
 from fctl_napari.imagery.ome_zarr import OURS
 from fctl_napari.plugin.common.background import Job
+from fctl_napari.plugin.common.bridge import post
 from fctl_napari.plugin.layers.shown_levels import COARSE_SIDE, ShownLevel, displayed_level
+from fctl_napari.progress import Progress
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
-PREVIEW_MS = 300
-"""How often a preview that is filled is drawn."""
+PREVIEW_S = 0.3
+"""A preview that is being filled is drawn at most this often, seconds."""
 
 
 def is_complete(pyramid: Path) -> bool:
@@ -67,6 +71,7 @@ class PreviewLevel(ShownLevel):
 
     def __init__(self, preview: np.ndarray, shape: tuple[int, int]) -> None:
         self._preview = preview
+        self._next_draw = 0.0
         self.shape = (*shape, *preview.shape[2:])
         self.dtype = preview.dtype
         self.chunks = (512, 512, *preview.shape[2:])
@@ -98,13 +103,12 @@ def empty_preview(level: Any) -> np.ndarray:
     return np.zeros((math.ceil(height / step), math.ceil(width / step), *level.shape[2:]), level.dtype)
 
 
-def fill_preview(level: Any, preview: np.ndarray, cancelled: Callable[[], bool]) -> None:
+def fill_preview(level: Any, preview: np.ndarray, progress: Progress) -> None:
     """Copy every n-th pixel of ``level`` [y, x] or [y, x, c] into ``preview``, a strip of rows at a time."""
     step = math.ceil(level.shape[0] / preview.shape[0])
     strip = max(1, 512 // step)
     for top in range(0, preview.shape[0], strip):
-        if cancelled():
-            return
+        progress(0, 0)
         rows = np.asarray(level[top * step : min((top + strip) * step, level.shape[0]), :])
         preview[top : top + strip] = rows[::step, ::step]
 
@@ -140,25 +144,24 @@ class PyramidJob(Job):
         for_run: bool = False,
     ) -> None:
         super().__init__(self._convert, label=label)
-        self._timer.setInterval(PREVIEW_MS)
         self.for_run = for_run
         self._make_source = make_source
         self._preview = preview
-        self._previewing = preview is not None
+        self._next_draw = 0.0
 
-    def _convert(self, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> str:
+    def _convert(self, progress: Progress) -> str:
         source, out = self._make_source()
         if source is not None and self._preview is not None:
-            fill_preview(displayed_level(source, 0), self._preview, cancelled)
-            self._previewing = False
+            fill_preview(displayed_level(source, 0), self._preview, partial(self._draw, progress))
+            post(self.previewed.emit)
         if source is not None:
             spare = max(1, usable_cores() - 1)  # the window wants one for itself
-            convert(source, out, threads=spare, progress=progress, cancelled=cancelled)
+            convert(source, out, threads=spare, progress=progress)
         return str(out)
 
-    def _look(self) -> None:
-        if self._preview is not None:
-            self.previewed.emit()
-            if not self._previewing:
-                self._preview = None
-        super()._look()
+    def _draw(self, progress: Progress, _done: int, _total: int, /) -> None:
+        progress(0, 0)
+        now = time.monotonic()
+        if now >= self._next_draw:
+            self._next_draw = now + PREVIEW_S
+            post(self.previewed.emit)

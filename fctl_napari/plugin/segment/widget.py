@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
 
 import napari
 from napari.layers import Image
-from napari.qt.threading import create_worker
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog
 
-from fctl_napari.errors import FctlError
-from fctl_napari.model.model_card import Card, checkpoint_hash, resolve_checkpoint
+from fctl_napari.model.model_card import Card
+from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
+from fctl_napari.plugin.common.progress_text import describe, offer
 from fctl_napari.plugin.layers.image_identity import identities
-from fctl_napari.plugin.layers.image_source import ImageSource, image_source
+from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
-from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
 from fctl_napari.plugin.layers.viewport import image_shape
+from fctl_napari.plugin.segment.existing_result import ExistingResult, find_existing_result
 from fctl_napari.plugin.segment.form import SegmentForm
-from fctl_napari.plugin.segment.live_run import describe, offer
-from fctl_napari.plugin.segment.orders import Runner, SegmentInputs, layer_name
-from fctl_napari.segmentation.jobs.engine import Progress
-from fctl_napari.segmentation.store.identity import difference, same_image
-from fctl_napari.segmentation.store.result_paths import own_path
+from fctl_napari.plugin.segment.runner import Runner, SegmentInputs, layer_name
+from fctl_napari.progress import Progress
+from fctl_napari.segmentation.jobs.engine import RunProgress
 
 
 class SegmentWidget(DockedWidget):
@@ -41,7 +37,7 @@ class SegmentWidget(DockedWidget):
     Signals
     -------
     progressed, finished : object
-        The latest ``Progress`` of a run (at most every 100 ms), and its last; also of one that could not start.
+        The latest ``RunProgress`` of a run (at most every 100 ms), and its last; also of one that could not start.
     """
 
     progressed = Signal(object)
@@ -50,6 +46,7 @@ class SegmentWidget(DockedWidget):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self._runner = Runner(napari_viewer, self)
+        self._finding = Jobs(self)  # the result that is there already
         self._card: Card | None = None
         self._proposed = ""  # place of the result that the user has not named
         self.form = SegmentForm()
@@ -156,15 +153,18 @@ class SegmentWidget(DockedWidget):
         if source is not None and source.job is not None:
             source.job.finished.connect(self._look_for_result)  # which image it is, its pyramid tells
             return
-        worker = create_worker(_existing_result, path, name, source, proposed=path == self._proposed)
+        proposed = path == self._proposed
 
-        def found(result: Existing) -> None:
+        def work(_progress: Progress) -> ExistingResult:
+            return find_existing_result(path, name, source, proposed=proposed)
+
+        def found(result: ExistingResult) -> None:
             if (self.form.result.text(), self.image) != (path, image) or self.running:
                 return
             if result.path != path:
                 self.form.result.setText(result.path)
                 self._proposed = result.path
-            segmentation_layers = result.segmentation_layers
+            segmentation_layers = result.layers
             if segmentation_layers is None or segmentation_layers.shape != image_shape(image):
                 self.form.show_progress(0, 1, result.words)
                 return
@@ -177,9 +177,7 @@ class SegmentWidget(DockedWidget):
             there = f"{done.sum()} of {done.size} tiles are there already.{words} {result.words}".strip()
             self.form.show_progress(int(done.sum()), done.size, there)
 
-        worker.returned.connect(found)
-        worker.errored.connect(report)
-        worker.start()
+        self._finding.begin(work, found, report)
 
     # ---- running
 
@@ -247,7 +245,7 @@ class SegmentWidget(DockedWidget):
         self.form.fresh.setChecked(False)  # it was for this order; the next may concern another result
         self.form.set_busy(True, live=inputs.live)
 
-    def _show_progress(self, progress: Progress) -> None:
+    def _show_progress(self, progress: RunProgress) -> None:
         if self.form.cancel.isEnabled():
             view = progress.view
             done, total = (progress.done, progress.total) if view is None else (view.done, max(view.total, 1))
@@ -255,7 +253,7 @@ class SegmentWidget(DockedWidget):
             self.form.make_offer("" if self._card is None else offer(progress, self._card.config.tile_size))
         self.progressed.emit(progress)
 
-    def _ended(self, progress: Progress) -> None:
+    def _ended(self, progress: RunProgress) -> None:
         self.form.set_busy(False)
         self.form.make_offer("")
         self.form.show_progress(progress.done, max(progress.total, 1), describe(progress))
@@ -279,56 +277,5 @@ class SegmentWidget(DockedWidget):
         """Stop the run and listen to nothing any more: the dock or the window is gone."""
         self._show_live(False)
         self._runner.abandon()
+        self._finding.drop()
         self.form.image.leave()
-
-
-@dataclass(frozen=True, eq=False)
-class Existing:
-    """What was found at the place of a result.
-
-    Attributes
-    ----------
-    path
-        The place of this image's result.
-    segmentation_layers
-        The result that is there; None: there is none to be gone on with.
-    words
-        What there is to say of it.
-    """
-
-    path: str
-    segmentation_layers: SegmentationLayers | None = None
-    words: str = ""
-
-
-def _existing_result(path: str, checkpoint: str, source: ImageSource | None, *, proposed: bool) -> Existing:
-    """Open the result of an image and a checkpoint (on a thread: this reads files).
-
-    Parameters
-    ----------
-    path : str
-        The place.
-    checkpoint : str
-        A built-in name or a file.
-    source : ImageSource or None
-        The image; None: it is no file, and what lies at the place was named by hand.
-    proposed : bool
-        Whether another place may be taken where this one holds another image's result.
-    """
-    try:
-        segmentation_layers, words = SegmentationLayers(path), ""
-        stored = segmentation_layers.stored.facts["image"]
-        image = None if source is None else source.open()
-        if image is not None and not same_image(stored, image):
-            other = f"{Path(path).name} is of another image ({difference(stored, segmentation_layers.shape, image)})"
-            if not proposed:
-                return Existing(path, words=f"{other}; choose another name, or Start afresh.")
-            path, words = str(own_path(Path(path), image)), f"{other}; this image's result is kept apart."
-            if not os.path.isdir(path):
-                return Existing(path, words=words)
-            segmentation_layers = SegmentationLayers(path)
-        if segmentation_layers.stored.checkpoint_hash != checkpoint_hash(resolve_checkpoint(checkpoint)):
-            return Existing(path, words=words)
-        return Existing(path, segmentation_layers, words)
-    except FctlError:
-        return Existing(path)  # Run says what is wrong with it

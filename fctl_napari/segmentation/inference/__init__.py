@@ -1,1 +1,1 @@
-"""The network on tiles: reading, feeding, predicting."""
+"""Inference on tiles: reading them, feeding the network, predicting."""

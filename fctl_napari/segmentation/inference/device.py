@@ -1,4 +1,4 @@
-"""Devices, and in which precision they compute."""
+"""Devices, and the precision in which they compute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ Precision = Literal["fp32", "bf16"]
 
 
 def resolve_device(device: str) -> torch.device:
-    """Turn ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"`` into a device that is there.
+    """Resolve the name of a device to one that is available.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+
+    Returns
+    -------
+    torch.device
+        The device.
 
     Raises
     ------
@@ -36,7 +46,19 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> Precision:
-    """Turn ``"auto"`` into bf16 where the hardware computes it fast, else fp32.
+    """Resolve the name of a precision.
+
+    Parameters
+    ----------
+    precision : str
+        ``"fp32"``, ``"bf16"``, or ``"auto"``: bf16 where the hardware computes it fast, else fp32.
+    device : torch.device
+        Device that computes.
+
+    Returns
+    -------
+    {"fp32", "bf16"}
+        The precision.
 
     Raises
     ------
@@ -57,7 +79,22 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
 
 @contextlib.contextmanager
 def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Compute as the precision says: bf16 by autocast; fp32 without TF32 and by the same algorithm every time."""
+    """Compute in a precision within the block.
+
+    bf16 is by autocast. fp32 is without TF32 and by the same algorithm every time.
+
+    Parameters
+    ----------
+    device : torch.device
+        Device that computes.
+    precision : Precision
+        Precision of the block.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
     if precision == "bf16":
         with torch.autocast(device.type, torch.bfloat16):
             yield
@@ -70,11 +107,24 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reproducible(device: torch.device) -> Iterator[None]:
-    """Train by the same algorithms every time: GPUs have faster ones whose sums come out differently."""
+    """Train by the same algorithms every time within the block.
+
+    GPUs have faster ones whose sums come out differently.
+
+    Parameters
+    ----------
+    device : torch.device
+        Device that computes.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
     if device.type != "cuda":
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it, before its first product
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it before its first product
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
@@ -85,7 +135,17 @@ def reproducible(device: torch.device) -> Iterator[None]:
 
 
 def store_for_inference(model: nn.Module, precision: Precision) -> None:
-    """Lay weights out channels last; in bf16, keep those so that autocast would convert on every call."""
+    """Convert the weights of a network for inference, in place.
+
+    They are laid out channels last. In bf16 those weights are stored as bf16 that autocast would convert in every pass.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    precision : Precision
+        Precision in which it will compute.
+    """
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
     for module in model.modules():
         if precision == "bf16" and isinstance(module, kinds):

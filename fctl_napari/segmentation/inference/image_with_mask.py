@@ -1,4 +1,4 @@
-"""An image with a mask of it, as a network that refines masks is fed (no torch)."""
+"""Image together with a mask of it, the input of a network that refines masks (no torch)."""
 
 from __future__ import annotations
 
@@ -14,21 +14,32 @@ from fctl_napari.windows import FloatWindow, IntWindow
 
 
 class Masks(Protocol):
-    """Labels of an image: a ``LabelPyramid``, say."""
+    """Labels of an image, for example a ``LabelPyramid``."""
 
     def read(self, window: IntWindow, /) -> NDArray[np.uint8]:
-        """Read a window, px, that may reach outside: uint8 [y, x], 0 = nothing, k + 1 = class k."""
+        """Read a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window in px; it may reach outside the image.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            Labels: 0 for nothing, k + 1 for class k.
+        """
 
 
 class RenamedMasks:
-    """Masks whose classes stand in another order than a network's, read in the network's.
+    """Masks whose classes have another order than a network's, read in the network's order.
 
     Parameters
     ----------
-    masks
+    masks : Masks
         Labels of an image.
-    index
-        For each class of the masks, which class of the network it is.
+    index : sequence of int
+        For each class of the masks, its class in the network.
     """
 
     def __init__(self, masks: Masks, index: Sequence[int]) -> None:
@@ -36,24 +47,37 @@ class RenamedMasks:
         self._labels = np.array([0, *(k + 1 for k in index)], np.uint8)
 
     def read(self, window: IntWindow, /) -> NDArray[np.uint8]:
-        """Read a window as ``Masks`` are."""
+        """Read a window in the network's order of classes.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window in px; it may reach outside the image.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            Labels: 0 for nothing, k + 1 for class k of the network.
+        """
         return self._labels[self._masks.read(window)]
 
 
 def masks_of(masks: Masks, names: Sequence[str], wanted: Sequence[str]) -> Masks | None:
-    """Read masks by the names of their classes.
+    """Match masks to a network by the names of the classes.
 
     Parameters
     ----------
-    masks
+    masks : Masks
         Labels of an image.
-    names, wanted
-        Of their classes, and of those of the network that is fed.
+    names : sequence of str
+        Names of their classes.
+    wanted : sequence of str
+        Names of the classes of the network.
 
     Returns
     -------
     Masks or None
-        None: they are not the same classes.
+        Masks in the network's order of classes. None if they are not the same classes.
     """
     match = match_names(names, wanted)
     if match.missing or match.unused:
@@ -62,14 +86,14 @@ def masks_of(masks: Masks, names: Sequence[str], wanted: Sequence[str]) -> Masks
 
 
 class MaskedImage(Pyramid):
-    """An image whose resampled reads have a fourth channel, the labels.
+    """Image whose resampled reads have a fourth channel, the labels.
 
     Parameters
     ----------
-    image
+    image : Pyramid
         The image; it stays as it is.
-    masks
-        Labels of it.
+    masks : Masks
+        Labels of the image.
     """
 
     def __init__(self, image: Pyramid, masks: Masks) -> None:
@@ -77,7 +101,22 @@ class MaskedImage(Pyramid):
         self._masks = masks
 
     def read_resized(self, window: FloatWindow, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
-        """Read a window as ``Pyramid.read_resized`` does, and the labels nearest to its px: uint8 [size, size, 4]."""
+        """Read a window as ``Pyramid.read_resized`` does, with the labels nearest to its pixels.
+
+        Parameters
+        ----------
+        window : FloatWindow
+            Window in full-resolution px.
+        size : int
+            Side of the result, px.
+        exact : bool, optional
+            If True, resample from full resolution.
+
+        Returns
+        -------
+        ndarray of uint8 [size, size, 4]
+            Red, green, blue and labels.
+        """
         pixels = super().read_resized(window, size, exact=exact)
         y, x = nearest(window, size)
         labels = self._masks.read((int(y[0]), int(x[0]), int(y[-1]) + 1, int(x[-1]) + 1))
@@ -85,7 +124,22 @@ class MaskedImage(Pyramid):
 
 
 def nearest(window: FloatWindow, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find the rows and columns of the image that a window's px lie in when it is resampled to ``size`` px square."""
+    """Find the pixels of the image in which the pixels of a resampled window lie.
+
+    Parameters
+    ----------
+    window : FloatWindow
+        Window in full-resolution px.
+    size : int
+        Side of the resampled window, px.
+
+    Returns
+    -------
+    rows : ndarray of int64 [size]
+        Rows of the image.
+    columns : ndarray of int64 [size]
+        Columns of the image.
+    """
     y0, x0, y1, x1 = window
     fraction = (np.arange(size) + 0.5) / size
     return np.floor(y0 + fraction * (y1 - y0)).astype(int), np.floor(x0 + fraction * (x1 - x0)).astype(int)

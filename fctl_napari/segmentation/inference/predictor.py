@@ -1,4 +1,4 @@
-"""Tiles through the network on one device, with few copies and within the memory there is."""
+"""Predictor: tiles through the network on one device, with few copies and within the available memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fctl_napari.segmentation.inference.tile_reader import KEPT_CONTEXTS, Pendin
 from fctl_napari.windows import FloatWindow
 
 CUDA_BATCH = 8
-"""Tiles at once on a GPU unless asked otherwise; halved when memory runs out."""
+"""Default number of tiles at once on a GPU; halved when memory runs out."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,15 @@ class EncodedTile:
 
     Attributes
     ----------
-    tile, contexts, windows
-        The arguments of ``Network.decode``.
-    extents
-        Where ``"tile"`` and each outer context lie, full-resolution px.
+    tile : Features
+        Features of the tile.
+    contexts : dict of str to Tensor
+        Features of the outer contexts, by name.
+    windows : dict of str to Tensor
+        Windows of ``"tile"`` and of each outer context in the turned world, float64 (y0, x0, y1, x1), full-resolution
+        px. With the two above they are the arguments of ``Network.decode``.
+    extents : dict of str to FloatWindow
+        Windows of ``"tile"`` and of each outer context in the image, full-resolution px.
     """
 
     tile: Features
@@ -50,21 +55,32 @@ class EncodedTile:
 
 
 class Predictor:
-    """Runs a network over tiles of images.
+    """Network that is run over tiles of images.
 
     Parameters
     ----------
-    model
-        The network; it is moved to the device and set to evaluation, and belongs to the predictor from then on.
-    device
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
-    precision
+    model : Network
+        The network. It is moved to the device and set to evaluation, and belongs to the predictor from then on.
+    device : str, optional
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+    precision : str, optional
         ``"fp32"``, ``"bf16"`` (autocast), or ``"auto"``: bf16 where the hardware computes it fast.
-    batch
-        Tiles at once. On the CPU in fp32 each tile is run by itself, whatever this says, so that results do not
-        depend on it to the bit.
-    exact_contexts
-        Resample contexts from full resolution rather than from the nearest finer level of the pyramid.
+    batch : int or None, optional
+        Number of tiles at once. On the CPU in fp32 each tile is run by itself, whatever this says, so that results do
+        not depend on it to the bit.
+    exact_contexts : bool, optional
+        If True, contexts are resampled from full resolution rather than from the nearest finer level of the pyramid.
+
+    Attributes
+    ----------
+    device : torch.device
+        Device on which the network runs.
+    precision : {"fp32", "bf16"}
+        Precision in which it computes.
+    batch : int
+        Number of tiles at once; halved when memory runs out.
+    config : FCtLConfig
+        Settings of the network.
 
     Raises
     ------
@@ -98,41 +114,43 @@ class Predictor:
         self._features: Recent[tuple[str, FloatWindow, Dihedral], Tensor] = Recent(KEPT_CONTEXTS)
 
     def describe(self) -> str:
-        """Name the device and the precision, for people."""
+        """Return the device and the precision as text for people."""
         if self.device.type == "cuda":
             return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
         threads = torch.get_num_threads()
         return f"CPU, {threads} thread{'s' * (threads > 1)}, {self.precision}"
 
     def memory_bytes(self) -> int:
-        """How much memory is held: torch's on the GPU, or all that this process has."""
+        """Return the memory that is held, bytes: torch's on the GPU, else the whole process's."""
         if self.device.type == "cuda":
             return torch.cuda.memory_reserved(self.device)
         return int(psutil.Process().memory_info().rss)
 
     def close(self) -> None:
-        """End the reading threads."""
+        """Stop the reading threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def predict(
         self, pyramid: Pyramid, windows: Sequence[FloatWindow], turns: Sequence[Dihedral] | None = None
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Logits of tiles, in their order.
+        """Compute the logits of tiles, in their order.
 
         Parameters
         ----------
-        pyramid
+        pyramid : Pyramid
             The image.
-        windows
-            Tiles, full-resolution px.
-        turns
-            How the network sees each of them; None: as they are. The logits are turned back.
+        windows : sequence of FloatWindow
+            Windows of the tiles, full-resolution px.
+        turns : sequence of Dihedral or None, optional
+            Flip and quarter turns with which the network sees each tile. None leaves them as they are. The logits are
+            turned back.
 
         Yields
         ------
         index : int
-            Which of ``windows``.
-        logits : float32 array [classes, T, T]
+            Index into ``windows``.
+        logits : ndarray of float32 [classes, T, T]
+            Logits of the tile.
 
         Raises
         ------
@@ -148,26 +166,32 @@ class Predictor:
     def classify(
         self, pyramid: Pyramid, windows: Sequence[FloatWindow]
     ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Labels and confidence of tiles, in their order; softmax and argmax run on the device.
+        """Compute labels and confidence of tiles, in their order.
+
+        Softmax and argmax run on the device.
 
         Parameters
         ----------
-        pyramid, windows
-            As for :meth:`predict`.
+        pyramid : Pyramid
+            The image.
+        windows : sequence of FloatWindow
+            Windows of the tiles, full-resolution px.
 
         Yields
         ------
         index : int
-            Which of ``windows``.
-        labels : uint8 array [T, T]
+            Index into ``windows``.
+        labels : ndarray of uint8 [T, T]
             k + 1 for class k.
-        confidence : uint8 array [T, T]
-            1..255: the probability of that class, times 255.
+        confidence : ndarray of uint8 [T, T]
+            Probability of that class times 255, 1..255.
 
         Raises
         ------
-        InputError, ConfigError
-            As :meth:`predict`.
+        InputError
+            The image is damaged there.
+        ConfigError
+            Memory does not suffice for a single tile.
         """
         for indices, logits, _ in self._batches(pyramid, windows):
             tiles = classify_tiles(logits)
@@ -176,24 +200,30 @@ class Predictor:
     def classify_with_maps(
         self, pyramid: Pyramid, windows: Sequence[FloatWindow]
     ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Labels, confidence and maps of tiles, in their order, from one pass of the network.
+        """Compute labels, confidence and maps of tiles, in their order, from one pass of the network.
 
         Parameters
         ----------
-        pyramid, windows
-            As for :meth:`predict`.
+        pyramid : Pyramid
+            The image.
+        windows : sequence of FloatWindow
+            Windows of the tiles, full-resolution px.
 
         Yields
         ------
-        index, labels, confidence
-            The same as from :meth:`classify`.
-        maps : uint8 array [maps, T, T]
-            In the order of ``map_names``: 1..255, the value of 0..1 times 255.
+        index : int
+            Index into ``windows``.
+        labels, confidence : ndarray of uint8 [T, T]
+            The same as from ``classify``.
+        maps : ndarray of uint8 [maps, T, T]
+            Maps in the order of ``map_names``: the value of 0..1 times 255, 1..255.
 
         Raises
         ------
-        InputError, ConfigError
-            As :meth:`predict`.
+        InputError
+            The image is damaged there.
+        ConfigError
+            Memory does not suffice for a single tile.
         """
         for indices, logits, weights in self._batches(pyramid, windows, with_weights=True):
             tiles = classify_tiles(logits)
@@ -201,19 +231,26 @@ class Predictor:
             yield from zip(indices, tiles.labels(), tiles.confidence(), maps.cpu().numpy(), strict=True)
 
     def encode(self, pyramid: Pyramid, window: FloatWindow) -> EncodedTile:
-        """Read and encode one tile with its contexts, as for :meth:`predict`.
+        """Read and encode one tile with its contexts, as for ``predict``.
 
         Parameters
         ----------
-        pyramid
+        pyramid : Pyramid
             The image.
-        window
-            The tile, full-resolution px.
+        window : FloatWindow
+            Window of the tile, full-resolution px.
+
+        Returns
+        -------
+        EncodedTile
+            The encoded tile, on the device.
 
         Raises
         ------
-        InputError, ConfigError
-            As :meth:`predict`.
+        InputError
+            The image is damaged there.
+        ConfigError
+            Memory does not suffice for a single tile.
         """
         pending = self._reader_of(pyramid).start(0, window)
         with self._one_tile(), torch.inference_mode(), numerics(self.device, self.precision):
@@ -224,15 +261,15 @@ class Predictor:
 
         Parameters
         ----------
-        encoded
-            From :meth:`encode`.
-        without
-            What is left out.
+        encoded : EncodedTile
+            Tile from ``encode``.
+        without : Without, optional
+            Parts of the network that are left out.
 
         Returns
         -------
         Explanation
-            On the device.
+            The explanation, on the device.
 
         Raises
         ------
@@ -243,7 +280,20 @@ class Predictor:
             return explain(self._model, encoded.tile, encoded.contexts, encoded.windows, without)
 
     def cell_at(self, window: FloatWindow, pixel: tuple[float, float]) -> tuple[int, int]:
-        """Find the feature cell (y, x) of a tile nearest to a pixel (y, x) of the image."""
+        """Find the feature cell of a tile nearest to a pixel.
+
+        Parameters
+        ----------
+        window : FloatWindow
+            Window of the tile, full-resolution px.
+        pixel : tuple of 2 float
+            (y, x) in the image, full-resolution px.
+
+        Returns
+        -------
+        tuple of 2 int
+            (y, x) of the cell.
+        """
         return self._model.cell_at(torch.tensor([window], dtype=torch.float64), pixel)
 
     def _batches(
@@ -254,7 +304,7 @@ class Predictor:
         *,
         with_weights: bool = False,
     ) -> Iterator[tuple[list[int], Tensor, Tensor | None]]:
-        """Run tiles in their order, some at a time; yields their indices and what :meth:`_run` returns."""
+        """Run tiles in their order, some at a time, and yield their indices with the result of ``_run``."""
         reader = self._reader_of(pyramid)
         waiting: deque[PendingTile] = deque()
         started = 0
@@ -282,7 +332,7 @@ class Predictor:
         return self._reader
 
     def _try(self, group: list[PendingTile], with_weights: bool) -> tuple[Tensor, Tensor | None] | None:
-        """Run a group; None, with a smaller batch set, if memory ran out."""
+        """Run a group of tiles. If memory runs out, set a smaller batch and return None."""
         try:
             return self._run(group, with_weights)
         except RuntimeError as error:
@@ -299,7 +349,7 @@ class Predictor:
 
     @contextlib.contextmanager
     def _one_tile(self) -> Iterator[None]:
-        """Say so if memory runs out in the block."""
+        """Raise ConfigError if memory runs out in the block."""
         try:
             yield
         except RuntimeError as error:
@@ -314,7 +364,15 @@ class Predictor:
         )
 
     def _run(self, group: list[PendingTile], with_weights: bool) -> tuple[Tensor, Tensor | None]:
-        """Float32 logits [B, C, T, T], and if asked for the fusion weights [B, contexts, h, w], mean over channels."""
+        """Compute logits, and on request fusion weights, of a group of tiles.
+
+        Returns
+        -------
+        logits : Tensor of float32 [B, C, T, T]
+            Logits of the tiles.
+        weights : Tensor of float32 [B, contexts, h, w] or None
+            Fusion weights, mean over channels. None if they are not requested or the network has none.
+        """
         with torch.inference_mode(), numerics(self.device, self.precision):
             fusion: list[Tensor] | None = [] if with_weights else None
             logits = self._model.decode(*self._encode_all(group), fusion=fusion).float()
@@ -329,7 +387,7 @@ class Predictor:
         return self._model.encode_tile(self._upload(group, "tile")), contexts, windows
 
     def _context(self, name: str, group: list[PendingTile]) -> tuple[Tensor, Tensor]:
-        """Features and windows of one context; one that all tiles share is encoded once, and remembered."""
+        """Return features and windows of one context, which is encoded once if all tiles share it."""
         seen = [(tile.windows[name], tile.turn) for tile in group]
         windows = [tile.window(name) for tile in group]
         if all(key == seen[0] for key in seen):
@@ -346,7 +404,7 @@ class Predictor:
         return torch.tensor(windows, dtype=torch.float64, device=self.device)
 
     def _upload(self, group: list[PendingTile], name: str) -> Tensor:
-        """Pixels of one stream as uint8 [B, 3, T, T] on the device."""
+        """Upload the pixels of one stream as uint8 [B, 3, T, T] to the device."""
         pixels = torch.from_numpy(np.stack([tile.result(name) for tile in group]))
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()
@@ -354,6 +412,17 @@ class Predictor:
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch says that memory does not suffice."""
+    """Return whether an error of torch says that memory does not suffice.
+
+    Parameters
+    ----------
+    error : RuntimeError
+        Error that torch raised.
+
+    Returns
+    -------
+    bool
+        True for an error for want of memory.
+    """
     # The CPU's allocator has no exception type of its own.
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

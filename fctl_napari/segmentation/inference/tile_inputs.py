@@ -1,4 +1,4 @@
-"""What the network is fed with for one tile: the tile and its contexts as pixels, and where they lie (no torch)."""
+"""Inputs of the network for one tile: pixels and windows of the tile and its contexts (no torch)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class TileInputs:
 
     Attributes
     ----------
-    tile
-        The tile's pixels, uint8 RGB ``[3, T, T]`` with ``T`` the config's ``tile_size``.
-    contexts
-        The pixels of the outer contexts by name, resampled to uint8 ``[3, T, T]``.
-    windows
-        Where ``"tile"`` and each context lie: float64 ``(y0, x0, y1, x1)``, full-resolution px.
+    tile : ndarray of uint8 [3, T, T]
+        Pixels of the tile, RGB; T is the network's ``tile_size``.
+    contexts : dict of str to ndarray of uint8 [3, T, T]
+        Pixels of the outer contexts by name, resampled.
+    windows : dict of str to ndarray of float64 [4]
+        Windows (y0, x0, y1, x1) of ``"tile"`` and each context, full-resolution px.
     """
 
     tile: NDArray[np.uint8]
@@ -33,16 +33,21 @@ class TileInputs:
 
 
 def stream_windows(tile: FloatWindow, config: FCtLConfig, image_shape: tuple[int, int]) -> dict[str, FloatWindow]:
-    """Windows of a tile's streams: ``"tile"`` and each outer context of the config.
+    """Compute the windows of a tile's streams: ``"tile"`` and each outer context of the network.
 
     Parameters
     ----------
-    tile
-        The tile's window, full-resolution px.
-    config
-        The network's settings.
-    image_shape
-        ``(height, width)``, px.
+    tile : FloatWindow
+        Window of the tile, full-resolution px.
+    config : FCtLConfig
+        Settings of the network.
+    image_shape : tuple of 2 int
+        (height, width), px.
+
+    Returns
+    -------
+    dict of str to FloatWindow
+        Windows by the stream's name, full-resolution px.
     """
     windows: dict[str, FloatWindow] = {"tile": tile}
     for context in config.outer_contexts:
@@ -51,7 +56,23 @@ def stream_windows(tile: FloatWindow, config: FCtLConfig, image_shape: tuple[int
 
 
 def read_stream(pyramid: Pyramid, window: FloatWindow, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
-    """Read a window resampled to the network's input: uint8 RGB ``[3, size, size]``.
+    """Read a window resampled to the network's input.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+    window : FloatWindow
+        Window in full-resolution px.
+    size : int
+        Side of the input, px.
+    exact : bool, optional
+        If True, resample from full resolution rather than from the nearest finer level.
+
+    Returns
+    -------
+    ndarray of uint8 [3, size, size]
+        Pixels, RGB.
 
     Raises
     ------
@@ -67,14 +88,19 @@ def read_inputs(pyramid: Pyramid, window: FloatWindow, config: FCtLConfig, *, ex
 
     Parameters
     ----------
-    pyramid
+    pyramid : Pyramid
         The image.
-    window
-        The tile's window, full-resolution px; what lies outside the image is black.
-    config
-        The network's settings: tile size, contexts and what is beyond the border.
-    exact
-        Resample contexts from full resolution rather than from the nearest finer level.
+    window : FloatWindow
+        Window of the tile, full-resolution px. The part outside the image is black.
+    config : FCtLConfig
+        Settings of the network: tile size, contexts and the handling of borders.
+    exact : bool, optional
+        If True, resample contexts from full resolution rather than from the nearest finer level.
+
+    Returns
+    -------
+    TileInputs
+        Pixels and windows.
 
     Raises
     ------

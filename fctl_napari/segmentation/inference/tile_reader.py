@@ -1,4 +1,4 @@
-"""Reading tiles and contexts ahead of the network, in threads (no torch)."""
+"""Reader of tiles and contexts that works ahead of the network, in threads (no torch)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 KEPT_CONTEXTS = 16
-"""How many context windows are remembered: enough for the neighbours that share one, and for the whole image."""
+"""Number of context windows that are kept: enough for the neighbors that share one, and for the whole image."""
 
 
 class Recent(Generic[K, V]):
-    """The values used last, by key.
+    """Cache of the values used last, by key.
 
     Parameters
     ----------
-    limit
-        How many are kept.
+    limit : int
+        Number of values that are kept.
     """
 
     def __init__(self, limit: int) -> None:
@@ -40,7 +40,20 @@ class Recent(Generic[K, V]):
         self._values: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """Return the value of ``key``, made now if it is not remembered."""
+        """Return the value of a key, made now if it is not kept.
+
+        Parameters
+        ----------
+        key : K
+            Key of the value.
+        make : callable
+            Function without arguments that makes the value.
+
+        Returns
+        -------
+        V
+            The value.
+        """
         if key not in self._values:
             self._values[key] = make()
             if len(self._values) > self._limit:
@@ -49,24 +62,24 @@ class Recent(Generic[K, V]):
         return self._values[key]
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all values."""
         self._values.clear()
 
 
 @dataclass(frozen=True)
 class PendingTile:
-    """A tile whose pixels are being read.
+    """Tile whose pixels are being read.
 
     Attributes
     ----------
-    index
-        Its place in the caller's list.
-    windows
-        Where ``"tile"`` and each outer context lie, full-resolution px.
-    pixels
-        By the same names, uint8 RGB ``[3, T, T]`` to come.
-    turn
-        How the network is to see it.
+    index : int
+        Index in the caller's list.
+    windows : dict of str to FloatWindow
+        Windows of ``"tile"`` and of each outer context, full-resolution px.
+    pixels : dict of str to Future of ndarray of uint8 [3, T, T]
+        Pixels by the same names, RGB.
+    turn : Dihedral
+        Flip and quarter turns with which the network sees the tile.
     """
 
     index: int
@@ -75,12 +88,33 @@ class PendingTile:
     turn: Dihedral = TURNS[0]
 
     def window(self, name: str) -> FloatWindow:
-        """FloatWindow of a stream in the turned world."""
+        """Return the window of a stream in the turned world.
+
+        Parameters
+        ----------
+        name : str
+            ``"tile"`` or the name of an outer context.
+
+        Returns
+        -------
+        FloatWindow
+            Window (y0, x0, y1, x1), px.
+        """
         y0, x0, y1, x1 = self.turn.window(np.array(self.windows[name], np.float64)).tolist()
         return y0, x0, y1, x1
 
     def result(self, name: str) -> NDArray[np.uint8]:
-        """Wait for the pixels of one stream, turned, uint8 ``[3, T, T]``.
+        """Wait for the pixels of one stream.
+
+        Parameters
+        ----------
+        name : str
+            ``"tile"`` or the name of an outer context.
+
+        Returns
+        -------
+        ndarray of uint8 [3, T, T]
+            Pixels, RGB, turned.
 
         Raises
         ------
@@ -91,18 +125,20 @@ class PendingTile:
 
 
 class TileReader:
-    """Reads the streams of tiles in threads; a context window or a chunk that several tiles share is read once.
+    """Reader of the streams of tiles, in threads.
+
+    A context window or a chunk that several tiles share is read once.
 
     Parameters
     ----------
-    pyramid
+    pyramid : Pyramid
         The image.
-    config
-        The network's settings.
-    exact
-        Resample contexts from full resolution.
-    pool
-        Does the reading.
+    config : FCtLConfig
+        Settings of the network.
+    exact : bool
+        If True, contexts are resampled from full resolution.
+    pool : ThreadPoolExecutor
+        Threads that read.
     """
 
     def __init__(self, pyramid: Pyramid, config: FCtLConfig, exact: bool, pool: ThreadPoolExecutor) -> None:
@@ -114,7 +150,22 @@ class TileReader:
         self._contexts: Recent[FloatWindow, Future[NDArray[np.uint8]]] = Recent(KEPT_CONTEXTS)
 
     def start(self, index: int, window: FloatWindow, turn: Dihedral = TURNS[0]) -> PendingTile:
-        """Begin to read one tile."""
+        """Begin to read one tile.
+
+        Parameters
+        ----------
+        index : int
+            Index in the caller's list.
+        window : FloatWindow
+            Window of the tile, full-resolution px.
+        turn : Dihedral, optional
+            Flip and quarter turns with which the network sees the tile.
+
+        Returns
+        -------
+        PendingTile
+            The tile with its pixels to come.
+        """
         windows = stream_windows(window, self.config, self.pyramid.shape)
         pixels = {}
         for name, window in windows.items():

@@ -1,1 +1,1 @@
-"""Runs in worker processes."""
+"""Runs of the network in worker processes."""

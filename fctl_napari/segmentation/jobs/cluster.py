@@ -1,4 +1,4 @@
-"""The processes that compute: our own on this machine, or a dask cluster at an address (no torch)."""
+"""Processes that compute: our own on this machine, or a dask cluster at an address (no torch)."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from distributed import Client, Future, SpecCluster
 
 CONNECT_SECONDS = 3
-"""How long a scheduler at an address, and the first of its workers, are waited for."""
+"""Time to wait for a scheduler at an address, and for the first of its workers, s."""
 
 DEATHS = 3
-"""A task whose worker died this often is given up."""
+"""Number of deaths of its worker after which a task is given up."""
 
 COUNT_SECONDS = 2.0
-"""Who waits for a worker counts them this often."""
+"""Interval at which the workers are counted while one is waited for, s."""
 
 DESERTED_SECONDS = 120.0
-"""Without any worker for so long, it gives up."""
+"""Time without any worker after which the wait is given up, s."""
 
 
 class Workers:
-    """A connection to worker processes, made when it is first needed.
+    """Connection to worker processes, made when it is first needed.
 
     Parameters
     ----------
-    scheduler
-        Address of a dask scheduler; None starts worker processes on this machine, reachable from it alone.
-    number
-        How many are started; their names are 0, 1, ...
+    scheduler : str or None
+        Address of a dask scheduler. None starts worker processes on this machine, reachable from it alone.
+    number : int, optional
+        Number of processes to start; their names are 0, 1, ...
     """
 
     def __init__(self, scheduler: str | None, number: int = 1) -> None:
@@ -51,10 +51,17 @@ class Workers:
     def client(self) -> Client:
         """Return the dask client, connecting first if need be (about a second for a process of our own).
 
+        Returns
+        -------
+        Client
+            The client.
+
         Raises
         ------
         InputError
-            No scheduler answers at the address, or it has no workers.
+            No scheduler answers at the address, it has no workers, or the connection was closed.
+        FctlError
+            No worker process could be started here.
         """
         with self._lock:
             if self._closed:
@@ -64,7 +71,13 @@ class Workers:
             return self._client
 
     def connect(self) -> concurrent.futures.Future[Client]:
-        """Begin to connect, in a thread; the future holds :meth:`client` or its error."""
+        """Begin to connect, in a thread.
+
+        Returns
+        -------
+        concurrent.futures.Future[Client]
+            Future of the result of ``client`` or of its error.
+        """
         future: concurrent.futures.Future[Client] = concurrent.futures.Future()
 
         def run() -> None:
@@ -77,13 +90,21 @@ class Workers:
         return future
 
     def addresses(self) -> list[str]:
-        """List the worker processes that are there now; if all of our own are gone for good, they are replaced."""
+        """List the addresses of the worker processes that are there now.
+
+        If all of our own are gone for good, they are replaced.
+
+        Returns
+        -------
+        list of str
+            Addresses.
+        """
         client, cluster = self._client, self._cluster
         if client is None:
             return []
         found = list(client.scheduler_info(n_workers=-1)["workers"])
         if not found and cluster is not None:
-            cluster.scale(self.number)  # does nothing while its guardian is restarting it
+            cluster.scale(self.number)  # no effect while a worker is being restarted
         return found
 
     def count(self) -> int:
@@ -109,7 +130,7 @@ class Workers:
                     "protocol": "tcp://",
                     "allowed_failures": DEATHS - 1,
                     "dashboard": False,
-                    "dashboard_address": "127.0.0.1:0",  # where its plain HTTP server goes all the same
+                    "dashboard_address": "127.0.0.1:0",  # its plain HTTP server uses this address all the same
                 },
             },
             silence_logs=logging.ERROR,
@@ -148,7 +169,10 @@ class Workers:
         return client
 
     def close(self) -> None:
-        """Drop the connection, and end our own worker process at once. May be called twice."""
+        """Drop the connection, and end our own worker processes at once.
+
+        It may be called twice.
+        """
         with self._lock:
             self._closed = True
             client, self._client = self._client, None
@@ -161,17 +185,22 @@ def result_of(future: Future[Any], died: str, timeout: float | None = None) -> A
 
     Parameters
     ----------
-    future
-        dask's.
-    died
-        What to say if the worker process died at it again and again.
-    timeout
-        s; None: as long as it takes.
+    future : Future[Any]
+        Future of dask.
+    died : str
+        Error message for a worker process that died at the task again and again.
+    timeout : float or None, optional
+        Longest time to wait, s. None waits as long as it takes.
+
+    Returns
+    -------
+    object
+        Result of the task.
 
     Raises
     ------
     FctlError
-        What the worker raised, or that it died, or that the connection is lost.
+        The worker raised it, the worker died, or the connection is lost.
     TimeoutError
         The time is over.
     """
@@ -191,7 +220,10 @@ def result_of(future: Future[Any], died: str, timeout: float | None = None) -> A
 
 
 def give_heap_back() -> None:
-    """Give free memory of this process back to the system: with ``HEAP``'s settings glibc keeps what lies scattered."""
+    """Give free memory of this process back to the system.
+
+    With the settings of ``HEAP`` glibc keeps free memory that lies scattered.
+    """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 

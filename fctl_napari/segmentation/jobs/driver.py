@@ -1,4 +1,4 @@
-"""Drives one run: hands tasks to the workers, takes their outcomes in, keeps the store in step (no torch)."""
+"""Driver of one run: hands tasks to the workers, collects their outcomes, synchronizes the store (no torch)."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import Cell
 from fctl_napari.segmentation.tiling.merge import drop_logits
 from fctl_napari.segmentation.tiling.plan import LivePlan, Plan, Task
-from fctl_napari.segmentation.tiling.progress import LIVE_TASK_SECONDS, TASK_SECONDS, Pace, Progress, State
+from fctl_napari.segmentation.tiling.progress import LIVE_TASK_SECONDS, TASK_SECONDS, Pace, RunProgress, State
 from fctl_napari.windows import IntWindow
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 POLL_SECONDS = 0.05
-"""How soon a cancel is noticed."""
+"""Longest time until a cancel is noticed, s."""
 
 FLUSH_SECONDS = 1.0
-"""The store's coarser levels and bitmap are brought in step, and progress is told, this often."""
+"""Interval at which the store's coarser levels and bitmap are synchronized, and progress is reported, s."""
 
 WATCHED_FLUSH_SECONDS = 0.2
-"""The same once somebody looks on; each time the same chunks of the coarser levels are written again."""
+"""The same interval once the user looks on, s. Each time the same chunks of the coarser levels are written again."""
 
 STOP_SECONDS = 0.8
-"""How long a cancelled run waits for the tiles under way before it says that it has stopped."""
+"""Time that a cancelled run waits for the tiles under way before it reports that it has stopped, s."""
 
 SETTLE_SECONDS = 30.0
-"""How long it then keeps the store to itself for them."""
+"""Time for which it then keeps the store's lock for them, s."""
 
 LIVE_PRIORITY = 5
-"""Tiles that somebody looks at go before whatever else waits, which has 0; questions go before them."""
+"""Priority of tiles in view. Other tiles have 0, and explanations a higher one."""
 
 
 DIED = (
@@ -50,43 +50,46 @@ DIED = (
 
 
 class Stopped(Exception):
-    """The run was cancelled.
+    """Exception of a run that was cancelled.
 
-    Attributes
+    Parameters
     ----------
-    progress
+    progress : RunProgress
         The final event.
-    settle
-        Waits for tiles that are still under way and takes them in; the store's lock must be held meanwhile.
+    settle : callable
+        Function that waits for tiles that are still under way and records them. The store's lock must be held
+        meanwhile.
     """
 
-    def __init__(self, progress: Progress, settle: Callable[[], None]) -> None:
+    def __init__(self, progress: RunProgress, settle: Callable[[], None]) -> None:
         super().__init__()
         self.progress = progress
         self.settle = settle
 
 
 class Driver:
-    """The loop of one run.
+    """Loop of one run.
 
     Parameters
     ----------
-    workers
-        Who computes.
-    store
-        Where to; the caller holds its lock.
-    job
-        What the tasks have in common.
-    plan
-        What is left to do.
-    done, total
-        Cells done before, and cells in all.
-    stop
-        Set to cancel.
-    views
-        What the user looks at, whenever that changes.
-    report
-        Is told of progress.
+    workers : Workers
+        Processes that compute.
+    store : Segmentation
+        Segmentation that is written; the caller holds its lock.
+    job : Job
+        Facts that the tasks have in common.
+    plan : Plan
+        Plan of the work that is left.
+    done : int
+        Number of cells that were done before.
+    total : int
+        Number of all cells.
+    stop : threading.Event
+        Event that is set to cancel the run.
+    views : queue.SimpleQueue[IntWindow | None]
+        Views of the user, one whenever the view changes.
+    report : callable
+        Called with each event of the run.
     """
 
     def __init__(
@@ -99,7 +102,7 @@ class Driver:
         total: int,
         stop: threading.Event,
         views: queue.SimpleQueue[IntWindow | None],
-        report: Callable[[Progress], None],
+        report: Callable[[RunProgress], None],
     ) -> None:
         self._workers = workers
         self._store = store
@@ -123,11 +126,24 @@ class Driver:
         self._seen = 0.0
         self._slots = 2
 
-    def progress(self, state: State, **fields: Any) -> Progress:
-        """The event for now."""
+    def progress(self, state: State, **fields: Any) -> RunProgress:
+        """Make an event of the run as it stands now.
+
+        Parameters
+        ----------
+        state : State
+            State of the run.
+        **fields : object
+            Other fields of ``RunProgress``.
+
+        Returns
+        -------
+        RunProgress
+            The event.
+        """
         rate = self._pace.rate()
         left = None if rate is None or state != "running" else self._plan.tiles_left / rate
-        return Progress(
+        return RunProgress(
             state,
             self._done,
             self._total,
@@ -140,14 +156,16 @@ class Driver:
         )
 
     def run(self) -> None:
-        """Do all that the plan holds; a live plan is open until the run is cancelled.
+        """Carry out the whole plan.
+
+        A live plan stays open until the run is cancelled.
 
         Raises
         ------
         Stopped
-            It was cancelled.
+            The run was cancelled.
         FctlError
-            The image, the checkpoint, the device, the disk or the cluster failed; what is finished is kept.
+            The image, the checkpoint, the device, the disk or the cluster failed; finished cells are kept.
         """
         if self._done == self._total and not self._live:
             return
@@ -174,7 +192,7 @@ class Driver:
         shutil.rmtree(self._store.scratch, ignore_errors=True)
 
     def _look(self) -> None:
-        """Pass on what the user looks at now, and tell how far that is."""
+        """Pass the latest view to the plan, and report the progress in it."""
         latest: list[IntWindow | None] = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -192,7 +210,7 @@ class Driver:
         return connecting.result()
 
     def _prepare(self, client: Client) -> str:
-        """Load the network on a worker; returns where it runs."""
+        """Load the network on a worker, and return its device."""
         future = client.submit(guarded, prepare, self._job.network, pure=False)
         future.add_done_callback(self._completed.put)
         while True:
@@ -207,7 +225,7 @@ class Driver:
                 raise
 
     def _hand_out(self, client: Client) -> bool:
-        """Keep every worker busy with one task and one in reserve; False when all is done."""
+        """Keep every worker busy with one task and one in reserve, and return False when all is done."""
         self._watch_workers()
         while len(self._under_way) < self._slots:
             task = self._plan.next(self._pace.tiles_per_task())
@@ -227,7 +245,7 @@ class Driver:
         Raises
         ------
         FctlError
-            There have been none for long.
+            There have been none for a long time.
         """
         now = time.monotonic()
         if now - self._counted < COUNT_SECONDS:
@@ -241,7 +259,7 @@ class Driver:
             raise FctlError("all workers are gone and none came back; run again to go on.")
 
     def _collect(self, timeout: float) -> None:
-        """Take in what was completed, waiting for the first of it."""
+        """Record the completed tasks, waiting for the first of them."""
         with contextlib.suppress(queue.Empty):
             future = self._completed.get(timeout=timeout)
             while True:
@@ -254,7 +272,7 @@ class Driver:
                 future = self._completed.get_nowait()
 
     def _flush(self) -> None:
-        """Bring the store in step with what the workers wrote, and tell."""
+        """Synchronize the store with the cells that the workers wrote, and report them."""
         self._flushed = time.monotonic()
         if not self._written:
             return
@@ -265,14 +283,14 @@ class Driver:
         self._report(self.progress("running", windows=windows))
 
     def _check_stop(self) -> bool:
-        """False, or :class:`Stopped` if the run was cancelled."""
+        """Return False, or raise ``Stopped`` if the run was cancelled."""
         if self._stop.is_set():
             self._take_in(STOP_SECONDS)
             raise Stopped(self.progress("cancelled"), lambda: self._take_in(SETTLE_SECONDS))
         return False
 
     def _take_in(self, seconds: float) -> None:
-        """Tell the workers to stop at the next tile, and keep what they have finished by then."""
+        """Make the workers stop at the next tile, and keep the cells that they have finished by then."""
         if not self._under_way:
             self._flush_quietly()
             return
@@ -291,6 +309,6 @@ class Driver:
                     self._job.stop_file.unlink(missing_ok=True)
 
     def _flush_quietly(self) -> None:
-        """Flush while the run ends for another reason, which is the one to tell."""
+        """Flush while the run ends for another reason, which is the one to report."""
         with contextlib.suppress(FctlError):
             self._flush()

@@ -33,21 +33,32 @@ from fctl_napari.segmentation.store.store_lock import lock_store, open_or_create
 from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, default_overlap
 from fctl_napari.segmentation.tiling.merge import saved_tiles
 from fctl_napari.segmentation.tiling.plan import AveragePlan, CropPlan, LivePlan, Plan
-from fctl_napari.segmentation.tiling.progress import Progress
+from fctl_napari.segmentation.tiling.progress import RunProgress
 from fctl_napari.segmentation.tiling.released_grid import ReleasedGrid
 from fctl_napari.windows import IntWindow, require_region
 
-__all__ = ["Engine", "Progress", "Run", "SegmentationRequest"]
+__all__ = ["Engine", "Run", "RunProgress", "SegmentationRequest"]
 
 logger = logging.getLogger(__name__)
 
 
 class Run:
-    """A run under way; made by :meth:`Engine.start`.
+    """A run under way, made by ``Engine.start``.
+
+    Parameters
+    ----------
+    request : SegmentationRequest
+        The request.
+    workers : Workers
+        Processes that compute.
+    threads : int or None
+        Number of torch threads of a worker. None uses all cores.
+    on_progress : callable or None
+        Called with each event, on a thread of the run.
 
     Attributes
     ----------
-    out
+    out : Path
         Folder of the segmentation.
     """
 
@@ -56,14 +67,14 @@ class Run:
         request: SegmentationRequest,
         workers: Workers,
         threads: int | None,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: Callable[[RunProgress], None] | None,
     ) -> None:
         self.out = Path(request.out).absolute()
         self._request = request
         self._workers = workers
         self._threads = threads
         self._on_progress = on_progress
-        self._latest = Progress("starting")
+        self._latest = RunProgress("starting")
         self._store: Segmentation | None = None
         self._source = ""
         self._state: tuple[int, int] | None = None
@@ -74,38 +85,42 @@ class Run:
         self._thread.start()
 
     def cancel(self) -> None:
-        """Stop soon (within a second, or one tile if that takes longer); finished tiles are kept. Returns at once."""
+        """Stop the run soon (within a second, or one tile if that takes longer).
+
+        Finished tiles are kept. The method returns at once.
+        """
         self._stop.set()
 
     def look(self, view: IntWindow | None) -> None:
-        """Compute the tiles that meet a window first, from its middle outward; in a live run only these.
+        """Compute the tiles that meet a window first, from its center outward.
 
-        Returns at once. A live run drops tiles that left the view before they were begun, and does not begin with
-        more than ``plan.LIVE_TILES`` of them; the events say how many there are.
+        A live run computes only these. It drops tiles that left the view before they were begun, and computes none
+        where more than ``plan.LIVE_TILES`` are missing. The events report their numbers. The method returns at once.
 
         Parameters
         ----------
-        view
-            (y0, x0, y1, x1), full-resolution px; None: nothing of the image is in view.
+        view : IntWindow or None
+            Window in full-resolution px. None if nothing of the image is in view.
         """
         self._views.put(view)
 
-    def wait(self, timeout: float | None = None) -> Progress:
-        """Wait for the end.
+    def wait(self, timeout: float | None = None) -> RunProgress:
+        """Wait for the end of the run.
 
         Parameters
         ----------
-        timeout
-            s; None: as long as it takes.
+        timeout : float or None, optional
+            Longest time to wait, s. None waits as long as it takes.
 
         Returns
         -------
-        The final event, or the latest one if the time is over. It carries the error of a failed run.
+        RunProgress
+            The final event, or the latest one if the time is over. It carries the error of a failed run.
         """
         self._final.wait(timeout)
         return self._latest
 
-    def _report(self, event: Progress) -> None:
+    def _report(self, event: RunProgress) -> None:
         self._latest = event
         if self._on_progress is not None:
             try:
@@ -113,37 +128,37 @@ class Run:
             except Exception:
                 logger.exception("a progress callback failed")
 
-    def _end(self, event: Progress) -> None:
+    def _end(self, event: RunProgress) -> None:
         self._report(event)
         self._final.set()
 
     def _drive(self) -> None:
-        """Carry the run out; the thread's whole life."""
+        """Carry out the run, for the whole life of its thread."""
         with contextlib.ExitStack() as leaving:
             try:
                 driver = self._begin(leaving)
                 self._report(driver.progress("starting"))
                 driver.run()
                 self._check_image()
-                leaving.close()  # whoever hears that it is done may start the next run on this store
+                leaving.close()  # once "done" is reported, the next run on this store may start
                 self._end(driver.progress("done"))
             except Stopped as stopped:
                 self._end(stopped.progress)
                 stopped.settle()
-                with contextlib.suppress(InputError):  # the next run says it
+                with contextlib.suppress(InputError):  # the next run reports it
                     self._check_image()
             except BaseException as error:
                 leaving.close()
                 latest = self._latest
-                self._end(Progress("failed", latest.done, latest.total, error=error, device=latest.device))
+                self._end(RunProgress("failed", latest.done, latest.total, error=error, device=latest.device))
 
     def _check_image(self) -> None:
-        """Refuse a result whose image was written anew meanwhile: tiles of two pictures lie in it.
+        """Refuse a result whose image was rewritten meanwhile, because it holds tiles of two pictures.
 
         Raises
         ------
         InputError
-            It was; the store fits no image any more.
+            The image was rewritten; the store fits no image any more.
         """
         assert self._store is not None
         stored = self._store.facts["image"]
@@ -153,7 +168,7 @@ class Run:
             if same_image(stored, open_image(self._source)):
                 return
         except InputError:
-            return  # it is gone now; what was read of it before is one picture
+            return  # the image is gone now; everything read before is of one picture
         self._store.facts["image"] = {**stored, "fingerprint": MIXED}
         self._store.labels.set_attributes({ATTRIBUTE: self._store.facts})
         raise InputError(
@@ -244,7 +259,7 @@ class Run:
 
 
 def _state(path: str) -> tuple[int, int] | None:
-    """What differs when a file was written anew: time and size; None where there is none."""
+    """Return time and size of a file, which differ once it is rewritten, or None where there is none."""
     try:
         facts = Path(path).stat()
     except OSError:
@@ -253,18 +268,18 @@ def _state(path: str) -> tuple[int, int] | None:
 
 
 class Engine:
-    """Runs networks in worker processes, so that the process that asks stays free.
+    """Engine that runs networks in worker processes, so that the calling process stays free.
 
-    The worker is a program of its own, which does not run the script that asks: no ``if __name__ == "__main__":`` is
+    The worker is a program of its own, which does not run the calling script. No ``if __name__ == "__main__":`` is
     needed, and a notebook or ``python -c`` will do.
 
     Parameters
     ----------
-    scheduler
-        Address of a dask scheduler whose workers see the same files; None: one worker process on this machine,
-        started when first needed and ended by :meth:`close` or with this process.
-    threads
-        torch threads of a worker on the CPU; None: all cores. A window wants one core for itself.
+    scheduler : str or None, optional
+        Address of a dask scheduler whose workers see the same files. None means one worker process on this machine,
+        started when first needed and ended by ``close`` or with this process.
+    threads : int or None, optional
+        Number of torch threads of a worker on the CPU. None uses all cores. A window needs one core for itself.
     """
 
     def __init__(self, scheduler: str | None = None, *, threads: int | None = None) -> None:
@@ -273,15 +288,20 @@ class Engine:
         self._runs: weakref.WeakSet[Run | StagedRun] = weakref.WeakSet()
         _open_engines.add(self)
 
-    def start(self, request: SegmentationRequest, on_progress: Callable[[Progress], None] | None = None) -> Run:
-        """Start a run; returns at once.
+    def start(self, request: SegmentationRequest, on_progress: Callable[[RunProgress], None] | None = None) -> Run:
+        """Start a run, and return at once.
 
         Parameters
         ----------
-        request
-            What to do.
-        on_progress
+        request : SegmentationRequest
+            The request.
+        on_progress : callable or None, optional
             Called with each event, on a thread of the run.
+
+        Returns
+        -------
+        Run
+            The run. Errors come with its final event.
         """
         run = Run(request, self._workers, self._threads, on_progress)
         self._runs.add(run)
@@ -290,31 +310,44 @@ class Engine:
     def start_staged(
         self, make: Make, argument: Any, on_event: Callable[[StagedEvent], None] | None = None
     ) -> StagedRun:
-        """Start a job of short stages, whose state stays in one worker; returns at once.
+        """Start a job of short stages, and return at once.
+
+        The state of the job stays in one worker.
 
         Parameters
         ----------
-        make, argument, on_event
-            See ``StagedRun``.
+        make : Make
+            Function that begins or resumes the job, see ``StagedRun``.
+        argument : object
+            Argument of the function; it is sent to the worker.
+        on_event : callable or None, optional
+            Called with each event, on the run's thread.
+
+        Returns
+        -------
+        StagedRun
+            The run. Errors come with its final event.
         """
         run = StagedRun(make, argument, self._workers, self._threads, on_event)
         self._runs.add(run)
         return run
 
     def explain(self, request: ExplainRequest) -> concurrent.futures.Future[TileExplanation]:
-        """Have a pixel explained by the worker, in front of the tiles that wait there; returns at once.
+        """Request the explanation of a pixel from the worker, ahead of the tiles that wait there.
+
+        The method returns at once.
 
         Parameters
         ----------
-        request
-            What is asked.
+        request : ExplainRequest
+            The request.
 
         Returns
         -------
-        concurrent.futures.Future
-            Its ``result()`` raises what went wrong: InputError (the pixel lies outside the image, the image is
-            damaged), ConfigError (the network has no such parts), CheckpointError. It can be cancelled until the answer
-            is there.
+        concurrent.futures.Future of TileExplanation
+            Future of the explanation. Its ``result()`` raises the error: InputError (the pixel lies outside the image,
+            the image is damaged), ConfigError (the network has no such parts), CheckpointError. It can be cancelled
+            until the result is there.
         """
         return ask(self._workers, request, self._threads)
 
@@ -323,10 +356,10 @@ class Engine:
 
         Parameters
         ----------
-        checkpoint
-            A built-in name or a file.
-        device
-            As for ``Predictor``.
+        checkpoint : str
+            Built-in name or file of the checkpoint.
+        device : str, optional
+            Device, as for ``Predictor``.
 
         Raises
         ------
@@ -339,14 +372,17 @@ class Engine:
         def load() -> None:
             from distributed import fire_and_forget
 
-            # Whatever is wrong will be said by the run that needs it.
+            # The run that needs the network reports any error.
             with contextlib.suppress(Exception):
                 fire_and_forget(self._workers.client().submit(guarded, prepare, network, pure=False))
 
         threading.Thread(target=load, name="fctl-warm", daemon=True).start()
 
     def close(self) -> None:
-        """Cancel what runs and end the worker process. May be called twice."""
+        """Cancel all runs and end the worker process.
+
+        It may be called twice.
+        """
         for run in list(self._runs):
             run.cancel()
         for run in list(self._runs):

@@ -1,4 +1,4 @@
-"""Why this class here? The same as the window's, for notebooks and scripts, in the process that asks."""
+"""Explanation of a pixel for notebooks and scripts, in the calling process and the same as the window's."""
 
 from __future__ import annotations
 
@@ -26,25 +26,39 @@ def explain(
     channel: int | None = None,
     without: Without = WHOLE,
 ) -> TileExplanation:
-    """Explain what a network says of a pixel, with the tile and the contexts that a segmentation would give it.
+    """Explain a network's prediction for a pixel, with the tile and contexts of a segmentation.
 
     Network and tile are kept: another pixel of the same tile costs no more than its rows of the attention.
 
     Parameters
     ----------
-    image
-        Its file, folder or address; or opened, with its own range and bands.
-    checkpoint
-        A built-in name or a file.
-    pixel
+    image : str, Path or Pyramid
+        File, folder or address of the image; or an opened image, with its own range and bands.
+    checkpoint : str or Path
+        Built-in name or file of the checkpoint.
+    pixel : tuple of 2 float
         (y, x), full-resolution px; pixel i covers [i, i + 1).
-    overlap, device, precision, exact_contexts, value_range, bands, channel, without
-        As in ``ExplainRequest``.
+    overlap : int or None, optional
+        Overlap of the tiles, px, as in ``ExplainRequest``. None means about a quarter of the tile.
+    device : str, optional
+        Device, as for ``Predictor``.
+    precision : str, optional
+        Precision, as for ``Predictor``.
+    exact_contexts : bool, optional
+        If True, contexts are resampled from full resolution.
+    value_range : tuple of 2 float or None, optional
+        Range of values, as for ``open_image``.
+    bands : tuple of 3 int or None, optional
+        Bands, as for ``open_image``.
+    channel : int or None, optional
+        Channel of the fusion weights, from 0. None means their mean over channels.
+    without : Without, optional
+        Parts of the network that are left out in a second explanation.
 
     Returns
     -------
     TileExplanation
-        Arrays with windows in image px; ``Engine.explain`` gives the same. Draw it with ``explanation_figure``.
+        Arrays with windows in image px; ``Engine.explain`` returns the same. Draw it with ``explanation_figure``.
 
     Raises
     ------
@@ -57,8 +71,8 @@ def explain(
 
     Examples
     --------
-    >>> told = explain("scene.tif", "earth", (1200, 3400), without=Without.named(["large"]))  # doctest: +SKIP
-    >>> told.contexts[0].combined  # doctest: +SKIP
+    >>> explained = explain("scene.tif", "earth", (1200, 3400), without=Without.named(["large"]))  # doctest: +SKIP
+    >>> explained.contexts[0].combined  # doctest: +SKIP
     """
     opened = image if isinstance(image, Pyramid) else None
     if isinstance(image, Pyramid):

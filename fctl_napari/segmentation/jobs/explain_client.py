@@ -1,4 +1,4 @@
-"""Asks a worker to explain a pixel, in front of the tiles that wait there (no torch)."""
+"""Requests to a worker to explain a pixel, ahead of the tiles that wait there (no torch)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,25 @@ from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplan
 from fctl_napari.segmentation.jobs.worker import Network, explain, guarded
 
 PRIORITY = 10
-"""dask runs the tasks of a higher priority first; tiles have less."""
+"""Priority of an explanation. dask runs tasks of a higher priority first, and tiles have a lower one."""
 
 DIED = f"the worker process died {DEATHS} times at this tile, most likely for want of memory; use another device."
 
 
 def network_of(request: ExplainRequest, threads: int | None = None) -> Network:
-    """Say which network a request means, and how it is run.
+    """Return the network of a request, with the way in which it is run.
+
+    Parameters
+    ----------
+    request : ExplainRequest
+        The request.
+    threads : int or None, optional
+        Number of torch threads. None uses all cores.
+
+    Returns
+    -------
+    Network
+        The network.
 
     Raises
     ------
@@ -43,21 +55,22 @@ def network_of(request: ExplainRequest, threads: int | None = None) -> Network:
 
 
 def ask(workers: Workers, request: ExplainRequest, threads: int | None) -> concurrent.futures.Future[TileExplanation]:
-    """Have a pixel explained; returns at once.
+    """Request the explanation of a pixel, and return at once.
 
     Parameters
     ----------
-    workers
-        Who computes.
-    request
-        What is asked.
-    threads
-        torch threads of the worker.
+    workers : Workers
+        Processes that compute.
+    request : ExplainRequest
+        The request.
+    threads : int or None
+        Number of torch threads of the worker. None uses all cores.
 
     Returns
     -------
-    concurrent.futures.Future
-        Can be cancelled until the answer is there; a worker that has begun finishes for nothing.
+    concurrent.futures.Future of TileExplanation
+        Future of the explanation. It can be cancelled until the result is there; a worker that has begun then finishes
+        in vain.
     """
     future: concurrent.futures.Future[TileExplanation] = concurrent.futures.Future()
     threading.Thread(target=_ask, args=(workers, request, threads, future), name="fctl-explain", daemon=True).start()
@@ -70,7 +83,7 @@ def _ask(
     threads: int | None,
     future: concurrent.futures.Future[TileExplanation],
 ) -> None:
-    """Carry the question out; the thread's whole life."""
+    """Carry out the request, for the whole life of its thread."""
     try:
         answer = _answer(workers, request, threads, future)
     except BaseException as error:
@@ -95,7 +108,7 @@ def _answer(
         raise concurrent.futures.CancelledError
     task: Any = client.submit(guarded, explain, network, request, pure=False, priority=PRIORITY)
     future.add_done_callback(lambda asked: task.cancel() if asked.cancelled() else None)
-    # Not result(timeout): interrupted while it fetches, dask loses the answer.
+    # Not result(timeout): if dask is interrupted while it fetches, the result is lost.
     ready = threading.Event()
     task.add_done_callback(lambda _: ready.set())
     seen = time.monotonic()

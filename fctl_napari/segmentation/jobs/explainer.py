@@ -1,4 +1,4 @@
-"""Explains pixels of an image: the tile that owns them, read and run as a segmentation does."""
+"""Explanation of pixels of an image: the tile that owns them is read and run as in a segmentation."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
 from fctl_napari.windows import IntWindow
 
 KEPT_VARIANTS = 4
-"""How many variants of the last tile's network, with other parts left out, are remembered."""
+"""Number of variants of the last tile's network, with other parts left out, that are kept."""
 
 
 class Explainer:
-    """Explains pixels; a second pixel of the same tile costs no more than its rows of the attention.
+    """Explanation of pixels by one network.
+
+    A second pixel of the same tile costs no more than its rows of the attention.
 
     Parameters
     ----------
-    predictor
-        Runs the network.
-    class_table
-        The network's classes.
+    predictor : Predictor
+        Predictor with the network.
+    class_table : ClassTable
+        Classes of the network.
     """
 
     def __init__(self, predictor: Predictor, class_table: ClassTable) -> None:
@@ -48,10 +50,15 @@ class Explainer:
 
         Parameters
         ----------
-        image
-            The request's image, opened.
-        request
-            What is asked; its checkpoint, device, precision and contexts are the predictor's.
+        image : Pyramid
+            Image of the request, opened.
+        request : ExplainRequest
+            The request; its checkpoint, device, precision and contexts are the predictor's.
+
+        Returns
+        -------
+        TileExplanation
+            The explanation.
 
         Raises
         ------
@@ -77,9 +84,9 @@ class Explainer:
         return replace(whole, without=without, seconds=without.seconds)
 
     def _at(self, image: Pyramid, window: IntWindow) -> _Tile:
-        """The tile at a window, read and encoded unless it is the last one."""
+        """Return the tile at a window, read and encoded unless it is the last one."""
         if self._tile is None or self._tile.image is not image or self._tile.window != window:
-            self._tile = None  # its memory is free before the next one is encoded
+            self._tile = None  # frees its memory before the next one is encoded
             self._tile = _Tile(self.predictor, image, window)
         return self._tile
 
@@ -128,7 +135,7 @@ class Explainer:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """What holds for all pixels of a tile, of a network perhaps without some parts."""
+    """Results that hold for all pixels of a tile, by a network perhaps without some parts."""
 
     explanation: Explanation
     probabilities: Map
@@ -147,7 +154,7 @@ class _Decoded:
 
 
 class _Tile:
-    """A tile, read and encoded; what the network says of it is computed when it is first asked for."""
+    """Tile that is read and encoded, with explanations that are computed on first use."""
 
     def __init__(self, predictor: Predictor, image: Pyramid, window: IntWindow) -> None:
         self.image = image
@@ -157,7 +164,7 @@ class _Tile:
         self._decoded: Recent[Without, _Decoded] = Recent(KEPT_VARIANTS)
 
     def decoded(self, without: Without) -> _Decoded:
-        """What the network says of the tile without some parts."""
+        """Return the results for the tile by the network without some parts."""
         return self._decoded.get(without, lambda: self._explain(without))
 
     def _explain(self, without: Without) -> _Decoded:
@@ -167,7 +174,7 @@ class _Tile:
 
 
 def _owner(grid: TileGrid, image: Pyramid, request: ExplainRequest) -> Cell:
-    """The cell that owns the pixel."""
+    """Return the cell that owns the pixel."""
     y, x = request.pixel
     height, width = image.shape
     if not (0 <= y < height and 0 <= x < width):
@@ -179,7 +186,7 @@ def _owner(grid: TileGrid, image: Pyramid, request: ExplainRequest) -> Cell:
 
 
 def _weight(weights: Tensor, channel: int | None) -> Map:
-    """One channel of fusion weights [C, n, n], or their mean."""
+    """Return one channel of fusion weights [C, n, n], or their mean."""
     if channel is None:
         return _array(weights.mean(0))
     if not 0 <= channel < len(weights):

@@ -1,4 +1,4 @@
-"""What is asked of a pixel, and what is told of it: plain arrays with windows (no torch)."""
+"""Request and result of the explanation of a pixel: plain arrays with windows (no torch)."""
 
 from __future__ import annotations
 
@@ -17,27 +17,33 @@ Map = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ExplainRequest:
-    """Which pixel of which image is to be explained, of which network.
+    """Request to explain a pixel of an image with a network.
 
     Attributes
     ----------
-    image
-        Its file or folder, or its address.
-    checkpoint
-        A built-in name or a file.
-    pixel
+    image : str
+        File, folder or address of the image.
+    checkpoint : str
+        Built-in name or file of the checkpoint.
+    pixel : tuple of 2 float
         (y, x), full-resolution px; pixel i covers [i, i + 1).
-    overlap
-        px, as for a segmentation with the merge ``crop``: the tile is the one that owns the pixel there. None: about
-        a quarter of the tile.
-    device, precision, exact_contexts
-        As for ``Predictor``.
-    value_range, bands
-        As for ``open_image``.
-    channel
-        Of the fusion weights, from 0; None: their mean over channels.
-    without
-        Parts of the network whose leaving out is told as well.
+    overlap : int or None
+        Overlap of the tiles, px, as for a segmentation with the merge ``crop``: the tile is the one that owns the pixel
+        there. None means about a quarter of the tile.
+    device : str
+        Device, as for ``Predictor``.
+    precision : str
+        Precision, as for ``Predictor``.
+    exact_contexts : bool
+        If True, contexts are resampled from full resolution, as for ``Predictor``.
+    value_range : tuple of 2 float or None
+        Range of values, as for ``open_image``.
+    bands : tuple of 3 int or None
+        Bands, as for ``open_image``.
+    channel : int or None
+        Channel of the fusion weights, from 0. None means their mean over channels.
+    without : Without
+        Parts of the network that are left out in a second explanation.
     """
 
     image: str
@@ -55,29 +61,29 @@ class ExplainRequest:
 
 @dataclass(frozen=True)
 class ContextMaps:
-    """What the tile drew from one context.
+    """Contribution of one context to a tile.
 
     Attributes
     ----------
-    name
+    name : str
         ``"local"``, ``"medium"`` or ``"large"``.
-    window
-        Where the context lies, px.
-    footprint
-        What its grid of cells covers, px; it may reach outside the image and the window. Maps over the context's cells
-        are drawn over it.
-    content, positional, combined
-        [h, w] over the context's cells: how the pixel's cell attends (Eq. 2). Each sums to 1; without GPE
-        ``positional`` is None and ``combined`` is ``content``.
-    received_content, received_positional, received
+    window : FloatWindow
+        Window of the context, px.
+    footprint : FloatWindow
+        Window that its grid of cells covers, px. It may reach outside the image and the window. Maps over the context's
+        cells are drawn over it.
+    content, positional, combined : ndarray of float32 [h, w] or None
+        Attention of the pixel's cell over the context's cells (Eq. 2). Each map sums to 1. Without GPE ``positional``
+        is None and ``combined`` is ``content``.
+    received_content, received_positional, received : ndarray of float32 [h, w] or None
         The same three, summed over all cells of the tile: each sums to their number.
-    gate
+    gate : float
         sigma(z), the content part's share; 1 without GPE.
-    gamma
-        The residual gate that multiplies what the attention brings.
-    weight
-        H_U (Eq. 3) over the tile's cells [n, n], of the channel asked for or the mean over channels; over contexts
-        they sum to 1.
+    gamma : float
+        Residual gate that multiplies what the attention adds.
+    weight : ndarray of float32 [n, n]
+        H_U (Eq. 3) over the tile's cells, of the requested channel or the mean over channels. Over contexts the weights
+        sum to 1.
     """
 
     name: str
@@ -96,16 +102,16 @@ class ContextMaps:
 
 @dataclass(frozen=True)
 class Enhancement:
-    """What one LFI block of ALE adds (Eq. 6).
+    """Contribution of one LFI block of ALE (Eq. 6).
 
     Attributes
     ----------
-    step
-        1, 2, ...
-    target
-        Whose features it enhances: ``"tile"``, ``"medium"``, ``"large"``.
-    maps
-        By window size (cells): mean of abs(E) over that group's channels, [n, n] over the tile's cells.
+    step : int
+        Number of the block: 1, 2, ...
+    target : str
+        Stream whose features it enhances: ``"tile"``, ``"medium"`` or ``"large"``.
+    maps : dict of int to ndarray of float32 [n, n]
+        By window size (cells): mean of abs(E) over that group's channels, over the tile's cells.
     """
 
     step: int
@@ -115,39 +121,39 @@ class Enhancement:
 
 @dataclass(frozen=True)
 class TileExplanation:
-    """Why the network says what it says of a pixel, and of its tile.
+    """Explanation of the network's prediction for a pixel and its tile.
 
     Attributes
     ----------
-    request
-        What was asked.
-    tile
-        The tile that owns the pixel, px.
-    core
-        The cell of the segmentation's grid that this tile owns, px.
-    footprint
-        What the tile's grid of feature cells covers, px; maps over the tile's cells are drawn over it.
-    cell
-        (y, x) of the query cell on that grid: the one whose centre is nearest to the pixel's.
-    cell_window
-        What the query cell covers, px.
-    contexts
-        In the order of the network's settings, those that are left out missing; empty without LCF.
-    enhancements
+    request : ExplainRequest
+        The request.
+    tile : IntWindow
+        Window of the tile that owns the pixel, px.
+    core : IntWindow
+        Cell of the segmentation's grid that this tile owns, px.
+    footprint : FloatWindow
+        Window that the tile's grid of feature cells covers, px. Maps over the tile's cells are drawn over it.
+    cell : tuple of 2 int
+        (y, x) of the query cell on that grid: the one whose center is nearest to the pixel's.
+    cell_window : FloatWindow
+        Window that the query cell covers, px.
+    contexts : tuple of ContextMaps
+        Contexts in the order of the network's settings, without those that are left out; empty without LCF.
+    enhancements : tuple of Enhancement
         ALE's blocks in the order of Alg. 1; empty without ALE and with ``concat``, which has none.
-    class_table
+    class_table : ClassTable
         The classes.
-    probabilities
-        Of the scored classes, at the pixel.
-    labels
-        The tile's mask [T, T], k + 1 for class k: what a segmentation with the merge ``crop`` stores of it in its core
+    probabilities : ndarray of float32 [classes]
+        Probabilities of the scored classes at the pixel.
+    labels : ndarray of uint8 [T, T]
+        Mask of the tile, k + 1 for class k. A segmentation with the merge ``crop`` stores the same of it in its core
         (to the bit where tiles run one by one, as on the CPU; in a GPU's batches rounding may differ).
-    without
-        The same of the network without what ``request.without`` names; None where that is nothing.
-    where
-        Device and precision, for people.
-    seconds
-        How long it took to read and compute.
+    without : TileExplanation or None
+        Explanation by the network without the parts in ``request.without``. None where that is nothing.
+    where : str
+        Device and precision, as text for people.
+    seconds : float
+        Time to read and compute, s.
     """
 
     request: ExplainRequest

@@ -1,4 +1,4 @@
-"""What may be refined: a segmentation of the same image and classes, complete wherever the tiles look (no torch)."""
+"""Checks of a segmentation to be refined: the same image and classes, complete around the region (no torch)."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ def check_refined(path: str | None, card: Card, image: Pyramid, region: IntWindo
 
     Parameters
     ----------
-    path
-        Its folder; None: nothing is to be refined.
-    card
-        Of the network.
-    image
+    path : str or None
+        Folder of the segmentation. None if nothing is to be refined.
+    card : Card
+        Model card of the network.
+    image : Pyramid
         The image.
-    region
-        What is to be refined, px.
+    region : IntWindow
+        Region to refine, px.
 
     Returns
     -------
-    dict or None
-        What the result depends on (JSON): who made the segmentation, and how.
+    dict of str to object or None
+        Facts on which the result depends (JSON): checkpoint, grid and settings of the segmentation. None if nothing is
+        to be refined.
 
     Raises
     ------
     ConfigError
         The network refines and there is nothing to refine, or the other way round.
     InputError
-        It is of another image or of other classes, or not complete.
+        The segmentation is of another image or of other classes, or not complete.
     """
     if path is None:
         if card.config.refines:
@@ -69,12 +70,26 @@ def check_refined(path: str | None, card: Card, image: Pyramid, region: IntWindo
 
 
 def image_of(segmentation: Segmentation) -> tuple[str, tuple[float, float] | None, tuple[int, int, int] | None]:
-    """Say what a segmentation was made from, as for ``open_image``: the image, its range of values and its bands.
+    """Return the image of a segmentation, with its range of values and its bands.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        The segmentation.
+
+    Returns
+    -------
+    image : str
+        Path or address of the image.
+    value_range : tuple of 2 float or None
+        Range of values, as for ``open_image``.
+    bands : tuple of 3 int or None
+        Bands, as for ``open_image``.
 
     Raises
     ------
     InputError
-        It was not made from a file.
+        The segmentation was not made from a file.
     """
     if segmentation.image_path is None:
         raise InputError(f"{segmentation.path}: was not made from a file, so its image cannot be read again.")

@@ -1,4 +1,4 @@
-"""What is asked of a run: which image, by which network, how, and into which store (no torch)."""
+"""Request of a run: image, network, settings and store (no torch)."""
 
 from __future__ import annotations
 
@@ -12,46 +12,56 @@ from fctl_napari.windows import IntWindow
 
 @dataclass(frozen=True)
 class SegmentationRequest:
-    """What to segment, by what, into what.
+    """Request to segment an image with a network into a store.
 
     Attributes
     ----------
-    image
-        Its file or folder, or its address.
-    out
-        Folder of the segmentation (``.ome.zarr``); one that is there with the same settings is gone on with.
-    checkpoint
-        A built-in name or a file.
-    region
-        ``(y0, x0, y1, x1)``, full-resolution px: only the cells that meet it; None: the whole image.
-    merge
-        ``crop``: each tile owns its core; ``average``: the mean of the overlapping tiles' logits; ``released``: the
+    image : str
+        File, folder or address of the image.
+    out : str
+        Folder of the segmentation (``.ome.zarr``). An existing one with the same settings is resumed.
+    checkpoint : str
+        Built-in name or file of the checkpoint.
+    region : IntWindow or None
+        Region in full-resolution px: only the cells that meet it are computed. None means the whole image.
+    merge : {"crop", "average", "released"}
+        ``crop``: each tile owns its core. ``average``: the mean of the overlapping tiles' logits. ``released``: the
         released code's grid and its sum of logits, with contexts resampled from full resolution.
-    augment
-        With ``released``: eight orientations of each tile.
-    keep_logits
-        Keep the summed logits in the store (not with ``crop``).
-    maps
-        Keep maps of certainty and of each context's weight in the store (``map_names``; with ``crop``). A store that
-        has them goes on to keep them, whether this says so or not.
-    overlap
-        px; None: about a quarter of the tile.
-    device, precision, batch, exact_contexts
-        As for ``Predictor``.
-    value_range, bands
-        As for ``open_image``.
-    cells
-        ``(row, column)`` of the only cells to compute (with ``crop``); None: all that the region meets.
-    inherit
-        A segmentation of the same image, grid and classes, by a parent: what it says is taken over where nothing is
-        computed yet, and marked as such (``Segmentation.inherited``), until a run computes it (with ``crop``).
-    refine
-        A segmentation of the same image, with the same classes, whose masks a network that refines is fed; it is
-        complete for two tiles around the region.
-    fresh
-        Start over what is there.
-    live
-        Stay open until cancelled and compute only what :meth:`Run.look` shows (with ``crop``).
+    augment : bool
+        If True, each tile is seen in eight orientations (with ``released``).
+    keep_logits : bool
+        If True, the summed logits are kept in the store (not with ``crop``).
+    maps : bool
+        If True, maps of certainty and of each context's weight are kept in the store (``map_names``; with ``crop``). A
+        store that already has them keeps them in any case.
+    overlap : int or None
+        Overlap of the tiles, px. None means about a quarter of the tile.
+    device : str
+        Device, as for ``Predictor``.
+    precision : str
+        Precision, as for ``Predictor``.
+    batch : int or None
+        Number of tiles at once, as for ``Predictor``.
+    exact_contexts : bool
+        If True, contexts are resampled from full resolution, as for ``Predictor``.
+    value_range : tuple of 2 float or None
+        Range of values, as for ``open_image``.
+    bands : tuple of 3 int or None
+        Bands, as for ``open_image``.
+    cells : tuple of Cell or None
+        (row, column) of the only cells to compute (with ``crop``). None means all that the region meets.
+    inherit : str or None
+        Folder of a parent's segmentation of the same image, grid and classes. Its predictions are taken over where
+        nothing is computed yet, and marked as such (``Segmentation.inherited``), until a run computes them (with
+        ``crop``).
+    refine : str or None
+        Folder of a segmentation of the same image, with the same classes, whose masks are fed to a network that
+        refines. It is complete for two tiles around the region.
+    fresh : bool
+        If True, an existing segmentation is started over.
+    live : bool
+        If True, the run stays open until it is cancelled and computes only the tiles in the view of ``Run.look`` (with
+        ``crop``).
     """
 
     image: str
@@ -77,12 +87,17 @@ class SegmentationRequest:
 
 
 def check_merge(request: SegmentationRequest) -> None:
-    """Check that what a request asks for goes with its merge.
+    """Check that the settings of a request go with its merge.
+
+    Parameters
+    ----------
+    request : SegmentationRequest
+        The request.
 
     Raises
     ------
     ConfigError
-        It does not.
+        They do not.
     """
     if request.merge not in ("crop", "average", "released"):
         raise ConfigError(f"there is no merge {request.merge!r}; use crop, average or released.")

@@ -1,4 +1,4 @@
-"""A long job in short stages, whose state stays in one worker: others get in between (no torch at import).
+"""Long jobs in short stages, whose state stays in one worker: other tasks run in between (no torch at import).
 
 Each stage is a dask task of about ``STAGE_SECONDS``. The job itself lies in the worker as the result of a task, which
 dask keeps there for as long as the run holds on to it: it goes when the run ends, and when its process dies.
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STAGE_SECONDS = 0.5
-"""How long a stage takes, or from one yield to the next if that is longer."""
+"""Duration of a stage, s; it is longer if one yield comes later than that after the one before."""
 
 POLL_SECONDS = 0.05
-"""How soon a cancel is noticed where nothing has begun."""
+"""Longest time until a cancel is noticed where nothing has begun, s."""
 
 FETCH_SECONDS = 60.0
-"""How long the news of a stage may take to arrive."""
+"""Longest time that the outcome of a stage may take to arrive, s."""
 
 CLOSE_PRIORITY = 10
-"""Of the task that ends a job; stages have 0, as tiles have."""
+"""Priority of the task that ends a job; stages have 0, like tiles."""
 
 DIED = (
     f"the worker process died {DEATHS} times in this run, most likely for want of memory; use another device (what was "
@@ -52,10 +52,10 @@ DIED = (
 )
 
 Stages = Generator[Sequence[Any], None, Any]
-"""A job: yields what is new wherever it may wait, and returns its result. Closed where it waits, it saves its state."""
+"""Job that yields new messages wherever it may wait, and returns its result. Closed at a yield, it saves its state."""
 
 Make = Callable[[Any], Stages]
-"""Begins a job, or goes on where its state was saved. A function of a module that the worker can import."""
+"""Function that begins a job, or resumes it from its saved state; it lies in a module that the worker can import."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class StagedEvent:
 
     Attributes
     ----------
-    state
-        The last three are final.
-    messages
-        What the job yielded, one event each.
-    result
-        With ``"done"``.
-    error
-        Why it failed: an ``FctlError`` is for the user, anything else is a bug.
+    state : {"starting", "running", "paused", "done", "cancelled", "failed"}
+        State of the run; the last three values are final.
+    messages : object
+        Messages that the job yielded, one event for each yield.
+    result : object
+        Result of the job, with ``"done"``.
+    error : BaseException or None
+        Reason of a failure. An ``FctlError`` is for the user, anything else is a bug.
     """
 
     state: Literal["starting", "running", "paused", "done", "cancelled", "failed"]
@@ -82,20 +82,20 @@ class StagedEvent:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage brought.
+    """Outcome of a stage.
 
     Attributes
     ----------
-    worker
+    worker : str
         Address of the worker that keeps the job.
-    begun
-        Whether the job had to be begun there.
-    messages
-        All that was yielded.
-    ended
-        Whether the job is at its end.
-    result
-        What it then returned.
+    begun : bool
+        True if the job had to be begun there.
+    messages : tuple of object
+        Everything that was yielded.
+    ended : bool
+        True if the job is at its end.
+    result : object
+        Result that it then returned.
     """
 
     worker: str
@@ -106,14 +106,18 @@ class Stage:
 
 
 class Kept:
-    """A job between its stages, in the worker that keeps it. Sent elsewhere, it begins anew from its saved state.
+    """A job between its stages, in the worker that keeps it.
+
+    Sent elsewhere, it begins anew from its saved state.
 
     Parameters
     ----------
-    make, argument
-        The job.
-    threads
-        torch threads; None: all cores.
+    make : Make
+        Function that begins or resumes the job.
+    argument : object
+        Argument of the function.
+    threads : int or None
+        Number of torch threads. None uses all cores.
     """
 
     def __init__(self, make: Make, argument: Any, threads: int | None) -> None:
@@ -124,7 +128,18 @@ class Kept:
         return Kept, self._recipe
 
     def advance(self, seconds: float) -> Stage:
-        """Go on for a while."""
+        """Resume the job for a while.
+
+        Parameters
+        ----------
+        seconds : float
+            Duration, s, or up to the next yield if that is later.
+
+        Returns
+        -------
+        Stage
+            Outcome of the stage.
+        """
         from distributed import get_worker
 
         make, argument, threads = self._recipe
@@ -149,7 +164,7 @@ class Kept:
                 raise
 
     def close(self) -> None:
-        """Have the job save its state, and forget it."""
+        """Make the job save its state, and drop it."""
         with one_at_a_time:
             stages = self._stages
             try:
@@ -159,7 +174,7 @@ class Kept:
                 self._let_go()
 
     def _let_go(self) -> None:
-        """Forget the job, and give its memory back to the system."""
+        """Drop the job, and give its memory back to the system."""
         self._stages = None
         gc.collect()
         give_heap_back()
@@ -169,19 +184,21 @@ class Kept:
 
 
 class StagedRun:
-    """A job of short stages under way; made by ``Engine.start_staged``.
+    """A job of short stages under way, made by ``Engine.start_staged``.
 
-    A worker that dies costs what came after the last saved state: the job is begun again from there, by another.
+    A worker that dies costs the work since the last saved state: another one begins the job again from there.
 
     Parameters
     ----------
-    make, argument
-        The job; the argument is sent to the worker.
-    workers
-        Who computes; one of them keeps the whole job.
-    threads
-        torch threads of the worker; None: all cores.
-    on_event
+    make : Make
+        Function that begins or resumes the job.
+    argument : object
+        Argument of the function; it is sent to the worker.
+    workers : Workers
+        Processes that compute; one of them keeps the whole job.
+    threads : int or None
+        Number of torch threads of the worker. None uses all cores.
+    on_event : callable or None, optional
         Called with each event, on the run's thread.
     """
 
@@ -204,19 +221,39 @@ class StagedRun:
         threading.Thread(target=self._drive, name="fctl-staged", daemon=True).start()
 
     def pause(self) -> None:
-        """Stand still after the stage under way; returns at once."""
+        """Pause after the stage under way.
+
+        The method returns at once.
+        """
         self._command(paused=True)
 
     def resume(self) -> None:
-        """Go on after a pause; returns at once."""
+        """Resume after a pause.
+
+        The method returns at once.
+        """
         self._command(paused=False)
 
     def cancel(self) -> None:
-        """Stop after the stage under way, with the job's state saved; returns at once."""
+        """Stop after the stage under way, with the job's state saved.
+
+        The method returns at once.
+        """
         self._command(cancelled=True)
 
     def wait(self, timeout: float | None = None) -> StagedEvent:
-        """Wait for the end, s or as long as it takes; returns the final event, or the latest one."""
+        """Wait for the end of the run.
+
+        Parameters
+        ----------
+        timeout : float or None, optional
+            Longest time to wait, s. None waits as long as it takes.
+
+        Returns
+        -------
+        StagedEvent
+            The final event, or the latest one if the time is over.
+        """
         self._final.wait(timeout)
         return self._latest
 
@@ -235,14 +272,14 @@ class StagedRun:
                 logger.exception("a callback of a run failed")
 
     def _drive(self) -> None:
-        """Carry the run out; the thread's whole life."""
+        """Carry out the run, for the whole life of its thread."""
         self._report(self._latest)
         try:
             event = StagedEvent("done", result=self._run())
         except Cancelled:
             event = StagedEvent("cancelled")
         except BaseException as error:
-            # Of what goes wrong after a cancel only a state that cannot be saved matters.
+            # Among errors after a cancel only a state that cannot be saved matters.
             stopped = self._cancelled and not isinstance(error, OutputError)
             event = StagedEvent("cancelled") if stopped else StagedEvent("failed", error=error)
         self._report(event)
@@ -290,7 +327,7 @@ class StagedRun:
         Raises
         ------
         Cancelled
-            The run was.
+            The run was cancelled.
         """
         if self._paused and not self._cancelled:
             self._report(StagedEvent("paused"))
@@ -310,7 +347,7 @@ class StagedRun:
         *arguments: Any,
         priority: int = 0,
     ) -> Any:
-        """Have the worker at an address, or any, do something with the job; None if that worker is gone."""
+        """Call a function on the job in the worker at an address, or in any, and return None if that worker is gone."""
         workers = None if home is None else [home]
         task = client.submit(guarded, do, kept, *arguments, workers=workers, pure=False, priority=priority)
         seen = time.monotonic()
@@ -329,7 +366,7 @@ class StagedRun:
                     raise FctlError("all workers are gone and none came back; run again to go on.")
             try:
                 return result_of(task, DIED, FETCH_SECONDS)
-            except TimeoutError:  # it died with the answer
+            except TimeoutError:  # the worker died with the outcome
                 return None
         finally:
             with contextlib.suppress(Exception):

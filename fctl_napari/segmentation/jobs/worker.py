@@ -1,4 +1,4 @@
-"""What runs in a worker process: it keeps its network, reads its own tiles, writes its own cells.
+"""Tasks of a worker process, which keeps its network, reads its own tiles and writes its own cells.
 
 Importing this module loads no torch; the functions do.
 """
@@ -39,16 +39,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """Which network, and how it is run.
+    """Network of a task, and how it is run.
 
     Attributes
     ----------
-    checkpoint, hash
-        The file, and its SHA-256 when the run began.
-    device, precision, batch, exact_contexts
-        As for ``Predictor``.
-    threads
-        torch threads; None: all cores.
+    checkpoint : str
+        Path of the checkpoint.
+    hash : str
+        SHA-256 of the checkpoint when the run began.
+    device : str
+        Device, as for ``Predictor``.
+    precision : str
+        Precision, as for ``Predictor``.
+    batch : int or None
+        Number of tiles at once, as for ``Predictor``.
+    exact_contexts : bool
+        If True, contexts are resampled from full resolution, as for ``Predictor``.
+    threads : int or None
+        Number of torch threads. None uses all cores.
     """
 
     checkpoint: str
@@ -62,22 +70,26 @@ class Network:
 
 @dataclass(frozen=True)
 class Job:
-    """What the tasks of one run have in common.
+    """Facts that the tasks of one run have in common.
 
     Attributes
     ----------
-    run
-        Unique to the run.
-    network
+    run : str
+        Name that is unique to the run.
+    network : Network
         The network.
-    image, value_range, bands
-        The image, as for ``open_image``.
-    out
+    image : str
+        Path or address of the image.
+    value_range : tuple of 2 float or None
+        Range of values, as for ``open_image``.
+    bands : tuple of 3 int or None
+        Bands, as for ``open_image``.
+    out : str
         Folder of the segmentation.
-    merge
-        How tiles become cells.
-    refine
-        The segmentation whose masks go with the image, or None.
+    merge : {"crop", "average", "released"}
+        Way in which tiles become cells.
+    refine : str or None
+        Folder of the segmentation whose masks go with the image, or None.
     """
 
     run: str
@@ -91,22 +103,22 @@ class Job:
 
     @property
     def stop_file(self) -> Path:
-        """A file whose presence tells the workers to stop at the next tile."""
+        """File whose presence makes the workers stop at the next tile."""
         return Path(self.out) / SCRATCH / f".stop-{self.run}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task brought.
+    """Outcome of a task.
 
     Attributes
     ----------
-    task
-        The part that was carried out: all of it unless the run was told to stop.
-    seconds
-        How long it took.
-    memory_bytes
-        Of this process, or on a GPU what torch holds there.
+    task : Task
+        The part that was carried out: all of it unless the run was stopped.
+    seconds : float
+        Time that it took, s.
+    memory_bytes : int
+        Memory of this process, or on a GPU what torch holds there.
     """
 
     task: Task
@@ -115,10 +127,10 @@ class Outcome:
 
 
 WRITERS = 2
-"""Threads that write: encoding a cell takes about 2 ms, more than a GPU needs for a tile."""
+"""Number of threads that write. Encoding a cell takes about 2 ms, more than a GPU needs for a tile."""
 
 one_at_a_time = threading.Lock()
-"""One task at a time computes, however many threads the worker has."""
+"""Lock: one task at a time computes, however many threads the worker has."""
 
 # One network at a time lies in memory.
 _predictor: tuple[Network, Predictor] | None = None
@@ -128,10 +140,22 @@ _stores: Recent[str, Segmentation] = Recent(2)
 
 
 def guarded(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function here; an error that is meant for the user comes back as a value.
+    """Call a function here, and return an error that is meant for the user as a value.
 
-    dask would log it with its traceback, once on each side. What led to it stays here, and is let go of with all that
-    it holds.
+    dask would log such an error with its traceback, once on each side. Its causes stay here, and are released with
+    everything that they hold.
+
+    Parameters
+    ----------
+    function : callable
+        Function to call.
+    *arguments : object
+        Arguments of the function.
+
+    Returns
+    -------
+    object
+        Result of the function, or the ``FctlError`` that it raised.
     """
     try:
         return function(*arguments)
@@ -143,9 +167,15 @@ def guarded(function: Callable[..., Any], *arguments: Any) -> Any:
 def prepare(network: Network) -> str:
     """Load a network, so that the first tile does not wait for it.
 
+    Parameters
+    ----------
+    network : Network
+        The network.
+
     Returns
     -------
-    The device and precision, for people.
+    str
+        Device and precision, as text for people.
 
     Raises
     ------
@@ -159,7 +189,19 @@ def prepare(network: Network) -> str:
 
 
 def compute(job: Job, task: Task) -> Outcome:
-    """Carry out a task: run its tiles, average its cells, write what is complete to level 0 of the store.
+    """Carry out a task: run its tiles, average its cells, write complete cells to level 0 of the store.
+
+    Parameters
+    ----------
+    job : Job
+        Facts of the run.
+    task : Task
+        Tiles and cells to compute.
+
+    Returns
+    -------
+    Outcome
+        The part that was carried out, its duration and the memory in use.
 
     Raises
     ------
@@ -191,16 +233,23 @@ def compute(job: Job, task: Task) -> Outcome:
 
 
 def explain(network: Network, request: ExplainRequest, image: Pyramid | None = None) -> TileExplanation:
-    """Explain one pixel; the last tile is remembered for the next one.
+    """Explain one pixel.
+
+    The last tile is kept for the next request.
 
     Parameters
     ----------
-    network
-        The request's network.
-    request
-        What is asked.
-    image
-        The request's image if it is open already.
+    network : Network
+        Network of the request.
+    request : ExplainRequest
+        The request.
+    image : Pyramid or None, optional
+        Image of the request if it is open already.
+
+    Returns
+    -------
+    TileExplanation
+        The explanation.
 
     Raises
     ------
@@ -222,7 +271,10 @@ def explain(network: Network, request: ExplainRequest, image: Pyramid | None = N
 
 
 def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store: Segmentation) -> int:
-    """Run the tiles of a task until told to stop; returns how many. They are written while the next ones are run."""
+    """Run the tiles of a task until the run is stopped, and return their number.
+
+    They are written while the next ones are run.
+    """
     grid = store.grid
     windows = [grid.window(tile.cell) for tile in task.tiles]
     finished = 0
@@ -250,7 +302,7 @@ def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store
 def _classified(
     predictor: Predictor, image: Pyramid, windows: Sequence[FloatWindow], with_maps: bool
 ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Index, labels, confidence and maps [maps, T, T] of tiles; no maps unless the store keeps them."""
+    """Yield index, labels, confidence and maps [maps, T, T] of tiles, without maps unless the store keeps them."""
     if with_maps:
         yield from predictor.classify_with_maps(image, windows)
         return
@@ -259,13 +311,15 @@ def _classified(
 
 
 class Writing:
-    """Writes in threads, a few things at a time; the block ends when all is written, or raises what went wrong.
+    """Context manager that writes in threads, a few things at a time.
+
+    The block ends when everything is written, or raises the error of a write.
 
     Parameters
     ----------
-    threads
-        How many write; as many again may wait before ``start`` does. With 0 ``start`` writes by itself: where the
-        network needs all cores, a thread more only disturbs it.
+    threads : int
+        Number of threads that write. As many writes again may wait before ``start`` does. With 0 ``start`` writes by
+        itself: where the network needs all cores, one more thread only disturbs it.
     """
 
     def __init__(self, threads: int) -> None:
@@ -274,7 +328,17 @@ class Writing:
         self._under_way: deque[Future[Any]] = deque()
 
     def start(self, write: Callable[..., Any], *arguments: Any) -> None:
-        """Begin to write; waits for the oldest where too many are under way, and raises what that raised."""
+        """Begin a write.
+
+        Where too many are under way, this waits for the oldest, and raises what that raised.
+
+        Parameters
+        ----------
+        write : callable
+            Function that writes.
+        *arguments : object
+            Arguments of the function.
+        """
         if self._pool is None:
             write(*arguments)
             return
@@ -294,7 +358,13 @@ class Writing:
 
 
 def use_threads(threads: int | None) -> None:
-    """Have torch compute with so many threads; None: all cores."""
+    """Set torch's number of threads in this process.
+
+    Parameters
+    ----------
+    threads : int or None
+        Number of threads. None uses all cores.
+    """
     import torch
 
     # dask starts its workers with OMP_NUM_THREADS=1; only an explicit number undoes that.
@@ -339,7 +409,7 @@ def _masked(image: Pyramid, segmentation: str, names: Sequence[str]) -> Pyramid:
 
 
 def _open_image(image: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
-    # A file that was rewritten in between is another image.
+    # A file that was rewritten meanwhile is another image.
     modified = os.stat(image).st_mtime_ns if os.path.exists(image) else None
     key = (image, modified, value_range, bands)
     return _images.get(key, lambda: open_image(image, value_range=value_range, bands=bands))

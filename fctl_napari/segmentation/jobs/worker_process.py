@@ -1,4 +1,4 @@
-"""A worker process: a program of its own, started again when it dies (no torch).
+"""Worker process: a program of its own, started again when it dies (no torch).
 
 It is no child of Python's ``multiprocessing``, which would run the user's script in it a second time: a script without
 ``if __name__ == "__main__":`` would open a second window there, and one that can't run twice would leave no worker.
@@ -19,54 +19,54 @@ from distributed import Worker
 from distributed.deploy.spec import ProcessInterface
 
 HEAP = {"MALLOC_MMAP_THRESHOLD_": 2**25, "MALLOC_TRIM_THRESHOLD_": 2**27, "MALLOC_ARENA_MAX": 1}
-"""glibc's settings in a worker: tensors lie in one heap that is used again from tile to tile.
+"""Settings of glibc in a worker: tensors lie in one heap that is used again from tile to tile.
 
 Left to itself (or with dask's trim threshold of 64 kB) the memory of each tensor goes back to the system, and every
 tile begins with tens of thousands of page faults; a heap per thread would hold on to more, for arrays long freed.
 """
 
 UNABLE = 1
-"""Python's exit status after an error that nobody caught: the program cannot run here, so it isn't started again."""
+"""Python's exit status after an uncaught error: the program cannot run here, so it isn't started again."""
 
 GONE_SECONDS = 2.0
-"""How long a process that was killed is waited for."""
+"""Time to wait for a process that was killed, s."""
 
 QUIET = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-"""Ctrl-C is the parent's business, which then ends the worker in order."""
+"""Code that ignores Ctrl-C: the parent handles it, and then ends the worker in order."""
 
 
 class WorkerProcess(ProcessInterface):
-    """The hold on a worker process, for a dask ``SpecCluster``.
+    """Handle of a worker process, for a dask ``SpecCluster``.
 
     Parameters
     ----------
     scheduler : str
         Address of the scheduler.
     name : int
-        The worker's name.
+        Name of the worker.
 
     Attributes
     ----------
     failed : str
-        Why it cannot be started; empty while it can.
+        Reason for which it cannot be started; empty while it can.
     """
 
     def __init__(self, scheduler: str, name: int) -> None:
         super().__init__(scheduler, name)  # type: ignore[no-untyped-call]
         self.failed = ""
-        self._predict = (scheduler, name)
+        self._call = (scheduler, name)
         self._lock = threading.Lock()
         self._ended = False
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
-        """The process's number while it runs."""
+        """Process id while the process runs, else None."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     async def start(self) -> None:
-        """Start the process; it joins the scheduler by itself."""
+        """Start the process, which joins the scheduler by itself."""
         process = self._launch()
         threading.Thread(target=self._watch, args=(process,), name="fctl-worker-watch", daemon=True).start()
         await super().start()  # type: ignore[no-untyped-call]
@@ -77,7 +77,10 @@ class WorkerProcess(ProcessInterface):
         await super().close()  # type: ignore[no-untyped-call]
 
     def end(self) -> None:
-        """End the process at once, for good: one that computes would go on for as long as its task takes."""
+        """End the process at once, for good.
+
+        A process that computes would otherwise run on for as long as its task takes.
+        """
         with self._lock:
             self._ended = True
             process = self._process
@@ -87,7 +90,7 @@ class WorkerProcess(ProcessInterface):
                 process.wait(GONE_SECONDS)
 
     def _watch(self, process: subprocess.Popen[bytes] | None) -> None:
-        """Start the process again whenever it has died; the thread's whole life."""
+        """Start the process again whenever it has died, for the whole life of the watching thread."""
         while process is not None:
             with process:
                 status = process.wait()
@@ -97,9 +100,9 @@ class WorkerProcess(ProcessInterface):
             process = self._launch()
 
     def _launch(self) -> subprocess.Popen[bytes] | None:
-        """Start the process, with the modules that this one would find; None if it was ended or cannot be started."""
+        """Start the process with the modules that this one would find, unless it was ended or cannot be started."""
         path = [os.path.abspath(folder) for folder in sys.path]
-        program = f"import sys; sys.path[:] = {path!r}; {QUIET}; from {__name__} import main; main{self._predict!r}"
+        program = f"import sys; sys.path[:] = {path!r}; {QUIET}; from {__name__} import main; main{self._call!r}"
         heap = {name: str(value) for name, value in HEAP.items()}
         with self._lock:
             if self._ended:
@@ -115,14 +118,14 @@ class WorkerProcess(ProcessInterface):
 
 
 def main(scheduler: str, name: int) -> None:
-    """Be a worker until the parent is gone.
+    """Run a worker until the parent is gone.
 
     Parameters
     ----------
-    scheduler
+    scheduler : str
         Address of the scheduler.
-    name
-        The worker's name.
+    name : int
+        Name of the worker.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.getLogger("distributed").setLevel(logging.ERROR)
@@ -137,7 +140,7 @@ async def _work(scheduler: str, name: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """End the process once the parent's end of the pipe is closed, however it went."""
+    """End the process once the parent's end of the pipe is closed, however the parent ended."""
     while os.read(0, 1024):
         pass
     os._exit(0)

@@ -1,1 +1,1 @@
-"""A segmentation on disk, and the image that it is of (no torch)."""
+"""Segmentations on disk, and the images that they belong to (no torch)."""

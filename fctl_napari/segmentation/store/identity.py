@@ -1,4 +1,4 @@
-"""An image's identity in what is kept of it: a fingerprint of its pixels, never its name, place or file format."""
+"""Identity of an image in its results: a fingerprint of its pixels, independent of name, path and file format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ MIXED = f"{SAMPLED}of two pictures"
 
 
 def image_facts(image: Pyramid) -> dict[str, Any]:
-    """Describe an image for a store: ``path``, ``name``, and the ``fingerprint`` that it is known by.
+    """Describe an image for a store: ``path``, ``name``, and the ``fingerprint`` that identifies it.
+
+    Parameters
+    ----------
+    image : Pyramid
+        The image.
+
+    Returns
+    -------
+    dict of str to object
+        The description (JSON).
 
     Raises
     ------
@@ -32,12 +42,33 @@ def image_facts(image: Pyramid) -> dict[str, Any]:
 
 
 def is_old(stored: Mapping[str, Any]) -> bool:
-    """Tell whether a store of an earlier version knows its image by bytes of the file."""
+    """Return whether a store of an earlier version identifies its image by bytes of the file.
+
+    Parameters
+    ----------
+    stored : mapping of str to object
+        Identity of the image, as the store records it.
+
+    Returns
+    -------
+    bool
+        True for a fingerprint of an earlier version.
+    """
     return stored["fingerprint"] is not None and not str(stored["fingerprint"]).startswith(SAMPLED)
 
 
 def known_as(image: Pyramid) -> frozenset[str]:
-    """List every fingerprint that means an image, those of earlier versions too.
+    """List every fingerprint that identifies an image, those of earlier versions too.
+
+    Parameters
+    ----------
+    image : Pyramid
+        The image.
+
+    Returns
+    -------
+    frozenset of str
+        Fingerprints.
 
     Raises
     ------
@@ -48,15 +79,20 @@ def known_as(image: Pyramid) -> frozenset[str]:
 
 
 def same_image(stored: Mapping[str, Any], image: Pyramid | Mapping[str, Any]) -> bool:
-    """Tell whether what a store says of its image means a certain one.
+    """Return whether a store belongs to an image.
 
     Parameters
     ----------
-    stored : mapping
-        Its ``path`` and ``fingerprint``. A fingerprint of an earlier version is recognised as long as the file, or the
-        pyramid that was made of it, is as it was.
-    image : Pyramid or mapping
-        An opened image, or what another store says of its own.
+    stored : mapping of str to object
+        Identity of the image, as the store records it: ``path`` and ``fingerprint``. A fingerprint of an earlier
+        version is recognized as long as the file, or the pyramid that was made of it, is as it was.
+    image : Pyramid or mapping of str to object
+        An opened image, or the identity that another store records of its own.
+
+    Returns
+    -------
+    bool
+        True if both are the same image.
 
     Raises
     ------
@@ -78,19 +114,19 @@ def same_image(stored: Mapping[str, Any], image: Pyramid | Mapping[str, Any]) ->
 
 
 def refreshed(facts: Mapping[str, Any], image: Pyramid) -> dict[str, Any] | None:
-    """Bring what a store says of its image up to date: where it lies now, on disk and on Earth.
+    """Update the facts of a store on its image: its path on disk and its position on Earth.
 
     Parameters
     ----------
-    facts : mapping
-        Of a store of this image, with ``image`` and ``georeference``.
+    facts : mapping of str to object
+        Facts of a store of this image, with ``image`` and ``georeference``.
     image : Pyramid
         The image, opened.
 
     Returns
     -------
-    dict or None
-        The facts as they are now; None if nothing has changed.
+    dict of str to object or None
+        The facts as they are now. None if nothing has changed.
 
     Raises
     ------
@@ -101,7 +137,7 @@ def refreshed(facts: Mapping[str, Any], image: Pyramid) -> dict[str, Any] | None
     path = stored["path"]
     gone = path is not None and not is_url(path) and _is_elsewhere(stored, image)
     known = facts["georeference"]
-    # a copy as PNG says nothing of the place on Earth, and so contradicts nothing
+    # A copy as PNG has no georeference, and so contradicts nothing.
     mended = image.georeference is not None and (known and Georeference.from_json(known)) != image.georeference
     if not (is_old(stored) or gone or mended):
         return None
@@ -113,14 +149,14 @@ def refreshed(facts: Mapping[str, Any], image: Pyramid) -> dict[str, Any] | None
 
 
 def take_georeference(facts: dict[str, Any], beside: Path) -> None:
-    """Put the georeference that the image of a store has now into its facts in memory, if the image is at hand.
+    """Update the georeference in the facts of an open store, in memory, if its image is at hand.
 
     Parameters
     ----------
-    facts : dict
-        Of an open store; its ``georeference`` is replaced.
+    facts : dict of str to object
+        Facts of the open store; its ``georeference`` is replaced.
     beside : Path
-        The store.
+        Path of the store.
     """
     with suppress(InputError):
         now = refreshed(facts, open_image_of(facts["image"], beside))
@@ -129,26 +165,37 @@ def take_georeference(facts: dict[str, Any], beside: Path) -> None:
 
 
 def contradict(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two stores name their images, and these are two; one that names none fits any."""
+    """Return whether two stores name their images, and these differ.
+
+    Parameters
+    ----------
+    one, other : mapping of str to object
+        Identities of the images, as the stores record them. One without a fingerprint fits any image.
+
+    Returns
+    -------
+    bool
+        True if the images are known to differ.
+    """
     return None not in (one["fingerprint"], other["fingerprint"]) and not same_image(one, other)
 
 
 def difference(stored: Mapping[str, Any], shape: tuple[int, int], image: Pyramid) -> str:
-    """Say in what an image differs from the one that a store is of.
+    """Describe how an image differs from the one to which a store belongs.
 
     Parameters
     ----------
-    stored : mapping
-        What the store says of its image.
-    shape : tuple of int
+    stored : mapping of str to object
+        Identity of the image, as the store records it.
+    shape : tuple of 2 int
         (height, width) of the store, px.
     image : Pyramid
-        Another image, see :func:`same_image`.
+        Another image, see ``same_image``.
 
     Returns
     -------
     str
-        ``"scene.tif, which is 200 x 300 px where this image is 200 x 260 (height x width)"`` and the like.
+        Text for people, such as ``"scene.tif, 200 x 300 px where this image has 200 x 260 (height x width)"``.
     """
     name = Path(str(stored["path"])).name if stored["path"] else stored["name"] or "an unknown image"
     if tuple(shape) != image.shape:
@@ -167,21 +214,28 @@ def open_image_of(
     value_range: tuple[float, float] | None = None,
     bands: tuple[int, int, int] | None = None,
 ) -> Pyramid:
-    """Open the image that a store is of: where it lay, or by its name beside the store.
+    """Open the image to which a store belongs, at its recorded path or by its name beside the store.
 
     Parameters
     ----------
-    stored : mapping
-        What the store says of its image.
+    stored : mapping of str to object
+        Identity of the image, as the store records it.
     beside : Path
-        The store.
-    value_range, bands
-        As for ``open_image``.
+        Path of the store.
+    value_range : tuple of 2 float or None, optional
+        Range of values, as for ``open_image``.
+    bands : tuple of 3 int or None, optional
+        Bands, as for ``open_image``.
+
+    Returns
+    -------
+    Pyramid
+        The image.
 
     Raises
     ------
     InputError
-        It is not there, or is another image now.
+        The image is not there, or is another one now.
     """
     path = stored["path"]
     if path is None:
@@ -198,7 +252,7 @@ def open_image_of(
 
 
 def _is_elsewhere(stored: Mapping[str, Any], image: Pyramid) -> bool:
-    """Tell whether the image of a store no longer lies at the path that it names; that image is opened already."""
+    """Return whether the image of a store, opened already, no longer lies at its recorded path."""
     path = Path(stored["path"])
     if not path.exists():
         return True
@@ -211,7 +265,7 @@ def _is_elsewhere(stored: Mapping[str, Any], image: Pyramid) -> bool:
 
 
 def _stored_as(stored: Mapping[str, Any]) -> frozenset[str]:
-    """Fingerprints that mean the image of a store, as far as what lies at its path tells."""
+    """List the fingerprints that identify the image of a store, as far as the file at its path shows them."""
     if stored["fingerprint"] is None or stored["path"] is None:
         return frozenset()
     try:

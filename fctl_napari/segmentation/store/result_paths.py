@@ -1,4 +1,4 @@
-"""Places named after an image: taken if what lies there is of another image, so that another one is found."""
+"""Paths of results, named after their image. A path that belongs to another image is not used a second time."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ MAPS_SUFFIX = f".maps{STORE_SUFFIX}"
 
 
 def own_path(usual: Path, image: Pyramid) -> Path:
-    """Return where what is computed of an image is kept: its usual place, or another if that is another image's.
+    """Return the path at which results of an image are kept.
+
+    It is the usual path, or another one if the usual one belongs to another image.
 
     Parameters
     ----------
     usual : Path
-        Named after the image's file: two files may share it, and a file may hold another picture than before.
+        Path named after the image's file. Two files may share it, and a file may hold another picture than before.
     image : Pyramid
         The image.
+
+    Returns
+    -------
+    Path
+        Path of the results.
 
     Raises
     ------
@@ -39,7 +46,19 @@ def own_path(usual: Path, image: Pyramid) -> Path:
 
 
 def named_path(usual: Path, image: Pyramid) -> Path:
-    """Return a place beside the usual one that is named after the fingerprint of an image too.
+    """Return a path beside the usual one that is named after the fingerprint of an image too.
+
+    Parameters
+    ----------
+    usual : Path
+        Path named after the image's file.
+    image : Pyramid
+        The image.
+
+    Returns
+    -------
+    Path
+        The usual path with eight digits of the fingerprint before its suffix.
 
     Raises
     ------
@@ -52,7 +71,19 @@ def named_path(usual: Path, image: Pyramid) -> Path:
 
 
 def is_another_file(stored: Mapping[str, Any], image: Pyramid) -> bool:
-    """Tell whether what a store says of its image means another file than the one that is opened, which is there still.
+    """Return whether a store belongs to another file than the opened one, and that file still exists.
+
+    Parameters
+    ----------
+    stored : mapping of str to object
+        Identity of the image, as the store records it.
+    image : Pyramid
+        The image, opened.
+
+    Returns
+    -------
+    bool
+        True if the store's image lies in another file, unchanged.
 
     Raises
     ------
@@ -71,22 +102,22 @@ def is_another_file(stored: Mapping[str, Any], image: Pyramid) -> bool:
 
 
 def own_corrections(usual: Path, image: Pyramid) -> Path:
-    """Return where the corrections of an image are kept, so far as that can be told without asking.
+    """Return the path at which the corrections of an image are kept, as far as it is known without asking.
 
     Parameters
     ----------
     usual : Path
-        See ``naming.corrections_path``.
+        Usual path, see ``naming.corrections_path``.
     image : Pyramid
         The image.
 
     Returns
     -------
     Path
-        Where corrections of this image lie: the usual place, or the one that is named after its fingerprint. Where
-        there are none, the usual place if it is free, the named one if the usual corrections are those of another file
-        that is there still. Else the usual place: its corrections were painted on what this file held before, perhaps,
-        and people have to say.
+        Path where corrections of this image lie: the usual one, or the one that is named after its fingerprint. Where
+        there are none, it is the usual path if that is free, and the named one if the usual corrections are those of
+        another file that still exists. Else it is the usual path: its corrections may have been painted on what this
+        file held before, and people have to decide.
 
     Raises
     ------

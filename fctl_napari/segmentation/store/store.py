@@ -1,4 +1,4 @@
-"""A segmentation on disk: labels, confidence, which cells are done, and by which checkpoint (no torch)."""
+"""Segmentation on disk: labels, confidence, done cells, and the checkpoint that computed it (no torch)."""
 
 from __future__ import annotations
 
@@ -29,36 +29,51 @@ LOGITS = "logits"
 INHERITED = "inherited"
 UNKNOWN_IMAGE = {"path": None, "name": None, "fingerprint": None}
 SCRATCH = ".scratch"
-"""Folder in a store for what a run keeps only while it runs."""
+"""Folder in a store for temporary files of a run."""
 
 
 class Segmentation:
-    """A segmentation, open for reading or writing. Make one with :meth:`create` or :meth:`open`.
+    """Segmentation, open for reading or writing.
 
-    On disk it is an OME-Zarr label image whose chunks are the grid's cells, with ``confidence`` (the same levels;
-    0 = not computed, 1..255 = probability of the chosen class times 255) and ``done`` (uint8 ``[rows, cols]``)
-    beside its levels. With what a parent's segmentation left it (:meth:`inherit`) comes ``inherited``, like ``done``.
+    It is made by ``create`` or ``open``.
+
+    On disk it is an OME-Zarr label image whose chunks are the grid's cells, with ``confidence`` (the same levels; 0 =
+    not computed, 1..255 = probability of the chosen class times 255) and ``done`` (uint8 [rows, cols]) beside its
+    levels. A segmentation that takes over a parent's predictions (``inherit``) also has ``inherited``, like ``done``.
+
+    Parameters
+    ----------
+    labels : LabelPyramid
+        Label pyramid: 0 = not computed, k + 1 = class k. Its attributes hold the facts of the segmentation.
+    confidence : LabelPyramid
+        Label pyramid of the confidence.
+    done : zarr.Array of uint8 [rows, cols]
+        Bitmap of the cells that are done.
+    maps : mapping of str to LabelPyramid or None, optional
+        Label pyramids of the maps, by name.
 
     Attributes
     ----------
-    path
-        Its folder.
-    labels, confidence
-        Label pyramids: 0 = not computed, k + 1 = class k; and the confidence.
-    grid
-        Whose cells are computed.
-    class_table
-        The checkpoint's.
-    logits
-        Summed logits float32 [C, H, W], if the run keeps them.
-    maps
+    path : Path
+        Folder of the segmentation.
+    labels, confidence : LabelPyramid
+        Labels (0 = not computed, k + 1 = class k), and confidence.
+    facts : dict of str to object
+        Description of the segmentation, as it is stored (JSON).
+    grid : Grid
+        Grid of the cells that are computed.
+    class_table : ClassTable
+        Classes of the checkpoint.
+    logits : zarr.Array of float32 [C, H, W] or None
+        Summed logits, if the run keeps them.
+    maps : dict of str to LabelPyramid
         Label pyramids by name (``map_names``), if the run keeps them, like the confidence: 0 = not computed, 1..255 =
         value times 255. On disk they lie under ``maps``.
 
     Notes
     -----
-    Level 0 may be written cell by cell from many processes, each cell by one. :meth:`finish`, which writes the
-    coarser levels and the bitmap, belongs to the one process that holds the lock (:func:`lock_store`).
+    Level 0 may be written cell by cell from many processes, each cell by one. ``finish``, which writes the coarser
+    levels and the bitmap, belongs to the one process that holds the lock (``lock_store``).
     """
 
     def __init__(
@@ -95,25 +110,34 @@ class Segmentation:
         checkpoint_hash: str,
         settings: Mapping[str, Any],
     ) -> Segmentation:
-        """Create an empty one.
+        """Create an empty segmentation.
 
         Parameters
         ----------
-        path
-            Its folder; nothing may be there yet.
-        image
-            The image, or its ``(height, width)``.
-        grid
-            Which cells; its step becomes the chunk size.
-        card, checkpoint_hash
-            Of the checkpoint.
-        settings
-            Whatever else the result depends on (JSON). ``kept_output`` may be ``"logits"`` or ``"maps"``.
+        path : Path or str
+            Folder of the segmentation; nothing may be there yet.
+        image : Pyramid or tuple of 2 int
+            The image, or its (height, width).
+        grid : Grid
+            Grid of the cells; its step becomes the chunk size.
+        card : Card
+            Model card of the checkpoint.
+        checkpoint_hash : str
+            SHA-256 of the checkpoint.
+        settings : mapping of str to object
+            Everything else on which the result depends (JSON). ``kept_output`` may be ``"logits"`` or ``"maps"``.
+
+        Returns
+        -------
+        Segmentation
+            The segmentation, open for writing.
 
         Raises
         ------
         OutputError
-            The name is taken, the disk is full, or the place is not writable.
+            The name is taken, the disk is full, or the folder is not writable.
+        InputError
+            The image cannot be read.
         """
         path = Path(path)
         pyramid = image if isinstance(image, Pyramid) else None
@@ -155,25 +179,30 @@ class Segmentation:
             raise output_error(path, error) from error
         for name in facts.get(MAPS, ()):
             LabelPyramid.create(path / MAPS / name, shape, chunk=grid.step, **spatial)
-        # Only now it is whole: a crash before this line leaves a folder that the next run replaces.
+        # Only now the store is complete. A crash before this line leaves a folder that the next run replaces.
         labels.set_attributes({ATTRIBUTE: {**facts, "complete": True}})
         return cls.open(path, mode="r+")
 
     @classmethod
     def open(cls, path: Path | str, mode: str = "r") -> Segmentation:
-        """Open one that is there.
+        """Open an existing segmentation.
 
         Parameters
         ----------
-        path
-            Its folder.
-        mode
+        path : Path or str
+            Folder of the segmentation.
+        mode : str, optional
             ``"r"``, or ``"r+"`` to write.
+
+        Returns
+        -------
+        Segmentation
+            The segmentation.
 
         Raises
         ------
         InputError
-            There is none, or it is something else.
+            There is none, it is something else, or parts of it are missing.
         """
         path = Path(path)
         labels = LabelPyramid.open(path, mode)
@@ -194,28 +223,28 @@ class Segmentation:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """``(height, width)``, px."""
+        """(height, width), px."""
         return self.labels.shape
 
     @property
     def checkpoint_hash(self) -> str:
-        """SHA-256 of the checkpoint that computes it."""
+        """SHA-256 of the checkpoint that computes the segmentation."""
         return str(self.facts["checkpoint"]["hash"])
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the result depends on, besides image, grid and checkpoint."""
+        """Settings on which the result depends, besides image, grid and checkpoint."""
         return dict(self.facts["settings"])
 
     @property
     def image_path(self) -> str | None:
-        """The file of its image, as it was given."""
+        """Path of the image as it was given, or None if it has none."""
         path = self.facts["image"]["path"]
         return None if path is None else str(path)
 
     @property
     def georeference(self) -> Georeference | None:
-        """Where it lies on Earth, like its image."""
+        """Georeference of the image, or None if it has none."""
         found = self.facts["georeference"]
         return None if found is None else Georeference.from_json(found)
 
@@ -225,44 +254,55 @@ class Segmentation:
         return self.path / SCRATCH
 
     def done(self) -> NDArray[np.bool_]:
-        """Read which cells are done, ``[rows, cols]``."""
+        """Read which cells are done, bool [rows, cols]."""
         return np.asarray(self._done_array[:]).astype(bool)
 
     def inherited(self) -> NDArray[np.bool_]:
-        """Read which cells hold what a parent called, ``[rows, cols]``; they count as not done."""
+        """Read which of the cells that are not done hold a parent's predictions, bool [rows, cols]."""
         array = self.labels.group.get(INHERITED)
         if not isinstance(array, zarr.Array):
             return np.zeros((self.grid.rows, self.grid.cols), bool)
         return np.asarray(array[:]).astype(bool) & ~self.done()
 
     def inherited_in(self, region: IntWindow) -> int:
-        """Count the cells that hold what a parent called and meet a region."""
+        """Count the cells that hold a parent's predictions and meet a region.
+
+        Parameters
+        ----------
+        region : IntWindow
+            Region in full-resolution px.
+
+        Returns
+        -------
+        int
+            Number of cells.
+        """
         inherited = self.inherited()
         return sum(bool(inherited[cell]) for cell in self.grid.cells_in(region)) if inherited.any() else 0
 
     @property
     def parent_name(self) -> str | None:
-        """Name of the checkpoint whose calls :meth:`inherit` took over; None: there are none."""
+        """Name of the checkpoint whose predictions ``inherit`` took over, or None if there are none."""
         parent = self.facts.get("parent")
         return None if parent is None else str(parent["name"])
 
     def inherit(self, parent: Segmentation, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Take over what another segmentation says where this one is not done, until it is.
+        """Take over the predictions of another segmentation where this one is not done.
 
-        Calls that the other one has inherited itself are passed on. Whether the two go together is for the caller to
-        check.
+        They stay until a run computes those cells. Predictions that the other one has inherited itself are passed on.
+        The caller checks whether the two go together.
 
         Parameters
         ----------
-        parent
-            Of the same image, grid and classes.
-        cancelled
-            Asked before each row of cells whether to stop; the next call goes on from there.
+        parent : Segmentation
+            Segmentation of the same image, grid and classes.
+        cancelled : callable, optional
+            Called before each row of cells; True stops. The next call resumes from there.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the folder is not writable.
         """
         name, identity = parent.facts["checkpoint"]["name"], parent.checkpoint_hash
         self.facts["parent"] = {"name": name, "hash": identity}
@@ -287,7 +327,18 @@ class Segmentation:
                 bitmap[row] = np.asarray(bitmap[row]) | wanted[row]
 
     def missing(self, region: IntWindow | None = None) -> list[Cell]:
-        """List the cells that are not done, row by row; with a region, only those whose cores meet it."""
+        """List the cells that are not done, row by row.
+
+        Parameters
+        ----------
+        region : IntWindow or None, optional
+            Region in full-resolution px, to which the cells are limited by their cores. None means the whole image.
+
+        Returns
+        -------
+        list of Cell
+            Cells that are not done.
+        """
         done = self.done()
         return [cell for cell in self.grid.cells_in(region or (0, 0, *self.shape)) if not done[cell]]
 
@@ -302,17 +353,17 @@ class Segmentation:
 
         Parameters
         ----------
-        cell
-            Which one.
-        labels, confidence
-            uint8 ``[y, x]`` of the core's size.
-        maps
-            The same for each of the store's maps, in their order.
+        cell : Cell
+            (row, column) of the cell.
+        labels, confidence : ndarray of uint8 [y, x]
+            Values of the core.
+        maps : iterable of ndarray of uint8 [y, x], optional
+            Values of the core for each of the store's maps, in their order.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the folder is not writable.
         """
         y0, x0, _, _ = self.grid.core(cell)
         for pyramid, values in zip(self.maps.values(), maps, strict=True):
@@ -321,12 +372,19 @@ class Segmentation:
         self.labels.write(y0, x0, labels)
 
     def write_logits(self, cell: Cell, logits: NDArray[np.float32]) -> None:
-        """Write the summed logits of a cell's core, float32 ``[C, y, x]``, if the store keeps them.
+        """Write the summed logits of a cell's core, if the store keeps them.
+
+        Parameters
+        ----------
+        cell : Cell
+            (row, column) of the cell.
+        logits : ndarray of float32 [C, y, x]
+            Summed logits of the core.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the folder is not writable.
         """
         if self.logits is None:
             return
@@ -339,14 +397,20 @@ class Segmentation:
     def finish(self, cells: Iterable[Cell]) -> tuple[IntWindow, ...]:
         """Mark cells whose level 0 is written as done, the coarser levels first.
 
+        Parameters
+        ----------
+        cells : iterable of Cell
+            Cells that are written.
+
         Returns
         -------
-        The windows that are new, px; cells side by side are one window.
+        tuple of IntWindow
+            Windows that are new, px; cells side by side are one window.
 
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the folder is not writable.
         """
         cells = list(cells)
         windows = merge_windows([self.grid.core(cell) for cell in cells])

@@ -1,4 +1,4 @@
-"""The place of a segmentation on disk: who may write it, and whether what is there is gone on with (no torch)."""
+"""Lock of a segmentation on disk, and the decision whether a run resumes the one that exists (no torch)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 from fctl_napari.segmentation.tiling.grid import Grid
 
 LOCK_TIMEOUT = 5.0
-"""How long a store that another run is just leaving is waited for, s."""
+"""Time to wait for a store that another run is just releasing, s."""
 
 
 def open_or_create(
@@ -31,16 +31,31 @@ def open_or_create(
     settings: Mapping[str, Any],
     fresh: bool,
 ) -> Segmentation:
-    """Open the segmentation at ``path`` to go on with it, or create it. The caller holds its lock.
+    """Open the segmentation at a path to resume it, or create it.
+
+    The caller holds its lock.
 
     Parameters
     ----------
-    path
-        Its folder.
-    image, grid, card, checkpoint_hash, settings
-        As for :meth:`Segmentation.create`.
-    fresh
-        Replace one that is there.
+    path : Path
+        Folder of the segmentation.
+    image : Pyramid
+        The image.
+    grid : Grid
+        Grid of the cells to compute.
+    card : Card
+        Model card of the checkpoint.
+    checkpoint_hash : str
+        SHA-256 of the checkpoint.
+    settings : mapping of str to object
+        Everything else on which the result depends (JSON), as for ``Segmentation.create``.
+    fresh : bool
+        If True, replace an existing segmentation.
+
+    Returns
+    -------
+    Segmentation
+        The segmentation, open for writing.
 
     Raises
     ------
@@ -74,7 +89,7 @@ def open_or_create(
                 store.facts.update(now)
                 store.labels.set_attributes({ATTRIBUTE: store.facts})
             return store
-        remove_store(path)  # of a call that was refused before it computed anything
+        remove_store(path)  # left by a run that was refused before it computed anything
     return Segmentation.create(
         path, image=image, grid=grid, card=card, checkpoint_hash=checkpoint_hash, settings=settings
     )
@@ -83,7 +98,27 @@ def open_or_create(
 def open_parent(
     path: Path, out: Path, image: Pyramid, grid: Grid, card: Card, settings: Mapping[str, Any]
 ) -> Segmentation:
-    """Open the segmentation whose calls one at ``out`` is to take over.
+    """Open the segmentation whose predictions another one takes over.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the parent's segmentation.
+    out : Path
+        Folder of the segmentation that takes over.
+    image : Pyramid
+        The image of both.
+    grid : Grid
+        Grid of the segmentation that takes over.
+    card : Card
+        Model card of its checkpoint.
+    settings : mapping of str to object
+        Its settings (JSON).
+
+    Returns
+    -------
+    Segmentation
+        The parent's segmentation, open for reading.
 
     Raises
     ------
@@ -116,19 +151,26 @@ def open_parent(
 
 
 def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLock:
-    """Take the lock of a store, so that one run at a time writes it; the system drops it when the process dies.
+    """Take the lock of a store, so that one run at a time writes it.
+
+    The system drops the lock when the process dies.
 
     Parameters
     ----------
-    path
-        Its folder.
-    timeout
-        How long one that is just being left is waited for, s; by default ``LOCK_TIMEOUT``.
+    path : Path
+        Folder of the store.
+    timeout : float or None, optional
+        Time to wait for a run that is just releasing the store, s; by default ``LOCK_TIMEOUT``.
+
+    Returns
+    -------
+    filelock.BaseFileLock
+        The lock, acquired.
 
     Raises
     ------
     OutputError
-        Another run holds it, or the place is not writable.
+        Another run holds it, or the folder is not writable.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +184,7 @@ def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLoc
 
 
 def _facts(path: Path) -> dict[str, Any] | None:
-    """Facts of the segmentation at ``path``; None if nothing is there."""
+    """Read the facts of the segmentation at a path, or return None if nothing is there."""
     if not path.exists():
         return None
     try:
@@ -155,5 +197,11 @@ def _facts(path: Path) -> dict[str, Any] | None:
 
 
 def remove_store(path: Path) -> None:
-    """Delete a store; by name it is gone at once."""
+    """Delete a store, so that its name is free at once.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the store.
+    """
     remove_folder(path)

@@ -1,4 +1,4 @@
-"""The image that a segmentation, corrections or exported labels on disk are of."""
+"""Identity of the image to which a segmentation, corrections or exported labels on disk belong."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ from fctl_napari.segmentation.store.store import ATTRIBUTE
 
 
 def stored_image(path: Path | str) -> Mapping[str, Any] | None:
-    """Read of which image something of ours is; None where there is nothing whole, or it does not say.
+    """Read the identity of the image to which a store belongs.
+
+    Parameters
+    ----------
+    path : Path or str
+        Path of the store, or an address.
 
     Returns
     -------
-    mapping or None
-        ``path``, ``name`` and ``fingerprint``; see ``identity.image_facts``.
+    mapping of str to object or None
+        ``path``, ``name`` and ``fingerprint``, see ``identity.image_facts``. None where there is no complete store of
+        this plugin, or it does not name its image.
     """
     if is_url(path) or not Path(path).is_dir():
         return None
@@ -35,16 +41,22 @@ def stored_image(path: Path | str) -> Mapping[str, Any] | None:
 
 
 def note_on_image(path: Path | str | None, image: Mapping[str, Any]) -> str:
-    """Say that labels are of another image, as far as they tell; empty where they are not, or do not tell.
+    """Return a note for people if labels are of another image.
 
-    They may be used all the same: last year's truth, or that of an image whose colors were balanced since.
+    Such labels may be used all the same: last year's ground truth, or that of an image whose colors were balanced
+    since.
 
     Parameters
     ----------
     path : Path, str or None
-        Labels of any kind: a truth, a segmentation, an export, an OME-Zarr image with labels.
-    image : mapping
-        What a store says of its image.
+        Labels of any kind: a ground truth, a segmentation, an export, an OME-Zarr image with labels.
+    image : mapping of str to object
+        Identity of the image, as a store records it.
+
+    Returns
+    -------
+    str
+        The note. It is empty where the labels are of this image, or do not name theirs.
     """
     stored = None if path is None else stored_image(path)
     other = None
@@ -53,13 +65,13 @@ def note_on_image(path: Path | str | None, image: Mapping[str, Any]) -> str:
     elif path is not None:
         holder = _holder(path)
         if holder is not None and image["fingerprint"] is not None:
-            with suppress(InputError):  # one that cannot be read tells nothing
+            with suppress(InputError):  # an image that cannot be read is no evidence
                 other = None if same_image(image, open_image(holder)) else holder.name
     return "" if other is None else f"these are labels of another image ({other}), whose pixels differ from this one's"
 
 
 def _holder(path: Path | str) -> Path | None:
-    """Find the OME-Zarr image among whose labels something lies."""
+    """Find the OME-Zarr image to which labels at a path belong."""
     if is_url(path) or not ngff.is_zarr(Path(path)):
         return None
     path = Path(path).absolute()

@@ -1,8 +1,8 @@
-"""Comparing every pixel of an image with what a conversion, a segmentation or corrections were made of."""
+"""Comparison of every pixel of an image with the source of a conversion, a segmentation or corrections."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,26 +13,27 @@ from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.remote import is_url
+from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import open_image_of
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 from fctl_napari.segmentation.store.store_lock import lock_store
 
 WHOLE = "whole"
-"""What a store says of all pixels of its image: their ``fingerprint``, and ``when`` it was computed."""
+"""Key of a store's record on all pixels of its image: ``fingerprint``, and ``when`` it was computed."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What a comparison of all pixels found.
+    """Result of a comparison of all pixels.
 
     Attributes
     ----------
-    fingerprint
-        Of all pixels, see ``whole_fingerprint``.
-    same
-        Whether they are as they were; None where there was nothing to compare with.
-    words
-        The result, for people.
+    fingerprint : str
+        Fingerprint of all pixels, see ``whole_fingerprint``.
+    same : bool or None
+        True if the pixels are as they were. None where there was nothing to compare with.
+    words : str
+        Result as text for people.
     """
 
     fingerprint: str
@@ -40,8 +41,10 @@ class Verified:
     words: str
 
 
-def verify_image(image: Pyramid, *, progress: Callable[[int, int], None] | None = None) -> Verified:
-    """Read every pixel of an image; of a conversion, compare with the file that it was made from, if that is there.
+def verify_image(image: Pyramid, *, progress: Progress | None = None) -> Verified:
+    """Read every pixel of an image, and compare a conversion with the file that it was made from.
+
+    The comparison is made where that file still exists.
 
     Parameters
     ----------
@@ -49,6 +52,11 @@ def verify_image(image: Pyramid, *, progress: Callable[[int, int], None] | None 
         The image.
     progress : callable, optional
         Called as ``progress(done, total)`` in rows.
+
+    Returns
+    -------
+    Verified
+        Result of the comparison.
 
     Raises
     ------
@@ -63,10 +71,10 @@ def verify_image(image: Pyramid, *, progress: Callable[[int, int], None] | None 
     return Verified(own, same, f"{'the same' if same else 'NOT the same'} as {source}, pixel by pixel")
 
 
-def verify_store(path: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Verified:
-    """Compare every pixel of the image of a segmentation or of corrections with what it held the first time.
+def verify_store(path: Path | str, *, progress: Progress | None = None) -> Verified:
+    """Compare every pixel of the image of a segmentation or of corrections with its first fingerprint.
 
-    The first call writes the fingerprint of all pixels down in the store; later ones compare with it.
+    The first call writes the fingerprint of all pixels into the store. Later ones compare with it.
 
     Parameters
     ----------
@@ -75,10 +83,15 @@ def verify_store(path: Path | str, *, progress: Callable[[int, int], None] | Non
     progress : callable, optional
         Called as ``progress(done, total)`` in rows.
 
+    Returns
+    -------
+    Verified
+        Result of the comparison.
+
     Raises
     ------
     InputError
-        The image is not at hand, is another one by its sampled pixels already, or is damaged.
+        The image is not at hand, is already another one by its sampled pixels, or is damaged.
     OutputError
         The store is in use, or not writable.
     """

@@ -1,4 +1,4 @@
-"""Tile grids: where the tiles of an image lie, and which cell of the result each one owns (no torch)."""
+"""Tile grids: positions of the tiles of an image, and the cell of the result that each one owns (no torch)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Cell = tuple[int, int]
 
 
 class Grid(Protocol):
-    """What the store and the jobs need to know of a grid of tiles."""
+    """Grid of tiles, as far as the store and the jobs need to know it."""
 
     @property
     def image_shape(self) -> tuple[int, int]:
-        """``(height, width)``, px."""
+        """(height, width), px."""
 
     @property
     def tile_size(self) -> int:
@@ -29,7 +29,7 @@ class Grid(Protocol):
 
     @property
     def step(self) -> int:
-        """Side of a cell, px; cells at the far edges are cut."""
+        """Side of a cell, px (cells at the far edges are cut)."""
 
     @property
     def rows(self) -> int:
@@ -40,39 +40,99 @@ class Grid(Protocol):
         """Number of columns of cells."""
 
     def facts(self) -> dict[str, Any]:
-        """What rebuilds the grid for its image (JSON)."""
+        """Return the values that rebuild the grid for its image (JSON)."""
 
     def window(self, cell: Cell) -> Window:
-        """Window of a tile; it may reach outside an image that is smaller than a tile."""
+        """Return the window of a tile.
+
+        Parameters
+        ----------
+        cell : Cell
+            Cell that names the tile.
+
+        Returns
+        -------
+        Window
+            Window in full-resolution px. It may reach outside an image that is smaller than a tile.
+        """
 
     def core(self, cell: Cell) -> Window:
-        """Give the part of the image that a cell owns; cores partition the image."""
+        """Return the part of the image that a cell owns.
+
+        Parameters
+        ----------
+        cell : Cell
+            (row, column) of the cell.
+
+        Returns
+        -------
+        Window
+            Core of the cell, full-resolution px. The cores partition the image.
+        """
 
     def cells_in(self, region: IntWindow) -> list[Cell]:
-        """Cells whose cores meet a region, row by row."""
+        """List the cells whose cores meet a region.
+
+        Parameters
+        ----------
+        region : IntWindow
+            Region in full-resolution px.
+
+        Returns
+        -------
+        list of Cell
+            Cells, row by row.
+        """
 
     def tiles_over(self, window: IntWindow) -> list[Cell]:
-        """Tiles whose windows meet a window, row by row, each distinct window once."""
+        """List the tiles whose windows meet a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window in full-resolution px.
+
+        Returns
+        -------
+        list of Cell
+            Tiles, row by row, each distinct window once.
+        """
 
     def turn(self, tile: Cell) -> Dihedral:
-        """How a tile is turned before the network sees it."""
+        """Return how a tile is turned before the network sees it.
+
+        Parameters
+        ----------
+        tile : Cell
+            Cell that names the tile.
+
+        Returns
+        -------
+        Dihedral
+            Flip and quarter turns.
+        """
 
 
 class TileGrid:
     """Tiles at a regular step.
 
-    Cell ``(r, c)`` owns the core ``[r * step, (r + 1) * step)`` by ``[c * step, (c + 1) * step)``, cut to the image.
-    Its tile is the core with half the overlap on each side, slid back inside the image; in an image that is smaller
-    than a tile, the tile starts at 0 and reaches outside.
+    Cell (r, c) owns the core ``[r * step, (r + 1) * step)`` by ``[c * step, (c + 1) * step)``, cut to the image. Its
+    tile is the core with half the overlap on each side, slid back inside the image. In an image that is smaller than a
+    tile, the tile starts at 0 and reaches outside.
 
     Parameters
     ----------
-    image_shape
-        ``(height, width)``, px.
-    tile_size
+    image_shape : tuple of 2 int
+        (height, width), px.
+    tile_size : int
         Side of a tile, px.
-    overlap
-        How much of a tile its neighbour sees as well, px; ``step = tile_size - overlap``.
+    overlap : int
+        Width of the part of a tile that its neighbor sees as well, px.
+
+    Attributes
+    ----------
+    step : int
+        Side of a cell, px: ``tile_size - overlap``.
 
     Raises
     ------
@@ -102,21 +162,54 @@ class TileGrid:
         return len(self._starts[1])
 
     def facts(self) -> dict[str, Any]:
-        """What rebuilds the grid for its image (JSON)."""
+        """Return the values that rebuild the grid for its image (JSON)."""
         return {"tile_size": self.tile_size, "overlap": self.overlap}
 
     def window(self, cell: Cell) -> Window:
-        """Window of a cell's tile, ``tile_size`` px square."""
+        """Return the window of a cell's tile.
+
+        Parameters
+        ----------
+        cell : Cell
+            Cell that names the tile.
+
+        Returns
+        -------
+        Window
+            Window in full-resolution px, ``tile_size`` px square.
+        """
         y0, x0 = (int(starts[i]) for starts, i in zip(self._starts, cell, strict=True))
         return Window(y0, x0, y0 + self.tile_size, x0 + self.tile_size)
 
     def core(self, cell: Cell) -> Window:
-        """Give the part of the image that a cell owns."""
+        """Return the part of the image that a cell owns.
+
+        Parameters
+        ----------
+        cell : Cell
+            (row, column) of the cell.
+
+        Returns
+        -------
+        Window
+            Core of the cell, full-resolution px.
+        """
         y0, x0 = cell[0] * self.step, cell[1] * self.step
         return Window(y0, x0, y0 + self.step, x0 + self.step).clip(self.image_shape)
 
     def cells_in(self, region: IntWindow) -> list[Cell]:
-        """Cells whose cores meet a region, row by row."""
+        """List the cells whose cores meet a region.
+
+        Parameters
+        ----------
+        region : IntWindow
+            Region in full-resolution px.
+
+        Returns
+        -------
+        list of Cell
+            Cells, row by row.
+        """
         inside = Window(*region).clip(self.image_shape)
         if inside.empty:
             return []
@@ -126,30 +219,74 @@ class TileGrid:
         return [(r, c) for r in rows for c in cols]
 
     def tiles_over(self, window: IntWindow) -> list[Cell]:
-        """Tiles whose windows meet a window, row by row, each distinct window once.
+        """List the tiles whose windows meet a window.
 
-        Near the far edges the tiles of two cells may have slid to the same place; the first stands for both.
+        Near the far edges the tiles of two cells may have slid to the same position. The first stands for both.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window in full-resolution px.
+
+        Returns
+        -------
+        list of Cell
+            Tiles, row by row, each distinct window once.
         """
         rows = _over(self._starts[0], self.tile_size, window[0], window[2])
         cols = _over(self._starts[1], self.tile_size, window[1], window[3])
         return [(r, c) for r in rows for c in cols]
 
     def turn(self, tile: Cell) -> Dihedral:
-        """Say how a tile is turned before the network sees it: not at all."""
+        """Return how a tile is turned before the network sees it: not at all.
+
+        Parameters
+        ----------
+        tile : Cell
+            Cell that names the tile.
+
+        Returns
+        -------
+        Dihedral
+            The identity.
+        """
         return TURNS[0]
 
 
 def default_overlap(tile_size: int) -> int:
-    """Choose the overlap of a regular grid unless one is asked for: about a quarter of the tile, px.
+    """Choose the overlap of a regular grid where none is given: about a quarter of the tile.
 
     The step, which is also the chunk size on disk, comes out as a multiple of 32 (16 for tiles under 128 px).
+
+    Parameters
+    ----------
+    tile_size : int
+        Side of a tile, px.
+
+    Returns
+    -------
+    int
+        Overlap, px.
     """
     unit = 32 if tile_size >= 128 else 16
     return tile_size - max(unit, round(tile_size * 3 / 4 / unit) * unit)
 
 
 def merge_windows(windows: Sequence[IntWindow]) -> list[IntWindow]:
-    """Join windows that lie edge to edge in a row, so that fewer and larger ones cover the same pixels."""
+    """Join windows that lie edge to edge in a row.
+
+    Fewer and larger windows then cover the same pixels.
+
+    Parameters
+    ----------
+    windows : sequence of IntWindow
+        Windows in any order.
+
+    Returns
+    -------
+    list of IntWindow
+        Joined windows, sorted; duplicates are dropped.
+    """
     merged: list[IntWindow] = []
     for window in sorted(set(windows)):
         if merged:
@@ -162,14 +299,14 @@ def merge_windows(windows: Sequence[IntWindow]) -> list[IntWindow]:
 
 
 def _starts(length: int, tile_size: int, overlap: int) -> NDArray[np.int64]:
-    """Place the tiles along one axis: their starts, px, never descending."""
+    """Compute the starts of the tiles along one axis, px, never descending."""
     step = tile_size - overlap
     starts = np.arange(-(-length // step), dtype=np.int64) * step - overlap // 2
     return np.clip(starts, 0, max(0, length - tile_size))
 
 
 def _over(starts: NDArray[np.int64], tile_size: int, start: int, stop: int) -> list[int]:
-    """Which tiles along one axis meet ``[start, stop)``, equal starts once."""
+    """List the tiles along one axis that meet ``[start, stop)``, equal starts once."""
     first = int(np.searchsorted(starts, start - tile_size, side="right"))
     last = int(np.searchsorted(starts, stop, side="left"))
     return [i for i in range(first, last) if i == 0 or starts[i] != starts[i - 1]] if stop > start else []

@@ -1,4 +1,4 @@
-"""The paper's overlaying merge: the logits of all tiles over a cell, summed in bounded memory (no torch)."""
+"""The paper's overlaying merge: logits of all tiles over a cell, summed in bounded memory (no torch)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,26 @@ from fctl_napari.segmentation.tiling.grid import Cell, Grid
 
 
 def save_logits(folder: Path, tile: Cell, logits: NDArray[np.float32]) -> None:
-    """Keep a tile's logits, float32 ``[C, T, T]``, until its cells are averaged; the file is there whole or not at all.
+    """Save a tile's logits until its cells are averaged.
+
+    The file is written whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Scratch folder; it is made if it is missing.
+    tile : Cell
+        Cell that names the tile.
+    logits : ndarray of float32 [C, T, T]
+        Logits of the tile.
 
     Raises
     ------
     OutputError
-        The disk is full or the place is not writable.
+        The disk is full or the folder is not writable.
     """
     target = _file(folder, tile)
-    # One worker writes one tile, but a dead one may have left its half.
+    # One worker writes one tile, but a dead worker may have left a partial file.
     part = target.with_suffix(f".{os.getpid()}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +51,20 @@ def save_logits(folder: Path, tile: Cell, logits: NDArray[np.float32]) -> None:
 
 
 def saved_tiles(folder: Path) -> list[Cell]:
-    """List the tiles whose logits are kept; halves that a dead process left are deleted."""
+    """List the tiles whose logits are saved.
+
+    Partial files that a dead process left are deleted.
+
+    Parameters
+    ----------
+    folder : Path
+        Scratch folder; it may be missing.
+
+    Returns
+    -------
+    list of Cell
+        Cells that name the tiles, in no particular order.
+    """
     found = []
     for file in folder.glob("*") if folder.is_dir() else ():
         if file.suffix == ".part":
@@ -52,7 +76,15 @@ def saved_tiles(folder: Path) -> list[Cell]:
 
 
 def drop_logits(folder: Path, tiles: Iterable[Cell]) -> None:
-    """Delete the logits of tiles."""
+    """Delete the logits of tiles.
+
+    Parameters
+    ----------
+    folder : Path
+        Scratch folder.
+    tiles : iterable of Cell
+        Cells that name the tiles; those without a file are passed over.
+    """
     for tile in tiles:
         _file(folder, tile).unlink(missing_ok=True)
 
@@ -62,18 +94,19 @@ def sum_cell(folder: Path, grid: Grid, cell: Cell) -> tuple[NDArray[np.float64],
 
     Parameters
     ----------
-    folder
-        Where :func:`save_logits` put them.
-    grid
-        Where cells and tiles lie.
-    cell
-        Which one; all of its tiles must be there.
+    folder : Path
+        Scratch folder that ``save_logits`` wrote to.
+    grid : Grid
+        Grid of the cells and tiles.
+    cell : Cell
+        Cell to sum; all of its tiles must be saved.
 
     Returns
     -------
-    total : float64 ``[C, y, x]``
-    count : int64 ``[y, x]``
-        How many tiles there are over each pixel.
+    total : ndarray of float64 [C, y, x]
+        Sum of the logits.
+    count : ndarray of int64 [y, x]
+        Number of tiles over each pixel.
 
     Raises
     ------
@@ -101,7 +134,20 @@ def sum_cell(folder: Path, grid: Grid, cell: Cell) -> tuple[NDArray[np.float64],
 
 
 def classify(logits: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Labels (k + 1 for class k) and confidence (probability times 255, 1..255) of logits ``[C, y, x]``."""
+    """Compute labels and confidence from logits.
+
+    Parameters
+    ----------
+    logits : ndarray of float64 [C, y, x]
+        Mean logits.
+
+    Returns
+    -------
+    labels : ndarray of uint8 [y, x]
+        k + 1 for class k.
+    confidence : ndarray of uint8 [y, x]
+        Probability of that class times 255, 1..255.
+    """
     chosen = logits.argmax(0)
     probability = 1 / np.exp(logits - logits.max(0)).sum(0)
     return (chosen + 1).astype(np.uint8), np.clip(np.rint(probability * 255), 1, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What is left to do for a set of cells, handed out as tasks of a few tiles (no torch)."""
+"""Plan of a run: work left to do for a set of cells, handed out as tasks of a few tiles (no torch)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fctl_napari.segmentation.tiling.progress import InView
 from fctl_napari.windows import IntWindow, Window
 
 LIVE_TILES = 300
-"""How many tiles are computed because somebody looks at them."""
+"""Largest number of cells missing in view for which its tiles are computed unasked."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Tile:
 
     Attributes
     ----------
-    cell
-        The cell that names the tile.
-    cells
-        The cells that it fills (``crop``); none if its logits wait to be averaged.
+    cell : Cell
+        Cell that names the tile.
+    cells : tuple of Cell
+        Cells that the tile fills (``crop``); none if its logits wait to be averaged.
     """
 
     cell: Cell
@@ -36,56 +36,110 @@ class Tile:
 
 @dataclass(frozen=True)
 class Task:
-    """What one message asks of a worker.
+    """Work that one message requests of a worker.
 
     Attributes
     ----------
-    tiles
+    tiles : tuple of Tile
         Tiles to run through the network.
-    merges
-        Cells whose tiles are all there, to be averaged.
+    merges : tuple of Cell
+        Cells whose tiles are all saved, to be averaged.
     """
 
     tiles: tuple[Tile, ...] = ()
     merges: tuple[Cell, ...] = ()
 
     def first(self, tiles: int, merges: int) -> Task:
-        """The part of the task that was carried out."""
+        """Return the part of the task that was carried out.
+
+        Parameters
+        ----------
+        tiles : int
+            Number of tiles that were run.
+        merges : int
+            Number of cells that were averaged.
+
+        Returns
+        -------
+        Task
+            Task of the first tiles and merges.
+        """
         return replace(self, tiles=self.tiles[:tiles], merges=self.merges[:merges])
 
 
 class Plan(Protocol):
-    """Hands out work and learns what is finished."""
+    """Plan that hands out work and keeps track of the finished part."""
 
     @property
     def tiles_left(self) -> int:
-        """How many tiles are still to be run, about."""
+        """Approximate number of tiles that are still to be run."""
 
     def next(self, tiles: int) -> Task | None:
-        """The next task, of at most so many tiles; None if nothing can be handed out now."""
+        """Hand out the next task.
+
+        Parameters
+        ----------
+        tiles : int
+            Most tiles in the task.
+
+        Returns
+        -------
+        Task or None
+            The task. None if nothing can be handed out now.
+        """
 
     def finish(self, task: Task) -> list[Cell]:
-        """Take note of a task carried out; returns the cells whose level 0 is now written."""
+        """Record a task that was carried out.
+
+        Parameters
+        ----------
+        task : Task
+            The task, or the part of it that was carried out.
+
+        Returns
+        -------
+        list of Cell
+            Cells whose level 0 is now written.
+        """
 
     def released(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Tiles whose logits nobody needs any more, now that ``cells`` are done."""
+        """List the tiles whose logits are no longer needed.
+
+        Parameters
+        ----------
+        cells : iterable of Cell
+            Cells that are done now.
+
+        Returns
+        -------
+        list of Cell
+            Cells that name the tiles.
+        """
 
     def look(self, view: IntWindow | None) -> None:
-        """Take note of what the user looks at, full-resolution px; None: nothing of the image."""
+        """Record the view of the user.
+
+        Parameters
+        ----------
+        view : IntWindow or None
+            Window in full-resolution px. None if nothing of the image is in view.
+        """
 
     def in_view(self) -> InView | None:
-        """How far the tiles in view are; None if that is not known."""
+        """Return the progress of the tiles in view, or None if it is not known."""
 
 
 class CropPlan:
-    """Each tile fills the cell that it belongs to; tiles at the same place are run once, those in view first.
+    """Plan in which each tile fills the cell that it belongs to.
+
+    Tiles at the same position are run once, and those in view come first.
 
     Parameters
     ----------
-    grid
-        Where cells and tiles lie.
-    cells
-        What to compute, in this order.
+    grid : Grid
+        Grid of the cells and tiles.
+    cells : sequence of Cell
+        Cells to compute, in this order.
     """
 
     def __init__(self, grid: Grid, cells: Sequence[Cell]) -> None:
@@ -101,11 +155,22 @@ class CropPlan:
 
     @property
     def tiles_left(self) -> int:
-        """How many tiles are still to be run."""
+        """Number of tiles that are still to be run."""
         return self._left
 
     def next(self, tiles: int) -> Task | None:
-        """Hand out the next task, of at most so many tiles; None if there is none."""
+        """Hand out the next task.
+
+        Parameters
+        ----------
+        tiles : int
+            Most tiles in the task.
+
+        Returns
+        -------
+        Task or None
+            The task. None if there is none.
+        """
         chosen: list[Tile] = []
         while self._waiting and len(chosen) < tiles:
             name = self._first.popleft() if self._first else next(iter(self._waiting))
@@ -114,7 +179,15 @@ class CropPlan:
         return Task(tiles=tuple(chosen)) if chosen else None
 
     def look(self, view: IntWindow | None) -> None:
-        """Put the tiles in view in front, centre outward; nothing where they are so many that it makes no odds."""
+        """Put the tiles in view first, from the center outward.
+
+        The order stays as it is where so many tiles are in view that it makes no difference.
+
+        Parameters
+        ----------
+        view : IntWindow or None
+            Window in full-resolution px. None if nothing of the image is in view.
+        """
         cells: list[Cell] = []
         if view is not None:
             rows, cols = cells_slices(self._grid, view)
@@ -123,30 +196,55 @@ class CropPlan:
         self._first = deque(self._named_by[cell] for cell in cells if cell in self._named_by)
 
     def in_view(self) -> InView | None:
-        """Say nothing: the whole plan is what was asked for."""
+        """Return None: the whole plan was requested, whatever is in view."""
         return None
 
     def finish(self, task: Task) -> list[Cell]:
-        """Take note of a task carried out; returns the cells whose level 0 is now written."""
+        """Record a task that was carried out.
+
+        Parameters
+        ----------
+        task : Task
+            The task, or the part of it that was carried out.
+
+        Returns
+        -------
+        list of Cell
+            Cells whose level 0 is now written.
+        """
         self._left -= len(task.tiles)
         return [cell for tile in task.tiles for cell in tile.cells]
 
     def released(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Return nothing: no tile waits for others."""
+        """Return an empty list: no tile waits for others.
+
+        Parameters
+        ----------
+        cells : iterable of Cell
+            Cells that are done now.
+
+        Returns
+        -------
+        list of Cell
+            Nothing.
+        """
         return []
 
 
 class LivePlan:
-    """The tiles in view, centre outward; those that leave it before they are handed out are dropped.
+    """Plan of the tiles in view, from the center outward.
+
+    Tiles that leave the view before they are handed out are dropped.
 
     Parameters
     ----------
-    grid
-        Where cells and tiles lie.
-    done
-        Which cells are done, ``[rows, cols]``.
-    most
-        With more tiles than this missing in view none is handed out: nobody asked for the whole image.
+    grid : Grid
+        Grid of the cells and tiles.
+    done : ndarray of bool [rows, cols]
+        Cells that are done.
+    most : int, optional
+        Largest number of cells that may be missing in view. With more of them no tile is handed out, because nobody
+        requested the whole image.
     """
 
     def __init__(self, grid: Grid, done: NDArray[np.bool_], most: int = LIVE_TILES) -> None:
@@ -160,11 +258,17 @@ class LivePlan:
 
     @property
     def tiles_left(self) -> int:
-        """How many tiles will be run if the view stays."""
+        """Number of tiles that will be run if the view stays."""
         return len(self._waiting) + self._tiles_under_way
 
     def look(self, view: IntWindow | None) -> None:
-        """Replace what waits by what is missing in view."""
+        """Replace the waiting tiles by those missing in view.
+
+        Parameters
+        ----------
+        view : IntWindow or None
+            Window in full-resolution px. None if nothing of the image is in view.
+        """
         self._view = view
         self._waiting.clear()
         seen = self._seen()
@@ -177,32 +281,54 @@ class LivePlan:
                     self._waiting.append(Tile(cell, self._sharing(window)))
 
     def _seen(self) -> NDArray[np.bool_]:
-        """Which of the cells in view are done."""
+        """Return which of the cells in view are done."""
         if self._view is None:
             return self._done[:0]
         rows, cols = cells_slices(self._grid, self._view)
         return self._done[rows, cols]
 
     def _sharing(self, window: IntWindow) -> tuple[Cell, ...]:
-        """Cells, in view or not, that one tile fills."""
+        """List the cells, in view or not, that one tile fills."""
         return tuple(cell for cell in self._grid.cells_in(window) if self._grid.window(cell) == window)
 
     def in_view(self) -> InView | None:
-        """How far the tiles in view are."""
+        """Return the progress of the tiles in view, or None without a view."""
         if self._view is None:
             return None
         seen = self._seen()
         return InView(int(np.count_nonzero(seen)), seen.size, self.tiles_left)
 
     def next(self, tiles: int) -> Task | None:
-        """Hand out the next task, of at most so many tiles; None if there is none."""
+        """Hand out the next task.
+
+        Parameters
+        ----------
+        tiles : int
+            Most tiles in the task.
+
+        Returns
+        -------
+        Task or None
+            The task. None if there is none.
+        """
         chosen = tuple(self._waiting.popleft() for _ in range(min(tiles, len(self._waiting))))
         self._under_way.update(cell for tile in chosen for cell in tile.cells)
         self._tiles_under_way += len(chosen)
         return Task(tiles=chosen) if chosen else None
 
     def finish(self, task: Task) -> list[Cell]:
-        """Take note of a task carried out; returns the cells whose level 0 is now written."""
+        """Record a task that was carried out.
+
+        Parameters
+        ----------
+        task : Task
+            The task, or the part of it that was carried out.
+
+        Returns
+        -------
+        list of Cell
+            Cells whose level 0 is now written, without those that were done before.
+        """
         self._under_way.difference_update(cell for tile in task.tiles for cell in tile.cells)
         self._tiles_under_way -= len(task.tiles)
         cells = [cell for tile in task.tiles for cell in tile.cells if not self._done[cell]]
@@ -211,22 +337,34 @@ class LivePlan:
         return cells
 
     def released(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Return nothing: no tile waits for others."""
+        """Return an empty list: no tile waits for others.
+
+        Parameters
+        ----------
+        cells : iterable of Cell
+            Cells that are done now.
+
+        Returns
+        -------
+        list of Cell
+            Nothing.
+        """
         return []
 
 
 class AveragePlan:
-    """Cells are the mean of all tiles over them; logits wait on disk until their last cell is done.
+    """Plan in which each cell is the mean of all tiles over it.
 
-    In row-major order about three rows of tiles lie on disk, whatever the image's height.
+    The logits of a tile wait on disk until its last cell is done. In row-major order about three rows of tiles lie on
+    disk, whatever the image's height.
 
     Parameters
     ----------
-    grid
-        Where cells and tiles lie.
-    cells
-        What to compute, in this order.
-    present
+    grid : Grid
+        Grid of the cells and tiles.
+    cells : sequence of Cell
+        Cells to compute, in this order.
+    present : collection of Cell, optional
         Tiles whose logits lie on disk from an interrupted run.
     """
 
@@ -245,12 +383,23 @@ class AveragePlan:
 
     @property
     def tiles_left(self) -> int:
-        """How many tiles are still to be run, about: a cell that was not looked at yet brings one."""
+        """Approximate number of tiles still to be run, where a cell that was not looked at yet counts as one tile."""
         return len(self._upcoming) + len(self._asked)
 
     def next(self, tiles: int) -> Task | None:
-        """Hand out ready cells to average and the next tiles; None if all waits for tasks under way."""
-        # Merging comes first, so that little lies on disk; a tile brings about one cell.
+        """Hand out ready cells to average and the next tiles.
+
+        Parameters
+        ----------
+        tiles : int
+            Most tiles in the task.
+
+        Returns
+        -------
+        Task or None
+            The task. None if everything waits for tasks under way.
+        """
+        # Merging comes first, so that little lies on disk. A tile completes about one cell.
         merges = tuple(self._ready.popleft() for _ in range(min(len(self._ready), 2 * tiles)))
         while len(self._tiles) < tiles and self._upcoming:
             self._ask_for(self._upcoming.popleft())
@@ -270,14 +419,31 @@ class AveragePlan:
         self._tiles.extend(fresh)
 
     def look(self, view: IntWindow | None) -> None:
-        """Change nothing: in another order more tiles would lie on disk."""
+        """Ignore the view: in another order more tiles would lie on disk.
+
+        Parameters
+        ----------
+        view : IntWindow or None
+            Window in full-resolution px. None if nothing of the image is in view.
+        """
 
     def in_view(self) -> InView | None:
-        """Say nothing: the whole plan is what was asked for."""
+        """Return None: the whole plan was requested, whatever is in view."""
         return None
 
     def finish(self, task: Task) -> list[Cell]:
-        """Take note of a task carried out; returns the cells whose level 0 is now written."""
+        """Record a task that was carried out.
+
+        Parameters
+        ----------
+        task : Task
+            The task, or the part of it that was carried out.
+
+        Returns
+        -------
+        list of Cell
+            Cells whose level 0 is now written.
+        """
         for tile in task.tiles:
             self._asked.discard(tile.cell)
             self._on_disk.add(tile.cell)
@@ -291,7 +457,18 @@ class AveragePlan:
         return list(task.merges)
 
     def released(self, cells: Iterable[Cell]) -> list[Cell]:
-        """List the tiles whose logits nobody needs any more, now that ``cells`` are done."""
+        """List the tiles whose logits are no longer needed.
+
+        Parameters
+        ----------
+        cells : iterable of Cell
+            Cells that are done now.
+
+        Returns
+        -------
+        list of Cell
+            Cells that name the tiles, sorted.
+        """
         touched: set[Cell] = set()
         for cell in cells:
             self._unfinished[cell] = False
@@ -305,7 +482,20 @@ class AveragePlan:
 
 
 def cells_slices(grid: Grid, view: IntWindow) -> tuple[slice, slice]:
-    """Rows and columns of the cells that meet a window; empty where there are none."""
+    """Return the rows and columns of the cells that meet a window.
+
+    Parameters
+    ----------
+    grid : Grid
+        Grid of the cells.
+    view : IntWindow
+        Window in full-resolution px.
+
+    Returns
+    -------
+    tuple of 2 slice
+        (rows, columns) of the cells; empty slices where there are none.
+    """
     inside = Window(*view).clip(grid.image_shape)
     if inside.empty:
         return slice(0, 0), slice(0, 0)
@@ -314,7 +504,20 @@ def cells_slices(grid: Grid, view: IntWindow) -> tuple[slice, slice]:
 
 
 def outward(grid: Grid, view: IntWindow) -> list[Cell]:
-    """List the cells that meet a window, those nearest to its middle first."""
+    """List the cells that meet a window, those nearest to its center first.
+
+    Parameters
+    ----------
+    grid : Grid
+        Grid of the cells.
+    view : IntWindow
+        Window in full-resolution px.
+
+    Returns
+    -------
+    list of Cell
+        Cells by the distance of their centers from the window's.
+    """
     cells = grid.cells_in(view)
     if not cells:
         return []

@@ -1,4 +1,4 @@
-"""How far a run is, how fast, and how long it will take (no torch)."""
+"""RunProgress of a run, its rate and the estimated time left (no torch)."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from fctl_napari.windows import IntWindow
 State = Literal["starting", "running", "done", "cancelled", "failed"]
 
 TASK_SECONDS = 0.5
-"""How long a task should take: a cancel waits for the one under way, and each costs 20 ms of messages."""
+"""Intended duration of a task, s. A cancel waits for the task under way, and each task costs 20 ms of messages."""
 
 TASK_TILES = 512
-"""Most tiles in one task."""
+"""Largest number of tiles in one task."""
 
 LIVE_TASK_SECONDS = 0.2
-"""The same where the user looks on: what left the view meanwhile is finished first."""
+"""Intended duration of a task of a live run, s. Tiles that left the view meanwhile are finished first."""
 
 RATE_SECONDS = 15.0
-"""The rate is that of the last seconds."""
+"""Time over which the rate is measured, s."""
 
 
 @dataclass(frozen=True)
 class InView:
-    """How far the tiles in view are.
+    """RunProgress of the tiles in view.
 
     Attributes
     ----------
-    done, total
-        Cells in view that are done, and all of them.
-    waiting
-        Tiles in view that are under way or will be computed. Fewer than are missing where those are too many to be
-        computed unasked.
+    done, total : int
+        Number of cells in view that are done, and number of all cells in view.
+    waiting : int
+        Tiles in view that are under way or will be computed. They are fewer than the missing ones where those are too
+        many to be computed unasked.
     """
 
     done: int
@@ -43,29 +43,29 @@ class InView:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """An event of a run.
 
     Attributes
     ----------
-    state
-        The last three are final.
-    done, total
-        Cells that are done and cells that the region has (done earlier ones included).
-    tiles_per_second
-        Of late; None before the first tile.
-    seconds_left
-        Estimate; None before the first tile.
-    windows
-        What is new in the store since the last event, full-resolution px.
-    error
-        Why it failed: an ``FctlError`` is for the user, anything else is a bug.
-    device
-        Where the network runs, once it is known.
-    memory_bytes
-        Of the worker that reported last, once it is known; on a GPU the GPU's.
-    view
-        What :meth:`Run.look` asked for, if it did.
+    state : State
+        State of the run; the last three values are final.
+    done, total : int
+        Cells that are done, and cells that the region has (those done earlier included).
+    tiles_per_second : float or None
+        Recent rate; None before the first tile.
+    seconds_left : float or None
+        Estimated time left, s; None before the first tile.
+    windows : tuple of IntWindow
+        Windows that are new in the store since the last event, full-resolution px.
+    error : BaseException or None
+        Reason of a failure. An ``FctlError`` is for the user, anything else is a bug.
+    device : str or None
+        Device on which the network runs, once it is known.
+    memory_bytes : int or None
+        Memory of the worker that reported last, once it is known; on a GPU the GPU's.
+    view : InView or None
+        RunProgress in the view that ``Run.look`` set, if it did.
     """
 
     state: State
@@ -81,12 +81,12 @@ class Progress:
 
 
 class Pace:
-    """Measures tiles: how many fit into a task, and how many are done a second.
+    """Measured speed of the tiles: tiles per task and tiles per second.
 
     Parameters
     ----------
-    task_seconds
-        How long a task should take.
+    task_seconds : float, optional
+        Intended duration of a task, s.
     """
 
     def __init__(self, task_seconds: float = TASK_SECONDS) -> None:
@@ -97,7 +97,7 @@ class Pace:
         self._samples: deque[tuple[float, int]] = deque()
 
     def begin(self) -> None:
-        """Start the clock, or go on after a pause."""
+        """Start the clock, or resume it after a pause."""
         if self._begun is None:
             self._begun = time.monotonic()
 
@@ -109,7 +109,15 @@ class Pace:
             self._begun = None
 
     def add(self, tiles: int, seconds: float) -> None:
-        """Take note of a task: how many tiles it ran, and how long it took."""
+        """Record a task that was carried out.
+
+        Parameters
+        ----------
+        tiles : int
+            Number of tiles that the task ran.
+        seconds : float
+            Time that it took, s.
+        """
         if not tiles:
             return
         latest = seconds / tiles
@@ -118,13 +126,20 @@ class Pace:
         self._samples.append((time.monotonic(), tiles))
 
     def tiles_per_task(self) -> int:
-        """How many tiles the next task should have; one until the first is measured."""
+        """Return the number of tiles for the next task: one until the first is measured."""
         if self._seconds_per_tile is None:
             return 1
         return max(1, min(TASK_TILES, int(self._task_seconds / max(self._seconds_per_tile, 1e-6))))
 
     def rate(self) -> float | None:
-        """Tiles per second of late, before a pause if need be; None before the first."""
+        """Return the recent rate.
+
+        Returns
+        -------
+        float or None
+            Tiles per second. None before the first tile. After a pause it is the rate before the pause until a tile is
+            measured.
+        """
         if self._begun is None or not self._samples:
             return self._last_rate
         now = time.monotonic()

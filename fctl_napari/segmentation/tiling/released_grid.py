@@ -1,4 +1,4 @@
-"""The grid of the released code: tiles spread evenly, whose logits are summed (no torch)."""
+"""Grid of the released code: tiles spread evenly, with their logits summed (no torch)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fctl_napari.segmentation.tiling.grid import Cell, TileGrid
 from fctl_napari.windows import IntWindow, Window
 
 MIN_OVERLAP = 50
-"""px; with less, the released code takes one tile more."""
+"""Least overlap, px; with less, the released code takes one tile more."""
 
 CELL = 256
-"""Side of the cells that the result is written in, px. They are independent of the tiles."""
+"""Side of the cells in which the result is written, px. They are independent of the tiles."""
 
 
 class ReleasedGrid:
@@ -27,12 +27,12 @@ class ReleasedGrid:
 
     Parameters
     ----------
-    image_shape
-        ``(height, width)``, px. An axis shorter than a tile has one tile, which reaches outside.
-    tile_size
+    image_shape : tuple of 2 int
+        (height, width), px. An axis shorter than a tile has one tile, which reaches outside.
+    tile_size : int
         Side of a tile, px.
-    augmented
-        Eight orientations of each tile (test-time augmentation).
+    augmented : bool, optional
+        If True, each tile is seen in eight orientations (test-time augmentation).
     """
 
     def __init__(self, image_shape: tuple[int, int], tile_size: int, augmented: bool = False) -> None:
@@ -50,7 +50,7 @@ class ReleasedGrid:
 
     @property
     def step(self) -> int:
-        """Side of a cell, px; cells at the far edges are cut."""
+        """Side of a cell, px (cells at the far edges are cut)."""
         return self._cells.step
 
     @property
@@ -64,29 +64,84 @@ class ReleasedGrid:
         return self._cells.cols
 
     def facts(self) -> dict[str, Any]:
-        """What rebuilds the grid for its image (JSON)."""
+        """Return the values that rebuild the grid for its image (JSON)."""
         return {"tile_size": self.tile_size, "released": True, "augmented": self.augmented}
 
     def window(self, cell: Cell) -> Window:
-        """Window of a tile, by the tile's number."""
+        """Return the window of a tile.
+
+        Parameters
+        ----------
+        cell : Cell
+            Number of the tile, (row, column).
+
+        Returns
+        -------
+        Window
+            Window in full-resolution px. It may reach outside an image that is smaller than a tile.
+        """
         block, row = divmod(cell[0], self._tile_rows)
         y0, x0 = int(self._starts[block][0][row]), int(self._starts[block][1][cell[1]])
         return Window(y0, x0, y0 + self.tile_size, x0 + self.tile_size)
 
     def turn(self, tile: Cell) -> Dihedral:
-        """How a tile is turned before the network sees it."""
+        """Return how a tile is turned before the network sees it.
+
+        Parameters
+        ----------
+        tile : Cell
+            Number of the tile, (row, column).
+
+        Returns
+        -------
+        Dihedral
+            Flip and quarter turns.
+        """
         return TURNS[tile[0] // self._tile_rows]
 
     def core(self, cell: Cell) -> Window:
-        """Give the part of the image that a cell owns."""
+        """Return the part of the image that a cell owns.
+
+        Parameters
+        ----------
+        cell : Cell
+            (row, column) of the cell.
+
+        Returns
+        -------
+        Window
+            Core of the cell, full-resolution px.
+        """
         return self._cells.core(cell)
 
     def cells_in(self, region: IntWindow) -> list[Cell]:
-        """Cells whose cores meet a region, row by row."""
+        """List the cells whose cores meet a region.
+
+        Parameters
+        ----------
+        region : IntWindow
+            Region in full-resolution px.
+
+        Returns
+        -------
+        list of Cell
+            Cells, row by row.
+        """
         return self._cells.cells_in(region)
 
     def tiles_over(self, window: IntWindow) -> list[Cell]:
-        """Numbers of the tiles whose windows meet a window, block by block."""
+        """List the tiles whose windows meet a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window in full-resolution px.
+
+        Returns
+        -------
+        list of Cell
+            Numbers of the tiles, block by block.
+        """
         found = []
         for block, (rows, cols) in enumerate(self._starts):
             over_y = np.flatnonzero((rows < window[2]) & (rows + self.tile_size > window[0]))
@@ -96,7 +151,20 @@ class ReleasedGrid:
 
 
 def released_starts(length: int, tile_size: int) -> NDArray[np.int64]:
-    """Where the released code's tiles start along one axis, px; [0] for an axis of at most one tile."""
+    """Compute the starts of the released code's tiles along one axis.
+
+    Parameters
+    ----------
+    length : int
+        Length of the axis, px.
+    tile_size : int
+        Side of a tile, px.
+
+    Returns
+    -------
+    ndarray of int64
+        Starts, px: [0] for an axis of at most one tile.
+    """
     if length <= tile_size:
         return np.zeros(1, np.int64)
     count = -(-length // tile_size)

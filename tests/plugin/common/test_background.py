@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QApplication
 
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.plugin.common import background
-from fctl_napari.plugin.common.background import Jobs, check
+from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.progress import Progress
 
 pytestmark = pytest.mark.gui
 
@@ -21,7 +22,7 @@ def test_results_come_to_the_main_thread(qapp: QApplication, until: Callable[...
     heard: list[object] = []
     main = threading.current_thread()
 
-    def work(progress: Callable[[int, int], None], _cancelled: Callable[[], bool]) -> bool:
+    def work(progress: Progress) -> bool:
         progress(3, 7)
         return threading.current_thread() is not main
 
@@ -44,22 +45,24 @@ def test_only_the_latest_counts(until: Callable[..., None], qapp: QApplication) 
     heard: list[object] = []
     release = threading.Event()
 
-    def slow(_progress: object, cancelled: Callable[[], bool]) -> str:
+    def slow(progress: Progress) -> str:
         release.wait(30)
-        check(cancelled)
+        progress(0, 0)
         return "slow"
 
-    def wrong(_progress: object, _cancelled: object) -> str:
+    def wrong(_progress: Progress) -> str:
         raise InputError("no.")
 
     jobs.begin(slow, heard.append, heard.append)
     (first,) = background._running
+    dropped: list[BaseException] = []
+    first.failed.connect(dropped.append)
     jobs.begin(wrong, heard.append, heard.append)
     until(lambda: not jobs.running)
     release.set()
     until(lambda: not background._running)
     assert [type(word) for word in heard] == [InputError]
-    assert isinstance(first._outcome[1], Cancelled)
+    assert [type(error) for error in dropped] == [Cancelled]
     heard.clear()
     release.clear()
     jobs.begin(slow, heard.append, heard.append)

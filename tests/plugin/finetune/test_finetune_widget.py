@@ -73,9 +73,9 @@ def test_paint_learn_and_roll_back(
     assert candidate_review is not None
     assert form.gate_report.isVisible()
     assert form.gate_report.default is (
-        form.gate_report.keep if candidate_review.waiting.gate_report.keep else form.gate_report.roll_back
+        form.gate_report.keep if candidate_review.waiting.gate_result.keep else form.gate_report.roll_back
     )
-    for reason in candidate_review.waiting.gate_report.reasons:
+    for reason in candidate_review.waiting.gate_result.reasons:
         assert reason.replace(" %", "&nbsp;%") in form.gate_report.reasons.text()
     (note,) = candidate_review.waiting.card.provenance["finetuning"]["notes"]
     assert note.startswith("The checkpoint does not say what it was trained on")

@@ -319,6 +319,6 @@ def test_closing_the_window_ends_it(open_scene: Open, until: Callable[..., None]
     widget.progressed.connect(told.append)
     widget.form.live.click()
     until(lambda: any(event.view and event.view.done for event in told))
-    run = widget._orders.run._run
+    run = widget._runner.run._run
     viewer.close()
     until(lambda: run.wait(0).state == "cancelled", 20)

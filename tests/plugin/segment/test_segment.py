@@ -167,7 +167,7 @@ def test_closing_the_dock_stops_the_run(open_scene: Open, until: Callable[..., N
     widget.form.where.setCurrentText(WHOLE)
     widget.form.run.click()
     until(lambda: widget.form.progress.maximum() > 1 and widget.form.progress.value() > 0)
-    run = widget._orders.run._run
+    run = widget._runner.run._run
     viewer.window.remove_dock_widget(widget)
     assert not widget.running
     assert run.wait(10).state == "cancelled"
@@ -179,7 +179,7 @@ def test_closing_the_window_stops_the_run(open_scene: Open, until: Callable[...,
     widget.form.where.setCurrentText(WHOLE)
     widget.form.run.click()
     until(lambda: widget.form.progress.maximum() > 1 and widget.form.progress.value() > 0)
-    run = widget._orders.run._run
+    run = widget._runner.run._run
     viewer.close()
     until(lambda: not widget.running)
     assert run.wait(10).state == "cancelled"

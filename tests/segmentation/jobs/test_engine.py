@@ -24,7 +24,7 @@ from fctl_napari.errors import CheckpointError, ConfigError, FctlError, InputErr
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.segmentation.jobs.engine import Engine, Progress, Run, SegmentationRequest
+from fctl_napari.segmentation.jobs.engine import Engine, Run, RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.store.store_lock import lock_store
 
@@ -39,17 +39,17 @@ def request_(scene: Path, lively: Path, tmp_path: Path) -> SegmentationRequest:
     return SegmentationRequest(str(scene), str(tmp_path / "out.ome.zarr"), str(lively), device="cpu", precision="fp32")
 
 
-def run(engine: Engine, request: SegmentationRequest) -> Progress:
+def run(engine: Engine, request: SegmentationRequest) -> RunProgress:
     return engine.start(request).wait(ENOUGH)
 
 
 def test_progress_tells_what_is_new(
     engine: Engine, request_: SegmentationRequest, reference: Callable[[str], np.ndarray]
 ) -> None:
-    heard: list[Progress] = []
+    heard: list[RunProgress] = []
     shown = np.zeros(SCENE, int)
 
-    def hear(event: Progress) -> None:
+    def hear(event: RunProgress) -> None:
         heard.append(event)
         if event.windows:
             store = Segmentation.open(request_.out)
@@ -96,7 +96,7 @@ def test_cancel_keeps_what_is_finished_and_the_next_run_goes_on(
     request = replace(request_, merge=merge)
     runs: list[Run] = []
 
-    def hear(event: Progress) -> None:
+    def hear(event: RunProgress) -> None:
         if event.windows:
             runs[0].cancel()  # on the run's own thread: it cannot finish in between
 
@@ -126,16 +126,16 @@ class Listener:
     """Hears a run, and waits for what it says."""
 
     def __init__(self) -> None:
-        self.heard: list[Progress] = []
+        self.heard: list[RunProgress] = []
         self._events = threading.Condition()
 
-    def __call__(self, event: Progress) -> None:
+    def __call__(self, event: RunProgress) -> None:
         with self._events:
             self.heard.append(event)
             self._events.notify_all()
 
-    def wait_for(self, condition: Callable[[Progress], bool], since: int = 0) -> Progress:
-        def found() -> Progress | None:
+    def wait_for(self, condition: Callable[[RunProgress], bool], since: int = 0) -> RunProgress:
+        def found() -> RunProgress | None:
             return next((event for event in self.heard[since:] if condition(event)), None)
 
         with self._events:
@@ -145,7 +145,7 @@ class Listener:
         return event
 
 
-def all_seen(event: Progress) -> bool:
+def all_seen(event: RunProgress) -> bool:
     return event.view is not None and event.view.done == event.view.total and event.view.waiting == 0
 
 
@@ -230,7 +230,7 @@ def test_an_image_that_is_changed_meanwhile_leaves_no_mixture(
     picture.save(image)
     request = replace(request_, image=str(image))
 
-    def change(progress: Progress) -> None:
+    def change(progress: RunProgress) -> None:
         if progress.done:
             picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(image)
 

@@ -16,7 +16,7 @@ from distributed import LocalCluster
 from helpers_segmentation import CELLS, SCENE, chunk_times, die, done_chunks, pixels
 
 from fctl_napari.errors import FctlError
-from fctl_napari.segmentation.jobs.engine import Engine, Progress, SegmentationRequest
+from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def test_a_killed_worker_costs_only_what_it_had_not_finished(
     request = SegmentationRequest(str(scene), str(out), str(lively), merge=merge, device="cpu", precision="fp32")
     before: dict[str, int] = {}
 
-    def kill_once(event: Progress) -> None:
+    def kill_once(event: RunProgress) -> None:
         if event.done > 5 and not before:
             store = Segmentation.open(out)
             done = done_chunks(store)
@@ -77,7 +77,7 @@ def test_of_two_workers_of_a_cluster_one_killed_costs_only_its_own_tiles(
     ) as cluster:
         pids = {nanny.pid for nanny in cluster.workers.values()}
 
-        def kill_one(event: Progress) -> None:
+        def kill_one(event: RunProgress) -> None:
             if event.done > 5 and not before:
                 store = Segmentation.open(out)
                 done = done_chunks(store)
@@ -126,7 +126,7 @@ def test_after_a_killed_parent_the_next_run_goes_on(
     request = SegmentationRequest(str(scene), str(out), str(lively), merge=merge, device="cpu", precision="fp32")
     rewritten: set[str] = set()
 
-    def watch(event: Progress) -> None:
+    def watch(event: RunProgress) -> None:
         for name, when in kept_logits.items():
             file = store.scratch / name
             if file.exists() and file.stat().st_mtime_ns != when:

@@ -13,6 +13,7 @@ import pytest
 import rasterio
 import tifffile
 import zarr
+from helpers_progress import stop_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -212,7 +213,7 @@ def test_the_whole_is_compared_on_demand() -> None:
     assert whole_fingerprint(image, progress=lambda done, _: rows.append(done)) == whole_fingerprint(image)
     assert rows[-1] == len(LARGE)
     with pytest.raises(Cancelled):
-        whole_fingerprint(image, cancelled=lambda: True)
+        whole_fingerprint(image, progress=stop_after(0))
 
 
 @pytest.mark.parametrize("side", [100, 300])

@@ -1,0 +1,64 @@
+"""The progress of a run in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fctl_napari.segmentation.tiling.grid import default_overlap
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.jobs.engine import RunProgress
+
+
+def describe(progress: RunProgress) -> str:
+    """Say how far a run is, in one line."""
+    tiles = f"{progress.done} of {progress.total} tiles"
+    if progress.state == "starting":
+        return "Starting the worker…"
+    if progress.state == "running":
+        view = progress.view
+        parts = [tiles if view is None else f"In view {view.done} of {view.total} tiles, {view.waiting} waiting"]
+        if progress.tiles_per_second:
+            parts.append(f"{progress.tiles_per_second:.1f} tiles/s")
+        if progress.seconds_left is not None and view is None:
+            parts.append(f"{duration(progress.seconds_left)} left")
+        if progress.device:
+            parts.append(progress.device)
+        if progress.memory_bytes is not None:
+            parts.append(f"{progress.memory_bytes / 1e6:.0f} MB")
+        return " · ".join(parts)
+    return {"done": f"Done: {tiles}.", "cancelled": f"Cancelled: {tiles} are kept."}.get(
+        progress.state, f"Failed: {tiles} are kept."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in one or two units: ``"8 s"``, ``"3 min 20 s"``, ``"2 h 5 min"``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def offer(progress: RunProgress, tile_size: int) -> str:
+    """Say what it would take to run what is in view but was not asked for; empty if there is nothing of the kind.
+
+    Parameters
+    ----------
+    progress
+        Of a live run.
+    tile_size
+        The network's, px.
+    """
+    view = progress.view
+    if view is None or view.waiting or view.done == view.total:
+        return ""
+    tiles = view.total - view.done
+    side = tile_size - default_overlap(tile_size)
+    megabytes = tiles * side**2 * 2 * 4 / 3 / 1e6  # classes and confidence with their coarser levels, uncompressed
+    size = f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
+    rate = progress.tiles_per_second
+    time = f"about {duration(tiles / rate)}" if rate else "speed not known yet"
+    return f"Run the {tiles} tiles in view\n{time}, up to {size}"

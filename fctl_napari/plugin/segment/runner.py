@@ -1,0 +1,374 @@
+"""Runs of the Segment widget: what is asked for, and how its result is shown as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import napari
+from napari.layers import Image, Layer
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from fctl_napari.errors import FctlError
+from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.bridge import open_bridge, post
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.layers.image_source import ImageSource
+from fctl_napari.plugin.layers.on_disk import OnDisk
+from fctl_napari.plugin.layers.paths import maps_path, result_path
+from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers, refresh
+from fctl_napari.plugin.layers.viewport_watcher import ViewWatcher
+from fctl_napari.progress import Progress
+from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
+from fctl_napari.segmentation.store.result_paths import own_path
+from fctl_napari.windows import IntWindow
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.jobs.engine import Engine, Run
+
+DRAW_MS = 100
+"""Layers are drawn at most this often; one drawing takes 5 to 12 ms."""
+
+FINAL = ("done", "cancelled", "failed")
+
+
+class LiveRun(QObject):
+    """Runs a request and shows what it finishes, what is in view first; it ends when the image's layer is removed.
+
+    Parameters
+    ----------
+    viewer, image
+        Where the layers go, and the image that they lie on.
+    name
+        Of the mask's layer.
+    mask_only
+        Show nothing but the mask.
+
+    Signals (on the main thread)
+    ----------------------------
+    progressed : object
+        The latest ``RunProgress``, at most every ``DRAW_MS``.
+    shown : object
+        The ``SegmentationLayers``, when there is something new to see.
+    finished : object
+        The last ``RunProgress``.
+    """
+
+    progressed = Signal(object)
+    shown = Signal(object)
+    finished = Signal(object)
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        image: Image,
+        name: str,
+        parent: QObject | None = None,
+        *,
+        mask_only: bool = False,
+    ) -> None:
+        super().__init__(parent)
+        self._mask_only = mask_only
+        self._viewer = viewer
+        self._image = image
+        self._name = name
+        self._latest: RunProgress | None = None
+        self._fresh = False
+        self._over = False
+        self._segmentation_layers: SegmentationLayers | None = None
+        self._makers: list[Callable[[], Layer]] = []
+        self._layers: list[Layer] = []
+        self._run: Run | None = None
+        self._watcher = ViewWatcher(viewer, image, self)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DRAW_MS)
+        self._timer.timeout.connect(self._draw)
+        open_bridge()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the result that are there already: mask and confidence, or maps."""
+        return tuple(self._layers)
+
+    def start(self, engine: Engine, request: SegmentationRequest) -> None:
+        """Start; returns at once.
+
+        Raises
+        ------
+        FctlError
+            The request cannot be run.
+        """
+        self._out = request.out
+        self._run = engine.start(request, self._receive)
+        self._watcher.moved.connect(self._run.look)
+        self._watcher.start()
+        self._viewer.layers.events.removed.connect(self._removed)
+
+    def cancel(self) -> None:
+        """Stop within a second; finished tiles stay. ``finished`` follows."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def abandon(self) -> None:
+        """Cancel, and show nothing any more: the window or the dock is gone."""
+        self._leave()
+        self.cancel()
+
+    def _leave(self) -> None:
+        self._over = True
+        self._timer.stop()
+        self._watcher.close()
+        self._viewer.layers.events.removed.disconnect(self._removed)
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self._image:
+            self.cancel()
+
+    def _receive(self, progress: RunProgress) -> None:
+        """Take news in, on the engine's thread: reading the store is done here, not on the window's thread."""
+        if self._segmentation_layers is None:
+            # a run that failed at once may leave somebody else's store there
+            if progress.state != "failed":
+                self._segmentation_layers = SegmentationLayers(self._out)
+        elif progress.windows:
+            self._segmentation_layers.update(progress.windows)
+        post(partial(self._take, progress))
+
+    def _take(self, progress: RunProgress) -> None:
+        if self._over:
+            return
+        self._latest = progress
+        self._fresh = self._fresh or bool(progress.windows)
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _draw(self) -> None:
+        (latest, fresh), (self._latest, self._fresh) = (self._latest, self._fresh), (None, False)
+        # Without its image nothing is drawn, and the run is about to end. (Under software OpenGL napari 0.9.2 crashes
+        # in the first draw after an image under a labels layer was removed.)
+        there = self._segmentation_layers is not None and self._image in self._viewer.layers
+        if there and not self._makers:
+            assert self._segmentation_layers is not None
+            self._makers = self._segmentation_layers.makers(
+                self._viewer, self._image, self._name, mask_only=self._mask_only
+            )
+        if there and len(self._layers) < len(self._makers):
+            self._add_layer()
+            fresh = True
+        elif there and fresh:
+            refresh(self._layers, self._viewer)
+        if there and len(self._layers) < len(self._makers):
+            self._timer.start()
+        if fresh and self._segmentation_layers is not None:
+            self.shown.emit(self._segmentation_layers)
+        if latest is None:
+            return
+        self.progressed.emit(latest)
+        if latest.state in FINAL:
+            self._leave()
+            while there and len(self._layers) < len(self._makers) and latest.state != "failed":
+                self._add_layer()
+            for layer in self._layers:
+                if there and layer in self._viewer.layers:
+                    layer.refresh(extent=False)
+            self.finished.emit(latest)
+
+    def _add_layer(self) -> None:
+        # one a tick: each takes about 100 ms under software OpenGL
+        chosen = set(self._viewer.layers.selection)
+        self._layers.append(self._makers[len(self._layers)]())
+        if len(self._layers) > 1:
+            self._viewer.layers.selection = chosen  # napari selects what is added
+
+
+@dataclass(frozen=True)
+class SegmentInputs:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    layer
+        The image.
+    checkpoint
+        A built-in name or a file.
+    region
+        What to segment, level 0 px; None: the whole image, or where one looks.
+    device
+        As for ``SegmentationRequest``.
+    out
+        Where the result goes; empty: to its usual place.
+    fresh
+        Start over what is there.
+    live
+        Stay open, and compute where one looks.
+    maps
+        Maps of certainty and of fusion weights are wanted, rather than the mask.
+    """
+
+    layer: Image
+    checkpoint: str
+    region: IntWindow | None
+    device: str
+    out: str
+    fresh: bool
+    live: bool
+    maps: bool = False
+
+
+class Runner(QObject):
+    """Saves what is no file, waits for pyramids in the making, then runs.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers go.
+
+    Signals
+    -------
+    begun : object
+        The ``SegmentInputs`` that is now carried out; again when its ``out`` became known.
+    waiting : str
+        What it waits for.
+    progressed : object
+        The latest ``RunProgress`` of the run.
+    shown : object
+        The ``SegmentationLayers``, when there is something new to see.
+    ended : object
+        The last ``RunProgress``; of an order that never ran too.
+    """
+
+    begun = Signal(object)
+    waiting = Signal(str)
+    progressed = Signal(object)
+    shown = Signal(object)
+    ended = Signal(object)
+
+    def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._inputs: SegmentInputs | None = None
+        self._next: SegmentInputs | None = None
+        self._run: LiveRun | None = None
+        self._file: OnDisk | None = None
+        self._placing = Jobs(self)  # finds where a result goes
+
+    @property
+    def inputs(self) -> SegmentInputs | None:
+        """What is carried out now."""
+        return self._inputs
+
+    @property
+    def followed(self) -> bool:
+        """Whether another order waits for the end of this one."""
+        return self._next is not None
+
+    @property
+    def run(self) -> LiveRun | None:
+        """The run under way, if it has come to that."""
+        return self._run
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the run under way."""
+        return () if self._run is None else self._run.layers
+
+    def submit(self, inputs: SegmentInputs) -> None:
+        """Carry an order out; a live one that is under way makes way for it."""
+        if self._inputs is None:
+            self._begin(inputs)
+        elif self._inputs.live:
+            self._next = inputs
+            self._stop()
+
+    def cancel(self) -> None:
+        """Stop what is under way; ``ended`` follows."""
+        self._next = None
+        self._stop()
+
+    def abandon(self) -> None:
+        """Stop what is under way, and say nothing any more: the window or the dock is gone."""
+        if self._run is not None:
+            self._run.abandon()
+        if self._file is not None:
+            self._file.cancel()
+        self._placing.drop()
+        self._inputs = self._next = self._run = self._file = None
+
+    def _stop(self) -> None:
+        if self._run is not None:
+            self._run.cancel()
+        elif self._file is not None:
+            self._file.cancel()
+            self._placing.drop()
+            self._end(RunProgress("cancelled"))
+
+    def _begin(self, inputs: SegmentInputs) -> None:
+        self._inputs = inputs
+        self.begun.emit(inputs)
+        self._file = OnDisk(inputs.layer, "the run", self)
+        self._file.waiting.connect(self.waiting)
+        self._file.ready.connect(self._file_ready)
+        self._file.failed.connect(lambda error: self._end(RunProgress("failed", error=error)))
+        self._file.start()
+
+    def _file_ready(self, source: ImageSource) -> None:
+        inputs = self._inputs
+        assert inputs is not None
+        if inputs.out and not source.touched:
+            self._launch(inputs, source)
+            return
+        usual = (maps_path if inputs.maps else result_path)(source.original, inputs.checkpoint)
+
+        def work(_progress: Progress) -> Path:
+            image = source.open()  # says so if it holds another picture now
+            return Path(inputs.out) if inputs.out else own_path(usual, image)
+
+        def found(out: Path) -> None:
+            there = self._inputs = replace(inputs, out=str(out))
+            self.begun.emit(there)
+            self._launch(there, source)
+
+        self._placing.begin(work, found, lambda error: self._end(RunProgress("failed", error=error)))
+
+    def _launch(self, inputs: SegmentInputs, source: ImageSource) -> None:
+        run = LiveRun(self._viewer, inputs.layer, layer_name(inputs.layer, inputs.checkpoint), self)
+        run.progressed.connect(self.progressed)
+        run.shown.connect(self.shown)
+        run.finished.connect(self._end)
+        request = SegmentationRequest(
+            image=source.path,
+            out=inputs.out,
+            checkpoint=inputs.checkpoint,
+            region=inputs.region,
+            device=inputs.device,
+            fresh=inputs.fresh,
+            value_range=source.value_range,
+            bands=source.bands,
+            live=inputs.live,
+            maps=inputs.maps,
+        )
+        self._run = run
+        self.waiting.emit("Starting the worker…")
+        try:
+            run.start(session().engine(), request)
+        except FctlError as error:
+            self._end(RunProgress("failed", error=error))
+
+    def _end(self, progress: RunProgress) -> None:
+        for part in (self._run, self._file):
+            if part is not None:
+                part.deleteLater()
+        self._inputs = self._run = self._file = None
+        self.ended.emit(progress)
+        following, self._next = self._next, None
+        if following is not None:
+            self._begin(following)
+
+
+def layer_name(image: Image, checkpoint: str) -> str:
+    """Return the name of the mask's layer."""
+    return f"{image.name} by {Path(checkpoint).name.removesuffix('.safetensors')}"

@@ -1,0 +1,39 @@
+"""The callback by which long work reports how far it is, and by which it is stopped."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Callback of long work, called in the thread that works.
+
+    The work calls it with (0, total) before the first piece, and after each piece. It stops the work by raising
+    ``Cancelled``.
+    """
+
+    def __call__(self, done: int, total: int, /) -> None:
+        """Take the counts.
+
+        Parameters
+        ----------
+        done : int
+            Number of pieces that are done.
+        total : int
+            Number of all pieces.
+
+        Raises
+        ------
+        Cancelled
+            The work shall stop.
+        """
+
+
+def no_progress(_done: int, _total: int, /) -> None:
+    """Ignore the counts.
+
+    Parameters
+    ----------
+    _done, _total : int
+        Number of pieces that are done, and of all.
+    """
