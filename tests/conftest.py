@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.model.fctl import FCtL
+    from fctl_napari.segmentation.jobs.engine import Engine
     from fctl_napari.segmentation.store.store import Segmentation
 
 XVFB = pytest.StashKey[subprocess.Popen]()
@@ -326,20 +328,39 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
     return make
 
 
+@pytest.fixture(scope="session")
+def command_engine() -> Iterator[Engine]:
+    """One worker process for all commands that run in this process: a start takes seconds."""
+    from fctl_napari.segmentation.jobs.engine import Engine
+
+    with Engine() as engine:
+        yield engine
+
+
 @pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
-    """``fctl("info", path)``: run a command in this process, with lines of 200 characters."""
+def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command_engine: Engine) -> Fctl:
+    """``fctl("info", path)``: run a command in this process, with lines of 200 characters.
+
+    What it computes is computed by ``command_engine``, unless it is given a scheduler.
+    """
     from helpers_commands import Outcome
 
     from fctl_napari.cli import app as cli
+    from fctl_napari.segmentation.jobs import engine as engines
 
     monkeypatch.setenv("COLUMNS", "200")
+    make = engines.Engine
+
+    def lend(scheduler: str | None = None) -> AbstractContextManager[Engine]:
+        return make(scheduler) if scheduler else nullcontext(command_engine)
 
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
+        with monkeypatch.context() as patch:
+            patch.setattr(engines, "Engine", lend)
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
         return Outcome(int(stop.value.code or 0), *capsys.readouterr())
 
     return run
