@@ -24,6 +24,8 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/numpydoc lint $$(find fctl_napari -name '*.py' -not -path '*/cli/*')
+	$(BIN)/python scripts/check_words.py
 
 clean:
 	rm -rf $(VENV) build dist demo

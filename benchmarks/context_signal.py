@@ -36,8 +36,8 @@ def features(scene: Scene) -> dict[int, NDArray[np.float32]]:
     """Features [H, W, F] by the window's standard deviation in px (0: the pixel itself)."""
     height, width = scene.pyramid.shape
     image = scene.pyramid.read((0, 0, height, width)).astype(np.float32)
-    grey = image.mean(-1)
-    texture = _spread(grey, 2)
+    gray = image.mean(-1)
+    texture = _spread(gray, 2)
     found = {0: image}
     for sigma in SIGMAS:
         maps = [blur(texture, sigma)]

@@ -65,7 +65,7 @@ class Window(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width), px; negative where the window ends before it starts."""
+        """(height, width), px, negative where the window ends before it starts."""
         return self.y1 - self.y0, self.x1 - self.x0
 
     @property

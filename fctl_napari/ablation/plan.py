@@ -15,6 +15,7 @@ from fctl_napari.ablation.frozen_tiles import Chunk, Frozen, check_unseen, chunk
 from fctl_napari.ablation.tables import AblationRow, Dataset, ablation_rows
 from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.model.config import FCtLConfig, preset
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import open_scenes, scene_digest
 
@@ -80,8 +81,8 @@ class AblationRequest:
     minutes: float | None = None
     frozen_encoders: Path | None = None
     tiles: int = TILES
-    device: str = "auto"
-    precision: str = "auto"
+    device: str = DEVICE.default
+    precision: str = PRECISION.default
     scheduler: str | None = None
     workers: int | None = None
 

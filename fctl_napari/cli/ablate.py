@@ -7,25 +7,31 @@ from typing import Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.cli.options import BandsOption, DeviceOption, PrecisionOption, RangeOption
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import atomic_write, local_path
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
 Contexts = Literal["deepglobe", "inria"]
 
-ablate_app = typer.Typer(no_args_is_help=True, help="The paper's ablations.")
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    ablate_app = typer.Typer(no_args_is_help=True, help="The paper's ablations.")
+    ablate_app.command("list")(list_ablations)
+    ablate_app.command("run")(run)
+    ablate_app.command("report")(report)
+    app.add_typer(ablate_app, name="ablate")
 
 
-@ablate_app.command("list")
 def list_ablations() -> None:
     """List every row of the paper's Tables 3 to 6 with its config and the paper's mIoU."""
     from fctl_napari.ablation.tables import ablation_rows
-    from fctl_napari.cli.output import show_ablations
+    from fctl_napari.cli.tables import show_ablations
 
     show_ablations(ablation_rows())
 
 
-@ablate_app.command("run")
 def run(
     tables: Annotated[list[int], typer.Argument(metavar="TABLE...", help="3 (contexts, GPE), 4 (sizes), 5, 6 (ALE).")],
     recipe: Annotated[
@@ -68,8 +74,8 @@ def run(
     target: Annotated[
         Path, typer.Option("--out", parser=local_path, metavar="DIR", help="Table, runs and features.")
     ] = Path("runs/ablation"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic of the network.")] = "auto",
+    device: DeviceOption = DEVICE.default,
+    precision: PrecisionOption = PRECISION.default,
     scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask cluster to run on.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes here.  [default: by memory and cores, or GPUs]")
@@ -121,7 +127,6 @@ def run(
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
-@ablate_app.command("report")
 def report(
     results: Annotated[list[Path], typer.Argument(metavar="CSV...", help="Tables of fctl ablate run.")],
     target: Annotated[

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fctl_napari.cli.export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
-from fctl_napari.cli.region import RegionOption, region_inside
+from fctl_napari.cli.options import JsonOption, RegionOption, SegmentationArgument
+from fctl_napari.cli.region import region_inside
 from fctl_napari.errors import InputError
 from fctl_napari.files import write_json
 
@@ -27,7 +28,6 @@ ConflictOption = Annotated[
     Literal["mine", "theirs", "not-sure"],
     typer.Option("--on-conflict", help="What is done where both painted, differently; it is reported in any case."),
 ]
-JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too.")]
 
 POLICIES: dict[str, Policy] = {"mine": "mine", "theirs": "theirs", "not-sure": "not sure"}
 OUTCOMES: dict[Policy, str] = {
@@ -52,7 +52,7 @@ def info(corrections: CorrectionsArgument, json_file: JsonOption = None) -> None
 
 def show_corrections(corrections: Path, json_file: Path | None = None) -> None:
     """Print what is painted, and write it as JSON too if asked to."""
-    from fctl_napari.cli.output import image_words, show_facts
+    from fctl_napari.cli.facts import image_words, show_facts
     from fctl_napari.corrections.corrections import Corrections
 
     there = Corrections.open(corrections)
@@ -171,7 +171,7 @@ def relink_(
 
 @corrections_app.command("next")
 def next_(
-    segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
+    segmentation: SegmentationArgument,
     corrections: Annotated[
         Path | None, typer.Argument(metavar="[C.ome.zarr]", help="Corrections of its image, which are left out.")
     ] = None,
@@ -180,7 +180,8 @@ def next_(
     json_file: JsonOption = None,
 ) -> None:
     """List where to correct next: doubtful regions by expected gain, which is entropy x rarity x size."""
-    from fctl_napari.cli.output import counting, show_suggestions
+    from fctl_napari.cli.output import counting
+    from fctl_napari.cli.tables import show_suggestions
     from fctl_napari.corrections.corrections import Corrections
     from fctl_napari.evaluation.acquisition import find_next
     from fctl_napari.segmentation.store.identity import same_image

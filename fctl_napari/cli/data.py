@@ -95,7 +95,8 @@ def _find(
 
 
 def _show(report: DataSetReport) -> None:
-    from fctl_napari.cli.output import out, show_facts
+    from fctl_napari.cli.facts import show_facts
+    from fctl_napari.cli.output import out
     from fctl_napari.datasets.files import PARTS
     from fctl_napari.datasets.layouts import LAYOUTS
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.region import RegionOption, region_inside
+from fctl_napari.cli.options import JsonOption, RegionOption, SegmentationArgument
+from fctl_napari.cli.region import region_inside
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import atomic_write, write_json
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 Order = Literal["size", "confidence", "class"]
 Measure = Literal["confidence", "entropy", "margin"]
-SegmentationArgument = Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")]
 GroundTruthArgument = Annotated[
     Path | None,
     typer.Argument(
@@ -29,7 +29,6 @@ MapOption = Annotated[
     Path | None,
     typer.Option("--map", metavar="FILE", help='Which class a value of the truth is: {"values": {"7": "water"}}.'),
 ]
-JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too.")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -64,7 +63,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Compare a segmentation with its truth: figures by class, mIoU, accuracy, calibration, context reliance."""
-    from fctl_napari.cli.output import counting, err, out, show_evaluation
+    from fctl_napari.cli.output import counting, err, out
+    from fctl_napari.cli.tables import show_evaluation
     from fctl_napari.evaluation.context_reliance import segmentation_reliance
     from fctl_napari.evaluation.evaluation import evaluate as score
     from fctl_napari.figures.evaluation import evaluation_figure
@@ -122,7 +122,8 @@ def errors(
     json_file: JsonOption = None,
 ) -> None:
     """List connected regions of errors, the largest first; without a truth, of doubts."""
-    from fctl_napari.cli.output import counting, out, show_regions
+    from fctl_napari.cli.output import counting, out
+    from fctl_napari.cli.tables import show_regions
     from fctl_napari.evaluation.error_regions import SMALLEST, find_errors, find_uncertain, order
     from fctl_napari.evaluation.review_marks import Marks
     from fctl_napari.segmentation.store.store import Segmentation
@@ -171,7 +172,8 @@ def compare(
     json_file: JsonOption = None,
 ) -> None:
     """Compare two segmentations: where they agree and, with a truth, which of them is right."""
-    from fctl_napari.cli.output import counting, show_agreement
+    from fctl_napari.cli.output import counting
+    from fctl_napari.cli.tables import show_agreement
     from fctl_napari.evaluation.agreement import compare as compare_both
     from fctl_napari.segmentation.store.store import Segmentation
 

@@ -7,11 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.cli.options import (
+    BandsOption,
+    CheckpointOption,
+    DeviceOption,
+    ExactContextsOption,
+    PrecisionOption,
+    RangeOption,
+)
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
 Part = Literal["combined", "content", "positional"]
 Limits = Literal["shared", "each"]
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -24,9 +31,7 @@ def explain(
     y: Annotated[float, typer.Argument(metavar="Y", help="Row of the pixel, from 0.")],
     x: Annotated[float, typer.Argument(metavar="X", help="Column of the pixel, from 0.")],
     target: Annotated[Path | None, typer.Option("--out", metavar="FILE.png|svg", help="Draw it here too.")] = None,
-    checkpoint: Annotated[
-        str, typer.Option(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
-    ] = "earth",
+    checkpoint: CheckpointOption = "earth",
     without: Annotated[
         list[str] | None, typer.Option(metavar="local|medium|large|gpe|ale", help="Leave this out as well; repeatable.")
     ] = None,
@@ -36,16 +41,15 @@ def explain(
         int | None, typer.Option(min=0, help="Channel of the fusion weights. (default: their mean)")
     ] = None,
     overlap: Annotated[int | None, typer.Option(min=0, help="Of the tiles, px, as when segmenting.")] = None,
-    exact_contexts: Annotated[
-        bool, typer.Option("--exact-contexts", help="Contexts from full resolution, as released checkpoints want.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
+    exact_contexts: ExactContextsOption = False,
+    device: DeviceOption = DEVICE.default,
+    precision: PrecisionOption = PRECISION.default,
     value_range: RangeOption = None,
     bands: BandsOption = None,
 ) -> None:
     """Say what each context contributed to the class of a pixel, and what changes without a part of the network."""
-    from fctl_napari.cli.output import err, out, show_explanation
+    from fctl_napari.cli.output import err, out
+    from fctl_napari.cli.tables import show_explanation
     from fctl_napari.figures.explanation import explanation_figure
     from fctl_napari.figures.files import check_figure_path, save_figure
     from fctl_napari.model.feature_ablation import Without

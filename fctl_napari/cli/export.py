@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.region import RegionOption, region_inside
+from fctl_napari.cli.options import RegionOption, SegmentationArgument
+from fctl_napari.cli.region import region_inside
 from fctl_napari.files import local_path
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def export(
-    segmentation: Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")],
+    segmentation: SegmentationArgument,
     target: TargetArgument,
     kind: KindOption = None,
     region: RegionOption = None,

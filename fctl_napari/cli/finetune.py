@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.cli.options import BandsOption, DeviceOption, ExactContextsOption, PrecisionOption, RangeOption
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
 if TYPE_CHECKING:
     from fctl_napari.finetuning.lineage import Kin
     from fctl_napari.finetuning.progress import FinetuneProgress
     from fctl_napari.imagery.pyramid import Pyramid
     from fctl_napari.segmentation.tiling.grid import Cell
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -66,16 +65,15 @@ def finetune(
         float | None, typer.Option(min=0.001, max=1, help="Share of px elsewhere that may change at most.")
     ] = None,
     keep_anyway: Annotated[bool, typer.Option("--keep-anyway", help="Keep it whatever the gate says.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
-    exact_contexts: Annotated[
-        bool, typer.Option("--exact-contexts", help="Contexts from full resolution, as released checkpoints want.")
-    ] = False,
+    device: DeviceOption = DEVICE.default,
+    precision: PrecisionOption = PRECISION.default,
+    exact_contexts: ExactContextsOption = False,
     value_range: RangeOption = None,
     bands: BandsOption = None,
 ) -> None:
     """Learn from corrections; the new checkpoint is kept if it is better there and nearly the same elsewhere."""
-    from fctl_napari.cli.output import counting, err, out, show_before_after
+    from fctl_napari.cli.output import counting, err, out
+    from fctl_napari.cli.tables import show_before_after
     from fctl_napari.finetuning.candidates import check_free
     from fctl_napari.finetuning.request import PARTS, finetune_request
 
@@ -157,8 +155,8 @@ def affected(
     from fctl_napari.segmentation.store.store import Segmentation
 
     with counting("Looking for affected tiles") as report:
-        painted = open_corrections(corrections, image, read_card(checkpoint))
-        return affected_cells(Segmentation.open(parent), painted, progress=report)
+        corrected = open_corrections(corrections, image, read_card(checkpoint))
+        return affected_cells(Segmentation.open(parent), corrected, progress=report)
 
 
 def lineage(

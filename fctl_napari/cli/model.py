@@ -1,13 +1,18 @@
-"""What networks cost beside each other: ``fctl model table``."""
+"""Networks and what they cost: ``fctl model table``, ``info``, ``onnx``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-Precision = Literal["auto", "fp32", "bf16"]
+from fctl_napari.cli.options import (
+    DeviceOption,
+    PrecisionOption,
+)
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Precision
+
 TABLE_1 = (
     *("unet", "icnet", "pspnet", "deeplabv3plus", "segnet", "fcn8s", "segformer_b2", "segformer_b5"),
     *("glnet", "refiner", "lcc_released", "fctl_vgg16", "fctl_mit_b2", "fctl_mit_b5"),
@@ -16,8 +21,12 @@ TABLE_1 = (
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this module to ``fctl model``."""
-    app.command()(table)
+    """Add the commands of this module to the command line."""
+    model_app = typer.Typer(no_args_is_help=True, help="Networks and what they cost.")
+    model_app.command()(table)
+    model_app.command("info")(model_info)
+    model_app.command("onnx")(model_onnx)
+    app.add_typer(model_app, name="model")
 
 
 def table(
@@ -27,12 +36,13 @@ def table(
     size: Annotated[tuple[int, int], typer.Option(metavar="H W", min=1, help="The image, px.")] = (2448, 2448),
     classes: Annotated[int, typer.Option(min=2, help="How many classes.")] = 7,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs; the median counts.")] = 3,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks.")] = "auto",
+    device: DeviceOption = DEVICE.default,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks.")] = PRECISION.default,
     target: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The figures too.")] = None,
 ) -> None:
     """Compare parameters, FLOPs, memory and seconds per image, tile by tile and fed the whole image."""
-    from fctl_napari.cli.output import counting, out, show_image_costs
+    from fctl_napari.cli.output import counting, out
+    from fctl_napari.cli.tables import show_image_costs
     from fctl_napari.model.config import preset
 
     configs = {}
@@ -60,3 +70,46 @@ def table(
         with atomic_write(target) as file:
             file.write(json.dumps(rows, indent=1).encode())
         out.print(str(target), highlight=False, soft_wrap=True)
+
+
+def model_info(
+    name: Annotated[str, typer.Argument(metavar="PRESET", help="fctl_lite, fctl_vgg16, lcc_released, unet, ...")],
+    classes: Annotated[int, typer.Option(min=2, help="How many classes.")] = 7,
+    whole: Annotated[
+        bool, typer.Option("--global", help="Fed the whole image, resampled to a tile (networks without contexts).")
+    ] = False,
+    device: DeviceOption = DEVICE.default,
+    precision: PrecisionOption = PRECISION.default,
+) -> None:
+    """Count parameters and FLOPs by part, and measure memory and seconds per tile on this device."""
+    from fctl_napari.cli.output import err
+    from fctl_napari.cli.tables import show_cost
+    from fctl_napari.model.config import preset
+
+    config = preset(name, classes=classes, inference="global" if whole else "local")
+
+    from fctl_napari.evaluation.cost import count_flops, count_parameters, measure_speed
+
+    with err.status("Running some tiles"):
+        show_cost(
+            config,
+            count_parameters(config),
+            count_flops(config, savings=False),
+            count_flops(config, shared_contexts=True),
+            measure_speed(config, device=device, precision=precision, savings=False),
+            measure_speed(config, device=device, precision=precision),
+        )
+
+
+def model_onnx(
+    checkpoint: Annotated[str, typer.Argument(metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
+) -> None:
+    """Write a checkpoint as an ONNX file: one tile with its contexts, for programs without torch."""
+    from fctl_napari.cli.output import err, out
+    from fctl_napari.model.model_card import resolve_checkpoint
+    from fctl_napari.model.onnx_export import export_onnx
+
+    with err.status("Exporting"):
+        written = export_onnx(resolve_checkpoint(checkpoint), target)
+    out.print(str(written), highlight=False, soft_wrap=True)

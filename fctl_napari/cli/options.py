@@ -1,16 +1,45 @@
-"""Options that several commands have: how the values of an image are shown."""
+"""Options and arguments that several commands have, declared once."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-RangeOption = Annotated[
-    tuple[float, float] | None,
-    typer.Option("--range", metavar="LO HI", help="Values that become black and white (16-bit and float images)."),
-]
+from fctl_napari.segmentation.jobs.parameters import (
+    BANDS,
+    BATCH,
+    DEVICE,
+    EXACT_CONTEXTS,
+    PRECISION,
+    REGION,
+    VALUE_RANGE,
+    Precision,
+)
+from fctl_napari.windows import IntWindow
+
 BandsOption = Annotated[
     tuple[int, int, int] | None,
-    typer.Option("--bands", metavar="R G B", help="Which channels are red, green and blue, from 0."),
+    typer.Option("--bands", metavar="R G B", help=BANDS.help),
 ]
+BatchOption = Annotated[int | None, typer.Option("--batch", min=1, help=BATCH.help)]
+CheckpointOption = Annotated[
+    str, typer.Option("--checkpoint", metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help=DEVICE.help)]
+ExactContextsOption = Annotated[bool, typer.Option("--exact-contexts", help=EXACT_CONTEXTS.help)]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too.")]
+PrecisionOption = Annotated[Precision, typer.Option("--precision", help=PRECISION.help)]
+RangeOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option("--range", metavar="LO HI", help=VALUE_RANGE.help),
+]
+RegionOption = Annotated[
+    IntWindow | None,
+    typer.Option("--region", metavar="Y0 X0 Y1 X1", help=REGION.help),
+]
+SchedulerOption = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A dask scheduler to use instead of a worker here.")
+]
+SegmentationArgument = Annotated[Path, typer.Argument(metavar="S.ome.zarr", help="A segmentation.")]

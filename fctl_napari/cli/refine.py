@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from fctl_napari.cli.region import RegionOption, region_inside
+from fctl_napari.cli.options import BatchOption, DeviceOption, PrecisionOption, RegionOption, SchedulerOption
+from fctl_napari.cli.region import region_inside
 from fctl_napari.files import local_path
-
-Precision = Literal["auto", "fp32", "bf16"]
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -25,12 +25,10 @@ def refine(
         Path, typer.Option("--out", parser=local_path, metavar="R.ome.zarr", help="Where the refined one is kept.")
     ],
     region: RegionOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    batch: Annotated[int | None, typer.Option(min=1, help="Tiles at once.")] = None,
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler to use instead of a worker here.")
-    ] = None,
+    device: DeviceOption = DEVICE.default,
+    batch: BatchOption = None,
+    precision: PrecisionOption = PRECISION.default,
+    scheduler: SchedulerOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over what other settings made.")] = False,
 ) -> None:
     """Refine a segmentation by its image, tile by tile, overlaps averaged; a second run goes on where one stopped."""

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from fctl_napari.windows import IntWindow, require_region
-
-RegionOption = Annotated[
-    IntWindow | None,
-    typer.Option(metavar="Y0 X0 Y1 X1", help="Only this part, px; half open. What lies beyond the image is cut off."),
-]
 
 
 def region_inside(region: IntWindow | None, shape: tuple[int, int], path: Path | str | None) -> IntWindow | None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.cli.options import BandsOption, DeviceOption, RangeOption
+from fctl_napari.segmentation.jobs.parameters import DEVICE
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -32,7 +33,7 @@ def train(
     ] = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = DEVICE.default,
 ) -> None:
     """Train a network; the same call goes on where a run was stopped.
 

@@ -73,15 +73,15 @@ class Corrections:
     """
 
     def __init__(self, path: Path, lock: filelock.BaseFileLock | None) -> None:
-        self._canvas = CorrectionStore(path, writable=lock is not None)
+        self._store = CorrectionStore(path, writable=lock is not None)
         self.path = path
-        self.labels = self._canvas.labels
+        self.labels = self._store.labels
         self.facts: dict[str, Any] = self.labels.attributes[ATTRIBUTE]
         self.class_table = ClassTable.model_validate({"classes": self.facts["classes"]})
         self._authors: list[str] = list(self.facts["authors"])
         self._lock = lock
         self._guard = threading.RLock()
-        self._log = WriteAheadLog(self._canvas, writable=lock is not None)
+        self._log = WriteAheadLog(self._store, writable=lock is not None)
 
     @classmethod
     def create(cls, path: Path | str, image: Pyramid, class_table: ClassTable) -> Corrections:
@@ -345,7 +345,7 @@ class Corrections:
             0 = nobody, k + 1 = ``authors[k]``.
         """
         with self._guard:
-            return self._canvas.authors(window)
+            return self._store.authors(window)
 
     def write(
         self,
@@ -393,7 +393,7 @@ class Corrections:
         with self._guard:
             self._log.catch_up()
             height, width = block.shape
-            before = self._canvas.state((y0, x0, y0 + height, x0 + width))
+            before = self._store.state((y0, x0, y0 + height, x0 + width))
             mask = block != before[0] if mask is None else np.asarray(mask, bool)
             if mask.shape != block.shape:
                 raise ValueError(f"the mask is of shape {mask.shape} and the block of {block.shape}")

@@ -26,7 +26,7 @@ class WriteAheadLog:
 
     Parameters
     ----------
-    canvas : CorrectionStore
+    store : CorrectionStore
         Levels.
     writable : bool
         If True, they may be changed.
@@ -46,20 +46,20 @@ class WriteAheadLog:
         The disk is full or the location is not writable.
     """
 
-    def __init__(self, canvas: CorrectionStore, *, writable: bool) -> None:
-        self._canvas = canvas
-        self._path = canvas.labels.path
+    def __init__(self, store: CorrectionStore, *, writable: bool) -> None:
+        self._store = store
+        self._path = store.labels.path
         self.history = History(Journal(self._path / JOURNAL, writable=writable))
         index = ChunkCounts.load(self._path / INDEX)
-        self._index = index or ChunkCounts.of_chunks(self._path / "0", canvas.values)
+        self._index = index or ChunkCounts.of_chunks(self._path / "0", store.values)
         self.history.number = max(self.history.number, self._index.number)
         self._regions = ChunkRegions()
         self.behind = self.history.changed_after(self._index.number)
         if not writable:
-            for chunk in {chunk for piece in self.behind for chunk in canvas.chunks(piece.window)}:
-                self._index.count(chunk, canvas.values(chunk))
+            for chunk in {chunk for piece in self.behind for chunk in store.chunks(piece.window)}:
+                self._index.count(chunk, store.values(chunk))
         elif self.behind:
-            canvas.remove_temporaries([piece.window for piece in self.behind])
+            store.remove_temporaries([piece.window for piece in self.behind])
             self.settle()
 
     def add(self, facts: dict[str, Any], planes: Planes, action: int | None) -> Piece:
@@ -130,7 +130,7 @@ class WriteAheadLog:
         """
         while self.behind:
             piece = self.behind[0]
-            for chunk, values in self._canvas.put(piece.window, *self.history.resolve(piece)):
+            for chunk, values in self._store.put(piece.window, *self.history.resolve(piece)):
                 self._index.count(chunk, values)
                 self._regions.drop(chunk)
             self.behind.pop(0)
@@ -145,7 +145,7 @@ class WriteAheadLog:
         """
         self.catch_up()
         if self._index.number < self.history.number:
-            self._canvas.settle()
+            self._store.settle()
             self._index.save(self._path / INDEX, self.history.number)
             self.history.shorten()
 
@@ -161,7 +161,7 @@ class WriteAheadLog:
         iterator of IntWindow
             (y0, x0, y1, x1), px, of each chunk.
         """
-        return iter([self._canvas.chunk_window(chunk) for chunk in self._index])
+        return iter([self._store.chunk_window(chunk) for chunk in self._index])
 
     def blobs(self) -> list[Blob]:
         """Return the connected components of what is painted. Only chunks that changed since the last call are read.
@@ -173,6 +173,6 @@ class WriteAheadLog:
         """
         for chunk in self._index:
             if chunk not in self._regions:
-                window = self._canvas.chunk_window(chunk)
-                self._regions.add(chunk, self._canvas.state(window), window)
+                window = self._store.chunk_window(chunk)
+                self._regions.add(chunk, self._store.state(window), window)
         return self._regions.join()

@@ -139,7 +139,7 @@ def find_files(folder: Path) -> Files:
         raise InputError(f"{folder}: there is no such folder; check the path.")
     images, ground_truths = defaultdict[str, list[_File]](list), defaultdict[str, list[_File]](list)
     pairs, alone, problems = [], [], []
-    for path in [folder] if ngff.is_zarr(folder) else _walk(folder):
+    for path in [folder] if ngff.is_zarr(folder) else _iter_files(folder):
         try:
             found = _describe(path, folder)
         except InputError as error:
@@ -171,7 +171,7 @@ def find_files(folder: Path) -> Files:
     return Files(tuple(pairs), without, tuple(problems))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _iter_files(folder: Path) -> Iterator[Path]:
     """Yield files and Zarr folders that may be images, in order. Folders that links lead to are visited once."""
     seen = set()
     for at, folders, files in os.walk(folder, followlinks=True):

@@ -19,7 +19,7 @@ from fctl_napari.figures.drawing import (
     look_at,
     mark_pixel,
     outline,
-    read_grey,
+    read_gray,
     say,
     show,
 )
@@ -76,7 +76,7 @@ def attention_figure(explanation: TileExplanation, image: Pyramid, other: TileEx
         if other is not None:
             same = next((c for c in other.contexts if c.name == context.name), None)
             maps.append((same or context, None if same is None else same.combined))
-        picture = read_grey(image, context.window)
+        picture = read_gray(image, context.window)
         for one, (whose, found) in zip(axes[row], maps, strict=True):
             show(one, picture, context.window)
             if found is None:
@@ -120,7 +120,7 @@ def weights_figure(explanation: TileExplanation, image: Pyramid) -> Figure:
     number = _contexts(explanation)
     figure = Figure(figsize=(PANEL * (number + 2), PANEL + 1.0), layout="constrained", dpi=100)
     axes = figure.subplots(1, number + 2)
-    picture = read_grey(image, explanation.tile)
+    picture = read_gray(image, explanation.tile)
     show(axes[0], image.read(explanation.tile), explanation.tile)
     axes[0].set_title("tile", fontsize="small")
     weights = np.stack([context.weight for context in explanation.contexts])

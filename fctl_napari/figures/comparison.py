@@ -62,8 +62,8 @@ def error_picture(
         RGB.
     """
     kinds = error_table(positive)[ground_truth, mask]
-    grey = image.mean(axis=-1) * 0.6 + 40
-    picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
+    gray = image.mean(axis=-1) * 0.6 + 40
+    picture = np.repeat(gray[..., None], 3, axis=-1).astype(np.uint8)
     picture[kinds == FALSE_NEGATIVE] = PAPER.false_negative
     picture[kinds == FALSE_POSITIVE] = PAPER.false_positive
     picture[kinds == CONFUSED] = PAPER.confused

@@ -43,7 +43,7 @@ PICTURE = 512
 UNITS = {"meter": "m", "kilometer": "km", "millimeter": "mm", "micrometer": "µm", "nanometer": "nm", "degree": "°"}
 
 
-def read_grey(image: Pyramid, window: FloatWindow) -> NDArray[np.uint8]:
+def read_gray(image: Pyramid, window: FloatWindow) -> NDArray[np.uint8]:
     """Read a window as a gray picture on which colors show up.
 
     Parameters

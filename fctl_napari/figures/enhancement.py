@@ -19,7 +19,7 @@ from fctl_napari.figures.drawing import (
     look_at,
     mark_pixel,
     outline,
-    read_grey,
+    read_gray,
     show,
 )
 
@@ -89,7 +89,7 @@ def enhancement_figure(explanation: TileExplanation, image: Pyramid) -> Figure:
     figure = Figure(figsize=inches, layout="constrained", dpi=90)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.6, len(sizes)])[0]
     _draw_windows(left, explanation, image, sizes)
-    picture = read_grey(image, explanation.tile)
+    picture = read_gray(image, explanation.tile)
     axes = right.subplots(len(blocks), len(sizes), squeeze=False)
     for line, block in zip(axes, blocks, strict=True):
         high = max(float(found.max()) for found in block.maps.values())

@@ -24,7 +24,7 @@ from fctl_napari.figures.drawing import (
     look_at,
     mark_pixel,
     outline,
-    read_grey,
+    read_gray,
     say,
     show,
 )
@@ -222,7 +222,7 @@ def _draw_contexts(
 ) -> None:
     axes = part.subplots(len(explanation.contexts), len(columns), squeeze=False)
     pictures = {
-        window: read_grey(image, window) for window in {explanation.tile, *(c.window for c in explanation.contexts)}
+        window: read_gray(image, window) for window in {explanation.tile, *(c.window for c in explanation.contexts)}
     }
     heats: dict[int, list[AxesImage]] = {number: [] for number in range(len(columns))}
     for row, context in enumerate(explanation.contexts):

@@ -62,7 +62,7 @@ class Measure:
         The class table.
     ground_truth : LabelSource, MappedGroundTruth or None
         Ground truth of the corrected image, or None.
-    truth_tiles : int
+    ground_truth_tiles : int
         Largest number of tiles on which the ground truth is compared.
     tile_size : int
         Side of the tile, px.
@@ -73,7 +73,7 @@ class Measure:
         sets: TileSets,
         table: ClassTable,
         ground_truth: LabelSource | MappedGroundTruth | None,
-        truth_tiles: int,
+        ground_truth_tiles: int,
         tile_size: int,
     ) -> None:
         self._sets = sets
@@ -81,7 +81,7 @@ class Measure:
         self._names = table.names
         self._ground_truth = ground_truth
         self._ground_truth_tiles = (
-            spread_tiles(sets.images[0].shape, tile_size, truth_tiles) if ground_truth is not None else {}
+            spread_tiles(sets.images[0].shape, tile_size, ground_truth_tiles) if ground_truth is not None else {}
         )
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fctl_napari.errors import ConfigError
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Precision
 
 PARTS = ("decoder", "lcc", "gpe", "mcf", "ale", "tile_encoder", "medium_encoder", "large_encoder")
 """Parts of a network that may be trained. An encoder's part includes the 1x1 convolutions that follow it."""
@@ -124,8 +125,8 @@ class FinetuneRequest(BaseModel):
     patience: int = Field(default=4, ge=1)
     save_every: int = Field(default=25, ge=1)
     cache_megabytes: int = Field(default=1024, ge=0)
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = DEVICE.default
+    precision: Precision = PRECISION.default
     exact_contexts: bool = False
     value_range: tuple[float, float] | None = None
     bands: tuple[int, int, int] | None = None

@@ -125,8 +125,8 @@ class LabelCorrections:
         whole = (0, 0, height, width)
         finder = RegionFinder(whole, width, smallest=1, most=height * width)
         for block in iter_blocks(whole, self._labels.chunk):
-            painted = (self.read(block) != NOTHING).astype(np.uint8)
-            finder.add(block, painted, painted)
+            mask = (self.read(block) != NOTHING).astype(np.uint8)
+            finder.add(block, mask, mask)
         found = sorted((int(r["y0"]), int(r["x0"]), int(r["y1"]), int(r["x1"])) for r in finder.finish())
         return [with_classes(self, box, self._names) for box in found] if self._names else found
 

@@ -237,9 +237,9 @@ class Ground:
             if not len(edges):
                 break
             middle = (t0 + t1) / 2
-            first, centre, last = (self.lonlat(start + t[:, None] * step) for t in (t0, middle, t1))
-            off = _angles((first + last) / 2, centre)
-            far = off > LONLAT_PX * self._pixel_angles(centre, start + middle[:, None] * step)
+            first, center, last = (self.lonlat(start + t[:, None] * step) for t in (t0, middle, t1))
+            off = _angles((first + last) / 2, center)
+            far = off > LONLAT_PX * self._pixel_angles(center, start + middle[:, None] * step)
             edges, t0, t1, middle = edges[far], t0[far], t1[far], middle[far]
             added_edge.append(edges)
             added_t.append(middle)

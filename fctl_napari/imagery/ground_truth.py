@@ -265,8 +265,8 @@ def _png_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource
         array = ColorKey(colors, str(path)).indices(pixels)
         return LabelSource(str(path), array, array.shape, one_based=False, by_color=True)
     if image.mode == "LA":
-        grey, alpha = (np.asarray(image.getchannel(channel)) for channel in "LA")
-        values = np.where(alpha == 0, NOTHING, grey.astype(np.int32))
+        gray, alpha = (np.asarray(image.getchannel(channel)) for channel in "LA")
+        values = np.where(alpha == 0, NOTHING, gray.astype(np.int32))
         tags = replace(png_tags(image), nothing=(NOTHING,))
     elif image.mode in ("L", "P", "1", "I;16", "I"):
         values, tags = np.asarray(image), png_tags(image)

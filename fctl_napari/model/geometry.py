@@ -36,7 +36,7 @@ class FeatureGrid:
     offset: float
     input_size: int
 
-    def centres(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+    def centers(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Locate the centers of the cells in the image.
 
         Parameters
@@ -145,8 +145,8 @@ def relative_positions(
     d_y, d_x : Tensor of float [B, n, m]
         Context cell j minus tile cell i, along each axis.
     """
-    tile_y, tile_x = tile_grid.centres(tile_windows)
-    y, x = grid.centres(windows)
+    tile_y, tile_x = tile_grid.centers(tile_windows)
+    y, x = grid.centers(windows)
     pitch_y, pitch_x = tile_grid.pitch(tile_windows)
     d_y = (y[:, None, :] - tile_y[:, :, None]) / pitch_y[:, None, None]
     d_x = (x[:, None, :] - tile_x[:, :, None]) / pitch_x[:, None, None]
@@ -176,7 +176,7 @@ def interpolation_matrices(
     tuple of 2 Tensor
         Matrices [B, n_target, n] along y and along x, whose rows sum to 1.
     """
-    y, x = target_grid.centres(target_windows)
+    y, x = target_grid.centers(target_windows)
     matrices = []
     for position, low, high in ((y, windows[:, 0], windows[:, 2]), (x, windows[:, 1], windows[:, 3])):
         in_input = (position - low[:, None]) / (high - low)[:, None] * grid.input_size

@@ -268,5 +268,5 @@ class Network(nn.Module, ABC):
         tuple of 2 int
             Cell (y, x).
         """
-        y, x = self.grid.centres(window)
+        y, x = self.grid.centers(window)
         return int((y[0] - pixel[0] - 0.5).abs().argmin()), int((x[0] - pixel[1] - 0.5).abs().argmin())

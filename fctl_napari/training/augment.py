@@ -65,8 +65,8 @@ class Color:
             out = (out / 255) ** self.gamma * 255
         out = out * torch.from_numpy(self.gain)[:, None, None]
         out = (out - pivot) * self.contrast + pivot
-        grey = out.mean(1, keepdim=True)
-        return (grey + (out - grey) * self.saturation).clamp(0, 255)
+        gray = out.mean(1, keepdim=True)
+        return (gray + (out - gray) * self.saturation).clamp(0, 255)
 
 
 @dataclass

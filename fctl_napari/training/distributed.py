@@ -154,8 +154,8 @@ class Group:
             sent = piece.to(self.device)
             dist.broadcast(sent, 0)
             piece.copy_(sent)
-        told: T = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
-        return told
+        received: T = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
+        return received
 
 
 def is_first() -> bool:

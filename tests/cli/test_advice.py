@@ -28,7 +28,7 @@ RUNS = {"segment", "refine"}
 EXPORTS = {"export", "corrections export"}
 RAISED_BY = {
     "evaluation/context_reliance.py": {"evaluate"},
-    "cli/app.py": {"info"},
+    "cli/info.py": {"info"},
     "cli/ablate.py": {"ablate run"},
     "cli/corrections.py": {"corrections import"},
     "cli/data.py": {"data check"},
@@ -56,12 +56,12 @@ OF_OTHERS = {("cli/finetune.py", "--inherit"): {"segment"}, ("cli/finetune.py", 
 def commands() -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
 
-    def iter_blocks(command: click.Command, name: str) -> None:
+    def collect(command: click.Command, name: str) -> None:
         found[name] = command
         for child, inner in getattr(command, "commands", {}).items():
-            iter_blocks(inner, f"{name} {child}".strip())
+            collect(inner, f"{name} {child}".strip())
 
-    iter_blocks(typer.main.get_command(app), "")
+    collect(typer.main.get_command(app), "")
     return found
 
 
@@ -75,14 +75,14 @@ OPTIONS = {
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Sentences of a module: its strings with spaces, what is put into them as ``{}``; no docstrings."""
     inner: set[int] = set()
-    for node in ast.iter_blocks(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr):
                 inner.add(id(first.value))
         if isinstance(node, ast.JoinedStr):
             inner |= {id(part) for part in node.values}
-    for node in ast.iter_blocks(tree):
+    for node in ast.walk(tree):
         if id(node) in inner:
             continue
         if isinstance(node, ast.JoinedStr):

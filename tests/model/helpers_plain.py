@@ -18,7 +18,7 @@ UNPADDED = FeatureGrid(size=4, stride=16, offset=0.0, input_size=64)
 """A grid that covers its window exactly."""
 
 
-def centre(grid: FeatureGrid, window: Box, y: int, x: int) -> tuple[float, float]:
+def center(grid: FeatureGrid, window: Box, y: int, x: int) -> tuple[float, float]:
     """Centre of cell (y, x) in image px."""
     y0, x0, y1, x1 = window
     in_input = [grid.offset + i * grid.stride + grid.stride / 2 for i in (y, x)]
@@ -64,13 +64,13 @@ def attention(
     pitch_x = (tile[3] - tile[1]) * grid.stride / grid.input_size
     rows = []
     for yi, xi in cells(grid):
-        here = centre(grid, tile, yi, xi)
+        here = center(grid, tile, yi, xi)
         relevance = []
         position = []
         for yj, xj in cells(grid):
             relevance.append(scale * sum(float(query[c, yi, xi] * key[c, yj, xj]) for c in range(query.shape[0])))
             if v_pos is not None:
-                there = centre(grid, context, yj, xj)
+                there = center(grid, context, yj, xj)
                 d_y, d_x = (there[0] - here[0]) / pitch_y, (there[1] - here[1]) / pitch_x
                 r = (d_y**2 + d_x**2, d_y, d_x)
                 position.append(sum(float(v) * p for v, p in zip(v_pos, r, strict=True)))

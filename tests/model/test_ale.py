@@ -13,7 +13,7 @@ from fctl_napari.model.ale import ALE, LFI, split_evenly
 from fctl_napari.model.geometry import FeatureGrid
 
 from .conftest import randomise
-from .helpers_plain import PADDED, UNPADDED, Box, bilinear, cells, centre, conv1x1
+from .helpers_plain import PADDED, UNPADDED, Box, bilinear, cells, center, conv1x1
 
 CHANNELS = 7  # not divisible by two references or by the groups
 BOXES: dict[str, Box] = {
@@ -123,7 +123,7 @@ def structure_e(f: list[Step], tile: Tensor, medium: Tensor, large: Tensor) -> T
 def plain_crop(grid: FeatureGrid, features: Tensor, window: Box) -> Tensor:
     out = torch.zeros_like(features)
     for y, x in cells(grid):
-        out[:, y, x] = bilinear(grid, features, window, centre(grid, BOXES["tile"], y, x))
+        out[:, y, x] = bilinear(grid, features, window, center(grid, BOXES["tile"], y, x))
     return out
 
 

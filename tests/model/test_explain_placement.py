@@ -23,7 +23,7 @@ from fctl_napari.model.model_card import Card, resolve_checkpoint
 from fctl_napari.segmentation.jobs.explain import explain
 
 from .conftest import awaken, small_config
-from .helpers_plain import Box, centre
+from .helpers_plain import Box, center
 
 Border = Literal["pad", "shift"]
 IMAGE = (1024, 1536)
@@ -96,7 +96,7 @@ def draw_square(folder: Path, model: FCtL, window: Box, share: tuple[float, floa
     grid, size = model.grid, model.config.tile_size
     sides = window[2] - window[0], window[3] - window[1]
     cell = [round((s * size - grid.offset) / grid.stride - 0.5) for s in share]
-    y, x = centre(grid, window, *cell)
+    y, x = center(grid, window, *cell)
     half_y, half_x = (side * grid.stride / size / 2 for side in sides)
     y0, x0, y1, x1 = (round(v) for v in (y - half_y, x - half_x, y + half_y, x + half_x))
     assert min(y0, x0) >= 0

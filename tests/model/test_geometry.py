@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fctl_napari.model.geometry import FeatureGrid, apply_separable, interpolation_matrices, relative_positions
 from fctl_napari.model.windows import context_window
 
-from .helpers_plain import PADDED, UNPADDED, Box, bilinear, cells, centre
+from .helpers_plain import PADDED, UNPADDED, Box, bilinear, cells, center
 
 GRIDS = st.sampled_from([PADDED, UNPADDED, FeatureGrid(23, 32, -99.0, 508), FeatureGrid(16, 16, 0.0, 256)])
 SCALES = st.one_of(st.floats(1, 8), st.integers(1, 8).map(float))
@@ -56,9 +56,9 @@ def test_every_pixel_belongs_to_the_cell_that_covers_it(size: int, stride: int, 
 @given(GRIDS)
 def test_the_cell_of_a_pixel_is_the_one_whose_centre_is_nearest(grid: FeatureGrid) -> None:
     size = float(grid.input_size)
-    centres, _ = grid.centres(tensor((0.0, 0.0, size, size)))
+    centers, _ = grid.centers(tensor((0.0, 0.0, size, size)))
     for px, cell in enumerate(grid.cells_of_pixels().tolist()):
-        distances = (centres[0] - px - 0.5).abs()
+        distances = (centers[0] - px - 0.5).abs()
         assert distances[cell] == distances.min()
 
 
@@ -105,10 +105,10 @@ def test_the_global_context_is_the_image(tile_in_image: tuple[Box, tuple[int, in
 
 @given(GRIDS, windows())
 def test_centres_and_footprint(grid: FeatureGrid, window: Box) -> None:
-    y, x = grid.centres(tensor(window))
+    y, x = grid.centers(tensor(window))
     pitch_y, pitch_x = grid.pitch(tensor(window))
     for i in (0, grid.size // 2, grid.size - 1):
-        assert (float(y[0, i]), float(x[0, i])) == pytest.approx(centre(grid, window, i, i))
+        assert (float(y[0, i]), float(x[0, i])) == pytest.approx(center(grid, window, i, i))
     y0, x0, y1, x1 = grid.footprint(window)
     assert (y0, x0) == pytest.approx((float(y[0, 0] - pitch_y[0] / 2), float(x[0, 0] - pitch_x[0] / 2)), abs=1e-6)
     assert (y1, x1) == pytest.approx((float(y[0, -1] + pitch_y[0] / 2), float(x[0, -1] + pitch_x[0] / 2)), abs=1e-6)
@@ -123,7 +123,7 @@ def test_an_unpadded_grid_covers_its_window(window: Box) -> None:
 def test_relative_positions_are_in_units_of_the_tiles_pitch(grid: FeatureGrid, tile: Box, context: Box) -> None:
     d_y, d_x = relative_positions(grid, tensor(tile), grid, tensor(context))
     i, j = 1, grid.size - 2
-    here, there = centre(grid, tile, i, i), centre(grid, context, j, j)
+    here, there = center(grid, tile, i, i), center(grid, context, j, j)
     unit = grid.stride / grid.input_size
     assert float(d_y[0, i, j]) == pytest.approx((there[0] - here[0]) / ((tile[2] - tile[0]) * unit), abs=1e-6)
     assert float(d_x[0, i, j]) == pytest.approx((there[1] - here[1]) / ((tile[3] - tile[1]) * unit), abs=1e-6)
@@ -145,12 +145,12 @@ def test_linear_functions_of_image_px_are_reproduced_inside(
     grid: FeatureGrid, tile: Box, context: Box, slopes: tuple[float, float, float]
 ) -> None:
     def plane(window: Box) -> torch.Tensor:
-        y, x = grid.centres(tensor(window))
+        y, x = grid.centers(tensor(window))
         return (slopes[0] + slopes[1] * y[0, :, None] + slopes[2] * x[0, None, :])[None, None]
 
     resampled = apply_separable(*interpolation_matrices(grid, tensor(tile), grid, tensor(context)), plane(context))
-    y, x = grid.centres(tensor(tile))
-    from_y, from_x = grid.centres(tensor(context))
+    y, x = grid.centers(tensor(tile))
+    from_y, from_x = grid.centers(tensor(context))
     inside_y = (y[0] >= from_y[0, 0]) & (y[0] <= from_y[0, -1])
     inside_x = (x[0] >= from_x[0, 0]) & (x[0] <= from_x[0, -1])
     inside = inside_y[:, None] & inside_x[None, :]
@@ -163,7 +163,7 @@ def test_resampling_equals_bilinear_lookup(grid: FeatureGrid, tile: Box, context
     features = torch.randn(1, 2, grid.size, grid.size, generator=torch.Generator().manual_seed(seed)).double()
     resampled = apply_separable(*interpolation_matrices(grid, tensor(tile), grid, tensor(context)), features)
     for y, x in cells(grid):
-        expected = bilinear(grid, features[0], context, centre(grid, tile, y, x))
+        expected = bilinear(grid, features[0], context, center(grid, tile, y, x))
         torch.testing.assert_close(resampled[0, :, y, x], expected, rtol=1e-6, atol=1e-6)
 
 

@@ -21,7 +21,7 @@ from fctl_napari.model.geometry import FeatureGrid, relative_positions
 from fctl_napari.model.lcf import LCC
 
 from .conftest import awaken, small_config
-from .helpers_plain import PADDED, UNPADDED, Box, cells, centre
+from .helpers_plain import PADDED, UNPADDED, Box, cells, center
 
 TILE_SIZE = 256
 ENCODERS = ["vgg16", "efficientnet_lite0"]
@@ -40,7 +40,7 @@ def tile_and_context(draw: st.DrawFn) -> tuple[Box, Box]:
 def nearest(grid: FeatureGrid, window: Box, point: tuple[float, float]) -> float:
     """Distance (px, squared) from an image point to the nearest cell centre."""
     return min(
-        (cy - point[0]) ** 2 + (cx - point[1]) ** 2 for cy, cx in (centre(grid, window, *c) for c in cells(grid))
+        (cy - point[0]) ** 2 + (cx - point[1]) ** 2 for cy, cx in (center(grid, window, *c) for c in cells(grid))
     )
 
 
@@ -52,8 +52,8 @@ def test_gpe_starts_at_the_contexts_cell_nearest_in_the_image(grid: FeatureGrid,
     with torch.no_grad():
         rows_y, rows_x = lcc.positional(*relative_positions(grid, tensors[0], grid, tensors[1]))
     for y, x in cells(grid):
-        here = centre(grid, tile, y, x)
-        there = centre(grid, context, int(rows_y[0, y].argmax()), int(rows_x[0, x].argmax()))
+        here = center(grid, tile, y, x)
+        there = center(grid, context, int(rows_y[0, y].argmax()), int(rows_x[0, x].argmax()))
         distance = (there[0] - here[0]) ** 2 + (there[1] - here[1]) ** 2
         assert distance == pytest.approx(nearest(grid, context, here), rel=1e-6, abs=1e-3)
 
@@ -109,7 +109,7 @@ def test_shifting_a_window_shifts_its_contribution(encoder: str, part: str, name
     grid = model.grid
     window = (872.0, 872.0, 1384.0, 1384.0)  # the tile's middle, twice its size
     cell = (grid.size // 2, grid.size // 2 - 1)
-    y, x = (v - 1000 for v in centre(grid, window, *cell))
+    y, x = (v - 1000 for v in center(grid, window, *cell))
     here = contribution(model, name, cell, window)
     assert centroid(here) == pytest.approx((y, x), abs=2.0)
 
@@ -129,10 +129,10 @@ def test_a_smaller_context_with_the_cell_at_the_same_place_contributes_there(enc
     grid = model.grid
     for window in ((744.0, 744.0, 1512.0, 1512.0), (900.0, 760.0, 1412.0, 1272.0), (1000.0, 1000.0, 1256.0, 1256.0)):
         inside = [
-            c for c in cells(grid) if all(1064 < v < 1192 for v in centre(grid, window, *c))
+            c for c in cells(grid) if all(1064 < v < 1192 for v in center(grid, window, *c))
         ]  # well inside the tile
         cell = inside[len(inside) // 2]
-        y, x = (v - 1000 for v in centre(grid, window, *cell))
+        y, x = (v - 1000 for v in center(grid, window, *cell))
         assert centroid(contribution(model, "medium", cell, window)) == pytest.approx((y, x), abs=4.0)
 
 

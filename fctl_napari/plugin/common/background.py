@@ -1,4 +1,4 @@
-"""Work in a thread, its progress and its result told on the main thread."""
+"""Work in a thread, with progress and result reported on the main thread."""
 
 from __future__ import annotations
 
@@ -17,36 +17,39 @@ from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.progress import Progress
 
 REPORT_S = 0.1
-"""Counts are emitted at most this often, seconds."""
+"""Minimum interval between two reports of counts, s."""
 
 Work = Callable[[Progress], Any]
-"""``work(progress)``: it calls ``progress(done, total)`` now and then, and ``progress(0, 0)`` where nothing is counted.
+"""Function ``work(progress)``.
 
-Either raises ``Cancelled`` when the work is to stop.
+It calls ``progress(done, total)`` now and then, and ``progress(0, 0)`` where nothing is counted. Either raises
+``Cancelled`` when the work shall stop.
 """
 
 _running: set[Job] = set()
-# a job lives until its thread has ended, whoever asked for it
+# keeps each job alive until its thread has ended
 
 
 class Job(QObject):
-    """Does something in a thread.
+    """One piece of work that runs in a thread.
+
+    All signals are emitted on the main thread.
 
     Parameters
     ----------
-    work
-        What to do; what it returns is the result.
-    label
-        Of a bar in napari's activity dock; None: no bar.
+    work : callable
+        Function ``work(progress)`` that is called in the thread. What it returns is the result.
+    label : str or None, optional
+        Text of the bar in napari's activity dock. None shows no bar.
 
-    Signals (on the main thread)
-    ----------------------------
-    progressed : int, int
-        Done and total, as the work counts.
-    finished : object
-        The result.
-    failed : object
-        The exception.
+    Attributes
+    ----------
+    progressed : Signal(int, int)
+        Counts of the work: what is done, and the total.
+    finished : Signal(object)
+        The work has returned; carries the result.
+    failed : Signal(object)
+        The work has raised; carries the exception.
     """
 
     progressed = Signal(int, int)
@@ -65,7 +68,7 @@ class Job(QObject):
         self._thread = threading.Thread(target=self._run, name="fctl job", daemon=True)
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the thread and return at once."""
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._end)
@@ -74,16 +77,20 @@ class Job(QObject):
         self._thread.start()
 
     def cancel(self) -> None:
-        """Stop soon. What is written on disk stays, and a later job may go on from there."""
+        """Ask the work to stop at its next report of progress.
+
+        What is written on disk stays, and a later job may resume from there.
+        """
         self._cancelled.set()
 
     def _end(self) -> None:
-        """Stop with the application."""
+        """Stop the work when the application ends."""
         self.cancel()
         self._over = True
         self._thread.join()
 
     def _run(self) -> None:
+        """Do the work, in the thread, and post its result or exception to the main thread."""
         result, error = None, None
         try:
             result = self._work(self._count)
@@ -92,6 +99,7 @@ class Job(QObject):
         post(partial(self._finish, result, error))
 
     def _count(self, done: int, total: int, /) -> None:
+        """Take the counts of the work, in the thread, and post them to the main thread from time to time."""
         if self._cancelled.is_set():
             raise Cancelled("stopped.")
         if not total:
@@ -103,6 +111,7 @@ class Job(QObject):
             post(self._report)
 
     def _report(self) -> None:
+        """Show and emit the latest counts, on the main thread."""
         if self._over or self._counts == self._reported:
             return
         self._reported = done, total = self._counts
@@ -112,6 +121,7 @@ class Job(QObject):
         self.progressed.emit(done, total)
 
     def _finish(self, result: Any, error: BaseException | None) -> None:
+        """Emit the result or the exception, on the main thread."""
         if self._over:
             return
         self._report()
@@ -126,12 +136,19 @@ class Job(QObject):
 
 
 class Jobs(QObject):
-    """Jobs of one kind of which only the latest counts: a new one cancels the one before, which is not heard of again.
+    """Jobs of one kind, of which only the latest counts.
 
-    Signals
-    -------
-    busy : bool
-        Whether a job is under way.
+    A new job cancels the one before, whose result is ignored.
+
+    Parameters
+    ----------
+    parent : QObject or None, optional
+        Qt's parent.
+
+    Attributes
+    ----------
+    busy : Signal(bool)
+        A job has begun (True) or ended (False).
     """
 
     busy = Signal(bool)
@@ -142,7 +159,7 @@ class Jobs(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether a job is under way."""
+        """True while a job is running."""
         return self._job is not None
 
     def begin(
@@ -154,7 +171,21 @@ class Jobs(QObject):
         progressed: Callable[[int, int], None] | None = None,
         label: str | None = None,
     ) -> None:
-        """Begin one; ``done`` gets its result, ``failed`` its exception, both on the main thread."""
+        """Begin a job in place of the one that is running.
+
+        Parameters
+        ----------
+        work : callable
+            Function ``work(progress)`` that is called in a thread.
+        done : callable
+            Function that is called on the main thread with the result.
+        failed : callable
+            Function that is called on the main thread with the exception.
+        progressed : callable or None, optional
+            Function that is called on the main thread with the counts: what is done, and the total.
+        label : str or None, optional
+            Text of the bar in napari's activity dock. None shows no bar.
+        """
         self.drop()
         job = self._job = Job(work, label=label)
 
@@ -175,12 +206,15 @@ class Jobs(QObject):
         job.start()
 
     def cancel(self) -> None:
-        """Ask the job to end; it is heard of once more."""
+        """Ask the job to stop.
+
+        One of its functions ``done`` and ``failed`` is still called.
+        """
         if self._job is not None:
             self._job.cancel()
 
     def drop(self) -> None:
-        """Ask the job to end, and hear of it no more."""
+        """Ask the job to stop, and ignore its result."""
         job, self._job = self._job, None
         if job is not None:
             job.cancel()

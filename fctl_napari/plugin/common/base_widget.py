@@ -1,8 +1,9 @@
-"""What the widgets in napari's docks have in common: a form that fills them, and an end."""
+"""Base class of the widgets in napari's docks: a form that fills them, and their end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import napari
 from qtpy.QtCore import QEvent, QTimer
@@ -10,16 +11,21 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.common.session import session
 
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from fctl_napari.plugin.common.selected_region import SelectedRegion
+
 REST_MS = 100
-"""How long choices have to rest before they are looked at: several layers come and go together."""
+"""Delay from the last change until a widget looks at the choices, ms: several layers come and go together."""
 
 
 class DockedWidget(QWidget):
-    """A widget in a dock, which hears when the dock or the window is gone.
+    """A widget in a dock, which ends when the dock or the window is closed.
 
     Parameters
     ----------
-    napari_viewer
+    napari_viewer : napari.Viewer
         The viewer that it is docked in.
     """
 
@@ -27,21 +33,87 @@ class DockedWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._left = False
+        session().join(self)
         session().window_closed.connect(self._window_closed)
 
+    # ---- for the other widgets of the window (see ``Member``); most widgets keep these defaults
+
+    @property
+    def segmenting(self) -> bool:
+        """True while it segments."""
+        return False
+
+    def selected_error(self) -> SelectedRegion | None:
+        """Return the region that is selected in its list of errors.
+
+        Returns
+        -------
+        SelectedRegion or None
+            The region. None if none is selected, or if there is no such list.
+        """
+        return None
+
+    def paints_on(self, image: Image) -> bool:
+        """Return whether strokes on an image may be on their way to disk.
+
+        Parameters
+        ----------
+        image : Image
+            The image layer.
+
+        Returns
+        -------
+        bool
+            True if its corrections are open here.
+        """
+        return False
+
+    def settle(self, then: Callable[[], object]) -> None:
+        """Call a function when all strokes until now are on disk.
+
+        Parameters
+        ----------
+        then : callable
+            Function without arguments.
+        """
+        then()
+
+    def offer_checkpoint(self, checkpoint: str) -> None:
+        """Add a checkpoint to those that can be chosen, and choose it.
+
+        Parameters
+        ----------
+        checkpoint : str
+            A built-in name or a file.
+        """
+
+    # ---- its place in the window
+
     def _fill(self, form: QWidget) -> None:
+        """Lay out a form so that it fills the widget."""
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(form)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def _follow_window(self) -> None:
-        """Keep the engine while the window is there, and hear when it closes."""
-        # the window is not kept: a child that holds its window is never collected
+        """Keep the engine while the window is there, and end when it closes."""
+        # no reference to the window is kept: a child that holds its window is never garbage collected
         session().follow(self.window())
 
     def event(self, event: QEvent) -> bool:
-        """Qt's hook: napari takes a closed dock's widget out of its parent."""
+        """Handle Qt's events, and end when napari takes a closed dock's widget out of its parent.
+
+        Parameters
+        ----------
+        event : QEvent
+            The event.
+
+        Returns
+        -------
+        bool
+            True if the event was recognized.
+        """
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.leave(layers=True)
         return super().event(event)
@@ -51,23 +123,37 @@ class DockedWidget(QWidget):
             self.leave(layers=False)
 
     def leave(self, *, layers: bool) -> None:
-        """End, once.
+        """End the widget, once.
 
         Parameters
         ----------
-        layers
-            The viewer goes on: what it shows of this widget is taken away.
+        layers : bool
+            If True, the viewer stays open, and the layers that this widget shows are removed from it.
         """
         if not self._left:
             self._left = True
+            session().leave(self)
             self._leave(layers=layers)
 
     def _leave(self, *, layers: bool) -> None:
-        """Stop what runs and listen to nothing any more; a subclass says how."""
+        """Stop what runs and disconnect from the viewer. Each subclass implements this."""
 
 
 def resting(parent: QWidget, look: Callable[[], object]) -> QTimer:
-    """Return a timer that calls ``look`` when it was not started again for ``REST_MS``."""
+    """Return a timer that calls a function once it was not restarted for ``REST_MS``.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Qt's parent of the timer.
+    look : callable
+        Function without arguments.
+
+    Returns
+    -------
+    QTimer
+        The timer, not started.
+    """
     timer = QTimer(parent)
     timer.setSingleShot(True)
     timer.setInterval(REST_MS)

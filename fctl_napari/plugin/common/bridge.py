@@ -1,4 +1,4 @@
-"""The one way from a thread to the window: functions that are called on its thread."""
+"""Bridge from threads to the window: functions that are called on the window's thread."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ class _Bridge(QObject):
         self._posted.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
     def post(self, function: Callable[[], object]) -> None:
+        """Queue a function for the window's thread."""
         self._posted.emit(function)
 
     @Slot(object)
     def _deliver(self, function: Callable[[], object]) -> None:
+        """Call a function, on the window's thread."""
         function()
 
 
@@ -28,7 +30,10 @@ _bridge: _Bridge | None = None
 
 
 def open_bridge() -> None:
-    """Make the bridge. Call this on the window's thread, before a thread begins that posts."""
+    """Make the bridge.
+
+    Call this on the window's thread, before a thread begins that posts.
+    """
     global _bridge
     if _bridge is None:
         _bridge = _Bridge()
@@ -37,8 +42,8 @@ def open_bridge() -> None:
 def post(function: Callable[[], object]) -> None:
     """Have a function called on the window's thread, after all that was posted before.
 
-    This may be called on any thread, and returns at once. Whoever posts checks in the function whether its result is
-    still wanted. Nothing is called once the application has ended.
+    This may be called on any thread, and returns at once. The posted function must check itself if its result is still
+    wanted. Nothing is called once the application has ended.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A checkpoint's card, to be read at a glance, and the legend of a segmentation."""
+"""A checkpoint's model card at a glance, and the legend of a segmentation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 
 
 def set_value(bar: QProgressBar, value: int) -> None:
-    """Set a bar's value, to be drawn with everything else.
+    """Set the value of a bar, to be drawn with everything else.
 
     Qt repaints a progress bar at once, and the whole window with it where that holds an OpenGL canvas: 20 ms and more
     under software OpenGL, for each bar.
+
+    Parameters
+    ----------
+    bar : QProgressBar
+        The progress bar.
+    value : int
+        Its new value.
     """
     bar.setUpdatesEnabled(False)
     bar.setValue(value)
@@ -26,7 +33,20 @@ def set_value(bar: QProgressBar, value: int) -> None:
 
 
 def swatch(color: tuple[int, int, int], side: int = 12) -> QLabel:
-    """Return a small square of the colour (red, green, blue), 0..255."""
+    """Return a small square of a color.
+
+    Parameters
+    ----------
+    color : tuple of 3 int
+        (red, green, blue), 0..255.
+    side : int, optional
+        Side of the square, screen px.
+
+    Returns
+    -------
+    QLabel
+        The square.
+    """
     label = QLabel()
     pixmap = QPixmap(side, side)
     pixmap.fill(QColor(*color))
@@ -36,7 +56,18 @@ def swatch(color: tuple[int, int, int], side: int = 12) -> QLabel:
 
 
 def describe_contexts(card: Card) -> str:
-    """Say which surroundings the network looks at: ``"tile, x3, whole image"``."""
+    """Describe the contexts that the network looks at: ``"tile, x3, whole image"``.
+
+    Parameters
+    ----------
+    card : Card
+        Model card of the network.
+
+    Returns
+    -------
+    str
+        The contexts in words.
+    """
     words = [
         "whole image" if context.scale == "global" else "tile" if context.scale == 1 else f"x{context.scale:g}"
         for context in card.config.contexts
@@ -45,7 +76,13 @@ def describe_contexts(card: Card) -> str:
 
 
 class CardView(QFrame):
-    """Description, network, contexts, tile size and figures of a checkpoint."""
+    """Description, network, contexts, tile size and figures of a checkpoint.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,7 +97,13 @@ class CardView(QFrame):
         layout.addWidget(self._text)
 
     def show_card(self, card: Card | None) -> None:
-        """Show a card, or nothing."""
+        """Show a model card, or nothing.
+
+        Parameters
+        ----------
+        card : Card or None
+            The model card. None hides the view.
+        """
         self.setVisible(card is not None)
         if card is None:
             self._text.clear()
@@ -88,12 +131,18 @@ class CardView(QFrame):
 
     @property
     def text(self) -> str:
-        """What is shown, as rich text."""
+        """The text that is shown, as rich text."""
         return self._text.text()
 
 
 class Legend(QWidget):
-    """Classes with their colours, and the share of the segmented area that each takes."""
+    """Classes with their colors, and the share of the segmented area that each takes.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -110,7 +159,13 @@ class Legend(QWidget):
         )
 
     def show_classes(self, classes: tuple[ClassInfo, ...]) -> None:
-        """Show these classes, all without a share."""
+        """Show classes, all without a share.
+
+        Parameters
+        ----------
+        classes : tuple of ClassInfo
+            The classes.
+        """
         while self._grid.count():
             item = self._grid.takeAt(0)
             if item is not None and item.widget() is not None:
@@ -133,7 +188,13 @@ class Legend(QWidget):
             self._shares.append(share)
 
     def show_shares(self, shares: list[float]) -> None:
-        """Show shares, 0..1 by class index; all 0 means that nothing is segmented yet."""
+        """Show the shares of the classes.
+
+        Parameters
+        ----------
+        shares : list of float
+            Shares, 0..1 by class index. All 0 means that nothing is segmented yet.
+        """
         known = sum(shares) > 0
         for bar, label, share in zip(self._bars, self._shares, shares, strict=True):
             set_value(bar, round(share * 1000))

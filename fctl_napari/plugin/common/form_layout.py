@@ -1,4 +1,4 @@
-"""What the forms of the widgets are laid out with."""
+"""Building blocks of the widgets' forms."""
 
 from __future__ import annotations
 
@@ -21,9 +21,19 @@ from fctl_napari.plugin.common.card_view import set_value
 
 
 def labelled(fields: Iterable[tuple[str, QWidget | QLayout] | QWidget]) -> QFormLayout:
-    """Return fields below each other, each with its name beside it; those without take the whole width.
+    """Return fields below each other, each with its name beside it.
 
-    A name has its field's tooltip, of a row that of its first widget.
+    A name has the tooltip of its field, or of the first widget of its row.
+
+    Parameters
+    ----------
+    fields : iterable of tuple of (str, QWidget or QLayout), or of QWidget
+        Names and fields. A field without a name takes the whole width.
+
+    Returns
+    -------
+    QFormLayout
+        The layout.
     """
     form = QFormLayout()
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -42,16 +52,21 @@ def labelled(fields: Iterable[tuple[str, QWidget | QLayout] | QWidget]) -> QForm
 
 
 def scrolling(panel: QWidget, content: QWidget, width: int) -> QScrollArea:
-    """Fill a panel with what scrolls up and down where it is too high.
+    """Fill a panel with a widget that scrolls up and down where it is too high.
 
     Parameters
     ----------
-    panel
-        Has no layout yet.
-    content
-        What is in it.
-    width
-        The panel's least, px.
+    panel : QWidget
+        Widget to fill, without a layout yet.
+    content : QWidget
+        Widget that scrolls.
+    width : int
+        Minimum width of the panel, screen px.
+
+    Returns
+    -------
+    QScrollArea
+        The scroll area.
     """
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)
@@ -66,7 +81,18 @@ def scrolling(panel: QWidget, content: QWidget, width: int) -> QScrollArea:
 
 
 def wrapped(tooltip: str = "") -> QLabel:
-    """Return a label of several lines that long words do not widen."""
+    """Return a label of several lines that long words do not widen.
+
+    Parameters
+    ----------
+    tooltip : str, optional
+        Tooltip of the label.
+
+    Returns
+    -------
+    QLabel
+        The label, empty.
+    """
     label = QLabel()
     label.setWordWrap(True)
     label.setToolTip(tooltip)
@@ -75,14 +101,37 @@ def wrapped(tooltip: str = "") -> QLabel:
 
 
 def button(text: str, tooltip: str) -> QPushButton:
-    """Return a button."""
+    """Return a button.
+
+    Parameters
+    ----------
+    text : str
+        Text on the button.
+    tooltip : str
+        Tooltip of the button.
+
+    Returns
+    -------
+    QPushButton
+        The button.
+    """
     made = QPushButton(text)
     made.setToolTip(tooltip)
     return made
 
 
 def show_done(bar: QProgressBar, done: int, total: int) -> None:
-    """Show how far something is; a total of 0 shows that it is under way."""
+    """Show the progress of something.
+
+    Parameters
+    ----------
+    bar : QProgressBar
+        Bar that shows it.
+    done : int
+        Number of pieces that are done.
+    total : int
+        Number of all pieces. 0 shows only that something is running.
+    """
     if bar.maximum() != total:
         bar.setRange(0, total)
     set_value(bar, done)

@@ -1,4 +1,4 @@
-"""Keys that act while a widget lives, and never take one that the user has bound."""
+"""Key bindings that act while a widget lives, and never take a key that the user has bound."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from napari.utils.shortcuts import default_shortcuts
 
 
 def bind_keys(target: Any, actions: Mapping[str, Callable[[], None]], *others: Any) -> Callable[[], None]:
-    """Bind the keys that are free; return what unbinds them.
+    """Bind the keys that are free.
 
     Parameters
     ----------
-    target
+    target : object
         A viewer, or a layer (keys of a layer act while it is the active one, before napari's own).
-    actions
-        What is done, by key as napari writes it: ``"Shift-N"``.
-    others
-        A viewer whose keys, too, are the user's.
+    actions : mapping of str to callable
+        Functions without arguments, by key as napari writes it: ``"Shift-N"``.
+    *others : object
+        Viewers whose keys are the user's, too.
+
+    Returns
+    -------
+    callable
+        Function without arguments that unbinds the keys.
     """
     bound = []
     theirs = _chosen_by_user().union(*(other.keymap for other in others))
@@ -30,7 +35,7 @@ def bind_keys(target: Any, actions: Mapping[str, Callable[[], None]], *others: A
         try:
             target.bind_key(key, lambda _target, act=action: act())
         except ValueError:
-            continue  # the user's own
+            continue  # the user has bound this key
         bound.append(key)
 
     def unbind() -> None:
@@ -42,7 +47,7 @@ def bind_keys(target: Any, actions: Mapping[str, Callable[[], None]], *others: A
 
 
 def _chosen_by_user() -> set[Any]:
-    """Keys that the user has given to actions in napari's preferences."""
+    """Return the keys that the user has given to actions in napari's preferences."""
     chosen: set[Any] = set()
     for action, keys in get_settings().shortcuts.shortcuts.items():
         usual = {coerce_keybinding(key) for key in default_shortcuts.get(action, ())}

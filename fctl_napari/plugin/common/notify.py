@@ -11,14 +11,28 @@ from fctl_napari.errors import Cancelled, FctlError
 
 
 def say(message: str) -> None:
-    """Show one sentence as an information notification. Call it on the main thread."""
+    """Show one sentence as an information notification.
+
+    Call this on the main thread.
+
+    Parameters
+    ----------
+    message : str
+        The sentence.
+    """
     show_info(message)
 
 
 def report(error: BaseException) -> None:
-    """Show an error: an ``FctlError`` as its sentence, anything else (a bug) with its traceback.
+    """Show an error as a notification.
 
-    ``Cancelled`` is what the user asked for and is not reported. Call it on the main thread.
+    An ``FctlError`` is shown as its sentence, anything else (a bug) with its traceback. ``Cancelled`` is what the user
+    asked for and is not reported. Call this on the main thread.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
     """
     if isinstance(error, Cancelled):
         return
@@ -30,7 +44,15 @@ def report(error: BaseException) -> None:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Report an ``FctlError`` raised in the block and go on after it; bugs pass through."""
+    """Report an ``FctlError`` raised in the block, and continue after the block.
+
+    Other exceptions, which are bugs, pass through.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
     try:
         yield
     except FctlError as error:

@@ -11,7 +11,18 @@ if TYPE_CHECKING:
 
 
 def describe(progress: RunProgress) -> str:
-    """Say how far a run is, in one line."""
+    """Describe the progress of a run, in one line.
+
+    Parameters
+    ----------
+    progress : RunProgress
+        Progress of the run.
+
+    Returns
+    -------
+    str
+        The line.
+    """
     tiles = f"{progress.done} of {progress.total} tiles"
     if progress.state == "starting":
         return "Starting the worker…"
@@ -33,7 +44,18 @@ def describe(progress: RunProgress) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in one or two units: ``"8 s"``, ``"3 min 20 s"``, ``"2 h 5 min"``."""
+    """Return a time in one or two units: ``"8 s"``, ``"3 min 20 s"``, ``"2 h 5 min"``.
+
+    Parameters
+    ----------
+    seconds : float
+        The time, s.
+
+    Returns
+    -------
+    str
+        The time in words.
+    """
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -43,14 +65,19 @@ def duration(seconds: float) -> str:
 
 
 def offer(progress: RunProgress, tile_size: int) -> str:
-    """Say what it would take to run what is in view but was not asked for; empty if there is nothing of the kind.
+    """Describe the cost of running the tiles that are in view but were not requested.
 
     Parameters
     ----------
-    progress
-        Of a live run.
-    tile_size
-        The network's, px.
+    progress : RunProgress
+        Progress of a live run.
+    tile_size : int
+        Side of the network's tile, px.
+
+    Returns
+    -------
+    str
+        Number of tiles, time and size on disk. Empty if there are no such tiles.
     """
     view = progress.view
     if view is None or view.waiting or view.done == view.total:

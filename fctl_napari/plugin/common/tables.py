@@ -1,4 +1,4 @@
-"""Tables on the screen, all alike: what their models share, and how lists of regions look."""
+"""Tables on the screen: the common base of their models, and the look of lists of regions."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ T = TypeVar("T")
 
 
 class Rows(QAbstractTableModel, Generic[T]):
-    """Rows of things below headings; thousands cost nothing until they are drawn.
+    """Rows of objects below headings.
 
-    A subclass says in ``data`` what is in a cell, and leaves to this one what it does not care for.
+    Thousands of rows cost nothing until they are drawn. A subclass returns in ``data`` the content of a cell, and
+    leaves to this class the roles that it does not handle.
 
     Parameters
     ----------
-    columns
+    columns : sequence of str
         The headings.
-    numbers
-        Columns that are aligned to the right.
+    numbers : sequence of int
+        Indices of the columns that are aligned to the right.
 
     Attributes
     ----------
-    rows
-        What is shown, in this order; see ``show_rows``.
+    rows : list
+        The objects that are shown, in this order; see ``show_rows``.
     """
 
     def __init__(self, columns: Sequence[str], numbers: Sequence[int]) -> None:
@@ -36,45 +37,53 @@ class Rows(QAbstractTableModel, Generic[T]):
         self._numbers = numbers
 
     def show_rows(self, rows: Sequence[T]) -> None:
-        """Show these in place of those that are shown."""
+        """Replace the rows that are shown.
+
+        Parameters
+        ----------
+        rows : sequence
+            Objects to show, in this order.
+        """
         self.beginResetModel()
         self.rows = list(rows)
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
+        """Return the number of rows."""
         return len(self.rows)
 
     def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Qt's hook."""
+        """Return the number of columns."""
         return len(self.columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt's hook."""
+        """Return the heading of a column."""
         if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
             return self.columns[section]
         return None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt's hook."""
+        """Return the alignment of a cell, and None for all other roles."""
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in self._numbers:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
 
 
 def dress_table(view: QTableView, model: QAbstractTableModel, tooltip: str, widths: Sequence[int], height: int) -> None:
-    """Make a view show rows of a model, one of which can be chosen.
+    """Make a view show the rows of a model, one of which can be chosen.
 
     Parameters
     ----------
-    view, model
-        As they were made.
-    tooltip
-        Of the view.
-    widths
-        Of the columns from the first on, screen px; the last one takes what is left, too.
-    height
-        At least so much, screen px.
+    view : QTableView
+        View to set up.
+    model : QAbstractTableModel
+        Model that it shows.
+    tooltip : str
+        Tooltip of the view.
+    widths : sequence of int
+        Widths of the columns from the first on, screen px. The last column also takes what is left.
+    height : int
+        Minimum height, screen px.
     """
     view.setModel(model)
     view.setToolTip(tooltip)

@@ -1,4 +1,4 @@
-"""What "accept prediction here" means: which px of an image become what a segmentation says there."""
+"""Acceptance of a prediction: px of an image are painted as the classes that a segmentation has there."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ import napari
 import numpy as np
 from napari.layers import Image, Shapes
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QWidget
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.merge import values_by_name
 from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import Cancelled, InputError
-from fctl_napari.evaluation.error_regions import Region
-from fctl_napari.imagery.class_mapping import MappedGroundTruth
+from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.correct.stroke_writer import PixelEdit
-from fctl_napari.plugin.errors.comparison import ERRORS
-from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.plugin.layers.roi import region_layer
 from fctl_napari.plugin.layers.viewport import drawn_region, shape_pixels
 from fctl_napari.progress import Progress
@@ -29,77 +25,58 @@ from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow, Window
 
 PIECE = 2048
-"""Side of what is accepted at once, px."""
+"""Side of the pieces that are accepted one after the other, px."""
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Px of an image under a drawn shape: those whose centre it holds.
+    """Pixels of an image under a drawn shape: those whose center it holds.
 
     Attributes
     ----------
-    window
-        Its bounding box, (y0, x0, y1, x1) px, cut to the image.
-    corners
-        Of its outline, (n, 2), px; pixel i covers [i, i + 1).
+    window : IntWindow
+        Bounding box of the shape, (y0, x0, y1, x1) px, clipped to the image.
+    corners : ndarray of float64 [n, 2]
+        Corners of its outline, (y, x) px. Pixel i covers [i, i + 1).
     """
 
     window: IntWindow
     corners: NDArray[np.float64]
 
     def mask(self, window: IntWindow) -> NDArray[np.bool_]:
-        """Which px of a window, bool [y, x]."""
+        """Return the px of a window that lie under the shape.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window of the image, (y0, x0, y1, x1) px.
+
+        Returns
+        -------
+        ndarray of bool [y, x]
+            True at px under the shape.
+        """
         from skimage.draw import polygon2mask
 
         y0, x0, y1, x1 = window
-        # skimage counts from the centre of pixel 0
+        # skimage counts from the center of pixel 0
         return np.asarray(polygon2mask((y1 - y0, x1 - x0), self.corners - (y0 + 0.5, x0 + 0.5)))
 
 
-@dataclass(frozen=True, eq=False)
-class Blob:
-    """Px of an error, or of a doubt, of a segmentation.
-
-    Attributes
-    ----------
-    region
-        As it is listed.
-    segmentation, ground_truth
-        Of which; without a truth (doubts) the px around its first one that were called the same count, in its box.
-    """
-
-    region: Region
-    segmentation: Segmentation
-    ground_truth: MappedGroundTruth | None
-
-    @property
-    def window(self) -> IntWindow:
-        """Its bounding box, (y0, x0, y1, x1) px."""
-        return self.region.window
-
-    def mask(self, window: IntWindow) -> NDArray[np.bool_]:
-        """Which px of a window, bool [y, x]."""
-        from skimage.measure import label
-
-        y0, x0, y1, x1 = self.window
-        same = self.segmentation.labels.read(self.window) == self.region.predicted + 1
-        if self.ground_truth is not None and self.region.ground_truth is not None:
-            same &= self.ground_truth.read(self.window) == self.region.ground_truth
-        parts = label(same, connectivity=1)
-        y, x = self.region.point
-        whole = parts == parts[y - y0, x - x0] if same[y - y0, x - x0] else np.zeros_like(same)
-        grid = np.zeros((window[2] - window[0], window[3] - window[1]), bool)
-        top, left = max(y0, window[0]), max(x0, window[1])
-        bottom, right = min(y1, window[2]), min(x1, window[3])
-        if top < bottom and left < right:
-            grid[top - window[0] : bottom - window[0], left - window[1] : right - window[1]] = whole[
-                top - y0 : bottom - y0, left - x0 : right - x0
-            ]
-        return grid
-
-
 def drawn(shapes: Shapes, image: Image) -> Drawn:
-    """Return the px of ``image`` under the selected shape of ``shapes``, or else its last one.
+    """Return the px of an image under the selected shape of a layer, or else under its last one.
+
+    Parameters
+    ----------
+    shapes : Shapes
+        The layer of shapes.
+    image : Image
+        The image layer.
+
+    Returns
+    -------
+    Drawn
+        The px under the shape.
 
     Raises
     ------
@@ -111,7 +88,7 @@ def drawn(shapes: Shapes, image: Image) -> Drawn:
     kind, vertices = shapes.shape_type[chosen], np.asarray(shapes.data[chosen], float)
     if kind in ("line", "path"):
         raise InputError(f"{shapes.name}: a {kind} holds no area; draw a rectangle, an ellipse or a polygon.")
-    if kind == "ellipse":  # napari keeps the corners of its box
+    if kind == "ellipse":  # napari keeps the corners of its bounding box
         turn = np.linspace(0, 2 * math.pi, 128, endpoint=False)[:, None]
         middle = vertices.mean(0)
         down, right = (vertices[3] - vertices[0]) / 2, (vertices[1] - vertices[0]) / 2
@@ -120,12 +97,24 @@ def drawn(shapes: Shapes, image: Image) -> Drawn:
 
 
 def drawn_here(viewer: napari.Viewer, image: Image | None) -> Drawn:
-    """Return the px of ``image`` under what is drawn in a viewer; see :func:`drawn`.
+    """Return the px of an image under the shape that is drawn in a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : Image or None
+        The image layer. None if there is none.
+
+    Returns
+    -------
+    Drawn
+        The px under the shape; see :func:`drawn`.
 
     Raises
     ------
     InputError
-        Nothing is drawn, or see :func:`drawn`.
+        Nothing is drawn, there is no image, or see :func:`drawn`.
     """
     shapes = region_layer(viewer)
     if shapes is None or image is None:
@@ -133,56 +122,42 @@ def drawn_here(viewer: napari.Viewer, image: Image | None) -> Drawn:
     return drawn(shapes, image)
 
 
-def chosen_error(window: QWidget) -> Blob:
-    """Return the region that is chosen in the Errors widget of a window.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    for widget in window.findChildren(ErrorWidget):
-        region, comparison = widget.region, widget.comparison
-        if region is not None and comparison is not None:
-            ground_truth = comparison.ground_truth if widget.form.regions.kind == ERRORS else None
-            return Blob(region, comparison.segmentation, ground_truth)
-    raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
-
-
 def accept(
     corrections: Corrections,
     segmentation: Segmentation,
-    where: Drawn | Blob,
+    where: Drawn | SelectedRegion,
     author: str,
     progress: Progress,
 ) -> IntWindow | None:
-    """Paint what a segmentation says, as one action; px that are not computed stay as they are.
+    """Paint what a segmentation predicts, as one action.
 
-    Classes are found by their names; those that the corrections lack are added.
+    Pixels that are not computed stay as they are. Classes are matched by their names. Those that the corrections lack
+    are added.
 
     Parameters
     ----------
-    corrections
-        Open for writing.
-    segmentation
+    corrections : Corrections
+        Corrections, open for writing.
+    segmentation : Segmentation
         The prediction.
-    where
-        Which px.
-    author
-        Who accepts.
-    progress
+    where : Drawn or SelectedRegion
+        Pixels to accept.
+    author : str
+        Name of the person who accepts.
+    progress : Progress
         Called before each piece. Where it raises ``Cancelled``, what is painted by then is kept.
 
     Returns
     -------
-    Bounding box of what has changed; None if all was painted so already.
+    IntWindow or None
+        Bounding box of what has changed, (y0, x0, y1, x1) px. None if all was painted so already.
 
     Raises
     ------
     InputError
         The segmentation is of another image, or nothing is computed there.
     OutputError
-        The disk is full or the place is not writable; pieces before that are kept.
+        The disk is full or the location is not writable; pieces before that are kept.
     """
     other = contradict(segmentation.facts["image"], corrections.facts["image"])
     if segmentation.shape != corrections.shape or other:

@@ -1,4 +1,4 @@
-"""Which label is painted in the Correct widget: by button, by key, or taken from the prediction under the cursor."""
+"""The label to paint with in the Correct widget, set by button, by key or from the prediction under the cursor."""
 
 from __future__ import annotations
 
@@ -11,28 +11,34 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject
 
+from fctl_napari.errors import InputError
+from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import reported
-from fctl_napari.plugin.correct.choices import MaskChoices, class_under
 from fctl_napari.plugin.correct.edit_window import PAINTING
 from fctl_napari.plugin.correct.form import KEYS, CorrectForm
 from fctl_napari.plugin.correct.session import Painting
+from fctl_napari.plugin.layers.mask_combo import MaskChoices
 from fctl_napari.plugin.layers.pixel_picker import Picker
+from fctl_napari.plugin.layers.segmentation_layers import levels_of
+from fctl_napari.plugin.layers.transforms import seen_pixels
 
 
 class Brush(QObject):
-    """Keeps the class buttons, the keys and the edit layer's label in step.
+    """Synchronization of the class buttons, the keys and the label of the edit layer.
 
     Parameters
     ----------
-    viewer
-        Where one paints.
-    form
-        With the buttons.
-    masks
-        The segmentation to pick from.
-    actions
-        What else keys of the edit layer do.
+    viewer : napari.Viewer
+        The viewer in which one paints.
+    form : CorrectForm
+        Fields of the widget, with the class buttons.
+    masks : MaskChoices
+        Choice of the segmentation to pick from.
+    actions : mapping of str to callable
+        Further functions without arguments that keys of the edit layer call, by key.
+    parent : QObject or None, optional
+        Qt's parent.
     """
 
     def __init__(
@@ -50,7 +56,7 @@ class Brush(QObject):
         self._actions = dict(actions)
         self._painting: Painting | None = None
         self._label = 1
-        self._tool = "paint"  # what the picker interrupts
+        self._tool = "paint"  # mode of the layer that the picker interrupts
         self._picker = Picker(viewer, self)
         self._unbind: Callable[[], None] = lambda: None
         form.classes.chosen.connect(self.choose)
@@ -60,7 +66,13 @@ class Brush(QObject):
         self._picker.switched.connect(form.pick.setChecked)
 
     def attach(self, painting: Painting) -> None:
-        """Paint there from now on."""
+        """Set the label of a painting's edit layer from now on.
+
+        Parameters
+        ----------
+        painting : Painting
+            The open corrections.
+        """
         self._painting = painting
         self.show_classes()
         painting.shown.connect(self._dress)
@@ -75,14 +87,20 @@ class Brush(QObject):
             self._bind(self._layer)
 
     def detach(self) -> None:
-        """Paint nowhere any more."""
+        """Let go of the painting, and offer no classes."""
         self._picker.switch(False)
         self._unbind()
         self._form.classes.show_classes(None)
         self._painting = None
 
     def choose(self, label: int) -> None:
-        """Paint with this label from now on: k + 1 is class k, 255 not sure."""
+        """Choose the label to paint with from now on.
+
+        Parameters
+        ----------
+        label : int
+            k + 1 is class k, 255 is not sure.
+        """
         self._set(label)
         layer = self._layer
         if layer is not None:
@@ -95,18 +113,20 @@ class Brush(QObject):
         return None if self._painting is None else self._painting.edit_layer
 
     def _set(self, label: int) -> None:
+        """Show a label as the one to paint with, on the buttons and on the edit layer."""
         self._label = label
         self._form.classes.show_chosen(label)
         if self._layer is not None:
             self._layer.selected_label = label
 
     def _dress(self, layer: Labels) -> None:
-        """Make a new edit layer listen to the buttons and the keys."""
+        """Connect a new edit layer to the buttons and the keys."""
         layer.selected_label = self._label
         layer.events.selected_label.connect(self._label_chosen)
         self._bind(layer)
 
     def _bind(self, layer: Labels) -> None:
+        """Bind the keys of the edit layer: labels, actions and picking."""
         labels = {key: partial(self.choose, label) for key, label in self._form.classes.keys().items()}
         self._unbind()
         self._unbind = bind_keys(
@@ -114,6 +134,7 @@ class Brush(QObject):
         )
 
     def _label_chosen(self, _event: Any = None) -> None:
+        """Show the label that was chosen in napari's own controls."""
         layer = self._layer
         if layer is not None:
             if layer.selected_label:
@@ -131,7 +152,7 @@ class Brush(QObject):
     def _picked(self, world: np.ndarray) -> None:
         label = self._class_at(world)
         if label is not None:
-            self._set(label)  # the tool waits for the button: it would paint
+            self._set(label)  # the tool is restored when the button is released: it would paint now
 
     def _pick_released(self) -> None:
         self._picker.switch(False)
@@ -141,12 +162,73 @@ class Brush(QObject):
             layer.mode = self._tool
 
     def _pick_under_cursor(self) -> None:
+        """Choose the class that the segmentation has under the cursor."""
         label = self._class_at(np.asarray(self._viewer.cursor.position, float))
         if label is not None:
             self.choose(label)
 
     def _class_at(self, world: np.ndarray) -> int | None:
+        """Return the label of the class at world coordinates, or report why there is none."""
         with reported():
             if self._painting is not None:
                 return class_under(self._viewer, self._masks.require(), world, self._painting.table)
         return None
+
+
+def class_names(mask: Labels) -> tuple[str, ...]:
+    """Return the names of the classes that a segmentation's layer shows.
+
+    Parameters
+    ----------
+    mask : Labels
+        Layer of the segmentation.
+
+    Returns
+    -------
+    tuple of str
+        Names of the values 1, 2, ... Empty if the layer names no classes.
+    """
+    return tuple(mask.features["class"][1:]) if "class" in mask.features else ()
+
+
+def class_under(viewer: napari.Viewer, mask: Labels, world: Any, table: ClassTable) -> int:
+    """Return the corrections' label of the class that a segmentation has at world coordinates.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    mask : Labels
+        Layer of the segmentation.
+    world : array_like of float
+        World coordinates of the viewer.
+    table : ClassTable
+        Classes of the corrections.
+
+    Returns
+    -------
+    int
+        The label, k + 1 for class k of the table.
+
+    Raises
+    ------
+    InputError
+        The viewer shows three dimensions, the location lies beside the segmentation, nothing is computed there, or the
+        table lacks the class.
+    """
+    if viewer.dims.ndisplay != 2:
+        raise InputError(f"{mask.name}: the viewer shows three dimensions; switch it to two to point at a class.")
+    level = levels_of(mask)[0]
+    y, x = (int(location // 1) for location in seen_pixels(viewer, mask, world))
+    if not (0 <= y < level.shape[0] and 0 <= x < level.shape[1]):
+        raise InputError(f"{mask.name}: does not reach there; point at the image.")
+    value = int(level[y, x])
+    if value == 0:
+        raise InputError(f"{mask.name}: nothing is computed there yet; segment that part first.")
+    name = dict(enumerate(class_names(mask), 1)).get(value, f"of value {value}")
+    if name not in table.names:
+        raise InputError(
+            f"{mask.name}: has the class {name} there, which the corrections lack ({', '.join(table.names)}); press "
+            "Edit here to add its classes."
+        )
+    return table.names.index(name) + 1

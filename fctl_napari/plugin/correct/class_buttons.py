@@ -1,4 +1,4 @@
-"""Buttons of the classes to paint with, in their colours, and how much of each is painted."""
+"""Buttons of the classes to paint with, in their colors, with the painted area of each."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QPushButton, QWidget
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
-from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
+from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 MOST_KEYS = 9
 
 
 class ClassButtons(QWidget):
-    """One button for each class, one for "not sure".
+    """One button for each class, and one for "not sure".
 
-    Signals
-    -------
-    chosen : int
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+
+    Attributes
+    ----------
+    chosen : Signal(int)
         The label to paint with: k + 1 for class k, 255 for not sure.
     """
 
@@ -42,17 +47,29 @@ class ClassButtons(QWidget):
 
     @property
     def areas(self) -> dict[str, str]:
-        """What is shown of each class."""
+        """The text of the area that is shown for each class, by its name."""
         return {name: label.text() for name, label in self._areas.items()}
 
     def keys(self) -> dict[str, int]:
-        """Labels by the digit that chooses them: 1 to 9 the first classes, 0 not sure."""
+        """Return the labels by the digit that chooses them.
+
+        Returns
+        -------
+        dict of str to int
+            1 to 9 choose the first classes, 0 chooses not sure. Empty if no classes are shown.
+        """
         classes = [label for label in self.buttons if label != NOT_SURE][:MOST_KEYS]
         keys = {str(label): label for label in classes}
         return {**keys, "0": NOT_SURE} if self._areas else {}
 
     def show_classes(self, table: ClassTable | None) -> None:
-        """Show these classes; None: none."""
+        """Show the buttons of classes.
+
+        Parameters
+        ----------
+        table : ClassTable or None
+            The classes. None shows no buttons.
+        """
         for button in self._group.buttons():
             self._group.removeButton(button)
         while self._grid.count():
@@ -83,7 +100,13 @@ class ClassButtons(QWidget):
             self._areas[name] = area
 
     def show_chosen(self, label: int) -> None:
-        """Show which label is painted with; none of the buttons, if it is no class."""
+        """Show the label that is painted with.
+
+        Parameters
+        ----------
+        label : int
+            The label. If it is no class, none of the buttons is checked.
+        """
         button = self._group.button(label)
         if button is not None:
             button.setChecked(True)
@@ -93,7 +116,13 @@ class ClassButtons(QWidget):
             self._group.setExclusive(True)
 
     def show_areas(self, areas: Mapping[str, int]) -> None:
-        """Show painted px by the name of the class."""
+        """Show the painted areas.
+
+        Parameters
+        ----------
+        areas : mapping of str to int
+            Painted px by the name of the class.
+        """
         for name, label in self._areas.items():
             pixels = areas.get(name, 0)
             label.setText(f"{pixels:,} px" if pixels else "-")

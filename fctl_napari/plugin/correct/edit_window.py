@@ -21,17 +21,32 @@ from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.windows import IntWindow
 
 SIDE = 2048
-"""Side of the window, px: a dab takes 1 ms, moving it 350 ms."""
+"""Side of the window, px. With 2048, a dab takes 1 ms and moving the window 350 ms."""
 
 TAKE_MS = 150
-"""How long after its end a stroke is taken, so that undo and redo with the key held down become one."""
+"""Delay from the end of a stroke until it is taken, ms. Undo and redo with the key held down become one stroke."""
 
 PAINTING = ("paint", "erase", "fill", "polygon")
 NAME = "edit window"
 
 
 def window_around(y: float, x: float, shape: tuple[int, int], side: int) -> IntWindow:
-    """Return the window of at most ``side`` px, inside an image of ``shape``, whose middle is nearest to (y, x)."""
+    """Return the window inside an image whose center is nearest to a point.
+
+    Parameters
+    ----------
+    y, x : float
+        The point, px of the image.
+    shape : tuple of 2 int
+        Height and width of the image, px.
+    side : int
+        Side of the window at most, px.
+
+    Returns
+    -------
+    IntWindow
+        (y0, x0, y1, x1) px of the image.
+    """
     starts = [
         int(min(max(round(middle - side / 2), 0), max(size - side, 0)))
         for middle, size in zip((y, x), shape, strict=True)
@@ -40,32 +55,38 @@ def window_around(y: float, x: float, shape: tuple[int, int], side: int) -> IntW
 
 
 class EditWindow(QObject):
-    """Shows a window of the corrections to paint on, and tells of every finished stroke.
+    """A window of the corrections to paint on, which emits every finished stroke.
 
-    napari tells of a stroke (``paint``) but of undo, redo and what the console does only that the data were set; so
+    napari reports a stroke (``paint``), but of undo, redo and what the console does only that the data were set. So
     after either the data are compared with a copy. What differs is the stroke.
 
     Parameters
     ----------
-    viewer
-        Where it is shown.
-    image
-        What is corrected.
-    table
+    viewer : napari.Viewer
+        The viewer that shows it.
+    image : Image
+        Layer of the image that is corrected.
+    table : ClassTable
         The classes.
-    author
-        Tells who paints.
+    author : callable
+        Function that returns the name of the person who paints.
+    parent : QObject or None, optional
+        Qt's parent.
 
-    Signals
-    -------
-    edited : object
-        A ``PixelEdit``.
-    beside : object
-        Somebody paints at (y, x) px of the image, beside the window.
-    refused : str
-        Something cannot be painted, and was taken back; why.
-    shown : object
-        The layer, when it is new.
+    Attributes
+    ----------
+    table : ClassTable
+        The classes to paint with.
+    window : IntWindow or None
+        Where it lies, (y0, x0, y1, x1) px of the image. None before it is shown.
+    edited : Signal(object)
+        A stroke is finished; carries the ``PixelEdit``.
+    beside : Signal(object)
+        The user paints beside the window; carries the point, (y, x) px of the image.
+    refused : Signal(str)
+        Something that cannot be painted was reverted; carries the reason.
+    shown : Signal(object)
+        A new layer is shown; carries the layer.
     """
 
     edited = Signal(object)
@@ -91,7 +112,7 @@ class EditWindow(QObject):
         self._saved: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
         self._dragging = False
         self.window: IntWindow | None = None
-        """Where it lies, (y0, x0, y1, x1) px of the image; None before it is shown."""
+        """Where it lies, (y0, x0, y1, x1) px of the image. None before it is shown."""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(TAKE_MS)
@@ -101,16 +122,24 @@ class EditWindow(QObject):
 
     @property
     def layer(self) -> Labels | None:
-        """Its layer, if it is there."""
+        """The layer of the window, if it is there."""
         return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
 
     @property
     def waits(self) -> bool:
-        """Whether a stroke may be finished that is not told of yet."""
+        """True if there may be a finished stroke that is not emitted yet."""
         return self._timer.isActive()
 
     def show(self, window: IntWindow, values: NDArray[np.uint8]) -> None:
-        """Show a window of the image with what is painted there, and make it the active layer."""
+        """Show a window of the image with what is painted there, and make it the active layer.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1) px of the image.
+        values : ndarray of uint8 [y, x]
+            What is painted there: k + 1 = class k, 255 = not sure, 0 = nothing.
+        """
         self.take()
         placement = self._placement(window)
         self._saved = values.copy()
@@ -120,7 +149,7 @@ class EditWindow(QObject):
             layer = self._add(values, placement)
         else:
             mode = layer.mode
-            layer.editable = False  # forgets napari's own undo history: it would paint into the new place
+            layer.editable = False  # clears napari's own undo history, which would paint into the new location
             layer.data = values
             move(layer, placement)
             layer.editable = True
@@ -128,7 +157,17 @@ class EditWindow(QObject):
         self._viewer.layers.selection.active = layer
 
     def update(self, window: IntWindow, values: NDArray[np.uint8]) -> None:
-        """Take up what others changed in a part of the window; what is being painted stays."""
+        """Show what others changed in a part of the window.
+
+        What is being painted stays.
+
+        Parameters
+        ----------
+        window : IntWindow
+            The part, (y0, x0, y1, x1) px of the image.
+        values : ndarray of uint8 [y, x]
+            Its new values.
+        """
         layer, inner = self.layer, self.common(window)
         if layer is None or inner is None or self.window is None:
             return
@@ -142,11 +181,33 @@ class EditWindow(QObject):
         layer.refresh(extent=False, thumbnail=False, highlight=False)
 
     def around(self, y: float, x: float) -> IntWindow:
-        """Where the window would lie around (y, x) px of the image."""
+        """Return the location of the window around a point.
+
+        Parameters
+        ----------
+        y, x : float
+            The point, px of the image.
+
+        Returns
+        -------
+        IntWindow
+            (y0, x0, y1, x1) px of the image.
+        """
         return window_around(y, x, image_shape(self._image), SIDE)
 
     def common(self, window: IntWindow) -> IntWindow | None:
-        """What a window of the image and this one have in common; None: nothing."""
+        """Return the intersection of a window of the image with this one.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1) px of the image.
+
+        Returns
+        -------
+        IntWindow or None
+            The intersection, (y0, x0, y1, x1) px. None if it is empty.
+        """
         if self.window is None or self.layer is None:
             return None
         y0, x0 = max(window[0], self.window[0]), max(window[1], self.window[1])
@@ -154,7 +215,7 @@ class EditWindow(QObject):
         return (y0, x0, y1, x1) if y0 < y1 and x0 < x1 else None
 
     def take(self) -> None:
-        """Tell of what was painted since the last time, as one stroke."""
+        """Emit what was painted since the last time, as one stroke."""
         self._timer.stop()
         layer, window = self._layer, self.window
         if layer is None or window is None:
@@ -184,19 +245,19 @@ class EditWindow(QObject):
             self.edited.emit(PixelEdit(y0, x0, block.copy(), mask.copy(), self._author()))
 
     def follow(self) -> None:
-        """Lie where the image lies now."""
+        """Move the layer to where the image lies now."""
         if self.layer is not None and self.window is not None:
             move(self.layer, self._placement(self.window))
 
     def hide(self) -> None:
-        """Take the layer away."""
+        """Remove the layer."""
         layer = self.layer
         if layer is not None:
             self._viewer.layers.remove(layer)
         self._layer = self.window = None
 
     def leave(self) -> None:
-        """Listen to nothing any more; what was painted is told of first."""
+        """Emit what was painted, and disconnect from the viewer."""
         self.take()
         self._viewer.layers.events.removed.disconnect(self._removed)
         if self._drag in self._viewer.mouse_drag_callbacks:
@@ -207,10 +268,12 @@ class EditWindow(QObject):
     # ----
 
     def _placement(self, window: IntWindow) -> dict[str, Any]:
+        """Return the keywords that place a layer over a window of the image."""
         y0, x0, y1, x1 = window
         return placed_over(self._image, window, (y1 - y0, x1 - x0))
 
     def _add(self, values: NDArray[np.uint8], placement: dict[str, Any]) -> Labels:
+        """Add the layer, with its frame, brush and connections."""
         layer = self._layer = Labels(
             values,
             name=NAME,
@@ -233,6 +296,7 @@ class EditWindow(QObject):
         return layer
 
     def _forget(self, layer: Labels) -> None:
+        """Disconnect from a layer."""
         layer.events.paint.disconnect(self._touched)
         layer.events.set_data.disconnect(self._touched)
 
@@ -241,7 +305,7 @@ class EditWindow(QObject):
 
     def _rested(self) -> None:
         if self._dragging:
-            return  # its end starts the timer again
+            return  # the end of the drag starts the timer again
         self.take()
 
     def _removed(self, event: Any) -> None:
@@ -251,10 +315,11 @@ class EditWindow(QObject):
             self._layer = self.window = None
 
     def _drag(self, viewer: Any, event: Any) -> Iterator[None]:
+        """Follow a drag of the mouse, which is one stroke."""
         layer = self.layer
         if layer is None or viewer.layers.selection.active is not layer or str(layer.mode) not in PAINTING:
             return
-        self.take()  # the stroke before ends here, however quickly this one follows
+        self.take()  # the previous stroke ends here, however quickly this one follows
         if event.button == 1:
             y, x = seen_pixels(viewer, self._image, event.position)
             self._look_beside(float(y), float(x))
@@ -266,6 +331,7 @@ class EditWindow(QObject):
         self._timer.start()
 
     def _look_beside(self, y: float, x: float) -> None:
+        """Emit ``beside`` if a point lies on the image but not in the window."""
         assert self.window is not None
         height, width = image_shape(self._image)
         y0, x0, y1, x1 = self.window

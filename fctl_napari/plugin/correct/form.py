@@ -1,4 +1,4 @@
-"""The fields of the Correct widget, and nothing of what they do."""
+"""The fields of the Correct widget, without what they do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN
 ERROR = "Error in the list"
 
 KEYS = {"here": "H", "pick": "G", "accept": "A", "undo": "Control-Z", "redo": "Control-Shift-Z"}
-"""Keys while the widget lives: the first of the viewer, all of the edit window; napari 0.9 uses none of the letters."""
+"""Keys while the widget lives.
+
+The first acts in the whole viewer, all act in the edit window. napari 0.9 uses none of the letters.
+"""
 
 TOOLTIPS = {
     "image": "The image layer to correct.",
@@ -48,7 +51,13 @@ TOOLTIPS = {
 
 
 class CorrectForm(QWidget):
-    """Image, classes, painter; edit window, undo, classes; accept; list of regions; what is on disk."""
+    """Image, classes, painter, edit window, undo, acceptance, lists of regions, and what is on disk.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -95,6 +104,7 @@ class CorrectForm(QWidget):
         self.set_open(False)
 
     def _arrange(self) -> None:
+        """Lay out the fields."""
         fields = labelled(
             [
                 ("Image", self.image),
@@ -121,7 +131,13 @@ class CorrectForm(QWidget):
         scrolling(self, content, 320)
 
     def set_open(self, is_open: bool) -> None:
-        """Let only be pressed what works now."""
+        """Enable the buttons that work now.
+
+        Parameters
+        ----------
+        is_open : bool
+            If True, corrections are open.
+        """
         for widget in (self.pick, self.where, self.draw, self.accept, self.exchange):
             widget.setEnabled(is_open)
         if not is_open:
@@ -129,17 +145,37 @@ class CorrectForm(QWidget):
             self.redo.setEnabled(False)
 
     def explain(self, text: str) -> None:
-        """Say in a line what is missing; empty: nothing is."""
+        """Show in a line what is missing.
+
+        Parameters
+        ----------
+        text : str
+            The line. Empty if nothing is missing.
+        """
         self.hint.setText(text)
         self.hint.setVisible(bool(text))
 
     def make_offer(self, text: str) -> None:
-        """Offer to move the edit window; an empty text offers nothing."""
+        """Offer to move the edit window.
+
+        Parameters
+        ----------
+        text : str
+            Text of the button. Empty to offer nothing.
+        """
         self.offer.setText(text)
         self.offer.setVisible(bool(text))
 
     def show_saved(self, unsaved: int, trouble: str) -> None:
-        """Say whether all strokes are on disk."""
+        """Show if all strokes are on disk.
+
+        Parameters
+        ----------
+        unsaved : int
+            Number of strokes that are not on disk yet.
+        trouble : str
+            Reason why they cannot be written. Empty if there is none.
+        """
         if trouble:
             self.saved.setText(f"⚠ {unsaved} not on disk, tried again: {trouble}")
         elif unsaved:

@@ -1,4 +1,4 @@
-"""Taking over labels and others' corrections in the Correct widget, and exporting them."""
+"""Import of labels and of others' corrections in the Correct widget, and export of corrections."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FILE, FOLDER, OTHERS = "A file…", "An OME-Zarr label…", "Other corrections�
 POLICIES: dict[str, Policy] = {"keep mine": "mine", "take theirs": "theirs", "not sure": "not sure"}
 
 MOST_CONFLICTS = 1000
-"""So many are listed at most, the largest."""
+"""Maximum number of conflicts that are listed, the largest first."""
 
 TOOLTIPS = {
     "source": (
@@ -54,16 +54,21 @@ TOOLTIPS = {
 
 
 class ExchangePage(QWidget):
-    """What to take over, from where, and what came of it; export.
+    """Fields that choose what to import, the report of an import, and the export.
 
-    Signals
-    -------
-    wanted : object, bool
-        What is to be taken over (a layer or a path), and whether it is others' corrections.
-    export_wanted : object
-        The ``Path`` to write.
-    chosen : object
-        The window of a conflict that was clicked.
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+
+    Attributes
+    ----------
+    wanted : Signal(object, bool)
+        Something is to be imported; carries a layer or a path, and True if it is others' corrections.
+    export_wanted : Signal(object)
+        The corrections are to be exported; carries the ``Path`` to write.
+    chosen : Signal(object)
+        A conflict was clicked; carries its window.
     """
 
     wanted = Signal(object, bool)
@@ -95,21 +100,33 @@ class ExchangePage(QWidget):
         self._viewer: napari.Viewer | None = None
 
     def follow(self, viewer: napari.Viewer) -> None:
-        """Offer the labels layers of ``viewer`` from now on."""
+        """Offer the labels layers of a viewer from now on.
+
+        Parameters
+        ----------
+        viewer : napari.Viewer
+            The viewer.
+        """
         self._viewer = viewer
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.renamed):
             emitter.connect(self._fill)
         self._fill()
 
     def leave(self) -> None:
-        """Listen to the viewer no more."""
+        """Disconnect from the viewer."""
         assert self._viewer is not None
         events = self._viewer.layers.events
         for emitter in (events.inserted, events.removed, events.renamed):
             emitter.disconnect(self._fill)
 
     def show_report(self, done: MergeReport) -> None:
-        """Say what was taken over, and list where it contradicts."""
+        """Show the report of an import, and list its conflicts.
+
+        Parameters
+        ----------
+        done : MergeReport
+            The report.
+        """
         new = ", ".join(f"{name} {pixels:,} px" for name, pixels in done.added.items() if pixels)
         words = [f"New: {new or 'nothing'}."]
         if done.agreed:
@@ -128,11 +145,12 @@ class ExchangePage(QWidget):
             self.conflicts.addItem(item)
 
     def clear(self) -> None:
-        """Show no report."""
+        """Clear the report."""
         self.report.clear()
         self.conflicts.clear()
 
     def _fill(self, _event: object = None) -> None:
+        """List the sources: labels layers and kinds of files."""
         assert self._viewer is not None
         chosen = self.source.currentText()
         self.source.clear()
@@ -142,6 +160,7 @@ class ExchangePage(QWidget):
         self.source.setCurrentText(chosen)
 
     def _ask(self) -> None:
+        """Ask for the file or folder to import, and emit ``wanted``."""
         layer, kind = self.source.currentData(), self.source.currentText()
         if layer is not None:
             self.wanted.emit(layer, False)
@@ -156,6 +175,7 @@ class ExchangePage(QWidget):
                 self.wanted.emit(Path(path), kind == OTHERS)
 
     def _ask_out(self) -> None:
+        """Ask for the file to write, and emit ``export_wanted``."""
         path, chosen = QFileDialog.getSaveFileName(
             self,
             "Export the corrections to",
@@ -177,29 +197,36 @@ def take_over(
     corrections: Corrections,
     progress: Progress,
 ) -> tuple[IntWindow | None, MergeReport]:
-    """Take labels, or others' corrections, over (in the thread that writes).
+    """Import labels, or others' corrections (in the thread that writes).
 
     Parameters
     ----------
-    source
+    source : Labels or Path
         A layer, or a path.
-    placed
-        The labels of a layer in the px of the image (``labels_over``).
-    others
-        Whether the path holds corrections.
-    policy
-        See ``corrections.merge.merge``.
-    author
-        Whose labels are; corrections have authors of their own.
-    corrections
-        Open for writing.
-    progress
+    placed : PlacedLabels, ndarray or None
+        The labels of a layer in the px of the image (``labels_over``). Unused where the source is a path.
+    others : bool
+        If True, the path holds corrections.
+    policy : Policy
+        Resolution of conflicts; see ``corrections.merge.merge``.
+    author : str
+        Author of the labels. Corrections have authors of their own.
+    corrections : Corrections
+        Corrections, open for writing.
+    progress : Progress
         Called with counts of blocks.
+
+    Returns
+    -------
+    window : IntWindow or None
+        Bounding box of what has changed, (y0, x0, y1, x1) px. None if nothing has.
+    report : MergeReport
+        What was imported, and the conflicts.
 
     Raises
     ------
     FctlError
-        It cannot be read, or is of another size or of other classes; or the disk is full.
+        The source cannot be read, or is of another size or of other classes; or the disk is full.
     Cancelled
         ``progress`` raised it.
     """
@@ -216,7 +243,22 @@ def take_over(
 
 
 def start_export(path: Path, out: Path) -> Job:
-    """Export corrections in a thread, with a bar in napari's activity dock; a notification says how it ended."""
+    """Export corrections in a thread, with a bar in napari's activity dock.
+
+    A notification reports how it ended.
+
+    Parameters
+    ----------
+    path : Path
+        Location of the corrections.
+    out : Path
+        File to write. Its suffix chooses the format.
+
+    Returns
+    -------
+    Job
+        The job, started.
+    """
 
     def work(progress: Progress) -> Path:
         return export_corrections(Corrections.open(path), out, progress=progress)
@@ -235,5 +277,6 @@ def _layer_source(layer: Labels, array: Any) -> LabelSource:
 
 
 def _describe(conflict: Conflict) -> str:
+    """Describe a conflict in one line."""
     mine, theirs = (", ".join(counts) for counts in (conflict.mine, conflict.theirs))
     return f"{conflict.pixels:,} px: here {mine}, there {theirs} ({Path(conflict.source).name})"

@@ -13,14 +13,23 @@ from napari.utils.colormaps import DirectLabelColormap
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.layers.correction_marks import mark_corrections
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels, above
-from fctl_napari.plugin.layers.styles import class_style, only_show
+from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR, class_style, only_show
 from fctl_napari.plugin.layers.transforms import placed_like
-
-NOT_SURE_COLOR = (128, 128, 128)
 
 
 def correction_style(table: ClassTable) -> dict[str, Any]:
-    """Return ``colormap`` and ``features`` of a layer of corrections: the classes' colours, grey for not sure."""
+    """Return the style of a layer of corrections: the classes' colors, and gray for not sure.
+
+    Parameters
+    ----------
+    table : ClassTable
+        The classes.
+
+    Returns
+    -------
+    dict of str to object
+        ``colormap`` and ``features`` of the layer.
+    """
     style = class_style((info.name, info.color) for info in table.scored)
     colors = dict(style["colormap"].color_dict)
     colors[NOT_SURE] = np.array([*(channel / 255 for channel in NOT_SURE_COLOR), 1.0], np.float32)
@@ -33,7 +42,18 @@ def correction_style(table: ClassTable) -> dict[str, Any]:
 
 
 def outline_style(table: ClassTable) -> dict[str, Any]:
-    """Return the ``colormap`` of a layer of outlines: one color that no class has."""
+    """Return the style of a layer of outlines: one color that no class has.
+
+    Parameters
+    ----------
+    table : ClassTable
+        The classes.
+
+    Returns
+    -------
+    dict of str to object
+        ``colormap`` of the layer.
+    """
     color = np.array([*(channel / 255 for channel in outline_color(table)), 1.0], np.float32)
     nothing = np.zeros(4, np.float32)
     labels = dict.fromkeys([*range(1, len(table.scored) + 1), NOT_SURE], color)
@@ -41,13 +61,40 @@ def outline_style(table: ClassTable) -> dict[str, Any]:
 
 
 def dress(layer: Labels, style: dict[str, Any]) -> None:
-    """Give a layer another style."""
+    """Give a layer another style.
+
+    Parameters
+    ----------
+    layer : Labels
+        The layer.
+    style : dict of str to object
+        Attributes to set, by name.
+    """
     for name, value in style.items():
         setattr(layer, name, value)
 
 
 def add_corrections(viewer: napari.Viewer, image: Image, levels: StoredLevels, table: ClassTable) -> Labels:
-    """Add the layer over ``image`` and what lies on it; what is selected stays so."""
+    """Add the layer of corrections over an image and the layers that lie on it.
+
+    The selection of layers is kept.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : Image
+        The image layer.
+    levels : StoredLevels
+        Levels of the corrections.
+    table : ClassTable
+        The classes.
+
+    Returns
+    -------
+    Labels
+        The layer.
+    """
     layer = Labels(
         levels.data,
         name=f"corrections of {image.name}",
@@ -63,7 +110,26 @@ def add_corrections(viewer: napari.Viewer, image: Image, levels: StoredLevels, t
 
 
 def add_outlines(viewer: napari.Viewer, image: Image, levels: StoredLevels, table: ClassTable) -> Labels:
-    """Add outlines of the corrections over ``image`` and what lies on it: they show where a mask has the same class."""
+    """Add outlines of the corrections over an image and the layers that lie on it.
+
+    They show corrections where a mask has the same class. The selection of layers is kept.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : Image
+        The image layer.
+    levels : StoredLevels
+        Levels of the corrections.
+    table : ClassTable
+        The classes.
+
+    Returns
+    -------
+    Labels
+        The layer.
+    """
     layer = Labels(
         levels.data,
         name=f"outlines of corrections of {image.name}",
@@ -80,7 +146,18 @@ def add_outlines(viewer: napari.Viewer, image: Image, levels: StoredLevels, tabl
 
 
 def outline_color(table: ClassTable) -> tuple[int, int, int]:
-    """Of some plain colours, the one that is farthest from all colours of classes, RGB 0..255."""
+    """Return the one of some plain colors that is farthest from all colors of classes.
+
+    Parameters
+    ----------
+    table : ClassTable
+        The classes.
+
+    Returns
+    -------
+    tuple of 3 int
+        (red, green, blue), 0..255.
+    """
     taken = np.array([info.color for info in table.scored] + [NOT_SURE_COLOR], float)
     plain = np.array([(255, 255, 255), (0, 0, 0), (255, 0, 255), (0, 255, 255)], float)
     distance = np.linalg.norm(plain[:, None] - taken, axis=2).min(axis=1)
@@ -89,7 +166,7 @@ def outline_color(table: ClassTable) -> tuple[int, int, int]:
 
 
 def _insert(viewer: napari.Viewer, image: Image, layer: Labels) -> None:
-    """Add a layer over all pictures on ``image``; what is selected stays so."""
+    """Add a layer above all layers that lie on an image, and keep the selection."""
     chosen = set(viewer.layers.selection)
     viewer.layers.insert(above(viewer, image), layer)
     viewer.layers.selection = chosen

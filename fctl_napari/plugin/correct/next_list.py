@@ -1,4 +1,4 @@
-"""The list of regions to correct next, and what leads through it."""
+"""The list of regions to correct next, with the buttons that step through it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ TOOLTIPS = {
 
 
 class NextTable(Rows[Suggestion]):
-    """Suggestions as rows; thousands cost nothing until they are drawn."""
+    """Suggestions as rows.
+
+    Thousands of rows cost nothing until they are drawn.
+    """
 
     def __init__(self) -> None:
         super().__init__(("Called", "Gain", "px", "Entropy"), (1, 2, 3))
@@ -44,16 +47,37 @@ class NextTable(Rows[Suggestion]):
     def show(
         self, suggestions: Sequence[Suggestion], skipped: Collection[Suggestion], table: ClassTable | None
     ) -> None:
-        """Show these, in this order; which of them are skipped; and the classes that they name."""
+        """Show suggestions.
+
+        Parameters
+        ----------
+        suggestions : sequence of Suggestion
+            Suggestions, in this order.
+        skipped : collection of Suggestion
+            Those of them that are skipped.
+        table : ClassTable or None
+            The classes that they refer to.
+        """
         self._skipped, self._table = skipped, table
         self.show_rows(suggestions)
 
     def skipped(self, at: int) -> bool:
-        """Whether a row is passed over."""
+        """Return whether a row is skipped.
+
+        Parameters
+        ----------
+        at : int
+            Index of the row.
+
+        Returns
+        -------
+        bool
+            True if its suggestion is skipped.
+        """
         return self.rows[at] in self._skipped
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt's hook."""
+        """Return the text, color or tooltip of a cell."""
         one, column = self.rows[index.row()], index.column()
         assert self._table is not None
         predicted = self._table.scored[one.region.predicted]
@@ -71,19 +95,24 @@ class NextTable(Rows[Suggestion]):
 
 
 class NextPage(QWidget):
-    """The list, Next, Previous, Skip.
+    """The list of suggestions, with the buttons Next, Previous and Skip.
 
-    Signals
-    -------
-    chosen : object
-        The ``Suggestion`` that was clicked, or stepped to.
-    skipped : object
-        A ``Suggestion`` to be passed over from now on, or no more.
-    stepped : int
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+
+    Attributes
+    ----------
+    chosen : Signal(object)
+        A suggestion was clicked, or stepped to; carries the ``Suggestion``.
+    skipped : Signal(object)
+        A suggestion is to be skipped from now on, or no more; carries the ``Suggestion``.
+    stepped : Signal(int)
         Next (1) or Previous (-1) is pressed.
-    wanted
+    wanted : Signal()
         The list is to be made anew.
-    seen
+    seen : Signal()
         The page is on the screen now.
     """
 
@@ -107,7 +136,7 @@ class NextPage(QWidget):
         self.previous.clicked.connect(lambda: self.stepped.emit(-1))
         self.skip.clicked.connect(self._skip)
         self.find.clicked.connect(self.wanted)
-        self._at = -1  # the row that was chosen last, or would be if it were still there
+        self._at = -1  # the row that was chosen last, even if its suggestion is gone
         self._gone = True
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -117,7 +146,7 @@ class NextPage(QWidget):
         layout.addLayout(row(self.skip, self.find))
 
     def key_buttons(self) -> dict[str, QPushButton]:
-        """The buttons that keys press, by the keys."""
+        """Return the buttons that keys press, by the keys."""
         buttons = {"next": self.next, "previous": self.previous, "skip": self.skip}
         return {KEYS[name]: button for name, button in buttons.items()}
 
@@ -129,7 +158,19 @@ class NextPage(QWidget):
     def show_suggestions(
         self, suggestions: Sequence[Suggestion], skipped: Collection[Suggestion], table: ClassTable | None
     ) -> None:
-        """List these; the one that is chosen stays so if it is still there, as a whole or in part."""
+        """List suggestions.
+
+        The one that is chosen stays so if it is still there, as a whole or in part.
+
+        Parameters
+        ----------
+        suggestions : sequence of Suggestion
+            Suggestions, in this order.
+        skipped : collection of Suggestion
+            Those of them that are skipped.
+        table : ClassTable or None
+            The classes that they refer to.
+        """
         before = self.current
         self.table.show(suggestions, skipped, table)
         if before is not None:
@@ -140,13 +181,27 @@ class NextPage(QWidget):
                 self.view.selectRow(self._at)
 
     def clear(self, text: str) -> None:
-        """List nothing, and say why."""
+        """List nothing, and show why.
+
+        Parameters
+        ----------
+        text : str
+            The reason.
+        """
         self._at, self._gone = -1, True
         self.table.show([], (), None)
         self.summary.setText(text)
 
     def step(self, by: int) -> None:
-        """Go to the next (1) or the previous (-1) suggestion that is not skipped; at the end it stays."""
+        """Choose the next or the previous suggestion that is not skipped.
+
+        At the end of the list, nothing more is chosen, and the summary says so.
+
+        Parameters
+        ----------
+        by : int
+            1 for the next, -1 for the previous one.
+        """
         rows = len(self.table.rows)
         at = self._at + (0 if self._gone and by > 0 and self._at >= 0 else by)
         while 0 <= at < rows and self.table.skipped(at):
@@ -157,17 +212,19 @@ class NextPage(QWidget):
             self.summary.setText("That was the last one." if by > 0 else "That was the first one.")
 
     def _choose(self, at: int) -> None:
+        """Choose a row."""
         self._at, self._gone = at, False
         self.view.selectRow(at)
         self.chosen.emit(self.table.rows[at])
 
     def _skip(self) -> None:
+        """Emit ``skipped`` for the suggestion that is chosen."""
         if self.current is None:
             self.summary.setText("Choose a region first: click one, or press Next.")
         else:
             self.skipped.emit(self.current)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Qt's hook."""
+        """Emit ``seen`` when the page is shown."""
         super().showEvent(event)
         self.seen.emit()

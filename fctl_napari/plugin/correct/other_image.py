@@ -1,4 +1,4 @@
-"""The ways on where corrections were painted on another image than the one that is open."""
+"""Choices where corrections were painted on another image than the one that is open."""
 
 from __future__ import annotations
 
@@ -40,12 +40,17 @@ WAYS: dict[Way, tuple[str, str]] = {
 
 
 class OtherImagePage(QFrame):
-    """Says which corrections are of another image, what differs, and offers what can be done.
+    """Message that the corrections are of another image, with the difference, and buttons for the choices.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
 
     Attributes
     ----------
     chosen : Signal(str)
-        The way that was chosen, a key of ``WAYS``.
+        A button was pressed; carries its key in ``WAYS``.
     """
 
     chosen = Signal(str)
@@ -65,13 +70,26 @@ class OtherImagePage(QFrame):
         self.hide()
 
     def ask(self, words: str) -> None:
-        """Show what is wrong, with the ways on; an empty text hides it all."""
+        """Show the message with the buttons.
+
+        Parameters
+        ----------
+        words : str
+            The message. Empty to hide all.
+        """
         self.words.setText(words)
         self.setVisible(bool(words))
 
 
 def carry_out(way: Way, source: ImageSource) -> None:
-    """Relink or copy the corrections at the usual place of an image (in a thread: this writes files).
+    """Relink or copy the corrections at the usual location of an image (in a thread: this writes files).
+
+    Parameters
+    ----------
+    way : Way
+        ``"relink"``, or another one to copy.
+    source : ImageSource
+        The image.
 
     Raises
     ------
@@ -87,19 +105,50 @@ def carry_out(way: Way, source: ImageSource) -> None:
 
 
 def open_to_look(source: ImageSource) -> tuple[Path, Corrections, StoredLevels]:
-    """Open the corrections at the usual place of an image for reading, whatever image they are of (in a thread)."""
+    """Open the corrections at the usual location of an image for reading (in a thread: this reads files).
+
+    They may be of another image.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+
+    Returns
+    -------
+    path : Path
+        Location of the corrections.
+    corrections : Corrections
+        The corrections, open for reading.
+    levels : StoredLevels
+        Their levels.
+    """
     path = corrections_path(source.original, cache_folder)
     corrections = Corrections.open(path)
     return path, corrections, StoredLevels(corrections.labels)
 
 
 def show_only(viewer: napari.Viewer, image: Image, opened: tuple[Path, Corrections, StoredLevels]) -> Labels:
-    """Show another image's corrections over an image, not to be painted on.
+    """Show another image's corrections over an image, read-only.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : Image
+        The image layer.
+    opened : tuple of (Path, Corrections, StoredLevels)
+        Result of :func:`open_to_look`.
+
+    Returns
+    -------
+    Labels
+        The new layer.
 
     Raises
     ------
     InputError
-        They have another size, so that they cannot lie on it.
+        They have another size, so that they cannot lie on the image.
     """
     path, corrections, levels = opened
     if corrections.shape != image_shape(image):

@@ -12,25 +12,36 @@ from qtpy.QtWidgets import QTableView, QWidget
 from fctl_napari.corrections.regions import CorrectedRegion
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.tables import Rows, dress_table
-from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
+from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 TIP = "Connected corrected regions, the largest first. Click one to fly there."
 
 
 class CorrectedTable(Rows[CorrectedRegion]):
-    """Corrected regions as rows; thousands cost nothing until they are drawn."""
+    """Corrected regions as rows.
+
+    Thousands of rows cost nothing until they are drawn.
+    """
 
     def __init__(self) -> None:
         super().__init__(("Painted", "px", "By"), (1,))
         self._table: ClassTable | None = None
 
     def show(self, regions: Sequence[CorrectedRegion], table: ClassTable | None) -> None:
-        """Show these regions, the largest first."""
+        """Show regions, the largest first.
+
+        Parameters
+        ----------
+        regions : sequence of CorrectedRegion
+            The regions.
+        table : ClassTable or None
+            The classes of the corrections.
+        """
         self._table = table
         self.show_rows(sorted(regions, key=lambda region: (-region.pixels, region.point)))
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt's hook."""
+        """Return the text, color or tooltip of a cell."""
         region, column = self.rows[index.row()], index.column()
         shares = self._shares(region)
         if role == Qt.ItemDataRole.DisplayRole:
@@ -44,7 +55,7 @@ class CorrectedTable(Rows[CorrectedRegion]):
         return super().data(index, role)
 
     def _shares(self, region: CorrectedRegion) -> list[tuple[str, tuple[int, int, int], int]]:
-        """Name, colour and px of what is painted in it, the largest first."""
+        """Return name, color and px of each class that is painted in a region, the largest first."""
         assert self._table is not None
         scored = self._table.scored
         shares = [(scored[k].name, scored[k].color, pixels) for k, pixels in region.by_class.items()]
@@ -54,12 +65,17 @@ class CorrectedTable(Rows[CorrectedRegion]):
 
 
 class CorrectedView(QTableView):
-    """The list on the screen.
+    """The table of corrected regions on the screen.
 
-    Signals
-    -------
-    chosen : object
-        The ``CorrectedRegion`` that was clicked.
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+
+    Attributes
+    ----------
+    chosen : Signal(object)
+        A region was clicked; carries the ``CorrectedRegion``.
     """
 
     chosen = Signal(object)
@@ -71,7 +87,17 @@ class CorrectedView(QTableView):
         self.clicked.connect(self._clicked)
 
     def show_regions(self, regions: Sequence[CorrectedRegion], table: ClassTable | None) -> None:
-        """List these regions; the one that is chosen stays so if it is still there."""
+        """List regions.
+
+        The one that is chosen stays so if it is still there.
+
+        Parameters
+        ----------
+        regions : sequence of CorrectedRegion
+            The regions.
+        table : ClassTable or None
+            The classes of the corrections.
+        """
         at = self.currentIndex().row()
         before = self.table.rows[at] if 0 <= at < len(self.table.rows) else None
         self.table.show(regions, table)

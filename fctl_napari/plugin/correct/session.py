@@ -1,4 +1,4 @@
-"""Corrections of one image that are open in the window: what is painted, what is shown, what is on its way to disk."""
+"""Corrections of one image that are open in the window, with their layers and with the strokes on their way to disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.plugin.correct.choices import Opened
 from fctl_napari.plugin.correct.edit_window import EditWindow
 from fctl_napari.plugin.correct.layer import (
     add_corrections,
@@ -20,6 +19,7 @@ from fctl_napari.plugin.correct.layer import (
     dress,
     outline_style,
 )
+from fctl_napari.plugin.correct.open import Opened
 from fctl_napari.plugin.correct.stroke_writer import Act, Look, PixelEdit, StrokeWriter, Turn
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.segmentation_layers import refresh
@@ -30,44 +30,45 @@ from fctl_napari.windows import IntWindow
 
 
 class Painting(QObject):
-    """Keeps the edit window, the layer of all corrections and the file in step.
+    """Synchronization of the edit window, the layers of all corrections, and the file.
 
     Parameters
     ----------
-    viewer
-        Where it is shown.
-    image
-        What is corrected.
-    opened
-        Its corrections; closed by :meth:`close`.
-    author
-        Tells who paints.
+    viewer : napari.Viewer
+        The viewer that shows the layers.
+    image : Image
+        Layer of the image that is corrected.
+    opened : Opened
+        Its corrections. They are closed by :meth:`close`.
+    author : callable
+        Function that returns the name of the person who paints.
+    parent : QObject or None, optional
+        Qt's parent.
 
     Attributes
     ----------
-    table
-        The classes that are shown; the corrections may have got more since.
-
-    Signals
-    -------
-    state_changed : object
-        The ``State``, at the beginning and after every change.
-    listed : object
-        The corrected regions, when nothing is on its way any more.
-    given
+    corrections : Corrections
+        The corrections, to be read only. What is written goes through :meth:`act`.
+    table : ClassTable
+        The classes that are shown. The corrections may have more by now.
+    state_changed : Signal(object)
+        At the beginning and after every change; carries the ``State``.
+    listed : Signal(object)
+        Nothing is on its way to disk any more; carries the corrected regions.
+    given : Signal()
         A stroke, or another change, is on its way to disk.
-    failed : object
-        An exception.
-    beside : object
-        Somebody paints at (y, x) px of the image, beside the edit window.
-    refused : str
-        Something cannot be painted, and was taken back; why.
-    shown : object
-        The layer to paint on, when it is new.
-    changed : object
-        A window, (y0, x0, y1, x1) px, where something else is painted now.
-    copied : object
-        A layer that napari made as a copy of one of ours; nothing of it is kept.
+    failed : Signal(object)
+        Something failed; carries the exception.
+    beside : Signal(object)
+        The user paints beside the edit window; carries the point, (y, x) px of the image.
+    refused : Signal(str)
+        Something that cannot be painted was reverted; carries the reason.
+    shown : Signal(object)
+        There is a new layer to paint on; carries the layer.
+    changed : Signal(object)
+        Something else is painted in a window now; carries it, (y0, x0, y1, x1) px.
+    copied : Signal(object)
+        napari made a copy of one of our layers, which is not saved; carries the copy.
     """
 
     state_changed = Signal(object)
@@ -92,7 +93,7 @@ class Painting(QObject):
         self._viewer = viewer
         self._image = image
         self.corrections: Corrections = opened.corrections
-        """Read it only: what is written goes through :meth:`act`."""
+        """The corrections, to be read only. What is written goes through :meth:`act`."""
         table = self.table = opened.corrections.class_table
         self._writer = StrokeWriter(opened.corrections, opened.levels, self)
         self._writer.changed.connect(self._changed)
@@ -121,26 +122,34 @@ class Painting(QObject):
 
     @property
     def outlines(self) -> Labels | None:
-        """The layer that outlines them, if it is there."""
+        """The layer that outlines all corrections, if it is there."""
         return self._outlines if self._outlines in self._viewer.layers else None
 
     @property
     def unsaved(self) -> int:
-        """How many strokes and other changes are on their way to disk."""
+        """Number of strokes and other changes that are on their way to disk."""
         return self._writer.unsaved
 
     @property
     def stuck(self) -> str:
-        """Why the first of them cannot be written; it is tried again."""
+        """Reason why the first of them, which is tried again, cannot be written."""
         return self._writer.stuck
 
     @property
     def busy(self) -> bool:
-        """Whether something is painted, read or on its way to disk."""
+        """True while something is painted, read or on its way to disk."""
         return self._writer.busy or self._edit.waits
 
     def move_edit_window(self, middle: tuple[float, float]) -> None:
-        """Move the edit window around (y, x) px of the image; layers that were deleted come back."""
+        """Move the edit window around a point.
+
+        Layers that were deleted are added again.
+
+        Parameters
+        ----------
+        middle : tuple of 2 float
+            The point, (y, x) px of the image.
+        """
         shown = self._viewer, self._image, self._levels, self.table
         if self.layer is None:
             self._layer = add_corrections(*shown)
@@ -150,7 +159,13 @@ class Painting(QObject):
         self._writer.give(Look(self._edit.around(*middle), self._placed))
 
     def show_classes(self) -> bool:
-        """Show the classes that the corrections have now; returns whether there are other ones."""
+        """Show the classes that the corrections have now.
+
+        Returns
+        -------
+        bool
+            True if they differ from those that were shown.
+        """
         if self.corrections.class_table is self.table:
             return False
         table = self.table = self._edit.table = self.corrections.class_table
@@ -162,11 +177,28 @@ class Painting(QObject):
         return True
 
     def holds(self, window: IntWindow) -> bool:
-        """Whether the edit window holds all of another one, px of the image."""
+        """Return whether the edit window contains another one.
+
+        Parameters
+        ----------
+        window : IntWindow
+            The other one, (y0, x0, y1, x1) px of the image.
+
+        Returns
+        -------
+        bool
+            True if it contains all of it.
+        """
         return self._edit.common(window) == window
 
     def turn(self, op: Literal["undo", "redo"]) -> None:
-        """Undo or redo the last stroke."""
+        """Undo or redo the last stroke.
+
+        Parameters
+        ----------
+        op : {"undo", "redo"}
+            ``"undo"`` or ``"redo"``.
+        """
         self._edit.take()
         self._give(Turn(op))
 
@@ -175,28 +207,48 @@ class Painting(QObject):
         work: Callable[[Corrections, Progress], tuple[IntWindow | None, Any]],
         then: Callable[[Any], None] = lambda _result: None,
     ) -> None:
-        """Change the corrections in the thread, after all that was painted; see ``Act``."""
+        """Change the corrections in the thread, after all that was painted.
+
+        Parameters
+        ----------
+        work : callable
+            Function that makes the change, in the thread; see ``Act``.
+        then : callable, optional
+            Function that is called on the main thread with its result.
+        """
         self._edit.take()
         self._give(Act(work, then))
 
     def settle(self, then: Callable[[], object]) -> None:
-        """Call ``then`` when all that was painted until now is on disk."""
+        """Call a function when all that was painted until now is on disk.
+
+        Parameters
+        ----------
+        then : callable
+            Function without arguments.
+        """
         self._edit.take()
         self._writer.give(Look((0, 0, 1, 1), lambda _window, _values: then()))
 
     def follow(self) -> None:
-        """Lie where the image lies now."""
+        """Move the layers to where the image lies now."""
         for layer in (self.layer, self.outlines):
             if layer is not None:
                 move(layer, placed_like(self._image))
         self._edit.follow()
 
     def close(self, *, layers: bool) -> list[BaseException]:
-        """Write what is painted and close the file; take the layers away if asked to.
+        """Write what is painted and close the file.
+
+        Parameters
+        ----------
+        layers : bool
+            If True, remove the layers.
 
         Returns
         -------
-        Why strokes were lost, if any were.
+        list of BaseException
+            Reasons why strokes were lost. Empty if none were.
         """
         self._viewer.layers.events.inserted.disconnect(self._inserted)
         self._edit.leave()  # its last stroke goes to the writer
@@ -211,28 +263,36 @@ class Painting(QObject):
     # ----
 
     def _inserted(self, event: Any) -> None:
+        """Protect our files from a copy of our layers that napari made, and emit ``copied``."""
         layer = event.value
         if is_copy(layer):
             if not isinstance(layer.data, np.ndarray) or np.shares_memory(layer.data, self._levels.coarse):
-                only_show(layer)  # napari would paint into our files, past the history of strokes
+                only_show(layer)  # napari would paint into our files, bypassing the history of strokes
             self.copied.emit(layer)
 
     def _give(self, task: PixelEdit | Turn | Act) -> None:
+        """Give a task to the writer, and emit ``given``."""
         self._writer.give(task)
         self.given.emit()
 
     def _edit_shown(self, layer: Labels) -> None:
+        """Move the outlines above a new edit layer."""
         if self.outlines is not None:  # they lie over the edit window, too
             layers = self._viewer.layers
             layers.move(layers.index(self.outlines), layers.index(layer) + 1)
         self.shown.emit(layer)
 
     def _placed(self, window: IntWindow, values: np.ndarray) -> None:
+        """Show the edit window with the values that were read for it."""
         self._edit.take()
         self._writer.put_waiting(values, window)
         self._edit.show(window, values)
 
     def _changed(self, window: IntWindow, by_stroke: bool) -> None:
+        """Refresh the layers where the corrections have changed.
+
+        The edit window is updated too, unless a stroke was the reason.
+        """
         refresh([layer for layer in (self.layer, self.outlines) if layer is not None], self._viewer)
         self.changed.emit(window)
         inner = None if by_stroke else self._edit.common(window)
@@ -240,5 +300,6 @@ class Painting(QObject):
             self._writer.give(Look(inner, self._others_edited))
 
     def _others_edited(self, window: IntWindow, values: np.ndarray) -> None:
+        """Show in the edit window what others changed."""
         self._writer.put_waiting(values, window)
         self._edit.update(window, values)

@@ -1,4 +1,4 @@
-"""Strokes on their way to disk: one after the other, in a thread, tried again until they are there."""
+"""Writing of strokes to disk, one after the other, in a thread, with retries."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
 
 RETRY_S = 2.0
-"""How long to wait before a stroke is tried again that could not be written."""
+"""Delay until a stroke that could not be written is tried again, s."""
 
 
 @dataclass(frozen=True, eq=False)
 class PixelEdit:
-    """A finished stroke, px of the image.
+    """A finished stroke, in px of the image.
 
     Attributes
     ----------
-    y0, x0
-        Where its first px lies.
-    block
-        uint8 [y, x]: k + 1 = class k, 255 = not sure, 0 = erased.
-    mask
-        Which px were changed, bool [y, x].
-    author
-        Who painted it.
+    y0, x0 : int
+        Location of its first px, (y, x) px of the image.
+    block : ndarray of uint8 [y, x]
+        k + 1 = class k, 255 = not sure, 0 = erased.
+    mask : ndarray of bool [y, x]
+        True at px that were changed.
+    author : str
+        Name of the person who painted it.
     """
 
     y0: int
@@ -50,11 +50,19 @@ class PixelEdit:
 
     @property
     def window(self) -> IntWindow:
-        """(y0, x0, y1, x1) px."""
+        """Window of the stroke, (y0, x0, y1, x1) px of the image."""
         return self.y0, self.x0, self.y0 + self.block.shape[0], self.x0 + self.block.shape[1]
 
     def put(self, values: NDArray[np.uint8], window: IntWindow) -> None:
-        """Paint it into the values of another window."""
+        """Paint the stroke into the values of another window, in place.
+
+        Parameters
+        ----------
+        values : ndarray of uint8 [y, x]
+            Values of the other window, which are changed.
+        window : IntWindow
+            The other window, (y0, x0, y1, x1) px of the image.
+        """
         y0, x0 = max(self.y0, window[0]), max(self.x0, window[1])
         y1, x1 = min(self.window[2], window[2]), min(self.window[3], window[3])
         if y0 >= y1 or x0 >= x1:
@@ -64,30 +72,51 @@ class PixelEdit:
         there[self.mask[part]] = self.block[part][self.mask[part]]
 
     def write(self, corrections: Corrections, kind: str = "paint", together: int | None = None) -> Stroke | None:
-        """Keep it, as part of action ``together`` if given; None if all is there already."""
-        # what differs from what is there: so a stroke that was half written is not written twice
+        """Write the stroke to corrections.
+
+        Parameters
+        ----------
+        corrections : Corrections
+            Corrections, open for writing.
+        kind : str, optional
+            Kind of action.
+        together : int or None, optional
+            Number of the action that the stroke becomes part of. None begins a new action.
+
+        Returns
+        -------
+        Stroke or None
+            The stroke as it is stored. None if all of it is there already.
+        """
+        # only px that differ from the stored ones count, so a stroke that was half written is not written twice
         block = np.where(self.mask, self.block, corrections.read(self.window))
         return corrections.write(self.y0, self.x0, block, author=self.author, kind=kind, together=together)
 
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """Undo or redo the last stroke, whoever painted it."""
+    """Task to undo or redo the last stroke, whoever painted it.
+
+    Attributes
+    ----------
+    op : {"undo", "redo"}
+        ``"undo"`` or ``"redo"``.
+    """
 
     op: Literal["undo", "redo"]
 
 
 @dataclass(frozen=True, eq=False)
 class Act:
-    """A larger change.
+    """Task to make a larger change.
 
     Attributes
     ----------
-    work
-        ``work(corrections, progress)`` makes it, in the thread, and returns its bounding box (None: nothing changed)
-        and a result. It stops when ``progress`` raises ``Cancelled``.
-    then
-        Called on the main thread with the result.
+    work : callable
+        Function ``work(corrections, progress)`` that makes the change, in the thread, and returns its bounding box
+        (None if nothing changed) and a result. It stops when ``progress`` raises ``Cancelled``.
+    then : callable
+        Function that is called on the main thread with the result.
     """
 
     work: Callable[[Corrections, Progress], tuple[IntWindow | None, Any]]
@@ -96,12 +125,14 @@ class Act:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """Read a window for somebody.
+    """Task to read a window.
 
     Attributes
     ----------
-    then
-        Called on the main thread with the window's values, uint8 [y, x].
+    window : IntWindow
+        The window, (y0, x0, y1, x1) px of the image.
+    then : callable
+        Function that is called on the main thread with the window and its values, uint8 [y, x].
     """
 
     window: IntWindow
@@ -113,13 +144,13 @@ Task = PixelEdit | Turn | Act | Look
 
 @dataclass(frozen=True)
 class State:
-    """How the corrections stand.
+    """State of the corrections.
 
     Attributes
     ----------
-    can_undo, can_redo
-        Whether there is something to undo, to redo.
-    areas
+    can_undo, can_redo : bool
+        True if there is something to undo or redo.
+    areas : dict of str to int
         Painted px by the name of the class, ``"not sure"`` last.
     """
 
@@ -130,6 +161,8 @@ class State:
 
 @dataclass(frozen=True)
 class _Done:
+    """Report that a task has ended."""
+
     task: Task
     window: IntWindow | None
     result: Any
@@ -138,25 +171,32 @@ class _Done:
 
 
 class StrokeWriter(QObject):
-    """Writes to corrections in a thread of its own, in the order in which it is told.
+    """Writer of corrections, in a thread of its own, in the order of the tasks.
+
+    All signals are emitted on the main thread.
 
     Parameters
     ----------
-    corrections
-        Open for writing; closed by :meth:`finish`.
-    levels
-        What is shown of them; its coarsest level is kept in step.
+    corrections : Corrections
+        Corrections, open for writing. They are closed by :meth:`finish`.
+    levels : StoredLevels
+        Levels that are shown of them. The coarsest is kept up to date.
+    parent : QObject or None, optional
+        Qt's parent.
 
-    Signals (on the main thread)
-    ----------------------------
-    changed : object, bool
-        A window (y0, x0, y1, x1 px) has other values now, and whether a finished stroke was the reason.
-    state_changed : object
-        The ``State``, at the beginning and after every task.
-    listed : object
-        The regions, when there is nothing more to do.
-    failed : object
-        An exception; ``stuck`` tells whether the stroke is tried again.
+    Attributes
+    ----------
+    stuck : str
+        Reason why the first stroke is not on disk, if it is tried again. Else empty.
+    changed : Signal(object, bool)
+        Values of a window have changed; carries the window (y0, x0, y1, x1 px), and True if a finished stroke was the
+        reason.
+    state_changed : Signal(object)
+        At the beginning and after every task; carries the ``State``.
+    listed : Signal(object)
+        There is nothing more to do; carries the regions.
+    failed : Signal(object)
+        Something failed; carries the exception. ``stuck`` is not empty if the stroke is tried again.
     """
 
     changed = Signal(object, bool)
@@ -168,13 +208,13 @@ class StrokeWriter(QObject):
         super().__init__(parent)
         self._corrections = corrections
         self._levels = levels
-        self._waiting: deque[Task] = deque()  # those whose end the main thread has not heard of
-        self._tasks: deque[Task] = deque()  # those that the thread has not ended
+        self._waiting: deque[Task] = deque()  # tasks whose end has not reached the main thread
+        self._tasks: deque[Task] = deque()  # tasks that the thread has not ended
         self._wake = threading.Condition()
         self._closing = False
         self._lost: list[BaseException] = []
         self.stuck: str = ""
-        """Why the first stroke is not on disk, if it is tried again."""
+        """Reason why the first stroke is not on disk, if it is tried again. Else empty."""
         open_bridge()
         self._thread = threading.Thread(target=self._run, name="fctl strokes", daemon=True)
         self._thread.start()
@@ -183,33 +223,50 @@ class StrokeWriter(QObject):
 
     @property
     def unsaved(self) -> int:
-        """How many strokes and other changes are not on disk yet, as far as is known."""
+        """Number of strokes and other changes that are not on disk yet, as far as is known."""
         return sum(not isinstance(task, Look) for task in self._waiting)
 
     @property
     def busy(self) -> bool:
-        """Whether there is something to do."""
+        """True while there is something to do."""
         return bool(self._waiting)
 
     def give(self, task: Task) -> None:
-        """Do this after all that was given before."""
+        """Do a task after all that were given before.
+
+        Parameters
+        ----------
+        task : Task
+            The task.
+        """
         self._waiting.append(task)
         with self._wake:
             self._tasks.append(task)
             self._wake.notify()
 
     def put_waiting(self, values: NDArray[np.uint8], window: IntWindow) -> None:
-        """Paint the strokes that are on their way into what was read before them."""
+        """Paint the strokes that are on their way into values that were read before them.
+
+        Parameters
+        ----------
+        values : ndarray of uint8 [y, x]
+            Values of a window, which are changed.
+        window : IntWindow
+            The window, (y0, x0, y1, x1) px of the image.
+        """
         for task in self._waiting:
             if isinstance(task, PixelEdit):
                 task.put(values, window)
 
     def finish(self) -> list[BaseException]:
-        """Write all that waits, close the corrections and end; nothing is told of it any more.
+        """Write all that waits, close the corrections, and end the thread.
+
+        No signal is emitted any more.
 
         Returns
         -------
-        Why strokes were lost, if any were: those that could not be written now either.
+        list of BaseException
+            Reasons why strokes were lost, for those that could not be written now either. Empty if none were.
         """
         with self._wake:
             self._closing = True
@@ -219,8 +276,9 @@ class StrokeWriter(QObject):
         return self._lost
 
     def _receive(self, message: object) -> None:
+        """Handle a message of the thread, on the main thread."""
         if self._closing:
-            return  # it was on its way when the end began
+            return  # the message was on its way when the end began
         if isinstance(message, OutputError):
             if self.stuck != str(message):
                 self.stuck = str(message)
@@ -250,7 +308,8 @@ class StrokeWriter(QObject):
     # ---- in the thread
 
     def _run(self) -> None:
-        stale = True  # the list of regions
+        """Do the tasks, and list the regions when there are none left."""
+        stale = True  # the list of regions is out of date
         try:
             self._send(self._state())
             while True:
@@ -277,12 +336,14 @@ class StrokeWriter(QObject):
                 self._lost.append(error)
 
     def _regions(self) -> list[CorrectedRegion]:
+        """Return the corrected regions."""
         try:
             return self._corrections.regions()
         except FctlError:
-            return []  # reading fails: the next stroke says why
+            return []  # reading fails: the next stroke reports why
 
     def _do(self, task: Task) -> None:
+        """Do a task and send its result."""
         window: IntWindow | None = None
         result: Any = None
         error: BaseException | None = None
@@ -299,14 +360,14 @@ class StrokeWriter(QObject):
                 window, result = task.work(self._corrections, self._check)
             if window is not None:
                 self._levels.update([window])
-        except BaseException as reason:  # told on the main thread; the next task may go well
+        except BaseException as reason:  # reported on the main thread; the next task may succeed
             error = reason
             if self._closing and not isinstance(task, Look):
                 self._lost.append(reason)
         self._send(_Done(task, window, result, self._state(), error))
 
     def _write(self, stroke: PixelEdit) -> IntWindow | None:
-        """Write a stroke, again and again until it is there."""
+        """Write a stroke, again and again until it is on disk."""
         while True:
             try:
                 kept = stroke.write(self._corrections)
@@ -320,13 +381,16 @@ class StrokeWriter(QObject):
                         self._wake.wait_for(lambda: self._closing, RETRY_S)
 
     def _check(self, _done: int, _total: int, /) -> None:
+        """Raise ``Cancelled`` when the corrections are being closed."""
         if self._closing:
             raise Cancelled("stopped.")
 
     def _state(self) -> State:
+        """Return the state of the corrections."""
         corrections = self._corrections
         return State(corrections.can_undo(), corrections.can_redo(), corrections.area_by_class())
 
     def _send(self, message: object) -> None:
+        """Post a message to the main thread."""
         if not self._closing:
             post(partial(self._receive, message))

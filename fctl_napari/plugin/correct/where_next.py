@@ -1,4 +1,4 @@
-"""Keeps the list of regions to correct next up to date: with every stroke, and with every other segmentation."""
+"""Updates of the list of regions to correct next, with every stroke and every other segmentation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fctl_napari.windows import IntWindow
 
 @dataclass(frozen=True, eq=False)
 class _Listed:
-    """What is listed, and of what."""
+    """The suggestions that are listed, with their segmentation and its review marks."""
 
     segmentation: Segmentation
     marks: Marks
@@ -28,25 +28,29 @@ class _Listed:
 
 
 class WhereNext(QObject):
-    """Makes the list when it is first looked at, and from then on keeps it up to date, in a thread.
+    """Maker of the list of regions to correct next.
+
+    The list is made, in a thread, when it is first looked at, and kept up to date from then on.
 
     Parameters
     ----------
-    page
-        Where it is shown.
-    store
-        Tells where the segmentation is kept that is corrected.
+    page : NextPage
+        Page that shows the list.
+    store : callable
+        Function that returns the location of the segmentation that is corrected.
+    parent : QObject or None, optional
+        Qt's parent.
     """
 
     def __init__(self, page: NextPage, store: Callable[[], str | None], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._page = page
         self._store = store
-        self._path: str | None = None  # of what is listed, or being listed
+        self._path: str | None = None  # segmentation that is listed, or being listed
         self._corrections: Corrections | None = None
         self._listed: _Listed | None = None
         self._changed: list[IntWindow] = []
-        self._step = 0  # what the keys asked for while there was no list
+        self._step = 0  # step that was requested while there was no list
         self._jobs = Jobs(self)
         page.seen.connect(self.look)
         page.wanted.connect(self.find)
@@ -54,18 +58,24 @@ class WhereNext(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether the list is being made, or brought up to date."""
+        """True while the list is being made or updated."""
         return self._jobs.running
 
     def correct(self, corrections: Corrections | None) -> None:
-        """Leave out what is corrected there (read only); None: nothing is."""
+        """Leave out what is corrected already.
+
+        Parameters
+        ----------
+        corrections : Corrections or None
+            The corrections (read only). None if there are none.
+        """
         self._corrections = corrections
         if self._path is not None:
             self._path = None
             self.look()
 
     def look(self) -> None:
-        """See whether the list is of the segmentation that is corrected now; if not, make it, if it is looked at."""
+        """Make the list if the page is visible and shows that of another segmentation."""
         if self._store() == self._path and self._path is not None:
             return
         self.leave()
@@ -91,7 +101,13 @@ class WhereNext(QObject):
         self._jobs.begin(work, self._found, self._failed, progressed=self._count)
 
     def step(self, by: int) -> None:
-        """Go to the next (1) or the previous (-1); if there is no list yet, make it first."""
+        """Choose the next or the previous suggestion, and make the list first if there is none yet.
+
+        Parameters
+        ----------
+        by : int
+            1 for the next, -1 for the previous one.
+        """
         self.look()
         if self._listed is not None:
             self._page.step(by)
@@ -102,7 +118,13 @@ class WhereNext(QObject):
             self._step = by
 
     def stroke(self, window: IntWindow) -> None:
-        """Bring the list up to date where the corrections have changed, px."""
+        """Update the list where the corrections have changed.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window that has changed, (y0, x0, y1, x1) px.
+        """
         if self._path is None:
             return
         self._changed.append(window)
@@ -110,7 +132,7 @@ class WhereNext(QObject):
             self._renew()
 
     def leave(self) -> None:
-        """List nothing any more."""
+        """Clear the list and stop what runs."""
         self._jobs.drop()
         self._changed.clear()
         self._path = self._listed = None
@@ -120,9 +142,11 @@ class WhereNext(QObject):
     # ----
 
     def _count(self, done: int, total: int) -> None:
+        """Show the progress of making the list."""
         self._page.summary.setText(f"Looking for regions… {done / total:.0%}")
 
     def _found(self, listed: _Listed) -> None:
+        """Show a list that was made, and then take the step and the strokes that waited for it."""
         self._listed = listed
         self._show()
         step, self._step = self._step, 0
@@ -132,6 +156,7 @@ class WhereNext(QObject):
             self._renew()
 
     def _renew(self) -> None:
+        """Update the list in the windows that have changed."""
         listed, corrections = self._listed, self._corrections
         windows, self._changed = self._changed, []
         if listed is None:
@@ -148,11 +173,13 @@ class WhereNext(QObject):
         self._jobs.begin(work, self._found, self._failed)
 
     def _failed(self, error: BaseException) -> None:
+        """Show and report why there is no list."""
         self.leave()
         self._page.clear(str(error))
         report(error)
 
     def _skip(self, suggestion: Suggestion) -> None:
+        """Skip a suggestion from now on, or no more."""
         if self._listed is not None:
             with reported():
                 marks = self._listed.marks
@@ -160,6 +187,7 @@ class WhereNext(QObject):
                 self._show()
 
     def _show(self) -> None:
+        """Show the list with its summary."""
         listed = self._listed
         assert listed is not None
         skipped = {one for one in listed.suggestions if listed.marks.of(one.region) is not None}

@@ -1,4 +1,4 @@
-"""The Correct widget: what its fields do."""
+"""The Correct widget, with the actions of its fields."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.notify import report, reported, say
+from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.correct.accept_prediction import Blob, accept, chosen_error, drawn_here
-from fctl_napari.plugin.correct.brush import Brush
-from fctl_napari.plugin.correct.choices import MaskChoices, Opened, chosen_classes, class_names
+from fctl_napari.plugin.correct.accept_prediction import accept, drawn_here
+from fctl_napari.plugin.correct.brush import Brush, class_names
 from fctl_napari.plugin.correct.form import KEYS, CorrectForm
 from fctl_napari.plugin.correct.import_export import POLICIES, start_export, take_over
-from fctl_napari.plugin.correct.open import Opening
+from fctl_napari.plugin.correct.open import Opened, Opening, chosen_classes
 from fctl_napari.plugin.correct.other_image import Way, carry_out, open_to_look, show_only
 from fctl_napari.plugin.correct.session import Painting
 from fctl_napari.plugin.correct.stroke_writer import State
 from fctl_napari.plugin.correct.where_next import WhereNext
 from fctl_napari.plugin.layers.ground_truth import labels_over
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.mask_combo import MaskChoices
 from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
 from fctl_napari.plugin.layers.roi import DRAWN, start_drawing
 from fctl_napari.plugin.layers.transforms import moves
@@ -47,11 +48,13 @@ MARKER_NAME = "FCtL corrected region"
 
 
 class CorrectWidget(DockedWidget):
-    """Paints corrections over an image; every stroke is on disk within a second.
+    """Widget that paints corrections over an image.
+
+    Every stroke is on disk within a second.
 
     Parameters
     ----------
-    napari_viewer
+    napari_viewer : napari.Viewer
         The viewer that it is docked in.
     """
 
@@ -78,6 +81,7 @@ class CorrectWidget(DockedWidget):
         self._image_chosen()
 
     def _connect(self) -> None:
+        """Connect the fields to their actions."""
         form = self.form
         form.checkpoint.currentIndexChanged.connect(self._rest.start)
         self._masks.changed.connect(self._rest.start)
@@ -104,6 +108,7 @@ class CorrectWidget(DockedWidget):
             shortcut.activated.connect(act)
 
     def _actions(self) -> dict[str, Callable[[], Any]]:
+        """Return the actions of the edit layer's keys."""
         form = self.form
         return {
             KEYS["undo"]: form.undo.click,
@@ -112,13 +117,14 @@ class CorrectWidget(DockedWidget):
         }
 
     def _leading(self) -> dict[str, Callable[[], Any]]:
+        """Return the actions of the keys that step through the list of suggestions."""
         return {key: button.click for key, button in self.form.next.key_buttons().items()}
 
     # ---- what is corrected
 
     @property
     def corrections(self) -> Corrections | None:
-        """What is painted on, if it is open; read it only."""
+        """The corrections, to be read only, if they are open."""
         return None if self._painting is None else self._painting.corrections
 
     @property
@@ -138,13 +144,13 @@ class CorrectWidget(DockedWidget):
 
     @property
     def busy(self) -> bool:
-        """Whether something is being opened, or is on its way to disk."""
+        """True while something is being opened, or is on its way to disk."""
         opening = self._opening.busy or self._rest.isActive() or self._masks.busy or self._linking.running
         return opening or self._next.busy or (self._painting is not None and self._painting.busy)
 
     @property
     def painter(self) -> str:
-        """Who paints."""
+        """Name of the person who paints."""
         return session().painter
 
     def _painter_changed(self) -> None:
@@ -156,7 +162,7 @@ class CorrectWidget(DockedWidget):
         self._rest.start()
 
     def _look(self) -> None:
-        """See whether the image that is chosen has corrections already, and show them."""
+        """Show the corrections that the chosen image has already, if there are some."""
         image, form = self.form.image.layer, self.form
         form.checkpoint.setEnabled(self._masks.mask is None)
         form.checkpoint.open_file.setEnabled(self._masks.mask is None)
@@ -178,7 +184,7 @@ class CorrectWidget(DockedWidget):
                 self._opening.look(source)
 
     def _compare_classes(self, painting: Painting) -> None:
-        """Show classes that are new, and have corrections that are blank take those that are chosen."""
+        """Show new classes, and give blank corrections the classes that are chosen."""
         if painting.show_classes():
             self._brush.show_classes()
         wanted = self._wanted()
@@ -187,17 +193,18 @@ class CorrectWidget(DockedWidget):
         self.form.explain(self._about_classes(painting))
 
     def _wanted(self) -> tuple[str, ...]:
-        """Name the classes of the segmentation or checkpoint that is chosen; none if they are not known."""
+        """Return the classes of the segmentation or checkpoint that is chosen, or none if they are not known."""
         if self._masks.mask is not None:
             return class_names(self._masks.mask)
         card = self.form.checkpoint.card()
         return () if card is None else card.classes.names
 
     def _missing(self, painting: Painting) -> list[str]:
+        """Return the classes that are chosen and that the corrections lack."""
         return [name for name in self._wanted() if name not in painting.table.names]
 
     def _about_classes(self, painting: Painting) -> str:
-        """Say which classes are chosen and cannot be painted, and which are painted and not chosen."""
+        """Describe the classes that are chosen and cannot be painted, and those that are painted and not chosen."""
         wanted, missing = self._wanted(), self._missing(painting)
         others = [name for name in _classes_present(self._areas) if name not in (*wanted, "not sure")]
         words = []
@@ -213,6 +220,7 @@ class CorrectWidget(DockedWidget):
         return " ".join(words)
 
     def _follow(self, image: Image | None) -> None:
+        """Follow the movements of an image layer."""
         for emitter in moves(self._image):
             emitter.disconnect(self._moved)
         self._image = image
@@ -224,7 +232,15 @@ class CorrectWidget(DockedWidget):
             self._painting.follow()
 
     def edit_here(self, middle: tuple[float, float] | None = None) -> None:
-        """Put the edit window where one looks, or around (y, x) px of the image; corrections are made if need be."""
+        """Put the edit window around a point.
+
+        Corrections are made if there are none yet.
+
+        Parameters
+        ----------
+        middle : tuple of 2 float or None, optional
+            The point, (y, x) px of the image. None is the center of the view.
+        """
         with reported():
             image = self.form.image.require_layer("correct")
             if image is not self._image:
@@ -254,7 +270,10 @@ class CorrectWidget(DockedWidget):
         painting.act(work)
 
     def _classes(self) -> tuple[ClassTable | None, str | None]:
-        """Tell what classes new corrections have: those of a checkpoint, or of the segmentation that is kept there."""
+        """Return the classes of new corrections.
+
+        They are those of a checkpoint, or the location of the segmentation that has them.
+        """
         card = None if self._masks.store is not None else self.form.checkpoint.card()
         return (None if card is None else card.classes), self._masks.store
 
@@ -298,7 +317,7 @@ class CorrectWidget(DockedWidget):
             self._move_edit_window(painting)
 
     def _choose_other(self, way: Way) -> None:
-        """Go on as was chosen where the corrections at the image's place are of another image."""
+        """Carry out the choice where the corrections at the image's usual location are of another image."""
         image = self._image
         source = None if image is None else image_source(image)
         if image is None or source is None or self._linking.running:
@@ -342,8 +361,29 @@ class CorrectWidget(DockedWidget):
 
     # ---- strokes
 
+    def paints_on(self, image: Image) -> bool:
+        """Return whether the corrections of an image are open here.
+
+        Parameters
+        ----------
+        image : Image
+            The image layer.
+
+        Returns
+        -------
+        bool
+            True if they are open.
+        """
+        return self.image is image
+
     def settle(self, then: Callable[[], object]) -> None:
-        """Call ``then`` when all that was painted until now is on disk; at once if nothing is open."""
+        """Call a function when all that was painted until now is on disk.
+
+        Parameters
+        ----------
+        then : callable
+            Function without arguments. It is called at once if nothing is open.
+        """
         if self._painting is None:
             then()
         else:
@@ -351,7 +391,7 @@ class CorrectWidget(DockedWidget):
 
     def _turn(self, op: Literal["undo", "redo"]) -> None:
         if self._painting is not None:
-            self.form.exchange.clear()  # it may be taken back
+            self.form.exchange.clear()  # what it reports may be undone
             self._painting.turn(op)
 
     def _show_state(self, state: State) -> None:
@@ -362,7 +402,7 @@ class CorrectWidget(DockedWidget):
         self._show_saved()
         painting = self._painting
         if painting is None:
-            return  # it is being closed, and with it perhaps the window
+            return  # the painting is being closed, and with it perhaps the window
         if painting.corrections.class_table is not painting.table or _classes_present(state.areas) != before:
             self._rest.start()
 
@@ -375,23 +415,25 @@ class CorrectWidget(DockedWidget):
         self._show_saved()
         report(error)
 
-    # ---- what the segmentation says
+    # ---- acceptance of the prediction
 
     def _draw(self) -> None:
         start_drawing(self._viewer, self._image)
         self.form.where.setCurrentText(DRAWN)
 
     def accept(self) -> None:
-        """Paint what the segmentation says where the fields say."""
+        """Paint what the segmentation predicts in the drawn shape, or in the error that is selected."""
         with reported():
             painting = self._require_open()
             self._masks.require()
             store, painter = self._masks.store, self.painter
             in_shape = self.form.where.currentText() == DRAWN
-            where = drawn_here(self._viewer, self._image) if in_shape else chosen_error(self.window())
+            where = drawn_here(self._viewer, self._image) if in_shape else session().selected_error(self.window())
 
             def work(into: Corrections, progress: Progress) -> tuple[IntWindow | None, None]:
-                segmentation = where.segmentation if isinstance(where, Blob) else Segmentation.open(str(store))
+                segmentation = (
+                    where.segmentation if isinstance(where, SelectedRegion) else Segmentation.open(str(store))
+                )
                 return accept(into, segmentation, where, painter, progress), None
 
             painting.act(work)
@@ -424,14 +466,22 @@ class CorrectWidget(DockedWidget):
         self._next.step(by)
 
     def _go_to(self, suggestion: Suggestion) -> None:
-        """Fly to a region, with the edit window if that is open and does not reach there."""
+        """Fly to a region, and move the edit window there if it is open and does not reach there."""
         window = suggestion.region.window
         self._fly(window)
         if self.edit_layer is not None and self._painting is not None and not self._painting.holds(window):
             self.edit_here(((window[0] + window[2]) / 2, (window[1] + window[3]) / 2))
 
     def take_over(self, source: Labels | Path, others: bool = False) -> None:
-        """Take over a labels layer, a file, or others' corrections; what contradicts is listed."""
+        """Import a labels layer, a file, or others' corrections, and list the conflicts.
+
+        Parameters
+        ----------
+        source : Labels or Path
+            A layer, or a path.
+        others : bool, optional
+            If True, the path holds corrections.
+        """
         with reported():
             policy = POLICIES[self.form.exchange.policy.currentText()]
             painting = self._require_open()
@@ -439,11 +489,17 @@ class CorrectWidget(DockedWidget):
             if isinstance(source, Labels) and self._image is not None:
                 placed = labels_over(self._viewer, source, self._image)
             work = partial(take_over, source, placed, others, policy, self.painter)
-            self.form.exchange.clear()  # of what was taken over before
+            self.form.exchange.clear()  # the report of the import before
             painting.act(work, self.form.exchange.show_report)
 
     def export(self, out: Path) -> None:
-        """Export the corrections; the end of the name says as what."""
+        """Export the corrections.
+
+        Parameters
+        ----------
+        out : Path
+            File to write. Its suffix chooses the format.
+        """
         with reported():
             painting = self._require_open()
             painting.settle(lambda: start_export(painting.corrections.path, out))
@@ -451,7 +507,7 @@ class CorrectWidget(DockedWidget):
     # ---- the end
 
     def _close(self, *, layers: bool = True) -> None:
-        """Write what is painted, close the corrections, and show them no more."""
+        """Write what is painted, close the corrections, and remove their layers if asked to."""
         self._middle = None
         self._opening.cancel()
         painting, self._painting = self._painting, None
@@ -476,7 +532,7 @@ class CorrectWidget(DockedWidget):
             report(error)
 
     def _leave(self, *, layers: bool) -> None:
-        """Write all, and listen to nothing any more: the dock or the window is gone."""
+        """Write all, and disconnect from the viewer: the dock or the window is gone."""
         self._rest.stop()
         self._close(layers=layers)
         self._next.leave()

@@ -1,4 +1,4 @@
-"""A new network on trial: its result over its parent's, and what changed, until it is kept or rolled back."""
+"""Review of a candidate: its result over its parent's, and what changed, until it is kept or rolled back."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from fctl_napari.model.model_card import checkpoint_hash
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.progress_text import describe
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.correct.choices import is_mask
 from fctl_napari.plugin.errors.comparison import DIFFER, Comparison, Showing, Wanted, open_comparison
 from fctl_napari.plugin.errors.layer import ErrorLayer
-from fctl_napari.plugin.errors.overlay import levels_of
 from fctl_napari.plugin.finetune.choices import cells_to_compute, image_path, result_of
 from fctl_napari.plugin.layers.image_source import ImageSource
+from fctl_napari.plugin.layers.mask_combo import is_mask
 from fctl_napari.plugin.layers.paths import result_path
-from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers, levels_of
 from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.plugin.segment.runner import LiveRun, layer_name
 from fctl_napari.progress import Progress
@@ -46,14 +45,14 @@ class Parent:
 
     Attributes
     ----------
-    path
-        Its store.
-    levels
-        To compare with.
-    cells
-        What the new network computes.
-    others
-        How many cells stay as the parent called them.
+    path : Path
+        Location of its store.
+    levels : list of object
+        Levels of its mask, to compare with.
+    cells : tuple of Cell
+        Cells that the candidate computes.
+    others : int
+        Number of cells that stay as the parent classified them.
     """
 
     path: Path
@@ -63,29 +62,42 @@ class Parent:
 
 
 class CandidateReview(QObject):
-    """Segments with a new network, what is in view first, shows what changed, and carries the decision out.
+    """Review of a candidate, which segments with it, shows what changed, and carries the decision out.
+
+    The cells in view are segmented first.
 
     Parameters
     ----------
-    viewer, image, source
-        Where the layers go, the image that they lie on, and its file.
-    waiting
-        The new network.
-    checkpoint
-        Its parent's name or file, if it is known.
-    device
-        As for ``SegmentationRequest``.
+    viewer : napari.Viewer
+        Viewer that shows the layers.
+    image : Image
+        Image layer that they lie on.
+    source : ImageSource
+        File of the image.
+    waiting : Waiting
+        The candidate.
+    checkpoint : str or None
+        Its parent's name or file. None if it is not known.
+    device : str
+        Device as for ``SegmentationRequest``.
+    parent : QObject or None, optional
+        Qt's parent.
 
-    Signals
-    -------
-    progressed : str
-        How far the segmentation is.
-    changed : object
-        Share of px that changed to each class, by its index; None: there is nothing to compare with.
-    failed : object
-        The exception of a segmentation, or of a decision that can be tried again.
-    decided : object
-        What is kept, a ``Path``; None after rolling back.
+    Attributes
+    ----------
+    image : Image
+        Image layer that the layers lie on.
+    waiting : Waiting
+        The candidate.
+    progressed : Signal(str)
+        Progress of the segmentation, in words.
+    changed : Signal(object)
+        The share of changed px is known; carries a list of the shares, 0..1, that changed to each class, by its index,
+        or None if there is nothing to compare with.
+    failed : Signal(object)
+        A segmentation has failed, or a decision that can be tried again; carries the exception.
+    decided : Signal(object)
+        The decision is carried out; carries the ``Path`` of the checkpoint that is kept, or None after rolling back.
     """
 
     progressed = Signal(str)
@@ -118,12 +130,12 @@ class CandidateReview(QObject):
         self._parent: Parent | None = None
         self._hidden: list[Labels] = []
         self._run: LiveRun | None = None
-        self._then: Callable[[], None] | None = None  # once the run has ended
-        self._cut = False  # a decision stopped the run
+        self._then: Callable[[], None] | None = None  # called once the run has ended
+        self._cut = False  # True if a decision stopped the run
 
     @property
     def mask(self) -> Labels | None:
-        """The layer of the new network's result, if it is there."""
+        """The layer of the candidate's result, if it is there."""
         return self._layer_of(self._result)
 
     @property
@@ -133,12 +145,12 @@ class CandidateReview(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether something is being computed, opened or carried out."""
+        """True while something is being computed, opened or carried out."""
         jobs = (self._looking, self._comparing, self._deciding)
         return self._run is not None or any(each.running for each in jobs)
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Begin the review and return at once."""
         masks = [layer for layer in self._viewer.layers if is_mask(self._viewer, layer, self.image)]
         shown = {str(layer.metadata[STORE_KEY]): levels_of(layer) for layer in masks}
 
@@ -154,12 +166,14 @@ class CandidateReview(QObject):
         self._looking.begin(work, self._found, self.failed.emit)
 
     def _found(self, parent: Parent | None) -> None:
+        """Segment once the parent's result is known."""
         self._parent = parent
         self._segment(self.waiting.path)
 
-    # ---- its result
+    # ---- the result
 
     def _segment(self, checkpoint: Path) -> None:
+        """Begin the segmentation with a checkpoint."""
         name = layer_name(self.image, str(self.waiting.out))
         run = self._run = LiveRun(self._viewer, self.image, name, self, mask_only=True)
         run.progressed.connect(self._report)
@@ -183,18 +197,20 @@ class CandidateReview(QObject):
             self.failed.emit(error)
 
     def _view(self) -> IntWindow | None:
-        """What is in view: all that is computed where the parent has computed nothing."""
+        """Return the window in view, which is all that is computed where the parent has computed nothing."""
         try:
             return view_region(self._viewer, self.image)
         except InputError:
             return None
 
     def _report(self, progress: RunProgress) -> None:
+        """Emit the progress of the segmentation in words."""
         others = 0 if self._parent is None else self._parent.others
         words = f" The other {others} stay as the parent called them." if others and progress.state == "done" else ""
         self.progressed.emit(describe(progress) + words)
 
     def _shown(self, _segmentation_layers: SegmentationLayers) -> None:
+        """Count again what changed, or begin to compare when the first tiles are shown."""
         if self._comparison is not None:
             self._count()
         elif not self._comparing.running and self.waiting.path.exists():
@@ -202,6 +218,7 @@ class CandidateReview(QObject):
             self._compare()
 
     def _finished(self, progress: RunProgress) -> None:
+        """Report the end of the segmentation, and carry out the decision that waited for it."""
         run, self._run = self._run, None
         if run is not None:
             run.deleteLater()
@@ -216,6 +233,7 @@ class CandidateReview(QObject):
     # ---- what changed
 
     def _compare(self) -> None:
+        """Open the comparison with the parent's result and show it as a layer."""
         mask, parent = self.mask, self._parent
         if mask is None:
             return
@@ -244,7 +262,7 @@ class CandidateReview(QObject):
         self._comparing.begin(work, opened, self.failed.emit)
 
     def _count(self) -> None:
-        """Tell how much changed, counted on the coarsest level, of what both have computed."""
+        """Emit the shares of changed px, counted on the coarsest level, among px that both have computed."""
         comparison = self._comparison
         if comparison is None or comparison.overlay is None or self._parent is None:
             return
@@ -260,43 +278,54 @@ class CandidateReview(QObject):
     # ---- the decision
 
     def keep(self) -> None:
-        """Make it a checkpoint; its result stays, and is finished. ``decided`` follows."""
+        """Make the candidate a checkpoint.
+
+        Its result stays; see :meth:`finish`. ``decided`` follows.
+        """
         self._stop_then(self._keep)
 
     def roll_back(self) -> None:
-        """Delete it and its result, and show the parent's again. ``decided`` follows."""
+        """Delete the candidate and its result, and show the parent's again.
+
+        ``decided`` follows.
+        """
         self._stop_then(self._roll_back)
 
     def _stop_then(self, then: Callable[[], None]) -> None:
+        """Stop what runs, and then call a function."""
         self._looking.drop()
         self._comparing.drop()
         self._then = then
         if self._run is not None:
             self._cut = True
-            self._run.cancel()  # its end is heard of
+            self._run.cancel()  # its end is reported to _finished
         else:
             self._then = None
             then()
 
     def _keep(self) -> None:
+        """Begin to make the candidate a checkpoint."""
+
         def work(_progress: Progress) -> Path:
             return keep(self.waiting.out)
 
         self._deciding.begin(work, self._kept, self.failed.emit)
 
     def _kept(self, out: Path) -> None:
+        """Remove the layer of changes and report that the candidate is kept."""
         self._changes.hide()
         self._changes.leave()
         self._comparison = None
         self.decided.emit(out)
 
     def finish(self) -> None:
-        """Compute what is missing of the result of what was kept, if the decision came before that was done."""
+        """Compute the rest of the result of a kept candidate, if the decision interrupted its segmentation."""
         if self._cut and self.image in self._viewer.layers:
             self._cut = False
             self._segment(self.waiting.out)
 
     def _roll_back(self) -> None:
+        """Begin to delete the candidate and its result."""
         self._take_layers_away()
         waiting, result = self.waiting, self._result
 
@@ -310,18 +339,21 @@ class CandidateReview(QObject):
     # ---- layers
 
     def _layer_of(self, path: Path) -> Labels | None:
+        """Return the layer of a store, if it is there."""
         for layer in self._viewer.layers:
             if isinstance(layer, Labels) and layer.metadata.get(STORE_KEY) == str(path):
                 return layer
         return None
 
     def _hide_parent(self) -> None:
+        """Hide the layer of the parent's result."""
         mask = None if self._parent is None else self._layer_of(self._parent.path)
         if mask is not None and mask.visible:
             mask.visible = False
             self._hidden.append(mask)
 
     def _take_layers_away(self) -> None:
+        """Remove the candidate's layers, and show again those that were hidden."""
         self._changes.hide()
         self._changes.leave()
         self._comparison = None
@@ -334,7 +366,15 @@ class CandidateReview(QObject):
         self._hidden.clear()
 
     def leave(self, *, layers: bool) -> None:
-        """Leave it undecided; it waits on disk. Take its layers away if asked to."""
+        """Leave the candidate undecided.
+
+        It waits on disk.
+
+        Parameters
+        ----------
+        layers : bool
+            If True, remove its layers.
+        """
         for jobs in (self._looking, self._comparing):
             jobs.drop()
         if self._run is not None:
@@ -347,12 +387,19 @@ class CandidateReview(QObject):
 
 
 def remove_result(path: Path, checkpoint: str) -> None:
-    """Delete a segmentation, if it is by the network with this hash.
+    """Delete a segmentation if it was made by a given network.
+
+    Parameters
+    ----------
+    path : Path
+        Location of the segmentation.
+    checkpoint : str
+        Hash of the network.
 
     Raises
     ------
     OutputError
-        It is in use, or the place is not writable.
+        It is in use, or the location is not writable.
     """
     lock = lock_store(path)
     try:

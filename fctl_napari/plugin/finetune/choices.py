@@ -1,4 +1,4 @@
-"""What fine-tuning finds beside an image: corrections, truths, runs that were left (read in a thread)."""
+"""Files that fine-tuning finds beside an image: corrections, ground truths, unfinished runs (read in a thread)."""
 
 from __future__ import annotations
 
@@ -39,24 +39,26 @@ from fctl_napari.segmentation.tiling.grid import Cell, default_overlap
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """What lies beside an image.
+    """Files that lie beside an image.
 
     Attributes
     ----------
-    corrections
-        Where they are, or would be.
-    areas
-        Painted px by the name of the class, ``"not sure"`` last; empty where there are no corrections.
-    classes
-        Of the corrections; None where there are none.
-    ground_truths
-        Labels of the image itself.
-    waiting, cut
-        What was left of earlier runs.
-    sizes
-        Of the parts of the parent; empty where it cannot be read.
-    out
-        A free place for a new checkpoint; None without a parent.
+    corrections : Path
+        Location of the corrections, which need not exist.
+    areas : dict of str to int
+        Painted px by the name of the class, ``"not sure"`` last. Empty if there are no corrections.
+    classes : ClassTable or None
+        Classes of the corrections. None if there are none.
+    ground_truths : list of GroundTruthChoice
+        Ground truths that belong to the image itself.
+    waiting : list of Waiting
+        Candidates of earlier runs that wait to be decided on.
+    cut : list of Cut
+        Earlier runs that were interrupted.
+    sizes : dict of frozenset of str to int
+        Numbers of the parent's parameters by the parts that share them. Empty if it cannot be read.
+    out : Path or None
+        Free path for a new checkpoint. None without a parent.
     """
 
     corrections: Path
@@ -70,12 +72,35 @@ class Beside:
 
 
 def image_path(source: ImageSource) -> str:
-    """Return an image's file as requests name it."""
+    """Return the path of an image's file as requests name it.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+
+    Returns
+    -------
+    str
+        A URL, or an absolute path.
+    """
     return source.path if is_url(source.path) else str(Path(source.path).absolute())
 
 
 def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
-    """Look at what lies beside an image, for a parent (a built-in name or a file).
+    """Find the files beside an image, for a parent.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+    checkpoint : str or None
+        The parent: a built-in name or a file. None if none is chosen.
+
+    Returns
+    -------
+    Beside
+        What was found.
 
     Raises
     ------
@@ -94,7 +119,7 @@ def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
     try:
         sizes = {} if checkpoint is None else sizes_of_parts(resolve_checkpoint(checkpoint))
     except FctlError:
-        sizes = {}  # the run says what is wrong
+        sizes = {}  # the run reports the error
     return Beside(
         corrections,
         areas,
@@ -108,23 +133,28 @@ def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
 
 
 def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> FinetuneRequest:
-    """Say what is to be learnt from the corrections of an image.
+    """Make the request to fine-tune on the corrections of an image.
 
     Parameters
     ----------
-    source
+    source : ImageSource
         The image.
-    out
-        The new checkpoint; empty: a free place.
-    fields
-        The others of the request.
+    out : str
+        Path of the new checkpoint. Empty for a free path.
+    fields : dict of str to object
+        Other fields of the request.
+
+    Returns
+    -------
+    FinetuneRequest
+        The request.
 
     Raises
     ------
     InputError
         There are no corrections.
     OutputError
-        The place of the new checkpoint is taken.
+        The path of the new checkpoint is taken.
     ConfigError
         The fields do not fit.
     """
@@ -150,11 +180,25 @@ def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> Finet
 
 
 def cells_to_compute(parent: Segmentation, source: ImageSource, progress: Progress) -> tuple[tuple[Cell, ...], int]:
-    """Choose what a child computes: of what its parent computed, the cells that corrections are likely to change.
+    """Choose the cells that a candidate computes.
+
+    They are those of the parent's computed cells that corrections are likely to change.
+
+    Parameters
+    ----------
+    parent : Segmentation
+        Result of the parent.
+    source : ImageSource
+        The image.
+    progress : Progress
+        Called now and then.
 
     Returns
     -------
-    The cells, and how many others the parent has.
+    cells : tuple of Cell
+        The cells.
+    others : int
+        Number of the parent's other cells.
 
     Raises
     ------
@@ -167,14 +211,27 @@ def cells_to_compute(parent: Segmentation, source: ImageSource, progress: Progre
     path = own_corrections(corrections_path(source.original, cache_folder), source.open())
     if path.exists():
         affected = affected_cells(parent, Corrections.open(path), progress=progress)
-        cells = tuple(cell for cell in affected if there[cell])  # nobody asked for more of the image yet
+        cells = tuple(cell for cell in affected if there[cell])  # the rest of the image was not requested yet
     else:
         cells = tuple((int(row), int(col)) for row, col in np.argwhere(there))
     return cells, int(there.sum()) - len(cells)
 
 
 def corrections_state(corrections: Path) -> tuple[object, ...]:
-    """Return what differs when corrections have changed on disk; two looks at files, quick."""
+    """Return a state that differs when corrections have changed on disk.
+
+    This takes two quick look-ups of files.
+
+    Parameters
+    ----------
+    corrections : Path
+        Location of the corrections.
+
+    Returns
+    -------
+    tuple of object
+        The state, to be compared with another one.
+    """
     found: list[object] = []
     for name in (JOURNAL, INDEX):
         try:
@@ -188,20 +245,25 @@ def corrections_state(corrections: Path) -> tuple[object, ...]:
 def result_of(
     shown: list[str], source: ImageSource, checkpoint: str | None, parent: str, tile_size: int
 ) -> Segmentation | None:
-    """Find a segmentation of an image by a network that its child's can be compared with, tile by tile.
+    """Find a network's segmentation of an image that its child's can be compared with, tile by tile.
 
     Parameters
     ----------
-    shown
-        Results (stores) of its size that layers show.
-    source
+    shown : list of str
+        Results (stores) of the image's size that layers show.
+    source : ImageSource
         The image.
-    checkpoint
-        The network's name or file, if it is known.
-    parent
-        Its hash.
-    tile_size
-        Its, px.
+    checkpoint : str or None
+        The network's name or file. None if it is not known.
+    parent : str
+        Hash of the network.
+    tile_size : int
+        Side of its tile, px.
+
+    Returns
+    -------
+    Segmentation or None
+        The segmentation. None if there is none.
     """
     grid = {"tile_size": tile_size, "overlap": default_overlap(tile_size)}
     image = source.open()
@@ -218,7 +280,20 @@ def result_of(
 
 
 def name_of(parent: str, offered: list[str]) -> str | None:
-    """Find the checkpoint with a hash among those that are offered (names and files)."""
+    """Find the checkpoint with a hash among those that are offered.
+
+    Parameters
+    ----------
+    parent : str
+        The hash.
+    offered : list of str
+        Built-in names and files.
+
+    Returns
+    -------
+    str or None
+        Its name or file. None if it is not among them.
+    """
     for name in offered:
         try:
             if checkpoint_hash(resolve_checkpoint(name)) == parent:

@@ -1,4 +1,4 @@
-"""The fields of the Fine-tune widget, and nothing of what they do."""
+"""The fields of the Fine-tune widget, without what they do."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from qtpy.QtWidgets import (
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
-from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
 from fctl_napari.plugin.finetune.gate_report import GateReport
 from fctl_napari.plugin.finetune.lineage_page import LineagePage
 from fctl_napari.plugin.finetune.parts_field import PartsField
 from fctl_napari.plugin.finetune.plot import FinetunePlot
-from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, row, tool
-from fctl_napari.plugin.segment.form import devices
+from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
+from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 TOOLTIPS = {
     "image": "The image layer that was corrected.",
@@ -47,7 +46,13 @@ TOOLTIPS = {
 
 
 class FinetuneForm(QWidget):
-    """Image, corrections, parent, what learns, truth, how long; start, pause, cancel; plot, verdict, lineage."""
+    """Image, corrections, parent, trainable parts, ground truth, limits, buttons, plot, gate result and lineage.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -101,6 +106,7 @@ class FinetuneForm(QWidget):
         self.set_state("idle")
 
     def _arrange(self) -> None:
+        """Lay out the fields."""
         fields = labelled(
             [
                 ("Image", self.image),
@@ -127,7 +133,13 @@ class FinetuneForm(QWidget):
         scrolling(self, content, 340)
 
     def set_state(self, state: str) -> None:
-        """Enable what works: ``idle``, ``preparing``, ``running``, ``paused``, ``stopping`` or ``waiting``."""
+        """Enable the fields and buttons that work in a state.
+
+        Parameters
+        ----------
+        state : str
+            ``"idle"``, ``"preparing"``, ``"running"``, ``"paused"``, ``"stopping"`` or ``"waiting"``.
+        """
         idle = state == "idle"
         for widget in (
             self.image,
@@ -150,7 +162,17 @@ class FinetuneForm(QWidget):
         self.cancel.setEnabled(state in ("preparing", "running", "paused"))
 
     def show_corrections(self, path: Path | None, areas: dict[str, int], classes: ClassTable | None) -> None:
-        """Say what is corrected, by class."""
+        """Show the corrected area, by class.
+
+        Parameters
+        ----------
+        path : Path or None
+            Location of the corrections. None if it is not known.
+        areas : dict of str to int
+            Painted px by the name of the class.
+        classes : ClassTable or None
+            Classes of the corrections. None if there are none.
+        """
         if classes is None:
             self.corrections.setText("none yet" if path is None else f"none yet ({html.escape(path.name)})")
             return
@@ -165,24 +187,51 @@ class FinetuneForm(QWidget):
         self.corrections.setText(f"{total:,} px: {' &nbsp; '.join(words)}" if words else "nothing is painted yet")
 
     def explain(self, text: str) -> None:
-        """Say in a line what is missing; empty: nothing is."""
+        """Show in a line what is missing.
+
+        Parameters
+        ----------
+        text : str
+            The line. Empty if nothing is missing.
+        """
         self.hint.setText(text)
         self.hint.setVisible(bool(text))
 
     def make_offer(self, text: str, action: str = "", *, discard: bool = False) -> None:
-        """Offer to take up an earlier run; an empty text offers nothing."""
+        """Offer to resume or review an earlier run.
+
+        Parameters
+        ----------
+        text : str
+            Description of the earlier run. Empty to offer nothing.
+        action : str, optional
+            Text of the button.
+        discard : bool, optional
+            If True, also offer to discard the run.
+        """
         self.offered.setText(text)
         self.take_offer.setText(action)
         self.discard.setVisible(discard)
         self.offer.setVisible(bool(text))
 
     def show_progress(self, done: int, total: int, text: str) -> None:
-        """Show how far a run is; a total of 0 shows that something is under way."""
+        """Show the progress of a run.
+
+        Parameters
+        ----------
+        done : int
+            Number of pieces that are done.
+        total : int
+            Number of all pieces. 0 shows only that something is running.
+        text : str
+            The progress in words.
+        """
         show_done(self.progress, done, total)
         self.status.setText(text)
 
 
 def _spin(tooltip: str, low: int, high: int, suffix: str) -> QSpinBox:
+    """Return a field for a number."""
     box = QSpinBox()
     box.setRange(low, high)
     box.setSuffix(suffix)

@@ -1,4 +1,4 @@
-"""Figures of a new network before and after, the gate's sentences, and the two ways to go on from there."""
+"""Report of a candidate: figures before and after, the gate's reasons, and the buttons that decide."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fctl_napari.plugin.common.form_layout import button, wrapped
 from fctl_napari.plugin.layers.choosers import row
 
 NAMES = {"held_out": "Held out", "scene": "Elsewhere", "training": "Training", "truth": "Truth"}
-"""Keys of the gate's figures, in short."""
+"""Short names of the gate's figures, by their keys."""
 
 GOOD, BAD = "#2fae7d", "#e0703a"
 
@@ -31,7 +31,13 @@ TOOLTIPS = {
 
 
 class GateReport(QFrame):
-    """A before/after card; hidden until there is something to decide."""
+    """Report of a candidate before and after, hidden until there is something to decide.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,13 +56,25 @@ class GateReport(QFrame):
 
     @property
     def default(self) -> QPushButton:
-        """What the gate proposes: Enter presses it."""
+        """The button that the gate proposes, which Enter presses."""
         return self.keep if self.keep.isDefault() else self.roll_back
 
     def show_gate_result(
         self, name: str, figures: dict[str, Any], gate_result: GateResult, notes: Sequence[str] = ()
     ) -> None:
-        """Show figures (``BeforeAfter.to_json``), the gate's verdict on a new network and notes, for a decision."""
+        """Show a candidate's figures and gate result, for a decision.
+
+        Parameters
+        ----------
+        name : str
+            Name of the candidate.
+        figures : dict of str to object
+            Its figures (``BeforeAfter.to_json``).
+        gate_result : GateResult
+            The gate result.
+        notes : sequence of str, optional
+            Notes of the run, shown below the gate's reasons.
+        """
         words = "better: keep it" if gate_result.keep else "not better, or it forgets: roll back"
         color = GOOD if gate_result.keep else BAD
         self.title.setText(f"<b>{html.escape(name)}</b> <span style='color: {color}'>{words}</span>")
@@ -68,24 +86,37 @@ class GateReport(QFrame):
         for choice in (self.keep, self.roll_back):
             proposed = choice is (self.keep if gate_result.keep else self.roll_back)
             choice.setDefault(proposed)
-            choice.setAutoDefault(True)  # Enter presses the one that has the focus
+            choice.setAutoDefault(True)  # Enter presses the button that has the focus
             choice.setStyleSheet(f"QPushButton {{ border: 2px solid {color}; font-weight: bold }}" if proposed else "")
         self.set_open(True)
         self.show()
         self.default.setFocus()
 
     def show_changed(self, text: str) -> None:
-        """Say what the layer of changes shows, as rich text; empty: there is none."""
+        """Show a description of the layer of changes.
+
+        Parameters
+        ----------
+        text : str
+            Rich text. Empty if there is no such layer.
+        """
         self.changed.setText(text)
         self.changed.setVisible(bool(text))
 
     def set_open(self, is_open: bool) -> None:
-        """Let it be decided, or not while a decision is carried out."""
+        """Enable or disable the buttons.
+
+        Parameters
+        ----------
+        is_open : bool
+            If True, it can be decided. If False, a decision is being carried out.
+        """
         self.keep.setEnabled(is_open)
         self.roll_back.setEnabled(is_open)
 
 
 def _table(figures: dict[str, Any]) -> str:
+    """Return the figures as a table, in rich text."""
     lines = []
     for part, name in NAMES.items():
         before, after = (figures[side].get(part, {}) for side in ("before", "after"))
@@ -106,6 +137,7 @@ def _table(figures: dict[str, Any]) -> str:
 
 
 def _text() -> QLabel:
+    """Return a label for rich text."""
     label = wrapped()
     label.setTextFormat(Qt.TextFormat.RichText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

@@ -1,4 +1,4 @@
-"""The tree of checkpoints: which came from which, and what that changed."""
+"""The tree of checkpoints: their parents, and how much each fine-tuning changed."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ TOOLTIPS = {
 
 
 class LineagePage(QWidget):
-    """Shows the families of checkpoints in a folder.
+    """Families of checkpoints in a folder.
 
-    Signals
-    -------
-    wanted : str
-        A checkpoint (a built-in one's name, or a file) is to be used.
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+
+    Attributes
+    ----------
+    wanted : Signal(str)
+        A checkpoint is to be used; carries a built-in one's name, or a file.
     """
 
     wanted = Signal(str)
@@ -64,11 +69,19 @@ class LineagePage(QWidget):
 
     @property
     def running(self) -> bool:
-        """Whether files are being read."""
+        """True while files are being read."""
         return self._jobs.running
 
     def show_folder(self, folder: Path | None, checkpoint: str | None) -> None:
-        """Show the families in a folder, and that of a checkpoint (a built-in name or a file)."""
+        """Show the families in a folder, and that of a checkpoint.
+
+        Parameters
+        ----------
+        folder : Path or None
+            The folder. None if there is none.
+        checkpoint : str or None
+            A built-in name or a file. It is shown in bold.
+        """
 
         def work(_progress: Progress) -> list[Kin]:
             families: list[Kin] = []
@@ -77,7 +90,7 @@ class LineagePage(QWidget):
                     continue
                 try:
                     found = lineage(location)
-                except InputError:  # none there (yet)
+                except InputError:  # there are no checkpoints (yet)
                     continue
                 families += [each for each in found if each.hash not in {one.hash for one in families}]
             return sorted(families, key=lambda kin: kin.name)
@@ -85,10 +98,11 @@ class LineagePage(QWidget):
         self._jobs.begin(work, lambda families: self._show(families, checkpoint), report)
 
     def leave(self) -> None:
-        """Read no more."""
+        """Stop reading files."""
         self._jobs.drop()
 
     def _show(self, families: list[Kin], checkpoint: str | None) -> None:
+        """Fill the tree."""
         self.tree.clear()
         for eldest in families:
             self.tree.addTopLevelItem(self._item(eldest, checkpoint))
@@ -96,6 +110,7 @@ class LineagePage(QWidget):
         self._chosen()
 
     def _item(self, kin: Kin, checkpoint: str | None) -> QTreeWidgetItem:
+        """Return the item of a checkpoint, with its children."""
         waits = kin.path is not None and kin.path.name.endswith(WAITS)
         name = f"{kin.name} (waits)" if waits else kin.name if kin.path is not None else f"{kin.name} (gone)"
         item = QTreeWidgetItem([name, *_figures(kin)])
@@ -113,18 +128,20 @@ class LineagePage(QWidget):
         return item
 
     def _chosen(self, *_: object) -> None:
+        """Show the description of the checkpoint that is selected."""
         item = self.tree.currentItem()
         self.story.setText("" if item is None else item.data(1, Qt.ItemDataRole.UserRole))
         self.use.setEnabled(item is not None and item.data(0, Qt.ItemDataRole.UserRole) is not None)
 
     def _use(self) -> None:
+        """Emit ``wanted`` for the checkpoint that is selected."""
         item = self.tree.currentItem()
         if item is not None and item.data(0, Qt.ItemDataRole.UserRole) is not None:
             self.wanted.emit(item.data(0, Qt.ItemDataRole.UserRole))
 
 
 def _location(kin: Kin) -> str | None:
-    """A built-in one's name, else its file."""
+    """Return a built-in checkpoint's name, or else the file."""
     if kin.path is None:
         return None
     names = {path: name for name, path in builtin_checkpoints().items()}
@@ -132,6 +149,7 @@ def _location(kin: Kin) -> str | None:
 
 
 def _figures(kin: Kin) -> tuple[str, str]:
+    """Return the figures of a fine-tuning as the tree shows them."""
     record = kin.card.figures.get("finetuning") if kin.card is not None else None
     if not record:
         return "", ""

@@ -1,4 +1,4 @@
-"""What of a network learns: the usual parts, all, or some; and how much of it that is."""
+"""The choice of the parts of a network that are trained, with their share of its weights."""
 
 from __future__ import annotations
 
@@ -30,11 +30,16 @@ TIP = (
 
 
 class PartsField(QWidget):
-    """A choice of parts, with boxes for each where they are chosen one by one.
+    """Choice of the usual parts, of all, or of single ones by check boxes.
 
-    Signals
-    -------
-    changed
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+
+    Attributes
+    ----------
+    changed : Signal()
         Other parts are chosen.
     """
 
@@ -68,13 +73,19 @@ class PartsField(QWidget):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What learns, of ``PARTS``."""
+        """The parts that are trained, from ``PARTS``."""
         if self.choice.currentText() == SOME:
             return tuple(part for part, box in self.boxes.items() if box.isChecked())
         return PARTS if self.choice.currentText() == ALL else HEADS
 
     def show_sizes(self, sizes: dict[frozenset[str], int]) -> None:
-        """Say how much learns of a network with parts of these sizes; empty: of none."""
+        """Show the share of a network's weights that is trained.
+
+        Parameters
+        ----------
+        sizes : dict of frozenset of str to int
+            Numbers of parameters by the parts that share them. Empty if there is no network.
+        """
         self._sizes = sizes
         there = {part for key in sizes for part in key}
         for part, box in self.boxes.items():
@@ -82,6 +93,7 @@ class PartsField(QWidget):
         self._changed()
 
     def _changed(self) -> None:
+        """Show the share of the chosen parts, and emit ``changed``."""
         self._grid.setVisible(self.choice.currentText() == SOME)
         total = sum(self._sizes.values())
         text = ""
@@ -96,4 +108,5 @@ class PartsField(QWidget):
 
 
 def _count(number: int) -> str:
+    """Return a large number in short."""
     return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number / 1e3:.0f} k" if number >= 1e3 else str(number)

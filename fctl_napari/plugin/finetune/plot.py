@@ -1,4 +1,4 @@
-"""The live plot of a fine-tuning run: loss, and what is measured beside the parent's values."""
+"""The live plot of a fine-tuning run: loss, and measured values beside the parent's."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 HELD_OUT, SCENE, TRAINING = "held-out IoU", "as before, scene", "as before, training"
 COLORS = {HELD_OUT: "#56b4e9", SCENE: "#009e73", TRAINING: "#e69f00"}
-"""Of Okabe and Ito's set, which most colour-blind people tell apart; all stand out from dark and from light."""
+"""Colors of Okabe and Ito's set, which most color-blind people can distinguish.
+
+All stand out from dark and from light backgrounds.
+"""
 
 HEIGHT = 250
 DRAW_MS = 700
-"""It is drawn at most this often."""
+"""Minimum interval between two drawings, ms."""
 
 TIP = (
     "Above: the loss of each step. Below: mean IoU on corrections that are not learnt from (dashed: the parent's), and "
@@ -30,16 +33,21 @@ TIP = (
 
 
 class FinetunePlot(QWidget):
-    """Shows a run while it goes on.
+    """Plot of a run while it is running.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
 
     Attributes
     ----------
-    losses
-        (step, loss) as told so far.
-    measured
-        (step, value) by what is measured.
-    base
-        The parent's values.
+    losses : list of tuple of (int, float)
+        (step, loss) as reported so far.
+    measured : dict of str to list of tuple of (int, float)
+        (step, value) by the name of the value.
+    base : dict of str to float
+        The parent's values, by the same names.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -58,13 +66,21 @@ class FinetunePlot(QWidget):
         self.hide()
 
     def clear(self) -> None:
-        """Forget the last run."""
+        """Discard the last run."""
         self.losses, self.measured, self.base = [], {}, {}
         self._timer.stop()
         self.hide()
 
     def add(self, progress: FinetuneProgress, ink: str) -> None:
-        """Take up news, and draw them soon, in a colour that stands out from the window's."""
+        """Add the latest progress, and draw it soon.
+
+        Parameters
+        ----------
+        progress : FinetuneProgress
+            Progress of the run.
+        ink : str
+            Color of text and axes, in contrast to the window's.
+        """
         self._ink = ink
         changed = False
         if (
@@ -87,7 +103,7 @@ class FinetunePlot(QWidget):
             self._timer.start()
 
     def draw(self) -> None:
-        """Draw what was told so far (about 100 ms)."""
+        """Draw what was reported so far (about 100 ms)."""
         self._timer.stop()
         if not self.losses and not self.measured:
             return
@@ -115,15 +131,17 @@ class FinetunePlot(QWidget):
         self._canvas.draw_idle()
 
     def _draw_losses(self, axes: Axes) -> None:
+        """Draw the loss of each step."""
         if self.losses:
             axes.plot(*zip(*self.losses, strict=True), color=self._ink, linewidth=1)
             axes.set_ylim(0, 1.05 * max(loss for _, loss in self.losses) or 1)
         axes.set_ylabel("loss", color=self._ink, fontsize=8)
 
     def _draw_measured(self, axes: Axes) -> None:
+        """Draw the measured values, with the parent's as dashed lines."""
         for name, color in COLORS.items():
             if name in self.base:
-                own = color if name == HELD_OUT else self._ink  # the parent is as the parent, for scene and training
+                own = color if name == HELD_OUT else self._ink  # else 1: the parent agrees with itself
                 axes.axhline(self.base[name], color=own, linewidth=1, linestyle="--", alpha=0.8)
             points = self.measured.get(name, [])
             if name in self.base or points:
@@ -139,6 +157,7 @@ class FinetunePlot(QWidget):
 
 
 def _values(progress: FinetuneProgress, side: str) -> dict[str, float]:
+    """Return the values of one side, ``"before"`` or now, by their names in the plot."""
     figures = progress.before if side == "before" else progress.now
     found = {}
     held_out = figures.get("held_out")

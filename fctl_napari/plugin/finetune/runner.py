@@ -1,8 +1,8 @@
-"""One fine-tuning run in the window: strokes and image go to disk, then the worker learns, and its news are told."""
+"""One fine-tuning run in the window: strokes and image are written to disk, then the worker trains and reports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from napari.layers import Image
@@ -15,7 +15,6 @@ from fctl_napari.finetuning.unfinished import remember
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.on_disk import OnDisk
 from fctl_napari.progress import Progress
@@ -26,27 +25,33 @@ Make = Callable[[ImageSource], FinetuneRequest]
 
 
 class FinetuneRunner(QObject):
-    """Carries out what is to be learnt; it is told of from :meth:`start` to ``ended``.
+    """One fine-tuning run, from :meth:`start` to ``ended``.
+
+    All signals are emitted on the main thread.
 
     Parameters
     ----------
-    image
-        The layer that was corrected.
-    painters
-        Widgets whose strokes have to be on disk first.
-    make
-        Makes the request, in a thread, once the image has a file.
+    image : Image
+        Layer of the image that was corrected.
+    flush_strokes : callable
+        Function ``flush_strokes(then)`` that calls ``then`` when all strokes are on disk.
+    make : Make
+        Function that makes the request from the image's source, in a thread, once the image has a file.
+    parent : QObject or None, optional
+        Qt's parent.
 
-    Signals (on the main thread)
-    ----------------------------
-    waiting : str
-        What it waits for.
-    begun
-        The worker has it now.
-    progressed : object
-        Each ``FinetuneEvent`` of the worker.
-    ended : object
-        The last one; also of a run that never began.
+    Attributes
+    ----------
+    request : FinetuneRequest or None
+        The request, once it is known.
+    waiting : Signal(str)
+        Something is waited for; carries its description.
+    begun : Signal()
+        The worker has received the request.
+    progressed : Signal(object)
+        The worker has reported; carries the ``FinetuneEvent``.
+    ended : Signal(object)
+        The run has ended, even if it never began; carries the last ``FinetuneEvent``.
     """
 
     waiting = Signal(str)
@@ -55,37 +60,33 @@ class FinetuneRunner(QObject):
     ended = Signal(object)
 
     def __init__(
-        self, image: Image, painters: Sequence[CorrectWidget], make: Make, parent: QObject | None = None
+        self,
+        image: Image,
+        flush_strokes: Callable[[Callable[[], object]], None],
+        make: Make,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._image = image
-        self._painters = list(painters)
+        self._flush_strokes = flush_strokes
         self._make = make
         self._file: OnDisk | None = None
-        self._asking = Jobs(self)
+        self._preparing = Jobs(self)
         self._run: FinetuneRun | None = None
         self._over = False
         open_bridge()
         self.request: FinetuneRequest | None = None
-        """What is asked, once it is known."""
+        """The request, once it is known."""
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Begin the run and return at once."""
         self.waiting.emit("Waiting for strokes to be on disk…")
-        left = [*self._painters]
-
-        def settled() -> None:
-            if left:
-                left.pop()
-            if not left and not self._over and self._file is None:
-                self._find_file()
-
-        for painter in self._painters:
-            painter.settle(settled)
-        if not self._painters:
-            settled()
+        self._flush_strokes(self._find_file)
 
     def _find_file(self) -> None:
+        """Write the image to disk if it has no file."""
+        if self._over or self._file is not None:
+            return
         self._file = OnDisk(self._image, "fine-tuning", self)
         self._file.waiting.connect(self.waiting)
         self._file.failed.connect(lambda error: self._end(FinetuneEvent("failed", error=error)))
@@ -93,6 +94,8 @@ class FinetuneRunner(QObject):
         self._file.start()
 
     def _file_ready(self, source: ImageSource) -> None:
+        """Make the request, in a thread."""
+
         def work(_progress: Progress) -> FinetuneRequest:
             import matplotlib.figure  # noqa: F401 - of the plot; slow, so not on the window's thread
 
@@ -100,9 +103,10 @@ class FinetuneRunner(QObject):
             remember(request)
             return request
 
-        self._asking.begin(work, self._begin, lambda error: self._end(FinetuneEvent("failed", error=error)))
+        self._preparing.begin(work, self._begin, lambda error: self._end(FinetuneEvent("failed", error=error)))
 
     def _begin(self, request: FinetuneRequest) -> None:
+        """Give the request to the worker."""
         self.request = request
         self.waiting.emit("Starting the worker…")
         try:
@@ -113,17 +117,20 @@ class FinetuneRunner(QObject):
         self.begun.emit()
 
     def pause(self) -> None:
-        """Learn no more until :meth:`resume`."""
+        """Pause training until :meth:`resume`."""
         if self._run is not None:
             self._run.pause()
 
     def resume(self) -> None:
-        """Learn on."""
+        """Resume training."""
         if self._run is not None:
             self._run.resume()
 
     def cancel(self) -> None:
-        """Stop within a second; what was learnt is saved, and the same request goes on. ``ended`` follows."""
+        """Stop within a second.
+
+        The state of training is saved, and the same request resumes from it. ``ended`` follows.
+        """
         if self._run is not None:
             self._run.cancel()
         else:
@@ -131,18 +138,23 @@ class FinetuneRunner(QObject):
             self._end(FinetuneEvent("cancelled"))
 
     def abandon(self) -> None:
-        """Cancel, and tell nothing any more: the window or the dock is gone."""
+        """Cancel the run because the window or the dock is gone.
+
+        No signal is emitted any more.
+        """
         self._over = True
         self._stop_waiting()
         if self._run is not None:
             self._run.cancel()
 
     def _stop_waiting(self) -> None:
+        """Stop what the run waits for."""
         if self._file is not None:
             self._file.cancel()
-        self._asking.drop()
+        self._preparing.drop()
 
     def _take(self, event: FinetuneEvent) -> None:
+        """Emit an event of the worker."""
         if self._over:
             return
         self.progressed.emit(event)
@@ -150,6 +162,7 @@ class FinetuneRunner(QObject):
             self._end(event)
 
     def _end(self, event: FinetuneEvent) -> None:
+        """Emit ``ended``, once."""
         if not self._over:
             self._over = True
             self.ended.emit(event)

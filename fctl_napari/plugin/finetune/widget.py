@@ -1,7 +1,8 @@
-"""The Fine-tune widget: what its fields do."""
+"""The Fine-tune widget, with the actions of its fields."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,24 @@ from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.finetune.candidate_review import CandidateReview
 from fctl_napari.plugin.finetune.choices import Beside, corrections_state, look_beside, make_request, name_of
 from fctl_napari.plugin.finetune.form import FinetuneForm
 from fctl_napari.plugin.finetune.runner import FINAL, FinetuneRunner, Make
 from fctl_napari.plugin.finetune.words import changes, describe, offered
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
-from fctl_napari.plugin.segment.widget import SegmentWidget
 from fctl_napari.progress import Progress
 
 LOOK_MS = 1000
-"""How often it is looked whether more was painted; that takes 0.1 ms."""
+"""Interval of checks for new strokes, ms. A check takes 0.1 ms."""
 
 
 class FinetuneWidget(DockedWidget):
-    """Learns from corrections in another process, and lets the new network be kept or rolled back.
+    """Widget that fine-tunes on corrections in another process, and offers to keep the candidate or roll it back.
 
     Parameters
     ----------
-    napari_viewer
+    napari_viewer : napari.Viewer
         The viewer that it is docked in.
     """
 
@@ -48,7 +47,7 @@ class FinetuneWidget(DockedWidget):
         self._corrections_state: tuple[object, ...] = ()
         self._runner: FinetuneRunner | None = None
         self._review: CandidateReview | None = None
-        self._kept: CandidateReview | None = None  # the last that was kept; its result may still grow
+        self._kept: CandidateReview | None = None  # the last one that was kept; its result may still grow
         self._proposed = ""
         self.form = FinetuneForm()
         self._fill(self.form)
@@ -61,6 +60,7 @@ class FinetuneWidget(DockedWidget):
         self.look()
 
     def _connect(self) -> None:
+        """Connect the fields to their actions."""
         form = self.form
         form.checkpoint.currentIndexChanged.connect(self.look)
         form.open_ground_truth.clicked.connect(self._ask_ground_truth)
@@ -74,21 +74,21 @@ class FinetuneWidget(DockedWidget):
         form.gate_report.roll_back.clicked.connect(lambda: self._decide(keep=False))
         form.lineage.wanted.connect(self.use)
 
-    # ---- what there is
+    # ---- what lies beside the image
 
     @property
     def training(self) -> bool:
-        """Whether a run, or what it waits for, is under way."""
+        """True while a run, or what it waits for, is running."""
         return self._runner is not None
 
     @property
     def candidate_review(self) -> CandidateReview | None:
-        """The new network that is to be decided on."""
+        """The review of the candidate that is to be decided on."""
         return self._review
 
     @property
     def busy(self) -> bool:
-        """Whether anything is under way."""
+        """True while anything is running."""
         reviews = any(
             candidate_review is not None and candidate_review.busy for candidate_review in (self._review, self._kept)
         )
@@ -96,16 +96,18 @@ class FinetuneWidget(DockedWidget):
 
     @property
     def _source(self) -> ImageSource | None:
+        """Source of the image that is chosen."""
         image = self.form.image.layer
         return None if image is None else image_source(image)
 
     def _image_changed(self) -> None:
+        """Leave the review of another image's candidate, and look beside the new image."""
         if self._review is not None and self._review.image is not self.form.image.layer:
             self._leave_review(layers=True)
         self.look()
 
     def look(self) -> None:
-        """Look at what lies beside the image, and at the parent."""
+        """Find the files beside the image, and read the parent."""
         self._beside = None
         source, checkpoint = self._source, self.form.checkpoint.name
         if source is None:
@@ -119,11 +121,13 @@ class FinetuneWidget(DockedWidget):
         self._looking.begin(work, self._show, self._not_seen)
 
     def _not_seen(self, error: BaseException) -> None:
+        """Show why the files beside the image cannot be read."""
         self._show(None)
         self.form.explain(str(error))
         report(error)
 
     def _show(self, beside: Beside | None) -> None:
+        """Show the files beside the image."""
         form = self.form
         self._beside = beside
         if beside is None:
@@ -144,45 +148,55 @@ class FinetuneWidget(DockedWidget):
         form.lineage.show_folder(None if beside.out is None else beside.out.parent, form.checkpoint.name)
 
     def _propose(self, out: str) -> None:
-        """Propose a place, unless the user has named one."""
+        """Propose a path, unless the user has entered one."""
         if self.form.out.text() in ("", self._proposed):
             self.form.out.setText(out)
             self._proposed = out
 
     def _offer_ground_truths(self, beside: Beside) -> None:
+        """Offer the ground truths beside the image."""
         field = self.form.ground_truth
         for ground_truth in beside.ground_truths:
             if ground_truth.path is not None and field.findData(ground_truth.path) < 0:
                 field.addItem(ground_truth.name, ground_truth.path)
 
     def _look_for_strokes(self) -> None:
-        """See whether more was painted since, here or elsewhere."""
+        """Update the fields if corrections have changed on disk, here or elsewhere."""
         beside, idle = self._beside, not (self.training or self._looking.running)
         if beside is not None and idle and corrections_state(beside.corrections) != self._corrections_state:
             self.look()
 
     def _ask_ground_truth(self) -> None:
+        """Ask for a file of ground truth and choose it."""
         path, _ = QFileDialog.getOpenFileName(self, "Open a truth", "", "Labels (*.png *.tif *.tiff)")
         if path:
             self.add_ground_truth(path)
 
     def add_ground_truth(self, path: str | Path) -> None:
-        """Offer a truth file or label group, and choose it."""
+        """Offer a ground truth and choose it.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file or a label group.
+        """
         field = self.form.ground_truth
         if field.findData(str(path)) < 0:
             field.addItem(Path(path).name, str(path))
         field.setCurrentIndex(field.findData(str(path)))
 
     def _ask_out(self) -> None:
+        """Ask for the path of the new checkpoint."""
         path, _ = QFileDialog.getSaveFileName(
             self, "The new checkpoint", self.form.out.text(), "Checkpoints (*.safetensors)"
         )
         if path:
             self.form.out.setText(path if path.endswith(".safetensors") else f"{path}.safetensors")
 
-    # ---- what was left
+    # ---- unfinished runs
 
     def _make_offer(self, beside: Beside) -> None:
+        """Offer to resume or review an earlier run."""
         form = self.form
         if self.training or self._review is not None:
             form.make_offer("")
@@ -190,6 +204,7 @@ class FinetuneWidget(DockedWidget):
             form.make_offer(*offered(beside), discard=bool(beside.cut) and not beside.waiting)
 
     def _take_offer(self) -> None:
+        """Review the earlier candidate, or resume the earlier run."""
         beside = self._beside
         if beside is None or self.training or self._review is not None:
             return
@@ -200,6 +215,7 @@ class FinetuneWidget(DockedWidget):
             self._learn(lambda _source: request)
 
     def _discard(self) -> None:
+        """Delete what is left of the interrupted run."""
         if self._beside is None or not self._beside.cut:
             return
         out = self._beside.cut[0].request.out
@@ -209,10 +225,10 @@ class FinetuneWidget(DockedWidget):
 
         self._preparing.begin(work, lambda _none: self.look(), report)
 
-    # ---- learning
+    # ---- training
 
     def start(self) -> None:
-        """Learn as the fields say (the Start button)."""
+        """Begin a run with the settings of the fields (the Start button)."""
         if self.training or self._review is not None:
             return
         with reported():
@@ -236,7 +252,7 @@ class FinetuneWidget(DockedWidget):
             self._learn(request)
 
     def _learn(self, make: Make) -> None:
-        """Begin with what ``make`` makes the request of."""
+        """Begin a run whose request a function makes."""
         image, form = self.form.image.require_layer("fine-tune on"), self.form
         self._follow_window()
         form.tabs.setCurrentIndex(0)
@@ -244,8 +260,11 @@ class FinetuneWidget(DockedWidget):
         form.plot.clear()
         form.make_offer("")
         form.set_state("preparing")
-        painters = [widget for widget in self.window().findChildren(CorrectWidget) if widget.image is image]
-        runner = self._runner = FinetuneRunner(image, painters, make, self)
+
+        def flush_strokes(then: Callable[[], object]) -> None:
+            session().flush_strokes(self.window(), image, then)
+
+        runner = self._runner = FinetuneRunner(image, flush_strokes, make, self)
         runner.waiting.connect(lambda text: form.show_progress(0, 0, text))
         runner.begun.connect(lambda: form.set_state("running"))
         runner.progressed.connect(self._show_progress)
@@ -253,9 +272,10 @@ class FinetuneWidget(DockedWidget):
         runner.start()
 
     def _show_progress(self, event: FinetuneEvent) -> None:
+        """Show the progress of the run in text and plot."""
         form, progress = self.form, event.progress
         if not form.cancel.isEnabled() and event.state not in FINAL:
-            return  # it is being stopped
+            return  # the run is being stopped
         if event.state not in FINAL:
             form.show_progress(*((progress.done, progress.total) if progress is not None else (0, 0)), describe(event))
         if progress is not None:
@@ -263,6 +283,7 @@ class FinetuneWidget(DockedWidget):
             form.plot.add(progress, get_theme(self._viewer.theme).text.as_hex())
 
     def _pause(self) -> None:
+        """Pause or resume the run."""
         if self._runner is None:
             return
         if self.form.pause.text() == "Pause":
@@ -273,13 +294,17 @@ class FinetuneWidget(DockedWidget):
             self._runner.resume()
 
     def cancel(self) -> None:
-        """Stop; what was learnt is saved, and offered to be gone on with (the Cancel button)."""
+        """Stop the run (the Cancel button).
+
+        The state of training is saved, and an offer to resume follows.
+        """
         if self._runner is not None:
             self.form.set_state("stopping")
             self.form.status.setText("Stopping…")
             self._runner.cancel()
 
     def _ended(self, event: FinetuneEvent) -> None:
+        """Review the candidate of a run that is done, or show how the run ended."""
         runner, self._runner = self._runner, None
         assert runner is not None
         runner.deleteLater()
@@ -296,22 +321,25 @@ class FinetuneWidget(DockedWidget):
             report(event.error)
 
     def _idle(self, words: str) -> None:
+        """Show that nothing is running, and look beside the image again."""
         self.form.set_state("idle")
         self.form.show_progress(0, 1, words)
         self.look()
 
     def _not_open(self, error: BaseException) -> None:
+        """Report that the candidate cannot be opened."""
         self._idle("")
         report(error)
 
-    # ---- the new network
+    # ---- the candidate
 
     def _review_candidate(self, waiting: Waiting) -> None:
+        """Show a candidate's gate result and begin its review."""
         image, form = self.form.image.layer, self.form
         source = self._source
         form.make_offer("")
         form.show_progress(0, 1, "")
-        if image is None or source is None:  # it waits on disk
+        if image is None or source is None:  # the candidate waits on disk
             self._idle("")
             return
         self._follow_window()
@@ -329,10 +357,12 @@ class FinetuneWidget(DockedWidget):
         candidate_review.start()
 
     def _review_failed(self, error: BaseException) -> None:
+        """Report a failure and let the candidate be decided on again."""
         self.form.gate_report.set_open(True)
         report(error)
 
     def _decide(self, *, keep: bool) -> None:
+        """Carry out a decision."""
         if self._review is None:
             return
         self.form.gate_report.set_open(False)
@@ -343,6 +373,7 @@ class FinetuneWidget(DockedWidget):
             self._review.roll_back()
 
     def _decided(self, kept: Path | None) -> None:
+        """Show that a decision is carried out, and use the checkpoint if it is kept."""
         candidate_review, form = self._review, self.form
         self._review = None
         form.gate_report.hide()
@@ -359,14 +390,17 @@ class FinetuneWidget(DockedWidget):
             form.show_progress(0, 1, f"{name} is kept: {kept}")
             self.use(str(kept))
             self._kept = candidate_review
-            if candidate_review is not None and not any(each.running for each in self._segmenters()):
+            if candidate_review is not None and not session().is_segmenting(self.window()):
                 candidate_review.finish()
 
-    def _segmenters(self) -> list[SegmentWidget]:
-        return self.window().findChildren(SegmentWidget)
-
     def use(self, checkpoint: str) -> None:
-        """Choose a checkpoint (a built-in name or a file) here and in Segment, whose result is then shown."""
+        """Choose a checkpoint here and in Segment, whose result is then shown.
+
+        Parameters
+        ----------
+        checkpoint : str
+            A built-in name or a file.
+        """
         if Path(checkpoint).is_file():
             known = session().checkpoints
             known[:] = [*(each for each in known if each != checkpoint), checkpoint]
@@ -374,12 +408,12 @@ class FinetuneWidget(DockedWidget):
         self.form.checkpoint.add(checkpoint)
         if self.form.checkpoint.name == before:
             self.look()
-        for widget in self._segmenters():
-            widget.form.add_checkpoint(checkpoint)
+        session().offer_checkpoint(self.window(), checkpoint)
 
     # ---- the end
 
     def _leave_review(self, *, layers: bool) -> None:
+        """Leave the candidate undecided."""
         candidate_review, self._review = self._review, None
         if candidate_review is not None:
             candidate_review.leave(layers=layers)
@@ -388,7 +422,10 @@ class FinetuneWidget(DockedWidget):
             self.form.set_state("idle")
 
     def _leave(self, *, layers: bool) -> None:
-        """Stop what runs, which can be gone on with, and listen to nothing any more: the dock or the window is gone."""
+        """Stop what runs and disconnect from the viewer: the dock or the window is gone.
+
+        The run can be resumed.
+        """
         self._timer.stop()
         if self._runner is not None:
             self._runner.abandon()

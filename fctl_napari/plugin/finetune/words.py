@@ -1,4 +1,4 @@
-"""How a fine-tuning run stands, in words."""
+"""The state of a fine-tuning run in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 
 
 def describe(event: FinetuneEvent) -> str:
-    """Say how far a run is, in one line."""
+    """Describe the progress of a run, in one line.
+
+    Parameters
+    ----------
+    event : FinetuneEvent
+        Latest event of the run.
+
+    Returns
+    -------
+    str
+        The line.
+    """
     progress = event.progress
     if progress is None:
         return "Starting the worker…"
@@ -32,7 +43,20 @@ def describe(event: FinetuneEvent) -> str:
 
 
 def offered(beside: Beside) -> tuple[str, str]:
-    """Say what was left of earlier runs, and on a button what can be done with it; empty if nothing was."""
+    """Describe what is left of earlier runs.
+
+    Parameters
+    ----------
+    beside : Beside
+        Files beside the image.
+
+    Returns
+    -------
+    text : str
+        Description. Empty if nothing is left.
+    action : str
+        Text of a button. Empty if nothing is left.
+    """
     if beside.waiting:
         return f"A new network, {beside.waiting[0].card.name}, waits to be kept or rolled back.", "Show it"
     if beside.cut:
@@ -43,14 +67,19 @@ def offered(beside: Beside) -> tuple[str, str]:
 
 
 def changes(shares: list[float] | None, card: Card) -> str:
-    """Say what a new network changed, as rich text.
+    """Describe the changes by a candidate, as rich text.
 
     Parameters
     ----------
-    shares
-        Of px that changed to each class, 0..1; None: there is nothing to compare with.
-    card
-        Of the network.
+    shares : list of float or None
+        Share of px that changed to each class, 0..1. None if there is nothing to compare with.
+    card : Card
+        Model card of the candidate.
+
+    Returns
+    -------
+    str
+        Rich text.
     """
     if shares is None:
         return "There is no result of the parent here to compare with."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from qtpy.QtWidgets import (
@@ -16,19 +15,20 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.plugin.common.card_view import CardView, Legend
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done
-from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, row, tool
+from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
+from fctl_napari.segmentation.jobs.parameters import DEVICE, FRESH
 
 TOOLTIPS = {
     "image": "The image layer to segment.",
-    "device": "Where the network runs. auto: the GPU if there is one, else the CPU.",
+    "device": DEVICE.tooltip,
     "where": "What to segment: the tiles in view, those under the drawn rectangle, or the whole image.",
     "result": (
         "The OME-Zarr that holds the result. What is in it already is shown and not computed again. It stands "
         "beside the image, or in the cache folder where that is not writable."
     ),
     "choose": "Choose another place for the result.",
-    "fresh": "Throw away what the result holds, and compute again.",
+    "fresh": FRESH.tooltip,
     "live": (
         "While on, the tiles in view are computed, from the middle outward; what leaves the view before it is begun is "
         "dropped."
@@ -38,11 +38,6 @@ TOOLTIPS = {
     "cancel": "Stop within a second. Finished tiles are kept; Run goes on from there.",
     "progress": "Finished tiles of this run.",
 }
-
-
-def devices() -> list[str]:
-    """Return the devices to offer; the worker knows which exist, this process never loads torch."""
-    return ["auto", "cpu", "cuda"] if shutil.which("nvidia-smi") else ["auto", "cpu"]
 
 
 class SegmentForm(QWidget):

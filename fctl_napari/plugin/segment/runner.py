@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ from fctl_napari.plugin.layers.viewport_watcher import ViewWatcher
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.result_paths import own_path
-from fctl_napari.windows import IntWindow
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.jobs.engine import Engine, Run
@@ -185,40 +184,6 @@ class LiveRun(QObject):
             self._viewer.layers.selection = chosen  # napari selects what is added
 
 
-@dataclass(frozen=True)
-class SegmentInputs:
-    """What the user asked for.
-
-    Attributes
-    ----------
-    layer
-        The image.
-    checkpoint
-        A built-in name or a file.
-    region
-        What to segment, level 0 px; None: the whole image, or where one looks.
-    device
-        As for ``SegmentationRequest``.
-    out
-        Where the result goes; empty: to its usual place.
-    fresh
-        Start over what is there.
-    live
-        Stay open, and compute where one looks.
-    maps
-        Maps of certainty and of fusion weights are wanted, rather than the mask.
-    """
-
-    layer: Image
-    checkpoint: str
-    region: IntWindow | None
-    device: str
-    out: str
-    fresh: bool
-    live: bool
-    maps: bool = False
-
-
 class Runner(QObject):
     """Saves what is no file, waits for pyramids in the making, then runs.
 
@@ -230,7 +195,7 @@ class Runner(QObject):
     Signals
     -------
     begun : object
-        The ``SegmentInputs`` that is now carried out; again when its ``out`` became known.
+        The ``SegmentationRequest`` that is now carried out; again when its ``out`` became known.
     waiting : str
         What it waits for.
     progressed : object
@@ -238,7 +203,7 @@ class Runner(QObject):
     shown : object
         The ``SegmentationLayers``, when there is something new to see.
     ended : object
-        The last ``RunProgress``; of an order that never ran too.
+        The last ``RunProgress``; also of a request that never ran.
     """
 
     begun = Signal(object)
@@ -250,20 +215,21 @@ class Runner(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._inputs: SegmentInputs | None = None
-        self._next: SegmentInputs | None = None
+        self._layer: Image | None = None
+        self._request: SegmentationRequest | None = None
+        self._next: tuple[Image, SegmentationRequest] | None = None
         self._run: LiveRun | None = None
         self._file: OnDisk | None = None
         self._placing = Jobs(self)  # finds where a result goes
 
     @property
-    def inputs(self) -> SegmentInputs | None:
-        """What is carried out now."""
-        return self._inputs
+    def request(self) -> SegmentationRequest | None:
+        """The request that is carried out now, None while there is none."""
+        return self._request
 
     @property
     def followed(self) -> bool:
-        """Whether another order waits for the end of this one."""
+        """True if another request waits for the end of this one."""
         return self._next is not None
 
     @property
@@ -276,12 +242,20 @@ class Runner(QObject):
         """The layers of the run under way."""
         return () if self._run is None else self._run.layers
 
-    def submit(self, inputs: SegmentInputs) -> None:
-        """Carry an order out; a live one that is under way makes way for it."""
-        if self._inputs is None:
-            self._begin(inputs)
-        elif self._inputs.live:
-            self._next = inputs
+    def submit(self, layer: Image, request: SegmentationRequest) -> None:
+        """Carry a request out. A live one that is under way makes way for it.
+
+        Parameters
+        ----------
+        layer : Image
+            The image layer.
+        request : SegmentationRequest
+            What to compute. Its image, range and bands are those of the layer. An empty ``out`` means the usual path.
+        """
+        if self._request is None:
+            self._begin(layer, request)
+        elif self._request.live:
+            self._next = (layer, request)
             self._stop()
 
     def cancel(self) -> None:
@@ -296,7 +270,7 @@ class Runner(QObject):
         if self._file is not None:
             self._file.cancel()
         self._placing.drop()
-        self._inputs = self._next = self._run = self._file = None
+        self._layer = self._request = self._next = self._run = self._file = None
 
     def _stop(self) -> None:
         if self._run is not None:
@@ -306,51 +280,40 @@ class Runner(QObject):
             self._placing.drop()
             self._end(RunProgress("cancelled"))
 
-    def _begin(self, inputs: SegmentInputs) -> None:
-        self._inputs = inputs
-        self.begun.emit(inputs)
-        self._file = OnDisk(inputs.layer, "the run", self)
+    def _begin(self, layer: Image, request: SegmentationRequest) -> None:
+        self._layer, self._request = layer, request
+        self.begun.emit(request)
+        self._file = OnDisk(layer, "the run", self)
         self._file.waiting.connect(self.waiting)
         self._file.ready.connect(self._file_ready)
         self._file.failed.connect(lambda error: self._end(RunProgress("failed", error=error)))
         self._file.start()
 
     def _file_ready(self, source: ImageSource) -> None:
-        inputs = self._inputs
-        assert inputs is not None
-        if inputs.out and not source.touched:
-            self._launch(inputs, source)
+        assert self._request is not None
+        request = replace(self._request, image=source.path, value_range=source.value_range, bands=source.bands)
+        if request.out and not source.touched:
+            self._launch(request)
             return
-        usual = (maps_path if inputs.maps else result_path)(source.original, inputs.checkpoint)
+        usual = (maps_path if request.maps else result_path)(source.original, request.checkpoint)
 
         def work(_progress: Progress) -> Path:
             image = source.open()  # says so if it holds another picture now
-            return Path(inputs.out) if inputs.out else own_path(usual, image)
+            return Path(request.out) if request.out else own_path(usual, image)
 
         def found(out: Path) -> None:
-            there = self._inputs = replace(inputs, out=str(out))
+            there = self._request = replace(request, out=str(out))
             self.begun.emit(there)
-            self._launch(there, source)
+            self._launch(there)
 
         self._placing.begin(work, found, lambda error: self._end(RunProgress("failed", error=error)))
 
-    def _launch(self, inputs: SegmentInputs, source: ImageSource) -> None:
-        run = LiveRun(self._viewer, inputs.layer, layer_name(inputs.layer, inputs.checkpoint), self)
+    def _launch(self, request: SegmentationRequest) -> None:
+        assert self._layer is not None
+        run = LiveRun(self._viewer, self._layer, layer_name(self._layer, request.checkpoint), self)
         run.progressed.connect(self.progressed)
         run.shown.connect(self.shown)
         run.finished.connect(self._end)
-        request = SegmentationRequest(
-            image=source.path,
-            out=inputs.out,
-            checkpoint=inputs.checkpoint,
-            region=inputs.region,
-            device=inputs.device,
-            fresh=inputs.fresh,
-            value_range=source.value_range,
-            bands=source.bands,
-            live=inputs.live,
-            maps=inputs.maps,
-        )
         self._run = run
         self.waiting.emit("Starting the worker…")
         try:
@@ -362,11 +325,11 @@ class Runner(QObject):
         for part in (self._run, self._file):
             if part is not None:
                 part.deleteLater()
-        self._inputs = self._run = self._file = None
+        self._layer = self._request = self._run = self._file = None
         self.ended.emit(progress)
         following, self._next = self._next, None
         if following is not None:
-            self._begin(following)
+            self._begin(*following)
 
 
 def layer_name(image: Image, checkpoint: str) -> str:

@@ -21,9 +21,9 @@ from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_draw
 from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.plugin.segment.existing_result import ExistingResult, find_existing_result
 from fctl_napari.plugin.segment.form import SegmentForm
-from fctl_napari.plugin.segment.runner import Runner, SegmentInputs, layer_name
+from fctl_napari.plugin.segment.runner import Runner, layer_name
 from fctl_napari.progress import Progress
-from fctl_napari.segmentation.jobs.engine import RunProgress
+from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
 
 
 class SegmentWidget(DockedWidget):
@@ -88,12 +88,12 @@ class SegmentWidget(DockedWidget):
     @property
     def running(self) -> bool:
         """Whether a run, or what it waits for, is under way."""
-        return self._runner.inputs is not None
+        return self._runner.request is not None
 
     @property
     def live(self) -> bool:
         """Whether what is under way computes where one looks."""
-        return self._runner.inputs is not None and self._runner.inputs.live
+        return self._runner.request is not None and self._runner.request.live
 
     def _image_changed(self) -> None:
         if self.image is not None:
@@ -124,7 +124,7 @@ class SegmentWidget(DockedWidget):
 
     def _result_changed(self) -> None:
         self._look_for_result()
-        if self._runner.inputs is not None and self.form.result.text() != self._runner.inputs.out:
+        if self._runner.request is not None and self.form.result.text() != self._runner.request.out:
             self._live_again()
 
     def _start_drawing(self) -> None:
@@ -179,6 +179,15 @@ class SegmentWidget(DockedWidget):
 
         self._finding.begin(work, found, report)
 
+    @property
+    def segmenting(self) -> bool:
+        """True while a run is under way."""
+        return self.running
+
+    def offer_checkpoint(self, checkpoint: str) -> None:
+        """Add a checkpoint to those that can be chosen, and choose it."""
+        self.form.add_checkpoint(checkpoint)
+
     # ---- running
 
     def start(self) -> None:
@@ -218,10 +227,10 @@ class SegmentWidget(DockedWidget):
     def _give(self, *, live: bool) -> None:
         self._follow_window()
         with reported():
-            self._runner.submit(self._order(live))
+            self._runner.submit(*self._asked(live))
         self._show_live(self.form.live.isChecked() and self.running)
 
-    def _order(self, live: bool) -> SegmentInputs:
+    def _asked(self, live: bool) -> tuple[Image, SegmentationRequest]:
         """What the fields say.
 
         Raises
@@ -230,20 +239,20 @@ class SegmentWidget(DockedWidget):
             Something is missing, or cannot be segmented.
         """
         image, name = self.form.image.require_layer("segment"), self.form.checkpoint.require_name()
-        return SegmentInputs(
-            layer=image,
+        return image, SegmentationRequest(
+            image="",  # known when the layer has a file
+            out=self.form.result.text(),
             checkpoint=name,
             region=None if live else chosen_region(self._viewer, image, self.form.where.currentText()),
             device=self.form.device.currentText(),
-            out=self.form.result.text(),
             fresh=self.form.fresh.isChecked(),
             live=live,
         )
 
-    def _begun(self, inputs: SegmentInputs) -> None:
-        self.form.result.setText(inputs.out)
-        self.form.fresh.setChecked(False)  # it was for this order; the next may concern another result
-        self.form.set_busy(True, live=inputs.live)
+    def _begun(self, request: SegmentationRequest) -> None:
+        self.form.result.setText(request.out)
+        self.form.fresh.setChecked(False)  # it was for this run; the next may concern another result
+        self.form.set_busy(True, live=request.live)
 
     def _show_progress(self, progress: RunProgress) -> None:
         if self.form.cancel.isEnabled():

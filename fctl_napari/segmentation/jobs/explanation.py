@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.feature_ablation import WHOLE, Without
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 from fctl_napari.windows import FloatWindow, IntWindow
 
 Map = NDArray[np.float32]
@@ -50,8 +51,8 @@ class ExplainRequest:
     checkpoint: str
     pixel: tuple[float, float]
     overlap: int | None = None
-    device: str = "auto"
-    precision: str = "auto"
+    device: str = DEVICE.default
+    precision: str = PRECISION.default
     exact_contexts: bool = False
     value_range: tuple[float, float] | None = None
     bands: tuple[int, int, int] | None = None

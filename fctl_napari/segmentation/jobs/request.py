@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from fctl_napari.errors import ConfigError
+from fctl_napari.segmentation.jobs.parameters import (
+    BANDS,
+    BATCH,
+    DEVICE,
+    EXACT_CONTEXTS,
+    FRESH,
+    MAPS,
+    MERGE,
+    PRECISION,
+    REGION,
+    VALUE_RANGE,
+    Merge,
+)
 from fctl_napari.segmentation.tiling.grid import Cell
 from fctl_napari.windows import IntWindow
 
@@ -67,22 +79,22 @@ class SegmentationRequest:
     image: str
     out: str
     checkpoint: str
-    region: IntWindow | None = None
-    merge: Literal["crop", "average", "released"] = "crop"
+    region: IntWindow | None = REGION.default
+    merge: Merge = MERGE.default
     augment: bool = False
     keep_logits: bool = False
-    maps: bool = False
+    maps: bool = MAPS.default
     overlap: int | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    batch: int | None = None
-    exact_contexts: bool = False
-    value_range: tuple[float, float] | None = None
-    bands: tuple[int, int, int] | None = None
+    device: str = DEVICE.default
+    precision: str = PRECISION.default
+    batch: int | None = BATCH.default
+    exact_contexts: bool = EXACT_CONTEXTS.default
+    value_range: tuple[float, float] | None = VALUE_RANGE.default
+    bands: tuple[int, int, int] | None = BANDS.default
     cells: tuple[Cell, ...] | None = None
     inherit: str | None = None
     refine: str | None = None
-    fresh: bool = False
+    fresh: bool = FRESH.default
     live: bool = False
 
 

@@ -214,7 +214,7 @@ class StagedRun:
         self._workers = workers
         self._on_event = on_event
         self._latest = StagedEvent("starting")
-        self._told = threading.Condition()
+        self._changed = threading.Condition()
         self._paused = False
         self._cancelled = False
         self._final = threading.Event()
@@ -258,10 +258,10 @@ class StagedRun:
         return self._latest
 
     def _command(self, *, paused: bool | None = None, cancelled: bool = False) -> None:
-        with self._told:
+        with self._changed:
             self._paused = self._paused if paused is None else paused
             self._cancelled = self._cancelled or cancelled
-            self._told.notify_all()
+            self._changed.notify_all()
 
     def _report(self, event: StagedEvent) -> None:
         self._latest = event
@@ -331,8 +331,8 @@ class StagedRun:
         """
         if self._paused and not self._cancelled:
             self._report(StagedEvent("paused"))
-            with self._told:
-                self._told.wait_for(lambda: self._cancelled or not self._paused)
+            with self._changed:
+                self._changed.wait_for(lambda: self._cancelled or not self._paused)
             if not self._cancelled:
                 self._report(StagedEvent("running"))
         if self._cancelled:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, masks_of
 from fctl_napari.segmentation.inference.tile_reader import Recent
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
+from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Merge
 from fctl_napari.segmentation.store.store import SCRATCH, Segmentation
 from fctl_napari.segmentation.tiling.merge import classify, save_logits, sum_cell
 from fctl_napari.segmentation.tiling.plan import Task
@@ -61,8 +62,8 @@ class Network:
 
     checkpoint: str
     hash: str
-    device: str = "auto"
-    precision: str = "auto"
+    device: str = DEVICE.default
+    precision: str = PRECISION.default
     batch: int | None = None
     exact_contexts: bool = False
     threads: int | None = None
@@ -98,7 +99,7 @@ class Job:
     value_range: tuple[float, float] | None
     bands: tuple[int, int, int] | None
     out: str
-    merge: Literal["crop", "average", "released"]
+    merge: Merge
     refine: str | None = None
 
     @property

@@ -22,7 +22,7 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.plugin.common import keys
 from fctl_napari.plugin.correct.edit_window import window_around
-from fctl_napari.plugin.correct.layer import NOT_SURE_COLOR
+from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 pytestmark = pytest.mark.gui
 
@@ -64,12 +64,12 @@ def test_a_stroke_is_on_disk_and_on_the_screen(
         assert np.array_equal(np.asarray(data), stored[:])
 
     # the edit window covers the image as far as it is opaque, the layer below once more
-    green, grey = np.array(COLORS[1]), np.array(NOT_SURE_COLOR)
+    green, gray = np.array(COLORS[1]), np.array(NOT_SURE_COLOR)
     assert np.abs(look_at(viewer, image, 100, 610) - (0.16 * before + 0.84 * green)).max() < 4
     layer.visible = False
     assert np.abs(look_at(viewer, image, 100, 610) - (0.4 * before + 0.6 * green)).max() < 4
     widget.layer.opacity = 1.0
-    assert np.abs(look_at(viewer, image, 140, 640) - grey).max() < 3
+    assert np.abs(look_at(viewer, image, 140, 640) - gray).max() < 3
     assert np.abs(look_at(viewer, image, 100, 610, zoom=0.6) - green).max() < 3  # of a coarser level
 
     # the image takes them with it; what was deleted comes back

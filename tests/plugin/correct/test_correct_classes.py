@@ -16,7 +16,7 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.plugin.correct.accept_prediction import accept
-from fctl_napari.plugin.correct.choices import class_under
+from fctl_napari.plugin.correct.brush import class_under
 from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.segmentation.store.store import Segmentation
 

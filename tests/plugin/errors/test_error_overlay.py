@@ -18,9 +18,9 @@ from fctl_napari.evaluation.error_types import PAPER, by_table, comparison_kinds
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.ground_truth import LabelSource
 from fctl_napari.plugin.errors.comparison import MISSES, Showing
-from fctl_napari.plugin.errors.overlay import ErrorLevels, add_overlay, kinds_style, levels_of
+from fctl_napari.plugin.errors.overlay import ErrorLevels, add_overlay, kinds_style
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, layer_choices, open_choice
-from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, levels_of
 
 CLASSES = ("a", "b", "c")
 MAPPING = ClassMapping(CLASSES, {0: 255, 5: 0, 6: 1, 9: 2})

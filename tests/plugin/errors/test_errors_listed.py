@@ -137,8 +137,8 @@ def test_next_error_flies_there_and_marks_last(
     assert np.allclose(camera.center[-2:], ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
     marks = Marks.of_segmentation(store)
     assert [marks.of(region) for region in found[:3]] == ["done", "truth is wrong", None]
-    grey = page.table.data(page.table.index(1, 0), Qt.ItemDataRole.ForegroundRole)
-    assert (grey.red(), grey.green(), grey.blue()) == (128, 128, 128)
+    gray = page.table.data(page.table.index(1, 0), Qt.ItemDataRole.ForegroundRole)
+    assert (gray.red(), gray.green(), gray.blue()) == (128, 128, 128)
     assert page.table.data(page.table.index(2, 0), Qt.ItemDataRole.ForegroundRole) is None
     assert errors(notes) == []
 
@@ -178,9 +178,9 @@ def test_a_widget_that_is_opened_again_knows_the_marks_and_the_old_one_lets_the_
     viewer.window.remove_dock_widget(widget)
     assert "FCtL error" not in viewer.layers
     assert widget.overlay is None
-    centre = viewer.scene.camera.center
+    center = viewer.scene.camera.center
     qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
-    assert viewer.scene.camera.center == centre
+    assert viewer.scene.camera.center == center
     viewer.layers.remove("scene.made.fctl.ome.zarr confidence")  # nobody listens
     _, again = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
     until(lambda: not again.running)

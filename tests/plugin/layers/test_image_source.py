@@ -26,9 +26,9 @@ def rng() -> np.random.Generator:
 @given(rows=SLICES, columns=SLICES)
 def test_displayed_levels_slice_like_arrays(rows: slice, columns: slice) -> None:
     rng = np.random.default_rng(1)
-    grey = rng.integers(0, 4000, (37, 53), np.uint16)
+    gray = rng.integers(0, 4000, (37, 53), np.uint16)
     bands = rng.integers(0, 255, (37, 53, 5), np.uint8)
-    assert np.array_equal(displayed_level(pyramid_from_array(grey), 0)[rows, columns], grey[rows, columns])
+    assert np.array_equal(displayed_level(pyramid_from_array(gray), 0)[rows, columns], gray[rows, columns])
     level = displayed_level(pyramid_from_array(bands, bands=(4, 0, 2)), 0)
     assert np.array_equal(level[rows, columns], bands[rows, columns][..., [4, 0, 2]])
     assert np.array_equal(level[rows, columns, :], bands[rows, columns][..., [4, 0, 2]])
@@ -39,8 +39,8 @@ def test_displayed_levels_are_whole_as_arrays(rng: np.random.Generator) -> None:
     level = displayed_level(pyramid_from_array(wide, value_range=(0, 999)), 0)
     assert level.dtype == np.uint8
     assert np.abs(np.asarray(level) - wide / 999 * 255).max() <= 0.5
-    grey = rng.integers(0, 255, (20, 30), np.uint8)
-    assert np.array_equal(np.asarray(displayed_level(pyramid_from_array(grey), 0)), grey)
+    gray = rng.integers(0, 255, (20, 30), np.uint8)
+    assert np.array_equal(np.asarray(displayed_level(pyramid_from_array(gray), 0)), gray)
 
 
 def test_uint8_rgb_is_handed_over_as_it_is(rng: np.random.Generator) -> None:

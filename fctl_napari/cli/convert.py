@@ -1,0 +1,39 @@
+"""Conversion to OME-Zarr: ``fctl convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fctl_napari.cli.options import (
+    BandsOption,
+    RangeOption,
+)
+from fctl_napari.files import local_path
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command()(convert)
+
+
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="Any image that can be opened, or its http address.")],
+    target: Annotated[
+        Path,
+        typer.Argument(parser=local_path, metavar="OUT.ome.zarr", help="The pyramid to write; resumes if cut short."),
+    ],
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+) -> None:
+    """Turn an image into an OME-Zarr pyramid, block by block."""
+    from fctl_napari.cli.output import counting, out
+    from fctl_napari.imagery.convert import convert as convert_image
+    from fctl_napari.imagery.open import open_image
+
+    pyramid = open_image(source, value_range=value_range, bands=bands)
+    with counting("Converting") as report:
+        written = convert_image(pyramid, target, progress=report)
+    out.print(str(written), highlight=False, soft_wrap=True)

@@ -1,0 +1,138 @@
+"""Facts of files in lines: images, segmentations, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from fctl_napari.cli.output import err, out
+from fctl_napari.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fctl_napari.imagery.pyramid import Pyramid
+    from fctl_napari.model.model_card import Card
+    from fctl_napari.segmentation.store.store import Segmentation
+
+
+def show_facts(facts: dict[str, str]) -> None:
+    """Print names and values, one pair a line, never wrapped."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        out.print(f"{name:<{width}}  {value}", highlight=False, markup=False, soft_wrap=True)
+
+
+def image_facts(pyramid: Pyramid) -> dict[str, str]:
+    """Describe an image."""
+    import numpy as np
+
+    from fctl_napari.imagery.fingerprint import fingerprint
+    from fctl_napari.imagery.nodata import NAN, measure_nodata
+    from fctl_napari.imagery.pyramid import measured_range
+
+    height, width = pyramid.shape
+    levels = ", ".join(f"{level.shape[1]} x {level.shape[0]}" for level in pyramid.levels[: pyramid.native_levels])
+    facts = {
+        "image": pyramid.name,
+        "size": f"{width} x {height} px (width x height)",
+        "channels": f"{pyramid.channels} x {pyramid.dtype}",
+        "levels": levels,
+        "chunks": " x ".join(map(str, pyramid.levels[0].chunks[:2])) + " px",
+    }
+    if pyramid.value_range is not None:
+        facts["range"] = "{:g} .. {:g}".format(*pyramid.value_range)
+    elif pyramid.dtype != np.uint8 and pyramid.dtype.kind in "buif":
+        low, high = (f"{value:.10g}" for value in measured_range(pyramid))
+        facts["values"] = (
+            f"0.1 % .. 99.9 %: {low} .. {high}; state them where it is used, as in fctl segment --range {low} {high}"
+        )
+    if pyramid.path is not None and (nodata := measure_nodata(pyramid.path)) is not None:
+        facts["nodata"] = f"{nodata.percent} ({nodata.by})" + (
+            "" if nodata.by == NAN else "; these px are segmented all the same"
+        )
+    if pyramid.unit is not None:
+        facts["pixel"] = f"{pyramid.pixel_size[1]:g} x {pyramid.pixel_size[0]:g} {pyramid.unit}"
+    if pyramid.georeference is not None:
+        facts["crs"] = pyramid.georeference.crs
+        facts["transform"] = ", ".join(f"{value:.10g}" for value in pyramid.georeference.transform)
+    facts["fingerprint"] = fingerprint(pyramid)
+    return facts
+
+
+def say_nodata(image: str) -> None:
+    """Say on stderr how much of an image its file marks as being without data, if it does."""
+    from fctl_napari.imagery.nodata import NAN, measure_nodata
+
+    nodata = None
+    with suppress(InputError):  # if it is the image that is damaged the run says so, where it is
+        nodata = measure_nodata(image)
+    if nodata is not None and nodata.by != NAN:  # of NaN the run says itself where it meets them
+        err.print(nodata.sentence(image), highlight=False, markup=False, soft_wrap=True)
+
+
+def card_facts(card: Card) -> dict[str, str]:
+    """Describe a checkpoint."""
+    contexts = ", ".join(
+        f"{c.name} ({'whole image' if c.scale == 'global' else f'x {c.scale:g}'})" for c in card.config.contexts
+    )
+    facts = {
+        "checkpoint": card.name,
+        "about": card.description,
+        "classes": ", ".join(card.classes.names),
+        "network": card.config.title,
+        "tile": f"{card.config.tile_size} px",
+        "contexts": contexts or "none",
+    }
+    learnt_from = card.provenance.get("finetuning", {}).get("image")
+    if learnt_from is not None:
+        facts["fine-tuned on"] = f"{learnt_from['name']} ({learnt_from['fingerprint']})"
+    where, figures = card.headline()
+    if figures:
+        facts["measured on"] = where
+        facts |= {name: f"{value:.4f}" for name, value in figures.items()}
+    for key, name in (("iou", "IoU"), ("baseline_without_contexts", "without contexts")):
+        values = card.figures.get(key, {})
+        shown = values if key == "iou" else {"mIoU": values.get("miou")}
+        words = [f"{label} {value:.4f}" for label, value in shown.items() if value is not None]
+        if words:
+            facts[name] = ", ".join(words)
+    return facts
+
+
+def image_words(stored: Mapping[str, Any], beside: Path) -> str:
+    """Say of which image a segmentation or corrections are, and whether that is at hand as it was."""
+    from fctl_napari.errors import InputError
+    from fctl_napari.segmentation.store.identity import open_image_of
+
+    if stored["path"] is None:
+        return "unknown"
+    try:
+        image = open_image_of(stored, beside)
+    except InputError as error:
+        return str(error)
+    return f"{image.path} ({stored['fingerprint']})"
+
+
+def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
+    """Describe a segmentation."""
+    height, width = segmentation.shape
+    done = segmentation.done()
+    facts = {
+        "segmentation": str(segmentation.path),
+        "size": f"{width} x {height} px (width x height)",
+        "image": image_words(segmentation.facts["image"], segmentation.path),
+        "checkpoint": segmentation.checkpoint_hash,
+        "classes": ", ".join(segmentation.class_table.names),
+        "done": f"{done.sum()} of {done.size} tiles",
+    }
+    inherited = segmentation.inherited().sum()
+    if inherited:
+        facts["inherited"] = f"{inherited} tiles by {segmentation.parent_name}, not computed anew"
+    facts |= {name: str(value) for name, value in segmentation.settings.items()}
+    if segmentation.maps:
+        facts["maps"] = ", ".join(segmentation.maps)
+    if segmentation.georeference is not None:
+        facts["crs"] = segmentation.georeference.crs
+    return facts

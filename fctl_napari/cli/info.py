@@ -1,0 +1,64 @@
+"""What a file is: ``fctl info``."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fctl_napari.errors import InputError
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command()(info)
+
+
+def info(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH", help="An image or its http address, a segmentation, corrections, or a checkpoint."
+        ),
+    ],
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read every pixel: is the image still what its conversion, segmentation, corrections know?"
+        ),
+    ] = False,
+) -> None:
+    """Say what a file is: size, levels, georeference; classes, settings and figures."""
+    from fctl_napari.cli.corrections import show_corrections
+    from fctl_napari.cli.facts import card_facts, image_facts, segmentation_facts, show_facts
+    from fctl_napari.cli.output import counting
+    from fctl_napari.corrections.correction_store import is_corrections
+    from fctl_napari.imagery.open import open_image
+    from fctl_napari.model.model_card import builtin_checkpoints, read_card, resolve_checkpoint
+    from fctl_napari.segmentation.store.store import Segmentation
+    from fctl_napari.segmentation.store.verify import verify_image, verify_store
+
+    if path.endswith(".safetensors") or (path in builtin_checkpoints() and not Path(path).exists()):
+        if verify:
+            raise InputError(f"{path}: is a checkpoint, and has no pixels to be verified; leave --verify out.")
+        show_facts(card_facts(read_card(resolve_checkpoint(path))))
+        return
+    store = False
+    if Path(path).is_dir() and is_corrections(Path(path)):
+        show_corrections(Path(path))
+        store = True
+    elif Path(path).is_dir():
+        with suppress(InputError):  # then it is an image
+            show_facts(segmentation_facts(Segmentation.open(path)))
+            store = True
+    image = None if store else open_image(path)
+    if image is not None:
+        show_facts(image_facts(image))
+    if verify:
+        with counting("Reading every pixel") as report:
+            found = verify_store(path, progress=report) if image is None else verify_image(image, progress=report)
+        show_facts({"verified": found.words, "all pixels": found.fingerprint})
+        if found.same is False:
+            raise typer.Exit(1)

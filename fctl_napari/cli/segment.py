@@ -1,0 +1,104 @@
+"""Segmentation: ``fctl segment``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fctl_napari.cli.finetune import affected
+from fctl_napari.cli.options import (
+    BandsOption,
+    BatchOption,
+    CheckpointOption,
+    DeviceOption,
+    PrecisionOption,
+    RangeOption,
+    RegionOption,
+    SchedulerOption,
+)
+from fctl_napari.cli.region import region_inside
+from fctl_napari.files import local_path
+from fctl_napari.segmentation.jobs.parameters import DEVICE, FRESH, MAPS, MERGE, PRECISION, Merge
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    app.command()(segment)
+
+
+def segment(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or its http address.")],
+    target: Annotated[
+        Path, typer.Option("--out", parser=local_path, metavar="S.ome.zarr", help="Where the segmentation is kept.")
+    ],
+    checkpoint: CheckpointOption = "earth",
+    region: RegionOption = None,
+    merge: Annotated[Merge, typer.Option(help=MERGE.help)] = MERGE.default,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Eight orientations of each tile (with --merge released).")
+    ] = False,
+    save_logits: Annotated[
+        Path | None, typer.Option(metavar="L.npy", help="Summed logits too, float32 [C, H, W] (average, released).")
+    ] = None,
+    maps: Annotated[bool, typer.Option("--maps", help=MAPS.help)] = False,
+    device: DeviceOption = DEVICE.default,
+    batch: BatchOption = None,
+    precision: PrecisionOption = PRECISION.default,
+    scheduler: SchedulerOption = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help=FRESH.help)] = False,
+    inherit: Annotated[
+        Path | None,
+        typer.Option(metavar="P.ome.zarr", help="The parent's segmentation; only what corrections affect is computed."),
+    ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(metavar="C.ome.zarr", help="What the checkpoint learnt from (with --inherit).")
+    ] = None,
+    value_range: RangeOption = None,
+    bands: BandsOption = None,
+) -> None:
+    """Segment an image tile by tile; what is done is kept, and a second run goes on from there."""
+    from fctl_napari.cli.facts import say_nodata
+    from fctl_napari.cli.output import counting, out, run_watched
+    from fctl_napari.export.logits import check_logits_path
+    from fctl_napari.imagery.open import open_image
+    from fctl_napari.model.model_card import resolve_checkpoint
+    from fctl_napari.segmentation.jobs.engine import SegmentationRequest
+
+    weights = resolve_checkpoint(checkpoint)
+    if save_logits is not None:
+        check_logits_path(save_logits)
+    pyramid = open_image(image, value_range=value_range, bands=bands)
+    pyramid.require_rgb()
+    region = region_inside(region, pyramid.shape, image)
+    say_nodata(image)
+    cells = affected(inherit, corrections, pyramid, weights)
+    request = SegmentationRequest(
+        image=image,
+        out=str(target.absolute()),
+        checkpoint=str(weights.absolute()),
+        region=region,
+        merge=merge,
+        augment=tta,
+        keep_logits=save_logits is not None,
+        maps=maps,
+        device=device,
+        precision=precision,
+        batch=batch,
+        value_range=value_range,
+        bands=bands,
+        fresh=fresh,
+        cells=cells,
+        inherit=None if inherit is None else str(inherit),
+    )
+    progress = run_watched(request, f"Segmenting with {weights.stem}", scheduler)
+    unit = "tiles" if merge == "crop" else "cells"
+    out.print(f"{target}: {progress.done} {unit} by {weights.stem}", highlight=False, soft_wrap=True)
+    if save_logits is not None:
+        from fctl_napari.export.logits import export_logits
+        from fctl_napari.segmentation.store.store import Segmentation
+
+        with counting("Writing the logits") as report:
+            written = export_logits(Segmentation.open(target), save_logits, progress=report)
+        out.print(str(written), highlight=False, soft_wrap=True)
