@@ -13,7 +13,7 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash
 from fctl_napari.model.network import Network
-from fctl_napari.segmentation.inference.tile_inputs import TileInputs, read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import TileInputs, read_inputs
 from fctl_napari.segmentation.store.identity import open_image_of
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import FloatWindow

@@ -20,7 +20,7 @@ from fctl_napari.plugin.correct.layer import (
     outline_style,
 )
 from fctl_napari.plugin.correct.open import Opened
-from fctl_napari.plugin.correct.stroke_writer import Barrier, Change, PixelEdit, ReadWindow, StrokeWriter, UndoRedo
+from fctl_napari.plugin.correct.stroke_queue import Barrier, Change, PixelEdit, ReadWindow, StrokeWriter, UndoRedo
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.segmentation_layers import refresh
 from fctl_napari.plugin.layers.styles import only_show
