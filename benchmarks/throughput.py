@@ -40,7 +40,7 @@ from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import Card, checkpoint_hash, read_card, resolve_checkpoint
 from fctl_napari.segmentation.inference.device import numerics
 from fctl_napari.segmentation.inference.predictor import CUDA_BATCH, Predictor
-from fctl_napari.segmentation.inference.tile_inputs import TileInputs, read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import TileInputs, read_inputs
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.jobs.worker_process import HEAP
 from fctl_napari.segmentation.store.store import Segmentation

@@ -1,4 +1,4 @@
-"""The callback by which long work reports how far it is, and by which it is stopped."""
+"""Callback by which long work reports its progress, and by which it is stopped."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Protocol
 class Progress(Protocol):
     """Callback of long work, called in the thread that works.
 
-    The work calls it with (0, total) before the first piece, and after each piece. It stops the work by raising
-    ``Cancelled``.
+    The work calls it with (0, total) before the first piece, and after each piece. The callback stops the work by
+    raising ``Cancelled``.
     """
 
     def __call__(self, done: int, total: int, /) -> None:

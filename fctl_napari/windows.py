@@ -30,6 +30,10 @@ class Window(NamedTuple):
     y1: int
     x1: int
 
+    def __repr__(self) -> str:
+        """Return the plain tuple in words: hashes and keys in files that people have are made of it."""
+        return repr(tuple(self))
+
     @classmethod
     def of_image(cls, shape: tuple[int, int]) -> Window:
         """Return the window of a whole image.
@@ -65,7 +69,7 @@ class Window(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width), px; negative where the window ends before it starts."""
+        """(height, width), px, negative where the window ends before it starts."""
         return self.y1 - self.y0, self.x1 - self.x0
 
     @property

@@ -66,7 +66,7 @@ print("tile:", card.config.tile_size, "px; contexts:", [f"{c.name} x{c.scale}" f
 # goes on. Run another region into the same store: only what is missing is computed.
 
 # %%
-region = (700, 1890, 1400, 2160)  # short: (900, 1890, 1200, 2160)
+region = (700, 1890, 1400, 2160)  # short: (900, 1890, 1156, 2146)
 out = folder / "land.ome.zarr"
 with Engine() as engine:
     run = engine.start(SegmentationRequest(str(scene), str(out), "earth", region=region))

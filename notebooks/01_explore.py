@@ -114,7 +114,7 @@ slide(
 # as lazy pyramids that a second run goes on with.
 
 # %%
-band = (700, 1890, 1400, 2160)  # short: (900, 1890, 1200, 2160)
+band = (700, 1890, 1400, 2160)  # short: (900, 1890, 1156, 2146)
 out = folder / "brazil.ome.zarr"
 with Engine() as engine:
     run = engine.start(SegmentationRequest(str(scene.image), str(out), "earth", region=band, maps=True))

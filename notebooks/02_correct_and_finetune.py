@@ -53,7 +53,7 @@ engine = Engine()
 # Eastern Brazil, a test band: the `earth` network was not trained on it.
 
 # %%
-band = (700, 1890, 1400, 2160)  # short: (900, 1890, 1200, 2160)
+band = (700, 1890, 1400, 2160)  # short: (900, 1890, 1156, 2146)
 
 
 def finished(run):
@@ -127,7 +127,7 @@ print(f"{len(painted)} regions")
 # ends are shown.
 
 # %%
-steps = 50  # short: 4
+steps = 50  # short: 2
 request = finetune_request(
     image=str(scene.image),
     checkpoint="earth",

@@ -40,7 +40,7 @@ scene = sample_files()
 image = open_image(scene.image)
 ground_truth = open_ground_truth(scene.ground_truth)
 folder = Path(tempfile.mkdtemp())
-region = (700, 1890, 1400, 2160)  # short: (900, 1890, 1200, 2160)
+region = (700, 1890, 1400, 2160)  # short: (900, 1890, 1156, 2146)
 
 
 def segmented(name, **options):

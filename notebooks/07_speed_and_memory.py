@@ -75,7 +75,7 @@ for name in presets:
 # The same scene once, and four times as large: time grows with the pixels, memory of the worker does not.
 
 # %%
-side = 768  # short: 300
+side = 768  # short: 256
 folder = Path(tempfile.mkdtemp())
 crop = open_image(sample_files().image).read((250, 2500, 250 + side, 2500 + side))
 measured = {}

@@ -126,7 +126,7 @@ def check(file: Path) -> Iterator[str]:
             line = getattr(node, "lineno", 1)
             if summary.split(" ")[0] in QUESTIONS:
                 yield f"{relative}:{line}: the summary begins with {summary.split(' ')[0]}"
-            if ";" in summary:
+            if ";" in summary and not relative.startswith("cli/"):  # those are what ``--help`` says
                 yield f"{relative}:{line}: the summary has a semicolon"
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,9 +24,23 @@ if TYPE_CHECKING:
 
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.model.fctl import FCtL
+    from fctl_napari.segmentation.jobs.engine import Engine
     from fctl_napari.segmentation.store.store import Segmentation
 
 XVFB = pytest.StashKey[subprocess.Popen]()
+
+# fmt: off
+LONGEST_FIRST = (
+    "test_explore_views", "test_notebooks", "test_which_image", "test_segment", "test_explore", "test_errors",
+    "test_correct", "test_cli_segment", "test_finetune_run", "test_train", "test_explain_placement",
+    "test_finetune_widget", "test_kill", "test_correct_places", "test_tile_network", "test_finetune", "test_live",
+    "test_refiner", "test_cli_train", "test_same_result", "test_onnx_export", "test_cli_finetune", "test_engine",
+    "test_stateful_job", "test_worker_process", "test_network_figures", "test_cost", "test_maps", "test_export_layer",
+    "test_distributed", "test_errors_places", "test_errors_listed", "test_correct_disk", "test_finetune_stopped",
+    "test_demo", "test_released", "test_no_torch",
+)
+"""Files whose tests take longest: they are begun first, so that no process is left alone with one at the end."""
+# fmt: on
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,6 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Processes that run tests side by side have one each, so that windows do not take the focus from each other.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a test's processes need not compile the package anew
+    sys.dont_write_bytecode = False
+    # Two processes and the workers of both have two cores: a thread of torch that spins while it waits takes another's
+    # time, and the suite is twice as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are taken
     elif config.getoption("numprocesses", None):
@@ -60,6 +80,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if server is not None:
         server.terminate()
         server.wait(10)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what may run side by side (``--dist loadgroup``): files, and each notebook; the longest files come first."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))  # files keep their order, and tests in them
+    for item in items:
+        if not any(item.iter_markers("xdist_group")):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(Path(__file__).parent).as_posix()))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -299,20 +328,39 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
     return make
 
 
+@pytest.fixture(scope="session")
+def command_engine() -> Iterator[Engine]:
+    """One worker process for all commands that run in this process: a start takes seconds."""
+    from fctl_napari.segmentation.jobs.engine import Engine
+
+    with Engine() as engine:
+        yield engine
+
+
 @pytest.fixture
-def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fctl:
-    """``fctl("info", path)``: run a command in this process, with lines of 200 characters."""
+def fctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command_engine: Engine) -> Fctl:
+    """``fctl("info", path)``: run a command in this process, with lines of 200 characters.
+
+    What it computes is computed by ``command_engine``, unless it is given a scheduler.
+    """
     from helpers_commands import Outcome
 
     from fctl_napari.cli import app as cli
+    from fctl_napari.segmentation.jobs import engine as engines
 
     monkeypatch.setenv("COLUMNS", "200")
+    make = engines.Engine
+
+    def lend(scheduler: str | None = None) -> AbstractContextManager[Engine]:
+        return make(scheduler) if scheduler else nullcontext(command_engine)
 
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["fctl", *map(str, arguments)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
+        with monkeypatch.context() as patch:
+            patch.setattr(engines, "Engine", lend)
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
         return Outcome(int(stop.value.code or 0), *capsys.readouterr())
 
     return run

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from _pytest.mark import ParameterSet
 from run_notebooks import read_text, run, texts
 
 
@@ -27,17 +28,22 @@ def check(text: Path, folder: Path, short: bool, monkeypatch: pytest.MonkeyPatch
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
 
 
+def each(nightly: tuple[str, ...] = ()) -> list[ParameterSet]:
+    """Each notebook, in a group of its own: they run side by side."""
+    groups = {text: [pytest.mark.xdist_group(f"notebook {text.stem}")] for text in texts()}
+    return [
+        pytest.param(text, marks=[*marks, pytest.mark.nightly] if text.stem in nightly else marks, id=text.stem)
+        for text, marks in groups.items()
+    ]
+
+
 TRAIN_LONG = ("03_contexts_and_gpe", "04_fusion_and_ale")
 """Their short versions too take a minute each: nightly."""
 
 
 @pytest.mark.gui
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "text",
-    [pytest.param(text, marks=pytest.mark.nightly) if text.stem in TRAIN_LONG else text for text in texts()],
-    ids=lambda text: text.stem,
-)
+@pytest.mark.parametrize("text", each(nightly=TRAIN_LONG))
 def test_the_short_version_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(text, tmp_path, True, monkeypatch)
 
@@ -45,7 +51,7 @@ def test_the_short_version_runs(text: Path, tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.gui
 @pytest.mark.nightly  # minutes each, and half an hour for those that train
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("text", texts(), ids=lambda text: text.stem)
+@pytest.mark.parametrize("text", each())
 def test_a_notebook_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(text, tmp_path, False, monkeypatch)
 

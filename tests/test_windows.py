@@ -56,6 +56,7 @@ def test_the_bounding_window_is_the_smallest(several: list[Window]) -> None:
 def test_a_window_is_written_as_four_numbers() -> None:
     assert json.dumps(Window(1, 2, 3, 4)) == "[1, 2, 3, 4]"
     assert Window(1, 2, 3, 4) == (1, 2, 3, 4)
+    assert f"{Window(1, 2, 3, 4)} {Window(1, 2, 3, 4)!r}" == "(1, 2, 3, 4) (1, 2, 3, 4)", "hashes in files hold it"
 
 
 def test_a_region_is_cut_or_refused() -> None:

@@ -22,7 +22,7 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.segmentation.inference.device import Precision, numerics
-from fctl_napari.segmentation.inference.tile_inputs import read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import read_inputs
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 from fctl_napari.training.augment import Batch, collate
 from fctl_napari.training.config import TrainConfig

@@ -19,7 +19,7 @@ from fctl_napari.ablation.frozen_tiles import Chunk, MeasuredTile, measured_tile
 from fctl_napari.ablation.plan import Training
 from fctl_napari.cores import usable_cores
 from fctl_napari.model.model_card import read_card
-from fctl_napari.segmentation.inference.tile_reader import Recent
+from fctl_napari.segmentation.inference.tile_prefetch import Recent
 from fctl_napari.training.data import Scene, open_scenes
 
 if TYPE_CHECKING:

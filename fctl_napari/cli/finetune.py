@@ -84,7 +84,7 @@ def finetune(
         checkpoint=checkpoint,
         corrections=str(corrections),
         out=str(check_free(target)),
-        ground_truth=ground_truth,
+        truth=ground_truth,
         data_folder=None if data is None else str(data),
         seed=seed,
         device=device,

@@ -1,4 +1,4 @@
-"""Where a correction is worth most: doubtful regions ranked by expected gain; no truth is needed."""
+"""Suggestions of where a correction is worth most: uncertain regions, ranked by expected gain without ground truth."""
 
 from __future__ import annotations
 
@@ -24,34 +24,45 @@ if TYPE_CHECKING:
     from fctl_napari.segmentation.store.store import Segmentation
 
 MOST = 1000
-"""So many regions are listed at most by default, those of the largest gain."""
+"""Number of regions that are listed at most by default, those of the largest gain."""
 
 CELL = 512
-"""Regions end at the borders of squares of this side, px: one is no larger than what one looks at, at once."""
+"""Side of the squares at whose borders regions end, px: no region is larger than what one looks at, at once."""
 
 DOUBTFUL = 0.2
-"""This share of a mask's px, those of the largest entropy, is what regions are made of."""
+"""Share of a mask's px, those of the largest entropy, that regions are made of."""
 
 HALF = 8192
-"""Of a region of so many px the size counts half: about what two strokes cover."""
+"""Number of px of a region whose size counts half: about what two strokes cover."""
 
 NEAR = 128
-"""What lies so near to a correction, px (along rows or columns), counts as corrected too: it is seen with it, and the
-network learns it with it."""
+"""Distance from a correction, px (along rows or columns), within which px count as corrected too: they are seen with
+it, and the network learns them with it."""
 
 SAMPLED_PX = 2**22
-"""Frequencies are counted on the finest level of no more px."""
+"""Number of px of the finest level on which frequencies are counted, at most."""
 
 
 class Corrected(Protocol):
-    """Corrections, as far as they matter here; ``Corrections`` are such."""
+    """The part of ``Corrections`` that the ranking needs."""
 
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width), px."""
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read a window, px: 0 where nothing was painted, also outside."""
+        """Read a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            Window, px; may reach outside the image.
+
+        Returns
+        -------
+        ndarray of uint8 [h, w]
+            Corrected classes, 0 where nothing was painted, also outside the image.
+        """
 
 
 @dataclass(frozen=True)
@@ -60,14 +71,14 @@ class Suggestion:
 
     Attributes
     ----------
-    region
-        Connected doubtful px of one class, as of ``find_uncertain`` by entropy; no part of it is corrected.
-    entropy
-        Its mean, 0..1.
-    rarity
-        Of the class that it was called, 0..1.
-    size
-        How much its px count, 0..1.
+    region : Region
+        Connected uncertain px of one class, as ``find_uncertain`` by entropy gives them; no part of it is corrected.
+    entropy : float
+        Mean entropy of the region, 0..1.
+    rarity : float
+        Rarity of the predicted class, 0..1.
+    size : float
+        Weight of the region's number of px, 0..1.
     """
 
     region: Region
@@ -77,7 +88,7 @@ class Suggestion:
 
     @property
     def gain(self) -> float:
-        """What is expected of correcting it, 0..1: entropy x rarity x size."""
+        """Expected gain of correcting the region, 0..1: entropy x rarity x size."""
         return self.entropy * self.rarity * self.size
 
 
@@ -90,39 +101,39 @@ def find_next(
     most: int = MOST,
     progress: Progress | None = None,
 ) -> list[Suggestion]:
-    """Rank regions by what correcting them is expected to gain: entropy x rarity x size.
+    """Rank regions by the expected gain of correcting them: entropy x rarity x size.
 
     A region is 4-connected px of one class, within a square of ``CELL`` px, of an entropy that at most the share
-    ``DOUBTFUL`` of the mask reaches. Where corrections are, and within ``NEAR`` px of them, there are no regions.
+    ``DOUBTFUL`` of the mask reaches. There are no regions where corrections are, nor within ``NEAR`` px of them.
 
-    * *Entropy* is its mean over the region: of the map of the class probabilities (over the log of their number)
-      where the run kept maps; else of "this class or another one" with the confidence c,
+    * *Entropy* is the mean over the region. Where the run kept maps, it is that of the class probabilities (over the
+      log of their number). Elsewhere it is that of "this class or another one" with the confidence c,
       ``-c log2 c - (1 - c) log2(1 - c)``, and 1 below a confidence of 1/2.
-    * *Rarity* of the class called is ``sqrt(1 - f)``, with f its share of the mask: a network errs more on what it
+    * *Rarity* of the predicted class is ``sqrt(1 - f)``, with f its share of the mask: a network errs more on what it
       saw little of, and few px decide the IoU of a rare class. (Without the root, common classes came too late.)
-    * *Size* of n px is ``n / (n + HALF)``: it saturates, because a stroke in a large region tells no more than one
-      in a larger one.
+    * *Size* of n px is ``n / (n + HALF)``: it saturates, because a stroke in a large region carries no more information
+      than one in a larger one.
 
     Parameters
     ----------
-    segmentation
+    segmentation : Segmentation
         An opened store.
-    corrections
-        What was corrected already, of the same size.
-    region
-        (y0, x0, y1, x1) px, to look only there; regions end where it does. Squares as a whole (see ``whole_cells``)
-        give the same regions as the whole image.
-    smallest
+    corrections : Corrected or None, optional
+        Corrections made so far, of the same size.
+    region : IntWindow or None, optional
+        (y0, x0, y1, x1) px, to search only there; regions end where it does. Whole squares (see ``whole_cells``) give
+        the same regions as the whole image.
+    smallest : int, optional
         Regions of fewer pixels are left out.
-    most
-        How many to list.
-    progress
+    most : int, optional
+        Number of regions to list at most.
+    progress : Progress or None, optional
         Called as ``progress(done, total)`` with counts of blocks.
 
     Returns
     -------
     list of Suggestion
-        The largest gain first.
+        Suggestions, the largest gain first.
 
     Raises
     ------
@@ -160,7 +171,20 @@ def find_next(
 
 
 def whole_cells(window: IntWindow, shape: tuple[int, int]) -> IntWindow:
-    """The squares in which something may change when corrections do in a window, px, within an image of ``shape``."""
+    """Return the window of all squares whose suggestions can change with corrections in a window.
+
+    Parameters
+    ----------
+    window : IntWindow
+        Window of the corrections, px.
+    shape : tuple of 2 int
+        (height, width) of the image, px.
+
+    Returns
+    -------
+    IntWindow
+        (y0, x0, y1, x1) px: squares of ``CELL`` px within ``NEAR`` px of the window, cut to the image.
+    """
     y0, x0, y1, x1 = window
     top, left = max(y0 - NEAR, 0) // CELL * CELL, max(x0 - NEAR, 0) // CELL * CELL
     bottom, right = -(-(y1 + NEAR) // CELL) * CELL, -(-(x1 + NEAR) // CELL) * CELL
@@ -168,21 +192,21 @@ def whole_cells(window: IntWindow, shape: tuple[int, int]) -> IntWindow:
 
 
 def renewed(before: Iterable[Suggestion], fresh: Iterable[Suggestion], window: IntWindow) -> list[Suggestion]:
-    """Put what was found anew in whole squares in the place of what was there.
+    """Replace the suggestions of a window by fresh ones.
 
     Parameters
     ----------
-    before
-        Of the whole image.
-    fresh
-        Of ``window``.
-    window
-        From ``whole_cells``.
+    before : iterable of Suggestion
+        Suggestions of the whole image.
+    fresh : iterable of Suggestion
+        Suggestions found anew in ``window``.
+    window : IntWindow
+        Whole squares, (y0, x0, y1, x1) px, from ``whole_cells``.
 
     Returns
     -------
     list of Suggestion
-        The largest gain first.
+        Suggestions of the whole image, the largest gain first.
     """
     y0, x0, y1, x1 = window
     kept = [one for one in before if not (y0 <= one.region.point[0] < y1 and x0 <= one.region.point[1] < x1)]
@@ -190,7 +214,7 @@ def renewed(before: Iterable[Suggestion], fresh: Iterable[Suggestion], window: I
 
 
 class _Entropy:
-    """Entropy of a mask's px, 0..255, and from where on it counts as doubt."""
+    """Entropy of a mask's px, 0..255, with the threshold of uncertainty."""
 
     def __init__(self, segmentation: Segmentation) -> None:
         kept = segmentation.maps.get(ENTROPY)
@@ -201,42 +225,49 @@ class _Entropy:
         above = np.cumsum(counts[::-1])[::-1]
         few = int(np.count_nonzero(above > DOUBTFUL * counts.sum()))
         largest = int(np.count_nonzero(above)) - 1
-        self.threshold = max(min(few, largest), 2)  # 1 in a map is no entropy at all
+        self.threshold = max(min(few, largest), 2)  # a stored 1 stands for an entropy of 0
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
+        """Read the entropy of a window, uint8 [h, w]."""
         entropies: NDArray[np.uint8] = self._of[self._stored.read(window)]
         return entropies
 
 
 def _binary_entropy() -> NDArray[np.uint8]:
-    """Entropy times 255 of each stored confidence."""
+    """Compute the entropy times 255 of each stored confidence."""
     sure = np.clip(np.arange(256) / 255, 0.5, 1 - 1e-12)
     bits = -sure * np.log2(sure) - (1 - sure) * np.log2(1 - sure)
     return np.rint(255 * bits).astype(np.uint8)
 
 
 def _shares(labels: LabelPyramid) -> NDArray[np.float64]:
-    """Share of each label value of what is computed, [256]."""
+    """Return the share of each label value among the computed px, [256]."""
     counts = np.bincount(_sampled(labels).ravel(), minlength=256).astype(float)
     counts[NOT_COMPUTED] = 0
     return counts / max(counts.sum(), 1)
 
 
 def _sampled(pyramid: LabelPyramid) -> NDArray[np.uint8]:
-    """Every px of the finest level that is not too large: picked px of level 0."""
+    """Read every px of the finest level that is not too large.
+
+    They are picked px of level 0.
+    """
     chosen = next((array for array in pyramid.levels if array.shape[0] * array.shape[1] <= SAMPLED_PX), None)
     return np.asarray((pyramid.levels[-1] if chosen is None else chosen)[:])
 
 
 def _checks(block: IntWindow) -> NDArray[np.uint16]:
-    """256 in every second square, like a chess board: regions of neighbours differ in value, and are not joined."""
+    """Return 256 in every second square, like a chess board.
+
+    Regions of neighboring squares then differ in value and are not joined.
+    """
     y0, x0, y1, x1 = block
     rows, columns = np.arange(y0, y1) // CELL, np.arange(x0, x1) // CELL
     return ((rows[:, None] + columns) % 2 * 256).astype(np.uint16)
 
 
 def _near(corrections: Corrected, block: IntWindow) -> NDArray[np.bool_]:
-    """Whether px of a block are corrected, or lie near what is."""
+    """Return whether each px of a block is corrected or lies near a corrected one."""
     y0, x0, y1, x1 = block
     corrected_px = corrections.read((y0 - NEAR, x0 - NEAR, y1 + NEAR, x1 + NEAR)) != 0
     if not corrected_px.any():

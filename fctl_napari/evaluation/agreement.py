@@ -1,4 +1,4 @@
-"""Comparing two segmentations of the same image: where they agree, and which of them is right."""
+"""Comparison of two segmentations of the same image: where they agree, and which of them is right."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
     from fctl_napari.segmentation.store.store import Segmentation
 
 OUTCOMES = ("both wrong", "only the first is right", "only the second is right", "both right")
+"""Outcomes of comparing two segmentations with a ground truth at a pixel."""
 
 
 @dataclass(frozen=True, eq=False)
 class AgainstGroundTruth:
-    """Two segmentations against a truth, on the pixels that it labels and both have computed.
+    """Two segmentations against a ground truth, on the pixels that it labels and both have computed.
 
     Attributes
     ----------
-    outcomes
-        int64 [classes, 4]: how many pixels of each true class had each of ``OUTCOMES``.
-    first, second
-        The figures of each.
+    outcomes : ndarray of int64 [classes, 4]
+        Number of pixels of each true class with each of ``OUTCOMES``.
+    first, second : Scores
+        Scores of each segmentation.
     """
 
     outcomes: NDArray[np.int64]
@@ -41,24 +42,24 @@ class AgainstGroundTruth:
 
     @property
     def pixels(self) -> dict[str, int]:
-        """How many pixels had each of ``OUTCOMES``."""
+        """Number of pixels with each of ``OUTCOMES``."""
         return dict(zip(OUTCOMES, self.outcomes.sum(0).tolist(), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How far two segmentations agree, on the pixels that both have computed.
+    """Agreement of two segmentations, on the pixels that both have computed.
 
     Attributes
     ----------
-    names
-        Of class 0, 1, ..., in the second's order.
-    region
-        Where, (y0, x0, y1, x1) px.
-    confusion
-        int64 [classes, classes]: how often what the first calls one class (row) the second calls another (column).
-    ground_truth
-        Which of them is right; None: no truth was given.
+    names : tuple of str
+        Names of class 0, 1, ..., in the second's order.
+    region : IntWindow
+        Compared region, (y0, x0, y1, x1) px.
+    confusion : ndarray of int64 [classes, classes]
+        Number of pixels by the class that the first predicts (row) and that the second predicts (column).
+    ground_truth : AgainstGroundTruth or None
+        Comparison of both with a ground truth. None means that none was given.
     """
 
     names: tuple[str, ...]
@@ -68,16 +69,16 @@ class Agreement:
 
     @cached_property
     def scores(self) -> Scores:
-        """Figures of the second with the first as truth; IoU is the same the other way round."""
+        """Scores of the second with the first as ground truth (IoU is the same the other way round)."""
         return Scores.from_confusion(self.confusion, self.names)
 
     @property
     def share(self) -> float:
-        """Share of the pixels that both call the same, 0..1."""
+        """Share of the pixels that both predict alike, 0..1."""
         return self.scores.accuracy
 
     def to_json(self) -> dict[str, Any]:
-        """All figures as plain values; what is undefined is None."""
+        """Return all figures as plain values, with None for what is undefined."""
         against = None
         if self.ground_truth is not None:
             against = {
@@ -113,14 +114,19 @@ def compare(
 
     Parameters
     ----------
-    first, second
-        Opened stores; classes of the same name are the same, in whatever order.
-    ground_truth
+    first, second : Segmentation
+        Opened stores. Classes of the same name are the same, in whatever order.
+    ground_truth : GroundTruth or None, optional
         Class indices of the second's classes.
-    region
+    region : IntWindow or None, optional
         (y0, x0, y1, x1) px, to compare only there.
-    progress
+    progress : Progress or None, optional
         Called as ``progress(done, total)`` with counts of blocks.
+
+    Returns
+    -------
+    Agreement
+        Agreement on the pixels that both have computed, with ``ground_truth`` where one is given.
 
     Raises
     ------
@@ -132,7 +138,7 @@ def compare(
     names = second.class_table.names
     count = len(names)
     as_ground_truth = SegmentationAsGroundTruth(first, second)
-    scored_classes(second, as_ground_truth)  # the sizes fit
+    scored_classes(second, as_ground_truth)  # refuses sizes that differ
     scored = None if ground_truth is None else scored_classes(second, ground_truth)
     within = require_region(region, second.shape, second.path)
     confusion, of_first, of_second = np.zeros((3, count, count), np.int64)

@@ -1,4 +1,4 @@
-"""Going over what is stored, block by block, so that memory does not grow with the image."""
+"""Iteration over stored arrays block by block, so that memory does not grow with the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
 
 BLOCK = 2048
-"""About the side of a block, px."""
+"""Approximate side of a block, px."""
 
 
 def iter_blocks(
@@ -22,12 +22,17 @@ def iter_blocks(
 
     Parameters
     ----------
-    window
-        (y0, x0, y1, x1) px.
-    chunk
-        Blocks end where chunks of this many px end, so that each chunk is read once.
-    progress
-        Called as ``progress(done, total)`` in blocks.
+    window : IntWindow
+        Window to partition, (y0, x0, y1, x1) px.
+    chunk : int
+        Side of the chunks, px. Blocks end where chunks end, so that each chunk is read once.
+    progress : Progress or None, optional
+        Called as ``progress(done, total)`` with counts of blocks.
+
+    Yields
+    ------
+    IntWindow
+        (y0, x0, y1, x1) px of the next block.
 
     Raises
     ------
@@ -46,6 +51,7 @@ def iter_blocks(
 
 
 def _spans(start: int, stop: int, chunk: int) -> list[tuple[int, int]]:
+    """Cut a range into spans that end where chunks end."""
     step = max(1, BLOCK // chunk) * chunk
     cuts = [start, *range((start // step + 1) * step, stop, step), stop]
     return list(pairwise(cuts))

@@ -8,26 +8,29 @@ from numpy.typing import NDArray
 from fctl_napari.windows import IntWindow, Window
 
 OUTSIDE = 254
-"""Stands for what lies outside the image, where a class index would stand (there are at most 250 classes)."""
+"""Value of pixels outside the image among class indices (there are at most 250 classes)."""
 
 
 def boundary_band(classes: NDArray[np.uint8], px: int) -> NDArray[np.bool_]:
     """Find the pixels near the boundary of their own class.
 
     A pixel is in the band where the square of ``2 px + 1`` around it holds another class, or something outside the
-    image: what ``px`` erosions of the class's mask by 3 x 3 take away, as in the authors' code. Pixels without a class
-    belong to any class here, so that stray ones make no boundary. One pass serves all classes, since a pixel has one.
+    image. These are the pixels that ``px`` erosions of the class's mask by 3 x 3 take away, as in the authors' code.
+    Pixels without a class belong to any class here, so that stray ones make no boundary. One pass serves all classes,
+    since a pixel has one.
 
     Parameters
     ----------
-    classes
-        Class indices [h + 2 px, w + 2 px], ``px`` more on every side than is asked for; 255 = none, ``OUTSIDE``.
-    px
-        Width of the band, 1 or more.
+    classes : ndarray of uint8 [h + 2 px, w + 2 px]
+        Class indices, ``px`` more on every side than the result. 255 stands for none, ``OUTSIDE`` for outside the
+        image.
+    px : int
+        Width of the band, 1 px or more.
 
     Returns
     -------
-    bool [h, w].
+    ndarray of bool [h, w]
+        True in the band.
     """
     low, high = classes, classes + np.uint8(1)  # without a class: highest in the one, 0 in the other
     span = 1
@@ -42,21 +45,21 @@ def boundary_band(classes: NDArray[np.uint8], px: int) -> NDArray[np.bool_]:
 
 
 class BoundaryCounter:
-    """Counts the pixels of boundary bands in truth and prediction, and where both agree.
+    """Counter of the pixels of boundary bands in ground truth and prediction, and of those where both agree.
 
-    Pixels that are not judged (ignored in the truth, not computed) are not counted and make no boundary, in neither;
-    the image's border is a boundary, as in the authors' code.
+    Pixels that are not judged (ignored in the ground truth, not computed) are not counted and make no boundary, in
+    neither. The image's border is a boundary, as in the authors' code.
 
     Parameters
     ----------
-    classes
-        How many.
-    px
-        Width of the bands.
-    region
-        Where pixels are counted, px; the bands are those of the whole image.
-    extent
-        The region with ``px`` more on every side, cut to the image: what the blocks given to :meth:`add` partition.
+    classes : int
+        Number of classes.
+    px : int
+        Width of the bands, px.
+    region : IntWindow
+        Window where pixels are counted, px. The bands are those of the whole image.
+    extent : IntWindow
+        The region with ``px`` more on every side, cut to the image. The blocks given to :meth:`add` partition it.
 
     Notes
     -----
@@ -74,13 +77,15 @@ class BoundaryCounter:
         self._counts = np.zeros((3, 256), np.int64)
 
     def add(self, block: IntWindow, ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> None:
-        """Take the next block, row by row.
+        """Count the next block.
+
+        Blocks come row by row.
 
         Parameters
         ----------
-        block
-            (y0, x0, y1, x1) px.
-        ground_truth, predicted
+        block : IntWindow
+            Window of the block, (y0, x0, y1, x1) px.
+        ground_truth, predicted : ndarray of uint8 [h, w]
             Class indices of the block, 255 in both where either is.
         """
         px, (y0, x0, y1, x1) = self.px, block
@@ -114,7 +119,7 @@ class BoundaryCounter:
             counts += np.bincount(values, minlength=256)
 
     def iou(self) -> NDArray[np.float64]:
-        """Boundary IoU [classes]; NaN for a class that has no boundary in either."""
+        """Return the boundary IoU, float64 [classes], NaN for a class that has no boundary in either."""
         ground_truth, predicted, both = self._counts[:, : self.classes].astype(np.float64)
         union = ground_truth + predicted - both
         return np.divide(both, union, out=np.full(self.classes, np.nan), where=union > 0)

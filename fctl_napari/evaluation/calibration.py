@@ -1,4 +1,4 @@
-"""Calibration: whether the network is right as often as it is confident."""
+"""Calibration: how well the network's confidence matches its accuracy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ BINS = 15
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """How often the network was right, by how confident it was.
+    """Accuracy of the network by its confidence.
 
     Attributes
     ----------
-    pixels, right
-        int64 [256]: scored pixels, and the right ones of them, whose stored confidence is k, that is k / 255. Pixels
+    pixels, right : ndarray of int64 [256]
+        Number of scored pixels, and of the right ones among them, whose stored confidence is k, that is k / 255. Pixels
         without a confidence (k = 0) are left out of the figures.
     """
 
@@ -27,9 +27,20 @@ class Calibration:
     right: NDArray[np.int64]
 
     def reliability(self, bins: int = BINS) -> Reliability:
-        """Sum up bins of equal width; bin m holds confidences in (m / bins, (m + 1) / bins]."""
+        """Summarize the confidences in bins of equal width.
+
+        Parameters
+        ----------
+        bins : int, optional
+            Number of bins. Bin m holds confidences in (m / bins, (m + 1) / bins].
+
+        Returns
+        -------
+        Reliability
+            The reliability diagram.
+        """
         levels = np.arange(1, 256)
-        # In whole numbers, since 17 / 255 and 1 / 15 are not the same float everywhere.
+        # Computed in integers, since 17 / 255 and 1 / 15 are not the same float everywhere.
         bin_of = (levels * bins - 1) // 255
         pixels = np.bincount(bin_of, self.pixels[1:], bins)
         right = np.bincount(bin_of, self.right[1:], bins)
@@ -43,7 +54,18 @@ class Calibration:
         )
 
     def ece(self, bins: int = BINS) -> float:
-        """Expected calibration error, 0..1: mean over the pixels of their bin's |accuracy - confidence|, or NaN."""
+        """Compute the expected calibration error.
+
+        Parameters
+        ----------
+        bins : int, optional
+            Number of bins, as for :meth:`reliability`.
+
+        Returns
+        -------
+        float
+            Mean over the pixels of their bin's |accuracy - confidence|, 0..1. NaN if there are no pixels.
+        """
         found = self.reliability(bins)
         total = found.pixels.sum()
         gaps = np.abs(found.accuracy - found.confidence)
@@ -56,12 +78,12 @@ class Reliability:
 
     Attributes
     ----------
-    edges
-        float64 [bins + 1], of confidence.
-    pixels
-        int64 [bins].
-    accuracy, confidence
-        float64 [bins]: share of the bin's pixels that are right, and their mean confidence; NaN in an empty bin.
+    edges : ndarray of float64 [bins + 1]
+        Edges of the bins of confidence, 0..1.
+    pixels : ndarray of int64 [bins]
+        Number of pixels in each bin.
+    accuracy, confidence : ndarray of float64 [bins]
+        Share of the bin's pixels that are right, and their mean confidence; NaN in an empty bin.
     """
 
     edges: NDArray[np.float64]
@@ -70,7 +92,7 @@ class Reliability:
     confidence: NDArray[np.float64]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One ``{"from", "to", "pixels", "accuracy", "confidence"}`` for each bin that has pixels."""
+        """Return one ``{"from", "to", "pixels", "accuracy", "confidence"}`` for each bin that has pixels."""
         return [
             {
                 "from": float(self.edges[k]),

@@ -1,4 +1,4 @@
-"""Connected regions of equal value, found block by block: no more than a row of blocks' borders is kept."""
+"""Connected regions of equal value, found block by block: only the borders of a row of blocks are kept."""
 
 from __future__ import annotations
 
@@ -24,42 +24,43 @@ REGION = np.dtype(
         ("x1", "i4"),
     ]
 )
-"""A region: its value, how many pixels, the sum of their weights, its first pixel in reading order as y * width + x,
-and its bounding box, px."""
+"""Record of a region: its value, its number of pixels, the sum of their weights, its first pixel in reading order as
+y * width + x, and its bounding box, px."""
 
 SPARE = 100_000
-"""So many regions more than asked for are kept before the smallest are thrown away."""
+"""Number of regions beyond those asked for that are kept before the smallest are thrown away."""
 
 
 class RegionFinder:
-    """Finds 4-connected regions of equal value in blocks that are given row by row.
+    """Finder of 4-connected regions of equal value in blocks that come row by row.
 
     Parameters
     ----------
-    window
-        What the blocks partition, (y0, x0, y1, x1) px.
-    width
-        Of the image, px.
-    smallest
+    window : IntWindow
+        Window that the blocks partition, (y0, x0, y1, x1) px.
+    width : int
+        Width of the image, px.
+    smallest : int
         Regions of fewer pixels are only counted.
-    most
-        So many of the largest are kept; the others are only counted.
-    worth
-        What "the largest" is measured by, of [n] of ``REGION``: float64 [n]; by default their pixels.
+    most : int
+        Number of the largest regions to keep; the others are only counted.
+    worth : callable or None, optional
+        Function that measures the size of regions, from ndarray [n] of ``REGION`` to float64 [n]. None measures the
+        number of pixels.
 
     Attributes
     ----------
-    found
-        How many regions had ``smallest`` pixels or more.
-    small
-        How many had fewer.
-    pixels
-        Of all regions.
+    found : int
+        Number of regions of ``smallest`` pixels or more.
+    small : int
+        Number of regions of fewer pixels.
+    pixels : int
+        Number of pixels of all regions.
 
     Notes
     -----
     A region that touches no border of its block is finished at once. The others are joined over the borders when
-    their row of blocks is complete; what then does not touch the last row of pixels is finished too.
+    their row of blocks is complete. Those that then do not touch the last row of pixels are finished too.
     """
 
     def __init__(
@@ -77,30 +78,31 @@ class RegionFinder:
         self._smallest, self._most = smallest, most
         self._kept = np.empty(0, REGION)
         across = window[3] - window[1]
-        # Of the last row of pixels above this row of blocks, and of the last one in it: value, and which open region.
+        # Values and numbers of open regions in the last row of pixels above this row of blocks, and in its last one.
         self._above_value = np.zeros(across, np.int32)
         self._above = np.zeros(across, np.intp)
         self._below_value, self._below = self._above_value.copy(), self._above.copy()
-        # The same of the last column of the block before.
+        # The same in the last column of the block before.
         self._left_value, self._left = np.empty(0, np.int32), np.empty(0, np.intp)
         self._start_row(np.empty(0, REGION))
 
     def _start_row(self, open_regions: NDArray[np.void]) -> None:
+        """Start a row of blocks with the regions that are still open."""
         self._open = [open_regions]
         self._count = len(open_regions)
         self._joints: list[NDArray[np.intp]] = [np.empty((2, 0), np.intp)]
 
     def add(self, block: IntWindow, values: NDArray[np.integer], weights: NDArray[np.uint8]) -> None:
-        """Take the next block.
+        """Find the regions of the next block.
 
         Parameters
         ----------
-        block
-            (y0, x0, y1, x1) px.
-        values
-            Integers [y, x]; 0 belongs to no region.
-        weights
-            uint8 [y, x], summed over each region.
+        block : IntWindow
+            Window of the block, (y0, x0, y1, x1) px.
+        values : ndarray of integer [h, w]
+            Values of the pixels; 0 belongs to no region.
+        weights : ndarray of uint8 [h, w]
+            Weights of the pixels, summed over each region.
         """
         labels = label(values, background=0, connectivity=1)
         regions = _measure(labels, values, weights, block, self._width)
@@ -131,7 +133,7 @@ class RegionFinder:
         next_values: NDArray[np.integer],
         next_regions: NDArray[np.intp],
     ) -> None:
-        """Note which regions on both sides of a border are one."""
+        """Note the pairs of regions on both sides of a border that are one."""
         same = (values == next_values) & (values != 0)
         pairs = np.stack([regions[same], next_regions[same]])
         kept = np.ones(pairs.shape[1], bool)
@@ -139,6 +141,7 @@ class RegionFinder:
         self._joints.append(pairs[:, kept])
 
     def _end_row(self) -> None:
+        """Join the regions of a row of blocks and finish those that end in it."""
         regions = np.concatenate(self._open)
         first, second = np.concatenate(self._joints, axis=1)
         graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(self._count, self._count))
@@ -156,6 +159,7 @@ class RegionFinder:
         self._start_row(merged[going_on])
 
     def _finish(self, regions: NDArray[np.void]) -> None:
+        """Count finished regions and keep the large ones."""
         large = regions["pixels"] >= self._smallest
         count = int(np.count_nonzero(large))
         self.found += count
@@ -167,11 +171,12 @@ class RegionFinder:
                 self._kept = self._largest()
 
     def _largest(self) -> NDArray[np.void]:
+        """Return the ``most`` largest of the kept regions, the largest first."""
         order = np.lexsort((self._kept["first"], -self._worth(self._kept)))
         return self._kept[order[: self._most]]
 
     def finish(self) -> NDArray[np.void]:
-        """Finish after the last block; returns the largest regions, [n] of ``REGION``, the largest first."""
+        """Finish after the last block and return the largest regions, [n] of ``REGION``, the largest first."""
         self._finish(np.concatenate(self._open))
         self._start_row(np.empty(0, REGION))
         return self._largest()
@@ -184,7 +189,10 @@ def _measure(
     block: IntWindow,
     width: int,
 ) -> NDArray[np.void]:
-    """Measure the regions of one block; region k has label k + 1."""
+    """Measure the regions of one block.
+
+    Region k has label k + 1.
+    """
     across = labels.shape[1]
     inside = np.flatnonzero(labels)
     region = labels.ravel()[inside] - 1

@@ -1,4 +1,4 @@
-"""Context reliance: how much the contexts change what the network says."""
+"""Context reliance: how much the contexts change the network's predictions."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash
 from fctl_napari.model.network import Network
-from fctl_napari.segmentation.inference.tile_inputs import TileInputs, read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import TileInputs, read_inputs
 from fctl_napari.segmentation.store.identity import open_image_of
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import FloatWindow
 
 RELIANCE_TILES = 32
-"""Tiles, evenly chosen, that a figure is measured on."""
+"""Number of tiles, evenly chosen, that the context reliance of a segmentation is measured on."""
 
 
 @torch.no_grad()
 def context_reliance(model: Network, pyramid: Pyramid, windows: Sequence[FloatWindow], *, seed: int = 0) -> float:
-    """Share of pixels whose class changes when a tile is given the contexts of another tile.
+    """Measure the share of pixels whose class changes when a tile is given the contexts of another tile.
 
     Each tile keeps its own pixels and takes everything else from another tile of the list: the contexts' pixels and
     all windows, so that a global context, whose pixels are the same for every tile, is looked at from elsewhere.
 
     Parameters
     ----------
-    model
-        In evaluation mode.
-    pyramid
+    model : Network
+        The network, in evaluation mode.
+    pyramid : Pyramid
         The image.
-    windows
-        Tiles, full-resolution px; two or more.
-    seed
-        Of the exchange, a random cyclic order: no tile keeps its own.
+    windows : sequence of FloatWindow
+        Windows of the tiles, px of level 0; two or more.
+    seed : int, optional
+        Seed of the exchange, a random cyclic order in which no tile keeps its own contexts.
 
     Returns
     -------
     float
-        0 for a network without contexts.
+        Share of the pixels, 0..1; 0 for a network without contexts.
     """
     if model.config.inference == "global" or not model.config.outer_contexts or len(windows) < 2:
         return 0.0
@@ -57,14 +57,19 @@ def context_reliance(model: Network, pyramid: Pyramid, windows: Sequence[FloatWi
 
 
 def segmentation_reliance(segmentation: Segmentation, checkpoint: Path | None = None) -> float:
-    """Context reliance of the network that made a segmentation, on tiles that it segmented.
+    """Measure the context reliance of the network that made a segmentation, on tiles that it segmented.
 
     Parameters
     ----------
-    segmentation
+    segmentation : Segmentation
         An opened store whose image is still where it was.
-    checkpoint
-        The file that made it; None: the built-in one with the same hash.
+    checkpoint : Path or None, optional
+        Checkpoint that made the segmentation. None takes the built-in one with the same hash.
+
+    Returns
+    -------
+    float
+        Context reliance, 0..1, as :func:`context_reliance` measures it on up to ``RELIANCE_TILES`` tiles.
 
     Raises
     ------
@@ -98,6 +103,7 @@ def segmentation_reliance(segmentation: Segmentation, checkpoint: Path | None = 
 
 
 def _classes(model: Network, inputs: TileInputs) -> torch.Tensor:
+    """Predict the classes of a tile, int64 [1, T, T]."""
     device = next(model.parameters()).device
     tile = torch.from_numpy(inputs.tile)[None].to(device)
     contexts = {name: torch.from_numpy(pixels)[None].to(device) for name, pixels in inputs.contexts.items()}

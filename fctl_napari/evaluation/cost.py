@@ -1,4 +1,4 @@
-"""What a network costs: parameters, FLOPs by part, memory and seconds per tile."""
+"""Cost of a network: parameters, FLOPs by part, memory and seconds per tile."""
 
 from __future__ import annotations
 
@@ -24,11 +24,22 @@ from fctl_napari.model.windows import context_window
 from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
 
 PARTS = ("encoders", "LCC", "MCF", "ALE", "decoder")
+"""Parts of a network by which FLOPs are counted."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Counts of parameters: all, those that a forward pass uses, and of these those that training changes."""
+    """Counts of parameters.
+
+    Attributes
+    ----------
+    total : int
+        Number of all parameters.
+    live : int
+        Number of those that a forward pass uses.
+    trainable : int
+        Number of the live ones that training changes.
+    """
 
     total: int
     live: int
@@ -37,17 +48,17 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Speed:
-    """One tile on one device.
+    """Speed and memory of one tile on one device.
 
     Attributes
     ----------
-    seconds
-        Median.
-    peak_bytes
-        Most memory that one tile's tensors take at once, beyond the weights.
-    weight_bytes
-        Of the weights as they lie on the device.
-    where
+    seconds : float
+        Median time, s.
+    peak_bytes : int
+        Most memory that one tile's tensors take at once, beyond the weights, bytes.
+    weight_bytes : int
+        Memory of the weights as they lie on the device, bytes.
+    where : str
         Device and precision, for people.
     """
 
@@ -62,7 +73,20 @@ Inputs = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
 
 
 def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
-    """One tile in the middle of an image of 8 x 8 tiles, with its contexts: noise."""
+    """Make noise as inputs: one tile in the middle of an image of 8 x 8 tiles, with its contexts.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        The network's settings.
+    device : torch.device or str
+        Device of the tensors; "meta" allocates nothing.
+
+    Returns
+    -------
+    tuple of (Tensor, dict of str to Tensor, dict of str to Tensor)
+        Tile of uint8 [1, 3 or 4, T, T], contexts of uint8 [1, 3, T, T] and windows of float32 [1, 4] by name.
+    """
     size = config.tile_size
     tile = (4.0 * size, 4.0 * size, 5.0 * size, 5.0 * size)
     windows = {"tile": torch.tensor([tile], device=device)}
@@ -76,26 +100,34 @@ def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
 
 
 def _noise(size: int, device: torch.device | str, channels: int = 3) -> Tensor:
-    """One image [1, channels, size, size], laid out as the predictor does it."""
+    """Make an image of noise [1, channels, size, size], laid out as the predictor does it."""
     noise = torch.randint(0, 256, (1, channels, size, size), device=device, dtype=torch.uint8)
     return noise.contiguous(memory_format=torch.channels_last)
 
 
 def _use_savings(model: Network, savings: bool) -> None:
+    """Switch the savings of VGG16 encoders on or off."""
     for encoder in model.encoders.values():
         if isinstance(encoder, VGG16):
             encoder.skip_constant_border = savings
 
 
 def count_parameters(config: FCtLConfig, frozen: Sequence[str] = ()) -> Parameters:
-    """Count a network's parameters without allocating them; live are those that a gradient reaches.
+    """Count a network's parameters without allocating them.
+
+    Live parameters are those that a gradient reaches.
 
     Parameters
     ----------
-    config
+    config : FCtLConfig
         The network's settings.
-    frozen
+    frozen : sequence of str, optional
         Parts that training leaves alone, by the start of their parameters' names.
+
+    Returns
+    -------
+    counts : Parameters
+        Counts of all, live and trainable parameters.
     """
     with torch.device("meta"):
         model = make_network(config).eval()
@@ -109,22 +141,24 @@ def count_parameters(config: FCtLConfig, frozen: Sequence[str] = ()) -> Paramete
 
 
 def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bool = False) -> dict[str, int]:
-    """Count the FLOPs of one tile by part (a multiplication and its addition are two).
+    """Count the FLOPs of one tile by part.
+
+    A multiplication and its addition are two FLOPs.
 
     Parameters
     ----------
-    config
+    config : FCtLConfig
         The network's settings.
-    savings
-        Leave out what does not depend on the image (the border of a padded VGG16).
-    shared_contexts
-        Leave out ``global`` contexts, whose features all tiles of an image share; with global inference all but the
-        resampling of the image's logits.
+    savings : bool, optional
+        If True, leave out what does not depend on the image (the border of a padded VGG16).
+    shared_contexts : bool, optional
+        If True, leave out ``global`` contexts, whose features all tiles of an image share; with global inference all
+        but the resampling of the image's logits.
 
     Returns
     -------
     dict of str to int
-        ``encoders``, ``LCC``, ``MCF``, ``ALE``, ``decoder``.
+        FLOPs of ``encoders``, ``LCC``, ``MCF``, ``ALE``, ``decoder``.
     """
     with torch.device("meta"):
         model = make_network(config).eval()
@@ -133,7 +167,7 @@ def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bo
     shared = {c.name for c in config.outer_contexts if c.scale == "global"} if shared_contexts else set()
     with torch.no_grad():
         ready = {name: model.encode_context(name, images) for name, images in contexts.items()}
-        model.encode_tile(tile)  # whatever is computed once per network is there now
+        model.encode_tile(tile)  # computes what is computed once per network
         with FlopCounterMode(display=False) as encoding:
             for name, images in contexts.items():
                 if name not in shared:
@@ -157,18 +191,28 @@ def count_flops(config: FCtLConfig, *, savings: bool = True, shared_contexts: bo
 def measure_speed(
     config: FCtLConfig, *, device: str = "auto", precision: str = "auto", savings: bool = True, runs: int = 5
 ) -> Speed:
-    """Run single tiles, with all contexts, on random weights.
+    """Measure time and memory of single tiles, with all contexts, on random weights.
 
     Parameters
     ----------
-    config
+    config : FCtLConfig
         The network's settings.
-    device, precision
-        As for ``Predictor``.
-    savings
-        As for ``count_flops``.
-    runs
-        Timed runs after one that warms up.
+    device, precision : str, optional
+        Device and precision, as for ``Predictor``.
+    savings : bool, optional
+        Savings of padded VGG16 encoders, as for ``count_flops``.
+    runs : int, optional
+        Number of timed runs, after one that warms up.
+
+    Returns
+    -------
+    Speed
+        Median time, memory, device and precision.
+
+    Raises
+    ------
+    ConfigError
+        There is no such device or precision.
     """
     where = resolve_device(device)
     arithmetic = resolve_precision(precision, where)
@@ -195,12 +239,36 @@ def measure_speed(
 
 
 def device_name(device: torch.device) -> str:
-    """Name a device, for people."""
+    """Name a device for people.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device.
+
+    Returns
+    -------
+    str
+        Name of the GPU, or the CPU with its number of threads.
+    """
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
 def peak_memory(device: torch.device, run: Callable[[], object]) -> int:
-    """How much more memory there is in use at most while a function runs, bytes."""
+    """Measure the peak of the additional memory in use while a function runs.
+
+    Parameters
+    ----------
+    device : torch.device
+        Device whose memory is measured.
+    run : callable
+        Function to run.
+
+    Returns
+    -------
+    int
+        Peak of the memory in use, less that in use before, bytes.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -218,7 +286,7 @@ def peak_memory(device: torch.device, run: Callable[[], object]) -> int:
 
 @contextmanager
 def _native_stderr_closed() -> Iterator[None]:
-    """Keep torch's profiler from chatting on stderr."""
+    """Keep torch's profiler from writing to stderr."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "wb") as nowhere:

@@ -1,4 +1,4 @@
-"""Regions to look at one after the other: errors, doubts, and where two segmentations differ."""
+"""Regions to review one after the other: errors, uncertain regions, and disagreements of two segmentations."""
 
 from __future__ import annotations
 
@@ -21,35 +21,36 @@ if TYPE_CHECKING:
     from fctl_napari.segmentation.store.store import Segmentation
 
 SMALLEST = 16
-"""Regions of fewer pixels are not listed by default."""
+"""Number of pixels of the smallest regions that are listed by default."""
 MOST = 10_000
-"""So many regions are listed at most by default, the largest."""
+"""Number of regions that are listed at most by default, the largest."""
 
 Order = Literal["size", "confidence", "class"]
 Measure = Literal["confidence", "entropy", "margin"]
 
 THRESHOLDS: dict[Measure, float] = {"confidence": 0.5, "entropy": 0.5, "margin": 0.2}
-"""Where doubt begins by default: below that confidence or margin, above that entropy."""
+"""Thresholds of uncertain pixels by default: below that confidence or margin, above that entropy."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """A 4-connected region of pixels of one truth that were called one class.
+    """A 4-connected region of pixels of one true class that were predicted as one class.
 
     Attributes
     ----------
-    window
-        Its bounding box, (y0, x0, y1, x1) px.
-    point
-        Its first pixel in reading order, (y, x).
-    pixels
-        How many it has.
-    ground_truth
-        Class index of the truth (of disagreements: what the first segmentation says); None: of doubts.
-    predicted
+    window : IntWindow
+        Bounding box, (y0, x0, y1, x1) px.
+    point : tuple of 2 int
+        First pixel in reading order, (y, x).
+    pixels : int
+        Number of pixels.
+    ground_truth : int or None
+        Class index in the ground truth, or in the first segmentation of disagreements. None for uncertain regions.
+    predicted : int
         Class index that was predicted.
-    confidence
-        Mean confidence, 0..1; of doubts by margin the mean margin, of doubts by entropy 1 less the mean entropy.
+    confidence : float
+        Mean confidence, 0..1. For uncertain regions by margin it is the mean margin, by entropy 1 less the mean
+        entropy.
     """
 
     window: IntWindow
@@ -61,16 +62,23 @@ class Region:
 
 
 class Regions(list[Region]):
-    """The largest regions, the largest first, and how many there are in all.
+    """The largest regions, the largest first, with the counts of all.
+
+    Parameters
+    ----------
+    regions : iterable of Region, optional
+        The regions to list.
+    found, small, pixels : int, optional
+        See Attributes.
 
     Attributes
     ----------
-    found
-        How many are large enough to be listed.
-    small
-        How many are too small.
-    pixels
-        Of all of them.
+    found : int
+        Number of regions that are large enough to be listed.
+    small : int
+        Number of regions that are too small.
+    pixels : int
+        Number of pixels of all regions.
     """
 
     def __init__(self, regions: Iterable[Region] = (), *, found: int = 0, small: int = 0, pixels: int = 0) -> None:
@@ -89,27 +97,32 @@ def find_errors(
     most: int = MOST,
     progress: Progress | None = None,
 ) -> Regions:
-    """List the connected regions that were called another class than they are.
+    """List the connected regions that were predicted as another class than they are.
 
     Parameters
     ----------
-    segmentation
+    segmentation : Segmentation
         An opened store.
-    ground_truth
+    ground_truth : GroundTruth
         Class indices of the same size.
-    region
-        (y0, x0, y1, x1) px, to look only there; a region of errors ends where it does.
-    smallest
+    region : IntWindow or None, optional
+        (y0, x0, y1, x1) px, to search only there; a region of errors ends where it does.
+    smallest : int, optional
         Regions of fewer pixels are only counted.
-    most
-        How many to list, the largest.
-    progress
+    most : int, optional
+        Number of regions to list at most, the largest.
+    progress : Progress or None, optional
         Called as ``progress(done, total)`` with counts of blocks.
+
+    Returns
+    -------
+    Regions
+        The largest regions of errors, the largest first, and the counts of all.
 
     Raises
     ------
     InputError
-        The truth has another size or other classes, or the region holds no pixel.
+        The ground truth has another size or other classes, or the region holds no pixel.
     Cancelled
         ``progress`` raised it.
     """
@@ -135,15 +148,25 @@ def find_disagreements(
     most: int = MOST,
     progress: Progress | None = None,
 ) -> Regions:
-    """List the connected regions that two segmentations of an image call differently.
+    """List the connected regions where two segmentations of an image differ.
 
     Parameters
     ----------
-    first, second
-        Opened stores. Of a region, ``ground_truth`` is what the first says and ``predicted`` what the second says, both
-        as indices of the second's class table; ``confidence`` is the second's.
-    region, smallest, most, progress
-        As of `find_errors`.
+    first, second : Segmentation
+        Opened stores.
+    region : IntWindow or None, optional
+        As for :func:`find_errors`.
+    smallest, most : int, optional
+        As for :func:`find_errors`.
+    progress : Progress or None, optional
+        As for :func:`find_errors`.
+
+    Returns
+    -------
+    Regions
+        The largest regions, the largest first, and the counts of all. ``ground_truth`` of a region is the class of the
+        first segmentation and ``predicted`` that of the second, both as indices of the second's class table. Its
+        ``confidence`` is the second's.
 
     Raises
     ------
@@ -172,20 +195,32 @@ def find_uncertain(
     most: int = MOST,
     progress: Progress | None = None,
 ) -> Regions:
-    """List the connected regions of one class where the network was in doubt; no truth is needed.
+    """List the connected regions of one class where the network was uncertain.
+
+    No ground truth is needed.
 
     Parameters
     ----------
-    segmentation
+    segmentation : Segmentation
         An opened store.
-    measure
-        ``"confidence"``: the probability of the chosen class; ``"margin"``: that less the second largest;
-        ``"entropy"`` of the class probabilities, over the log of their number. The last two are at hand where the run
-        kept maps.
-    threshold
-        A pixel is in doubt if its confidence or margin is below, or its entropy above. None: see ``THRESHOLDS``.
-    region, smallest, most, progress
-        As of `find_errors`.
+    region : IntWindow or None, optional
+        As for :func:`find_errors`.
+    measure : Measure, optional
+        ``"confidence"`` is the probability of the predicted class. ``"margin"`` is that less the second largest.
+        ``"entropy"`` is that of the class probabilities, over the log of their number. The last two are at hand where
+        the run kept maps.
+    threshold : float or None, optional
+        A pixel is uncertain if its confidence or margin is below, or its entropy above. None takes that of
+        ``THRESHOLDS``.
+    smallest, most : int, optional
+        As for :func:`find_errors`.
+    progress : Progress or None, optional
+        As for :func:`find_errors`.
+
+    Returns
+    -------
+    Regions
+        The largest uncertain regions, the largest first, and the counts of all.
 
     Raises
     ------
@@ -218,11 +253,16 @@ def order(regions: Iterable[Region], by: Order) -> list[Region]:
 
     Parameters
     ----------
-    regions
-        Of one kind.
-    by
-        ``"size"``: the largest first. ``"confidence"``: of errors and disagreements the most confident first, of
-        doubts the least. ``"class"``: by truth, then by what was called, the largest first.
+    regions : iterable of Region
+        Regions of one kind.
+    by : Order
+        ``"size"``: the largest first. ``"confidence"``: the most confident errors and disagreements first, but the
+        least confident uncertain regions. ``"class"``: by ground truth, then by predicted class, the largest first.
+
+    Returns
+    -------
+    list of Region
+        The regions, sorted.
     """
 
     def key(region: Region) -> tuple[float, ...]:
@@ -235,7 +275,10 @@ def order(regions: Iterable[Region], by: Order) -> list[Region]:
 
 
 def _values(ground_truth: NDArray[np.uint8], labels: NDArray[np.uint8], shown: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """Number the pairs of truth and label, 256 * truth + label; 0 where nothing is shown."""
+    """Combine ground truth and label to one number, 256 * truth + label.
+
+    It is 0 where nothing is shown.
+    """
     values = ground_truth.astype(np.uint16)
     values <<= 8
     values |= labels
@@ -251,7 +294,10 @@ def _find(
     most: int,
     progress: Progress | None,
 ) -> Regions:
-    """Find the regions of equal value; ``read`` gives values and confidences of a block."""
+    """Find the regions of equal value.
+
+    ``read`` gives values and confidences of a block.
+    """
     within = require_region(region, segmentation.shape, segmentation.path)
     width = segmentation.shape[1]
     finder = RegionFinder(within, width, smallest=smallest, most=most)
@@ -264,6 +310,7 @@ def _find(
 
 
 def _region(row: tuple[int, ...], width: int) -> Region:
+    """Make a region of a record of ``REGION``."""
     value, pixels, weight, first, *window = row
     ground_truth, label = divmod(value, 256)
     y0, x0, y1, x1 = window

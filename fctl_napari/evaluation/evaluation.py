@@ -1,4 +1,4 @@
-"""Scoring a stored segmentation against its truth, block by block."""
+"""Evaluation of a stored segmentation against its ground truth, block by block."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ BOUNDARY_PX = 15
 """Width of the bands of Boundary IoU by default, px."""
 
 MIXED_UP = 0.6
-"""Accuracy from which on another order of the classes is worth a word."""
+"""Accuracy from which on another order of the classes is reported."""
 
 ROWS = 512
-"""Rows of a block that are counted at once."""
+"""Number of rows of a block that are counted at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Figures of a segmentation, or of a region of it, against its truth.
+    """Figures of a segmentation, or of a region of it, against its ground truth.
 
     Attributes
     ----------
-    names
-        Of class 0, 1, ...
-    region
-        Where, (y0, x0, y1, x1) px.
-    confusion
-        int64 [classes, classes]: how often each true class (row) was called each class (column).
-    calibration
-        How often it was right, by confidence.
-    boundary_px
-        Width of the bands of Boundary IoU, px; None: it was not computed.
-    boundary_iou
-        Boundary IoU (Cheng et al. 2021) by class name, NaN for a class without a boundary; None: not computed.
-    inherited
-        How many of the region's tiles were taken over from a parent's segmentation and not computed anew.
+    names : tuple of str
+        Names of class 0, 1, ...
+    region : IntWindow
+        Scored region, (y0, x0, y1, x1) px.
+    confusion : ndarray of int64 [classes, classes]
+        Number of pixels by true class (row) and predicted class (column).
+    calibration : Calibration
+        Accuracy by confidence.
+    boundary_px : int or None
+        Width of the bands of Boundary IoU, px. None means that it was not computed.
+    boundary_iou : dict of str to float or None
+        Boundary IoU (Cheng et al. 2021) by class name, NaN for a class without a boundary. None means not computed.
+    inherited : int
+        Number of the region's tiles that were taken over from a parent's segmentation and not computed anew.
     """
 
     names: tuple[str, ...]
@@ -69,19 +69,23 @@ class Evaluation:
 
     @cached_property
     def scores(self) -> Scores:
-        """IoU, F1, precision and recall by class, their means, accuracy, and how many pixels were scored."""
+        """IoU, F1, precision and recall by class, their means, accuracy, and the number of scored pixels."""
         return Scores.from_confusion(self.confusion, self.names)
 
     @property
     def mean_boundary_iou(self) -> float | None:
-        """Mean over the classes that have a boundary; None: not computed."""
+        """Mean over the classes that have a boundary, or None if it was not computed."""
         return None if self.boundary_iou is None else mean(np.array(list(self.boundary_iou.values())))
 
     @cached_property
     def mixed_up(self) -> tuple[dict[str, str], float] | None:
-        """Which class each class of the truth seems to be, and the accuracy then, if they seem to be mixed up.
+        """The likely order of the classes of the ground truth, if they seem to be mixed up.
 
-        None where the classes as they are fit about as well as in any other order.
+        Returns
+        -------
+        tuple of (dict of str to str, float) or None
+            The class that each moved class of the ground truth seems to be, and the accuracy then. None where the
+            classes as they are fit about as well as in any other order.
         """
         rows, columns = linear_sum_assignment(self.confusion, maximize=True)
         share = float(self.confusion[rows, columns].sum() / self.confusion.sum())
@@ -93,7 +97,7 @@ class Evaluation:
         return {self.names[k]: self.names[m] for k, m in moved}, share
 
     def to_json(self) -> dict[str, Any]:
-        """All figures as plain values; what is undefined is None."""
+        """Return all figures as plain values, with None for what is undefined."""
         scores = self.scores
         boundary = self.boundary_iou
 
@@ -119,7 +123,7 @@ class Evaluation:
         }
 
     def table(self) -> list[list[Any]]:
-        """The figures by class: a row of titles, a row for each class, and the means; None where undefined."""
+        """Return the figures by class: a row of titles, a row for each class, and the means, with None if undefined."""
         scores = self.scores
         columns: dict[str, tuple[dict[str, float], float]] = {
             "IoU": (scores.iou, scores.miou),
@@ -135,7 +139,7 @@ class Evaluation:
         return rows
 
     def to_csv(self) -> str:
-        """The figures by class, then the confusion matrix, as comma-separated values."""
+        """Return the figures by class, then the confusion matrix, as comma-separated values."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows(self.table())
@@ -147,10 +151,15 @@ class Evaluation:
     def save_json(self, path: Path | str) -> None:
         """Write :meth:`to_json`, whole or not at all.
 
+        Parameters
+        ----------
+        path : Path or str
+            Path of the file.
+
         Raises
         ------
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the location is not writable.
         """
         write_json(path, self.to_json())
 
@@ -163,28 +172,33 @@ def evaluate(
     boundary_px: int | None = BOUNDARY_PX,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score a stored segmentation; memory does not grow with the image, and each chunk is read once.
+    """Score a stored segmentation against its ground truth.
 
-    Pixels that are ignored in the truth or not computed yet are left out.
+    Memory does not grow with the image, and each chunk is read once. Pixels that are ignored in the ground truth or not
+    computed yet are left out.
 
     Parameters
     ----------
-    segmentation
+    segmentation : Segmentation
         An opened store.
-    ground_truth
+    ground_truth : GroundTruth
         Class indices of the same size.
-    region
+    region : IntWindow or None, optional
         (y0, x0, y1, x1) px, to score only there.
-    boundary_px
-        Width of the bands of Boundary IoU, px; they are those of the whole image, also in a region. None: leave it
-        out.
-    progress
+    boundary_px : int or None, optional
+        Width of the bands of Boundary IoU, px; they are those of the whole image, also in a region. None leaves it out.
+    progress : Progress or None, optional
         Called as ``progress(done, total)`` with counts of blocks.
+
+    Returns
+    -------
+    Evaluation
+        Confusion matrix, calibration and, unless left out, Boundary IoU.
 
     Raises
     ------
     InputError
-        The truth has another size or other classes, the region holds no pixel, or nothing is left to score.
+        The ground truth has another size or other classes, the region holds no pixel, or nothing is left to score.
     Cancelled
         ``progress`` raised it.
     """
@@ -223,12 +237,12 @@ def evaluate(
 
 
 class _Counter:
-    """Counts pixels by true class, label and confidence, all in one pass.
+    """Counter of pixels by true class, label and confidence, all in one pass.
 
     Parameters
     ----------
-    classes
-        How many; row ``classes`` and column 0 take what is not judged.
+    classes : int
+        Number of classes. Row ``classes`` and column 0 take what is not judged.
     """
 
     def __init__(self, classes: int) -> None:
@@ -236,7 +250,10 @@ class _Counter:
         self._counts = np.zeros(((classes + 1) ** 2, 256), np.int64)
 
     def add(self, ground_truth: NDArray[np.uint8], labels: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> None:
-        """Add an area: class indices with 255 = none, labels with 0 = none and k + 1 = class k, confidences."""
+        """Count the pixels of an area.
+
+        Ground truth holds class indices with 255 = none, labels hold 0 = none and k + 1 = class k.
+        """
         for top in range(0, len(ground_truth), ROWS):
             rows = slice(top, top + ROWS)
             there, predicted = ground_truth[rows], labels[rows]
@@ -250,14 +267,15 @@ class _Counter:
             self._counts += np.bincount(index.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
 
     def _judged(self) -> NDArray[np.int64]:
+        """Return the counts of judged pixels, [classes, classes, 256]."""
         side = self.classes + 1
         return self._counts.reshape(side, side, 256)[: self.classes, 1:]
 
     def confusion(self) -> NDArray[np.int64]:
-        """Rows are the truth, columns what was called."""
+        """Return the confusion matrix, with the ground truth in rows and the prediction in columns."""
         return self._judged().sum(2)
 
     def calibration(self) -> Calibration:
-        """Pixels and right ones by confidence."""
+        """Return the counts of pixels and of right ones by confidence."""
         judged = self._judged()
         return Calibration(pixels=judged.sum((0, 1)), right=np.einsum("kkc->c", judged))

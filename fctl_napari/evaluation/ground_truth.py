@@ -1,4 +1,4 @@
-"""What a segmentation is compared with: a truth, or another segmentation."""
+"""Ground truth that a segmentation is compared with: labels, or another segmentation."""
 
 from __future__ import annotations
 
@@ -18,39 +18,58 @@ if TYPE_CHECKING:
     from fctl_napari.segmentation.store.store import Segmentation
 
 STRANGE = 254
-"""Class index of what has no name among named classes: no table has so many."""
+"""Class index of pixels whose class has no name among named classes: no table has so many."""
 
 
 class GroundTruth(Protocol):
-    """Class indices, read by windows: a `LabelSource`, or anything like it."""
+    """Class indices that are read by windows: a ``LabelSource``, or anything like it."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width) px."""
+        """(height, width), px."""
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Names of class 0, 1, ..., where they are known."""
+        """Names of class 0, 1, ..., or None where they are not known."""
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read class indices of a window, (y0, x0, y1, x1) px; 255 where there is no class, and outside."""
+        """Read the class indices of a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1) px; may reach outside the image.
+
+        Returns
+        -------
+        ndarray of uint8 [h, w]
+            Class indices; 255 where there is no class, and outside.
+        """
 
 
 def scored_classes(segmentation: Segmentation, ground_truth: GroundTruth) -> NDArray[np.uint8]:
-    """Check that a truth fits a segmentation, and say which class of the segmentation each of its classes is.
+    """Check that a ground truth fits a segmentation, and match its classes to those of the segmentation.
 
-    A truth that names its classes counts by their names; names that the segmentation does not know are not scored.
+    A ground truth that names its classes counts by their names. Names that the segmentation does not know are not
+    scored.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        An opened store.
+    ground_truth : GroundTruth
+        Ground truth of the same image.
 
     Returns
     -------
-    uint8 [256]
-        Class index of the segmentation by class index of the truth, 255 for what is not scored. An index without a
-        class stays one.
+    ndarray of uint8 [256]
+        Class index of the segmentation by class index of the ground truth, 255 for what is not scored. An index without
+        a class stays one.
 
     Raises
     ------
     InputError
-        The truth has another size, or names its classes and the segmentation knows none of them.
+        The ground truth has another size, or names its classes and the segmentation knows none of them.
     """
     table = segmentation.class_table
     names = table.names
@@ -77,7 +96,20 @@ def scored_classes(segmentation: Segmentation, ground_truth: GroundTruth) -> NDA
 
 
 def notes_on(segmentation: Segmentation, ground_truth: GroundTruth) -> list[str]:
-    """Say how a truth is read, and which classes it and a segmentation do not share; nothing where all is plain."""
+    """Describe how a ground truth is read, and the classes that it and a segmentation do not share.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        An opened store.
+    ground_truth : GroundTruth
+        Ground truth of the same image.
+
+    Returns
+    -------
+    list of str
+        Notes for people; empty where there is nothing to note.
+    """
     said = [note] if (note := getattr(ground_truth, "note", "")) else []
     of_another = note_on_image(getattr(ground_truth, "path", None), segmentation.facts["image"])
     said += [of_another] if of_another else []
@@ -92,25 +124,26 @@ def notes_on(segmentation: Segmentation, ground_truth: GroundTruth) -> list[str]
 
 
 def _ignored(segmentation: Segmentation) -> list[str]:
+    """Return the names of the segmentation's ignored classes."""
     return [info.name for info in segmentation.class_table if info.ignored]
 
 
 def check_indices(name: str, highest: int, classes: int) -> None:
-    """Refuse class indices that are none.
+    """Refuse class indices that belong to no class.
 
     Parameters
     ----------
-    name
-        Whose they are.
-    highest
-        The highest one that is not 255.
-    classes
-        How many there are.
+    name : str
+        Name of the array they come from, for the error.
+    highest : int
+        The highest index that is not 255.
+    classes : int
+        Number of classes.
 
     Raises
     ------
     InputError
-        It is no class.
+        The index belongs to no class.
     """
     if highest >= classes:
         raise InputError(
@@ -120,14 +153,14 @@ def check_indices(name: str, highest: int, classes: int) -> None:
 
 
 class SegmentationAsGroundTruth:
-    """A segmentation, read like a truth: another one can be compared with it.
+    """A segmentation that is read like a ground truth, so that another one can be compared with it.
 
     Parameters
     ----------
-    segmentation
+    segmentation : Segmentation
         An opened store.
-    other
-        The segmentation that is compared with it; the indices read are those of its class table.
+    other : Segmentation
+        The segmentation that is compared with it. The indices read are those of its class table.
 
     Raises
     ------
@@ -156,9 +189,20 @@ class SegmentationAsGroundTruth:
         self.shape = segmentation.shape
         self.class_names: tuple[str, ...] | None = names
         self._labels = segmentation.labels
-        self._index = np.full(256, IGNORE, np.uint8)  # of label values: 0 is not computed
+        self._index = np.full(256, IGNORE, np.uint8)  # by label value; 0 is not computed
         self._index[1 : len(own) + 1] = [k for k in match.index if k is not None]
 
     def read(self, window: IntWindow) -> NDArray[np.uint8]:
-        """Read class indices of a window, (y0, x0, y1, x1) px; 255 where nothing is computed, and outside."""
+        """Read the class indices of a window.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1) px; may reach outside the image.
+
+        Returns
+        -------
+        ndarray of uint8 [h, w]
+            Class indices; 255 where nothing is computed, and outside.
+        """
         return self._index[self._labels.read(window)]

@@ -1,4 +1,4 @@
-"""What whole images cost, network by network: the table beside the paper's Table 1."""
+"""Cost of whole images, network by network: the table beside the paper's Table 1."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 
 @dataclass(frozen=True)
 class ImageCost:
-    """One network and one image.
+    """Cost of one network on one image.
 
     Attributes
     ----------
-    parameters
-        Of the network.
-    tiles
-        That cover the image as ``fctl segment`` lays them.
-    flops
-        For the image; what its tiles share, once.
-    seconds
-        For the image: those of one tile times the tiles, and of what they share. Reading and writing are not in it.
-    bytes
-        Weights, and the most memory that one tile's tensors take besides.
-    where
+    parameters : int
+        Number of the network's parameters.
+    tiles : int
+        Number of tiles that cover the image as ``fctl segment`` lays them.
+    flops : int
+        FLOPs for the image; what its tiles share counts once.
+    seconds : float
+        Time for the image, s: that of one tile times the tiles, and that of what they share. Reading and writing are
+        not in it.
+    bytes : int
+        Memory of the weights, and the most that one tile's tensors take besides, bytes.
+    where : str
         Device and precision, for people.
     """
 
@@ -52,18 +53,23 @@ def image_cost(
     precision: str = "auto",
     runs: int = 3,
 ) -> ImageCost:
-    """Measure what an image costs, from single tiles of noise and random weights.
+    """Measure the cost of an image, from single tiles of noise and random weights.
 
     Parameters
     ----------
-    config
+    config : FCtLConfig
         The network's settings.
-    image_shape
-        ``(height, width)``, px.
-    device, precision
-        As for ``Predictor``.
-    runs
-        Timed runs of each kind, after one that warms up; the median counts.
+    image_shape : tuple of 2 int
+        (height, width), px.
+    device, precision : str, optional
+        Device and precision, as for ``Predictor``.
+    runs : int, optional
+        Number of timed runs of each kind, after one that warms up; the median counts.
+
+    Returns
+    -------
+    ImageCost
+        Parameters, tiles, FLOPs, time and memory.
 
     Raises
     ------

@@ -14,20 +14,20 @@ from fctl_napari.model.classes import IGNORE
 
 
 def confusion_matrix(ground_truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
-    """Count how often each true class was called each class.
+    """Count how often each true class was predicted as each class.
 
     Parameters
     ----------
-    ground_truth, prediction
-        Class indices, uint8, of equal shape. Pixels where either is 255 are left out: ignored in the truth, or not
+    ground_truth, prediction : ndarray of uint8
+        Class indices, of equal shape. Pixels where either is 255 are left out: ignored in the ground truth, or not
         computed.
-    classes
+    classes : int
         Number of classes; indices 0 .. classes - 1.
 
     Returns
     -------
-    numpy.ndarray
-        int64 (classes, classes); rows are the truth, columns the prediction.
+    ndarray of int64 [classes, classes]
+        Counts; rows are the ground truth, columns the prediction.
 
     Raises
     ------
@@ -49,24 +49,27 @@ def confusion_matrix(ground_truth: np.ndarray, prediction: np.ndarray, classes: 
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of a segmentation against its truth; each lies in 0..1, or is NaN where it is undefined.
+    """Figures of a segmentation against its ground truth.
+
+    Each lies in 0..1, or is NaN where it is undefined.
 
     Attributes
     ----------
-    iou, f1_by_class, precision, recall
-        By class name. IoU and F1 = 2 IoU / (1 + IoU) are NaN for a class that is in neither truth nor prediction,
-        precision for one that is never called, recall for one that is not in the truth.
-    miou
-        Mean IoU over the classes that are in truth or prediction; pixels that the truth ignores are dropped.
-    miou_without_class_0
+    iou, f1_by_class, precision, recall : dict of str to float
+        Figures by class name. IoU and F1 = 2 IoU / (1 + IoU) are NaN for a class that is in neither ground truth nor
+        prediction, precision for one that is never predicted, recall for one that is not in the ground truth.
+    miou : float
+        Mean IoU over the classes that are in ground truth or prediction. Pixels that the ground truth ignores are
+        dropped.
+    miou_without_class_0 : float
         The same mean without class 0, as GLNet and FCtL count it: its pixels still count against the other classes.
         (Their code gives a class that is nowhere an IoU of 0; here it is left out.)
-    f1
+    f1 : float
         Mean F1 over the classes of ``miou``.
-    accuracy
+    accuracy : float
         Share of the scored pixels that are right.
-    pixels
-        How many pixels were scored.
+    pixels : int
+        Number of scored pixels.
     """
 
     iou: dict[str, float]
@@ -81,7 +84,25 @@ class Scores:
 
     @classmethod
     def from_confusion(cls, matrix: np.ndarray, names: Sequence[str]) -> Scores:
-        """Compute the figures from a confusion matrix (rows truth) and the classes' names."""
+        """Compute the figures from a confusion matrix.
+
+        Parameters
+        ----------
+        matrix : ndarray of int64 [classes, classes]
+            Counts of pixels; rows are the ground truth, columns the prediction.
+        names : sequence of str
+            Names of class 0, 1, ...
+
+        Returns
+        -------
+        Scores
+            Figures by class, and their means.
+
+        Raises
+        ------
+        ValueError
+            The shape of the matrix does not fit the names.
+        """
         if matrix.shape != (len(names), len(names)):
             raise ValueError(f"a {matrix.shape} matrix does not fit {len(names)} names")
         right = np.diagonal(matrix).astype(np.float64)
@@ -102,7 +123,7 @@ class Scores:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain ``{"miou", "accuracy", "f1", "iou": {name: value}}``, as in cards; NaN becomes None."""
+        """Return plain ``{"miou", "accuracy", "f1", "iou": {name: value}}``, as in model cards, with None for NaN."""
         return {
             "miou": plain(self.miou),
             "accuracy": plain(self.accuracy),
@@ -112,19 +133,43 @@ class Scores:
 
 
 def mean(values: np.ndarray) -> float:
-    """Mean of the values that are not NaN; NaN if there is none."""
+    """Return the mean of the values that are not NaN.
+
+    Parameters
+    ----------
+    values : ndarray of float64
+        Values, some of which may be NaN.
+
+    Returns
+    -------
+    float
+        The mean; NaN if there is no such value.
+    """
     kept = values[~np.isnan(values)]
     return float(kept.mean()) if kept.size else math.nan
 
 
 def plain(value: float) -> float | None:
-    """A figure for JSON, which knows no NaN."""
+    """Convert a figure for JSON, which knows no NaN.
+
+    Parameters
+    ----------
+    value : float
+        The figure.
+
+    Returns
+    -------
+    float or None
+        The figure, or None for NaN.
+    """
     return None if math.isnan(value) else float(value)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divide, with NaN where the whole is 0."""
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
 def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    """Give each value its class name."""
     return {name: float(value) for name, value in zip(names, values, strict=True)}

@@ -1,4 +1,4 @@
-"""What a person said of regions: looked at, or the truth is wrong there; kept in a file beside the segmentation."""
+"""Marks of reviewed regions (done, or the ground truth is wrong there), kept in a file beside the segmentation."""
 
 from __future__ import annotations
 
@@ -21,16 +21,29 @@ if TYPE_CHECKING:
 Mark = Literal["done", "truth is wrong"]
 
 VERSION = 2
-"""Of the file; in version 1 classes stood by their indices, and no image."""
+"""Version of the file; version 1 held classes by their indices, and no image."""
 
 OVERLAP = 0.5
-"""How much of the union of two bounding boxes must be common for two regions to be the same."""
+"""Share of the union of two bounding boxes that must be common for two regions to be the same."""
 GROWTH = 2
-"""How many times as many pixels the one may have as the other."""
+"""Largest ratio of the numbers of pixels of two regions that are the same."""
 
 
 def marks_path(segmentation: Path | str) -> Path:
-    """Where the marks of a segmentation are kept: beside it, so that they survive its being made afresh."""
+    """Return the path of the marks of a segmentation.
+
+    They lie beside it, so that they survive its being made afresh.
+
+    Parameters
+    ----------
+    segmentation : Path or str
+        Path of the segmentation.
+
+    Returns
+    -------
+    Path
+        Path of the file of marks; it need not exist.
+    """
     path = Path(segmentation)
     return path.with_name(f"{path.name}.marks.json")
 
@@ -47,7 +60,10 @@ class _Marked:
     mark: Mark
 
     def likeness(self, region: Region) -> float:
-        """Common share of the bounding boxes of regions of one truth and class, 0..1; 0 if they are not the same."""
+        """Compute the common share of the bounding boxes with a region of the same true and predicted class.
+
+        It is 0..1, and 0 if the two are not the same region.
+        """
         if not 1 / GROWTH <= self.pixels / region.pixels <= GROWTH:
             return 0.0
         common = _area(Window(*self.window).intersect(region.window))
@@ -58,22 +74,22 @@ class _Marked:
 class Marks:
     """Marks of regions, read from a file and written to it at each change.
 
-    A region is known again after the list was computed anew, also where the segmentation was made afresh and the
-    region changed a little: by truth, class and first pixel; or else, of the marks of the same truth and class, by
-    the one whose bounding box has the largest share in common (at least half of the union of both), if the region
-    has grown or shrunk at most twofold. A region that changed more is a new one.
+    A region is recognized after the list was computed anew, also where the segmentation was made afresh and the region
+    changed a little. It is recognized by ground truth, predicted class and first pixel. Else, of the marks of the same
+    two classes, the one is taken whose bounding box has the largest share in common (at least half of the union of
+    both), if the region has grown or shrunk at most twofold. A region that changed more is a new one.
 
-    Marks belong to an image and to classes by their names: those of another image at the same place are left alone, and
-    moved aside before the first mark of this one is written; those of classes that are not there now are kept.
+    Marks belong to an image and to classes by their names. Those of another image in the same file are left alone, and
+    moved aside before the first mark of this one is written. Those of classes that are not there now are kept.
 
     Parameters
     ----------
     path : Path or str
-        The file; it need not be there. See :func:`marks_path`.
-    image : str, optional
+        Path of the file, which need not exist. See :func:`marks_path`.
+    image : str or None, optional
         Fingerprint of the image.
-    classes : sequence of str
-        Names of class 0, 1, ...; without them classes count by their index.
+    classes : sequence of str, optional
+        Names of class 0, 1, ... Without them classes count by their index.
 
     Raises
     ------
@@ -85,13 +101,25 @@ class Marks:
         self.path = Path(path)
         self._image = image
         self._classes = list(classes)
-        self._unknown: list[dict[str, Any]] = []  # of classes that are not there now
-        self._another: str | None = None  # image, whose marks lie there
+        self._unknown: list[dict[str, Any]] = []  # entries of classes that are not there now
+        self._another: str | None = None  # another image whose marks lie in the file
         self._take(self._read())
 
     @classmethod
     def of_segmentation(cls, segmentation: Segmentation, path: Path | None = None) -> Marks:
-        """Open the marks of a segmentation; see :func:`marks_path` for where they lie by default.
+        """Open the marks of a segmentation.
+
+        Parameters
+        ----------
+        segmentation : Segmentation
+            An opened store.
+        path : Path or None, optional
+            Path of the file. None takes that of :func:`marks_path`.
+
+        Returns
+        -------
+        Marks
+            The marks; there are none if there is no file.
 
         Raises
         ------
@@ -99,27 +127,45 @@ class Marks:
             The file is damaged.
         """
         stored = segmentation.facts["image"]
-        image = None if is_old(stored) else stored["fingerprint"]  # an old one changes once it is written anew
+        image = None if is_old(stored) else stored["fingerprint"]  # an old fingerprint changes once it is written anew
         return cls(path or marks_path(segmentation.path), image=image, classes=segmentation.class_table.names)
 
     def __len__(self) -> int:
-        """How many regions are marked."""
+        """Return the number of marked regions."""
         return len(self._marked)
 
     def of(self, region: Region) -> Mark | None:
-        """Return the mark of a region; None: it has none."""
+        """Return the mark of a region.
+
+        Parameters
+        ----------
+        region : Region
+            A region of the list.
+
+        Returns
+        -------
+        Mark or None
+            The mark, or None if it has none.
+        """
         found = self._find(region)
         return None if found is None else found.mark
 
     def set(self, region: Region, mark: Mark | None) -> None:
-        """Mark a region, or take its mark away (None), and write the file.
+        """Mark a region, or remove its mark, and write the file.
+
+        Parameters
+        ----------
+        region : Region
+            A region of the list.
+        mark : Mark or None
+            The mark; None removes it.
 
         Raises
         ------
         InputError
             The file was damaged in the meantime; it stays as it is.
         OutputError
-            The disk is full or the place is not writable.
+            The disk is full or the location is not writable.
         """
         self._take(self._read())  # another window may have written
         known = self._find(region)
@@ -135,6 +181,7 @@ class Marks:
         self._take(marked)
 
     def _move_aside(self, image: str) -> None:
+        """Move the marks of another image to a file of their own."""
         aside = self.path.with_name(f"{self.path.name}.{image.rpartition('-')[2][:8]}")
         try:
             self.path.replace(aside)
@@ -150,13 +197,14 @@ class Marks:
         return fields | named
 
     def _indexed(self, fields: dict[str, Any]) -> dict[str, Any] | None:
-        """Give the classes of an entry their indices; None where one is not there now."""
+        """Give the classes of an entry their indices, or return None where one is not there now."""
         named = {key: fields[key] for key in ("truth", "called") if isinstance(fields[key], str)}
         if any(name not in self._classes for name in named.values()):
             return None
         return fields | {key: self._classes.index(name) for key, name in named.items()}
 
     def _find(self, region: Region) -> _Marked | None:
+        """Find the mark of a region, exact or alike."""
         alike = self._by_pair.get((region.ground_truth, region.predicted), [])
         exact = next((entry for entry in alike if entry.point == region.point), None)
         if exact is not None or not alike:
@@ -165,12 +213,14 @@ class Marks:
         return best if best.likeness(region) > 0 else None
 
     def _take(self, marked: list[_Marked]) -> None:
+        """Take these marks and index them by true and predicted class."""
         self._marked = marked
         self._by_pair: dict[tuple[int | None, int], list[_Marked]] = {}
         for entry in marked:
             self._by_pair.setdefault((entry.truth, entry.called), []).append(entry)
 
     def _read(self) -> list[_Marked]:
+        """Read the marks of this image from the file."""
         try:
             document = json.loads(self.path.read_text("utf-8"))
             if document["fctl_marks"] not in (1, VERSION):
@@ -192,6 +242,7 @@ class Marks:
 
 
 def _entry(fields: dict[str, Any]) -> _Marked:
+    """Check an entry of the file and convert it."""
     y, x = (int(value) for value in fields["point"])
     y0, x0, y1, x1 = (int(value) for value in fields["window"])
     truth, pixels, mark = fields["truth"], int(fields["pixels"]), fields["mark"]
@@ -201,5 +252,6 @@ def _entry(fields: dict[str, Any]) -> _Marked:
 
 
 def _area(window: IntWindow) -> int:
+    """Return the area of a window, px."""
     y0, x0, y1, x1 = window
     return max(y1 - y0, 0) * max(x1 - x0, 0)

@@ -18,7 +18,7 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.network import Network
 from fctl_napari.segmentation.inference.device import Precision, numerics
-from fctl_napari.segmentation.inference.tile_inputs import read_stream, stream_windows
+from fctl_napari.segmentation.inference.tile_cutting import read_stream, stream_windows
 
 
 class TileNetwork:

@@ -128,6 +128,12 @@ def _check_compression(path: Path | str, page: Any) -> None:
         raise InputError(
             f"{path}: is compressed as {name}, which cannot be read here; save it again with deflate, say."
         ) from error
+    if page.compression == tifffile.COMPRESSION.LERC and page.dtype is not None and page.dtype.kind == "f":
+        # imagecodecs drops LERC's masks of missing values: NaN becomes 0, and bands with other gaps are mixed up.
+        raise InputError(
+            f"{path}: is compressed as LERC, whose missing values (NaN) cannot be told from 0 here; save it again with "
+            "deflate, say."
+        )
 
 
 def _axes(path: Path | str, axes: str, shape: tuple[int, ...]) -> str:

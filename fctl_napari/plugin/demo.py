@@ -1,4 +1,4 @@
-"""``fctl demo``: the sample scene, its truth, and a fresh segmentation in napari; without a display, as pictures."""
+"""Demonstration ``fctl demo``: sample scene, ground truth and a fresh segmentation in napari, or as pictures."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ FIGURE_PX = 900
 
 
 def run_demo(out_dir: str | Path = "demo", *, checkpoint: str = CHECKPOINT) -> None:
-    """Show the main job: napari with the sample scene, segmented afresh while you look.
+    """Show the main job: napari with the sample scene, segmented afresh while one looks.
 
     With a display the window stays open until it is closed. Without one (Linux) the same runs on a virtual display,
-    and leaves ``screenshot.png`` (the window) and ``figure.png`` (image | mask | truth | FP/FN) in ``out_dir``, and
+    leaves ``screenshot.png`` (the window) and ``figure.png`` (image | mask | ground truth | FP/FN) in ``out_dir``, and
     prints the mIoU over the test bands and both paths.
 
     Parameters
     ----------
-    out_dir
+    out_dir : str or Path, optional
         Folder of the segmentation and the pictures, made if need be.
-    checkpoint
-        A built-in name or a file.
+    checkpoint : str, optional
+        Built-in name or file of the checkpoint.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def run_demo(out_dir: str | Path = "demo", *, checkpoint: str = CHECKPOINT) -> N
     """
     from fctl_napari.model.model_card import resolve_checkpoint
 
-    resolve_checkpoint(checkpoint)  # before anything is opened
+    resolve_checkpoint(checkpoint)  # raises before anything is opened
     folder = Path(out_dir).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def run_demo(out_dir: str | Path = "demo", *, checkpoint: str = CHECKPOINT) -> N
             viewer.reset_view(margin=0.02)
             widget.start()
 
-        QTimer.singleShot(300, begin)  # only then the window is laid out and the canvas has its size
+        QTimer.singleShot(300, begin)  # only then is the window laid out and has the canvas its size
         _event_loop(viewer)
         return
     with _virtual_display():
@@ -74,7 +74,25 @@ def run_demo(out_dir: str | Path = "demo", *, checkpoint: str = CHECKPOINT) -> N
 
 
 def open_demo(folder: Path, checkpoint: str) -> tuple[napari.Viewer, SegmentWidget]:
-    """Open the window with scene, truth and the docked Segment widget, everything chosen, ready to start."""
+    """Open the window with scene, ground truth and the docked Segment widget, everything chosen, ready to start.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the segmentation.
+    checkpoint : str
+        Built-in name or file of the checkpoint.
+
+    Returns
+    -------
+    tuple of (napari.Viewer, SegmentWidget)
+        The viewer and the Segment widget.
+
+    Raises
+    ------
+    FctlError
+        The sample is not installed, or the cache cannot be written.
+    """
     import napari
 
     from fctl_napari.plugin.io.sample import sample_folder
@@ -98,6 +116,7 @@ def open_demo(folder: Path, checkpoint: str) -> tuple[napari.Viewer, SegmentWidg
 
 
 def _run_headless(folder: Path, checkpoint: str) -> None:
+    """Segment the scene on a virtual display and save the pictures."""
     from qtpy.QtCore import QEventLoop, QTimer
 
     from fctl_napari.segmentation.jobs.engine import RunProgress
@@ -109,7 +128,9 @@ def _run_headless(folder: Path, checkpoint: str) -> None:
     def finished(progress: RunProgress) -> None:
         last.append(progress)
         viewer.reset_view(margin=0.02)
-        QTimer.singleShot(1000, loop.quit)  # a changed view is drawn twice: old tiles, then what it asked for
+        QTimer.singleShot(
+            1000, loop.quit
+        )  # a changed view is drawn twice: with old tiles, then with those that it requested
 
     def report(progress: RunProgress) -> None:
         sys.stderr.write(f"\r{progress.done} of {progress.total} tiles")
@@ -140,6 +161,7 @@ def _run_headless(folder: Path, checkpoint: str) -> None:
 
 
 def _save_screenshot(viewer: napari.Viewer, path: Path) -> None:
+    """Save a picture of the window."""
     from PIL import Image
 
     picture = viewer.screenshot(canvas_only=False, flash=False)
@@ -148,7 +170,7 @@ def _save_screenshot(viewer: napari.Viewer, path: Path) -> None:
 
 
 def _score(result: Path) -> float:
-    """Mean IoU over the test bands together."""
+    """Compute the mean IoU over the test bands together."""
     from fctl_napari.evaluation.metrics import Scores, confusion_matrix
     from fctl_napari.imagery.ground_truth import open_ground_truth
     from fctl_napari.imagery.sample import sample_files, sample_splits
@@ -167,7 +189,7 @@ def _score(result: Path) -> float:
 
 
 def _save_figure(result: Path, path: Path) -> None:
-    """Draw image | mask | truth | FP/FN of the part of the widest test band where the classes are most mixed."""
+    """Draw image | mask | ground truth | FP/FN of the part of the widest test band where the classes are most mixed."""
     from fctl_napari.figures.comparison import comparison_figure
     from fctl_napari.imagery.ground_truth import open_ground_truth
     from fctl_napari.imagery.open import open_image
@@ -193,13 +215,17 @@ def _save_figure(result: Path, path: Path) -> None:
 
 
 def _mixture(ground_truth: np.ndarray) -> float:
-    """Entropy of the classes in a truth, nats."""
+    """Return the entropy of the classes in a ground truth, nats."""
     shares = np.bincount(ground_truth[ground_truth != IGNORE], minlength=1) / max(1, (ground_truth != IGNORE).sum())
     shares = shares[shares > 0]
     return float(-(shares * np.log(shares)).sum())
 
 
 def _has_display() -> bool:
+    """Return whether there is a display.
+
+    Only Linux may have none.
+    """
     if not sys.platform.startswith("linux"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -235,6 +261,7 @@ def _virtual_display() -> Iterator[None]:
 
 
 def _event_loop(viewer: napari.Viewer) -> None:
+    """Show the window until it is closed."""
     import napari
 
     viewer.show()

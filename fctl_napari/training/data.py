@@ -23,7 +23,7 @@ from fctl_napari.imagery.sample import sample_files, sample_splits
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, nearest
-from fctl_napari.segmentation.inference.tile_inputs import TileInputs, read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import TileInputs, read_inputs
 from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSettings
 from fctl_napari.training.random_masks import open_masks
 from fctl_napari.windows import FloatWindow, IntWindow

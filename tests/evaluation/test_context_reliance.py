@@ -9,7 +9,7 @@ from fctl_napari.evaluation.context_reliance import context_reliance, segmentati
 from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.segmentation.inference.tile_inputs import read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import read_inputs
 
 WINDOWS = [(0.0, 0.0, 64.0, 64.0), (30.0, 90.0, 94.0, 154.0), (100.0, 200.0, 164.0, 264.0)]
 

@@ -10,7 +10,7 @@ from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile
 from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.segmentation.inference.tile_inputs import read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import read_inputs
 
 CPU = torch.device("cpu")
 TILES = [Tile(0, (0, 0, 64, 64)), Tile(1, (16, 30, 80, 94)), Tile(0, (70, 90, 134, 154))]

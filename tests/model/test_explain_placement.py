@@ -28,6 +28,7 @@ from .helpers_plain import Box, center
 Border = Literal["pad", "shift"]
 IMAGE = (1024, 1536)
 """(height, width), px: whole tiles without an overlap."""
+NAMES = ("local", "medium", "large")
 SAMPLED_POSITIONS = [((10.5, 20.0), (0.7, 0.6)), ((1015.0, 1530.0), (0.3, 0.2)), ((500.0, 777.7), (0.35, 0.85))]
 """Pixels (in two corners and amid), and where in the context the square lies, as a share of its sides."""
 
@@ -117,18 +118,18 @@ def brightest(found: NDArray[np.float32], footprint: Box) -> Box:
 
 @torch.no_grad()
 @pytest.mark.slow
+@pytest.mark.parametrize("everywhere", [False, pytest.param(True, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("border", ["pad", "shift"])
 @pytest.mark.parametrize("encoder", ["vgg16", "efficientnet_lite0", "mit_b0"])
-def test_the_square_is_found_where_it_is(encoder: str, border: Border, tmp_path: Path) -> None:
+def test_the_square_is_found_where_it_is(encoder: str, border: Border, everywhere: bool, tmp_path: Path) -> None:
+    """Each context is tried at one of the positions, and nightly at each of them."""
     model = network(encoder, border)
     look_for_squares(model)
     card = Card(name="squares", config=model.config, classes=numbered_classes(model.config.classes))
     checkpoint = tmp_path / "squares.safetensors"
     save_checkpoint(checkpoint, model, card)
-    for number, (pixel, share) in enumerate(
-        SAMPLED_POSITIONS[:2] if encoder == "vgg16" else SAMPLED_POSITIONS
-    ):  # it is slow
-        for name in ("local", "medium", "large"):
+    for number, (pixel, share) in enumerate(SAMPLED_POSITIONS):
+        for name in NAMES if everywhere else NAMES[number : number + 1]:
             window = context_window(model, name, pixel)
             image, square = draw_square(tmp_path / f"{number}-{name}", model, window, share)
             assert open_image(image).native_levels > 1

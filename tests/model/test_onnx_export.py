@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import OutputError
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.model_card import Card, read_card, resolve_checkpoint
+from fctl_napari.model.model_card import METADATA_KEY, Card, read_card, resolve_checkpoint
 from fctl_napari.model.onnx_export import export_onnx
 
 NEAR = {"window_tile": [640, 512, 1, 1], "window_medium": [512, 384, 2, 2], "window_large": [0, 0, 3, 5]}
@@ -51,13 +51,20 @@ def check(checkpoint: Path, out: Path) -> None:
         assert (got.argmax(1) == expected.argmax(1)).mean() > 0.9999
 
 
+def write_earlier_export(path: Path) -> None:
+    """Write what is known for an export by its metadata."""
+    document = onnx.helper.make_model(onnx.helper.make_graph([], "earlier", [], []))
+    onnx.helper.set_model_props(document, {METADATA_KEY: "{}"})
+    onnx.save(document, str(path))
+
+
 @pytest.mark.slow
 def test_the_exported_network_is_the_network(tiny_checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "tiny.onnx"
+    write_earlier_export(out)  # is replaced
     check(tiny_checkpoint, out)
     (entry,) = onnx.load(str(out)).metadata_props
     assert Card.model_validate_json(entry.value) == read_card(tiny_checkpoint)
-    check(tiny_checkpoint, out)  # an earlier export is replaced
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
 
 

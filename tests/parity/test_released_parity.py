@@ -21,7 +21,7 @@ from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.classes import numbered_classes
 from fctl_napari.model.explain import explain
 from fctl_napari.model.released import import_released
-from fctl_napari.segmentation.inference.tile_inputs import read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import read_inputs
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
 

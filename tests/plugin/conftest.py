@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
+
+
+@pytest.fixture(autouse=True, scope="module")
+def lasting_objects() -> None:
+    """Spare the garbage collector, which runs when a window closes, all that was there before a file's tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.feature_ablation import Without
 from fctl_napari.model.model_card import read_card
-from fctl_napari.segmentation.inference.tile_inputs import read_stream
+from fctl_napari.segmentation.inference.tile_cutting import read_stream
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.jobs.explain import explain
 from fctl_napari.segmentation.store.store import Segmentation

@@ -136,7 +136,7 @@ class DockedWidget(QWidget):
             self._leave(layers=layers)
 
     def _leave(self, *, layers: bool) -> None:
-        """Stop what runs and disconnect from the viewer; each subclass implements this."""
+        """Stop what runs and disconnect from the viewer. Each subclass implements this."""
 
 
 def resting(parent: QWidget, look: Callable[[], object]) -> QTimer:

@@ -16,7 +16,7 @@ from fctl_napari.corrections.merge import values_by_name
 from fctl_napari.corrections.undo_history import Stroke
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.plugin.common.selected_region import SelectedRegion
-from fctl_napari.plugin.correct.stroke_writer import PixelEdit
+from fctl_napari.plugin.correct.stroke_queue import PixelEdit
 from fctl_napari.plugin.layers.roi import region_layer
 from fctl_napari.plugin.layers.viewport import drawn_region, shape_pixels
 from fctl_napari.progress import Progress

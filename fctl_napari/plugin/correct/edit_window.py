@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.plugin.correct.layer import correction_style
-from fctl_napari.plugin.correct.stroke_writer import PixelEdit
+from fctl_napari.plugin.correct.stroke_queue import PixelEdit
 from fctl_napari.plugin.layers.correction_marks import mark_corrections
 from fctl_napari.plugin.layers.segmentation_layers import above
 from fctl_napari.plugin.layers.transforms import move, placed_over, seen_pixels

@@ -20,7 +20,7 @@ from fctl_napari.plugin.correct.layer import (
     outline_style,
 )
 from fctl_napari.plugin.correct.open import Opened
-from fctl_napari.plugin.correct.stroke_writer import Act, Look, PixelEdit, StrokeWriter, Turn
+from fctl_napari.plugin.correct.stroke_queue import Barrier, Change, PixelEdit, ReadWindow, StrokeWriter, UndoRedo
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.segmentation_layers import refresh
 from fctl_napari.plugin.layers.styles import only_show
@@ -132,7 +132,7 @@ class Painting(QObject):
 
     @property
     def stuck(self) -> str:
-        """Reason why the first of them cannot be written; it is tried again."""
+        """Reason why the first of them, which is tried again, cannot be written."""
         return self._writer.stuck
 
     @property
@@ -156,7 +156,7 @@ class Painting(QObject):
         if self.outlines is None:
             self._outlines = add_outlines(*shown)
         self._edit.take()
-        self._writer.give(Look(self._edit.around(*middle), self._placed))
+        self._writer.give(ReadWindow(self._edit.around(*middle), self._placed))
 
     def show_classes(self) -> bool:
         """Show the classes that the corrections have now.
@@ -200,7 +200,7 @@ class Painting(QObject):
             ``"undo"`` or ``"redo"``.
         """
         self._edit.take()
-        self._give(Turn(op))
+        self._give(UndoRedo(op))
 
     def act(
         self,
@@ -212,12 +212,12 @@ class Painting(QObject):
         Parameters
         ----------
         work : callable
-            Function that makes the change, in the thread; see ``Act``.
+            Function that makes the change, in the thread; see ``Change``.
         then : callable, optional
             Function that is called on the main thread with its result.
         """
         self._edit.take()
-        self._give(Act(work, then))
+        self._give(Change(work, then))
 
     def settle(self, then: Callable[[], object]) -> None:
         """Call a function when all that was painted until now is on disk.
@@ -228,7 +228,7 @@ class Painting(QObject):
             Function without arguments.
         """
         self._edit.take()
-        self._writer.give(Look((0, 0, 1, 1), lambda _window, _values: then()))
+        self._writer.give(Barrier(then))
 
     def follow(self) -> None:
         """Move the layers to where the image lies now."""
@@ -270,7 +270,7 @@ class Painting(QObject):
                 only_show(layer)  # napari would paint into our files, bypassing the history of strokes
             self.copied.emit(layer)
 
-    def _give(self, task: PixelEdit | Turn | Act) -> None:
+    def _give(self, task: PixelEdit | UndoRedo | Change) -> None:
         """Give a task to the writer, and emit ``given``."""
         self._writer.give(task)
         self.given.emit()
@@ -297,7 +297,7 @@ class Painting(QObject):
         self.changed.emit(window)
         inner = None if by_stroke else self._edit.common(window)
         if inner is not None:
-            self._writer.give(Look(inner, self._others_edited))
+            self._writer.give(ReadWindow(inner, self._others_edited))
 
     def _others_edited(self, window: IntWindow, values: np.ndarray) -> None:
         """Show in the edit window what others changed."""

@@ -30,7 +30,7 @@ from fctl_napari.plugin.correct.import_export import POLICIES, start_export, tak
 from fctl_napari.plugin.correct.open import Opened, Opening, chosen_classes
 from fctl_napari.plugin.correct.other_image import Way, carry_out, open_to_look, show_only
 from fctl_napari.plugin.correct.session import Painting
-from fctl_napari.plugin.correct.stroke_writer import State
+from fctl_napari.plugin.correct.stroke_queue import State
 from fctl_napari.plugin.correct.where_next import WhereNext
 from fctl_napari.plugin.layers.ground_truth import labels_over
 from fctl_napari.plugin.layers.image_source import image_source
@@ -193,7 +193,7 @@ class CorrectWidget(DockedWidget):
         self.form.explain(self._about_classes(painting))
 
     def _wanted(self) -> tuple[str, ...]:
-        """Return the classes of the segmentation or checkpoint that is chosen; none if they are not known."""
+        """Return the classes of the segmentation or checkpoint that is chosen, or none if they are not known."""
         if self._masks.mask is not None:
             return class_names(self._masks.mask)
         card = self.form.checkpoint.card()

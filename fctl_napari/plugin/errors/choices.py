@@ -1,4 +1,4 @@
-"""What the Errors widget can compare: the viewer's segmentations, and truths from layers, images and files."""
+"""Choices of the Errors widget: the viewer's segmentations, and ground truth from layers, images and files."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from fctl_napari.plugin.layers.styles import only_show
 
 
 class ErrorChoices(QObject):
-    """Keeps the fields for segmentation, truth and second segmentation in step with the viewer's layers.
+    """Synchronizer of the fields for segmentation, ground truth and second segmentation with the viewer's layers.
 
     Parameters
     ----------
-    viewer
-        Whose layers are offered.
-    form
-        With the fields.
+    viewer : napari.Viewer
+        Viewer whose layers are offered.
+    form : ErrorForm
+        Form with the fields.
 
-    Signals
-    -------
-    changed
-        Something else is chosen.
+    Attributes
+    ----------
+    changed : Signal()
+        Another segmentation or ground truth is chosen.
     """
 
     changed = Signal()
@@ -42,7 +42,7 @@ class ErrorChoices(QObject):
         self._files: list[GroundTruthChoice] = []
         self._own: dict[str, list[GroundTruthChoice]] = {}  # labels of the image, by segmentation
         self._chosen: tuple[object, ...] = ()
-        self._proposed: dict[str, object] = {}  # what was chosen for a segmentation, not by the user
+        self._proposed: dict[str, object] = {}  # what was proposed for a segmentation, not chosen by the user
         form.mask.currentIndexChanged.connect(self._mask_changed)
         form.ground_truth.currentIndexChanged.connect(self._look)
         form.second.currentIndexChanged.connect(self._look)
@@ -53,26 +53,34 @@ class ErrorChoices(QObject):
 
     @property
     def mask(self) -> Labels | None:
-        """The segmentation's layer."""
+        """Layer of the chosen segmentation, or None."""
         return self._form.mask.currentData()
 
     @property
     def ground_truth(self) -> GroundTruthChoice | None:
-        """The truth; None: there is none."""
+        """Chosen ground truth, or None."""
         return self._form.ground_truth.currentData()
 
     @property
     def second(self) -> Labels | None:
-        """The layer of the segmentation to compare with."""
+        """Layer of the segmentation to compare with, or None."""
         return self._form.second.currentData()
 
     @property
     def ground_truth_key(self) -> tuple[object, ...]:
-        """Differs where another segmentation or another truth is chosen."""
+        """Key that differs where another segmentation or another ground truth is chosen."""
         return self.mask, _key(self.ground_truth)
 
     def fill(self, _event: Any = None) -> None:
-        """List what there is; what was chosen stays so, if it is still there."""
+        """List the layers and files again.
+
+        What was chosen stays so, if it is still there.
+
+        Parameters
+        ----------
+        _event : object, optional
+            Event of the layer list; ignored.
+        """
         form = self._form
         layers = self._viewer.layers
         masks = [layer for layer in layers if isinstance(layer, Labels) and STORE_KEY in layer.metadata]
@@ -88,7 +96,17 @@ class ErrorChoices(QObject):
         self._look()
 
     def offer_own(self, path: str, choices: list[GroundTruthChoice]) -> None:
-        """Offer the labels of the image that a segmentation (its store) is of; propose one if no truth is chosen."""
+        """Offer the labels of the image that a segmentation is of.
+
+        One is proposed if no ground truth is chosen.
+
+        Parameters
+        ----------
+        path : str
+            Path of the segmentation's store.
+        choices : list of GroundTruthChoice
+            Labels of the image.
+        """
         self._own[path] = choices
         self.fill()
         field = self._form.ground_truth
@@ -103,8 +121,9 @@ class ErrorChoices(QObject):
                     return
 
     def _mask_changed(self) -> None:
+        """Drop a ground truth that was proposed for another segmentation, and list again."""
         field = self._form.ground_truth
-        if _key(field.currentData()) in self._proposed.values():  # it belongs to another segmentation's image, perhaps
+        if _key(field.currentData()) in self._proposed.values():  # it may belong to the image of another segmentation
             self._proposed.clear()
             field.blockSignals(True)
             field.setCurrentIndex(0)
@@ -112,11 +131,28 @@ class ErrorChoices(QObject):
         self.fill()
 
     def known_own(self, path: str) -> list[GroundTruthChoice] | None:
-        """Return what ``offer_own`` was told of a segmentation; None: nothing yet."""
+        """Return the labels that :meth:`offer_own` was given for a segmentation.
+
+        Parameters
+        ----------
+        path : str
+            Path of the segmentation's store.
+
+        Returns
+        -------
+        list of GroundTruthChoice or None
+            Labels of the image; None if they were not given yet.
+        """
         return self._own.get(path)
 
     def add_ground_truth(self, path: str | Path) -> None:
-        """Offer a truth file or label group, and choose it."""
+        """Offer a file or label group of ground truth, and choose it.
+
+        Parameters
+        ----------
+        path : str or Path
+            Path of the file or group.
+        """
         choice = GroundTruthChoice(Path(path).name, str(path))
         if choice.path not in [other.path for other in self._files]:
             self._files.append(choice)
@@ -126,24 +162,28 @@ class ErrorChoices(QObject):
         field.setCurrentIndex(keys.index(choice.key))
 
     def leave(self) -> None:
-        """Listen to the viewer no more."""
+        """Stop following the viewer."""
         for emitter in self._emitters():
             emitter.disconnect(self.fill)
 
     def _emitters(self) -> list[Any]:
+        """Return the emitters of changes of the layer list."""
         events = self._viewer.layers.events
         return [events.inserted, events.removed, events.renamed]
 
     def _own_labels(self) -> list[GroundTruthChoice]:
+        """Return the labels of the chosen segmentation's image."""
         return [] if self.mask is None else self._own.get(self.mask.metadata[STORE_KEY], [])
 
     def _look(self) -> None:
+        """Report the choice if it has changed."""
         chosen = (*self.ground_truth_key, self.second)
         if chosen != self._chosen:
             self._chosen = chosen
             self.changed.emit()
 
     def _ask_file(self) -> None:
+        """Ask for a file of ground truth and offer it."""
         path, _ = QFileDialog.getOpenFileName(
             self._form, "Open a ground truth", "", "Class indices (*.png *.tif *.tiff)"
         )
@@ -151,17 +191,22 @@ class ErrorChoices(QObject):
             self.add_ground_truth(path)
 
     def _ask_folder(self) -> None:
+        """Ask for a label group and offer it."""
         path = QFileDialog.getExistingDirectory(self._form, "Open a label group of an OME-Zarr")
         if path:
             self.add_ground_truth(path)
 
 
 def _key(choice: GroundTruthChoice | None) -> object:
+    """Return the key of a choice, or None."""
     return None if choice is None else choice.key
 
 
 def _offer(field: Any, entries: list[tuple[str, Any]], key: Callable[[Any], object]) -> None:
-    """Fill a field, keeping what is chosen; no signal is sent."""
+    """Fill a field, keeping what is chosen.
+
+    No signal is emitted.
+    """
     chosen = key(field.currentData()) if field.count() else None
     keys = [key(value) for _, value in entries]
     field.blockSignals(True)

@@ -1,4 +1,4 @@
-"""What the Errors widget looks at: a segmentation, its truth with a mapping, and perhaps a second segmentation."""
+"""Comparison in the Errors widget: a segmentation, its ground truth with a mapping, perhaps a second segmentation."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ from fctl_napari.segmentation.store.stored_image import note_on_image
 from fctl_napari.windows import IntWindow
 
 MISSES, CONFUSION, WHO, DIFFER = "Missed and false", "Was x, called y", "Who is right", "Where they differ"
-"""What an overlay shows."""
+"""Modes of an overlay."""
 
 ERRORS, UNCERTAIN, DIFFERENCES = "Errors", "Doubts", "Differences"
-"""What is listed."""
+"""Kinds of listed regions."""
 
 WHO_COLORS: tuple[tuple[str, Color], ...] = (
     ("this one is right", (0, 158, 115)),
@@ -64,18 +64,18 @@ WHO_COLORS: tuple[tuple[str, Color], ...] = (
 
 @dataclass(frozen=True)
 class Showing:
-    """What an overlay shows.
+    """Contents of an overlay.
 
     Attributes
     ----------
-    mode
+    mode : str
         ``MISSES``, ``CONFUSION``, ``WHO`` or ``DIFFER``.
-    positive
-        Index of the class that is looked at; None: all.
-    pair
-        (truth, called): only these pixels, whatever the mode.
-    colors
-        Of missed, false and confused pixels.
+    positive : int or None
+        Index of the class of interest. None means all.
+    pair : tuple of 2 int or None
+        Class indices (true, predicted): only these pixels are shown, whatever the mode. None shows all.
+    colors : ErrorColors
+        Colors of missed, false and confused pixels.
     """
 
     mode: str
@@ -84,7 +84,7 @@ class Showing:
     colors: ErrorColors
 
     def kinds(self) -> Kinds:
-        """What is computed."""
+        """Return the function that computes the contents."""
         if self.pair is not None:
             return by_table(pair_table(*self.pair))
         if self.mode == WHO:
@@ -94,7 +94,18 @@ class Showing:
         return by_table(confusion_table(self.positive) if self.mode == CONFUSION else error_table(self.positive))
 
     def legend(self, classes: Sequence[tuple[str, Color]]) -> list[tuple[str, Color]]:
-        """Name and colour of kinds 1, 2, ... of a segmentation with these classes; an empty name does not occur."""
+        """Return the names and colors of kinds 1, 2, ...
+
+        Parameters
+        ----------
+        classes : sequence of tuple of (str, Color)
+            Name and color of the segmentation's classes, by index.
+
+        Returns
+        -------
+        list of tuple of (str, Color)
+            Name and color of each kind; a kind with an empty name does not occur.
+        """
         colors = self.colors
         if self.pair is not None:
             was, predicted = (classes[index][0] for index in self.pair)
@@ -114,22 +125,24 @@ class Showing:
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """What is to be compared.
+    """Request of a comparison.
 
     Attributes
     ----------
-    path
-        The segmentation's store.
-    levels
-        Of its layer.
-    ground_truth
-        None: there is none.
-    mapping
-        Of the truth's values; None: to be proposed.
-    placed
-        Of a truth that a layer shows: its labels in the px of the segmentation, by ``labels_over``.
-    second_path, second_levels
-        Of the segmentation to compare with, if there is one.
+    path : str
+        Path of the segmentation's store.
+    levels : list of object
+        Levels of its layer.
+    ground_truth : GroundTruthChoice or None
+        Chosen ground truth. None means that there is none.
+    mapping : ClassMapping or None
+        Mapping of the ground truth's values. None means that one is proposed.
+    placed : object
+        Labels of a ground truth that a layer shows, in the px of the segmentation, by ``labels_over``.
+    second_path : str or None
+        Path of the store to compare with, if there is one.
+    second_levels : list of object or None
+        Levels of its layer.
     """
 
     path: str
@@ -143,24 +156,26 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What is compared, opened.
+    """An opened comparison.
 
     Attributes
     ----------
-    segmentation
-        The store.
-    source, held
-        The truth as it is stored, and values that it holds.
-    ground_truth
-        With its mapping.
-    second
-        The segmentation to compare with.
-    kept
-        The store that holds maps of doubt: the same, or one of the same image and checkpoint beside it.
-    overlay
-        Where they differ; None if there is nothing to differ from.
-    of_another
-        What there is to say of a truth that is another image's.
+    segmentation : Segmentation
+        The segmentation's store.
+    source : LabelSource or None
+        Ground truth as it is stored.
+    held : list of int
+        Values that it holds.
+    ground_truth : MappedGroundTruth or None
+        Ground truth with its mapping.
+    second : Segmentation or None
+        Store of the segmentation to compare with.
+    kept : Segmentation or None
+        Store that holds maps of uncertainty: the same, or one of the same image and checkpoint beside it.
+    overlay : ErrorLevels or None
+        Levels of the overlay; None if there is nothing to compare with.
+    of_another : str
+        Note on a ground truth that belongs to another image, else empty.
     """
 
     segmentation: Segmentation
@@ -174,18 +189,18 @@ class Comparison:
 
     @property
     def classes(self) -> list[tuple[str, Color]]:
-        """Name and colour of the scored classes."""
+        """Name and color of the scored classes."""
         return [(info.name, info.color) for info in self.segmentation.class_table.scored]
 
     @property
     def measures(self) -> list[Measure]:
-        """What tells of doubt here: the confidence, and maps that were kept."""
+        """Measures of uncertainty at hand: the confidence, and maps that were kept."""
         there = {"confidence", *(() if self.kept is None else self.kept.maps)}
         return [name for name in THRESHOLDS if name in there]
 
     @property
     def unmapped(self) -> list[int]:
-        """Values that the truth holds and that are not mapped."""
+        """Values that the ground truth holds and that are not mapped."""
         return (
             []
             if self.ground_truth is None
@@ -194,7 +209,7 @@ class Comparison:
 
     @property
     def note(self) -> str:
-        """What to tell of how the truth is read; empty where that is plain, or was decided by the user."""
+        """Note on how the ground truth is read, empty where that is plain or was decided by the user."""
         source = self.source
         if source is None or self.ground_truth is None or self.ground_truth.mapping.values != self.proposed().values:
             return self.of_another
@@ -211,14 +226,25 @@ class Comparison:
         return " ".join([*said, self.of_another]).strip()
 
     def marks_path(self, kind: str) -> Path:
-        """Where marks of what is listed (``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``) are kept."""
+        """Return the path of the marks of listed regions.
+
+        Parameters
+        ----------
+        kind : str
+            ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``.
+
+        Returns
+        -------
+        Path
+            Path of the file, which need not exist.
+        """
         path = self.segmentation.path
         if kind == DIFFERENCES and self.second is not None:
             path = path.with_name(f"{path.name}.against.{self.second.path.name}")
         return marks_path(path)
 
     def proposed(self) -> ClassMapping:
-        """The mapping that is proposed for the truth."""
+        """Return the mapping that is proposed for the ground truth."""
         assert self.source is not None
         return _propose(self.segmentation, self.source, self.held)
 
@@ -229,21 +255,30 @@ def open_comparison(
     before: Comparison | None,
     progress: Progress,
 ) -> Comparison:
-    """Open what is to be compared (in a thread: this reads files).
+    """Open a comparison (in a thread: this reads files).
 
     Parameters
     ----------
-    wanted, showing
-        What, and what its overlay shows at first.
-    before
-        The last one, of the same truth, whose opened truth is used again.
-    progress
-        Of a truth that has to be copied first.
+    wanted : Wanted
+        The request.
+    showing : Showing
+        Contents of the overlay at first.
+    before : Comparison or None
+        The last comparison with the same ground truth, whose opened ground truth is used again.
+    progress : Progress
+        Called with the progress of copying a ground truth that has to be copied first.
+
+    Returns
+    -------
+    Comparison
+        The opened comparison.
 
     Raises
     ------
     FctlError
         Something is missing, damaged, or does not fit.
+    Cancelled
+        ``progress`` raised it.
     """
     segmentation = Segmentation.open(wanted.path)
     take_georeference(segmentation.facts, segmentation.path)
@@ -267,7 +302,7 @@ def open_comparison(
     if ground_truth is not None or second is not None:
         names = segmentation.class_table.names
         if second is not None:
-            SegmentationAsGroundTruth(second, segmentation)  # says if their classes differ
+            SegmentationAsGroundTruth(second, segmentation)  # raises if their classes differ
         overlay = ErrorLevels(
             wanted.levels,
             ground_truth,
@@ -291,15 +326,27 @@ def compute_figures(
 ) -> tuple[Evaluation | None, Agreement | None]:
     """Compute the figures of a comparison (in a thread).
 
+    Parameters
+    ----------
+    comparison : Comparison
+        The opened comparison.
+    region : IntWindow or None
+        (y0, x0, y1, x1) px; None means the whole image.
+    progress : Progress
+        Called as ``progress(done, total)`` with counts of blocks.
+
     Returns
     -------
-    Against the truth, if there is one; and beside the second segmentation, if there is one, which is the first of the
-    agreement, so that its classes are in the order of the segmentation that is looked at.
+    evaluation : Evaluation or None
+        Figures against the ground truth, if there is one.
+    agreement : Agreement or None
+        Agreement with the second segmentation, if there is one. That is the first of the agreement, so that its classes
+        are in the order of the segmentation of interest.
 
     Raises
     ------
     FctlError
-        Nothing is to be scored there, or the truth is damaged or holds values without a class.
+        Nothing is to be scored there, or the ground truth is damaged or holds values without a class.
     Cancelled
         ``progress`` raised it.
     """
@@ -320,34 +367,39 @@ def find_regions(
     uncertainty: tuple[Measure, float],
     progress: Progress,
 ) -> Regions:
-    """List regions (in a thread).
+    """List regions of errors, uncertainty or differences (in a thread).
 
     Parameters
     ----------
-    comparison
-        Where.
-    kind
+    comparison : Comparison
+        The opened comparison.
+    kind : str
         ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``.
-    region
-        (y0, x0, y1, x1) px; None: the whole image.
-    smallest
-        Pixels that a region has at least.
-    uncertainty
-        What tells of doubt, and beyond which value.
-    progress
-        As of ``find_errors``.
+    region : IntWindow or None
+        (y0, x0, y1, x1) px; None means the whole image.
+    smallest : int
+        Number of pixels that a region has at least.
+    uncertainty : tuple of (Measure, float)
+        Measure of uncertainty, and its threshold.
+    progress : Progress
+        As for ``find_errors``.
+
+    Returns
+    -------
+    Regions
+        The largest regions, the largest first, and the counts of all.
 
     Raises
     ------
     FctlError
-        The truth is damaged or holds values without a class, or the classes differ.
+        The ground truth is damaged or holds values without a class, or the classes differ.
     Cancelled
         ``progress`` raised it.
     """
     store = comparison.segmentation
     if kind == DIFFERENCES:
         assert comparison.second is not None
-        # what the other says stands for the truth, so that class indices are this one's
+        # The other one takes the part of the ground truth, so that class indices are those of this one.
         return find_disagreements(comparison.second, store, region, smallest=smallest, progress=progress)
     if kind == UNCERTAIN:
         measure, threshold = uncertainty
@@ -364,6 +416,7 @@ def find_regions(
 
 
 def _propose(segmentation: Segmentation, source: LabelSource, held: Sequence[int]) -> ClassMapping:
+    """Propose a mapping of a ground truth's values."""
     table = segmentation.class_table
     return ClassMapping.propose(
         table.names,
@@ -376,6 +429,7 @@ def _propose(segmentation: Segmentation, source: LabelSource, held: Sequence[int
 
 
 def _with_maps(segmentation: Segmentation) -> Segmentation | None:
+    """Return the store with maps for a segmentation: itself, or one beside it."""
     if segmentation.maps:
         return segmentation
     try:

@@ -49,14 +49,14 @@ RIGHT, WRONG = QColor(0, 158, 115), QColor(213, 94, 0)
 
 
 class Cells(Rows[str]):
-    """A table that is there whole; cells are worded when they are drawn.
+    """Table model whose cells are formatted when they are drawn.
 
     Parameters
     ----------
-    columns, rows
-        Their headings.
-    text, shade, tip
-        Of a cell, by row and column.
+    columns, rows : list of str
+        Headings.
+    text, shade, tip : callable
+        Functions of (row, column) that return the text, background color and tooltip of a cell.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Cells(Rows[str]):
         self._text, self._shade, self._tip = text, shade, tip
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt's hook."""
+        """Return the text, background color or tooltip of a cell."""
         at = index.row(), index.column()
         if role == Qt.ItemDataRole.DisplayRole:
             return self._text(*at)
@@ -83,19 +83,30 @@ class Cells(Rows[str]):
         return super().data(index, role)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt's hook."""
+        """Return a heading."""
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return (self.columns if orientation == Qt.Orientation.Horizontal else self.rows)[section]
         return None
 
 
 class FiguresPage(QWidget):
-    """Shows an evaluation.
+    """Page that shows an evaluation.
 
-    Signals
-    -------
-    pair_chosen : int, int
-        A cell of the confusion matrix was clicked: class indices of the truth and of the call.
+    Its other attributes are its fields, see the source.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt parent.
+
+    Attributes
+    ----------
+    evaluation : Evaluation or None
+        Evaluation that is shown.
+    title : str
+        Its title, for people.
+    pair_chosen : Signal(int, int)
+        A cell of the confusion matrix was clicked: class indices of the ground truth and of the prediction.
     """
 
     pair_chosen = Signal(int, int)
@@ -131,7 +142,7 @@ class FiguresPage(QWidget):
         self.clear()
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove all figures."""
         self.evaluation = None
         self.headline.clear()
         self.agreement.clear()
@@ -139,16 +150,16 @@ class FiguresPage(QWidget):
             widget.hide()
 
     def show_evaluation(self, evaluation: Evaluation, title: str, ink: str) -> None:
-        """Show figures.
+        """Show an evaluation.
 
         Parameters
         ----------
-        evaluation
+        evaluation : Evaluation
             The figures.
-        title
-            What they are of, for people.
-        ink
-            Colour of what is drawn on the window's background.
+        title : str
+            Name for people of what was evaluated.
+        ink : str
+            Color of drawings on the window's background.
         """
         self.evaluation, self.title = evaluation, title
         scores = evaluation.scores
@@ -175,7 +186,17 @@ class FiguresPage(QWidget):
         self._draw(evaluation, ink)
 
     def show_agreement(self, agreement: Agreement, first: str, second: str) -> None:
-        """Show how two segmentations (their names) compare; the second is the one that is looked at."""
+        """Show the agreement of two segmentations.
+
+        Parameters
+        ----------
+        agreement : Agreement
+            The figures.
+        first : str
+            Name of the first segmentation.
+        second : str
+            Name of the second one, which is the segmentation of interest.
+        """
         words = [f"<b>{agreement.share:.1%} agree</b> with {html.escape(first)} ({agreement.scores.pixels:,} px)"]
         against = agreement.ground_truth
         if against is not None:
@@ -190,6 +211,7 @@ class FiguresPage(QWidget):
         self.agreement.show()
 
     def _draw(self, evaluation: Evaluation, ink: str) -> None:
+        """Draw the reliability diagram."""
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
         from matplotlib.figure import Figure
 
@@ -209,30 +231,38 @@ class FiguresPage(QWidget):
         self._canvas.draw_idle()
 
     def _copy(self) -> None:
+        """Copy the figures as CSV."""
         from qtpy.QtWidgets import QApplication
 
         if self.evaluation is not None:
             QApplication.clipboard().setText(self.evaluation.to_csv())
 
     def _ask_json(self) -> None:
+        """Ask for a path and save the figures as JSON."""
         path, _ = QFileDialog.getSaveFileName(self, "Save the figures", "", "JSON (*.json)")
         if path and self.evaluation is not None:
             with reported():
                 self.evaluation.save_json(path if path.endswith(".json") else f"{path}.json")
 
     def _ask_figure(self) -> None:
+        """Ask for a path and save the figure."""
         path, _ = QFileDialog.getSaveFileName(self, "Save the figure", "", "Pictures (*.png *.svg *.pdf)")
         if path:
             with reported():
                 self.write_figure(path)
 
     def write_figure(self, path: str) -> None:
-        """Draw the figures into a file; its name says of which kind, PNG if it does not.
+        """Draw the figures into a file.
+
+        Parameters
+        ----------
+        path : str
+            Path of the file; its suffix gives the format, PNG without one.
 
         Raises
         ------
         OutputError
-            The disk is full, the place is not writable, or the kind is unknown.
+            The disk is full, the location is not writable, or the format is unknown.
         """
         from fctl_napari.figures.evaluation import evaluation_figure
         from fctl_napari.figures.files import save_figure
@@ -242,6 +272,7 @@ class FiguresPage(QWidget):
 
 
 def _confusion_cells(evaluation: Evaluation) -> Cells:
+    """Return the confusion matrix as a table, with counts as shares of the rows."""
     from fctl_napari.figures.evaluation import row_shares
 
     counts, shares = evaluation.confusion, row_shares(evaluation.confusion)
@@ -264,6 +295,7 @@ def _confusion_cells(evaluation: Evaluation) -> Cells:
 
 
 def _table(tooltip: str) -> QTableView:
+    """Return an empty table view."""
     table = QTableView()
     table.setToolTip(TOOLTIPS[tooltip])
     table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
@@ -276,5 +308,6 @@ def _table(tooltip: str) -> QTableView:
 
 
 def _fit_height(table: QTableView) -> None:
+    """Fit the height of a table to its rows, up to 12."""
     rows = min(table.model().rowCount(), 12)
     table.setFixedHeight(rows * 22 + table.horizontalHeader().sizeHint().height() + 6)

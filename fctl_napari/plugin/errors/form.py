@@ -1,4 +1,4 @@
-"""The fields of the Errors widget, and nothing of what they do."""
+"""Fields of the Errors widget, without what they do."""
 
 from __future__ import annotations
 
@@ -59,12 +59,20 @@ TOOLTIPS = {
 
 
 class ErrorForm(QWidget):
-    """Segmentation, truth, what to compare with, overlay, where; figures, regions; progress.
+    """Form of the Errors widget.
 
-    Signals
-    -------
-    showing_changed
-        What the overlay shows has changed.
+    It holds segmentation, ground truth, comparison, overlay and region, then figures and list, then progress. Its other
+    attributes are its fields, see the source.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt parent.
+
+    Attributes
+    ----------
+    showing_changed : Signal()
+        The fields of the overlay have changed.
     """
 
     showing_changed = Signal()
@@ -103,7 +111,7 @@ class ErrorForm(QWidget):
         self.progress.setTextVisible(False)
         self.progress.setRange(0, 1)
         self.status = wrapped()
-        for text in (self.mapping, self.only):  # long words must not widen the dock
+        for text in (self.mapping, self.only):  # so that long words do not widen the dock
             text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._classes: list[str] = []
         self._pair: tuple[int, int] | None = None
@@ -114,6 +122,7 @@ class ErrorForm(QWidget):
         self._show_colors()
 
     def _arrange(self) -> None:
+        """Lay the fields out."""
         fields = labelled(
             [
                 ("Segmentation", self.mask),
@@ -147,20 +156,21 @@ class ErrorForm(QWidget):
         content.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Qt's hook: what does not fit into the width would be cut off on the right."""
+        """Widen the form to its content, which would be cut off on the right otherwise."""
         if watched is self._content and event.type() == QEvent.Type.LayoutRequest:
             width = self._content.minimumSizeHint().width() + self._bar.sizeHint().width()
             self.setMinimumWidth(max(340, width))
         return False
 
     def _fit_tab(self) -> None:
-        """Let only the page that is shown say how much room it needs."""
+        """Let only the shown page determine the size of the tabs."""
         for index in range(self.tabs.count()):
             shown = index == self.tabs.currentIndex()
             policy = QSizePolicy.Policy.Preferred if shown else QSizePolicy.Policy.Ignored
             self.tabs.widget(index).setSizePolicy(policy, policy)
 
     def _connect(self) -> None:
+        """Connect the fields."""
         self.mode.currentIndexChanged.connect(self._changed)
         self.of.currentIndexChanged.connect(self._changed)
         self.colors.currentIndexChanged.connect(self._colors_chosen)
@@ -172,12 +182,20 @@ class ErrorForm(QWidget):
 
     @property
     def showing(self) -> Showing:
-        """What the fields say of the overlay."""
+        """Contents of the overlay that the fields ask for."""
         colors = SETS.get(self.colors.currentText(), self._own)
         return Showing(self.mode.currentText(), self.of.currentData(), self._pair, colors)
 
     def offer_modes(self, *, ground_truth: bool, second: bool) -> None:
-        """Offer what can be shown with a truth, with a second segmentation."""
+        """Offer the modes of the overlay.
+
+        Parameters
+        ----------
+        ground_truth : bool
+            True if there is a ground truth.
+        second : bool
+            True if there is a second segmentation.
+        """
         modes = [MISSES, CONFUSION] if ground_truth else []
         modes += [WHO, DIFFER] if second else []
         now = [self.mode.itemText(k) for k in range(self.mode.count())]
@@ -192,7 +210,13 @@ class ErrorForm(QWidget):
         self._changed()
 
     def show_classes(self, names: Sequence[str]) -> None:
-        """Offer these classes."""
+        """Offer some classes.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of the classes, by index.
+        """
         if list(names) == self._classes:
             return
         self._classes = list(names)
@@ -207,7 +231,13 @@ class ErrorForm(QWidget):
         self._changed()
 
     def show_pair(self, pair: tuple[int, int] | None) -> None:
-        """Show only what is the one class (truth) and was called the other; None: all errors again."""
+        """Show only the errors of one pair of true and predicted class.
+
+        Parameters
+        ----------
+        pair : tuple of 2 int or None
+            Class indices (true, predicted). None shows all errors again.
+        """
         self._pair = pair
         if pair is not None:
             self.only.setText("Only: was {}, called {}  ✕".format(*(self._classes[index] for index in pair)))
@@ -215,7 +245,13 @@ class ErrorForm(QWidget):
         self._changed()
 
     def show_legend(self, entries: Sequence[tuple[str, Color]]) -> None:
-        """Say what the overlay's colours mean."""
+        """Show the meaning of the overlay's colors.
+
+        Parameters
+        ----------
+        entries : sequence of tuple of (str, Color)
+            Names and colors; an empty name is left out.
+        """
         self.legend.setText(
             " &nbsp; ".join(
                 f"<span style='color: rgb{color}'>■</span>&nbsp;{html.escape(name).replace(' ', '&nbsp;')}"
@@ -225,6 +261,7 @@ class ErrorForm(QWidget):
         )
 
     def _changed(self) -> None:
+        """Enable the fields that matter, and report the change."""
         one_color = self.mode.currentText() == MISSES or self._pair is not None
         self.of.setEnabled(self.mode.currentText() in (MISSES, CONFUSION) and self._pair is None)
         for widget in (self.colors, *self.own):
@@ -232,10 +269,12 @@ class ErrorForm(QWidget):
         self.showing_changed.emit()
 
     def _colors_chosen(self) -> None:
+        """Show the chosen colors."""
         self._show_colors()
         self._changed()
 
     def _show_colors(self) -> None:
+        """Show the colors in their buttons."""
         colors = self.showing.colors
         for choose, color in zip(
             self.own, (colors.false_negative, colors.false_positive, colors.confused), strict=True
@@ -245,6 +284,7 @@ class ErrorForm(QWidget):
             choose.setIcon(QIcon(pixmap))
 
     def _ask_color(self, which: int) -> None:
+        """Ask for one of the colors."""
         colors = self.showing.colors
         three = [colors.false_negative, colors.false_positive, colors.confused]
         chosen = QColorDialog.getColor(QColor(*three[which]), self)
@@ -253,24 +293,50 @@ class ErrorForm(QWidget):
             self.set_colors(ErrorColors(*three))
 
     def set_colors(self, colors: ErrorColors) -> None:
-        """Choose colours of one's own."""
+        """Choose colors of one's own.
+
+        Parameters
+        ----------
+        colors : ErrorColors
+            The colors.
+        """
         self._own = colors
         self.colors.blockSignals(True)
         self.colors.setCurrentText(OWN)
         self.colors.blockSignals(False)
         self._colors_chosen()
 
-    # ---- what goes on
+    # ---- progress and messages
 
     def show_progress(self, done: int, total: int) -> None:
-        """Show how far something is; a total of 0 shows that it is under way."""
+        """Show the progress of a computation.
+
+        Parameters
+        ----------
+        done : int
+            Number of finished pieces.
+        total : int
+            Number of all pieces; 0 shows that it is under way.
+        """
         show_done(self.progress, done, total)
 
     def say(self, text: str) -> None:
-        """Say in a line what has become of the last thing that was asked for."""
+        """Show the outcome of the last action in a line.
+
+        Parameters
+        ----------
+        text : str
+            Sentence for people.
+        """
         self.status.setText(text)
 
     def explain(self, text: str) -> None:
-        """Say in a line what is missing; empty: nothing is."""
+        """Show what is missing in a line.
+
+        Parameters
+        ----------
+        text : str
+            Sentence for people; empty if nothing is missing.
+        """
         self.hint.setText(text)
         self.hint.setVisible(bool(text))

@@ -1,4 +1,4 @@
-"""The layer of errors over a segmentation's: it moves, grows and goes with it."""
+"""Layer of errors over a segmentation's layer, which it follows in placement, growth and removal."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from fctl_napari.plugin.errors.overlay import add_overlay, kinds_style
 from fctl_napari.plugin.layers.transforms import move, moves, placed_like
 
 FOLLOW_MS = 250
-"""How often it is looked whether the segmentation has grown; that takes 0.1 ms."""
+"""Interval at which the segmentation is checked for growth, ms; a check takes 0.1 ms."""
 
 
 class ErrorLayer(QObject):
-    """Shows errors in a layer over a mask, the same layer whatever is shown.
+    """Layer that shows errors over a mask, the same layer whatever is shown.
 
     Parameters
     ----------
-    viewer
-        Where it is shown.
-    what
-        Begins the layer's name, before the mask's.
+    viewer : napari.Viewer
+        Viewer where it is shown.
+    parent : QObject or None, optional
+        Qt parent.
+    what : str, optional
+        Beginning of the layer's name, before the mask's.
 
-    Signals
-    -------
-    replaced
+    Attributes
+    ----------
+    replaced : Signal()
         The mask has other data now: what is compared has to be opened again.
     """
 
@@ -47,11 +49,17 @@ class ErrorLayer(QObject):
 
     @property
     def layer(self) -> Labels | None:
-        """The layer, if it is there."""
+        """The layer, or None if it is not there."""
         return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
 
     def watch(self, mask: Labels | None) -> None:
-        """Follow this mask from now on; the layer over another one is taken away."""
+        """Follow another mask from now on, and remove the layer over the former one.
+
+        Parameters
+        ----------
+        mask : Labels or None
+            Layer of the segmentation, or None.
+        """
         if mask is self._mask:
             return
         self.hide()
@@ -63,7 +71,17 @@ class ErrorLayer(QObject):
             mask.events.data.connect(self._data_changed)
 
     def show(self, comparison: Comparison, showing: Showing, legend: Any) -> None:
-        """Show what is compared; ``legend`` names and colours kinds 1, 2, ..."""
+        """Show the errors of a comparison.
+
+        Parameters
+        ----------
+        comparison : Comparison
+            The opened comparison.
+        showing : Showing
+            Contents of the overlay.
+        legend : object
+            Names and colors of kinds 1, 2, ...
+        """
         overlay, mask = comparison.overlay, self._mask
         if overlay is None or mask is None or mask not in self._viewer.layers:
             self.hide()
@@ -81,7 +99,15 @@ class ErrorLayer(QObject):
         self._timer.start()
 
     def change(self, showing: Showing, legend: Any) -> None:
-        """Show something else of what is compared."""
+        """Show other contents of the same comparison.
+
+        Parameters
+        ----------
+        showing : Showing
+            Contents of the overlay.
+        legend : object
+            Names and colors of kinds 1, 2, ...
+        """
         layer = self.layer
         if self._comparison is None or self._comparison.overlay is None or layer is None:
             return
@@ -89,7 +115,7 @@ class ErrorLayer(QObject):
         self._dress(layer, kinds_style(legend))
 
     def hide(self) -> None:
-        """Take the layer away."""
+        """Remove the layer."""
         self._timer.stop()
         layer = self.layer
         if layer is not None:
@@ -99,24 +125,27 @@ class ErrorLayer(QObject):
         self._layer = self._comparison = None
 
     def leave(self) -> None:
-        """Listen to nothing any more."""
+        """Stop following the mask."""
         self._timer.stop()
         self._unwatch()
         self._mask = None
 
     def _unwatch(self) -> None:
+        """Stop following the placement and data of the mask."""
         if self._mask is not None:
             for emitter in moves(self._mask):
                 emitter.disconnect(self._moved)
             self._mask.events.data.disconnect(self._data_changed)
 
     def _dress(self, layer: Labels, style: dict[str, Any]) -> None:
-        # the colours draw the layer anew; what it shows has to be read again too
+        # New colors draw the layer anew, but its data have to be read again too.
+        """Give the layer its colors and names."""
         layer.features = style["features"]
         layer.colormap = style["colormap"]
         layer.refresh(extent=False, highlight=False)
 
     def _follow(self) -> None:
+        """Draw the layer again if the segmentation has grown."""
         layer = self.layer
         if layer is None or self._comparison is None or self._comparison.overlay is None:
             self._timer.stop()
@@ -124,8 +153,10 @@ class ErrorLayer(QObject):
             layer.refresh(extent=False, thumbnail=False, highlight=False)
 
     def _moved(self, _event: Any = None) -> None:
+        """Place the layer like the mask."""
         if self.layer is not None and self._mask is not None:
             move(self.layer, placed_like(self._mask))
 
     def _data_changed(self, _event: Any = None) -> None:
+        """Report that the mask has other data."""
         self.replaced.emit()

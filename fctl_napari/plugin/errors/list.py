@@ -1,4 +1,4 @@
-"""Regions to look at one after the other, in the Errors widget: the list, its order and filters, marks."""
+"""List of regions to review one after the other in the Errors widget, with its order, filters and marks."""
 
 from __future__ import annotations
 
@@ -56,10 +56,13 @@ TOOLTIPS = {
 
 
 class RegionTable(Rows[Region]):
-    """Regions as rows; thousands cost nothing until they are drawn."""
+    """Table model of regions.
+
+    Thousands cost nothing until they are drawn.
+    """
 
     OTHER = "Other says"
-    """The first column of differences."""
+    """Heading of the first column of differences."""
 
     def __init__(self) -> None:
         super().__init__(("Was", "Called", "px", "Conf.", "Mark"), (2, 3))
@@ -74,21 +77,39 @@ class RegionTable(Rows[Region]):
         classes: Sequence[tuple[str, Color]],
         kind: str,
     ) -> None:
-        """Show these regions (``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``), in this order."""
+        """Show regions.
+
+        Parameters
+        ----------
+        regions : list of Region
+            Regions, in the order of the rows.
+        marks : dict of Region to Mark or None
+            Marks of those that have one.
+        classes : sequence of tuple of (str, Color)
+            Names and colors by class index.
+        kind : str
+            Kind of the regions: ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``.
+        """
         self._kind, self._marks, self._classes = kind, marks, classes
         self.show_rows(regions)
 
     def mark_changed(self, at: int) -> None:
-        """Draw a row again."""
+        """Draw a row again.
+
+        Parameters
+        ----------
+        at : int
+            Index of the row.
+        """
         self.dataChanged.emit(self.index(at, 0), self.index(at, len(self.columns) - 1))
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt's hook."""
+        """Return a heading."""
         heading = super().headerData(section, orientation, role)
         return self.OTHER if heading is not None and section == 0 and self._kind == DIFFERENCES else heading
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt's hook."""
+        """Return the text, color or tooltip of a cell."""
         region, column = self.rows[index.row()], index.column()
         mark = self._marks.get(region)
         if role == Qt.ItemDataRole.DisplayRole:
@@ -109,18 +130,26 @@ class RegionTable(Rows[Region]):
         return super().data(index, role)
 
     def _name(self, index: int | None) -> str:
+        """Return the name of a class."""
         return "?" if index is None else self._classes[index][0]
 
 
 class RegionsPage(QWidget):
-    """The list, and what leads through it.
+    """Page with the list of regions and the controls to step through it.
 
-    Signals
-    -------
-    chosen : object
-        The ``Region`` that was clicked, or stepped to.
-    marked : object, object
-        A ``Region`` and its new ``Mark`` (or None), to be kept.
+    Its other attributes are its fields, see the source.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt parent.
+
+    Attributes
+    ----------
+    chosen : Signal(object)
+        A region was clicked, or stepped to: the ``Region``.
+    marked : Signal(object, object)
+        A mark is to be kept: a ``Region`` and its new ``Mark`` (or None).
     """
 
     chosen = Signal(object)
@@ -155,6 +184,7 @@ class RegionsPage(QWidget):
         self.offer(ground_truth=False, second=False, measures=())
 
     def _arrange(self) -> None:
+        """Lay the fields out."""
         dress_table(self.view, self.table, TOOLTIPS["table"], (96, 96, 60, 48), 180)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -168,6 +198,7 @@ class RegionsPage(QWidget):
         layout.addWidget(self.view, stretch=1)
 
     def _connect(self) -> None:
+        """Connect fields and keys."""
         self.what.currentIndexChanged.connect(self._what_changed)
         self.measure.currentIndexChanged.connect(self._measure_changed)
         for field in (self.sort, self.was, self.predicted):
@@ -183,35 +214,46 @@ class RegionsPage(QWidget):
         self.wrong.clicked.connect(lambda: self.mark("truth is wrong"))
 
     def key_buttons(self) -> dict[str, QPushButton]:
-        """The buttons that keys press, by the names in ``KEYS``."""
+        """Return the buttons that keys press, by the names in ``KEYS``."""
         return {"next": self.next, "previous": self.previous, "done": self.done, "wrong": self.wrong}
 
     # ---- what can be listed
 
     @property
     def kind(self) -> str:
-        """What is to be listed: ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``."""
+        """Kind of regions to list: ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``."""
         return str(self.what.currentText())
 
     @property
     def uncertainty(self) -> tuple[Measure, float]:
-        """What tells of doubt, and beyond which value, 0..1."""
+        """Measure of uncertainty, and its threshold, 0..1."""
         chosen = self.measure.currentText()
         return next(name for name in THRESHOLDS if name == chosen or not chosen), self.threshold.value() / 100
 
     def offer(self, *, ground_truth: bool, second: bool, measures: Sequence[Measure]) -> None:
-        """Offer what can be listed."""
+        """Offer the kinds of regions that can be listed.
+
+        Parameters
+        ----------
+        ground_truth : bool
+            True if there is a ground truth.
+        second : bool
+            True if there is a second segmentation.
+        measures : sequence of Measure
+            Measures of uncertainty at hand.
+        """
         before = {self.what.itemText(k) for k in range(self.what.count())}
         kinds = [ERRORS] * ground_truth + [DIFFERENCES] * second + [UNCERTAIN]
         _refill(self.what, kinds)
         new = [kind for kind in kinds if kind not in before]
-        if new and UNCERTAIN not in new:  # what was just made possible is what is wanted
+        if new and UNCERTAIN not in new:  # a kind that was just made possible is the one wanted
             self.what.setCurrentText(new[0])
         if _refill(self.measure, [name for name in get_args(Measure) if name in measures]):
             self._measure_changed()
         self._what_changed()
 
     def _what_changed(self) -> None:
+        """Show the fields of the chosen kind."""
         uncertain = self.kind == UNCERTAIN
         for widget in (self.measure, self.threshold):
             widget.setVisible(uncertain)
@@ -219,6 +261,7 @@ class RegionsPage(QWidget):
         self.wrong.setVisible(not uncertain)
 
     def _measure_changed(self) -> None:
+        """Set the default threshold of the chosen measure."""
         limit = THRESHOLDS.get(self.measure.currentText())
         if limit is not None:
             self.threshold.setValue(round(100 * limit))
@@ -226,7 +269,7 @@ class RegionsPage(QWidget):
     # ---- the list
 
     def clear(self) -> None:
-        """List nothing."""
+        """Remove all regions."""
         self.show_regions([], {}, (), ERRORS, "")
 
     def show_regions(
@@ -241,16 +284,16 @@ class RegionsPage(QWidget):
 
         Parameters
         ----------
-        regions
-            All that were found.
-        marks
-            Of those that have one.
-        classes
-            Names and colours by class index.
-        kind
-            What they are: ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``.
-        summary
-            How many there are, for people.
+        regions : list of Region
+            All regions that were found.
+        marks : dict of Region to Mark or None
+            Marks of those that have one.
+        classes : sequence of tuple of (str, Color)
+            Names and colors by class index.
+        kind : str
+            Kind of the regions: ``ERRORS``, ``UNCERTAIN`` or ``DIFFERENCES``.
+        summary : str
+            Counts, for people.
         """
         self._all, self._marks, self._classes = regions, marks, classes
         self._kind, self._summary = kind, summary
@@ -260,12 +303,19 @@ class RegionsPage(QWidget):
         self._list()
 
     def show_pair(self, pair: tuple[int, int] | None) -> None:
-        """List only this truth and call; None: all."""
+        """List only the regions of one pair of true and predicted class.
+
+        Parameters
+        ----------
+        pair : tuple of 2 int or None
+            Class indices (true, predicted). None lists all.
+        """
         for field, index in zip((self.was, self.predicted), pair or (-1, -1), strict=True):
             if index + 1 < field.count():
                 field.setCurrentIndex(index + 1)
 
     def _list(self) -> None:
+        """List the regions that pass the filters, in the chosen order."""
         current = self.current
         was, predicted = self.was.currentIndex() - 1, self.predicted.currentIndex() - 1
         kept = [
@@ -281,12 +331,20 @@ class RegionsPage(QWidget):
 
     @property
     def current(self) -> Region | None:
-        """The region that is chosen."""
+        """Chosen region, or None."""
         at = self.view.currentIndex().row()
         return self.table.rows[at] if 0 <= at < len(self.table.rows) else None
 
     def step(self, by: int) -> None:
-        """Go to the next (1) or the previous (-1) region that is not marked; at the end it stays."""
+        """Go to the next or previous region that is not marked.
+
+        At the end the choice stays.
+
+        Parameters
+        ----------
+        by : int
+            1 for the next, -1 for the previous.
+        """
         rows = len(self.table.rows)
         if not self._all:
             self.summary.setText("Press Find first.")
@@ -302,7 +360,13 @@ class RegionsPage(QWidget):
             self.summary.setText("That was the last one." if by > 0 else "That was the first one.")
 
     def mark(self, mark: Mark) -> None:
-        """Mark the chosen region; if it has this mark already, take it away."""
+        """Mark the chosen region, or remove the mark if it is this one already.
+
+        Parameters
+        ----------
+        mark : Mark
+            The mark.
+        """
         region = self.current
         if region is None:
             self.summary.setText("Choose a region first: click one, or press Next.")
@@ -310,13 +374,22 @@ class RegionsPage(QWidget):
         self.marked.emit(region, None if self._marks.get(region) == mark else mark)
 
     def show_mark(self, region: Region, mark: Mark | None) -> None:
-        """Show a mark that was kept."""
+        """Show a mark that was kept.
+
+        Parameters
+        ----------
+        region : Region
+            The region.
+        mark : Mark or None
+            Its mark, or None.
+        """
         self._marks[region] = mark
         if region in self.table.rows:
             self.table.mark_changed(self.table.rows.index(region))
         self._emit_selected()
 
     def _select(self, at: int, *, emit: bool = True) -> None:
+        """Select a row."""
         model = self.view.selectionModel()
         model.blockSignals(not emit)
         self.view.selectRow(at)
@@ -325,10 +398,12 @@ class RegionsPage(QWidget):
             self.view.viewport().update()
 
     def _row_chosen(self, now: QModelIndex, _before: QModelIndex) -> None:
+        """Report the chosen region."""
         if now.isValid():
             self.chosen.emit(self.table.rows[now.row()])
 
     def _emit_selected(self) -> None:
+        """Show the counts of listed and marked regions."""
         marked = sum(mark is not None for mark in self._marks.values())
         listed = len(self.table.rows)
         parts = [self._summary, f"{listed:,} listed" if listed != len(self._all) else "", f"{marked:,} marked"]
@@ -336,7 +411,10 @@ class RegionsPage(QWidget):
 
 
 def _refill(field: Any, texts: list[str]) -> bool:
-    """Offer these texts, keeping what is chosen; tell whether they are others than before. No signal is sent."""
+    """Offer texts, keeping what is chosen, and return whether they differ from those before.
+
+    No signal is emitted.
+    """
     if [field.itemText(k) for k in range(field.count())] == texts:
         return False
     chosen = field.currentText()
@@ -349,6 +427,7 @@ def _refill(field: Any, texts: list[str]) -> bool:
 
 
 def _number(least: int, most: int, tooltip: str, suffix: str) -> QSpinBox:
+    """Return a field for a whole number."""
     field = QSpinBox()
     field.setRange(least, most)
     field.setSuffix(suffix)

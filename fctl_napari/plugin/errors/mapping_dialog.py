@@ -1,4 +1,4 @@
-"""The table that says which class each value of a truth stands for."""
+"""Dialog for the class of each value of a ground truth."""
 
 from __future__ import annotations
 
@@ -40,18 +40,27 @@ TOOLTIPS = {
 
 
 class MappingDialog(QDialog):
-    """Edits a mapping.
+    """Editor of a class mapping.
 
     Parameters
     ----------
-    source, held
-        The truth, and values that it holds.
-    mapping
-        To begin with.
-    proposed
-        The one that is proposed.
-    colors
-        Of the network's classes.
+    source : LabelSource
+        The ground truth.
+    held : iterable of int
+        Values that it holds.
+    mapping : ClassMapping
+        Mapping to begin with.
+    proposed : ClassMapping
+        Mapping that is proposed.
+    colors : iterable of Color
+        Colors of the network's classes.
+    parent : QWidget or None, optional
+        Qt parent.
+
+    Attributes
+    ----------
+    table : QTableWidget
+        Table of values, names and classes.
     """
 
     def __init__(
@@ -82,6 +91,7 @@ class MappingDialog(QDialog):
         self.resize(420, 420)
 
     def _arrange(self) -> None:
+        """Lay table and buttons out."""
         help_text = QLabel(HELP)
         help_text.setWordWrap(True)
         layout = QVBoxLayout(self)
@@ -112,7 +122,7 @@ class MappingDialog(QDialog):
 
     @property
     def mapping(self) -> ClassMapping:
-        """What the table says; values without a class are left out."""
+        """Mapping in the table, without values that have no class."""
         values = {}
         for row in range(self.table.rowCount()):
             chosen = self.chooser(row).currentData()
@@ -121,16 +131,34 @@ class MappingDialog(QDialog):
         return ClassMapping(self._classes, values)
 
     def chooser(self, row: int) -> QComboBox:
-        """The field of a row that says the class."""
+        """Return the field of a row that holds the class.
+
+        Parameters
+        ----------
+        row : int
+            Index of the row.
+
+        Returns
+        -------
+        QComboBox
+            The field.
+        """
         return self.table.cellWidget(row, 2)
 
     def show_mapping(self, mapping: ClassMapping) -> None:
-        """Show a mapping, with what the truth holds besides."""
+        """Show a mapping, with the other values that the ground truth holds.
+
+        Parameters
+        ----------
+        mapping : ClassMapping
+            The mapping.
+        """
         self.table.setRowCount(0)
         for value in sorted({*mapping.values, *self._held}):
             self._add_row(value, mapping.values.get(value))
 
     def _add_row(self, value: int, index: int | None) -> None:
+        """Add a row for a value."""
         row = self.table.rowCount()
         self.table.insertRow(row)
         self.table.setItem(row, 0, QTableWidgetItem(str(value)))
@@ -146,6 +174,7 @@ class MappingDialog(QDialog):
         self.table.setCellWidget(row, 2, field)
 
     def _name(self, value: int) -> str:
+        """Return the name of a value, or a remark on it."""
         names = self._source.class_names or ()
         index = value - int(self._source.one_based)
         if 0 <= index < len(names):
@@ -155,18 +184,21 @@ class MappingDialog(QDialog):
         return "" if value in self._held else "(not seen)"
 
     def _add(self) -> None:
+        """Add a row for the typed value."""
         value = self._value.value()
         if value not in {int(self.table.item(row, 0).text()) for row in range(self.table.rowCount())}:
             self._add_row(value, None)
             self.table.scrollToBottom()
 
     def _ask_read(self) -> None:
+        """Ask for a file and show its mapping."""
         path, _ = QFileDialog.getOpenFileName(self, "Read a class mapping", "", "JSON (*.json)")
         if path:
             with reported():
                 self.show_mapping(ClassMapping.read(path, self._classes))
 
     def _ask_save(self) -> None:
+        """Ask for a path and save the mapping."""
         path, _ = QFileDialog.getSaveFileName(self, "Save the class mapping", "", "JSON (*.json)")
         if path:
             with reported():

@@ -1,4 +1,4 @@
-"""Errors as a lazy multiscale labels layer over a segmentation's: nothing is computed but what is looked at."""
+"""Overlay of errors as a lazy multiscale labels layer: only the part in view is computed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ErrorLevel(ShownLevel):
 
     Parameters
     ----------
-    read
-        Computes rows and columns (slices without a step), as uint8 [y, x].
-    like
-        The segmentation's level.
+    read : callable
+        Function that computes rows and columns (slices without a step), as uint8 [y, x].
+    like : object
+        Level of the segmentation.
     """
 
     def __init__(self, read: Callable[[slice, slice], np.ndarray], like: Any) -> None:
@@ -38,6 +38,7 @@ class ErrorLevel(ShownLevel):
         self.chunks = tuple(getattr(like, "chunks", None) or (min(512, n) for n in self.shape))
 
     def __getitem__(self, key: Any) -> np.ndarray:
+        """Compute a part by slices."""
         rows, columns = (*(key if isinstance(key, tuple) else (key,)), slice(None), slice(None))[:2]
         y0, y1, step_y = rows.indices(self.shape[0])
         x0, x1, step_x = columns.indices(self.shape[1])
@@ -45,32 +46,41 @@ class ErrorLevel(ShownLevel):
 
 
 class ErrorLevels:
-    """The levels of an overlay. What they show can be changed at any time; the layer needs a refresh after it.
+    """Levels of an overlay.
+
+    Their contents can be changed at any time; the layer needs a refresh after it.
 
     Opening reads the coarsest levels: do it off the main thread.
 
     Parameters
     ----------
-    predicted
+    predicted : sequence of object
         Levels of the segmentation, the finest first, each every second px of the one before: 0 = not computed,
         k + 1 = class k.
-    ground_truth
-        Of the same size; None if there is none.
-    second
-        Levels of a segmentation that is compared with it.
-    kinds
-        What is shown.
-    second_classes
-        Which class of the first segmentation each class of the second is.
+    ground_truth : MappedGroundTruth or None
+        Ground truth of the same size; None if there is none.
+    second : sequence of object or None
+        Levels of a segmentation that is compared with it, or None.
+    kinds : Kinds
+        Function that computes what is shown.
+    second_classes : sequence of int, optional
+        Class index of the first segmentation for each class of the second.
+
+    Attributes
+    ----------
+    coarse : ndarray of uint8 [h, w]
+        Coarsest level, in memory.
+    levels : list
+        All levels, the finest first; the last is ``coarse``.
 
     Raises
     ------
     InputError
-        The sizes differ, or the truth is damaged.
+        The sizes differ, or the ground truth is damaged.
 
     Notes
     -----
-    The coarsest level is an array in memory, as napari reads that only once; :meth:`follow` brings it in step.
+    The coarsest level is an array in memory, as napari reads that only once; :meth:`follow` synchronizes it.
     """
 
     def __init__(
@@ -95,7 +105,7 @@ class ErrorLevels:
         self._predicted = list(predicted)
         self._ground_truth = ground_truth
         self._second = None if second is None else list(second)
-        self._second_index = np.full(256, IGNORE, np.uint8)  # of label values: 0 is not computed
+        self._second_index = np.full(256, IGNORE, np.uint8)  # by label value; 0 is not computed
         self._second_index[1 : len(second_classes) + 1] = second_classes
         self._kinds = kinds
         whole = (slice(0, predicted[-1].shape[0]), slice(0, predicted[-1].shape[1]))
@@ -107,18 +117,29 @@ class ErrorLevels:
 
     @property
     def data(self) -> Any:
-        """What a layer is given: the levels, or the one array there is."""
+        """Data of a layer: the levels, or the array if there is only one."""
         return self.levels if len(self.levels) > 1 else self.coarse
 
     def show(self, kinds: Kinds) -> None:
-        """Show something else."""
+        """Change the contents.
+
+        Parameters
+        ----------
+        kinds : Kinds
+            Function that computes what is shown.
+        """
         self._kinds = kinds
         self.coarse[:] = self._compute_coarse()
 
     def follow(self) -> bool:
-        """Take up what is new in the coarsest level of the segmentations; tell whether there was anything.
+        """Take up what is new in the coarsest level of the segmentations.
 
         Those of a segmentation that grows lie in memory; others do not change.
+
+        Returns
+        -------
+        bool
+            True if there was anything new.
         """
         if not any(isinstance(levels[-1], np.ndarray) for levels in (self._predicted, self._second) if levels):
             return False
@@ -130,6 +151,8 @@ class ErrorLevels:
         return True
 
     def _reader(self, level: int) -> Callable[[slice, slice], np.ndarray]:
+        """Return a function that computes parts of a level."""
+
         def read(rows: slice, columns: slice) -> np.ndarray:
             predicted = np.asarray(self._predicted[level][rows, columns])
             second = predicted if self._second is None else np.asarray(self._second[level][rows, columns])
@@ -138,24 +161,49 @@ class ErrorLevels:
         return read
 
     def _read_ground_truth(self, level: int, rows: slice, columns: slice) -> np.ndarray:
+        """Read the ground truth of a part of a level."""
         if self._ground_truth is None:
             return np.full((rows.stop - rows.start, columns.stop - columns.start), IGNORE, np.uint8)
         return self._ground_truth.peek(rows, columns, level)
 
     def _read_coarse(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the coarsest levels of the segmentations."""
         predicted = np.array(self._predicted[-1][:, :])
         return predicted, predicted if self._second is None else np.array(self._second[-1][:, :])
 
     def _compute_coarse(self) -> np.ndarray:
+        """Compute the coarsest level."""
         return self._compute(self._coarse_ground_truth, *self._seen)
 
     def _compute(self, ground_truth: np.ndarray, predicted: np.ndarray, second: np.ndarray) -> np.ndarray:
         # 0 (not computed) wraps to 255 = none, k + 1 becomes k
+        """Compute the kinds of pixels."""
         return self._kinds(ground_truth, predicted - np.uint8(1), self._second_index[second])
 
 
 def add_overlay(viewer: ViewerModel, mask: Labels, levels: ErrorLevels, name: str, style: dict[str, Any]) -> Labels:
-    """Add the overlay over ``mask`` and other masks, placed like it; what is selected stays so."""
+    """Add the overlay over a mask and other masks, placed like it.
+
+    The selection stays.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    mask : Labels
+        Layer of the segmentation.
+    levels : ErrorLevels
+        Levels of the overlay.
+    name : str
+        Name of the layer.
+    style : dict of str to object
+        Further arguments of the layer, from :func:`kinds_style`.
+
+    Returns
+    -------
+    Labels
+        The layer, in the viewer.
+    """
     layer = Labels(
         levels.data,
         name=name,
@@ -172,7 +220,18 @@ def add_overlay(viewer: ViewerModel, mask: Labels, levels: ErrorLevels, name: st
 
 
 def kinds_style(kinds: Sequence[tuple[str, tuple[int, int, int]]]) -> dict[str, Any]:
-    """Return ``colormap`` and ``features`` of an overlay whose kinds 1, 2, ... have these names and colours."""
+    """Return the style of an overlay.
+
+    Parameters
+    ----------
+    kinds : sequence of tuple of (str, tuple of 3 int)
+        Names and colors, RGB 0..255, of kinds 1, 2, ...
+
+    Returns
+    -------
+    dict of str to object
+        ``colormap`` and ``features``.
+    """
     style = class_style(kinds)
     style["features"] = style["features"].rename(columns={"class": "error"})
     return style

@@ -1,4 +1,4 @@
-"""The Errors widget: what its fields do."""
+"""Errors widget: the actions of its fields."""
 
 from __future__ import annotations
 
@@ -50,12 +50,17 @@ MARKER_NAME = "FCtL error"
 
 
 class ErrorWidget(DockedWidget):
-    """Shows where a segmentation is wrong: over the image, in figures, and region by region.
+    """Widget that shows where a segmentation is wrong: over the image, in figures, and region by region.
 
     Parameters
     ----------
-    napari_viewer
-        The viewer that it is docked in.
+    napari_viewer : napari.Viewer
+        Viewer that it is docked in.
+
+    Attributes
+    ----------
+    form : ErrorForm
+        The fields.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
@@ -73,7 +78,7 @@ class ErrorWidget(DockedWidget):
         self._files_settled = resting(self, self._look_at_files)
         self._placement_key: (
             tuple[Any, ...] | None
-        ) = ()  # where the truth lies on the segmentation; None: not px for px
+        ) = ()  # placement of the ground truth on the segmentation; None: not px for px
         self.form = ErrorForm()
         self._choices = ErrorChoices(napari_viewer, self.form)
         self._fill(self.form)
@@ -84,6 +89,7 @@ class ErrorWidget(DockedWidget):
         self._choices.fill()
 
     def _connect(self) -> None:
+        """Connect the fields and helpers."""
         form = self.form
         self._choices.changed.connect(self._chosen)
         form.edit_mapping.clicked.connect(self._edit_mapping)
@@ -104,16 +110,16 @@ class ErrorWidget(DockedWidget):
 
     @property
     def comparison(self) -> Comparison | None:
-        """What is compared; None while there is nothing, or it is being opened."""
+        """Opened comparison, or None while there is none or it is being opened."""
         return self._comparison
 
     @property
     def region(self) -> Region | None:
-        """The error, doubt or difference that is chosen in the list."""
+        """Error, uncertain region or difference that is chosen in the list, or None."""
         return self.form.regions.current
 
     def selected_error(self) -> SelectedRegion | None:
-        """Return the region that is chosen in the list, with its segmentation; None if none is."""
+        """Return the region that is chosen in the list, or None."""
         region, comparison = self.region, self._comparison
         if region is None or comparison is None:
             return None
@@ -122,16 +128,22 @@ class ErrorWidget(DockedWidget):
 
     @property
     def overlay(self) -> Labels | None:
-        """The layer of errors."""
+        """Layer of errors, or None."""
         return self._errors.layer
 
     @property
     def running(self) -> bool:
-        """Whether something is being opened, computed or looked for."""
+        """True if something is being opened, computed or searched."""
         return self._opening.running or self._working.running or self._rest.isActive() or self._files_settled.isActive()
 
     def add_ground_truth(self, path: str | Path) -> None:
-        """Offer a truth file or label group, and choose it."""
+        """Offer a file or label group of ground truth, and choose it.
+
+        Parameters
+        ----------
+        path : str or Path
+            Path of the file or group.
+        """
         self._choices.add_ground_truth(path)
 
     # ---- what is compared
@@ -143,6 +155,7 @@ class ErrorWidget(DockedWidget):
         self._rest.start()
 
     def _reopen(self) -> None:
+        """Open the comparison again when the layers have come to rest."""
         self._rest.start()
 
     def _watch_files(self, layers: list[Labels]) -> None:
@@ -154,15 +167,16 @@ class ErrorWidget(DockedWidget):
             emitter.connect(self._start_pixels)
 
     def _start_pixels(self, _event: Any = None) -> None:
+        """Check the placement of layers when they have come to rest."""
         self._files_settled.start()
 
     def _placed(self) -> Any:
-        """Return the labels of a truth that a layer shows in the px of the segmentation.
+        """Return the labels of a ground truth that a layer shows in the px of the segmentation.
 
         Raises
         ------
         InputError
-            They, or the second segmentation, cannot be compared px for px with what lies there.
+            They, or the second segmentation, cannot be compared px for px with the segmentation.
         """
         mask, ground_truth, second = self._choices.mask, self._choices.ground_truth, self._choices.second
         self._placement_key = None
@@ -178,21 +192,22 @@ class ErrorWidget(DockedWidget):
         return placed
 
     def _look_at_files(self) -> None:
-        """Compare anew if layers lie elsewhere now, seen from each other."""
+        """Compare anew if layers have another placement now, relative to each other."""
         before = self._placement_key
-        with suppress(InputError):  # it is told when it is opened
+        with suppress(InputError):  # it is reported when it is opened
             self._placed()
         if self._placement_key is None or self._placement_key != before:
-            self._opened_key = ()  # the truth that is open lies where it lay
+            self._opened_key = ()  # the opened ground truth has the former placement
             self._open()
 
     def _open(self) -> None:
+        """Open the chosen comparison in a thread."""
         self._follow_window()
         form, showing = self.form, self.form.showing
         mask, second = self._choices.mask, self._choices.second
         self._working.drop()
         opened_key, self._opened_key = self._opened_key, self._choices.ground_truth_key
-        before = self._comparison if opened_key == self._opened_key else None  # of the same truth
+        before = self._comparison if opened_key == self._opened_key else None  # comparison with the same ground truth
         self._comparison = None
         self._errors.watch(mask)
         if mask is None:
@@ -234,6 +249,7 @@ class ErrorWidget(DockedWidget):
         self._opening.begin(work, opened, self._not_opened, label=f"truth of {mask.name}")
 
     def _not_opened(self, error: BaseException) -> None:
+        """Report that the comparison cannot be opened."""
         self._errors.hide()
         self._clear()
         self._explain()
@@ -241,6 +257,7 @@ class ErrorWidget(DockedWidget):
         report(error)
 
     def _show_comparison(self, comparison: Comparison) -> None:
+        """Offer and show what a comparison has."""
         form = self.form
         ground_truth, second = comparison.ground_truth is not None, comparison.second is not None
         form.show_classes([name for name, _ in comparison.classes])
@@ -251,14 +268,14 @@ class ErrorWidget(DockedWidget):
         self._show()
 
     def _clear(self) -> None:
-        """Show no figures and no regions: they were of something else."""
+        """Remove figures and regions, which belong to another comparison."""
         self._marks = None
         self.form.regions.clear()
         self.form.figures.clear()
         self._marker.hide()
 
     def _explain(self) -> None:
-        """Say what is missing, and how the truth is read."""
+        """Show what is missing, and how the ground truth is read."""
         form, comparison = self.form, self._comparison
         if self._choices.mask is None:
             form.explain("Segment the image first (Segment widget), or open a segmentation.")
@@ -278,6 +295,7 @@ class ErrorWidget(DockedWidget):
         form.mapping.setText("" if ground_truth is None else f"{scored} scored, {ignored} ignored")
 
     def _edit_mapping(self) -> None:
+        """Open the dialog for the classes of the ground truth."""
         comparison = self._comparison
         if comparison is None or comparison.ground_truth is None or comparison.source is None:
             return
@@ -288,13 +306,20 @@ class ErrorWidget(DockedWidget):
         dialog.open()
 
     def set_mapping(self, mapping: ClassMapping) -> None:
-        """Read the truth's values as this says."""
+        """Read the ground truth's values by a mapping.
+
+        Parameters
+        ----------
+        mapping : ClassMapping
+            The mapping.
+        """
         self._mapping = mapping
         self._reopen()
 
     # ---- the overlay
 
     def _show(self, _checked: bool = True) -> None:
+        """Show or hide the overlay."""
         comparison, showing = self._comparison, self.form.showing
         if comparison is None or comparison.overlay is None or not self.form.shown.isChecked():
             self._errors.hide()
@@ -305,13 +330,14 @@ class ErrorWidget(DockedWidget):
         self.form.show_legend(legend)
 
     def _showing_changed(self) -> None:
+        """Show other contents of the overlay."""
         if self._comparison is not None and self.overlay is not None:
             legend = self.form.showing.legend(self._comparison.classes)
             self._errors.change(self.form.showing, legend)
             self.form.show_legend(legend)
 
     def _show_pair(self, was: int, predicted: int) -> None:
-        """Light up what a cell of the confusion matrix counts."""
+        """Highlight the pixels that a cell of the confusion matrix counts."""
         evaluation = self.form.figures.evaluation
         if evaluation is None:
             return
@@ -326,19 +352,23 @@ class ErrorWidget(DockedWidget):
     # ---- figures and regions
 
     def _region(self) -> tuple[IntWindow | None, str]:
+        """Return the chosen region and its name for people."""
         where = self.form.where.currentText()
         return chosen_region(self._viewer, self._choices.mask, where), where.lower()
 
     def _draw(self) -> None:
+        """Let the user draw the region."""
         start_drawing(self._viewer, self._choices.mask)
         self.form.where.setCurrentText(DRAWN)
 
     def _require(self) -> Comparison:
+        """Return the opened comparison."""
         if self._comparison is None:
             raise InputError("there is nothing to examine yet; choose a segmentation and its ground truth.")
         return self._comparison
 
     def _compute(self) -> None:
+        """Compute the figures in a thread and show them."""
         with reported():
             comparison = self._require()
             region, where = self._region()
@@ -363,6 +393,7 @@ class ErrorWidget(DockedWidget):
             self._begin(work, done, "Computing figures…")
 
     def _find(self) -> None:
+        """Find regions in a thread and list them."""
         page = self.form.regions
         with reported():
             comparison = self._require()
@@ -393,6 +424,8 @@ class ErrorWidget(DockedWidget):
         done: Callable[[Any], None],
         words: str,
     ) -> None:
+        """Begin work in a thread and show its progress."""
+
         def failed(error: BaseException) -> None:
             self.form.say("Stopped." if isinstance(error, Cancelled) else "")
             report(error)
@@ -402,6 +435,7 @@ class ErrorWidget(DockedWidget):
         self._working.begin(work, done, failed, progressed=self.form.show_progress)
 
     def _busy(self, busy: bool) -> None:
+        """Show whether work is under way."""
         self.form.cancel.setEnabled(busy)
         if not busy:
             self.form.show_progress(0, 1)
@@ -409,12 +443,14 @@ class ErrorWidget(DockedWidget):
     # ---- region by region
 
     def _fly(self, region: Region) -> None:
+        """Fly to a region and outline it."""
         mask = self._choices.mask
         if mask is not None and mask in self._viewer.layers:
             fly_to(self._viewer, mask, region.window)
             self._marker.show(mask, region.window)
 
     def _mark(self, region: Region, mark: Mark | None) -> None:
+        """Keep the mark of a region."""
         assert self._marks is not None  # the list came with them
         with reported():
             self._marks.set(region, mark)
@@ -423,9 +459,9 @@ class ErrorWidget(DockedWidget):
     # ---- the end
 
     def _leave(self, *, layers: bool) -> None:
-        """Stop what runs and listen to nothing any more: the dock or the window is gone."""
+        """Stop all work and stop following the viewer when the dock or the window is gone."""
         if layers:
-            self._errors.hide()  # nobody would bring it in step any more
+            self._errors.hide()  # nothing would update it any more
             self._marker.hide()
         self._rest.stop()
         self._files_settled.stop()

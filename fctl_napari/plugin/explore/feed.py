@@ -1,4 +1,7 @@
-"""Asks the worker for explanations, one at a time; while one is under way only the newest wish waits."""
+"""Feed of explanations from the worker, one at a time.
+
+While one is under way only the newest request waits.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,20 @@ if TYPE_CHECKING:
 
 
 class ExplainFeed(QObject):
-    """Takes requests and hands out explanations on the main thread.
+    """Feed that takes requests and emits explanations on the main thread.
 
-    Signals
-    -------
-    explained : object
-        A ``TileExplanation``.
-    failed : object
-        The exception of one that could not be had.
-    idle
+    Parameters
+    ----------
+    parent : QObject or None, optional
+        Qt parent.
+
+    Attributes
+    ----------
+    explained : Signal(object)
+        An explanation is there: a ``TileExplanation``.
+    failed : Signal(object)
+        An explanation failed: the exception.
+    idle : Signal()
         Nothing is under way any more.
     """
 
@@ -40,11 +48,19 @@ class ExplainFeed(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether one is under way."""
+        """True if an explanation is under way."""
         return self._future is not None
 
     def ask(self, request: ExplainRequest) -> None:
-        """Ask for an explanation; it takes the place of one that waits."""
+        """Request an explanation.
+
+        It replaces one that waits.
+
+        Parameters
+        ----------
+        request : ExplainRequest
+            The request.
+        """
         if self._future is not None:
             self._next = request
             return
@@ -52,7 +68,7 @@ class ExplainFeed(QObject):
         self._future.add_done_callback(lambda future: post(partial(self._take, future)))
 
     def forget(self) -> None:
-        """Want nothing any more: no signal follows."""
+        """Cancel the pending requests. No signal is emitted for them."""
         future, self._future, self._next = self._future, None, None
         if future is not None:
             future.cancel()
@@ -66,7 +82,7 @@ class ExplainFeed(QObject):
             self.ask(following)  # the worker need not wait while the layers are drawn
         try:
             result = future.result()
-        except (Exception, CancelledError) as error:  # told on the main thread, a bug with its traceback
+        except (Exception, CancelledError) as error:  # reported on the main thread, a bug with its traceback
             self.failed.emit(error)
         else:
             self.explained.emit(result)

@@ -1,4 +1,4 @@
-"""The fields of the Explore widget, and nothing of what they do."""
+"""Fields of the Explore widget, without what they do."""
 
 from __future__ import annotations
 
@@ -70,7 +70,16 @@ TOOLTIPS = {
 
 
 class ExploreForm(QWidget):
-    """Image, checkpoint, Pick; which map; its scale; probabilities; what-if; maps of a region."""
+    """Form of the Explore widget.
+
+    It holds image, checkpoint and Pick, the map and its scale, probabilities, what-if, and maps of a region. Its
+    attributes are its fields, see the source.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt parent.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -126,6 +135,7 @@ class ExploreForm(QWidget):
         self._show_fields()
 
     def _arrange(self) -> None:
+        """Lay the fields out."""
         top = labelled(
             [
                 ("Image", self.image),
@@ -171,7 +181,7 @@ class ExploreForm(QWidget):
         self.setMinimumHeight(300)
 
     def look(self) -> Look:
-        """Return what the fields ask to see."""
+        """Return the look that the fields ask for."""
         return Look(
             view=self.view.currentText(),
             item=self.item.currentText(),
@@ -180,11 +190,17 @@ class ExploreForm(QWidget):
         )
 
     def what_if(self) -> Without:
-        """Return what is ticked to be left out."""
+        """Return the parts that are ticked to be left out."""
         return Without.named(name for name, box in self.without.items() if box.isEnabled() and box.isChecked())
 
     def show_card(self, card: Card | None) -> None:
-        """Offer what the network has, and say what it lacks."""
+        """Offer the views and parts that the network has, and show what it lacks.
+
+        Parameters
+        ----------
+        card : Card or None
+            Model card of the chosen checkpoint; None offers nothing.
+        """
         config = None if card is None else card.config
         views = () if config is None else views_of(config)
         for index, view in enumerate(VIEWS):
@@ -208,7 +224,13 @@ class ExploreForm(QWidget):
         self.lacks.setVisible(bool(self.lacks.text()))
 
     def offer_items(self, names: tuple[str, ...]) -> None:
-        """Offer these maps of the view; the one that was last chosen in it, else the first, is shown."""
+        """Offer the maps of the view, and choose the one that was last chosen in it, else the first.
+
+        Parameters
+        ----------
+        names : tuple of str
+            Names of the maps.
+        """
         chosen = self._items.get(self.view.currentText())
         self.item.blockSignals(True)
         self.item.clear()
@@ -218,20 +240,38 @@ class ExploreForm(QWidget):
         self.item.blockSignals(False)
 
     def show_progress(self, done: int, total: int, text: str) -> None:
-        """Show how far a run over a region is; a total of 0 shows that something is under way."""
+        """Show the progress of a run over a region.
+
+        Parameters
+        ----------
+        done : int
+            Number of finished tiles.
+        total : int
+            Number of all tiles; 0 shows that something is under way.
+        text : str
+            Text below the bar.
+        """
         show_done(self.progress, done, total)
         self.region_status.setText(text)
 
     def set_busy(self, busy: bool) -> None:
-        """Lock what must not change while maps of a region are computed."""
+        """Lock the fields that must not change while maps of a region are computed.
+
+        Parameters
+        ----------
+        busy : bool
+            True while they are computed.
+        """
         for widget in (self.compute, self.where):
             widget.setEnabled(not busy)
         self.cancel.setEnabled(busy)
 
     def _item_chosen(self, name: str) -> None:
+        """Remember the chosen map of the view."""
         self._items[self.view.currentText()] = name
 
     def _shared_chosen(self, on: bool) -> None:
+        """Remember the choice of a common scale for the view."""
         self._shared[self.view.currentText()] = on
 
     def _show_fields(self) -> None:
@@ -246,12 +286,23 @@ class ExploreForm(QWidget):
 
 
 def enable_item(box: QComboBox, index: int, enabled: bool) -> None:
-    """Let an entry of a combo box be chosen or not."""
+    """Enable or disable an entry of a combo box.
+
+    Parameters
+    ----------
+    box : QComboBox
+        The combo box.
+    index : int
+        Index of the entry.
+    enabled : bool
+        If True, the entry can be chosen.
+    """
     item = box.model().item(index)
     item.setEnabled(enabled)
 
 
 def _text() -> QLabel:
+    """Return a label that wraps its text."""
     label = QLabel()
     label.setWordWrap(True)
     return label

@@ -44,19 +44,21 @@ REST_MS = 150
 
 
 class ExplanationLayers(QObject):
-    """The layers of one viewer that show explanations.
+    """Layers of one viewer that show explanations.
 
-    Those of the view that is shown are brought up to date; the others stay, hidden, and are when their view is.
+    Those of the shown view are updated. The others stay, hidden, and are updated when their view is shown.
 
     Parameters
     ----------
-    viewer
-        Where they go.
+    viewer : napari.Viewer
+        Viewer of the layers.
+    parent : QObject or None, optional
+        Qt parent.
 
-    Signals
-    -------
-    dragged : object
-        The user moved the query marker: the pixel (y, x), full-resolution px.
+    Attributes
+    ----------
+    dragged : Signal(object)
+        The user moved the query marker: the pixel (y, x), px of level 0.
     """
 
     dragged = Signal(object)
@@ -64,7 +66,7 @@ class ExplanationLayers(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        # those that a closed panel left are gone on with
+        # Layers that a closed panel left are taken over.
         self._layers: dict[str, Layer] = {
             layer.metadata[OVERLAY_KEY]: layer for layer in viewer.layers if OVERLAY_KEY in layer.metadata
         }
@@ -80,17 +82,36 @@ class ExplanationLayers(QObject):
         viewer.scene.camera.events.zoom.connect(self._zoomed)
 
     def layer(self, name: str) -> Layer | None:
-        """Return the layer of a map, if it was made and is still there."""
+        """Return the layer of a map.
+
+        Parameters
+        ----------
+        name : str
+            Name of the map.
+
+        Returns
+        -------
+        Layer or None
+            The layer, or None if it was not made or is gone.
+        """
         layer = self._layers.get(name)
         return layer if layer is not None and layer in self._viewer.layers else None
 
     def mark(self, image: Image, pixel: tuple[float, float]) -> None:
-        """Put the query marker on a pixel of ``image``."""
+        """Put the query marker on a pixel of an image.
+
+        Parameters
+        ----------
+        image : Image
+            The image layer.
+        pixel : tuple of 2 float
+            (y, x), px of level 0.
+        """
         placement = placed_like(image)
         point = np.asarray([pixel]) - 0.5
         self._image = image
         marker = self.layer(MARKER)
-        self._moving = True  # by us
+        self._moving = True  # the change that follows is not the user's
         if isinstance(marker, Points):
             move(marker, placement)
             marker.data = point
@@ -111,12 +132,21 @@ class ExplanationLayers(QObject):
         self._moving = False
 
     def show(self, image: Image, explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
-        """Show one view of an explanation over ``image``.
+        """Show one view of an explanation over an image.
+
+        Parameters
+        ----------
+        image : Image
+            The image layer.
+        explanation : TileExplanation
+            The explanation.
+        look : Look
+            View and map to show.
 
         Returns
         -------
         tuple of Map
-            What is seen now, for the legend; empty for masks, which have the classes' own colours.
+            Maps that are seen now, for the legend; empty for masks, which have the classes' own colors.
         """
         self._image = image
         shown: tuple[Map, ...] = maps(explanation, look)
@@ -134,18 +164,24 @@ class ExplanationLayers(QObject):
         return tuple(entry for entry in shown if entry.visible)
 
     def hide(self) -> None:
-        """Hide all of them: what they show is no longer asked for."""
+        """Hide all layers, when what they show is no longer wanted."""
         for layer in self._layers.values():
             _see(layer, False)
 
     def hide_maps(self) -> None:
-        """Hide the maps and masks; outlines and marker stay."""
+        """Hide the maps and masks.
+
+        Outlines and marker stay.
+        """
         for name, layer in self._layers.items():
             if name not in (OUTLINES, MARKER):
                 _see(layer, False)
 
     def leave(self) -> None:
-        """Listen to the viewer no more; the layers stay."""
+        """Stop following the viewer.
+
+        The layers stay.
+        """
         self._timer.stop()
         self._viewer.scene.camera.events.zoom.disconnect(self._zoomed)
         marker = self._layers.get(MARKER)
@@ -157,6 +193,7 @@ class ExplanationLayers(QObject):
     # ---- maps and masks
 
     def _show_map(self, image: Image, entry: Map) -> None:
+        """Show a map in its layer, which is made if need be."""
         rgb = entry.values.ndim == 3
         placement = placed_over(image, entry.footprint, entry.values.shape[:2])
         layer = self.layer(entry.name)
@@ -185,14 +222,15 @@ class ExplanationLayers(QObject):
         _see(layer, entry.visible)
 
     def _show_masks(self, image: Image, explanation: TileExplanation, item: str) -> None:
+        """Show the masks of an explanation, only the chosen one visible."""
         without = explanation.without
         found = {
             MASK: explanation.labels,
             MASK_WITHOUT: None if without is None else without.labels,
-            CHANGES: None if without is None else difference(explanation),  # last: it has colours of its own
+            CHANGES: None if without is None else difference(explanation),  # last, because it has colors of its own
         }
         style = class_style((info.name, info.color) for info in explanation.class_table.scored)
-        # few and small, and perhaps of the colour of the ground: what does not change is dimmed
+        # Changes are few and small, and perhaps of the color of the ground, so what does not change is dimmed.
         dimmed = DirectLabelColormap(color_dict={**style["colormap"].color_dict, 0: DIMMED})
         for name, labels in found.items():
             layer = self.layer(name)
@@ -214,6 +252,7 @@ class ExplanationLayers(QObject):
     # ---- outlines and marker
 
     def _outline(self, image: Image, explanation: TileExplanation) -> None:
+        """Outline the tile, the contexts and the cell of the pixel."""
         windows: list[tuple[FloatWindow, tuple[int, int, int], float]] = []
         for context in sorted(explanation.contexts, key=lambda context: -(context.window[2] - context.window[0])):
             color = CONTEXT_COLORS[context.name]
@@ -258,17 +297,19 @@ class ExplanationLayers(QObject):
         _see(shapes, True)
 
     def _widths(self, image: Image, windows: list[tuple[FloatWindow, tuple[int, int, int], float]]) -> list[float]:
-        """Line widths in px of the image that are as wide on the screen as they should be."""
+        """Return line widths in px of the image that give the wanted widths on the screen."""
         return [self._on_screen(image, width) for _, _, width in windows]
 
     def _on_screen(self, image: Image, width: float) -> float:
-        """Return what is ``width`` px on the screen, in px of the image."""
+        """Return a width of the screen, px, in px of the image."""
         return width / (float(np.max(np.abs(image.scale[-2:]))) * self._viewer.scene.camera.zoom)
 
     def _zoomed(self, _event: Any = None) -> None:
+        """Adapt the widths when the zoom rests."""
         self._timer.start()
 
     def _draw_widths(self) -> None:
+        """Adapt line widths and the marker's size to the zoom."""
         shapes, marker = self.layer(OUTLINES), self.layer(MARKER)
         if isinstance(marker, Points) and self._image is not None:
             marker.size = self._on_screen(self._image, MARKER_PX)
@@ -277,6 +318,7 @@ class ExplanationLayers(QObject):
             shapes.refresh(extent=False, thumbnail=False, highlight=False)
 
     def _marker_changed(self, event: Any) -> None:
+        """Emit the pixel to which the user moved the marker."""
         marker = self.layer(MARKER)
         if (
             event.action != ActionType.CHANGED
@@ -292,22 +334,26 @@ class ExplanationLayers(QObject):
     # ---- the layer list
 
     def _named(self, name: str) -> dict[str, Any]:
+        """Return the arguments of a layer with our name and mark."""
         return {"name": EXPLORE + name, "metadata": {OVERLAY_KEY: name}}
 
     def _add(self, name: str, layer: Layer) -> None:
+        """Add a layer under outlines and marker, and keep the selection."""
         layers = self._viewer.layers
         chosen = set(layers.selection)
         over = [other for key in (OUTLINES, MARKER) if key != name and (other := self.layer(key)) is not None]
         first = min((layers.index(other) for other in over), default=len(layers)) if name != MARKER else len(layers)
         layers.insert(first, layer)
-        layers.selection = chosen  # napari selects what is added
+        layers.selection = chosen  # because napari selects what is added
         self._layers[name] = layer
 
 
 def _see(layer: Layer, visible: bool) -> None:
-    if layer.visible != visible:  # napari builds its scene anew, changed or not
+    """Set a layer's visibility if it differs."""
+    if layer.visible != visible:  # napari builds its scene anew even if nothing changed
         layer.visible = visible
 
 
 def _rgba(color: Iterable[int]) -> list[float]:
+    """Convert a color of 0..255 to RGBA 0..1."""
     return [*(channel / 255 for channel in color), 1.0]

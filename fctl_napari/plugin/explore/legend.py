@@ -1,4 +1,4 @@
-"""The panel's pictures: colour scales with their limits, and class probabilities as bars (plain Qt, a few ms)."""
+"""Pictures of the panel: color scales with their limits, and class probabilities as bars (plain Qt, a few ms)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class _Rows(QWidget):
-    """Rows of equal height, painted by ``_paint_row`` in the colours of napari's theme."""
+    """Rows of equal height, painted by ``_paint_row`` in the colors of napari's theme."""
 
     def __init__(self, lines: float, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -34,9 +34,11 @@ class _Rows(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def _row_height(self) -> int:
+        """Return the height of a row, px."""
         return round(self.fontMetrics().height() * self._lines) + GAP_PX
 
     def _set_rows(self, rows: int) -> None:
+        """Set the number of rows and draw them again."""
         if rows != self._rows:
             self._rows = rows
             self.setVisible(rows > 0)
@@ -44,15 +46,15 @@ class _Rows(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        """Qt's hook."""
+        """Return a size that holds all rows."""
         return QSize(200, self._rows * self._row_height())
 
     def minimumSizeHint(self) -> QSize:
-        """Qt's hook."""
+        """Return a size that holds all rows."""
         return self.sizeHint()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Qt's hook."""
+        """Paint all rows."""
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
         height = self._row_height()
@@ -61,12 +63,13 @@ class _Rows(QWidget):
         painter.end()
 
     def _paint_row(self, painter: QPainter, index: int, box: QRect) -> None:
-        raise NotImplementedError  # no abstract class: that would need another metaclass than Qt's
+        """Paint one row into its box."""
+        raise NotImplementedError  # not an abstract class, which would need another metaclass than Qt's
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """One colour scale: what it is of, what its ends mean."""
+    """One color scale: its title and the meaning of its ends."""
 
     title: str
     limits: tuple[float, float]
@@ -76,11 +79,18 @@ class _Scale:
 
     @property
     def ends(self) -> tuple[str, str]:
+        """Texts of the least and the largest value."""
         return f"{self.limits[0]:.3g}", f"{self.limits[1]:.3g}"
 
 
 class ScaleBars(_Rows):
-    """Per map its context's colour, its name and figures, and the colour scale between its limits."""
+    """Color scales of maps: for each its context's color, its name and figures, and the scale between its limits.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt parent.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(2.0, parent)
@@ -92,11 +102,19 @@ class ScaleBars(_Rows):
 
     @property
     def texts(self) -> list[str]:
-        """What is written, row by row: title, limits, note."""
+        """Texts row by row: title, limits, note."""
         return [" ".join((entry.title, *entry.ends, entry.note)).strip() for entry in self._scales]
 
     def show_maps(self, shown: Sequence[Map]) -> None:
-        """Show the scales of these maps; a composite has one for each of its colours."""
+        """Show the scales of some maps.
+
+        A composite has one for each of its colors.
+
+        Parameters
+        ----------
+        shown : sequence of Map
+            The maps that are seen.
+        """
         self._scales = []
         for entry in shown:
             if not entry.channels:
@@ -128,17 +146,19 @@ class ScaleBars(_Rows):
 
 @cache
 def _gradient(color: tuple[int, int, int] | None) -> QImage:
+    """Return the gradient of a map's color scale."""
     return _image(scale(color))
 
 
 @cache
 def _named_gradient(colors: str) -> QImage:
+    """Return the gradient of one of napari's colormaps."""
     return _image(np.asarray(ensure_colormap(colors).map(np.linspace(0, 1, STEPS))))
 
 
 @cache
 def _channel_gradient(channel: int) -> QImage:
-    """Black to all of one of red, green, blue."""
+    """Return the gradient from black to all of red, green or blue."""
     colors = np.zeros((STEPS, 4), np.float32)
     colors[:, channel] = np.linspace(0, 1, STEPS)
     colors[:, 3] = 1
@@ -146,12 +166,19 @@ def _channel_gradient(channel: int) -> QImage:
 
 
 def _image(colors: np.ndarray) -> QImage:
+    """Make a picture one px high of colors."""
     data = np.rint(colors * 255).astype(np.uint8).tobytes()
     return QImage(data, len(colors), 1, QImage.Format.Format_RGBA8888).copy()
 
 
 class ProbabilityBars(_Rows):
-    """The class probabilities of one pixel, in the classes' colours; beside those of a what-if where there is one."""
+    """Class probabilities of one pixel in the classes' colors, beside those of a what-if where there is one.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt parent.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(1.0, parent)
@@ -165,17 +192,28 @@ class ProbabilityBars(_Rows):
 
     @property
     def texts(self) -> list[str]:
-        """What is written, row by row: class and figures."""
+        """Texts row by row: class and figures."""
         return [f"{info.name} {self._figures(index)}" for index, info in enumerate(self._classes)]
 
     def show_probabilities(
         self, classes: Sequence[ClassInfo], first: np.ndarray, second: np.ndarray | None = None
     ) -> None:
-        """Show probabilities, 0..1 by class index."""
+        """Show class probabilities.
+
+        Parameters
+        ----------
+        classes : sequence of ClassInfo
+            The classes, by index.
+        first : ndarray of float [classes]
+            Probabilities, 0..1, by class index.
+        second : ndarray of float [classes] or None, optional
+            Probabilities of a what-if.
+        """
         self._classes, self._first, self._second = tuple(classes), first, second
         self._set_rows(len(self._classes))
 
     def _figures(self, index: int) -> str:
+        """Format the probabilities of a class."""
         first = f"{self._first[index]:.1%}"
         return first if self._second is None else f"{first} → {self._second[index]:.1%}"
 

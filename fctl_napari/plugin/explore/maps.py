@@ -1,4 +1,4 @@
-"""What an explanation has to show, view by view: arrays with their places, limits and words (no napari, no Qt)."""
+"""Maps of an explanation, view by view: arrays with their footprints, limits and texts (no napari, no Qt)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENHANCEMENT = "Local enhancement (ALE)"
 WHAT_IF = "What if"
 REGION = "Maps of a region"
 SHARED = {ATTENTION: True}
-"""Whether the maps of a view have one colour scale, unless the user says otherwise."""
+"""Views whose maps have one color scale, unless the user chooses otherwise."""
 VIEWS = (ATTENTION, RECEIVED, WEIGHTS, ENHANCEMENT, WHAT_IF, REGION)
 
 ALL, WINNER = "all contexts", "who wins (RGB)"
@@ -33,14 +33,14 @@ KINDS: dict[str, Literal["combined", "content", "positional"]] = {
     CONTENT: "content",
     POSITIONAL: "positional",
 }
-"""What the figure calls them."""
+"""Names of the parts in the figure."""
 
 CONTEXT_COLORS: dict[str, tuple[int, int, int]] = {
     "local": (255, 70, 70),
     "medium": (60, 220, 90),
     "large": (90, 150, 255),
 }
-"""Of outlines and legends; red, green and blue as in the composite."""
+"""Colors of contexts in outlines and legends; red, green and blue as in the composite."""
 
 MEANING = {
     ATTENTION: (
@@ -68,23 +68,23 @@ MEANING = {
         "sure the network is, the weights which context dominates where."
     ),
 }
-"""What each view shows, for people."""
+"""Descriptions of the views, for people."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the panel asks to see.
+    """Choice of view and map in the panel.
 
     Attributes
     ----------
-    view
+    view : str
         One of ``VIEWS``.
-    item
+    item : str
         One of the view's ``items``.
-    part
-        Of the attention, one of ``PARTS``.
-    shared
-        One scale of colours for all maps of the view, from 0; else from the least to the most of each.
+    part : str
+        Part of the attention, one of ``PARTS``.
+    shared : bool
+        If True, all maps of the view have one scale of colors, from 0; else each from its least to its largest value.
     """
 
     view: str = ATTENTION
@@ -99,28 +99,28 @@ class Map:
 
     Attributes
     ----------
-    name
-        Of its layer, unique among all maps.
-    title
-        For the legend.
-    values
-        float32 (h, w), or uint8 (h, w, 3) for a composite.
-    footprint
-        What its cells cover, full-resolution px.
-    limits
-        Values that become the ends of the colour map.
-    visible
-        Whether the item that is looked at shows it.
-    color
-        The context's, if it belongs to one.
-    tinted
-        Drawn in shades of that colour, since it lies over other maps.
-    note
+    name : str
+        Name of its layer, unique among all maps.
+    title : str
+        Title for the legend.
+    values : ndarray of float32 [h, w], or of uint8 [h, w, 3] for a composite
+        Values of the cells.
+    footprint : FloatWindow
+        Window that the cells cover, px of level 0.
+    limits : tuple of 2 float
+        Values that become the ends of the colormap.
+    visible : bool
+        True if the chosen item shows it.
+    color : tuple of 3 int or None
+        Color of the context, if it belongs to one.
+    tinted : bool
+        True if it is drawn in shades of that color, since it lies over other maps.
+    note : str
         Further figures, for the legend.
-    colors
-        napari's name of the colours, where they are not those of ``explanation_colors``.
-    channels
-        Of a composite: the context of each colour, and the weights that become none and all of it.
+    colors : str
+        Name of napari's colormap, where it is not one of ``explore.colors``.
+    channels : tuple of tuple of (str, float, float)
+        Channels of a composite: the context of each color, and the weights that become none and all of it.
     """
 
     name: str
@@ -137,12 +137,23 @@ class Map:
 
     @property
     def scale_color(self) -> tuple[int, int, int] | None:
-        """What ``explanation_colors.scale`` makes its colour scale of."""
+        """Color of which ``explore.colors.scale`` makes the color scale."""
         return self.color if self.tinted else None
 
 
 def views_of(config: FCtLConfig) -> tuple[str, ...]:
-    """Return the views that a network can fill."""
+    """Return the views that a network can fill.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        The network's settings.
+
+    Returns
+    -------
+    tuple of str
+        Views, in the order of ``VIEWS``.
+    """
     lacking = set() if correlates(config) else {ATTENTION, RECEIVED, WEIGHTS}
     if config.ale in ("none", "concat"):  # concat has no LFI blocks
         lacking.add(ENHANCEMENT)
@@ -152,12 +163,34 @@ def views_of(config: FCtLConfig) -> tuple[str, ...]:
 
 
 def correlates(config: FCtLConfig) -> bool:
-    """Tell whether a network correlates contexts with the tile (LCF)."""
+    """Return whether a network correlates contexts with the tile (LCF).
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        The network's settings.
+
+    Returns
+    -------
+    bool
+        True if it has contexts and LCF.
+    """
     return bool(config.contexts) and config.lcf
 
 
 def lacks(config: FCtLConfig) -> str:
-    """Say what of the paper's parts a network is without; empty if it has all."""
+    """Describe the parts of the paper that a network is without.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        The network's settings.
+
+    Returns
+    -------
+    str
+        A sentence for people; empty if it has all.
+    """
     if not config.contexts:
         return "This network has no contexts: there is no attention, no fusion, no ALE to show."
     parts = [] if config.lcf else ["no context fusion (LCF)"]
@@ -169,7 +202,20 @@ def lacks(config: FCtLConfig) -> str:
 
 
 def items(view: str, explanation: TileExplanation | None) -> tuple[str, ...]:
-    """Return what there is to choose from in a view of an explanation; for ``REGION`` the network says."""
+    """Return the names of the maps in a view of an explanation.
+
+    Parameters
+    ----------
+    view : str
+        One of ``VIEWS``.
+    explanation : TileExplanation or None
+        The explanation, or None.
+
+    Returns
+    -------
+    tuple of str
+        Names; empty without an explanation, and for ``REGION``, whose maps depend on the network alone.
+    """
     if explanation is None:
         return ()
     names = tuple(context.name for context in explanation.contexts)
@@ -185,7 +231,20 @@ def items(view: str, explanation: TileExplanation | None) -> tuple[str, ...]:
 
 
 def maps(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
-    """Return the maps of a view, the larger contexts first; ``WHAT_IF`` and ``REGION`` have none of this kind."""
+    """Return the maps of a view, the larger contexts first.
+
+    Parameters
+    ----------
+    explanation : TileExplanation
+        The explanation.
+    look : Look
+        View and map to show.
+
+    Returns
+    -------
+    tuple of Map
+        The maps; ``WHAT_IF`` and ``REGION`` have none of this kind.
+    """
     if look.view in (ATTENTION, RECEIVED):
         return _attention(explanation, look)
     if look.view == WEIGHTS:
@@ -196,7 +255,22 @@ def maps(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
 
 
 def attention(context: ContextMaps, part: str, *, received: bool) -> np.ndarray | None:
-    """Return one kind of attention over a context's cells (h, w); None: the network has no such part."""
+    """Return one kind of attention over a context's cells.
+
+    Parameters
+    ----------
+    context : ContextMaps
+        Maps of the context.
+    part : str
+        Part of the attention, one of ``PARTS``.
+    received : bool
+        If True, return the attention that each cell receives, else that of the picked cell.
+
+    Returns
+    -------
+    ndarray of float32 [h, w] or None
+        The attention; None if the network has no such part.
+    """
     if part == CONTENT:
         return context.received_content if received else context.content
     if part == POSITIONAL:
@@ -205,7 +279,18 @@ def attention(context: ContextMaps, part: str, *, received: bool) -> np.ndarray 
 
 
 def difference(explanation: TileExplanation) -> np.ndarray:
-    """Return the label without what is left out where it differs, else 0: uint8 (T, T)."""
+    """Return the labels of a what-if where they differ from those of the network.
+
+    Parameters
+    ----------
+    explanation : TileExplanation
+        The explanation.
+
+    Returns
+    -------
+    ndarray of uint8 [T, T]
+        The label without what is left out where it differs, else 0.
+    """
     without = explanation.without
     if without is None:
         return np.zeros_like(explanation.labels)
@@ -213,7 +298,18 @@ def difference(explanation: TileExplanation) -> np.ndarray:
 
 
 def summary(explanation: TileExplanation) -> str:
-    """Say what the pixel is called, and what the answer took, in one line."""
+    """Describe in one line the predicted class of the pixel, and the time that the explanation took.
+
+    Parameters
+    ----------
+    explanation : TileExplanation
+        The explanation.
+
+    Returns
+    -------
+    str
+        Text for people.
+    """
     y, x = explanation.pixel
     best = int(np.argmax(explanation.probabilities))
     name = explanation.class_table.scored[best].name
@@ -222,7 +318,18 @@ def summary(explanation: TileExplanation) -> str:
 
 
 def changes(explanation: TileExplanation) -> str:
-    """Say how much of the tile changes class in a what-if."""
+    """Describe how much of the tile changes class in a what-if.
+
+    Parameters
+    ----------
+    explanation : TileExplanation
+        An explanation with a what-if.
+
+    Returns
+    -------
+    str
+        Text for people.
+    """
     changed = int((difference(explanation) > 0).sum())
     total = explanation.labels.size
     left_out = ", ".join(explanation.request.without.names)
@@ -234,15 +341,15 @@ def composite(weights: dict[str, np.ndarray], limits: dict[str, tuple[float, flo
 
     Parameters
     ----------
-    weights
-        (n, n) by context name; one that is missing stays black.
-    limits
-        The weights that become none and all of the colour, by context name.
+    weights : dict of str to ndarray of float32 [n, n]
+        Weights by context name; one that is missing stays black.
+    limits : dict of str to tuple of 2 float
+        The weights that become none and all of the color, by context name.
 
     Returns
     -------
-    numpy.ndarray
-        uint8 (n, n, 3).
+    ndarray of uint8 [n, n, 3]
+        The picture, RGB.
     """
     size = next(iter(weights.values())).shape
     picture = np.zeros((*size, 3), np.float32)
@@ -254,6 +361,7 @@ def composite(weights: dict[str, np.ndarray], limits: dict[str, tuple[float, flo
 
 
 def _attention(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
+    """Return the maps of attention."""
     received = look.view == RECEIVED
     found = [
         (context, values)
@@ -278,16 +386,19 @@ def _attention(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
 
 
 def _gates(context: ContextMaps) -> str:
+    """Format the gates of a context."""
     gamma = f"γ {context.gamma:.2f}"
     return gamma if context.positional is None else f"σ(z) {context.gate:.2f} · {gamma}"
 
 
 def _area(context: ContextMaps) -> float:
+    """Return the area of a context's footprint, px."""
     y0, x0, y1, x1 = context.footprint
     return (y1 - y0) * (x1 - x0)
 
 
 def _weights(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
+    """Return the maps of fusion weights, and their composite."""
     weights = {context.name: context.weight for context in explanation.contexts}
     if not weights:
         return ()
@@ -305,7 +416,7 @@ def _weights(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
         )
         for (name, weight), limit in zip(weights.items(), limits, strict=True)
     ]
-    # one scale for all three, or the colours would not say who wins
+    # One scale for all three; otherwise the colors would not show which context wins.
     common = _limits([np.stack(list(weights.values()))], False)[0]
     ends = dict.fromkeys(weights, common)
     mixed = Map(
@@ -321,6 +432,7 @@ def _weights(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
 
 
 def _enhancements(explanation: TileExplanation) -> list[tuple[str, np.ndarray]]:
+    """Return the maps of local enhancement by their items."""
     return [
         (f"step {step.step}: {step.target}, window {window}", values)
         for step in explanation.enhancements
@@ -329,15 +441,17 @@ def _enhancements(explanation: TileExplanation) -> list[tuple[str, np.ndarray]]:
 
 
 def _enhancement(explanation: TileExplanation, look: Look) -> tuple[Map, ...]:
+    """Return the chosen map of local enhancement."""
     found = _enhancements(explanation)
     limits = _limits([values for _, values in found], look.shared)
     for (item, values), limit in zip(found, limits, strict=True):
-        if item == look.item:  # one layer for all of them: there may be a dozen
+        if item == look.item:  # one layer for all of them, as there may be a dozen
             return (Map("ALE", item, values, explanation.footprint, limit, True),)
     return ()
 
 
 def _limits(arrays: list[np.ndarray], shared: bool) -> list[tuple[float, float]]:
+    """Return the limits of maps: all from 0 to the largest value, or each from its least to its largest."""
     if shared:
         most = max((float(values.max()) for values in arrays), default=1.0)
         return [(0.0, max(most, 1e-9))] * len(arrays)

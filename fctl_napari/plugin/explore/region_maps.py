@@ -1,4 +1,4 @@
-"""Maps of a region, for the Explore widget: computed through the worker, shown one at a time with its colour scale."""
+"""Maps of a region for the Explore widget: computed through the worker, shown one at a time with its color scale."""
 
 from __future__ import annotations
 
@@ -25,21 +25,23 @@ if TYPE_CHECKING:
 
 
 class RegionMaps(QObject):
-    """Computes the maps of a region, and chooses which of those in a viewer is seen.
+    """Runner that computes the maps of a region, and chooser of the one in a viewer that is seen.
 
     Parameters
     ----------
-    viewer
-        Where the layers go.
-    form
-        Says what to compute, and shows how far it is.
+    viewer : napari.Viewer
+        Viewer of the layers.
+    form : ExploreForm
+        Form that gives what to compute, and shows the progress.
+    parent : QObject or None, optional
+        Qt parent.
 
-    Signals
-    -------
-    changed
+    Attributes
+    ----------
+    changed : Signal()
         There is something new to see.
-    ended : object
-        The last ``RunProgress`` of a run; also of one that could not start.
+    ended : Signal(object)
+        A run ended, or could not start: its last ``RunProgress``.
     """
 
     changed = Signal()
@@ -59,7 +61,7 @@ class RegionMaps(QObject):
 
     @property
     def computing(self) -> bool:
-        """Whether a run, or what it waits for, is under way."""
+        """True if a run, or what it waits for, is under way."""
         return self._runner.request is not None
 
     # ---- computing
@@ -70,7 +72,9 @@ class RegionMaps(QObject):
         self._form.where.setCurrentText(DRAWN)
 
     def compute(self) -> None:
-        """Compute what the form says; ``ended`` follows.
+        """Compute the maps that the form asks for.
+
+        ``ended`` follows.
 
         Raises
         ------
@@ -91,29 +95,41 @@ class RegionMaps(QObject):
         self._runner.submit(image, request)
 
     def cancel(self) -> None:
-        """Stop the run; ``ended`` follows."""
+        """Stop the run.
+
+        ``ended`` follows.
+        """
         self._form.cancel.setEnabled(False)
         self._form.region_status.setText("Stopping…")
         self._runner.cancel()
 
     def forget(self) -> None:
-        """Stop, and go on with nothing of this image or checkpoint; what is computed stays on disk."""
+        """Stop the run, and drop the maps of this image or checkpoint.
+
+        What is computed stays on disk.
+        """
         self._runner.cancel()
         self._segmentation_layers = None
 
     def abandon(self) -> None:
-        """Stop, and say nothing any more: the window or the dock is gone."""
+        """Stop the run when the window or the dock is gone.
+
+        No signal is emitted after it.
+        """
         self._runner.abandon()
 
     def _show_progress(self, progress: RunProgress) -> None:
+        """Show the progress of a run that is not being stopped."""
         if self._form.cancel.isEnabled():
             self._form.show_progress(progress.done, progress.total, describe(progress))
 
     def _take(self, segmentation_layers: SegmentationLayers) -> None:
+        """Take the layers of a run."""
         self._segmentation_layers = segmentation_layers
         self.changed.emit()
 
     def _end(self, progress: RunProgress) -> None:
+        """Show the end of a run and report its error."""
         self._form.set_busy(False)
         self._form.show_progress(progress.done, max(progress.total, 1), describe(progress))
         self.changed.emit()
@@ -128,15 +144,15 @@ class RegionMaps(QObject):
 
         Parameters
         ----------
-        title
-            Of the map, ``map_title``.
-        whole_range
-            The colours run from 0 to 1; else where nearly all values lie, the same for all weights.
+        title : str
+            Title of the map, from ``map_title``.
+        whole_range : bool
+            If True, the colors run from 0 to 1; else where nearly all values lie, the same for all weights.
 
         Returns
         -------
         tuple of Map
-            What is seen, for the legend; empty if it was not computed yet.
+            Map that is seen, for the legend; empty if it was not computed yet.
         """
         shown: tuple[Map, ...] = ()
         for layer, name in self._layers():
@@ -157,18 +173,20 @@ class RegionMaps(QObject):
         return shown
 
     def hide(self) -> None:
-        """Hide all of them."""
+        """Hide all maps of regions."""
         for layer, _ in self._layers():
             if layer.visible:
                 layer.visible = False
 
     def _layers(self) -> Iterator[tuple[Layer, str]]:
+        """Yield the layers of maps in the viewer, with the maps' names."""
         for layer in self._viewer.layers:
             if isinstance(layer, Image) and MAP_KEY in layer.metadata:
                 yield layer, str(layer.metadata[MAP_KEY])
 
 
 def _legend(segmentation_layers: SegmentationLayers, name: str, limits: tuple[float, float]) -> Map:
+    """Return a map of a region for the legend."""
     return Map(
         name=name,
         title=map_title(name),

@@ -1,4 +1,4 @@
-"""The Explore widget: a click explains a pixel, with layers for what the network drew from where."""
+"""Explore widget: a click explains a pixel, with layers for what the network drew from where."""
 
 from __future__ import annotations
 
@@ -48,21 +48,23 @@ Pixel = tuple[float, float]
 
 
 class ExploreWidget(DockedWidget):
-    """Explains pixels of an image layer: attention, fusion weights, enhancements, probabilities, what-ifs.
+    """Widget that explains pixels of an image layer: attention, fusion weights, enhancements, probabilities, what-ifs.
 
     Parameters
     ----------
-    napari_viewer
-        The viewer that it is docked in.
+    napari_viewer : napari.Viewer
+        Viewer that it is docked in.
 
-    Signals
-    -------
-    explained : object
-        The ``TileExplanation`` that is now shown.
-    computed : object
-        The last ``Progress`` of a run over a region; also of one that could not start.
-    saved : str
-        Where a figure now is.
+    Attributes
+    ----------
+    form : ExploreForm
+        The fields.
+    explained : Signal(object)
+        An explanation is shown: its ``TileExplanation``.
+    computed : Signal(object)
+        A run over a region ended, or could not start: its last ``RunProgress``.
+    saved : Signal(str)
+        A figure was saved: its path.
     """
 
     explained = Signal(object)
@@ -76,7 +78,7 @@ class ExploreWidget(DockedWidget):
         self._explanation: TileExplanation | None = None
         self._image: Image | None = None
         self._saved: ImageSource | None = None
-        self._asked = ""  # path of the image that was last asked about
+        self._asked = ""  # path of the image of the last request
         self._file: OnDisk | None = None
         self._feed = ExplainFeed(self)
         self._saving = Jobs(self)
@@ -91,6 +93,7 @@ class ExploreWidget(DockedWidget):
         self._checkpoint_changed()
 
     def _connect(self) -> None:
+        """Connect the fields and helpers."""
         form = self.form
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
         form.device.currentIndexChanged.connect(self._ask_again)
@@ -118,29 +121,31 @@ class ExploreWidget(DockedWidget):
 
     @property
     def image(self) -> Image | None:
-        """The chosen image layer."""
+        """Chosen image layer, or None."""
         return self.form.image.layer
 
     @property
     def explanation(self) -> TileExplanation | None:
-        """What is shown."""
+        """Explanation that is shown, or None."""
         return self._explanation
 
     @property
     def busy(self) -> bool:
-        """Whether an explanation, or what it waits for, is under way."""
+        """True if an explanation, or what it waits for, is under way."""
         return self._feed.busy or self._file is not None
 
     @property
     def computing(self) -> bool:
-        """Whether maps of a region are computed."""
+        """True if maps of a region are computed."""
         return self._regions.computing
 
     def _image_changed(self) -> None:
+        """Take another image, and forget the one before."""
         self._follow_image(self.image)
         self._forget()
 
     def _follow_image(self, image: Image | None) -> None:
+        """Follow the placement and the data of an image."""
         for emitter in moves(self._image):
             emitter.disconnect(self._draw)
         if self._image is not None:
@@ -153,10 +158,11 @@ class ExploreWidget(DockedWidget):
             image.events.data.connect(self._data_changed)
 
     def _data_changed(self, _event: Any = None) -> None:
+        """Drop the file behind an array that has changed."""
         self._saved = None
 
     def _forget(self) -> None:
-        """Want and show nothing of the image before."""
+        """Drop the requests and the maps of the image before."""
         self._feed.forget()
         self._saving.drop()
         if self._file is not None:
@@ -168,12 +174,14 @@ class ExploreWidget(DockedWidget):
         self.form.status.setText("Press Pick, then click on the image." if self.image is not None else "")
 
     def _checkpoint_changed(self) -> None:
+        """Take another checkpoint, and explain the pixel with it."""
         self._card = self.form.checkpoint.card()
         self.form.show_card(self._card)
         self._forget_region()
         self._ask_again()
 
     def _pick_toggled(self, on: bool) -> None:
+        """Switch the pick mode, and load the network ahead."""
         if on:
             self._follow_window()
             self._saved = None  # an array may have been written to since
@@ -184,6 +192,7 @@ class ExploreWidget(DockedWidget):
     # ---- asking
 
     def _clicked(self, world: np.ndarray) -> None:
+        """Explain the pixel at a location of the world."""
         with reported():
             if self._viewer.dims.ndisplay != 2:
                 raise InputError("the viewer shows three dimensions; switch it to two to pick a pixel.")
@@ -191,12 +200,14 @@ class ExploreWidget(DockedWidget):
             self.explain((float(pixel[0]), float(pixel[1])))
 
     def explain(self, pixel: Pixel) -> None:
-        """Explain a pixel of the chosen image; the layers follow.
+        """Explain a pixel of the chosen image.
+
+        The layers follow.
 
         Parameters
         ----------
-        pixel
-            (y, x), full-resolution px; pixel i covers [i, i + 1).
+        pixel : Pixel
+            (y, x), px of level 0; pixel i covers [i, i + 1).
         """
         with reported():
             image = self.form.image.require_layer("explore")
@@ -210,7 +221,7 @@ class ExploreWidget(DockedWidget):
             self._ask_again()
 
     def _ask_again(self) -> None:
-        """Ask for the pixel with what the fields now say."""
+        """Explain the pixel with what the fields now hold."""
         image = self.image
         if self._pixel is None or image is None or self._card is None:
             return
@@ -228,16 +239,19 @@ class ExploreWidget(DockedWidget):
             self._file.start()
 
     def _file_ready(self, source: ImageSource) -> None:
+        """Explain the pixel now that the image is on disk."""
         self._file, self._saved = None, source
         self._ask_again()
 
     def _file_failed(self, error: BaseException | None) -> None:
+        """Report that the image could not be brought to disk."""
         self._file = None
         self.form.status.setText("")
         if error is not None:
             report(error)
 
     def _ask(self, source: ImageSource) -> None:
+        """Request the explanation of the pixel."""
         assert self._pixel is not None
         self._asked = source.path
         channel = self.form.channel.value()
@@ -257,27 +271,30 @@ class ExploreWidget(DockedWidget):
             self._feed.ask(request)
 
     def _take(self, explanation: TileExplanation) -> None:
+        """Show an explanation, unless another image or checkpoint was chosen since."""
         request, image = explanation.request, self.image
         if image is None or request.image != self._asked or request.checkpoint != self.form.checkpoint.name:
-            return  # of what was chosen before
+            return  # another image or checkpoint was chosen since
         self._explanation = explanation
         self._draw()
         self.form.status.setText(summary(explanation))
         self.explained.emit(explanation)
 
     def _failed(self, error: BaseException) -> None:
+        """Report that an explanation failed."""
         self.form.status.setText("")
         report(error)
 
     # ---- showing
 
     def _what_if_changed(self) -> None:
+        """Show the what-if and request it."""
         if self.form.what_if():
             self.form.view.setCurrentText(WHAT_IF)
         self._ask_again()
 
     def _draw(self, _event: Any = None) -> None:
-        """Show what there is of what the fields ask for."""
+        """Show the maps that the fields ask for, as far as they are there."""
         form, explanation, image = self.form, self._explanation, self.image
         form.save.setEnabled(explanation is not None)
         if form.view.currentText() == REGION:
@@ -292,6 +309,7 @@ class ExploreWidget(DockedWidget):
         self._draw_figures(explanation)
 
     def _draw_figures(self, explanation: TileExplanation | None) -> None:
+        """Show probabilities, changes and the scale bar."""
         form = self.form
         if explanation is None:
             form.probabilities.show_probabilities((), np.zeros(0))
@@ -306,6 +324,7 @@ class ExploreWidget(DockedWidget):
     # ---- maps of a region
 
     def _draw_region(self) -> tuple[Map, ...]:
+        """Show the chosen map of a region."""
         self._layers.hide_maps()
         config = None if self._card is None else self._card.config
         self.form.offer_items(() if config is None else tuple(map_title(name) for name in map_names(config)))
@@ -313,33 +332,41 @@ class ExploreWidget(DockedWidget):
         return self._regions.show(look.item, whole_range=look.shared)
 
     def _start_drawing(self) -> None:
+        """Let the user draw the region."""
         self._picker.switch(False)
         self._regions.start_drawing()
 
     def compute(self) -> None:
-        """Compute the maps of the region that the fields say; ``computed`` follows."""
+        """Compute the maps of the region that the fields give.
+
+        ``computed`` follows.
+        """
         self._follow_window()
         with reported():
             self._regions.compute()
 
     def _forget_region(self) -> None:
+        """Drop the maps of a region."""
         self._regions.forget()
         self._draw()
 
     # ---- the figure
 
     def _ask_where_to_save(self) -> None:
+        """Ask for a path and save the figure there."""
         path, _ = QFileDialog.getSaveFileName(self, "Save the figure", "explanation.png", "Figures (*.png *.svg *.pdf)")
         if path:
             self.save_figure(path)
 
     def save_figure(self, path: str) -> None:
-        """Save what is shown as a figure like the paper's Figs 10 and 11, in a thread; ``saved`` follows.
+        """Save the shown explanation as a figure like the paper's Figs 10 and 11, in a thread.
+
+        ``saved`` follows.
 
         Parameters
         ----------
-        path
-            Ends in ``.png``, ``.svg`` or ``.pdf``.
+        path : str
+            Path of the file; it ends in ``.png``, ``.svg`` or ``.pdf``.
         """
         if self._explanation is None:
             return
@@ -364,7 +391,7 @@ class ExploreWidget(DockedWidget):
     # ---- the end
 
     def _leave(self, *, layers: bool) -> None:
-        """Ask for nothing and listen to nothing any more: the dock or the window is gone."""
+        """Cancel all requests and stop following the viewer when the dock or the window is gone."""
         self._feed.forget()
         self._saving.drop()
         if self._file is not None:
@@ -378,7 +405,10 @@ class ExploreWidget(DockedWidget):
 
 
 def _save(explanation: TileExplanation, path: str, look: Look) -> None:
-    """Draw and write the figure (on a thread: this loads matplotlib and reads the image)."""
+    """Draw and write the figure.
+
+    It runs on a thread, because it loads matplotlib and reads the image.
+    """
     from fctl_napari.figures.explanation import explanation_figure
     from fctl_napari.figures.files import check_figure_path, save_figure
 

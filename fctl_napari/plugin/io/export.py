@@ -1,4 +1,7 @@
-"""Export a segmentation from the window: a small form, then a thread with a bar; the result as a notification."""
+"""Export of a segmentation from the window.
+
+A small form asks how, a thread with a bar exports, and a notification reports the result.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,23 @@ TOOLTIPS = {
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """What to export, and how; see ``fctl_napari.export.export.export``."""
+    """Inputs of an export.
+
+    See ``fctl_napari.export.export.export``.
+
+    Attributes
+    ----------
+    store : str
+        Path of the segmentation's store.
+    out : Path
+        Path of the file to write; its suffix gives the format.
+    region : IntWindow or None
+        (y0, x0, y1, x1) px. None means the whole image.
+    simplify : float or None
+        Tolerance of simplified polygons, px. None means exact polygons.
+    min_area : int
+        Number of px of the smallest region that is written.
+    """
 
     store: str
     out: Path
@@ -71,9 +90,21 @@ class ExportInputs:
 
 
 def start_export(inputs: ExportInputs) -> Job:
-    """Export in a thread, with a bar in napari's activity dock; a notification says how it ended.
+    """Export in a thread, with a bar in napari's activity dock.
 
-    What was at the place before stays if the job is cancelled, or ends with the application.
+    A notification reports how it ended.
+
+    A former file stays if the job is cancelled, or ends with the application.
+
+    Parameters
+    ----------
+    inputs : ExportInputs
+        The inputs.
+
+    Returns
+    -------
+    Job
+        The started job.
     """
     losses = ExportLosses()
 
@@ -96,14 +127,18 @@ def start_export(inputs: ExportInputs) -> Job:
 
 
 class ExportDialog(QDialog):
-    """Where the export goes, which part, and how polygons are made.
+    """Dialog for the path of an export, the region, and the making of polygons.
+
+    Its attributes are its fields, see the source.
 
     Parameters
     ----------
-    layer
-        Shows a segmentation of ours.
-    viewer
-        Whose view may be the part.
+    layer : Layer
+        Layer that shows a segmentation of ours.
+    viewer : napari.Viewer
+        Viewer whose view may be the region.
+    parent : QWidget or None, optional
+        Qt parent.
     """
 
     def __init__(self, layer: Layer, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -152,7 +187,12 @@ class ExportDialog(QDialog):
         self._follow()
 
     def inputs(self) -> ExportInputs:
-        """What the fields say.
+        """Return the inputs that the fields hold.
+
+        Returns
+        -------
+        ExportInputs
+            The inputs, checked.
 
         Raises
         ------
@@ -171,7 +211,7 @@ class ExportDialog(QDialog):
         return inputs
 
     def accept(self) -> None:
-        """Qt's hook: start, or say what is wrong and stay."""
+        """Start the export, or report what is wrong and stay open."""
         try:
             inputs = self.inputs()
         except FctlError as error:
@@ -181,10 +221,12 @@ class ExportDialog(QDialog):
         start_export(inputs)
 
     def _draw(self) -> None:
+        """Let the user draw the region."""
         self.where.setCurrentText(DRAWN)
         start_drawing(self._viewer, self._layer)
 
     def _ask(self) -> None:
+        """Ask for the path."""
         path, chosen = QFileDialog.getSaveFileName(
             self,
             "Export to",
@@ -197,7 +239,7 @@ class ExportDialog(QDialog):
             self.path.setText(path if "." in Path(path).name else path + suffix)
 
     def _follow(self) -> None:
-        """Offer only what the kind of file has."""
+        """Enable only the fields that the format has."""
         try:
             kind = kind_of(Path(self.path.text()))
         except FctlError:
@@ -239,7 +281,21 @@ def _segmentation_layer(viewer: napari.Viewer | None) -> Layer:
 def write_labels(path: str, _data: Any, attributes: dict[str, Any]) -> list[str]:
     """Save a layer of a segmentation as polygons (napari's writer).
 
-    In a window a thread does it, and a notification says when the file is there; in scripts it is there on return.
+    In a window a thread does it, and a notification reports when the file is there. In scripts it is there on return.
+
+    Parameters
+    ----------
+    path : str
+        Path of the file to write.
+    _data : object
+        Data of the layer; ignored, because the store is read.
+    attributes : dict of str to object
+        Attributes of the layer.
+
+    Returns
+    -------
+    list of str
+        The path.
 
     Raises
     ------

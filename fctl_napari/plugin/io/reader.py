@@ -1,4 +1,7 @@
-"""Images from disk as lazy layers; large ones without levels get a pyramid while a preview is shown."""
+"""Reader of images from disk as lazy layers.
+
+Large ones without levels get a pyramid while a preview is shown.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,23 @@ SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
 REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff")
 
 NOTHING: list[Any] = [(None,)]
-"""What a reader returns to say: handled, no layers."""
+"""Return value of a reader that has handled a path without layers."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
-    """Return ``read`` for what we can open (napari's entry point).
+    """Return the reader of what we can open (napari's entry point).
 
     That is OME-Zarr folders, TIFF, PNG, JPEG and ``.npy`` files, and addresses of OME-Zarr and TIFF.
+
+    Parameters
+    ----------
+    path : str or list of str
+        Path or address; lists are not read.
+
+    Returns
+    -------
+    callable or None
+        ``read``, or None for what we cannot open.
     """
     if isinstance(path, list):
         return None
@@ -50,7 +63,20 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
 
 
 def read(path: str) -> list[LayerData]:
-    """Return the layers of a file or an address; what is wrong with it becomes a notification, and no layers."""
+    """Return the layers of a file or an address.
+
+    Errors become a notification.
+
+    Parameters
+    ----------
+    path : str
+        Path or address.
+
+    Returns
+    -------
+    list of LayerData
+        Data, arguments and type of each layer; ``NOTHING`` after an error.
+    """
     try:
         return image_layers(path)
     except FctlError as error:
@@ -60,6 +86,16 @@ def read(path: str) -> list[LayerData]:
 
 def image_layers(path: str | Path) -> list[LayerData]:
     """Return the layers of a file or an address: the image, then the label groups under it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Path or address.
+
+    Returns
+    -------
+    list of LayerData
+        Data, arguments and type of each layer.
 
     Raises
     ------
@@ -90,7 +126,7 @@ def image_layers(path: str | Path) -> list[LayerData]:
 
 
 def _report_nodata(path: Path | str) -> None:
-    """Say once, when it is measured in a thread, how much of an image its file marks as being without data."""
+    """Report once, when it is measured in a thread, how much of an image its file marks as being without data."""
 
     def work(_progress: Progress) -> Nodata | None:
         return measure_nodata(path)
@@ -100,11 +136,12 @@ def _report_nodata(path: Path | str) -> None:
             say(nodata.sentence(last_name(path)))
 
     job = Job(work)
-    job.finished.connect(report)  # what is wrong with the file is told when it is opened
+    job.finished.connect(report)  # errors of the file are reported when it is opened
     job.start()
 
 
 def _is_label_image(path: Path | str) -> bool:
+    """Return whether a path is a label group."""
     if isinstance(path, Path) and not path.is_dir():
         return False
     try:
@@ -126,6 +163,7 @@ def _open(path: Path | str) -> Pyramid:
 
 
 def _labels_under(path: Path | str, pyramid: Pyramid, image: dict[str, Any]) -> list[LayerData]:
+    """Return the layers of the label groups under an image."""
     if isinstance(path, Path) and not path.is_dir():
         return []
     extent = (pyramid.shape[0] * pyramid.pixel_size[0], pyramid.shape[1] * pyramid.pixel_size[1])
@@ -141,12 +179,15 @@ def _labels_under(path: Path | str, pyramid: Pyramid, image: dict[str, Any]) -> 
 
 
 def _large_raster(path: Path) -> Any:
-    """Return an array with the shape and type of a large PNG or JPEG, or None: decoding one takes seconds."""
+    """Return an array with the shape and type of a large PNG or JPEG, or None.
+
+    Decoding such an image takes seconds.
+    """
     try:
         with PIL.Image.open(path, formats=("PNG", "JPEG")) as image:
             width, height, mode = *image.size, image.mode
     except (OSError, ValueError, PIL.Image.DecompressionBombError):
-        return None  # whatever it is, opening it says so
+        return None  # opening it reports the error
     if max(width, height) <= LARGE_SIDE or mode not in ("L", "RGB", "RGBA"):
         return None
     tail = () if mode == "L" else (len(mode),)
@@ -158,10 +199,19 @@ def _layer_in_the_making(viewer: napari.Viewer, path: Path | str, level: Any, py
 
     Parameters
     ----------
-    level
-        Has the shape and type of the image's level 0 as it is displayed.
-    pyramid
+    viewer : napari.Viewer
+        The viewer.
+    path : Path or str
+        Path or address of the image.
+    level : object
+        Array with the shape and type of the image's level 0 as it is displayed.
+    pyramid : Pyramid or None
         The opened image; None if opening it takes long and is left to the job.
+
+    Returns
+    -------
+    LayerData
+        Data, arguments and type of the layer.
     """
     preview = empty_preview(level)
     source = ImageSource(str(path), str(path))

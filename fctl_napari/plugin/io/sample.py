@@ -1,4 +1,4 @@
-"""File > Open Sample > FCtL: the Earth scene, written once into the cache folder."""
+"""Sample of File > Open Sample > FCtL: the Earth scene, written once into the cache folder."""
 
 from __future__ import annotations
 
@@ -16,17 +16,30 @@ from fctl_napari.plugin.layers.paths import cache_folder
 def sample_folder() -> Path:
     """Return the Earth scene as an OME-Zarr pyramid in the cache folder, written on first use.
 
+    Returns
+    -------
+    Path
+        Path of the pyramid.
+
     Raises
     ------
     FctlError
         The scene is not installed, or the cache cannot be written.
     """
-    # the version stands in the name, so that a newer scene is written anew
+    # The version is in the name, so that a newer scene is written anew.
     return write_sample(cache_folder() / f"sample-{__version__}" / "earth.ome.zarr")
 
 
 def earth_scene() -> list[LayerData]:
-    """Return the image and its truth (napari's entry point); what is wrong becomes a notification."""
+    """Return the image and its ground truth (napari's entry point).
+
+    Errors become a notification.
+
+    Returns
+    -------
+    list of LayerData
+        Data, arguments and type of each layer; empty after an error.
+    """
     try:
         return image_layers(sample_folder())
     except FctlError as error:

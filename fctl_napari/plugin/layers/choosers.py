@@ -1,4 +1,4 @@
-"""Choosing an image layer and a checkpoint: the fields that several widgets begin with."""
+"""Choosers of an image layer and a checkpoint: the fields that several widgets begin with."""
 
 from __future__ import annotations
 
@@ -31,13 +31,25 @@ OPEN_TIP = "Choose a checkpoint file (.safetensors)."
 
 
 def combo(tooltip: str) -> QComboBox:
-    """Return a combo box that a long name does not widen."""
+    """Return a combo box that a long name does not widen.
+
+    Parameters
+    ----------
+    tooltip : str
+        Tooltip of the box.
+
+    Returns
+    -------
+    QComboBox
+        The box, empty.
+    """
     box = QComboBox()
     _keep_narrow(box, tooltip)
     return box
 
 
 def _keep_narrow(box: QComboBox, tooltip: str) -> None:
+    """Give a box its tooltip, and keep long names from widening it."""
     box.setToolTip(tooltip)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)
@@ -45,7 +57,20 @@ def _keep_narrow(box: QComboBox, tooltip: str) -> None:
 
 
 def tool(text: str, tooltip: str) -> QPushButton:
-    """Return a button just wide enough for its text."""
+    """Return a button just wide enough for its text.
+
+    Parameters
+    ----------
+    text : str
+        Text of the button.
+    tooltip : str
+        Tooltip of the button.
+
+    Returns
+    -------
+    QPushButton
+        The button.
+    """
     button = QPushButton(text)
     button.setFixedWidth(button.fontMetrics().horizontalAdvance(text) + 24)
     button.setToolTip(tooltip)
@@ -53,7 +78,18 @@ def tool(text: str, tooltip: str) -> QPushButton:
 
 
 def row(*widgets: QWidget) -> QHBoxLayout:
-    """Return a layout of widgets side by side, without margins."""
+    """Return a layout of widgets side by side, without margins.
+
+    Parameters
+    ----------
+    *widgets : QWidget
+        Widgets, from left to right.
+
+    Returns
+    -------
+    QHBoxLayout
+        The layout.
+    """
     layout = QHBoxLayout()
     layout.setContentsMargins(0, 0, 0, 0)
     for widget in widgets:
@@ -62,10 +98,15 @@ def row(*widgets: QWidget) -> QHBoxLayout:
 
 
 class ImageCombo(QComboBox):
-    """The image layers of a viewer, maps of ours left out.
+    """Combo box of the image layers of a viewer, without maps of ours.
 
-    ``currentIndexChanged`` tells that another image is chosen; between ``follow`` and ``leave`` the list follows the
-    viewer's.
+    ``currentIndexChanged`` is emitted when another image is chosen. Between ``follow`` and ``leave`` the list follows
+    the viewer's.
+
+    Parameters
+    ----------
+    tooltip : str
+        Tooltip of the box.
     """
 
     def __init__(self, tooltip: str) -> None:
@@ -74,7 +115,15 @@ class ImageCombo(QComboBox):
         self._viewer: napari.Viewer | None = None
 
     def follow(self, viewer: napari.Viewer, changed: Callable[[], None]) -> None:
-        """Offer the image layers of ``viewer`` from now on; ``changed`` is called when another one is chosen."""
+        """Offer the image layers of a viewer from now on.
+
+        Parameters
+        ----------
+        viewer : napari.Viewer
+            The viewer.
+        changed : callable
+            Called when another layer is chosen.
+        """
         self._viewer = viewer
         events = viewer.layers.events
         for emitter in (events.inserted, events.removed, events.renamed):
@@ -83,7 +132,7 @@ class ImageCombo(QComboBox):
         self.currentIndexChanged.connect(changed)
 
     def leave(self) -> None:
-        """Listen to the viewer no more."""
+        """Stop following the viewer."""
         if self._viewer is None:
             return
         events = self._viewer.layers.events
@@ -93,7 +142,7 @@ class ImageCombo(QComboBox):
 
     @property
     def layer(self) -> Image | None:
-        """The chosen image layer, if it is still there."""
+        """Chosen image layer, or None if it is not there any more."""
         layer = self.currentData()
         return layer if layer is not None and self._viewer is not None and layer in self._viewer.layers else None
 
@@ -102,8 +151,13 @@ class ImageCombo(QComboBox):
 
         Parameters
         ----------
-        doing
-            What it is wanted for, a verb: ``"segment"``.
+        doing : str
+            Verb for the purpose, for the error: ``"segment"``.
+
+        Returns
+        -------
+        Image
+            A layer with two dimensions (and colors).
 
         Raises
         ------
@@ -118,6 +172,7 @@ class ImageCombo(QComboBox):
         return image
 
     def _fill(self, _event: Any = None) -> None:
+        """List the image layers again, and keep the chosen one."""
         assert self._viewer is not None
         chosen = self.currentData()
         images = [
@@ -137,12 +192,12 @@ class ImageCombo(QComboBox):
 
 
 class CheckpointCombo(QComboBox):
-    """The built-in checkpoints, and files that were opened.
+    """Combo box of the built-in checkpoints, and of files that were opened.
 
     Attributes
     ----------
-    open_file
-        A button that asks for a file.
+    open_file : QPushButton
+        Button that asks for a file.
     """
 
     def __init__(self) -> None:
@@ -158,12 +213,17 @@ class CheckpointCombo(QComboBox):
 
     @property
     def name(self) -> str | None:
-        """The chosen one: a built-in name or a file."""
+        """Chosen checkpoint (a built-in name or a file), or None if there is none."""
         data = self.currentData()
         return None if data is None else str(data)
 
     def require_name(self) -> str:
-        """Return the chosen one.
+        """Return the chosen checkpoint.
+
+        Returns
+        -------
+        str
+            A built-in name or a file.
 
         Raises
         ------
@@ -175,14 +235,28 @@ class CheckpointCombo(QComboBox):
         return self.name
 
     def card(self) -> Card | None:
-        """Read the card of the chosen one; what is wrong with it is reported, and None returned."""
+        """Read the model card of the chosen checkpoint.
+
+        Errors are reported to the user.
+
+        Returns
+        -------
+        Card or None
+            The card, or None if nothing is chosen or it cannot be read.
+        """
         with reported():
             if self.name is not None:
                 return read_card(resolve_checkpoint(self.name))
         return None
 
     def add(self, path: str | Path) -> None:
-        """Offer a checkpoint file, and choose it."""
+        """Offer a checkpoint file, and choose it.
+
+        Parameters
+        ----------
+        path : str or Path
+            Path of the file.
+        """
         index = self.findData(str(path))
         if index < 0:
             self.addItem(Path(path).name, str(path))
@@ -191,11 +265,12 @@ class CheckpointCombo(QComboBox):
         self.setCurrentIndex(index)
 
     def _ask(self) -> None:
+        """Ask for a file and offer it."""
         path, _ = QFileDialog.getOpenFileName(self, "Open a checkpoint", "", "Checkpoints (*.safetensors)")
         if path:
             self.add(path)
 
 
 def devices() -> list[str]:
-    """Return the devices to offer; the worker knows which exist, this process never loads torch."""
+    """Return the devices to offer. The worker knows which exist, since this process never loads torch."""
     return ["auto", "cpu", "cuda"] if shutil.which("nvidia-smi") else ["auto", "cpu"]

@@ -1,4 +1,4 @@
-"""Truths to choose from in the window: layers, the image's own labels, files."""
+"""Choices of ground truth in the window: layers, the image's own labels, files."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 @dataclass(frozen=True, eq=False)
 class GroundTruthChoice:
-    """One truth that can be chosen.
+    """A ground truth that can be chosen.
 
     Attributes
     ----------
-    name
-        For people.
-    path
+    name : str
+        Name for people.
+    path : str or None
         Its file or label group; None if it is read from the layer.
-    layer
-        The layer that shows it, if one does.
+    layer : Labels or None
+        Layer that shows it, if one does.
     """
 
     name: str
@@ -49,19 +49,29 @@ class GroundTruthChoice:
 
     @property
     def location(self) -> str | None:
-        """Where it lies on disk, if it does."""
+        """Path on disk, or None if it is only in memory."""
         return self.path if self.layer is None else self.layer.metadata.get(LABELS_KEY)
 
     @property
     def key(self) -> object:
-        """What it is recognised by when the choices are listed anew."""
+        """Key by which it is recognized when the choices are listed anew."""
         return self.path if self.layer is None else id(self.layer)
 
 
 def layer_choices(viewer: ViewerModel) -> list[GroundTruthChoice]:
-    """Return the labels layers that may hold a truth: neither masks of ours nor overlays.
+    """Return the labels layers that may hold a ground truth: neither masks of ours nor overlays.
 
-    Copies of what shows corrections are offered: what is painted on them is kept only if it is taken over.
+    Copies of layers that show corrections are offered too: what is painted on them is kept only if it is taken over.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+
+    Returns
+    -------
+    list of GroundTruthChoice
+        Choices, in the order of the layers.
     """
     choices = []
     for layer in viewer.layers:
@@ -69,14 +79,25 @@ def layer_choices(viewer: ViewerModel) -> list[GroundTruthChoice]:
         if not isinstance(layer, Labels) or ours:
             continue
         path = layer.metadata.get(LABELS_KEY)
-        # what lies in memory may have been painted on since it was read; what lies elsewhere has no levels to trust
+        # Labels in memory may have been painted on since they were read; those elsewhere have no levels to trust.
         readable = layer.multiscale and isinstance(path, str) and not is_url(path)
         choices.append(GroundTruthChoice(layer.name, path if readable else None, layer))
     return choices
 
 
 def own_labels(image: str | None) -> list[GroundTruthChoice]:
-    """Return the label groups under an OME-Zarr image (this reads files)."""
+    """Return the label groups under an OME-Zarr image (this reads files).
+
+    Parameters
+    ----------
+    image : str or None
+        Path or address of the image, or None.
+
+    Returns
+    -------
+    list of GroundTruthChoice
+        Choices; empty for a file, an address or None.
+    """
     if image is None or is_url(image) or not Path(image).is_dir():
         return []
     path = Path(image)
@@ -84,26 +105,66 @@ def own_labels(image: str | None) -> list[GroundTruthChoice]:
 
 
 def labels_of_image(segmentation: Segmentation) -> list[GroundTruthChoice]:
-    """Return the label groups of the image that a segmentation is of, if it lies there still (this reads files)."""
+    """Return the label groups of the image that a segmentation is of (this reads files).
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        An opened store.
+
+    Returns
+    -------
+    list of GroundTruthChoice
+        Choices; empty if the image does not lie there any more.
+    """
     own = own_labels(segmentation.image_path)
     if own:
         try:
             open_image_of(segmentation.facts["image"], segmentation.path)
         except InputError:
-            return []  # another picture lies there now, with labels of its own
+            return []  # the path holds another picture now, with labels of its own
     return own
 
 
 def shows(choice: GroundTruthChoice, path: str) -> bool:
-    """Tell whether a choice is what lies at ``path``."""
+    """Return whether a choice is the ground truth at a path.
+
+    Parameters
+    ----------
+    choice : GroundTruthChoice
+        The choice.
+    path : str
+        Path or address.
+
+    Returns
+    -------
+    bool
+        True if it is.
+    """
     shown = choice.path if choice.layer is None else choice.layer.metadata.get(LABELS_KEY)
     return shown is not None and not is_url(shown) and Path(shown).absolute() == Path(path).absolute()
 
 
 def labels_over(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any:
-    """Return the labels of a layer in the px of another one, by where both are seen; see ``placed_labels``.
+    """Return the labels of a layer in the px of another one, by where both are seen.
+
+    See ``placed_labels``.
 
     Labels in the image's own file, which nobody has moved, are the image's wherever that was moved.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Viewer that shows both.
+    layer : Labels
+        The labels layer.
+    over : Image or Labels
+        The other layer.
+
+    Returns
+    -------
+    array_like [y, x]
+        The labels: the array of the layer, or ``PlacedLabels``.
 
     Raises
     ------
@@ -126,25 +187,31 @@ def open_choice(
     colors: Sequence[tuple[int, int, int]] | None = None,
     placed: Any = None,
 ) -> LabelSource:
-    """Open a truth so that it can be looked at whole; a large one without levels gets some, in the cache folder.
+    """Open a ground truth so that it can be looked at whole.
 
-    In a thread: this reads, and may write, files.
+    A large one without levels gets some, in the cache folder. In a thread: this reads, and may write, files.
 
     Parameters
     ----------
-    choice
-        Which.
-    progress
-        Of making levels.
-    colors
-        (red, green, blue) of class 0, 1, ..., for a file of colours.
-    placed
-        For a layer: its labels in the px of the segmentation (``labels_over``). None: those px are the layer's own.
+    choice : GroundTruthChoice
+        The choice.
+    progress : Progress
+        Called with the progress of making levels.
+    colors : sequence of tuple of 3 int or None, optional
+        (red, green, blue) of class 0, 1, ..., for a file of colors.
+    placed : object, optional
+        For a layer, its labels in the px of the segmentation (``labels_over``). None means that those px are the
+        layer's own.
+
+    Returns
+    -------
+    LabelSource
+        The opened ground truth.
 
     Raises
     ------
     FctlError
-        It is missing, damaged, or no truth; or it needs levels and the cache folder cannot be written.
+        It is missing, damaged, or no ground truth; or it needs levels and the cache folder cannot be written.
     """
     elsewhere = isinstance(placed, PlacedLabels)
     path = None if elsewhere else choice.path
@@ -167,7 +234,18 @@ def open_choice(
 
 
 def held_values(source: LabelSource) -> list[int]:
-    """Return values that a truth holds, looked up on a level of about 1000 px (in a thread: this reads files)."""
+    """Return values that a ground truth holds, read from a level of about 1000 px (in a thread: this reads files).
+
+    Parameters
+    ----------
+    source : LabelSource
+        The opened ground truth.
+
+    Returns
+    -------
+    list of int
+        Values, in ascending order.
+    """
     level = 0
     while max(source.level_shape(level)) > 1024:
         level += 1
@@ -176,17 +254,19 @@ def held_values(source: LabelSource) -> list[int]:
 
 
 def _stays(layer: Labels, placed: tuple[Sequence[float], Sequence[float]]) -> bool:
-    """Tell whether a layer lies where it was put when it was opened."""
+    """Return whether a layer lies where it was put when it was opened."""
     scale, translate = placed
     plain = Affine(scale=scale, translate=translate).affine_matrix
     return np.allclose(layer._data_to_world.affine_matrix, plain)
 
 
 def _array(layer: Labels) -> Any:
+    """Return the finest level of a layer."""
     return layer.data[0] if layer.multiscale else layer.data
 
 
 def _plane(choice: GroundTruthChoice) -> Any:
+    """Return the labels of a choice's layer, which must have two dimensions."""
     layer = choice.layer
     assert layer is not None
     if layer.ndim != 2:
@@ -195,6 +275,7 @@ def _plane(choice: GroundTruthChoice) -> Any:
 
 
 def _layer_source(choice: GroundTruthChoice, array: Any) -> LabelSource:
+    """Return labels of a layer as a ground truth, with the layer's class names."""
     layer = choice.layer
     assert layer is not None
     names = named_classes(layer)
@@ -203,7 +284,18 @@ def _layer_source(choice: GroundTruthChoice, array: Any) -> LabelSource:
 
 
 def named_classes(layer: Labels) -> tuple[str, ...] | None:
-    """Return names of labels 1, 2, ..., which are class 0, 1, ..., where the layer gives them; "" for none."""
+    """Return the names of the classes that a labels layer gives.
+
+    Parameters
+    ----------
+    layer : Labels
+        The labels layer.
+
+    Returns
+    -------
+    tuple of str or None
+        Names of labels 1, 2, ..., which are class 0, 1, ..., with "" for none; None where the layer gives none.
+    """
     features = layer.features
     if "class" not in features:
         return None

@@ -1,4 +1,4 @@
-"""Which image a layer shows: fingerprints of image layers, computed in threads, each once."""
+"""Identity of the image that a layer shows: fingerprints of image layers, computed in threads, each once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ IMAGE_KEY = "fctl_image"
 
 
 class ImageIdentities(QObject):
-    """The fingerprints of image layers.
+    """Fingerprints of image layers.
 
     Attributes
     ----------
     known : Signal(object)
-        An image layer whose fingerprints were asked for, and are known now.
+        The fingerprints of an image layer, which were asked for, are known now: the layer.
     """
 
     known = Signal(object)
@@ -36,12 +36,18 @@ class ImageIdentities(QObject):
         self._pending: weakref.WeakSet[Image] = weakref.WeakSet()
 
     def names(self, image: Image) -> frozenset[str] | None:
-        """Return the fingerprints that mean the image of a layer; empty if it cannot be read.
+        """Return the fingerprints that mean the image of a layer.
+
+        Parameters
+        ----------
+        image : Image
+            The image layer.
 
         Returns
         -------
         frozenset of str or None
-            None: not known yet; ``known`` is emitted when it is.
+            Fingerprints; empty if the image cannot be read. None means not known yet; ``known`` is emitted when they
+            are.
         """
         source = image_source(image)
         found = self._of_arrays.get(image) if source is None else source.names
@@ -50,19 +56,34 @@ class ImageIdentities(QObject):
         return found
 
     def pending(self, image: Image | None) -> bool:
-        """Tell whether the fingerprints of a layer are being computed."""
+        """Return whether the fingerprints of a layer are being computed.
+
+        Parameters
+        ----------
+        image : Image or None
+            The image layer, or None.
+
+        Returns
+        -------
+        bool
+            True while they are computed.
+        """
         return image is not None and image in self._pending
 
     def _find(self, image: Image) -> None:
+        """Compute the fingerprints of a layer, after its pyramid if one is being made."""
         self._pending.add(image)
         source = image_source(image)
-        if source is not None and source.job is not None:  # its pyramid says it without decoding a large file twice
+        if (
+            source is not None and source.job is not None
+        ):  # reads its pyramid then, so that a large file is not decoded twice
             source.job.finished.connect(lambda _path: self._start(image))
             source.job.failed.connect(lambda _error: self._done(image, frozenset()))
         else:
             self._start(image)
 
     def _start(self, image: Image) -> None:
+        """Compute the fingerprints of a layer in a thread."""
         source = image_source(image)
         array = None if source is not None else image.data[0] if image.multiscale else image.data
 
@@ -70,7 +91,7 @@ class ImageIdentities(QObject):
             try:
                 return known_as(source.open() if source is not None else pyramid_from_array(array, name=image.name))
             except FctlError:
-                return frozenset()  # whoever reads the image says what is wrong with it
+                return frozenset()  # the error is reported where the image is read
 
         job = Job(work)
         job.finished.connect(lambda names: self._done(image, names))
@@ -78,6 +99,7 @@ class ImageIdentities(QObject):
         job.start()
 
     def _done(self, image: Image, names: frozenset[str]) -> None:
+        """Keep the fingerprints of a layer and report them."""
         self._pending.discard(image)
         source = image_source(image)
         if source is not None:
@@ -104,9 +126,22 @@ def identities() -> ImageIdentities:
 
 
 def may_be_of(layer: Layer, image: Image) -> bool:
-    """Tell whether a segmentation's layer is of an image; True as well where its store does not say of which.
+    """Return whether a segmentation's layer may be of an image.
 
-    While the image's fingerprints are not known the answer is False; ``ImageIdentities.known`` is emitted then.
+    While the image's fingerprints are not known the answer is False, and ``ImageIdentities.known`` is emitted when they
+    are.
+
+    Parameters
+    ----------
+    layer : Layer
+        Layer of a segmentation.
+    image : Image
+        The image layer.
+
+    Returns
+    -------
+    bool
+        True if the store names the image, or does not say of which image it is.
     """
     stored = layer.metadata.get(IMAGE_KEY)
     if stored is None:

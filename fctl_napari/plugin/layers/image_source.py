@@ -17,40 +17,40 @@ if TYPE_CHECKING:
     from fctl_napari.plugin.layers.pyramids import PyramidJob
 
 LayerData = tuple[Any, dict[str, Any], str]
-"""What napari's readers return: data, arguments of the layer, its type."""
+"""Layer as napari's readers return it: data, arguments of the layer, its type."""
 
 SOURCE_KEY = "fctl_source"
 """Key of a layer's ``metadata`` that holds its ``ImageSource``."""
 
 EXPLORE = "explore: "
-"""Begins the names of the Explore widget's layers."""
+"""Beginning of the names of the Explore widget's layers."""
 
 OVERLAY_KEY = "fctl_overlay"
-"""Key of a layer's ``metadata``: it shows something about an image, and is none to work on."""
+"""Key of a layer's ``metadata`` that marks it as showing something about an image, and as none to work on."""
 
 
 @dataclass
 class ImageSource:
-    """Which file an image layer shows, and how its values are read.
+    """File that an image layer shows, and how its values are read.
 
     Attributes
     ----------
-    path
-        The image, or its pyramid where one was made.
-    original
-        The file that the user opened; results are named after it.
-    value_range
+    path : str
+        Path or address of the image, or of its pyramid where one was made.
+    original : str
+        File that the user opened; results are named after it.
+    value_range : tuple of 2 float or None
         (low, high) that become 0 and 255, for data that is not uint8.
-    bands
-        The channels that are red, green and blue, where there are more than four.
-    job
-        The pyramid in the making, if the layer still shows a preview.
-    names
+    bands : tuple of 3 int or None
+        Channels that are red, green and blue, where there are more than four.
+    job : PyramidJob or None
+        Job that makes the pyramid, if the layer still shows a preview.
+    names : frozenset of str or None
         Fingerprints that mean the image, once they are known; see ``ImageIdentities``.
-    pyramid
-        The image as it is shown, opened; None: it was not opened yet.
-    state
-        Of the file when it was opened; see ``file_state``.
+    pyramid : Pyramid or None
+        The image as it is shown, opened. None means that it was not opened yet.
+    state : tuple of 2 int or None
+        State of the file when it was opened; see ``file_state``.
     """
 
     path: str
@@ -63,6 +63,7 @@ class ImageSource:
     state: tuple[int, int] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        """Note the state of a file that is given opened."""
         if self.pyramid is not None:
             self.state = file_state(self.path)
 
@@ -70,6 +71,11 @@ class ImageSource:
         """Open the image, once (in a thread: this reads files).
 
         Where the file was written anew since, it is opened again.
+
+        Returns
+        -------
+        Pyramid
+            The opened image.
 
         Raises
         ------
@@ -91,12 +97,23 @@ class ImageSource:
 
     @property
     def touched(self) -> bool:
-        """Whether the file was written since it was opened here."""
+        """True if the file was written since it was opened here."""
         return self.pyramid is not None and file_state(self.path) != self.state
 
 
 def file_state(path: str) -> tuple[int, int] | None:
-    """Return what differs when a file was written anew, time and size; None for a folder or an address."""
+    """Return the time and size of a file, which differ when it was written anew.
+
+    Parameters
+    ----------
+    path : str
+        Path or address.
+
+    Returns
+    -------
+    tuple of 2 int or None
+        (modification time in ns, size in bytes); None for a folder or an address.
+    """
     try:
         facts = Path(path).stat()
     except OSError:
@@ -105,13 +122,39 @@ def file_state(path: str) -> tuple[int, int] | None:
 
 
 def image_source(layer: Layer) -> ImageSource | None:
-    """Return the file behind an image layer of ours, or None."""
+    """Return the file behind an image layer of ours.
+
+    Parameters
+    ----------
+    layer : Layer
+        Any layer.
+
+    Returns
+    -------
+    ImageSource or None
+        The source, or None if the layer has none.
+    """
     source = layer.metadata.get(SOURCE_KEY)
     return source if isinstance(source, ImageSource) else None
 
 
 def image_layer(pyramid: Pyramid, levels: list[Any], source: ImageSource) -> LayerData:
-    """Return the layer of an image on disk, shown by ``levels``, at its pixel size."""
+    """Return the layer of an image on disk, at its pixel size.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+    levels : list of object
+        Its levels as napari shows them; see ``displayed_levels``.
+    source : ImageSource
+        File behind the layer.
+
+    Returns
+    -------
+    LayerData
+        Data, arguments and type of the layer.
+    """
     rgb = len(levels[0].shape) == 3
     arguments: dict[str, Any] = {
         "name": pyramid.name,

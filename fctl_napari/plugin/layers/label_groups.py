@@ -1,4 +1,4 @@
-"""Label groups on disk (OME-Zarr) as labels layers: a truth beside its image, a segmentation, anyone's labels."""
+"""Label groups on disk (OME-Zarr) as labels layers: ground truth beside its image, a segmentation, or other labels."""
 
 from __future__ import annotations
 
@@ -26,11 +26,22 @@ LABELS_KEY = "fctl_labels"
 """Key of a labels layer's ``metadata`` that holds its group's path."""
 
 PLACED_KEY = "fctl_placed"
-"""Key of the ``metadata`` of labels under an image: the scale and translation that put them over the image's px."""
+"""Key of the ``metadata`` of labels under an image, for the scale and translation that put them over the image's px."""
 
 
 def label_names(image: Path | str) -> list[str]:
-    """Return the names of the label groups under an OME-Zarr image, in a folder or at an address."""
+    """Return the names of the label groups under an OME-Zarr image.
+
+    Parameters
+    ----------
+    image : Path or str
+        Folder or address of the image.
+
+    Returns
+    -------
+    list of str
+        Names; empty if there are none.
+    """
     folder = child(image, "labels")
     if not ngff.is_zarr(folder):
         return []
@@ -41,17 +52,22 @@ def label_names(image: Path | str) -> list[str]:
 def labels_layer(
     path: Path | str, *, extent: tuple[float, float] | None = None, pixel: tuple[float, float] = (1.0, 1.0)
 ) -> LayerData:
-    """Return the layer of one label group, in its colours and names where it has them.
+    """Return the layer of one label group, with its colors and names where it has them.
 
     Parameters
     ----------
-    path
+    path : Path or str
         The group, or its address.
-    extent
+    extent : tuple of 2 float or None, optional
         (height, width) in world units of the image that it belongs to; the labels are stretched over it. Without
         it their own pixel size counts.
-    pixel
+    pixel : tuple of 2 float, optional
         Size of that image's px (y, x), in world units.
+
+    Returns
+    -------
+    LayerData
+        Data, arguments and type of the layer.
 
     Raises
     ------
@@ -62,7 +78,7 @@ def labels_layer(
     data, arguments = _levels(group, path, extent)
     metadata: dict[str, Any] = {LABELS_KEY: str(path)}
     if extent is not None:
-        # napari counts from the centers of first px: corners, not centers, lie on each other
+        # napari counts from the centers of first px, but here the corners coincide, not the centers
         arguments["translate"] = tuple((own - side) / 2 for own, side in zip(arguments["scale"], pixel, strict=True))
         metadata[PLACED_KEY] = arguments["scale"], arguments["translate"]
     dtype = (data[0] if arguments["multiscale"] else data).dtype
@@ -76,7 +92,23 @@ def labels_layer(
 
 
 def segmentation_layers(path: Path | str) -> list[LayerData]:
-    """Return the layers of a label group that stands alone: its labels, over its confidence and maps if it has any."""
+    """Return the layers of a label group that stands alone: its labels, over its confidence and maps if it has any.
+
+    Parameters
+    ----------
+    path : Path or str
+        The group, or its address.
+
+    Returns
+    -------
+    list of LayerData
+        Data, arguments and type of each layer, the lowest first.
+
+    Raises
+    ------
+    InputError
+        It is missing, damaged, or has further axes.
+    """
     hidden: dict[str, Any] = {"rgb": False, "visible": False}
     layers = _map_layers(path, hidden)
     confidence = child(path, CONFIDENCE)
@@ -91,19 +123,22 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
         }
         layers.append((data, arguments, "image"))
     data, arguments, kind = labels_layer(path)
-    if _facts(path).get("kind") == "segmentation":  # others may be truths
+    if _facts(path).get("kind") == "segmentation":  # others may be ground truth
         arguments["metadata"] |= _origin(path)
     return [*layers, (data, arguments, kind)]
 
 
 def _facts(path: Path | str) -> dict[str, Any]:
-    """What a segmentation of ours says of itself; empty for others."""
+    """Return the facts that a segmentation of ours stores.
+
+    They are empty for others.
+    """
     facts = ngff.open_group(path).attrs.asdict().get(ATTRIBUTE)
     return facts if isinstance(facts, dict) else {}
 
 
 def _origin(path: Path | str) -> dict[str, Any]:
-    """Return the metadata that say which segmentation a layer shows, and of which image."""
+    """Return the metadata that identify the segmentation that a layer shows, and its image."""
     return {STORE_KEY: str(path), IMAGE_KEY: _facts(path).get("image", {}).get("fingerprint")}
 
 
@@ -128,6 +163,7 @@ def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
 
 
 def _levels(group: zarr.Group, path: Path | str, extent: tuple[float, float] | None) -> tuple[Any, dict[str, Any]]:
+    """Return the levels of a group as napari shows them, and their arguments."""
     arrays, axes, multiscale = ngff.open_levels(group, path)
     try:
         levels: list[Any] = [array if axes == "yx" else GrayLevel(Level(array, axes)) for array in arrays]
@@ -137,7 +173,7 @@ def _levels(group: zarr.Group, path: Path | str, extent: tuple[float, float] | N
     if side > COARSE_SIDE:
         step = math.ceil(side / COARSE_SIDE)
         levels.append(np.asarray(levels[-1][::step, ::step]))
-    # napari takes a list of one for an image, not for labels; it is small
+    # napari takes a list of one level for an image, but not for labels; that level is small
     data = levels if len(levels) > 1 else np.asarray(levels[0][:, :])
     arguments: dict[str, Any] = {"multiscale": len(levels) > 1}
     unit = ngff.space_unit(multiscale)

@@ -1,4 +1,4 @@
-"""Maps beside a segmentation as image layers: their colours and the limits of these."""
+"""Image layers of the maps beside a segmentation: their colors and the limits of these."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from fctl_napari.plugin.layers.styles import byte_colormap
 from fctl_napari.segmentation.store.map_names import ENTROPY, MARGIN, WEIGHT
 
 MAP_KEY = "fctl_map"
-"""Key of a layer's ``metadata`` that holds which of the segmentation's maps it shows."""
+"""Key of a layer's ``metadata`` that holds the name of the segmentation's map that it shows."""
 
 COLORS = {ENTROPY: "magma", MARGIN: "viridis"}
-"""napari's names of colours whose lightness grows evenly; the weights of all contexts have ``WEIGHT_COLORS``."""
+"""napari's names of colormaps whose lightness grows evenly; the weights of all contexts have ``WEIGHT_COLORS``."""
 
 WEIGHT_COLORS = "plasma"
 
 SPREAD = (1, 99)
-"""Colours of weights run between these percentiles: weights of a network differ by some hundredths."""
+"""Percentiles between which the colors of weights run, because weights of a network differ by some hundredths."""
 
 
 def color_limits(name: str, maps: Mapping[str, np.ndarray]) -> tuple[float, float]:
-    """Choose where the colours of a map begin and end, 0..1.
+    """Choose the limits of a map's colors.
 
     Parameters
     ----------
-    name
-        Which map.
-    maps
-        The coarsest levels of a segmentation's maps, uint8, 0 = not computed.
+    name : str
+        Name of the map.
+    maps : mapping of str to ndarray of uint8 [h, w]
+        The coarsest levels of a segmentation's maps, 0 = not computed.
 
     Returns
     -------
-    The whole range for entropy and margin; for weights the same for every context, by what is computed so far.
+    tuple of 2 float
+        Values between which the colors run, 0..1. The whole range for entropy and margin; for weights the same for
+        every context, by what is computed so far.
     """
     if not name.startswith(WEIGHT):
         return 0.0, 1.0
@@ -42,8 +44,19 @@ def color_limits(name: str, maps: Mapping[str, np.ndarray]) -> tuple[float, floa
 
 
 def spread(maps: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Find between which values, 0..1, nearly all that is computed of some maps lies; 0 and 1 if nothing is."""
-    # 256 counts instead of the values: a coarsest level has up to a million px
+    """Find the values between which nearly all that is computed of some maps lies.
+
+    Parameters
+    ----------
+    maps : iterable of ndarray of uint8
+        Values of the maps, 0 = not computed.
+
+    Returns
+    -------
+    tuple of 2 float
+        Percentiles ``SPREAD`` of the values, 0..1; 0 and 1 if nothing is computed.
+    """
+    # 256 counts in place of the values, because a coarsest level has up to a million px.
     counts = sum((np.bincount(values.ravel(), minlength=256) for values in maps), np.zeros(256, np.int64))
     counts[0] = 0
     total = counts.sum()
@@ -54,7 +67,20 @@ def spread(maps: Iterable[np.ndarray]) -> tuple[float, float]:
 
 
 def map_style(name: str, limits: tuple[float, float]) -> dict[str, Any]:
-    """Return the ``colormap`` and ``contrast_limits`` of a map's layer, for colours between limits of 0..1."""
+    """Return the style of a map's layer.
+
+    Parameters
+    ----------
+    name : str
+        Name of the map.
+    limits : tuple of 2 float
+        Values between which the colors run, 0..1.
+
+    Returns
+    -------
+    dict of str to object
+        ``colormap`` and ``contrast_limits``.
+    """
     colors = COLORS.get(name, WEIGHT_COLORS)
     title = f"fctl {colors} {limits[0]:.3f} {limits[1]:.3f}"
     return {"colormap": byte_colormap(title, colors, limits), "contrast_limits": (0, 255)}

@@ -1,4 +1,4 @@
-"""Flying to a part of an image, and outlining it."""
+"""Navigation to a part of an image, and its outline."""
 
 from __future__ import annotations
 
@@ -11,20 +11,30 @@ from fctl_napari.plugin.layers.transforms import move, outline, placed_like, uni
 from fctl_napari.windows import IntWindow
 
 SHARE = 1 / 3
-"""How much of the canvas a part fills that is flown to, along its longer side."""
+"""Share of the canvas that a part fills after flying to it, along its longer side."""
 MOST_ZOOM = 12.0
-"""Screen px that a px of the image becomes at most: a few px without their surroundings tell nothing."""
+"""Largest number of screen px of a px of the image: a few px without their surroundings show nothing."""
 
 LINE_PX = 2.0
-"""Width of the outline on the screen."""
+"""Width of the outline on the screen, px."""
 MARGIN_PX = 1.0
-"""Between a part and its outline, px of the image."""
+"""Distance between a part and its outline, px of the image."""
 
 
 def fly_to(viewer: ViewerModel, layer: Layer, window: IntWindow) -> None:
-    """Move the camera so that a part of ``layer``, (y0, x0, y1, x1) level-0 px, fills a third of the canvas.
+    """Move the camera so that a part of a layer fills a third of the canvas.
 
-    Whatever axes are displayed, and in whatever order: across an axis that is not, the viewer goes to the part's slice.
+    It works with whatever axes are displayed, in whatever order: along an axis that is not displayed, the viewer goes
+    to the part's slice.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    layer : Layer
+        The layer.
+    window : IntWindow
+        Window of the part, (y0, x0, y1, x1) px of level 0.
     """
     units = units_to_world(viewer, layer)
     corners = np.array([(np.asarray(layer.data_to_world(corner)) * units)[-2:] for corner in outline(window)])
@@ -32,13 +42,13 @@ def fly_to(viewer: ViewerModel, layer: Layer, window: IntWindow) -> None:
     middle = dict(zip((viewer.dims.ndim - 2, viewer.dims.ndim - 1), (low + high) / 2, strict=True))
     size = dict(zip(middle, high - low, strict=True))
     for axis, placement in middle.items():
-        if axis not in viewer.dims.displayed:  # one looks across it: go to the slice that meets the part
+        if axis not in viewer.dims.displayed:  # one looks along it, so go to the slice that meets the part
             viewer.dims.set_point(axis, placement)
     shown = list(viewer.dims.displayed)[-3:]
     y0, x0, y1, x1 = window
     pixel = np.linalg.norm(corners[1] - corners[0]) / (x1 - x0), np.linalg.norm(corners[3] - corners[0]) / (y1 - y0)
     canvas = np.asarray(viewer.canvas.viewbox_size(viewer.layers), dtype=float)
-    # down and across the canvas lie the last two axes that are displayed
+    # The last two displayed axes run down and across the canvas.
     ratios = [length / size[axis] for length, axis in zip(canvas, shown[-2:], strict=True) if axis in size]
     center = np.asarray(viewer.scene.camera.center, dtype=float)
     for placement, axis in enumerate(shown, len(center) - len(shown)):
@@ -49,14 +59,16 @@ def fly_to(viewer: ViewerModel, layer: Layer, window: IntWindow) -> None:
 
 
 class RegionMarker:
-    """A rectangle around a part of a layer; made when it is first shown. No other layer is touched.
+    """Rectangle around a part of a layer, made when it is first shown.
+
+    No other layer is touched.
 
     Parameters
     ----------
-    viewer
-        Where it is shown.
-    name
-        Of its layer.
+    viewer : ViewerModel
+        Viewer where it is shown.
+    name : str
+        Name of its layer.
     """
 
     def __init__(self, viewer: ViewerModel, name: str) -> None:
@@ -66,11 +78,19 @@ class RegionMarker:
 
     @property
     def layer(self) -> Shapes | None:
-        """Its layer, if it is there."""
+        """Layer of the rectangle, or None if it is not there."""
         return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
 
     def show(self, layer: Layer, window: IntWindow) -> None:
-        """Outline a part, (y0, x0, y1, x1) level-0 px of ``layer``; as thick as looks right at the zoom of now."""
+        """Outline a part of a layer, with a line whose width fits the present zoom.
+
+        Parameters
+        ----------
+        layer : Layer
+            The layer.
+        window : IntWindow
+            Window of the part, (y0, x0, y1, x1) px of level 0 of the layer.
+        """
         y0, x0, y1, x1 = window
         rectangle = outline((y0 - MARGIN_PX, x0 - MARGIN_PX, y1 + MARGIN_PX, x1 + MARGIN_PX))
         width = LINE_PX / (self._viewer.scene.camera.zoom * float(np.max(np.abs(layer.scale[-2:]))))
@@ -96,7 +116,7 @@ class RegionMarker:
         self._viewer.layers.selection = chosen
 
     def hide(self) -> None:
-        """Take it away."""
+        """Remove the rectangle."""
         if self.layer is not None:
             chosen = set(self._viewer.layers.selection) - {self._layer}
             self._viewer.layers.remove(self._layer)

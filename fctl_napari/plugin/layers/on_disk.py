@@ -1,4 +1,4 @@
-"""Brings an image layer to where the worker can read it: saves what is no file, waits for pyramids in the making."""
+"""Preparation of an image layer for the worker: saving what is no file, waiting for pyramids in the making."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from fctl_napari.plugin.layers.pyramids import PyramidJob, is_complete
 
 
 class OnDisk(QObject):
-    """Finds or makes the file behind one layer.
+    """Finder or maker of the file behind one layer.
 
     Parameters
     ----------
-    layer
-        The image.
-    then
-        What begins when it is ready, for people: ``"the run"``.
+    layer : Image
+        The image layer.
+    then : str
+        Name for people of the work that begins when it is ready: ``"the run"``.
+    parent : QObject or None, optional
+        Qt parent.
 
-    Signals
-    -------
-    waiting : str
-        What it waits for.
-    ready : object
-        The ``ImageSource``.
-    failed : object
-        The exception, or None where it was told of already.
+    Attributes
+    ----------
+    waiting : Signal(str)
+        The file is not ready yet: a sentence about what it waits for.
+    ready : Signal(object)
+        The file is ready: its ``ImageSource``.
+    failed : Signal(object)
+        There is no file: the exception, or None where it was reported already.
     """
 
     waiting = Signal(str)
@@ -48,11 +50,14 @@ class OnDisk(QObject):
 
     @property
     def waits(self) -> bool:
-        """Whether it is under way."""
+        """True if the file is under way."""
         return self._job is not None
 
     def start(self) -> None:
-        """Begin; ``ready`` may come before this returns."""
+        """Find or make the file.
+
+        ``ready`` may be emitted before this returns.
+        """
         source = image_source(self._layer)
         if source is None:
             self._save()
@@ -63,7 +68,10 @@ class OnDisk(QObject):
             self.ready.emit(source)
 
     def cancel(self) -> None:
-        """Wait no more; neither ``ready`` nor ``failed`` follows."""
+        """Stop waiting.
+
+        Neither ``ready`` nor ``failed`` follows.
+        """
         if self._job is not None and self._job.for_run:
             self._job.cancel()
         self._job = None
@@ -74,13 +82,13 @@ class OnDisk(QObject):
         array = layer.data[0] if layer.multiscale else layer.data
         value_range: tuple[float, float] | None = None
         if np.dtype(array.dtype) != np.uint8:
-            # what is black and white on the screen is black and white to the network
+            # Black and white on the screen become black and white for the network.
             most = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
             low, high = (0, most) if layer.rgb else layer.contrast_limits
             value_range = float(low), float(high)
 
         def make_source() -> tuple[Any, Path]:
-            out = array_path(array, layer.name)  # named after the content: a complete one is this array
+            out = array_path(array, layer.name)  # named after the content, so a complete one is this array
             if is_complete(out):
                 return None, out
             return pyramid_from_array(array, name=layer.name, value_range=value_range), out
@@ -93,6 +101,7 @@ class OnDisk(QObject):
     def _wait_for(
         self, job: PyramidJob, source: ImageSource | None, value_range: tuple[float, float] | None = None
     ) -> None:
+        """Wait for a pyramid, of a given source or of an array that is saved."""
         self._job = job
         self.waiting.emit("Waiting for the image's pyramid…")
 
@@ -104,7 +113,9 @@ class OnDisk(QObject):
         def stop(error: BaseException) -> None:
             if self._job is job:
                 self._job = None
-                self.failed.emit(error if job.for_run else None)  # who shows the image tells of other jobs
+                self.failed.emit(
+                    error if job.for_run else None
+                )  # errors of other jobs are reported where the image is shown
 
         job.finished.connect(go)
         job.failed.connect(stop)

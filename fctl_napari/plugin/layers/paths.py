@@ -1,4 +1,4 @@
-"""Where pyramids and results are kept: beside the image, or in a cache folder if that place is not writable."""
+"""Paths of pyramids and results: beside the image, or in a cache folder where nothing can be written there."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ from fctl_napari.imagery.remote import is_url
 from fctl_napari.segmentation.store.result_paths import MAPS_SUFFIX, STORE_SUFFIX
 
 PYRAMID_SUFFIX = ".pyramid.ome.zarr"
+"""End of the names of pyramids beside their images."""
 
 
 def cache_folder() -> Path:
     """Return the user's cache folder of this plugin, made if need be.
+
+    Returns
+    -------
+    Path
+        The folder.
 
     Raises
     ------
@@ -39,7 +45,14 @@ def cache_folder() -> Path:
 
 
 def checkpoint_folder() -> Path:
-    """Return the user's folder of checkpoints, for images beside which nothing can be written, made if need be.
+    """Return the user's folder of checkpoints, made if need be.
+
+    It serves images beside which nothing can be written.
+
+    Returns
+    -------
+    Path
+        The folder.
 
     Raises
     ------
@@ -55,9 +68,18 @@ def checkpoint_folder() -> Path:
 
 
 def checkpoint_path(image: str | Path) -> Path:
-    """Return the folder of checkpoints that learn from an image: the image's, or the user's where that is no place.
+    """Return the folder of checkpoints that learn from an image.
 
-    That is one that is not writable, or the cache: what is kept there may go any day.
+    Parameters
+    ----------
+    image : str or Path
+        Path or address of the image.
+
+    Returns
+    -------
+    Path
+        The image's folder, or the user's folder of checkpoints where that one is not writable or is the cache, from
+        which files may vanish any day.
     """
     folder = None if is_url(image) else Path(image).absolute().parent
     if folder is None or not writable(folder) or folder.is_relative_to(cache_folder()):
@@ -66,9 +88,22 @@ def checkpoint_path(image: str | Path) -> Path:
 
 
 def new_checkpoint(image: str | Path, parent: str | Path) -> Path:
-    """Return a free place for a checkpoint that learns from an image: ``earth-1`` from ``earth``, then ``earth-2``.
+    """Return a free path for a checkpoint that learns from an image.
 
-    Free of a checkpoint, of one that waits or is unfinished, and of a result that would pass for its own.
+    It is ``earth-1`` for ``earth``, then ``earth-2``. A path is free if there is no checkpoint, none that waits or is
+    unfinished, and no result that would pass for its own.
+
+    Parameters
+    ----------
+    image : str or Path
+        Path or address of the image.
+    parent : str or Path
+        Name or path of the checkpoint that learning starts from.
+
+    Returns
+    -------
+    Path
+        Path of the new file.
     """
     folder = checkpoint_path(image)
     name = re.sub(r"-\d+$", "", Path(parent).name.removesuffix(".safetensors"))
@@ -80,9 +115,20 @@ def new_checkpoint(image: str | Path, parent: str | Path) -> Path:
 
 
 def pyramid_path(image: str | Path) -> Path:
-    """Return where the pyramid of an image file is kept; of an address, in the cache.
+    """Return the path of the pyramid of an image file.
 
-    In the cache its name depends on the file's place, time and size, so that a changed file gets a new one.
+    It lies beside the file, or in the cache if the image is an address or its folder is not writable. In the cache its
+    name depends on the file's path, time and size, so that a changed file gets a new one.
+
+    Parameters
+    ----------
+    image : str or Path
+        Path or address of the image.
+
+    Returns
+    -------
+    Path
+        Path of the pyramid, which need not exist.
     """
     if is_url(image):
         return cache_folder() / f"{stem(image)}-{digest(image)}.ome.zarr"
@@ -94,9 +140,21 @@ def pyramid_path(image: str | Path) -> Path:
 
 
 def array_path(array: Any, name: str) -> Path:
-    """Return where the pyramid of an array [y, x] or [y, x, c] is kept: in the cache, named after its content.
+    """Return the path of the pyramid of an array: in the cache, named after its content.
 
     The array is read once, a strip of rows at a time.
+
+    Parameters
+    ----------
+    array : array_like [y, x] or [y, x, c]
+        The array; anything that is read by slices.
+    name : str
+        Name of the layer; the file's name begins with it.
+
+    Returns
+    -------
+    Path
+        Path of the pyramid, which need not exist.
     """
     digest = hashlib.blake2b(f"{tuple(array.shape)} {array.dtype}".encode(), digest_size=6)
     for top in range(0, array.shape[0], 512):
@@ -106,23 +164,60 @@ def array_path(array: Any, name: str) -> Path:
 
 
 def result_path(image: str | Path, checkpoint: str | Path) -> Path:
-    """Return where the segmentation of ``image`` by ``checkpoint`` (a built-in name or a file) is kept.
+    """Return the path of the segmentation of an image by a checkpoint.
 
-    Beside the image; of an address, or if that place is not writable, in the cache.
+    It lies beside the image. For an address, or if the image's folder is not writable, it lies in the cache.
+
+    Parameters
+    ----------
+    image : str or Path
+        Path or address of the image.
+    checkpoint : str or Path
+        Built-in name or file of the checkpoint.
+
+    Returns
+    -------
+    Path
+        Path of the store, which need not exist.
     """
     return _store_path(image, checkpoint, STORE_SUFFIX)
 
 
 def maps_path(image: str | Path, checkpoint: str | Path) -> Path:
-    """Return where a segmentation of ``image`` by ``checkpoint`` with maps is kept, beside :func:`result_path`."""
+    """Return the path of a segmentation with maps, beside :func:`result_path`.
+
+    Parameters
+    ----------
+    image : str or Path
+        Path or address of the image.
+    checkpoint : str or Path
+        Built-in name or file of the checkpoint.
+
+    Returns
+    -------
+    Path
+        Path of the store, which need not exist.
+    """
     return _store_path(image, checkpoint, MAPS_SUFFIX)
 
 
 def maps_beside(result: Path) -> Path:
-    """Return where :func:`maps_path` lies, given :func:`result_path`."""
+    """Return the path that :func:`maps_path` gives for the same image and checkpoint as :func:`result_path`.
+
+    Parameters
+    ----------
+    result : Path
+        Path that :func:`result_path` gave.
+
+    Returns
+    -------
+    Path
+        Path of the store with maps, which need not exist.
+    """
     return result.with_name(f"{result.name.removesuffix(STORE_SUFFIX)}{MAPS_SUFFIX}")
 
 
 def _store_path(image: str | Path, checkpoint: str | Path, suffix: str) -> Path:
+    """Return the path of a store, beside the image or in the cache."""
     label = Path(checkpoint).name.removesuffix(".safetensors")
     return beside(image, f".{label}{suffix}", cache_folder)

@@ -1,4 +1,4 @@
-"""Pick mode: a press or a drag anywhere in the viewer chooses a place, and does nothing else."""
+"""Pick mode: a press or a drag anywhere in the viewer chooses a location, and does nothing else."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ PAN_ZOOM = "pan_zoom"
 
 
 class Picker(QObject):
-    """Takes the mouse while it is on.
+    """Mouse mode of the viewer in which clicks choose locations.
 
-    napari hands what the viewer's callbacks have handled to the active layer all the same; so while it is on that
-    layer holds no tool (a brush, say), and taking one up switches it off.
+    napari hands events that the viewer's callbacks have handled to the active layer all the same. So while the mode is
+    on, that layer holds no tool (a brush, say), and taking one up switches the mode off.
 
     Parameters
     ----------
-    viewer
-        Where one clicks.
+    viewer : napari.Viewer
+        Viewer whose clicks are taken.
+    parent : QObject or None, optional
+        Qt parent.
 
-    Signals
-    -------
-    picked : object
-        A place in world coordinates, (..., y, x).
-    released
-        The button is up again.
-    switched : bool
-        It went on or off.
+    Attributes
+    ----------
+    picked : Signal(object)
+        A location was picked: world coordinates, (..., y, x).
+    released : Signal()
+        The button was released.
+    switched : Signal(bool)
+        The mode went on or off.
     """
 
     picked = Signal(object)
@@ -47,11 +49,17 @@ class Picker(QObject):
 
     @property
     def on(self) -> bool:
-        """Whether clicks are taken."""
+        """True if clicks are taken."""
         return self._on
 
     def switch(self, on: bool) -> None:
-        """Begin or stop to take clicks."""
+        """Switch the mode on or off.
+
+        Parameters
+        ----------
+        on : bool
+            If True, take clicks.
+        """
         if on == self._on:
             return
         self._on = on
@@ -60,7 +68,7 @@ class Picker(QObject):
         if on:
             viewer.mouse_drag_callbacks.append(self._drag)
             if double_click_to_zoom in viewer.mouse_double_click_callbacks:
-                viewer.mouse_double_click_callbacks.remove(double_click_to_zoom)  # two quick picks are no zoom
+                viewer.mouse_double_click_callbacks.remove(double_click_to_zoom)  # two quick picks must not zoom
             selection.connect(self._watch_active)
             self._watch_active()
         else:
@@ -71,12 +79,14 @@ class Picker(QObject):
         self.switched.emit(on)
 
     def _watch_active(self, _event: Any = None) -> None:
+        """Take the tool of the active layer away, and watch its mode."""
         layer = self._viewer.layers.selection.active
         if layer is not None and str(layer.mode) != PAN_ZOOM:
             layer.mode = PAN_ZOOM
         self._watch(layer)
 
     def _watch(self, layer: Layer | None) -> None:
+        """Watch the mode of another layer."""
         if self._active is not None:
             self._active.events.mode.disconnect(self._mode_changed)
         self._active = layer
@@ -84,13 +94,15 @@ class Picker(QObject):
             layer.events.mode.connect(self._mode_changed)
 
     def _mode_changed(self, _event: Any = None) -> None:
+        """Switch off when the user takes up another tool."""
         if self._active is not None and str(self._active.mode) != PAN_ZOOM:
-            self.switch(False)  # the user took up another tool
+            self.switch(False)
 
     def _drag(self, _viewer: Any, event: Any) -> Iterator[None]:
+        """Emit the locations of a press and the drag after it, as napari's mouse callback."""
         if event.button != 1 or event.modifiers:
             return
-        event.handled = True  # or the camera would pan
+        event.handled = True  # otherwise the camera would pan
         self.picked.emit(np.asarray(event.position, float))
         yield
         while event.type == "mouse_move":

@@ -30,14 +30,37 @@ PREVIEW_S = 0.3
 
 
 def is_complete(pyramid: Path) -> bool:
-    """Tell whether a pyramid that we make is finished."""
+    """Return whether a pyramid that we make is finished.
+
+    Parameters
+    ----------
+    pyramid : Path
+        Path of the pyramid, which need not exist.
+
+    Returns
+    -------
+    bool
+        True if it is.
+    """
     return bool(_attributes(pyramid).get("complete"))
 
 
 def ready_pyramid(image: Path | str, pyramid: Path) -> bool:
-    """Tell whether ``pyramid`` is the finished one of ``image`` (a file or an address) as the file is now.
+    """Return whether a pyramid is the finished one of an image as the file is now.
 
-    A pyramid that was made from an earlier state of the file is deleted: it is derived, and nobody's work.
+    A pyramid that was made from an earlier state of the file is deleted, because it is derived and holds nobody's work.
+
+    Parameters
+    ----------
+    image : Path or str
+        File or address of the image.
+    pyramid : Path
+        Path of the pyramid, which need not exist.
+
+    Returns
+    -------
+    bool
+        True if it can be shown.
     """
     attributes = _attributes(pyramid)
     source = attributes.get("source") or {}
@@ -51,6 +74,10 @@ def ready_pyramid(image: Path | str, pyramid: Path) -> bool:
 
 
 def _attributes(pyramid: Path) -> dict[str, Any]:
+    """Return the attributes that we store in a pyramid.
+
+    They are empty where there are none.
+    """
     try:
         attributes = ngff.open_group(pyramid).attrs.asdict().get(OURS)
     except InputError:
@@ -59,13 +86,13 @@ def _attributes(pyramid: Path) -> dict[str, Any]:
 
 
 class PreviewLevel(ShownLevel):
-    """A level of an image whose pyramid is still being made: the preview, enlarged, without interpolation.
+    """Level of an image whose pyramid is still being made: the preview, enlarged without interpolation.
 
     Parameters
     ----------
-    preview
-        [y, x] or [y, x, c], shared with whoever fills it.
-    shape
+    preview : ndarray [y, x] or [y, x, c]
+        The preview, shared with the job that fills it.
+    shape : tuple of 2 int
         (height, width) of the level, px.
     """
 
@@ -77,6 +104,7 @@ class PreviewLevel(ShownLevel):
         self.chunks = (512, 512, *preview.shape[2:])
 
     def __getitem__(self, key: Any) -> np.ndarray:
+        """Read a part by slices."""
         key = key if isinstance(key, tuple) else (key,)
         key = (*key, slice(None), slice(None))[:2]
         rows, columns = (
@@ -87,7 +115,22 @@ class PreviewLevel(ShownLevel):
 
 
 def preview_levels(preview: np.ndarray, shape: tuple[int, int]) -> list[Any]:
-    """Return a stand-in pyramid for an image of ``shape`` px; its last level is the preview itself."""
+    """Return a stand-in pyramid for an image.
+
+    Its last level is the preview itself.
+
+    Parameters
+    ----------
+    preview : ndarray [y, x] or [y, x, c]
+        The preview.
+    shape : tuple of 2 int
+        (height, width) of the image, px.
+
+    Returns
+    -------
+    list of object
+        Levels, the finest first.
+    """
     levels: list[Any] = []
     height, width = shape
     while max(height, width) > COARSE_SIDE:
@@ -97,14 +140,40 @@ def preview_levels(preview: np.ndarray, shape: tuple[int, int]) -> list[Any]:
 
 
 def empty_preview(level: Any) -> np.ndarray:
-    """Return zeros of at most ``COARSE_SIDE`` px a side, with the channels and dtype of ``level``."""
+    """Return a preview of zeros for a level.
+
+    Parameters
+    ----------
+    level : object
+        Level [y, x] or [y, x, c] that the preview is filled from.
+
+    Returns
+    -------
+    ndarray [y, x] or [y, x, c]
+        Zeros of at most ``COARSE_SIDE`` px a side, with the channels and dtype of ``level``.
+    """
     height, width = level.shape[:2]
     step = max(1, math.ceil(max(height, width) / COARSE_SIDE))
     return np.zeros((math.ceil(height / step), math.ceil(width / step), *level.shape[2:]), level.dtype)
 
 
 def fill_preview(level: Any, preview: np.ndarray, progress: Progress) -> None:
-    """Copy every n-th pixel of ``level`` [y, x] or [y, x, c] into ``preview``, a strip of rows at a time."""
+    """Copy every n-th pixel of a level into a preview, a strip of rows at a time.
+
+    Parameters
+    ----------
+    level : object
+        Level [y, x] or [y, x, c].
+    preview : ndarray [y, x] or [y, x, c]
+        Preview to fill, from :func:`empty_preview`.
+    progress : Progress
+        Called as ``progress(0, 0)`` before each strip, so that it can stop the work.
+
+    Raises
+    ------
+    Cancelled
+        ``progress`` raised it.
+    """
     step = math.ceil(level.shape[0] / preview.shape[0])
     strip = max(1, 512 // step)
     for top in range(0, preview.shape[0], strip):
@@ -114,23 +183,25 @@ def fill_preview(level: Any, preview: np.ndarray, progress: Progress) -> None:
 
 
 class PyramidJob(Job):
-    """Writes an OME-Zarr pyramid in a thread, with a bar in napari's activity dock.
+    """Job that writes an OME-Zarr pyramid in a thread, with a bar in napari's activity dock.
+
+    ``finished`` is emitted with the pyramid's path, as a string, on the main thread.
 
     Parameters
     ----------
-    make_source
+    make_source : callable
         Called in the thread; returns the image to convert, None if it is converted already, and the folder.
-    label
-        What the bar says.
-    preview
-        Filled first, if given, from the image's level 0; ``previewed`` is emitted every 300 ms while it fills.
-    for_run
-        Made only because a run needs it: it ends when that is cancelled.
+    label : str
+        Text of the bar.
+    preview : ndarray or None, optional
+        Preview to fill first, from the image's level 0.
+    for_run : bool, optional
+        If True, the pyramid is made only because a run needs it, and the job ends when that is cancelled.
 
-    Signals (on the main thread)
-    ----------------------------
-    finished : object
-        The pyramid's path, as a string.
+    Attributes
+    ----------
+    previewed : Signal()
+        The preview was filled further; emitted every 300 ms, on the main thread.
     """
 
     previewed = Signal()
@@ -150,12 +221,13 @@ class PyramidJob(Job):
         self._next_draw = 0.0
 
     def _convert(self, progress: Progress) -> str:
+        """Fill the preview and write the pyramid, in the thread."""
         source, out = self._make_source()
         if source is not None and self._preview is not None:
             fill_preview(displayed_level(source, 0), self._preview, partial(self._draw, progress))
             post(self.previewed.emit)
         if source is not None:
-            spare = max(1, usable_cores() - 1)  # the window wants one for itself
+            spare = max(1, usable_cores() - 1)  # the window needs one core for itself
             convert(source, out, threads=spare, progress=progress)
         return str(out)
 

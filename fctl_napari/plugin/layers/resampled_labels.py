@@ -1,4 +1,4 @@
-"""Labels of a layer in the pixels of another one, over which they are seen: by their places, not by their indices."""
+"""Labels of a layer in the pixels of another one over which they are seen, by location and not by index."""
 
 from __future__ import annotations
 
@@ -15,25 +15,38 @@ from fctl_napari.plugin.layers.transforms import pixels_to_world, units_to_world
 from fctl_napari.plugin.layers.viewport import image_shape
 
 CLEAR = 0.05
-"""How far the center of a px must lie from the borders of others, in the smaller of both px."""
+"""Distance that the center of a px must have from the borders of others, in the smaller of both px."""
 
 COUNTED_ROWS = 2048
-"""So many rows are counted at once."""
+"""Number of rows that are counted at once."""
 
 
 class PlacedLabels:
-    """Labels read in the px of another layer, [y, x]; 0 (nothing) beside them.
+    """Labels read in the px of another layer, [y, x].
+
+    Pixels beside them are 0 (nothing).
 
     Nothing is read until it is indexed by slices. Safe to read from several threads.
 
     Parameters
     ----------
-    array
+    array : object
         The labels, [y, x] behind axes of length 1: anything that is read by slices.
-    rows, columns
+    rows, columns : ndarray of int64 [n]
         For each row and column of the other layer, the index of the labels along their own axis; -1 beside them.
-    swapped
-        Whether the rows of the other layer lie along the columns of the labels.
+    swapped : bool, optional
+        If True, the rows of the other layer lie along the columns of the labels.
+
+    Attributes
+    ----------
+    shape : tuple of 2 int
+        (height, width) of the other layer, px.
+    dtype : numpy.dtype
+        Data type of the labels.
+    chunks : tuple of 2 int
+        Shape of the parts that are cheap to read together.
+    ndim : int
+        Number of axes, 2.
     """
 
     ndim = 2
@@ -50,7 +63,7 @@ class PlacedLabels:
 
     @property
     def key(self) -> tuple[bytes, bytes, bool]:
-        """What differs where the labels lie elsewhere."""
+        """Key of the placement, which differs where the labels lie elsewhere."""
         rows, columns = self._indices
         return rows.tobytes(), columns.tobytes(), self._swapped
 
@@ -68,6 +81,7 @@ class PlacedLabels:
         return result
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read all labels."""
         return np.asarray(self[:, :], dtype=dtype)
 
     def count_beside(self) -> int:
@@ -85,26 +99,30 @@ class PlacedLabels:
         return count
 
     def _read(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Read rows and columns of the labels, without the axes of length 1."""
         return np.asarray(self._array[(*(0,) * (len(self._array.shape) - 2), rows, columns)])
 
 
 def placed_labels(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any:
-    """Return the labels of a layer in the px of another one, by where both are seen; nothing is read yet.
+    """Return the labels of a layer in the px of another one, by where both are seen.
 
-    Call it on the main thread.
+    Nothing is read yet.
+
+    To be used on the main thread.
 
     Parameters
     ----------
-    viewer
-        Shows both.
-    layer
+    viewer : ViewerModel
+        Viewer that shows both.
+    layer : Labels
         The labels; axes before the last two have length 1.
-    over
+    over : Image or Labels
         A layer with two dimensions (and colors).
 
     Returns
     -------
-    The array that the layer shows at full resolution, if its px are those of ``over``; else a ``PlacedLabels``.
+    array_like [y, x]
+        The array that the layer shows at full resolution, if its px are those of ``over``; else a ``PlacedLabels``.
 
     Raises
     ------
@@ -117,7 +135,7 @@ def placed_labels(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> A
         raise InputError(f"{layer.name}: has more than one plane ({sizes}); make a layer of the one that is meant.")
     shape = image_shape(over)
     matrix, offset = _between(viewer, layer, over)
-    # what the other axis adds from one end of the image to the other
+    # Shift that the other axis adds from one end of the image to the other.
     drift = np.abs(matrix) * (np.array(shape) - 1)
     straight, swapped = drift[[0, 1], [1, 0]].max() < CLEAR / 2, drift[[0, 1], [0, 1]].max() < CLEAR / 2
     if not (straight or swapped):
@@ -125,7 +143,7 @@ def placed_labels(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> A
             f"{layer.name}: is rotated or sheared against {over.name}, so that its px are not px there; "
             f"resample it to {over.name}, or give both the same rotation and shear."
         )
-    axes = (0, 1) if straight else (1, 0)  # along which axis of the labels the rows and columns of the other run
+    axes = (0, 1) if straight else (1, 0)  # axes of the labels along which the rows and columns of the other run
     steps, starts = matrix[axes, (0, 1)], offset[list(axes)]
     lengths = [array.shape[-2:][own] for own in axes]
     rows, columns = (_along(*each) for each in zip(steps, starts, shape, lengths, strict=True))
@@ -141,7 +159,20 @@ def placed_labels(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> A
 
 
 def lies_over(viewer: ViewerModel, layer: Labels | Image, image: Image | Labels) -> bool:
-    """Tell whether two layers have as many px, and the same px at the same places."""
+    """Return whether two layers have as many px, and the same px at the same locations.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Viewer that shows both.
+    layer, image : Labels or Image
+        The layers.
+
+    Returns
+    -------
+    bool
+        True if they do.
+    """
     shape = image_shape(image)
     if image_shape(layer) != shape or layer.ndim != 2:
         return False
@@ -151,14 +182,17 @@ def lies_over(viewer: ViewerModel, layer: Labels | Image, image: Image | Labels)
 
 
 def _between(viewer: ViewerModel, layer: Labels | Image, over: Image | Labels) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Matrix and offset that give the data coordinates in ``layer`` of those in ``over``, both (y, x)."""
+    """Return matrix and offset that give the data coordinates in ``layer`` of those in ``over``, both (y, x)."""
     (own, own_origin), (other, other_origin) = (pixels_to_world(viewer, each) for each in (layer, over))
     inverse = np.linalg.inv(own)
     return inverse @ other, inverse @ (other_origin - own_origin)
 
 
 def _along(step: float, start: float, count: int, size: int) -> NDArray[np.int64] | None:
-    """Which of ``size`` px hold the centers of ``count`` others; -1 beside them; None if that is not clear."""
+    """Return the indices of the ``size`` px that hold the centers of ``count`` others.
+
+    An index is -1 beside them. None is returned if a center is too near to a border.
+    """
     positions = start + step * np.arange(count) + 0.5  # px i from i to i + 1
     near = (positions > -CLEAR) & (positions < size + CLEAR)
     if np.abs(positions[near] - np.rint(positions[near])).min(initial=1.0) < CLEAR * min(1.0, abs(step)):
@@ -167,7 +201,7 @@ def _along(step: float, start: float, count: int, size: int) -> NDArray[np.int64
 
 
 def _not_on_px(viewer: ViewerModel, layer: Labels, over: Image | Labels, steps: Any, starts: Any) -> InputError:
-    """Say that px lie on the borders of others, and where to put the layer if that helps."""
+    """Return an error that px lie on the borders of others, with a placement for the layer if that helps."""
     words = f"{layer.name}: its px lie between those of {over.name}"
     if image_shape(layer) == image_shape(over):
         return InputError(
@@ -177,7 +211,7 @@ def _not_on_px(viewer: ViewerModel, layer: Labels, over: Image | Labels, steps: 
     per_px = 1 / np.abs(steps)
     if np.abs(per_px - np.rint(per_px)).max() > 1e-6 or not np.allclose(layer.affine.linear_matrix, np.eye(layer.ndim)):
         return InputError(f"{words}; resample it to the px of {over.name}.")
-    # where its first px begins, px of the other, is moved to the nearest border there
+    # The beginning of its first px, in px of the other, is moved to the nearest border there.
     begin = (-0.5 - starts) / steps + 0.5
     aside = np.rint(begin + 1e-9) - begin
     world = pixels_to_world(viewer, over)[0] @ aside
@@ -186,10 +220,11 @@ def _not_on_px(viewer: ViewerModel, layer: Labels, over: Image | Labels, steps: 
 
 
 def _numbers(values: Any) -> str:
+    """Format the last two numbers for a sentence."""
     return f"({', '.join(f'{value:.6g}' for value in values[-2:])})"
 
 
 def _slice_and_rest(indices: NDArray[np.int64]) -> tuple[slice, NDArray[np.int64]]:
-    """Divide indices into the slice to read and what to index that with."""
+    """Divide indices into the slice to read and the indices into what is read."""
     first = int(indices.min())
     return slice(first, int(indices.max()) + 1), indices - first

@@ -1,4 +1,4 @@
-"""Which part of an image a widget works on: what is in view, a drawn rectangle, or all of it."""
+"""Region of an image that a widget works on: the part in view, a drawn rectangle, or the whole image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ DRAW_TIP = "Draw a rectangle over the image. The selected one counts, else the l
 
 
 def start_drawing(viewer: napari.Viewer, image: Image | None) -> None:
-    """Let the user draw a rectangle: in the shapes layer that counts, or in a new one over ``image``."""
+    """Let the user draw a rectangle, in the shapes layer that counts or in a new one over the image.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : Image or None
+        Image layer over which a new layer is placed, or None.
+    """
     shapes = region_layer(viewer)
     if shapes is None:
         scale = image.scale[-2:] if image is not None else (1.0, 1.0)
@@ -28,7 +36,7 @@ def start_drawing(viewer: napari.Viewer, image: Image | None) -> None:
             name=REGION_NAME,
             edge_color="yellow",
             face_color=[1, 1, 0, 0.05],
-            edge_width=3 / (viewer.scene.camera.zoom * max(scale)),  # three px on the screen, as it is now
+            edge_width=3 / (viewer.scene.camera.zoom * max(scale)),  # three px on the screen at the present zoom
             **placement,
         )
     viewer.layers.selection.active = shapes
@@ -36,7 +44,18 @@ def start_drawing(viewer: napari.Viewer, image: Image | None) -> None:
 
 
 def region_layer(viewer: napari.Viewer) -> Shapes | None:
-    """Return the shapes layer that counts: the active one, else ours, else the topmost."""
+    """Return the shapes layer that counts: the active one, else ours, else the topmost.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+
+    Returns
+    -------
+    Shapes or None
+        The layer, or None if there is none.
+    """
     active = viewer.layers.selection.active
     found = [layer for layer in viewer.layers if isinstance(layer, Shapes) and OVERLAY_KEY not in layer.metadata]
     ours = [layer for layer in found if layer.name == REGION_NAME]
@@ -46,7 +65,21 @@ def region_layer(viewer: napari.Viewer) -> Shapes | None:
 
 
 def chosen_region(viewer: napari.Viewer, image: Image, where: str) -> IntWindow | None:
-    """Return the part of ``image`` that ``where`` (``VIEW``, ``DRAWN`` or ``WHOLE``) means; None: all of it.
+    """Return the region of an image that a choice means.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    image : Image
+        The image layer.
+    where : str
+        The choice: ``VIEW``, ``DRAWN`` or ``WHOLE``.
+
+    Returns
+    -------
+    IntWindow or None
+        (y0, x0, y1, x1), px of level 0; None means the whole image.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A segmentation on disk as layers that grow while it is written elsewhere."""
+"""Layers of a segmentation on disk that grow while it is written elsewhere."""
 
 from __future__ import annotations
 
@@ -24,13 +24,26 @@ STORE_KEY = "fctl_store"
 """Key of a layer's ``metadata`` that holds the segmentation's path."""
 
 CONFIDENCE = "confidence"
+"""Name of the label group of a segmentation's confidence."""
 
 
 class StoredLevels:
-    """The levels of one label pyramid, the coarsest held in memory.
+    """Levels of one label pyramid, the coarsest held in memory.
 
-    napari never reads the coarsest level again, so it is an array of ours that ``update`` brings in step; the finer
-    ones are read from disk whenever a layer is refreshed.
+    napari never reads the coarsest level again, so it is an array of ours that ``update`` synchronizes with the disk.
+    The finer ones are read from disk whenever a layer is refreshed.
+
+    Parameters
+    ----------
+    pyramid : LabelPyramid
+        The label pyramid.
+
+    Attributes
+    ----------
+    coarse : ndarray of uint8 [h, w]
+        Coarsest level, in memory.
+    levels : list
+        All levels, the finest first; the last is ``coarse``.
     """
 
     def __init__(self, pyramid: LabelPyramid) -> None:
@@ -40,11 +53,19 @@ class StoredLevels:
 
     @property
     def data(self) -> Any:
-        """What a layer is given: the levels, or the one array there is."""
+        """Data of a layer: the levels, or the array if there is only one."""
         return self.levels if len(self.levels) > 1 else self.coarse
 
     def update(self, windows: Iterable[IntWindow]) -> None:
-        """Read the coarsest level again under these windows (level 0 px). May run on any thread."""
+        """Read the coarsest level again under some windows.
+
+        May run on any thread.
+
+        Parameters
+        ----------
+        windows : iterable of IntWindow
+            Windows, px of level 0.
+        """
         corners = np.array(list(windows))
         if not len(corners):
             return
@@ -61,8 +82,21 @@ class SegmentationLayers:
 
     Parameters
     ----------
-    path
-        The store.
+    path : str or Path
+        Path of the store.
+
+    Attributes
+    ----------
+    path : str
+        Path of the store.
+    stored : Segmentation
+        The opened store.
+    classes : tuple of ClassInfo
+        Classes that are scored, by index.
+    mask, confidence : StoredLevels
+        Levels of the labels and of the confidence.
+    maps : dict of str to StoredLevels
+        Levels of the maps, by name; empty if the run kept none.
 
     Raises
     ------
@@ -84,13 +118,23 @@ class SegmentationLayers:
         return self.stored.shape
 
     def update(self, windows: Iterable[IntWindow]) -> None:
-        """Take up newly finished windows (level 0 px); the layers need a refresh after it. Any thread."""
+        """Take up newly finished windows.
+
+        The layers need a refresh after it.
+
+        May run on any thread.
+
+        Parameters
+        ----------
+        windows : iterable of IntWindow
+            Windows, px of level 0.
+        """
         windows = list(windows)
         for levels in (self.mask, self.confidence, *self.maps.values()):
             levels.update(windows)
 
     def shares(self) -> list[float]:
-        """Share of each class in what is computed so far, 0..1 by index, counted on the coarsest level."""
+        """Return the share of each class in what is computed so far, 0..1 by index, counted on the coarsest level."""
         counts = np.bincount(self.mask.coarse.ravel(), minlength=len(self.classes) + 1)[1 : len(self.classes) + 1]
         total = counts.sum()
         return [float(count / total) if total else 0.0 for count in counts]
@@ -98,14 +142,23 @@ class SegmentationLayers:
     def makers(
         self, viewer: ViewerModel, image: Image, name: str, *, mask_only: bool = False
     ) -> list[Callable[[], Layer]]:
-        """Return what makes the layers over ``image``: of each map if it keeps maps, else of mask and confidence.
+        """Return functions that make the layers over an image.
 
         Parameters
         ----------
-        name
-            Of the mask's layer.
-        mask_only
-            Only of the mask.
+        viewer : ViewerModel
+            The viewer.
+        image : Image
+            Image layer that the segmentation is of.
+        name : str
+            Name of the mask's layer.
+        mask_only : bool, optional
+            If True, return only that of the mask.
+
+        Returns
+        -------
+        list of callable
+            One function for each map if the segmentation has maps, else those of mask and confidence.
         """
         if mask_only:
             return [partial(self.show_mask, viewer, image, name)]
@@ -114,7 +167,22 @@ class SegmentationLayers:
         return [partial(show, viewer, image, name) for show in (self.show_mask, self.show_confidence)]
 
     def show_mask(self, viewer: ViewerModel, image: Image, name: str) -> Labels:
-        """Show the classes over ``image``, in the layer that already shows this store if there is one."""
+        """Show the classes over an image, in the layer that already shows this store if there is one.
+
+        Parameters
+        ----------
+        viewer : ViewerModel
+            The viewer.
+        image : Image
+            Image layer that the segmentation is of.
+        name : str
+            Name of a new layer.
+
+        Returns
+        -------
+        Labels
+            The layer, in the viewer.
+        """
         found = _find(viewer, self.path, Labels)
         if isinstance(found, Labels):
             found.data = self.mask.data
@@ -126,7 +194,22 @@ class SegmentationLayers:
         return layer
 
     def show_confidence(self, viewer: ViewerModel, image: Image, name: str) -> Image:
-        """Show the confidence under the classes, hidden at first."""
+        """Show the confidence under the classes, hidden at first.
+
+        Parameters
+        ----------
+        viewer : ViewerModel
+            The viewer.
+        image : Image
+            Image layer that the segmentation is of.
+        name : str
+            Name of the mask's layer.
+
+        Returns
+        -------
+        Image
+            The layer, in the viewer.
+        """
         found = _find(viewer, self.path, Image)
         if isinstance(found, Image):
             found.data = self.confidence.data
@@ -144,20 +227,40 @@ class SegmentationLayers:
         return layer
 
     def color_limits(self, name: str) -> tuple[float, float]:
-        """Between which values, 0..1, the colours of a map run unless asked otherwise, by what is computed so far."""
+        """Return the default limits of a map's colors, by what is computed so far.
+
+        Parameters
+        ----------
+        name : str
+            Name of the map.
+
+        Returns
+        -------
+        tuple of 2 float
+            Values between which the colors run, 0..1.
+        """
         return color_limits(name, {key: levels.coarse for key, levels in self.maps.items()})
 
     def show_map(
         self, viewer: ViewerModel, image: Image, name: str, limits: tuple[float, float] | None = None
     ) -> Image:
-        """Show one of the segmentation's maps on top of ``image``, in the layer that already shows it if there is one.
+        """Show one of the segmentation's maps on top of an image, in the layer that already shows it if there is one.
 
         Parameters
         ----------
-        name
-            Which of ``maps``.
-        limits
-            Values, 0..1, between which the colours run; None: ``color_limits``.
+        viewer : ViewerModel
+            The viewer.
+        image : Image
+            Image layer that the segmentation is of.
+        name : str
+            Name of the map, a key of ``maps``.
+        limits : tuple of 2 float or None, optional
+            Values, 0..1, between which the colors run. None takes those of :meth:`color_limits`.
+
+        Returns
+        -------
+        Image
+            The layer, in the viewer.
         """
         style = map_style(name, limits or self.color_limits(name))
         found = _find(viewer, self.path, Image, name)
@@ -178,6 +281,7 @@ class SegmentationLayers:
         return layer
 
     def _common(self, image: Image) -> dict[str, Any]:
+        """Return the arguments that all layers over an image share."""
         return {
             **placed_like(image),
             "metadata": {STORE_KEY: self.path, IMAGE_KEY: self.stored.facts["image"]["fingerprint"]},
@@ -186,13 +290,22 @@ class SegmentationLayers:
 
 
 def refresh(layers: Iterable[Layer], viewer: ViewerModel) -> None:
-    """Draw again what is in view of the layers that are still there (about 10 ms each)."""
+    """Draw again what is in view of the layers that are still there (about 10 ms each).
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        The layers.
+    viewer : ViewerModel
+        The viewer.
+    """
     for layer in layers:
         if layer in viewer.layers:
             layer.refresh(extent=False, thumbnail=False, highlight=False)
 
 
 def _find(viewer: ViewerModel, path: str, kind: type[Layer], shown: str | None = None) -> Layer | None:
+    """Find the layer that shows a store, or one of its maps."""
     for layer in viewer.layers:
         same = layer.metadata.get(STORE_KEY) == path and layer.metadata.get(MAP_KEY) == shown
         if isinstance(layer, kind) and same:
@@ -201,8 +314,21 @@ def _find(viewer: ViewerModel, path: str, kind: type[Layer], shown: str | None =
 
 
 def above(viewer: ViewerModel, layer: Layer) -> int:
-    """Return the place of a layer over ``layer`` and the pictures that lie on it, under shapes and points."""
-    # a truth that came with the image stays under the mask; shapes and points stay over it
+    """Return the index of a new layer over a layer and the pictures that lie on it, under shapes and points.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    layer : Layer
+        A layer of the viewer.
+
+    Returns
+    -------
+    int
+        Index in ``viewer.layers``.
+    """
+    # Ground truth that came with the image stays under the mask; shapes and points stay over it.
     index = viewer.layers.index(layer) + 1
     while index < len(viewer.layers) and isinstance(viewer.layers[index], Labels | Image):
         index += 1
@@ -210,5 +336,16 @@ def above(viewer: ViewerModel, layer: Layer) -> int:
 
 
 def levels_of(mask: Labels) -> list[Any]:
-    """Return the levels that a mask's layer shows, the finest first."""
+    """Return the levels that a mask's layer shows.
+
+    Parameters
+    ----------
+    mask : Labels
+        The layer.
+
+    Returns
+    -------
+    list of object
+        Levels, the finest first.
+    """
     return list(mask.data) if mask.multiscale else [mask.data]

@@ -12,20 +12,22 @@ if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
 
 COARSE_SIDE = 1024
-"""napari reads the coarsest level whole on the main thread: at most this side, px."""
+"""Largest side of the coarsest level, px: napari reads it whole on the main thread."""
 
 
 class ShownLevel(ABC):
-    """What napari needs of a level beside its slices, which subclasses read.
+    """Base of levels that napari shows.
+
+    Subclasses read the slices.
 
     Attributes
     ----------
-    shape
+    shape : tuple of int
         (y, x) or (y, x, channel), px.
-    dtype
-        Of the values.
-    chunks
-        What is cheap to read together, like ``shape``.
+    dtype : dtype
+        Data type of the values.
+    chunks : tuple of int
+        Shape of the parts that are cheap to read together, like ``shape``.
     """
 
     shape: tuple[int, ...]
@@ -47,11 +49,18 @@ class ShownLevel(ABC):
         """Read a part by slices."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Read the whole level."""
         return np.asarray(self[:, :], dtype=dtype)
 
 
 class GrayLevel(ShownLevel):
-    """The first channel of a level [y, x, c], as [y, x]; read by slices like the level."""
+    """First channel of a level [y, x, c], as [y, x].
+
+    Parameters
+    ----------
+    level : object
+        The level, anything with ``shape``, ``dtype`` and ``chunks`` that is read by slices.
+    """
 
     def __init__(self, level: Any) -> None:
         self._level = level
@@ -60,12 +69,21 @@ class GrayLevel(ShownLevel):
         self.chunks = tuple(level.chunks)[:2]
 
     def __getitem__(self, key: Any) -> np.ndarray:
+        """Read a part by slices."""
         key = key if isinstance(key, tuple) else (key,)
         return self._level[(*(*key, slice(None))[:2], 0)]
 
 
 class ColorLevel(ShownLevel):
-    """A level of a pyramid as the network sees it: uint8 RGB [y, x, 3], by its bands and its value range."""
+    """Level of a pyramid as the network sees it: uint8 RGB [y, x, 3], by its bands and its value range.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+    level : int
+        Index of the level.
+    """
 
     def __init__(self, pyramid: Pyramid, level: int) -> None:
         self.dtype = np.dtype(np.uint8)
@@ -76,6 +94,7 @@ class ColorLevel(ShownLevel):
         self.chunks = (*stored.chunks[:2], 3)
 
     def __getitem__(self, key: Any) -> np.ndarray:
+        """Read a part by slices."""
         key = key if isinstance(key, tuple) else (key,)
         rows, columns, *rest = (*key, slice(None))[: max(2, len(key))]
         y0, y1, step_y = rows.indices(self.shape[0])
@@ -87,8 +106,18 @@ class ColorLevel(ShownLevel):
 def displayed_level(pyramid: Pyramid, index: int) -> Any:
     """Return one level as napari shows it.
 
-    uint8 RGB and RGBA give the level itself [y, x, 3 or 4]; one channel gives [y, x]; everything else what the
-    network sees, [y, x, 3].
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+    index : int
+        Index of the level.
+
+    Returns
+    -------
+    object
+        For uint8 RGB and RGBA the level itself, [y, x, 3 or 4]. For one channel [y, x]. For everything else the level
+        as the network sees it, [y, x, 3].
 
     Raises
     ------
@@ -104,9 +133,24 @@ def displayed_level(pyramid: Pyramid, index: int) -> Any:
 
 
 def displayed_levels(pyramid: Pyramid) -> list[Any]:
-    """Return all levels as napari shows them; see ``displayed_level``.
+    """Return all levels as napari shows them.
 
-    Where the coarsest is larger than ``COARSE_SIDE`` an in-memory one is added.
+    See ``displayed_level``.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+
+    Returns
+    -------
+    list of object
+        The levels, the finest first. Where the coarsest is larger than ``COARSE_SIDE``, one in memory is added.
+
+    Raises
+    ------
+    InputError
+        The pixels cannot be read as RGB, see ``Pyramid.require_rgb``.
     """
     levels = [displayed_level(pyramid, index) for index in range(len(pyramid.levels))]
     side = max(levels[-1].shape[:2])

@@ -1,4 +1,4 @@
-"""Looks of layers: scales and units, colormaps, and whether they can be painted on."""
+"""Styles of layers: scales and units, colormaps, and protection from painting."""
 
 from __future__ import annotations
 
@@ -18,9 +18,21 @@ _only_shown: WeakSet[Layer] = WeakSet()
 
 
 def pixel_scale(pixel_size: tuple[float, float] | None, unit: str | None) -> dict[str, Any]:
-    """Return the ``scale`` and ``units`` of a layer with pixels of that size, (y, x).
+    """Return the ``scale`` and ``units`` of a layer with pixels of a size.
 
     napari does not mix units, so an unknown one counts as pixels.
+
+    Parameters
+    ----------
+    pixel_size : tuple of 2 float or None
+        Size of a px, (y, x), in ``unit``.
+    unit : str or None
+        Name of the unit.
+
+    Returns
+    -------
+    dict of str to object
+        Arguments of the layer; empty if size or unit is None.
     """
     if pixel_size is None or unit is None:
         return {}
@@ -38,26 +50,37 @@ def class_style(classes: Iterable[tuple[str, tuple[int, int, int]]]) -> dict[str
 
     Parameters
     ----------
-    classes
+    classes : iterable of tuple of (str, tuple of 3 int)
         (name, (red, green, blue) 0..255) by class index; class k is label k + 1, label 0 is transparent.
+
+    Returns
+    -------
+    dict of str to object
+        Arguments of the layer.
     """
     classes = list(classes)
     colors: dict[int | None, np.ndarray] = {None: np.zeros(4, np.float32), 0: np.zeros(4, np.float32)}
     for index, (_, color) in enumerate(classes):
         colors[index + 1] = np.array([*(channel / 255 for channel in color), 1.0], np.float32)
-    # row i of the features belongs to label i; napari shows it in the status bar
+    # Row i of the features belongs to label i; napari shows it in the status bar.
     features = pd.DataFrame({"class": ["", *(name for name, _ in classes)]})
     return {"colormap": DirectLabelColormap(color_dict=colors), "features": features}
 
 
 def only_show(layer: Layer) -> None:
-    """Let nobody paint on a layer that shows a file: what napari painted there would not be kept."""
+    """Protect a layer that shows a file from painting, because napari would not keep what is painted there.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    """
     if layer in _only_shown:
         return
     _only_shown.add(layer)
 
     def refuse(_event: Any = None) -> None:
-        if layer.editable:  # as napari sets it with every new data
+        if layer.editable:  # napari sets it with all new data
             layer.editable = False
 
     refuse()
@@ -65,21 +88,26 @@ def only_show(layer: Layer) -> None:
 
 
 def confidence_colormap() -> Colormap:
-    """Return the colours of a confidence layer: 0 (not computed) is clear, 1..255 run from low to high."""
+    """Return the colormap of a confidence layer: 0 (not computed) is clear, 1..255 run from low to high."""
     return byte_colormap("fctl confidence", "viridis")
 
 
 def byte_colormap(name: str, colors: str, limits: tuple[float, float] = (0.0, 1.0)) -> Colormap:
-    """Return colours for a layer of bytes with the contrast limits 0 and 255, where 0 (not computed) is clear.
+    """Return a colormap for a layer of bytes with the contrast limits 0 and 255, where 0 (not computed) is clear.
 
     Parameters
     ----------
-    name
-        What napari calls it.
-    colors
-        napari's name of the colours for 1..255.
-    limits
-        Where they begin and end, 0..1 for 0..255; beyond, the first and the last one go on.
+    name : str
+        Name of the colormap in napari.
+    colors : str
+        Name of napari's colormap whose colors stand for 1..255.
+    limits : tuple of 2 float, optional
+        Values between which the colors run, 0..1 for 0..255. Beyond them the first and the last color continue.
+
+    Returns
+    -------
+    Colormap
+        The colormap.
     """
     from napari.utils.colormaps import ensure_colormap
 

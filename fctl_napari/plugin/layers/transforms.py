@@ -1,4 +1,4 @@
-"""Exact places: grids of cells over an image layer, and between napari's coordinates and pixels."""
+"""Placement of layers: grids of cells over an image layer, and conversions between napari's coordinates and pixels."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ from fctl_napari.errors import InputError
 from fctl_napari.windows import FloatWindow
 
 MOVED = ("scale", "translate", "rotate", "shear", "affine")
-"""What of a placement may change after the layer was made."""
+"""Arguments of a placement that may change after the layer was made."""
 
 
 def placed_like(image: Image) -> dict[str, Any]:
-    """Return the arguments of a layer whose coordinates are those of ``image``: a mask, or shapes in its pixels."""
+    """Return the arguments of a layer whose coordinates are those of an image: a mask, or shapes in its pixels.
+
+    Parameters
+    ----------
+    image : Image
+        The image layer.
+
+    Returns
+    -------
+    dict of str to object
+        ``scale``, ``translate``, ``rotate``, ``shear``, ``affine``, ``units``.
+    """
     return {
         "scale": image.scale[-2:],
         "translate": image.translate[-2:],
@@ -29,19 +40,19 @@ def placed_like(image: Image) -> dict[str, Any]:
 
 
 def placed_over(image: Image, footprint: FloatWindow, cells: tuple[int, int]) -> dict[str, Any]:
-    """Return the arguments of a layer of ``cells`` that cover ``footprint`` of ``image``, however that is placed.
+    """Return the arguments of a layer of cells that cover a footprint of an image, however that is placed.
 
-    Cell i of n covers ``[a + i s, a + (i + 1) s)`` px with ``s = (b - a) / n``, and napari counts from the centre of
+    Cell i of n covers ``[a + i s, a + (i + 1) s)`` px with ``s = (b - a) / n``, and napari counts from the center of
     pixel 0. An image with scale S, rotation R, shear H and translation T maps its coordinate p to ``R H S p + T``
     before its affine; the cells then have the scale ``S s`` and the translation ``T + R H S (a + (s - 1) / 2)``.
 
     Parameters
     ----------
-    image
-        A layer with two dimensions (and colours).
-    footprint
-        What the grid covers, full-resolution px; it may reach outside the image.
-    cells
+    image : Image
+        A layer with two dimensions (and colors).
+    footprint : FloatWindow
+        Window that the grid covers, px of level 0; it may reach outside the image.
+    cells : tuple of 2 int
         Number of cells along (y, x).
 
     Returns
@@ -59,7 +70,18 @@ def placed_over(image: Image, footprint: FloatWindow, cells: tuple[int, int]) ->
 
 
 def shear_matrix(image: Image) -> np.ndarray:
-    """Return the shear of a layer with two dimensions as a matrix (2, 2)."""
+    """Return the shear of a layer with two dimensions as a matrix.
+
+    Parameters
+    ----------
+    image : Image
+        The layer.
+
+    Returns
+    -------
+    ndarray of float64 [2, 2]
+        The shear, for (y, x).
+    """
     shear = np.asarray(image.shear, float)
     if shear.shape == (2, 2):
         return shear
@@ -67,48 +89,117 @@ def shear_matrix(image: Image) -> np.ndarray:
 
 
 def moves(layer: Layer | None) -> list[Any]:
-    """Return the emitters that tell when a layer is placed anew; none without a layer."""
+    """Return the emitters of a layer's placement.
+
+    Parameters
+    ----------
+    layer : Layer or None
+        A layer, or None.
+
+    Returns
+    -------
+    list of napari.utils.events.EventEmitter
+        Emitters that fire when the layer is placed anew; none without a layer.
+    """
     return [] if layer is None else [getattr(layer.events, name) for name in MOVED]
 
 
 def move(layer: Layer, placement: dict[str, Any]) -> None:
-    """Place a layer that is there; what stays is not set again (each costs a refresh)."""
+    """Place an existing layer.
+
+    Arguments that stay the same are not set again, because each costs a refresh.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    placement : dict of str to object
+        Arguments, as :func:`placed_like` gives them.
+    """
     for name in MOVED:
         if name in placement and not np.array_equal(np.asarray(getattr(layer, name)), np.asarray(placement[name])):
             setattr(layer, name, placement[name])
 
 
 def to_pixels(layer: Layer, world: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return the place (y, x) of a point in full-resolution px of a layer; pixel i covers [i, i + 1).
+    """Convert a point to level-0 px of a layer.
+
+    Pixel i covers [i, i + 1).
 
     Parameters
     ----------
-    layer
+    layer : Layer
         The layer.
-    world
+    world : sequence of float or ndarray
         The point, (..., y, x), in the units of the layer; see :func:`seen_pixels` for points of a viewer.
+
+    Returns
+    -------
+    ndarray of float64 [2]
+        (y, x), px.
     """
-    # napari's data coordinate 0 is the centre of pixel 0; ours is its corner
+    # napari's data coordinate 0 is the center of pixel 0; ours is its corner
     return np.asarray(layer.world_to_data(np.asarray(world, float)[-layer.ndim :]), dtype=float)[-2:] + 0.5
 
 
 def seen_pixels(viewer: ViewerModel, layer: Layer, world: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return the place (y, x) of a point of the viewer's world in full-resolution px of a layer."""
+    """Convert a point of the viewer's world to level-0 px of a layer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    layer : Layer
+        The layer.
+    world : sequence of float or ndarray
+        The point, (..., y, x), in the units of the viewer's world.
+
+    Returns
+    -------
+    ndarray of float64 [2]
+        (y, x), px; pixel i covers [i, i + 1).
+    """
     return to_pixels(layer, np.asarray(world, float)[-layer.ndim :] / units_to_world(viewer, layer))
 
 
 def units_to_world(viewer: ViewerModel, layer: Layer) -> np.ndarray:
-    """Return how many units of the viewer's world one unit of a layer is, along each of the layer's axes."""
+    """Return the number of units of the viewer's world in one unit of a layer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    layer : Layer
+        The layer.
+
+    Returns
+    -------
+    ndarray of float64 [ndim]
+        Factor along each of the layer's axes.
+    """
     if all(other.units[-2:] == layer.units[-2:] for other in viewer.layers):
         return np.ones(layer.ndim)
     world = viewer.layers.units
     if world is None:
-        return np.ones(layer.ndim)  # units of different kinds: napari takes the numbers as they are
+        return np.ones(layer.ndim)  # with units of different kinds napari takes the numbers as they are
     return units_between(layer, world)
 
 
 def units_between(layer: Layer, units: Sequence[Any]) -> np.ndarray:
-    """Return how many of ``units`` one unit of a layer is, along each of its axes; 1 where their kinds differ."""
+    """Return the number of given units in one unit of a layer.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    units : sequence of object
+        Units of the last axes.
+
+    Returns
+    -------
+    ndarray of float64 [ndim]
+        Factor along each of the layer's axes; 1 where the kinds of units differ.
+    """
     own = layer.units[-len(units) :]
     pairs = zip(own, units[-len(own) :], strict=True)
     found = [float((1 * one).to(other).magnitude) if one.is_compatible_with(other) else 1.0 for one, other in pairs]
@@ -116,7 +207,19 @@ def units_between(layer: Layer, units: Sequence[Any]) -> np.ndarray:
 
 
 def pixels_to_world(viewer: ViewerModel, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-    """Return the matrix (2, 2) and the offset that give (y, x) of the world for napari's data coordinates (y, x).
+    """Return the affine map from napari's data coordinates of a layer to the viewer's world.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    layer : Layer
+        The layer.
+
+    Returns
+    -------
+    tuple of 2 ndarray of float64
+        Matrix [2, 2] and offset [2], for (y, x).
 
     Raises
     ------
@@ -132,6 +235,17 @@ def pixels_to_world(viewer: ViewerModel, layer: Layer) -> tuple[np.ndarray, np.n
 
 
 def outline(window: FloatWindow) -> np.ndarray:
-    """Return the corners of a window (4, 2), in the coordinates of a layer placed like the image."""
+    """Return the corners of a window, in the coordinates of a layer placed like the image.
+
+    Parameters
+    ----------
+    window : FloatWindow
+        (y0, x0, y1, x1), px of level 0.
+
+    Returns
+    -------
+    ndarray of float64 [4, 2]
+        Corners (y, x), in napari's data coordinates.
+    """
     y0, x0, y1, x1 = window
     return np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]]) - 0.5

@@ -1,4 +1,4 @@
-"""Where the user looks or has drawn, in pixels of an image layer."""
+"""Parts of an image layer that are in view or under drawn shapes, in its pixels."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from fctl_napari.windows import IntWindow
 
 
 def view_region(viewer: ViewerModel, layer: Image) -> IntWindow:
-    """Return the part of ``layer`` that the canvas shows.
+    """Return the part of a layer that the canvas shows.
 
     Parameters
     ----------
-    viewer
-        Its canvas size, camera centre and zoom say what is in view, whatever was drawn last.
-    layer
+    viewer : ViewerModel
+        Viewer whose canvas size, camera center and zoom determine the part in view, whatever was drawn last.
+    layer : Image
         An image layer; its scale, translation, rotation and affine are undone.
 
     Returns
     -------
     IntWindow
-        (y0, x0, y1, x1) in level 0 px, cut to the image.
+        (y0, x0, y1, x1), px of level 0, cut to the image.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def view_region(viewer: ViewerModel, layer: Image) -> IntWindow:
     if viewer.dims.ndisplay != 2:
         raise InputError(f"{layer.name}: the viewer shows three dimensions; switch it to two to use the view.")
     camera = viewer.scene.camera
-    # in grid mode each layer has a box of its own, and all look at the same place
+    # In grid mode each layer has a box of its own, and all show the same location.
     half = np.asarray(viewer.canvas.viewbox_size(viewer.layers), dtype=float) / camera.zoom / 2
     center = np.asarray(camera.center[-2:], dtype=float)
     displayed = list(viewer.dims.displayed)
@@ -47,18 +47,25 @@ def view_region(viewer: ViewerModel, layer: Image) -> IntWindow:
         world[displayed] = center + half * sign
         corners.append(seen_pixels(viewer, layer, world))
     seen = np.array(corners)
-    across = np.ptp(seen, axis=0) < 1e-6  # an axis that is not displayed: one px of it is seen
+    across = np.ptp(seen, axis=0) < 1e-6  # one px of an axis that is not displayed is seen
     seen[:, across] = np.floor(seen[:, across] + 1e-6) + np.array([[0.0], [1.0]] * 2)
     return _cut(seen, layer, "the view shows nothing of it; move the view over the image")
 
 
 def drawn_region(shapes: Shapes, layer: Image) -> IntWindow:
-    """Return the part of ``layer`` under the selected shape of ``shapes``, or else its last one.
+    """Return the part of a layer under the selected shape, or else the last one.
+
+    Parameters
+    ----------
+    shapes : Shapes
+        Layer of the shapes.
+    layer : Image
+        The image layer.
 
     Returns
     -------
     IntWindow
-        The bounding box of the shape, (y0, x0, y1, x1) in level 0 px, cut to the image.
+        Bounding box of the shape, (y0, x0, y1, x1), px of level 0, cut to the image.
 
     Raises
     ------
@@ -73,21 +80,48 @@ def drawn_region(shapes: Shapes, layer: Image) -> IntWindow:
 
 
 def shape_pixels(shapes: Shapes, vertices: np.ndarray, layer: Image) -> np.ndarray:
-    """Return the places (y, x) of vertices of a shape in level 0 px of ``layer``, (n, 2)."""
+    """Convert the vertices of a shape to px of level 0 of a layer.
+
+    Parameters
+    ----------
+    shapes : Shapes
+        Layer of the shape.
+    vertices : ndarray [n, ndim]
+        Vertices in the data coordinates of ``shapes``.
+    layer : Image
+        The image layer.
+
+    Returns
+    -------
+    ndarray of float64 [n, 2]
+        Vertices (y, x), px.
+    """
     units = units_between(shapes, layer.units)
     vertices_px = [to_pixels(layer, np.asarray(shapes.data_to_world(vertex)) * units) for vertex in vertices]
     return np.array(vertices_px)
 
 
 def image_shape(layer: Image | Labels) -> tuple[int, int]:
-    """Return the (height, width) of the layer's level 0, px."""
+    """Return the shape of a layer's level 0.
+
+    Parameters
+    ----------
+    layer : Image or Labels
+        The layer.
+
+    Returns
+    -------
+    tuple of 2 int
+        (height, width), px.
+    """
     shape = layer.level_shapes[0]
     return int(shape[-2]), int(shape[-1])
 
 
 def _cut(corners: np.ndarray, layer: Image, complaint: str) -> IntWindow:
+    """Cut the bounding box of corners to the image, or raise the complaint if nothing is left."""
     height, width = image_shape(layer)
-    # a corner within a thousandth of a pixel of an edge is on it
+    # A corner within a thousandth of a pixel of an edge counts as on it.
     y0, x0 = (max(0, math.floor(v + 1e-3)) for v in corners.min(axis=0))
     y1, x1 = (min(size, math.ceil(v - 1e-3)) for v, size in zip(corners.max(axis=0), (height, width), strict=True))
     if y0 >= y1 or x0 >= x1:

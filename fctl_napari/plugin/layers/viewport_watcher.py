@@ -1,4 +1,4 @@
-"""Tells what part of an image layer is in view, when that has changed and come to rest."""
+"""Watcher that reports the part of an image layer in view when it has changed and come to rest."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.windows import IntWindow
 
 REST_MS = 150
-"""How long the view has to rest before it counts: panning would ask for what is only passed by."""
+"""Time for which the view has to rest before it counts, ms: panning would request parts that are only passed by."""
 
 
 class ViewWatcher(QObject):
-    """Watches camera, canvas, sliders and the layer's own placement.
+    """Watcher of camera, canvas, sliders and the layer's own placement.
 
     Parameters
     ----------
-    viewer, layer
-        Where one looks, and at what.
+    viewer : napari.Viewer
+        The viewer.
+    layer : Image
+        Layer whose part in view is reported.
+    parent : QObject or None, optional
+        Qt parent.
 
-    Signals
-    -------
-    moved : object
-        What is in view now, level 0 px, or None if nothing of the layer is.
+    Attributes
+    ----------
+    moved : Signal(object)
+        The view has changed: the window in view now, px of level 0, or None if nothing of the layer is.
     """
 
     moved = Signal(object)
@@ -52,22 +56,27 @@ class ViewWatcher(QObject):
         ]
 
     def start(self) -> None:
-        """Begin; what is in view now is told at once."""
+        """Start to watch, and emit the part in view now at once."""
         for emitter in self._emitters:
             emitter.connect(self._changed)
         self._emit()
 
     def close(self) -> None:
-        """Tell nothing any more."""
+        """Stop watching.
+
+        No signal is emitted after it.
+        """
         self._timer.stop()
         for emitter in self._emitters:
             emitter.disconnect(self._changed)
         self._emitters = []
 
     def _changed(self, _event: Any = None) -> None:
-        self._timer.start()  # again from the beginning
+        """Wait again until the view rests."""
+        self._timer.start()  # starts again from the beginning
 
     def _emit(self) -> None:
+        """Emit the part in view if it differs from the last one."""
         view: IntWindow | None = None
         if self._layer in self._viewer.layers and self._layer.visible:
             try:

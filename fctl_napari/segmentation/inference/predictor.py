@@ -24,7 +24,7 @@ from fctl_napari.model.network import Network
 from fctl_napari.model.windows import TURNS, Dihedral
 from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
-from fctl_napari.segmentation.inference.tile_reader import KEPT_CONTEXTS, PendingTile, Recent, TileReader
+from fctl_napari.segmentation.inference.tile_prefetch import KEPT_CONTEXTS, PendingTile, Recent, TileReader
 from fctl_napari.windows import FloatWindow
 
 CUDA_BATCH = 8

@@ -18,7 +18,7 @@ from fctl_napari.model.explain import AttentionMaps, Explanation
 from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles
 from fctl_napari.segmentation.inference.predictor import EncodedTile, Predictor
-from fctl_napari.segmentation.inference.tile_reader import Recent
+from fctl_napari.segmentation.inference.tile_prefetch import Recent
 from fctl_napari.segmentation.jobs.explanation import ContextMaps, Enhancement, ExplainRequest, Map, TileExplanation
 from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
 from fctl_napari.windows import IntWindow

@@ -25,7 +25,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, masks_of
-from fctl_napari.segmentation.inference.tile_reader import Recent
+from fctl_napari.segmentation.inference.tile_prefetch import Recent
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Merge
 from fctl_napari.segmentation.store.store import SCRATCH, Segmentation

@@ -19,7 +19,7 @@ from helpers_window import errors
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.journal import Journal
 from fctl_napari.files import output_error
-from fctl_napari.plugin.correct import stroke_writer
+from fctl_napari.plugin.correct import stroke_queue
 from fctl_napari.plugin.correct.edit_window import window_around
 from fctl_napari.plugin.layers.image_source import image_source
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.gui
 def test_a_full_disk_is_told_and_tried_again(
     open_correct: OpenCorrect, until: Until, monkeypatch: pytest.MonkeyPatch, notes: list[tuple[str, str]]
 ) -> None:
-    monkeypatch.setattr(stroke_writer, "RETRY_S", 0.05)
+    monkeypatch.setattr(stroke_queue, "RETRY_S", 0.05)
     _, widget = open_correct()
     layer = edit(widget, until, 150, 500)
     rest(widget, until)

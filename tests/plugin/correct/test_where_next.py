@@ -133,8 +133,28 @@ def test_the_list_follows_what_is_corrected(
         seen.append(points(widget)[page.table.rows.index(page.current)])
     assert seen == [*[spot for spot in before if spot != (190, 700)], seen[-1], seen[-1]]
     assert page.summary.text() == "That was the last one."
+    assert errors(notes) == []
 
-    # a round of fine-tuning: a result by another checkpoint
+
+def test_after_a_round_of_fine_tuning_the_list_is_of_the_new_mask(
+    make_napari_viewer: Callable[..., Any],
+    until: Until,
+    scene: Path,
+    make_store: Callable[..., Segmentation],
+    notes: list[tuple[str, str]],
+) -> None:
+    store = make_store("first.ome.zarr", [(60, 60), (190, 700)])
+    viewer = make_napari_viewer(show=True)
+    for path in (scene, store.path):
+        viewer.open(path, plugin="fctl-napari")
+    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+    assert isinstance(widget, CorrectWidget)
+    until(lambda: not widget.busy)
+    widget.form.tabs.setCurrentWidget(widget.form.next)
+    widget.form.next.find.click()
+    until(lambda: not widget.busy)
+    before = points(widget)
+    assert sorted(before) == [(60, 60), (190, 700)]
     second = make_store("second.ome.zarr", [(100, 100), (100, 840)], class_=2)
     viewer.open(second.path, plugin="fctl-napari")
     until(lambda: widget.form.mask.currentText() == second.path.name and not widget.busy)

@@ -21,6 +21,7 @@ from fctl_napari.plugin.errors.comparison import MISSES, Showing
 from fctl_napari.plugin.errors.overlay import ErrorLevels, add_overlay, kinds_style
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, layer_choices, open_choice
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, levels_of
+from fctl_napari.progress import no_progress
 
 CLASSES = ("a", "b", "c")
 MAPPING = ClassMapping(CLASSES, {0: 255, 5: 0, 6: 1, 9: 2})
@@ -151,16 +152,14 @@ def test_layers_are_truths_by_what_they_say(tmp_path: Path) -> None:
     viewer.add_image(values, name="image")
     plain, levels = layer_choices(viewer)
     assert (plain.name, levels.name) == ("plain", "levels")
-    source = open_choice(plain, lambda _done, _total: None, lambda: False)
+    source = open_choice(plain, no_progress)
     assert (source.one_based, source.class_names) == (True, ("a", "b", "c"))
     assert np.array_equal(source.read((0, 0, 30, 40)), (values.astype(np.uint8) - np.uint8(1)))
-    source = open_choice(levels, lambda _done, _total: None, lambda: False)
+    source = open_choice(levels, no_progress)
     assert (source.one_based, source.class_names) == (True, None)  # label 0 is nothing there, too
     assert np.array_equal(source.read_values(slice(0, 30), slice(0, 40)), values)
     with pytest.raises(InputError, match="3 dimensions"):
-        open_choice(
-            GroundTruthChoice("deep", None, Labels(np.zeros((3, 4, 5), int), name="deep")), print, lambda: False
-        )
+        open_choice(GroundTruthChoice("deep", None, Labels(np.zeros((3, 4, 5), int), name="deep")), no_progress)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +175,7 @@ def test_layers_are_truths_by_what_they_say(tmp_path: Path) -> None:
 )
 def test_names_of_a_layer_are_those_of_its_labels(features: dict[str, list[object]], names: object) -> None:
     layer = Labels(np.zeros((3, 4), int), features=features)
-    source = open_choice(GroundTruthChoice("layer", None, layer), lambda _done, _total: None, lambda: False)
+    source = open_choice(GroundTruthChoice("layer", None, layer), no_progress)
     assert (source.one_based, source.class_names) == (True, names)
 
 
@@ -188,11 +187,11 @@ def test_a_file_of_colours_holds_the_classes_that_have_them(tmp_path: Path, cach
     tifffile.imwrite(path, np.array(colors, np.uint8)[values], tile=(32, 32), photometric="rgb")
     choice = GroundTruthChoice("colours", str(path))
     for turned in (colors, colors[::-1]):
-        source = open_choice(choice, lambda _done, _total: None, lambda: False, turned)
+        source = open_choice(choice, no_progress, turned)
         expected = values if turned is colors else 2 - values
         assert np.array_equal(source.read((0, 0, 40, width)), expected)
     with pytest.raises(InputError, match="channels"):
-        open_choice(choice, lambda _done, _total: None, lambda: False)
+        open_choice(choice, no_progress)
 
 
 def test_a_large_file_gets_levels_in_the_cache(tmp_path: Path, cache: Path) -> None:
@@ -201,16 +200,16 @@ def test_a_large_file_gets_levels_in_the_cache(tmp_path: Path, cache: Path) -> N
     tifffile.imwrite(path, values, tile=(128, 128))
     counts: list[tuple[int, int]] = []
     choice = GroundTruthChoice("wide", str(path))
-    source = open_choice(choice, lambda *count: counts.append(count), lambda: False)
+    source = open_choice(choice, lambda *count: counts.append(count))
     assert source.native_levels == 4
     assert counts[-1] == (300, 300)
     (made,) = (cache / "fctl-napari").glob("wide-*.labels.ome.zarr")
     assert np.array_equal(source.read_values(slice(0, 75), slice(0, 1075), 2), values[::4, ::4])
     counts.clear()
-    open_choice(choice, lambda *count: counts.append(count), lambda: False)
+    open_choice(choice, lambda *count: counts.append(count))
     assert counts == []
     tifffile.imwrite(path, values[:, ::-1], tile=(128, 128))  # another file by now
     os.utime(path, ns=(1, 1))
-    source = open_choice(choice, lambda *count: counts.append(count), lambda: False)
+    source = open_choice(choice, lambda *count: counts.append(count))
     assert np.array_equal(source.read_values(slice(0, 300), slice(0, 4300)), values[:, ::-1])
     assert made.exists()

@@ -126,7 +126,7 @@ def test_truths_with_other_values(
     tmp_path: Path,
 ) -> None:
     scene, store, ground_truth, predicted = judged
-    viewer, widget = open_errors(scene, store.path)
+    _, widget = open_errors(scene, store.path)
     form = widget.form
     values = np.where(ground_truth == 255, 255, 40 + ground_truth).astype(np.uint8)
     Image.fromarray(values).save(tmp_path / "values.png")
@@ -157,6 +157,11 @@ def test_truths_with_other_values(
     until(lambda: not widget.running)
     assert np.array_equal(level(widget.overlay), misses(np.where(ground_truth == 0, 255, ground_truth), predicted))
 
+
+def test_layers_as_truths(open_errors: OpenErrors, judged: Judged, until: Callable[..., None]) -> None:
+    scene, store, ground_truth, predicted = judged
+    viewer, widget = open_errors(scene, store.path)
+    form = widget.form
     # in a layer that anyone made 0 is nothing and label 1 the first class; painted on, it is read again
     foreign = viewer.add_labels(np.where(ground_truth == 255, 0, ground_truth.astype(np.int32) + 1), name="foreign")
     form.ground_truth.setCurrentText("foreign")
@@ -177,6 +182,17 @@ def test_truths_with_other_values(
         assert said in form.hint.text()
         assert bool(said) == bool(form.hint.text())
 
+
+def test_truths_of_another_palette_or_size(
+    open_errors: OpenErrors,
+    judged: Judged,
+    until: Callable[..., None],
+    notes: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    scene, store, ground_truth, predicted = judged
+    _, widget = open_errors(scene, store.path)
+    form = widget.form
     # a palette of the classes' colors, in another order
     colors = store.class_table.colors
     image = Image.fromarray(np.where(ground_truth == 255, 255, 4 - ground_truth).astype(np.uint8), "P")
@@ -188,7 +204,7 @@ def test_truths_with_other_values(
     assert "is read by the colors of its palette" in form.hint.text()
 
     before = len(errors(notes))
-    Image.fromarray(values[:-1]).save(tmp_path / "small.png")
+    Image.fromarray(ground_truth[:-1]).save(tmp_path / "small.png")
     widget.add_ground_truth(tmp_path / "small.png")
     until(lambda: not widget.running)
     assert "299 x 1100" in errors(notes)[before]

@@ -140,12 +140,21 @@ def test_next_error_flies_there_and_marks_last(
     gray = page.table.data(page.table.index(1, 0), Qt.ItemDataRole.ForegroundRole)
     assert (gray.red(), gray.green(), gray.blue()) == (128, 128, 128)
     assert page.table.data(page.table.index(2, 0), Qt.ItemDataRole.ForegroundRole) is None
+    assert errors(notes) == []
 
-    # small ones are seen with their surroundings
+
+def test_the_list_is_sorted_and_small_errors_are_seen_with_their_surroundings(
+    open_errors: OpenErrors, judged: Judged, until: Callable[..., None]
+) -> None:
+    scene, store, *_ = judged
+    viewer, widget = open_errors(scene, store.path)
+    page = widget.form.regions
+    find(widget, until)
+    found = order(find_errors(store, open_ground_truth(scene)), "size")
     page.sort.setCurrentText("Confidence")
     assert page.table.rows == order(found, "confidence")
     page.sort.setCurrentText("Largest first")
-    height, width = viewer.canvas.size
+    camera, (height, width) = viewer.scene.camera, viewer.canvas.size
     tiny = min(range(len(found)), key=lambda k: max(np.subtract(found[k].window[2:], found[k].window[:2])))
     page.view.selectRow(tiny)
     y0, x0, y1, x1 = found[tiny].window
@@ -156,21 +165,30 @@ def test_next_error_flies_there_and_marks_last(
     listed = page.table.rows
     assert listed == [region for region in found if (region.ground_truth, region.predicted) == (0, 1)]
 
-    # a widget that is opened again knows the marks; the old one has let the keys go
+
+def test_a_widget_that_is_opened_again_knows_the_marks_and_the_old_one_lets_the_keys_go(
+    open_errors: OpenErrors, judged: Judged, until: Callable[..., None], qtbot: QtBot, notes: list[tuple[str, str]]
+) -> None:
+    scene, store, *_ = judged
+    viewer, widget = open_errors(scene, store.path)
+    find(widget, until)
+    found = widget.form.regions.table.rows
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_K)
     viewer.window.remove_dock_widget(widget)
     assert "FCtL error" not in viewer.layers
     assert widget.overlay is None
-    center = camera.center
+    center = viewer.scene.camera.center
     qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
-    assert camera.center == center
+    assert viewer.scene.camera.center == center
     viewer.layers.remove("scene.made.fctl.ome.zarr confidence")  # nobody listens
     _, again = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
     until(lambda: not again.running)
     find(again, until)
     page = again.form.regions
-    assert "2 marked" in page.summary.text()
+    assert "1 marked" in page.summary.text()
     page.next.click()
-    assert page.current == found[2]
+    assert page.current == found[1]
     page.view.selectRow(0)
     page.done.click()  # once more takes it away
     assert Marks.of_segmentation(store).of(found[0]) is None

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_progress import stop_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Labels
 
+from fctl_napari.errors import Cancelled
 from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
 from fctl_napari.plugin.layers.paths import array_path, pyramid_path, result_path, stem
 from fctl_napari.plugin.layers.pyramids import PreviewLevel, empty_preview, fill_preview, preview_levels
 from fctl_napari.plugin.layers.shown_levels import COARSE_SIDE, displayed_level, displayed_levels
 from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, pixel_scale
+from fctl_napari.progress import no_progress
 
 SLICES = st.builds(slice, st.integers(0, 40), st.integers(0, 60), st.integers(1, 5))
 
@@ -97,7 +100,7 @@ def test_preview_stands_in_for_every_level(height: int, width: int, channels: tu
 def test_preview_shows_the_image(rng: np.random.Generator) -> None:
     image = np.kron(rng.integers(1, 255, (13, 17), np.uint8), np.ones((200, 200), np.uint8))
     preview = empty_preview(image)
-    fill_preview(image, preview, lambda: False)
+    fill_preview(image, preview, no_progress)
     shown = PreviewLevel(preview, image.shape)[:, :]
     assert (shown == image).mean() > 0.97  # all but the borders of the squares
 
@@ -105,7 +108,8 @@ def test_preview_shows_the_image(rng: np.random.Generator) -> None:
 def test_filling_stops_when_cancelled() -> None:
     image = np.ones((2000, 10), np.uint8)
     preview = empty_preview(image)
-    fill_preview(image, preview, lambda: True)
+    with pytest.raises(Cancelled):
+        fill_preview(image, preview, stop_after(0))
     assert not preview.any()
 
 

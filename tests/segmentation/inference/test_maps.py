@@ -25,7 +25,7 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import read_card, resolve_checkpoint
 from fctl_napari.segmentation.inference.predictor import Predictor
-from fctl_napari.segmentation.inference.tile_inputs import read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import read_inputs
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.store.map_names import map_names
 from fctl_napari.segmentation.store.store import Segmentation

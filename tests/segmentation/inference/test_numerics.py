@@ -11,7 +11,7 @@ from fctl_napari.imagery.sample import sample_files, sample_splits
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import read_card, resolve_checkpoint
 from fctl_napari.segmentation.inference.predictor import Predictor
-from fctl_napari.segmentation.inference.tile_inputs import read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import read_inputs
 
 TOP = 500
 """Where the tiles lie: two rows of them across a test band, in the north."""

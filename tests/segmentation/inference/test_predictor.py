@@ -13,7 +13,7 @@ from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.segmentation.inference.predictor import Predictor
-from fctl_napari.segmentation.inference.tile_inputs import read_inputs
+from fctl_napari.segmentation.inference.tile_cutting import read_inputs
 from fctl_napari.segmentation.tiling.grid import TileGrid
 from fctl_napari.segmentation.tiling.merge import classify
 

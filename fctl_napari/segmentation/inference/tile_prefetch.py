@@ -16,7 +16,7 @@ from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.windows import TURNS, Dihedral
-from fctl_napari.segmentation.inference.tile_inputs import read_stream, stream_windows
+from fctl_napari.segmentation.inference.tile_cutting import read_stream, stream_windows
 from fctl_napari.windows import FloatWindow
 
 K = TypeVar("K", bound=Hashable)

@@ -1,4 +1,4 @@
-"""Inputs of the network for one tile: pixels and windows of the tile and its contexts (no torch)."""
+"""Tiles and their contexts cut out of an image: the inputs of the network (no torch)."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class PixelEdit:
 
 
 @dataclass(frozen=True, eq=False)
-class Turn:
+class UndoRedo:
     """Task to undo or redo the last stroke, whoever painted it.
 
     Attributes
@@ -107,7 +107,7 @@ class Turn:
 
 
 @dataclass(frozen=True, eq=False)
-class Act:
+class Change:
     """Task to make a larger change.
 
     Attributes
@@ -124,7 +124,7 @@ class Act:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class ReadWindow:
     """Task to read a window.
 
     Attributes
@@ -139,7 +139,20 @@ class Look:
     then: Callable[[IntWindow, NDArray[np.uint8]], object]
 
 
-Task = PixelEdit | Turn | Act | Look
+@dataclass(frozen=True, eq=False)
+class Barrier:
+    """Task that does nothing: when it ends, all tasks before it have ended.
+
+    Attributes
+    ----------
+    then : callable
+        Function that is called on the main thread.
+    """
+
+    then: Callable[[], object]
+
+
+Task = PixelEdit | UndoRedo | Change | ReadWindow | Barrier
 
 
 @dataclass(frozen=True)
@@ -224,7 +237,7 @@ class StrokeWriter(QObject):
     @property
     def unsaved(self) -> int:
         """Number of strokes and other changes that are not on disk yet, as far as is known."""
-        return sum(not isinstance(task, Look) for task in self._waiting)
+        return sum(not isinstance(task, ReadWindow | Barrier) for task in self._waiting)
 
     @property
     def busy(self) -> bool:
@@ -297,9 +310,11 @@ class StrokeWriter(QObject):
             self.stuck = ""
         if message.window is not None:
             self.changed.emit(message.window, isinstance(message.task, PixelEdit))
-        if message.error is None and isinstance(message.task, Look):
+        if message.error is None and isinstance(message.task, ReadWindow):
             message.task.then(message.task.window, message.result)
-        elif message.error is None and isinstance(message.task, Act):
+        elif message.error is None and isinstance(message.task, Barrier):
+            message.task.then()
+        elif message.error is None and isinstance(message.task, Change):
             message.task.then(message.result)
         self.state_changed.emit(message.state)
         if message.error is not None:
@@ -326,7 +341,7 @@ class StrokeWriter(QObject):
                     stale = False
                     continue
                 self._do(task)
-                stale = stale or not isinstance(task, Look)
+                stale = stale or not isinstance(task, ReadWindow | Barrier)
                 with self._wake:
                     self._tasks.popleft()
         finally:
@@ -348,21 +363,21 @@ class StrokeWriter(QObject):
         result: Any = None
         error: BaseException | None = None
         try:
-            if isinstance(task, Look):
+            if isinstance(task, ReadWindow):
                 result = self._corrections.read(task.window)
-            elif isinstance(task, Turn):
+            elif isinstance(task, UndoRedo):
                 turn = self._corrections.undo if task.op == "undo" else self._corrections.redo
                 stroke = turn()
                 window = None if stroke is None else stroke.window
             elif isinstance(task, PixelEdit):
                 window = self._write(task)
-            else:
+            elif isinstance(task, Change):
                 window, result = task.work(self._corrections, self._check)
             if window is not None:
                 self._levels.update([window])
         except BaseException as reason:  # reported on the main thread; the next task may succeed
             error = reason
-            if self._closing and not isinstance(task, Look):
+            if self._closing and not isinstance(task, ReadWindow | Barrier):
                 self._lost.append(reason)
         self._send(_Done(task, window, result, self._state(), error))
 
