@@ -47,6 +47,11 @@ class SegmentForm(QWidget):
 
     It shows image, checkpoint with its model card, device, region and result, then Live, Run, Cancel, progress and
     legend.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
