@@ -215,7 +215,7 @@ def _measure(
 
 
 def _merge(regions: NDArray[np.void], whole: NDArray[np.integer], count: int) -> NDArray[np.void]:
-    """Merge the regions that belong to the same whole one."""
+    """Merge the parts of each region."""
     merged = np.zeros(count, REGION)
     merged["value"][whole] = regions["value"]
     for field in ("pixels", "weight"):

@@ -77,7 +77,7 @@ def explanation_figure(
     probabilities. Below there is a row per context: its own pixels with the attention of the query pixel over them,
     with the attention that each of its cells receives from the whole tile, and the weight map of the fusion over the
     tile's pixels. With an explanation that leaves GPE out, attention with and without it are side by side (Fig. 11).
-    With one that leaves anything out, so are masks, probabilities and weights.
+    Masks, probabilities and weights are side by side, too, if the explanation leaves out any part of the network.
 
     Parameters
     ----------

@@ -224,8 +224,8 @@ class FCtLConfig(BaseModel):
         Returns
         -------
         tuple of Context
-            All contexts but a ``local`` one that is the tile. With global inference it is the whole image, though that
-            is no context of anything.
+            All contexts but a ``local`` one that is the tile itself. With global inference there is one, which stands
+            for the whole image.
         """
         if self.inference == "global":
             return (GLOBAL_VIEW,)

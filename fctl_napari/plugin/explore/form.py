@@ -181,7 +181,7 @@ class ExploreForm(QWidget):
         self.setMinimumHeight(300)
 
     def look(self) -> Look:
-        """Return the look that the fields ask for."""
+        """Return the view, its item and its options, as the fields choose them."""
         return Look(
             view=self.view.currentText(),
             item=self.item.currentText(),

@@ -15,7 +15,7 @@ from fctl_napari.segmentation.tiling.progress import InView
 from fctl_napari.windows import IntWindow, Window
 
 LIVE_TILES = 300
-"""Largest number of cells missing in view for which its tiles are computed unasked."""
+"""Largest number of missing cells in view that a live run computes without being asked."""
 
 
 @dataclass(frozen=True)
