@@ -42,7 +42,7 @@ GATES = ("gamma", "z", "v_pos")
 PART_SEEDS = 1_000_000_007
 """Distance between the dropout seeds of a step's forward passes."""
 _NO_SETTINGS: Any = {"data": {"classes"}, "run": True, "stages": True}
-"""Settings left out of the model card: the classes, which it has anyway, and settings that do not change the weights."""
+"""Settings left out of the model card: the classes, which it has anyway, and what does not change the weights."""
 
 
 class Trainer:
