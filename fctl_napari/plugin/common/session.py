@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import QApplication, QWidget
 
@@ -171,7 +172,8 @@ class Session(QObject):
 
     def _members_of(self, window: QWidget) -> list[Member]:
         """Return the docked widgets of a window."""
-        return [member for member in self._members if member.window() is window]
+        # a widget whose window was deleted may not have left
+        return [member for member in self._members if isalive(member) and member.window() is window]
 
     def selected_error(self, window: QWidget) -> SelectedRegion:
         """Return the region that is selected in the Errors widget of a window.
