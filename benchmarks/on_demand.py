@@ -22,7 +22,7 @@ import psutil
 import zarr
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
-from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.level import halve
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files

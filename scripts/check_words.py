@@ -52,7 +52,7 @@ KEYS = {
     ("finetuning/request.py", "truth_tiles"),
     ("training/config.py", "truth"),
     # methods of Python's files
-    ("imagery/remote.py", "tell"),
+    ("imagery/formats/remote.py", "tell"),
 }
 QUESTIONS = ("What", "Which", "Whether", "Where", "How", "Of", "Who", "If")
 

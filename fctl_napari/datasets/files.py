@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, IMAGE_SUFFIXES, stem
 
 Part = Literal["train", "val", "test"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.files import output_error
-from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import ngff
 from fctl_napari.segmentation.store.store import ATTRIBUTE
 
 SOFTWARE = "fctl-napari"

@@ -15,8 +15,8 @@ from fctl_napari.export.destination import SOFTWARE, replacing, require
 from fctl_napari.export.extract import Extract
 from fctl_napari.export.geotiff_levels import georeference_levels
 from fctl_napari.files import atomic_write
+from fctl_napari.imagery.formats.mask_tags import CLASSES, GDAL_METADATA, gdal_metadata, names_text
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.mask_tags import CLASSES, GDAL_METADATA, gdal_metadata, names_text
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.progress import Progress
 

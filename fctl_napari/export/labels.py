@@ -10,7 +10,7 @@ import numpy as np
 from fctl_napari.errors import OutputError
 from fctl_napari.export.destination import LABELS_KIND, replacing
 from fctl_napari.export.extract import Exportable, Extract
-from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.progress import Progress

@@ -10,7 +10,7 @@ from typing import Literal
 
 from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Phase
 from fctl_napari.finetuning.request import FinetuneRequest
-from fctl_napari.imagery.remote import is_url
+from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.model.model_card import builtin_checkpoints
 from fctl_napari.segmentation.jobs.engine import Engine
 from fctl_napari.segmentation.jobs.stateful_job import StagedEvent

@@ -17,12 +17,12 @@ import zarr
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import Cancelled, InputError, OutputError
 from fctl_napari.files import remove_folder
-from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.ome_zarr import OURS
+from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.level import Level, halve
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
-from fctl_napari.imagery.ome_zarr import OURS
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.imagery.remote import is_url
 from fctl_napari.progress import Progress
 
 BLOCK_BYTES = 32 * 2**20

@@ -12,12 +12,12 @@ import zarr
 from numpy.typing import NDArray
 
 from fctl_napari.errors import FctlError, InputError
-from fctl_napari.imagery import ngff
 from fctl_napari.imagery.color_key import NO_CLASS, ColorKey, PaletteKey, palette_key
+from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.mask_tags import MaskTags, png_tags, tiff_tags
+from fctl_napari.imagery.formats.png_jpeg import PNG_MAGIC, is_16_bit_png, open_pillow, read_magic
+from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, read_tiff
 from fctl_napari.imagery.level import Level, read_padded
-from fctl_napari.imagery.mask_tags import MaskTags, png_tags, tiff_tags
-from fctl_napari.imagery.png_jpeg import PNG_MAGIC, is_16_bit_png, open_pillow, read_magic
-from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 from fctl_napari.windows import IntWindow
 
 __all__ = ["NO_CLASS", "LabelSource", "open_ground_truth"]

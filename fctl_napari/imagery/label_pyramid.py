@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.level import read_padded
 from fctl_napari.windows import FloatWindow, IntWindow
 

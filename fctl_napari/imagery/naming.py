@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.remote import is_url, last_name
+from fctl_napari.imagery.formats.remote import is_url, last_name
 
 IMAGE_SUFFIXES = (".ome.zarr", ".ome.tiff", ".ome.tif", ".zarr", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 CORRECTIONS_SUFFIX = ".corrections.ome.zarr"

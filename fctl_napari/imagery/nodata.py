@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fctl_napari.errors import FctlError, InputError
+from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, open_pillow, read_magic
+from fctl_napari.imagery.formats.remote import is_url, open_file
+from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, read_tiff
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.png_jpeg import JPEG_MAGIC, PNG_MAGIC, open_pillow, read_magic
-from fctl_napari.imagery.remote import is_url, open_file
-from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 
 WHOLE_PX = 2**22
 """A level of at most this many px is examined whole."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.remote import is_url
+from fctl_napari.imagery.formats.remote import is_url
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.provenance import Origin

@@ -7,14 +7,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.npy import NPY_MAGIC, read_npy
+from fctl_napari.imagery.formats.ome_zarr import open_omezarr
+from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, read_magic, read_raster
+from fctl_napari.imagery.formats.remote import is_url, last_name, open_file
+from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, read_tiff
 from fctl_napari.imagery.level import Level, halved_levels
-from fctl_napari.imagery.npy import NPY_MAGIC, read_npy
-from fctl_napari.imagery.ome_zarr import open_omezarr
-from fctl_napari.imagery.png_jpeg import JPEG_MAGIC, PNG_MAGIC, read_magic, read_raster
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, pyramid_from_array
-from fctl_napari.imagery.remote import is_url, last_name, open_file
-from fctl_napari.imagery.tiff import TIFF_MAGIC, read_tiff
 
 IN_MEMORY_BYTES = 2**28
 """Largest image without overviews that gets coarser levels in memory, bytes."""

@@ -10,10 +10,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.formats.png_jpeg import read_magic
+from fctl_napari.imagery.formats.tiff import TIFF_MAGIC
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import Georeference, read_georeference
-from fctl_napari.imagery.png_jpeg import read_magic
-from fctl_napari.imagery.tiff import TIFF_MAGIC
 
 OFFSET_TOLERANCE = 1e-3
 """Largest distance of a raster from whole px of the image, px."""

@@ -13,8 +13,8 @@ from ome_zarr_models.v05.labels import Labels
 
 from fctl_napari.errors import OutputError
 from fctl_napari.export.export import export
-from fctl_napari.imagery import ngff
 from fctl_napari.imagery.convert import convert
+from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.pyramid import pyramid_from_array

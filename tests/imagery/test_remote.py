@@ -19,8 +19,8 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery import remote
 from fctl_napari.imagery.convert import convert
+from fctl_napari.imagery.formats import remote
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.level import halve
 from fctl_napari.imagery.open import open_image

@@ -17,8 +17,8 @@ from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.finetuning.trainable_parts import sizes_of_parts
 from fctl_napari.finetuning.unfinished import Cut, Waiting, find_cut, find_waiting
 from fctl_napari.imagery.fingerprint import fingerprint
+from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.naming import corrections_path
-from fctl_napari.imagery.remote import is_url
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, own_labels

@@ -15,12 +15,12 @@ import PIL.Image
 from napari.layers import Image
 
 from fctl_napari.errors import FctlError
-from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.remote import child, is_url, last_name
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.nodata import Nodata, measure_nodata
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid, measured_range
-from fctl_napari.imagery.remote import child, is_url, last_name
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.notify import report, say
 from fctl_napari.plugin.layers import label_groups

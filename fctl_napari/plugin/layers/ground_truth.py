@@ -13,10 +13,10 @@ from napari.layers import Image, Labels
 from napari.utils.transforms import Affine
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.ground_truth_levels import with_levels
 from fctl_napari.imagery.pyramid import LARGE_SIDE
-from fctl_napari.imagery.remote import is_url
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, image_source
 from fctl_napari.plugin.layers.label_groups import LABELS_KEY, PLACED_KEY, label_names

@@ -10,9 +10,9 @@ import numpy as np
 import zarr
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.remote import child, last_name
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.remote import child, last_name
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.image_source import LayerData
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style

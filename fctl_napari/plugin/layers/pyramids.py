@@ -15,9 +15,9 @@ from qtpy.QtCore import Signal
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import InputError
-from fctl_napari.imagery import ngff
 from fctl_napari.imagery.convert import convert, source_file
-from fctl_napari.imagery.ome_zarr import OURS
+from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.ome_zarr import OURS
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.bridge import post
 from fctl_napari.plugin.layers.shown_levels import COARSE_SIDE, ShownLevel, displayed_level

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.imagery.remote import is_url
 from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.segmentation.jobs import worker
 from fctl_napari.segmentation.jobs.explain_client import network_of

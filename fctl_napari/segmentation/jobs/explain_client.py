@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.errors import FctlError
-from fctl_napari.imagery.remote import is_url
+from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation

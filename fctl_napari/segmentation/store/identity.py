@@ -10,10 +10,10 @@ from typing import Any
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
+from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
-from fctl_napari.imagery.remote import is_url
 
 MIXED = f"{SAMPLED}of two pictures"
 """Fingerprint in a store whose image was changed while it was segmented."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.imagery.fingerprint import whole_fingerprint
+from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.imagery.remote import is_url
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import open_image_of
 from fctl_napari.segmentation.store.store import ATTRIBUTE

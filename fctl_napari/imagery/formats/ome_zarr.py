@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery import ngff
+from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.remote import child, last_name
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.provenance import Origin
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
-from fctl_napari.imagery.remote import child, last_name
 
 OURS = "fctl"
 """Group attribute under which this project keeps metadata that NGFF does not define."""

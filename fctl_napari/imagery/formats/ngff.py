@@ -19,8 +19,8 @@ from zarr.errors import BaseZarrError, ContainsArrayError, NodeNotFoundError
 
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.files import output_error
+from fctl_napari.imagery.formats.remote import open_store
 from fctl_napari.imagery.level import NAPARI_COARSEST, halved_shape
-from fctl_napari.imagery.remote import open_store
 
 VERSION = "0.5"
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import FctlError, InputError
+from fctl_napari.imagery.formats.remote import open_file
 from fctl_napari.imagery.georeference import Georeference, read_georeference
 from fctl_napari.imagery.level import Level, MappedArray
-from fctl_napari.imagery.remote import open_file
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

@@ -1,0 +1,1 @@
+"""Image formats: each read as lazy levels, or as what its tags say (no torch)."""
