@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -36,13 +38,38 @@ def earth_crop() -> np.ndarray:
     return open_image(sample_files().image).read((250, 2500, 550, 3600))
 
 
-@pytest.fixture
-def scene(tmp_path: Path, earth_crop: np.ndarray) -> Path:
-    """The crop as an OME-Zarr."""
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory, earth_crop: np.ndarray) -> Path:
+    """The crop as an OME-Zarr that no test changes."""
     from fctl_napari.imagery.convert import convert
     from fctl_napari.imagery.pyramid import pyramid_from_array
 
-    return convert(pyramid_from_array(earth_crop, name="scene"), tmp_path / "scene.ome.zarr", chunk=128)
+    folder = tmp_path_factory.mktemp("converted")
+    return convert(pyramid_from_array(earth_crop, name="scene"), folder / "scene.ome.zarr", chunk=128)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, converted: Path) -> Path:
+    """The crop as an OME-Zarr in a folder of the test's own."""
+    return Path(shutil.copytree(converted, tmp_path / "scene.ome.zarr"))
+
+
+@pytest.fixture(scope="session")
+def known_plugins() -> Iterator[None]:
+    """Look for napari's plugins once, not for each window, and write no settings."""
+    from napari.settings import get_settings
+    from npe2 import PluginManager
+
+    get_settings()._save_on_change = False
+    PluginManager.instance().discover(include_npe1=True)
+    with patch.object(PluginManager, "discover", return_value=0):
+        yield
+
+
+@pytest.fixture
+def make_napari_viewer(known_plugins: None, make_napari_viewer: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a window of napari, as napari's own fixture does."""
+    return make_napari_viewer
 
 
 @pytest.fixture
