@@ -37,7 +37,7 @@ LONGEST_FIRST = (
     "test_refiner", "test_cli_train", "test_same_result", "test_onnx_export", "test_cli_finetune", "test_engine",
     "test_stateful_job", "test_worker_process", "test_network_figures", "test_cost", "test_maps", "test_export_layer",
     "test_distributed", "test_errors_places", "test_errors_listed", "test_correct_disk", "test_finetune_stopped",
-    "test_demo", "test_released", "test_no_torch",
+    "test_demo", "test_released", "test_plain_script",
 )
 """Files whose tests take longest: they are begun first, so that no process is left alone with one at the end."""
 # fmt: on
