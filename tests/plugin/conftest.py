@@ -56,13 +56,17 @@ def scene(tmp_path: Path, converted: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def known_plugins() -> Iterator[None]:
-    """Look for napari's plugins once, not for each window, and write no settings."""
+    """Look for napari's plugins once, not for each window, and write no settings.
+
+    The welcome screen, which no test shows, is not written anew for each shortcut that a window binds.
+    """
+    from napari._qt.widgets.qt_welcome import QtWelcomeWidget
     from napari.settings import get_settings
     from npe2 import PluginManager
 
     get_settings()._save_on_change = False
     PluginManager.instance().discover(include_npe1=True)
-    with patch.object(PluginManager, "discover", return_value=0):
+    with patch.object(PluginManager, "discover", return_value=0), patch.object(QtWelcomeWidget, "refresh"):
         yield
 
 
