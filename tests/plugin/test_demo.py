@@ -92,7 +92,7 @@ def test_demo_without_a_display(tmp_path: Path, earth_checkpoint: Path, whole: b
     assert (np.ptp(window, axis=2) > 40).mean() > 0.05
 
 
-def test_no_checkpoint_is_said_before_anything_opens(tmp_path: Path) -> None:
+def test_a_missing_checkpoint_is_reported_before_anything_opens(tmp_path: Path) -> None:
     from fctl_napari.errors import CheckpointError
     from fctl_napari.plugin.demo import run_demo
 

@@ -10,7 +10,18 @@ import napari
 import numpy as np
 import pytest
 from app_model.types import KeyCode
-from helpers_correct import COLORS, OpenCorrect, Until, canvas, edit, in_step, layer_window, look_at, on_canvas, rest
+from helpers_correct import (
+    COLORS,
+    OpenCorrect,
+    Until,
+    canvas,
+    edit,
+    layer_window,
+    look_at,
+    on_canvas,
+    rest,
+    synchronized,
+)
 from helpers_window import errors
 from napari.components import ViewerModel
 from napari.layers import Labels
@@ -68,7 +79,7 @@ def test_a_stroke_is_on_disk_and_on_the_screen(
     corrections = widget.corrections
     assert corrections is not None
     assert corrections.path == path
-    whole = in_step(corrections)
+    whole = synchronized(corrections)
     assert (whole[100, 610], whole[140, 640], whole[100, 630]) == (2, NOT_SURE, 0)
     assert np.array_equal(whole[y0 : y0 + 256, x0 : x0 + 256], layer.data)
     assert np.count_nonzero(whole) == np.count_nonzero(layer.data)
@@ -107,7 +118,7 @@ def test_layers_of_corrections_follow_the_image_and_come_back(
     again.paint((250, 250), 1)
     rest(widget, until)
     assert widget.corrections is not None
-    assert in_step(widget.corrections)[y0 + 250, x0 + 250] == 1
+    assert synchronized(widget.corrections)[y0 + 250, x0 + 250] == 1
     assert errors(notes) == []
 
 
@@ -151,19 +162,19 @@ def test_the_mouse_paints(open_correct: OpenCorrect, until: Until) -> None:
     mouse.drag(120, 450, 550)
     mouse.drag(160, 450, 550)  # at once: they are two strokes all the same
     rest(widget, until)
-    whole = in_step(corrections)
+    whole = synchronized(corrections)
     assert set(whole[120, 455:545]) == set(whole[160, 455:545]) == {3}
     assert set(whole[140]) == {0}
     widget.form.undo.click()
     rest(widget, until)
-    whole = in_step(corrections)
+    whole = synchronized(corrections)
     assert set(whole[120, 455:545]) == {3}
     assert set(whole[160]) == {0}
     assert np.array_equal(whole[layer_window(widget)], layer.data)
     layer.mode = "erase"
     mouse.drag(120, 500, 550)
     rest(widget, until)
-    assert set(in_step(corrections)[120, 505:545]) == {0}
+    assert set(synchronized(corrections)[120, 505:545]) == {0}
     layer.mode = "polygon"
     widget.form.classes.buttons[1].click()
     mouse.draw_polygon([(60, 420), (60, 470), (100, 470), (100, 420)])
@@ -207,27 +218,27 @@ def test_undo_works_across_edit_windows(open_correct: OpenCorrect, until: Until)
     rest(widget, until)
     corrections = widget.corrections
     assert corrections is not None
-    assert set(np.unique(in_step(corrections))) == {0, 1}
+    assert set(np.unique(synchronized(corrections))) == {0, 1}
     layer.undo()  # there is nothing more of its own here
     rest(widget, until)
-    assert set(np.unique(in_step(corrections))) == {0, 1}
+    assert set(np.unique(synchronized(corrections))) == {0, 1}
     layer.redo()
     rest(widget, until)
-    assert set(np.unique(in_step(corrections))) == {0, 1, 2}
-    painted = in_step(corrections)
+    assert set(np.unique(synchronized(corrections))) == {0, 1, 2}
+    painted = synchronized(corrections)
 
     native = canvas(viewer)
     native.setFocus()
     for _ in range(4):  # the redo, the undo, and both strokes
         QTest.keyClick(native, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
         rest(widget, until)
-    assert not in_step(corrections).any()
+    assert not synchronized(corrections).any()
     assert not layer.data.any()
     assert not widget.form.undo.isEnabled()
     for _ in range(4):
         QTest.keyClick(native, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
         rest(widget, until)
-    assert np.array_equal(in_step(corrections), painted)
+    assert np.array_equal(synchronized(corrections), painted)
     assert np.array_equal(layer.data, painted[layer_window(widget)])
     assert not widget.form.redo.isEnabled()
 
@@ -247,7 +258,7 @@ def test_undo_works_across_sessions(
     for labels in ({0, 1}, {0}):
         widget.form.undo.click()
         rest(widget, until)
-        assert set(np.unique(in_step(widget.corrections))) == labels
+        assert set(np.unique(synchronized(widget.corrections))) == labels
         assert widget.form.classes.areas["blue"] == "-"
 
 

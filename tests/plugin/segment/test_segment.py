@@ -265,7 +265,7 @@ def test_a_result_by_another_checkpoint_is_refused(
     assert (other / "note.txt").read_text() == "mine"
 
 
-def test_what_is_missing_is_said(
+def test_what_is_missing_is_reported(
     make_napari_viewer: Callable[..., napari.Viewer], notes: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     viewer = make_napari_viewer()

@@ -7,7 +7,7 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from helpers_correct import OpenCorrect, Until, edit, in_step, rest
+from helpers_correct import OpenCorrect, Until, edit, rest, synchronized
 from helpers_window import errors
 from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level
 
@@ -27,7 +27,7 @@ def take(widget: CorrectWidget, until: Until, layer: Any) -> np.ndarray:
     widget.form.exchange.take.click()
     rest(widget, until)
     assert widget.corrections is not None
-    return in_step(widget.corrections)
+    return synchronized(widget.corrections)
 
 
 def rectangle() -> np.ndarray:
@@ -74,7 +74,7 @@ def test_layers_are_taken_over_where_they_are_seen(
     assert errors(notes) == []
 
 
-def test_what_cannot_be_taken_over_is_told(
+def test_what_cannot_be_taken_over_is_reported(
     open_correct: OpenCorrect, until: Until, notes: list[tuple[str, str]]
 ) -> None:
     viewer, widget = open_correct()
@@ -122,18 +122,18 @@ def test_a_mask_that_lies_elsewhere_is_not_accepted(
     widget.accept()
     rest(widget, until)
     assert widget.corrections is not None
-    assert not in_step(widget.corrections).any()
+    assert not synchronized(widget.corrections).any()
     assert errors(notes)[-1] == f"{mask.name}: lies elsewhere than scene; put it back over the image."
     mask.translate = (0, 0)
     widget.accept()
     rest(widget, until)
     expected = np.asarray(store.labels.read((50, 100, 80, 140)))
-    np.testing.assert_array_equal(in_step(widget.corrections)[50:80, 100:140], expected)
+    np.testing.assert_array_equal(synchronized(widget.corrections)[50:80, 100:140], expected)
     mask.data = mask.data  # napari lets one paint on new data
     assert not mask.editable  # what is painted on it would not be kept
 
 
-def test_copies_say_that_they_are_not_saved(
+def test_that_copies_are_not_saved_is_reported(
     open_correct: OpenCorrect, until: Until, notes: list[tuple[str, str]]
 ) -> None:
     viewer, widget = open_correct()
@@ -143,7 +143,7 @@ def test_copies_say_that_they_are_not_saved(
     layer.paint((20, 60), 255)
     rest(widget, until)
     assert widget.corrections is not None
-    before = in_step(widget.corrections).copy()
+    before = synchronized(widget.corrections).copy()
 
     copies = []
     for original in (layer, widget.layer, next(one for one in viewer.layers if one.name.startswith("outlines"))):
@@ -154,7 +154,7 @@ def test_copies_say_that_they_are_not_saved(
     copy.brush_size = 9
     copy.paint((60, 60), 3)
     rest(widget, until)
-    np.testing.assert_array_equal(in_step(widget.corrections), before)
+    np.testing.assert_array_equal(synchronized(widget.corrections), before)
 
     # it can be taken over: where it lies, and what is not sure stays so
     found = take(widget, until, copy)
@@ -168,7 +168,7 @@ def test_copies_say_that_they_are_not_saved(
     layer.paint((100, 100), 1)
     edit(widget, until, 150, 700)
     rest(widget, until)
-    assert (in_step(widget.corrections) == 1).any()
+    assert (synchronized(widget.corrections) == 1).any()
     viewer.layers.remove(layer)
     edit(widget, until, 150, 500)  # made anew: no copy
     assert len([1 for severity, _ in notes if severity == "info"]) == number
