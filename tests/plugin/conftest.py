@@ -14,13 +14,6 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 
-@pytest.fixture(autouse=True, scope="module")
-def lasting_objects() -> None:
-    """Spare the garbage collector, which runs when a window closes, all that was there before a file's tests."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep what the plugin caches out of the user's cache folder."""
@@ -54,24 +47,47 @@ def scene(tmp_path: Path, converted: Path) -> Path:
     return Path(shutil.copytree(converted, tmp_path / "scene.ome.zarr"))
 
 
-@pytest.fixture(scope="session")
-def known_plugins() -> Iterator[None]:
-    """Look for napari's plugins once, not for each window, and write no settings.
+@pytest.fixture
+def strip(tmp_path: Path, earth_crop: np.ndarray) -> Path:
+    """The upper rows of the crop as an OME-Zarr of two levels, so that a run over all of it is short."""
+    from fctl_napari.imagery.convert import convert
+    from fctl_napari.imagery.pyramid import pyramid_from_array
 
-    The welcome screen, which no test shows, is not written anew for each shortcut that a window binds.
+    return convert(pyramid_from_array(earth_crop[:112], name="scene"), tmp_path / "scene.ome.zarr", chunk=256)
+
+
+@pytest.fixture(scope="session")
+def quick_windows() -> Iterator[None]:
+    """Spare each window what no test looks at.
+
+    napari looks for plugins once; its settings, which no test changes, are neither reset nor written; the welcome
+    screen, which no test shows, is not written anew for each shortcut that a window binds; and garbage is collected
+    once per test, not for each layer that goes (which is for the sake of a driver on Windows).
     """
     from napari._qt.widgets.qt_welcome import QtWelcomeWidget
-    from napari.settings import get_settings
+    from napari.settings import NapariSettings, get_settings
     from npe2 import PluginManager
 
-    get_settings()._save_on_change = False
+    get_settings().reset()
     PluginManager.instance().discover(include_npe1=True)
-    with patch.object(PluginManager, "discover", return_value=0), patch.object(QtWelcomeWidget, "refresh"):
+    with (
+        patch.object(PluginManager, "discover", return_value=0),
+        patch.object(NapariSettings, "reset"),
+        patch.object(NapariSettings, "save"),
+        patch.object(QtWelcomeWidget, "refresh"),
+        patch("napari._vispy.canvas.gc"),
+    ):
         yield
 
 
 @pytest.fixture
-def make_napari_viewer(known_plugins: None, make_napari_viewer: Callable[..., Any]) -> Callable[..., Any]:
+def lasting_objects(quick_windows: None) -> None:
+    """Spare the garbage collector, which runs when a window goes, all that was there before a test."""
+    gc.freeze()
+
+
+@pytest.fixture
+def make_napari_viewer(lasting_objects: None, make_napari_viewer: Callable[..., Any]) -> Callable[..., Any]:
     """Make a window of napari, as napari's own fixture does."""
     return make_napari_viewer
 

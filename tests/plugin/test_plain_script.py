@@ -1,4 +1,4 @@
-"""napari started from a plain script, as napari's own gallery does: one window, and the result in it."""
+"""napari started from a plain script, as napari's own gallery does: one window, the result in it, and no torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,17 @@ def end(progress):
 widget.finished.connect(end)
 QTimer.singleShot(0, widget.start)
 napari.run()
+import {modules}
+print("torch after all imports", "torch" in sys.modules, flush=True)
 """
+MODULES = (
+    *(f"plugin.{name}.widget" for name in ("segment", "explore", "errors", "correct", "finetune")),
+    "plugin.io.reader",
+    "plugin.io.export",
+    "figures.explanation",
+    "figures.evaluation",
+)
+"""What the window may load besides."""
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +50,22 @@ def lines(tmp_path_factory: pytest.TempPathFactory, earth_crop: np.ndarray, tiny
     folder = tmp_path_factory.mktemp("script")
     scene = convert(pyramid_from_array(earth_crop[:96, :128], name="scene"), folder / "scene.ome.zarr", chunk=128)
     script = folder / "view.py"
-    script.write_text(SCRIPT.format(scene=str(scene), checkpoint=str(tiny_checkpoint)))
+    modules = ", ".join(f"fctl_napari.{name}" for name in MODULES)
+    script.write_text(SCRIPT.format(scene=str(scene), checkpoint=str(tiny_checkpoint), modules=modules))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
-    return [line for line in done.stdout.splitlines() if line.startswith(("begins", "ends", "layers"))]
+    return [line for line in done.stdout.splitlines() if line.startswith(("begins", "ends", "layers", "torch"))]
 
 
 def test_a_plain_script_opens_one_window_and_segments(lines: list[str]) -> None:
     assert lines[0] == "begins as __main__"
-    assert len(lines) == 3, "the script ran again in another process"
+    assert len(lines) == 4, "the script ran again in another process"
     assert lines[1].startswith("ends with done Done")
 
 
 def test_a_whole_run_leaves_torch_to_the_worker(lines: list[str]) -> None:
     assert lines[2] == "layers 3 torch False"
+
+
+def test_the_plugin_package_and_the_reader_need_no_torch(lines: list[str]) -> None:
+    assert lines[3] == "torch after all imports False"

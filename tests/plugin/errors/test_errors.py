@@ -20,10 +20,8 @@ from fctl_napari.evaluation.error_types import COLOR_BLIND, PAPER, comparison_ki
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.evaluation.review_marks import Marks, marks_path
 from fctl_napari.imagery.class_mapping import ClassMapping
-from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.plugin.common import background
 from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFERENCES, MISSES, WHO
 from fctl_napari.plugin.errors.mapping_dialog import MappingDialog
@@ -278,20 +276,16 @@ def test_two_segmentations(
     assert errors(notes) == []
 
 
-@pytest.fixture
-def strip(tmp_path: Path, earth_crop: np.ndarray, ground_truth_of_scene: np.ndarray) -> tuple[Path, np.ndarray]:
-    """A strip of the scene with its ground truth, so that a run over all of it is short."""
-    scene = convert(pyramid_from_array(earth_crop[:64], name="strip"), tmp_path / "strip.ome.zarr", chunk=256)
-    ground_truth = ground_truth_of_scene[:64]
-    write_ground_truth(scene, ground_truth)
-    return scene, ground_truth
-
-
 def test_it_grows_with_the_segmentation(
-    open_scene: Open, strip: tuple[Path, np.ndarray], until: Callable[..., None], notes: list[tuple[str, str]]
+    open_scene: Open,
+    strip: Path,
+    ground_truth_of_scene: np.ndarray,
+    until: Callable[..., None],
+    notes: list[tuple[str, str]],
 ) -> None:
-    scene, ground_truth = strip
-    viewer, segment = open_scene(scene)
+    ground_truth = ground_truth_of_scene[:112]
+    write_ground_truth(strip, ground_truth)
+    viewer, segment = open_scene(strip)
     _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
     segment.form.where.setCurrentText(WHOLE)
     fills: list[float] = []

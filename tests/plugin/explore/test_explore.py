@@ -93,8 +93,8 @@ def test_dragging_explains_all_the_way(
     widget.explained.connect(explained.append)
     native = canvas(viewer)
     QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=on_canvas(viewer, image, 50, 200))
-    for step in range(30):
-        QTest.mouseMove(native, on_canvas(viewer, image, 50 + 5 * step, 200 + 20 * step))
+    for step in range(12):
+        QTest.mouseMove(native, on_canvas(viewer, image, 50 + 14 * step, 200 + 50 * step))
         QTest.qWait(5)
     end = on_canvas(viewer, image, 220, 800)
     QTest.mouseMove(native, end)

@@ -22,7 +22,7 @@ from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.finetune.gate_report import GateReport
 from fctl_napari.plugin.finetune.lineage_page import LineagePage
-from fctl_napari.plugin.finetune.plot import HELD_OUT, SCENE
+from fctl_napari.plugin.finetune.plot import HELD_OUT, SCENE, FinetunePlot
 from fctl_napari.plugin.finetune.widget import FinetuneWidget
 from fctl_napari.plugin.segment.widget import SegmentWidget
 from fctl_napari.segmentation.store.store import Segmentation
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 def test_strokes_that_are_not_on_disk_yet_are_learnt(
     open_finetune: OpenFinetune, until: Until, scene: Path, parent: Path, notes: list[tuple[str, str]]
 ) -> None:
-    viewer, widget = open_finetune()
+    viewer, widget = open_finetune(steps=2)
     form = widget.form
     assert form.hint.text().startswith("Paint corrections first")
     correct = dock(viewer, "Correct")
@@ -79,17 +79,16 @@ def reviewed(
     return viewer, widget, segmenter
 
 
-def test_a_candidate_computes_anew_what_corrections_touch(
-    reviewed: Reviewed, scene: Path, corrected: Path, segmented: Segmentation
+def assert_computed_anew(
+    viewer: napari.Viewer, widget: FinetuneWidget, scene: Path, corrections: Corrections, parents: Segmentation
 ) -> None:
-    """The rest stays, and what the parent has not computed is left out."""
-    viewer, widget, _ = reviewed
+    """What corrections touch is computed anew; the rest stays, and what the parent has not computed is left out."""
     candidate_review = widget.candidate_review
     assert candidate_review is not None
     store = Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
     assert store.checkpoint_hash == checkpoint_hash(candidate_review.waiting.path)
-    there, painted = segmented.done(), Corrections.open(corrected)
-    affected = [cell for cell in np.argwhere(there) if painted.read(store.grid.window(tuple(cell))).any()]
+    there = parents.done()
+    affected = [cell for cell in np.argwhere(there) if corrections.read(store.grid.window(tuple(cell))).any()]
     assert 0 < len(affected) < there.sum()
     assert np.argwhere(store.done()).tolist() == [cell.tolist() for cell in affected]
     assert np.array_equal(store.inherited(), there & ~store.done())
@@ -110,15 +109,8 @@ def test_a_candidate_computes_anew_what_corrections_touch(
     assert f"{changed.sum() / (after > 0).sum():.1%} of the px changed" in widget.form.gate_report.changed.text()
 
 
-def test_what_is_rolled_back_leaves_nothing(
-    reviewed: Reviewed, until: Until, scene: Path, notes: list[tuple[str, str]]
-) -> None:
-    viewer, widget, _ = reviewed
-    form, report, candidate_review = widget.form, widget.form.gate_report, widget.candidate_review
-    assert candidate_review is not None
-
-    # what was watched while it learnt
-    plot = form.plot
+def assert_plotted(plot: FinetunePlot) -> None:
+    """Losses and held-out figures were shown while it learnt."""
     assert plot.losses
     assert plot.losses[-1][0] == 8
     assert plot.base[SCENE] == 1
@@ -126,7 +118,20 @@ def test_what_is_rolled_back_leaves_nothing(
     assert plot.measured[HELD_OUT][-1][0] == 8
     assert plot.isVisible()
 
-    # what is to be decided
+
+def test_a_candidate_is_reviewed_and_rolled_back(
+    reviewed: Reviewed,
+    until: Until,
+    scene: Path,
+    corrected: Path,
+    segmented: Segmentation,
+    notes: list[tuple[str, str]],
+) -> None:
+    viewer, widget, _ = reviewed
+    form, report, candidate_review = widget.form, widget.form.gate_report, widget.candidate_review
+    assert candidate_review is not None
+    assert_plotted(form.plot)
+    assert_computed_anew(viewer, widget, scene, Corrections.open(corrected), segmented)
     result = candidate_review.waiting.gate_result
     assert report.isVisible()
     assert report.default is (report.keep if result.keep else report.roll_back)

@@ -142,10 +142,10 @@ def test_too_many_tiles_are_offered_not_begun(
     stop_live(widget, until)
 
 
-def test_a_run_comes_first_and_live_mode_comes_back(open_scene: Open, until: Callable[..., None]) -> None:
-    viewer, widget = open_scene()
+def test_a_run_comes_first_and_live_mode_comes_back(open_scene: Open, strip: Path, until: Callable[..., None]) -> None:
+    viewer, widget = open_scene(strip)
     form = widget.form
-    look_at(viewer, 150, 200, rows=60)
+    look_at(viewer, 56, 200, rows=60)
     form.live.click()
     until(lambda: widget.live)
     form.where.setCurrentText(WHOLE)

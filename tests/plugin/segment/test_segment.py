@@ -12,8 +12,6 @@ import tifffile
 from helpers_window import Open, errors, level, mask_of, shown
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
-from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, WHOLE
 from fctl_napari.plugin.segment.form import SegmentForm
@@ -25,9 +23,9 @@ pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
 
 @pytest.fixture
-def scene(tmp_path: Path, earth_crop: np.ndarray) -> Path:
-    """A strip of the crop, of two levels, so that a run over all of it is short."""
-    return convert(pyramid_from_array(earth_crop[:112], name="scene"), tmp_path / "scene.ome.zarr", chunk=256)
+def scene(strip: Path) -> Path:
+    """A smaller scene."""
+    return strip
 
 
 def look_closely(viewer: napari.Viewer) -> IntWindow:
