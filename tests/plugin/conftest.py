@@ -6,12 +6,15 @@ import gc
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.jobs.engine import Engine
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +56,9 @@ def strip(tmp_path: Path, earth_crop: np.ndarray) -> Path:
     from fctl_napari.imagery.convert import convert
     from fctl_napari.imagery.pyramid import pyramid_from_array
 
-    return convert(pyramid_from_array(earth_crop[:112], name="scene"), tmp_path / "scene.ome.zarr", chunk=256)
+    folder = tmp_path / "strip"
+    folder.mkdir()
+    return convert(pyramid_from_array(earth_crop[:112], name="scene"), folder / "scene.ome.zarr", chunk=256)
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +125,14 @@ def warm_engine() -> Iterator[None]:
     session().follow(window)
     yield
     session().close()
+
+
+@pytest.fixture
+def command_engine(warm_engine: None) -> Engine:
+    """The worker process of the windows, for commands too."""
+    from fctl_napari.plugin.common.session import session
+
+    return session().engine()
 
 
 @pytest.fixture

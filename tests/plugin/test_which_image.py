@@ -34,6 +34,7 @@ SHAPE = (128, 192)
 @pytest.fixture(autouse=True)
 def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edit_window, "SIDE", 96)
+    monkeypatch.setattr(edit_window, "TAKE_MS", 30)
 
 
 @pytest.fixture

@@ -59,13 +59,14 @@ def paint_twice(widget: CorrectWidget, until: Until) -> tuple[Labels, tuple[int,
 @pytest.mark.parametrize(
     "location",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.nightly),
         {"scale": (2.0, 1.0), "rotate": 30.0, "translate": (-7, 11)},
     ],
 )
 def test_a_stroke_is_on_disk_and_on_the_screen(
     open_correct: OpenCorrect, until: Until, scene: Path, location: dict[str, object], notes: list[tuple[str, str]]
 ) -> None:
+    """By day the layers that are scaled, turned and moved stand in for those that are not."""
     viewer, widget = open_correct(**location)
     image, path = viewer.layers["scene"], scene.with_name("scene.corrections.ome.zarr")
     assert not path.exists()  # nothing is made before one paints

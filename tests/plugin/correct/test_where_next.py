@@ -17,8 +17,6 @@ from fctl_napari.evaluation import acquisition
 from fctl_napari.evaluation.acquisition import find_next
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import NOT_SURE, ClassInfo, ClassTable
-from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.correct import edit_window
 from fctl_napari.plugin.correct.layer import outline_color
 from fctl_napari.plugin.correct.next_list import KEYS
 from fctl_napari.plugin.correct.widget import CorrectWidget
@@ -33,8 +31,6 @@ Open = Callable[..., tuple[napari.Viewer, CorrectWidget]]
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acquisition, "CELL", 128)
     monkeypatch.setattr(acquisition, "NEAR", 8)
-    monkeypatch.setattr(edit_window, "SIDE", 256)
-    monkeypatch.setattr(session(), "painter", "ann")
 
 
 @pytest.fixture
