@@ -6,6 +6,7 @@ import gc
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -61,18 +62,37 @@ def strip(tmp_path: Path, earth_crop: np.ndarray) -> Path:
     return convert(pyramid_from_array(earth_crop[:112], name="scene"), folder / "scene.ome.zarr", chunk=256)
 
 
+def remember_signatures(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Look at the signature of a function once, however many objects it is a callback of."""
+    known: dict[tuple[CodeType, bool], bool] = {}
+
+    def check_once(callback: Any) -> bool:
+        function = getattr(callback, "__func__", callback)
+        if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
+            return check(callback)
+        key = function.__code__, function is callback
+        if key not in known:
+            known[key] = check(callback)
+        return known[key]
+
+    return check_once
+
+
 @pytest.fixture(scope="session")
 def quick_windows() -> Iterator[None]:
     """Spare each window what no test looks at.
 
     napari looks for plugins once; its settings, which no test changes, are neither reset nor written; the welcome
-    screen, which no test shows, is not written anew for each shortcut that a window binds; and garbage is collected
-    once per test, not for each layer that goes (which is for the sake of a driver on Windows).
+    screen, which no test shows, is not written anew for each shortcut that a window binds; garbage is collected once
+    per test, not for each layer that goes (which is for the sake of a driver on Windows); and of the thousands of
+    callbacks that each layer connects and disconnects, napari looks at each signature once.
     """
     from napari._qt.widgets.qt_welcome import QtWelcomeWidget
     from napari.settings import NapariSettings, get_settings
+    from napari.utils.events import EventEmitter
     from npe2 import PluginManager
 
+    check_once = staticmethod(remember_signatures(EventEmitter._check_signature))
     get_settings().reset()
     PluginManager.instance().discover(include_npe1=True)
     with (
@@ -81,6 +101,7 @@ def quick_windows() -> Iterator[None]:
         patch.object(NapariSettings, "save"),
         patch.object(QtWelcomeWidget, "refresh"),
         patch("napari._vispy.canvas.gc"),
+        patch.object(EventEmitter, "_check_signature", check_once),
     ):
         yield
 

@@ -73,9 +73,9 @@ def test_what_was_cancelled_is_offered_and_resumed(
     form.take_offer.click()
     until(lambda: bool(form.plot.losses))
     assert form.plot.losses[0][0] >= stopped
-    decide(widget, until)
+    until(lambda: widget.candidate_review is not None)
     assert form.plot.losses[-1][0] == 32
-    form.gate_report.roll_back.click()
+    form.gate_report.roll_back.click()  # while it is being segmented
     until(lambda: not widget.busy)
     assert not any(location.exists() for location in traces(out))
     assert errors(notes) == []
