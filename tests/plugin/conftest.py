@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 
-
-@pytest.fixture(autouse=True, scope="module")
-def lasting_objects() -> None:
-    """Spare the garbage collector, which runs when a window closes, all that was there before a file's tests."""
-    gc.collect()
-    gc.freeze()
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.jobs.engine import Engine
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +35,87 @@ def earth_crop() -> np.ndarray:
     return open_image(sample_files().image).read((250, 2500, 550, 3600))
 
 
-@pytest.fixture
-def scene(tmp_path: Path, earth_crop: np.ndarray) -> Path:
-    """The crop as an OME-Zarr."""
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory, earth_crop: np.ndarray) -> Path:
+    """The crop as an OME-Zarr that no test changes."""
     from fctl_napari.imagery.convert import convert
     from fctl_napari.imagery.pyramid import pyramid_from_array
 
-    return convert(pyramid_from_array(earth_crop, name="scene"), tmp_path / "scene.ome.zarr", chunk=128)
+    folder = tmp_path_factory.mktemp("converted")
+    return convert(pyramid_from_array(earth_crop, name="scene"), folder / "scene.ome.zarr", chunk=128)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, converted: Path) -> Path:
+    """The crop as an OME-Zarr in a folder of the test's own."""
+    return Path(shutil.copytree(converted, tmp_path / "scene.ome.zarr"))
+
+
+@pytest.fixture
+def strip(tmp_path: Path, earth_crop: np.ndarray) -> Path:
+    """The upper rows of the crop as an OME-Zarr of two levels, so that a run over all of it is short."""
+    from fctl_napari.imagery.convert import convert
+    from fctl_napari.imagery.pyramid import pyramid_from_array
+
+    folder = tmp_path / "strip"
+    folder.mkdir()
+    return convert(pyramid_from_array(earth_crop[:112], name="scene"), folder / "scene.ome.zarr", chunk=256)
+
+
+def remember_signatures(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Look at the signature of a function once, however many objects it is a callback of."""
+    known: dict[tuple[CodeType, bool], bool] = {}
+
+    def check_once(callback: Any) -> bool:
+        function = getattr(callback, "__func__", callback)
+        if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
+            return check(callback)
+        key = function.__code__, function is callback
+        if key not in known:
+            known[key] = check(callback)
+        return known[key]
+
+    return check_once
+
+
+@pytest.fixture(scope="session")
+def quick_windows() -> Iterator[None]:
+    """Spare each window what no test looks at.
+
+    napari looks for plugins once; its settings, which no test changes, are neither reset nor written; the welcome
+    screen, which no test shows, is not written anew for each shortcut that a window binds; garbage is collected once
+    per test, not for each layer that goes (which is for the sake of a driver on Windows); and of the thousands of
+    callbacks that each layer connects and disconnects, napari looks at each signature once.
+    """
+    from napari._qt.widgets.qt_welcome import QtWelcomeWidget
+    from napari.settings import NapariSettings, get_settings
+    from napari.utils.events import EventEmitter
+    from npe2 import PluginManager
+
+    check_once = staticmethod(remember_signatures(EventEmitter._check_signature))
+    get_settings().reset()
+    PluginManager.instance().discover(include_npe1=True)
+    with (
+        patch.object(PluginManager, "discover", return_value=0),
+        patch.object(NapariSettings, "reset"),
+        patch.object(NapariSettings, "save"),
+        patch.object(QtWelcomeWidget, "refresh"),
+        patch("napari._vispy.canvas.gc"),
+        patch.object(EventEmitter, "_check_signature", check_once),
+    ):
+        yield
+
+
+@pytest.fixture
+def lasting_objects(quick_windows: None) -> None:
+    """Spare the garbage collector, which runs when a window goes, all that was there before a test."""
+    gc.freeze()
+
+
+@pytest.fixture
+def make_napari_viewer(lasting_objects: None, make_napari_viewer: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a window of napari, as napari's own fixture does."""
+    return make_napari_viewer
 
 
 @pytest.fixture
@@ -73,6 +146,14 @@ def warm_engine() -> Iterator[None]:
     session().follow(window)
     yield
     session().close()
+
+
+@pytest.fixture
+def command_engine(warm_engine: None) -> Engine:
+    """The worker process of the windows, for commands too."""
+    from fctl_napari.plugin.common.session import session
+
+    return session().engine()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def errors(notes: list[tuple[str, str]]) -> list[str]:
 
 
 def shown(viewer: napari.Viewer, y: float, x: float) -> np.ndarray:
-    """The canvas' colour at the centre of pixel (y, x) of the image."""
+    """The canvas' color at the centre of pixel (y, x) of the image."""
     picture = viewer.screenshot(canvas_only=True, flash=False)
     camera = viewer.scene.camera
     height, width = viewer.canvas.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -17,9 +18,12 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 SCRIPT = """
 import sys
+from pathlib import Path
+from fctl_napari.imagery import sample
 from fctl_napari.plugin.demo import run_demo
 
 if __name__ == "__main__":
+    sample._LOCATIONS = (Path(sys.argv[3]),)
     run_demo(sys.argv[1], checkpoint=sys.argv[2])
 """
 
@@ -44,15 +48,30 @@ def earth_checkpoint(tmp_path: Path) -> Path:
     return path
 
 
+def small_sample(folder: Path) -> Path:
+    """Write the sample scene at a quarter of its resolution."""
+    files = sample_files()
+    folder.mkdir()
+    table = json.loads(files.classes.read_text("utf-8"))
+    table["splits"] = {split: [[x // 4 for x in band] for band in bands] for split, bands in table["splits"].items()}
+    (folder / files.classes.name).write_text(json.dumps(table))
+    for path in (files.image, files.ground_truth):
+        Image.fromarray(np.asarray(Image.open(path))[::4, ::4]).save(folder / path.name)
+    return folder
+
+
 @pytest.mark.gui
 @pytest.mark.slow
-def test_demo_without_a_display(tmp_path: Path, earth_checkpoint: Path) -> None:
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_demo_without_a_display(tmp_path: Path, earth_checkpoint: Path, whole: bool) -> None:
+    """By day the scene of a quarter of the resolution stands in for the whole one."""
+    sample = sample_files().image.parent if whole else small_sample(tmp_path / "sample")
     script = tmp_path / "demo.py"
     script.write_text(SCRIPT)
     out = tmp_path / "out"
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     run = subprocess.run(
-        [sys.executable, script, out, earth_checkpoint],
+        [sys.executable, script, out, earth_checkpoint, sample],
         capture_output=True,
         text=True,
         timeout=280,
@@ -63,7 +82,9 @@ def test_demo_without_a_display(tmp_path: Path, earth_checkpoint: Path) -> None:
     miou, screenshot, figure = run.stdout.strip().splitlines()[-3:]
     assert re.fullmatch(r"mIoU on the test bands: 0\.[0-4]\d+", miou)  # random weights, but a figure
     assert (Path(screenshot), Path(figure)) == (out / "screenshot.png", out / "figure.png")
-    assert Segmentation.open(out / "earth.fctl.ome.zarr").done().all()
+    result = Segmentation.open(out / "earth.fctl.ome.zarr")
+    assert result.shape == Image.open(sample / "earth.jpg").size[::-1]
+    assert result.done().all()
     assert Image.open(figure).size[0] > 800
     # the canvas shows the mask over the scene, not only the theme's greys
     window = np.asarray(Image.open(screenshot).convert("RGB")).astype(int)
@@ -71,7 +92,7 @@ def test_demo_without_a_display(tmp_path: Path, earth_checkpoint: Path) -> None:
     assert (np.ptp(window, axis=2) > 40).mean() > 0.05
 
 
-def test_no_checkpoint_is_said_before_anything_opens(tmp_path: Path) -> None:
+def test_a_missing_checkpoint_is_reported_before_anything_opens(tmp_path: Path) -> None:
     from fctl_napari.errors import CheckpointError
     from fctl_napari.plugin.demo import run_demo
 

@@ -1,4 +1,4 @@
-"""A PNG that the window gave a pyramid: window and command line go on with each other's results and corrections."""
+"""A PNG that the window gave a pyramid: window and command line resume each other's results and corrections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_commands import Fctl
+from helpers_commands import Fctl, Outcome
 from helpers_window import errors, level, mask_of
 from PIL import Image
 
@@ -55,12 +55,24 @@ def nobody_writes(path: Path) -> bool:
     return True
 
 
+@pytest.fixture
+def run(fctl: Fctl) -> Callable[..., Outcome]:
+    """Run a command that must succeed."""
+
+    def run_it(*arguments: object) -> Outcome:
+        done = fctl(*arguments)
+        assert done.code == 0, done.err
+        return done
+
+    return run_it
+
+
 def test_what_was_painted_in_the_window_is_learnt_from_the_file(
     make_napari_viewer: Callable[..., Any],
     until: Until,
     photo: Path,
     awake_checkpoint: Path,
-    fctl: Fctl,
+    run: Callable[..., Outcome],
     monkeypatch: pytest.MonkeyPatch,
     notes: list[tuple[str, str]],
     tmp_path: Path,
@@ -70,52 +82,53 @@ def test_what_was_painted_in_the_window_is_learnt_from_the_file(
     values = np.full((128, 4160), 255, np.uint8)
     values[10:40, 2000:2040] = 2
     Image.fromarray(values).save(labels)
-    call = ("corrections", "import", corrections, labels, "--image", photo, "--checkpoint", awake_checkpoint)
-    done = fctl(*call)  # made by the command line, painted on in the window
-    assert done.code == 0, done.err
+    command = ("corrections", "import", corrections, labels, "--image", photo, "--checkpoint", awake_checkpoint)
+    run(*command)  # made by the command line, painted on in the window
 
     viewer = make_napari_viewer(show=True)
     shown_by_its_pyramid(viewer, until, photo)
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
-    assert isinstance(widget, CorrectWidget)
-    widget.form.checkpoint.add(awake_checkpoint)
-    for x in (300, 3500):
-        widget.edit_here((64, x))
-        until(lambda: not widget.busy and widget.edit_layer is not None)
-        assert widget.edit_layer is not None
-        widget.edit_layer.brush_size = 30
-        widget.edit_layer.paint((60, 60), 1)
-        until(lambda: not widget.busy)
+    paint(viewer, until, awake_checkpoint, (300, 3500))
     assert errors(notes) == []
-    widget.leave(layers=True)
     until(lambda: nobody_writes(corrections))  # an opening that was under way is closed when its answer arrives
     painted = Corrections.open(corrections)
     assert painted.read((10, 2000, 11, 2001)) == 3
     assert len(painted.regions()) == 3
 
     target = tmp_path / "new.safetensors"
-    call = ("finetune", photo, corrections, "--checkpoint", awake_checkpoint, "--out", target, "--steps", 1)
-    done = fctl(*call, "--device", "cpu", "--keep-anyway")
-    assert done.code == 0, done.err
+    settings = ("--checkpoint", awake_checkpoint, "--out", target, "--steps", 1, "--device", "cpu", "--keep-anyway")
+    run("finetune", photo, corrections, *settings)
     assert read_card(target).provenance["finetuning"]["settings"]["image"] == photo.name
-    done = fctl("corrections", "import", corrections, labels, "--image", photo, "--checkpoint", awake_checkpoint)
-    assert done.code == 0, done.err
+    done = run(*command)
     assert "there already: 1200 px" in done.out + done.err
 
 
-def test_a_result_of_the_command_line_goes_on_in_the_window_and_back(
+def paint(viewer: Any, until: Until, checkpoint: Path, columns: tuple[int, ...]) -> None:
+    """Paint spots with the Correct widget, which is left then."""
+    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+    assert isinstance(widget, CorrectWidget)
+    widget.form.checkpoint.add(checkpoint)
+    for x in columns:
+        widget.edit_here((64, x))
+        until(lambda: not widget.busy and widget.edit_layer is not None)
+        assert widget.edit_layer is not None
+        widget.edit_layer.brush_size = 30
+        widget.edit_layer.paint((60, 60), 1)
+        until(lambda: not widget.busy)
+    widget.leave(layers=True)
+
+
+def test_a_result_of_the_command_line_is_resumed_in_the_window_and_back(
     make_napari_viewer: Callable[..., Any],
     until: Until,
     photo: Path,
     tiny_checkpoint: Path,
-    fctl: Fctl,
+    run: Callable[..., Outcome],
     notes: list[tuple[str, str]],
     tmp_path: Path,
 ) -> None:
     result = tmp_path / "photo.tiny.fctl.ome.zarr"
-    call = ("segment", photo, "--checkpoint", tiny_checkpoint, "--out", result, "--device", "cpu")
-    done = fctl(*call, "--region", 0, 0, 128, 100)
-    assert done.code == 0, done.err
+    command = ("segment", photo, "--checkpoint", tiny_checkpoint, "--out", result, "--device", "cpu")
+    run(*command, "--region", 0, 0, 128, 100)
     made = Segmentation.open(result).done()
     assert 0 < made.sum() < made.size
 

@@ -18,6 +18,7 @@ from rasterio.enums import Resampling
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.imagery.open import open_image
+from fctl_napari.model.model_card import read_card
 from fctl_napari.plugin.correct import edit_window
 from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.segment.widget import SegmentWidget
@@ -33,6 +34,7 @@ SHAPE = (128, 192)
 @pytest.fixture(autouse=True)
 def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edit_window, "SIDE", 96)
+    monkeypatch.setattr(edit_window, "TAKE_MS", 30)
 
 
 @pytest.fixture
@@ -80,6 +82,13 @@ def paint(widget: CorrectWidget, until: Until, at: tuple[int, int], value: int) 
     widget.edit_layer.brush_size = 20
     widget.edit_layer.paint((40, 40), value)
     until(lambda: not widget.busy)
+
+
+def correct_in_file(image: Path, checkpoint: Path, value: int = 1) -> None:
+    """Store corrections beside an image, as an earlier window left them."""
+    path = image.with_name(f"{image.stem}.corrections.ome.zarr")
+    with Corrections.create(path, open_image(image), read_card(checkpoint).classes) as corrections:
+        corrections.write(50, 50, np.full((20, 20), value, np.uint8), author="ann")
 
 
 def painted(path: Path) -> set[int]:
@@ -191,9 +200,7 @@ def test_corrections_stay_with_a_file_that_got_overviews_and_another_crs(
     location = rasterio.transform.from_origin(320000, 2790000, 1, 1)
     with rasterio.open(scene, "w", width=192, height=128, transform=location, **options) as file:
         file.write(flights[0].transpose(2, 0, 1))
-    viewer, widget = window("Correct", awake_checkpoint, scene)
-    paint(widget, until, (60, 60), 2)
-    viewer.close()
+    correct_in_file(scene, awake_checkpoint, 2)
     with rasterio.open(scene, "r+") as file:
         file.build_overviews([2], Resampling.average)
         file.crs = "EPSG:32639"
@@ -206,47 +213,58 @@ def test_corrections_stay_with_a_file_that_got_overviews_and_another_crs(
     assert widget.corrections.georeference.crs == "EPSG:32639"  # what is exported lies where the image lies now
 
 
-@pytest.mark.parametrize("way", ["relink", "copy", "new", "look"])
-def test_painting_goes_on_where_the_corrections_are_another_pictures(
-    way: str,
-    window: Callable[..., Any],
-    until: Until,
-    flights: list[np.ndarray],
-    awake_checkpoint: Path,
-    notes: list[tuple[str, str]],
-    tmp_path: Path,
-) -> None:
-    ortho, usual = write(tmp_path / "ortho.tif", flights[0]), tmp_path / "ortho.corrections.ome.zarr"
-    viewer, widget = window("Correct", awake_checkpoint, ortho)
-    paint(widget, until, (60, 60), 1)
-    viewer.close()
-    before = Corrections.open(usual).facts["image"]
-    write(ortho, flights[1])
+@pytest.fixture
+def rewritten(flights: list[np.ndarray], awake_checkpoint: Path, tmp_path: Path) -> Path:
+    """A file that got another picture after it was corrected."""
+    ortho = write(tmp_path / "ortho.tif", flights[0])
+    correct_in_file(ortho, awake_checkpoint)
+    return write(ortho, flights[1])
 
-    viewer, widget = window("Correct", awake_checkpoint, ortho)
-    page = widget.form.other
-    until(lambda: page.isVisible())
-    assert "ortho.tif with other pixels" in page.words.text()
+
+def open_rewritten(window: Callable[..., Any], until: Until, ortho: Path, checkpoint: Path) -> tuple[Any, Any]:
+    """Open the file with the Correct widget, and wait until it has seen that the corrections are another picture's."""
+    viewer, widget = window("Correct", checkpoint, ortho)
+    until(lambda: widget.form.other.isVisible())
     assert widget.corrections is None
+    return viewer, widget
+
+
+def press(widget: CorrectWidget, until: Until, way: str) -> None:
+    widget.form.other.buttons[way].click()
+    until(lambda: not widget.busy)
+
+
+def test_corrections_of_another_picture_are_only_looked_at(
+    window: Callable[..., Any], until: Until, rewritten: Path, awake_checkpoint: Path, notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_rewritten(window, until, rewritten, awake_checkpoint)
+    page = widget.form.other
+    assert "ortho.tif with other pixels" in page.words.text()
     widget.edit_here((60, 60))
     until(lambda: not widget.busy)
     assert "ortho.corrections.ome.zarr" in errors(notes)[-1]
     assert page.isVisible()
+    press(widget, until, "look")
+    (layer,) = (each for each in viewer.layers if "read only" in each.name)
+    assert set(np.unique(level(layer))) == {0, 1}
+    assert not layer.editable
 
-    page.buttons[way].click()
-    until(lambda: not widget.busy)
-    if way == "look":
-        (layer,) = (each for each in viewer.layers if "read only" in each.name)
-        assert set(np.unique(level(layer))) == {0, 1}
-        assert not layer.editable
-        return
+
+@pytest.mark.parametrize("way", ["relink", "copy", "new"])
+def test_painting_resumes_where_the_corrections_are_another_pictures(
+    way: str, window: Callable[..., Any], until: Until, rewritten: Path, awake_checkpoint: Path, tmp_path: Path
+) -> None:
+    usual = tmp_path / "ortho.corrections.ome.zarr"
+    before = Corrections.open(usual).facts["image"]
+    viewer, widget = open_rewritten(window, until, rewritten, awake_checkpoint)
+    press(widget, until, way)
     until(lambda: widget.corrections is not None)
-    assert not page.isVisible()
+    assert not widget.form.other.isVisible()
     paint(widget, until, (90, 150), 2)
     own = widget.corrections.path
     assert (own == usual) == (way == "relink")
     assert painted(own) == ({0, 2} if way == "new" else {0, 1, 2})
-    assert same_image(Corrections.open(own).facts["image"], open_image(ortho))
+    assert same_image(Corrections.open(own).facts["image"], open_image(rewritten))
     viewer.close()
     if way != "relink":
         assert painted(usual) == {0, 1}
@@ -254,34 +272,28 @@ def test_painting_goes_on_where_the_corrections_are_another_pictures(
     else:
         (earlier,) = Corrections.open(usual).facts["relinked"]
         assert earlier["fingerprint"] == before["fingerprint"]
-    _, widget = window("Correct", awake_checkpoint, ortho)  # it need not be said twice
+    _, widget = window("Correct", awake_checkpoint, rewritten)  # it need not be said twice
     until(lambda: widget.corrections is not None)
     assert widget.corrections.path == own
 
 
-def test_corrections_of_another_size_leave_a_way_on(
+def test_corrections_of_another_size_leave_three_ways_refused_and_one_open(
     window: Callable[..., Any],
     until: Until,
     flights: list[np.ndarray],
+    rewritten: Path,
     awake_checkpoint: Path,
     notes: list[tuple[str, str]],
     tmp_path: Path,
 ) -> None:
-    ortho = write(tmp_path / "ortho.tif", flights[0])
-    viewer, widget = window("Correct", awake_checkpoint, ortho)
-    paint(widget, until, (60, 60), 1)
-    viewer.close()
-    write(ortho, flights[1][:100])
-    _, widget = window("Correct", awake_checkpoint, ortho)
-    page = widget.form.other
-    until(lambda: page.isVisible())
-    assert "128 x 192 px where this image has 100 x 192" in page.words.text()
+    write(rewritten, flights[1][:100])
+    _, widget = open_rewritten(window, until, rewritten, awake_checkpoint)
+    assert "128 x 192 px where this image has 100 x 192" in widget.form.other.words.text()
     for way in ("relink", "copy", "look"):
-        page.buttons[way].click()
-        until(lambda: not widget.busy)
+        press(widget, until, way)
         assert "size" in errors(notes)[-1]
-    page.buttons["new"].click()
-    until(lambda: not widget.busy and widget.corrections is not None)
+    press(widget, until, "new")
+    until(lambda: widget.corrections is not None)
     paint(widget, until, (60, 60), 2)
     assert painted(tmp_path / "ortho.corrections.ome.zarr") == {0, 1}
 

@@ -20,8 +20,9 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 @pytest.fixture(autouse=True)
 def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An edit window that does not cover the whole scene."""
+    """An edit window that does not cover the whole scene, and takes strokes sooner."""
     monkeypatch.setattr(edit_window, "SIDE", 256)
+    monkeypatch.setattr(edit_window, "TAKE_MS", 30)
     monkeypatch.setattr(session(), "painter", "ann")
 
 

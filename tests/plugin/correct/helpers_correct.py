@@ -47,7 +47,7 @@ def on_canvas(viewer: napari.Viewer, layer: Any, y: float, x: float) -> QPoint:
 
 
 def look_at(viewer: napari.Viewer, layer: Any, y: float, x: float, zoom: float = 4.0) -> np.ndarray:
-    """The colour on the screen at px (y, x) of a layer."""
+    """The color on the screen at px (y, x) of a layer."""
     world = np.asarray(layer.data_to_world((y, x)))[-2:]
     viewer.scene.camera.zoom = zoom
     viewer.scene.camera.center = (0, *world)
@@ -55,7 +55,7 @@ def look_at(viewer: napari.Viewer, layer: Any, y: float, x: float, zoom: float =
     return shown(viewer, *world)
 
 
-def in_step(corrections: Corrections) -> np.ndarray:
+def synchronized(corrections: Corrections) -> np.ndarray:
     """Level 0, once it is sure that the others follow from it."""
     whole = np.asarray(corrections.labels.levels[0][:])
     for index, array in enumerate(corrections.labels.levels):

@@ -9,7 +9,7 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from helpers_correct import OpenCorrect, Until, edit, in_step, rest
+from helpers_correct import OpenCorrect, Until, edit, rest, synchronized
 from helpers_window import errors
 
 from fctl_napari.corrections.corrections import Corrections
@@ -104,7 +104,7 @@ def test_painted_classes_stay_and_those_that_are_chosen_come_after_them(
     rest(widget, until)
     widget.form.undo.click()  # painted before the classes came
     rest(widget, until)
-    assert not in_step(widget.corrections).any()
+    assert not synchronized(widget.corrections).any()
     assert errors(notes) == []
 
 
@@ -144,7 +144,7 @@ def test_a_prediction_is_accepted_and_picked_by_the_names_of_its_classes(
     areas = widget.corrections.area_by_class()
     assert areas["red"] == 0
     assert areas["green"] > 0
-    whole = in_step(widget.corrections)
+    whole = synchronized(widget.corrections)
     assert (set(whole[142:150, 902:918].flat), set(whole[150:158, 902:918].flat)) == ({3}, {4})  # blue, moor
     assert widget.edit_layer is not None
     assert errors(notes) == []

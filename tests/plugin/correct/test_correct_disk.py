@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_correct import OpenCorrect, Until, edit, in_step, rest
+from helpers_correct import OpenCorrect, Until, edit, rest, synchronized
 from helpers_window import errors
 
 from fctl_napari.corrections.corrections import Corrections
@@ -26,7 +26,7 @@ from fctl_napari.plugin.layers.image_source import image_source
 pytestmark = pytest.mark.gui
 
 
-def test_a_full_disk_is_told_and_tried_again(
+def test_a_full_disk_is_reported_and_tried_again(
     open_correct: OpenCorrect, until: Until, monkeypatch: pytest.MonkeyPatch, notes: list[tuple[str, str]]
 ) -> None:
     monkeypatch.setattr(stroke_queue, "RETRY_S", 0.05)
@@ -43,12 +43,12 @@ def test_a_full_disk_is_told_and_tried_again(
     until(lambda: widget.form.saved.text().startswith("⚠"))
     layer.paint((90, 90), 3)
     until(lambda: widget.form.saved.text().startswith("⚠ 2"))
-    assert len(errors(notes)) == 1  # told once
+    assert len(errors(notes)) == 1  # reported once
     assert layer.data[50, 50] == 2
     monkeypatch.setattr(Journal, "append", append)
     rest(widget, until)
     assert widget.corrections is not None
-    assert set(np.unique(in_step(widget.corrections))) == {0, 2, 3}
+    assert set(np.unique(synchronized(widget.corrections))) == {0, 2, 3}
     assert widget.form.saved.text().startswith("✓")
 
 
@@ -58,7 +58,7 @@ def test_closing_writes_what_is_painted(open_correct: OpenCorrect, until: Until,
     layer = edit(widget, until, 150, 500)
     layer.paint((50, 50), 2)
     viewer.window.remove_dock_widget(widget)
-    assert set(np.unique(in_step(Corrections.open(path)))) == {0, 2}
+    assert set(np.unique(synchronized(Corrections.open(path)))) == {0, 2}
     assert not [each for each in viewer.layers if each.name.startswith(("edit", "corrections"))]
     assert "H" not in {str(key) for key in viewer.keymap}
     _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
@@ -68,7 +68,7 @@ def test_closing_writes_what_is_painted(open_correct: OpenCorrect, until: Until,
     layer.paint((150, 150), 3)
     viewer.close()
     with Corrections.open(path, "r+") as again:  # and nobody holds it any more
-        assert set(np.unique(in_step(again))) == {0, 2, 3}
+        assert set(np.unique(synchronized(again))) == {0, 2, 3}
 
 
 def test_an_array_is_saved_first(make_napari_viewer: Callable[..., Any], until: Until, cache: Path) -> None:
@@ -81,7 +81,7 @@ def test_an_array_is_saved_first(make_napari_viewer: Callable[..., Any], until: 
     layer.paint((50, 50), 1)
     rest(widget, until)
     assert widget.corrections.path.parent == cache / "fctl-napari"
-    assert in_step(widget.corrections).any()
+    assert synchronized(widget.corrections).any()
     assert image_source(viewer.layers["mine"]) is None
 
 
@@ -145,7 +145,7 @@ def test_what_was_painted_survives_kill_9(scene: Path, tmp_path: Path, tiny_chec
         process.kill()
         process.wait()
     with Corrections.open(path, "r+") as again:
-        whole = in_step(again)
+        whole = synchronized(again)
         y0, x0, _, _ = window_around(150, 500, (300, 1100), 2048)
         count = sum(bool(whole[y0 + 10 + k % 20 * 10, x0 + 10 + k // 20 * 12]) for k in range(200))
         assert state_changed + 1 <= count <= state_changed + 3
@@ -155,4 +155,4 @@ def test_what_was_painted_survives_kill_9(scene: Path, tmp_path: Path, tiny_chec
             assert set(part.ravel()) == {1 + stroke % 3}
         for _ in range(count):
             assert again.undo() is not None
-        assert not in_step(again).any()
+        assert not synchronized(again).any()

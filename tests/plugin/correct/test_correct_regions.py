@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers_correct import OpenCorrect, Until, edit, in_step, layer_window, rest
+from helpers_correct import OpenCorrect, Until, edit, layer_window, rest, synchronized
 from helpers_window import errors, level
 
 from fctl_napari.model.classes import NOT_SURE
@@ -26,7 +26,7 @@ def test_accepting_the_prediction(
     shapes = viewer.add_shapes([[[40, 880], [40, 1050], [160, 965]]], shape_type="polygon", name="mine")
     widget.form.accept.click()
     rest(widget, until)
-    whole = in_step(corrections)
+    whole = synchronized(corrections)
     y, x = np.mgrid[:300, :1100]
     inner = (y > 41) & (y - 41 < 1.35 * (x - 881)) & (y - 41 < 1.35 * (1049 - x)) & (y < 155)
     outer = (y < 39) | (y > 161) | (y - 39 > 1.5 * (x - 878)) | (y - 39 > 1.5 * (1052 - x))
@@ -36,14 +36,18 @@ def test_accepting_the_prediction(
     assert np.array_equal(whole[layer_window(widget)], layer.data)
     widget.form.undo.click()
     rest(widget, until)
-    assert not in_step(corrections).any()
+    assert not synchronized(corrections).any()
     shapes.add([[10, 1050], [20, 1090]], shape_type="rectangle")
     shapes.selected_data = {1}
     widget.form.accept.click()
     until(lambda: any("nothing is computed there" in words for words in errors(notes)))
 
-    # a doubt in the list of the Errors widget
-    notes.clear()
+
+def test_accepting_the_region_that_is_chosen_in_the_errors_widget(
+    open_correct: OpenCorrect, until: Until, notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_correct()
+    edit(widget, until, 150, 900)
     widget.form.where.setCurrentText(ERROR)
     widget.form.accept.click()
     assert "no error is chosen" in errors(notes)[-1]
@@ -58,7 +62,8 @@ def test_accepting_the_prediction(
     assert region is not None
     widget.form.accept.click()
     rest(widget, until)
-    (made,) = corrections.regions()
+    assert widget.corrections is not None
+    (made,) = widget.corrections.regions()
     assert region.predicted == 0
     assert (made.window, made.pixels, made.by_class) == (
         region.window,
@@ -99,5 +104,5 @@ def test_the_list_leads_there(open_correct: OpenCorrect, until: Until, notes: li
     rest(widget, until)
     assert [words for words in errors(notes) if "label 7 is no class" in words]
     assert widget.corrections is not None
-    assert np.array_equal(in_step(widget.corrections)[layer_window(widget)], layer.data)
+    assert np.array_equal(synchronized(widget.corrections)[layer_window(widget)], layer.data)
     assert set(np.unique(layer.data[layer.data != painted])) == {3}

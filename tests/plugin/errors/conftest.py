@@ -1,4 +1,4 @@
-"""The Errors widget in a window; a scene with its truth and a segmentation."""
+"""The Errors widget in a window; a scene with its ground truth and a segmentation."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from helpers_errors import CROP, NAMES, Judged, OpenErrors
+from helpers_errors import CROP, NAMES, Judged, OpenErrors, write_ground_truth
 
 from fctl_napari.imagery.ground_truth import open_ground_truth
-from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.segmentation.store.store import Segmentation
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ground_truth_of_scene() -> np.ndarray:
     """Class indices of the crop, 255 = none."""
     return open_ground_truth(sample_files().ground_truth).read(CROP)
@@ -27,15 +26,8 @@ def ground_truth_of_scene() -> np.ndarray:
 
 @pytest.fixture
 def judged(scene: Path, ground_truth_of_scene: np.ndarray, make_segmentation: Callable[..., Segmentation]) -> Judged:
-    """The scene with its truth, and a segmentation beside it: shifted, with patches of wrong classes."""
-    labels = LabelPyramid.create(
-        scene / "labels" / "truth",
-        ground_truth_of_scene.shape,
-        chunk=128,
-        classes=[{"name": name, "color": (10 * k, 20, 30)} for k, name in enumerate(NAMES)],
-    )
-    labels.write(0, 0, ground_truth_of_scene + np.uint8(1))
-    labels.update_levels((0, 0, *ground_truth_of_scene.shape))
+    """The scene with its ground truth, and a segmentation beside it: shifted, with patches of wrong classes."""
+    write_ground_truth(scene, ground_truth_of_scene)
     predicted = np.roll(np.where(ground_truth_of_scene == 255, 0, ground_truth_of_scene), (3, -4), (0, 1)).astype(
         np.uint8
     )

@@ -10,6 +10,7 @@ import napari
 import numpy as np
 from helpers_window import shown
 
+from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -17,6 +18,18 @@ CROP = (250, 2500, 550, 3600)
 NAMES = ("water", "forest", "rangeland", "agriculture", "barren")
 Judged = tuple[Path, Segmentation, np.ndarray, np.ndarray]
 OpenErrors = Callable[..., tuple[napari.Viewer, ErrorWidget]]
+
+
+def write_ground_truth(scene: Path, ground_truth: np.ndarray) -> None:
+    """Store class indices as the ground truth of an OME-Zarr."""
+    labels = LabelPyramid.create(
+        scene / "labels" / "truth",
+        ground_truth.shape,
+        chunk=128,
+        classes=[{"name": name, "color": (10 * k, 20, 30)} for k, name in enumerate(NAMES)],
+    )
+    labels.write(0, 0, ground_truth + np.uint8(1))
+    labels.update_levels((0, 0, *ground_truth.shape))
 
 
 def misses(ground_truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The overlay's levels equal a plain computation at every level, whatever the truth is read from."""
+"""The overlay's levels equal a plain computation at every level, whatever the ground truth is read from."""
 
 from __future__ import annotations
 
@@ -74,17 +74,17 @@ def test_every_level_equals_plain_numpy(
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 99), with_truth=st.booleans())
-def test_two_segmentations_whose_classes_stand_in_another_order(seed: int, with_truth: bool) -> None:
+@given(seed=st.integers(0, 99), scored=st.booleans())
+def test_two_segmentations_whose_classes_stand_in_another_order(seed: int, scored: bool) -> None:
     random = np.random.default_rng(seed)
     first, second = random.integers(0, 4, (2, 21, 30), np.uint8)
     values = random.choice(np.array([0, 5, 6, 9], np.uint8), (21, 30))
     ground_truth = (
-        MappedGroundTruth(LabelSource("made", values, (21, 30), one_based=False), MAPPING) if with_truth else None
+        MappedGroundTruth(LabelSource("made", values, (21, 30), one_based=False), MAPPING) if scored else None
     )
     order = [2, 0, 1]  # class 0 of the second is class 2 of the first
     overlay = ErrorLevels(halved(first, 3), ground_truth, halved(second, 3), comparison_kinds, second_classes=order)
-    was = np.select([values == 5, values == 6, values == 9], [0, 1, 2], 255) if with_truth else np.full((21, 30), 255)
+    was = np.select([values == 5, values == 6, values == 9], [0, 1, 2], 255) if scored else np.full((21, 30), 255)
     other = np.array([255, *order])[second]
     expected = comparison_kinds(was.astype(np.uint8), first - np.uint8(1), other.astype(np.uint8))
     for index, level in enumerate(overlay.levels):
@@ -143,7 +143,7 @@ def test_it_lies_where_the_mask_lies(location: dict[str, object]) -> None:
     assert np.allclose(layer.colormap.map(np.array([1], np.uint8)), [0, 0, 1, 1])
 
 
-def test_layers_are_truths_by_what_they_say(tmp_path: Path) -> None:
+def test_layers_are_ground_truths_by_what_they_say(tmp_path: Path) -> None:
     viewer = ViewerModel()
     values = np.random.default_rng(0).integers(0, 4, (30, 40), np.int32)
     viewer.add_labels(values, name="plain", features={"class": ["", "a", "b", "c"]})
@@ -180,12 +180,12 @@ def test_names_of_a_layer_are_those_of_its_labels(features: dict[str, list[objec
 
 
 @pytest.mark.parametrize("width", [300, 4300])
-def test_a_file_of_colours_holds_the_classes_that_have_them(tmp_path: Path, cache: Path, width: int) -> None:
+def test_a_file_of_colors_holds_the_classes_that_have_them(tmp_path: Path, cache: Path, width: int) -> None:
     values = np.random.default_rng(0).integers(0, 3, (40, width), np.uint8)
     colors = [(10, 20, 30), (40, 50, 60), (70, 80, 90)]
-    path = tmp_path / "colours.tif"
+    path = tmp_path / "colors.tif"
     tifffile.imwrite(path, np.array(colors, np.uint8)[values], tile=(32, 32), photometric="rgb")
-    choice = GroundTruthChoice("colours", str(path))
+    choice = GroundTruthChoice("colors", str(path))
     for turned in (colors, colors[::-1]):
         source = open_choice(choice, no_progress, turned)
         expected = values if turned is colors else 2 - values

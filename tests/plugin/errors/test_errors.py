@@ -1,4 +1,4 @@
-"""The Errors widget in the real window, over part of the Earth scene and its truth."""
+"""The Errors widget in the real window, over part of the Earth scene and its ground truth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_errors import NAMES, Judged, OpenErrors, find, look, misses, some
+from helpers_errors import NAMES, Judged, OpenErrors, find, look, misses, some, write_ground_truth
 from helpers_window import Open, errors, level, shown
 from napari.layers import Labels
 from PIL import Image
@@ -50,8 +50,22 @@ def test_errors_stand_on_the_screen(
         assert np.abs(look(viewer, *some(kinds == kind)) - color).max() < 3
     y, x = some(kinds == 0)
     assert min(np.abs(look(viewer, y, x) - color).max() for color in (PAPER.false_negative, PAPER.confused)) > 30
+    form.shown.click()
+    assert widget.overlay is None
+    form.shown.click()
+    assert widget.overlay is not None
+    assert errors(notes) == []
 
-    # one class, in colours that the colour-blind tell apart
+
+def test_what_is_shown_of_errors_and_its_colors_are_chosen(
+    open_errors: OpenErrors, judged: Judged, notes: list[tuple[str, str]]
+) -> None:
+    scene, store, ground_truth, predicted = judged
+    viewer, widget = open_errors(scene, store.path)
+    form, overlay = widget.form, widget.overlay
+    assert overlay is not None
+
+    # one class, in colors that the color-blind tell apart
     form.of.setCurrentText("agriculture")
     form.colors.setCurrentText("Colour-blind safe")
     missed, false = (
@@ -61,7 +75,7 @@ def test_errors_stand_on_the_screen(
     assert np.array_equal(level(overlay), missed + 2 * false)
     assert np.abs(look(viewer, *some(missed)) - COLOR_BLIND.false_negative).max() < 3
     assert np.abs(look(viewer, *some(false)) - COLOR_BLIND.false_positive).max() < 3
-    # the same pixels in two places: what was missed of one class is false of another
+    # the same pixels twice: what was missed of one class is false of another
     y, x = some((ground_truth == 1) & (predicted == 3))
     assert np.abs(look(viewer, y, x) - COLOR_BLIND.false_positive).max() < 3
     form.of.setCurrentText("forest")
@@ -69,18 +83,12 @@ def test_errors_stand_on_the_screen(
 
     form.of.setCurrentText("All classes")
     form.mode.setCurrentText(CONFUSION)
-    assert np.array_equal(level(overlay), np.where(kinds > 0, predicted + 1, 0))
-    color = store.class_table.classes[3].color
-    assert np.abs(look(viewer, y, x) - color).max() < 3
+    assert np.array_equal(level(overlay), np.where(misses(ground_truth, predicted) > 0, predicted + 1, 0))
+    assert np.abs(look(viewer, y, x) - store.class_table.classes[3].color).max() < 3
     assert "predicted&nbsp;agriculture" in form.legend.text()
-
     form.mode.setCurrentText(MISSES)
     form.set_colors(PAPER.__class__((1, 200, 3), PAPER.false_positive, (9, 9, 200)))
     assert np.abs(look(viewer, y, x) - (9, 9, 200)).max() < 3
-    form.shown.click()
-    assert widget.overlay is None
-    form.shown.click()
-    assert widget.overlay is not None
     assert errors(notes) == []
 
 
@@ -118,7 +126,7 @@ def test_on_layers_that_are_scaled_and_moved(
     assert np.abs(shown(viewer, *world) - color).max() < 3
 
 
-def test_truths_with_other_values(
+def test_ground_truths_with_other_values(
     open_errors: OpenErrors,
     judged: Judged,
     until: Callable[..., None],
@@ -158,7 +166,7 @@ def test_truths_with_other_values(
     assert np.array_equal(level(widget.overlay), misses(np.where(ground_truth == 0, 255, ground_truth), predicted))
 
 
-def test_layers_as_truths(open_errors: OpenErrors, judged: Judged, until: Callable[..., None]) -> None:
+def test_layers_as_ground_truths(open_errors: OpenErrors, judged: Judged, until: Callable[..., None]) -> None:
     scene, store, ground_truth, predicted = judged
     viewer, widget = open_errors(scene, store.path)
     form = widget.form
@@ -183,7 +191,7 @@ def test_layers_as_truths(open_errors: OpenErrors, judged: Judged, until: Callab
         assert bool(said) == bool(form.hint.text())
 
 
-def test_truths_of_another_palette_or_size(
+def test_ground_truths_of_another_palette_or_size(
     open_errors: OpenErrors,
     judged: Judged,
     until: Callable[..., None],
@@ -212,19 +220,31 @@ def test_truths_of_another_palette_or_size(
     assert widget.overlay is None
 
 
+@pytest.fixture
+def other(ground_truth_of_scene: np.ndarray) -> np.ndarray:
+    """What another segmentation says: the ground truth, but for a rectangle."""
+    classes = np.where(ground_truth_of_scene == 255, 1, ground_truth_of_scene).astype(np.uint8)
+    classes[100:180, 300:500] = 2
+    return classes
+
+
+@pytest.fixture
+def second(judged: Judged, other: np.ndarray, make_segmentation: Callable[..., Segmentation]) -> Segmentation:
+    """The other segmentation on disk."""
+    scene, *_ = judged
+    path = scene.with_name("other.fctl.ome.zarr")
+    return make_segmentation(other + np.uint8(1), names=NAMES, path=path, image=open_image(scene))
+
+
 def test_two_segmentations(
     open_errors: OpenErrors,
     judged: Judged,
+    second: Segmentation,
+    other: np.ndarray,
     until: Callable[..., None],
-    make_segmentation: Callable[..., Segmentation],
     notes: list[tuple[str, str]],
 ) -> None:
     scene, store, ground_truth, predicted = judged
-    other = np.where(ground_truth == 255, 1, ground_truth).astype(np.uint8)
-    other[100:180, 300:500] = 2
-    second = make_segmentation(
-        other + np.uint8(1), names=NAMES, path=scene.with_name("other.fctl.ome.zarr"), image=open_image(scene)
-    )
     viewer, widget = open_errors(scene, store.path, second.path)
     form = widget.form
     form.mask.setCurrentText(store.path.name)
@@ -238,12 +258,9 @@ def test_two_segmentations(
     assert np.abs(look(viewer, *some(kinds == 2)) - (230, 159, 0)).max() < 3
     form.figures.compute.click()
     until(lambda: not widget.running)
-    expected = compare(second, store, open_ground_truth(scene))
-    assert f"{expected.share:.1%} agree" in form.figures.agreement.text()
-    assert (
-        f"{expected.ground_truth.second.miou:.3f} and {expected.ground_truth.first.miou:.3f}"
-        in form.figures.agreement.text()
-    )
+    expected, text = compare(second, store, open_ground_truth(scene)), form.figures.agreement.text()
+    assert f"{expected.share:.1%} agree" in text
+    assert f"{expected.ground_truth.second.miou:.3f} and {expected.ground_truth.first.miou:.3f}" in text
     form.regions.what.setCurrentText(DIFFERENCES)
     find(widget, until)
     table = form.regions.table
@@ -260,10 +277,15 @@ def test_two_segmentations(
 
 
 def test_it_grows_with_the_segmentation(
-    open_scene: Open, judged: Judged, until: Callable[..., None], notes: list[tuple[str, str]]
+    open_scene: Open,
+    strip: Path,
+    ground_truth_of_scene: np.ndarray,
+    until: Callable[..., None],
+    notes: list[tuple[str, str]],
 ) -> None:
-    _, _, ground_truth, _ = judged
-    viewer, segment = open_scene()
+    ground_truth = ground_truth_of_scene[:112]
+    write_ground_truth(strip, ground_truth)
+    viewer, segment = open_scene(strip)
     _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
     segment.form.where.setCurrentText(WHOLE)
     fills: list[float] = []

@@ -1,4 +1,4 @@
-"""Figures, errors one after the other, and doubts in the Errors widget."""
+"""Figures, errors one after the other, and uncertain regions in the Errors widget."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from qtpy.QtWidgets import QApplication
 
 from fctl_napari.evaluation.error_regions import find_errors, find_uncertain, order
 from fctl_napari.evaluation.error_types import PAPER
-from fctl_napari.evaluation.evaluation import evaluate
+from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.review_marks import Marks
 from fctl_napari.imagery.ground_truth import open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.plugin.errors.comparison import ERRORS, UNCERTAIN
+from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.plugin.layers.roi import VIEW
 from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.segmentation.store.map_names import MAPS
@@ -31,76 +32,85 @@ from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
 
-def test_figures_are_those_of_the_analysis(
-    open_errors: OpenErrors,
-    judged: Judged,
-    until: Callable[..., None],
-    qtbot: QtBot,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    scene, store, ground_truth, predicted = judged
-    viewer, widget = open_errors(scene, store.path)
-    form, page = widget.form, widget.form.figures
-    form.tabs.setCurrentWidget(page)
+def compute(widget: ErrorWidget, until: Callable[..., None]) -> Evaluation:
+    """Compute the figures."""
+    page = widget.form.figures
+    widget.form.tabs.setCurrentWidget(page)
     page.compute.click()
-    assert form.cancel.isEnabled()
+    assert widget.form.cancel.isEnabled()
     until(lambda: not widget.running)
-    expected = evaluate(store, open_ground_truth(scene))
     assert page.evaluation is not None
-    assert page.evaluation.to_json() == expected.to_json()
+    return page.evaluation
+
+
+def test_figures_are_those_of_the_analysis(
+    open_errors: OpenErrors, judged: Judged, until: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, store, *_ = judged
+    _, widget = open_errors(scene, store.path)
+    page = widget.form.figures
+    evaluation, expected = compute(widget, until), evaluate(store, open_ground_truth(scene))
+    assert evaluation.to_json() == expected.to_json()
     for figure in (expected.scores.miou, expected.scores.miou_without_class_0, expected.calibration.ece()):
         assert f"{figure:.3f}" in page.headline.text()
     cells = page.classes.model()
     assert cells.headerData(0, Qt.Orientation.Vertical) == "water"
     assert cells.data(cells.index(1, 0)) == f"{expected.scores.iou['forest']:.3f}"
 
-    # a click on the matrix lights these pixels up, and lists only such regions
-    index = page.confusion.model().index(1, 3)
-    share = expected.confusion[1, 3] / expected.confusion[1].sum()
-    assert page.confusion.model().data(index) == f"{100 * share:.1f}"
-    page.confusion.scrollTo(index)
-    QApplication.processEvents()
-    middle = page.confusion.visualRect(index).center()
-    qtbot.mouseClick(page.confusion.viewport(), Qt.MouseButton.LeftButton, pos=middle)
-    lit = (ground_truth == 1) & (predicted == 3)
-    assert widget.overlay is not None
-    assert np.array_equal(level(widget.overlay), 4 * lit)
-    assert np.abs(look(viewer, *some(lit)) - PAPER.highlighted).max() < 3
-    assert f"{lit.sum():,} px" in form.status.text()
-    assert "was forest, called agriculture" in form.only.text()
-    form.only.click()
-    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
-
-    # for what is in view only
-    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 120, 340), 6.0
-    form.where.setCurrentText(VIEW)
-    page.compute.click()
-    until(lambda: not widget.running)
-    region = view_region(viewer, viewer.layers["scene"])
-    assert page.evaluation.to_json() == evaluate(store, open_ground_truth(scene), region).to_json()
-
-    form.draw.click()  # a rectangle over pixels (100, 200) to (180, 400)
-    viewer.layers.selection.active.add_rectangles(np.array([[99.5, 199.5], [179.5, 399.5]]))
-    page.compute.click()
-    until(lambda: not widget.running)
-    assert page.evaluation.to_json() == evaluate(store, open_ground_truth(scene), (100, 200, 180, 400)).to_json()
-
     page.copy.click()
-    assert QApplication.clipboard().text() == page.evaluation.to_csv()
+    assert QApplication.clipboard().text() == evaluation.to_csv()
     for name, button in (("figures.json", page.save_json), ("figure.svg", page.save_figure)):
         location = str(tmp_path / name)
         monkeypatch.setattr(
             "fctl_napari.plugin.errors.figures_page.QFileDialog.getSaveFileName", lambda *_, p=location, **__: (p, "")
         )
         button.click()
-    assert json.loads((tmp_path / "figures.json").read_text()) == page.evaluation.to_json()
+    assert json.loads((tmp_path / "figures.json").read_text()) == evaluation.to_json()
     assert "<svg" in (tmp_path / "figure.svg").read_text()[:2000]
     page.show_evaluation(replace(expected, inherited=3), "scene", "white")
     assert "3 of the tiles are the parent's, not computed anew" in page.headline.text()
 
 
-def test_next_error_flies_there_and_marks_last(
+def test_a_click_on_the_confusion_matrix_highlights_its_pixels(
+    open_errors: OpenErrors, judged: Judged, until: Callable[..., None], qtbot: QtBot
+) -> None:
+    scene, store, ground_truth, predicted = judged
+    viewer, widget = open_errors(scene, store.path)
+    form, page = widget.form, widget.form.figures
+    evaluation = compute(widget, until)
+    index = page.confusion.model().index(1, 3)
+    share = evaluation.confusion[1, 3] / evaluation.confusion[1].sum()
+    assert page.confusion.model().data(index) == f"{100 * share:.1f}"
+    page.confusion.scrollTo(index)
+    QApplication.processEvents()
+    middle = page.confusion.visualRect(index).center()
+    qtbot.mouseClick(page.confusion.viewport(), Qt.MouseButton.LeftButton, pos=middle)
+    highlighted = (ground_truth == 1) & (predicted == 3)
+    assert widget.overlay is not None
+    assert np.array_equal(level(widget.overlay), 4 * highlighted)
+    assert np.abs(look(viewer, *some(highlighted)) - PAPER.highlighted).max() < 3
+    assert f"{highlighted.sum():,} px" in form.status.text()
+    assert "was forest, called agriculture" in form.only.text()
+    form.only.click()
+    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
+
+
+def test_figures_of_a_region(open_errors: OpenErrors, judged: Judged, until: Callable[..., None]) -> None:
+    scene, store, *_ = judged
+    viewer, widget = open_errors(scene, store.path)
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 120, 340), 6.0
+    widget.form.where.setCurrentText(VIEW)
+    evaluation = compute(widget, until)
+    region = view_region(viewer, viewer.layers["scene"])
+    assert evaluation.to_json() == evaluate(store, open_ground_truth(scene), region).to_json()
+
+    widget.form.draw.click()  # a rectangle over pixels (100, 200) to (180, 400)
+    viewer.layers.selection.active.add_rectangles(np.array([[99.5, 199.5], [179.5, 399.5]]))
+    evaluation = compute(widget, until)
+    assert evaluation.to_json() == evaluate(store, open_ground_truth(scene), (100, 200, 180, 400)).to_json()
+
+
+def test_next_error_flies_there(
     open_errors: OpenErrors, judged: Judged, until: Callable[..., None], qtbot: QtBot, notes: list[tuple[str, str]]
 ) -> None:
     scene, store, *_ = judged
@@ -125,16 +135,25 @@ def test_next_error_flies_there_and_marks_last(
     assert spot.data[0].min(0) == pytest.approx((y0 - 1.5, x0 - 1.5))
     assert spot.data[0].max(0) == pytest.approx((y1 + 0.5, x1 + 0.5))
     assert set(viewer.layers.selection) == selected
+    qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
+    page.view.selectRow(0)
+    assert np.allclose(camera.center[-2:], ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
+    assert errors(notes) == []
 
-    qtbot.keyClick(canvas(viewer), Qt.Key.Key_K)
-    qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
-    qtbot.keyClick(canvas(viewer), Qt.Key.Key_W)
-    qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
+
+def test_errors_that_are_marked_are_passed_over(
+    open_errors: OpenErrors, judged: Judged, until: Callable[..., None], qtbot: QtBot, notes: list[tuple[str, str]]
+) -> None:
+    scene, store, *_ = judged
+    viewer, widget = open_errors(scene, store.path)
+    page = widget.form.regions
+    find(widget, until)
+    found = page.table.rows
+    for key in (Qt.Key.Key_N, Qt.Key.Key_K, Qt.Key.Key_N, Qt.Key.Key_W, Qt.Key.Key_N):
+        qtbot.keyClick(canvas(viewer), key)
     assert page.current == found[2]
     qtbot.keyClick(canvas(viewer), Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
     assert page.current == found[2]  # the ones before are marked
-    page.view.selectRow(0)
-    assert np.allclose(camera.center[-2:], ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
     marks = Marks.of_segmentation(store)
     assert [marks.of(region) for region in found[:3]] == ["done", "truth is wrong", None]
     gray = page.table.data(page.table.index(1, 0), Qt.ItemDataRole.ForegroundRole)
@@ -195,7 +214,7 @@ def test_a_widget_that_is_opened_again_knows_the_marks_and_the_old_one_lets_the_
     assert errors(notes) == []
 
 
-def test_doubts_need_no_truth(
+def test_uncertain_regions_need_no_ground_truth(
     open_errors: OpenErrors, judged: Judged, until: Callable[..., None], notes: list[tuple[str, str]]
 ) -> None:
     scene, store, *_ = judged
@@ -227,7 +246,7 @@ def test_doubts_need_no_truth(
 
 
 @pytest.mark.parametrize("beside", [False, True])
-def test_doubts_by_maps_that_were_kept(
+def test_uncertain_regions_by_maps_that_were_kept(
     beside: bool, open_errors: OpenErrors, judged: Judged, until: Callable[..., None]
 ) -> None:
     _, shown_store, *_ = judged

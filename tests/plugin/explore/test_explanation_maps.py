@@ -1,4 +1,4 @@
-"""What the panel offers for each kind of network, colour limits and composites; no window."""
+"""What the panel offers for each kind of network, color limits and composites; no window."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_what_a_network_lacks_is_not_offered(
 
 
 @given(weights=st.dictionaries(st.sampled_from(sorted(CONTEXT_COLORS)), WEIGHT, min_size=1))
-def test_a_composite_has_a_colour_for_each_context(weights: dict[str, np.ndarray]) -> None:
+def test_a_composite_has_a_color_for_each_context(weights: dict[str, np.ndarray]) -> None:
     limits = dict.fromkeys(weights, (0.0, 1.0))
     picture = composite(weights, limits)
     assert picture.shape == (4, 4, 3)

@@ -30,49 +30,57 @@ def test_a_click_shows_where_the_pixel_looks(
     before = viewer.scene.camera.center
     click(viewer, image, 120, 330)
     until(lambda: widget.explanation is not None)
-    told = widget.explanation
+    explanation = widget.explanation
     assert errors(notes) == []
-    assert np.abs(np.subtract(told.pixel, (120, 330))).max() <= 1 / viewer.scene.camera.zoom + 1
+    assert np.abs(np.subtract(explanation.pixel, (120, 330))).max() <= 1 / viewer.scene.camera.zoom + 1
     assert viewer.scene.camera.center == before, "a click in pick mode does not pan"
-    assert [context.name for context in told.contexts] == list(NAMES)
+    assert [context.name for context in explanation.contexts] == list(NAMES)
     assert shown(viewer) == {f"attention {name}" for name in NAMES}
-    for context in told.contexts:
+    highest = max(context.combined.max() for context in explanation.contexts)
+    for context in explanation.contexts:
         entry = layer(viewer, f"attention {context.name}")
         assert np.array_equal(entry.data, context.combined)
         assert covers(viewer, widget, f"attention {context.name}", context.footprint)
-        assert entry.contrast_limits == [0, pytest.approx(max(c.combined.max() for c in told.contexts))]
-
-    # outlines: each context's window, the query cell; the marker on the pixel
-    outlines = layer(viewer, OUTLINES)
-    drawn = [to_pixels(outlines, outlines.data_to_world(corners[0])) for corners in outlines.data]
-    for window in (*(context.window for context in told.contexts), told.cell_window):
-        assert any(np.allclose(corner, window[:2]) for corner in drawn)
-    (point,) = layer(viewer, MARKER).data
-    assert tuple(np.floor(point + 0.5)) == told.pixel
-    names = [entry.name for entry in viewer.layers]
-    assert names[0] == "scene"
-    assert names[-2:] == [EXPLORE + OUTLINES, EXPLORE + MARKER]
-    assert [widget.form.image.itemText(i) for i in range(widget.form.image.count())] == ["scene"]
-
-    # the panel
-    best = told.class_table.names[int(told.probabilities.argmax())]
-    assert best in widget.form.status.text()
-    assert widget.form.probabilities.texts == [
-        f"{name} {share:.1%}" for name, share in zip(told.class_table.names, told.probabilities, strict=True)
-    ]
-    (local,) = (text for text in widget.form.scales.texts if text.startswith("local"))
-    assert f"σ(z) {told.contexts[0].gate:.2f} · γ {told.contexts[0].gamma:.2f}" in local
-    assert viewer.canvas.overlays.scale_bar.visible
+        assert entry.contrast_limits == [0, pytest.approx(highest)]
 
     # another pixel: the same layers, with what is new
     layers = list(viewer.layers)
     click(viewer, image, 200, 700)
-    until(lambda: widget.explanation is not told)
+    until(lambda: widget.explanation is not explanation)
     assert list(viewer.layers) == layers
     for context in widget.explanation.contexts:
         assert np.array_equal(layer(viewer, f"attention {context.name}").data, context.combined)
         assert covers(viewer, widget, f"attention {context.name}", context.footprint)
-    assert widget.explanation.tile != told.tile
+    assert widget.explanation.tile != explanation.tile
+
+
+def test_outlines_marker_and_panel_belong_to_the_pixel(open_explore: OpenExplore, until: Callable[..., None]) -> None:
+    viewer, widget = open_explore()
+    form = widget.form
+    widget.explain((120.5, 330.5))
+    until(lambda: widget.explanation is not None)
+    explanation = widget.explanation
+
+    # outlines: each context's window, the query cell; the marker on the pixel
+    outlines = layer(viewer, OUTLINES)
+    drawn = [to_pixels(outlines, outlines.data_to_world(corners[0])) for corners in outlines.data]
+    for window in (*(context.window for context in explanation.contexts), explanation.cell_window):
+        assert any(np.allclose(corner, window[:2]) for corner in drawn)
+    (point,) = layer(viewer, MARKER).data
+    assert tuple(np.floor(point + 0.5)) == explanation.pixel
+    names = [entry.name for entry in viewer.layers]
+    assert names[0] == "scene"
+    assert names[-2:] == [EXPLORE + OUTLINES, EXPLORE + MARKER]
+    assert [form.image.itemText(i) for i in range(form.image.count())] == ["scene"]
+
+    table = explanation.class_table
+    assert table.names[int(explanation.probabilities.argmax())] in form.status.text()
+    assert form.probabilities.texts == [
+        f"{name} {share:.1%}" for name, share in zip(table.names, explanation.probabilities, strict=True)
+    ]
+    (local,) = (text for text in form.scales.texts if text.startswith("local"))
+    assert f"σ(z) {explanation.contexts[0].gate:.2f} · γ {explanation.contexts[0].gamma:.2f}" in local
+    assert viewer.canvas.overlays.scale_bar.visible
 
 
 def test_dragging_explains_all_the_way(
@@ -81,38 +89,38 @@ def test_dragging_explains_all_the_way(
     viewer, widget = open_explore()
     image = viewer.layers["scene"]
     camera = viewer.scene.camera.center
-    told: list[Any] = []
-    widget.explained.connect(told.append)
+    explained: list[Any] = []
+    widget.explained.connect(explained.append)
     native = canvas(viewer)
     QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=on_canvas(viewer, image, 50, 200))
-    for step in range(30):
-        QTest.mouseMove(native, on_canvas(viewer, image, 50 + 5 * step, 200 + 20 * step))
+    for step in range(12):
+        QTest.mouseMove(native, on_canvas(viewer, image, 50 + 14 * step, 200 + 50 * step))
         QTest.qWait(5)
     end = on_canvas(viewer, image, 220, 800)
     QTest.mouseMove(native, end)
     QTest.qWait(20)
     QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=end)
-    until(lambda: bool(told) and not widget.busy)
-    assert np.abs(np.subtract(told[-1].pixel, (220, 800))).max() <= 1 / viewer.scene.camera.zoom + 1
+    until(lambda: bool(explained) and not widget.busy)
+    assert np.abs(np.subtract(explained[-1].pixel, (220, 800))).max() <= 1 / viewer.scene.camera.zoom + 1
     assert viewer.scene.camera.center == camera
     assert errors(notes) == []
 
 
-def test_only_the_newest_wish_waits(open_explore: OpenExplore, until: Callable[..., None]) -> None:
+def test_only_the_newest_request_waits(open_explore: OpenExplore, until: Callable[..., None]) -> None:
     _, widget = open_explore()
-    told: list[Any] = []
-    widget.explained.connect(told.append)
+    explained: list[Any] = []
+    widget.explained.connect(explained.append)
     for x in range(100, 900, 100):
         widget.explain((150.5, x + 0.5))
     until(lambda: not widget.busy)
-    assert [entry.pixel for entry in told] == [(150, 100), (150, 800)]
+    assert [entry.pixel for entry in explained] == [(150, 100), (150, 800)]
 
 
 def test_the_marker_can_be_moved_by_itself(open_explore: OpenExplore, until: Callable[..., None]) -> None:
     viewer, widget = open_explore()
     widget.explain((100.5, 300.5))
     until(lambda: widget.explanation is not None)
-    told = widget.explanation
+    explanation = widget.explanation
     marker = layer(viewer, MARKER)
     viewer.layers.selection.active = marker
     marker.mode = "select"
@@ -124,7 +132,7 @@ def test_the_marker_can_be_moved_by_itself(open_explore: OpenExplore, until: Cal
         QTest.mouseMove(native, on_canvas(viewer, image, 100 + 11 * step, 300 + 34 * step))
         QTest.qWait(20)
     QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=on_canvas(viewer, image, 210, 640))
-    until(lambda: widget.explanation is not told)
+    until(lambda: widget.explanation is not explanation)
     assert np.abs(np.subtract(widget.explanation.pixel, (210, 640))).max() <= 2 / viewer.scene.camera.zoom + 2
     assert len(marker.data) == 1
 
@@ -142,14 +150,14 @@ def test_pick_mode_and_other_tools_exclude_each_other(open_explore: OpenExplore,
     until(lambda: widget.explanation is not None)
     assert not labels.data.any()
     widget.form.pick.click()
-    told = widget.explanation
+    explanation = widget.explanation
     click(viewer, image, 200, 700)
     QTest.qWait(300)
-    assert widget.explanation is told
+    assert widget.explanation is explanation
     assert not widget.busy
 
 
-def test_beside_the_image_is_said(
+def test_a_click_beside_the_image_is_reported(
     open_explore: OpenExplore, until: Callable[..., None], notes: list[tuple[str, str]]
 ) -> None:
     viewer, widget = open_explore()
@@ -178,25 +186,25 @@ def test_on_a_scaled_and_turned_array(
     viewer.reset_view()
     click(viewer, image, 60, 130)
     until(lambda: widget.explanation is not None)
-    told = widget.explanation
-    assert Path(told.request.image).parent == cache / "fctl-napari"
-    assert np.abs(np.subtract(told.pixel, (60, 130))).max() <= 4
-    for context in told.contexts:
+    explanation = widget.explanation
+    assert Path(explanation.request.image).parent == cache / "fctl-napari"
+    assert np.abs(np.subtract(explanation.pixel, (60, 130))).max() <= 4
+    for context in explanation.contexts:
         assert covers(viewer, widget, f"attention {context.name}", context.footprint)
     widget.explain((150.5, 20.5))
-    until(lambda: widget.explanation is not told)
+    until(lambda: widget.explanation is not explanation)
     assert sum("saved in the cache" in message for _, message in notes) == 1
     image.rotate = -70
     image.scale = (3.0, 1.0)
-    told = widget.explanation
-    for context in told.contexts:
+    explanation = widget.explanation
+    for context in explanation.contexts:
         assert covers(viewer, widget, f"attention {context.name}", context.footprint)
         location = placed_over(image, context.footprint, context.combined.shape)
         assert np.allclose(layer(viewer, f"attention {context.name}").scale, location["scale"])
     assert errors(notes) == []
 
 
-def test_what_is_wrong_is_said(
+def test_a_damaged_image_is_reported(
     open_explore: OpenExplore, until: Callable[..., None], scene: Path, notes: list[tuple[str, str]]
 ) -> None:
     _, widget = open_explore()

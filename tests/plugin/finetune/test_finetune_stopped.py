@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+import napari
 import numpy as np
 import pytest
 from helpers_finetune import OpenFinetune, Until, decide, dock, names, segment
@@ -18,29 +18,46 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.model_card import read_card
 from fctl_napari.plugin.finetune.parts_field import ALL, SOME
+from fctl_napari.plugin.finetune.widget import FinetuneWidget
 from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
 
-def test_pause_cancel_and_go_on(
-    open_finetune: OpenFinetune, until: Until, scene: Path, corrected: Path, notes: list[tuple[str, str]]
+def begin(widget: FinetuneWidget, until: Until, losses: int) -> None:
+    """Press Start, and wait until there are so many losses."""
+    widget.form.start.click()
+    until(lambda: len(widget.form.plot.losses) >= losses)
+
+
+def test_pause_and_resume(
+    open_finetune: OpenFinetune, until: Until, corrected: Path, notes: list[tuple[str, str]]
 ) -> None:
     _, widget = open_finetune(steps=60)
     form = widget.form
-    form.start.click()
-    until(lambda: len(form.plot.losses) > 2)
+    begin(widget, until, losses=3)
     form.pause.click()
     assert form.pause.text() == "Go on"
     until(lambda: form.status.text().startswith("Paused"))
-    QTest.qWait(700)
+    QTest.qWait(300)  # the step under way ends
     step = form.plot.losses[-1][0]
-    QTest.qWait(700)
+    QTest.qWait(300)
     assert form.plot.losses[-1][0] == step < 60
     assert form.status.text().startswith("Paused")
     form.pause.click()
     assert form.pause.text() == "Pause"
     until(lambda: form.plot.losses[-1][0] > step)
+    form.cancel.click()
+    until(lambda: not widget.busy)
+    assert errors(notes) == []
+
+
+def test_what_was_cancelled_is_offered_and_resumed(
+    open_finetune: OpenFinetune, until: Until, scene: Path, corrected: Path, notes: list[tuple[str, str]]
+) -> None:
+    _, widget = open_finetune(steps=32)
+    form = widget.form
+    begin(widget, until, losses=3)
     form.cancel.click()
     until(lambda: not widget.busy)
     out = Path(form.out.text()).with_name("tiny-1.safetensors")
@@ -56,13 +73,20 @@ def test_pause_cancel_and_go_on(
     form.take_offer.click()
     until(lambda: bool(form.plot.losses))
     assert form.plot.losses[0][0] >= stopped
-    decide(widget, until)
-    assert form.plot.losses[-1][0] == 60
-    form.gate_report.roll_back.click()
+    until(lambda: widget.candidate_review is not None)
+    assert form.plot.losses[-1][0] == 32
+    form.gate_report.roll_back.click()  # while it is being segmented
     until(lambda: not widget.busy)
     assert not any(location.exists() for location in traces(out))
+    assert errors(notes) == []
 
-    # stopped at once, and thrown away
+
+def test_what_was_cancelled_at_once_is_thrown_away(
+    open_finetune: OpenFinetune, until: Until, corrected: Path, notes: list[tuple[str, str]]
+) -> None:
+    _, widget = open_finetune(steps=32)
+    form = widget.form
+    out = Path(form.out.text())
     form.start.click()
     form.cancel.click()
     until(lambda: not widget.busy)
@@ -74,62 +98,69 @@ def test_pause_cancel_and_go_on(
     assert errors(notes) == []
 
 
-def test_bad_input_is_told(
-    open_finetune: OpenFinetune,
-    until: Until,
-    scene: Path,
-    parent: Path,
-    plain_checkpoint: Path,
-    notes: list[tuple[str, str]],
+def refused(widget: FinetuneWidget, until: Until, notes: list[tuple[str, str]], words: str) -> None:
+    """Press Start, which is answered by one message with the words."""
+    form, count = widget.form, len(errors(notes))
+    form.start.click()
+    until(lambda: not widget.busy)
+    assert len(errors(notes)) == count + 1
+    assert words in errors(notes)[-1]
+    assert form.start.isEnabled()
+    assert not form.cancel.isEnabled()
+    form.out.setText("")
+
+
+def correct_square(scene: Path, table: ClassTable) -> Path:
+    """Store corrections of one small square."""
+    path = scene.with_name("scene.corrections.ome.zarr")
+    with Corrections.create(path, open_image(scene), table) as corrections:
+        corrections.write(20, 20, np.full((9, 9), 1, np.uint8), author="ann")
+    return path
+
+
+def test_missing_image_and_unfit_corrections_are_reported(
+    open_finetune: OpenFinetune, until: Until, scene: Path, notes: list[tuple[str, str]]
 ) -> None:
     viewer, widget = open_finetune(image=False)
-    form = widget.form
-    assert form.hint.text() == "Open an image first."
-    form.start.click()
+    assert widget.form.hint.text() == "Open an image first."
+    widget.form.start.click()
     assert "there is no image" in errors(notes)[-1]
     viewer.open(scene, plugin="fctl-napari")
     until(lambda: not widget.busy)
+    refused(widget, until, notes, "there are no corrections yet")
+    sea_and_land = tuple(ClassInfo(name=name, color=(9, 9, k)) for k, name in enumerate(("sea", "land")))
+    correct_square(scene, ClassTable(classes=sea_and_land))
+    refused(widget, until, notes, "sea")
 
-    def refused(words: str) -> None:
-        count = len(errors(notes))
-        form.start.click()
-        until(lambda: not widget.busy)
-        assert len(errors(notes)) == count + 1
-        assert words in errors(notes)[-1]
-        assert form.start.isEnabled()
-        assert not form.cancel.isEnabled()
-        form.out.setText("")
 
-    refused("there are no corrections yet")
-    path = scene.with_name("scene.corrections.ome.zarr")
-    others = ClassTable(classes=tuple(ClassInfo(name=name, color=(9, 9, k)) for k, name in enumerate(("sea", "land"))))
-    with Corrections.create(path, open_image(scene), others) as corrections:
-        corrections.write(20, 20, np.full((9, 9), 1, np.uint8), author="ann")
-    refused("sea")
-    shutil.rmtree(path)
-    with Corrections.create(path, open_image(scene), read_card(parent).classes) as corrections:
-        corrections.write(20, 20, np.full((9, 9), 1, np.uint8), author="ann")
+def test_bad_settings_are_reported(
+    open_finetune: OpenFinetune, until: Until, scene: Path, parent: Path, notes: list[tuple[str, str]]
+) -> None:
+    correct_square(scene, read_card(parent).classes)
+    _, widget = open_finetune()
+    form = widget.form
     form.out.setText(str(parent))
-    refused("checkpoints are not overwritten")
+    refused(widget, until, notes, "checkpoints are not overwritten")
     form.out.setText(str(parent.with_name("new.pth")))
-    refused("checkpoints end in .safetensors")
+    refused(widget, until, notes, "checkpoints end in .safetensors")
     form.parts.choice.setCurrentText(SOME)
     for box in form.parts.boxes.values():
         box.setChecked(False)
     assert form.parts.share.text() == "nothing learns: choose a part"
-    refused("part")
+    refused(widget, until, notes, "part")
     form.parts.choice.setCurrentText(ALL)
     assert form.parts.parts == PARTS
     assert form.parts.share.text().startswith("100.0% of")
     widget.add_ground_truth(parent)
-    refused("tiny.safetensors")
+    refused(widget, until, notes, "tiny.safetensors")
     assert not [name for name in names(scene.parent) if "candidate" in name]
 
 
-@pytest.mark.nightly  # four windows, and a run of sixty steps that is cut in the middle
-def test_closing_the_window_loses_nothing(
-    open_finetune: OpenFinetune, until: Until, scene: Path, parent: Path, corrected: Path, notes: list[tuple[str, str]]
-) -> None:
+@pytest.fixture
+def stopped(
+    open_finetune: OpenFinetune, until: Until, scene: Path, parent: Path, corrected: Path
+) -> tuple[Path, OpenFinetune]:
+    """A run of sixty steps whose window was closed after the 26th, and how to open another window."""
     viewer, widget = open_finetune(steps=60)
     segment(viewer, parent, until)
     out = scene.with_name("tiny-1.safetensors")
@@ -137,8 +168,16 @@ def test_closing_the_window_loses_nothing(
     until(lambda: bool(widget.form.plot.losses) and widget.form.plot.losses[-1][0] > 26)  # it is saved every 25
     viewer.close()
     until(lambda: state_path(out).exists() and request_path(out).exists())
+    return out, open_finetune
 
-    viewer, widget = open_finetune(steps=8)
+
+@pytest.mark.nightly  # four windows, and a run of sixty steps that is cut in the middle
+def test_closing_the_window_loses_nothing(
+    stopped: tuple[Path, OpenFinetune], until: Until, scene: Path, notes: list[tuple[str, str]]
+) -> None:
+    """By day ``test_what_was_cancelled_is_offered_and_resumed`` stands in."""
+    out, open_again = stopped
+    viewer, widget = open_again(steps=8)
     assert "tiny-1 was stopped; it can be resumed from its last saved state" in widget.form.offered.text()
     widget.form.take_offer.click()
     decide(widget, until)
@@ -147,27 +186,31 @@ def test_closing_the_window_loses_nothing(
     assert read_card(candidate_path(out)).provenance["finetuning"]["settings"]["steps"] == 60
     viewer.close()  # undecided
 
-    viewer, widget = open_finetune()
+    viewer, widget = open_again()
     form = widget.form
     assert "tiny-1, waits" in form.offered.text()
     assert not form.discard.isVisible()
     form.take_offer.click()
     assert form.gate_report.isVisible()
     decide(widget, until)
-    candidate_review = widget.candidate_review
-    assert candidate_review is not None
-    assert candidate_review.overlay is not None  # beside the parent's result, which no layer shows
+    assert widget.candidate_review is not None
+    assert widget.candidate_review.overlay is not None  # beside the parent's result, which no layer shows
     viewer.window.remove_dock_widget(widget)  # undecided again
     assert [each.name for each in viewer.layers if "tiny-1" in each.name] == []
-    widget = dock(viewer, "Fine-tune")
-    until(lambda: not widget.busy)
-    widget.form.take_offer.click()
-    until(lambda: widget.candidate_review is not None)
-    widget.form.gate_report.keep.click()  # while it is being segmented
-    until(lambda: not widget.busy)
+    keep_while_it_is_segmented(viewer, until)
     assert out.exists()
     assert not any(location.exists() for location in traces(out))
     store = Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
     assert (store.done() | store.inherited()).all()
-    assert widget.form.checkpoint.name == str(out)
     assert errors(notes) == []
+
+
+def keep_while_it_is_segmented(viewer: napari.Viewer, until: Until) -> None:
+    """Keep the candidate that waits, in a widget docked anew."""
+    widget = dock(viewer, "Fine-tune")
+    until(lambda: not widget.busy)
+    widget.form.take_offer.click()
+    until(lambda: widget.candidate_review is not None)
+    widget.form.gate_report.keep.click()
+    until(lambda: not widget.busy)
+    assert Path(widget.form.checkpoint.name).name == "tiny-1.safetensors"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import napari
 import numpy as np
 import pytest
-from helpers_finetune import OpenFinetune, Until, dock, learn, names, segment
+from helpers_finetune import OpenFinetune, Until, dock, learn, names
 from helpers_window import errors, level
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
@@ -21,21 +22,23 @@ from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.plugin.correct.widget import CorrectWidget
 from fctl_napari.plugin.finetune.gate_report import GateReport
 from fctl_napari.plugin.finetune.lineage_page import LineagePage
-from fctl_napari.plugin.finetune.plot import HELD_OUT, SCENE
+from fctl_napari.plugin.finetune.plot import HELD_OUT, SCENE, FinetunePlot
+from fctl_napari.plugin.finetune.widget import FinetuneWidget
+from fctl_napari.plugin.segment.widget import SegmentWidget
 from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
 
-def test_paint_learn_and_roll_back(
+def test_strokes_that_are_not_on_disk_yet_are_learnt(
     open_finetune: OpenFinetune, until: Until, scene: Path, parent: Path, notes: list[tuple[str, str]]
 ) -> None:
-    viewer, widget = open_finetune()
+    viewer, widget = open_finetune(steps=2)
     form = widget.form
     assert form.hint.text().startswith("Paint corrections first")
-    segment(viewer, parent, until)
     correct = dock(viewer, "Correct")
     assert isinstance(correct, CorrectWidget)
+    correct.form.checkpoint.add(parent)
     until(lambda: not correct.busy)
     correct.edit_here((96, 220))
     until(lambda: not correct.busy and correct.edit_layer is not None)
@@ -45,10 +48,9 @@ def test_paint_learn_and_roll_back(
     layer.brush_size = 20
     for k in range(10):
         layer.paint((30 + k // 5 * 130, 40 + k % 5 * 80), k % 3 + 1)
-    before = names(scene.parent)
     out = Path(form.out.text())
     assert out == scene.with_name("tiny-1.safetensors")
-    form.start.click()  # the strokes are not on disk yet
+    form.start.click()
     assert not form.start.isEnabled()
     assert form.cancel.isEnabled()
     until(lambda: widget.candidate_review is not None)
@@ -59,8 +61,56 @@ def test_paint_learn_and_roll_back(
     assert settings["corrections"] == "scene.corrections.ome.zarr"
     assert settings["parts"] == list(HEADS)
 
-    # what was watched while it learnt
-    plot = form.plot
+
+Reviewed = tuple[napari.Viewer, FinetuneWidget, SegmentWidget]
+
+
+@pytest.fixture
+def reviewed(
+    open_finetune: OpenFinetune, until: Until, corrected: Path, parent: Path, segmented: Segmentation
+) -> Reviewed:
+    """A candidate to decide on, with its result beside the parent's, and the widgets that show them."""
+    viewer, widget = open_finetune()
+    assert widget.form.corrections.text().startswith("6,912 px")
+    segmenter = dock(viewer, "Segment")
+    segmenter.form.add_checkpoint(parent)
+    until(lambda: "scene by tiny" in viewer.layers)
+    learn(widget, until)
+    return viewer, widget, segmenter
+
+
+def assert_computed_anew(
+    viewer: napari.Viewer, widget: FinetuneWidget, scene: Path, corrections: Corrections, parents: Segmentation
+) -> None:
+    """What corrections touch is computed anew; the rest stays, and what the parent has not computed is left out."""
+    candidate_review = widget.candidate_review
+    assert candidate_review is not None
+    store = Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
+    assert store.checkpoint_hash == checkpoint_hash(candidate_review.waiting.path)
+    there = parents.done()
+    affected = [cell for cell in np.argwhere(there) if corrections.read(store.grid.window(tuple(cell))).any()]
+    assert 0 < len(affected) < there.sum()
+    assert np.argwhere(store.done()).tolist() == [cell.tolist() for cell in affected]
+    assert np.array_equal(store.inherited(), there & ~store.done())
+    rest = there.sum() - len(affected)
+    assert widget.form.status.text().endswith(f"The other {rest} stay as the parent predicted them.")
+
+    old, mask = viewer.layers["scene by tiny"], viewer.layers["scene by tiny-1"]
+    assert (mask.visible, old.visible) == (True, False)
+    before, after = level(old), level(mask)
+    assert np.array_equal(after, np.asarray(store.labels.levels[0][:]))
+    for cell in np.argwhere(store.inherited()):
+        y0, x0, y1, x1 = store.grid.core(tuple(cell))
+        assert np.array_equal(before[y0:y1, x0:x1], after[y0:y1, x0:x1])
+    assert (after == 0).any()
+    changed = (before != after) & (before > 0)
+    assert candidate_review.overlay is not None
+    assert np.array_equal(level(candidate_review.overlay), np.where(changed, after, 0))
+    assert f"{changed.sum() / (after > 0).sum():.1%} of the px changed" in widget.form.gate_report.changed.text()
+
+
+def assert_plotted(plot: FinetunePlot) -> None:
+    """Losses and held-out figures were shown while it learnt."""
     assert plot.losses
     assert plot.losses[-1][0] == 8
     assert plot.base[SCENE] == 1
@@ -68,78 +118,50 @@ def test_paint_learn_and_roll_back(
     assert plot.measured[HELD_OUT][-1][0] == 8
     assert plot.isVisible()
 
-    # what is to be decided
-    candidate_review = widget.candidate_review
-    assert candidate_review is not None
-    assert form.gate_report.isVisible()
-    assert form.gate_report.default is (
-        form.gate_report.keep if candidate_review.waiting.gate_result.keep else form.gate_report.roll_back
-    )
-    for reason in candidate_review.waiting.gate_result.reasons:
-        assert reason.replace(" %", "&nbsp;%") in form.gate_report.reasons.text()
-    (note,) = candidate_review.waiting.card.provenance["finetuning"]["notes"]
-    assert note.startswith("The checkpoint does not say what it was trained on")
-    assert note in form.gate_report.reasons.text()
-    assert not form.start.isEnabled()
-    until(lambda: not widget.busy)
-    mask, old = viewer.layers["scene by tiny-1"], viewer.layers["scene by tiny"]
-    assert (mask.visible, old.visible) == (True, False)
-    store = Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
-    assert store.checkpoint_hash == checkpoint_hash(candidate_path(out))
-    assert np.array_equal(level(mask), np.asarray(store.labels.levels[0][:]))
-    assert level(mask).all()
-    differ = np.where(level(mask) == level(old), 0, level(mask))
-    assert candidate_review.overlay is not None
-    assert np.array_equal(level(candidate_review.overlay), differ)
-    assert f"{(differ > 0).mean():.1%} of the px changed" in form.gate_report.changed.text()
 
-    form.gate_report.roll_back.click()
-    until(lambda: not widget.busy)
-    assert widget.candidate_review is None
-    assert not form.gate_report.isVisible()
-    assert names(scene.parent) == before
-    assert [each.name for each in viewer.layers if "tiny-1" in each.name] == []
-    assert old.visible
-    assert form.start.isEnabled()
-    assert form.out.text() == str(out)
-    assert errors(notes) == []
-
-
-def test_what_is_kept_is_used(
-    open_finetune: OpenFinetune,
+def test_a_candidate_is_reviewed_and_rolled_back(
+    reviewed: Reviewed,
     until: Until,
     scene: Path,
-    parent: Path,
     corrected: Path,
     segmented: Segmentation,
     notes: list[tuple[str, str]],
 ) -> None:
-    viewer, widget = open_finetune()
-    form = widget.form
-    assert form.corrections.text().startswith("6,912 px")
-    segmenter = dock(viewer, "Segment")
-    segmenter.form.add_checkpoint(parent)
-    until(lambda: "scene by tiny" in viewer.layers)
-    learn(widget, until)
-    candidate_review = widget.candidate_review
+    viewer, widget, _ = reviewed
+    form, report, candidate_review = widget.form, widget.form.gate_report, widget.candidate_review
     assert candidate_review is not None
+    assert_plotted(form.plot)
+    assert_computed_anew(viewer, widget, scene, Corrections.open(corrected), segmented)
+    result = candidate_review.waiting.gate_result
+    assert report.isVisible()
+    assert report.default is (report.keep if result.keep else report.roll_back)
+    for reason in result.reasons:
+        assert reason.replace(" %", "&nbsp;%") in report.reasons.text()
+    (note,) = candidate_review.waiting.card.provenance["finetuning"]["notes"]
+    assert note.startswith("The checkpoint does not say what it was trained on")
+    assert note in report.reasons.text()
+    assert not form.start.isEnabled()
 
-    # computed anew is what corrections touch; the rest stays, and what the parent has not computed is left out
-    store = Segmentation.open(scene.with_name("scene.tiny-1.fctl.ome.zarr"))
-    there, painted = segmented.done(), Corrections.open(corrected)
-    affected = [cell for cell in np.argwhere(there) if painted.read(store.grid.window(tuple(cell))).any()]
-    assert 0 < len(affected) < there.sum()
-    assert np.argwhere(store.done()).tolist() == [cell.tolist() for cell in affected]
-    assert np.array_equal(store.inherited(), there & ~store.done())
-    assert form.status.text().endswith(f"The other {there.sum() - len(affected)} stay as the parent predicted them.")
-    before, after = (level(viewer.layers[name]) for name in ("scene by tiny", "scene by tiny-1"))
-    for cell in np.argwhere(store.inherited()):
-        y0, x0, y1, x1 = store.grid.core(tuple(cell))
-        assert np.array_equal(before[y0:y1, x0:x1], after[y0:y1, x0:x1])
-    assert (after == 0).any()
-    assert candidate_review.overlay is not None
-    assert np.array_equal(level(candidate_review.overlay), np.where((before != after) & (before > 0), after, 0))
-    waiting = checkpoint_hash(candidate_review.waiting.path)
+    report.roll_back.click()
+    until(lambda: not widget.busy)
+    assert widget.candidate_review is None
+    assert not report.isVisible()
+    files = {"scene.ome.zarr", "tiny.safetensors", "scene.corrections.ome.zarr", "scene.tiny.fctl.ome.zarr"}
+    assert names(scene.parent) - {"cache", "data"} == files
+    assert [each.name for each in viewer.layers if "tiny-1" in each.name] == []
+    assert viewer.layers["scene by tiny"].visible
+    assert form.start.isEnabled()
+    assert form.out.text() == str(scene.with_name("tiny-1.safetensors"))
+    assert errors(notes) == []
+
+
+def test_what_is_kept_is_used(
+    reviewed: Reviewed, until: Until, scene: Path, parent: Path, notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget, segmenter = reviewed
+    form = widget.form
+    assert widget.candidate_review is not None
+    waiting, result = checkpoint_hash(widget.candidate_review.waiting.path), level(viewer.layers["scene by tiny-1"])
     form.gate_report.keep.click()
     until(lambda: not widget.busy)
     kept = scene.with_name("tiny-1.safetensors")
@@ -150,32 +172,35 @@ def test_what_is_kept_is_used(
     until(lambda: segmenter.form.status.text().endswith("more are those of tiny."))
     mask = viewer.layers["scene by tiny-1"]
     assert mask.visible
-    assert np.array_equal(level(mask), after)
+    assert np.array_equal(level(mask), result)
     assert [each.name for each in viewer.layers if each.name.startswith("changes")] == []
     assert form.out.text() == str(scene.with_name("tiny-2.safetensors"))
-
-    # the family
     until(lambda: not widget.busy)
-    tree = form.lineage.tree
-    eldest = tree.topLevelItem(0)
-    assert (eldest.text(0), eldest.childCount()) == ("tiny", 1)
-    assert eldest.child(0).text(0) == "tiny-1"
-    assert eldest.child(0).font(0).bold()
-    told = read_card(kept).figures["finetuning"]
-    assert eldest.child(0).text(1) == " → ".join(
-        f"{told[side]['held_out']['miou']:.3f}" for side in ("before", "after")
-    )
-    tree.setCurrentItem(eldest)
-    form.lineage.use.click()
+    assert_of_the_family(widget, kept)
+    form.lineage.use.click()  # the parent again
     assert segmenter.form.checkpoint.name == form.checkpoint.name == str(parent)
     until(lambda: not widget.busy)
-    assert tree.topLevelItem(0).font(0).bold()
+    assert form.lineage.tree.topLevelItem(0).font(0).bold()
 
     # what is opened later knows it
     later = dock(viewer, "Explore")
     assert later.form.checkpoint.findData(str(kept)) >= 0
     assert later.form.checkpoint.name == str(parent)  # what was used last
     assert errors(notes) == []
+
+
+def assert_of_the_family(widget: FinetuneWidget, kept: Path) -> None:
+    """The page of the lineage shows the kept checkpoint below its parent, which is chosen then."""
+    tree = widget.form.lineage.tree
+    eldest = tree.topLevelItem(0)
+    assert (eldest.text(0), eldest.childCount()) == ("tiny", 1)
+    assert eldest.child(0).text(0) == "tiny-1"
+    assert eldest.child(0).font(0).bold()
+    figures = read_card(kept).figures["finetuning"]
+    assert eldest.child(0).text(1) == " → ".join(
+        f"{figures[side]['held_out']['miou']:.3f}" for side in ("before", "after")
+    )
+    tree.setCurrentItem(eldest)
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -80,7 +80,7 @@ def test_the_form_exports_what_is_in_view(
     assert errors(notes) == []
 
 
-def test_what_is_wrong_is_said_and_the_form_stays(
+def test_what_is_wrong_is_reported_and_the_form_stays(
     viewer: Any, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
 ) -> None:
     from fctl_napari.plugin.io.export import export_layer
@@ -101,7 +101,7 @@ def test_what_is_wrong_is_said_and_the_form_stays(
     dialog.reject()
 
 
-def test_without_a_segmentation_it_says_so(
+def test_a_missing_segmentation_is_reported(
     make_napari_viewer: Callable[..., Any], notes: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     from fctl_napari.errors import InputError
@@ -128,7 +128,7 @@ def test_saving_a_layer_writes_polygons(
     assert pyogrio.read_info(out)["features"] == 3
 
 
-def test_a_stopped_export_leaves_nothing_and_says_nothing(
+def test_a_stopped_export_leaves_nothing_and_reports_nothing(
     viewer: Any, store: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
 ) -> None:
     from fctl_napari.plugin.io.export import ExportInputs, start_export

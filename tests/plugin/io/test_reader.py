@@ -151,14 +151,14 @@ def test_damaged_ome_zarr_becomes_one_sentence(scene: Path, notes: list[tuple[st
     assert "scene.ome.zarr" in notes[0][1]
 
 
-def test_earth_scene_with_its_truth() -> None:
+def test_earth_scene_with_its_ground_truth() -> None:
     (levels, image, _), (label_levels, labels, _) = earth_scene()
     assert image["name"] == "earth"
     assert levels[0].shape == (1770, 5400, 3)
     assert label_levels[0].shape == (1770, 5400)
     assert max(levels[-1].shape) <= 1024
     assert list(labels["features"]["class"])[1:] == ["water", "forest", "rangeland", "agriculture", "barren"]
-    # the middle of the Pacific is water, in blue; the truth is not a solid block
+    # the middle of the Pacific is water, in blue; the ground truth is not a solid block
     assert label_levels[0][900, 300] == 1
     assert len(np.unique(label_levels[-1][:])) >= 5
 
@@ -262,7 +262,7 @@ def test_a_pyramid_that_cannot_be_made_is_reported(
     assert [message for severity, message in notes if severity == "error" and "large.png" in message]
 
 
-def test_what_a_file_marks_as_nodata_is_told_once(
+def test_what_a_file_marks_as_nodata_is_reported_once(
     make_napari_viewer: Callable[..., napari.Viewer],
     tmp_path: Path,
     notes: list[tuple[str, str]],

@@ -1,4 +1,4 @@
-"""What napari is given: levels, colours, places."""
+"""What napari is given: levels, colors, locations."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_coarsest_level_is_small() -> None:
     assert np.array_equal(levels[-1], image[::3, ::3])
 
 
-def test_class_style_colours_each_label() -> None:
+def test_class_style_colors_each_label() -> None:
     style = class_style([("water", (10, 20, 30)), ("land", (200, 100, 0))])
     layer = Labels(np.array([[0, 1, 2, 9]], np.uint8), **style)
     colors = layer.colormap.map(np.array([0, 1, 2, 9], np.uint8))

@@ -1,4 +1,4 @@
-"""A segmentation with maps as layers: colours, growing in place, opening by itself."""
+"""A segmentation with maps as layers: colors, growing in place, opening by itself."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def check_opened(layers: list[Any], path: str) -> None:
     weights = [layer for layer in viewer.layers if "weight" in layer.name]
     assert [layer.data[0][10, 10] for layer in weights] == [LOCAL, 255 - LOCAL - LARGE, LARGE]
     colors = np.stack([layer.colormap.map(np.arange(256) / 255) for layer in weights])
-    assert (colors == colors[0]).all(), "one scale of colours for all contexts"
+    assert (colors == colors[0]).all(), "one scale of colors for all contexts"
     np.testing.assert_allclose(colors[0][55], colors[0][1])
     np.testing.assert_allclose(colors[0][LARGE], colors[0][255])
     assert not np.allclose(colors[0][LOCAL], colors[0][55])
@@ -149,7 +149,7 @@ def test_only_what_is_not_computed_is_clear(limits: tuple[float, float]) -> None
         assert (colors[1:, 3] == 1).all()
 
 
-def test_colours_run_between_the_limits() -> None:
+def test_colors_run_between_the_limits() -> None:
     whole = byte_colormap("a", "magma").map(np.arange(256) / 255)
     part = byte_colormap("b", "magma", (51 / 255, 102 / 255)).map(np.arange(256) / 255)
     np.testing.assert_allclose(part[1:52, :3], np.tile(part[51, :3], (51, 1)), atol=1e-6)

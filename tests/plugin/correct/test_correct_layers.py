@@ -7,7 +7,7 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from helpers_correct import OpenCorrect, Until, edit, in_step, rest
+from helpers_correct import OpenCorrect, Until, edit, rest, synchronized
 from helpers_window import errors
 from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level
 
@@ -27,31 +27,44 @@ def take(widget: CorrectWidget, until: Until, layer: Any) -> np.ndarray:
     widget.form.exchange.take.click()
     rest(widget, until)
     assert widget.corrections is not None
-    return in_step(widget.corrections)
+    return synchronized(widget.corrections)
 
 
-def test_layers_are_taken_over_where_they_are_seen(
-    open_correct: OpenCorrect, until: Until, notes: list[tuple[str, str]]
-) -> None:
-    viewer, widget = open_correct()
-    edit(widget, until, 150, 500)
-    page = widget.form.exchange
+def rectangle() -> np.ndarray:
     drawn = np.zeros(SHAPE, np.uint8)
     drawn[50:100, 100:200] = 2
-    half = np.zeros((150, 550), np.uint8)
-    half[25:50, 50:100] = 2
-    cases: list[tuple[np.ndarray, dict[str, Any], tuple[int, int, int, int]]] = [
-        (drawn, {}, (50, 100, 100, 200)),
-        (drawn, {"translate": (40, 60)}, (90, 160, 140, 260)),
-        (half, {"scale": (2, 2), "translate": (0.5, 0.5)}, (50, 100, 100, 200)),
-        (drawn, {"scale": (2, 2), "translate": (0.5, 0.5)}, (100, 200, 200, 400)),
-        (drawn[None], {"translate": (3, 40, 60)}, (90, 160, 140, 260)),
-        (drawn[40:110, 90:210], {"translate": (20, 0)}, (30, 10, 80, 110)),
-        (np.ascontiguousarray(drawn.T), {"affine": [[0, 1, 0], [1, 0, 0], [0, 0, 1]]}, (50, 100, 100, 200)),
-        (drawn[::-1], {"affine": [[-1, 0, 299], [0, 1, 0], [0, 0, 1]]}, (50, 100, 100, 200)),
-    ]
-    for number, (data, location, (y0, x0, y1, x1)) in enumerate(cases):
-        layer = viewer.add_labels(data, name=f"case {number}", **location)
+    return drawn
+
+
+DRAWN, HALF = rectangle(), rectangle()[::2, ::2]
+CASES: dict[str, tuple[np.ndarray, dict[str, Any], tuple[int, int, int, int]]] = {
+    "same": (DRAWN, {}, (50, 100, 100, 200)),
+    "moved": (DRAWN, {"translate": (40, 60)}, (90, 160, 140, 260)),
+    "coarser": (HALF, {"scale": (2, 2), "translate": (0.5, 0.5)}, (50, 100, 100, 200)),
+    "enlarged": (DRAWN, {"scale": (2, 2), "translate": (0.5, 0.5)}, (100, 200, 200, 400)),
+    "plane": (DRAWN[None], {"translate": (3, 40, 60)}, (90, 160, 140, 260)),
+    "part": (DRAWN[40:110, 90:210], {"translate": (20, 0)}, (30, 10, 80, 110)),
+    "transposed": (np.ascontiguousarray(DRAWN.T), {"affine": [[0, 1, 0], [1, 0, 0], [0, 0, 1]]}, (50, 100, 100, 200)),
+    "flipped": (DRAWN[::-1], {"affine": [[-1, 0, 299], [0, 1, 0], [0, 0, 1]]}, (50, 100, 100, 200)),
+}
+"""Data of a layer, where it lies, and which pixels of the scene it covers."""
+BY_DAY = ("moved", "coarser", "transposed")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [BY_DAY, pytest.param(tuple(name for name in CASES if name not in BY_DAY), marks=pytest.mark.nightly)],
+    ids=["by day", "the others"],
+)
+def test_layers_are_taken_over_where_they_are_seen(
+    names: tuple[str, ...], open_correct: OpenCorrect, until: Until, notes: list[tuple[str, str]]
+) -> None:
+    """By day three cases, and the tests of ``test_resampled_labels``, stand in for the others."""
+    viewer, widget = open_correct()
+    edit(widget, until, 150, 500)
+    for name in names:
+        data, location, (y0, x0, y1, x1) = CASES[name]
+        layer = viewer.add_labels(data, name=name, **location)
         expected = np.zeros(SHAPE, np.uint8)
         expected[y0:y1, x0:x1] = 2
         np.testing.assert_array_equal(take(widget, until, layer), expected)
@@ -60,19 +73,25 @@ def test_layers_are_taken_over_where_they_are_seen(
         viewer.layers.remove(layer)
     assert errors(notes) == []
 
-    # part of it lies beside the image: the rest is taken, and that is told
-    layer = viewer.add_labels(drawn, name="partly", translate=(-80, 0))
+
+def test_what_cannot_be_taken_over_is_reported(
+    open_correct: OpenCorrect, until: Until, notes: list[tuple[str, str]]
+) -> None:
+    viewer, widget = open_correct()
+    edit(widget, until, 150, 500)
+    # part of it lies beside the image: the rest is taken
+    layer = viewer.add_labels(DRAWN, name="partly", translate=(-80, 0))
     assert take(widget, until, layer).sum() == 2 * 20 * 100
-    assert "Labeled px beside the image, left out: 3,000." in page.report.text()
+    assert "Labeled px beside the image, left out: 3,000." in widget.form.exchange.report.text()
     widget.form.undo.click()
     rest(widget, until)
 
-    # what cannot be taken px for px is refused in words
+    # what cannot be taken px for px is refused
     for location, words in (
         ({"rotate": 5}, "rotated or sheared"),
         ({"scale": (1.5, 1.5), "translate": (0.25, 0.25)}, "lie between those"),
     ):
-        layer = viewer.add_labels(drawn, name=f"refused {words}", **location)
+        layer = viewer.add_labels(DRAWN, name=f"refused {words}", **location)
         assert not take(widget, until, layer).any()
         assert words in errors(notes)[-1]
 
@@ -103,18 +122,18 @@ def test_a_mask_that_lies_elsewhere_is_not_accepted(
     widget.accept()
     rest(widget, until)
     assert widget.corrections is not None
-    assert not in_step(widget.corrections).any()
+    assert not synchronized(widget.corrections).any()
     assert errors(notes)[-1] == f"{mask.name}: lies elsewhere than scene; put it back over the image."
     mask.translate = (0, 0)
     widget.accept()
     rest(widget, until)
     expected = np.asarray(store.labels.read((50, 100, 80, 140)))
-    np.testing.assert_array_equal(in_step(widget.corrections)[50:80, 100:140], expected)
+    np.testing.assert_array_equal(synchronized(widget.corrections)[50:80, 100:140], expected)
     mask.data = mask.data  # napari lets one paint on new data
     assert not mask.editable  # what is painted on it would not be kept
 
 
-def test_copies_say_that_they_are_not_saved(
+def test_that_copies_are_not_saved_is_reported(
     open_correct: OpenCorrect, until: Until, notes: list[tuple[str, str]]
 ) -> None:
     viewer, widget = open_correct()
@@ -124,7 +143,7 @@ def test_copies_say_that_they_are_not_saved(
     layer.paint((20, 60), 255)
     rest(widget, until)
     assert widget.corrections is not None
-    before = in_step(widget.corrections).copy()
+    before = synchronized(widget.corrections).copy()
 
     copies = []
     for original in (layer, widget.layer, next(one for one in viewer.layers if one.name.startswith("outlines"))):
@@ -135,7 +154,7 @@ def test_copies_say_that_they_are_not_saved(
     copy.brush_size = 9
     copy.paint((60, 60), 3)
     rest(widget, until)
-    np.testing.assert_array_equal(in_step(widget.corrections), before)
+    np.testing.assert_array_equal(synchronized(widget.corrections), before)
 
     # it can be taken over: where it lies, and what is not sure stays so
     found = take(widget, until, copy)
@@ -149,7 +168,7 @@ def test_copies_say_that_they_are_not_saved(
     layer.paint((100, 100), 1)
     edit(widget, until, 150, 700)
     rest(widget, until)
-    assert (in_step(widget.corrections) == 1).any()
+    assert (synchronized(widget.corrections) == 1).any()
     viewer.layers.remove(layer)
     edit(widget, until, 150, 500)  # made anew: no copy
     assert len([1 for severity, _ in notes if severity == "info"]) == number
