@@ -117,7 +117,7 @@ CASES: dict[str, dict[str, Any]] = {
 def test_a_baseline_is_segmented_by_the_engine(name: str, folder: Path, tmp_path: Path) -> None:
     path = Trainer(config(name, **CASES[name]), tmp_path / "run", data_folder=folder, device="cpu").run()
     region = (30, 70, 100, 200)
-    engine = Engine()
+    engine = Engine(threads=1)
     try:
         found = {}
         for out, part in (("whole", None), ("part", region)):

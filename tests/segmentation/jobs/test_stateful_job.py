@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import helpers_stages
@@ -58,14 +58,6 @@ class Listener:
     @property
     def processes(self) -> set[int]:
         return {event.messages[1] for event in self.heard if event.messages}
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
-    ) as cluster:
-        yield cluster
 
 
 def gone(client: Client) -> bool:
