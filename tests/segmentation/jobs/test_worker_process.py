@@ -127,7 +127,7 @@ def test_a_worker_that_dies_comes_back_by_its_name_and_ends_at_once(
     ("python", "words"),
     [("/nowhere/python", "No such file or directory: '/nowhere/python'"), ("false", "it ended with an error")],
 )
-def test_a_python_that_cannot_be_started_is_told(
+def test_a_python_that_cannot_be_started_is_reported(
     workers: Workers, python: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", python)
