@@ -128,14 +128,18 @@ print(f"{len(painted)} regions")
 
 # %%
 steps = 50  # short: 2
+replay_tiles = 12  # short: 2
+training_tiles = 24  # short: 2
+check_tiles = 16  # short: 2
 request = finetune_request(
     image=str(scene.image),
     checkpoint="earth",
     corrections=str(corrections_path),
     out=str(folder / "mine.safetensors"),
     steps=steps,
-    replay_tiles=12,
-    training_tiles=24,
+    replay_tiles=replay_tiles,
+    training_tiles=training_tiles,
+    check_tiles=check_tiles,
     check_every=max(steps // 5, 1),
 )
 course = []

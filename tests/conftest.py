@@ -83,7 +83,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what may run side by side (``--dist loadgroup``): files, and each notebook; the longest files come first."""
+    """Say what may run side by side (``--dist loadgroup``): files; the longest files come first."""
     ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))  # files keep their order, and tests in them
     for item in items:
@@ -162,6 +162,21 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Server]]
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep torch to one thread beside other processes that test.
+
+    A pixel that is explained in this process would otherwise have it use all cores from then on, and two threads that
+    wait for each other on a taken core make some tests take twenty times as long.
+    """
+    from fctl_napari.segmentation.jobs import worker
+
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(request.config, "workerinput"):
+            patch.setattr(worker, "usable_cores", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -333,7 +348,7 @@ def command_engine() -> Iterator[Engine]:
     """One worker process for all commands that run in this process: a start takes seconds."""
     from fctl_napari.segmentation.jobs.engine import Engine
 
-    with Engine() as engine:
+    with Engine(threads=1) as engine:
         yield engine
 
 

@@ -58,7 +58,7 @@ def add_overviews(path: Path) -> None:
         file.build_overviews([2], Resampling.average)
 
 
-def test_a_segmentation_goes_on(folder: Path) -> None:
+def test_a_segmentation_resumes(folder: Path) -> None:
     path = folder / "scene.tiny.fctl.ome.zarr"
     labels = Segmentation.open(path).labels.levels[0][:]
     store = resume(path, open_image("scene.tif"))

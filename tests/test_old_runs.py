@@ -135,7 +135,7 @@ def test_a_segmentation_holds_what_it_held(take: Callable[..., Path], archive: P
 
 
 @pytest.mark.usefixtures("one_core")
-def test_a_killed_segmentation_goes_on_and_its_logits_are_those_of_the_network(
+def test_a_killed_segmentation_resumes_and_its_logits_are_those_of_the_network(
     take: Callable[..., Path], fctl: Fctl
 ) -> None:
     take("new.png", "parent", "half.ome.zarr", "logits.npy")
@@ -197,7 +197,7 @@ def test_a_stroke_that_is_only_in_the_journal_is_painted_and_a_torn_one_is_not(t
 # -- training ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_killed_training_goes_on_where_it_was_saved(take: Callable[..., Path]) -> None:
+def test_a_killed_training_resumes_where_it_was_saved(take: Callable[..., Path]) -> None:
     take("scene.png", "truth.png", "base.safetensors", "parent.toml", "parent", "cut")
     heard: list[int] = []
     written = train(load_train_config("parent.toml"), "cut", device="cpu", progress=lambda step, *_: heard.append(step))
@@ -230,7 +230,7 @@ def test_of_a_killed_training_in_stages_the_finished_one_is_not_trained_again(
 # -- fine-tuning -------------------------------------------------------------------------------------------------------
 
 
-def test_a_killed_fine_tuning_is_found_and_goes_on_at_its_step(take: Callable[..., Path]) -> None:
+def test_a_killed_fine_tuning_is_found_and_resumes_at_its_step(take: Callable[..., Path]) -> None:
     folder = take("new.png", "new.corrections.ome.zarr", "scene.png", "truth.png", "first.safetensors")
     take(".third.finetune.json", ".third.finetune.pt", "second.candidate.safetensors")
     (cut,) = find_cut([folder], str(folder / "new.png"))
@@ -344,7 +344,7 @@ def test_a_refiner_refines_the_rest(take: Callable[..., Path], fctl: Fctl) -> No
     np.testing.assert_array_equal(store.labels.read(box), before)
 
 
-def test_a_killed_row_of_an_ablation_goes_on(take: Callable[..., Path]) -> None:
+def test_a_killed_row_of_an_ablation_resumes(take: Callable[..., Path]) -> None:
     take("scene.png", "truth.png", "base.safetensors", "parent.toml", "ablation")
     recipe = load_train_config("parent.toml", {"save_every": 2})
     request = AblationRequest((5,), recipe, out=Path("ablation"), contexts="inria", seeds=1, steps=6, device="cpu")

@@ -71,7 +71,7 @@ def test_parts_of_contexts_that_a_row_does_not_have_are_not_frozen(folder: Path)
     assert found["table3-local-medium-large-gpe"] == tuple(frozen)
 
 
-def test_the_digest_tells_what_decides_a_result(folder: Path) -> None:
+def test_the_digest_reports_what_decides_a_result(folder: Path) -> None:
     def digest(**fields: object) -> str:
         return plan(folder, 5, **fields).trainings[0].settings
 

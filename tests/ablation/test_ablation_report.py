@@ -60,7 +60,7 @@ def test_the_report_says_where_the_order_differs() -> None:
     assert "- weighted fusion: +2.17 ± 0.29 over adaptive fusion (paper -0.13)" in text
 
 
-def test_differences_within_the_spread_are_not_called_an_order() -> None:
+def test_differences_within_the_spread_are_no_ranking() -> None:
     close = [*measured("table5-average", [50.0, 51.0]), *measured("table5-weighted", [51.0, 49.0])]
     assert "0 stand as in the paper (Inria Aerial) by more than the spread" in report(close)
     assert "1 differ by less than that, and 0 stand the other way round by more.\n" in report(close)

@@ -135,7 +135,7 @@ if __name__ == "__main__":
 
 @pytest.mark.nightly  # trains three tables in processes of their own
 @pytest.mark.parametrize("victim", ["run", "worker"])
-def test_a_run_that_is_killed_goes_on_to_the_same_table(
+def test_a_run_that_is_killed_resumes_to_the_same_table(
     victim: str, folder: Path, baseline: Path, tmp_path: Path
 ) -> None:
     def start(name: str) -> subprocess.Popen[bytes]:

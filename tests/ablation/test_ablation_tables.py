@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 
 from fctl_napari.ablation.tables import AblationRow, ablation_row, ablation_rows
 from fctl_napari.errors import ConfigError
@@ -66,9 +67,23 @@ def test_a_local_context_larger_than_the_tile_goes_through_the_tiles_encoder() -
     assert model.encoder("medium") is not model.encoder("tile")
 
 
+def rows() -> list[ParameterSet]:
+    """All rows; those of a network that an earlier row has, or of one with contexts of other sizes, nightly."""
+    seen: list[object] = []
+    found = []
+    for row in ablation_rows():
+        network = row.network("fctl_lite", **SMALL)
+        contexts = [context.name for context in network.contexts if context.scale != 1]
+        key = (network.model_copy(update={"contexts": ()}), contexts) if row.table == 4 else network
+        found.append(pytest.param(row, id=row.name, marks=[pytest.mark.nightly] if key in seen else []))
+        seen.append(key)
+    return found
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("row", ablation_rows(), ids=lambda row: row.name)
+@pytest.mark.parametrize("row", rows())
 def test_rows_train_and_segment(row: AblationRow, tmp_path: Path) -> None:
+    """By day each network once: a row of table 4 stands in for those that differ in the sizes of contexts."""
     files = sample_files()
     # Without bands to validate or test on, a run ends with its last step.
     scene = {"image": str(files.image), "truth": str(files.ground_truth), "train": sample_splits()["train"]}

@@ -175,7 +175,7 @@ def test_figures_are_those_of_a_segmentation(folder: Path, baseline: Path, tmp_p
     assert expected > 0.001, "a network that ignores its contexts proves nothing"
 
 
-def test_a_run_that_was_cut_short_goes_on_to_the_same_checkpoint(folder: Path, baseline: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_short_resumes_to_the_same_checkpoint(folder: Path, baseline: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     training = training_of("table5-adaptive", folder, baseline, tmp_path, save_every=2)
     make_all(training)

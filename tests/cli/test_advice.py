@@ -21,6 +21,8 @@ from fctl_napari.cli.app import app
 
 PACKAGE = Path(fctl_napari.__file__).parent
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+NAMED = re.compile(r"\bfctl\b|--[a-z]")
+"""What stands in every file with such a sentence."""
 CALL = re.compile(r"fctl ((?:[a-z][a-z-]* ?)+)((?:[^;,.()]|\.(?=\w))*)")
 
 SHOWN = {"convert", "segment", "explain", "finetune", "train", "ablate run", "data check", "data convert"}
@@ -72,17 +74,20 @@ OPTIONS = {
 }
 
 
-def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def texts(source: str) -> Iterator[tuple[int, str]]:
     """Sentences of a module: its strings with spaces, what is put into them as ``{}``; no docstrings."""
+    if not NAMED.search(source):
+        return
+    nodes = list(ast.walk(ast.parse(source)))
     inner: set[int] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr):
                 inner.add(id(first.value))
         if isinstance(node, ast.JoinedStr):
             inner |= {id(part) for part in node.values}
-    for node in ast.walk(tree):
+    for node in nodes:
         if id(node) in inner:
             continue
         if isinstance(node, ast.JoinedStr):
@@ -106,7 +111,7 @@ def named_calls(text: str) -> tuple[list[tuple[str, set[str]]], str]:
 SENTENCES = [
     (str(file.relative_to(PACKAGE)), line, text)
     for file in sorted(PACKAGE.rglob("*.py"))
-    for line, text in texts(ast.parse(file.read_text("utf-8")))
+    for line, text in texts(file.read_text("utf-8"))
     if OPTION.search(text) or "fctl " in text
 ]
 

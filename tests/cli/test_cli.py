@@ -54,7 +54,7 @@ def test_every_ablation_is_listed(fctl: Fctl) -> None:
     assert "table4-deepglobe-1016-1524-2448" in done.out
 
 
-def test_weights_are_told_apart(fctl: Fctl, tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_weights_are_distinguished(fctl: Fctl, tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert "a checkpoint of this project" in fctl("weights", "check", tiny_checkpoint).out
     other = tmp_path / "other.pth"
     other.write_bytes(b"no weights")
@@ -178,7 +178,7 @@ def test_files_that_may_not_grow(tmp_path: Path) -> None:
     assert "cannot be written" in outcome.sentence()
 
 
-def test_a_full_disk_is_called_so() -> None:
+def test_a_full_disk_is_reported_as_such() -> None:
     assert "disk is full" in str(output_error("f", OSError(errno.ENOSPC, "No space left on device")))
 
 

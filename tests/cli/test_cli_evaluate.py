@@ -34,7 +34,7 @@ def ground_truth(tmp_path: Path) -> Path:
     return tmp_path / "truth.png"
 
 
-def test_a_truth_in_the_classes_colours_counts_the_same(
+def test_a_ground_truth_in_the_classes_colors_counts_the_same(
     fctl: Fctl, store: Path, ground_truth: Path, tmp_path: Path
 ) -> None:
     colors = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)[np.asarray(Image.open(ground_truth))]
@@ -129,7 +129,7 @@ def test_errors(fctl: Fctl, store: Path, ground_truth: Path, tmp_path: Path) -> 
     assert len(out.splitlines()) == 3
 
 
-def test_doubts(fctl: Fctl, store: Path) -> None:
+def test_uncertain_regions(fctl: Fctl, store: Path) -> None:
     code, out, err = fctl("errors", store)
     assert code == 0, err
     assert out.splitlines()[1].split() == ["1", "1200", "green", "0.353", "20", "30", "40", "90"]
@@ -188,7 +188,7 @@ def test_a_palette_of_the_classes_colors_counts_as_they_do(
     assert fctl("evaluate", store, tmp_path / "q.png", "--map", tmp_path / "map.json")[0] == 0
 
 
-def test_a_truth_counts_by_the_names_of_its_classes(
+def test_a_ground_truth_counts_by_the_names_of_its_classes(
     fctl: Fctl, store: Path, ground_truth: Path, tmp_path: Path, make_segmentation: Callable
 ) -> None:
     there = np.asarray(Image.open(ground_truth))

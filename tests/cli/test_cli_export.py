@@ -65,7 +65,7 @@ def test_what_can_be_mended_is_one_sentence(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made.ome.zarr"]
 
 
-def test_what_polygons_leave_out_is_told(make_segmentation: Callable[..., object], tmp_path: Path) -> None:
+def test_what_polygons_leave_out_is_reported(make_segmentation: Callable[..., object], tmp_path: Path) -> None:
     labels = np.ones((120, 200), np.uint8)
     labels[20:60, 20:60] = 2
     labels[40, 60:110] = 2  # an arm of one px

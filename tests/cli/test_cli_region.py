@@ -60,7 +60,7 @@ def calls(
     }
 
 
-def test_it_is_told_that_a_region_was_cut(fctl: Fctl, calls: dict[str, list[object]]) -> None:
+def test_it_is_reported_that_a_region_was_cut(fctl: Fctl, calls: dict[str, list[object]]) -> None:
     assert set(calls) == commands_with_regions()
     for command, arguments in calls.items():
         _, _, err = fctl(*command.split(), *arguments, "--region", *BEYOND)

@@ -148,17 +148,17 @@ def test_maps_are_kept_and_listed(
     assert "another kept output" in fctl(*without).sentence()
 
 
-def test_a_truth_of_another_size(fctl: Fctl, segmented: Path, tmp_path: Path) -> None:
+def test_a_ground_truth_of_another_size(fctl: Fctl, segmented: Path, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((100, 100), np.uint8)).save(tmp_path / "truth.png")
     assert "100 x 100 px" in fctl("evaluate", segmented, tmp_path / "truth.png").sentence()
 
 
-def test_a_truth_with_other_classes(fctl: Fctl, segmented: Path, tmp_path: Path) -> None:
+def test_a_ground_truth_with_other_classes(fctl: Fctl, segmented: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((150, 200), 7, np.uint8)).save(tmp_path / "truth.png")
     assert "class index 7" in fctl("evaluate", segmented, tmp_path / "truth.png").sentence()
 
 
-def test_stopped_by_hand_it_goes_on_later(tmp_path: Path, make_rgb: Callable, tiny_checkpoint: Path) -> None:
+def test_stopped_by_hand_it_resumes_later(tmp_path: Path, make_rgb: Callable, tiny_checkpoint: Path) -> None:
     path, out = tmp_path / "large.png", tmp_path / "s.ome.zarr"
     Image.fromarray(make_rgb(1500, 1500)).save(path)
     arguments = ("segment", path, "--out", out, "--checkpoint", tiny_checkpoint, "--device", "cpu")

@@ -18,7 +18,6 @@ pytestmark = pytest.mark.slow
 
 SHAPE = (2100, 1100)
 """Three levels."""
-ROUNDS = 7
 
 PAINTER = """
 import sys
@@ -80,10 +79,11 @@ class Replay:
         self.done += 1
 
 
-def test_every_finished_stroke_survives(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [3, pytest.param(12, marks=pytest.mark.nightly)])
+def test_every_finished_stroke_survives(rounds: int, tmp_path: Path) -> None:
     path, replay = tmp_path / "c.ome.zarr", Replay()
     moments = random.Random(0)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         painter = subprocess.Popen(
             [sys.executable, "-c", PAINTER, str(Path(__file__).parent), str(path), str(replay.done)],
             stdout=subprocess.PIPE,

@@ -68,7 +68,7 @@ def test_a_copy_that_fails_leaves_nothing(corrections: Path, tmp_path: Path, mon
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["c.ome.zarr"]
 
 
-def test_files_that_cannot_be_copied_are_told_in_one_sentence(corrections: Path, tmp_path: Path) -> None:
+def test_files_that_cannot_be_copied_are_reported_in_one_sentence(corrections: Path, tmp_path: Path) -> None:
     (corrections / "0" / "c" / "0" / "broken").symlink_to("nowhere")
     with pytest.raises(OutputError, match=r"copy\.ome\.zarr: cannot be copied"):
         copy_for(corrections, tmp_path / "copy.ome.zarr", NOW)

@@ -31,7 +31,7 @@ def scenes_of(folder: Path, layout: str = "auto") -> list[Scene]:
 
 
 @pytest.mark.parametrize("layout", list(NAMES))
-def test_each_layout_is_found_and_its_truths_are_read(layout: str, tmp_path: Path) -> None:
+def test_each_layout_is_found_and_its_ground_truths_are_read(layout: str, tmp_path: Path) -> None:
     data = find_data_set(make(layout, tmp_path))
     assert data.layout == layout
     assert [pair.short for pair in data.pairs] == sorted(NAMES[layout])
@@ -141,7 +141,7 @@ def test_the_layout_of_the_released_code_is_inria_too(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(scene.ground_truth), blocks(0, 2))
 
 
-def test_masks_may_be_colours_or_stated_values(tmp_path: Path) -> None:
+def test_masks_may_be_colors_or_stated_values(tmp_path: Path) -> None:
     pairs(tmp_path / "colours", "ab", colors=True)
     pairs(tmp_path / "values", "ab")
     for name in "ab":
@@ -193,7 +193,7 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     assert find_data_set(tmp_path / "p", table=class_table("2")).table.names == ("class 0", "class 1")
 
 
-def test_a_strange_colour_is_named(tmp_path: Path) -> None:
+def test_a_strange_color_is_named(tmp_path: Path) -> None:
     deepglobe(tmp_path, NAMES["deepglobe"])
     mask = tmp_path / "train/10233_mask.png"
     pixels = np.asarray(Image.open(mask)).copy()

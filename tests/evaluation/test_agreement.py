@@ -21,12 +21,15 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 MakeSegmentation = Callable[..., Segmentation]
 
+Three = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 SHAPE = (230, 310)
+REGION = (11, 3, 229, 309)
 
 
 @pytest.fixture
-def three() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels of two segmentations (0 = not computed) and a truth (255 = ignored)."""
+def three() -> Three:
+    """Labels of two segmentations (0 = not computed) and a ground truth (255 = ignored)."""
     random = np.random.default_rng(5)
     ground_truth = random.integers(0, 3, SHAPE).astype(np.uint8)
     labels = [
@@ -40,31 +43,46 @@ def three() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return labels[0], labels[1], ground_truth
 
 
-def test_comparison_equals_the_plain_computation(
-    make_segmentation: MakeSegmentation,
-    three: tuple[np.ndarray, np.ndarray, np.ndarray],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def first(make_segmentation: MakeSegmentation, three: Three, tmp_path: Path) -> Segmentation:
+    return make_segmentation(three[0], path=tmp_path / "first.ome.zarr")
+
+
+@pytest.fixture
+def second(make_segmentation: MakeSegmentation, three: Three, tmp_path: Path) -> Segmentation:
+    return make_segmentation(three[1], path=tmp_path / "second.ome.zarr")
+
+
+@pytest.fixture
+def values_there(three: Three, monkeypatch: pytest.MonkeyPatch) -> Three:
+    """Both masks and the ground truth of ``REGION``, k + 1 for class k; the package counts in small blocks."""
     monkeypatch.setattr(blockwise, "BLOCK", 97)
-    one, two, ground_truth = three
-    Image.fromarray(ground_truth).save(tmp_path / "truth.png")
-    first = make_segmentation(one, path=tmp_path / "a.ome.zarr")
-    # the same classes in another order
-    second = make_segmentation(
-        np.array([0, 2, 3, 1], np.uint8)[two], names=("blue", "red", "green"), path=tmp_path / "b.ome.zarr"
-    )
-    plain_second = make_segmentation(two, path=tmp_path / "c.ome.zarr")
-    region = (11, 3, 229, 309)
-    found = compare(first, plain_second, open_ground_truth(tmp_path / "truth.png"), region)
-    y0, x0, y1, x1 = region
-    a, b, t = (values[y0:y1, x0:x1].astype(int) for values in (one, two, ground_truth + np.uint8(1)))
+    y0, x0, y1, x1 = REGION
+    first, second, ground_truth = three
+    a, b, t = (values[y0:y1, x0:x1].astype(int) for values in (first, second, ground_truth + np.uint8(1)))
+    return a, b, t
+
+
+def test_comparison_equals_the_plain_computation(
+    first: Segmentation, second: Segmentation, values_there: Three
+) -> None:
+    a, b, _ = values_there
+    found = compare(first, second, region=REGION)
+    assert found.ground_truth is None
     both = (a > 0) & (b > 0)
     np.testing.assert_array_equal(found.confusion, oracle.confusion_matrix(a[both], b[both]))
     assert found.share == pytest.approx((a == b)[both].mean())
     np.testing.assert_allclose(list(found.scores.iou.values()), oracle.jaccard_score(a[both], b[both], average=None))
+
+
+def test_ground_truth_decides_as_in_the_plain_computation(
+    first: Segmentation, second: Segmentation, three: Three, values_there: Three, tmp_path: Path
+) -> None:
+    a, b, t = values_there
+    Image.fromarray(three[2]).save(tmp_path / "truth.png")
+    found = compare(first, second, open_ground_truth(tmp_path / "truth.png"), REGION)
     assert found.ground_truth is not None
-    judged = both & (t > 0)
+    judged = (a > 0) & (b > 0) & (t > 0)
     right_a, right_b = (a == t)[judged], (b == t)[judged]
     assert found.ground_truth.pixels == {
         "both wrong": (~right_a & ~right_b).sum(),
@@ -79,11 +97,17 @@ def test_comparison_equals_the_plain_computation(
         assert row[3] == (right_a & right_b)[t[judged] == k + 1].sum()
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["truth"]["pixels"] == found.ground_truth.pixels
 
-    renamed = compare(first, second, region=region)
-    assert renamed.ground_truth is None
-    assert renamed.names == ("blue", "red", "green")
-    np.testing.assert_array_equal(renamed.confusion, found.confusion[np.ix_([2, 0, 1], [2, 0, 1])])
-    assert renamed.scores.iou == pytest.approx(found.scores.iou)
+
+def test_classes_in_another_order_are_compared_by_their_names(
+    make_segmentation: MakeSegmentation, first: Segmentation, second: Segmentation, three: Three, tmp_path: Path
+) -> None:
+    labels = np.array([0, 2, 3, 1], np.uint8)[three[1]]
+    other = make_segmentation(labels, names=("blue", "red", "green"), path=tmp_path / "other.ome.zarr")
+    expected = compare(first, second, region=REGION)
+    found = compare(first, other, region=REGION)
+    assert found.names == ("blue", "red", "green")
+    np.testing.assert_array_equal(found.confusion, expected.confusion[np.ix_([2, 0, 1], [2, 0, 1])])
+    assert found.scores.iou == pytest.approx(expected.scores.iou)
 
 
 @given(seed=st.integers(0, 2**31))
@@ -100,9 +124,7 @@ def test_compared_with_itself_it_agrees(make_segmentation: MakeSegmentation, tmp
     assert evaluate(store, open_ground_truth(tmp_path / "truth.png"), boundary_px=3).mean_boundary_iou == 1
 
 
-def test_what_cannot_be_compared(
-    make_segmentation: MakeSegmentation, three: tuple[np.ndarray, np.ndarray, np.ndarray], tmp_path: Path
-) -> None:
+def test_what_cannot_be_compared(make_segmentation: MakeSegmentation, three: Three, tmp_path: Path) -> None:
     one, two, ground_truth = three
     first = make_segmentation(one, path=tmp_path / "a.ome.zarr")
     with pytest.raises(InputError, match="100 x 310 px"):

@@ -156,7 +156,7 @@ def test_errors_are_found_with_their_facts(
     assert part.found == 3
 
 
-def test_ignored_classes_and_wrong_truths(
+def test_ignored_classes_and_wrong_ground_truths(
     tmp_path: Path, make_segmentation: MakeSegmentation, labels: np.ndarray
 ) -> None:
     segmentation = make_segmentation(labels)
@@ -168,7 +168,7 @@ def test_ignored_classes_and_wrong_truths(
         find_errors(segmentation, open_ground_truth(saved(labels * 0, tmp_path / "u.png")), progress=stop_after(0))
 
 
-def test_doubts(make_segmentation: MakeSegmentation, labels: np.ndarray) -> None:
+def test_uncertain_regions(make_segmentation: MakeSegmentation, labels: np.ndarray) -> None:
     sure = np.full(labels.shape, 200, np.uint8)
     sure[50:60, 190:200] = 127  # 0.498
     sure[80:90, 100:110] = 128  # 0.502
@@ -187,7 +187,7 @@ def test_doubts(make_segmentation: MakeSegmentation, labels: np.ndarray) -> None
 
 
 @pytest.mark.parametrize("measure", ["entropy", "margin"])
-def test_doubts_by_maps(make_segmentation: MakeSegmentation, labels: np.ndarray, measure: str) -> None:
+def test_uncertain_regions_by_maps(make_segmentation: MakeSegmentation, labels: np.ndarray, measure: str) -> None:
     segmentation = make_segmentation(labels)
     with pytest.raises(InputError, match=f"no map of the {measure}.* --maps"):
         find_uncertain(segmentation, measure=measure)

@@ -74,7 +74,7 @@ def test_who_is_right(pixels: list[tuple[int, int, int]]) -> None:
             assert kind == {first: FIRST_RIGHT, second: SECOND_RIGHT}.get(ground_truth, BOTH_WRONG)
 
 
-def test_colours() -> None:
+def test_colors() -> None:
     assert (PAPER.false_negative, PAPER.false_positive) == ((0, 0, 255), (255, 0, 0))
     # Okabe and Ito's blue, vermillion and reddish purple
     assert COLOR_BLIND.false_negative == (0, 114, 178)

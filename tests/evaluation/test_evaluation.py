@@ -192,7 +192,7 @@ def test_stopping(tmp_path: Path, make_segmentation: MakeSegmentation, pair: tup
     assert [done for done, _ in counts] == [0]
 
 
-def test_truth_of_another_size(
+def test_ground_truth_of_another_size(
     tmp_path: Path, make_segmentation: MakeSegmentation, pair: tuple[np.ndarray, np.ndarray]
 ) -> None:
     labels, ground_truth = pair
@@ -200,7 +200,7 @@ def test_truth_of_another_size(
         evaluate(make_segmentation(labels), saved(ground_truth[:-1], tmp_path / "truth.png"))
 
 
-def test_truth_of_other_classes(
+def test_ground_truth_of_other_classes(
     tmp_path: Path, make_segmentation: MakeSegmentation, pair: tuple[np.ndarray, np.ndarray]
 ) -> None:
     labels, _ = pair

@@ -138,7 +138,7 @@ def test_part_of_it(tmp_path: Path, make_segmentation: MakeSegmentation, suffix:
             assert dataset.xy(0, 0, offset="ul") == pytest.approx((600022.3, 5200018.9), abs=1e-6)
 
 
-def test_a_full_disk_is_called_so(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
+def test_a_full_disk_is_reported_as_such(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
     """On a disk of its own, which needs the rights to mount one."""
     pytest.importorskip("pyogrio")
     disk = tmp_path / "disk"

@@ -119,7 +119,7 @@ def test_not_sure_pixels_and_replay_tiles_say_nothing_of_classes(request_for, co
             assert not corrected.corrections[y0:y1, x0:x1].any()
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(request_for, tmp_path):
+def test_a_stopped_run_resumes_to_the_same_bits(request_for, tmp_path):
     whole = request_for("whole")
     finetune(whole, keep_anyway=True)
     request = request_for()
@@ -139,7 +139,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(request_for, tmp_path):
 
 
 @pytest.mark.parametrize("phase", ["preparing", "measuring"])
-def test_a_run_stopped_outside_its_steps_goes_on_too(request_for, phase):
+def test_a_run_stopped_outside_its_steps_resumes_too(request_for, phase):
     finetune(request_for("whole"), keep_anyway=True)
     progress = []
     with pytest.raises(Cancelled):
@@ -169,7 +169,7 @@ finetune(request, keep_anyway=True, watch=lambda n: print(n.phase, n.done, flush
 """
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(request_for, tmp_path):
+def test_a_killed_run_resumes_to_the_same_bits(request_for, tmp_path):
     whole = request_for("whole")
     finetune(whole, keep_anyway=True)
     request = request_for()
@@ -347,7 +347,7 @@ def test_settings_that_do_not_fit_are_one_sentence():
     assert finetune_request(image="i", checkpoint="c", corrections="k", out="o").parts == HEADS
 
 
-def test_the_truth_counts_by_the_names_of_its_classes(corrected, request_for, tmp_path):
+def test_the_ground_truth_counts_by_the_names_of_its_classes(corrected, request_for, tmp_path):
     given = np.asarray(Image.open(corrected.folder / "new_truth.png"))
     classes = [{"name": name, "color": (9, 9, 9)} for name in ("night", "bright", "dark")]
     labels = LabelPyramid.create(tmp_path / "t.ome.zarr", given.shape, classes=classes)

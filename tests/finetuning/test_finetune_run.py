@@ -114,7 +114,7 @@ def test_the_same_weights_as_in_one_go_and_nobody_decides(
     assert isinstance(taken.error, OutputError)
 
 
-def test_paused_cancelled_and_gone_on_with_while_questions_are_answered(
+def test_paused_cancelled_and_resumed_while_questions_are_answered(
     engine: Engine, request_: FinetuneRequest, whole: dict[str, torch.Tensor], corrected: Corrected
 ) -> None:
     request = request_
@@ -190,7 +190,7 @@ def workers(parent: psutil.Process) -> list[psutil.Process]:
     return [child for child in parent.children(recursive=True) if "worker_process" in " ".join(child.cmdline())]
 
 
-def test_after_the_process_that_asked_was_killed_the_same_request_goes_on(
+def test_after_the_process_that_asked_was_killed_the_same_request_resumes(
     engine: Engine, request_: FinetuneRequest, whole: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     request = request_

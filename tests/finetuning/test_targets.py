@@ -76,7 +76,7 @@ def test_one_region_is_not_held_out_and_that_is_said():
 
 @given(st.integers(0, 2**31), st.tuples(st.integers(-20, 50), st.integers(-20, 60)), boxes)
 @settings(max_examples=50, deadline=None)
-def test_a_lesson_is_what_was_painted_without_what_is_hidden(seed, corner, hidden):
+def test_targets_are_what_was_painted_without_what_is_hidden(seed, corner, hidden):
     rng = np.random.default_rng(seed)
     values = rng.choice([0, 1, 2, 255], (50, 70)).astype(np.uint8)
     window = (*corner, corner[0] + 32, corner[1] + 32)

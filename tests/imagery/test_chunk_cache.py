@@ -98,7 +98,7 @@ def test_a_level_in_memory_is_not_kept_twice() -> None:
     assert with_chunk_cache(image).levels == image.levels
 
 
-def test_a_damaged_chunk_is_told_every_time_and_read_again_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_damaged_chunk_is_reported_every_time_and_read_again_when_it_is_whole(tmp_path: Path) -> None:
     path = convert(pyramid_from_array(PIXELS[..., :3]), tmp_path / "image.ome.zarr", chunk=32)
     chunk = path / "0" / "c" / "0" / "0" / "0"
     whole = chunk.read_bytes()

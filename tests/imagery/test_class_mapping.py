@@ -95,7 +95,7 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str | None, words: 
         ClassMapping.read(tmp_path / "m.json", CLASSES)
 
 
-def test_a_mapped_truth_reads_like_any_other(tmp_path: Path) -> None:
+def test_a_mapped_ground_truth_reads_like_any_other(tmp_path: Path) -> None:
     # an Inria mask: 255 is the building
     picture = np.where(np.random.default_rng(0).random((40, 50)) < 0.3, 255, 0).astype(np.uint8)
     Image.fromarray(picture).save(tmp_path / "t.png")

@@ -15,7 +15,7 @@ PURE = [(0, 255, 255), (255, 255, 0), (0, 0, 0)]
 
 
 @given(st.integers(0, 2**31))
-def test_colours_are_looked_up(seed):
+def test_colors_are_looked_up(seed):
     ground_truth = np.random.default_rng(seed).integers(0, 3, (5, 7))
     for colors in (COLORS, PURE):
         pixels = np.array(colors, np.uint8)[ground_truth]
@@ -23,7 +23,7 @@ def test_colours_are_looked_up(seed):
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=20))
-def test_deepglobes_colours_are_told_from_128_on(pixels):
+def test_deepglobes_colors_are_thresholded_at_128(pixels):
     colors = [color for _, color in DEEPGLOBE]
     named = {color: k for k, color in enumerate(colors)}
     nearest = [named.get(tuple(255 if value >= 128 else 0 for value in pixel)) for pixel in pixels]
@@ -37,7 +37,7 @@ def test_deepglobes_colours_are_told_from_128_on(pixels):
 
 @pytest.mark.parametrize("color", [(139, 0, 0), (1, 255, 255), (140, 20, 90), (128, 128, 128), (254, 255, 0)])
 @pytest.mark.parametrize("classes", [PURE, [*PURE, (255, 0, 0)], [c for _, c in DEEPGLOBE[1:]]])
-def test_near_pure_colours_of_other_tables_are_no_class(color, classes):
+def test_near_pure_colors_of_other_tables_are_no_class(color, classes):
     pixels = np.array([[classes[0], color]], np.uint8)
     with pytest.raises(InputError, match="which no class has"):
         ColorKey(classes, "m").indices(pixels)
@@ -48,12 +48,12 @@ def test_what_is_transparent_has_no_class():
     assert ColorKey(COLORS, "m").indices(pixels).tolist() == [[1, 255, 255, 2]]
 
 
-def test_two_classes_of_one_colour_are_refused():
+def test_two_classes_of_one_color_are_refused():
     with pytest.raises(InputError, match="two classes have the same"):
         ColorKey([(1, 2, 3), (1, 2, 3)], "m")
 
 
-def test_png_and_tiff_masks_of_colours_are_truths(tmp_path):
+def test_png_and_tiff_masks_of_colors_are_ground_truths(tmp_path):
     ground_truth = np.random.default_rng(0).integers(0, 3, (40, 50)).astype(np.uint8)
     pixels = np.array(COLORS, np.uint8)[ground_truth]
     Image.fromarray(pixels).save(tmp_path / "m.png")

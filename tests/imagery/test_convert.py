@@ -81,7 +81,7 @@ def test_pieces_of_any_size_give_the_same(
     assert counts[-1] == (5 * 5 + 3 * 3, 5 * 5 + 3 * 3)
 
 
-def test_it_goes_on_after_every_stop(tmp_path: Path) -> None:
+def test_it_resumes_after_every_stop(tmp_path: Path) -> None:
     """Stopped after each piece: none is written twice, and the result is the same to the byte."""
     source = open_image(write_tiff(tmp_path / "i.tif", picture(1300, 700), tile=(128, 128)))
     expected = contents(convert(source, tmp_path / "whole", chunk=128))
@@ -102,7 +102,7 @@ def test_it_goes_on_after_every_stop(tmp_path: Path) -> None:
     assert contents(out) == expected
 
 
-def test_it_goes_on_after_a_kill(tmp_path: Path) -> None:
+def test_it_resumes_after_a_kill(tmp_path: Path) -> None:
     source = write_tiff(tmp_path / "i.tif", picture(1300, 700), tile=(128, 128))
     out = tmp_path / "i.ome.zarr"
     script = f"""

@@ -44,7 +44,7 @@ def test_png(tmp_path: Path) -> None:
     assert open_ground_truth(tmp_path / "t.png").class_names is None
 
 
-def test_png_with_a_palette_gives_indices_not_colours(tmp_path: Path) -> None:
+def test_png_with_a_palette_gives_indices_not_colors(tmp_path: Path) -> None:
     image = Image.fromarray(INDICES)
     image.putpalette(list(range(255, -1, -1)) * 3)
     image.save(tmp_path / "t.png")
@@ -58,7 +58,7 @@ def test_tiff(tmp_path: Path, dtype: type) -> None:
     check(open_ground_truth(tmp_path / "t.tif"))
 
 
-def test_tiff_with_a_palette_gives_indices_not_colours(tmp_path: Path) -> None:
+def test_tiff_with_a_palette_gives_indices_not_colors(tmp_path: Path) -> None:
     colors = np.arange(3 * 256, dtype=np.uint16).reshape(3, 256) * 80
     tifffile.imwrite(tmp_path / "t.tif", INDICES, photometric="palette", colormap=colors)
     check(open_ground_truth(tmp_path / "t.tif"))
@@ -107,7 +107,7 @@ def test_values_that_are_no_class_are_refused(tmp_path: Path) -> None:
             source.read((0, 0, 70, 90))
 
 
-def test_what_is_no_truth_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_ground_truth_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "colour.png")
     tifffile.imwrite(tmp_path / "colour.tif", np.zeros((4, 4, 3), np.uint8), photometric="rgb")
     tifffile.imwrite(tmp_path / "float.tif", np.zeros((4, 4), np.float32))
@@ -118,7 +118,7 @@ def test_what_is_no_truth_is_refused(tmp_path: Path) -> None:
             open_ground_truth(tmp_path / name)
 
 
-def test_truncated_truth_is_refused(tmp_path: Path) -> None:
+def test_truncated_ground_truth_is_refused(tmp_path: Path) -> None:
     Image.fromarray(INDICES).save(tmp_path / "t.png")
     tifffile.imwrite(tmp_path / "t.tif", INDICES)
     for name in ("t.png", "t.tif"):

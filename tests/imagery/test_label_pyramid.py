@@ -42,7 +42,7 @@ def new_path(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     chunk=st.sampled_from([128, 384, 2000]),
     piece=st.sampled_from([1, 300, 4096]),
 )
-def test_levels_are_in_step_after_any_writes(
+def test_levels_are_synchronized_after_any_writes(
     new_path: Callable[[], Path], writes: list[tuple[int, int, int, int]], chunk: int, piece: int
 ) -> None:
     labels = LabelPyramid.create(new_path(), SHAPE, chunk=chunk, classes=CLASSES)

@@ -71,7 +71,7 @@ def test_the_smaller_polygon_is_seen_whatever_the_order(tmp_path: Path, order: i
     assert notes == ("px in polygons of several classes, where the smallest is seen: 400",)
 
 
-def test_what_paints_nothing_is_told(tmp_path: Path) -> None:
+def test_what_paints_nothing_is_reported(tmp_path: Path) -> None:
     features = [
         feature("red", box(10, 10, 60, 60)),
         {"type": "Feature", "geometry": None, "properties": {"class": "red"}},
@@ -202,7 +202,7 @@ def test_names_and_numbers_in_words_can_be_mapped(tmp_path: Path) -> None:
     assert notes == ("polygons of classes that the mapping ignores: 1",)
 
 
-def test_what_is_damaged_or_has_no_class_is_left_out_and_told(tmp_path: Path) -> None:
+def test_what_is_damaged_or_has_no_class_is_left_out_and_reported(tmp_path: Path) -> None:
     damaged = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, "properties": {}}
     features = [feature("red", box(10, 10, 60, 60)), feature(None, box(70, 70, 80, 80)), damaged]
     counts, notes = burn(write(tmp_path, features))

@@ -57,7 +57,7 @@ def test_offsets(tmp_path: Path) -> None:
         raster_offset(write(tmp_path / "t.tif", values, crs="EPSG:32639"), UTM)
 
 
-def test_commands_refuse_a_truth_that_lies_elsewhere(
+def test_commands_refuse_a_ground_truth_that_lies_elsewhere(
     fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation]
 ) -> None:
     labels = np.ones(SHAPE, np.uint8)

@@ -44,7 +44,7 @@ def test_each_split_has_its_share_and_every_class(split: str, share: float) -> N
     assert set(range(len(classes))) <= set(found.tolist()) <= {*range(len(classes)), 255}
 
 
-def test_image_and_truth_are_one_scene() -> None:
+def test_image_and_ground_truth_are_one_scene() -> None:
     """Registration: water is dark blue, so blue against red tells it from land where the truth says so."""
     image = np.asarray(Image.open(sample_files().image)).astype(np.int16)
     ground_truth = truth_indices()
@@ -68,7 +68,7 @@ def test_the_pyramid_holds_the_same_pixels(written: Path) -> None:
     assert max(pyramid.levels[-1].shape) <= 1000
 
 
-def test_the_truth_lies_beside_it_with_names_and_colours(written: Path) -> None:
+def test_the_ground_truth_lies_beside_it_with_names_and_colors(written: Path) -> None:
     labels = LabelPyramid.open(written / "labels" / "truth")
     ground_truth = truth_indices()
     np.testing.assert_array_equal(labels.read((0, 0, *ground_truth.shape)), ground_truth + np.uint8(1))
@@ -79,13 +79,13 @@ def test_the_truth_lies_beside_it_with_names_and_colours(written: Path) -> None:
     assert zarr.open_group(written / "labels", mode="r").attrs["ome"]["labels"] == ["truth"]
 
 
-def test_the_scene_serves_as_truth(written: Path) -> None:
+def test_the_scene_serves_as_ground_truth(written: Path) -> None:
     source = open_ground_truth(written)
     np.testing.assert_array_equal(source.read((700, 2700, 800, 2900)), truth_indices()[700:800, 2700:2900])
     assert source.class_names == ("water", "forest", "rangeland", "agriculture", "barren")
 
 
-def test_an_unfinished_truth_is_finished(written: Path) -> None:
+def test_an_unfinished_ground_truth_is_finished(written: Path) -> None:
     labels = LabelPyramid.open(written / "labels" / "truth", mode="r+")
     state = labels.attributes["fctl"]
     labels.set_attributes({"fctl": {**state, "complete": False}})

@@ -169,8 +169,11 @@ def test_names_go_both_ways() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("without", [Without(), Without(frozenset({"large"}), gpe=True)], ids=str)
+@pytest.mark.parametrize(
+    "without", [pytest.param(Without(), marks=pytest.mark.nightly), Without(frozenset({"large"}), gpe=True)], ids=str
+)
 def test_it_compiles_as_before(without: Without) -> None:
+    """By day with parts left out: the whole network is exported in test_onnx_export."""
     model = awaken(FCtL(small_config()))
     tile, contexts, windows = make_batch(model.config, tiles=1)
     features, encoded = encode(model, tile, contexts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -128,33 +129,46 @@ CASES = [
 ]
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("fields", CASES, ids=str)
-def test_explain_tells_what_forward_did(fields: dict[str, Any], small_network: Network) -> None:
-    model = small_network(**fields)
-    tile, contexts, windows = make_batch(model.config, tiles=1)
+class Forward(NamedTuple):
+    """A forward pass of one tile, and what it computed on the way."""
+
+    logits: Tensor
+    values: dict[str, Tensor]
+    """Values of each context, [C, h, w]."""
+    contributions: dict[str, Tensor]
+    """Outputs of each correlation, [C, h, w]."""
+    weights: Tensor
+    """Fusion weights, [contexts, C, h, w]."""
+
+
+def run_forward(model: FCtL, tile: Tensor, contexts: dict[str, Tensor], windows: dict[str, Tensor]) -> Forward:
     assert model.lcf is not None
     contributions: dict[str, Tensor] = {}
     values: dict[str, Tensor] = {}
-    for name, correlation in model.lcf.correlations.items():
-
-        def keep(module: torch.nn.Module, args: Any, output: Tensor, name: str = name) -> None:
-            assert isinstance(module, LCC)
-            values[name] = module.value(args[1] if module.values_from == "context" else args[0])
-            contributions[name] = output
-
-        correlation.register_forward_hook(keep)
     weights: list[Tensor] = []
+
+    def keep(module: torch.nn.Module, args: Any, output: Tensor, name: str) -> None:
+        assert isinstance(module, LCC)
+        values[name] = module.value(args[1] if module.values_from == "context" else args[0])[0]
+        contributions[name] = output[0]
 
     def keep_weights(module: torch.nn.Module, args: Any, output: Tensor) -> None:
         assert isinstance(module, MCF)
-        weights.append(module.weights(args[0]))
+        weights.append(module.weights(args[0])[0])
 
+    for name, correlation in model.lcf.correlations.items():
+        correlation.register_forward_hook(partial(keep, name=name))
     model.lcf.fusion.register_forward_hook(keep_weights)
     logits = model(tile, contexts, windows)
-    used = {name: (values[name][0], contributions[name][0]) for name in contributions}
-    fused = weights[0][0]
+    return Forward(logits[0], values, contributions, weights[0])
 
+
+@torch.no_grad()
+@pytest.mark.parametrize("fields", CASES, ids=str)
+def test_explain_reports_what_forward_did(fields: dict[str, Any], small_network: Network) -> None:
+    model = small_network(**fields)
+    tile, contexts, windows = make_batch(model.config, tiles=1)
+    forward = run_forward(model, tile, contexts, windows)
     told = explain(model, *encode(model, tile, contexts), windows)
     assert told.grid == model.grid
     assert list(told.attention) == [c.name for c in model.config.contexts]
@@ -163,14 +177,14 @@ def test_explain_tells_what_forward_did(fields: dict[str, Any], small_network: N
         assert model.cell_at(windows["tile"], (y0 + pixel[0], x0 + pixel[1])) == cell
         for name, attention in told.attention.items():
             row = attention.row(cell)
-            value, contribution = used[name]
             assert float(row.combined.sum()) == pytest.approx(1, abs=1e-5)
-            close(attention.gamma * (row.combined * value).sum((1, 2)), contribution[:, cell[0], cell[1]])
-    for name, expected in zip(told.fusion, fused, strict=True):
+            contribution = forward.contributions[name][:, cell[0], cell[1]]
+            close(attention.gamma * (row.combined * forward.values[name]).sum((1, 2)), contribution)
+    for name, expected in zip(told.fusion, forward.weights, strict=True):
         torch.testing.assert_close(told.fusion[name], expected)
     summed = torch.stack(list(told.fusion.values())).sum(0)
     torch.testing.assert_close(summed, torch.ones_like(summed))
-    close(told.logits, logits[0], 1e-6)
+    close(told.logits, forward.logits, 1e-6)
 
 
 def test_explain_without_lcf_has_no_attention(small_network: Network) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +14,26 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import OutputError
 from fctl_napari.model.checkpoint import load_checkpoint
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import METADATA_KEY, Card, read_card, resolve_checkpoint
 from fctl_napari.model.onnx_export import export_onnx
 
-NEAR = {"window_tile": [640, 512, 1, 1], "window_medium": [512, 384, 2, 2], "window_large": [0, 0, 3, 5]}
+NEAR = {"tile": [640, 512, 1, 1], "medium": [512, 384, 2, 2], "large": [0, 0, 3, 5]}
 """(y0, x0) px, and height and width in tiles."""
 
 
-def streams(config: object, seed: int) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    size = config.tile_size  # type: ignore[attr-defined]
+def streams(config: FCtLConfig, seed: int) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    size, outer = config.tile_size, [context.name for context in config.outer_contexts]
     random = torch.Generator().manual_seed(seed)
 
     def pixels() -> torch.Tensor:
         return torch.randint(0, 256, (1, 3, size, size), generator=random, dtype=torch.uint8)
 
-    locations = {
-        name.removeprefix("window_"): torch.tensor([[y, x, y + h * size, x + w * size]], dtype=torch.float32)
-        for name, (y, x, h, w) in NEAR.items()
-    }
-    return pixels(), {"medium": pixels(), "large": pixels()}, locations
+    locations = {}
+    for name in ("tile", *outer):
+        y, x, h, w = NEAR[name]
+        locations[name] = torch.tensor([[y, x, y + h * size, x + w * size]], dtype=torch.float32)
+    return pixels(), {name: pixels() for name in outer}, locations
 
 
 def check(checkpoint: Path, out: Path) -> None:
@@ -59,12 +61,18 @@ def write_earlier_export(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_exported_network_is_the_network(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_the_exported_network_is_the_network(
+    tiny_config: FCtLConfig, make_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    """With LCF, GPE, fusion and ALE, but one context beside the tile; nightly the built-in network with all."""
+    contexts = tuple(context for context in tiny_config.contexts if context.name != "medium")
+    fields = {"contexts": contexts, "ale": "b", "ale_reference": "large"}
+    checkpoint = make_checkpoint(tiny_config.model_copy(update=fields), "two", awake=True)
     out = tmp_path / "tiny.onnx"
     write_earlier_export(out)  # is replaced
-    check(tiny_checkpoint, out)
+    check(checkpoint, out)
     (entry,) = onnx.load(str(out)).metadata_props
-    assert Card.model_validate_json(entry.value) == read_card(tiny_checkpoint)
+    assert Card.model_validate_json(entry.value) == read_card(checkpoint)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
 
 

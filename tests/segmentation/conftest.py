@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 from helpers_segmentation import SCENE, Local, pixels, save_lively_network
 from PIL import Image
 
@@ -36,6 +37,15 @@ def scene(tmp_path_factory: pytest.TempPathFactory, make_rgb: Callable[..., np.n
 def engine() -> Iterator[Engine]:
     with Engine(threads=1) as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[LocalCluster]:
+    """Two workers of a dask cluster that is not ours; one that is killed is started again."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
+    ) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

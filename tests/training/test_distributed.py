@@ -11,8 +11,10 @@ import pytest
 import torch
 from helpers_training import NETWORK, STAGES, losses, make, toml_of, write_scene
 
+from fctl_napari.errors import ConfigError
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import read_card
+from fctl_napari.training.distributed import Group
 from fctl_napari.training.train import Trainer, train
 
 
@@ -55,8 +57,17 @@ def test_two_processes_learn_what_one_does_and_take_up_its_run(tmp_path: Path) -
         torch.testing.assert_close(theirs[key], value, rtol=2e-2, atol=2e-3, msg=key)
 
 
+def test_more_processes_than_forward_passes_are_refused(tmp_path: Path) -> None:
+    group = Group(torch.device("cpu"), rank=0, size=2)
+    with pytest.raises(ConfigError, match=r"accumulate: 2 processes share 1 forward pass\(es\)"):
+        Trainer(make(accumulate=1), tmp_path / "run", data_folder=write_scene(tmp_path), group=group)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
-def test_more_processes_than_forward_passes_are_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_the_refusal_is_one_sentence_of_the_command(tmp_path: Path) -> None:
+    """By day test_more_processes_than_forward_passes_are_refused stands in."""
     write_scene(tmp_path)
     (tmp_path / "config.toml").write_text(toml_of(make(accumulate=1)))
     done = torchrun(tmp_path / "config.toml", "--data", tmp_path, "--out", tmp_path / "run", "--device", "cpu")

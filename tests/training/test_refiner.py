@@ -162,7 +162,7 @@ def test_only_outlines_are_roughened(seed: int) -> None:
     assert (roughen(np.full_like(ground_truth, 3), np.random.default_rng(seed)) == 3).all()
 
 
-def test_roughened_truths_differ_from_read_to_read_and_have_no_holes() -> None:
+def test_roughened_ground_truths_differ_from_read_to_read_and_have_no_holes() -> None:
     ground_truth = blobs((96, 128))
     ground_truth[:, 60:70] = IGNORE
     source = RoughGroundTruth(ground_truth)
@@ -188,7 +188,7 @@ def test_it_makes_masks_better_that_it_has_not_seen(
     assert read_card(refiner).provenance["training"]["data"]["masks"] == "roughened"
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_refiner(folder: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_resumes_to_the_same_refiner(folder: Path, tmp_path: Path) -> None:
     train(config(), tmp_path / "whole", data_folder=folder, device="cpu")
 
     def stop(step: int, steps: int, loss: float) -> None:
@@ -246,7 +246,7 @@ def test_masks_are_taken_by_the_names_of_their_classes(
 # -- how it is used -------------------------------------------------------------------------------------------------
 
 
-def test_a_part_is_what_the_whole_has_there_and_a_second_run_goes_on(
+def test_a_part_is_what_the_whole_has_there_and_a_second_run_resumes(
     refiner: Path, rough: Segmentation, engine: Engine, tmp_path: Path
 ) -> None:
     everywhere = (0, 0, 192, 384)

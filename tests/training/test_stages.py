@@ -65,7 +65,7 @@ def test_stages_hand_their_networks_on(staged):
     assert card.provenance["training"]["learning_rate"] == 5e-4
 
 
-def test_a_staged_training_killed_in_a_stage_goes_on_to_the_same_weights(folder, staged, tmp_path):
+def test_a_staged_training_killed_in_a_stage_resumes_to_the_same_weights(folder, staged, tmp_path):
     config = make(measured=False, steps=3, stages=STAGES)
     (tmp_path / "config.json").write_text(config.model_dump_json())
     script = [sys.executable, "-c", KILLED, str(tmp_path / "config.json"), str(tmp_path / "run"), str(folder)]

@@ -40,8 +40,8 @@ def test_training_learns_and_writes_a_checkpoint_with_its_card(folder, tmp_path)
     torch.testing.assert_close(model.state_dict(), trainer.model.state_dict(), rtol=0, atol=0)
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(folder, tmp_path):
-    config = make()
+def test_a_killed_run_resumes_to_the_same_weights(folder, tmp_path):
+    config = make(measured=False)
     torch.set_num_threads(1)
     whole = Trainer(config, tmp_path / "whole", data_folder=folder)
     whole.run()
@@ -64,12 +64,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(folder, tmp_path):
 
 
 def test_a_folder_with_another_run_is_refused(folder, tmp_path):
-    Trainer(make(steps=2), tmp_path / "run", data_folder=folder).run()
+    Trainer(make(measured=False, steps=2), tmp_path / "run", data_folder=folder).run()
     with pytest.raises(ConfigError, match="other settings"):
-        Trainer(make(steps=3), tmp_path / "run", data_folder=folder)
+        Trainer(make(measured=False, steps=3), tmp_path / "run", data_folder=folder)
     (tmp_path / "run" / "state.pt").write_bytes(b"nothing")
     with pytest.raises(ConfigError, match="is not the state of a run"):
-        Trainer(make(steps=2), tmp_path / "run", data_folder=folder)
+        Trainer(make(measured=False, steps=2), tmp_path / "run", data_folder=folder)
 
 
 def test_how_a_run_is_carried_out_may_change_and_changes_nothing(folder, tmp_path):
@@ -106,7 +106,7 @@ def test_epochs_count_the_tiles_of_the_training_regions(folder, tmp_path):
 
 
 def test_bf16_trains(folder, tmp_path):
-    config = make(steps=20, learning_rate=2e-3, loss="cross_entropy", precision="bf16")
+    config = make(measured=False, steps=20, learning_rate=2e-3, loss="cross_entropy", precision="bf16")
     Trainer(config, tmp_path / "run", data_folder=folder).run()
     found = list(losses(tmp_path / "run").values())
     assert np.mean(found[-4:]) < 0.8 * np.mean(found[:4])
@@ -114,14 +114,18 @@ def test_bf16_trains(folder, tmp_path):
 
 def test_another_seed_is_another_run_and_the_same_one_is_not(folder, tmp_path):
     torch.set_num_threads(1)
-    runs = [train(make(steps=2, seed=seed), tmp_path / f"{i}", data_folder=folder) for i, seed in enumerate((1, 1, 2))]
+    runs = []
+    for number, seed in enumerate((1, 1, 2)):
+        config = make(measured=False, steps=1, seed=seed)
+        runs.append(train(config, tmp_path / f"{number}", data_folder=folder))
     states = [load_checkpoint(path)[0].state_dict() for path in runs]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
     assert not all(torch.equal(states[0][k], states[2][k]) for k in states[0])
 
 
 def test_frozen_parts_keep_their_weights_and_the_rest_moves(folder, tmp_path):
-    trainer = Trainer(make(steps=2, frozen=["encoders.medium"]), tmp_path / "run", data_folder=folder)
+    config = make(measured=False, steps=2, frozen=["encoders.medium"])
+    trainer = Trainer(config, tmp_path / "run", data_folder=folder)
     round_as_stored(trainer.model)  # as it will be in the end
     before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
     trainer.run()
@@ -138,9 +142,8 @@ def test_a_frozen_name_that_matches_nothing_is_an_error(folder, tmp_path):
 
 
 def test_contexts_start_from_the_tiles_stream_of_a_baseline(folder, tmp_path):
-    base = train(
-        make(steps=1, network={**NETWORK, "contexts": [], "ale": "none"}), tmp_path / "base", data_folder=folder
-    )
+    config = make(measured=False, steps=1, network={**NETWORK, "contexts": [], "ale": "none"})
+    base = train(config, tmp_path / "base", data_folder=folder)
     trained, _ = load_checkpoint(base)
     model = FCtL(preset("fctl_lite", **NETWORK, classes=2))
     start_from(model, base)
@@ -173,18 +176,23 @@ def test_an_encoder_that_hardly_learns_is_warned_of(tmp_path, recwarn):
     assert not [warning for warning in recwarn if "hardly learns" in str(warning.message)]
 
 
-def test_a_checkpoint_of_another_network_cannot_be_started_from(folder, tmp_path):
-    base = train(make(steps=1), tmp_path / "base", data_folder=folder)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkpoint after one step."""
+    folder = write_scene(tmp_path_factory.mktemp("trained"))
+    return train(make(measured=False, steps=1), folder / "run", data_folder=folder)
+
+
+def test_a_checkpoint_of_another_network_cannot_be_started_from(trained):
     other = FCtL(preset("fctl_lite", tile_size=64, ale_windows=(3,), contexts=NETWORK["contexts"], classes=9))
     with pytest.raises(CheckpointError, match="its encoder is mit_b0"):
-        start_from(other, base)
+        start_from(other, trained)
 
 
-def test_saving_under_another_networks_card_is_refused(folder, tmp_path):
-    path = train(make(steps=1), tmp_path / "base", data_folder=folder)
+def test_saving_under_another_networks_card_is_refused(trained, tmp_path):
     other = FCtL(preset("fctl_lite", **NETWORK, classes=3))
     with pytest.raises(CheckpointError):
-        save_checkpoint(tmp_path / "x.safetensors", other, read_card(path))
+        save_checkpoint(tmp_path / "x.safetensors", other, read_card(trained))
 
 
 @pytest.mark.parametrize("name", ["earth", "aerial"])

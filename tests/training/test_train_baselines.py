@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -113,51 +115,82 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_baseline_is_segmented_by_the_engine(name: str, folder: Path, tmp_path: Path) -> None:
-    path = Trainer(config(name, **CASES[name]), tmp_path / "run", data_folder=folder, device="cpu").run()
-    region = (30, 70, 100, 200)
-    engine = Engine()
-    try:
-        found = {}
-        for out, part in (("whole", None), ("part", region)):
+REGION = (30, 70, 100, 200)
+
+
+class Segmented(NamedTuple):
+    """A trained baseline, and its segmentations of the scene and of ``REGION``."""
+
+    checkpoint: Path
+    whole: Segmentation
+    part: Segmentation
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.whole.labels.read((0, 0, 160, 256))
+
+
+@pytest.fixture(scope="module")
+def segmented(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Segmented]]:
+    """``segmented(name)``: one of ``CASES``."""
+
+    @cache
+    def get(name: str) -> Segmented:
+        out = tmp_path_factory.mktemp(name)
+        path = Trainer(config(name, **CASES[name]), out / "run", data_folder=folder, device="cpu").run()
+        found = []
+        for part, region in (("whole", None), ("part", REGION)):
             request = SegmentationRequest(
                 image=str(folder / "scene.png"),
-                out=str(tmp_path / f"{out}.ome.zarr"),
+                out=str(out / f"{part}.ome.zarr"),
                 checkpoint=str(path),
-                region=part,
+                region=region,
                 device="cpu",
                 precision="fp32",
                 maps=True,
             )
-            progress = engine.start(request, None).wait()
-            assert progress.error is None
-            found[out] = Segmentation.open(tmp_path / f"{out}.ome.zarr")
-    finally:
-        engine.close()
-    whole = found["whole"].labels.read((0, 0, 160, 256))
-    assert set(found["whole"].maps) == {"entropy", "margin"}
-    assert (whole > 0).all()
-    for values in ("labels", "confidence"):
-        np.testing.assert_array_equal(
-            getattr(found["part"], values).read(region), getattr(found["whole"], values).read(region)
-        )
-    if name == "segformer_b0":
-        ground_truth = np.asarray(Image.open(folder / "truth.png"))
-        assert (whole[:, :192] - 1 == ground_truth[:, :192]).mean() > 0.8
-    else:
-        model, _ = load_checkpoint(path)
-        image = torch.from_numpy(read_stream(open_image(folder / "scene.png"), (0, 0, 160, 256), 128))[None]
-        with torch.no_grad():
-            logits = model.encode_context("large", image)
-        expected = torch.nn.functional.interpolate(logits, (160, 256), mode="bilinear").argmax(1)[0].numpy() + 1
-        assert (whole == expected).mean() > 0.999
-    told = explain(str(folder / "scene.png"), path, (40, 80), device="cpu", precision="fp32")
+            assert engine.start(request).wait().error is None
+            found.append(Segmentation.open(request.out))
+        return Segmented(path, *found)
+
+    with Engine(threads=1) as engine:
+        yield get
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_region_of_a_baseline_is_the_whole_there(name: str, segmented: Callable[[str], Segmented]) -> None:
+    found = segmented(name)
+    assert set(found.whole.maps) == {"entropy", "margin"}
+    assert (found.labels > 0).all()
+    np.testing.assert_array_equal(found.part.labels.read(REGION), found.whole.labels.read(REGION))
+    np.testing.assert_array_equal(found.part.confidence.read(REGION), found.whole.confidence.read(REGION))
+
+
+def test_a_baseline_that_sees_tiles_finds_the_classes(folder: Path, segmented: Callable[[str], Segmented]) -> None:
+    ground_truth = np.asarray(Image.open(folder / "truth.png"))
+    assert (segmented("segformer_b0").labels[:, :192] - 1 == ground_truth[:, :192]).mean() > 0.8
+
+
+def test_a_baseline_that_sees_the_whole_image_is_run_once(folder: Path, segmented: Callable[[str], Segmented]) -> None:
+    found = segmented("icnet")
+    model, _ = load_checkpoint(found.checkpoint)
+    image = torch.from_numpy(read_stream(open_image(folder / "scene.png"), (0, 0, 160, 256), 128))[None]
+    with torch.no_grad():
+        logits = model.encode_context("large", image)
+    expected = torch.nn.functional.interpolate(logits, (160, 256), mode="bilinear").argmax(1)[0].numpy() + 1
+    assert (found.labels == expected).mean() > 0.999
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_baseline_has_no_contexts_to_explain(name: str, folder: Path, segmented: Callable[[str], Segmented]) -> None:
+    found = segmented(name)
+    pixel = (40, 80)
+    told = explain(folder / "scene.png", found.checkpoint, pixel, device="cpu", precision="fp32")
     assert told.contexts == told.enhancements == ()
-    assert told.labels[40 - int(told.tile[0]), 80 - int(told.tile[1])] == whole[40, 80]
+    assert told.labels[40 - int(told.tile[0]), 80 - int(told.tile[1])] == found.labels[pixel]
     with pytest.raises(ConfigError, match="there is no context 'large' to leave out; this network has none"):
-        explain(str(folder / "scene.png"), path, (40, 80), device="cpu", without=Without.named(["large"]))
-    assert read_card(path).figures["val"]["context_reliance"] == 0
+        explain(folder / "scene.png", found.checkpoint, pixel, device="cpu", without=Without.named(["large"]))
+    assert read_card(found.checkpoint).figures["val"]["context_reliance"] == 0
 
 
 @pytest.mark.parametrize(("name", "fields"), [("icnet", {"inference": "global"}), ("segformer_b0", {}), ("glnet", {})])

@@ -67,7 +67,7 @@ def test_ignored_classes_are_ignored_and_a_held_out_group_is_not_trained_on(fold
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.7])
-def test_truth_lies_on_the_image(folder, scale):
+def test_ground_truth_lies_on_the_image(folder, scale):
     sampler = TileSampler(scenes_of(folder), CONFIG, AugmentSettings(scale=scale), 0.5, seed=3)
     for sample in sampler.batch(0, 8):
         red = sample.inputs.tile[0].astype(int)
@@ -91,7 +91,7 @@ def test_a_step_draws_the_same_tiles_whenever_it_is_asked(folder):
     st.tuples(st.floats(-50, 200), st.floats(-50, 200)), st.floats(10, 120), st.integers(4, 40), st.integers(0, 2**31)
 )
 @settings(max_examples=50, deadline=None)
-def test_read_truth_is_nearest_and_ignores_the_outside(corner, span, size, seed):
+def test_read_ground_truth_is_nearest_and_ignores_the_outside(corner, span, size, seed):
     ground_truth = np.random.default_rng(seed).integers(0, 5, (100, 130)).astype(np.uint8)
     y0, x0 = corner
     region = (0, 20, 100, 110)
@@ -131,7 +131,7 @@ def test_a_shared_context_is_kept_once_and_found_again(folder):
     assert np.allclose(size, 64, atol=1e-3)
 
 
-def test_a_truth_of_another_size_is_one_sentence(folder):
+def test_a_ground_truth_of_another_size_is_one_sentence(folder):
     Image.fromarray(np.zeros((10, 10), np.uint8)).save(folder / "one_truth.png")
     with pytest.raises(InputError, match=r"one_truth\.png: is 10 x 10 px"):
         scenes_of(folder)
@@ -157,7 +157,7 @@ def test_only_regions_of_a_core_count(corners, start):
     assert np.array_equal(counted_ground_truth(scene, regions, core), expected)
 
 
-def test_a_truth_in_memory_and_on_disk_are_one(folder):
+def test_a_ground_truth_in_memory_and_on_disk_are_one(folder):
     for scene in scenes_of(folder):
         copy = Scene(scene.name, scene.pyramid, np.asarray(scene.ground_truth), scene.train, scene.val, scene.test)
         assert scene_digest(copy) == scene_digest(scene)
@@ -171,7 +171,7 @@ def test_a_truth_in_memory_and_on_disk_are_one(folder):
         )
 
 
-def test_a_truth_in_pieces_is_counted_whole(folder, monkeypatch):
+def test_a_ground_truth_in_pieces_is_counted_whole(folder, monkeypatch):
     scenes = scenes_of(folder)
     whole = TileSampler(scenes, CONFIG, STILL, 0.5, seed=0)
     monkeypatch.setattr("fctl_napari.training.data.PIECE_PX", 4000)
@@ -185,7 +185,7 @@ def test_a_truth_in_pieces_is_counted_whole(folder, monkeypatch):
     assert digest == scene_digest(scenes[0])
 
 
-def test_a_card_knows_a_scene_by_its_pixels_and_its_truth(tmp_path):
+def test_a_card_knows_a_scene_by_its_pixels_and_its_ground_truth(tmp_path):
     import rasterio
     from rasterio.enums import Resampling
 

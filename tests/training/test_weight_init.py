@@ -139,8 +139,8 @@ def test_the_card_keeps_what_was_taken_over_also_after_a_stop(tmp_path: Path) ->
     write_scene(tmp_path)
     ground_truth = np.asarray(Image.open(tmp_path / "truth.png"))
     Image.fromarray(1 - ground_truth).save(tmp_path / "turned.png")
-    base = train(make(steps=1), tmp_path / "base", data_folder=tmp_path)
-    config = turned(make(steps=2, init_from=str(base), save_every=1))
+    base = train(make(measured=False, steps=1), tmp_path / "base", data_folder=tmp_path)
+    config = turned(make(measured=False, steps=2, init_from=str(base), save_every=1))
     with pytest.warns(UserWarning, match="taken over: bright, dark"):
         trainer = Trainer(config, tmp_path / "run", data_folder=tmp_path)
     trainer._save_state()  # and is stopped there

@@ -144,6 +144,8 @@ def painted(model: FCtL, weights: np.ndarray) -> np.ndarray:
 def test_maps_are_what_the_network_answered_and_used(
     options: dict[str, object], network: Callable[..., FCtL], image: Pyramid, windows: Windows
 ) -> None:
+    if options.get("encoder") == "vgg16":
+        windows = windows[::3]  # a second a tile
     model = network(**options)
     predictor = Predictor(model, device="cpu", precision="fp32")
     logits = dict(predictor.predict(image, windows))
@@ -271,7 +273,7 @@ def test_a_region_is_the_whole_there(
     assert np.abs(everywhere[2:].sum(0, dtype=int)[done] - 255).max() <= 2
 
 
-def test_a_run_is_gone_on_with_and_levels_stay_in_step(
+def test_a_run_is_resumed_and_levels_stay_synchronized(
     engine: Engine, lively: Path, local: Local, scene: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "s.ome.zarr"
@@ -328,7 +330,7 @@ def test_other_merges_are_refused(merge: str, engine: Engine, lively: Path, scen
     assert not out.exists()
 
 
-def test_maps_that_are_gone_are_told(local: Local, scene: Path, tmp_path: Path) -> None:
+def test_maps_that_are_gone_are_reported(local: Local, scene: Path, tmp_path: Path) -> None:
     store = local.create(tmp_path / "s.ome.zarr", scene, "crop", maps=True)
     shutil.rmtree(store.path / "maps" / "margin")
     with pytest.raises(InputError, match="parts of this segmentation are missing"):

@@ -155,7 +155,7 @@ def test_no_tiles_is_no_work(model: FCtL, image: Pyramid) -> None:
     assert list(Predictor(model, device="cpu").predict(image, [])) == []
 
 
-def test_a_damaged_image_is_told_as_such(
+def test_a_damaged_image_is_reported_as_such(
     model: FCtL, windows: list[tuple[int, int, int, int]], make_rgb: Callable[..., np.ndarray]
 ) -> None:
     values = make_rgb(150, 170).astype(np.float32)

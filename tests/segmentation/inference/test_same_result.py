@@ -65,7 +65,13 @@ def test_a_region_is_the_whole_there(
 @pytest.mark.slow
 @pytest.mark.parametrize("merge", ["crop", "average"])
 def test_two_workers_of_a_cluster_and_one_of_our_own_agree(
-    merge: str, engine: Engine, lively: Path, scene: Path, reference: Callable[[str], np.ndarray], tmp_path: Path
+    merge: str,
+    engine: Engine,
+    cluster: LocalCluster,
+    lively: Path,
+    scene: Path,
+    reference: Callable[[str], np.ndarray],
+    tmp_path: Path,
 ) -> None:
     request = SegmentationRequest(
         str(scene), str(tmp_path / "one.ome.zarr"), str(lively), merge=merge, device="cpu", precision="fp32"
@@ -75,12 +81,7 @@ def test_two_workers_of_a_cluster_and_one_of_our_own_agree(
     one = Segmentation.open(request.out)
     np.testing.assert_array_equal(pixels(one), reference(merge))
 
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
-        ) as cluster,
-        Engine(cluster.scheduler_address, threads=1) as pair,
-    ):
+    with Engine(cluster.scheduler_address, threads=1) as pair:
         out = str(tmp_path / "two.ome.zarr")
         final = pair.start(SegmentationRequest(**(vars(request) | {"out": out}))).wait(250)
         assert (final.state, final.error) == ("done", None)

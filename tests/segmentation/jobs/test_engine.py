@@ -43,7 +43,7 @@ def run(engine: Engine, request: SegmentationRequest) -> RunProgress:
     return engine.start(request).wait(ENOUGH)
 
 
-def test_progress_tells_what_is_new(
+def test_progress_reports_what_is_new(
     engine: Engine, request_: SegmentationRequest, reference: Callable[[str], np.ndarray]
 ) -> None:
     heard: list[RunProgress] = []
@@ -90,7 +90,7 @@ def test_a_region_then_the_whole_computes_the_rest_only(
 
 
 @pytest.mark.parametrize("merge", ["crop", "average"])
-def test_cancel_keeps_what_is_finished_and_the_next_run_goes_on(
+def test_cancel_keeps_what_is_finished_and_the_next_run_resumes(
     engine: Engine, request_: SegmentationRequest, merge: str, reference: Callable[[str], np.ndarray]
 ) -> None:
     request = replace(request_, merge=merge)
@@ -325,7 +325,7 @@ def test_errors_survive_pickling(name: str) -> None:
     assert issubclass(kind, FctlError)
 
 
-def test_a_full_disk_is_told_and_the_rest_is_kept(
+def test_a_full_disk_is_reported_and_the_rest_is_kept(
     engine: Engine, request_: SegmentationRequest, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"

@@ -1,4 +1,4 @@
-"""kill -9 at any time: the next run goes on, the result is the same, done cells are not computed again."""
+"""kill -9 at any time: the next run resumes, the result is the same, done cells are not computed again."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ def worker_of(engine: Engine) -> psutil.Process:
     return worker
 
 
+def finished_chunks(out: Path) -> dict[str, int]:
+    """When the chunks of cells that are done were written, ns, by name."""
+    store = Segmentation.open(out)
+    done = done_chunks(store)
+    return {name: when for name, when in chunk_times(store).items() if name in done}
+
+
 @pytest.mark.parametrize("merge", ["crop", "average"])
 def test_a_killed_worker_costs_only_what_it_had_not_finished(
     engine: Engine, scene: Path, lively: Path, merge: str, reference: Callable[[str], np.ndarray], tmp_path: Path
@@ -57,11 +64,8 @@ def test_a_killed_worker_costs_only_what_it_had_not_finished(
 
     def kill_once(event: RunProgress) -> None:
         if event.done > 5 and not before:
-            store = Segmentation.open(out)
-            done = done_chunks(store)
-            before.update({name: when for name, when in chunk_times(store).items() if name in done})
-            worker = worker_of(engine)
-            worker.send_signal(signal.SIGKILL)
+            before.update(finished_chunks(out))
+            worker_of(engine).send_signal(signal.SIGKILL)
 
     run = engine.start(request, kill_once)
     run.look((0, 0, *SCENE))  # news come sooner where somebody looks on
@@ -74,27 +78,22 @@ def test_a_killed_worker_costs_only_what_it_had_not_finished(
 
 
 def test_of_two_workers_of_a_cluster_one_killed_costs_only_its_own_tiles(
-    scene: Path, lively: Path, reference: Callable[[str], np.ndarray], tmp_path: Path
+    cluster: LocalCluster, scene: Path, lively: Path, reference: Callable[[str], np.ndarray], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.ome.zarr"
     request = SegmentationRequest(str(scene), str(out), str(lively), device="cpu", precision="fp32")
     before: dict[str, int] = {}
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
-    ) as cluster:
-        pids = {nanny.pid for nanny in cluster.workers.values()}
+    pids = {nanny.pid for nanny in cluster.workers.values()}
 
-        def kill_one(event: RunProgress) -> None:
-            if event.done > 5 and not before:
-                store = Segmentation.open(out)
-                done = done_chunks(store)
-                before.update({name: when for name, when in chunk_times(store).items() if name in done})
-                psutil.Process(min(pids)).send_signal(signal.SIGKILL)
+    def kill_one(event: RunProgress) -> None:
+        if event.done > 5 and not before:
+            before.update(finished_chunks(out))
+            psutil.Process(min(pids)).send_signal(signal.SIGKILL)
 
-        with Engine(cluster.scheduler_address, threads=1) as engine:
-            run = engine.start(request, kill_one)
-            run.look((0, 0, *SCENE))
-            final = run.wait(250)
+    with Engine(cluster.scheduler_address, threads=1) as engine:
+        run = engine.start(request, kill_one)
+        run.look((0, 0, *SCENE))
+        final = run.wait(250)
     assert (final.state, final.error, final.done) == ("done", None, CELLS)
     assert 10 < len(before) < 2 * CELLS, "the worker was not killed in the middle"
     store = Segmentation.open(out)
@@ -102,14 +101,12 @@ def test_of_two_workers_of_a_cluster_one_killed_costs_only_its_own_tiles(
     np.testing.assert_array_equal(pixels(store), reference("crop"))
 
 
-@pytest.mark.parametrize("merge", ["crop", "average"])
-def test_after_a_killed_parent_the_next_run_goes_on(
-    engine: Engine, scene: Path, lively: Path, merge: str, reference: Callable[[str], np.ndarray], tmp_path: Path
-) -> None:
-    script, out = tmp_path / "parent.py", tmp_path / "out.ome.zarr"
+def kill_parent_in_the_middle(folder: Path, scene: Path, checkpoint: Path, merge: str) -> Path:
+    """Segment in a process of its own, kill it, and wait until its workers are gone."""
+    script, out = folder / "parent.py", folder / "out.ome.zarr"
     script.write_text(PARENT)
     parent = subprocess.Popen(
-        [sys.executable, str(script), str(scene), str(out), str(lively), merge], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script), str(scene), str(out), str(checkpoint), merge], stdout=subprocess.PIPE, text=True
     )
     assert parent.stdout is not None
     for line in parent.stdout:
@@ -122,15 +119,19 @@ def test_after_a_killed_parent_the_next_run_goes_on(
     assert orphans
     _, alive = psutil.wait_procs(orphans, timeout=20)
     assert not alive, "a worker outlived its parent"
+    return out
 
-    store = Segmentation.open(out)
-    done = done_chunks(store)
-    before = {name: when for name, when in chunk_times(store).items() if name in done}
+
+@pytest.mark.parametrize("merge", [pytest.param("crop", marks=pytest.mark.nightly), "average"])
+def test_after_a_killed_parent_the_next_run_resumes(
+    engine: Engine, scene: Path, lively: Path, merge: str, reference: Callable[[str], np.ndarray], tmp_path: Path
+) -> None:
+    """By day with the merge that keeps tiles on disk too."""
+    out = kill_parent_in_the_middle(tmp_path, scene, lively, merge)
+    before, store = finished_chunks(out), Segmentation.open(out)
     assert 10 < len(before) < 2 * CELLS, "the parent was not killed in the middle"
     kept_logits = {file.name: file.stat().st_mtime_ns for file in store.scratch.glob("*.npy")}
     assert bool(kept_logits) == (merge == "average")
-
-    request = SegmentationRequest(str(scene), str(out), str(lively), merge=merge, device="cpu", precision="fp32")
     rewritten: set[str] = set()
 
     def watch(event: RunProgress) -> None:
@@ -139,8 +140,8 @@ def test_after_a_killed_parent_the_next_run_goes_on(
             if file.exists() and file.stat().st_mtime_ns != when:
                 rewritten.add(name)
 
-    first = engine.start(request, watch)
-    final = first.wait(250)
+    request = SegmentationRequest(str(scene), str(out), str(lively), merge=merge, device="cpu", precision="fp32")
+    final = engine.start(request, watch).wait(250)
     assert (final.state, final.error, final.done) == ("done", None, CELLS)
     assert before.items() <= chunk_times(store).items(), "done cells were computed again"
     assert not rewritten, "tiles that waited on disk were computed again"

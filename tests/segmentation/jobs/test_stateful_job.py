@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import helpers_stages
@@ -60,14 +60,6 @@ class Listener:
         return {event.messages[1] for event in self.heard if event.messages}
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
-    ) as cluster:
-        yield cluster
-
-
 def gone(client: Client) -> bool:
     """Whether no worker keeps a job, within a while."""
     end = time.monotonic() + 30
@@ -78,7 +70,7 @@ def gone(client: Client) -> bool:
     return False
 
 
-def test_a_job_goes_on_from_stage_to_stage_in_one_process_and_leaves_nothing(engine: Engine, tmp_path: Path) -> None:
+def test_a_job_runs_stage_after_stage_in_one_process_and_leaves_nothing(engine: Engine, tmp_path: Path) -> None:
     hear = Listener()
     final = engine.start_staged(helpers_stages.count, (str(tmp_path / "saved"), 30), hear).wait(ENOUGH)
     assert final == hear.heard[-1]
@@ -103,7 +95,7 @@ def test_the_memory_of_the_worker_returns(engine: Engine) -> None:
     assert most - worker.memory_info().rss > 300e6
 
 
-def test_paused_it_stands_still_and_goes_on_where_it_was(engine: Engine, tmp_path: Path) -> None:
+def test_paused_it_stands_still_and_resumes_where_it_was(engine: Engine, tmp_path: Path) -> None:
     hear = Listener(lambda event: run.pause() if event.messages and event.messages[0] == 3 else None)
     begin = threading.Event()
     run = engine.start_staged(
@@ -123,7 +115,7 @@ def test_paused_it_stands_still_and_goes_on_where_it_was(engine: Engine, tmp_pat
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_cancelled_it_saves_its_state_and_the_same_job_goes_on(engine: Engine, tmp_path: Path, paused: bool) -> None:
+def test_cancelled_it_saves_its_state_and_the_same_job_resumes(engine: Engine, tmp_path: Path, paused: bool) -> None:
     job = (str(tmp_path / "saved"), 40)
     hear = Listener()
     run = engine.start_staged(helpers_stages.count, job, hear)

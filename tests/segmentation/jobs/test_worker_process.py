@@ -41,10 +41,14 @@ def body(scene: Path, lively: Path, tmp_path: Path) -> str:
     return BODY.format(**{k: str(tmp_path / v) for k, v in locations.items()}, image=str(scene), checkpoint=str(lively))
 
 
-@pytest.mark.parametrize(
-    "way", ["plain", "guarded", "raises when run twice", "-c", "-m", "package", "repl", "no input", "notebook"]
-)
+DAILY = ("raises when run twice", "repl", "no input", "notebook")
+"""A script, none, one without a standard input, and one that is not the main module."""
+NIGHTLY = ("plain", "guarded", "-c", "-m", "package")
+
+
+@pytest.mark.parametrize("way", [*DAILY, *(pytest.param(way, marks=pytest.mark.nightly) for way in NIGHTLY)])
 def test_the_script_runs_once_and_the_run_is_done(way: str, body: str, tmp_path: Path) -> None:
+    """A script that raises when it is run twice stands in by day for the other ways to start one."""
     script = tmp_path / "of_the_user.py"
     script.write_text({"guarded": guarded(body), "raises when run twice": ONCE + body}.get(way, body))
     command, given = [sys.executable, str(script)], None
@@ -123,7 +127,7 @@ def test_a_worker_that_dies_comes_back_by_its_name_and_ends_at_once(
     ("python", "words"),
     [("/nowhere/python", "No such file or directory: '/nowhere/python'"), ("false", "it ended with an error")],
 )
-def test_a_python_that_cannot_be_started_is_told(
+def test_a_python_that_cannot_be_started_is_reported(
     workers: Workers, python: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", python)

@@ -217,7 +217,7 @@ def test_the_whole_is_compared_on_demand() -> None:
 
 
 @pytest.mark.parametrize("side", [100, 300])
-def test_pictures_that_are_mostly_empty_are_told_apart(side: int) -> None:
+def test_pictures_that_are_mostly_empty_are_distinguished(side: int) -> None:
     """Slides of one scanner: of one size, and white but for some tissue."""
     rng = np.random.default_rng(side)
     slides = []

@@ -105,7 +105,7 @@ def test_other_things_are_not_segmentations(tmp_path: Path, create: Callable[...
         Segmentation.open(store.path)
 
 
-def test_what_is_there_is_gone_on_with_or_refused(tmp_path: Path, card: Card) -> None:
+def test_what_is_there_is_resumed_or_refused(tmp_path: Path, card: Card) -> None:
     def resume(pixel: int = 0, fresh: bool = False, path: str = "s.ome.zarr", **settings: object) -> Segmentation:
         return open_or_create(
             tmp_path / path,
