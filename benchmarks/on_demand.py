@@ -23,7 +23,7 @@ import zarr
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from fctl_napari.imagery.formats import ngff
-from fctl_napari.imagery.level import halve
+from fctl_napari.imagery.halving import halve
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.model_card import read_card, resolve_checkpoint

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fctl_napari.cli.output import err, out
+from fctl_napari.cli.output import out
 from fctl_napari.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     import numpy as np
 
     from fctl_napari.imagery.fingerprint import fingerprint
-    from fctl_napari.imagery.nodata import NAN, measure_nodata
-    from fctl_napari.imagery.pyramid import measured_range
+    from fctl_napari.imagery.measured import measured_range, percent, share_without_data
 
     height, width = pyramid.shape
     levels = ", ".join(f"{level.shape[1]} x {level.shape[0]}" for level in pyramid.levels[: pyramid.native_levels])
@@ -51,10 +49,8 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         facts["values"] = (
             f"0.1 % .. 99.9 %: {low} .. {high}; state them where it is used, as in fctl segment --range {low} {high}"
         )
-    if pyramid.path is not None and (nodata := measure_nodata(pyramid.path)) is not None:
-        facts["nodata"] = f"{nodata.percent} ({nodata.by})" + (
-            "" if nodata.by == NAN else "; these px are segmented all the same"
-        )
+    if (share := share_without_data(pyramid)) or pyramid.validity is not None:
+        facts["no data"] = f"{percent(share) if share else 'none found'} ({pyramid.validity_source})"
     if pyramid.unit is not None:
         facts["pixel"] = f"{pyramid.pixel_size[1]:g} x {pyramid.pixel_size[0]:g} {pyramid.unit}"
     if pyramid.georeference is not None:
@@ -62,17 +58,6 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         facts["transform"] = ", ".join(f"{value:.10g}" for value in pyramid.georeference.transform)
     facts["fingerprint"] = fingerprint(pyramid)
     return facts
-
-
-def say_nodata(image: str) -> None:
-    """Print on stderr the share of pixels that the image's file marks as nodata, if there are any."""
-    from fctl_napari.imagery.nodata import NAN, measure_nodata
-
-    nodata = None
-    with suppress(InputError):  # if the image itself is damaged, the run reports where
-        nodata = measure_nodata(image)
-    if nodata is not None and nodata.by != NAN:  # NaN are reported by the run, where it meets them
-        err.print(nodata.sentence(image), highlight=False, markup=False, soft_wrap=True)
 
 
 def card_facts(card: Card) -> dict[str, str]:
@@ -109,7 +94,6 @@ def image_words(stored: Mapping[str, Any], beside: Path) -> str:
 
     If that image is missing or has changed, the description is the error message about it.
     """
-    from fctl_napari.errors import InputError
     from fctl_napari.segmentation.store.identity import open_image_of
 
     if stored["path"] is None:

@@ -13,8 +13,11 @@ from fctl_napari.imagery.formats.ome_zarr import open_omezarr
 from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, read_magic, read_raster
 from fctl_napari.imagery.formats.remote import is_url, last_name, open_file
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, read_tiff
-from fctl_napari.imagery.level import Level, halved_levels
-from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, pyramid_from_array
+from fctl_napari.imagery.formats.tiff_validity import mask_file_validity
+from fctl_napari.imagery.halving import halved_levels
+from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid
+from fctl_napari.imagery.validity import StoredMask, Validity
 
 IN_MEMORY_BYTES = 2**28
 """Largest image without overviews that gets coarser levels in memory, bytes."""
@@ -63,9 +66,7 @@ def open_image(
     if magic.startswith(NPY_MAGIC):
         return _open_npy(path, value_range, bands)
     if magic.startswith((PNG_MAGIC, JPEG_MAGIC)):
-        pyramid = pyramid_from_array(read_raster(path), name=path.stem, value_range=value_range, bands=bands)
-        pyramid.path = str(path)
-        return pyramid
+        return _open_raster(path, value_range, bands)
     raise InputError(f"{path}: is not an image that can be read here; give {KNOWN}.")
 
 
@@ -86,10 +87,10 @@ def _open_tiff(
     path: Path | str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None
 ) -> Pyramid:
     image = read_tiff(path)
-    levels = image.levels
+    levels, validity = image.levels, image.validity
     native = len(levels)
     if native == 1:
-        levels = _with_coarser(levels[0])
+        levels, validity = _with_coarser(levels[0], validity)
     return Pyramid(
         Path(last_name(path)).stem.removesuffix(".ome"),
         levels,
@@ -102,11 +103,32 @@ def _open_tiff(
         georeference=image.georeference,
         pixel_size=image.pixel_size,
         unit=image.unit,
+        validity=validity,
+    )
+
+
+def _open_raster(path: Path, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
+    array, alpha = read_raster(path)
+    first = Level(array)
+    validity = mask_file_validity(path, [first])
+    if validity is None and alpha is not None:
+        height, width = first.shape[:2]
+        validity = Validity((StoredMask(Level(alpha, "yx"), 0, (height, width)),), "alpha")
+    levels, validity = halved_levels(first, validity)
+    return Pyramid(
+        path.stem,
+        levels,
+        path=str(path),
+        factors=_halved_factors(levels),
+        native_levels=1,
+        value_range=value_range,
+        bands=bands,
+        validity=validity,
     )
 
 
 def _open_npy(path: Path, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
-    levels = _with_coarser(read_npy(path))
+    levels, _ = _with_coarser(read_npy(path), None)
     return Pyramid(
         path.stem,
         levels,
@@ -118,11 +140,11 @@ def _open_npy(path: Path, value_range: tuple[float, float] | None, bands: tuple[
     )
 
 
-def _with_coarser(level: Level) -> list[Level]:
+def _with_coarser(level: Level, validity: Validity | None) -> tuple[list[Level], Validity | None]:
     """Add levels computed in memory, if the image is small."""
     if max(level.shape[:2]) > LARGE_SIDE or level.nbytes > IN_MEMORY_BYTES:
-        return [level]
-    return halved_levels(level)
+        return [level], validity
+    return halved_levels(level, validity)
 
 
 def _halved_factors(levels: list[Level]) -> list[tuple[float, float]]:

@@ -24,7 +24,7 @@ from PIL import Image
 from fctl_napari.errors import Cancelled, InputError, OutputError
 from fctl_napari.imagery import convert as convert_module
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.level import halve
+from fctl_napari.imagery.halving import halve
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import pyramid_from_array
 

@@ -22,7 +22,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import remote
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.level import halve
+from fctl_napari.imagery.halving import halve
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import pyramid_from_array
 

@@ -20,7 +20,7 @@ from zarr.errors import BaseZarrError, ContainsArrayError, NodeNotFoundError
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.files import output_error
 from fctl_napari.imagery.formats.remote import open_store
-from fctl_napari.imagery.level import NAPARI_COARSEST, halved_shape
+from fctl_napari.imagery.halving import NAPARI_COARSEST, halved_shape
 
 VERSION = "0.5"
 

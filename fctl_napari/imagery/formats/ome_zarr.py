@@ -8,6 +8,7 @@ from typing import Any
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.remote import child, last_name
+from fctl_napari.imagery.formats.zarr_validity import zarr_validity
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.provenance import Origin
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
@@ -71,6 +72,7 @@ def open_omezarr(
         pixel_size=sizes[0] if sizes else (1.0, 1.0),
         unit=ngff.space_unit(multiscale),
         origin=Origin.read(ours),
+        validity=zarr_validity(group, arrays, levels, ours),
     )
 
 

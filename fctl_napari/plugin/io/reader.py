@@ -16,11 +16,13 @@ from napari.layers import Image
 
 from fctl_napari.errors import FctlError
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.png_jpeg import has_transparency
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
+from fctl_napari.imagery.formats.tiff_validity import mask_beside
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.nodata import Nodata, measure_nodata
+from fctl_napari.imagery.measured import measured_range, percent, share_without_data
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid, measured_range
+from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.notify import report, say
 from fctl_napari.plugin.layers import label_groups
@@ -112,12 +114,11 @@ def image_layers(path: str | Path) -> list[LayerData]:
     elif viewer is not None and isinstance(path, Path):
         stand_in = _large_raster(path)
         if stand_in is not None:
-            _report_nodata(path)
             return [_layer_in_the_making(viewer, path, stand_in, None)]
-    if viewer is not None:
-        _report_nodata(path)
     pyramid = _open(location)
     pyramid.name = stem(path)
+    if viewer is not None:
+        _report_no_data(path, pyramid)
     if viewer is not None and not has_pyramid(pyramid):
         return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid)]
     source = ImageSource(str(location), str(path), pyramid.value_range, pyramid.bands, pyramid=pyramid)
@@ -125,19 +126,23 @@ def image_layers(path: str | Path) -> list[LayerData]:
     return [image, *_labels_under(path, pyramid, image[1])]
 
 
-def _report_nodata(path: Path | str) -> None:
-    """Report once, when it is measured in a thread, how much of an image its file marks as being without data."""
+def _report_no_data(path: Path | str, pyramid: Pyramid) -> None:
+    """Report once, when it is measured in a thread, how much of an image holds no data."""
 
-    def work(_progress: Progress) -> Nodata | None:
-        return measure_nodata(path)
+    def work(_progress: Progress) -> float:
+        return share_without_data(pyramid)
 
-    def report(nodata: Nodata | None) -> None:
-        if nodata is not None:
-            say(nodata.sentence(last_name(path)))
+    def report(share: float) -> None:
+        if share:
+            say(
+                f"{last_name(path)}: {percent(share)} of this file hold no data ({pyramid.validity_source}); they are "
+                "transparent, and get no class."
+            )
 
-    job = Job(work)
-    job.finished.connect(report)  # errors of the file are reported when it is opened
-    job.start()
+    if pyramid.masked:
+        job = Job(work)
+        job.finished.connect(report)  # errors of the file are reported when it is read
+        job.start()
 
 
 def _is_label_image(path: Path | str) -> bool:
@@ -186,11 +191,12 @@ def _large_raster(path: Path) -> Any:
     try:
         with PIL.Image.open(path, formats=("PNG", "JPEG")) as image:
             width, height, mode = *image.size, image.mode
+            marked = has_transparency(image) or mask_beside(path) is not None
     except (OSError, ValueError, PIL.Image.DecompressionBombError):
         return None  # opening it reports the error
     if max(width, height) <= LARGE_SIDE or mode not in ("L", "RGB", "RGBA"):
         return None
-    tail = () if mode == "L" else (len(mode),)
+    tail = (4,) if marked else () if mode == "L" else (3,)  # as displayed_level shows it
     return np.broadcast_to(np.uint8(0), (height, width, *tail))
 
 
@@ -234,6 +240,7 @@ def _layer_in_the_making(viewer: napari.Viewer, path: Path | str, level: Any, py
         source.pyramid, source.state = finished, file_state(out)
         for layer in layers():
             layer.data = displayed_levels(finished)
+        _report_no_data(path, finished)
 
     def fail(error: BaseException) -> None:
         source.job = None

@@ -30,6 +30,7 @@ from fctl_napari.segmentation.store.identity import MIXED, same_image
 from fctl_napari.segmentation.store.map_names import MAPS
 from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 from fctl_napari.segmentation.store.store_lock import lock_store, open_or_create, open_parent
+from fctl_napari.segmentation.tiling.empty_cells import cells_without_data
 from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, default_overlap
 from fctl_napari.segmentation.tiling.merge import saved_tiles
 from fctl_napari.segmentation.tiling.plan import AveragePlan, CropPlan, LivePlan, Plan
@@ -206,6 +207,7 @@ class Run:
             **({} if refined is None else {"refined": refined}),
             "value_range": None if request.value_range is None else list(request.value_range),
             "bands": None if request.bands is None else list(request.bands),
+            **({} if image.validity is None else {"validity": image.validity.source}),
         }
         inherit = None if request.inherit is None else Path(request.inherit).absolute()
         parent = None if inherit is None else open_parent(inherit, self.out, image, grid, card, settings)
@@ -255,7 +257,8 @@ class Run:
         else:
             plan = CropPlan(grid, missing)
         done = total - len(missing)
-        return Driver(self._workers, store, job, plan, done, total, self._stop, self._views, self._report)
+        empty = cells_without_data(image, grid, missing)
+        return Driver(self._workers, store, job, plan, done, total, self._stop, self._views, self._report, empty)
 
 
 def _state(path: str) -> tuple[int, int] | None:
