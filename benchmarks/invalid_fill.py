@@ -3,7 +3,8 @@
     python benchmarks/invalid_fill.py --data AERIAL [--scenes 3 6] [--checkpoint aerial]
 
 Each scene gets the collar of a rotated footprint. The collar is filled in each way before the network sees the image,
-which knows nothing of it; px are scored that hold data, near the collar and elsewhere.
+which knows nothing of it. The last row is the image with its collar transparent. Px are scored that hold data, near the
+collar and elsewhere.
 """
 
 from __future__ import annotations
@@ -79,10 +80,11 @@ def main() -> None:
                 "mean of the image": constant(tuple(pixels[valid].mean(0).round())),
                 "nearest px": nearest,
                 "mirrored": mirrored,
+                "transparent": lambda pixels, valid: np.dstack([pixels, np.where(valid, 255, 0)]).astype(np.uint8),
             }
             for name, fill in fills.items():
-                path, out = Path(folder) / f"{scene}.npy", Path(folder) / f"{scene}-{len(right)}-{name}.ome.zarr"
-                np.save(path, fill(pixels, valid))
+                path, out = Path(folder) / f"{scene}.png", Path(folder) / f"{scene}-{len(right)}-{name}.ome.zarr"
+                Image.fromarray(fill(pixels, valid)).save(path)
                 request = SegmentationRequest(str(path), str(out), options.checkpoint, precision="fp32")
                 final = engine.start(request).wait()
                 if final.error is not None:

@@ -16,7 +16,7 @@ from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.measured import measured_range, share_without_data
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
-from fctl_napari.imagery.validity import NEUTRAL, stored_value
+from fctl_napari.imagery.validity import fill_invalid, stored_value
 
 rasterio = pytest.importorskip("rasterio")
 
@@ -223,19 +223,27 @@ def masked(pixels: np.ndarray, valid: np.ndarray) -> Pyramid:
     return pyramid_from_array(np.dstack([pixels, valid.astype(np.uint8) * 255]), alpha=True)
 
 
-def test_what_holds_no_data_is_shown_neutral_and_mixes_with_nothing() -> None:
+def test_what_holds_no_data_mixes_with_nothing() -> None:
     pixels = np.full((64, 64, 3), 200, np.uint8)
     valid = np.zeros((64, 64), bool)
     valid[:, :33] = True
     pixels[~valid] = 0
     image = masked(pixels, valid)
-    assert (image.read((0, 0, 64, 64))[~valid] == NEUTRAL).all()
+    assert (image.read((0, 0, 64, 64)) == 200).all()
     resized = image.read_resized((0.0, 0.0, 64.0, 64.0), 20)
-    neutral = (resized == NEUTRAL).all(axis=2)
-    assert neutral.any()
-    assert (abs(resized[~neutral].astype(int) - 200) <= 1).all()  # Pillow rounds what it weighs by opacity
+    assert (abs(resized.astype(int) - 200) <= 1).all()  # Pillow rounds what it weighs by opacity
     outside = image.read_resized((-8.0, 0.0, 56.0, 64.0), 64)
     assert (outside[:8] == 0).all()  # black, as networks were trained
+
+
+def test_px_are_mirrored_at_the_border_of_the_data(make_rgb) -> None:  # type: ignore[no-untyped-def]
+    pixels = np.dstack([make_rgb(20, 30), np.full((20, 30), 255, np.uint8)])
+    pixels[:, 12:, 3] = 0
+    filled = fill_invalid(pixels)
+    assert np.array_equal(filled[:, :12], pixels[:, :12, :3])
+    assert np.array_equal(filled[:, 12:23], pixels[:, 10::-1, :3][:, :11])
+    assert np.array_equal(filled[:, 23:], np.broadcast_to(np.rint(pixels[:, :12, :3].mean((0, 1))), (20, 7, 3)))
+    assert not fill_invalid(np.zeros((3, 3, 4), np.uint8)).any()
 
 
 def test_a_mask_that_hides_nothing_changes_nothing(make_rgb) -> None:  # type: ignore[no-untyped-def]
@@ -252,4 +260,4 @@ def test_a_few_holes_end_nothing() -> None:
     image = pyramid_from_array(values, value_range=(0, 1))
     valid = image.read_valid((0, 0, 40, 40))
     assert (~valid).sum() == 3
-    assert (image.read((0, 0, 40, 40))[~valid] == NEUTRAL).all()
+    assert (image.read((0, 0, 40, 40)) == 128).all()

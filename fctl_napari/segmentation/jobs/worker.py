@@ -304,7 +304,9 @@ def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store
         else:
             outputs = _logits(predictor, image, grid, tiles)
         for tile, window, part, there in zip(task.tiles, needed, valid, with_data, strict=True):
-            output: NDArray[Any] | None = next(outputs) if there else None
+            output: NDArray[Any] | None = None
+            if there:
+                output = next(outputs)
             if job.merge != "crop":
                 blank = np.zeros((predictor.config.classes, grid.tile_size, grid.tile_size), np.float32)
                 writing.start(save_logits, store.scratch, tile.cell, blank if output is None else output)
