@@ -29,7 +29,6 @@ from fctl_napari.segmentation.inference.tile_prefetch import Recent
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Merge
 from fctl_napari.segmentation.store.store import SCRATCH, Segmentation
-from fctl_napari.segmentation.tiling.grid import Grid
 from fctl_napari.segmentation.tiling.merge import classify, save_logits, sum_cell
 from fctl_napari.segmentation.tiling.plan import Task, Tile
 from fctl_napari.windows import FloatWindow, Window
@@ -298,15 +297,9 @@ def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store
     tiles = [tile for tile, there in zip(task.tiles, with_data, strict=True) if there]
     finished = 0
     with Writing(WRITERS if predictor.device.type == "cuda" else 0) as writing:
-        outputs: Iterator[NDArray[Any]]
-        if job.merge == "crop":
-            outputs = _classified(predictor, image, [grid.window(tile.cell) for tile in tiles], bool(store.maps))
-        else:
-            outputs = _logits(predictor, image, grid, tiles)
+        outputs = _outputs(job, predictor, image, store, tiles)
         for tile, window, part, there in zip(task.tiles, needed, valid, with_data, strict=True):
-            output: NDArray[Any] | None = None
-            if there:
-                output = next(outputs)
+            output = next(outputs) if there else None
             if job.merge != "crop":
                 blank = np.zeros((predictor.config.classes, grid.tile_size, grid.tile_size), np.float32)
                 writing.start(save_logits, store.scratch, tile.cell, blank if output is None else output)
@@ -337,10 +330,15 @@ def _write_cells(
         writing.start(store.write_cell, cell, labels, confidence, maps)
 
 
-def _logits(predictor: Predictor, image: Pyramid, grid: Grid, tiles: Sequence[Tile]) -> Iterator[NDArray[np.float32]]:
-    """Yield the logits [C, T, T] of tiles."""
-    windows, turns = [grid.window(tile.cell) for tile in tiles], [grid.turn(tile.cell) for tile in tiles]
-    for _, logits in predictor.predict(image, windows, turns):
+def _outputs(
+    job: Job, predictor: Predictor, image: Pyramid, store: Segmentation, tiles: Sequence[Tile]
+) -> Iterator[NDArray[Any]]:
+    """Yield what is kept of each tile: labels, confidence and maps [2 + maps, T, T], or its logits [C, T, T]."""
+    windows = [store.grid.window(tile.cell) for tile in tiles]
+    if job.merge == "crop":
+        yield from _classified(predictor, image, windows, bool(store.maps))
+        return
+    for _, logits in predictor.predict(image, windows, [store.grid.turn(tile.cell) for tile in tiles]):
         yield logits
 
 
