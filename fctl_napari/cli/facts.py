@@ -42,6 +42,11 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         "levels": levels,
         "chunks": " x ".join(map(str, pyramid.levels[0].chunks[:2])) + " px",
     }
+    if any(pyramid.band_names) or pyramid.bands is not None or pyramid.unclear_bands is not None:
+        names = [name or str(index) for index, name in enumerate(pyramid.band_names)]
+        rgb = pyramid.bands or (None if pyramid.unclear_bands else pyramid.rgb_channels)
+        shown = "unclear, state --bands R G B" if rgb is None else ", ".join(names[band] for band in rgb)
+        facts["bands"] = f"{', '.join(names)}; red, green and blue: {shown}"
     if pyramid.value_range is not None:
         facts["range"] = "{:g} .. {:g}".format(*pyramid.value_range)
     elif pyramid.dtype != np.uint8 and pyramid.dtype.kind in "buif":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 COLORS = {"red": ("red", "r", "ff0000"), "green": ("green", "g", "00ff00"), "blue": ("blue", "b", "0000ff")}
 """Names and hexadecimal colors of the three."""
@@ -102,3 +104,66 @@ def _by_wavelength(values: Sequence[float | None]) -> tuple[int, int, int] | Non
             return None
         chosen.append(min(inside)[1])
     return chosen[0], chosen[1], chosen[2]
+
+
+@dataclass(frozen=True)
+class BandChoice:
+    """Choice of an image's bands as red, green and blue.
+
+    Attributes
+    ----------
+    bands : tuple of 3 int or None
+        Indices from 0. None where the first three are, where there is one, and where it is unclear.
+    unclear : str or None
+        Reason why none can be chosen, as the end of a sentence about the file. None if they can.
+    """
+
+    bands: tuple[int, int, int] | None = None
+    unclear: str | None = None
+
+
+def choose_bands(
+    names: Sequence[str | None] = (),
+    colors: Sequence[str | None] = (),
+    wavelengths: Sequence[float | None] = (),
+) -> BandChoice:
+    """Choose red, green and blue of the bands that are not opacity.
+
+    Parameters
+    ----------
+    names : sequence of str or None, optional
+        See :func:`rgb_bands`.
+    colors : sequence of str or None, optional
+        See :func:`rgb_bands`. ``"alpha"`` is opacity.
+    wavelengths : sequence of float or None, optional
+        See :func:`rgb_bands`.
+
+    Returns
+    -------
+    BandChoice
+        The choice, or why there is none.
+    """
+    count = max(map(len, (names, colors, wavelengths)))
+    shown = [index for index in range(count) if index >= len(colors) or colors[index] != "alpha"]
+    if len(shown) < 3:
+        return BandChoice()
+    found = rgb_bands(names, colors, wavelengths)
+    if found is not None:
+        return BandChoice(None if found == (0, 1, 2) and len(shown) == 3 else found)
+    words = [_color_word(None if name is None else str(name).strip().lower()) for name in names]
+    hues = [color if color in COLORS else None for color in colors]
+    if len(shown) == 3:
+        stated = [word or hue for word, hue in itertools.zip_longest(words, hues)]
+        if all(word in (None, color) for word, color in zip(stated, COLORS, strict=False)):
+            return BandChoice()
+        return BandChoice(unclear=f"has the bands {_listed(names or colors)}, of which none is {_missing(stated)}")
+    described = f" ({_listed(names)})" if any(names) else ""
+    return BandChoice(unclear=f"has {len(shown)} bands{described}")
+
+
+def _listed(names: Sequence[str | None]) -> str:
+    return ", ".join(str(name or "unnamed") for name in names)
+
+
+def _missing(words: Sequence[str | None]) -> str:
+    return " or ".join(color for color in COLORS if color not in words)

@@ -166,6 +166,8 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         if source.path is not None:
             ours["source_fingerprint"] = old_fingerprints(source)[0]  # for stores of earlier versions
         ours |= {name: value for name, value in _shown(source).items() if value is not None}
+        if any(source.band_names):
+            ours["band_names"] = list(source.band_names)
         if source.georeference is not None:
             ours["georeference"] = {
                 "crs": source.georeference.crs,

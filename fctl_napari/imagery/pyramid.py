@@ -49,6 +49,10 @@ class Pyramid:
         (low, high) values that become 0 and 255. It is needed to read data that is not uint8.
     bands : tuple of 3 int or None, optional
         Indices of the red, green and blue channels, from 0. The default is the first three.
+    band_names : sequence of str or None, optional
+        Name of each channel, as far as the file states them.
+    unclear_bands : str or None, optional
+        Reason why ``bands`` are needed, as the end of a sentence about the file.
     georeference : Georeference or None, optional
         Georeference of level 0.
     pixel_size : tuple of 2 float, optional
@@ -80,6 +84,8 @@ class Pyramid:
         native_levels: int | None = None,
         value_range: tuple[float, float] | None = None,
         bands: tuple[int, int, int] | None = None,
+        band_names: Sequence[str | None] = (),
+        unclear_bands: str | None = None,
         georeference: Georeference | None = None,
         pixel_size: tuple[float, float] = (1.0, 1.0),
         unit: str | None = None,
@@ -98,6 +104,8 @@ class Pyramid:
         self.native_levels = len(self.levels) if native_levels is None else native_levels
         self.value_range = value_range
         self.bands = bands
+        self.band_names = tuple(band_names) or (None,) * self.channels
+        self.unclear_bands = unclear_bands
         self.georeference = georeference
         self.pixel_size = pixel_size
         self.unit = unit
@@ -144,10 +152,9 @@ class Pyramid:
         InputError
             More channels than colors and no ``bands``, or values of unknown range and no ``value_range``.
         """
-        if self.bands is None and self.channels not in (1, 3, 4):
-            raise InputError(
-                f"{self._location}: has {self.channels} channels; say which are red, green and blue with --bands R G B."
-            )
+        if self.bands is None and (self.unclear_bands is not None or self.channels not in (1, 3, 4)):
+            reason = self.unclear_bands or f"has {self.channels} channels"
+            raise InputError(f"{self._location}: {reason}; say which are red, green and blue with --bands R G B.")
         if self.dtype.kind not in "buif":
             raise InputError(f"{self._location}: holds {self.dtype} values; convert it to integers or floats.")
         if self.value_range is None and self.dtype != np.uint8:

@@ -68,6 +68,7 @@ def open_omezarr(
         factors=_factors(levels, sizes),
         value_range=value_range or (tuple(stored_range) if stored_range else None),
         bands=bands or (tuple(stored_bands) if stored_bands else None),
+        band_names=ours.get("band_names", ()),
         georeference=_georeference(ours.get("georeference")),
         pixel_size=sizes[0] if sizes else (1.0, 1.0),
         unit=ngff.space_unit(multiscale),

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import FctlError, InputError
+from fctl_napari.imagery.band_names import BandChoice
 from fctl_napari.imagery.formats.remote import open_file
+from fctl_napari.imagery.formats.tiff_bands import tiff_bands
 from fctl_napari.imagery.formats.tiff_validity import tiff_validity
 from fctl_napari.imagery.georeference import Georeference, read_georeference
 from fctl_napari.imagery.level import Level, MappedArray
@@ -45,6 +47,10 @@ class TiffImage:
         ``"meter"`` or a unit of OME-TIFF. None if only px are known.
     validity : Validity or None
         Marks of px without data, by level.
+    band_names : tuple of str or None
+        Names or colors of the bands, or None.
+    choice : BandChoice
+        Bands that are red, green and blue.
     """
 
     levels: list[Level]
@@ -52,6 +58,8 @@ class TiffImage:
     pixel_size: tuple[float, float]
     unit: str | None
     validity: Validity | None
+    band_names: tuple[str | None, ...]
+    choice: BandChoice
 
 
 def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
@@ -81,7 +89,10 @@ def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
         stored = [*series.levels, *_overviews(path, series)]
         raw = [_level(path, level) for level in stored]
         levels = raw if indices else [_colored(path, *pair) for pair in zip(raw, stored, strict=True)]
-        validity = tiff_validity(path, file, raw, levels)
+        bands = tiff_bands(series.keyframe, raw[0].shape[2])
+        validity = tiff_validity(path, file, raw, levels, bands.alpha)
+        as_stored = levels[0] is raw[0]  # else they are colors of a palette, say
+        labels, choice = (bands.labels, bands.choice()) if as_stored else ((), BandChoice())
         unit, pixel_size = _ome_pixel_size(file)
     except FctlError:
         raise
@@ -92,7 +103,7 @@ def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
     if georeference is not None and metres:
         a, b, _, d, e, _ = georeference.transform
         unit, pixel_size = "meter", (float(np.hypot(b, e)), float(np.hypot(a, d)))
-    return TiffImage(levels, georeference, pixel_size, unit, validity)
+    return TiffImage(levels, georeference, pixel_size, unit, validity, labels, choice)
 
 
 def _overviews(path: Path | str, series: Any) -> list[Any]:

@@ -20,12 +20,10 @@ MOST_PAGES = 64
 
 NODATA_TAG = 42113
 MASK_SUBFILE = 4
-ALPHA = (1, 2)
-"""Types of TIFF's extra samples that are alpha, premultiplied or not."""
 
 
 def tiff_validity(
-    path: Path | str, file: tifffile.TiffFile, raw: Sequence[Level], levels: Sequence[Level]
+    path: Path | str, file: tifffile.TiffFile, raw: Sequence[Level], levels: Sequence[Level], alpha: int | None
 ) -> Validity | None:
     """Find the marks of pixels without data.
 
@@ -41,6 +39,8 @@ def tiff_validity(
         Levels as they are stored.
     levels : sequence of Level
         The same levels as they are read, as colors of a palette, say.
+    alpha : int or None
+        Channel of the stored levels that is opacity.
 
     Returns
     -------
@@ -59,7 +59,6 @@ def tiff_validity(
     if beside is not None:
         return Validity(_stored_masks(_levels_of(beside), levels), f"the mask {beside.name}")
     page = file.series[0].keyframe
-    alpha = alpha_channel(page, raw[0].shape[2])
     if alpha is not None:
         return Validity(tuple(StoredMask(level, alpha, level.shape[:2]) for level in raw), "alpha")
     value = nodata_value(page)
@@ -115,26 +114,6 @@ def mask_file_validity(path: Path, levels: Sequence[Level]) -> Validity | None:
     if beside is None:
         return None
     return Validity(_stored_masks(_levels_of(beside), levels), f"the mask {beside.name}")
-
-
-def alpha_channel(page: tifffile.TiffPage, channels: int) -> int | None:
-    """Return the channel of a page that is its alpha.
-
-    Parameters
-    ----------
-    page : tifffile.TiffPage
-        Page of the image.
-    channels : int
-        Number of its channels.
-
-    Returns
-    -------
-    int or None
-        Index of the channel. None if there is none.
-    """
-    extras = [int(extra) for extra in page.extrasamples]
-    colors = channels - len(extras)
-    return next((colors + index for index, extra in enumerate(extras) if extra in ALPHA), None)
 
 
 def nodata_value(page: tifffile.TiffPage) -> float | None:

@@ -158,9 +158,10 @@ def _is_label_image(path: Path | str) -> bool:
 def _open(path: Path | str) -> Pyramid:
     """Open an image, and choose what napari cannot ask for: the range of its values, and three of many bands."""
     pyramid = open_image(path)
-    if pyramid.channels not in (1, 3, 4) and pyramid.bands is None:
+    if pyramid.bands is None and (pyramid.unclear_bands is not None or pyramid.channels not in (1, 3, 4)):
+        reason = pyramid.unclear_bands or f"has {pyramid.channels} channels"
         pyramid.bands = (0, 1, 2) if pyramid.channels > 2 else (0, 0, 0)
-        say(f"{last_name(path)}: has {pyramid.channels} channels; {pyramid.bands} are shown and segmented as RGB.")
+        say(f"{last_name(path)}: {reason}; {pyramid.bands} are shown and segmented as RGB.")
     if pyramid.dtype != np.uint8 and pyramid.value_range is None:
         low, high = pyramid.value_range = measured_range(pyramid)
         say(f"{last_name(path)}: holds {pyramid.dtype} values; {low:g} to {high:g} (measured) are black to white.")

@@ -17,6 +17,7 @@ from typing import Any
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card, resolve_checkpoint
 from fctl_napari.segmentation.jobs.cluster import Workers
 from fctl_napari.segmentation.jobs.driver import Driver, Stopped
@@ -206,7 +207,7 @@ class Run:
             **({"kept_output": MAPS} if request.maps else {}),
             **({} if refined is None else {"refined": refined}),
             "value_range": None if request.value_range is None else list(request.value_range),
-            "bands": None if request.bands is None else list(request.bands),
+            "bands": _bands(request, image),
             **({} if image.validity is None else {"validity": image.validity.source}),
         }
         inherit = None if request.inherit is None else Path(request.inherit).absolute()
@@ -259,6 +260,13 @@ class Run:
         done = total - len(missing)
         empty = cells_without_data(image, grid, missing)
         return Driver(self._workers, store, job, plan, done, total, self._stop, self._views, self._report, empty)
+
+
+def _bands(request: SegmentationRequest, image: Pyramid) -> list[int] | None:
+    """Return the bands that are read as RGB, where they are requested or the image's file names them."""
+    named = image.bands if any(image.band_names) else None
+    bands = request.bands or named
+    return None if bands is None else list(bands)
 
 
 def _state(path: str) -> tuple[int, int] | None:
