@@ -12,7 +12,8 @@ from fctl_napari.imagery.band_names import rgb_bands
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import LevelPlacement, axis_unit, level_placements
 from fctl_napari.imagery.formats.ngff_collection import image_names
-from fctl_napari.imagery.formats.remote import child, last_name
+from fctl_napari.imagery.formats.remote import child, is_url, last_name
+from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.provenance import Origin
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
@@ -81,6 +82,30 @@ def open_omezarr(
         unit=axis_unit(multiscale),
         origin=Origin.read(ours),
     )
+
+
+def collection(path: Path | str) -> list[str]:
+    """List the images of a collection.
+
+    Parameters
+    ----------
+    path : Path or str
+        Anything that can be opened as an image.
+
+    Returns
+    -------
+    list of str
+        Paths of the images in it, the one first that is opened. Empty for what is no collection.
+    """
+    location = path if is_url(path) else Path(path)
+    if isinstance(location, Path):
+        is_file = not location.is_dir() and zip_file(location) is None
+    else:
+        is_file = last_name(location).lower().endswith((".tif", ".tiff"))
+    try:
+        return [] if is_file else image_names(location)
+    except ngff.NoGroupError:
+        return []
 
 
 def _named_bands(group: zarr.Group, channels: int) -> tuple[int, int, int] | None:

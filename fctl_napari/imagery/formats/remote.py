@@ -309,7 +309,8 @@ class _HttpFile(io.RawIOBase):
                 return None
             if answer.status == 206:
                 return int(total) if total.isdigit() else None
-            return answer.content_length
+            length = answer.content_length
+            return None if length is None else int(length)
 
     def _ask(self, request: Callable[..., Any], *arguments: Any) -> Any:
         import aiohttp

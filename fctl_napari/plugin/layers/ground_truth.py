@@ -16,12 +16,13 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.ground_truth_levels import with_levels
+from fctl_napari.imagery.placed_labels import PlacedLabels
 from fctl_napari.imagery.pyramid import LARGE_SIDE
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, image_source
 from fctl_napari.plugin.layers.label_groups import LABELS_KEY, PLACED_KEY, label_names
 from fctl_napari.plugin.layers.paths import array_path, cache_folder, digest, stem
-from fctl_napari.plugin.layers.resampled_labels import PlacedLabels, lies_over, placed_labels
+from fctl_napari.plugin.layers.resampled_labels import lies_over, placed_labels
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.progress import Progress
