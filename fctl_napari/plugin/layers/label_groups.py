@@ -13,9 +13,10 @@ import zarr
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
-from fctl_napari.imagery.formats.remote import child, last_name
+from fctl_napari.imagery.formats.remote import child, is_url, last_name
 from fctl_napari.imagery.label_placement import label_placement
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.image_source import LayerData
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
@@ -132,7 +133,23 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
     data, arguments, kind = labels_layer(path)
     if _facts(path).get("kind") == "segmentation":  # others may be ground truth
         arguments["metadata"] |= _origin(path)
-    return [*layers, (data, arguments, kind)]
+    layers.append((data, arguments, kind))
+    if "translate" not in arguments and (moved := _image_translation(path)):
+        layers = [(each, {**of_each, "translate": moved}, kind) for each, of_each, kind in layers]
+    return layers
+
+
+def _image_translation(path: Path | str) -> tuple[float, ...]:
+    """Return the translation of a stored segmentation's image, which earlier versions left out of the store."""
+    image = _facts(path).get("image", {}).get("path")
+    if image is None or is_url(image) or not Path(image).is_dir():
+        return ()
+    try:
+        pyramid = open_image(image)
+    except InputError:
+        return ()
+    placement: dict[str, Any] = pixel_scale(pyramid.pixel_size, pyramid.unit, pyramid.translation)
+    return placement.get("translate", ())
 
 
 def _facts(path: Path | str) -> dict[str, Any]:
