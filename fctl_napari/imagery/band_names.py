@@ -8,8 +8,8 @@ from collections.abc import Sequence
 COLORS = {"red": ("red", "r", "ff0000"), "green": ("green", "g", "00ff00"), "blue": ("blue", "b", "0000ff")}
 """Names and hexadecimal colors of the three."""
 
-SENTINEL_2 = {"red": "b04", "green": "b03", "blue": "b02"}
-"""Names of the bands of Sentinel-2, always with two digits."""
+SENTINEL_2 = {"4": "red", "3": "green", "2": "blue"}
+"""Colors of the bands of Sentinel-2 by their numbers."""
 
 FILLERS = frozenset(("band", "channel", "ch", "b", "sr", "surface", "reflectance", "nm", "um", "wavelength"))
 """Words of a band's name that say nothing about its color."""
@@ -50,7 +50,7 @@ def rgb_bands(
     numbers = [_number(name) for name in plain]
     chosen = (
         _by_words([_color_word(name) for name in plain])
-        or _by_words([next((key for key, name_of in SENTINEL_2.items() if name_of == name), None) for name in plain])
+        or _by_words(_sentinel_words(plain))
         or _by_words([next((key for key, words in COLORS.items() if hue in words), None) for hue in hues])
         or _by_wavelength([None if value is None else float(value) for value in wavelengths])
         or _by_wavelength(numbers)
@@ -67,6 +67,18 @@ def _color_word(name: str | None) -> str | None:
     if len(left) != 1 or (len(left[0]) == 1 and name != left[0]):
         return None
     return next((key for key, own in COLORS.items() if left[0] in own), None)
+
+
+def _sentinel_words(names: Sequence[str | None]) -> list[str | None]:
+    """Return the colors of bands of Sentinel-2, known by two digits or by a band 8.
+
+    Of Landsat 4 to 7 others have the same numbers.
+    """
+    found = [re.search(r"(?<![a-z\d])b(0?)([2348])(a?)(?![a-z\d])", name or "") for name in names]
+    there = [match for match in found if match is not None]
+    if not any(match.group(1) or match.group(2) == "8" for match in there):
+        return []
+    return [None if match is None or match.group(3) else SENTINEL_2.get(match.group(2)) for match in found]
 
 
 def _by_words(found: Sequence[str | None]) -> tuple[int, int, int] | None:

@@ -69,7 +69,7 @@ def read_georeference(path: Path | str, file: Any) -> tuple[Georeference | None,
     georeference : Georeference or None
         Georeference of the first image, if there is one.
     unit : str or None
-        Unit of its coordinates: ``"meter"``, ``"foot"`` (of both kinds) or ``"kilometer"``. None for degrees and others,
+        Unit of its coordinates: ``"meter"``, ``"foot"`` (of both kinds) or ``"kilometer"``. None for degrees, others,
         and where it is not known.
     """
     if not file.is_geotiff:
@@ -127,7 +127,7 @@ def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, str | None]:
     georeference : Georeference or None
         Georeference, if the tags state one.
     unit : str or None
-        Unit of its coordinates: ``"meter"``, ``"foot"`` (of both kinds) or ``"kilometer"``. None for degrees and others,
+        Unit of its coordinates: ``"meter"``, ``"foot"`` (of both kinds) or ``"kilometer"``. None for degrees, others,
         and where it is not known.
     """
     code = tags.get("ProjectedCSTypeGeoKey", tags.get("GeographicTypeGeoKey"))

@@ -110,15 +110,13 @@ def label_placement(labels: zarr.Group, path: Path | str, image: zarr.Group, ima
     return LabelPlacement((float(step[0]), float(step[1])), (float(start[0]), float(start[1])), shape, image_shape)
 
 
-def over_image(
-    array: zarr.Array[Any], axes: str, placement: LabelPlacement, path: Path | str, *, fill: int
-) -> PlacedLabels:
+def over_image(array: Any, axes: str, placement: LabelPlacement, path: Path | str, *, fill: int) -> PlacedLabels:
     """Return labels in the px of their image: in each px the label that is nearest to its center.
 
     Parameters
     ----------
-    array : zarr.Array
-        The labels, behind axes of length 1.
+    array : array_like
+        The labels, behind axes of length 1. Anything that is read by slices will do.
     axes : str
         One letter per axis of the array.
     placement : LabelPlacement

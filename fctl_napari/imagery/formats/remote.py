@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeGuard
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
@@ -191,7 +191,13 @@ def _file_system(url: str, *, asynchronous: bool) -> Any:
 
     # A large chunk may take long, so only silence times out. Proxies are those of the environment.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
-    return HTTPFileSystem(asynchronous=asynchronous, client_kwargs={"timeout": timeout, "trust_env": True})
+    options = {"timeout": timeout, "trust_env": True}
+    return HTTPFileSystem(asynchronous=asynchronous, encoded=True, client_kwargs=options)
+
+
+def _encoded(url: str) -> str:
+    """Escape what an address may not hold, and leave what is escaped as it is: signatures count to the letter."""
+    return quote(url, safe="%:/?#[]@!$&'()*+,;=~")
 
 
 class HttpStore(FsspecStore):
@@ -263,7 +269,7 @@ class HttpStore(FsspecStore):
         elif isinstance(byte_range, SuffixByteRequest):
             start = -byte_range.suffix
         try:
-            data = await self.fs._cat_file(str(child(self.path, key)), start=start, end=stop)
+            data = await self.fs._cat_file(_encoded(str(child(self.path, key))), start=start, end=stop)
         except FileNotFoundError:
             return None
         return prototype.buffer.from_bytes(data)
@@ -277,6 +283,7 @@ class _HttpFile(io.RawIOBase):
         from fsspec.caching import ReadAheadCache
 
         self.name = url
+        self._url = _encoded(url)
         self._files = files
         self._position = 0
         self._size = self._ask(self._read_size)
@@ -292,7 +299,7 @@ class _HttpFile(io.RawIOBase):
         size = sync(self._files.loop, self._ask_size)
         if size is None:
             with suppress(FileNotFoundError):
-                size = self._files.info(self.name).get("size")
+                size = self._files.info(self._url).get("size")
         if size is None:
             raise InputError(f"{self.name}: its server does not say how large it is; fetch it and open the copy.")
         return int(size)
@@ -300,7 +307,7 @@ class _HttpFile(io.RawIOBase):
     async def _ask_size(self) -> int | None:
         session = await self._files.set_session()
         headers = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
-        async with session.get(self._files.encode_url(self.name), headers=headers) as answer:
+        async with session.get(self._files.encode_url(self._url), headers=headers) as answer:
             total = answer.headers.get("Content-Range", "").rpartition("/")[2]
             if answer.status == 416 and total == "0":
                 return 0  # an empty file has no first byte
@@ -328,7 +335,7 @@ class _HttpFile(io.RawIOBase):
 
     def _fetch(self, start: int, stop: int) -> bytes:
         data: bytes = self._ask(
-            partial(self._files.cat_file, headers={"Accept-Encoding": "identity"}), self.name, start, stop
+            partial(self._files.cat_file, headers={"Accept-Encoding": "identity"}), self._url, start, stop
         )
         if len(data) > stop - start:
             raise InputError(f"{self.name}: its server sends files only whole; fetch it and open the copy.")

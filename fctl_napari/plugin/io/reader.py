@@ -34,7 +34,7 @@ from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_le
 from fctl_napari.progress import Progress
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".ozx")
-REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff")
+REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff", ".ozx")
 
 NOTHING: list[Any] = [(None,)]
 """Return value of a reader that has handled a path without layers."""

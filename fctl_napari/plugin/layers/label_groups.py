@@ -30,7 +30,8 @@ LABELS_KEY = "fctl_labels"
 """Key of a labels layer's ``metadata`` that holds its group's path."""
 
 PLACED_KEY = "fctl_placed"
-"""Key of the ``metadata`` of labels that have their image's px, for the scale and translation that put them there."""
+"""Key of the ``metadata`` of labels under an image, for the scale and translation that put them there, and the
+``LabelPlacement`` in its px."""
 
 
 def label_names(image: Path | str) -> list[str]:
@@ -87,8 +88,7 @@ def labels_layer(
         arguments["scale"] = tuple((scale * placement.step).tolist())
         arguments["translate"] = tuple((translate + scale * placement.start).tolist())
         arguments |= {"units": over["units"]} if "units" in over else {}
-        if placement.same_px:
-            metadata[PLACED_KEY] = arguments["scale"], arguments["translate"]
+        metadata[PLACED_KEY] = arguments["scale"], arguments["translate"], placement
     dtype = (data[0] if arguments["multiscale"] else data).dtype
     if dtype.kind not in "iu":
         raise InputError(f"{path}: holds {dtype} values; labels are whole numbers, write them as such.")
