@@ -60,6 +60,7 @@ def segment(
     bands: BandsOption = None,
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run resumes from there."""
+    from fctl_napari.cli.facts import say_collection
     from fctl_napari.cli.output import counting, out, run_watched
     from fctl_napari.export.logits import check_logits_path
     from fctl_napari.imagery.open import open_image
@@ -72,6 +73,7 @@ def segment(
     pyramid = open_image(image, value_range=value_range, bands=bands)
     pyramid.require_rgb()
     region = region_inside(region, pyramid.shape, image)
+    say_collection(image)
     cells = affected(inherit, corrections, pyramid, weights)
     request = SegmentationRequest(
         image=image,

@@ -152,12 +152,20 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         remove_folder(out)  # interrupted before anything was written, or the same file has changed since
 
     def fill(group: zarr.Group) -> None:
-        levels = ngff.create_levels(group, "cyx", source.shape, chunk, source.dtype, source.channels)
+        shapes = ngff.level_shapes(source.shape)
+        levels = ngff.create_levels(group, "cyx", shapes, chunk, source.dtype, source.channels)
         validity = described(source.validity)
         if validity and "values" not in validity:
-            ngff.create_levels(group.create_group(KEY), "yx", source.shape, chunk, np.uint8)
+            ngff.create_levels(group.create_group(KEY), "yx", shapes, chunk, np.uint8)
         multiscale = ngff.multiscale_metadata(
-            source.name, "cyx", len(levels), kind="mean", pixel_size=source.pixel_size, unit=source.unit, centred=True
+            source.name,
+            "cyx",
+            ngff.halved_factors(len(levels)),
+            kind="mean",
+            pixel_size=source.pixel_size,
+            translation=source.translation,
+            unit=source.unit,
+            centred=True,
         )
         ome: dict[str, Any] = {"version": ngff.VERSION, "multiscales": [multiscale]}
         if source.channels == 3 and source.dtype == np.uint8:

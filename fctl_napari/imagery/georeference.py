@@ -14,7 +14,8 @@ import numpy as np
 import tifffile
 
 _USER_DEFINED = 32767
-_METRE = 9001
+_UNITS = {9001: "meter", 9002: "foot", 9003: "foot", 9036: "kilometer"}
+_METRES = {"meter": 1.0, "foot": 0.3048, "kilometer": 1000.0}
 _POINT = 2
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
 
@@ -53,7 +54,7 @@ class Georeference:
         return cls(fields["crs"], (a, b, c, d, e, f))
 
 
-def read_georeference(path: Path | str, file: Any) -> tuple[Georeference | None, bool]:
+def read_georeference(path: Path | str, file: Any) -> tuple[Georeference | None, str | None]:
     """Read the georeference of a TIFF.
 
     Parameters
@@ -67,11 +68,12 @@ def read_georeference(path: Path | str, file: Any) -> tuple[Georeference | None,
     -------
     georeference : Georeference or None
         Georeference of the first image, if there is one.
-    metres : bool
-        True if its unit is the metre.
+    unit : str or None
+        Unit of its coordinates: ``"meter"``, ``"foot"`` (of both kinds) or ``"kilometer"``. None for degrees, others,
+        and where it is not known.
     """
     if not file.is_geotiff:
-        return None, False
+        return None, None
     try:
         import rasterio
     except ImportError:
@@ -85,9 +87,14 @@ def read_georeference(path: Path | str, file: Any) -> tuple[Georeference | None,
         logging.getLogger(__name__).warning("%s: GDAL cannot open it; its tags are read instead", path)
         return from_tags(file.geotiff_metadata or {})
     if not crs or transform.is_identity:
-        return None, False
-    metres = crs.is_projected and crs.linear_units.lower() in ("metre", "meter", "m")
-    return Georeference(_crs_name(crs), tuple(transform)[:6]), metres
+        return None, None
+    unit = _unit(crs.linear_units_factor[1]) if crs.is_projected else None
+    return Georeference(_crs_name(crs), tuple(transform)[:6]), unit
+
+
+def _unit(metres: float) -> str | None:
+    """Return the unit of a length. A foot of the US survey is longer than others by two millionths."""
+    return next((unit for unit, length in _METRES.items() if abs(metres / length - 1) < 1e-5), None)
 
 
 def _tags_alone(file: Any) -> io.BytesIO:
@@ -107,7 +114,7 @@ def _crs_name(crs: Any) -> str:
     return f"EPSG:{code}" if code is not None and CRS.from_epsg(code) == crs else str(crs.to_wkt())
 
 
-def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, bool]:
+def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, str | None]:
     """Make a georeference from GeoTIFF tags.
 
     Parameters
@@ -119,12 +126,13 @@ def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, bool]:
     -------
     georeference : Georeference or None
         Georeference, if the tags state one.
-    metres : bool
-        True if its unit is the metre.
+    unit : str or None
+        Unit of its coordinates: ``"meter"``, ``"foot"`` (of both kinds) or ``"kilometer"``. None for degrees, others,
+        and where it is not known.
     """
     code = tags.get("ProjectedCSTypeGeoKey", tags.get("GeographicTypeGeoKey"))
     if code is None or int(code) == _USER_DEFINED:
-        return None, False
+        return None, None
     if "ModelTransformation" in tags:
         matrix = [float(value) for row in tags["ModelTransformation"] for value in _as_row(row)]
         a, b, c, d, e, f = matrix[0], matrix[1], matrix[3], matrix[4], matrix[5], matrix[7]
@@ -133,13 +141,14 @@ def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, bool]:
         column, row, _, x, y = map(float, tags["ModelTiepoint"][:5])
         a, b, c, d, e, f = x_size, 0.0, x - column * x_size, 0.0, -y_size, y + row * y_size
     else:
-        return None, False
+        return None, None
     if int(tags.get("GTRasterTypeGeoKey", 1)) == _POINT:
         # Coordinates refer to the center of a px, not to its corner.
         c, f = c - (a + b) / 2, f - (d + e) / 2
-    projected = "ProjectedCSTypeGeoKey" in tags
-    metres = projected and int(tags.get("ProjLinearUnitsGeoKey", _METRE)) == _METRE
-    return Georeference(f"EPSG:{int(code)}", (a, b, c, d, e, f)), metres
+    # Without the key it is the unit of the CRS, which may be feet, and which rasterio knows.
+    stated = "ProjectedCSTypeGeoKey" in tags and "ProjLinearUnitsGeoKey" in tags
+    unit = _UNITS.get(int(tags["ProjLinearUnitsGeoKey"])) if stated else None
+    return Georeference(f"EPSG:{int(code)}", (a, b, c, d, e, f)), unit
 
 
 def _as_row(row: Any) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,9 +10,10 @@ from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.npy import NPY_MAGIC, read_npy
 from fctl_napari.imagery.formats.ome_zarr import open_omezarr
 from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, read_magic, read_raster
-from fctl_napari.imagery.formats.remote import is_url, last_name, open_file
+from fctl_napari.imagery.formats.remote import PAGE_BYTES, SIGN_IN, is_url, is_web_page, last_name, open_file
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, read_tiff
 from fctl_napari.imagery.formats.tiff_validity import mask_file_validity
+from fctl_napari.imagery.formats.zipped import ZIP_MAGIC, zip_file
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid
@@ -36,9 +36,10 @@ def open_image(
     Parameters
     ----------
     path : Path or str
-        An OME-Zarr 0.4 or 0.5 (its folder); a TIFF, BigTIFF, OME-TIFF, GeoTIFF or COG, with the overviews it has;
-        an array [y, x] or [y, x, channel] in a ``.npy`` file; or a PNG or JPEG, which is read whole into memory.
-        An OME-Zarr and a tiled TIFF may also lie at an ``http://`` or ``https://`` address, given as a string.
+        An OME-Zarr up to 0.6 (its folder, or one zip file, ``.ozx``); a TIFF, BigTIFF, OME-TIFF, GeoTIFF or COG, with
+        the overviews it has; an array [y, x] or [y, x, channel] in a ``.npy`` file; or a PNG or JPEG, which is read
+        whole into memory. An OME-Zarr folder and a tiled TIFF may also lie at an ``http://`` or ``https://`` address,
+        given as a string.
     value_range : tuple of 2 float or None, optional
         (low, high) values that become 0 and 255 when pixels are read as RGB. It is needed for data that is not uint8.
     bands : tuple of 3 int or None, optional
@@ -58,7 +59,7 @@ def open_image(
     if is_url(path):
         return _open_url(path, value_range, bands)
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() or zip_file(path) is not None:
         return open_omezarr(path, value_range=value_range, bands=bands)
     magic = read_magic(path)
     if magic.startswith(TIFF_MAGIC):
@@ -71,14 +72,27 @@ def open_image(
 
 
 def _open_url(url: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
-    with contextlib.suppress(ngff.NoGroupError):
-        if not urlsplit(url).query:  # an address with a query is no folder
+    parts = urlsplit(url)
+    page: InputError | None = None
+    if not parts.query or ".zarr" in parts.path:  # other addresses with a query are those of files
+        try:
             return open_omezarr(url, value_range=value_range, bands=bands)
-    with open_file(url) as file:
-        magic = file.read(16)
+        except ngff.WebPageError as error:
+            page = error  # so answer some servers for files that they do not have
+        except ngff.NoGroupError:
+            pass
+    try:
+        with open_file(url) as file:
+            magic = file.read(PAGE_BYTES)
+    except InputError:
+        if page is not None:
+            raise page from None
+        raise
+    if is_web_page(magic):
+        raise page or InputError(f"{url}: its server answers with a web page, not with an image; {SIGN_IN}.")
     if magic.startswith(TIFF_MAGIC):
         return _open_tiff(url, value_range, bands)
-    if magic.startswith((PNG_MAGIC, JPEG_MAGIC, NPY_MAGIC)):
+    if magic.startswith((PNG_MAGIC, JPEG_MAGIC, NPY_MAGIC, ZIP_MAGIC)):
         raise InputError(f"{url}: such a file cannot be read in parts over HTTP; fetch it and open the copy.")
     raise InputError(f"{url}: is not an image that can be read here; give an OME-Zarr or a tiled TIFF.")
 

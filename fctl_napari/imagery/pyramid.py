@@ -57,6 +57,8 @@ class Pyramid:
         Georeference of level 0.
     pixel_size : tuple of 2 float, optional
         Size of a level-0 px, (y, x), in ``unit``.
+    translation : tuple of 2 float, optional
+        Position of the center of the first px of level 0, (y, x), in ``unit``.
     unit : str or None, optional
         Unit of ``pixel_size``: a name that pint knows (``"meter"``), or None.
     origin : Origin or None, optional
@@ -88,6 +90,7 @@ class Pyramid:
         unclear_bands: str | None = None,
         georeference: Georeference | None = None,
         pixel_size: tuple[float, float] = (1.0, 1.0),
+        translation: tuple[float, float] = (0.0, 0.0),
         unit: str | None = None,
         origin: Origin | None = None,
         validity: Validity | None = None,
@@ -108,6 +111,7 @@ class Pyramid:
         self.unclear_bands = unclear_bands
         self.georeference = georeference
         self.pixel_size = pixel_size
+        self.translation = translation
         self.unit = unit
         self.origin = origin
         self.validity = validity

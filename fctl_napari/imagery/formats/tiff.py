@@ -44,7 +44,7 @@ class TiffImage:
     pixel_size : tuple of 2 float
         Size of a level-0 px, (y, x), in ``unit``.
     unit : str or None
-        ``"meter"`` or a unit of OME-TIFF. None if only px are known.
+        ``"meter"``, ``"foot"`` or a unit of OME-TIFF. None if only px are known.
     validity : Validity or None
         Marks of px without data, by level.
     band_names : tuple of str or None
@@ -99,10 +99,10 @@ def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
     except Exception as error:  # tifffile raises what damaged bytes lead it to
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: is a damaged TIFF; fetch it again ({reason}).") from error
-    georeference, metres = read_georeference(path, file)
-    if georeference is not None and metres:
+    georeference, length = read_georeference(path, file)
+    if georeference is not None and length is not None:
         a, b, _, d, e, _ = georeference.transform
-        unit, pixel_size = "meter", (float(np.hypot(b, e)), float(np.hypot(a, d)))
+        unit, pixel_size = length, (float(np.hypot(b, e)), float(np.hypot(a, d)))
     return TiffImage(levels, georeference, pixel_size, unit, validity, labels, choice)
 
 

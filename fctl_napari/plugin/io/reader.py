@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import napari
 import numpy as np
@@ -16,9 +17,11 @@ from napari.layers import Image
 
 from fctl_napari.errors import FctlError
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.ome_zarr import collection
 from fctl_napari.imagery.formats.png_jpeg import has_transparency
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
 from fctl_napari.imagery.formats.tiff_validity import mask_beside
+from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.measured import measured_range, percent, share_without_data
 from fctl_napari.imagery.open import open_image
@@ -32,8 +35,8 @@ from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, previe
 from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_levels
 from fctl_napari.progress import Progress
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
-REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff")
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".ozx")
+REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff", ".ozx")
 
 NOTHING: list[Any] = [(None,)]
 """Return value of a reader that has handled a path without layers."""
@@ -42,7 +45,8 @@ NOTHING: list[Any] = [(None,)]
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
     """Return the reader of what we can open (napari's entry point).
 
-    That is OME-Zarr folders, TIFF, PNG, JPEG and ``.npy`` files, and addresses of OME-Zarr and TIFF.
+    That is OME-Zarr folders and zip files (``.ozx``), TIFF, PNG, JPEG and ``.npy`` files, and addresses of OME-Zarr and
+    TIFF.
 
     Parameters
     ----------
@@ -57,9 +61,10 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
     if isinstance(path, list):
         return None
     if is_url(path):
-        return read if last_name(path).lower().endswith(REMOTE_SUFFIXES) else None
+        name = last_name(path).lower()
+        return read if name.endswith(REMOTE_SUFFIXES) or ".zarr/" in urlsplit(path).path else None
     location = Path(path)
-    if ngff.is_zarr(location) if location.is_dir() else location.suffix.lower() in SUFFIXES:
+    if _is_zarr(location) if location.is_dir() else location.suffix.lower() in SUFFIXES or _is_zarr(location):
         return read
     return None
 
@@ -89,6 +94,8 @@ def read(path: str) -> list[LayerData]:
 def image_layers(path: str | Path) -> list[LayerData]:
     """Return the layers of a file or an address: the image, then the label groups under it.
 
+    Of a collection of images all are returned. Only the first is visible, because they may lie on top of each other.
+
     Parameters
     ----------
     path : str or Path
@@ -105,8 +112,31 @@ def image_layers(path: str | Path) -> list[LayerData]:
         The file is missing or damaged, or is not an image.
     """
     path = path if is_url(path) else Path(path)
+    if not _may_be_zarr(path):
+        return _one_image(path, stem(path), path)
     if _is_label_image(path):
         return label_groups.segmentation_layers(path)
+    names = collection(path)
+    if not names:
+        return _one_image(path, stem(path), path)
+    if len(names) > 1:
+        say(f"{last_name(path)}: holds {len(names)} images; {names[0]} is shown, the others are hidden layers.")
+    layers: list[LayerData] = []
+    for name in names:
+        try:
+            inner = child(path, name)
+            found = _one_image(inner, f"{stem(path)} {name}", path if name == names[0] else inner)
+        except FctlError as error:
+            if len(names) == 1:
+                raise
+            report(error)
+            continue
+        layers += [(data, {**arguments, "visible": not layers}, kind) for data, arguments, kind in found]
+    return layers or NOTHING
+
+
+def _one_image(path: Path | str, name: str, original: Path | str) -> list[LayerData]:
+    """Return the layers of one image, whose results are named after ``original``."""
     viewer = napari.current_viewer()
     location = path
     if (isinstance(path, str) or path.is_file()) and ready_pyramid(path, pyramid_path(path)):
@@ -116,14 +146,14 @@ def image_layers(path: str | Path) -> list[LayerData]:
         if stand_in is not None:
             return [_layer_in_the_making(viewer, path, stand_in, None)]
     pyramid = _open(location)
-    pyramid.name = stem(path)
+    pyramid.name = name
     if viewer is not None:
         _report_no_data(path, pyramid)
     if viewer is not None and not has_pyramid(pyramid):
         return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid)]
-    source = ImageSource(str(location), str(path), pyramid.value_range, pyramid.bands, pyramid=pyramid)
+    source = ImageSource(str(location), str(original), pyramid.value_range, pyramid.bands, pyramid=pyramid)
     image = image_layer(pyramid, displayed_levels(pyramid), source)
-    return [image, *_labels_under(path, pyramid, image[1])]
+    return [image, *_labels_under(path, image[1])]
 
 
 def _report_no_data(path: Path | str, pyramid: Pyramid) -> None:
@@ -145,10 +175,18 @@ def _report_no_data(path: Path | str, pyramid: Pyramid) -> None:
         job.start()
 
 
+def _is_zarr(path: Path) -> bool:
+    """Return whether a path is a Zarr, or leads into one in a zip file."""
+    return (path.is_dir() or zip_file(path) is not None) and ngff.is_zarr(path)
+
+
+def _may_be_zarr(path: Path | str) -> bool:
+    """Return whether a path may be a Zarr, which at an address only the server knows."""
+    return isinstance(path, str) or path.is_dir() or zip_file(path) is not None
+
+
 def _is_label_image(path: Path | str) -> bool:
     """Return whether a path is a label group."""
-    if isinstance(path, Path) and not path.is_dir():
-        return False
     try:
         return ngff.is_label_image(ngff.open_group(path))
     except ngff.NoGroupError:
@@ -168,19 +206,14 @@ def _open(path: Path | str) -> Pyramid:
     return pyramid
 
 
-def _labels_under(path: Path | str, pyramid: Pyramid, image: dict[str, Any]) -> list[LayerData]:
+def _labels_under(path: Path | str, image: dict[str, Any]) -> list[LayerData]:
     """Return the layers of the label groups under an image."""
-    if isinstance(path, Path) and not path.is_dir():
+    if not _may_be_zarr(path):
         return []
-    extent = (pyramid.shape[0] * pyramid.pixel_size[0], pyramid.shape[1] * pyramid.pixel_size[1])
     layers = []
     for name in label_groups.label_names(path):
-        data, arguments, kind = label_groups.labels_layer(
-            child(child(path, "labels"), name), extent=extent, pixel=pyramid.pixel_size
-        )
-        if "units" in image:
-            arguments["units"] = image["units"]
-        layers.append((data, arguments, kind))
+        labels = child(child(path, "labels"), name)
+        layers.append(label_groups.labels_layer(labels, image=path, image_arguments=image))
     return layers
 
 
