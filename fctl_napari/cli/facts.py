@@ -64,6 +64,8 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     if pyramid.georeference is not None:
         facts["crs"] = pyramid.georeference.crs
         facts["transform"] = ", ".join(f"{value:.10g}" for value in pyramid.georeference.transform)
+    if pyramid.notes:
+        facts["not used"] = "; ".join(pyramid.notes)
     facts["fingerprint"] = fingerprint(pyramid)
     return facts
 

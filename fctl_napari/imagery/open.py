@@ -7,13 +7,23 @@ from urllib.parse import urlsplit
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.geo import KNOWN, read_geo
 from fctl_napari.imagery.formats.npy import NPY_MAGIC, read_npy
 from fctl_napari.imagery.formats.ome_zarr import open_omezarr
 from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, read_magic, read_raster
-from fctl_napari.imagery.formats.remote import PAGE_BYTES, SIGN_IN, is_url, is_web_page, last_name, open_file
-from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, read_tiff
+from fctl_napari.imagery.formats.remote import (
+    PAGE_BYTES,
+    SIGN_IN,
+    is_gdal_address,
+    is_url,
+    is_web_page,
+    last_name,
+    open_file,
+)
+from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, CodecError, read_tiff
 from fctl_napari.imagery.formats.tiff_validity import mask_file_validity
 from fctl_napari.imagery.formats.zipped import ZIP_MAGIC, zip_file
+from fctl_napari.imagery.georeference import Placement, file_placement, has_rasterio
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid
@@ -21,8 +31,6 @@ from fctl_napari.imagery.validity import StoredMask, Validity
 
 IN_MEMORY_BYTES = 2**28
 """Largest image without overviews that gets coarser levels in memory, bytes."""
-
-KNOWN = "an OME-Zarr, a TIFF, a PNG, a JPEG or a .npy file"
 
 
 def open_image(
@@ -56,6 +64,8 @@ def open_image(
         The file is missing, truncated or damaged, is not an image, or has other axes or channels; or the server
         cannot be reached.
     """
+    if is_gdal_address(path):
+        return _open_geo(path, value_range, bands)
     if is_url(path):
         return _open_url(path, value_range, bands)
     path = Path(path)
@@ -68,6 +78,8 @@ def open_image(
         return _open_npy(path, value_range, bands)
     if magic.startswith((PNG_MAGIC, JPEG_MAGIC)):
         return _open_raster(path, value_range, bands)
+    if has_rasterio():
+        return _open_geo(path, value_range, bands)
     raise InputError(f"{path}: is not an image that can be read here; give {KNOWN}.")
 
 
@@ -100,7 +112,12 @@ def _open_url(url: str, value_range: tuple[float, float] | None, bands: tuple[in
 def _open_tiff(
     path: Path | str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None
 ) -> Pyramid:
-    image = read_tiff(path)
+    try:
+        image = read_tiff(path)
+    except CodecError:
+        if not has_rasterio():
+            raise
+        return _open_geo(path, value_range, bands)
     levels, validity = image.levels, image.validity
     native = len(levels)
     if native == 1:
@@ -119,6 +136,32 @@ def _open_tiff(
         georeference=image.georeference,
         pixel_size=image.pixel_size,
         unit=image.unit,
+        notes=image.notes,
+        validity=validity,
+    )
+
+
+def _open_geo(path: Path | str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
+    image = read_geo(path if not is_url(path) or is_gdal_address(path) else f"/vsicurl/{path}")
+    levels, validity = image.levels, image.validity
+    native = len(levels)
+    if native == 1:
+        levels, validity = _with_coarser(levels[0], validity)
+    georeference, unit = image.placement.georeference, image.placement.unit
+    return Pyramid(
+        Path(last_name(path)).stem,
+        levels,
+        path=str(path),
+        factors=_halved_factors(levels) if native == 1 else None,
+        native_levels=native,
+        value_range=value_range,
+        bands=bands or image.choice.bands,
+        band_names=image.band_names,
+        unclear_bands=image.choice.unclear,
+        georeference=georeference,
+        pixel_size=(1.0, 1.0) if georeference is None or unit is None else georeference.pixel_size,
+        unit=unit,
+        notes=image.placement.notes,
         validity=validity,
     )
 
@@ -131,10 +174,16 @@ def _open_raster(path: Path, value_range: tuple[float, float] | None, bands: tup
         height, width = first.shape[:2]
         validity = Validity((StoredMask(Level(alpha, "yx"), 0, (height, width)),), "alpha")
     levels, validity = halved_levels(first, validity)
+    placement = (file_placement(path) if has_rasterio() else None) or Placement()
+    placed = placement.georeference is not None and placement.unit is not None
     return Pyramid(
         path.stem,
         levels,
         path=str(path),
+        georeference=placement.georeference,
+        pixel_size=placement.georeference.pixel_size if placement.georeference is not None and placed else (1.0, 1.0),
+        unit=placement.unit,
+        notes=placement.notes,
         factors=_halved_factors(levels),
         native_levels=1,
         value_range=value_range,

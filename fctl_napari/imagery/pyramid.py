@@ -63,6 +63,8 @@ class Pyramid:
         Unit of ``pixel_size``: a name that pint knows (``"meter"``), or None.
     origin : Origin or None, optional
         Image that it was converted from.
+    notes : sequence of str, optional
+        What of its file is not used, as ends of sentences about it.
     validity : Validity or None, optional
         Marks of its px without data. Floating point values that are NaN or infinite are no data in any case.
 
@@ -93,6 +95,7 @@ class Pyramid:
         translation: tuple[float, float] = (0.0, 0.0),
         unit: str | None = None,
         origin: Origin | None = None,
+        notes: Sequence[str] = (),
         validity: Validity | None = None,
     ) -> None:
         self.name = name
@@ -114,6 +117,7 @@ class Pyramid:
         self.translation = translation
         self.unit = unit
         self.origin = origin
+        self.notes = tuple(notes)
         self.validity = validity
         self._check()
 

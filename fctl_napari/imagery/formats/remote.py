@@ -41,8 +41,28 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 _METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 
 
+GDAL_ADDRESS = re.compile(r"(s3|gs|az|adl|oss)://|/vsi[a-z0-9_]+/|[A-Z][A-Z0-9_]{3,}:")
+"""Beginning of an address that GDAL alone reads: of a cloud, of a virtual file, of one raster in a file."""
+
+
+def is_gdal_address(location: Path | str) -> TypeGuard[str]:
+    """Return whether a location is an address that GDAL alone reads.
+
+    Parameters
+    ----------
+    location : Path or str
+        Path or address.
+
+    Returns
+    -------
+    bool
+        True for ``s3://bucket/key``, ``/vsicurl/https://...``, ``NETCDF:file.nc:name`` and their like.
+    """
+    return isinstance(location, str) and GDAL_ADDRESS.match(location) is not None
+
+
 def is_url(location: Path | str) -> TypeGuard[str]:
-    """Return whether a location is an address (``scheme://...``).
+    """Return whether a location is an address (``scheme://...``, or one of GDAL's).
 
     Parameters
     ----------
@@ -54,7 +74,8 @@ def is_url(location: Path | str) -> TypeGuard[str]:
     bool
         True for an address.
     """
-    return isinstance(location, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", location) is not None
+    is_scheme = isinstance(location, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", location) is not None
+    return is_scheme or is_gdal_address(location)
 
 
 def child(location: Path | str, name: str) -> Path | str:

@@ -19,7 +19,7 @@ from fctl_napari.imagery.band_names import BandChoice
 from fctl_napari.imagery.formats.remote import open_file
 from fctl_napari.imagery.formats.tiff_bands import tiff_bands
 from fctl_napari.imagery.formats.tiff_validity import tiff_validity
-from fctl_napari.imagery.georeference import Georeference, read_georeference
+from fctl_napari.imagery.georeference import Georeference, tiff_placement
 from fctl_napari.imagery.level import Level, MappedArray
 from fctl_napari.imagery.validity import Validity
 
@@ -51,6 +51,8 @@ class TiffImage:
         Names or colors of the bands, or None.
     choice : BandChoice
         Bands that are red, green and blue.
+    notes : tuple of str
+        What of its file is not used, as ends of sentences about it.
     """
 
     levels: list[Level]
@@ -60,6 +62,7 @@ class TiffImage:
     validity: Validity | None
     band_names: tuple[str | None, ...]
     choice: BandChoice
+    notes: tuple[str, ...]
 
 
 def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
@@ -99,11 +102,10 @@ def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
     except Exception as error:  # tifffile raises what damaged bytes lead it to
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: is a damaged TIFF; fetch it again ({reason}).") from error
-    georeference, length = read_georeference(path, file)
-    if georeference is not None and length is not None:
-        a, b, _, d, e, _ = georeference.transform
-        unit, pixel_size = length, (float(np.hypot(b, e)), float(np.hypot(a, d)))
-    return TiffImage(levels, georeference, pixel_size, unit, validity, labels, choice)
+    placement = tiff_placement(path, file)
+    if placement.georeference is not None and placement.unit is not None:
+        unit, pixel_size = placement.unit, placement.georeference.pixel_size
+    return TiffImage(levels, placement.georeference, pixel_size, unit, validity, labels, choice, placement.notes)
 
 
 def _overviews(path: Path | str, series: Any) -> list[Any]:
@@ -164,20 +166,21 @@ def stored_array(series: Any) -> Any:
     return zarr.open_array(series.aszarr(level=0, maxworkers=usable_cores()), mode="r")
 
 
+class CodecError(InputError):
+    """The error raised for a compression that only GDAL reads wholly."""
+
+
 def _check_compression(path: Path | str, page: Any) -> None:
+    name = getattr(page.compression, "name", page.compression)
+    save = "install rasterio (pip install 'fctl-napari[geo]'), or save it again with deflate, say"
     try:
         tifffile.TIFF.DECOMPRESSORS[page.compression]
     except KeyError as error:
-        name = getattr(page.compression, "name", page.compression)
-        raise InputError(
-            f"{path}: is compressed as {name}, which cannot be read here; save it again with deflate, say."
-        ) from error
-    if page.compression == tifffile.COMPRESSION.LERC and page.dtype is not None and page.dtype.kind == "f":
-        # imagecodecs drops LERC's masks of missing values: NaN becomes 0, and bands with other gaps are mixed up.
-        raise InputError(
-            f"{path}: is compressed as LERC, whose missing values (NaN) cannot be told from 0 here; save it again with "
-            "deflate, say."
-        )
+        raise CodecError(f"{path}: is compressed as {name}, which cannot be read here; {save}.") from error
+    if page.compression == tifffile.COMPRESSION.LERC:
+        # imagecodecs drops LERC's masks of missing values: NaN becomes 0, bands with other gaps are mixed up, and an
+        # alpha channel is missing.
+        raise CodecError(f"{path}: is compressed as LERC, whose missing values cannot be read here; {save}.")
 
 
 def _axes(path: Path | str, axes: str, shape: tuple[int, ...]) -> str:

@@ -17,6 +17,7 @@ from napari.layers import Image
 
 from fctl_napari.errors import FctlError
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.geo import EXTENSIONS
 from fctl_napari.imagery.formats.ome_zarr import collection
 from fctl_napari.imagery.formats.png_jpeg import has_transparency
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
@@ -35,7 +36,7 @@ from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, previe
 from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_levels
 from fctl_napari.progress import Progress
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".ozx")
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".ozx", *EXTENSIONS)
 REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff", ".ozx")
 
 NOTHING: list[Any] = [(None,)]
@@ -196,6 +197,8 @@ def _is_label_image(path: Path | str) -> bool:
 def _open(path: Path | str) -> Pyramid:
     """Open an image, and choose what napari cannot ask for: the range of its values, and three of many bands."""
     pyramid = open_image(path)
+    for note in pyramid.notes:
+        say(f"{last_name(path)}: {note}.")
     if pyramid.bands is None and (pyramid.unclear_bands is not None or pyramid.channels not in (1, 3, 4)):
         reason = pyramid.unclear_bands or f"has {pyramid.channels} channels"
         pyramid.bands = (0, 1, 2) if pyramid.channels > 2 else (0, 0, 0)
