@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ UNKNOWN_CRS = 'LOCAL_CS["unknown"]'
 """CRS of coordinates of which only the transform is known."""
 
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
+_PLACING_TAGS = (*_GEO_TAGS, 50844)
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def tiff_placement(path: Path | str, file: Any) -> Placement:
     Placement
         Position of the first image.
     """
+    if not (any(tag in file.pages.first.tags for tag in _PLACING_TAGS) or has_sidecar(path)):
+        return Placement()
     if not has_rasterio():
         return Placement(*from_tags(file.geotiff_metadata or {})) if file.is_geotiff else Placement()
     placement = None
@@ -119,8 +122,35 @@ def tiff_placement(path: Path | str, file: Any) -> Placement:
 
 
 def has_rasterio() -> bool:
-    """Return whether rasterio is installed."""
-    return find_spec("rasterio") is not None
+    """Return whether rasterio can be imported."""
+    try:
+        import rasterio  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def has_sidecar(path: Path | str) -> bool:
+    """Return whether there is a file beside an image that may place it.
+
+    Parameters
+    ----------
+    path : Path or str
+        Image file, or its address.
+
+    Returns
+    -------
+    bool
+        True for a world file, an ``.aux.xml`` and the coefficients of a sensor model.
+    """
+    if isinstance(path, str):
+        return False
+    extension = path.suffix.lstrip(".")
+    short = f"{extension[:1]}{extension[-1:]}w"
+    beside = [path.with_suffix(f".{one}") for one in (short, f"{extension}w", "wld", "RPB")]
+    beside += [path.with_name(f"{path.name}.aux.xml"), path.with_name(f"{path.stem}_RPC.TXT")]
+    names = {one.name.lower() for one in beside}
+    return any(entry.name.lower() in names for entry in os.scandir(path.parent))
 
 
 def file_placement(source: Path | io.BytesIO) -> Placement | None:

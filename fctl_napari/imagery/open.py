@@ -23,7 +23,7 @@ from fctl_napari.imagery.formats.remote import (
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, CodecError, read_tiff
 from fctl_napari.imagery.formats.tiff_validity import mask_file_validity
 from fctl_napari.imagery.formats.zipped import ZIP_MAGIC, zip_file
-from fctl_napari.imagery.georeference import Placement, file_placement, has_rasterio
+from fctl_napari.imagery.georeference import Placement, file_placement, has_rasterio, has_sidecar
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid
@@ -114,10 +114,13 @@ def _open_tiff(
 ) -> Pyramid:
     try:
         image = read_tiff(path)
-    except CodecError:
+    except CodecError as error:
         if not has_rasterio():
             raise
-        return _open_geo(path, value_range, bands)
+        try:
+            return _open_geo(path, value_range, bands)
+        except InputError:
+            raise error from None  # GDAL lacks the codec, too
     levels, validity = image.levels, image.validity
     native = len(levels)
     if native == 1:
@@ -174,7 +177,7 @@ def _open_raster(path: Path, value_range: tuple[float, float] | None, bands: tup
         height, width = first.shape[:2]
         validity = Validity((StoredMask(Level(alpha, "yx"), 0, (height, width)),), "alpha")
     levels, validity = halved_levels(first, validity)
-    placement = (file_placement(path) if has_rasterio() else None) or Placement()
+    placement = (file_placement(path) if has_sidecar(path) and has_rasterio() else None) or Placement()
     placed = placement.georeference is not None and placement.unit is not None
     return Pyramid(
         path.stem,
