@@ -64,7 +64,7 @@ def open_image(
         The file is missing, truncated or damaged, is not an image, or has other axes or channels; or the server
         cannot be reached.
     """
-    if is_gdal_address(path):
+    if is_gdal_address(path) and ".zarr" not in path:
         return _open_geo(path, value_range, bands)
     if is_url(path):
         return _open_url(path, value_range, bands)
