@@ -151,8 +151,9 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
             centred=True,
         )
         ome: dict[str, Any] = {"version": ngff.VERSION, "multiscales": [multiscale]}
-        if source.channels == 3 and source.dtype == np.uint8:
-            ome["omero"] = _rgb_channels()
+        bands = source.bands or (0, 1, 2)
+        if source.channels == 3 and source.dtype == np.uint8 and len(set(bands)) == 3:
+            ome["omero"] = _rgb_channels(bands)
         ours: dict[str, Any] = {"source": identity, "complete": False}
         if source.path is not None:
             ours["source_fingerprint"] = old_fingerprints(source)[0]  # for stores of earlier versions
@@ -305,12 +306,13 @@ def _chunks(shape: tuple[int, ...], chunk: int) -> int:
     return math.prod(math.ceil(length / chunk) for length in shape)
 
 
-def _rgb_channels() -> dict[str, Any]:
+def _rgb_channels(bands: tuple[int, int, int]) -> dict[str, Any]:
     window = {"min": 0, "max": 255, "start": 0, "end": 255}
-    colors = {"red": "FF0000", "green": "00FF00", "blue": "0000FF"}
+    colors = [("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF")]
     return {
         "channels": [
-            {"label": name, "color": color, "active": True, "window": dict(window)} for name, color in colors.items()
+            {"label": name, "color": color, "active": True, "window": dict(window)}
+            for name, color in (colors[bands.index(channel)] for channel in range(3))
         ],
         "rdefs": {"model": "color"},
     }

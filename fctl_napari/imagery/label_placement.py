@@ -187,7 +187,7 @@ def _whole_fraction(shape: tuple[int, int], image_shape: tuple[int, int]) -> boo
 
 
 def _unit_ratio(own: str | None, other: str | None, path: Path | str) -> float:
-    """Return the number of one unit in another; one that is not stated is the same."""
+    """Return the number of one unit in another. One that is not stated is the same."""
     if own is None or other is None or own == other:
         return 1.0
     if own not in METERS or other not in METERS:
