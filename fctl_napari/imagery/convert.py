@@ -20,6 +20,7 @@ from fctl_napari.files import remove_folder
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ome_zarr import OURS
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level, halve
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.pyramid import Pyramid
@@ -184,7 +185,7 @@ def source_file(path: Path | str | None) -> dict[str, Any]:
     if path is None or is_url(path):
         return {"path": path, "modified_ns": None}
     file = Path(path).resolve()
-    return {"path": str(file), "modified_ns": file.stat().st_mtime_ns}
+    return {"path": str(file), "modified_ns": (zip_file(file) or file).stat().st_mtime_ns}
 
 
 def _identity(source: Pyramid) -> dict[str, Any]:
