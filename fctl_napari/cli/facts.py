@@ -45,8 +45,6 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         "levels": levels,
         "chunks": " x ".join(map(str, pyramid.levels[0].chunks[:2])) + " px",
     }
-    if pyramid.bands is not None:
-        facts["bands"] = "{} {} {} are red, green and blue".format(*pyramid.bands)
     if pyramid.value_range is not None:
         facts["range"] = "{:g} .. {:g}".format(*pyramid.value_range)
     elif pyramid.dtype != np.uint8 and pyramid.dtype.kind in "buif":

@@ -205,7 +205,7 @@ class Run:
             **({"kept_output": MAPS} if request.maps else {}),
             **({} if refined is None else {"refined": refined}),
             "value_range": None if request.value_range is None else list(request.value_range),
-            "bands": None if image.bands is None else list(image.bands),
+            "bands": None if request.bands is None else list(request.bands),
         }
         inherit = None if request.inherit is None else Path(request.inherit).absolute()
         parent = None if inherit is None else open_parent(inherit, self.out, image, grid, card, settings)
