@@ -61,6 +61,9 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         facts["images"] = others
     if pyramid.unit is not None:
         facts["pixel"] = f"{pyramid.pixel_size[1]:g} x {pyramid.pixel_size[0]:g} {pyramid.unit}"
+    if any(pyramid.translation):
+        unit = f" {pyramid.unit}" if pyramid.unit else ""
+        facts["first px"] = f"at {pyramid.translation[1]:g}, {pyramid.translation[0]:g}{unit} (x, y)"
     if pyramid.georeference is not None:
         facts["crs"] = pyramid.georeference.crs
         facts["transform"] = ", ".join(f"{value:.10g}" for value in pyramid.georeference.transform)

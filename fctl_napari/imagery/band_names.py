@@ -16,6 +16,9 @@ SENTINEL_2 = {"4": "red", "3": "green", "2": "blue"}
 FILLERS = frozenset(("band", "channel", "ch", "b", "sr", "surface", "reflectance", "nm", "um", "wavelength"))
 """Words of a band's name that say nothing about its color."""
 
+ALPHA = ("alpha", "a", "opacity")
+"""Names of a band of opacity."""
+
 RANGES_NM = {"red": (620.0, 690.0), "green": (520.0, 600.0), "blue": (440.0, 515.0)}
 """Wavelengths of the three, nm."""
 
@@ -43,8 +46,8 @@ def rgb_bands(
     Returns
     -------
     tuple of 3 int or None
-        Indices from 0. None where one of the three is not found, and where nothing has to be chosen: the first three
-        of three bands.
+        Indices from 0. None where one of the three is not found, and where nothing has to be chosen: red, green, blue,
+        and perhaps opacity, in this order.
     """
     bands = max(map(len, (names, colors, wavelengths)))
     plain = [None if name is None else str(name).strip().lower() for name in names]
@@ -57,7 +60,8 @@ def rgb_bands(
         or _by_wavelength([None if value is None else float(value) for value in wavelengths])
         or _by_wavelength(numbers)
     )
-    return None if chosen == (0, 1, 2) and bands == 3 else chosen
+    plain_rgb = bands == 3 or (bands == 4 and len(plain) == 4 and plain[3] in ALPHA)
+    return None if chosen == (0, 1, 2) and plain_rgb else chosen
 
 
 def _color_word(name: str | None) -> str | None:

@@ -22,6 +22,7 @@ from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ome_zarr import OURS
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.formats.zarr_validity import KEY, described
+from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.halving import halve_mask, halving
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
@@ -168,8 +169,9 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
             centred=True,
         )
         ome: dict[str, Any] = {"version": ngff.VERSION, "multiscales": [multiscale]}
-        if source.channels == 3 and source.dtype == np.uint8:
-            ome["omero"] = _rgb_channels()
+        bands = source.bands or (0, 1, 2)
+        if source.channels == 3 and source.dtype == np.uint8 and len(set(bands)) == 3:
+            ome["omero"] = _rgb_channels(bands)
         ours: dict[str, Any] = {"source": identity, "complete": False, KEY: validity}
         if source.path is not None:
             ours["source_fingerprint"] = old_fingerprints(source)[0]  # for stores of earlier versions
@@ -202,7 +204,7 @@ def source_file(path: Path | str | None) -> dict[str, Any]:
     if path is None or is_url(path):
         return {"path": path, "modified_ns": None}
     file = Path(path).resolve()
-    return {"path": str(file), "modified_ns": file.stat().st_mtime_ns}
+    return {"path": str(file), "modified_ns": (zip_file(file) or file).stat().st_mtime_ns}
 
 
 def _identity(source: Pyramid) -> dict[str, Any]:
@@ -377,12 +379,13 @@ def _chunks(shape: tuple[int, ...], chunk: int) -> int:
     return math.prod(math.ceil(length / chunk) for length in shape)
 
 
-def _rgb_channels() -> dict[str, Any]:
+def _rgb_channels(bands: tuple[int, int, int]) -> dict[str, Any]:
     window = {"min": 0, "max": 255, "start": 0, "end": 255}
-    colors = {"red": "FF0000", "green": "00FF00", "blue": "0000FF"}
+    colors = [("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF")]
     return {
         "channels": [
-            {"label": name, "color": color, "active": True, "window": dict(window)} for name, color in colors.items()
+            {"label": name, "color": color, "active": True, "window": dict(window)}
+            for name, color in (colors[bands.index(channel)] for channel in range(3))
         ],
         "rdefs": {"model": "color"},
     }

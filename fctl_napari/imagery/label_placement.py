@@ -69,8 +69,8 @@ class LabelPlacement:
 def label_placement(labels: zarr.Group, path: Path | str, image: zarr.Group, image_path: Path | str) -> LabelPlacement:
     """Read where labels lie over their image.
 
-    Their scale and translation count. Labels that state none, or no translation, and that are as large as the image
-    in its unit or a whole fraction of it, cover it from corner to corner.
+    Their scale and translation count. Labels that state neither, and have a whole fraction of the image's px, cover it
+    from corner to corner. Labels that are as large as the image and state no translation have the one of the image.
 
     Parameters
     ----------
@@ -106,7 +106,9 @@ def label_placement(labels: zarr.Group, path: Path | str, image: zarr.Group, ima
     start = (np.multiply(own.translation, ratio) - other.translation) / other.size
     covers = bool((np.abs(np.multiply(step, shape) - image_shape) < np.maximum(step, 1.0)).all())
     if covers and (not any(own.translation) or np.abs(start).max() < OFF_PX):
-        return _covering(step, shape, image_shape)
+        if shape == image_shape:
+            return _covering(step, shape, image_shape)
+        start = np.zeros(2)
     return LabelPlacement((float(step[0]), float(step[1])), (float(start[0]), float(start[1])), shape, image_shape)
 
 
@@ -187,7 +189,7 @@ def _whole_fraction(shape: tuple[int, int], image_shape: tuple[int, int]) -> boo
 
 
 def _unit_ratio(own: str | None, other: str | None, path: Path | str) -> float:
-    """Return the number of one unit in another; one that is not stated is the same."""
+    """Return the number of one unit in another. One that is not stated is the same."""
     if own is None or other is None or own == other:
         return 1.0
     if own not in METERS or other not in METERS:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from helpers_ngff import write_image
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ SUPERDOVE = ["coastal_blue", "blue", "green_i", "green", "yellow", "red", "reded
     [
         ({"names": ["red", "green", "blue"]}, None),
         ({"names": ["red", "green", "blue", "nir"]}, (0, 1, 2)),
+        ({"names": ["red", "green", "blue", "Alpha"]}, None),
         ({"names": ["Blue", "Green", "Red", "Near Infrared"]}, (2, 1, 0)),
         ({"names": ["B", "G", "R"]}, (2, 1, 0)),
         ({"names": ["Band 1 - Blue", "Band 2 - Green", "Band 3 - Red", "Band 4 - NIR"]}, (2, 1, 0)),
@@ -65,7 +67,10 @@ def test_channels_of_an_ome_zarr(tmp_path: Path, version: int) -> None:
     write_image(tmp_path / "i.zarr", np.ascontiguousarray(rgb.transpose(2, 0, 1)[::-1]), version=version, **BGR)
     image = open_image(tmp_path / "i.zarr")
     assert np.array_equal(image.read((0, 0, 40, 60)), rgb)
-    assert np.array_equal(open_image(convert(image, tmp_path / "c.zarr")).read((0, 0, 40, 60)), rgb)
+    copy = convert(image, tmp_path / "c.zarr")
+    assert np.array_equal(open_image(copy).read((0, 0, 40, 60)), rgb)
+    written = zarr.open_group(copy, mode="r").attrs["ome"]["omero"]["channels"]
+    assert [channel["label"] for channel in written] == ["blue", "green", "red"], "for other programs"
     stated = open_image(tmp_path / "i.zarr", bands=(0, 1, 2))
     assert np.array_equal(stated.read((0, 0, 40, 60)), rgb[..., ::-1])
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers_commands import Fctl
 from helpers_ngff import write_image, write_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.ground_truth import NO_CLASS, open_ground_truth
 from fctl_napari.imagery.label_placement import LabelPlacement, over_image
+from fctl_napari.imagery.open import open_image
 
 SIDE = 64
 Y, X = np.mgrid[:SIDE, :SIDE]
@@ -55,7 +59,8 @@ WHERE: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
 def test_they_lie_where_they_belong(scene: Path, name: str) -> None:
     values, options = WHERE[name]
     step = {"h": 2, "q": 4}.get(name[0], 2 if name in ("crop of a half", "crop of a mean") else 1)
-    whole = DISC[::step, ::step].repeat(step, 0).repeat(step, 1)
+    nearest = np.minimum(np.ceil(np.arange(SIDE) / step - 0.5).astype(int), SIDE // step)
+    whole = np.pad(DISC[::step, ::step], (0, 1))[np.ix_(nearest, nearest)]
     if "crop" in name or name == "planes":
         inside = np.zeros_like(whole)
         inside[20:50, 10:60] = whole[20:50, 10:60]
@@ -91,6 +96,26 @@ def test_labels_without_the_translation_of_their_image_are_its_px(tmp_path: Path
     write_image(scene, DISC[None].astype(np.uint8), size=PX, translation=(1000, 2000), unit="micrometer")
     path = write_labels(scene, "disc", DISC, size=PX, unit="micrometer")
     np.testing.assert_array_equal(classes(path), expected(DISC))
+
+
+@pytest.mark.parametrize("name", ["half", "crop"])
+def test_commands_compare_them_where_they_lie(
+    scene: Path, tmp_path: Path, name: str, make_segmentation: Callable[..., Any], fctl: Fctl
+) -> None:
+    store = make_segmentation((2 - DISC).astype(np.uint8), image=open_image(scene)).path
+    values, options = WHERE[name]
+    path = write_labels(scene, name, 2 - values, unit="micrometer", **options)
+    for truth in (path, scene):
+        assert fctl("evaluate", store, truth, "--json", tmp_path / "e.json").code == 0
+        accuracy = json.loads((tmp_path / "e.json").read_text())["accuracy"]
+        assert accuracy > (0.97 if name == "half" else 0.9999)
+        assert fctl("errors", store, truth, "--json", tmp_path / "r.json").code == 0
+        wrong = json.loads((tmp_path / "r.json").read_text())["pixels"]
+        assert wrong < 0.03 * SIDE**2 if name == "half" else wrong == 0
+        assert fctl("compare", store, store, truth).code == 0
+    write_labels(scene, "aside", 2 - DISC, size=PX, unit="micrometer", translation=(0.1, 0))
+    for command in ("evaluate", "errors"):
+        assert "lie between those of its image" in fctl(command, store, scene / "labels" / "aside").sentence()
 
 
 def test_no_class_is_beside_labels_whose_0_is_a_class(scene: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from helpers_commands import Fctl
 from helpers_ngff import axes_of, write_image
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,9 +133,10 @@ def test_an_array_alone_is_named_as_such(tmp_path: Path, version: Any, slash: st
         open_image(path / slash)
 
 
-def test_translation_is_kept_by_a_conversion(tmp_path: Path) -> None:
+def test_translation_is_kept_by_a_conversion(tmp_path: Path, fctl: Fctl) -> None:
     write_image(tmp_path / "i.zarr", CYX, size=0.5, translation=(10, 20), unit="micrometer")
     image = open_image(tmp_path / "i.zarr")
     converted = open_image(convert(image, tmp_path / "c.ome.zarr"))
     assert (converted.pixel_size, converted.translation, converted.unit) == ((0.5, 0.5), (10, 20), "micrometer")
     assert converted.translation == image.translation
+    assert "at 20, 10 micrometer (x, y)" in fctl("info", tmp_path / "c.ome.zarr").out

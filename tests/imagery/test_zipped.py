@@ -11,8 +11,9 @@ import pytest
 from helpers_ngff import write_image, write_labels
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.ground_truth import open_ground_truth
-from fctl_napari.imagery.naming import stem
+from fctl_napari.imagery.naming import beside, stem
 from fctl_napari.imagery.open import open_image
 
 CYX = np.random.default_rng(0).integers(0, 256, (3, 40, 60)).astype(np.uint8)
@@ -49,6 +50,9 @@ def test_labels_and_collections_in_it(tmp_path: Path) -> None:
     path = zipped(folder, tmp_path / "c.ozx")
     assert np.array_equal(open_image(path / "b").levels[0][...], (255 - CYX).transpose(1, 2, 0))
     assert open_image(path).name == "c"
+    copy = convert(open_image(path / "b"), tmp_path / "copy.ome.zarr")
+    assert np.array_equal(open_image(copy).levels[0][...], (255 - CYX).transpose(1, 2, 0))
+    assert beside(path / "b", ".x") == tmp_path / "c.b.x"
     truth = open_ground_truth(path / "a")
     assert np.array_equal(truth.read((0, 0, 40, 60)), np.where(CYX[0] > 128, 0, 255))
 

@@ -64,7 +64,7 @@ def _series(path: Path | str, ome: dict[str, Any]) -> list[str]:
 
 
 def _found(group: zarr.Group, path: Path | str) -> list[str]:
-    """Return the images in a folder on this machine; an address cannot be listed."""
+    """Return the images in a folder on this machine. An address cannot be listed."""
     return [] if is_url(path) else sorted(_below(group, "", DEPTH), key=_natural)
 
 

@@ -54,7 +54,7 @@ def open_omezarr(
     """
     group = ngff.open_group(path)
     name = last_name(path).split(".")[0] or last_name(path)
-    names = image_names(path)
+    names = [] if "multiscales" in ngff.ome_attributes(group) else image_names(path)
     if names:
         group = ngff.open_group(child(path, names[0]))
     ours = group.attrs.asdict().get(OURS)

@@ -210,13 +210,16 @@ def _open(path: Path | str) -> Pyramid:
 
 
 def _labels_under(path: Path | str, image: dict[str, Any]) -> list[LayerData]:
-    """Return the layers of the label groups under an image."""
+    """Return the layers of the label groups under an image, and report those that cannot be shown."""
     if not _may_be_zarr(path):
         return []
     layers = []
     for name in label_groups.label_names(path):
         labels = child(child(path, "labels"), name)
-        layers.append(label_groups.labels_layer(labels, image=path, image_arguments=image))
+        try:
+            layers.append(label_groups.labels_layer(labels, image=path, image_arguments=image))
+        except FctlError as error:
+            report(error)  # the image can be shown all the same
     return layers
 
 

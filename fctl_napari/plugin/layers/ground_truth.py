@@ -15,6 +15,7 @@ from napari.utils.transforms import Affine
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.ground_truth_levels import with_levels
 from fctl_napari.imagery.label_placement import LabelPlacement, over_image
@@ -227,7 +228,7 @@ def open_choice(
         return source
     if path is not None:
         file = Path(path).absolute()
-        facts = file.stat()
+        facts = (zip_file(file) or file).stat()
         key = digest(file, facts.st_mtime_ns, facts.st_size, *([colors] if source.by_color else []))
         location = cache_folder() / f"{stem(file)}-{key}.labels.ome.zarr"
         return with_levels(source, location, progress=progress)

@@ -75,6 +75,15 @@ def test_labels_cover_what_they_label(
     assert (placed == DISC).mean() > (0.97 if step > 1 else 0.999)
 
 
+def test_labels_that_cannot_be_placed_are_reported(tmp_path: Path, notes: list[tuple[str, str]]) -> None:
+    scene = image_at(tmp_path / "scene.ome.zarr")
+    write_labels(scene, "far", DISC, size=PX, unit="parsec")
+    write_labels(scene, "same", DISC, size=PX, unit="micrometer")
+    _, layers = shown(scene)
+    assert [layer.name for layer in layers] == ["scene", "same"]
+    assert [message for severity, message in notes if severity == "error" and "measured in parsec" in message]
+
+
 def test_fields_of_view_of_a_mosaic_lie_side_by_side(tmp_path: Path) -> None:
     for unit in ("micrometer", None):
         there = [(0.0, 0.0), (0.0, SIDE * PX), (SIDE * PX, 0.0)]
