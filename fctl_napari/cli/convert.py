@@ -29,11 +29,13 @@ def convert(
     bands: BandsOption = None,
 ) -> None:
     """Turn an image into an OME-Zarr pyramid, block by block."""
+    from fctl_napari.cli.facts import say_collection
     from fctl_napari.cli.output import counting, out
     from fctl_napari.imagery.convert import convert as convert_image
     from fctl_napari.imagery.open import open_image
 
     pyramid = open_image(source, value_range=value_range, bands=bands)
+    say_collection(source)
     with counting("Converting") as report:
         written = convert_image(pyramid, target, progress=report)
     out.print(str(written), highlight=False, soft_wrap=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fctl_napari.cli.output import err, out
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.formats.remote import child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +32,7 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     import numpy as np
 
     from fctl_napari.imagery.fingerprint import fingerprint
-    from fctl_napari.imagery.nodata import NAN, measure_nodata
-    from fctl_napari.imagery.pyramid import measured_range
+    from fctl_napari.imagery.measured import measured_range, percent, share_without_data
 
     height, width = pyramid.shape
     levels = ", ".join(f"{level.shape[1]} x {level.shape[0]}" for level in pyramid.levels[: pyramid.native_levels])
@@ -44,6 +43,11 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         "levels": levels,
         "chunks": " x ".join(map(str, pyramid.levels[0].chunks[:2])) + " px",
     }
+    if any(pyramid.band_names) or pyramid.bands is not None or pyramid.unclear_bands is not None:
+        names = [name or str(index) for index, name in enumerate(pyramid.band_names)]
+        rgb = pyramid.bands or (None if pyramid.unclear_bands else pyramid.rgb_channels)
+        shown = "unclear, state --bands R G B" if rgb is None else ", ".join(names[band] for band in rgb)
+        facts["bands"] = f"{', '.join(names)}; red, green and blue: {shown}"
     if pyramid.value_range is not None:
         facts["range"] = "{:g} .. {:g}".format(*pyramid.value_range)
     elif pyramid.dtype != np.uint8 and pyramid.dtype.kind in "buif":
@@ -51,28 +55,42 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         facts["values"] = (
             f"0.1 % .. 99.9 %: {low} .. {high}; state them where it is used, as in fctl segment --range {low} {high}"
         )
-    if pyramid.path is not None and (nodata := measure_nodata(pyramid.path)) is not None:
-        facts["nodata"] = f"{nodata.percent} ({nodata.by})" + (
-            "" if nodata.by == NAN else "; these px are segmented all the same"
-        )
+    if (share := share_without_data(pyramid)) or pyramid.validity is not None:
+        facts["no data"] = f"{percent(share) if share else 'none found'} ({pyramid.validity_source})"
+    if pyramid.path is not None and (others := collection_words(pyramid.path)):
+        facts["images"] = others
     if pyramid.unit is not None:
         facts["pixel"] = f"{pyramid.pixel_size[1]:g} x {pyramid.pixel_size[0]:g} {pyramid.unit}"
+    if any(pyramid.translation):
+        unit = f" {pyramid.unit}" if pyramid.unit else ""
+        facts["first px"] = f"at {pyramid.translation[1]:g}, {pyramid.translation[0]:g}{unit} (x, y)"
     if pyramid.georeference is not None:
         facts["crs"] = pyramid.georeference.crs
         facts["transform"] = ", ".join(f"{value:.10g}" for value in pyramid.georeference.transform)
+    if pyramid.notes:
+        facts["not used"] = "; ".join(pyramid.notes)
     facts["fingerprint"] = fingerprint(pyramid)
     return facts
 
 
-def say_nodata(image: str) -> None:
-    """Print on stderr the share of pixels that the image's file marks as nodata, if there are any."""
-    from fctl_napari.imagery.nodata import NAN, measure_nodata
+def collection_words(image: Path | str) -> str:
+    """Describe a collection of several images: their names, and which one is open. Empty for a single image."""
+    from fctl_napari.imagery.formats.ome_zarr import collection
 
-    nodata = None
-    with suppress(InputError):  # if the image itself is damaged, the run reports where
-        nodata = measure_nodata(image)
-    if nodata is not None and nodata.by != NAN:  # NaN are reported by the run, where it meets them
-        err.print(nodata.sentence(image), highlight=False, markup=False, soft_wrap=True)
+    names = collection(image)
+    if len(names) < 2:
+        return ""
+    return (
+        f"{len(names)} images: {', '.join(names)}; {names[0]} is open, another one by its path, as in "
+        f"{child(image, names[1])}"
+    )
+
+
+def say_collection(image: str) -> None:
+    """Print on stderr the images of a collection, of which only the first is used."""
+    words = collection_words(image)
+    if words:
+        err.print(f"{image}: holds {words}", highlight=False, markup=False, soft_wrap=True)
 
 
 def card_facts(card: Card) -> dict[str, str]:
@@ -109,7 +127,6 @@ def image_words(stored: Mapping[str, Any], beside: Path) -> str:
 
     If that image is missing or has changed, the description is the error message about it.
     """
-    from fctl_napari.errors import InputError
     from fctl_napari.segmentation.store.identity import open_image_of
 
     if stored["path"] is None:

@@ -88,6 +88,8 @@ def run_watched(request: SegmentationRequest, description: str, scheduler: str |
             note = "starting" if event.state == "starting" else ""
             if event.tiles_per_second:
                 note = f"{event.tiles_per_second:.1f} tiles/s on {event.device or 'the worker'}"
+            if event.empty:
+                note += f" ({event.empty} without data)"
             progress.update(task, completed=event.done, total=event.total or None, note=note)
 
         run = engine.start(request, show)

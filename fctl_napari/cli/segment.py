@@ -60,7 +60,7 @@ def segment(
     bands: BandsOption = None,
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run resumes from there."""
-    from fctl_napari.cli.facts import say_nodata
+    from fctl_napari.cli.facts import say_collection
     from fctl_napari.cli.output import counting, out, run_watched
     from fctl_napari.export.logits import check_logits_path
     from fctl_napari.imagery.open import open_image
@@ -73,7 +73,7 @@ def segment(
     pyramid = open_image(image, value_range=value_range, bands=bands)
     pyramid.require_rgb()
     region = region_inside(region, pyramid.shape, image)
-    say_nodata(image)
+    say_collection(image)
     cells = affected(inherit, corrections, pyramid, weights)
     request = SegmentationRequest(
         image=image,
@@ -95,7 +95,8 @@ def segment(
     )
     progress = run_watched(request, f"Segmenting with {weights.stem}", scheduler)
     unit = "tiles" if merge == "crop" else "cells"
-    out.print(f"{target}: {progress.done} {unit} by {weights.stem}", highlight=False, soft_wrap=True)
+    empty = f" ({progress.empty} without data)" if progress.empty else ""
+    out.print(f"{target}: {progress.done} {unit}{empty} by {weights.stem}", highlight=False, soft_wrap=True)
     if save_logits is not None:
         from fctl_napari.export.logits import export_logits
         from fctl_napari.segmentation.store.store import Segmentation

@@ -338,6 +338,7 @@ def make(path: Path, image: Pyramid, class_table: ClassTable) -> None:
         classes=classes[: len(class_table.scored)],
         attributes={ATTRIBUTE: {"kind": KIND}},
         pixel_size=image.pixel_size,
+        translation=image.translation,
         unit=image.unit,
     )
     level = labels.levels[0]

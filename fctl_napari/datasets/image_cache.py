@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from numpy.typing import NDArray
 from fctl_napari.imagery.chunk_cache import LastUsed
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, raster_header, read_magic
+from fctl_napari.imagery.formats.tiff_validity import mask_beside
 from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.imagery.validity import NodataMask, Validity
+from fctl_napari.windows import IntWindow
 
 OPEN_BYTES = 2**24
 """Bytes that an open file counts at least, so that not too many are open."""
@@ -85,12 +89,14 @@ class Shelf:
             if opened.native_levels < len(opened.levels):
                 nbytes += sum(level.nbytes for level in opened.levels[opened.native_levels :])
             return self._put_away(opened, path, nbytes, value_range, bands)
-        (height, width, channels), dtype = raster_header(path)
+        (height, width, channels), dtype, transparency = raster_header(path)
         shapes = [(*shape, channels) for shape in ngff.level_shapes((height, width))]
+        marked = transparency or mask_beside(path) is not None
         header = Pyramid(
             path.stem,
             [Level(np.broadcast_to(np.zeros((), dtype), shape)) for shape in shapes],
             path=str(path),
+            validity=Validity((NodataMask(()),) * len(shapes), "alpha") if marked else None,
             factors=[(float(2**k), float(2**k)) for k in range(len(shapes))],
             native_levels=1,
             value_range=value_range,
@@ -120,6 +126,9 @@ class Shelf:
             Level(_Part(level, lambda index=index: get().levels[index]), chunks=level.chunks)  # type: ignore[misc]
             for index, level in enumerate(opened.levels)
         ]
+        if opened.validity is not None:
+            masks = tuple(_PartMask(mask.by_value, index, get) for index, mask in enumerate(opened.validity.masks))
+            shown.validity = Validity(masks, opened.validity.source)
         return shown
 
     def ground_truth(
@@ -174,3 +183,17 @@ class _Part:
 
     def __getitem__(self, key: Any, /) -> NDArray[Any]:
         return self._get()[key]
+
+
+@dataclass(frozen=True)
+class _PartMask:
+    """The validity of a level that is opened for each read."""
+
+    by_value: bool
+    index: int
+    get: Callable[[], Pyramid]
+
+    def valid(self, window: IntWindow, values: NDArray[Any] | None, channels: Sequence[int]) -> NDArray[np.bool_]:
+        validity = self.get().validity
+        assert validity is not None
+        return validity.masks[self.index].valid(window, values, channels)

@@ -13,6 +13,7 @@ from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.class_mapping import MappedGroundTruth, as_classes
 from fctl_napari.imagery.ground_truth import STATE, LabelSource
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import IGNORE, ClassTable
 
 
@@ -31,6 +32,8 @@ class SceneGroundTruth:
         Cache of what was opened last.
     values : mapping of int to int or None, optional
         Class index of the values of a mask of one channel. None: value k is class k, and 255 none.
+    image : Pyramid or None, optional
+        Image of the scene. Where it holds no data there is no class.
 
     Attributes
     ----------
@@ -50,14 +53,47 @@ class SceneGroundTruth:
     dtype = np.dtype(np.uint8)
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, path: Path, table: ClassTable, shelf: Shelf, values: Mapping[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        table: ClassTable,
+        shelf: Shelf,
+        values: Mapping[int, int] | None = None,
+        image: Pyramid | None = None,
+    ) -> None:
         self.path = path
         self.shape, self._open = shelf.ground_truth(path, table.colors, by_value=values is not None)
         self._table = table
         self._values = values
+        self._image = image if image is not None and image.masked else None
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint8]:
         """Read a box.
+
+        Parameters
+        ----------
+        key : tuple of 2 slice
+            Two slices without steps.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            Class indices, ``IGNORE`` (255) where there is none.
+
+        Raises
+        ------
+        InputError
+            The file is damaged here, or holds a value that is no class; or the image is damaged here.
+        """
+        indices = self.stored(key)
+        if self._image is None:
+            return indices
+        (top, bottom, _), (left, right, _) = (part.indices(size) for part, size in zip(key, self.shape, strict=True))
+        valid = self._image.read_valid((top, left, max(top, bottom), max(left, right)))
+        return np.where(valid, indices, np.uint8(IGNORE))
+
+    def stored(self, key: tuple[slice, slice]) -> NDArray[np.uint8]:
+        """Read a box as the file has it, wherever the image holds data.
 
         Parameters
         ----------

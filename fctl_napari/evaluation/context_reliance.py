@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fctl_napari.errors import CheckpointError, InputError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash
 from fctl_napari.model.network import Network
+from fctl_napari.segmentation.inference.image_with_mask import nearest
 from fctl_napari.segmentation.inference.tile_cutting import TileInputs, read_inputs
 from fctl_napari.segmentation.store.identity import open_image_of
 from fctl_napari.segmentation.store.store import Segmentation
@@ -43,17 +45,30 @@ def context_reliance(model: Network, pyramid: Pyramid, windows: Sequence[FloatWi
     Returns
     -------
     float
-        Share of the pixels, 0..1; 0 for a network without contexts.
+        Share of the pixels that hold data, 0..1; 0 for a network without contexts.
     """
     if model.config.inference == "global" or not model.config.outer_contexts or len(windows) < 2:
         return 0.0
     order = np.random.default_rng(seed).permutation(len(windows))
     inputs = [read_inputs(pyramid, windows[int(i)], model.config) for i in order]
-    changed = 0
+    changed = total = 0
     for own, other in zip(inputs, inputs[1:] + inputs[:1], strict=True):
         exchanged = TileInputs(own.tile, other.contexts, other.windows)
-        changed += int((_classes(model, own) != _classes(model, exchanged)).sum())
-    return changed / (len(inputs) * model.config.tile_size**2)
+        differ = (_classes(model, own) != _classes(model, exchanged))[0].cpu().numpy()
+        valid = _valid(pyramid, own.windows["tile"], model.config.tile_size)
+        changed += int(np.count_nonzero(differ & valid))
+        total += int(np.count_nonzero(valid))
+    return changed / max(1, total)
+
+
+def _valid(pyramid: Pyramid, window: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+    """Return which px of a tile hold data, bool [size, size]."""
+    if not pyramid.masked:
+        return np.ones((size, size), bool)
+    y0, x0, y1, x1 = window.tolist()
+    y, x = nearest((y0, x0, y1, x1), size)
+    box = pyramid.read_valid((int(y[0]), int(x[0]), int(y[-1]) + 1, int(x[-1]) + 1))
+    return box[np.ix_(y - y[0], x - x[0])]
 
 
 def segmentation_reliance(segmentation: Segmentation, checkpoint: Path | None = None) -> float:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import zarr
 
 from fctl_napari.errors import OutputError
 from fctl_napari.export.destination import LABELS_KIND, replacing
 from fctl_napari.export.extract import Exportable, Extract
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.progress import Progress
@@ -63,10 +66,11 @@ def write_labels(extract: Extract, out: Path, progress: Progress | None) -> None
     """
     segmentation = extract.segmentation
     image = image_of(out)
-    if image is not None:
-        _check_image(image, out, segmentation)
-    _, axes, multiscale = ngff.open_levels(segmentation.labels.group, segmentation.path)
-    sizes = ngff.scales(multiscale, axes)
+    if image is None:
+        levels, spatial = None, _spatial(segmentation.labels.group, segmentation.path)
+    else:
+        levels = _check_image(image, out, segmentation)
+        spatial = _spatial(ngff.open_group(image), image)
     georeference = segmentation.georeference
     with replacing(out) as temporary:
         labels = LabelPyramid.create(
@@ -81,8 +85,8 @@ def write_labels(extract: Extract, out: Path, progress: Progress | None) -> None
                     "georeference": None if georeference is None else asdict(georeference),
                 }
             },
-            pixel_size=sizes[0] if sizes else None,
-            unit=ngff.space_unit(multiscale),
+            levels=levels,
+            **spatial,
         )
         x0, x1 = extract.window[1], extract.window[3]
         for y, strip in extract.strips(ROWS, progress):
@@ -96,11 +100,23 @@ def write_labels(extract: Extract, out: Path, progress: Progress | None) -> None
         ngff.list_label(out.absolute())
 
 
-def _check_image(image: Path, out: Path, segmentation: Exportable) -> None:
+def _spatial(group: zarr.Group, path: Path) -> dict[str, Any]:
+    """Return the px size, translation and unit of a multiscale image, as arguments of ``LabelPyramid.create``."""
+    _, axes, multiscale = ngff.open_levels(group, path)
+    placements = level_placements(group, multiscale, axes, path)
+    if placements is None:
+        return {"unit": axis_unit(multiscale)}
+    first = placements[0]
+    return {"pixel_size": first.size, "translation": first.translation, "unit": axis_unit(multiscale)}
+
+
+def _check_image(image: Path, out: Path, segmentation: Exportable) -> list[tuple[int, int]]:
+    """Check that an image is the one that was segmented, and return the shapes of its levels."""
     shape = segmentation.shape
     group = ngff.open_group(image)
     levels, axes, _ = ngff.open_levels(group, image)
-    found = tuple(levels[0].shape[axes.index(axis)] for axis in "yx")
+    shapes = [(int(level.shape[axes.index("y")]), int(level.shape[axes.index("x")])) for level in levels]
+    found = shapes[0]
     if found != shape:
         raise OutputError(
             f"{out}: the image is {found[0]} x {found[1]} px (height x width), its segmentation {shape[0]} x "
@@ -114,3 +130,4 @@ def _check_image(image: Path, out: Path, segmentation: Exportable) -> None:
             f"{out}: the image is another one than was segmented (its pixels differ); choose that one, or another "
             "folder."
         )
+    return shapes

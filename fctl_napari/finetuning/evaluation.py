@@ -153,7 +153,8 @@ class Measure:
                 count.matrix += confusion_matrix(ground_truth(tile), predicted, len(self._names))
             if network is not None:
                 inside = Window(*tile.window).clip(self._sets.images[tile.source].shape).slices_in(tile.window)
-                same = predicted[inside] == network.parents_labels(tile)[inside]
+                valid = self._sets.valid(tile)
+                same = (predicted == network.parents_labels(tile))[inside if valid is None else valid]
                 count.same += int(same.sum())
                 count.pixels += same.size
         return count
@@ -172,4 +173,7 @@ class Measure:
                 f"{len(self._table) - 1}; save class indices, with {IGNORE} for no class."
             )
         values = np.where(values < len(self._names), values, IGNORE).astype(np.uint8)  # ignored classes are not scored
+        valid = self._sets.valid(tile)
+        if valid is not None:
+            values[~valid] = IGNORE
         return only(values + np.uint8(1), tile.window, [self._ground_truth_tiles[tile]]) - np.uint8(1)

@@ -333,7 +333,9 @@ class Finetuner:
             for tile in dict.fromkeys([*self.sets.corrected, *self.sets.replay]):
                 yield
                 labels = self.network.parents_prediction(tile).argmax(0).numpy()
-                predicted += np.bincount(labels.ravel(), minlength=self._classes)
+                valid = self.sets.valid(tile)
+                counted = labels.ravel() if valid is None else labels[valid]
+                predicted += np.bincount(counted, minlength=self._classes)
             self._anchors = torch.from_numpy(class_weights(predicted)).to(self.device)
 
     def _one_step(self) -> dict[str, float]:
@@ -358,8 +360,7 @@ class Finetuner:
     def _terms(self, tiles: list[Tile]) -> dict[str, Tensor]:
         """Compute the weighted terms of the loss."""
         request = self.request
-        blank = np.zeros((self.card.config.tile_size,) * 2, np.uint8)
-        targets = torch.from_numpy(np.stack([self.sets.targets.get(tile, blank) for tile in tiles])).to(self.device)
+        targets = torch.from_numpy(np.stack([self.sets.target(tile) for tile in tiles])).to(self.device)
         said = (targets != NOTHING) & (targets != NOT_SURE)
         ground_truth = torch.where(said, targets.long() - 1, IGNORE)
         logits = self.network.logits(tiles)

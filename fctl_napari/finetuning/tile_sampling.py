@@ -87,6 +87,57 @@ class TileSets:
     check_scene: list[Tile] = field(default_factory=list)
     check_training: list[Tile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    _valid: dict[Tile, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
+
+    def valid(self, tile: Tile) -> NDArray[np.bool_] | None:
+        """Read which px of a tile hold data.
+
+        Parameters
+        ----------
+        tile : Tile
+            A tile.
+
+        Returns
+        -------
+        ndarray of bool [T, T] or None
+            True where there is data. None if all px of its image hold some.
+
+        Raises
+        ------
+        InputError
+            The image is damaged there.
+        """
+        image = self.images[tile.source]
+        if not image.masked:
+            return None
+        if tile not in self._valid:
+            self._valid[tile] = image.read_valid(tile.window)
+        return self._valid[tile]
+
+    def target(self, tile: Tile) -> NDArray[np.uint8]:
+        """Return the target of any tile.
+
+        Parameters
+        ----------
+        tile : Tile
+            A tile.
+
+        Returns
+        -------
+        ndarray of uint8 [T, T]
+            Its target as of ``targets``; without corrections 0, and 255 where there is no data.
+
+        Raises
+        ------
+        InputError
+            The image is damaged there.
+        """
+        if tile in self.targets:
+            return self.targets[tile]
+        y0, x0, y1, x1 = tile.window
+        blank = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        valid = self.valid(tile)
+        return blank if valid is None else np.where(valid, blank, np.uint8(NOT_SURE))
 
     @property
     def corrected(self) -> list[Tile]:
@@ -159,6 +210,9 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
         if number >= request.most_tiles and not any(wanted & box.classes and meet(window, box) for box in learnt):
             continue
         values = target_of(corrections, window, parted.held_out)
+        valid = sets.valid(Tile(0, window))
+        if valid is not None:
+            values[~valid] = NOT_SURE
         _check_values(values, card.config.classes, request.corrections)
         if ((values != NOTHING) & (values != NOT_SURE)).any():
             sets.targets[Tile(0, window)] = values
@@ -168,6 +222,9 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
     for window in _shuffled(_over(grid, parted.held_out), rng, request.most_tiles):
         values = only(target_of(corrections, window), window, parted.held_out)
         values[values == NOT_SURE] = NOTHING
+        valid = sets.valid(Tile(0, window))
+        if valid is not None:
+            values[~valid] = NOTHING
         _check_values(values, card.config.classes, request.corrections)
         if values.any():
             sets.held_out[Tile(0, window)] = values

@@ -189,5 +189,15 @@ def with_chunk_cache(pyramid: Pyramid, limit: int = CACHE_BYTES) -> Pyramid:
     """
     cache = ChunkCache(limit)
     cached = copy.copy(pyramid)
-    cached.levels = [Level(CachedArray(level, cache)) if level.stored_in_chunks else level for level in pyramid.levels]
+    wrapped: dict[int, Level] = {}
+
+    def through_cache(level: Level) -> Level:
+        # An alpha channel is read from the level that holds the colors.
+        if id(level) not in wrapped:
+            wrapped[id(level)] = Level(CachedArray(level, cache)) if level.stored_in_chunks else level
+        return wrapped[id(level)]
+
+    cached.levels = [through_cache(level) for level in pyramid.levels]
+    if pyramid.validity is not None:
+        cached.validity = pyramid.validity.with_levels(through_cache)
     return cached

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import Cancelled, InputError, OutputError
@@ -20,10 +21,15 @@ from fctl_napari.files import remove_folder
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ome_zarr import OURS
 from fctl_napari.imagery.formats.remote import is_url
-from fctl_napari.imagery.level import Level, halve
+from fctl_napari.imagery.formats.zarr_validity import KEY, described
+from fctl_napari.imagery.formats.zipped import zip_file
+from fctl_napari.imagery.halving import halve_mask, halving
+from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.imagery.validity import Mask, StoredMask
 from fctl_napari.progress import Progress
+from fctl_napari.windows import IntWindow
 
 BLOCK_BYTES = 32 * 2**20
 """Approximate amount that is read and written at once, bytes."""
@@ -42,9 +48,10 @@ def convert(
 ) -> Path:
     """Write an image as an OME-Zarr 0.5 pyramid with axes c, y, x and its own data type.
 
-    Each level is the 2 x 2 mean of the one before, down to about 1000 px. Georeference, value range and bands are
-    included, and the file that it was made from (``imagery.provenance``). Each piece is read back after it was written.
-    If the conversion is interrupted, the same call resumes it. If it was finished, the call returns at once.
+    Each level is the 2 x 2 mean of the one before, of the px that hold data, down to about 1000 px. Georeference, value
+    range, bands and the marks of px without data are included, and the file that it was made from
+    (``imagery.provenance``). Each piece is read back after it was written. If the conversion is interrupted, the same
+    call resumes it. If it was finished, the call returns at once.
 
     Parameters
     ----------
@@ -82,6 +89,7 @@ def convert(
     for leftover in out.rglob("*.partial"):
         leftover.unlink(missing_ok=True)  # zarr's temporary files of a process that was killed
     stores, _, _ = ngff.open_levels(group, out)
+    copier = _Copier(source, stores, _mask_arrays(group, len(stores)), out)
     total = sum(_chunks(array.shape[1:], _side(array)) for array in stores)
     starts = [_rows_done(state, index, array.shape[1]) for index, array in enumerate(stores)]
     written = sum(_chunks((start, array.shape[2]), _side(array)) for start, array in zip(starts, stores, strict=True))
@@ -97,11 +105,11 @@ def convert(
     report(written)
     with ThreadPoolExecutor(threads, "fctl-convert") as pool:
         for index, array in enumerate(stores):
-            finer = source.levels[0] if index == 0 else Level(stores[index - 1], "cyx")
+            finer = copier.finer(index)
             piece = _piece_shape(finer, 1 if index == 0 else 2, _side(array))
             height, width = array.shape[1:]
             cuts = [(r, c) for r in _cuts(starts[index], height, piece.height) for c in _cuts(0, width, piece.width)]
-            copy = partial(_copy, source, finer, index, array, out)
+            copy = partial(copier.copy, index)
             for rows, columns in _in_order(pool, copy, cuts, min(threads, piece.at_most)):
                 written += _chunks((rows.stop - rows.start, columns.stop - columns.start), _side(array))
                 if columns.stop == width:
@@ -123,7 +131,13 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         ours = _ours(group)
         if "source" not in ours or "complete" not in ours:
             raise taken
-        if ours["source"] == identity and not (ours["complete"] and identity["path"] is None):
+        if ours["complete"] and ours["source"] == identity and ours.get(KEY, {}) != described(source.validity):
+            raise OutputError(
+                f"{out}: was converted without the marks of px that hold no data ({source.validity_source}); choose "
+                "another name, or delete it first."
+            )
+        same = ours["source"] == identity and ours.get(KEY, {}) == described(source.validity)
+        if same and not (ours["complete"] and identity["path"] is None):
             # Nothing shows whether an array is the same one, so its conversion begins again.
             new = {**_shown(source), **({"progress": None} if identity["path"] is None else {})}
             if any(ours.get(name) != value for name, value in new.items()):
@@ -139,17 +153,31 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         remove_folder(out)  # interrupted before anything was written, or the same file has changed since
 
     def fill(group: zarr.Group) -> None:
-        levels = ngff.create_levels(group, "cyx", source.shape, chunk, source.dtype, source.channels)
+        shapes = ngff.level_shapes(source.shape)
+        levels = ngff.create_levels(group, "cyx", shapes, chunk, source.dtype, source.channels)
+        validity = described(source.validity)
+        if validity and "values" not in validity:
+            ngff.create_levels(group.create_group(KEY), "yx", shapes, chunk, np.uint8)
         multiscale = ngff.multiscale_metadata(
-            source.name, "cyx", len(levels), kind="mean", pixel_size=source.pixel_size, unit=source.unit, centred=True
+            source.name,
+            "cyx",
+            ngff.halved_factors(len(levels)),
+            kind="mean",
+            pixel_size=source.pixel_size,
+            translation=source.translation,
+            unit=source.unit,
+            centred=True,
         )
         ome: dict[str, Any] = {"version": ngff.VERSION, "multiscales": [multiscale]}
-        if source.channels == 3 and source.dtype == np.uint8:
-            ome["omero"] = _rgb_channels()
-        ours: dict[str, Any] = {"source": identity, "complete": False}
+        bands = source.bands or (0, 1, 2)
+        if source.channels == 3 and source.dtype == np.uint8 and len(set(bands)) == 3:
+            ome["omero"] = _rgb_channels(bands)
+        ours: dict[str, Any] = {"source": identity, "complete": False, KEY: validity}
         if source.path is not None:
             ours["source_fingerprint"] = old_fingerprints(source)[0]  # for stores of earlier versions
         ours |= {name: value for name, value in _shown(source).items() if value is not None}
+        if any(source.band_names):
+            ours["band_names"] = list(source.band_names)
         if source.georeference is not None:
             ours["georeference"] = {
                 "crs": source.georeference.crs,
@@ -176,7 +204,7 @@ def source_file(path: Path | str | None) -> dict[str, Any]:
     if path is None or is_url(path):
         return {"path": path, "modified_ns": None}
     file = Path(path).resolve()
-    return {"path": str(file), "modified_ns": file.stat().st_mtime_ns}
+    return {"path": str(file), "modified_ns": (zip_file(file) or file).stat().st_mtime_ns}
 
 
 def _identity(source: Pyramid) -> dict[str, Any]:
@@ -235,26 +263,79 @@ def _in_order(
             future.cancel()
 
 
-def _copy(
-    source: Pyramid, finer: Level, index: int, array: zarr.Array[Any], out: Path, rows: slice, columns: slice
-) -> None:
-    """Write one piece of a level and check that it reads back the same."""
-    if index == 0:
-        block = source.read_native((rows.start, columns.start, rows.stop, columns.stop))
-    else:
+@dataclass(frozen=True)
+class _Copier:
+    """Writer of the pieces of a conversion.
+
+    Attributes
+    ----------
+    source : Pyramid
+        Image.
+    stores : list of zarr.Array
+        Levels to write.
+    masks : list of zarr.Array
+        Masks of these levels to write. Empty if the image has none, or if values mark what holds no data.
+    out : Path
+        Folder of the conversion, for messages.
+    """
+
+    source: Pyramid
+    stores: list[zarr.Array[Any]]
+    masks: list[zarr.Array[Any]]
+    out: Path
+
+    def finer(self, index: int) -> Level:
+        """Return the level that a level is made of."""
+        return self.source.levels[0] if index == 0 else Level(self.stores[index - 1], "cyx")
+
+    def copy(self, index: int, rows: slice, columns: slice) -> None:
+        """Write one piece of a level and check that it reads back the same."""
+        if index == 0:
+            window = (rows.start, columns.start, rows.stop, columns.stop)
+            block, mask = self.source.read_native(window), self._mask(window) if self.masks else None
+        else:
+            height, width = self.stores[index - 1].shape[1:]
+            window = (2 * rows.start, 2 * columns.start, min(2 * rows.stop, height), min(2 * columns.stop, width))
+            try:
+                block, mask = self._halved(index, window)
+            except Exception as error:  # what was written is read here too
+                raise _differs(self.out, index, rows) from error
+        self._write(self.stores[index], index, (slice(None), rows, columns), block.transpose(2, 0, 1))
+        if mask is not None:
+            self._write(self.masks[index], index, (rows, columns), mask[..., 0])
+
+    def _mask(self, window: IntWindow) -> NDArray[np.uint8]:
+        assert self.source.validity is not None
+        valid = self.source.validity.masks[0].valid(window, None, ())
+        return np.where(valid, np.uint8(255), np.uint8(0))
+
+    def _halved(self, index: int, window: IntWindow) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        y0, x0, y1, x1 = window
+        finer = self.finer(index)
+        mask: Mask | None = None if self.source.validity is None else self.source.validity.masks[0]
+        if not self.masks:
+            return halving(mask, finer.dtype, finer.shape[2])(finer[y0:y1, x0:x1], window), None
+        own = Level(self.masks[index - 1], "yx")
+        mask = StoredMask(own, 0, finer.shape[:2])
+        block = halving(mask, finer.dtype, finer.shape[2])(finer[y0:y1, x0:x1], window)
+        return block, halve_mask(own[y0:y1, x0:x1])
+
+    def _write(self, array: zarr.Array[Any], index: int, part: tuple[slice, ...], block: NDArray[Any]) -> None:
+        with ngff.writing(self.out):
+            array[part] = block
         try:
-            block = halve(finer[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop])
-        except Exception as error:  # what was written is read here too
-            raise _differs(out, index, rows) from error
-    block = block.transpose(2, 0, 1)
-    with ngff.writing(out):
-        array[:, rows, columns] = block
-    try:
-        stored = np.asarray(array[:, rows, columns])
-    except Exception as error:  # codecs raise what they like
-        raise _differs(out, index, rows) from error
-    if not np.array_equal(stored, block, equal_nan=block.dtype.kind == "f"):
-        raise _differs(out, index, rows)
+            stored = np.asarray(array[part])
+        except Exception as error:  # codecs raise what they like
+            raise _differs(self.out, index, part[-2]) from error
+        if not np.array_equal(stored, block, equal_nan=block.dtype.kind == "f"):
+            raise _differs(self.out, index, part[-2])
+
+
+def _mask_arrays(group: zarr.Group, levels: int) -> list[zarr.Array[Any]]:
+    """Return the arrays of the masks of a conversion, or nothing where it has none."""
+    if KEY not in group:
+        return []
+    return [group[f"{KEY}/{index}"] for index in range(levels)]  # type: ignore[misc]
 
 
 def _differs(out: Path, index: int, rows: slice) -> OutputError:
@@ -298,12 +379,13 @@ def _chunks(shape: tuple[int, ...], chunk: int) -> int:
     return math.prod(math.ceil(length / chunk) for length in shape)
 
 
-def _rgb_channels() -> dict[str, Any]:
+def _rgb_channels(bands: tuple[int, int, int]) -> dict[str, Any]:
     window = {"min": 0, "max": 255, "start": 0, "end": 255}
-    colors = {"red": "FF0000", "green": "00FF00", "blue": "0000FF"}
+    colors = [("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF")]
     return {
         "channels": [
-            {"label": name, "color": color, "active": True, "window": dict(window)} for name, color in colors.items()
+            {"label": name, "color": color, "active": True, "window": dict(window)}
+            for name, color in (colors[bands.index(channel)] for channel in range(3))
         ],
         "rdefs": {"model": "color"},
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,18 @@ import numpy as np
 import tifffile
 
 _USER_DEFINED = 32767
-_METRE = 9001
+_UNITS = {9001: "meter", 9002: "foot", 9003: "foot", 9036: "kilometer"}
+_METRES = {"meter": 1.0, "foot": 0.3048, "kilometer": 1000.0}
 _POINT = 2
+
+MOST_OFF = 0.5
+"""Largest error of an affine transform that replaces ground control points, px."""
+
+UNKNOWN_CRS = 'LOCAL_CS["unknown"]'
+"""CRS of coordinates of which only the transform is known."""
+
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
+_PLACING_TAGS = (*_GEO_TAGS, 50844)
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,12 @@ class Georeference:
 
     crs: str
     transform: tuple[float, float, float, float, float, float]
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Size of a px, (y, x), in the unit of the coordinates."""
+        a, b, _, d, e, _ = self.transform
+        return float(np.hypot(b, e)), float(np.hypot(a, d))
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Georeference:
@@ -53,8 +69,28 @@ class Georeference:
         return cls(fields["crs"], (a, b, c, d, e, f))
 
 
-def read_georeference(path: Path | str, file: Any) -> tuple[Georeference | None, bool]:
-    """Read the georeference of a TIFF.
+@dataclass(frozen=True)
+class Placement:
+    """Position of an image, as its file and the files beside it state it.
+
+    Attributes
+    ----------
+    georeference : Georeference or None
+        Georeference of level 0, if there is one.
+    unit : str or None
+        Unit of its coordinates: ``"meter"``, ``"foot"`` (of both kinds) or ``"kilometer"``. None for degrees, others,
+        and where it is not known.
+    notes : tuple of str
+        What is not used of it, as ends of sentences about the file.
+    """
+
+    georeference: Georeference | None = None
+    unit: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def tiff_placement(path: Path | str, file: Any) -> Placement:
+    """Read the position of a TIFF.
 
     Parameters
     ----------
@@ -65,29 +101,140 @@ def read_georeference(path: Path | str, file: Any) -> tuple[Georeference | None,
 
     Returns
     -------
-    georeference : Georeference or None
-        Georeference of the first image, if there is one.
-    metres : bool
-        True if its unit is the metre.
+    Placement
+        Position of the first image.
     """
-    if not file.is_geotiff:
-        return None, False
+    if not (any(tag in file.pages.first.tags for tag in _PLACING_TAGS) or has_sidecar(path)):
+        return Placement()
+    if not has_rasterio():
+        return Placement(*from_tags(file.geotiff_metadata or {})) if file.is_geotiff else Placement()
+    placement = None
+    if not isinstance(path, str):
+        placement = file_placement(path)
+    elif file.is_geotiff:
+        placement = file_placement(_tags_alone(file))
+    else:
+        return Placement()
+    if placement is None:
+        logging.getLogger(__name__).warning("%s: GDAL cannot open it; its tags are read instead", path)
+        return Placement(*from_tags(file.geotiff_metadata or {})) if file.is_geotiff else Placement()
+    return placement
+
+
+def has_rasterio() -> bool:
+    """Return whether rasterio can be imported."""
     try:
-        import rasterio
+        import rasterio  # noqa: F401
     except ImportError:
-        return from_tags(file.geotiff_metadata or {})
+        return False
+    return True
+
+
+def has_sidecar(path: Path | str) -> bool:
+    """Return whether there is a file beside an image that may place it.
+
+    Parameters
+    ----------
+    path : Path or str
+        Image file, or its address.
+
+    Returns
+    -------
+    bool
+        True for a world file, an ``.aux.xml`` and the coefficients of a sensor model.
+    """
+    if isinstance(path, str):
+        return False
+    extension = path.suffix.lstrip(".")
+    short = f"{extension[:1]}{extension[-1:]}w"
+    beside = [path.with_suffix(f".{one}") for one in (short, f"{extension}w", "wld", "RPB")]
+    beside += [path.with_name(f"{path.name}.aux.xml"), path.with_name(f"{path.stem}_RPC.TXT")]
+    names = {one.name.lower() for one in beside}
+    return any(entry.name.lower() in names for entry in os.scandir(path.parent))
+
+
+def file_placement(source: Path | io.BytesIO) -> Placement | None:
+    """Read the position of a raster from its file and the world file or ``.aux.xml`` beside it, with rasterio.
+
+    Parameters
+    ----------
+    source : Path or BytesIO
+        File.
+
+    Returns
+    -------
+    Placement or None
+        Position. None if GDAL cannot open the file.
+    """
+    import rasterio
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(_tags_alone(file) if isinstance(path, str) else path) as dataset:
-                crs, transform = dataset.crs, dataset.transform
+            with rasterio.open(source) as dataset:
+                return dataset_placement(dataset)
     except rasterio.errors.RasterioIOError:
-        logging.getLogger(__name__).warning("%s: GDAL cannot open it; its tags are read instead", path)
-        return from_tags(file.geotiff_metadata or {})
-    if not crs or transform.is_identity:
-        return None, False
-    metres = crs.is_projected and crs.linear_units.lower() in ("metre", "meter", "m")
-    return Georeference(_crs_name(crs), tuple(transform)[:6]), metres
+        return None
+
+
+def dataset_placement(dataset: Any) -> Placement:
+    """Read the position of an opened raster.
+
+    Ground control points are used where an affine transform fits them to half a px. A transform without a CRS, of a
+    world file, say, is taken to be in coordinates of its own.
+
+    Parameters
+    ----------
+    dataset : rasterio.DatasetReader
+        Raster.
+
+    Returns
+    -------
+    Placement
+        Position.
+    """
+    notes = []
+    crs, transform = dataset.crs, dataset.transform
+    points, points_crs = dataset.gcps
+    if transform.is_identity and points:
+        fitted, off = _fit(points)
+        if off > MOST_OFF:
+            notes.append(
+                f"its {len(points)} ground control points fit no straight grid (off by up to {off:.2g} px); they are "
+                "not used, warp it first (gdalwarp, say)"
+            )
+        else:
+            crs, transform = points_crs, fitted
+    if transform.is_identity and dataset.rpcs is not None:
+        notes.append("its rational polynomial coefficients (RPC) are not applied; orthorectify it first to place it")
+    if transform.is_identity:
+        return Placement(notes=tuple(notes))
+    if not crs:
+        return Placement(Georeference(UNKNOWN_CRS, tuple(transform)[:6]), None, tuple(notes))
+    unit = _unit(crs.linear_units_factor[1]) if crs.is_projected else None
+    return Placement(Georeference(_crs_name(crs), tuple(transform)[:6]), unit, tuple(notes))
+
+
+def _fit(points: Sequence[Any]) -> tuple[Any, float]:
+    """Fit an affine transform to ground control points, and return it with its largest error, px."""
+    from rasterio.transform import Affine
+
+    pixels = np.array([(point.col, point.row, 1.0) for point in points])
+    places = np.array([(point.x, point.y) for point in points])
+    if len(points) < 3 or np.linalg.matrix_rank(pixels) < 3:
+        return Affine.identity(), np.inf
+    center = places.mean(0)  # large coordinates cost digits
+    matrix = np.linalg.lstsq(pixels, places - center, rcond=None)[0]
+    (a, d), (b, e), (c, f) = matrix
+    if abs(a * e - b * d) == 0:
+        return Affine.identity(), np.inf
+    errors = (places - center - pixels @ matrix) @ np.linalg.inv(matrix[:2])
+    return Affine(a, b, c + center[0], d, e, f + center[1]), float(np.hypot(*errors.T).max())
+
+
+def _unit(metres: float) -> str | None:
+    """Return the unit of a length. A foot of the US survey is longer than others by two millionths."""
+    return next((unit for unit, length in _METRES.items() if abs(metres / length - 1) < 1e-5), None)
 
 
 def _tags_alone(file: Any) -> io.BytesIO:
@@ -107,7 +254,7 @@ def _crs_name(crs: Any) -> str:
     return f"EPSG:{code}" if code is not None and CRS.from_epsg(code) == crs else str(crs.to_wkt())
 
 
-def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, bool]:
+def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, str | None]:
     """Make a georeference from GeoTIFF tags.
 
     Parameters
@@ -119,12 +266,13 @@ def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, bool]:
     -------
     georeference : Georeference or None
         Georeference, if the tags state one.
-    metres : bool
-        True if its unit is the metre.
+    unit : str or None
+        Unit of its coordinates: ``"meter"``, ``"foot"`` (of both kinds) or ``"kilometer"``. None for degrees, others,
+        and where it is not known.
     """
     code = tags.get("ProjectedCSTypeGeoKey", tags.get("GeographicTypeGeoKey"))
     if code is None or int(code) == _USER_DEFINED:
-        return None, False
+        return None, None
     if "ModelTransformation" in tags:
         matrix = [float(value) for row in tags["ModelTransformation"] for value in _as_row(row)]
         a, b, c, d, e, f = matrix[0], matrix[1], matrix[3], matrix[4], matrix[5], matrix[7]
@@ -133,13 +281,14 @@ def from_tags(tags: dict[str, Any]) -> tuple[Georeference | None, bool]:
         column, row, _, x, y = map(float, tags["ModelTiepoint"][:5])
         a, b, c, d, e, f = x_size, 0.0, x - column * x_size, 0.0, -y_size, y + row * y_size
     else:
-        return None, False
+        return None, None
     if int(tags.get("GTRasterTypeGeoKey", 1)) == _POINT:
         # Coordinates refer to the center of a px, not to its corner.
         c, f = c - (a + b) / 2, f - (d + e) / 2
-    projected = "ProjectedCSTypeGeoKey" in tags
-    metres = projected and int(tags.get("ProjLinearUnitsGeoKey", _METRE)) == _METRE
-    return Georeference(f"EPSG:{int(code)}", (a, b, c, d, e, f)), metres
+    # Without the key it is the unit of the CRS, which may be feet, and which rasterio knows.
+    stated = "ProjectedCSTypeGeoKey" in tags and "ProjLinearUnitsGeoKey" in tags
+    unit = _UNITS.get(int(tags["ProjLinearUnitsGeoKey"])) if stated else None
+    return Georeference(f"EPSG:{int(code)}", (a, b, c, d, e, f)), unit
 
 
 def _as_row(row: Any) -> list[float]:

@@ -15,8 +15,11 @@ from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.color_key import NO_CLASS, ColorKey, PaletteKey, palette_key
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.mask_tags import MaskTags, png_tags, tiff_tags
+from fctl_napari.imagery.formats.ngff_collection import image_names
 from fctl_napari.imagery.formats.png_jpeg import PNG_MAGIC, is_16_bit_png, open_pillow, read_magic
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, read_tiff
+from fctl_napari.imagery.formats.zipped import zip_file
+from fctl_napari.imagery.label_placement import label_placement, over_image
 from fctl_napari.imagery.level import Level, read_padded
 from fctl_napari.windows import IntWindow
 
@@ -222,8 +225,9 @@ def open_ground_truth(
 ) -> LabelSource:
     """Open a ground truth: class indices in a PNG or TIFF (255 is ignored), or an OME-Zarr label image.
 
-    Masks of colors are read by their colors. Masks with a palette are too, where it holds the classes' colors (see
-    ``palette_key``). Class names that the file states are kept.
+    Labels of an OME-Zarr image that are larger or smaller than it, or moved, are read in its px (see
+    ``label_placement``). Masks of colors are read by their colors. Masks with a palette are too, where it holds the
+    classes' colors (see ``palette_key``). Class names that the file states are kept.
 
     Parameters
     ----------
@@ -246,7 +250,7 @@ def open_ground_truth(
         It is missing or truncated, or it does not hold one channel of class indices, or colors that are classes.
     """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() or zip_file(path) is not None:
         return _zarr_ground_truth(path)
     magic = read_magic(path)
     if magic.startswith(PNG_MAGIC):
@@ -366,6 +370,7 @@ def _whole(values: NDArray[Any], nodata: Sequence[float], path: str) -> NDArray[
 
 
 def _zarr_ground_truth(path: Path) -> LabelSource:
+    path = path.joinpath(*image_names(path)[:1])
     group = ngff.open_group(path)
     if not ngff.is_label_image(group) and isinstance(group.get("labels"), zarr.Group):
         names = sorted(name for name, _ in ngff.open_group(path / "labels").groups())
@@ -386,6 +391,12 @@ def _zarr_ground_truth(path: Path) -> LabelSource:
     if level.shape[2] != 1 or level.dtype.kind not in "bui":
         raise InputError(f"{path}: holds {level.shape[2]} channels of {level.dtype}; labels are one of integers.")
     stated, first = _label_names(group)
+    image = path.absolute().parent.parent
+    if path.absolute().parent.name == "labels" and ngff.is_zarr(image):
+        placement = label_placement(group, path, ngff.open_group(image), image)
+        if not placement.same_px:
+            placed = over_image(levels[0], axes, placement, path, fill=0 if first == 1 else NO_CLASS)
+            return LabelSource(str(path), placed, placed.shape, one_based=first == 1, class_names=stated or None)
     source = LabelSource(
         str(path), level, level.shape[:2], one_based=first == 1, class_names=stated or None, coarser=picked
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,20 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.halving import halved_shape
 from fctl_napari.imagery.level import read_padded
 from fctl_napari.windows import FloatWindow, IntWindow
 
-UPDATE_PX = 4096
-"""Side of the largest piece of a level that is synchronized at once, px."""
+UPDATE_PX = 8192
+"""Approximate side of the largest piece of a level that the next one is taken from at once, px."""
 
 
 class LabelPyramid:
     """A uint8 label image on disk (OME-Zarr 0.5), where 0 is not labelled and k + 1 is class k.
 
-    Level k is every second px of every second row of level k - 1, starting with the first, so that no value
-    appears that was not there. Instances are made with :meth:`create` or :meth:`open`.
+    Level k is every second px of every second row of level k - 1, starting with the first (or every n-th, where other
+    shapes were asked for), so that no value appears that was not there. Instances are made with :meth:`create` or
+    :meth:`open`.
 
     Parameters
     ----------
@@ -61,10 +65,12 @@ class LabelPyramid:
         path: Path | str,
         shape: tuple[int, int],
         *,
+        levels: Sequence[tuple[int, int]] | None = None,
         chunk: int = 512,
         classes: Sequence[Mapping[str, Any]] = (),
         attributes: Mapping[str, Any] | None = None,
         pixel_size: tuple[float, float] | None = None,
+        translation: tuple[float, float] = (0.0, 0.0),
         unit: str | None = None,
     ) -> LabelPyramid:
         """Create an empty label image (all 0), whole or not at all.
@@ -75,6 +81,9 @@ class LabelPyramid:
             Its folder. In the ``labels`` folder of an OME-Zarr image it is listed as one of its labels.
         shape : tuple of 2 int
             (height, width), px.
+        levels : sequence of tuple of 2 int or None, optional
+            (height, width) of each level, px, the first of which is ``shape``. The default is halved until about
+            1000 px.
         chunk : int, optional
             Side of a chunk, px, in every level.
         classes : sequence of mapping of str to object, optional
@@ -84,6 +93,8 @@ class LabelPyramid:
             Further attributes of the group, under keys other than ``"ome"``.
         pixel_size : tuple of 2 float or None, optional
             (y, x) size of a level-0 px, in ``unit``.
+        translation : tuple of 2 float, optional
+            (y, x) position of the center of the first px, in ``unit``.
         unit : str or None, optional
             Unit of ``pixel_size``.
 
@@ -102,14 +113,18 @@ class LabelPyramid:
         if classes:
             ome["image-label"] = _image_label(classes, path)
 
+        shapes = ngff.level_shapes(shape) if levels is None else list(levels)
+        halved = all(after == halved_shape(before) for before, after in pairwise(shapes))
+
         def fill(group: zarr.Group) -> None:
-            levels = ngff.create_levels(group, "yx", shape, chunk, np.uint8)
+            ngff.create_levels(group, "yx", shapes, chunk, np.uint8)
             multiscale = ngff.multiscale_metadata(
                 path.name.split(".")[0],
                 "yx",
-                len(levels),
-                kind="subsample",
+                ngff.halved_factors(len(shapes)) if halved else _factors(shapes),
+                kind="subsample" if halved else "nearest",  # readers may rely on what the first is
                 pixel_size=pixel_size,
+                translation=translation,
                 unit=unit,
                 centred=False,
             )
@@ -250,28 +265,78 @@ class LabelPyramid:
             The disk is full or the location is not writable.
         """
         height, width = self.shape
-        y0, x0 = max(floor(window[0]), 0), max(floor(window[1]), 0)
-        y1, x1 = min(ceil(window[2]), height), min(ceil(window[3]), width)
+        rows, columns = (
+            (max(floor(start), 0), min(ceil(stop), size))
+            for start, stop, size in ((window[0], window[2], height), (window[1], window[3], width))
+        )
         with ngff.writing(self.path):
-            for finer, coarser in zip(self.levels, self.levels[1:], strict=False):
-                # Px i of the coarser level is px 2 i of the finer one.
-                y0, x0, y1, x1 = (y0 + 1) // 2, (x0 + 1) // 2, (y1 + 1) // 2, (x1 + 1) // 2
-                for rows in _pieces(y0, y1, coarser.chunks[0]):
-                    for columns in _pieces(x0, x1, coarser.chunks[1]):
-                        coarser[rows, columns] = finer[_doubled(rows), _doubled(columns)]
+            for finer, coarser in pairwise(self.levels):
+                steps = [_Step.between(*sizes) for sizes in zip(finer.shape, coarser.shape, strict=True)]
+                rows, columns = (step.coarser(part) for step, part in zip(steps, (rows, columns), strict=True))
+                for y in _pieces(*rows, coarser.chunks[0], steps[0].ratio):
+                    for x in _pieces(*columns, coarser.chunks[1], steps[1].ratio):
+                        (y_box, y_inner), (x_box, x_inner) = steps[0].finer(y), steps[1].finer(x)
+                        coarser[y, x] = np.asarray(finer[y_box, x_box])[y_inner][:, x_inner]
 
 
-def _pieces(start: int, stop: int, chunk: int) -> Iterator[slice]:
-    """Split a range at chunk borders into pieces of about ``UPDATE_PX``."""
-    step = max(1, UPDATE_PX // chunk) * chunk
+@dataclass(frozen=True)
+class _Step:
+    """The step from one level to the next along an axis: px i of the coarser is px ``i * over // under`` of the finer.
+
+    Attributes
+    ----------
+    over, under : int
+        Ratio of the two.
+    size : int
+        Length of the coarser level, px.
+    """
+
+    over: int
+    under: int
+    size: int
+
+    @classmethod
+    def between(cls, finer: int, coarser: int) -> _Step:
+        """Return the step between two lengths: a whole ratio where they are rounded from one."""
+        whole = max(1, round(finer / coarser))
+        is_whole = coarser in (finer // whole, -(-finer // whole))
+        return cls(whole, 1, coarser) if is_whole else cls(finer, coarser, coarser)
+
+    @property
+    def ratio(self) -> float:
+        """Number of finer px per coarser px."""
+        return self.over / self.under
+
+    def coarser(self, part: tuple[int, int]) -> tuple[int, int]:
+        """Return the coarser px, (first, end), that are taken from a part of the finer ones."""
+        start, stop = (min(-(-edge * self.under // self.over), self.size) for edge in part)
+        return start, stop
+
+    def finer(self, part: slice) -> tuple[slice, slice | NDArray[np.int64]]:
+        """Return the finer px to read for coarser ones, and the index of those taken in them."""
+        if self.under == 1:
+            start, stop = part.start * self.over, (part.stop - 1) * self.over + 1
+            return slice(start, stop), slice(None, None, self.over)
+        taken = np.arange(part.start, part.stop, dtype=np.int64) * self.over // self.under
+        return slice(int(taken[0]), int(taken[-1]) + 1), taken - taken[0]
+
+
+def _factors(shapes: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
+    """Return the level-0 px per px of each level."""
+    factors = [(1.0, 1.0)]
+    for before, after in pairwise(shapes):
+        y, x = (_Step.between(*sizes).ratio for sizes in zip(before, after, strict=True))
+        factors.append((factors[-1][0] * y, factors[-1][1] * x))
+    return factors
+
+
+def _pieces(start: int, stop: int, chunk: int, ratio: float) -> Iterator[slice]:
+    """Split a range at chunk borders into pieces that are taken from about ``UPDATE_PX`` px."""
+    step = max(1, int(UPDATE_PX / ratio) // chunk) * chunk
     while start < stop:
         end = min(stop, (start // step + 1) * step)
         yield slice(start, end)
         start = end
-
-
-def _doubled(part: slice) -> slice:
-    return slice(2 * part.start, 2 * part.stop - 1, 2)
 
 
 def _image_label(classes: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:

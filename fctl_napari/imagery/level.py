@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +12,9 @@ from numpy.typing import NDArray
 
 from fctl_napari.windows import IntWindow, Window
 
-STRIP_BYTES = 2**25
-"""Approximate amount that is halved at once, bytes."""
-
-NAPARI_COARSEST = 1024
-"""Levels are added until the longer side is at most this, px, since napari reads the coarsest level whole."""
-
 
 class StoredArray(Protocol):
-    """The array that a level reads from: a zarr array, a NumPy array or memory map, a :class:`HalvedArray`."""
+    """The array that a level reads from: a zarr array, a NumPy array or memory map, a ``HalvedArray``."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -128,6 +120,8 @@ class Level:
     @property
     def stored_in_chunks(self) -> bool:
         """True if it is read by whole chunks, and not from memory."""
+        if isinstance(self._array, Level):
+            return self._array.stored_in_chunks
         return getattr(self._array, "chunks", None) is not None
 
     def _stored_chunks(self) -> tuple[int, int, int]:
@@ -256,117 +250,6 @@ def _split(part: Any, length: int, axis: int) -> tuple[slice, Any]:
     return slice(first, int(array.max()) + 1), int(shifted) if shifted.ndim == 0 else shifted
 
 
-def halve(block: NDArray[Any]) -> NDArray[Any]:
-    """Average blocks of 2 x 2 px.
-
-    An odd last row or column is averaged alone. Integers are rounded half up, exactly.
-
-    Parameters
-    ----------
-    block : ndarray [h, w, c]
-        Pixels of any numeric or boolean type.
-
-    Returns
-    -------
-    ndarray [ceil(h / 2), ceil(w / 2), c]
-        Means, of the same dtype.
-    """
-    block = np.pad(block, ((0, block.shape[0] % 2), (0, block.shape[1] % 2), (0, 0)), mode="edge")
-    quads: list[NDArray[Any]] = [block[::2, ::2], block[1::2, ::2], block[::2, 1::2], block[1::2, 1::2]]
-    mean: NDArray[Any]
-    if block.dtype.kind == "f":
-        mean = _sum(quads, np.float64) / 4
-    elif block.dtype.kind == "b":
-        mean = _sum(quads, np.uint8) >= 2
-    elif block.dtype.itemsize == 8:
-        # The sum of four would overflow, so quotients and remainders are averaged separately.
-        quotients = _sum([quad >> 2 for quad in quads], block.dtype)
-        mean = quotients + ((_sum([quad & 3 for quad in quads], block.dtype) + 2) >> 2)
-    else:
-        mean = (_sum(quads, np.uint16 if block.dtype == np.uint8 else np.int64) + 2) >> 2
-    return mean.astype(block.dtype, copy=False)
-
-
-def _sum(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    total: NDArray[Any] = arrays[0].astype(dtype)
-    for array in arrays[1:]:
-        total += array
-    return total
-
-
-def halved_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of the next coarser level.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (y, x, ...), px.
-
-    Returns
-    -------
-    tuple of int
-        y and x halved and rounded up, the rest unchanged.
-    """
-    return ((shape[0] + 1) // 2, (shape[1] + 1) // 2, *shape[2:])
-
-
-class HalvedArray:
-    """The 2 x 2 mean of an array [y, x, c], computed when it is first read and kept in memory.
-
-    It is safe to read from several threads.
-
-    Parameters
-    ----------
-    parent : StoredArray
-        Array [y, x, c] to average.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Length of each axis.
-    dtype : dtype
-        Data type of the parent.
-    """
-
-    def __init__(self, parent: StoredArray) -> None:
-        self.shape: tuple[int, ...] = halved_shape(parent.shape)
-        self.dtype: np.dtype[Any] = parent.dtype
-        self._parent: StoredArray | None = parent
-        self._data: NDArray[Any] | None = None
-        self._lock = threading.Lock()
-
-    def __getitem__(self, key: Any, /) -> Any:
-        """Read a part. The first call computes the whole array.
-
-        Parameters
-        ----------
-        key : object
-            NumPy index.
-
-        Returns
-        -------
-        object
-            Values of the part.
-        """
-        with self._lock:
-            if self._data is None:
-                self._data = self._halve()
-                self._parent = None
-            data = self._data
-        return data[key]
-
-    def _halve(self) -> NDArray[Any]:
-        assert self._parent is not None
-        data = np.empty(self.shape, self.dtype.newbyteorder("="))
-        # By strips of rows, since the parent may be larger than memory.
-        step = max(
-            1, STRIP_BYTES // max(1, 2 * self._parent.shape[1] * math.prod(self.shape[2:]) * self.dtype.itemsize)
-        )
-        for top in range(0, self.shape[0], step):
-            data[top : top + step] = halve(np.asarray(self._parent[2 * top : 2 * (top + step)]))
-        return data
-
-
 @dataclass(frozen=True)
 class MappedArray:
     """Uncompressed values in one piece of a file, mapped anew for each read.
@@ -407,25 +290,6 @@ class MappedArray:
             Copy of the values.
         """
         return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[key])
-
-
-def halved_levels(first: Level) -> list[Level]:
-    """Add levels computed in memory, down to about 1000 px, each when it is first read.
-
-    Parameters
-    ----------
-    first : Level
-        The finest level.
-
-    Returns
-    -------
-    list of Level
-        ``first`` and the coarser levels.
-    """
-    levels = [first]
-    while max(levels[-1].shape[:2]) > NAPARI_COARSEST:
-        levels.append(Level(HalvedArray(levels[-1])))
-    return levels
 
 
 def read_padded(

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.formats.ngff import is_zarr
 from fctl_napari.imagery.formats.remote import is_url, last_name
+from fctl_napari.imagery.formats.zipped import zip_file
 
-IMAGE_SUFFIXES = (".ome.zarr", ".ome.tiff", ".ome.tif", ".zarr", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
+IMAGE_SUFFIXES = (".ome.zarr", ".ozx", ".ome.tiff", ".ome.tif", ".zarr", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 CORRECTIONS_SUFFIX = ".corrections.ome.zarr"
 
 
@@ -88,12 +90,38 @@ def beside(image: str | Path, ending: str, elsewhere: Callable[[], Path] | None 
     InputError
         Nothing can be written beside the image, and there is no other folder.
     """
-    image = image if is_url(image) else Path(image).absolute()
+    image = image if is_url(image) else outside(Path(image).absolute(), ending)
     if isinstance(image, Path) and writable(image.parent):
         return image.with_name(stem(image) + ending)
     if elsewhere is None:
         raise InputError(f"{image}: nothing can be written beside it; give a path.")
     return elsewhere() / f"{stem(image)}-{digest(image)}{ending}"
+
+
+def outside(image: Path, ending: str) -> Path:
+    """Return a path whose name and folder files beside an image can be named after.
+
+    An image in a collection (``coll.ome.zarr/1``) is no place for other files. Those of ``coll.1`` lie beside the
+    collection, unless there is one in it already.
+
+    Parameters
+    ----------
+    image : Path
+        File or folder.
+    ending : str
+        Suffix of the file that is looked for.
+
+    Returns
+    -------
+    Path
+        The image's path, or for an image in a collection another one beside that.
+    """
+    parent = image.parent
+    if image.with_name(stem(image) + ending).exists():
+        return image
+    if (parent.is_dir() or zip_file(parent) is not None) and is_zarr(parent):
+        return outside(parent.with_name(f"{stem(parent)}.{stem(image)}"), ending)
+    return image
 
 
 def corrections_path(image: str | Path, elsewhere: Callable[[], Path] | None = None) -> Path:

@@ -12,11 +12,13 @@ from PIL import Image
 
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.level import Level, halved_levels, read_padded
+from fctl_napari.imagery.halving import halved_levels
+from fctl_napari.imagery.level import Level, read_padded
 from fctl_napari.imagery.provenance import Origin
-from fctl_napari.windows import FloatWindow, IntWindow
+from fctl_napari.imagery.validity import NON_FINITE, StoredMask, Validity, fill_invalid
+from fctl_napari.windows import FloatWindow, IntWindow, Window
 
-__all__ = ["FloatWindow", "Georeference", "IntWindow", "Pyramid", "has_pyramid", "measured_range", "pyramid_from_array"]
+__all__ = ["FloatWindow", "Georeference", "IntWindow", "Pyramid", "has_pyramid", "pyramid_from_array"]
 
 LARGE_SIDE = 4096
 """Longest side, px, of an image that is shown quickly without levels of its own. See :func:`has_pyramid`."""
@@ -47,14 +49,24 @@ class Pyramid:
         (low, high) values that become 0 and 255. It is needed to read data that is not uint8.
     bands : tuple of 3 int or None, optional
         Indices of the red, green and blue channels, from 0. The default is the first three.
+    band_names : sequence of str or None, optional
+        Name of each channel, as far as the file states them.
+    unclear_bands : str or None, optional
+        Reason why ``bands`` are needed, as the end of a sentence about the file.
     georeference : Georeference or None, optional
         Georeference of level 0.
     pixel_size : tuple of 2 float, optional
         Size of a level-0 px, (y, x), in ``unit``.
+    translation : tuple of 2 float, optional
+        Position of the center of the first px of level 0, (y, x), in ``unit``.
     unit : str or None, optional
         Unit of ``pixel_size``: a name that pint knows (``"meter"``), or None.
     origin : Origin or None, optional
         Image that it was converted from.
+    notes : sequence of str, optional
+        What of its file is not used, as ends of sentences about it.
+    validity : Validity or None, optional
+        Marks of its px without data. Floating point values that are NaN or infinite are no data in any case.
 
     Raises
     ------
@@ -76,10 +88,15 @@ class Pyramid:
         native_levels: int | None = None,
         value_range: tuple[float, float] | None = None,
         bands: tuple[int, int, int] | None = None,
+        band_names: Sequence[str | None] = (),
+        unclear_bands: str | None = None,
         georeference: Georeference | None = None,
         pixel_size: tuple[float, float] = (1.0, 1.0),
+        translation: tuple[float, float] = (0.0, 0.0),
         unit: str | None = None,
         origin: Origin | None = None,
+        notes: Sequence[str] = (),
+        validity: Validity | None = None,
     ) -> None:
         self.name = name
         self.path = path
@@ -93,10 +110,15 @@ class Pyramid:
         self.native_levels = len(self.levels) if native_levels is None else native_levels
         self.value_range = value_range
         self.bands = bands
+        self.band_names = tuple(band_names) or (None,) * self.channels
+        self.unclear_bands = unclear_bands
         self.georeference = georeference
         self.pixel_size = pixel_size
+        self.translation = translation
         self.unit = unit
         self.origin = origin
+        self.notes = tuple(notes)
+        self.validity = validity
         self._check()
 
     def _check(self) -> None:
@@ -138,10 +160,9 @@ class Pyramid:
         InputError
             More channels than colors and no ``bands``, or values of unknown range and no ``value_range``.
         """
-        if self.bands is None and self.channels not in (1, 3, 4):
-            raise InputError(
-                f"{self._location}: has {self.channels} channels; say which are red, green and blue with --bands R G B."
-            )
+        if self.bands is None and (self.unclear_bands is not None or self.channels not in (1, 3, 4)):
+            reason = self.unclear_bands or f"has {self.channels} channels"
+            raise InputError(f"{self._location}: {reason}; say which are red, green and blue with --bands R G B.")
         if self.dtype.kind not in "buif":
             raise InputError(f"{self._location}: holds {self.dtype} values; convert it to integers or floats.")
         if self.value_range is None and self.dtype != np.uint8:
@@ -163,40 +184,146 @@ class Pyramid:
         Returns
         -------
         ndarray of uint8 [y1 - y0, x1 - x0, 3]
-            RGB pixels.
+            RGB pixels. Those without data are filled, see :func:`fill_invalid`.
 
         Raises
         ------
         InputError
-            The file is damaged, holds NaN here, or cannot be shown as RGB (see :meth:`require_rgb`).
+            The file is damaged here, or cannot be shown as RGB (see :meth:`require_rgb`).
         """
         self.require_rgb()
+        if self.masked:
+            return fill_invalid(self.read_rgba(window, level))
         shape = self.levels[level].shape
         return read_padded(lambda rows, columns: self._rgb(level, rows, columns), shape, window, channels=(3,))
 
+    @property
+    def masked(self) -> bool:
+        """True if px may be without data: the file marks some, or the values are floating point."""
+        return self.validity is not None or self.dtype.kind == "f"
+
+    @property
+    def validity_source(self) -> str | None:
+        """Mark by which px without data are known, in words. None if all px hold data."""
+        if self.validity is not None:
+            return self.validity.source
+        return NON_FINITE if self.masked else None
+
+    @property
+    def rgb_channels(self) -> tuple[int, ...]:
+        """Indices of the channels that are read as RGB: three, or one that is gray."""
+        return self.bands or tuple(range(min(self.channels, 3)))  # alpha, the fourth channel, is not read
+
+    def read_rgba(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
+        """Read a window as RGB with its validity as opacity.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px of ``level``. Pixels outside are black and opaque.
+        level : int, optional
+            Index of the level.
+
+        Returns
+        -------
+        ndarray of uint8 [y1 - y0, x1 - x0, 4]
+            RGB, and 0 where there is no data, else 255.
+
+        Raises
+        ------
+        InputError
+            See :meth:`read`.
+        """
+        self.require_rgb()
+
+        def read(rows: slice, columns: slice) -> NDArray[np.uint8]:
+            inside = (rows.start, columns.start, rows.stop, columns.stop)
+            values = self._colors(level, inside)
+            valid = self._valid(level, inside, values)
+            result = np.empty((*valid.shape, 4), np.uint8)
+            result[..., :3] = self._to_uint8(values)  # one gray channel becomes three
+            result[..., 3] = np.where(valid, np.uint8(255), np.uint8(0))
+            result[..., :3][~valid] = 0
+            return result
+
+        pixels = read_padded(read, self.levels[level].shape, window, channels=(4,))
+        inside = Window(*window).clip(self.levels[level].shape[:2])
+        if inside != window:
+            outside = np.ones(pixels.shape[:2], bool)
+            if not inside.empty:
+                outside[inside.slices_in(window)] = False
+            pixels[outside, 3] = 255
+        return pixels
+
+    def read_valid(self, window: IntWindow, level: int = 0) -> NDArray[np.bool_]:
+        """Read which px of a window hold data.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px of ``level``.
+        level : int, optional
+            Index of the level.
+
+        Returns
+        -------
+        ndarray of bool [y1 - y0, x1 - x0]
+            True where there is data. False outside.
+
+        Raises
+        ------
+        InputError
+            The file is damaged here.
+        """
+
+        def read(rows: slice, columns: slice) -> NDArray[np.uint8]:
+            inside = (rows.start, columns.start, rows.stop, columns.stop)
+            by_value = self.dtype.kind == "f" or (self.validity is not None and self.validity.masks[level].by_value)
+            values = self._colors(level, inside) if by_value else None
+            return self._valid(level, inside, values).view(np.uint8)
+
+        return read_padded(read, self.levels[level].shape, window).view(bool)
+
+    def _valid(self, level: int, window: IntWindow, values: NDArray[Any] | None) -> NDArray[np.bool_]:
+        """Return which px of a window inside hold data, given their values of ``rgb_channels`` if they are needed."""
+        y0, x0, y1, x1 = window
+        valid: NDArray[np.bool_] = np.ones((y1 - y0, x1 - x0), bool)
+        if self.validity is not None:
+            mask = self.validity.masks[level]
+            try:
+                valid = np.asarray(mask.valid(window, values, self.rgb_channels).any(axis=2))
+            except FctlError:
+                raise
+            except Exception as error:  # codecs raise what they like
+                raise self._damaged(window, error) from error
+        if values is not None and values.dtype.kind == "f":
+            valid &= np.isfinite(values).all(axis=2)
+        return valid
+
+    def _colors(self, level: int, window: IntWindow) -> NDArray[Any]:
+        """Read the stored values of ``rgb_channels`` in a window that lies inside."""
+        if self.bands is None:
+            return self.read_native(window, level, channels=min(self.channels, 3))
+        return self.read_native(window, level)[..., list(self.bands)]
+
     def _rgb(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """Read a window that lies inside."""
-        # Alpha, the fourth channel, is not read.
-        channels = None if self.bands is not None else min(self.channels, 3)
-        block = self.read_native((rows.start, columns.start, rows.stop, columns.stop), level, channels=channels)
-        if self.bands is not None:
-            block = block[..., list(self.bands)]
-        block = self._to_uint8(block)
+        block = self._to_uint8(self._colors(level, (rows.start, columns.start, rows.stop, columns.stop)))
         if block.shape[2] == 1:
             block = np.repeat(block, 3, axis=2)
         return np.array(block, order="C")  # never a view of what the image keeps in memory
 
     def _to_uint8(self, block: NDArray[Any]) -> NDArray[np.uint8]:
+        """Scale values to 0..255. What a value that is not finite becomes is not defined."""
         if self.value_range is None:
             return block  # uint8, as require_rgb has checked
         low, high = self.value_range
         # float32 holds every 16-bit integer exactly, and takes half the memory of float64.
         narrow = block.dtype.itemsize <= 2 or block.dtype == np.float32
         values: NDArray[Any] = block.astype(np.float32 if narrow else np.float64)
-        if block.dtype.kind == "f" and np.isnan(values).any():
-            raise InputError(f"{self._location}: holds NaN values; fill them (with 0, say) and try again.")
-        scaled: NDArray[Any] = (values - values.dtype.type(low)) * values.dtype.type(255 / (high - low))
-        rounded: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+        with np.errstate(invalid="ignore", over="ignore"):
+            scaled: NDArray[Any] = (values - values.dtype.type(low)) * values.dtype.type(255 / (high - low))
+            rounded: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
         return rounded
 
     def read_native(self, window: IntWindow, level: int = 0, *, channels: int | None = None) -> NDArray[Any]:
@@ -227,10 +354,13 @@ class Pyramid:
         except FctlError:
             raise
         except Exception as error:  # codecs raise what they like
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"{self._location}: is damaged at rows {y0} to {y1}; fetch it again ({reason})."
-            ) from error
+            raise self._damaged(window, error) from error
+
+    def _damaged(self, window: IntWindow, error: Exception) -> InputError:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return InputError(
+            f"{self._location}: is damaged at rows {window[0]} to {window[2]}; fetch it again ({reason})."
+        )
 
     def read_resized(self, window: FloatWindow, size: int, *, exact: bool = False) -> NDArray[np.uint8]:
         """Read a window resampled to a square, with Pillow's antialiased bilinear filter.
@@ -270,10 +400,17 @@ class Pyramid:
         height, width = outer[2] - outer[0], outer[3] - outer[1]
         if height * width > (EXACT_PX if exact else STRIP_PX):
             return self._resize_strips(level, outer, box, size)
-        crop = self.read(outer, level)
-        if box == (0.0, 0.0, float(width), float(height)) and height == width == size:
-            return crop
-        return np.array(Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR, box=box))
+        crop = self._crop(outer, level)
+        if box != (0.0, 0.0, float(width), float(height)) or not height == width == size:
+            crop = np.array(Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR, box=box))
+        return fill_invalid(crop) if crop.shape[2] == 4 else crop
+
+    def _crop(self, window: IntWindow, level: int) -> NDArray[np.uint8]:
+        """Read a window as RGB, or as RGBA where px of it are without data. Pillow weighs RGBA by its opacity."""
+        if not self.masked:
+            return self.read(window, level)
+        pixels = self.read_rgba(window, level)
+        return np.ascontiguousarray(pixels[..., :3]) if pixels[..., 3].all() else pixels
 
     def _resize_strips(
         self, level: int, outer: IntWindow, box: tuple[float, float, float, float], size: int
@@ -283,19 +420,21 @@ class Pyramid:
         Pillow rounds to uint8 between the two as well, but may choose the other order, so a value may differ by 1.
         """
         top, left, bottom, right = outer
-        narrow = np.empty((bottom - top, size, 3), np.uint8)
+        read = self.read_rgba if self.masked else self.read
+        narrow = np.empty((bottom - top, size, 4 if self.masked else 3), np.uint8)
         rows = self._strip_rows(level, right - left)
         start = top
         while start < bottom:
             stop = min(bottom, (start // rows + 1) * rows)  # strips end where chunks end
-            strip = Image.fromarray(self.read((start, left, stop, right), level))
+            strip = Image.fromarray(read((start, left, stop, right), level))
             part = (box[0], 0.0, box[2], float(stop - start))
             narrow[start - top : stop - top] = np.asarray(
                 strip.resize((size, stop - start), Image.Resampling.BILINEAR, box=part)
             )
             start = stop
         part = (0.0, box[1], float(size), box[3])
-        return np.array(Image.fromarray(narrow).resize((size, size), Image.Resampling.BILINEAR, box=part))
+        pixels = np.array(Image.fromarray(narrow).resize((size, size), Image.Resampling.BILINEAR, box=part))
+        return fill_invalid(pixels) if self.masked else pixels
 
     def _level_for(self, step_y: float, step_x: float) -> int:
         """Choose the coarsest level whose px are no larger than a step between samples (level-0 px)."""
@@ -306,39 +445,6 @@ class Pyramid:
     def _strip_rows(self, level: int, width: int) -> int:
         chunk = self.levels[level].chunks[0]
         return chunk * max(1, round(STRIP_PX / (width * chunk)))
-
-
-def measured_range(pyramid: Pyramid) -> tuple[float, float]:
-    """Measure the range of values that holds 99.8 % of a sample of the coarsest level, alpha left out.
-
-    Parameters
-    ----------
-    pyramid : Pyramid
-        Image.
-
-    Returns
-    -------
-    tuple of 2 float
-        (low, high): the 0.1 and 99.9 percentiles.
-
-    Raises
-    ------
-    InputError
-        The file is damaged there.
-    """
-    height, width = pyramid.levels[-1].shape[:2]
-    side = 256
-    bands = list(pyramid.bands or range(3 if pyramid.channels == 4 else pyramid.channels))
-    blocks = [
-        pyramid.read_native((y, x, min(y + side, height), min(x + side, width)), -1)[..., bands].ravel()
-        for y in sorted({0, max(0, (height - side) // 2), max(0, height - side)})
-        for x in sorted({0, max(0, (width - side) // 2), max(0, width - side)})
-    ]
-    values = np.concatenate(blocks)
-    low, high = np.nanpercentile(values, (0.1, 99.9)) if np.isfinite(values).any() else (0.0, 1.0)
-    if values.dtype.kind in "bui":
-        low, high = math.floor(low), math.ceil(high)
-    return float(low), float(high) if high > low else float(low) + 1.0
 
 
 def has_pyramid(pyramid: Pyramid) -> bool:
@@ -364,6 +470,7 @@ def pyramid_from_array(
     value_range: tuple[float, float] | None = None,
     bands: tuple[int, int, int] | None = None,
     georeference: Georeference | None = None,
+    alpha: bool = False,
 ) -> Pyramid:
     """Make a pyramid of an array, with coarser levels computed in memory when they are first read.
 
@@ -379,6 +486,8 @@ def pyramid_from_array(
         See :class:`Pyramid`.
     georeference : Georeference or None, optional
         See :class:`Pyramid`.
+    alpha : bool, optional
+        If True, the last channel is opacity: px where it is 0 hold no data.
 
     Returns
     -------
@@ -392,7 +501,10 @@ def pyramid_from_array(
     """
     if len(array.shape) not in (2, 3) or 0 in array.shape:
         raise InputError(f"{name}: has shape {tuple(array.shape)}; give an image [y, x] or [y, x, channel].")
-    levels = halved_levels(Level(array, "yxc" if len(array.shape) == 3 else "yx"))
+    first = Level(array, "yxc" if len(array.shape) == 3 else "yx")
+    height, width, channels = first.shape
+    transparent = Validity((StoredMask(first, channels - 1, (height, width)),), "alpha")
+    levels, validity = halved_levels(first, transparent if alpha else None)
     return Pyramid(
         name,
         levels,
@@ -401,4 +513,5 @@ def pyramid_from_array(
         value_range=value_range,
         bands=bands,
         georeference=georeference,
+        validity=validity,
     )

@@ -13,7 +13,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.png_jpeg import read_magic
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC
 from fctl_napari.imagery.geodesy import Ground
-from fctl_napari.imagery.georeference import Georeference, read_georeference
+from fctl_napari.imagery.georeference import Georeference, tiff_placement
 
 OFFSET_TOLERANCE = 1e-3
 """Largest distance of a raster from whole px of the image, px."""
@@ -105,7 +105,7 @@ def _own(path: Path, image: Georeference | None) -> Georeference | None:
         return None
     try:
         with tifffile.TiffFile(path) as file:
-            return read_georeference(path, file)[0]
+            return tiff_placement(path, file).georeference
     except tifffile.TiffFileError:
         return None  # reported when it is read
 

@@ -162,7 +162,7 @@ def _open_files(
 ) -> tuple[Pyramid, SceneGroundTruth]:
     pyramid = shelf.image(image, data.value_range, data.bands)
     pyramid.require_rgb()
-    source = SceneGroundTruth(ground_truth, table, shelf, values)
+    source = SceneGroundTruth(ground_truth, table, shelf, values, pyramid)
     height, width = pyramid.shape
     if source.shape != (height, width):
         raise InputError(
@@ -260,9 +260,16 @@ def names_of(scene: Scene, data: Mapping[str, str]) -> list[str]:
 
 def _ground_truth_digest(scene: Scene) -> hashlib._Hash:
     digest = hashlib.sha256()
-    height, width = scene.ground_truth.shape
+    ground_truth = scene.ground_truth
+    height, width = ground_truth.shape
+
+    def stored(top: int, bottom: int) -> NDArray[np.uint8]:
+        part = slice(top, bottom), slice(0, width)
+        # As stored, so that a scene stays the one that earlier versions knew.
+        return ground_truth.stored(part) if isinstance(ground_truth, SceneGroundTruth) else ground_truth[part]
+
     for y0, _, y1, _ in pieces_of((0, 0, height, width)):
-        digest.update(scene.ground_truth[y0:y1, 0:width].tobytes())
+        digest.update(stored(y0, y1).tobytes())
     return digest
 
 

@@ -59,9 +59,9 @@ def test_a_header_says_what_will_be_read(tmp_path, mode):
     path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
     image = Image.fromarray(array[..., 0].astype(np.uint16)) if mode == "I;16" else Image.fromarray(array).convert(mode)
     image.save(path)
-    shape, dtype = raster_header(path)
-    read = read_raster(path)
-    assert (shape, dtype) == (read.shape, read.dtype)
+    shape, dtype, transparency = raster_header(path)
+    read, alpha = read_raster(path)
+    assert (shape, dtype, transparency) == (read.shape, read.dtype, alpha is not None)
 
 
 def test_what_is_damaged_is_found_when_it_is_read(tmp_path):

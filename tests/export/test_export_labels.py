@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from ome_zarr_models import open_ome_zarr
 from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
 
-from fctl_napari.errors import OutputError
+from fctl_napari.errors import InputError, OutputError
 from fctl_napari.export.export import export
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import ngff
@@ -63,6 +64,69 @@ def test_among_the_labels_of_its_image(tmp_path: Path, make_segmentation: MakeSe
     assert listed.ome_attributes.labels == ["cover"]
     assert ImageLabel.from_zarr(zarr.open_group(out, mode="r")).ome_attributes.image_label.source.image == "../../"
     np.testing.assert_array_equal(open_ground_truth(location).read((0, 0, *labels.shape)), labels - np.uint8(1))
+
+
+SHAPES = {
+    "as ours": [(200, 301), (100, 151), (50, 76)],
+    "rounded down": [(200, 301), (100, 150), (50, 75), (25, 37)],
+    "one": [(200, 301)],
+    "quarters": [(200, 301), (50, 76)],
+    "thirds": [(200, 301), (67, 100)],
+    "any": [(200, 301), (130, 120), (31, 29)],
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_as_many_levels_as_the_image_and_where_it_lies(
+    tmp_path: Path, make_segmentation: MakeSegmentation, name: str
+) -> None:
+    location, labels = tmp_path / "image.ome.zarr", wavy(200, 301)
+    group = zarr.create_group(location)
+    datasets = []
+    for k, shape in enumerate(SHAPES[name]):
+        group.create_array(str(k), shape=(3, *shape), dtype="u1", chunks=(3, 64, 64), dimension_names="cyx")
+        factor = [1.0, *(0.5 * whole / side for whole, side in zip(labels.shape, shape, strict=True))]
+        shift = {"type": "translation", "translation": [0.0, 1000.0 + k, 2000.0 + k]}
+        datasets.append({"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": factor}, shift]})
+    units = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
+    axes = [{"name": "c", "type": "channel"}, *units]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    out = export(make_segmentation(labels), location / "labels" / "cover")
+    open_ome_zarr(zarr.open_group(location, mode="r"))
+    written = zarr.open_group(out, mode="r")
+    (multiscale,) = written.attrs["ome"]["multiscales"]
+    assert [written[dataset["path"]].shape for dataset in multiscale["datasets"]] == SHAPES[name]
+    first = {"type": "translation", "translation": [1000.0, 2000.0]}
+    assert multiscale["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": [0.5, 0.5]}, first]
+    np.testing.assert_array_equal(open_ground_truth(location).read((0, 0, *labels.shape)), labels - np.uint8(1))
+    for level, dataset in enumerate(multiscale["datasets"]):
+        (y, x), shape = dataset["coordinateTransformations"][0]["scale"], SHAPES[name][level]
+        rows, columns = (
+            np.floor(np.arange(n) * f / 0.5 + 1e-9).astype(int) for n, f in zip(shape, (y, x), strict=True)
+        )
+        seen = labels[np.ix_(rows, columns)]
+        assert (written[str(level)][:] == seen).mean() > (0.95 if name == "any" else 0.9999)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("within", ["", "collection/"])
+def test_a_label_is_seen_in_consolidated_metadata(
+    tmp_path: Path, make_segmentation: MakeSegmentation, within: str
+) -> None:
+    labels = wavy(100, 120)
+    location = image(tmp_path / f"{within}image.ome.zarr", labels.shape)
+    outer = tmp_path / (within or "image.ome.zarr")
+    zarr.open_group(outer, mode="a")
+    zarr.consolidate_metadata(outer)
+    segmentation = make_segmentation(labels)
+    for name in ("cover", "cover", "other"):
+        export(segmentation, location / "labels" / name)
+        seen = zarr.open_group(outer, mode="r", use_consolidated=True)
+        inner = seen["image.ome.zarr"] if within else seen
+        np.testing.assert_array_equal(inner[f"labels/{name}/0"][:], labels)
+    assert inner["labels"].attrs["ome"]["labels"] == ["cover", "other"]
+    with pytest.raises(InputError, match=r"has labels \['cover', 'other'\]"):
+        open_ground_truth(location)
 
 
 def test_part_of_it_lies_where_it_did(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:

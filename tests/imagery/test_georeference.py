@@ -78,6 +78,25 @@ def test_metres_become_the_px_size(tmp_path: Path) -> None:
     assert (degrees.pixel_size, degrees.unit) == ((1.0, 1.0), None)
 
 
+@pytest.mark.parametrize("crs", ["EPSG:2263", "EPSG:2222"])  # feet of the US survey, and international ones
+@pytest.mark.parametrize("key", [True, False])
+@pytest.mark.parametrize("guarded", [False, True])
+def test_feet_are_feet(tmp_path: Path, crs: str, key: bool, guarded: bool, request: pytest.FixtureRequest) -> None:
+    """Also where the file leaves the unit to the CRS. Without rasterio nothing tells it then, and it is not guessed."""
+    path = tmp_path / "f.tif"
+    tags = (1, 1, 0, 3 + key, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, int(crs[5:]))
+    tags += (3076, 0, 1, 9003 if crs == "EPSG:2263" else 9002) if key else ()
+    extra = [(33550, "d", 3, (2.0, 2.0, 0.0), True), (33922, "d", 6, (0.0, 0.0, 0.0, 9e5, 2e5, 0.0), True)]
+    extra.append((34735, "H", len(tags), tags, True))
+    tifffile.imwrite(path, np.zeros((20, 30), np.uint8), extratags=extra, metadata=None)
+    if guarded:
+        request.getfixturevalue("without_rasterio")
+    pyramid = open_image(path)
+    assert pyramid.georeference is not None
+    known = key or not guarded
+    assert (pyramid.pixel_size, pyramid.unit) == (((2.0, 2.0), "foot") if known else ((1.0, 1.0), None))
+
+
 def test_a_crs_without_a_code_is_kept_as_wkt(tmp_path: Path) -> None:
     own = "+proj=laea +lat_0=12 +lon_0=34 +datum=WGS84 +units=m"
     georeference = open_image(write(tmp_path / "g.tif", (own, UTM[1]))).georeference

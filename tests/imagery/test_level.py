@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fctl_napari.imagery.level import HalvedArray, Level, halve, halved_levels
+from fctl_napari.imagery.halving import HalvedArray, halve, halved_levels
+from fctl_napari.imagery.level import Level
 
 SHAPE = (11, 17, 3)
 
@@ -107,7 +108,7 @@ def test_levels_in_memory_are_computed_when_read() -> None:
             reads.append(key)
             return np.full(self.shape, 7, np.uint8)[key]
 
-    levels = halved_levels(Level(Counted()))
+    levels, _ = halved_levels(Level(Counted()))
     assert [level.shape for level in levels] == [(1500, 1100, 1), (750, 550, 1)]
     assert not reads
     assert (levels[1][...] == 7).all()

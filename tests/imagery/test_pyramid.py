@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery import level as level_module
+from fctl_napari.imagery import halving as halving_module
 from fctl_napari.imagery import pyramid as pyramid_module
-from fctl_napari.imagery.level import Level, halve
-from fctl_napari.imagery.pyramid import Pyramid, has_pyramid, measured_range, pyramid_from_array
+from fctl_napari.imagery.halving import halve
+from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.measured import measured_range
+from fctl_napari.imagery.pyramid import Pyramid, has_pyramid, pyramid_from_array
 
 PAD = 60
 
@@ -164,17 +166,6 @@ def test_every_16_bit_value_scales_exactly() -> None:
     assert np.array_equal(result, ((values[..., 0].astype(np.int64) + 128) // 257).astype(np.uint8))
 
 
-def test_nan_is_refused_where_it_is_read() -> None:
-    values = np.zeros((8, 8, 1), np.float32)
-    values[5, 5] = np.nan
-    source = pyramid_from_array(values, value_range=(0, 1))
-    assert source.read((0, 0, 5, 5)).shape == (5, 5, 3)
-    with pytest.raises(InputError, match="NaN"):
-        source.read((0, 0, 8, 8))
-    with pytest.raises(InputError, match="NaN"):
-        source.read_resized((0, 0, 8, 8), 4)
-
-
 def test_what_was_read_can_be_written_on() -> None:
     image = picture(5, 6)
     kept = image.copy()
@@ -212,6 +203,6 @@ def test_measured_range_ignores_nan_outliers_and_alpha() -> None:
 
 def test_coarser_levels_of_what_is_larger_than_a_strip(monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture(1301, 1100)
-    monkeypatch.setattr(level_module, "STRIP_BYTES", 50_000)
+    monkeypatch.setattr(halving_module, "STRIP_BYTES", 50_000)
     for level, expected in zip(pyramid_from_array(image).levels, (image, halve(image)), strict=True):
         assert np.array_equal(level[...], expected)

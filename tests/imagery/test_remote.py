@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -22,7 +27,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import remote
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.level import halve
+from fctl_napari.imagery.halving import halve
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import pyramid_from_array
 
@@ -226,6 +231,101 @@ def test_a_hiccup_of_the_server_is_outlived_and_a_failure_is_said(tmp_path: Path
     with pytest.raises(InputError, match="HTTP 500") as raised:
         pyramid.read((130, 200, 180, 250))
     assert str(raised.value).startswith(server.url)
+
+
+class Unusual(BaseHTTPRequestHandler):
+    """Answers as some servers do that hand out files: by the first part of the path."""
+
+    protocol_version = "HTTP/1.1"
+    folder: Path
+    broken = ""
+    """A file that is not there."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.do_GET(head=True)
+
+    def do_GET(self, head: bool = False) -> None:
+        parts = urlsplit(self.path)
+        _, mode, name = parts.path.split("/", 2)
+        file = self.folder / name
+        refused = {"nohead": 405, "presigned": 403}.get(mode) if head else None
+        if refused or (mode == "token" and "sig=a%2Fb" not in parts.query):
+            self.reply(refused or 403, b"")
+        elif mode == "redirect":
+            self.reply(302, b"", Location=f"/nohead/{name}")
+        elif not file.is_file() or name == self.broken:
+            self.reply(*((200, b"<!DOCTYPE html><html>") if mode == "page" else (404, b"")))
+        elif mode == "gzip" and file.suffix == ".json":
+            self.reply(200, gzip.compress(file.read_bytes()), Content_Encoding="gzip")
+        else:
+            data, size = file.read_bytes(), file.stat().st_size
+            asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+            first, last = asked.groups() if asked and not head else ("0", "")
+            lo, hi = (int(first), int(last or size - 1)) if first else (size - int(last), size - 1)
+            ranged = {"Content_Range": f"bytes {lo}-{hi}/{size}"} if asked else {}
+            self.reply(206 if asked else 200, b"" if head else data[lo : hi + 1], **ranged)
+
+    def reply(self, code: int, body: bytes, **headers: str) -> None:
+        self.send_response(code)
+        for name, value in {**headers, "Content_Length": str(len(body))}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture(scope="module")
+def unusual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with ``v3.zarr``, ``v2.zarr`` and ``c.tif``."""
+    folder = tmp_path_factory.mktemp("served")
+    write_zarr(folder / "v3.zarr", "0.5", None, consolidated=False)
+    write_zarr(folder / "v2.zarr", "0.4", None, consolidated=False)
+    write_cog(folder / "c.tif", np.tile(RGB, (3, 2, 1)))
+    Unusual.folder = folder
+    with ThreadingHTTPServer(("127.0.0.1", 0), Unusual) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("mode", ["nohead", "presigned", "token", "redirect", "gzip", "page"])
+@pytest.mark.parametrize("name", ["v3.zarr", "v2.zarr", "c.tif"])
+def test_servers_that_answer_in_other_ways(unusual: str, mode: str, name: str) -> None:
+    image = open_image(f"{unusual}/{mode}/{name}" + ("?sig=a%2Fb" if mode == "token" else ""))
+    assert np.array_equal(image.levels[0][...], np.tile(RGB, (3, 2, 1)) if name == "c.tif" else RGB)
+    assert image.name == Path(name).stem
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("token/v3.zarr", "HTTP 403"),
+        ("token/c.tif?sig=other", "HTTP 403"),
+        ("nohead/none.tif", "there is nothing at this address"),
+        ("nohead/none.zarr?sig=1", "there is nothing at this address"),
+        ("page/none.zarr", "answers with a web page"),
+        ("page/none.tif", "answers with a web page"),
+        ("page/none.tif?sig=1", "answers with a web page"),
+    ],
+)
+def test_the_true_reason_is_said(unusual: str, address: str, words: str) -> None:
+    with pytest.raises(InputError, match=words) as raised:
+        open_image(f"{unusual}/{address}")
+    assert str(raised.value).startswith(f"{unusual}/{address}: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_web_page_is_no_chunk(unusual: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where missing keys are answered so, the chunk is missing; where all are, one has to sign in."""
+    image = open_image(f"{unusual}/page/v3.zarr")
+    monkeypatch.setattr(Unusual, "broken", "v3.zarr/0/c/0/0/0")
+    assert not image.read((0, 0, 64, 64)).any()
+    monkeypatch.setattr(Unusual, "folder", Path("/nowhere"))
+    with pytest.raises(InputError, match=r"web page where 0/c/0/0/0 should be"):
+        image.read((0, 0, 64, 64))
 
 
 def test_a_server_that_sends_files_only_whole(tmp_path: Path, serve: Serve) -> None:

@@ -1,4 +1,4 @@
-"""OME-Zarr (NGFF) metadata: written as 0.5, read as 0.4 or 0.5."""
+"""OME-Zarr (NGFF) groups and metadata: written as 0.5, read up to 0.6."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import numpy as np
 import zarr
 from zarr.core import sync as zarr_sync
 from zarr.errors import BaseZarrError, ContainsArrayError, NodeNotFoundError
+from zarr.storage import StoreLike
 
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.files import output_error
-from fctl_napari.imagery.formats.remote import open_store
-from fctl_napari.imagery.level import NAPARI_COARSEST, halved_shape
+from fctl_napari.imagery.formats.ngff_axes import axis_letters, described_axes
+from fctl_napari.imagery.formats.remote import SIGN_IN, HttpStore, open_store
+from fctl_napari.imagery.formats.zipped import is_zipped_zarr, open_zip, zip_file
+from fctl_napari.imagery.halving import NAPARI_COARSEST, halved_shape
 
 VERSION = "0.5"
 
@@ -28,7 +32,7 @@ VERSION = "0.5"
 def is_zarr(path: Path | str) -> bool:
     """Return whether there is a Zarr group or array.
 
-    A folder is judged by its metadata files.
+    A folder, also in a zip file, is judged by its metadata files.
 
     Parameters
     ----------
@@ -38,7 +42,7 @@ def is_zarr(path: Path | str) -> bool:
     Returns
     -------
     bool
-        True for a group or array in a folder, and for a group at an address.
+        True for a group or array in a folder or in a zip file, and for a group at an address.
     """
     if isinstance(path, str):
         try:
@@ -46,11 +50,17 @@ def is_zarr(path: Path | str) -> bool:
         except NoGroupError:
             return False
         return True
+    if zip_file(path) is not None:
+        return is_zipped_zarr(path)
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
 class NoGroupError(InputError):
     """The error raised where a Zarr group was looked for and there is none."""
+
+
+class WebPageError(NoGroupError):
+    """The error raised where a server answers with a web page instead of a Zarr group."""
 
 
 def open_group(path: Path | str, mode: str = "r") -> zarr.Group:
@@ -59,9 +69,9 @@ def open_group(path: Path | str, mode: str = "r") -> zarr.Group:
     Parameters
     ----------
     path : Path or str
-        Its folder, or its address.
+        Its folder, its zip file or a path into that, or its address.
     mode : str, optional
-        ``"r"``, or ``"r+"`` to change it (not at an address).
+        ``"r"``, or ``"r+"`` to change it (only in a folder).
 
     Returns
     -------
@@ -75,21 +85,52 @@ def open_group(path: Path | str, mode: str = "r") -> zarr.Group:
     InputError
         Its metadata is damaged, or its server cannot be reached.
     """
-    store = open_store(path) if isinstance(path, str) else path
-    if isinstance(path, Path):
+    store: StoreLike
+    node = ""
+    if isinstance(path, str):
+        store = open_store(path)
+    elif zip_file(path) is not None:
+        store, node = open_zip(path)
+    else:
         if not path.exists():
             raise NoGroupError(f"{path}: there is no such file; check the path.")
         if not path.is_dir() or not is_zarr(path):
             raise NoGroupError(f"{path}: is not an OME-Zarr; give the folder that holds zarr.json or .zattrs.")
+        store = path
+    # Consolidated metadata in a folder may be older than the labels in it. At an address it saves requests.
+    consolidated = None if isinstance(path, str) else False
     try:
-        return zarr.open_group(store, mode="r+" if mode == "r+" else "r")
-    except NodeNotFoundError:
-        raise NoGroupError(f"{path}: there is no OME-Zarr at this address; check it.") from None
+        return zarr.open_group(store, mode="r+" if mode == "r+" else "r", path=node, use_consolidated=consolidated)
     except ContainsArrayError:
-        raise InputError(f"{path}: is a single array of a Zarr; give the group that it belongs to.") from None
-    except (BaseZarrError, ValueError, KeyError, TypeError, OSError) as error:
+        raise _single_array(path) from None
+    except NodeNotFoundError:
+        if _is_array(store, node):
+            raise _single_array(path) from None
+        if isinstance(store, HttpStore) and store.web_pages:
+            raise WebPageError(
+                f"{path}: its Zarr metadata cannot be read, since the server answers with a web page; {SIGN_IN}."
+            ) from None
+        raise NoGroupError(f"{path}: there is no OME-Zarr at this {_kind(path)}; check it.") from None
+    except (BaseZarrError, ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: its Zarr metadata cannot be read; write it again ({reason}).") from error
+
+
+def _kind(path: Path | str) -> str:
+    return "address" if isinstance(path, str) else "path"
+
+
+def _single_array(path: Path | str) -> InputError:
+    return InputError(f"{path}: is a single array of a Zarr; give the group that it belongs to.")
+
+
+def _is_array(store: StoreLike, node: str) -> bool:
+    """Return whether there is an array of Zarr version 2, which zarr does not tell from nothing."""
+    try:
+        zarr.open_array(store, mode="r", path=node)
+    except (BaseZarrError, ValueError, KeyError, TypeError, OSError, RuntimeError):
+        return False
+    return True
 
 
 def ome_attributes(group: zarr.Group) -> dict[str, Any]:
@@ -141,7 +182,7 @@ def open_levels(group: zarr.Group, path: Path | str) -> tuple[list[zarr.Array[An
     levels : list of zarr.Array
         Arrays, the finest first.
     axes : str
-        One letter per axis (``"cyx"``).
+        One letter per axis (``"cyx"``), whatever their names are.
     multiscale : dict of str to object
         Multiscale metadata.
 
@@ -154,10 +195,10 @@ def open_levels(group: zarr.Group, path: Path | str) -> tuple[list[zarr.Array[An
     try:
         multiscale = ome["multiscales"][0]
         paths = [dataset["path"] for dataset in multiscale["datasets"]]
-        # Before 0.4 axes were plain letters, before 0.3 there were none.
-        axes = [axis["name"] if isinstance(axis, dict) else axis for axis in multiscale.get("axes", "tczyx")]
-    except (KeyError, IndexError, TypeError):
+        described = described_axes(multiscale)
+    except (KeyError, IndexError, TypeError, AttributeError):
         raise InputError(f"{path}: holds no OME-Zarr image (no multiscales); choose the group of an image.") from None
+    axes = axis_letters(described, path)
     levels: list[zarr.Array[Any]] = []
     for name in paths:
         try:
@@ -169,56 +210,7 @@ def open_levels(group: zarr.Group, path: Path | str) -> tuple[list[zarr.Array[An
         levels.append(array)
     if not levels:
         raise InputError(f"{path}: holds no levels; write it again.")
-    return levels, "".join(axes), multiscale
-
-
-def scales(multiscale: Mapping[str, Any], axes: str) -> list[tuple[float, float]] | None:
-    """Read the sizes of a px from the coordinate transformations.
-
-    Parameters
-    ----------
-    multiscale : mapping of str to object
-        Multiscale metadata.
-    axes : str
-        One letter per axis.
-
-    Returns
-    -------
-    list of tuple of 2 float or None
-        (y, x) size of a px, one per level. None if they are not stated.
-    """
-    found: list[tuple[float, float]] = []
-    for dataset in multiscale["datasets"]:
-        size = {"y": 1.0, "x": 1.0}
-        stated = False
-        for source in (dataset, multiscale):
-            for transformation in source.get("coordinateTransformations") or ():
-                if transformation.get("type") == "scale" and len(transformation.get("scale", ())) == len(axes):
-                    stated = stated or source is dataset
-                    size = {axis: size[axis] * float(transformation["scale"][axes.index(axis)]) for axis in "yx"}
-        if not stated or min(size.values()) <= 0:
-            return None
-        found.append((size["y"], size["x"]))
-    return found
-
-
-def space_unit(multiscale: Mapping[str, Any]) -> str | None:
-    """Read the unit of the y and x axes.
-
-    Parameters
-    ----------
-    multiscale : mapping of str to object
-        Multiscale metadata.
-
-    Returns
-    -------
-    str or None
-        Name of the unit. None if it is not stated.
-    """
-    for axis in multiscale.get("axes", ()):
-        if isinstance(axis, dict) and axis.get("name") == "x":
-            return axis.get("unit")
-    return None
+    return levels, axes, multiscale
 
 
 def label_classes(group: zarr.Group) -> list[dict[str, Any]]:
@@ -266,14 +258,15 @@ def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
 def multiscale_metadata(
     name: str,
     axes: str,
-    levels: int,
+    factors: Sequence[tuple[float, float]],
     *,
     kind: str,
-    pixel_size: tuple[float, float] | None,
-    unit: str | None,
+    pixel_size: tuple[float, float] | None = None,
+    translation: tuple[float, float] = (0.0, 0.0),
+    unit: str | None = None,
     centred: bool,
 ) -> dict[str, Any]:
-    """Describe a multiscale image whose levels ``"0"``, ``"1"``, ... are each half as large as the one before.
+    """Describe a multiscale image with the levels ``"0"``, ``"1"``, ...
 
     Parameters
     ----------
@@ -281,13 +274,15 @@ def multiscale_metadata(
         Name for users.
     axes : str
         ``"cyx"`` or ``"yx"``.
-    levels : int
-        Number of levels.
+    factors : sequence of tuple of 2 float
+        Level-0 px per px of each level, (y, x).
     kind : str
         Method by which a level is made of the one before.
-    pixel_size : tuple of 2 float or None
+    pixel_size : tuple of 2 float or None, optional
         (y, x) size of a level-0 px, in ``unit``.
-    unit : str or None
+    translation : tuple of 2 float, optional
+        (y, x) position of the center of the first px of level 0, in ``unit``.
+    unit : str or None, optional
         Unit of ``pixel_size``.
     centred : bool
         If True, a px of a coarser level lies at the center of the px it stands for (a mean). Otherwise it lies on the
@@ -299,6 +294,7 @@ def multiscale_metadata(
         Entry of ``multiscales``.
     """
     size = dict(zip("yx", pixel_size or (1.0, 1.0), strict=True))
+    start = dict(zip("yx", translation, strict=True))
     described = []
     for axis in axes:
         entry = {"name": axis, "type": "channel" if axis == "c" else "space"}
@@ -306,21 +302,41 @@ def multiscale_metadata(
             entry["unit"] = unit
         described.append(entry)
     datasets = []
-    for level in range(levels):
-        factor = 2**level
-        shift = (factor - 1) / 2 if centred else 0.0
+    for level, by_axis in enumerate(factors):
+        factor = dict(zip("yx", by_axis, strict=True))
+        offset = {axis: start[axis] + (size[axis] * (factor[axis] - 1) / 2 if centred else 0.0) for axis in "yx"}
         transformations: list[dict[str, Any]] = [
-            {"type": "scale", "scale": [1.0 if axis == "c" else factor * size[axis] for axis in axes]}
+            {"type": "scale", "scale": [1.0 if axis == "c" else factor[axis] * size[axis] for axis in axes]}
         ]
-        if shift:
-            offsets = [0.0 if axis == "c" else shift * size[axis] for axis in axes]
-            transformations.append({"type": "translation", "translation": offsets})
+        if any(offset.values()):
+            transformations.append({"type": "translation", "translation": [offset.get(axis, 0.0) for axis in axes]})
         datasets.append({"path": str(level), "coordinateTransformations": transformations})
     return {"name": name, "axes": described, "datasets": datasets, "type": kind}
 
 
+def halved_factors(levels: int) -> list[tuple[float, float]]:
+    """Return the factors of levels that are each half as large as the one before.
+
+    Parameters
+    ----------
+    levels : int
+        Number of levels.
+
+    Returns
+    -------
+    list of tuple of 2 float
+        Level-0 px per px of each level, (y, x).
+    """
+    return [(float(2**level), float(2**level)) for level in range(levels)]
+
+
 def create_levels(
-    group: zarr.Group, axes: str, shape: tuple[int, int], chunk: int, dtype: Any, channels: int | None = None
+    group: zarr.Group,
+    axes: str,
+    shapes: Sequence[tuple[int, int]],
+    chunk: int,
+    dtype: Any,
+    channels: int | None = None,
 ) -> list[zarr.Array[Any]]:
     """Create the empty arrays ``"0"``, ``"1"``, ... of an image. Chunks span all channels.
 
@@ -330,8 +346,8 @@ def create_levels(
         Group of the image.
     axes : str
         One letter per axis.
-    shape : tuple of 2 int
-        (height, width) of level 0, px.
+    shapes : sequence of tuple of 2 int
+        (height, width) of each level, px.
     chunk : int
         Side of a chunk, px.
     dtype : dtype
@@ -345,7 +361,7 @@ def create_levels(
         Arrays, the finest first.
     """
     arrays = []
-    for index, (height, width) in enumerate(level_shapes(shape)):
+    for index, (height, width) in enumerate(shapes):
         lead: tuple[int, ...] = () if channels is None else (channels,)
         arrays.append(
             group.create_array(
@@ -392,7 +408,7 @@ def create_group(path: Path, fill: Callable[[zarr.Group], None]) -> zarr.Group:
                 path.rmdir()
             os.rename(temporary, path)
             list_label(path)
-            return zarr.open_group(path, mode="r+")
+            return zarr.open_group(path, mode="r+", use_consolidated=False)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -442,7 +458,7 @@ def _end_other_writes() -> None:
 def list_label(path: Path) -> None:
     """Add a label image to the list in the ``labels`` group of its image, as NGFF requires.
 
-    Nothing is done for a label image elsewhere.
+    Where the image's metadata is consolidated, it is consolidated again. Nothing is done for a label image elsewhere.
 
     Parameters
     ----------
@@ -452,15 +468,30 @@ def list_label(path: Path) -> None:
     if path.parent.name != "labels" or not is_zarr(path.parent.parent):
         return
     if is_zarr(path.parent):
-        labels = zarr.open_group(path.parent, mode="r+")
+        labels = zarr.open_group(path.parent, mode="r+", use_consolidated=False)
     else:
         labels = zarr.create_group(path.parent, zarr_format=3)
     names: Sequence[str] = ()
     with contextlib.suppress(KeyError, TypeError):
         names = ome_attributes(labels)["labels"]
-    if path.name in names:
-        return
-    listed = [*names, path.name]
-    # 0.4 keeps the list beside the other attributes, 0.5 under "ome".
-    old = labels.metadata.zarr_format == 2
-    labels.update_attributes({"labels": listed} if old else {"ome": {"version": VERSION, "labels": listed}})
+    if path.name not in names:
+        listed = [*names, path.name]
+        # 0.4 keeps the list beside the other attributes, 0.5 under "ome".
+        old = labels.metadata.zarr_format == 2
+        labels.update_attributes({"labels": listed} if old else {"ome": {"version": VERSION, "labels": listed}})
+    _consolidate_again(path.parent)
+
+
+def _consolidate_again(folder: Path) -> None:
+    """Consolidate the metadata of a group and of those around it again, where it was consolidated.
+
+    Other programs see nothing but what is consolidated.
+    """
+    for location in (folder, *folder.parents):
+        if not is_zarr(location):
+            return
+        metadata = zarr.open_group(location, mode="r").metadata
+        if metadata.consolidated_metadata is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # zarr's, that version 3 does not define it yet
+                zarr.consolidate_metadata(location, zarr_format=metadata.zarr_format)

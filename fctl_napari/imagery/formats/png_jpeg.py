@@ -96,7 +96,7 @@ def _undecoded(path: Path) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def raster_header(path: Path) -> tuple[tuple[int, int, int], np.dtype[Any]]:
+def raster_header(path: Path) -> tuple[tuple[int, int, int], np.dtype[Any], bool]:
     """Read the shape and type of the array that :func:`read_raster` returns, without decoding it.
 
     Parameters
@@ -110,6 +110,8 @@ def raster_header(path: Path) -> tuple[tuple[int, int, int], np.dtype[Any]]:
         (height, width, channels), px.
     dtype : dtype
         uint8 or uint16.
+    transparency : bool
+        True if it has an alpha channel or a transparent color.
 
     Raises
     ------
@@ -119,7 +121,8 @@ def raster_header(path: Path) -> tuple[tuple[int, int, int], np.dtype[Any]]:
     with _undecoded(path) as image:
         width, height = image.size
         channels = {"L": 1, "LA": 1, "1": 1, "I;16": 1, "RGBA": 4}.get(image.mode, 3)
-    return (height, width, channels), np.dtype(np.uint16 if is_16_bit_png(path) else np.uint8)
+        transparency = has_transparency(image)
+    return (height, width, channels), np.dtype(np.uint16 if is_16_bit_png(path) else np.uint8), transparency
 
 
 def damaged(path: Path, error: Exception) -> InputError:
@@ -141,8 +144,8 @@ def damaged(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: is truncated or damaged; fetch it again ({reason}).")
 
 
-def read_raster(path: Path) -> NDArray[Any]:
-    """Read a PNG or JPEG.
+def read_raster(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Read a PNG or JPEG, and its transparency.
 
     Palettes and CMYK become RGB, and the alpha of a gray image is dropped. An orientation stored in EXIF is
     not applied, so that pixels stay where masks and maps expect them.
@@ -154,8 +157,10 @@ def read_raster(path: Path) -> NDArray[Any]:
 
     Returns
     -------
-    ndarray of uint8 or uint16 [y, x, c]
+    pixels : ndarray of uint8 or uint16 [y, x, c]
         Gray, RGB or RGBA pixels.
+    alpha : ndarray [y, x] or None
+        Opacity, 0 where there is no data. None if the file has none.
 
     Raises
     ------
@@ -169,8 +174,10 @@ def read_raster(path: Path) -> NDArray[Any]:
         except (imagecodecs.PngError, ValueError, OSError) as error:
             raise damaged(path, error) from error
         array = array[..., np.newaxis] if array.ndim == 2 else array
-        return array[..., :1] if array.shape[2] == 2 else array
+        alpha = array[..., -1] if array.shape[2] in (2, 4) else None
+        return array[..., :1] if array.shape[2] == 2 else array, alpha
     image = open_pillow(path)
+    alpha = np.asarray(image.convert("RGBA").getchannel("A")) if has_transparency(image) else None
     if image.mode == "LA":
         image = image.getchannel("L")
     elif image.mode == "1":
@@ -178,7 +185,23 @@ def read_raster(path: Path) -> NDArray[Any]:
     elif image.mode not in ("L", "RGB", "RGBA"):
         image = image.convert("RGB")
     array = np.asarray(image)
-    return array[..., np.newaxis] if array.ndim == 2 else array
+    return array[..., np.newaxis] if array.ndim == 2 else array, alpha
+
+
+def has_transparency(image: Image.Image) -> bool:
+    """Return whether an image has an alpha channel or a transparent color.
+
+    Parameters
+    ----------
+    image : Image.Image
+        Image, opened with Pillow, perhaps not decoded.
+
+    Returns
+    -------
+    bool
+        True if some of its px may be transparent.
+    """
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
 
 
 def is_16_bit_png(path: Path) -> bool:

@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import FctlError, InputError
+from fctl_napari.imagery.band_names import BandChoice
 from fctl_napari.imagery.formats.remote import open_file
-from fctl_napari.imagery.georeference import Georeference, read_georeference
+from fctl_napari.imagery.formats.tiff_bands import tiff_bands
+from fctl_napari.imagery.formats.tiff_validity import tiff_validity
+from fctl_napari.imagery.georeference import Georeference, tiff_placement
 from fctl_napari.imagery.level import Level, MappedArray
+from fctl_napari.imagery.validity import Validity
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -40,13 +44,25 @@ class TiffImage:
     pixel_size : tuple of 2 float
         Size of a level-0 px, (y, x), in ``unit``.
     unit : str or None
-        ``"meter"`` or a unit of OME-TIFF. None if only px are known.
+        ``"meter"``, ``"foot"`` or a unit of OME-TIFF. None if only px are known.
+    validity : Validity or None
+        Marks of px without data, by level.
+    band_names : tuple of str or None
+        Names or colors of the bands, or None.
+    choice : BandChoice
+        Bands that are red, green and blue.
+    notes : tuple of str
+        What of its file is not used, as ends of sentences about it.
     """
 
     levels: list[Level]
     georeference: Georeference | None
     pixel_size: tuple[float, float]
     unit: str | None
+    validity: Validity | None
+    band_names: tuple[str | None, ...]
+    choice: BandChoice
+    notes: tuple[str, ...]
 
 
 def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
@@ -73,18 +89,33 @@ def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
         file = tifffile.TiffFile(open_file(path) if isinstance(path, str) else path)
         series = file.series[0]
         _check_complete(path, series)
-        levels = [_level(path, level, indices) for level in series.levels]
+        stored = [*series.levels, *_overviews(path, series)]
+        raw = [_level(path, level) for level in stored]
+        levels = raw if indices else [_colored(path, *pair) for pair in zip(raw, stored, strict=True)]
+        bands = tiff_bands(series.keyframe, raw[0].shape[2])
+        validity = tiff_validity(path, file, raw, levels, bands.alpha)
+        as_stored = levels[0] is raw[0]  # else they are colors of a palette, say
+        labels, choice = (bands.labels, bands.choice()) if as_stored else ((), BandChoice())
         unit, pixel_size = _ome_pixel_size(file)
     except FctlError:
         raise
     except Exception as error:  # tifffile raises what damaged bytes lead it to
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: is a damaged TIFF; fetch it again ({reason}).") from error
-    georeference, metres = read_georeference(path, file)
-    if georeference is not None and metres:
-        a, b, _, d, e, _ = georeference.transform
-        unit, pixel_size = "meter", (float(np.hypot(b, e)), float(np.hypot(a, d)))
-    return TiffImage(levels, georeference, pixel_size, unit)
+    placement = tiff_placement(path, file)
+    if placement.georeference is not None and placement.unit is not None:
+        unit, pixel_size = placement.unit, placement.georeference.pixel_size
+    return TiffImage(levels, placement.georeference, pixel_size, unit, validity, labels, choice, placement.notes)
+
+
+def _overviews(path: Path | str, series: Any) -> list[Any]:
+    """Return the levels of the overviews in a ``.ovr`` beside a file that has none itself."""
+    beside = None if isinstance(path, str) else path.with_name(f"{path.name}.ovr")
+    if len(series.levels) > 1 or beside is None or not beside.is_file():
+        return []
+    levels = [level for one in tifffile.TiffFile(beside).series for level in one.levels]
+    # Bands may be interleaved in one file and not in the other.
+    return [one for one in levels if sorted(one.axes) == sorted(series.axes) and one.dtype == series.dtype]
 
 
 def _check_complete(path: Path | str, series: Any) -> None:
@@ -99,7 +130,8 @@ def _check_complete(path: Path | str, series: Any) -> None:
                 raise InputError(f"{path}: is truncated (pixels lie beyond its end); fetch it again.")
 
 
-def _level(path: Path | str, series: Any, indices: bool) -> Level:
+def _level(path: Path | str, series: Any) -> Level:
+    """Return a level with its values as they are stored."""
     axes = _axes(path, series.axes, series.shape)
     page = series.keyframe
     _check_compression(path, page)
@@ -107,33 +139,48 @@ def _level(path: Path | str, series: Any, indices: bool) -> Level:
     if by_band and page.compression in JPEG and page.photometric == tifffile.PHOTOMETRIC.RGB:
         # Each band is a gray JPEG of its own, in which tifffile would look for three colors.
         page.photometric = tifffile.PHOTOMETRIC.MINISBLACK
+    array = stored_array(series)
+    if isinstance(path, str) and math.prod(getattr(array, "chunks", ())) * array.dtype.itemsize > PIECE_BYTES:
+        raise InputError(f"{path}: is stored in pieces too large to fetch one by one; fetch it and open the copy.")
+    return Level(array, axes)
+
+
+def stored_array(series: Any) -> Any:
+    """Return the array of a level, read on demand.
+
+    Parameters
+    ----------
+    series : tifffile.TiffPageSeries
+        The level.
+
+    Returns
+    -------
+    zarr.Array or MappedArray
+        Array in the axes of the level.
+    """
+    page = series.keyframe
     if series.dataoffset is not None and page.is_memmappable:
         # tifffile would read the one piece whole.
         dtype = series.dtype.newbyteorder(page.parent.byteorder)
-        array: Any = MappedArray(Path(page.parent.filehandle.path), dtype, series.dataoffset, series.shape)
-    else:
-        array = zarr.open_array(series.aszarr(level=0, maxworkers=usable_cores()), mode="r")
-        if isinstance(path, str) and math.prod(array.chunks) * array.dtype.itemsize > PIECE_BYTES:
-            raise InputError(f"{path}: is stored in pieces too large to fetch one by one; fetch it and open the copy.")
-    if indices:
-        return Level(array, axes)
-    return _colored(path, array, axes, page)
+        return MappedArray(Path(page.parent.filehandle.path), dtype, series.dataoffset, series.shape)
+    return zarr.open_array(series.aszarr(level=0, maxworkers=usable_cores()), mode="r")
+
+
+class CodecError(InputError):
+    """The error raised for a compression that only GDAL reads wholly."""
 
 
 def _check_compression(path: Path | str, page: Any) -> None:
+    name = getattr(page.compression, "name", page.compression)
+    save = "install rasterio (pip install 'fctl-napari[geo]'), or save it again with deflate, say"
     try:
         tifffile.TIFF.DECOMPRESSORS[page.compression]
     except KeyError as error:
-        name = getattr(page.compression, "name", page.compression)
-        raise InputError(
-            f"{path}: is compressed as {name}, which cannot be read here; save it again with deflate, say."
-        ) from error
-    if page.compression == tifffile.COMPRESSION.LERC and page.dtype is not None and page.dtype.kind == "f":
-        # imagecodecs drops LERC's masks of missing values: NaN becomes 0, and bands with other gaps are mixed up.
-        raise InputError(
-            f"{path}: is compressed as LERC, whose missing values (NaN) cannot be told from 0 here; save it again with "
-            "deflate, say."
-        )
+        raise CodecError(f"{path}: is compressed as {name}, which cannot be read here; {save}.") from error
+    if page.compression == tifffile.COMPRESSION.LERC:
+        # imagecodecs drops LERC's masks of missing values: NaN becomes 0, bands with other gaps are mixed up, and an
+        # alpha channel is missing.
+        raise CodecError(f"{path}: is compressed as LERC, whose missing values cannot be read here; {save}.")
 
 
 def _axes(path: Path | str, axes: str, shape: tuple[int, ...]) -> str:
@@ -148,10 +195,10 @@ def _axes(path: Path | str, axes: str, shape: tuple[int, ...]) -> str:
     )
 
 
-def _colored(path: Path | str, array: Any, axes: str, page: Any) -> Level:
+def _colored(path: Path | str, level: Level, series: Any) -> Level:
     """Wrap stored values so that they read as gray or RGB."""
+    page = series.keyframe
     photometric = page.photometric.name if hasattr(page.photometric, "name") else str(page.photometric)
-    level = Level(array, axes)
     convert: Callable[[NDArray[Any]], NDArray[Any]]
     if photometric == "PALETTE" and page.colormap is not None:
         colors = np.asarray(page.colormap).T
@@ -159,17 +206,18 @@ def _colored(path: Path | str, array: Any, axes: str, page: Any) -> Level:
         table = (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
 
         def convert(block: NDArray[Any]) -> NDArray[Any]:
-            colors_of: NDArray[Any] = table[block[..., 0]]
+            index = block[..., 0]
+            colors_of: NDArray[Any] = table[index.view(np.uint8) if index.dtype == bool else index]
             return colors_of
 
-        return Level(array, axes, convert=convert, channels=3, dtype=np.dtype(np.uint8))
+        return Level(level, convert=convert, channels=3, dtype=np.dtype(np.uint8))
     if level.dtype.kind == "b":
         bright = photometric != "MINISWHITE"
 
         def convert(block: NDArray[Any]) -> NDArray[Any]:
             return np.where(block == bright, np.uint8(255), np.uint8(0))
 
-        return Level(array, axes, convert=convert, dtype=np.dtype(np.uint8))
+        return Level(level, convert=convert, dtype=np.dtype(np.uint8))
     if photometric == "MINISWHITE" and level.dtype.kind == "u":
         white = np.iinfo(level.dtype).max
 
@@ -177,12 +225,12 @@ def _colored(path: Path | str, array: Any, axes: str, page: Any) -> Level:
             inverted: NDArray[Any] = white - block
             return inverted
 
-        return Level(array, axes, convert=convert)
+        return Level(level, convert=convert)
     # JPEG's codec turns YCbCr into RGB where the three are stored together.
     decoded = page.compression in JPEG and page.planarconfig == tifffile.PLANARCONFIG.CONTIG
     if photometric in ("MINISBLACK", "MINISWHITE", "RGB") or (photometric == "YCBCR" and decoded):
         if level.shape[2] == 2 and page.extrasamples and int(page.extrasamples[0]) in (1, 2):
-            return Level(array, axes, convert=lambda block: block[..., :1], channels=1)
+            return Level(level, convert=lambda block: block[..., :1], channels=1)
         return level
     raise InputError(f"{path}: is stored as {photometric} colors; convert it to RGB.")
 

@@ -23,7 +23,7 @@ def describe(progress: RunProgress) -> str:
     str
         The line.
     """
-    tiles = f"{progress.done} of {progress.total} tiles"
+    tiles = f"{progress.done} of {progress.total} tiles" + (f" ({progress.empty} without data)" * bool(progress.empty))
     if progress.state == "starting":
         return "Starting the worker…"
     if progress.state == "running":

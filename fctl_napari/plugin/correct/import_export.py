@@ -22,13 +22,13 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.files import export_corrections, import_file, import_labels
 from fctl_napari.corrections.merge import Conflict, MergeReport, Policy, merge
 from fctl_napari.imagery.ground_truth import LabelSource
+from fctl_napari.imagery.placed_labels import PlacedLabels
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.form_layout import button, labelled, wrapped
 from fctl_napari.plugin.common.notify import report, say
 from fctl_napari.plugin.io.export import FILTERS
 from fctl_napari.plugin.layers.choosers import combo
 from fctl_napari.plugin.layers.ground_truth import layer_choices, named_classes
-from fctl_napari.plugin.layers.resampled_labels import PlacedLabels
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
 

@@ -18,6 +18,7 @@ from fctl_napari.evaluation.evaluation import Evaluation
 from fctl_napari.evaluation.review_marks import Mark, Marks
 from fctl_napari.imagery.class_mapping import ClassMapping
 from fctl_napari.imagery.ground_truth import NO_CLASS
+from fctl_napari.imagery.placed_labels import PlacedLabels
 from fctl_napari.plugin.common.background import Jobs, Work
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting
 from fctl_napari.plugin.common.keys import bind_keys
@@ -38,7 +39,7 @@ from fctl_napari.plugin.errors.list import KEYS
 from fctl_napari.plugin.errors.mapping_dialog import MappingDialog
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, labels_of_image, labels_over
 from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
-from fctl_napari.plugin.layers.resampled_labels import PlacedLabels, lies_over
+from fctl_napari.plugin.layers.resampled_labels import lies_over
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, levels_of
 from fctl_napari.plugin.layers.transforms import moves

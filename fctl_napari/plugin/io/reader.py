@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import napari
 import numpy as np
@@ -16,11 +17,16 @@ from napari.layers import Image
 
 from fctl_napari.errors import FctlError
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.geo import EXTENSIONS
+from fctl_napari.imagery.formats.ome_zarr import collection
+from fctl_napari.imagery.formats.png_jpeg import has_transparency
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
+from fctl_napari.imagery.formats.tiff_validity import mask_beside
+from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.nodata import Nodata, measure_nodata
+from fctl_napari.imagery.measured import measured_range, percent, share_without_data
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid, measured_range
+from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.notify import report, say
 from fctl_napari.plugin.layers import label_groups
@@ -30,8 +36,8 @@ from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, previe
 from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_levels
 from fctl_napari.progress import Progress
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
-REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff")
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".ozx", *EXTENSIONS)
+REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff", ".ozx")
 
 NOTHING: list[Any] = [(None,)]
 """Return value of a reader that has handled a path without layers."""
@@ -40,7 +46,8 @@ NOTHING: list[Any] = [(None,)]
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
     """Return the reader of what we can open (napari's entry point).
 
-    That is OME-Zarr folders, TIFF, PNG, JPEG and ``.npy`` files, and addresses of OME-Zarr and TIFF.
+    That is OME-Zarr folders and zip files (``.ozx``), TIFF, PNG, JPEG and ``.npy`` files, and addresses of OME-Zarr and
+    TIFF.
 
     Parameters
     ----------
@@ -55,9 +62,10 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
     if isinstance(path, list):
         return None
     if is_url(path):
-        return read if last_name(path).lower().endswith(REMOTE_SUFFIXES) else None
+        name = last_name(path).lower()
+        return read if name.endswith(REMOTE_SUFFIXES) or ".zarr/" in urlsplit(path).path else None
     location = Path(path)
-    if ngff.is_zarr(location) if location.is_dir() else location.suffix.lower() in SUFFIXES:
+    if _is_zarr(location) if location.is_dir() else location.suffix.lower() in SUFFIXES or _is_zarr(location):
         return read
     return None
 
@@ -87,6 +95,8 @@ def read(path: str) -> list[LayerData]:
 def image_layers(path: str | Path) -> list[LayerData]:
     """Return the layers of a file or an address: the image, then the label groups under it.
 
+    Of a collection of images all are returned. Only the first is visible, because they may lie on top of each other.
+
     Parameters
     ----------
     path : str or Path
@@ -103,8 +113,31 @@ def image_layers(path: str | Path) -> list[LayerData]:
         The file is missing or damaged, or is not an image.
     """
     path = path if is_url(path) else Path(path)
+    if not _may_be_zarr(path):
+        return _one_image(path, stem(path), path)
     if _is_label_image(path):
         return label_groups.segmentation_layers(path)
+    names = collection(path)
+    if not names:
+        return _one_image(path, stem(path), path)
+    if len(names) > 1:
+        say(f"{last_name(path)}: holds {len(names)} images; {names[0]} is shown, the others are hidden layers.")
+    layers: list[LayerData] = []
+    for name in names:
+        try:
+            inner = child(path, name)
+            found = _one_image(inner, f"{stem(path)} {name}", path if name == names[0] else inner)
+        except FctlError as error:
+            if len(names) == 1:
+                raise
+            report(error)
+            continue
+        layers += [(data, {**arguments, "visible": not layers}, kind) for data, arguments, kind in found]
+    return layers or NOTHING
+
+
+def _one_image(path: Path | str, name: str, original: Path | str) -> list[LayerData]:
+    """Return the layers of one image, whose results are named after ``original``."""
     viewer = napari.current_viewer()
     location = path
     if (isinstance(path, str) or path.is_file()) and ready_pyramid(path, pyramid_path(path)):
@@ -112,38 +145,49 @@ def image_layers(path: str | Path) -> list[LayerData]:
     elif viewer is not None and isinstance(path, Path):
         stand_in = _large_raster(path)
         if stand_in is not None:
-            _report_nodata(path)
             return [_layer_in_the_making(viewer, path, stand_in, None)]
-    if viewer is not None:
-        _report_nodata(path)
     pyramid = _open(location)
-    pyramid.name = stem(path)
+    pyramid.name = name
+    if viewer is not None:
+        _report_no_data(path, pyramid)
     if viewer is not None and not has_pyramid(pyramid):
         return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid)]
-    source = ImageSource(str(location), str(path), pyramid.value_range, pyramid.bands, pyramid=pyramid)
+    source = ImageSource(str(location), str(original), pyramid.value_range, pyramid.bands, pyramid=pyramid)
     image = image_layer(pyramid, displayed_levels(pyramid), source)
-    return [image, *_labels_under(path, pyramid, image[1])]
+    return [image, *_labels_under(path, image[1])]
 
 
-def _report_nodata(path: Path | str) -> None:
-    """Report once, when it is measured in a thread, how much of an image its file marks as being without data."""
+def _report_no_data(path: Path | str, pyramid: Pyramid) -> None:
+    """Report once, when it is measured in a thread, how much of an image holds no data."""
 
-    def work(_progress: Progress) -> Nodata | None:
-        return measure_nodata(path)
+    def work(_progress: Progress) -> float:
+        return share_without_data(pyramid)
 
-    def report(nodata: Nodata | None) -> None:
-        if nodata is not None:
-            say(nodata.sentence(last_name(path)))
+    def report(share: float) -> None:
+        if share:
+            say(
+                f"{last_name(path)}: {percent(share)} of this file hold no data ({pyramid.validity_source}); they are "
+                "transparent, and get no class."
+            )
 
-    job = Job(work)
-    job.finished.connect(report)  # errors of the file are reported when it is opened
-    job.start()
+    if pyramid.masked:
+        job = Job(work)
+        job.finished.connect(report)  # errors of the file are reported when it is read
+        job.start()
+
+
+def _is_zarr(path: Path) -> bool:
+    """Return whether a path is a Zarr, or leads into one in a zip file."""
+    return (path.is_dir() or zip_file(path) is not None) and ngff.is_zarr(path)
+
+
+def _may_be_zarr(path: Path | str) -> bool:
+    """Return whether a path may be a Zarr, which at an address only the server knows."""
+    return isinstance(path, str) or path.is_dir() or zip_file(path) is not None
 
 
 def _is_label_image(path: Path | str) -> bool:
     """Return whether a path is a label group."""
-    if isinstance(path, Path) and not path.is_dir():
-        return False
     try:
         return ngff.is_label_image(ngff.open_group(path))
     except ngff.NoGroupError:
@@ -153,28 +197,29 @@ def _is_label_image(path: Path | str) -> bool:
 def _open(path: Path | str) -> Pyramid:
     """Open an image, and choose what napari cannot ask for: the range of its values, and three of many bands."""
     pyramid = open_image(path)
-    if pyramid.channels not in (1, 3, 4) and pyramid.bands is None:
+    for note in pyramid.notes:
+        say(f"{last_name(path)}: {note}.")
+    if pyramid.bands is None and (pyramid.unclear_bands is not None or pyramid.channels not in (1, 3, 4)):
+        reason = pyramid.unclear_bands or f"has {pyramid.channels} channels"
         pyramid.bands = (0, 1, 2) if pyramid.channels > 2 else (0, 0, 0)
-        say(f"{last_name(path)}: has {pyramid.channels} channels; {pyramid.bands} are shown and segmented as RGB.")
+        say(f"{last_name(path)}: {reason}; {pyramid.bands} are shown and segmented as RGB.")
     if pyramid.dtype != np.uint8 and pyramid.value_range is None:
         low, high = pyramid.value_range = measured_range(pyramid)
         say(f"{last_name(path)}: holds {pyramid.dtype} values; {low:g} to {high:g} (measured) are black to white.")
     return pyramid
 
 
-def _labels_under(path: Path | str, pyramid: Pyramid, image: dict[str, Any]) -> list[LayerData]:
-    """Return the layers of the label groups under an image."""
-    if isinstance(path, Path) and not path.is_dir():
+def _labels_under(path: Path | str, image: dict[str, Any]) -> list[LayerData]:
+    """Return the layers of the label groups under an image, and report those that cannot be shown."""
+    if not _may_be_zarr(path):
         return []
-    extent = (pyramid.shape[0] * pyramid.pixel_size[0], pyramid.shape[1] * pyramid.pixel_size[1])
     layers = []
     for name in label_groups.label_names(path):
-        data, arguments, kind = label_groups.labels_layer(
-            child(child(path, "labels"), name), extent=extent, pixel=pyramid.pixel_size
-        )
-        if "units" in image:
-            arguments["units"] = image["units"]
-        layers.append((data, arguments, kind))
+        labels = child(child(path, "labels"), name)
+        try:
+            layers.append(label_groups.labels_layer(labels, image=path, image_arguments=image))
+        except FctlError as error:
+            report(error)  # the image can be shown all the same
     return layers
 
 
@@ -186,11 +231,12 @@ def _large_raster(path: Path) -> Any:
     try:
         with PIL.Image.open(path, formats=("PNG", "JPEG")) as image:
             width, height, mode = *image.size, image.mode
+            marked = has_transparency(image) or mask_beside(path) is not None
     except (OSError, ValueError, PIL.Image.DecompressionBombError):
         return None  # opening it reports the error
     if max(width, height) <= LARGE_SIDE or mode not in ("L", "RGB", "RGBA"):
         return None
-    tail = () if mode == "L" else (len(mode),)
+    tail = (4,) if marked else () if mode == "L" else (3,)  # as displayed_level shows it
     return np.broadcast_to(np.uint8(0), (height, width, *tail))
 
 
@@ -234,6 +280,7 @@ def _layer_in_the_making(viewer: napari.Viewer, path: Path | str, level: Any, py
         source.pyramid, source.state = finished, file_state(out)
         for layer in layers():
             layer.data = displayed_levels(finished)
+        _report_no_data(path, finished)
 
     def fail(error: BaseException) -> None:
         source.job = None

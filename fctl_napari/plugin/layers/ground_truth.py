@@ -13,15 +13,19 @@ from napari.layers import Image, Labels
 from napari.utils.transforms import Affine
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.ground_truth_levels import with_levels
+from fctl_napari.imagery.label_placement import LabelPlacement, over_image
+from fctl_napari.imagery.placed_labels import PlacedLabels
 from fctl_napari.imagery.pyramid import LARGE_SIDE
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, image_source
 from fctl_napari.plugin.layers.label_groups import LABELS_KEY, PLACED_KEY, label_names
 from fctl_napari.plugin.layers.paths import array_path, cache_folder, digest, stem
-from fctl_napari.plugin.layers.resampled_labels import PlacedLabels, lies_over, placed_labels
+from fctl_napari.plugin.layers.resampled_labels import lies_over, placed_labels
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.progress import Progress
@@ -98,7 +102,7 @@ def own_labels(image: str | None) -> list[GroundTruthChoice]:
     list of GroundTruthChoice
         Choices; empty for a file, an address or None.
     """
-    if image is None or is_url(image) or not Path(image).is_dir():
+    if image is None or is_url(image) or not ngff.is_zarr(Path(image)):
         return []
     path = Path(image)
     return [GroundTruthChoice(f"{name} of {path.name}", str(path / "labels" / name)) for name in label_names(path)]
@@ -176,8 +180,10 @@ def labels_over(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any
         for other in viewer.layers:
             source = image_source(other) if isinstance(other, Image) else None
             own = source is not None and not is_url(source.path) and Path(path).parents[1] == Path(source.path)
-            if own and _array(layer).shape == image_shape(over) and lies_over(viewer, other, over):
-                return _array(layer)
+            placement = placed[2]
+            if own and placement.image_shape == image_shape(over) and lies_over(viewer, other, over):
+                array = _array(layer)
+                return array if placement.same_px else over_image(array, "yx", placement, layer.name, fill=0)
     return placed_labels(viewer, layer, over)
 
 
@@ -222,7 +228,7 @@ def open_choice(
         return source
     if path is not None:
         file = Path(path).absolute()
-        facts = file.stat()
+        facts = (zip_file(file) or file).stat()
         key = digest(file, facts.st_mtime_ns, facts.st_size, *([colors] if source.by_color else []))
         location = cache_folder() / f"{stem(file)}-{key}.labels.ome.zarr"
         return with_levels(source, location, progress=progress)
@@ -253,9 +259,9 @@ def held_values(source: LabelSource) -> list[int]:
     return [int(value) for value in np.unique(source.read_values(slice(0, height), slice(0, width), level))]
 
 
-def _stays(layer: Labels, placed: tuple[Sequence[float], Sequence[float]]) -> bool:
+def _stays(layer: Labels, placed: tuple[Sequence[float], Sequence[float], LabelPlacement]) -> bool:
     """Return whether a layer lies where it was put when it was opened."""
-    scale, translate = placed
+    scale, translate, _ = placed
     plain = Affine(scale=scale, translate=translate).affine_matrix
     return np.allclose(layer._data_to_world.affine_matrix, plain)
 

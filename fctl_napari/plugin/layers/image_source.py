@@ -139,7 +139,7 @@ def image_source(layer: Layer) -> ImageSource | None:
 
 
 def image_layer(pyramid: Pyramid, levels: list[Any], source: ImageSource) -> LayerData:
-    """Return the layer of an image on disk, at its pixel size.
+    """Return the layer of an image on disk, where it lies and at its pixel size.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def image_layer(pyramid: Pyramid, levels: list[Any], source: ImageSource) -> Lay
         "multiscale": True,
         "rgb": rgb,
         "metadata": {SOURCE_KEY: source},
-        **pixel_scale(pyramid.pixel_size, pyramid.unit),
+        **pixel_scale(pyramid.pixel_size, pyramid.unit, pyramid.translation),
     }
     if not rgb:
         arguments |= {"contrast_limits": pyramid.value_range or (0.0, 255.0), "colormap": "gray"}

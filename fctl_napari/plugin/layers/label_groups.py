@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import zarr
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
-from fctl_napari.imagery.formats.remote import child, last_name
+from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
+from fctl_napari.imagery.formats.remote import child, is_url, last_name
+from fctl_napari.imagery.label_placement import label_placement
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.image_source import LayerData
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
@@ -26,7 +30,8 @@ LABELS_KEY = "fctl_labels"
 """Key of a labels layer's ``metadata`` that holds its group's path."""
 
 PLACED_KEY = "fctl_placed"
-"""Key of the ``metadata`` of labels under an image, for the scale and translation that put them over the image's px."""
+"""Key of the ``metadata`` of labels under an image, for the scale and translation that put them there, and the
+``LabelPlacement`` in its px."""
 
 
 def label_names(image: Path | str) -> list[str]:
@@ -50,7 +55,7 @@ def label_names(image: Path | str) -> list[str]:
 
 
 def labels_layer(
-    path: Path | str, *, extent: tuple[float, float] | None = None, pixel: tuple[float, float] = (1.0, 1.0)
+    path: Path | str, *, image: Path | str | None = None, image_arguments: Mapping[str, Any] | None = None
 ) -> LayerData:
     """Return the layer of one label group, with its colors and names where it has them.
 
@@ -58,11 +63,10 @@ def labels_layer(
     ----------
     path : Path or str
         The group, or its address.
-    extent : tuple of 2 float or None, optional
-        (height, width) in world units of the image that it belongs to; the labels are stretched over it. Without
-        it their own pixel size counts.
-    pixel : tuple of 2 float, optional
-        Size of that image's px (y, x), in world units.
+    image : Path, str or None, optional
+        The image that it belongs to, over which the labels are placed. Without it their own metadata counts.
+    image_arguments : mapping of str to object or None, optional
+        Arguments of that image's layer, of which ``scale``, ``translate`` and ``units`` count.
 
     Returns
     -------
@@ -72,15 +76,19 @@ def labels_layer(
     Raises
     ------
     InputError
-        It is missing, damaged, or has further axes.
+        It is missing, damaged, or has further axes; or it cannot be placed over its image.
     """
     group = ngff.open_group(path)
-    data, arguments = _levels(group, path, extent)
+    data, arguments = _levels(group, path)
     metadata: dict[str, Any] = {LABELS_KEY: str(path)}
-    if extent is not None:
-        # napari counts from the centers of first px, but here the corners coincide, not the centers
-        arguments["translate"] = tuple((own - side) / 2 for own, side in zip(arguments["scale"], pixel, strict=True))
-        metadata[PLACED_KEY] = arguments["scale"], arguments["translate"]
+    if image is not None:
+        placement = label_placement(group, path, ngff.open_group(image), image)
+        over = dict(image_arguments or {})
+        scale, translate = np.array(over.get("scale", (1.0, 1.0))), np.array(over.get("translate", (0.0, 0.0)))
+        arguments["scale"] = tuple((scale * placement.step).tolist())
+        arguments["translate"] = tuple((translate + scale * placement.start).tolist())
+        arguments |= {"units": over["units"]} if "units" in over else {}
+        metadata[PLACED_KEY] = arguments["scale"], arguments["translate"], placement
     dtype = (data[0] if arguments["multiscale"] else data).dtype
     if dtype.kind not in "iu":
         raise InputError(f"{path}: holds {dtype} values; labels are whole numbers, write them as such.")
@@ -113,7 +121,7 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
     layers = _map_layers(path, hidden)
     confidence = child(path, CONFIDENCE)
     if ngff.is_zarr(confidence):
-        data, arguments = _levels(ngff.open_group(confidence), path, None)
+        data, arguments = _levels(ngff.open_group(confidence), path)
         arguments |= {
             "name": f"{last_name(path)} confidence",
             "colormap": confidence_colormap(),
@@ -125,7 +133,23 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
     data, arguments, kind = labels_layer(path)
     if _facts(path).get("kind") == "segmentation":  # others may be ground truth
         arguments["metadata"] |= _origin(path)
-    return [*layers, (data, arguments, kind)]
+    layers.append((data, arguments, kind))
+    if "translate" not in arguments and (moved := _image_translation(path)):
+        layers = [(each, {**of_each, "translate": moved}, kind) for each, of_each, kind in layers]
+    return layers
+
+
+def _image_translation(path: Path | str) -> tuple[float, ...]:
+    """Return the translation of a stored segmentation's image, which earlier versions left out of the store."""
+    image = _facts(path).get("image", {}).get("path")
+    if image is None or is_url(image) or not Path(image).is_dir():
+        return ()
+    try:
+        pyramid = open_image(image)
+    except InputError:
+        return ()
+    placement: dict[str, Any] = pixel_scale(pyramid.pixel_size, pyramid.unit, pyramid.translation)
+    return placement.get("translate", ())
 
 
 def _facts(path: Path | str) -> dict[str, Any]:
@@ -148,7 +172,7 @@ def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
     layers: list[LayerData] = []
     coarsest: dict[str, np.ndarray] = {}
     for name in map(str, names):
-        data, arguments = _levels(ngff.open_group(child(child(path, MAPS), name)), path, None)
+        data, arguments = _levels(ngff.open_group(child(child(path, MAPS), name)), path)
         coarsest[name] = np.asarray((data[-1] if arguments["multiscale"] else data)[:, :])
         arguments |= {
             "name": f"{last_name(path)} {map_title(name)}",
@@ -162,7 +186,7 @@ def _map_layers(path: Path | str, hidden: dict[str, Any]) -> list[LayerData]:
     return layers
 
 
-def _levels(group: zarr.Group, path: Path | str, extent: tuple[float, float] | None) -> tuple[Any, dict[str, Any]]:
+def _levels(group: zarr.Group, path: Path | str) -> tuple[Any, dict[str, Any]]:
     """Return the levels of a group as napari shows them, and their arguments."""
     arrays, axes, multiscale = ngff.open_levels(group, path)
     try:
@@ -176,10 +200,8 @@ def _levels(group: zarr.Group, path: Path | str, extent: tuple[float, float] | N
     # napari takes a list of one level for an image, but not for labels; that level is small
     data = levels if len(levels) > 1 else np.asarray(levels[0][:, :])
     arguments: dict[str, Any] = {"multiscale": len(levels) > 1}
-    unit = ngff.space_unit(multiscale)
-    if extent is None:
-        sizes = ngff.scales(multiscale, axes)
-        arguments |= pixel_scale(sizes[0] if sizes else None, unit)
+    placements = level_placements(group, multiscale, axes, path)
+    if placements is None:
         return data, arguments
-    scale = tuple(length / size for length, size in zip(extent, levels[0].shape, strict=True))
-    return data, {**arguments, "scale": scale}
+    first = placements[0]
+    return data, arguments | pixel_scale(first.size, axis_unit(multiscale), first.translation)

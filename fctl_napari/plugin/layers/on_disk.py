@@ -91,7 +91,8 @@ class OnDisk(QObject):
             out = array_path(array, layer.name)  # named after the content, so a complete one is this array
             if is_complete(out):
                 return None, out
-            return pyramid_from_array(array, name=layer.name, value_range=value_range), out
+            alpha = layer.rgb and array.shape[-1] == 4
+            return pyramid_from_array(array, name=layer.name, value_range=value_range, alpha=alpha), out
 
         say(f"{layer.name}: is no file; it is saved in the cache folder first, so that the worker can read it.")
         job = PyramidJob(make_source, f"saving {layer.name}", for_run=True)

@@ -14,7 +14,7 @@ from platformdirs import user_cache_path, user_data_path
 from fctl_napari.files import output_error
 from fctl_napari.finetuning.candidates import traces
 from fctl_napari.imagery.formats.remote import is_url
-from fctl_napari.imagery.naming import beside, writable
+from fctl_napari.imagery.naming import beside, outside, writable
 from fctl_napari.imagery.naming import digest as digest
 from fctl_napari.imagery.naming import stem as stem
 from fctl_napari.segmentation.store.result_paths import MAPS_SUFFIX, STORE_SUFFIX
@@ -133,8 +133,9 @@ def pyramid_path(image: str | Path) -> Path:
     if is_url(image):
         return cache_folder() / f"{stem(image)}-{digest(image)}.ome.zarr"
     image = Path(image).absolute()
-    if writable(image.parent):
-        return image.with_name(image.name + PYRAMID_SUFFIX)
+    location = outside(image, PYRAMID_SUFFIX)
+    if writable(location.parent):
+        return location.with_name(location.name + PYRAMID_SUFFIX)
     facts = image.stat()
     return cache_folder() / f"{stem(image)}-{digest(image, facts.st_mtime_ns, facts.st_size)}.ome.zarr"
 

@@ -75,7 +75,9 @@ class GrayLevel(ShownLevel):
 
 
 class ColorLevel(ShownLevel):
-    """Level of a pyramid as the network sees it: uint8 RGB [y, x, 3], by its bands and its value range.
+    """Level of a pyramid in the network's colors, by its bands and its value range.
+
+    It is uint8 RGB [y, x, 3]. Where px of the image may be without data it is RGBA [y, x, 4], these transparent.
 
     Parameters
     ----------
@@ -87,11 +89,12 @@ class ColorLevel(ShownLevel):
 
     def __init__(self, pyramid: Pyramid, level: int) -> None:
         self.dtype = np.dtype(np.uint8)
-        self._pyramid = pyramid
         self._index = level
         stored = pyramid.levels[level]
-        self.shape = (*stored.shape[:2], 3)
-        self.chunks = (*stored.chunks[:2], 3)
+        channels = 4 if pyramid.masked else 3
+        self._read = pyramid.read_rgba if pyramid.masked else pyramid.read
+        self.shape = (*stored.shape[:2], channels)
+        self.chunks = (*stored.chunks[:2], channels)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Read a part by slices."""
@@ -99,7 +102,7 @@ class ColorLevel(ShownLevel):
         rows, columns, *rest = (*key, slice(None))[: max(2, len(key))]
         y0, y1, step_y = rows.indices(self.shape[0])
         x0, x1, step_x = columns.indices(self.shape[1])
-        block = self._pyramid.read((y0, x0, max(y0, y1), max(x0, x1)), self._index)[::step_y, ::step_x]
+        block = self._read((y0, x0, max(y0, y1), max(x0, x1)), self._index)[::step_y, ::step_x]
         return block[(slice(None), slice(None), *rest)]
 
 
@@ -116,17 +119,17 @@ def displayed_level(pyramid: Pyramid, index: int) -> Any:
     Returns
     -------
     object
-        For uint8 RGB and RGBA the level itself, [y, x, 3 or 4]. For one channel [y, x]. For everything else the level
-        as the network sees it, [y, x, 3].
+        For uint8 RGB without gaps the level itself, [y, x, 3]. For one channel without gaps [y, x]. For everything else
+        the level in the network's colors, [y, x, 3], or [y, x, 4] with gaps that are transparent.
 
     Raises
     ------
     InputError
         The pixels cannot be read as RGB, see ``Pyramid.require_rgb``.
     """
-    if pyramid.channels == 1:
+    if pyramid.channels == 1 and pyramid.validity is None:
         return GrayLevel(pyramid.levels[index])
-    if pyramid.channels in (3, 4) and pyramid.dtype == np.uint8 and pyramid.bands is None:
+    if pyramid.channels == 3 and pyramid.dtype == np.uint8 and pyramid.bands is None and not pyramid.masked:
         return pyramid.levels[index]
     pyramid.require_rgb()
     return ColorLevel(pyramid, index)

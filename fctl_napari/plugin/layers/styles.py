@@ -17,8 +17,10 @@ NOT_SURE_COLOR = (128, 128, 128)
 _only_shown: WeakSet[Layer] = WeakSet()
 
 
-def pixel_scale(pixel_size: tuple[float, float] | None, unit: str | None) -> dict[str, Any]:
-    """Return the ``scale`` and ``units`` of a layer with pixels of a size.
+def pixel_scale(
+    pixel_size: tuple[float, float] | None, unit: str | None, translation: tuple[float, float] = (0.0, 0.0)
+) -> dict[str, Any]:
+    """Return the ``scale``, ``units`` and ``translate`` of a layer with pixels of a size.
 
     napari does not mix units, so an unknown one counts as pixels.
 
@@ -28,21 +30,29 @@ def pixel_scale(pixel_size: tuple[float, float] | None, unit: str | None) -> dic
         Size of a px, (y, x), in ``unit``.
     unit : str or None
         Name of the unit.
+    translation : tuple of 2 float, optional
+        Position of the center of the first px, (y, x), in ``unit``.
 
     Returns
     -------
     dict of str to object
-        Arguments of the layer; empty if size or unit is None.
+        Arguments of the layer, without those that napari has by default. Without a unit a px has the size 1.
     """
-    if pixel_size is None or unit is None:
+    if pixel_size is None:
         return {}
+    if unit is None:
+        moved = tuple(start / size for start, size in zip(translation, pixel_size, strict=True))
+        return {"translate": moved} if any(moved) else {}
     import pint
 
+    placement: dict[str, Any] = {"scale": tuple(pixel_size)}
+    if any(translation):
+        placement["translate"] = tuple(translation)
     try:
         pint.get_application_registry().Unit(unit)
     except (pint.UndefinedUnitError, AttributeError, ValueError):
-        return {"scale": tuple(pixel_size)}
-    return {"scale": tuple(pixel_size), "units": (unit, unit)}
+        return placement
+    return {**placement, "units": (unit, unit)}
 
 
 def class_style(classes: Iterable[tuple[str, tuple[int, int, int]]]) -> dict[str, Any]:

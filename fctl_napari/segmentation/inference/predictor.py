@@ -25,7 +25,7 @@ from fctl_napari.model.windows import TURNS, Dihedral
 from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
 from fctl_napari.segmentation.inference.tile_prefetch import KEPT_CONTEXTS, PendingTile, Recent, TileReader
-from fctl_napari.windows import FloatWindow
+from fctl_napari.windows import FloatWindow, IntWindow
 
 CUDA_BATCH = 8
 """Default number of tiles at once on a GPU; halved when memory runs out."""
@@ -129,6 +129,31 @@ class Predictor:
     def close(self) -> None:
         """Stop the reading threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def read_valid(self, pyramid: Pyramid, window: IntWindow) -> NDArray[np.bool_]:
+        """Read which px of a window hold data, through the cache of the tiles' chunks.
+
+        Parameters
+        ----------
+        pyramid : Pyramid
+            The image.
+        window : IntWindow
+            Window (y0, x0, y1, x1), full-resolution px.
+
+        Returns
+        -------
+        ndarray of bool [y1 - y0, x1 - x0]
+            True where there is data.
+
+        Raises
+        ------
+        InputError
+            The image is damaged there.
+        """
+        if not pyramid.masked:
+            y0, x0, y1, x1 = window
+            return np.ones((y1 - y0, x1 - x0), bool)
+        return self._reader_of(pyramid).source.read_valid(window)
 
     def predict(
         self, pyramid: Pyramid, windows: Sequence[FloatWindow], turns: Sequence[Dihedral] | None = None

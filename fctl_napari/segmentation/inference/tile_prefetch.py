@@ -139,12 +139,17 @@ class TileReader:
         If True, contexts are resampled from full resolution.
     pool : ThreadPoolExecutor
         Threads that read.
+
+    Attributes
+    ----------
+    source : Pyramid
+        The image, read through a cache of its chunks.
     """
 
     def __init__(self, pyramid: Pyramid, config: FCtLConfig, exact: bool, pool: ThreadPoolExecutor) -> None:
         self.pyramid = pyramid
         self.config = config
-        self._source = with_chunk_cache(pyramid)
+        self.source = with_chunk_cache(pyramid)
         self._exact = exact
         self._pool = pool
         self._contexts: Recent[FloatWindow, Future[NDArray[np.uint8]]] = Recent(KEPT_CONTEXTS)
@@ -174,4 +179,4 @@ class TileReader:
         return PendingTile(index, windows, pixels, turn)
 
     def _read(self, window: FloatWindow) -> Future[NDArray[np.uint8]]:
-        return self._pool.submit(read_stream, self._source, window, self.config.tile_size, exact=self._exact)
+        return self._pool.submit(read_stream, self.source, window, self.config.tile_size, exact=self._exact)

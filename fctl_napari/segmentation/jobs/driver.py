@@ -8,7 +8,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from fctl_napari.errors import FctlError
@@ -90,6 +90,8 @@ class Driver:
         Views of the user, one whenever the view changes.
     report : callable
         Called with each event of the run.
+    empty : set of Cell, optional
+        Cells of these that hold no data, as far as that is known.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Driver:
         stop: threading.Event,
         views: queue.SimpleQueue[IntWindow | None],
         report: Callable[[RunProgress], None],
+        empty: Collection[Cell] = (),
     ) -> None:
         self._workers = workers
         self._store = store
@@ -113,6 +116,8 @@ class Driver:
         self._stop = stop
         self._views = views
         self._report = report
+        self._empty = len(empty)
+        self._empty_left = set(empty)
         self._device: str | None = None
         self._memory: int | None = None
         self._live = isinstance(plan, LivePlan)
@@ -142,7 +147,8 @@ class Driver:
             The event.
         """
         rate = self._pace.rate()
-        left = None if rate is None or state != "running" else self._plan.tiles_left / rate
+        tiles_left = max(0, self._plan.tiles_left - len(self._empty_left))
+        left = None if rate is None or state != "running" else tiles_left / rate
         return RunProgress(
             state,
             self._done,
@@ -152,6 +158,7 @@ class Driver:
             device=self._device,
             memory_bytes=self._memory,
             view=self._plan.in_view(),
+            empty=self._empty,
             **fields,
         )
 
@@ -266,9 +273,11 @@ class Driver:
                 if self._under_way.pop(future, None) is not None:
                     outcome = result_of(future, DIED)
                     assert isinstance(outcome, Outcome)
-                    self._pace.add(len(outcome.task.tiles), outcome.seconds)
+                    self._pace.add(outcome.run, outcome.seconds)
                     self._memory = outcome.memory_bytes
-                    self._written += self._plan.finish(outcome.task)
+                    finished = self._plan.finish(outcome.task)
+                    self._empty_left.difference_update(finished)
+                    self._written += finished
                 future = self._completed.get_nowait()
 
     def _flush(self) -> None:

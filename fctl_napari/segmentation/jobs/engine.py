@@ -17,6 +17,7 @@ from typing import Any
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.open import open_image
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card, resolve_checkpoint
 from fctl_napari.segmentation.jobs.cluster import Workers
 from fctl_napari.segmentation.jobs.driver import Driver, Stopped
@@ -30,6 +31,7 @@ from fctl_napari.segmentation.store.identity import MIXED, same_image
 from fctl_napari.segmentation.store.map_names import MAPS
 from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 from fctl_napari.segmentation.store.store_lock import lock_store, open_or_create, open_parent
+from fctl_napari.segmentation.tiling.empty_cells import cells_without_data
 from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, default_overlap
 from fctl_napari.segmentation.tiling.merge import saved_tiles
 from fctl_napari.segmentation.tiling.plan import AveragePlan, CropPlan, LivePlan, Plan
@@ -205,7 +207,8 @@ class Run:
             **({"kept_output": MAPS} if request.maps else {}),
             **({} if refined is None else {"refined": refined}),
             "value_range": None if request.value_range is None else list(request.value_range),
-            "bands": None if request.bands is None else list(request.bands),
+            "bands": _bands(request, image),
+            **({} if image.validity is None else {"validity": image.validity.source}),
         }
         inherit = None if request.inherit is None else Path(request.inherit).absolute()
         parent = None if inherit is None else open_parent(inherit, self.out, image, grid, card, settings)
@@ -255,7 +258,15 @@ class Run:
         else:
             plan = CropPlan(grid, missing)
         done = total - len(missing)
-        return Driver(self._workers, store, job, plan, done, total, self._stop, self._views, self._report)
+        empty = cells_without_data(image, grid, missing)
+        return Driver(self._workers, store, job, plan, done, total, self._stop, self._views, self._report, empty)
+
+
+def _bands(request: SegmentationRequest, image: Pyramid) -> list[int] | None:
+    """Return the bands that are read as RGB, where they are requested or the image's file names them."""
+    named = image.bands if any(image.band_names) else None
+    bands = request.bands or named
+    return None if bands is None else list(bands)
 
 
 def _state(path: str) -> tuple[int, int] | None:

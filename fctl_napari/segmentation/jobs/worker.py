@@ -30,8 +30,8 @@ from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplan
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Merge
 from fctl_napari.segmentation.store.store import SCRATCH, Segmentation
 from fctl_napari.segmentation.tiling.merge import classify, save_logits, sum_cell
-from fctl_napari.segmentation.tiling.plan import Task
-from fctl_napari.windows import FloatWindow
+from fctl_napari.segmentation.tiling.plan import Task, Tile
+from fctl_napari.windows import FloatWindow, Window
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.inference.predictor import Predictor
@@ -116,6 +116,8 @@ class Outcome:
     ----------
     task : Task
         The part that was carried out: all of it unless the run was stopped.
+    run : int
+        Number of its tiles that the network was run on: those that hold data.
     seconds : float
         Time that it took, s.
     memory_bytes : int
@@ -123,6 +125,7 @@ class Outcome:
     """
 
     task: Task
+    run: int
     seconds: float
     memory_bytes: int
 
@@ -226,11 +229,12 @@ def compute(job: Job, task: Task) -> Outcome:
             if job.stop_file.exists():
                 break
             total, count = sum_cell(store.scratch, store.grid, cell)
-            store.write_logits(cell, total.astype(np.float32))
-            store.write_cell(cell, *classify(total / count))
+            valid = predictor.read_valid(image, store.grid.core(cell))
+            store.write_logits(cell, np.where(valid, total, 0).astype(np.float32))
+            store.write_cell(cell, *(values * valid for values in classify(total / count)))
             merged += 1
-        run = 0 if job.stop_file.exists() else _run_tiles(job, task, predictor, image, store)
-        return Outcome(task.first(run, merged), time.perf_counter() - begun, predictor.memory_bytes())
+        finished, run = (0, 0) if job.stop_file.exists() else _run_tiles(job, task, predictor, image, store)
+        return Outcome(task.first(finished, merged), run, time.perf_counter() - begun, predictor.memory_bytes())
 
 
 def explain(network: Network, request: ExplainRequest, image: Pyramid | None = None) -> TileExplanation:
@@ -271,44 +275,83 @@ def explain(network: Network, request: ExplainRequest, image: Pyramid | None = N
         return _explainer.explain(opened, request)
 
 
-def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store: Segmentation) -> int:
-    """Run the tiles of a task until the run is stopped, and return their number.
+def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store: Segmentation) -> tuple[int, int]:
+    """Run the tiles of a task until the run is stopped.
 
-    They are written while the next ones are run.
+    They are written while the next ones are run. The network is not run on tiles without data.
+
+    Returns
+    -------
+    finished : int
+        Number of tiles that are finished.
+    run : int
+        Number of these that the network was run on.
     """
     grid = store.grid
-    windows = [grid.window(tile.cell) for tile in task.tiles]
+    # The cells of a tile that are written, or the tile itself where its logits are kept.
+    needed = [
+        Window.bounding(map(grid.core, tile.cells)) if tile.cells else grid.window(tile.cell) for tile in task.tiles
+    ]
+    valid = [predictor.read_valid(image, window) for window in needed]
+    with_data = [bool(part.any()) for part in valid]
+    tiles = [tile for tile, there in zip(task.tiles, with_data, strict=True) if there]
     finished = 0
     with Writing(WRITERS if predictor.device.type == "cuda" else 0) as writing:
-        if job.merge != "crop":
-            turns = [grid.turn(tile.cell) for tile in task.tiles]
-            for index, logits in predictor.predict(image, windows, turns):
-                writing.start(save_logits, store.scratch, task.tiles[index].cell, logits)
-                finished += 1
-                if job.stop_file.exists():
-                    break
-            return finished
-        for index, labels, confidence, maps in _classified(predictor, image, windows, bool(store.maps)):
-            top, left = windows[index][:2]
-            for cell in task.tiles[index].cells:
-                y0, x0, y1, x1 = grid.core(cell)
-                part = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-                writing.start(store.write_cell, cell, labels[part], confidence[part], maps[:, *part])
+        outputs = _outputs(job, predictor, image, store, tiles)
+        for tile, window, part, there in zip(task.tiles, needed, valid, with_data, strict=True):
+            output = next(outputs) if there else None
+            if job.merge != "crop":
+                blank = np.zeros((predictor.config.classes, grid.tile_size, grid.tile_size), np.float32)
+                writing.start(save_logits, store.scratch, tile.cell, blank if output is None else output)
+            elif output is not None:
+                _write_cells(writing, store, tile, window, part, output)
             finished += 1
             if job.stop_file.exists():
                 break
-    return finished
+    return finished, sum(with_data[:finished])
+
+
+def _write_cells(
+    writing: Writing,
+    store: Segmentation,
+    tile: Tile,
+    window: Window,
+    valid: NDArray[np.bool_],
+    output: NDArray[np.uint8],
+) -> None:
+    """Write labels, confidence and maps [2 + maps, T, T] of a tile to its cells, 0 where there is no data."""
+    top, left = store.grid.window(tile.cell)[:2]
+    for cell in tile.cells:
+        core = store.grid.core(cell)
+        y0, x0, y1, x1 = core
+        labels, confidence, *maps = (
+            output[:, y0 - top : y1 - top, x0 - left : x1 - left] * valid[core.slices_in(window)]
+        )
+        writing.start(store.write_cell, cell, labels, confidence, maps)
+
+
+def _outputs(
+    job: Job, predictor: Predictor, image: Pyramid, store: Segmentation, tiles: Sequence[Tile]
+) -> Iterator[NDArray[Any]]:
+    """Yield what is kept of each tile: labels, confidence and maps [2 + maps, T, T], or its logits [C, T, T]."""
+    windows = [store.grid.window(tile.cell) for tile in tiles]
+    if job.merge == "crop":
+        yield from _classified(predictor, image, windows, bool(store.maps))
+        return
+    for _, logits in predictor.predict(image, windows, [store.grid.turn(tile.cell) for tile in tiles]):
+        yield logits
 
 
 def _classified(
     predictor: Predictor, image: Pyramid, windows: Sequence[FloatWindow], with_maps: bool
-) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Yield index, labels, confidence and maps [maps, T, T] of tiles, without maps unless the store keeps them."""
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield labels, confidence and maps [2 + maps, T, T] of tiles, without maps unless the store keeps them."""
     if with_maps:
-        yield from predictor.classify_with_maps(image, windows)
+        for _, labels, confidence, maps in predictor.classify_with_maps(image, windows):
+            yield np.stack([labels, confidence, *maps])
         return
-    for index, labels, confidence in predictor.classify(image, windows):
-        yield index, labels, confidence, np.empty((0, *labels.shape), np.uint8)
+    for _, labels, confidence in predictor.classify(image, windows):
+        yield np.stack([labels, confidence])
 
 
 class Writing:

@@ -143,7 +143,9 @@ class Segmentation:
         pyramid = image if isinstance(image, Pyramid) else None
         shape = pyramid.shape if pyramid is not None else (int(image[0]), int(image[1]))  # type: ignore[index]
         spatial: dict[str, Any] = (
-            {"pixel_size": pyramid.pixel_size, "unit": pyramid.unit} if pyramid is not None else {}
+            {"pixel_size": pyramid.pixel_size, "translation": pyramid.translation, "unit": pyramid.unit}
+            if pyramid is not None
+            else {}
         )
         facts: dict[str, Any] = {
             "kind": "segmentation",

@@ -66,6 +66,8 @@ class RunProgress:
         Memory of the worker that reported last, once it is known; on a GPU the GPU's.
     view : InView or None
         RunProgress in the view that ``Run.look`` set, if it did.
+    empty : int
+        Cells of these that hold no data, as a coarse level of the image shows. They cost no time.
     """
 
     state: State
@@ -78,6 +80,7 @@ class RunProgress:
     device: str | None = None
     memory_bytes: int | None = None
     view: InView | None = None
+    empty: int = 0
 
 
 class Pace:

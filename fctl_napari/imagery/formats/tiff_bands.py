@@ -1,0 +1,115 @@
+"""Bands of a TIFF: their names and colors, as its tags and GDAL's metadata state them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import tifffile
+
+from fctl_napari.imagery.band_names import BandChoice, choose_bands
+
+GDAL_METADATA = 42112
+ALPHA = (1, 2)
+"""Types of TIFF's extra samples that are alpha, premultiplied or not."""
+
+
+@dataclass(frozen=True)
+class TiffBands:
+    """Bands of an image.
+
+    Attributes
+    ----------
+    names : tuple of str or None
+        Description of each band, or None.
+    colors : tuple of str or None
+        Color of each band in lower case (``"red"``, ``"alpha"``, ``"undefined"``), or None where nothing is stated.
+    wavelengths : tuple of float or None
+        Central wavelength of each band, nm or micrometers, or None.
+    """
+
+    names: tuple[str | None, ...]
+    colors: tuple[str | None, ...]
+    wavelengths: tuple[float | None, ...]
+
+    @property
+    def alpha(self) -> int | None:
+        """Index of the band that is opacity, or None."""
+        return self.colors.index("alpha") if "alpha" in self.colors else None
+
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """Name of each band, or else its color, or None."""
+        return tuple(
+            name or (color if color not in (None, "undefined") else None)
+            for name, color in zip(self.names, self.colors, strict=True)
+        )
+
+    def choice(self) -> BandChoice:
+        """Choose the bands that are red, green and blue.
+
+        Returns
+        -------
+        BandChoice
+            The choice.
+        """
+        return choose_bands(self.names, self.colors, self.wavelengths)
+
+
+def tiff_bands(page: tifffile.TiffPage, channels: int) -> TiffBands:
+    """Read what a TIFF says of its bands.
+
+    GDAL's metadata come before the tags of TIFF, as in GDAL.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+        Page of the image.
+    channels : int
+        Number of its bands.
+
+    Returns
+    -------
+    TiffBands
+        Names, colors and wavelengths.
+    """
+    colors: list[str | None] = [None] * channels
+    extras = [int(extra) for extra in page.extrasamples][:channels]
+    own = channels - len(extras)
+    if page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR) and own >= 3:
+        colors[:3] = "red", "green", "blue"
+    for index, extra in enumerate(extras):
+        if extra in ALPHA:
+            colors[own + index] = "alpha"
+    names: list[str | None] = [None] * channels
+    wavelengths: list[float | None] = [None] * channels
+    for item in _items(page):
+        sample = item.get("sample", "")
+        if not sample.isdecimal() or int(sample) >= channels:
+            continue
+        text, role, name = (item.text or "").strip(), item.get("role"), (item.get("name") or "").lower()
+        if role == "description":
+            names[int(sample)] = text or None
+        elif role == "colorinterp":
+            colors[int(sample)] = text.lower()
+        elif "wavelength" in name:
+            wavelengths[int(sample)] = _number(text)
+    return TiffBands(tuple(names), tuple(colors), tuple(wavelengths))
+
+
+def _items(page: tifffile.TiffPage) -> list[Any]:
+    tag = page.tags.get(GDAL_METADATA)
+    if tag is None:
+        return []
+    try:
+        return list(ElementTree.fromstring(str(tag.value).strip("\0 \n")).iter("Item"))
+    except ElementTree.ParseError:
+        return []
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.split()[0])
+    except (ValueError, IndexError):
+        return None

@@ -1,0 +1,184 @@
+"""Validity of a TIFF's pixels: masks in it or beside it, alpha, and the ``GDAL_NODATA`` tag, as rasterio reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import zarr
+from numpy.typing import NDArray
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.validity import Mask, NodataMask, StoredMask, Validity, stored_value
+
+MOST_PAGES = 64
+"""Number of pages in which a mask is looked for: an image, its overviews, and their masks."""
+
+NODATA_TAG = 42113
+MASK_SUBFILE = 4
+
+
+def tiff_validity(
+    path: Path | str, file: tifffile.TiffFile, raw: Sequence[Level], levels: Sequence[Level], alpha: int | None
+) -> Validity | None:
+    """Find the marks of pixels without data.
+
+    A mask comes before alpha, and alpha before the ``GDAL_NODATA`` tag.
+
+    Parameters
+    ----------
+    path : Path or str
+        File, or its address.
+    file : tifffile.TiffFile
+        The opened file.
+    raw : sequence of Level
+        Levels as they are stored.
+    levels : sequence of Level
+        The same levels as they are read, as colors of a palette, say.
+    alpha : int or None
+        Channel of the stored levels that is opacity.
+
+    Returns
+    -------
+    Validity or None
+        Validity of each level. None if the file marks nothing.
+
+    Raises
+    ------
+    InputError
+        The ``.msk`` beside the file is damaged.
+    """
+    masks = _mask_levels(file)
+    if masks:
+        return Validity(_stored_masks(masks, levels), "a mask in the file")
+    beside = mask_beside(path)
+    if beside is not None:
+        return Validity(_stored_masks(_levels_of(beside), levels), f"the mask {beside.name}")
+    page = file.series[0].keyframe
+    if alpha is not None:
+        return Validity(tuple(StoredMask(level, alpha, level.shape[:2]) for level in raw), "alpha")
+    value = nodata_value(page)
+    mark = stored_value(value, raw[0].dtype)
+    if mark is None:
+        return None
+    source = f"GDAL_NODATA {value:.15g}"
+    if all(one is level for one, level in zip(raw, levels, strict=True)):
+        mask = NodataMask((value,) * raw[0].shape[2])
+        return Validity((mask,) * len(levels), source)
+    # A palette's indices, say, are colors when they are read.
+    return Validity(tuple(StoredMask(_differing(one, mark), 0, one.shape[:2]) for one in raw), source)
+
+
+def mask_beside(path: Path | str) -> Path | None:
+    """Return the mask file of an image.
+
+    Parameters
+    ----------
+    path : Path or str
+        Image file, or its address.
+
+    Returns
+    -------
+    Path or None
+        The ``.msk`` beside it. None if there is none.
+    """
+    beside = None if isinstance(path, str) else path.with_name(f"{path.name}.msk")
+    return beside if beside is not None and beside.is_file() else None
+
+
+def mask_file_validity(path: Path, levels: Sequence[Level]) -> Validity | None:
+    """Return the validity that the mask file of an image gives it.
+
+    Parameters
+    ----------
+    path : Path
+        Image file of any format.
+    levels : sequence of Level
+        Its levels.
+
+    Returns
+    -------
+    Validity or None
+        Validity of each level. None if there is no mask file.
+
+    Raises
+    ------
+    InputError
+        The mask file is damaged.
+    """
+    beside = mask_beside(path)
+    if beside is None:
+        return None
+    return Validity(_stored_masks(_levels_of(beside), levels), f"the mask {beside.name}")
+
+
+def nodata_value(page: tifffile.TiffPage) -> float | None:
+    """Return the value of a page that means no data.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+        Page of the image.
+
+    Returns
+    -------
+    float or None
+        Value of the ``GDAL_NODATA`` tag; an int where it is written as one. None without the tag.
+    """
+    tag = page.tags.get(NODATA_TAG)
+    text = "" if tag is None else str(tag.value).strip("\0 \n")
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _mask_levels(file: tifffile.TiffFile) -> list[Level]:
+    """Return the masks in a file, the finest first."""
+    pages = [page for page in file.pages[:MOST_PAGES] if isinstance(page, tifffile.TiffPage)]
+    return _page_levels([page for page in pages if int(page.subfiletype) & MASK_SUBFILE])
+
+
+def _levels_of(path: Path) -> list[Level]:
+    """Return the masks in a file beside an image, with their overviews, the finest first."""
+    levels: list[Level] = []
+    overviews = path.with_name(f"{path.name}.ovr")
+    for one in (path, overviews) if overviews.is_file() else (path,):
+        try:
+            file = tifffile.TiffFile(one)
+            levels += _page_levels([page for page in file.pages[:MOST_PAGES] if isinstance(page, tifffile.TiffPage)])
+        except Exception as error:  # tifffile raises what damaged bytes lead it to
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{one}: is damaged; mend it, or delete it ({reason}).") from error
+    if not levels:
+        raise InputError(f"{path}: holds no mask; mend it, or delete it.")
+    return levels
+
+
+def _page_levels(pages: Sequence[tifffile.TiffPage]) -> list[Level]:
+    levels = []
+    for page in pages:
+        axes = "".join(letter.lower() if letter in "YX" else "c" for letter in page.axes)
+        levels.append(Level(zarr.open_array(page.aszarr(), mode="r"), axes))
+    return sorted(levels, key=lambda level: -level.shape[0])
+
+
+def _stored_masks(masks: Sequence[Level], levels: Sequence[Level]) -> tuple[Mask, ...]:
+    """Return the mask of each level: its own, or the finest one."""
+    own = {mask.shape[:2]: mask for mask in masks}
+    return tuple(StoredMask(own.get(level.shape[:2], masks[0]), 0, level.shape[:2]) for level in levels)
+
+
+def _differing(raw: Level, mark: Any) -> Level:
+    """Return a level that is 1 where the stored values differ from one."""
+
+    def convert(block: NDArray[Any]) -> NDArray[np.uint8]:
+        return np.asarray((block != mark).any(axis=2, keepdims=True), np.uint8)
+
+    return Level(raw, convert=convert, channels=1, dtype=np.dtype(np.uint8))
