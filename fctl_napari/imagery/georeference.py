@@ -220,15 +220,15 @@ def _fit(points: Sequence[Any]) -> tuple[Any, float]:
     from rasterio.transform import Affine
 
     pixels = np.array([(point.col, point.row, 1.0) for point in points])
-    places = np.array([(point.x, point.y) for point in points])
+    located = np.array([(point.x, point.y) for point in points])
     if len(points) < 3 or np.linalg.matrix_rank(pixels) < 3:
         return Affine.identity(), np.inf
-    center = places.mean(0)  # large coordinates cost digits
-    matrix = np.linalg.lstsq(pixels, places - center, rcond=None)[0]
+    center = located.mean(0)  # large coordinates cost digits
+    matrix = np.linalg.lstsq(pixels, located - center, rcond=None)[0]
     (a, d), (b, e), (c, f) = matrix
     if abs(a * e - b * d) == 0:
         return Affine.identity(), np.inf
-    errors = (places - center - pixels @ matrix) @ np.linalg.inv(matrix[:2])
+    errors = (located - center - pixels @ matrix) @ np.linalg.inv(matrix[:2])
     return Affine(a, b, c + center[0], d, e, f + center[1]), float(np.hypot(*errors.T).max())
 
 

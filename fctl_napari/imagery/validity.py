@@ -61,7 +61,7 @@ class NodataMask:
         return True
 
     def valid(self, window: IntWindow, values: NDArray[Any] | None, channels: Sequence[int]) -> NDArray[np.bool_]:
-        """Return which values are not marked; see :meth:`Mask.valid`.
+        """Return which values are not marked. See :meth:`Mask.valid`.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class StoredMask:
         return False
 
     def valid(self, window: IntWindow, values: NDArray[Any] | None, channels: Sequence[int]) -> NDArray[np.bool_]:
-        """Return which pixels are not masked out; see :meth:`Mask.valid`.
+        """Return which pixels are not masked out. See :meth:`Mask.valid`.
 
         Parameters
         ----------
