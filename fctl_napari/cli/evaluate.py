@@ -195,7 +195,7 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
     from fctl_napari.evaluation.ground_truth import notes_on
     from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
     from fctl_napari.imagery.ground_truth import open_ground_truth
-    from fctl_napari.imagery.raster_alignment import require_same_location
+    from fctl_napari.imagery.raster_alignment import aligned_ground_truth
     from fctl_napari.segmentation.store.identity import take_georeference
 
     take_georeference(segmentation.facts, segmentation.path)
@@ -203,13 +203,14 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
         if mapping is not None:
             raise InputError(f"{mapping}: maps the values of a ground truth; name the ground truth too.")
         return None
-    require_same_location(path, segmentation.georeference, segmentation.shape)
-    if mapping is None:
-        ground_truth: GroundTruth = open_ground_truth(path, segmentation.class_table.colors)
-    else:
+    colors = None if mapping is not None else segmentation.class_table.colors
+    source = open_ground_truth(path, colors, by_value=mapping is not None)
+    source = aligned_ground_truth(source, path, segmentation.georeference, segmentation.shape)
+    ground_truth: GroundTruth = source
+    if mapping is not None:
         ignored = [info.name for info in segmentation.class_table if info.ignored]
         values = ClassMapping.read(mapping, segmentation.class_table.names, ignored)
-        ground_truth = MappedGroundTruth(open_ground_truth(path, by_value=True), values)
+        ground_truth = MappedGroundTruth(source, values)
     for note in notes_on(segmentation, ground_truth):
         err.print(f"{path}: {note}.", highlight=False, markup=False, soft_wrap=True)
     return ground_truth

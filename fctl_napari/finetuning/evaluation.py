@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +16,23 @@ from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile, TileSets, spread_tiles
 from fctl_napari.imagery.class_mapping import MappedGroundTruth, as_classes
 from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.imagery.raster_alignment import aligned_ground_truth
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.windows import Window
 
 Labels = Callable[[Tile], NDArray[np.uint8]]
 
 
-def ground_truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> LabelSource | MappedGroundTruth:
+def ground_truth_of(path: str, image: Pyramid, table: ClassTable) -> LabelSource | MappedGroundTruth:
     """Open the ground truth of an image, with classes found by their names, colors or values.
 
     Parameters
     ----------
     path : str
         File of the ground truth.
-    shape : tuple of 2 int
-        (height, width) of the image, px.
+    image : Pyramid
+        The image, over which the ground truth lies by its georeference.
     table : ClassTable
         The class table of the checkpoint.
 
@@ -44,9 +47,10 @@ def ground_truth_of(path: str, shape: tuple[int, int], table: ClassTable) -> Lab
         It cannot be read, is of another size, or names classes none of which is one of the table's.
     """
     ignored = [info.name for info in table if info.ignored]
-    ground_truth = as_classes(open_ground_truth(path, table.colors), table.names, ignored)
-    if ground_truth.shape != shape:
-        (h, w), (height, width) = ground_truth.shape, shape
+    source = aligned_ground_truth(open_ground_truth(path, table.colors), Path(path), image.georeference, image.shape)
+    ground_truth = as_classes(source, table.names, ignored)
+    if ground_truth.shape != image.shape:
+        (h, w), (height, width) = ground_truth.shape, image.shape
         raise InputError(f"{path}: is {h} x {w} px where its image is {height} x {width}; they must be of one size.")
     return ground_truth
 

@@ -144,7 +144,7 @@ class Finetuner:
         self._classes = self.card.config.classes
         ground_truth = None
         if request.truth:
-            ground_truth = ground_truth_of(request.truth, image.shape, self.card.classes)
+            ground_truth = ground_truth_of(request.truth, image, self.card.classes)
             notes = ground_truth.note, note_on_image(request.truth, self._image)
             self.sets.notes += [f"{request.truth}: {note}." for note in notes if note]
         self.measure = Measure(

@@ -21,6 +21,7 @@ from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, read_tiff
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.label_placement import label_placement, over_image
 from fctl_napari.imagery.level import Level, read_padded
+from fctl_napari.imagery.placed_labels import PlacedLabels
 from fctl_napari.windows import IntWindow
 
 __all__ = ["NO_CLASS", "LabelSource", "open_ground_truth"]
@@ -111,6 +112,34 @@ class LabelSource:
         self.note = note
         self._classes = classes
         self._levels = [level, *coarser]
+
+    def placed(self, rows: NDArray[np.int64], columns: NDArray[np.int64], *, swapped: bool = False) -> LabelSource:
+        """Return the same ground truth in the pixels of an image over which it lies.
+
+        Parameters
+        ----------
+        rows, columns : ndarray of int64 [n]
+            For each row and column of the image, the row and column of the ground truth; -1 beside it.
+        swapped : bool, optional
+            If True, the rows of the image lie along the columns of the ground truth.
+
+        Returns
+        -------
+        LabelSource
+            Ground truth of the image's size, without a class beside it.
+        """
+        beside = 0 if self.one_based else NOTHING
+        return LabelSource(
+            self.path,
+            PlacedLabels(_Plane(self._levels[0]), rows, columns, swapped=swapped, fill=beside),
+            (len(rows), len(columns)),
+            one_based=self.one_based,
+            class_names=self.class_names,
+            by_color=self.by_color,
+            nothing=tuple({*self.nothing, *(() if self.one_based else (NOTHING,))}),
+            note=self.note,
+            classes=self._classes,
+        )
 
     @property
     def native_levels(self) -> int:
@@ -220,6 +249,20 @@ class LabelSource:
         return np.where(none, np.uint8(NO_CLASS), indices) if none.any() else indices
 
 
+class _Plane:
+    """Values of a level as an array [y, x] of a type that holds ``NOTHING``."""
+
+    def __init__(self, level: Any) -> None:
+        self._level = level
+        self.shape: tuple[int, int] = (int(level.shape[0]), int(level.shape[1]))
+        wide = np.dtype(level.dtype).itemsize >= 4
+        self.dtype: np.dtype[Any] = np.dtype(np.int64 if wide else np.int32)
+
+    def __getitem__(self, key: tuple[slice, slice], /) -> NDArray[Any]:
+        values = np.asarray(self._level[key])
+        return values.reshape(values.shape[:2]).astype(self.dtype)
+
+
 def open_ground_truth(
     path: Path | str, colors: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
 ) -> LabelSource:
@@ -299,6 +342,10 @@ def _tiff_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSourc
         what = f"holds {level.shape[2]} channels of {level.dtype}"
         raise InputError(f"{path}: {what}; save class indices as one channel of uint8{way}.")
     tags = tiff_tags(path)
+    zero_is_none = not by_value and len(tags.nothing) == 1 and tags.nothing[0] == 0 and level.dtype.kind in "ui"
+    if zero_is_none and colors is not None and max(_held(level)) == len(colors):
+        # The last value is the number of classes: value k + 1 is class k.
+        return LabelSource(str(path), level, level.shape[:2], one_based=True, class_names=tags.class_names)
     if level.dtype.kind == "f":
         nodata = tags.nothing
         level = Level(level, convert=lambda block: _whole(block, nodata, str(path)), dtype=np.dtype(np.int32))

@@ -14,6 +14,7 @@ from fctl_napari.imagery.formats.png_jpeg import read_magic
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import Georeference, tiff_placement
+from fctl_napari.imagery.ground_truth import LabelSource
 
 OFFSET_TOLERANCE = 1e-3
 """Largest distance of a raster from whole px of the image, px."""
@@ -61,40 +62,72 @@ def raster_offset(path: Path, image: Georeference | None) -> tuple[int, int] | N
     return int(y), int(x)
 
 
-def require_same_location(path: Path, image: Georeference | None, shape: tuple[int, int]) -> None:
-    """Refuse a raster that lies elsewhere than the image whose px it is compared with one by one.
+def aligned_ground_truth(
+    source: LabelSource, path: Path, image: Georeference | None, shape: tuple[int, int]
+) -> LabelSource:
+    """Return a ground truth in the pixels of an image, by the georeferences of both.
 
-    A raster without a georeference, or in another CRS, is accepted.
+    Each px of the image has the value at its center. A ground truth without a georeference is taken to have the
+    pixels of the image, as has one that lies at most half a px from it.
 
     Parameters
     ----------
+    source : LabelSource
+        The ground truth.
     path : Path
-        Any file. Only TIFFs have a georeference.
+        Its file. Only TIFFs have a georeference.
     image : Georeference or None
         Georeference of the image.
     shape : tuple of 2 int
         (height, width) of the image, px.
 
+    Returns
+    -------
+    LabelSource
+        The ground truth in the image's px.
+
     Raises
     ------
     InputError
-        It lies elsewhere.
+        It lies beside the image, is in another CRS or turned against it, or rasterio is missing.
     """
     own = _own(path, image)
-    if own is None or image is None or own == image or find_spec("rasterio") is None:
-        return
-    if Ground(own).crs != Ground(image).crs:
-        return
+    if own is None or image is None or (own == image and source.shape == shape):
+        return source
+    if find_spec("rasterio") is None:
+        raise InputError(f"{path}: placing it over the image needs rasterio; install fctl-napari[geo].")
+    ground, over = Ground(own), Ground(image)
     height, width = shape
     corners = np.array([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]])
-    shifts = Ground(image).pixels(Ground(own).coordinates(corners), Ground(image).crs) - corners
-    if np.abs(shifts).max() > SAME_PX:
-        x, y = shifts[0]
-        raise InputError(
-            f"{path}: by its georeference it lies elsewhere than the image (its first px is {y:+.6g} px down and "
-            f"{x:+.6g} px right of the image's); cut it to the image's grid, or remove its georeference if its px are "
-            "the image's."
-        )
+    if ground.crs != over.crs:
+        shifts = over.pixels(ground.coordinates(corners), ground.crs) - corners
+        if source.shape == shape and np.abs(shifts).max() <= SAME_PX:
+            return source
+        raise InputError(f"{path}: is in {own.crs[:40]} and the image in {image.crs[:40]}; reproject it to the image.")
+    if source.shape == shape and np.abs(over.pixels(ground.coordinates(corners), over.crs) - corners).max() <= SAME_PX:
+        return source
+    origin, right, down = ground.pixels(over.coordinates(UNIT), over.crs)
+    (along_x, across_x), (across_y, along_y) = right - origin, down - origin
+    extent = max(shape)
+    if max(abs(across_x), abs(across_y)) * extent <= SAME_PX:
+        columns = _indices(origin[0], along_x, width, source.shape[1])
+        rows = _indices(origin[1], along_y, height, source.shape[0])
+        swapped = False
+    elif max(abs(along_x), abs(along_y)) * extent <= SAME_PX:
+        columns = _indices(origin[1], across_x, width, source.shape[0])
+        rows = _indices(origin[0], across_y, height, source.shape[1])
+        swapped = True
+    else:
+        raise InputError(f"{path}: is turned against the image; warp it to the image's grid (gdalwarp, say).")
+    if not (rows >= 0).any() or not (columns >= 0).any():
+        raise InputError(f"{path}: by its georeference it lies beside the image; choose the one that belongs to it.")
+    return source.placed(rows, columns, swapped=swapped)
+
+
+def _indices(start: float, step: float, count: int, size: int) -> NDArray[np.int64]:
+    """Return the px of a raster at the centers of an image's px along an axis; -1 beside it."""
+    positions = np.floor(start + step * (np.arange(count) + 0.5) + 1e-9).astype(np.int64)
+    return np.where((positions >= 0) & (positions < size), positions, -1)
 
 
 UNIT = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

@@ -12,7 +12,8 @@ from PIL import Image
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.raster_alignment import raster_offset, require_same_location
+from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.raster_alignment import aligned_ground_truth, raster_offset
 from fctl_napari.segmentation.store.store import Segmentation
 
 rasterio = pytest.importorskip("rasterio")
@@ -31,19 +32,73 @@ def write(path: Path, values: np.ndarray, *, x: float = 0, y: float = 0, size: f
     return path
 
 
-def test_only_what_lies_like_the_image_is_compared(tmp_path: Path) -> None:
-    values = np.zeros(SHAPE, np.uint8)
-    for location in ({}, {"x": 0.5, "y": -0.5}, {"crs": "EPSG:32639", "x": 9}):
-        require_same_location(write(tmp_path / "t.tif", values, **location), UTM, SHAPE)  # type: ignore[arg-type]
-    path = write(tmp_path / "t.tif", values, x=10, y=-20)
-    require_same_location(path, None, SHAPE)
-    with pytest.raises(InputError, match=r"its first px is -20 px down and \+10 px right of the image's"):
-        require_same_location(path, UTM, SHAPE)
-    with pytest.raises(InputError, match="lies elsewhere than the image"):
-        require_same_location(write(tmp_path / "t.tif", values, size=2), UTM, SHAPE)
-    Image.fromarray(values).save(tmp_path / "t.png")
-    require_same_location(tmp_path / "t.png", UTM, SHAPE)
-    require_same_location(tmp_path / "none.tif", UTM, SHAPE)
+GROUND = np.random.default_rng(2).integers(0, 3, (12, 14)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+RIGHT = GROUND[: SHAPE[0], : SHAPE[1]]
+
+
+def read_over(path: Path, image: Georeference | None = UTM) -> np.ndarray:
+    """Read a ground truth over the image, whole."""
+    return np.asarray(aligned_ground_truth(open_ground_truth(path), path, image, SHAPE).read((0, 0, *SHAPE)))
+
+
+def compare(found: np.ndarray, right: np.ndarray = RIGHT) -> None:
+    """Check that a ground truth is right where it has a class, and that it has one somewhere."""
+    there = found != 255
+    assert there.any()
+    assert np.array_equal(found[there], right[there])
+
+
+def test_a_ground_truth_counts_where_it_lies(tmp_path: Path) -> None:
+    path = tmp_path / "t.tif"
+    assert np.array_equal(read_over(write(path, RIGHT)), RIGHT)
+    assert np.array_equal(read_over(write(path, RIGHT, x=0.5, y=-0.5)), RIGHT)  # a corner taken for a center
+    moved = GROUND[20 : 20 + SHAPE[0], 10 : 10 + SHAPE[1]]
+    found = read_over(write(path, moved, x=10, y=20))
+    assert (found[:20] == 255).all()
+    assert (found[:, :10] == 255).all()
+    compare(found)
+    compare(read_over(write(path, RIGHT[::2, ::2], size=2)))  # other px
+    compare(read_over(write(path, RIGHT.repeat(2, 0).repeat(2, 1), size=0.5)))
+    compare(read_over(write(path, RIGHT[10:40, 20:70], x=20, y=10)))  # a part
+    with rasterio.open(write(path, RIGHT[::-1])) as file:
+        south_up = file.transform @ rasterio.Affine.translation(0, SHAPE[0]) @ rasterio.Affine.scale(1, -1)
+        profile = {**file.profile, "transform": south_up}
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(RIGHT[::-1], 1)
+    assert np.array_equal(read_over(path), RIGHT)
+
+
+def test_without_a_georeference_px_count(tmp_path: Path) -> None:
+    assert np.array_equal(read_over(write(tmp_path / "t.tif", RIGHT, x=10), None), RIGHT)
+    Image.fromarray(RIGHT).save(tmp_path / "t.png")
+    assert np.array_equal(read_over(tmp_path / "t.png"), RIGHT)
+
+
+def test_what_lies_nowhere_over_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.tif"
+    with pytest.raises(InputError, match="lies beside the image"):
+        read_over(write(path, RIGHT, x=500))
+    with pytest.raises(InputError, match="is in EPSG:32639 and the image in EPSG:32640; reproject"):
+        read_over(write(path, RIGHT, crs="EPSG:32639"))
+    a, _, c, _, e, f = UTM.transform
+    turned = Georeference(UTM.crs, (a, 0.1, c, 0.1, e, f))
+    with pytest.raises(InputError, match="is turned against the image"):
+        read_over(write(path, RIGHT), turned)
+
+
+@pytest.mark.parametrize("nodata", [0, 200])
+def test_a_declared_nodata_value_is_no_class(
+    fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation], nodata: int
+) -> None:
+    store = make_segmentation(RIGHT + np.uint8(1), georeference=UTM)
+    values = RIGHT + np.uint8(nodata == 0)
+    values[:, :30] = nodata
+    path = write(tmp_path / "t.tif", values)
+    with rasterio.open(path, "r+") as file:
+        file.nodata = nodata
+    code, out, err = fctl("evaluate", store.path, path)
+    assert code == 0, err
+    assert f"accuracy 1.0000 over {60 * 60} px" in out
 
 
 def test_offsets(tmp_path: Path) -> None:
@@ -57,15 +112,14 @@ def test_offsets(tmp_path: Path) -> None:
         raster_offset(write(tmp_path / "t.tif", values, crs="EPSG:32639"), UTM)
 
 
-def test_commands_refuse_a_ground_truth_that_lies_elsewhere(
+def test_commands_compare_a_ground_truth_where_it_lies(
     fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation]
 ) -> None:
-    labels = np.ones(SHAPE, np.uint8)
-    labels[20:40, 20:50] = 2
-    store = make_segmentation(labels, georeference=UTM)
-    code, out, err = fctl("evaluate", store.path, write(tmp_path / "same.tif", labels - 1))
+    store = make_segmentation(RIGHT + np.uint8(1), georeference=UTM)
+    moved = write(tmp_path / "moved.tif", GROUND[20:70, 10:80], x=10, y=20)
+    code, out, err = fctl("evaluate", store.path, moved)
     assert code == 0, err
-    assert "accuracy 1.0000" in out
-    moved = write(tmp_path / "moved.tif", labels - 1, x=7)
+    assert f"accuracy 1.0000 over {40 * 70} px" in out
+    beside = write(tmp_path / "beside.tif", RIGHT, x=500)
     for command in (("evaluate", store.path), ("errors", store.path), ("compare", store.path, store.path)):
-        assert "moved.tif: by its georeference it lies elsewhere" in fctl(*command, moved).sentence()
+        assert "beside.tif: by its georeference it lies beside the image" in fctl(*command, beside).sentence()

@@ -38,7 +38,6 @@ from fctl_napari.evaluation.review_marks import marks_path
 from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.ground_truth import LabelSource
-from fctl_napari.imagery.raster_alignment import require_same_location
 from fctl_napari.plugin.errors.overlay import ErrorLevels
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, held_values, open_choice
 from fctl_napari.plugin.layers.paths import maps_beside
@@ -289,9 +288,8 @@ def open_comparison(
         if same or not before.source.by_color:
             source, held = before.source, before.held
     if source is None and wanted.ground_truth is not None:
-        if wanted.ground_truth.path is not None and wanted.ground_truth.layer is None:
-            require_same_location(Path(wanted.ground_truth.path), segmentation.georeference, segmentation.shape)
-        source = open_choice(wanted.ground_truth, progress, colors, wanted.placed)
+        over = segmentation if wanted.ground_truth.layer is None else None
+        source = open_choice(wanted.ground_truth, progress, colors, wanted.placed, over)
         held = held_values(source)
     progress(0, 0)
     ground_truth = None

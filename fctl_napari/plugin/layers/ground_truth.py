@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -21,6 +21,7 @@ from fctl_napari.imagery.ground_truth_levels import with_levels
 from fctl_napari.imagery.label_placement import LabelPlacement, over_image
 from fctl_napari.imagery.placed_labels import PlacedLabels
 from fctl_napari.imagery.pyramid import LARGE_SIDE
+from fctl_napari.imagery.raster_alignment import aligned_ground_truth
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, image_source
 from fctl_napari.plugin.layers.label_groups import LABELS_KEY, PLACED_KEY, label_names
@@ -31,6 +32,9 @@ from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import open_image_of
 from fctl_napari.segmentation.store.store import Segmentation
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.store.store import Segmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +196,7 @@ def open_choice(
     progress: Progress,
     colors: Sequence[tuple[int, int, int]] | None = None,
     placed: Any = None,
+    over: Segmentation | None = None,
 ) -> LabelSource:
     """Open a ground truth so that it can be looked at whole.
 
@@ -208,6 +213,8 @@ def open_choice(
     placed : object, optional
         For a layer, its labels in the px of the segmentation (``labels_over``). None means that those px are the
         layer's own.
+    over : Segmentation or None, optional
+        For a file, the segmentation over which it lies by its georeference.
 
     Returns
     -------
@@ -224,12 +231,15 @@ def open_choice(
     if path is None and placed is None:
         placed = _plane(choice)
     source = open_ground_truth(path, colors) if path is not None else _layer_source(choice, placed)
+    if path is not None and over is not None:
+        source = aligned_ground_truth(source, Path(path), over.georeference, over.shape)
     if max(source.shape) <= LARGE_SIDE or source.native_levels > 1:
         return source
     if path is not None:
         file = Path(path).absolute()
         facts = (zip_file(file) or file).stat()
-        key = digest(file, facts.st_mtime_ns, facts.st_size, *([colors] if source.by_color else []))
+        where = [] if over is None else [over.georeference, over.shape]
+        key = digest(file, facts.st_mtime_ns, facts.st_size, *([colors] if source.by_color else []), *where)
         location = cache_folder() / f"{stem(file)}-{key}.labels.ome.zarr"
         return with_levels(source, location, progress=progress)
     assert choice.layer is not None
