@@ -17,7 +17,6 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -59,13 +58,8 @@ def read_text(text: Path, *, short: bool = False) -> nbformat.NotebookNode:
     return notebook
 
 
-def run(
-    text: Path, folder: Path | None = None, *, short: bool = False, kernel: AsyncKernelManager | None = None
-) -> nbformat.NotebookNode:
-    """Run a notebook, or its short version.
-
-    Without a kernel it gets one of its own, in ``folder``. A kernel that runs already keeps its folder and the modules
-    that it has loaded, and no names.
+def run(text: Path, folder: Path, *, short: bool = False) -> nbformat.NotebookNode:
+    """Run a notebook, or its short version, in ``folder``.
 
     Raises
     ------
@@ -74,14 +68,8 @@ def run(
     """
     notebook = read_text(text, short=short)
     where = {"metadata": {"path": folder}}
-    if kernel is not None:
-        notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
-    client = NotebookClient(
-        notebook, km=kernel, timeout=TIMEOUT, kernel_name="python3", store_widget_state=False, resources=where
-    )
+    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", store_widget_state=False, resources=where)
     client.execute()
-    if kernel is not None:
-        notebook.cells.pop(0)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # they hold the time of the run
         if cell.cell_type == "code":

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import run_sync
+from _pytest.mark import ParameterSet
 from run_notebooks import read_text, run, texts
 
 
@@ -24,44 +22,38 @@ def test_the_kept_notebook_is_of_its_text_and_shows_something(text: Path) -> Non
     assert any(kind.startswith("image/") for kind in shown)
 
 
-def check(notebook: nbformat.NotebookNode) -> None:
+def check(text: Path, folder: Path, short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    notebook = run(text, folder, short=short)
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
 
 
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsyncKernelManager]:
-    """A kernel for one notebook after the other: to start one, and to load torch and napari into it, takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("kernel")
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        manager = AsyncKernelManager(kernel_name="python3")
-        run_sync(manager.start_kernel)(cwd=folder)
-    yield manager
-    run_sync(manager.shutdown_kernel)(now=True)
+def each(nightly: tuple[str, ...] = ()) -> list[ParameterSet]:
+    """Each notebook, in a group of its own: they run side by side."""
+    groups = {text: [pytest.mark.xdist_group(f"notebook {text.stem}")] for text in texts()}
+    return [
+        pytest.param(text, marks=[*marks, pytest.mark.nightly] if text.stem in nightly else marks, id=text.stem)
+        for text, marks in groups.items()
+    ]
 
 
 TRAIN_LONG = ("03_contexts_and_gpe", "04_fusion_and_ale")
 """Their short versions too take a minute each: nightly."""
-SHORT = [
-    pytest.param(text, marks=[pytest.mark.nightly] if text.stem in TRAIN_LONG else [], id=text.stem) for text in texts()
-]
 
 
 @pytest.mark.gui
 @pytest.mark.slow
-@pytest.mark.parametrize("text", SHORT)
-def test_the_short_version_runs(text: Path, kernel: AsyncKernelManager) -> None:
-    check(run(text, short=True, kernel=kernel))
+@pytest.mark.parametrize("text", each(nightly=TRAIN_LONG))
+def test_the_short_version_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(text, tmp_path, True, monkeypatch)
 
 
 @pytest.mark.gui
 @pytest.mark.nightly  # minutes each, and half an hour for those that train
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("text", texts(), ids=lambda text: text.stem)
+@pytest.mark.parametrize("text", each())
 def test_a_notebook_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a kernel of its own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    check(run(text, folder=tmp_path))
+    check(text, tmp_path, False, monkeypatch)
 
 
 def test_the_short_version_takes_its_own_values(tmp_path: Path) -> None:
