@@ -19,6 +19,7 @@ from fctl_napari.cores import usable_cores
 from fctl_napari.errors import Cancelled, InputError, OutputError
 from fctl_napari.files import remove_folder
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.numbered import image_file
 from fctl_napari.imagery.formats.ome_zarr import OURS
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.formats.zarr_validity import KEY, described
@@ -204,7 +205,8 @@ def source_file(path: Path | str | None) -> dict[str, Any]:
     if path is None or is_url(path):
         return {"path": path, "modified_ns": None}
     file = Path(path).resolve()
-    return {"path": str(file), "modified_ns": (zip_file(file) or file).stat().st_mtime_ns}
+    holder = zip_file(file) or image_file(file)
+    return {"path": str(file), "modified_ns": holder.stat().st_mtime_ns}
 
 
 def _identity(source: Pyramid) -> dict[str, Any]:

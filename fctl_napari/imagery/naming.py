@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.ngff import is_zarr
+from fctl_napari.imagery.formats.numbered import split_number
 from fctl_napari.imagery.formats.remote import is_url, last_name
 from fctl_napari.imagery.formats.zipped import zip_file
 
@@ -27,13 +28,15 @@ def stem(image: str | Path) -> str:
     Returns
     -------
     str
-        Last part of the path, without the suffix.
+        Last part of the path, without the suffix. That of ``slide.tif#image=1`` is ``slide.1``.
     """
+    image, number = split_number(str(image))
+    end = "" if number is None else f".{number}"
     name = last_name(image if is_url(image) else Path(image))
     for suffix in IMAGE_SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)]
-    return name
+            return f"{name[: -len(suffix)]}{end}"
+    return f"{name}{end}"
 
 
 def digest(*facts: object) -> str:
