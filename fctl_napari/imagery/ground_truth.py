@@ -331,7 +331,12 @@ def _png_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource
 
 
 def _tiff_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource:
-    level = read_tiff(path, indices=True).levels[0]
+    image = read_tiff(path, indices=True)
+    level, images = image.levels[0], image.images
+    if sum(one.shape == level.shape[:2] for one in images) > 1:
+        raise InputError(
+            f"{path}: holds {len(images)} images, several as large as the largest; save one as its own file."
+        )
     if colors is not None and level.shape[2] in (3, 4) and level.dtype == np.uint8:
         rgb = ColorKey(colors, str(path))
         level = Level(level, convert=lambda block: rgb.indices(block)[..., np.newaxis], channels=1)

@@ -24,6 +24,9 @@ __all__ = ["FloatWindow", "Georeference", "IntWindow", "Pyramid", "has_pyramid",
 LARGE_SIDE = 4096
 """Longest side, px, of an image that is shown quickly without levels of its own. See :func:`has_pyramid`."""
 
+MOST_LISTED = 16
+"""Largest number of images of a file that are listed."""
+
 STRIP_PX = 2**22
 """Approximate number of px resampled at once, so that memory does not grow with the window's height."""
 
@@ -162,7 +165,8 @@ class Pyramid:
         """All images of its file with their numbers, and which one is open, for people. Empty for a single image."""
         if len(self.images) < 2:
             return ""
-        listed = ", ".join(f"{number} {image.words}".strip() for number, image in enumerate(self.images))
+        words = [f"{number} {image.words}".strip() for number, image in enumerate(self.images[:MOST_LISTED])]
+        listed = ", ".join([*words, "..."] if len(words) < len(self.images) else words)
         opened = next((number for number, image in enumerate(self.images) if image.location == self.path), 0)
         return f"{len(self.images)} images: {listed}; {opened} is open"
 

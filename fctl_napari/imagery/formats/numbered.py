@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from fctl_napari.errors import InputError
 
-LocationT = TypeVar("LocationT", Path, str)
+LocationT = TypeVar("LocationT", bound=Path | str)
 
 _MARK = re.compile(r"#image=(\d+)$")
 
@@ -59,7 +59,8 @@ def split_number(location: LocationT) -> tuple[LocationT, int | None]:
     found = _MARK.search(text)
     if found is None or Path(text).exists():
         return location, None
-    return type(location)(text[: found.start()]), int(found[1])
+    file = text[: found.start()]
+    return cast(LocationT, Path(file) if isinstance(location, Path) else file), int(found[1])
 
 
 def image_file(location: LocationT) -> LocationT:

@@ -27,7 +27,7 @@ SUFFIXES = (".svs", ".ndpi", ".scn", ".bif", ".qptiff", *OPENSLIDE_SUFFIXES)
 
 DICOM_SUFFIX = ".dcm"
 DICOM_MAGIC = b"DICM"
-WSI_CLASS = b"1.2.840.10008.5.1.4.1.1.77.1.6\0"
+WSI_CLASS = b"UI\x1e\x001.2.840.10008.5.1.4.1.1.77.1.6"
 CHUNK = 512
 """Side of the parts in which OpenSlide is cheap to read, px. It does not tell the tiles of each file."""
 
@@ -198,7 +198,7 @@ def joins_tiles(path: Path) -> bool:
         import openslide
     except ImportError:
         return False
-    return openslide.OpenSlide.detect_format(path) == "ventana"
+    return bool(openslide.OpenSlide.detect_format(path) == "ventana")
 
 
 # ---- DICOM

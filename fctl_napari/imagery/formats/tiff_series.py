@@ -26,10 +26,28 @@ def tiff_images(file: tifffile.TiffFile) -> list[Any]:
     Returns
     -------
     list of tifffile.TiffPageSeries
-        Series of pages that are no masks and no overviews of others. The first one where all are.
+        Series of pages that are no masks and no overviews of others. The first one where all are. Pages of one size
+        of which nothing is said are images of their own.
     """
-    images = [one for one in file.series if not (_is_mask(one) or (one.kind in UNTOLD and _is_reduced(one)))]
-    return images or file.series[:1]
+    series = [one for one in file.series if not (_is_mask(one) or (one.kind in UNTOLD and _is_reduced(one)))]
+    return [image for one in series or file.series[:1] for image in _apart(one)]
+
+
+def _apart(series: Any) -> list[Any]:
+    """Return the pages of a series, with their levels, as series of their own where they are not one picture."""
+    if series.kind not in UNTOLD or not series.axes.startswith("I") or series.shape[0] == 1:
+        return [series]
+    images = []
+    for index in range(len(series.pages)):
+        levels = [_of_page(level, index) for level in series.levels if len(level.pages) == len(series.pages)]
+        levels[0].levels.extend(levels[1:])
+        images.append(levels[0])
+    return images
+
+
+def _of_page(series: Any, index: int) -> Any:
+    page = series.pages[index].aspage()
+    return tifffile.TiffPageSeries([page], page.shape, page.dtype, page.axes, name=series.name, kind=series.kind)
 
 
 def levels_of(file: tifffile.TiffFile, image: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from platformdirs import user_cache_path, user_data_path
 
 from fctl_napari.files import output_error
 from fctl_napari.finetuning.candidates import traces
+from fctl_napari.imagery.formats.numbered import image_file
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.naming import beside, outside, writable
 from fctl_napari.imagery.naming import digest as digest
@@ -136,7 +137,7 @@ def pyramid_path(image: str | Path) -> Path:
     location = outside(image, PYRAMID_SUFFIX)
     if writable(location.parent):
         return location.with_name(location.name + PYRAMID_SUFFIX)
-    facts = image.stat()
+    facts = image_file(image).stat()
     return cache_folder() / f"{stem(image)}-{digest(image, facts.st_mtime_ns, facts.st_size)}.ome.zarr"
 
 

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 from fctl_napari.plugin.common.card_view import CardView, Legend
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done
 from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
+from fctl_napari.plugin.layers.file_images import FileImageCombo
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 from fctl_napari.segmentation.jobs.parameters import DEVICE, FRESH
 
@@ -57,6 +58,7 @@ class SegmentForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.image = ImageCombo(TOOLTIPS["image"])
+        self.in_file = FileImageCombo()
         self.checkpoint = CheckpointCombo()
         self.card = CardView()
         self.device = combo(TOOLTIPS["device"])
@@ -91,6 +93,7 @@ class SegmentForm(QWidget):
         fields = labelled(
             [
                 ("Image", self.image),
+                ("", self.in_file),
                 ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
                 self.card,
                 ("Device", self.device),
@@ -132,6 +135,7 @@ class SegmentForm(QWidget):
         """
         for widget in (
             self.image,
+            self.in_file,
             self.checkpoint,
             self.checkpoint.open_file,
             self.device,
