@@ -105,7 +105,7 @@ def outside(image: Path, ending: str) -> Path:
     """Return a path whose name and folder files beside an image can be named after.
 
     An image in a collection (``coll.ome.zarr/1``) is no place for other files. Those of ``coll.1`` lie beside the
-    collection, unless there is one in it already. Those of ``slide.svs#image=1`` are named after ``slide.1.svs``.
+    collection, unless there is one in it already. Those of ``slide.svs#image=1`` are named after ``slide.svs.1``.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def outside(image: Path, ending: str) -> Path:
     parent = image.parent
     file, number = split_number(image)
     if number is not None:
-        return outside(file.with_name(f"{stem(image)}{file.suffix}"), ending)
+        return outside(file.with_name(stem(image)), ending)
     if image.with_name(stem(image) + ending).exists():
         return image
     if (parent.is_dir() or zip_file(parent) is not None) and is_zarr(parent):

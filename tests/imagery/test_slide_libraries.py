@@ -39,7 +39,7 @@ def test_without_wsidicom_it_says_what_to_install(tmp_path: Path, monkeypatch: p
 def test_a_slide_whose_files_are_missing_is_one_sentence(tmp_path: Path, name: str) -> None:
     pytest.importorskip("openslide")
     (tmp_path / name).write_bytes(b"\xff\xd8\xff\xe0 a picture of the glass, not the slide")
-    with pytest.raises(InputError, match="cannot be opened as a slide .*check that all of its files are there"):
+    with pytest.raises(InputError, match=r"cannot be opened as a slide .*check that all of its files are there"):
         open_image(tmp_path / name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,14 @@ def test_a_px_has_the_size_that_is_stated(
     assert (image.unit, image.pixel_size) == (unit, pytest.approx(size))
 
 
-def test_a_ventana_slide_has_its_size_and_says_that_its_tiles_are_not_joined(tmp_path: Path) -> None:
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_ventana_slide_is_joined_by_openslide_or_says_that_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, joined: bool
+) -> None:
+    if joined:
+        pytest.importorskip("openslide")
+    else:
+        monkeypatch.setitem(sys.modules, "openslide", None)
     xmp = b"<iScan ScanRes=\"0.465\" Magnification='20'></iScan>"
     tags = [(700, 1, len(xmp), xmp, True)]
     with tifffile.TiffWriter(tmp_path / "a.bif") as file:
@@ -178,8 +186,8 @@ def test_a_ventana_slide_has_its_size_and_says_that_its_tiles_are_not_joined(tmp
     image = open_image(tmp_path / "a.bif")
     assert [level.shape[:2] for level in image.levels] == [(256, 384), (128, 192)]
     assert (image.pixel_size, image.unit) == ((0.465, 0.465), "micrometer")
-    assert "fctl-napari[slides]" in image.notes[0]
-    assert [one.name for one in image.images] == ["baseline", "label"]
+    assert ("not joined" in " ".join(image.notes)) != joined
+    assert len(image.images) == 2
 
 
 @pytest.mark.parametrize("pages", [2, 5])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import napari
-import npe2
 from napari.layers import Image, Layer
+from npe2 import PluginManager
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox
 
@@ -68,8 +68,8 @@ def open_in_place_of(viewer: napari.Viewer, layer: Image | None, location: str) 
     there = next((one for one in viewer.layers if _shows(one, location)), None)
     if there is None:
         # viewer.open looks for a file of this very name
-        found = npe2.read([location], plugin_name="fctl-napari", stack=False)
-        for data in found:
+        read = PluginManager.instance().commands.execute("fctl-napari.read", args=(location,))
+        for data in read(location):
             if data[0] is not None:
                 viewer.add_layer(Layer.create(*data))
         there = next((one for one in viewer.layers if _shows(one, location)), None)
