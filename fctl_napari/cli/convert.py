@@ -34,7 +34,7 @@ def convert(
     from fctl_napari.cli.facts import say_images
     from fctl_napari.cli.output import counting, out
     from fctl_napari.imagery.convert import convert as convert_image
-    from fctl_napari.imagery.formats.numbered import with_number
+    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
 
     pyramid = open_image(with_number(source, image_number), value_range=value_range, bands=bands)

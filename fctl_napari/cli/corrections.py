@@ -167,7 +167,7 @@ def relink_(
     """Say that corrections belong to an image whose pixels differ from those they were painted on."""
     from fctl_napari.cli.output import out
     from fctl_napari.corrections.relink import copy_for, relink
-    from fctl_napari.imagery.formats.numbered import with_number
+    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
 
     image = with_number(image, image_number)

@@ -54,7 +54,7 @@ def explain(
     from fctl_napari.cli.tables import show_explanation
     from fctl_napari.figures.explanation import explanation_figure
     from fctl_napari.figures.files import check_figure_path, save_figure
-    from fctl_napari.imagery.formats.numbered import with_number
+    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.model.feature_ablation import Without
 
     if target is not None:

@@ -84,7 +84,7 @@ def finetune(
     from fctl_napari.cli.tables import show_before_after
     from fctl_napari.finetuning.candidates import check_free
     from fctl_napari.finetuning.request import PARTS, finetune_request
-    from fctl_napari.imagery.formats.numbered import with_number
+    from fctl_napari.imagery.numbered import with_number
 
     chosen = None if parts is None else PARTS if parts == "all" else tuple(parts.split(","))
     given = {"parts": chosen, "steps": steps, "seconds": seconds, "held_out": held_out, "bound": bound}

@@ -37,7 +37,7 @@ def info(
     from fctl_napari.cli.facts import card_facts, image_facts, segmentation_facts, show_facts
     from fctl_napari.cli.output import counting
     from fctl_napari.corrections.correction_store import is_corrections
-    from fctl_napari.imagery.formats.numbered import with_number
+    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import builtin_checkpoints, read_card, resolve_checkpoint
     from fctl_napari.segmentation.store.store import Segmentation

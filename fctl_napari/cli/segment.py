@@ -65,7 +65,7 @@ def segment(
     from fctl_napari.cli.facts import say_images
     from fctl_napari.cli.output import counting, out, run_watched
     from fctl_napari.export.logits import check_logits_path
-    from fctl_napari.imagery.formats.numbered import with_number
+    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import resolve_checkpoint
     from fctl_napari.segmentation.jobs.engine import SegmentationRequest

@@ -14,7 +14,7 @@ from fctl_napari.export.extract import Extract
 from fctl_napari.export.losses import ExportLosses
 from fctl_napari.export.outlines import trace
 from fctl_napari.files import atomic_write
-from fctl_napari.imagery.formats.numbered import image_file
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.progress import Progress
 
 

@@ -27,7 +27,7 @@ class ExportLosses:
         Number of px that have another class in the simplified polygons, or none.
     pixels : int
         Number of px that have a class.
-    place : str
+    position : str
         Sentence on the georeference that is missing, or empty.
     """
 
@@ -37,7 +37,7 @@ class ExportLosses:
     simplify: float | None = None
     moved: int = 0
     pixels: int = 0
-    place: str = ""
+    position: str = ""
 
     def large_enough(self, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which regions are kept, by their areas, and count the others.
@@ -91,6 +91,6 @@ class ExportLosses:
                 f"simplified by {self.simplify:g} px: {self.moved:,} of {self.pixels:,} px ({share:.2%}) lie in "
                 "polygons of another class now, or in none; arms and gaps narrower than that may have vanished"
             )
-        if self.place:
-            said.append(self.place)
+        if self.position:
+            said.append(self.position)
         return said

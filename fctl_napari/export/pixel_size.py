@@ -67,7 +67,7 @@ def metres(segmentation: Exportable) -> tuple[float, float] | None:
     return None if length is None or size is None else (size[0] * length, size[1] * length)
 
 
-def place_words(segmentation: Exportable) -> str:
+def position_words(segmentation: Exportable) -> str:
     """Describe what an export cannot say of the position of its px.
 
     Parameters

@@ -19,13 +19,13 @@ from fctl_napari.cores import usable_cores
 from fctl_napari.errors import Cancelled, InputError, OutputError
 from fctl_napari.files import remove_folder
 from fctl_napari.imagery.formats import ngff
-from fctl_napari.imagery.formats.numbered import image_file
 from fctl_napari.imagery.formats.ome_zarr import OURS
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.formats.zarr_validity import KEY, described
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.halving import halve_mask, halving
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.validity import Mask, StoredMask

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.ngff import is_zarr
-from fctl_napari.imagery.formats.numbered import split_number
 from fctl_napari.imagery.formats.remote import is_url, last_name
 from fctl_napari.imagery.formats.zipped import zip_file
+from fctl_napari.imagery.numbered import split_number
 
 IMAGE_SUFFIXES = (".ome.zarr", ".ozx", ".ome.tiff", ".ome.tif", ".zarr", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 CORRECTIONS_SUFFIX = ".corrections.ome.zarr"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.formats.numbered import image_file
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.numbered import image_file
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.provenance import Origin

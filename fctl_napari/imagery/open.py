@@ -11,7 +11,6 @@ from fctl_napari.imagery.band_names import BandChoice
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.geo import KNOWN, GeoImage, read_geo
 from fctl_napari.imagery.formats.npy import NPY_MAGIC, read_npy
-from fctl_napari.imagery.formats.numbered import file_images, split_number
 from fctl_napari.imagery.formats.ome_zarr import open_omezarr
 from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, read_magic, read_raster
 from fctl_napari.imagery.formats.remote import (
@@ -38,6 +37,7 @@ from fctl_napari.imagery.formats.zipped import ZIP_MAGIC, zip_file
 from fctl_napari.imagery.georeference import Placement, file_placement, has_rasterio, has_sidecar
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.numbered import file_images, split_number
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid
 from fctl_napari.imagery.validity import StoredMask, Validity
 

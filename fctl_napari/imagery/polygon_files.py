@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.formats.numbered import image_file
+from fctl_napari.imagery.numbered import image_file
 
 PX_COORDINATES = "px of the image, x right, y down"
 """Value of the member ``coordinates`` of our GeoJSON where the image is not georeferenced."""

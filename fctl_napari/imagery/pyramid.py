@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fctl_napari.errors import FctlError, InputError
-from fctl_napari.imagery.formats.numbered import FileImage
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level, read_padded
+from fctl_napari.imagery.numbered import FileImage
 from fctl_napari.imagery.provenance import Origin
 from fctl_napari.imagery.validity import NON_FINITE, StoredMask, Validity, fill_invalid
 from fctl_napari.windows import FloatWindow, IntWindow, Window

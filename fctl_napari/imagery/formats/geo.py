@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.band_names import BandChoice, choose_bands
-from fctl_napari.imagery.formats.numbered import FileImage, file_images
 from fctl_napari.imagery.georeference import Placement, dataset_placement, has_rasterio
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.numbered import FileImage, file_images
 from fctl_napari.imagery.validity import NodataMask, StoredMask, Validity
 
 KNOWN = "an OME-Zarr, a TIFF, a PNG, a JPEG, a .npy file, or a raster that GDAL reads"

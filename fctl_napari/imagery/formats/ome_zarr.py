@@ -12,11 +12,11 @@ from fctl_napari.imagery.band_names import rgb_bands
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import LevelPlacement, axis_unit, level_placements
 from fctl_napari.imagery.formats.ngff_collection import image_names
-from fctl_napari.imagery.formats.numbered import FileImage, file_images
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
 from fctl_napari.imagery.formats.zarr_validity import zarr_validity
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.numbered import FileImage, file_images
 from fctl_napari.imagery.provenance import Origin
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
 

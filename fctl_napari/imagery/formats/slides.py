@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.formats.numbered import FileImage, file_images
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.numbered import FileImage, file_images
 from fctl_napari.imagery.validity import StoredMask, Validity
 
 OPENSLIDE_SUFFIXES = (".mrxs", ".vms", ".vmu")
@@ -163,9 +163,9 @@ def read_openslide(path: Path, number: int | None = None) -> SlideImage:
         factor = slide.level_downsamples[level]
 
         def read(left: int, top: int, width: int, height: int) -> NDArray[np.uint8]:
-            place = (round(left * factor), round(top * factor))
+            corner = (round(left * factor), round(top * factor))
             try:
-                return np.asarray(slide.read_region(place, level, (width, height)))
+                return np.asarray(slide.read_region(corner, level, (width, height)))
             except openslide.OpenSlideError as error:
                 raise _damaged(path, error) from error
 

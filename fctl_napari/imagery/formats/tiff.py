@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.band_names import BandChoice
-from fctl_napari.imagery.formats.numbered import FileImage, file_images
 from fctl_napari.imagery.formats.remote import open_file
 from fctl_napari.imagery.formats.tiff_bands import tiff_bands
 from fctl_napari.imagery.formats.tiff_pixel_size import tiff_pixel_size
@@ -24,6 +23,7 @@ from fctl_napari.imagery.formats.tiff_series import fits_as_level, is_first, lev
 from fctl_napari.imagery.formats.tiff_validity import tiff_validity
 from fctl_napari.imagery.georeference import Georeference, tiff_placement
 from fctl_napari.imagery.level import Level, MappedArray
+from fctl_napari.imagery.numbered import FileImage, file_images
 from fctl_napari.imagery.validity import Validity
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

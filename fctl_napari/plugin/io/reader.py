@@ -18,7 +18,6 @@ from napari.layers import Image
 from fctl_napari.errors import FctlError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.geo import EXTENSIONS
-from fctl_napari.imagery.formats.numbered import image_file
 from fctl_napari.imagery.formats.ome_zarr import collection
 from fctl_napari.imagery.formats.png_jpeg import has_transparency
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
@@ -28,6 +27,7 @@ from fctl_napari.imagery.formats.tiff_validity import mask_beside
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.measured import measured_range, percent, share_without_data
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
 from fctl_napari.plugin.common.background import Job

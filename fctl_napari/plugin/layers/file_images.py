@@ -48,7 +48,7 @@ class FileImageCombo(QComboBox):
         self.setVisible(self.count() > 1)
 
 
-def open_in_place_of(viewer: napari.Viewer, layer: Image | None, location: str) -> Image | None:
+def open_instead_of(viewer: napari.Viewer, layer: Image | None, location: str) -> Image | None:
     """Show another image of a file in place of a layer, which is hidden.
 
     Parameters

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Layer
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.formats.numbered import FileImage, image_file
+from fctl_napari.imagery.numbered import FileImage, image_file
 from fctl_napari.plugin.layers.styles import pixel_scale
 
 if TYPE_CHECKING:

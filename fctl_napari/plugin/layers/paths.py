@@ -13,11 +13,11 @@ from platformdirs import user_cache_path, user_data_path
 
 from fctl_napari.files import output_error
 from fctl_napari.finetuning.candidates import traces
-from fctl_napari.imagery.formats.numbered import image_file
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.naming import beside, outside, writable
 from fctl_napari.imagery.naming import digest as digest
 from fctl_napari.imagery.naming import stem as stem
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.segmentation.store.result_paths import MAPS_SUFFIX, STORE_SUFFIX
 
 PYRAMID_SUFFIX = ".pyramid.ome.zarr"

@@ -14,7 +14,7 @@ from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.progress_text import describe, offer
-from fctl_napari.plugin.layers.file_images import open_in_place_of
+from fctl_napari.plugin.layers.file_images import open_instead_of
 from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.paths import result_path
@@ -101,7 +101,7 @@ class SegmentWidget(DockedWidget):
 
     def _open_other(self, location: str) -> None:
         """Open another image of the file, and choose it."""
-        layer = open_in_place_of(self._viewer, self.image, location)
+        layer = open_instead_of(self._viewer, self.image, location)
         if layer is None:
             self.form.in_file.show_images(self.image)
         else:

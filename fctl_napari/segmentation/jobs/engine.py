@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.formats.numbered import image_file
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card, resolve_checkpoint

@@ -10,8 +10,8 @@ from typing import Any
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
-from fctl_napari.imagery.formats.numbered import image_file
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Georeference, Pyramid

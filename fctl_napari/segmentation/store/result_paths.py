@@ -8,9 +8,9 @@ from typing import Any
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
-from fctl_napari.imagery.formats.numbered import image_file
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.segmentation.store.identity import same_image

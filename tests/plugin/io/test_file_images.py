@@ -15,10 +15,12 @@ from npe2 import PluginManifest
 from PIL import Image
 
 import fctl_napari
+from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.io.reader import get_reader, read
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.paths import pyramid_path, result_path
 from fctl_napari.plugin.segment.widget import SegmentWidget
+from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = pytest.mark.gui
 
@@ -98,3 +100,15 @@ def test_a_large_image_without_levels_keeps_its_number(
             assert Path(source.path) == pyramid_path(location)
             assert Path(source.path).name == f"{name}.pyramid.ome.zarr"
             assert np.asarray(layer.data[0][:5, :5]).max() == value
+
+
+def test_a_segmentation_by_an_earlier_version_lies_on_its_slide(
+    tmp_path: Path, make_segmentation: Callable[..., Segmentation]
+) -> None:
+    write_svs(tmp_path / "a.svs")
+    image = open_image(tmp_path / "a.svs")
+    image.unit, image.pixel_size = None, (1.0, 1.0)  # sizes of slides were not read then
+    store = make_segmentation(np.ones(image.shape, np.uint8), image=image)
+    for _, arguments, _ in read(str(store.path)):
+        assert tuple(arguments["scale"]) == (0.25, 0.25)
+        assert arguments["units"] == read(str(tmp_path / "a.svs"))[0][1]["units"]
