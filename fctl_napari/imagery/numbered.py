@@ -57,7 +57,7 @@ def split_number(location: LocationT) -> tuple[LocationT, int | None]:
     """
     text = str(location)
     found = _MARK.search(text)
-    if found is None or Path(text).exists():
+    if found is None or ("://" not in text and Path(text).exists()):
         return location, None
     file = text[: found.start()]
     return cast(LocationT, Path(file) if isinstance(location, Path) else file), int(found[1])

@@ -62,7 +62,8 @@ def test_tifffile_and_openslide_agree_on_aperio(tmp_path: Path) -> None:
     write_svs(tmp_path / "plain.svs")
     coded = [jpeg2000(ycbcr(tile)) for tile in tiles_of(scan())]
     write_jpeg2000(tmp_path / "coded.svs", 33003, coded, photometric="rgb")
-    for path, off in ((tmp_path / "plain.svs", 0), (tmp_path / "coded.svs", 2)):
+    write_svs(tmp_path / "jpeg.svs", compression="jpeg", compressionargs={"level": 95})
+    for path, off in ((tmp_path / "plain.svs", 0), (tmp_path / "coded.svs", 2), (tmp_path / "jpeg.svs", 3)):
         image, slide = open_image(path), openslide.OpenSlide(path)
         assert image.shape[::-1] == slide.dimensions
         other = np.asarray(slide.read_region((20, 30), 0, (200, 150)))[..., :3]

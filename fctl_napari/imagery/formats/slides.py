@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ SUFFIXES = (".svs", ".ndpi", ".scn", ".bif", ".qptiff", *OPENSLIDE_SUFFIXES)
 DICOM_SUFFIX = ".dcm"
 DICOM_MAGIC = b"DICM"
 WSI_CLASS = b"UI\x1e\x001.2.840.10008.5.1.4.1.1.77.1.6"
+MOST_LOOKED_AT = 64
+"""Number of files of a folder that are looked at, to find whether they are a slide."""
+
 CHUNK = 512
 """Side of the parts in which OpenSlide is cheap to read, px. It does not tell the tiles of each file."""
 
@@ -234,7 +238,8 @@ def is_dicom_slide(path: Path) -> bool:
         True for a slide.
     """
     if path.is_dir():
-        return any(is_dicom_slide(file) for file in path.iterdir() if file.is_file())
+        files = (file for file in path.iterdir() if file.suffix.lower() in ("", DICOM_SUFFIX) and file.is_file())
+        return any(is_dicom_slide(file) for file in islice(files, MOST_LOOKED_AT))
     head = _head(path)
     return head[128:132] == DICOM_MAGIC and WSI_CLASS in head
 
@@ -350,8 +355,11 @@ def _micrometers(stated: Sequence[Any]) -> PixelSize:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(1024)
+    try:
+        with path.open("rb") as file:
+            return file.read(1024)
+    except OSError:
+        return b""  # no slide; other errors are reported where it is opened
 
 
 def _needs(path: Path, library: str) -> InputError:

@@ -27,7 +27,7 @@ from fctl_napari.imagery.formats.tiff_validity import mask_beside
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.measured import measured_range, percent, share_without_data
-from fctl_napari.imagery.numbered import image_file
+from fctl_napari.imagery.numbered import image_file, split_number
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
 from fctl_napari.plugin.common.background import Job
@@ -40,7 +40,7 @@ from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_le
 from fctl_napari.progress import Progress
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".ozx", *EXTENSIONS, *SLIDES)
-REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff", ".ozx")
+REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff", ".ozx", ".svs", ".ndpi", ".scn", ".qptiff")
 
 NOTHING: list[Any] = [(None,)]
 """Return value of a reader that has handled a path without layers."""
@@ -156,7 +156,8 @@ def _one_image(path: Path | str, name: str, original: Path | str) -> list[LayerD
     images = () if in_file is None or len(in_file.images) < 2 else in_file.images
     if in_file is not None and images:
         original = in_file.path or original
-        name = " ".join([stem(image_file(path)), *(one.name for one in images if one.location == in_file.path)]).strip()
+        number = split_number(in_file.path or "")[1]
+        name = stem(image_file(path)) if number is None else f"{stem(image_file(path))} {images[number].name or number}"
         say(f"{last_name(image_file(path))}: holds {in_file.images_words}; others are chosen in the Segment widget.")
     pyramid.name = name
     if viewer is not None:

@@ -43,7 +43,7 @@ def test_a_slide_opens_by_its_scan_at_its_size(
     viewer = make_napari_viewer()
     (layer,) = viewer.open(tmp_path / "a.svs", plugin="fctl-napari")
     assert np.array_equal(np.asarray(layer.data[0][:50, :50])[..., :3], pixels[:50, :50])
-    assert tuple(layer.scale) == (0.25, 0.25)
+    assert (layer.name, tuple(layer.scale)) == ("a.svs", (0.25, 0.25))
     assert {str(unit) for unit in layer.units} == {"micrometer"}
     assert errors(notes) == []
     assert any("4 images: 0 baseline 420 x 300" in text for _, text in notes)
