@@ -157,3 +157,43 @@ def _write_instance(
     data.SharedFunctionalGroupsSequence = [groups]
     data.PixelData = b"".join(np.ascontiguousarray(frame).tobytes() for frame in frames)
     data.save_as(path, enforce_file_format=True)
+
+
+def write_mirax(folder: Path) -> tuple[Path, np.ndarray]:
+    """Write a slide as MIRAX: a thumbnail beside a folder. Returns its path and the pixels, of 2 x 2 pictures, the last one missing."""
+    import io
+    import struct
+
+    from PIL import Image
+
+    side, pixels = 128, scan()[:256, :256]
+    inner = folder / "slide"
+    inner.mkdir()
+    Image.fromarray(pixels[::8, ::8]).save(folder / "slide.mrxs", format="jpeg")
+    entries, data, decoded = [], b"", np.empty_like(pixels)
+    for index, (row, column) in enumerate((row, column) for row in range(2) for column in range(2)):
+        place = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
+        coded = io.BytesIO()
+        Image.fromarray(pixels[place]).save(coded, format="jpeg", quality=95)
+        decoded[place] = np.asarray(Image.open(coded))
+        if index == 3:
+            continue  # not scanned
+        entries.append((index, len(data), len(coded.getvalue()), 0))
+        data += coded.getvalue()
+    (inner / "Data0000.dat").write_bytes(data)
+    start = len("01.02ID") + 8
+    records = [start + 4, 0, start + 12, len(entries), 0, *(number for entry in entries for number in entry)]
+    pointers = struct.pack("<2i", start, 0)
+    (inner / "Index.dat").write_bytes(b"01.02ID" + pointers + struct.pack(f"<{len(records)}i", *records))
+    sections = {
+        "GENERAL": "SLIDE_ID=ID\nIMAGENUMBER_X=2\nIMAGENUMBER_Y=2\nOBJECTIVE_MAGNIFICATION=20\n"
+        "CameraImageDivisionsPerSide=1\nSLIDE_VERSION=01.02",
+        "HIERARCHICAL": "HIER_COUNT=1\nNONHIER_COUNT=0\nINDEXFILE=Index.dat\nHIER_0_NAME=Slide zoom level\n"
+        "HIER_0_COUNT=1\nHIER_0_VAL_0_SECTION=LEVEL",
+        "DATAFILE": "FILE_COUNT=1\nFILE_0=Data0000.dat",
+        "LEVEL": "OVERLAP_X=0\nOVERLAP_Y=0\nMICROMETER_PER_PIXEL_X=0.23\nMICROMETER_PER_PIXEL_Y=0.24\n"
+        f"IMAGE_FORMAT=JPEG\nIMAGE_FILL_COLOR_BGR=16777215\nDIGITIZER_WIDTH={side}\nDIGITIZER_HEIGHT={side}\n"
+        "IMAGE_CONCAT_FACTOR=0",
+    }
+    (inner / "Slidedat.ini").write_text("\n".join(f"[{name}]\n{text}" for name, text in sections.items()) + "\n")
+    return folder / "slide.mrxs", decoded

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_slides import jpeg2000, scan, tiles_of, write_dicom, write_jpeg2000, write_svs, write_vms, ycbcr
+from helpers_slides import (
+    jpeg2000,
+    scan,
+    tiles_of,
+    write_dicom,
+    write_jpeg2000,
+    write_mirax,
+    write_svs,
+    write_vms,
+    ycbcr,
+)
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.open import open_image
@@ -91,3 +101,17 @@ def test_of_two_dicom_slides_in_a_folder_each_is_opened_by_a_file(tmp_path: Path
     assert open_image(tmp_path / "b-half.dcm").shape == (300, 420)
     with pytest.raises(InputError, match="holds 2 slides; give a file of one of them"):
         open_image(tmp_path)
+
+
+def test_a_mirax_slide(tmp_path: Path) -> None:
+    pytest.importorskip("openslide")
+    path, pixels = write_mirax(tmp_path)
+    image = open_image(path)
+    assert image.shape == (256, 256)
+    assert image.pixel_size == (0.24, 0.23)
+    read = image.read_rgba((30, 40, 250, 250))
+    scanned = np.ones((220, 210), bool)
+    scanned[98:, 88:] = False
+    assert np.array_equal(read[..., 3] > 0, scanned)
+    assert np.array_equal(read[scanned, :3], pixels[30:250, 40:250][scanned])
+    assert image.validity_source == "not scanned"
