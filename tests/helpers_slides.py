@@ -160,7 +160,7 @@ def _write_instance(
 
 
 def write_mirax(folder: Path) -> tuple[Path, np.ndarray]:
-    """Write a slide as MIRAX: a thumbnail beside a folder. Returns its path and the pixels, of 2 x 2 pictures, the last one missing."""
+    """Write a slide as MIRAX, of 2 x 2 pictures of which the last is missing. Returns its path and all pixels."""
     import io
     import struct
 

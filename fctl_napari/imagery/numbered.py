@@ -33,11 +33,22 @@ class FileImage:
     shape: tuple[int, int] | None
     location: str
 
-    @property
-    def words(self) -> str:
-        """Name and size for people."""
+    def words(self, number: int) -> str:
+        """Describe the image for people.
+
+        Parameters
+        ----------
+        number : int
+            Its number.
+
+        Returns
+        -------
+        str
+            Number, name and size, such as ``"2 label 387 x 463"``.
+        """
+        name = "" if self.name == str(number) else self.name
         size = "" if self.shape is None else f"{self.shape[1]} x {self.shape[0]}"
-        return " ".join(part for part in (self.name, size) if part)
+        return " ".join(part for part in (str(number), name, size) if part)
 
 
 def split_number(location: LocationT) -> tuple[LocationT, int | None]:

@@ -165,7 +165,7 @@ class Pyramid:
         """All images of its file with their numbers, and which one is open, for people. Empty for a single image."""
         if len(self.images) < 2:
             return ""
-        words = [f"{number} {image.words}".strip() for number, image in enumerate(self.images[:MOST_LISTED])]
+        words = [image.words(number) for number, image in enumerate(self.images[:MOST_LISTED])]
         listed = ", ".join([*words, "..."] if len(words) < len(self.images) else words)
         opened = next((number for number, image in enumerate(self.images) if image.location == self.path), 0)
         return f"{len(self.images)} images: {listed}; {opened} is open"

@@ -43,7 +43,7 @@ class FileImageCombo(QComboBox):
         self.clear()
         if source is not None:
             for number, image in enumerate(source.images):
-                self.addItem(f"{number} {image.words}".strip(), image.location)
+                self.addItem(image.words(number), image.location)
             self.setCurrentIndex(self.findData(source.original))
         self.setVisible(self.count() > 1)
 
