@@ -361,3 +361,18 @@ def test_of_pages_of_one_size_none_is_taken_for_the_ground_truth(tmp_path: Path)
             file.write(np.full((40, 50), page, np.uint8), metadata=None)
     with pytest.raises(InputError, match="holds 2 images, several as large as the largest"):
         open_ground_truth(tmp_path / "t.tif")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("internal", [True, False])
+def test_what_a_mask_hides_has_no_class(tmp_path: Path, internal: bool) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    values = np.random.default_rng(0).integers(0, 3, (50, 60)).astype(np.uint8)
+    valid = np.zeros((50, 60), bool)
+    valid[:, 20:] = True
+    profile = {"driver": "GTiff", "count": 1, "height": 50, "width": 60, "dtype": "uint8"}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal), rasterio.open(tmp_path / "t.tif", "w", **profile) as file:
+        file.write(values, 1)
+        file.write_mask(valid)
+    found = open_ground_truth(tmp_path / "t.tif").read((0, 0, 50, 60))
+    assert np.array_equal(found, np.where(valid, values, 255))

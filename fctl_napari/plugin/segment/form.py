@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.plugin.common.card_view import CardView, Legend
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done
+from fctl_napari.plugin.layers.band_combos import BandCombos
 from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
 from fctl_napari.plugin.layers.file_images import FileImageCombo
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
@@ -46,8 +47,8 @@ TOOLTIPS = {
 class SegmentForm(QWidget):
     """Form of the Segment widget.
 
-    It shows image, checkpoint with its model card, device, region and result, then Live, Run, Cancel, progress and
-    legend.
+    It shows image and bands, checkpoint with its model card, device, region and result, then Live, Run, Cancel,
+    progress and legend.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ class SegmentForm(QWidget):
         super().__init__(parent)
         self.image = ImageCombo(TOOLTIPS["image"])
         self.in_file = FileImageCombo()
+        self.bands = BandCombos()
         self.checkpoint = CheckpointCombo()
         self.card = CardView()
         self.device = combo(TOOLTIPS["device"])
@@ -94,6 +96,7 @@ class SegmentForm(QWidget):
             [
                 ("Image", self.image),
                 ("", self.in_file),
+                self.bands,
                 ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
                 self.card,
                 ("Device", self.device),
@@ -136,6 +139,7 @@ class SegmentForm(QWidget):
         for widget in (
             self.image,
             self.in_file,
+            self.bands,
             self.checkpoint,
             self.checkpoint.open_file,
             self.device,
