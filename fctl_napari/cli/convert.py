@@ -9,6 +9,7 @@ import typer
 
 from fctl_napari.cli.options import (
     BandsOption,
+    ImageNumberOption,
     RangeOption,
 )
 from fctl_napari.files import local_path
@@ -27,15 +28,17 @@ def convert(
     ],
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    image_number: ImageNumberOption = None,
 ) -> None:
     """Turn an image into an OME-Zarr pyramid, block by block."""
-    from fctl_napari.cli.facts import say_collection
+    from fctl_napari.cli.facts import say_images
     from fctl_napari.cli.output import counting, out
     from fctl_napari.imagery.convert import convert as convert_image
+    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
 
-    pyramid = open_image(source, value_range=value_range, bands=bands)
-    say_collection(source)
+    pyramid = open_image(with_number(source, image_number), value_range=value_range, bands=bands)
+    say_images(pyramid)
     with counting("Converting") as report:
         written = convert_image(pyramid, target, progress=report)
     out.print(str(written), highlight=False, soft_wrap=True)

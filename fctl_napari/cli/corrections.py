@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fctl_napari.cli.export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
-from fctl_napari.cli.options import JsonOption, RegionOption, SegmentationArgument
+from fctl_napari.cli.options import ImageNumberOption, JsonOption, RegionOption, SegmentationArgument
 from fctl_napari.cli.region import region_inside
 from fctl_napari.errors import InputError
 from fctl_napari.files import write_json
@@ -114,7 +114,10 @@ def import_(
             "GeoPackage, COCO, labelme.",
         ),
     ],
-    image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGE", help="The image that is corrected; FILE#image=N is another one of a file."),
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
@@ -159,12 +162,15 @@ def relink_(
         Path | None,
         typer.Option(metavar="COPY.ome.zarr", help="Link a copy of them instead, and leave them as they are."),
     ] = None,
+    image_number: ImageNumberOption = None,
 ) -> None:
     """Say that corrections belong to an image whose pixels differ from those they were painted on."""
     from fctl_napari.cli.output import out
     from fctl_napari.corrections.relink import copy_for, relink
+    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
 
+    image = with_number(image, image_number)
     opened = open_image(image)
     if copy is None:
         relink(corrections, opened)

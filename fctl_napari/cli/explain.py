@@ -12,6 +12,7 @@ from fctl_napari.cli.options import (
     CheckpointOption,
     DeviceOption,
     ExactContextsOption,
+    ImageNumberOption,
     PrecisionOption,
     RangeOption,
 )
@@ -46,12 +47,14 @@ def explain(
     precision: PrecisionOption = PRECISION.default,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    image_number: ImageNumberOption = None,
 ) -> None:
     """Say what each context contributed to the class of a pixel, and what changes without a part of the network."""
     from fctl_napari.cli.output import err, out
     from fctl_napari.cli.tables import show_explanation
     from fctl_napari.figures.explanation import explanation_figure
     from fctl_napari.figures.files import check_figure_path, save_figure
+    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.model.feature_ablation import Without
 
     if target is not None:
@@ -61,7 +64,7 @@ def explain(
 
     with err.status("Explaining"):
         explanation = explain_pixel(
-            image,
+            with_number(image, image_number),
             checkpoint,
             (y, x),
             overlap=overlap,

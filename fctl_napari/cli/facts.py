@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from fctl_napari.cli.output import err, out
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.formats.remote import child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +57,8 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         )
     if (share := share_without_data(pyramid)) or pyramid.validity is not None:
         facts["no data"] = f"{percent(share) if share else 'none found'} ({pyramid.validity_source})"
-    if pyramid.path is not None and (others := collection_words(pyramid.path)):
-        facts["images"] = others
+    if words := pyramid.images_words:
+        facts["images"] = f"{words}, another with --image N"
     if pyramid.unit is not None:
         facts["pixel"] = f"{pyramid.pixel_size[1]:g} x {pyramid.pixel_size[0]:g} {pyramid.unit}"
     if any(pyramid.translation):
@@ -74,24 +73,11 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     return facts
 
 
-def collection_words(image: Path | str) -> str:
-    """Describe a collection of several images: their names, and which one is open. Empty for a single image."""
-    from fctl_napari.imagery.formats.ome_zarr import collection
-
-    names = collection(image)
-    if len(names) < 2:
-        return ""
-    return (
-        f"{len(names)} images: {', '.join(names)}; {names[0]} is open, another one by its path, as in "
-        f"{child(image, names[1])}"
-    )
-
-
-def say_collection(image: str) -> None:
-    """Print on stderr the images of a collection, of which only the first is used."""
-    words = collection_words(image)
-    if words:
-        err.print(f"{image}: holds {words}", highlight=False, markup=False, soft_wrap=True)
+def say_images(pyramid: Pyramid) -> None:
+    """Print on stderr the images of a file of several, of which one is used."""
+    if words := pyramid.images_words:
+        text = f"{pyramid.path}: holds {words}, another with --image N"
+        err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def card_facts(card: Card) -> dict[str, str]:

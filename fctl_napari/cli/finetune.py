@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, DeviceOption, ExactContextsOption, PrecisionOption, RangeOption
+from fctl_napari.cli.options import (
+    BandsOption,
+    DeviceOption,
+    ExactContextsOption,
+    ImageNumberOption,
+    PrecisionOption,
+    RangeOption,
+)
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
@@ -70,17 +77,19 @@ def finetune(
     exact_contexts: ExactContextsOption = False,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    image_number: ImageNumberOption = None,
 ) -> None:
     """Learn from corrections; the new checkpoint is kept if it is better there and nearly the same elsewhere."""
     from fctl_napari.cli.output import counting, err, out
     from fctl_napari.cli.tables import show_before_after
     from fctl_napari.finetuning.candidates import check_free
     from fctl_napari.finetuning.request import PARTS, finetune_request
+    from fctl_napari.imagery.numbered import with_number
 
     chosen = None if parts is None else PARTS if parts == "all" else tuple(parts.split(","))
     given = {"parts": chosen, "steps": steps, "seconds": seconds, "held_out": held_out, "bound": bound}
     request = finetune_request(
-        image=image,
+        image=with_number(image, image_number),
         checkpoint=checkpoint,
         corrections=str(corrections),
         out=str(check_free(target)),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fctl_napari.cli.options import ImageNumberOption
 from fctl_napari.errors import InputError
 
 
@@ -29,12 +30,14 @@ def info(
             "--verify", help="Read every pixel: is the image still what its conversion, segmentation, corrections know?"
         ),
     ] = False,
+    image_number: ImageNumberOption = None,
 ) -> None:
     """Say what a file is: size, levels, georeference; classes, settings and figures."""
     from fctl_napari.cli.corrections import show_corrections
     from fctl_napari.cli.facts import card_facts, image_facts, segmentation_facts, show_facts
     from fctl_napari.cli.output import counting
     from fctl_napari.corrections.correction_store import is_corrections
+    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import builtin_checkpoints, read_card, resolve_checkpoint
     from fctl_napari.segmentation.store.store import Segmentation
@@ -53,7 +56,7 @@ def info(
         with suppress(InputError):  # then it is an image
             show_facts(segmentation_facts(Segmentation.open(path)))
             store = True
-    image = None if store else open_image(path)
+    image = None if store else open_image(with_number(path, image_number))
     if image is not None:
         show_facts(image_facts(image))
     if verify:

@@ -29,6 +29,12 @@ CheckpointOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help=DEVICE.help)]
 ExactContextsOption = Annotated[bool, typer.Option("--exact-contexts", help=EXACT_CONTEXTS.help)]
+ImageNumberOption = Annotated[
+    int | None,
+    typer.Option(
+        "--image", min=0, metavar="N", help="Number of the image in a file of several, as fctl info lists them."
+    ),
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too.")]
 PrecisionOption = Annotated[Precision, typer.Option("--precision", help=PRECISION.help)]
 RangeOption = Annotated[

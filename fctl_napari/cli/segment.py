@@ -13,6 +13,7 @@ from fctl_napari.cli.options import (
     BatchOption,
     CheckpointOption,
     DeviceOption,
+    ImageNumberOption,
     PrecisionOption,
     RangeOption,
     RegionOption,
@@ -58,11 +59,13 @@ def segment(
     ] = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    image_number: ImageNumberOption = None,
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run resumes from there."""
-    from fctl_napari.cli.facts import say_collection
+    from fctl_napari.cli.facts import say_images
     from fctl_napari.cli.output import counting, out, run_watched
     from fctl_napari.export.logits import check_logits_path
+    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import resolve_checkpoint
     from fctl_napari.segmentation.jobs.engine import SegmentationRequest
@@ -70,10 +73,11 @@ def segment(
     weights = resolve_checkpoint(checkpoint)
     if save_logits is not None:
         check_logits_path(save_logits)
+    image = with_number(image, image_number)
     pyramid = open_image(image, value_range=value_range, bands=bands)
     pyramid.require_rgb()
     region = region_inside(region, pyramid.shape, image)
-    say_collection(image)
+    say_images(pyramid)
     cells = affected(inherit, corrections, pyramid, weights)
     request = SegmentationRequest(
         image=image,

@@ -14,6 +14,7 @@ from fctl_napari.export.extract import Extract
 from fctl_napari.export.losses import ExportLosses
 from fctl_napari.export.outlines import trace
 from fctl_napari.files import atomic_write
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.progress import Progress
 
 
@@ -49,7 +50,7 @@ def write_coco(
     segmentation = extract.segmentation
     height, width = segmentation.shape
     path = segmentation.image_path
-    image = {"id": 1, "file_name": Path(path).name if path else "", "width": width, "height": height}
+    image = {"id": 1, "file_name": image_file(Path(path)).name if path else "", "width": width, "height": height}
     categories = [
         {"id": index + 1, "name": info.name, "supercategory": "", "color": list(info.color)}
         for index, info in enumerate(segmentation.class_table.scored)

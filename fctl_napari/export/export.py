@@ -12,6 +12,7 @@ from fctl_napari.export import coco, geotiff, labels, polygons
 from fctl_napari.export.destination import check_path
 from fctl_napari.export.extract import Exportable, Extract
 from fctl_napari.export.losses import ExportLosses
+from fctl_napari.export.pixel_size import position_words
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import take_georeference
 from fctl_napari.windows import IntWindow
@@ -102,7 +103,7 @@ def export(
     take_georeference(segmentation.facts, segmentation.path)  # the image may have a new one since
     extract = Extract.of(segmentation, region)
     losses = ExportLosses() if losses is None else losses
-    losses.min_area, losses.simplify = min_area, simplify
+    losses.min_area, losses.simplify, losses.position = min_area, simplify, position_words(segmentation)
     if kind == "coco":
         coco.write_coco(extract, out, min_area=min_area, losses=losses, progress=progress)
     elif kind == "geojson":

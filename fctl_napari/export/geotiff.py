@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fctl_napari.export.destination import SOFTWARE, replacing, require
 from fctl_napari.export.extract import Extract
 from fctl_napari.export.geotiff_levels import georeference_levels
+from fctl_napari.export.pixel_size import metres
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.formats.mask_tags import CLASSES, GDAL_METADATA, gdal_metadata, names_text
 from fctl_napari.imagery.georeference import Georeference
@@ -48,7 +49,8 @@ def write_png(extract: Extract, out: Path, progress: Progress | None) -> None:
     """
     names = [info.name for info in extract.segmentation.class_table]
     with atomic_write(out) as file:
-        _write_png(file, extract.shape, (strip for _, strip in extract.strips(TILE, progress)), names)
+        strips = (strip for _, strip in extract.strips(TILE, progress))
+        _write_png(file, extract.shape, strips, names, metres(extract.segmentation))
 
 
 def write_tiff(extract: Extract, out: Path, progress: Progress | None) -> None:
@@ -76,11 +78,15 @@ def write_tiff(extract: Extract, out: Path, progress: Progress | None) -> None:
         return
     strips = (strip for _, strip in extract.strips(TILE, progress))
     with replacing(out) as temporary:
-        _write_tiff(temporary, extract.shape, strips, table)
+        _write_tiff(temporary, extract.shape, strips, table, metres(extract.segmentation))
 
 
 def _write_png(
-    file: IO[bytes], shape: tuple[int, int], strips: Iterator[NDArray[np.uint8]], names: Sequence[str]
+    file: IO[bytes],
+    shape: tuple[int, int],
+    strips: Iterator[NDArray[np.uint8]],
+    names: Sequence[str],
+    size: tuple[float, float] | None,
 ) -> None:
     """Write an 8-bit grayscale PNG strip by strip, for which Pillow would need the whole picture."""
 
@@ -90,6 +96,10 @@ def _write_png(
     height, width = shape
     file.write(b"\x89PNG\r\n\x1a\n")
     chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    if size is not None:
+        per_metre = [min(round(1 / side), 2**31 - 1) for side in (size[1], size[0])]
+        if min(per_metre) > 0:
+            chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
     chunk(b"tEXt", b"Software\0" + SOFTWARE.encode())
     chunk(b"tEXt", f"{CLASSES}\0{names_text(names)}".encode())
     compress = zlib.compressobj(6)
@@ -124,7 +134,13 @@ def _tiles(strips: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
             yield tile
 
 
-def _write_tiff(path: Path, shape: tuple[int, int], strips: Iterator[NDArray[np.uint8]], table: ClassTable) -> None:
+def _write_tiff(
+    path: Path,
+    shape: tuple[int, int],
+    strips: Iterator[NDArray[np.uint8]],
+    table: ClassTable,
+    size: tuple[float, float] | None,
+) -> None:
     import tifffile
 
     with tifffile.TiffWriter(path, bigtiff=shape[0] * shape[1] >= 2**31) as writer:
@@ -137,6 +153,8 @@ def _write_tiff(path: Path, shape: tuple[int, int], strips: Iterator[NDArray[np.
             colormap=_palette(table).T.astype(np.uint16) * 257,
             compression="zlib",
             software=SOFTWARE,
+            resolution=None if size is None else (0.01 / size[1], 0.01 / size[0]),
+            resolutionunit=None if size is None else "CENTIMETER",
             metadata=None,
             extratags=[(GDAL_METADATA, "s", 0, gdal_metadata([info.name for info in table]), True)],
         )

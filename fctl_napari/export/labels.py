@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import zarr
 
 from fctl_napari.errors import OutputError
 from fctl_napari.export.destination import LABELS_KIND, replacing
 from fctl_napari.export.extract import Exportable, Extract
+from fctl_napari.export.pixel_size import spatial
 from fctl_napari.imagery.formats import ngff
-from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.progress import Progress
@@ -67,10 +65,10 @@ def write_labels(extract: Extract, out: Path, progress: Progress | None) -> None
     segmentation = extract.segmentation
     image = image_of(out)
     if image is None:
-        levels, spatial = None, _spatial(segmentation.labels.group, segmentation.path)
+        levels, placed = None, spatial(segmentation.labels.group, segmentation.path)
     else:
         levels = _check_image(image, out, segmentation)
-        spatial = _spatial(ngff.open_group(image), image)
+        placed = spatial(ngff.open_group(image), image)
     georeference = segmentation.georeference
     with replacing(out) as temporary:
         labels = LabelPyramid.create(
@@ -86,7 +84,7 @@ def write_labels(extract: Extract, out: Path, progress: Progress | None) -> None
                 }
             },
             levels=levels,
-            **spatial,
+            **placed,
         )
         x0, x1 = extract.window[1], extract.window[3]
         for y, strip in extract.strips(ROWS, progress):
@@ -98,16 +96,6 @@ def write_labels(extract: Extract, out: Path, progress: Progress | None) -> None
             labels.set_attributes({"ome": {**ome, "image-label": described}})
     with ngff.writing(out):
         ngff.list_label(out.absolute())
-
-
-def _spatial(group: zarr.Group, path: Path) -> dict[str, Any]:
-    """Return the px size, translation and unit of a multiscale image, as arguments of ``LabelPyramid.create``."""
-    _, axes, multiscale = ngff.open_levels(group, path)
-    placements = level_placements(group, multiscale, axes, path)
-    if placements is None:
-        return {"unit": axis_unit(multiscale)}
-    first = placements[0]
-    return {"pixel_size": first.size, "translation": first.translation, "unit": axis_unit(multiscale)}
 
 
 def _check_image(image: Path, out: Path, segmentation: Exportable) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Losses of an export of polygons: parts of the classes that the polygons leave out."""
+"""Losses of an export: parts of the classes that polygons leave out, and a position that is not known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fctl_napari.model.classes import IGNORE
 
 @dataclass
 class ExportLosses:
-    """Counts of what an export of polygons left out, as far as it is written.
+    """Counts of what an export left out, as far as it is written.
 
     Attributes
     ----------
@@ -27,6 +27,8 @@ class ExportLosses:
         Number of px that have another class in the simplified polygons, or none.
     pixels : int
         Number of px that have a class.
+    position : str
+        Sentence on the georeference that is missing, or empty.
     """
 
     min_area: int = 0
@@ -35,6 +37,7 @@ class ExportLosses:
     simplify: float | None = None
     moved: int = 0
     pixels: int = 0
+    position: str = ""
 
     def large_enough(self, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which regions are kept, by their areas, and count the others.
@@ -88,4 +91,6 @@ class ExportLosses:
                 f"simplified by {self.simplify:g} px: {self.moved:,} of {self.pixels:,} px ({share:.2%}) lie in "
                 "polygons of another class now, or in none; arms and gaps narrower than that may have vanished"
             )
+        if self.position:
+            said.append(self.position)
         return said

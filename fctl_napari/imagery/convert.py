@@ -25,6 +25,7 @@ from fctl_napari.imagery.formats.zarr_validity import KEY, described
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.halving import halve_mask, halving
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.validity import Mask, StoredMask
@@ -204,7 +205,8 @@ def source_file(path: Path | str | None) -> dict[str, Any]:
     if path is None or is_url(path):
         return {"path": path, "modified_ns": None}
     file = Path(path).resolve()
-    return {"path": str(file), "modified_ns": (zip_file(file) or file).stat().st_mtime_ns}
+    holder = zip_file(file) or image_file(file)
+    return {"path": str(file), "modified_ns": holder.stat().st_mtime_ns}
 
 
 def _identity(source: Pyramid) -> dict[str, Any]:

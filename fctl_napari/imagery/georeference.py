@@ -89,7 +89,7 @@ class Placement:
     notes: tuple[str, ...] = ()
 
 
-def tiff_placement(path: Path | str, file: Any) -> Placement:
+def tiff_placement(path: Path | str, file: Any, page: Any = None) -> Placement:
     """Read the position of a TIFF.
 
     Parameters
@@ -98,12 +98,19 @@ def tiff_placement(path: Path | str, file: Any) -> Placement:
         File, or its address.
     file : tifffile.TiffFile
         The same file, opened. Without rasterio the tags are read from it.
+    page : tifffile.TiffPage or None, optional
+        First page of another image than the first, to which files beside it do not belong.
 
     Returns
     -------
     Placement
-        Position of the first image.
+        Position of the image.
     """
+    if page is not None:
+        if not any(tag in page.tags for tag in _GEO_TAGS):
+            return Placement()
+        placement = file_placement(_tags_alone(page)) if has_rasterio() else None
+        return placement or Placement(*from_tags(page.geotiff_tags or {}))
     if not (any(tag in file.pages.first.tags for tag in _PLACING_TAGS) or has_sidecar(path)):
         return Placement()
     if not has_rasterio():
@@ -112,7 +119,7 @@ def tiff_placement(path: Path | str, file: Any) -> Placement:
     if not isinstance(path, str):
         placement = file_placement(path)
     elif file.is_geotiff:
-        placement = file_placement(_tags_alone(file))
+        placement = file_placement(_tags_alone(file.pages[0]))
     else:
         return Placement()
     if placement is None:
@@ -237,9 +244,9 @@ def _unit(metres: float) -> str | None:
     return next((unit for unit, length in _METRES.items() if abs(metres / length - 1) < 1e-5), None)
 
 
-def _tags_alone(file: Any) -> io.BytesIO:
-    """Make a TIFF of one px with the tags of the first page, so that GDAL need not fetch the file too."""
-    tags = [(tag.code, tag.dtype, tag.count, tag.value, True) for tag in file.pages[0].tags if tag.code in _GEO_TAGS]
+def _tags_alone(page: Any) -> io.BytesIO:
+    """Make a TIFF of one px with the tags of a page, so that GDAL need not fetch the file too."""
+    tags = [(tag.code, tag.dtype, tag.count, tag.value, True) for tag in page.tags if tag.code in _GEO_TAGS]
     copy = io.BytesIO()
     tifffile.imwrite(copy, np.zeros((1, 1), np.uint8), metadata=None, extratags=tags)
     copy.seek(0)

@@ -368,7 +368,12 @@ def _png_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource
 
 def _tiff_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource:
     image = read_tiff(path, indices=True)
-    source = _tiff_values(path, image.levels[0], colors, by_value)
+    level, images = image.levels[0], image.images
+    if sum(one.shape == level.shape[:2] for one in images) > 1:
+        raise InputError(
+            f"{path}: holds {len(images)} images, several as large as the largest; save one as its own file."
+        )
+    source = _tiff_values(path, level, colors, by_value)
     mask = None if image.validity is None else image.validity.masks[0]
     # A value that marks no data is treated with the other values.
     return source.masked(mask) if isinstance(mask, StoredMask) else source

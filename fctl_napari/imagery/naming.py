@@ -11,6 +11,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.ngff import is_zarr
 from fctl_napari.imagery.formats.remote import is_url, last_name
 from fctl_napari.imagery.formats.zipped import zip_file
+from fctl_napari.imagery.numbered import split_number
 
 IMAGE_SUFFIXES = (".ome.zarr", ".ozx", ".ome.tiff", ".ome.tif", ".zarr", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 CORRECTIONS_SUFFIX = ".corrections.ome.zarr"
@@ -27,13 +28,15 @@ def stem(image: str | Path) -> str:
     Returns
     -------
     str
-        Last part of the path, without the suffix.
+        Last part of the path, without the suffix. That of ``slide.tif#image=1`` is ``slide.1``.
     """
+    image, number = split_number(str(image))
+    end = "" if number is None else f".{number}"
     name = last_name(image if is_url(image) else Path(image))
     for suffix in IMAGE_SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)]
-    return name
+            return f"{name[: -len(suffix)]}{end}"
+    return f"{name}{end}"
 
 
 def digest(*facts: object) -> str:
@@ -102,7 +105,7 @@ def outside(image: Path, ending: str) -> Path:
     """Return a path whose name and folder files beside an image can be named after.
 
     An image in a collection (``coll.ome.zarr/1``) is no place for other files. Those of ``coll.1`` lie beside the
-    collection, unless there is one in it already.
+    collection, unless there is one in it already. Those of ``slide.svs#image=1`` are named after ``slide.svs.1``.
 
     Parameters
     ----------
@@ -117,6 +120,9 @@ def outside(image: Path, ending: str) -> Path:
         The image's path, or for an image in a collection another one beside that.
     """
     parent = image.parent
+    file, number = split_number(image)
+    if number is not None:
+        return outside(file.with_name(stem(image)), ending)
     if image.with_name(stem(image) + ending).exists():
         return image
     if (parent.is_dir() or zip_file(parent) is not None) and is_zarr(parent):

@@ -13,6 +13,7 @@ import numpy as np
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.numbered import image_file
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.provenance import Origin
@@ -73,7 +74,7 @@ def old_fingerprint(pyramid: Pyramid, path: str | None = None) -> str:
     """
     digest = hashlib.sha256(repr((pyramid.shape, pyramid.channels, str(pyramid.dtype))).encode())
     path = pyramid.path if path is None else path
-    file = Path(path) if path is not None else None
+    file = image_file(Path(path)) if path is not None else None
     if file is not None and file.is_file():
         try:
             with file.open("rb") as stream:
@@ -98,7 +99,7 @@ def _of_origin(origin: Origin, converted: Pyramid) -> str | None:
 
     It is None if it is not known, or if the file was changed since.
     """
-    file = None if is_url(origin.path) else Path(origin.path)
+    file = None if is_url(origin.path) else image_file(Path(origin.path))
     if file is None or not file.is_file():
         return origin.fingerprint  # the file was moved, perhaps together with the pyramid: the stored fingerprint holds
     if file.stat().st_mtime_ns != origin.modified_ns:

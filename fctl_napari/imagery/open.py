@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.band_names import BandChoice
 from fctl_napari.imagery.formats import ngff
-from fctl_napari.imagery.formats.geo import KNOWN, read_geo
+from fctl_napari.imagery.formats.geo import KNOWN, GeoImage, read_geo
 from fctl_napari.imagery.formats.npy import NPY_MAGIC, read_npy
 from fctl_napari.imagery.formats.ome_zarr import open_omezarr
 from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, read_magic, read_raster
@@ -20,12 +22,22 @@ from fctl_napari.imagery.formats.remote import (
     last_name,
     open_file,
 )
-from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, CodecError, read_tiff
+from fctl_napari.imagery.formats.slides import (
+    OPENSLIDE_SUFFIXES,
+    SlideImage,
+    is_dicom,
+    is_dicom_slide,
+    joins_tiles,
+    read_dicom,
+    read_openslide,
+)
+from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, CodecError, TiffImage, read_tiff
 from fctl_napari.imagery.formats.tiff_validity import mask_file_validity
 from fctl_napari.imagery.formats.zipped import ZIP_MAGIC, zip_file
 from fctl_napari.imagery.georeference import Placement, file_placement, has_rasterio, has_sidecar
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.numbered import file_images, split_number
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid
 from fctl_napari.imagery.validity import StoredMask, Validity
 
@@ -47,7 +59,8 @@ def open_image(
         An OME-Zarr up to 0.6 (its folder, or one zip file, ``.ozx``); a TIFF, BigTIFF, OME-TIFF, GeoTIFF or COG, with
         the overviews it has; an array [y, x] or [y, x, channel] in a ``.npy`` file; or a PNG or JPEG, which is read
         whole into memory. An OME-Zarr folder and a tiled TIFF may also lie at an ``http://`` or ``https://`` address,
-        given as a string.
+        given as a string. Of a file with several images the largest is opened, or the one of a number:
+        ``slide.svs#image=1``.
     value_range : tuple of 2 float or None, optional
         (low, high) values that become 0 and 255 when pixels are read as RGB. It is needed for data that is not uint8.
     bands : tuple of 3 int or None, optional
@@ -64,31 +77,38 @@ def open_image(
         The file is missing, truncated or damaged, is not an image, or has other axes or channels; or the server
         cannot be reached.
     """
+    path, number = split_number(path)
+    shown: dict[str, Any] = {"value_range": value_range, "bands": bands}
     if is_gdal_address(path) and ".zarr" not in path:
-        return _open_geo(path, value_range, bands)
+        return _open_geo(path, number, shown)
     if is_url(path):
-        return _open_url(path, value_range, bands)
+        return _open_url(path, number, shown)
     path = Path(path)
+    if path.is_dir() and not ngff.is_zarr(path) and is_dicom_slide(path):
+        return _open_slide(path, read_dicom(path, number), shown)
     if path.is_dir() or zip_file(path) is not None:
-        return open_omezarr(path, value_range=value_range, bands=bands)
+        return open_omezarr(path, number, value_range=value_range, bands=bands)
     magic = read_magic(path)
+    if path.suffix.lower() in OPENSLIDE_SUFFIXES:
+        return _open_slide(path, read_openslide(path, number), shown)
     if magic.startswith(TIFF_MAGIC):
-        return _open_tiff(path, value_range, bands)
-    if magic.startswith(NPY_MAGIC):
-        return _open_npy(path, value_range, bands)
-    if magic.startswith((PNG_MAGIC, JPEG_MAGIC)):
-        return _open_raster(path, value_range, bands)
+        return _open_tiff(path, number, shown)
+    if is_dicom(path):
+        return _open_slide(path, read_dicom(path, number), shown)
+    if magic.startswith((NPY_MAGIC, PNG_MAGIC, JPEG_MAGIC)):
+        file_images(path, [("", None)], number)
+        return _open_npy(path, shown) if magic.startswith(NPY_MAGIC) else _open_raster(path, shown)
     if has_rasterio():
-        return _open_geo(path, value_range, bands)
+        return _open_geo(path, number, shown)
     raise InputError(f"{path}: is not an image that can be read here; give {KNOWN}.")
 
 
-def _open_url(url: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
+def _open_url(url: str, number: int | None, shown: dict[str, Any]) -> Pyramid:
     parts = urlsplit(url)
     page: InputError | None = None
     if not parts.query or ".zarr" in parts.path:  # other addresses with a query are those of files
         try:
-            return open_omezarr(url, value_range=value_range, bands=bands)
+            return open_omezarr(url, number, **shown)
         except ngff.WebPageError as error:
             page = error  # so answer some servers for files that they do not have
         except ngff.NoGroupError:
@@ -103,73 +123,88 @@ def _open_url(url: str, value_range: tuple[float, float] | None, bands: tuple[in
     if is_web_page(magic):
         raise page or InputError(f"{url}: its server answers with a web page, not with an image; {SIGN_IN}.")
     if magic.startswith(TIFF_MAGIC):
-        return _open_tiff(url, value_range, bands)
+        return _open_tiff(url, number, shown)
     if magic.startswith((PNG_MAGIC, JPEG_MAGIC, NPY_MAGIC, ZIP_MAGIC)):
         raise InputError(f"{url}: such a file cannot be read in parts over HTTP; fetch it and open the copy.")
     raise InputError(f"{url}: is not an image that can be read here; give an OME-Zarr or a tiled TIFF.")
 
 
-def _open_tiff(
-    path: Path | str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None
-) -> Pyramid:
+def _open_tiff(path: Path | str, number: int | None, shown: dict[str, Any]) -> Pyramid:
     try:
-        image = read_tiff(path)
+        image = read_tiff(path, number)
     except CodecError as error:
         if not has_rasterio():
             raise
         try:
-            return _open_geo(path, value_range, bands)
+            return _open_geo(path, number, shown)
         except InputError:
             raise error from None  # GDAL lacks the codec, too
-    levels, validity = image.levels, image.validity
-    native = len(levels)
-    if native == 1:
-        levels, validity = _with_coarser(levels[0], validity)
-    return Pyramid(
-        Path(last_name(path)).stem.removesuffix(".ome"),
-        levels,
-        path=str(path),
-        # Computed levels halve exactly; overviews span the image, whatever they were rounded to.
-        factors=_halved_factors(levels) if native == 1 else None,
-        native_levels=native,
-        value_range=value_range,
-        bands=bands or image.choice.bands,
+    if image.overlapping and isinstance(path, Path) and joins_tiles(path):
+        return _open_slide(path, read_openslide(path, number), shown)
+    return _pyramid(
+        path,
+        image,
+        shown,
         band_names=image.band_names,
-        unclear_bands=image.choice.unclear,
+        choice=image.choice,
         georeference=image.georeference,
         pixel_size=image.pixel_size,
         unit=image.unit,
         notes=image.notes,
-        validity=validity,
     )
 
 
-def _open_geo(path: Path | str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
-    image = read_geo(path if not is_url(path) or is_gdal_address(path) else f"/vsicurl/{path}")
-    levels, validity = image.levels, image.validity
-    native = len(levels)
-    if native == 1:
-        levels, validity = _with_coarser(levels[0], validity)
+def _open_geo(path: Path | str, number: int | None, shown: dict[str, Any]) -> Pyramid:
+    image = read_geo(path if not is_url(path) or is_gdal_address(path) else f"/vsicurl/{path}", number)
     georeference, unit = image.placement.georeference, image.placement.unit
-    return Pyramid(
-        Path(last_name(path)).stem,
-        levels,
-        path=str(path),
-        factors=_halved_factors(levels) if native == 1 else None,
-        native_levels=native,
-        value_range=value_range,
-        bands=bands or image.choice.bands,
+    return _pyramid(
+        path,
+        image,
+        shown,
         band_names=image.band_names,
-        unclear_bands=image.choice.unclear,
+        choice=image.choice,
         georeference=georeference,
         pixel_size=(1.0, 1.0) if georeference is None or unit is None else georeference.pixel_size,
         unit=unit,
         notes=image.placement.notes,
-        validity=validity,
     )
 
 
-def _open_raster(path: Path, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
+def _open_slide(path: Path, image: SlideImage, shown: dict[str, Any]) -> Pyramid:
+    return _pyramid(path, image, shown, pixel_size=image.pixel_size, unit=image.unit)
+
+
+def _pyramid(
+    path: Path | str,
+    image: TiffImage | GeoImage | SlideImage,
+    shown: dict[str, Any],
+    *,
+    choice: BandChoice | None = None,
+    **facts: Any,
+) -> Pyramid:
+    """Make the pyramid of an image that was read, with levels computed in memory if it has none and is small."""
+    levels, validity = image.levels, image.validity
+    native = len(levels)
+    if native == 1:
+        levels, validity = _with_coarser(levels[0], validity)
+    choice = choice or BandChoice()
+    return Pyramid(
+        Path(last_name(path)).stem.removesuffix(".ome"),
+        levels,
+        path=image.images[image.number].location if image.images else str(path),
+        # Computed levels halve exactly; overviews span the image, whatever they were rounded to.
+        factors=_halved_factors(levels) if native == 1 else None,
+        native_levels=native,
+        value_range=shown["value_range"],
+        bands=shown["bands"] or choice.bands,
+        unclear_bands=choice.unclear,
+        validity=validity,
+        images=image.images,
+        **facts,
+    )
+
+
+def _open_raster(path: Path, shown: dict[str, Any]) -> Pyramid:
     array, alpha = read_raster(path)
     first = Level(array)
     validity = mask_file_validity(path, [first])
@@ -189,13 +224,12 @@ def _open_raster(path: Path, value_range: tuple[float, float] | None, bands: tup
         notes=placement.notes,
         factors=_halved_factors(levels),
         native_levels=1,
-        value_range=value_range,
-        bands=bands,
         validity=validity,
+        **shown,
     )
 
 
-def _open_npy(path: Path, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
+def _open_npy(path: Path, shown: dict[str, Any]) -> Pyramid:
     levels, _ = _with_coarser(read_npy(path), None)
     return Pyramid(
         path.stem,
@@ -203,8 +237,7 @@ def _open_npy(path: Path, value_range: tuple[float, float] | None, bands: tuple[
         path=str(path),
         factors=_halved_factors(levels),
         native_levels=1,
-        value_range=value_range,
-        bands=bands,
+        **shown,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.numbered import image_file
 
 PX_COORDINATES = "px of the image, x right, y down"
 """Value of the member ``coordinates`` of our GeoJSON where the image is not georeferenced."""
@@ -321,7 +322,7 @@ def _read_coco(path: Path, document: Mapping[str, Any], image: str | None) -> Fo
     found = FoundPolygons(coordinates="px")
     try:
         images = {one["id"]: one for one in document["images"]}
-        own = Path(image).name if image else ""
+        own = image_file(Path(image)).name if image else ""
         named = [key for key, one in images.items() if Path(str(one.get("file_name", ""))).name == own]
         chosen = next(iter(named if len(named) == 1 else images), None)
         if len(images) != 1 and len(named) != 1:

@@ -14,6 +14,7 @@ from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level, read_padded
+from fctl_napari.imagery.numbered import FileImage
 from fctl_napari.imagery.provenance import Origin
 from fctl_napari.imagery.validity import NON_FINITE, StoredMask, Validity, fill_invalid
 from fctl_napari.windows import FloatWindow, IntWindow, Window
@@ -22,6 +23,9 @@ __all__ = ["FloatWindow", "Georeference", "IntWindow", "Pyramid", "has_pyramid",
 
 LARGE_SIDE = 4096
 """Longest side, px, of an image that is shown quickly without levels of its own. See :func:`has_pyramid`."""
+
+MOST_LISTED = 16
+"""Largest number of images of a file that are listed."""
 
 STRIP_PX = 2**22
 """Approximate number of px resampled at once, so that memory does not grow with the window's height."""
@@ -67,6 +71,8 @@ class Pyramid:
         What of its file is not used, as ends of sentences about it.
     validity : Validity or None, optional
         Marks of its px without data. Floating point values that are NaN or infinite are no data in any case.
+    images : sequence of FileImage, optional
+        All images of its file, where that holds several. This one has the location ``path``.
 
     Raises
     ------
@@ -97,6 +103,7 @@ class Pyramid:
         origin: Origin | None = None,
         notes: Sequence[str] = (),
         validity: Validity | None = None,
+        images: Sequence[FileImage] = (),
     ) -> None:
         self.name = name
         self.path = path
@@ -119,6 +126,7 @@ class Pyramid:
         self.origin = origin
         self.notes = tuple(notes)
         self.validity = validity
+        self.images = tuple(images)
         self._check()
 
     def _check(self) -> None:
@@ -151,6 +159,16 @@ class Pyramid:
         """Return name, size and type."""
         size = " x ".join(map(str, self.shape))
         return f"<Pyramid {self.name}: {size} px, {self.channels} x {self.dtype}, {len(self.levels)} levels>"
+
+    @property
+    def images_words(self) -> str:
+        """All images of its file with their numbers, and which one is open, for people. Empty for a single image."""
+        if len(self.images) < 2:
+            return ""
+        words = [image.words(number) for number, image in enumerate(self.images[:MOST_LISTED])]
+        listed = ", ".join([*words, "..."] if len(words) < len(self.images) else words)
+        opened = next((number for number, image in enumerate(self.images) if image.location == self.path), 0)
+        return f"{len(self.images)} images: {listed}; {opened} is open"
 
     def require_rgb(self) -> None:
         """Check that the pixels can be read as RGB, before any work starts.

@@ -51,7 +51,11 @@ RAISED_BY = {
 Whoever writes such a sentence names here all commands that show it, or the command in the sentence (``fctl segment
 --fresh``).
 """
-OF_OTHERS = {("cli/finetune.py", "--inherit"): {"segment"}, ("cli/finetune.py", "--corrections"): {"segment"}}
+OF_OTHERS = {
+    ("cli/facts.py", "--image"): {"info", "segment", "convert"},
+    ("cli/finetune.py", "--inherit"): {"segment"},
+    ("cli/finetune.py", "--corrections"): {"segment"},
+}
 """Sentences that another command shows than the others of their file."""
 
 

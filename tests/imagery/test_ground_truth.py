@@ -355,6 +355,14 @@ def test_labels_count_by_the_names_of_their_values(tmp_path: Path) -> None:
         as_classes(open_ground_truth(foreign_label(tmp_path / "d.zarr", strange)), table)
 
 
+def test_of_pages_of_one_size_none_is_taken_for_the_ground_truth(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "t.tif") as file:
+        for page in range(2):
+            file.write(np.full((40, 50), page, np.uint8), metadata=None)
+    with pytest.raises(InputError, match="holds 2 images, several as large as the largest"):
+        open_ground_truth(tmp_path / "t.tif")
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("internal", [True, False])
 def test_what_a_mask_hides_has_no_class(tmp_path: Path, internal: bool) -> None:

@@ -77,7 +77,7 @@ def test_wells_and_plates(tmp_path: Path) -> None:
 
 def test_commands_name_all_images(tmp_path: Path, fctl: Fctl) -> None:
     path = write_collection(tmp_path / "c.ome.zarr", ["0", "1"], 3, None)
-    words = f"2 images: 0, 1; 0 is open, another one by its path, as in {path}/1"
+    words = "2 images: 0, 1; 0 is open, another with --image N"
     assert words in fctl("info", path).out
     assert f"{path}: holds {words}" in fctl("convert", path, tmp_path / "out.ome.zarr").err
     assert "images" not in fctl("info", path / "1").out

@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.band_names import BandChoice, choose_bands
 from fctl_napari.imagery.georeference import Placement, dataset_placement, has_rasterio
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.numbered import FileImage, file_images
 from fctl_napari.imagery.validity import NodataMask, StoredMask, Validity
 
 KNOWN = "an OME-Zarr, a TIFF, a PNG, a JPEG, a .npy file, or a raster that GDAL reads"
@@ -44,6 +45,10 @@ class GeoImage:
         Names or colors of the bands, or None.
     choice : BandChoice
         Bands that are red, green and blue.
+    number : int
+        Number of the raster in its file.
+    images : tuple of FileImage
+        All rasters of its file.
     """
 
     levels: list[Level]
@@ -51,15 +56,19 @@ class GeoImage:
     validity: Validity | None
     band_names: tuple[str | None, ...]
     choice: BandChoice
+    number: int = 0
+    images: tuple[FileImage, ...] = ()
 
 
-def read_geo(path: Path | str) -> GeoImage:
+def read_geo(path: Path | str, number: int | None = None) -> GeoImage:
     """Open a raster with GDAL. Pixels are read when the levels are indexed.
 
     Parameters
     ----------
     path : Path or str
         File, or an address that GDAL reads: ``s3://bucket/key``, ``/vsicurl/https://...``, ``NETCDF:file.nc:name``.
+    number : int or None, optional
+        Number of the raster in a file that holds several. The default is the largest.
 
     Returns
     -------
@@ -69,12 +78,17 @@ def read_geo(path: Path | str) -> GeoImage:
     Raises
     ------
     InputError
-        rasterio is missing, GDAL cannot open it, or it holds several rasters.
+        rasterio is missing, GDAL cannot open it, or it holds no such raster.
     """
     if not has_rasterio():
         raise InputError(f"{path}: needs rasterio to be read; install it with pip install 'fctl-napari[geo]'.")
     with _sentences(path), _open(path) as dataset:
+        inner = _inner_rasters(dataset)
+        if inner:
+            number, images = file_images(path, [(name, shape) for name, _, shape in inner], number)
+            return replace(read_geo(inner[number][1]), number=number, images=images)
         _check(path, dataset)
+        file_images(path, [("", dataset.shape)], number)
         opened = [None, *range(len(dataset.overviews(1)))]
         arrays = [GeoArray(path, overview, dataset.indexes) for overview in opened]
         colors = tuple(color.name for color in dataset.colorinterp)
@@ -95,12 +109,21 @@ def read_geo(path: Path | str) -> GeoImage:
         return GeoImage(levels, dataset_placement(dataset), validity, known, choice)
 
 
+def _inner_rasters(dataset: Any) -> list[tuple[str, str, tuple[int, int]]]:
+    """List the rasters of a file that is none itself: name, address and (height, width) of each."""
+    from rasterio.errors import RasterioError
+
+    found = []
+    for address in () if dataset.count else dataset.subdatasets:
+        with suppress(RasterioError), _open(address) as one:  # a list of numbers, say, is none
+            if one.count:
+                found.append((address.rpartition(":")[2].lstrip("/"), address, one.shape))
+    return found
+
+
 def _check(path: Path | str, dataset: Any) -> None:
     if dataset.count == 0:
-        inner = ", ".join(dataset.subdatasets[:8])
-        raise InputError(
-            f"{path}: holds several rasters; give one of them ({inner})." if inner else f"{path}: is empty."
-        )
+        raise InputError(f"{path}: holds no raster; give a file with one.")
     if len(set(dataset.dtypes)) > 1:
         raise InputError(f"{path}: has bands of different types ({', '.join(dataset.dtypes)}); convert them to one.")
 

@@ -16,6 +16,7 @@ from fctl_napari.imagery.formats.remote import child, is_url, last_name
 from fctl_napari.imagery.formats.zarr_validity import zarr_validity
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.numbered import FileImage, file_images
 from fctl_napari.imagery.provenance import Origin
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
 
@@ -25,6 +26,7 @@ OURS = "fctl"
 
 def open_omezarr(
     path: Path | str,
+    number: int | None = None,
     *,
     value_range: tuple[float, float] | None = None,
     bands: tuple[int, int, int] | None = None,
@@ -34,8 +36,9 @@ def open_omezarr(
     Parameters
     ----------
     path : Path or str
-        Folder, zip file or address of the image, or of a collection of images, whose first one is taken (see
-        ``ngff_collection``).
+        Folder, zip file or address of the image, or of a collection of images (see ``ngff_collection``).
+    number : int or None, optional
+        Number of the image in a collection. The default is the first.
     value_range : tuple of 2 float or None, optional
         See :class:`~fctl_napari.imagery.pyramid.Pyramid`. The default is what :func:`~.convert.convert` stored.
     bands : tuple of 3 int or None, optional
@@ -55,8 +58,13 @@ def open_omezarr(
     group = ngff.open_group(path)
     name = last_name(path).split(".")[0] or last_name(path)
     names = [] if "multiscales" in ngff.ome_attributes(group) else image_names(path)
+    number, images = file_images(path, [(one, None) for one in names or [""]], number)
     if names:
-        group = ngff.open_group(child(path, names[0]))
+        images = tuple(
+            FileImage(one.name, None, str(child(path, one.name) if index else path)) for index, one in enumerate(images)
+        )
+        group = ngff.open_group(child(path, names[number]))
+        path = images[number].location
     ours = group.attrs.asdict().get(OURS)
     ours = ours if isinstance(ours, dict) else {}
     if ngff.is_label_image(group):
@@ -85,6 +93,7 @@ def open_omezarr(
         unit=axis_unit(multiscale),
         origin=Origin.read(ours),
         validity=zarr_validity(group, arrays, levels, ours),
+        images=images,
     )
 
 

@@ -18,9 +18,12 @@ from fctl_napari.errors import FctlError, InputError
 from fctl_napari.imagery.band_names import BandChoice
 from fctl_napari.imagery.formats.remote import open_file
 from fctl_napari.imagery.formats.tiff_bands import tiff_bands
+from fctl_napari.imagery.formats.tiff_pixel_size import tiff_pixel_size
+from fctl_napari.imagery.formats.tiff_series import fits_as_level, is_first, levels_of, names_and_sizes, tiff_images
 from fctl_napari.imagery.formats.tiff_validity import tiff_validity
 from fctl_napari.imagery.georeference import Georeference, tiff_placement
 from fctl_napari.imagery.level import Level, MappedArray
+from fctl_napari.imagery.numbered import FileImage, file_images
 from fctl_napari.imagery.validity import Validity
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -28,12 +31,18 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PIECE_BYTES = 2**24
 """Size of the largest tiles or strips that are read over HTTP, bytes."""
 
+UNJOINED = (
+    "its tiles may overlap by some px and are not joined; to have them joined, install OpenSlide "
+    "(pip install 'fctl-napari[slides]')"
+)
+
 JPEG = (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
+APERIO = (tifffile.COMPRESSION.APERIO_JP2000_YCBC, tifffile.COMPRESSION.APERIO_JP2000_RGB)
 
 
 @dataclass(frozen=True)
 class TiffImage:
-    """The first image of a TIFF.
+    """An image of a TIFF.
 
     Attributes
     ----------
@@ -53,6 +62,12 @@ class TiffImage:
         Bands that are red, green and blue.
     notes : tuple of str
         What of its file is not used, as ends of sentences about it.
+    number : int
+        Number of the image in its file.
+    images : tuple of FileImage
+        All images of its file.
+    overlapping : bool
+        True for a Ventana slide, whose tiles may overlap.
     """
 
     levels: list[Level]
@@ -63,15 +78,20 @@ class TiffImage:
     band_names: tuple[str | None, ...]
     choice: BandChoice
     notes: tuple[str, ...]
+    number: int
+    images: tuple[FileImage, ...]
+    overlapping: bool
 
 
-def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
-    """Open the first image of a TIFF. Pixels are read when the levels are indexed.
+def read_tiff(path: Path | str, number: int | None = None, *, indices: bool = False) -> TiffImage:
+    """Open an image of a TIFF. Pixels are read when the levels are indexed.
 
     Parameters
     ----------
     path : Path or str
         File, or its address.
+    number : int or None, optional
+        Number of the image. The default is the largest.
     indices : bool, optional
         If True, values are kept as they are stored, without palette or inversion (for ground truth).
 
@@ -83,39 +103,55 @@ def read_tiff(path: Path | str, *, indices: bool = False) -> TiffImage:
     Raises
     ------
     InputError
-        The file is truncated or damaged, or its axes, colors or compression cannot be read here.
+        The file is truncated or damaged, has no such image, or its axes, colors or compression cannot be read here.
     """
     try:
         file = tifffile.TiffFile(open_file(path) if isinstance(path, str) else path)
-        series = file.series[0]
+        found = tiff_images(file)
+        number, images = file_images(path, names_and_sizes(found), number)
+        series, first = found[number], is_first(path, file, found[number])
         _check_complete(path, series)
-        stored = [*series.levels, *_overviews(path, series)]
+        stored = levels_of(file, series)
+        stored += _overviews(path, series) if first and len(stored) == 1 else []
         raw = [_level(path, level) for level in stored]
         levels = raw if indices else [_colored(path, *pair) for pair in zip(raw, stored, strict=True)]
         bands = tiff_bands(series.keyframe, raw[0].shape[2])
-        validity = tiff_validity(path, file, raw, levels, bands.alpha)
+        validity = tiff_validity(path if first else None, file, series.keyframe, raw, levels, bands.alpha)
         as_stored = levels[0] is raw[0]  # else they are colors of a palette, say
         labels, choice = (bands.labels, bands.choice()) if as_stored else ((), BandChoice())
-        unit, pixel_size = _ome_pixel_size(file)
+        unit, pixel_size = tiff_pixel_size(file, found, number)
     except FctlError:
         raise
     except Exception as error:  # tifffile raises what damaged bytes lead it to
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: is a damaged TIFF; fetch it again ({reason}).") from error
-    placement = tiff_placement(path, file)
+    placement = tiff_placement(path, file, None if first else series.keyframe)
     if placement.georeference is not None and placement.unit is not None:
         unit, pixel_size = placement.unit, placement.georeference.pixel_size
-    return TiffImage(levels, placement.georeference, pixel_size, unit, validity, labels, choice, placement.notes)
+    overlapping = bool(file.is_bif)
+    notes = (*placement.notes, UNJOINED) if overlapping else placement.notes
+    return TiffImage(
+        levels,
+        placement.georeference,
+        pixel_size,
+        unit,
+        validity,
+        labels,
+        choice,
+        notes,
+        number,
+        images,
+        overlapping,
+    )
 
 
 def _overviews(path: Path | str, series: Any) -> list[Any]:
     """Return the levels of the overviews in a ``.ovr`` beside a file that has none itself."""
     beside = None if isinstance(path, str) else path.with_name(f"{path.name}.ovr")
-    if len(series.levels) > 1 or beside is None or not beside.is_file():
+    if beside is None or not beside.is_file():
         return []
     levels = [level for one in tifffile.TiffFile(beside).series for level in one.levels]
-    # Bands may be interleaved in one file and not in the other.
-    return [one for one in levels if sorted(one.axes) == sorted(series.axes) and one.dtype == series.dtype]
+    return [one for one in levels if fits_as_level(one, series)]
 
 
 def _check_complete(path: Path | str, series: Any) -> None:
@@ -226,6 +262,10 @@ def _colored(path: Path | str, level: Level, series: Any) -> Level:
             return inverted
 
         return Level(level, convert=convert)
+    if page.compression == tifffile.COMPRESSION.APERIO_JP2000_YCBC and not _is_subsampled(page):
+        return Level(level, convert=_rgb_of_ycbcr)  # the codec turns into RGB what is subsampled, but not this
+    if page.compression in APERIO:
+        return level  # whatever the photometric interpretation says
     # JPEG's codec turns YCbCr into RGB where the three are stored together.
     decoded = page.compression in JPEG and page.planarconfig == tifffile.PLANARCONFIG.CONTIG
     if photometric in ("MINISBLACK", "MINISWHITE", "RGB") or (photometric == "YCBCR" and decoded):
@@ -235,17 +275,19 @@ def _colored(path: Path | str, level: Level, series: Any) -> Level:
     raise InputError(f"{path}: is stored as {photometric} colors; convert it to RGB.")
 
 
-def _ome_pixel_size(file: tifffile.TiffFile) -> tuple[str | None, tuple[float, float]]:
-    if not file.is_ome or file.ome_metadata is None:
-        return None, (1.0, 1.0)
-    image = tifffile.xml2dict(file.ome_metadata).get("OME", {}).get("Image", {})
-    pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
-    x, y = pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeY")
-    x, y = x or y, y or x
-    if not x or not y:
-        return None, (1.0, 1.0)
-    unit = str(pixels.get("PhysicalSizeXUnit", "µm"))
-    return {"µm": "micrometer", "nm": "nanometer", "mm": "millimeter", "m": "meter"}.get(unit, unit), (
-        float(y),
-        float(x),
-    )
+def _is_subsampled(page: Any) -> bool:
+    """Return whether the colors of a page in JPEG 2000 are stored at a lower resolution than their brightness."""
+    handle = page.parent.filehandle
+    offset = next(offset for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True) if count)
+    handle.seek(offset)
+    header = handle.read(256)
+    start = header.find(b"\xff\x51")  # the marker SIZ: components from byte 40 on, of 3 bytes each
+    components = header[start + 40 : start + 49]
+    return start >= 0 and any(components[k] != 1 for k in (1, 2, 4, 5, 7, 8) if k < len(components))
+
+
+def _rgb_of_ycbcr(block: NDArray[Any]) -> NDArray[np.uint8]:
+    y, blue, red = np.moveaxis(block.astype(np.float32), -1, 0)
+    blue, red = blue - 128, red - 128
+    rgb = np.stack((y + 1.402 * red, y - 0.344136 * blue - 0.714136 * red, y + 1.772 * blue), axis=-1)
+    return np.asarray(np.clip(np.rint(rgb), 0, 255), np.uint8)

@@ -12,6 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.formats.tiff_series import MASK_SUBFILE, tiff_images
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.validity import Mask, NodataMask, StoredMask, Validity, stored_value
 
@@ -22,11 +23,15 @@ MASK_FILE = "a .msk beside it"
 """Source of a validity that a mask file states."""
 
 NODATA_TAG = 42113
-MASK_SUBFILE = 4
 
 
 def tiff_validity(
-    path: Path | str, file: tifffile.TiffFile, raw: Sequence[Level], levels: Sequence[Level], alpha: int | None
+    path: Path | str | None,
+    file: tifffile.TiffFile,
+    page: tifffile.TiffPage,
+    raw: Sequence[Level],
+    levels: Sequence[Level],
+    alpha: int | None,
 ) -> Validity | None:
     """Find the marks of pixels without data.
 
@@ -34,10 +39,12 @@ def tiff_validity(
 
     Parameters
     ----------
-    path : Path or str
-        File, or its address.
+    path : Path, str or None
+        File, or its address. None for another image than the first, to which a mask beside the file does not belong.
     file : tifffile.TiffFile
         The opened file.
+    page : tifffile.TiffPage
+        First page of the image.
     raw : sequence of Level
         Levels as they are stored.
     levels : sequence of Level
@@ -56,12 +63,11 @@ def tiff_validity(
         The ``.msk`` beside the file is damaged.
     """
     masks = _mask_levels(file)
-    if masks:
+    if masks and (len(tiff_images(file)) == 1 or any(mask.shape[:2] == raw[0].shape[:2] for mask in masks)):
         return Validity(_stored_masks(masks, levels), "a mask in the file")
-    beside = mask_beside(path)
+    beside = None if path is None else mask_beside(path)
     if beside is not None:
         return Validity(_stored_masks(_levels_of(beside), levels), MASK_FILE)
-    page = file.series[0].keyframe
     if alpha is not None:
         return Validity(tuple(StoredMask(level, alpha, level.shape[:2]) for level in raw), "alpha")
     value = nodata_value(page)

@@ -21,10 +21,13 @@ from fctl_napari.imagery.formats.geo import EXTENSIONS
 from fctl_napari.imagery.formats.ome_zarr import collection
 from fctl_napari.imagery.formats.png_jpeg import has_transparency
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
+from fctl_napari.imagery.formats.slides import DICOM_SUFFIX, is_dicom_slide
+from fctl_napari.imagery.formats.slides import SUFFIXES as SLIDES
 from fctl_napari.imagery.formats.tiff_validity import mask_beside
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.measured import measured_range, percent, share_without_data
+from fctl_napari.imagery.numbered import image_file, split_number
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
 from fctl_napari.plugin.common.background import Job
@@ -36,8 +39,8 @@ from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, previe
 from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_levels
 from fctl_napari.progress import Progress
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".ozx", *EXTENSIONS)
-REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff", ".ozx")
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".ozx", *EXTENSIONS, *SLIDES)
+REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff", ".ozx", ".svs", ".ndpi", ".scn", ".qptiff")
 
 NOTHING: list[Any] = [(None,)]
 """Return value of a reader that has handled a path without layers."""
@@ -46,8 +49,8 @@ NOTHING: list[Any] = [(None,)]
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
     """Return the reader of what we can open (napari's entry point).
 
-    That is OME-Zarr folders and zip files (``.ozx``), TIFF, PNG, JPEG and ``.npy`` files, and addresses of OME-Zarr and
-    TIFF.
+    That is OME-Zarr folders and zip files (``.ozx``), TIFF, PNG, JPEG and ``.npy`` files, slides, what GDAL reads, and
+    addresses of OME-Zarr and TIFF.
 
     Parameters
     ----------
@@ -64,10 +67,12 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
     if is_url(path):
         name = last_name(path).lower()
         return read if name.endswith(REMOTE_SUFFIXES) or ".zarr/" in urlsplit(path).path else None
-    location = Path(path)
-    if _is_zarr(location) if location.is_dir() else location.suffix.lower() in SUFFIXES or _is_zarr(location):
-        return read
-    return None
+    location = image_file(Path(path))
+    if location.is_dir():
+        return read if _is_zarr(location) or is_dicom_slide(location) else None
+    if location.suffix.lower() == DICOM_SUFFIX:
+        return read if location.is_file() and is_dicom_slide(location) else None  # others are for other plugins
+    return read if location.suffix.lower() in SUFFIXES or _is_zarr(location) else None
 
 
 def read(path: str) -> list[LayerData]:
@@ -139,20 +144,28 @@ def image_layers(path: str | Path) -> list[LayerData]:
 def _one_image(path: Path | str, name: str, original: Path | str) -> list[LayerData]:
     """Return the layers of one image, whose results are named after ``original``."""
     viewer = napari.current_viewer()
-    location = path
-    if (isinstance(path, str) or path.is_file()) and ready_pyramid(path, pyramid_path(path)):
-        location = pyramid_path(path)
-    elif viewer is not None and isinstance(path, Path):
-        stand_in = _large_raster(path)
-        if stand_in is not None:
-            return [_layer_in_the_making(viewer, path, stand_in, None)]
-    pyramid = _open(location)
+    stand_in = _large_raster(path) if isinstance(path, Path) else None
+    converted = None
+    if (isinstance(path, str) or image_file(path).is_file()) and ready_pyramid(path, pyramid_path(path)):
+        converted = pyramid_path(path)
+    elif viewer is not None and isinstance(path, Path) and stand_in is not None:
+        return [_layer_in_the_making(viewer, path, stand_in, None)]
+    pyramid = _open(converted or path)
+    # A conversion does not know the other images of its file; a large PNG has none.
+    in_file = pyramid if converted is None else None if stand_in is not None else open_image(path)
+    images = () if in_file is None or len(in_file.images) < 2 else in_file.images
+    if in_file is not None and images:
+        original = in_file.path or original
+        number = split_number(in_file.path or "")[1]
+        name = stem(image_file(path)) if number is None else f"{stem(image_file(path))} {images[number].name or number}"
+        say(f"{last_name(image_file(path))}: holds {in_file.images_words}; others are chosen in the Segment widget.")
     pyramid.name = name
     if viewer is not None:
         _report_no_data(path, pyramid)
     if viewer is not None and not has_pyramid(pyramid):
-        return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid)]
-    source = ImageSource(str(location), str(original), pyramid.value_range, pyramid.bands, pyramid=pyramid)
+        return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid, original)]
+    where = str(converted or path)
+    source = ImageSource(where, str(original), pyramid.value_range, pyramid.bands, pyramid=pyramid, images=images)
     image = image_layer(pyramid, displayed_levels(pyramid), source)
     return [image, *_labels_under(path, image[1])]
 
@@ -240,7 +253,9 @@ def _large_raster(path: Path) -> Any:
     return np.broadcast_to(np.uint8(0), (height, width, *tail))
 
 
-def _layer_in_the_making(viewer: napari.Viewer, path: Path | str, level: Any, pyramid: Pyramid | None) -> LayerData:
+def _layer_in_the_making(
+    viewer: napari.Viewer, path: Path | str, level: Any, pyramid: Pyramid | None, original: Path | str | None = None
+) -> LayerData:
     """Return a layer that shows a preview, and start the job that gives it a pyramid.
 
     Parameters
@@ -253,6 +268,8 @@ def _layer_in_the_making(viewer: napari.Viewer, path: Path | str, level: Any, py
         Array with the shape and type of the image's level 0 as it is displayed.
     pyramid : Pyramid or None
         The opened image; None if opening it takes long and is left to the job.
+    original : Path, str or None, optional
+        Location after which results are named. The default is ``path``.
 
     Returns
     -------
@@ -260,8 +277,9 @@ def _layer_in_the_making(viewer: napari.Viewer, path: Path | str, level: Any, py
         Data, arguments and type of the layer.
     """
     preview = empty_preview(level)
-    source = ImageSource(str(path), str(path))
+    source = ImageSource(str(path), str(original or path))
     if pyramid is not None:
+        source.images = pyramid.images if len(pyramid.images) > 1 else ()
         source.value_range, source.bands = pyramid.value_range, pyramid.bands
 
     def make_source() -> tuple[Pyramid, Path]:

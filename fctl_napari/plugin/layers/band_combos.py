@@ -56,7 +56,7 @@ class BandCombos(QWidget):
         if pyramid is None:
             return
         names = [name or f"band {index}" for index, name in enumerate(pyramid.band_names)]
-        shown = (*pyramid.rgb_channels, *pyramid.rgb_channels)[:3]
+        shown = (pyramid.rgb_channels * 3)[:3]  # one gray channel is all three
         for box, band in zip(self.boxes, shown, strict=True):
             box.clear()
             box.addItems(names)

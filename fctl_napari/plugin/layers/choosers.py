@@ -44,12 +44,20 @@ def combo(tooltip: str) -> QComboBox:
         The box, empty.
     """
     box = QComboBox()
-    _keep_narrow(box, tooltip)
+    keep_narrow(box, tooltip)
     return box
 
 
-def _keep_narrow(box: QComboBox, tooltip: str) -> None:
-    """Give a box its tooltip, and keep long names from widening it."""
+def keep_narrow(box: QComboBox, tooltip: str) -> None:
+    """Give a box its tooltip, and keep long names from widening it.
+
+    Parameters
+    ----------
+    box : QComboBox
+        The box.
+    tooltip : str
+        Its tooltip.
+    """
     box.setToolTip(tooltip)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)
@@ -111,7 +119,7 @@ class ImageCombo(QComboBox):
 
     def __init__(self, tooltip: str) -> None:
         super().__init__()
-        _keep_narrow(self, tooltip)
+        keep_narrow(self, tooltip)
         self._viewer: napari.Viewer | None = None
 
     def follow(self, viewer: napari.Viewer, changed: Callable[[], None]) -> None:
@@ -202,7 +210,7 @@ class CheckpointCombo(QComboBox):
 
     def __init__(self) -> None:
         super().__init__()
-        _keep_narrow(self, CHECKPOINT_TIP)
+        keep_narrow(self, CHECKPOINT_TIP)
         for name in builtin_checkpoints():
             self.addItem(name, name)
         for path in session().checkpoints:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Layer
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.numbered import FileImage, image_file
 from fctl_napari.plugin.layers.styles import pixel_scale
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class ImageSource:
         Fingerprints that mean the image, once they are known; see ``ImageIdentities``.
     pyramid : Pyramid or None
         The image as it is shown, opened. None means that it was not opened yet.
+    images : tuple of FileImage
+        All images of the file, where that holds several.
     state : tuple of 2 int or None
         State of the file when it was opened; see ``file_state``.
     """
@@ -60,6 +63,7 @@ class ImageSource:
     job: PyramidJob | None = field(default=None, repr=False)
     names: frozenset[str] | None = field(default=None, repr=False, compare=False)
     pyramid: Pyramid | None = field(default=None, repr=False, compare=False)
+    images: tuple[FileImage, ...] = field(default=(), repr=False, compare=False)
     state: tuple[int, int] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -115,7 +119,7 @@ def file_state(path: str) -> tuple[int, int] | None:
         (modification time in ns, size in bytes); None for a folder or an address.
     """
     try:
-        facts = Path(path).stat()
+        facts = image_file(Path(path)).stat()
     except OSError:
         return None
     return None if stat.S_ISDIR(facts.st_mode) else (facts.st_mtime_ns, facts.st_size)

@@ -14,8 +14,10 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
+from fctl_napari.imagery.formats.slides import SUFFIXES as SLIDES
 from fctl_napari.imagery.label_placement import label_placement
 from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.image_source import LayerData
@@ -25,6 +27,9 @@ from fctl_napari.plugin.layers.shown_levels import COARSE_SIDE, GrayLevel
 from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, pixel_scale
 from fctl_napari.segmentation.store.map_names import MAPS, map_title
 from fctl_napari.segmentation.store.store import ATTRIBUTE
+
+STATE_SIZES = (".tif", ".tiff", *SLIDES)
+"""Names of files that may state the size of a px, and open fast."""
 
 LABELS_KEY = "fctl_labels"
 """Key of a labels layer's ``metadata`` that holds its group's path."""
@@ -134,22 +139,28 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
     if _facts(path).get("kind") == "segmentation":  # others may be ground truth
         arguments["metadata"] |= _origin(path)
     layers.append((data, arguments, kind))
-    if "translate" not in arguments and (moved := _image_translation(path)):
-        layers = [(each, {**of_each, "translate": moved}, kind) for each, of_each, kind in layers]
+    if not {"scale", "translate"} <= arguments.keys():
+        placed = _image_placement(path, sized="scale" in arguments)
+        layers = [(each, {**placed, **of_each}, kind) for each, of_each, kind in layers]
     return layers
 
 
-def _image_translation(path: Path | str) -> tuple[float, ...]:
-    """Return the translation of a stored segmentation's image, which earlier versions left out of the store."""
+def _image_placement(path: Path | str, *, sized: bool) -> dict[str, Any]:
+    """Return the placement of a stored segmentation's image, which earlier versions left out of the store.
+
+    They wrote no translation, and no size of px where it is that of a slide or of a TIFF's resolution.
+    """
     image = _facts(path).get("image", {}).get("path")
-    if image is None or is_url(image) or not Path(image).is_dir():
-        return ()
+    if image is None or is_url(image):
+        return {}
+    of_tiff = not sized and image_file(Path(image)).suffix.lower() in STATE_SIZES
+    if not (Path(image).is_dir() or (of_tiff and image_file(Path(image)).is_file())):
+        return {}
     try:
         pyramid = open_image(image)
     except InputError:
-        return ()
-    placement: dict[str, Any] = pixel_scale(pyramid.pixel_size, pyramid.unit, pyramid.translation)
-    return placement.get("translate", ())
+        return {}
+    return pixel_scale(pyramid.pixel_size, pyramid.unit, pyramid.translation)
 
 
 def _facts(path: Path | str) -> dict[str, Any]:

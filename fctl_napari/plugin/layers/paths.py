@@ -17,6 +17,7 @@ from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.naming import beside, outside, writable
 from fctl_napari.imagery.naming import digest as digest
 from fctl_napari.imagery.naming import stem as stem
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.segmentation.store.result_paths import MAPS_SUFFIX, STORE_SUFFIX
 
 PYRAMID_SUFFIX = ".pyramid.ome.zarr"
@@ -136,7 +137,7 @@ def pyramid_path(image: str | Path) -> Path:
     location = outside(image, PYRAMID_SUFFIX)
     if writable(location.parent):
         return location.with_name(location.name + PYRAMID_SUFFIX)
-    facts = image.stat()
+    facts = image_file(image).stat()
     return cache_folder() / f"{stem(image)}-{digest(image, facts.st_mtime_ns, facts.st_size)}.ome.zarr"
 
 

@@ -17,6 +17,7 @@ from fctl_napari.plugin.common.card_view import CardView, Legend
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done
 from fctl_napari.plugin.layers.band_combos import BandCombos
 from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
+from fctl_napari.plugin.layers.file_images import FileImageCombo
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 from fctl_napari.segmentation.jobs.parameters import DEVICE, FRESH
 
@@ -58,6 +59,7 @@ class SegmentForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.image = ImageCombo(TOOLTIPS["image"])
+        self.in_file = FileImageCombo()
         self.bands = BandCombos()
         self.checkpoint = CheckpointCombo()
         self.card = CardView()
@@ -93,6 +95,7 @@ class SegmentForm(QWidget):
         fields = labelled(
             [
                 ("Image", self.image),
+                ("", self.in_file),
                 self.bands,
                 ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
                 self.card,
@@ -135,6 +138,7 @@ class SegmentForm(QWidget):
         """
         for widget in (
             self.image,
+            self.in_file,
             self.bands,
             self.checkpoint,
             self.checkpoint.open_file,

@@ -15,6 +15,7 @@ from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.progress_text import describe, offer
 from fctl_napari.plugin.layers.band_combos import show_bands
+from fctl_napari.plugin.layers.file_images import open_instead_of
 from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.paths import result_path
@@ -63,6 +64,7 @@ class SegmentWidget(DockedWidget):
         form = self.form
         form.bands.chosen.connect(self._bands_chosen)
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
+        form.in_file.wanted.connect(self._open_other)
         form.draw.clicked.connect(self._start_drawing)
         form.result.editingFinished.connect(self._result_changed)
         form.choose_result.clicked.connect(self._ask_result)
@@ -100,7 +102,16 @@ class SegmentWidget(DockedWidget):
         """True while a live run, which computes the tiles in view, is under way."""
         return self._runner.request is not None and self._runner.request.live
 
+    def _open_other(self, location: str) -> None:
+        """Open another image of the file, and choose it."""
+        layer = open_instead_of(self._viewer, self.image, location)
+        if layer is None:
+            self.form.in_file.show_images(self.image)
+        else:
+            self.form.image.setCurrentIndex(self.form.image.findData(layer))
+
     def _image_changed(self) -> None:
+        self.form.in_file.show_images(self.image)
         if self.image is not None:
             identities().names(self.image)  # read again, since its file may have been written anew
         self.form.bands.show_image(self.image)

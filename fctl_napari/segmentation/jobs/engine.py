@@ -16,6 +16,7 @@ from typing import Any
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card, resolve_checkpoint
@@ -164,7 +165,7 @@ class Run:
         """
         assert self._store is not None
         stored = self._store.facts["image"]
-        if is_url(self._source) or (Path(self._source).is_file() and _state(self._source) == self._state):
+        if is_url(self._source) or (image_file(Path(self._source)).is_file() and _state(self._source) == self._state):
             return
         try:
             if same_image(stored, open_image(self._source)):
@@ -272,7 +273,7 @@ def _bands(request: SegmentationRequest, image: Pyramid) -> list[int] | None:
 def _state(path: str) -> tuple[int, int] | None:
     """Return time and size of a file, which differ once it is rewritten, or None where there is none."""
     try:
-        facts = Path(path).stat()
+        facts = image_file(Path(path)).stat()
     except OSError:
         return None
     return facts.st_mtime_ns, facts.st_size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.formats.remote import is_url
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
@@ -241,20 +242,34 @@ def open_image_of(
     if path is None:
         raise InputError(f"{beside}: does not say where its image lies; make it again from a file.")
     beside_it = beside.absolute().parent / Path(path).name
-    locations = [path] if is_url(path) else [str(one) for one in (Path(path), beside_it) if one.exists()] or [path]
+    locations = (
+        [path] if is_url(path) else [str(one) for one in (Path(path), beside_it) if image_file(one).exists()] or [path]
+    )
     for location in dict.fromkeys(locations):
-        image = open_image(location, value_range=value_range, bands=bands)
-        if same_image(stored, image):
-            return image
+        for image in _images_at(location, value_range, bands):
+            if same_image(stored, image):
+                return image
     raise InputError(
         f"{locations[0]}: is not the image that {beside} is of, but one with other pixels; put that one back."
     )
 
 
+def _images_at(
+    location: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None
+) -> Iterator[Pyramid]:
+    """Open the image at a location, then the others of its file: earlier versions opened the first, not the largest."""
+    image = open_image(location, value_range=value_range, bands=bands)
+    yield image
+    for other in image.images:
+        if other.location != image.path:
+            with suppress(InputError):  # one that is no plane, say, is not the image of a store
+                yield open_image(other.location, value_range=value_range, bands=bands)
+
+
 def _is_elsewhere(stored: Mapping[str, Any], image: Pyramid) -> bool:
     """Return whether the image of a store, opened already, no longer lies at its recorded path."""
     path = Path(stored["path"])
-    if not path.exists():
+    if not image_file(path).exists():
         return True
     if image.path is None or is_url(image.path) or path.resolve() == Path(image.path).resolve():
         return False

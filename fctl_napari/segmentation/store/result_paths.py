@@ -10,6 +10,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.segmentation.store.identity import same_image
@@ -91,7 +92,7 @@ def is_another_file(stored: Mapping[str, Any], image: Pyramid) -> bool:
         The image cannot be read.
     """
     path = stored["path"]
-    if path is None or is_url(path) or image.path is None or is_url(image.path) or not Path(path).exists():
+    if path is None or is_url(path) or image.path is None or is_url(image.path) or not image_file(Path(path)).exists():
         return False
     if Path(path).resolve() == Path(image.path).resolve():
         return False

@@ -11,6 +11,7 @@ from typing import Any
 from fctl_napari.imagery.fingerprint import whole_fingerprint
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.progress import Progress
@@ -65,7 +66,7 @@ def verify_image(image: Pyramid, *, progress: Progress | None = None) -> Verifie
     """
     own = whole_fingerprint(image, progress=progress)
     source = image.origin.path if image.origin is not None else None
-    if source is None or is_url(source) or not Path(source).exists():
+    if source is None or is_url(source) or not image_file(Path(source)).exists():
         return Verified(own, None, "every pixel can be read")
     same = whole_fingerprint(open_image(source), progress=progress) == own
     return Verified(own, same, f"{'the same' if same else 'NOT the same'} as {source}, pixel by pixel")
