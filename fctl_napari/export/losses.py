@@ -27,6 +27,8 @@ class ExportLosses:
         Number of px that have another class in the simplified polygons, or none.
     pixels : int
         Number of px that have a class.
+    beside : int
+        Number of px with a class that do not lie on Earth, as beside a full disc.
     """
 
     min_area: int = 0
@@ -35,6 +37,7 @@ class ExportLosses:
     simplify: float | None = None
     moved: int = 0
     pixels: int = 0
+    beside: int = 0
 
     def large_enough(self, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which regions are kept, by their areas, and count the others.
@@ -77,6 +80,10 @@ class ExportLosses:
     def sentences(self) -> list[str]:
         """Return sentences for people on what was left out, or an empty list."""
         said = []
+        if self.beside:
+            said.append(
+                f"{self.beside:,} px left out that have no longitude and latitude, beside the Earth or at its edge"
+            )
         if self.small:
             regions = "region" if self.small == 1 else "regions"
             said.append(
