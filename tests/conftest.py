@@ -53,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Two processes and the workers of both have two cores: a thread of torch that spins while it waits takes another's
     # time, and the suite is twice as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Windows of all tests draw with the same shaders, while each test has a cache folder of its own.
+    os.environ.setdefault("MESA_SHADER_CACHE_DIR", str(config.cache.mkdir("shaders")))
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are taken
     elif config.getoption("numprocesses", None):

@@ -22,6 +22,7 @@ from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.label_placement import label_placement, over_image
 from fctl_napari.imagery.level import Level, read_padded
 from fctl_napari.imagery.placed_labels import PlacedLabels
+from fctl_napari.imagery.validity import StoredMask
 from fctl_napari.windows import IntWindow
 
 __all__ = ["NO_CLASS", "LabelSource", "open_ground_truth"]
@@ -128,11 +129,32 @@ class LabelSource:
         LabelSource
             Ground truth of the image's size, without a class beside it.
         """
-        beside = 0 if self.one_based else NOTHING
+        plane = _Plane(self._levels[0])
+        placed = PlacedLabels(plane, rows, columns, swapped=swapped, fill=0 if self.one_based else NOTHING)
+        return self._with(placed, (len(rows), len(columns)))
+
+    def masked(self, mask: StoredMask) -> LabelSource:
+        """Return the same ground truth without a class where a mask says that there is no data.
+
+        Parameters
+        ----------
+        mask : StoredMask
+            Mask of its px.
+
+        Returns
+        -------
+        LabelSource
+            Ground truth of the same size.
+        """
+        masked = _MaskedPlane(self._levels[0], mask, 0 if self.one_based else NOTHING)
+        return self._with(masked, self.shape)
+
+    def _with(self, level: Any, shape: tuple[int, int]) -> LabelSource:
+        """Return a ground truth of other values that means the same by them, or ``NOTHING``."""
         return LabelSource(
             self.path,
-            PlacedLabels(_Plane(self._levels[0]), rows, columns, swapped=swapped, fill=beside),
-            (len(rows), len(columns)),
+            level,
+            shape,
             one_based=self.one_based,
             class_names=self.class_names,
             by_color=self.by_color,
@@ -263,6 +285,20 @@ class _Plane:
         return values.reshape(values.shape[:2]).astype(self.dtype)
 
 
+class _MaskedPlane(_Plane):
+    """Values of a level as an array [y, x], with one for what a mask hides."""
+
+    def __init__(self, level: Any, mask: StoredMask, nothing: int) -> None:
+        super().__init__(level)
+        self._mask = mask
+        self._nothing = nothing
+
+    def __getitem__(self, key: tuple[slice, slice], /) -> NDArray[Any]:
+        rows, columns = (part.indices(size) for part, size in zip(key, self.shape, strict=True))
+        valid = self._mask.valid((rows[0], columns[0], max(rows[:2]), max(columns[:2])), None, ())[..., 0]
+        return np.where(valid[:: rows[2], :: columns[2]], super().__getitem__(key), self._nothing)
+
+
 def open_ground_truth(
     path: Path | str, colors: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
 ) -> LabelSource:
@@ -331,7 +367,14 @@ def _png_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource
 
 
 def _tiff_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource:
-    level = read_tiff(path, indices=True).levels[0]
+    image = read_tiff(path, indices=True)
+    source = _tiff_values(path, image.levels[0], colors, by_value)
+    mask = None if image.validity is None else image.validity.masks[0]
+    # A value that marks no data is treated with the other values.
+    return source.masked(mask) if isinstance(mask, StoredMask) else source
+
+
+def _tiff_values(path: Path, level: Level, colors: Colors, by_value: bool) -> LabelSource:
     if colors is not None and level.shape[2] in (3, 4) and level.dtype == np.uint8:
         rgb = ColorKey(colors, str(path))
         level = Level(level, convert=lambda block: rgb.indices(block)[..., np.newaxis], channels=1)

@@ -353,3 +353,18 @@ def test_labels_count_by_the_names_of_their_values(tmp_path: Path) -> None:
     strange = [{"label-value": 1, "name": "eau"}, {"label-value": 2, "name": "bois"}]
     with pytest.raises(InputError, match="its classes are eau, bois, and none of them is one of road"):
         as_classes(open_ground_truth(foreign_label(tmp_path / "d.zarr", strange)), table)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("internal", [True, False])
+def test_what_a_mask_hides_has_no_class(tmp_path: Path, internal: bool) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    values = np.random.default_rng(0).integers(0, 3, (50, 60)).astype(np.uint8)
+    valid = np.zeros((50, 60), bool)
+    valid[:, 20:] = True
+    profile = {"driver": "GTiff", "count": 1, "height": 50, "width": 60, "dtype": "uint8"}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal), rasterio.open(tmp_path / "t.tif", "w", **profile) as file:
+        file.write(values, 1)
+        file.write_mask(valid)
+    found = open_ground_truth(tmp_path / "t.tif").read((0, 0, 50, 60))
+    assert np.array_equal(found, np.where(valid, values, 255))

@@ -37,8 +37,8 @@ MARKS = {
     "mask": "a mask in the file",
     "mask overviews": "a mask in the file",
     "mask tag": "a mask in the file",
-    "beside": "the mask image.tif.msk",
-    "beside overviews": "the mask image.tif.msk",
+    "beside": "a .msk beside it",
+    "beside overviews": "a .msk beside it",
 }
 
 

@@ -18,6 +18,9 @@ from fctl_napari.imagery.validity import Mask, NodataMask, StoredMask, Validity,
 MOST_PAGES = 64
 """Number of pages in which a mask is looked for: an image, its overviews, and their masks."""
 
+MASK_FILE = "a .msk beside it"
+"""Source of a validity that a mask file states."""
+
 NODATA_TAG = 42113
 MASK_SUBFILE = 4
 
@@ -57,7 +60,7 @@ def tiff_validity(
         return Validity(_stored_masks(masks, levels), "a mask in the file")
     beside = mask_beside(path)
     if beside is not None:
-        return Validity(_stored_masks(_levels_of(beside), levels), f"the mask {beside.name}")
+        return Validity(_stored_masks(_levels_of(beside), levels), MASK_FILE)
     page = file.series[0].keyframe
     if alpha is not None:
         return Validity(tuple(StoredMask(level, alpha, level.shape[:2]) for level in raw), "alpha")
@@ -113,7 +116,7 @@ def mask_file_validity(path: Path, levels: Sequence[Level]) -> Validity | None:
     beside = mask_beside(path)
     if beside is None:
         return None
-    return Validity(_stored_masks(_levels_of(beside), levels), f"the mask {beside.name}")
+    return Validity(_stored_masks(_levels_of(beside), levels), MASK_FILE)
 
 
 def nodata_value(page: tifffile.TiffPage) -> float | None:

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.plugin.common.card_view import CardView, Legend
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done
+from fctl_napari.plugin.layers.band_combos import BandCombos
 from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 from fctl_napari.segmentation.jobs.parameters import DEVICE, FRESH
@@ -45,8 +46,8 @@ TOOLTIPS = {
 class SegmentForm(QWidget):
     """Form of the Segment widget.
 
-    It shows image, checkpoint with its model card, device, region and result, then Live, Run, Cancel, progress and
-    legend.
+    It shows image and bands, checkpoint with its model card, device, region and result, then Live, Run, Cancel,
+    progress and legend.
 
     Parameters
     ----------
@@ -57,6 +58,7 @@ class SegmentForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.image = ImageCombo(TOOLTIPS["image"])
+        self.bands = BandCombos()
         self.checkpoint = CheckpointCombo()
         self.card = CardView()
         self.device = combo(TOOLTIPS["device"])
@@ -91,6 +93,7 @@ class SegmentForm(QWidget):
         fields = labelled(
             [
                 ("Image", self.image),
+                self.bands,
                 ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
                 self.card,
                 ("Device", self.device),
@@ -132,6 +135,7 @@ class SegmentForm(QWidget):
         """
         for widget in (
             self.image,
+            self.bands,
             self.checkpoint,
             self.checkpoint.open_file,
             self.device,

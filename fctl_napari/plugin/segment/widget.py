@@ -14,6 +14,7 @@ from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.progress_text import describe, offer
+from fctl_napari.plugin.layers.band_combos import show_bands
 from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.paths import result_path
@@ -55,10 +56,12 @@ class SegmentWidget(DockedWidget):
         self._fill(self.form)
         self._connect()
         self.form.image.follow(napari_viewer, self._image_changed)
+        self.form.bands.show_image(self.image)
         self._checkpoint_changed()
 
     def _connect(self) -> None:
         form = self.form
+        form.bands.chosen.connect(self._bands_chosen)
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
         form.draw.clicked.connect(self._start_drawing)
         form.result.editingFinished.connect(self._result_changed)
@@ -100,9 +103,16 @@ class SegmentWidget(DockedWidget):
     def _image_changed(self) -> None:
         if self.image is not None:
             identities().names(self.image)  # read again, since its file may have been written anew
+        self.form.bands.show_image(self.image)
         self._propose_result()
         self._look_for_result()
         self._live_again()
+
+    def _bands_chosen(self, bands: tuple[int, int, int]) -> None:
+        if self.image is not None:
+            with reported():
+                show_bands(self.image, bands)
+            self._live_again()
 
     def _checkpoint_changed(self) -> None:
         self._card = self.form.checkpoint.card()

@@ -82,6 +82,8 @@ def open_or_create(
             what = f"with another {differs[0].replace('_', ' ')}"
             if differs[0] == "image":
                 what = f"of another image ({difference(facts['image'], LabelPyramid.open(path).shape, image)})"
+            if differs[0] == "validity":
+                what = "that knew other px without data"
             raise OutputError(f"{path}: holds a segmentation {what}; start it afresh (--fresh) or choose another name.")
         if not differs:
             now = refreshed(facts, image)
@@ -139,6 +141,7 @@ def open_parent(
                     ("merge", "merge"),
                     ("value_range", "range of values"),
                     ("bands", "choice of bands"),
+                    ("validity", "knowledge of px without data"),
                 )
             ),
             ("has other classes", parent.class_table.names == card.classes.names),

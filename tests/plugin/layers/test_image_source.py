@@ -47,7 +47,7 @@ def test_displayed_levels_are_whole_as_arrays(rng: np.random.Generator) -> None:
 
 
 def test_uint8_rgb_is_handed_over_as_it_is(rng: np.random.Generator) -> None:
-    pyramid = pyramid_from_array(rng.integers(0, 255, (20, 30, 4), np.uint8))
+    pyramid = pyramid_from_array(rng.integers(0, 255, (20, 30, 3), np.uint8))
     assert displayed_level(pyramid, 0) is pyramid.levels[0]
 
 
@@ -143,3 +143,13 @@ def test_arrays_are_named_after_their_content() -> None:
     other[-1, -1] += 1
     assert array_path(array, "a b/c") == array_path(same, "a b/c") != array_path(other, "a b/c")
     assert array_path(array, "x") != array_path(array.reshape(300, 4), "x")
+
+
+def test_gaps_are_transparent() -> None:
+    values = np.full((20, 30, 3), 0.5, np.float32)
+    values[:, 20:] = np.nan
+    level = displayed_level(pyramid_from_array(values, value_range=(0, 1)), 0)
+    shown = np.asarray(level)
+    assert shown.shape == (20, 30, 4)
+    assert (shown[:, :20] == (128, 128, 128, 255)).all()
+    assert (shown[:, 20:, 3] == 0).all()

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fctl_napari.errors import InputError, OutputError
 from fctl_napari.imagery.open import open_image
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
-from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 from fctl_napari.segmentation.tiling.empty_cells import cells_without_data
 
 pytestmark = pytest.mark.slow
@@ -92,3 +93,17 @@ def test_an_image_without_any_data_is_done_at_once(
 ) -> None:
     Image.fromarray(np.zeros((90, 130, 4), np.uint8)).save(tmp_path / "nothing.png")
     assert not stored(engine, replace(request_, image=str(tmp_path / "nothing.png"))).any()
+
+
+def test_what_was_segmented_without_knowing_it_is_not_resumed(
+    engine: Engine, request_: SegmentationRequest, tmp_path: Path
+) -> None:
+    stored(engine, request_)
+    store = Segmentation.open(request_.out, mode="r+")
+    del store.facts["settings"]["validity"]  # as earlier versions wrote it
+    store.labels.set_attributes({ATTRIBUTE: store.facts})
+    with pytest.raises(OutputError, match="holds a segmentation that knew other px without data; start it afresh"):
+        raise engine.start(request_).wait(250).error or AssertionError
+    child = replace(request_, out=str(tmp_path / "child.ome.zarr"), inherit=request_.out)
+    with pytest.raises(InputError, match="was made with another knowledge of px without data"):
+        raise engine.start(child).wait(250).error or AssertionError
