@@ -111,7 +111,7 @@ def import_(
         typer.Argument(
             metavar="FILE",
             help="PNG, TIFF or GeoTIFF of class indices (255 = none) or colors, OME-Zarr label; or polygons: GeoJSON, "
-            "GeoPackage, COCO, labelme.",
+            "GeoPackage, Shapefile, FlatGeobuf, COCO, labelme.",
         ),
     ],
     image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
@@ -129,8 +129,13 @@ def import_(
         typer.Option("--map", metavar="FILE", help='The class that a value stands for: {"values": {"7": "water"}}.'),
     ] = None,
     column: Annotated[
-        str, typer.Option("--property", metavar="NAME", help="The property of polygons that names the class.")
-    ] = "class",
+        str | None,
+        typer.Option(
+            "--property",
+            metavar="NAME",
+            help="The property of polygons that names the class.  [default: class, label, name and their like]",
+        ),
+    ] = None,
     on_conflict: ConflictOption = "mine",
     json_file: JsonOption = None,
 ) -> None:

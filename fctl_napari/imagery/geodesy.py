@@ -49,6 +49,8 @@ class Ground:
     ----------
     crs : rasterio.crs.CRS
         Coordinate reference system.
+    lonlat_crs : rasterio.crs.CRS
+        That of longitude and latitude, WGS 84.
 
     Raises
     ------
@@ -66,7 +68,7 @@ class Ground:
             raise InputError(f"{georeference.crs}: is no coordinate reference system that is known here.") from error
         a, b, self._c, d, e, self._f = georeference.transform
         self._matrix = np.array([[a, b], [d, e]])
-        self._lonlat: Any = CRS.from_epsg(4326)
+        self.lonlat_crs: Any = CRS.from_epsg(4326)
 
     @property
     def square_metres(self) -> float | None:
@@ -158,10 +160,10 @@ class Ground:
             (longitude, latitude), degrees. Infinite where the map shows no place on Earth.
         """
         points = self.coordinates(vertices)
-        if self.crs != self._lonlat:
+        if self.crs != self.lonlat_crs:
             for start in range(0, len(points), BATCH):  # rasterio returns lists, which take much memory
                 part = points[start : start + BATCH]
-                part[:] = _transformed(part, self.crs, self._lonlat)
+                part[:] = _transformed(part, self.crs, self.lonlat_crs)
         return points
 
     @property
@@ -171,7 +173,7 @@ class Ground:
         from rasterio.warp import transform
 
         try:
-            transform(self._lonlat, self.crs, [0.0], [0.0])
+            transform(self.lonlat_crs, self.crs, [0.0], [0.0])
         except CPLE_NotSupportedError:
             return False
         except CPLE_BaseError:
@@ -184,7 +186,7 @@ class Ground:
         longitude = np.array([0.0, 0.0, 90.0, 90.0])  # the map may be cut at one of them
         latitude = np.array([0.0, 60.0, 0.0, 60.0])
         starts, stops = (
-            _transformed(np.stack([lon, latitude], axis=1), self._lonlat, self.crs)
+            _transformed(np.stack([lon, latitude], axis=1), self.lonlat_crs, self.crs)
             for lon in (longitude, longitude + 1)
         )
         if not np.isfinite([starts, stops]).all():
@@ -208,7 +210,7 @@ class Ground:
         found = []
         for latitude in (-90.0, 90.0):
             on_meridians = np.array([[longitude, latitude] for longitude in (0.0, 90.0, -120.0)])
-            points = _transformed(on_meridians, self._lonlat, self.crs)
+            points = _transformed(on_meridians, self.lonlat_crs, self.crs)
             if self.geographic or not np.isfinite(points).all():
                 continue
             vertices = (points - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
@@ -280,7 +282,7 @@ class Ground:
                 np.ones((182, 362), np.uint8),
                 found,
                 src_transform=Affine(1, 0, -181, 0, -1, 91),
-                src_crs=self._lonlat,
+                src_crs=self.lonlat_crs,
                 dst_transform=centers,
                 dst_crs=self.crs,
                 resampling=Resampling.nearest,
@@ -310,7 +312,7 @@ class Ground:
         """
         from rasterio.warp import transform
 
-        crs = self._lonlat if crs is None else crs
+        crs = self.lonlat_crs if crs is None else crs
         if self.crs != crs and len(points):
             points = np.stack(transform(crs, self.crs, points[:, 0], points[:, 1]), axis=1)
         vertices: NDArray[np.float64] = (points - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
