@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fctl_napari.cli.export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
-from fctl_napari.cli.options import JsonOption, RegionOption, SegmentationArgument
+from fctl_napari.cli.options import JsonOption, RegionOption, SegmentationArgument, image_location
 from fctl_napari.cli.region import region_inside
 from fctl_napari.errors import InputError
 from fctl_napari.files import write_json
@@ -114,7 +114,9 @@ def import_(
             "GeoPackage, Shapefile, FlatGeobuf, COCO, labelme.",
         ),
     ],
-    image: Annotated[str | None, typer.Option(metavar="IMAGE", help="The image that is corrected.")] = None,
+    image: Annotated[
+        str | None, typer.Option(parser=image_location, metavar="IMAGE", help="The image that is corrected.")
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
@@ -159,7 +161,10 @@ def import_(
 @corrections_app.command("relink")
 def relink_(
     corrections: CorrectionsArgument,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that they belong to, of their size.")],
+    image: Annotated[
+        str,
+        typer.Argument(parser=image_location, metavar="IMAGE", help="The image that they belong to, of their size."),
+    ],
     copy: Annotated[
         Path | None,
         typer.Option(metavar="COPY.ome.zarr", help="Link a copy of them instead, and leave them as they are."),

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, DeviceOption, ExactContextsOption, PrecisionOption, RangeOption
+from fctl_napari.cli.options import (
+    BandsOption,
+    DeviceOption,
+    ExactContextsOption,
+    PrecisionOption,
+    RangeOption,
+    image_location,
+)
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
@@ -26,7 +33,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def finetune(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that was corrected.")],
+    image: Annotated[str, typer.Argument(parser=image_location, metavar="IMAGE", help="The image that was corrected.")],
     corrections: Annotated[
         Path,
         typer.Argument(metavar="CORRECTIONS", help="Corrections, or an OME-Zarr label: 255 is not sure."),
