@@ -112,9 +112,9 @@ def _chosen(item: Path | str, document: Any, asset: str | None) -> str:
         raise InputError(f"{item}: has no asset that is an image; its assets are {', '.join(assets) or 'none'}.")
     if asset not in assets:
         what = "has several images" if asset is None else f"has no asset {asset}"
-        named = ", ".join(rasters or assets)
+        named = rasters or list(assets) or ["none"]
         raise InputError(
-            f"{item}: {what}; choose one of {named}, as in {item}#{(rasters or list(assets) or ['NAME'])[0]}."
+            f"{item}: {what}; choose one of {', '.join(named)}, as in {item}#{named[0]}, or give the asset's own file."
         )
     return str(assets[asset]["href"])
 
