@@ -347,7 +347,7 @@ def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., 
 
 @pytest.fixture(scope="session")
 def command_engine() -> Iterator[Engine]:
-    """One worker process for all commands that run in this process: a start takes seconds."""
+    """One worker process for all runs and commands of this process: a start takes seconds."""
     from fctl_napari.segmentation.jobs.engine import Engine
 
     with Engine(threads=1) as engine:

@@ -11,7 +11,7 @@ from fctl_napari.evaluation.error_regions import Region
 from fctl_napari.evaluation.review_marks import Marks, marks_path
 
 LAKE = Region((100, 200, 140, 260), (100, 230), 1200, 1, 0, 0.8)
-DOUBT = Region((10, 10, 20, 20), (10, 12), 80, None, 2, 0.3)
+UNCERTAIN = Region((10, 10, 20, 20), (10, 12), 80, None, 2, 0.3)
 
 
 def test_marks_are_kept_beside_the_segmentation(tmp_path: Path) -> None:
@@ -21,12 +21,12 @@ def test_marks_are_kept_beside_the_segmentation(tmp_path: Path) -> None:
     assert marks.of(LAKE) is None
     assert not path.exists()
     marks.set(LAKE, "done")
-    marks.set(DOUBT, "truth is wrong")
+    marks.set(UNCERTAIN, "truth is wrong")
     again = Marks(path)
-    assert (again.of(LAKE), again.of(DOUBT), len(again)) == ("done", "truth is wrong", 2)
+    assert (again.of(LAKE), again.of(UNCERTAIN), len(again)) == ("done", "truth is wrong", 2)
     again.set(LAKE, "truth is wrong")
-    again.set(DOUBT, None)
-    assert (Marks(path).of(LAKE), Marks(path).of(DOUBT), len(Marks(path))) == ("truth is wrong", None, 1)
+    again.set(UNCERTAIN, None)
+    assert (Marks(path).of(LAKE), Marks(path).of(UNCERTAIN), len(Marks(path))) == ("truth is wrong", None, 1)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_of_several_marks_the_nearest_counts(tmp_path: Path) -> None:
 def test_two_windows_do_not_lose_each_others_marks(tmp_path: Path) -> None:
     one, two = Marks(tmp_path / "m.json"), Marks(tmp_path / "m.json")
     one.set(LAKE, "done")
-    two.set(DOUBT, "done")
+    two.set(UNCERTAIN, "done")
     assert (two.of(LAKE), len(Marks(tmp_path / "m.json"))) == ("done", 2)
 
 
@@ -104,23 +104,23 @@ def test_marks_of_another_image_are_left_alone(tmp_path: Path) -> None:
     other = Marks(path, image="px1-bbbbbbbbbbbb")
     assert other.of(LAKE) is None
     assert Marks(path, image="px1-aaaaaaaaaaaa").of(LAKE) == "done"  # looking has changed nothing
-    other.set(DOUBT, "done")
-    assert (other.of(LAKE), other.of(DOUBT)) == (None, "done")
+    other.set(UNCERTAIN, "done")
+    assert (other.of(LAKE), other.of(UNCERTAIN)) == (None, "done")
     assert Marks(tmp_path / "m.json.aaaaaaaa", image="px1-aaaaaaaaaaaa").of(LAKE) == "done"
-    assert Marks(path).of(DOUBT) == "done"  # who does not know the image sees what is there
+    assert Marks(path).of(UNCERTAIN) == "done"  # who does not know the image sees what is there
 
 
 def test_marks_go_by_the_names_of_classes(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     Marks(path, classes=("sea", "land", "town")).set(LAKE, "done")  # land, called sea
-    Marks(path, classes=("sea", "land", "town")).set(DOUBT, "done")  # called town
+    Marks(path, classes=("sea", "land", "town")).set(UNCERTAIN, "done")  # called town
     turned = Marks(path, classes=("land", "sea"))
     assert turned.of(LAKE) is None
     assert turned.of(replace(LAKE, ground_truth=0, predicted=1)) == "done"
     turned.set(replace(LAKE, ground_truth=0, predicted=1), "truth is wrong")
     again = Marks(path, classes=("town", "land", "sea"))
     assert again.of(replace(LAKE, ground_truth=1, predicted=2)) == "truth is wrong"
-    assert again.of(replace(DOUBT, predicted=0)) == "done"  # town was not there in between, and is not lost
+    assert again.of(replace(UNCERTAIN, predicted=0)) == "done"  # town was not there in between, and is not lost
 
 
 def test_marks_of_version_1_count_by_index(tmp_path: Path) -> None:
@@ -129,5 +129,5 @@ def test_marks_of_version_1_count_by_index(tmp_path: Path) -> None:
     path.write_text(json.dumps({"fctl_marks": 1, "marks": [entry | {"mark": "done"}]}))
     marks = Marks(path, image="px1-aaaaaaaaaaaa", classes=("sea", "land", "town"))
     assert marks.of(LAKE) == "done"
-    marks.set(DOUBT, "done")
+    marks.set(UNCERTAIN, "done")
     assert Marks(path, classes=("land", "sea", "town")).of(replace(LAKE, ground_truth=0, predicted=1)) == "done"

@@ -15,13 +15,13 @@ TABLE = ClassTable(
         ClassInfo(name=n, color=c) for n, c in (("sea", (0, 90, 200)), ("wood", (0, 120, 0)), ("sand", (230, 200, 120)))
     )
 )
-GREY = np.full((1, 6, 3), 100, np.uint8)
+GRAY = np.full((1, 6, 3), 100, np.uint8)
 TRUTH = np.array([[0, 0, 1, 1, 2, 255]], np.uint8)
 MASK = np.array([[0, 1, 0, 1, 1, 1]], np.uint8)
 
 
 def test_errors_against_the_background() -> None:
-    picture = error_picture(GREY, MASK, TRUTH)[0]
+    picture = error_picture(GRAY, MASK, TRUTH)[0]
     right = tuple(picture[0])
     assert tuple(picture[1]) == PAPER.false_positive
     assert tuple(picture[2]) == PAPER.false_negative
@@ -31,7 +31,7 @@ def test_errors_against_the_background() -> None:
 
 
 def test_errors_of_one_class() -> None:
-    picture = error_picture(GREY, MASK, TRUTH, positive=1)[0]
+    picture = error_picture(GRAY, MASK, TRUTH, positive=1)[0]
     colors = [tuple(p) for p in picture]
     assert colors[1] == PAPER.false_positive
     assert colors[2] == PAPER.false_negative

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,9 +46,8 @@ def long_enough(corrected: Corrected, folder: Path) -> FinetuneRequest:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(threads=1) as engine:
-        yield engine
+def engine(command_engine: Engine) -> Engine:
+    return command_engine
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def request_of(tmp_path):
     return make
 
 
-def wait_for_verdict(request, tiny_checkpoint, image="scene.png", told=None):
+def wait_for_gate(request, tiny_checkpoint, image="scene.png", told=None):
     """Leave a candidate with a card as fine-tuning writes it."""
     model, card = load_checkpoint(tiny_checkpoint)
     provenance = {
@@ -56,8 +56,8 @@ def test_a_cut_run_is_found_with_all_that_was_asked(tmp_path, request_of):
 def test_what_waits_is_found_and_is_no_cut_run(tmp_path, request_of, tiny_checkpoint):
     request = request_of()
     remember(request)
-    wait_for_verdict(request, tiny_checkpoint)
-    wait_for_verdict(request_of("others"), tiny_checkpoint, image="other.png")
+    wait_for_gate(request, tiny_checkpoint)
+    wait_for_gate(request_of("others"), tiny_checkpoint, image="other.png")
     (waiting,) = find_waiting([tmp_path], "px1-0", ["scene.png", "scene.pyramid.ome.zarr"])
     assert (str(waiting.out), waiting.path) == (request.out, candidate_path(request.out))
     assert waiting.parent == "0" * 64
@@ -78,7 +78,7 @@ def test_what_was_not_fine_tuned_does_not_wait(tmp_path, request_of, tiny_checkp
 
 def test_what_waits_belongs_to_an_image_by_its_pixels(tmp_path, request_of, tiny_checkpoint):
     image = {"name": "scene", "fingerprint": "px1-a"}
-    wait_for_verdict(request_of(), tiny_checkpoint, image="renamed.png", told={"image": image})
+    wait_for_gate(request_of(), tiny_checkpoint, image="renamed.png", told={"image": image})
     (waiting,) = find_waiting([tmp_path], "px1-a", ["another.png"])
     assert find_waiting([tmp_path], "px1-b", ["renamed.png"]) == []
     check_waiting(waiting.out, "px1-a")

@@ -80,7 +80,7 @@ def test_others_are_not_and_it_is_said(fctl: Fctl, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_rpcs_are_told_and_not_applied(tmp_path: Path) -> None:
+def test_rpcs_are_reported_and_not_applied(tmp_path: Path) -> None:
     rpcs = rasterio.rpc.RPC(
         height_off=0.0, height_scale=1.0, lat_off=25.0, lat_scale=0.1, line_off=30.0, line_scale=30.0, long_off=55.0,
         long_scale=0.1, samp_off=40.0, samp_scale=40.0, line_den_coeff=[1.0] + [0.0] * 19,

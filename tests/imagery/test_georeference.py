@@ -61,7 +61,7 @@ def test_georeference_without_rasterio(tmp_path: Path, location: tuple[str, tupl
 
 
 @pytest.mark.parametrize("guarded", [False, True])
-def test_a_point_is_the_centre_of_a_px(tmp_path: Path, guarded: bool, request: pytest.FixtureRequest) -> None:
+def test_a_point_is_the_center_of_a_px(tmp_path: Path, guarded: bool, request: pytest.FixtureRequest) -> None:
     path = write(tmp_path / "g.tif", UTM)
     with rasterio.open(path, "r+") as file:
         file.update_tags(AREA_OR_POINT="Point")

@@ -35,7 +35,7 @@ def picture(height: int = 301, width: int = 402, channels: int = 3, dtype: Any =
 
 RGB = picture()
 RGBA = picture(channels=4)
-GREY = picture(channels=1)
+GRAY = picture(channels=1)
 
 
 def png(image: np.ndarray) -> Callable[[Path], None]:
@@ -70,29 +70,29 @@ def npy(array: np.ndarray) -> Callable[[Path], None]:
 
 
 def png_1_bit(path: Path) -> None:
-    Image.fromarray(GREY[..., 0] > 99).save(path, "PNG")
+    Image.fromarray(GRAY[..., 0] > 99).save(path, "PNG")
 
 
-def grey_alpha(path: Path) -> None:
-    Image.fromarray(np.dstack([GREY, RGB[..., :1]]), "LA").save(path, "PNG")
+def gray_alpha(path: Path) -> None:
+    Image.fromarray(np.dstack([GRAY, RGB[..., :1]]), "LA").save(path, "PNG")
 
 
 def palette(path: Path) -> None:
     table = np.random.default_rng(1).permutation(256).astype(np.uint8)
-    image = Image.fromarray(table[GREY[..., 0]])
+    image = Image.fromarray(table[GRAY[..., 0]])
     image.putpalette(np.repeat(np.argsort(table).astype(np.uint8)[:, None], 3, axis=1).tobytes())
     image.save(path, "PNG")
 
 
-GREY_COLOURS = np.repeat(np.arange(256, dtype=np.uint16)[None] * 257, 3, axis=0)
+GRAY_COLORS = np.repeat(np.arange(256, dtype=np.uint16)[None] * 257, 3, axis=0)
 
 LOSSLESS: dict[str, tuple[Callable[[Path], None], np.ndarray]] = {
     "png": (png(RGB), RGB),
-    "png grey": (png(GREY), GREY),
+    "png grey": (png(GRAY), GRAY),
     "png rgba": (png(RGBA), RGBA),
-    "png grey with alpha": (grey_alpha, GREY),
-    "png palette": (palette, np.repeat(GREY, 3, axis=2)),
-    "png 1 bit": (png_1_bit, np.where(GREY > 99, 255, 0).astype(np.uint8)),
+    "png grey with alpha": (gray_alpha, GRAY),
+    "png palette": (palette, np.repeat(GRAY, 3, axis=2)),
+    "png 1 bit": (png_1_bit, np.where(GRAY > 99, 255, 0).astype(np.uint8)),
     "png 16 bit": (png(picture(channels=1, dtype=np.uint16)), picture(channels=1, dtype=np.uint16)),
     "png 16 bit rgb": (
         lambda path: path.write_bytes(imagecodecs.png_encode(picture(dtype=np.uint16))),  # type: ignore[func-returns-value]
@@ -103,14 +103,14 @@ LOSSLESS: dict[str, tuple[Callable[[Path], None], np.ndarray]] = {
     "tiff tiles": (tiff(RGB, tile=(64, 96), compression="zlib", predictor=True), RGB),
     "tiff planes": (tiff(RGB.transpose(2, 0, 1), planarconfig="separate"), RGB),
     "tiff rgba": (tiff(RGBA, extrasamples=["unassalpha"]), RGBA),
-    "tiff grey": (tiff(GREY[..., 0], photometric="minisblack"), GREY),
-    "tiff white is zero": (tiff(255 - GREY[..., 0], photometric="miniswhite"), GREY),
-    "tiff 1 bit": (tiff(GREY[..., 0] > 99, photometric="minisblack"), np.where(GREY > 99, 255, 0).astype(np.uint8)),
+    "tiff grey": (tiff(GRAY[..., 0], photometric="minisblack"), GRAY),
+    "tiff white is zero": (tiff(255 - GRAY[..., 0], photometric="miniswhite"), GRAY),
+    "tiff 1 bit": (tiff(GRAY[..., 0] > 99, photometric="minisblack"), np.where(GRAY > 99, 255, 0).astype(np.uint8)),
     "tiff 1 bit, white is zero": (
-        tiff(GREY[..., 0] <= 99, photometric="miniswhite"),
-        np.where(GREY > 99, 255, 0).astype(np.uint8),
+        tiff(GRAY[..., 0] <= 99, photometric="miniswhite"),
+        np.where(GRAY > 99, 255, 0).astype(np.uint8),
     ),
-    "tiff palette": (tiff(GREY[..., 0], photometric="palette", colormap=GREY_COLOURS), np.repeat(GREY, 3, axis=2)),
+    "tiff palette": (tiff(GRAY[..., 0], photometric="palette", colormap=GRAY_COLORS), np.repeat(GRAY, 3, axis=2)),
     "tiff 5 bands": (tiff(picture(channels=5), photometric="minisblack", planarconfig="contig"), picture(channels=5)),
     "tiff float": (tiff(picture(dtype=np.float32)), picture(dtype=np.float32)),
     "big tiff, big endian": (
@@ -131,7 +131,7 @@ LOSSLESS: dict[str, tuple[Callable[[Path], None], np.ndarray]] = {
         picture(channels=7),
     ),
     "npy": (npy(RGB), RGB),
-    "npy grey": (npy(GREY[..., 0]), GREY),
+    "npy grey": (npy(GRAY[..., 0]), GRAY),
     "npy columns first": (npy(np.asfortranarray(RGB)), RGB),
     "npy 16 bit, big endian": (npy(picture(dtype=">u2")), picture(dtype=np.uint16)),
     "npy float": (npy(picture(channels=5, dtype=np.float32)), picture(channels=5, dtype=np.float32)),
@@ -248,7 +248,7 @@ def write_zarr(path: Path, version: str, axes: str, array: np.ndarray, scale: fl
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize("axes", ["yx", "cyx", "tczyx"])
 def test_ome_zarr(tmp_path: Path, version: str, axes: str) -> None:
-    expected = GREY if axes == "yx" else RGB
+    expected = GRAY if axes == "yx" else RGB
     array = expected.transpose(2, 0, 1)
     lengths = {"t": 1, "z": 1, "c": 3, "y": 301, "x": 402}
     array = array[0] if axes == "yx" else array.reshape([lengths[axis] for axis in axes])

@@ -129,7 +129,7 @@ def test_coarse_levels_lie_where_the_image_lies(ramp: Pyramid, y0: float, x0: fl
     assert np.abs(coarse - exact)[inside].max() <= 1
 
 
-def test_grey_is_repeated_and_alpha_is_dropped() -> None:
+def test_gray_is_repeated_and_alpha_is_dropped() -> None:
     for channels, expected in ((1, [0, 0, 0]), (4, [0, 1, 2])):
         image = picture(5, 6, channels)
         assert np.array_equal(pyramid_from_array(image).read((0, 0, 5, 6)), image[..., expected])

@@ -54,7 +54,7 @@ def test_every_pixel_belongs_to_the_cell_that_covers_it(size: int, stride: int, 
 
 
 @given(GRIDS)
-def test_the_cell_of_a_pixel_is_the_one_whose_centre_is_nearest(grid: FeatureGrid) -> None:
+def test_the_cell_of_a_pixel_is_the_one_whose_center_is_nearest(grid: FeatureGrid) -> None:
     size = float(grid.input_size)
     centers, _ = grid.centers(tensor((0.0, 0.0, size, size)))
     for px, cell in enumerate(grid.cells_of_pixels().tolist()):
@@ -104,7 +104,7 @@ def test_the_global_context_is_the_image(tile_in_image: tuple[Box, tuple[int, in
 
 
 @given(GRIDS, windows())
-def test_centres_and_footprint(grid: FeatureGrid, window: Box) -> None:
+def test_centers_and_footprint(grid: FeatureGrid, window: Box) -> None:
     y, x = grid.centers(tensor(window))
     pitch_y, pitch_x = grid.pitch(tensor(window))
     for i in (0, grid.size // 2, grid.size - 1):

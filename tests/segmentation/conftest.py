@@ -34,9 +34,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory, make_rgb: Callable[..., np.n
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    with Engine(threads=1) as engine:
-        yield engine
+def engine(command_engine: Engine) -> Engine:
+    return command_engine
 
 
 @pytest.fixture(scope="session")

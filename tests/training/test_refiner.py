@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -93,9 +93,8 @@ def rough(folder: Path, make_segmentation: Callable[..., Segmentation]) -> Segme
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(threads=1) as engine:
-        yield engine
+def engine(command_engine: Engine) -> Engine:
+    return command_engine
 
 
 def refine(engine: Engine, masks: Segmentation, refiner: Path, out: Path, **more: object) -> Segmentation:

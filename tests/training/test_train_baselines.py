@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,7 +131,9 @@ class Segmented(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def segmented(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Segmented]]:
+def segmented(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, command_engine: Engine
+) -> Callable[[str], Segmented]:
     """``segmented(name)``: one of ``CASES``."""
 
     @cache
@@ -149,12 +151,11 @@ def segmented(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 precision="fp32",
                 maps=True,
             )
-            assert engine.start(request).wait().error is None
+            assert command_engine.start(request).wait().error is None
             found.append(Segmentation.open(request.out))
         return Segmented(path, *found)
 
-    with Engine(threads=1) as engine:
-        yield get
+    return get
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -104,7 +104,7 @@ def test_pixel_size_becomes_scale_and_units(tmp_path: Path, make_rgb: Callable[.
     assert image["units"] == labels["units"] == ("meter", "meter")
 
 
-def test_grey_16_bit_gets_a_measured_range(tmp_path: Path, notes: list[tuple[str, str]]) -> None:
+def test_gray_16_bit_gets_a_measured_range(tmp_path: Path, notes: list[tuple[str, str]]) -> None:
     data = np.linspace(1000, 3000, 80 * 60).reshape(80, 60).astype(np.uint16)
     tifffile.imwrite(tmp_path / "grey.tif", data)
     levels, arguments, _ = read(str(tmp_path / "grey.tif"))[0]

@@ -77,7 +77,7 @@ def test_two_dimensional_layer_in_a_viewer_of_three() -> None:
     scale=st.floats(0.01, 100),
     turn=st.floats(-180, 180),
 )
-def test_the_centre_is_always_inside(y: float, x: float, zoom: float, scale: float, turn: float) -> None:
+def test_the_center_is_always_inside(y: float, x: float, zoom: float, scale: float, turn: float) -> None:
     viewer, layer = viewer_with(scale=(scale, scale), rotate=turn)
     look_at(viewer, layer, y, x, zoom / scale)
     y0, x0, y1, x1 = view_region(viewer, layer)

@@ -78,7 +78,7 @@ def test_what_lies_under_transparency_does_not_matter(
     assert np.array_equal(stored(engine, request_), stored(engine, other))
 
 
-def test_tiles_without_data_are_told_and_not_run(engine: Engine, request_: SegmentationRequest) -> None:
+def test_tiles_without_data_are_reported_and_not_run(engine: Engine, request_: SegmentationRequest) -> None:
     events = []
     final = engine.start(request_, events.append).wait(250)
     store = Segmentation.open(request_.out)

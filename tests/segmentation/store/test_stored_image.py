@@ -53,7 +53,7 @@ def test_they_are_not_written_into_another_image(stores: list[Segmentation], tmp
     assert not (tmp_path / "1.ome.zarr" / "labels").exists()
 
 
-def test_commands_tell(stores: list[Segmentation], fctl: Fctl, tmp_path: Path) -> None:
+def test_commands_report_it(stores: list[Segmentation], fctl: Fctl, tmp_path: Path) -> None:
     one, other = stores
     ground_truth = export(one, tmp_path / "0.ome.zarr" / "labels" / "truth")
     assert "of another image" not in fctl("evaluate", one.path, ground_truth).err
