@@ -143,8 +143,8 @@ def _on_map(
     """
     import shapely
 
-    places = np.array([pole for _, pole in poles]).reshape(-1, 2)
-    inside = shapely.contains_xy(shapely.polygons(vertices), *places.T).tolist()
+    points = np.array([pole for _, pole in poles]).reshape(-1, 2)
+    inside = shapely.contains_xy(shapely.polygons(vertices), *points.T).tolist()
     if abs(ring[-1, 0] - ring[0, 0]) > 180:
         held = [latitude for (latitude, _), one in zip(poles, inside, strict=True) if one]
         ring = _to_pole(ring, held[0] if held else float(np.copysign(90.0, ring[:, 1].mean())))

@@ -65,7 +65,10 @@ class Ground:
         try:
             self.crs: Any = CRS.from_user_input(georeference.crs)
         except CRSError as error:
-            raise InputError(f"{georeference.crs}: is no coordinate reference system that is known here.") from error
+            raise InputError(
+                f"{georeference.crs}: is no coordinate reference system that is known here; give the image one that is "
+                "(gdal_edit.py -a_srs, say)."
+            ) from error
         a, b, self._c, d, e, self._f = georeference.transform
         self._matrix = np.array([[a, b], [d, e]])
         self.lonlat_crs: Any = CRS.from_epsg(4326)
