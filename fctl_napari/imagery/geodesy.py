@@ -311,14 +311,13 @@ class Ground:
         Returns
         -------
         ndarray of float64 [n, 2]
-            (x, y), px.
+            (x, y), px. Not finite where the map does not show the point.
         """
-        from rasterio.warp import transform
-
         crs = self.lonlat_crs if crs is None else crs
         if self.crs != crs and len(points):
-            points = np.stack(transform(crs, self.crs, points[:, 0], points[:, 1]), axis=1)
-        vertices: NDArray[np.float64] = (points - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
+            points = _transformed(points, crs, self.crs)
+        with np.errstate(invalid="ignore"):
+            vertices: NDArray[np.float64] = (points - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
         return vertices
 
     @property
@@ -438,12 +437,14 @@ class Ground:
 
 def _transformed(points: NDArray[np.float64], source: Any, target: Any) -> NDArray[np.float64]:
     """Transform points (x, y) [n, 2] between two CRS. Those that cannot be transformed become infinite."""
-    from rasterio._err import CPLE_BaseError
+    from rasterio._err import CPLE_BaseError, CPLE_NotSupportedError
     from rasterio.warp import transform
 
     try:
         found: NDArray[np.float64] = np.stack(transform(source, target, points[:, 0], points[:, 1]), axis=1)
         return found
+    except CPLE_NotSupportedError:
+        return np.full(points.shape, np.inf)  # one of them is local
     except CPLE_BaseError:
         if len(points) == 1:
             return np.full((1, 2), np.inf)

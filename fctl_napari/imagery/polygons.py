@@ -383,10 +383,12 @@ def _near(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
 
 
 def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int]) -> NDArray[Any] | None:
-    """Transform shapes from a CRS (None: longitude and latitude) to px of the image. None if that fails."""
+    """Transform shapes from a CRS (None: longitude and latitude) to px of the image.
+
+    Shapes that the image's CRS does not reach, and that have no vertex in the image, are put beside it. The result is
+    None if it does not reach others, or none.
+    """
     import shapely
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
 
     middle = ground.coordinates(np.array([[shape[1] / 2, shape[0] / 2]]))[0, 0]
 
@@ -399,13 +401,18 @@ def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int
             vertices = ground.pixels(own, ground.crs)
         return vertices
 
-    try:
-        if ground.crs != (ground.lonlat_crs if crs is None else crs):
-            shapes = _followed(shapes, lambda points: ground.pixels(points, crs), shape)
-        placed = np.array([shapely.transform(one, to_px) for one in shapes], object)
-    except (RasterioError, CPLE_BaseError):
+    if ground.crs != (ground.lonlat_crs if crs is None else crs):
+        shapes = _followed(shapes, lambda points: ground.pixels(points, crs), shape)
+    coordinates, owner = shapely.get_coordinates(shapes, return_index=True)
+    vertices = ground.pixels(coordinates, crs)
+    beyond = np.zeros(len(shapes), bool)
+    beyond[owner[~np.isfinite(vertices).all(axis=1)]] = True
+    inside = ((vertices >= 0) & (vertices <= (shape[1], shape[0]))).all(axis=1)
+    if beyond.all() or beyond[owner[inside]].any():
         return None
-    return placed if np.isfinite(shapely.get_coordinates(placed)).all() else None
+    beside = shapely.box(-2, -2, -1, -1)
+    pairs = zip(shapes, beyond.tolist(), strict=True)
+    return np.array([beside if far else shapely.transform(one, to_px) for one, far in pairs], object)
 
 
 def _followed(
@@ -423,9 +430,10 @@ def _followed(
         rings, owner = shapely.get_rings(shapes[left], return_index=True)
         points, ring = shapely.get_coordinates(rings, return_index=True)
         placed = to_px(points)
-        middle = (placed[1:] + placed[:-1]) / 2
-        off = np.abs(to_px((points[1:] + points[:-1]) / 2) - middle).max(axis=1)
-        reach = np.abs(placed[1:] - placed[:-1]).max(axis=1) + off
+        with np.errstate(invalid="ignore"):  # what the image's CRS does not reach
+            middle = (placed[1:] + placed[:-1]) / 2
+            off = np.abs(to_px((points[1:] + points[:-1]) / 2) - middle).max(axis=1)
+            reach = np.abs(placed[1:] - placed[:-1]).max(axis=1) + off
         near = ((middle > -reach[:, None]) & (middle < (shape[1], shape[0]) + reach[:, None])).all(axis=1)
         bent = (off > EDGE_OFF) & near & (ring[1:] == ring[:-1])
         if not bent.any():

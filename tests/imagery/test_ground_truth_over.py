@@ -171,14 +171,25 @@ def test_what_is_no_ground_truth_is_refused_in_words(tmp_path: Path) -> None:
         values(tmp_path / "x.fgb")
 
 
+def test_polygons_that_the_map_does_not_reach_are_outside(tmp_path: Path) -> None:
+    shapes, names, expected = polygons()
+    image = Georeference("+proj=ortho +lat_0=47 +lon_0=54", (10.0, 0.0, 0.0, 0.0, -10.0, 0.0))
+    far = shapely.box(-130, -50, -120, -40)
+    located = np.append(moved(shapes, "EPSG:4326", image), far)
+    path = write(tmp_path / "p.gpkg", located, {"class": np.append(names, "red")}, "EPSG:4326")
+    found, source = values(path, image)
+    np.testing.assert_array_equal(found, expected)
+    assert source.note == "polygons outside the image: 1"
+
+
 def test_long_edges_are_straight_where_they_were_drawn(tmp_path: Path) -> None:
     image = Georeference("EPSG:3413", (10_000.0, 0.0, -2e6, 0.0, -10_000.0, 1.5e6))
     parallel = shapely.box(-180, 80, 180, 90)  # around the pole: a disc
     path = write(tmp_path / "p.gpkg", np.array([parallel]), {"class": np.array(["red"], object)}, "EPSG:4326")
     found, _ = values(path, image)
     y, x = np.mgrid[:300, :400] * 10_000 + 5000
-    places = warp(CRS.from_epsg(3413), CRS.from_epsg(4326), (x.ravel() - 2e6).tolist(), (1.5e6 - y.ravel()).tolist())
-    latitude = np.array(places[1])
+    located = warp(CRS.from_epsg(3413), CRS.from_epsg(4326), (x.ravel() - 2e6).tolist(), (1.5e6 - y.ravel()).tolist())
+    latitude = np.array(located[1])
     clear = np.abs(latitude - 80) > 5e-4  # a two hundredth of a px
     np.testing.assert_array_equal(found.ravel()[clear] > 0, latitude[clear] > 80)
 
