@@ -46,7 +46,8 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
     if any(pyramid.band_names) or pyramid.bands is not None or pyramid.unclear_bands is not None:
         names = [name or str(index) for index, name in enumerate(pyramid.band_names)]
         rgb = pyramid.bands or (None if pyramid.unclear_bands else pyramid.rgb_channels)
-        shown = "unclear, state --bands R G B" if rgb is None else ", ".join(names[band] for band in rgb)
+        unclear = "unclear; state them where it is used, as in fctl segment --bands R G B"
+        shown = unclear if rgb is None else ", ".join(names[band] for band in rgb)
         facts["bands"] = f"{', '.join(names)}; red, green and blue: {shown}"
     if pyramid.value_range is not None:
         facts["range"] = "{:g} .. {:g}".format(*pyramid.value_range)

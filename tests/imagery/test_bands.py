@@ -75,7 +75,7 @@ def test_what_is_unclear_is_asked(
     with pytest.raises(InputError, match=words):
         open_image(path).require_rgb()
     assert np.array_equal(open_image(path, bands=(1, 2, 0)).read((0, 0, 40, 50)), np.dstack([RED, GREEN, NIR]))
-    assert "unclear, state --bands R G B" in fctl("info", path).out
+    assert "unclear; state them where it is used, as in fctl segment --bands R G B" in fctl("info", path).out
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -124,7 +124,7 @@ def test_many_bands_show_the_first_three(tmp_path: Path, notes: list[tuple[str, 
     assert arguments["rgb"]
     assert np.array_equal(levels[0][:, :], data[:3].transpose(1, 2, 0))
     assert arguments["metadata"]["fctl_source"].bands == (0, 1, 2)
-    assert "6 channels" in notes[0][1]
+    assert "has 6 bands; (0, 1, 2) are shown" in notes[0][1]
 
 
 @pytest.mark.parametrize("name", ["cut.png", "cut.tif", "text.jpg", "missing.tif"])
@@ -287,7 +287,7 @@ def test_a_pyramid_that_cannot_be_made_is_reported(
     assert [message for severity, message in notes if severity == "error" and "large.png" in message]
 
 
-def test_what_a_file_marks_as_nodata_is_reported_once(
+def test_what_holds_no_data_is_reported_once(
     make_napari_viewer: Callable[..., napari.Viewer],
     tmp_path: Path,
     notes: list[tuple[str, str]],
@@ -300,9 +300,9 @@ def test_what_a_file_marks_as_nodata_is_reported_once(
     Image.fromarray(pixels[..., :3]).save(tmp_path / "plain.png")
     for name in ("rotated.png", "plain.png"):
         viewer.open(tmp_path / name, plugin="fctl-napari")
-    sentence = "rotated.png: this file marks 30 % as nodata (alpha); they are segmented all the same."
+    sentence = "rotated.png: 30 % of this file hold no data (alpha); they are transparent, and get no class."
     until(lambda: ("info", sentence) in notes)
-    assert len([words for _, words in notes if "nodata" in words]) == 1
+    assert len([words for _, words in notes if "no data" in words]) == 1
 
 
 @pytest.mark.parametrize("pixel", [1.0, 0.3])

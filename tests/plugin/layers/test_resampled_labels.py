@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import dask.array
@@ -12,6 +13,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
+from napari.utils import resize_dask_cache
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.placed_labels import PlacedLabels
@@ -104,6 +106,15 @@ def test_other_arrays(kind: str) -> None:
     np.testing.assert_array_equal(np.asarray(placed_labels(viewer, layer, image)), shown(viewer, layer, image))
 
 
+@pytest.fixture
+def no_dask_cache() -> Iterator[None]:
+    """Switch off napari's cache of what dask computes."""
+    resize_dask_cache(mem_fraction=0)
+    yield
+    resize_dask_cache()
+
+
+@pytest.mark.usefixtures("no_dask_cache")
 def test_nothing_is_read_before_it_is_looked_at() -> None:
     reads: list[tuple[int, ...]] = []
 

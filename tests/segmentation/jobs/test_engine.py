@@ -232,7 +232,8 @@ def test_an_image_that_is_changed_meanwhile_leaves_no_mixture(
 
     def change(progress: RunProgress) -> None:
         if progress.done:
-            picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(image)
+            picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(tmp_path / "other.png")
+            os.replace(tmp_path / "other.png", image)  # at once, as the worker may be reading it
 
     final = engine.start(request, change).wait()
     with pytest.raises(InputError, match=r"ortho\.png: was changed while it was segmented"):
