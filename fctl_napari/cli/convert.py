@@ -11,6 +11,7 @@ from fctl_napari.cli.options import (
     BandsOption,
     ImageNumberOption,
     RangeOption,
+    image_location,
 )
 from fctl_napari.files import local_path
 
@@ -21,7 +22,10 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def convert(
-    source: Annotated[str, typer.Argument(metavar="IN", help="Any image that can be opened, or its http address.")],
+    source: Annotated[
+        str,
+        typer.Argument(parser=image_location, metavar="IN", help="Any image that can be opened, or its http address."),
+    ],
     target: Annotated[
         Path,
         typer.Argument(parser=local_path, metavar="OUT.ome.zarr", help="The pyramid to write; resumes if cut short."),

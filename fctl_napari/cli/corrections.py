@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fctl_napari.cli.export import KindOption, MinAreaOption, SimplifyOption, TargetArgument, say_losses
-from fctl_napari.cli.options import ImageNumberOption, JsonOption, RegionOption, SegmentationArgument
+from fctl_napari.cli.options import ImageNumberOption, JsonOption, RegionOption, SegmentationArgument, image_location
 from fctl_napari.cli.region import region_inside
 from fctl_napari.errors import InputError
 from fctl_napari.files import write_json
@@ -111,12 +111,16 @@ def import_(
         typer.Argument(
             metavar="FILE",
             help="PNG, TIFF or GeoTIFF of class indices (255 = none) or colors, OME-Zarr label; or polygons: GeoJSON, "
-            "GeoPackage, COCO, labelme.",
+            "GeoPackage, Shapefile, FlatGeobuf, COCO, labelme.",
         ),
     ],
     image: Annotated[
         str | None,
-        typer.Option(metavar="IMAGE", help="The image that is corrected; FILE#image=N is another one of a file."),
+        typer.Option(
+            parser=image_location,
+            metavar="IMAGE",
+            help="The image that is corrected; FILE#image=N is another one of a file.",
+        ),
     ] = None,
     checkpoint: Annotated[
         str | None,
@@ -132,8 +136,13 @@ def import_(
         typer.Option("--map", metavar="FILE", help='The class that a value stands for: {"values": {"7": "water"}}.'),
     ] = None,
     column: Annotated[
-        str, typer.Option("--property", metavar="NAME", help="The property of polygons that names the class.")
-    ] = "class",
+        str | None,
+        typer.Option(
+            "--property",
+            metavar="NAME",
+            help="The property of polygons that names the class.  [default: class, label, name and their like]",
+        ),
+    ] = None,
     on_conflict: ConflictOption = "mine",
     json_file: JsonOption = None,
 ) -> None:
@@ -157,7 +166,10 @@ def import_(
 @corrections_app.command("relink")
 def relink_(
     corrections: CorrectionsArgument,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that they belong to, of their size.")],
+    image: Annotated[
+        str,
+        typer.Argument(parser=image_location, metavar="IMAGE", help="The image that they belong to, of their size."),
+    ],
     copy: Annotated[
         Path | None,
         typer.Option(metavar="COPY.ome.zarr", help="Link a copy of them instead, and leave them as they are."),

@@ -21,7 +21,9 @@ Order = Literal["size", "confidence", "class"]
 Measure = Literal["confidence", "entropy", "margin"]
 GroundTruthArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[TRUTH]", help="Class indices (255 ignored) or the classes' colors, or an OME-Zarr label."),
+    typer.Argument(
+        metavar="[TRUTH]", help="Class indices (255 ignored), the classes' colors, OME-Zarr label, or polygons."
+    ),
 ]
 MapOption = Annotated[
     Path | None,
@@ -41,7 +43,7 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="TRUTH",
-            help="PNG or TIFF of class indices (255 ignored) or of the classes' colors, or an OME-Zarr label.",
+            help="PNG or TIFF of class indices (255 ignored) or the classes' colors, an OME-Zarr label, or polygons.",
         ),
     ],
     region: RegionOption = None,
@@ -194,8 +196,9 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
     from fctl_napari.cli.output import err
     from fctl_napari.evaluation.ground_truth import notes_on
     from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
-    from fctl_napari.imagery.ground_truth import open_ground_truth
-    from fctl_napari.imagery.raster_alignment import aligned_ground_truth
+    from fctl_napari.imagery.ground_truth_over import open_ground_truth_over
+    from fctl_napari.imagery.polygon_files import is_polygon_file
+    from fctl_napari.imagery.polygons import polygon_classes
     from fctl_napari.segmentation.store.identity import take_georeference
 
     take_georeference(segmentation.facts, segmentation.path)
@@ -204,10 +207,19 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
             raise InputError(f"{mapping}: maps the values of a ground truth; name the ground truth too.")
         return None
     colors = None if mapping is not None else segmentation.class_table.colors
-    source = open_ground_truth(path, colors, by_value=mapping is not None)
-    source = aligned_ground_truth(source, path, segmentation.georeference, segmentation.shape)
+    polygons = is_polygon_file(path)
+    names = [info.name for info in segmentation.class_table]
+    source = open_ground_truth_over(
+        path,
+        segmentation.georeference,
+        segmentation.shape,
+        colors,
+        by_value=mapping is not None,
+        mapped=polygon_classes(mapping, names) if polygons and mapping is not None else None,
+        image=segmentation.image_path,
+    )
     ground_truth: GroundTruth = source
-    if mapping is not None:
+    if mapping is not None and not polygons:
         ignored = [info.name for info in segmentation.class_table if info.ignored]
         values = ClassMapping.read(mapping, segmentation.class_table.names, ignored)
         ground_truth = MappedGroundTruth(source, values)

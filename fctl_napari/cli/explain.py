@@ -12,6 +12,7 @@ from fctl_napari.cli.options import (
     CheckpointOption,
     DeviceOption,
     ExactContextsOption,
+    ImageArgument,
     ImageNumberOption,
     PrecisionOption,
     RangeOption,
@@ -28,7 +29,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def explain(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or its http address.")],
+    image: ImageArgument,
     y: Annotated[float, typer.Argument(metavar="Y", help="Row of the pixel, from 0.")],
     x: Annotated[float, typer.Argument(metavar="X", help="Column of the pixel, from 0.")],
     target: Annotated[Path | None, typer.Option("--out", metavar="FILE.png|svg", help="Draw it here too.")] = None,

@@ -14,6 +14,7 @@ from fctl_napari.cli.options import (
     ImageNumberOption,
     PrecisionOption,
     RangeOption,
+    image_location,
 )
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
@@ -33,7 +34,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def finetune(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image that was corrected.")],
+    image: Annotated[str, typer.Argument(parser=image_location, metavar="IMAGE", help="The image that was corrected.")],
     corrections: Annotated[
         Path,
         typer.Argument(metavar="CORRECTIONS", help="Corrections, or an OME-Zarr label: 255 is not sure."),

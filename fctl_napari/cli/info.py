@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fctl_napari.cli.options import ImageNumberOption
+from fctl_napari.cli.options import ImageNumberOption, image_location
 from fctl_napari.errors import InputError
 
 
@@ -21,7 +21,9 @@ def info(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="PATH", help="An image or its http address, a segmentation, corrections, or a checkpoint."
+            parser=image_location,
+            metavar="PATH",
+            help="An image or its http address, a segmentation, corrections, or a checkpoint.",
         ),
     ],
     verify: Annotated[

@@ -19,6 +19,14 @@ from fctl_napari.segmentation.jobs.parameters import (
 )
 from fctl_napari.windows import IntWindow
 
+
+def image_location(text: str) -> str:
+    """Convert an argument to the location of an image: of an asset, where it names a STAC item."""
+    from fctl_napari.imagery.formats.stac import asset_location
+
+    return str(asset_location(text))
+
+
 BandsOption = Annotated[
     tuple[int, int, int] | None,
     typer.Option("--bands", metavar="R G B", help=BANDS.help),
@@ -29,6 +37,12 @@ CheckpointOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help=DEVICE.help)]
 ExactContextsOption = Annotated[bool, typer.Option("--exact-contexts", help=EXACT_CONTEXTS.help)]
+ImageArgument = Annotated[
+    str,
+    typer.Argument(
+        parser=image_location, metavar="IMAGE", help="The image, its http address, or ITEM.json#ASSET (STAC)."
+    ),
+]
 ImageNumberOption = Annotated[
     int | None,
     typer.Option(

@@ -13,6 +13,7 @@ from fctl_napari.cli.options import (
     BatchOption,
     CheckpointOption,
     DeviceOption,
+    ImageArgument,
     ImageNumberOption,
     PrecisionOption,
     RangeOption,
@@ -30,7 +31,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def segment(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or its http address.")],
+    image: ImageArgument,
     target: Annotated[
         Path, typer.Option("--out", parser=local_path, metavar="S.ome.zarr", help="Where the segmentation is kept.")
     ],

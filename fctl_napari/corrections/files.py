@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.ground_truth import NO_CLASS, LabelSource, open_ground_truth
 from fctl_napari.imagery.label_pyramid import LabelPyramid
 from fctl_napari.imagery.polygon_files import is_polygon_file
-from fctl_napari.imagery.polygons import NamedPolygons
+from fctl_napari.imagery.polygons import NamedPolygons, polygon_classes
 from fctl_napari.imagery.raster_alignment import raster_offset
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.progress import Progress
@@ -117,7 +116,7 @@ def import_file(
     *,
     author: str,
     mapping: Path | None = None,
-    column: str = "class",
+    column: str | None = None,
     policy: Policy = "mine",
     progress: Progress | None = None,
 ) -> MergeReport:
@@ -128,16 +127,16 @@ def import_file(
     corrections : Corrections
         Corrections that are open for writing.
     path : Path or str
-        ``.geojson``, ``.json`` or ``.gpkg``: polygons, see ``NamedPolygons``; ``"not sure"`` is the name of what is not
-        sure. A PNG, a TIFF or an OME-Zarr label: see ``open_ground_truth``. A GeoTIFF lies where its georeference says,
-        on whole px of the image.
+        ``.geojson``, ``.json``, ``.gpkg``, ``.shp``, ``.fgb``: polygons, see ``NamedPolygons``; ``"not sure"`` is the
+        name of what is not sure. A PNG, a TIFF or an OME-Zarr label: see ``open_ground_truth``. A GeoTIFF lies where
+        its georeference says, on whole px of the image.
     author : str
         Author of the file's labels.
     mapping : Path or None, optional
         Mapping of each value of labels, or of each number that stands for the class of polygons, to a class. See
         ``ClassMapping.read``.
-    column : str, optional
-        For polygons: the property that names the class.
+    column : str or None, optional
+        For polygons: the property that names the class. None: see ``read_polygons``.
     policy : Policy, optional
         See ``merge``.
     progress : Progress or None, optional
@@ -162,7 +161,7 @@ def import_file(
             corrections.georeference,
             corrections.shape,
             column=column,
-            mapped=None if mapping is None else _polygon_classes(mapping, corrections.class_table),
+            mapped=None if mapping is None else polygon_classes(mapping, corrections.class_table.names),
             image=corrections.image_path,
         )
         layer = _PolygonLayer(corrections, str(path), polygons, author)
@@ -322,26 +321,6 @@ class _PolygonLayer:
     def state(self, window: IntWindow) -> NDArray[np.uint8]:
         found = self._polygons.burn(window, self._values)
         return np.stack([found, (found != 0).astype(np.uint8)])
-
-
-def _polygon_classes(mapping: Path, table: ClassTable) -> dict[int | str, str | None]:
-    """Read the class that each number or name in a polygon file stands for. None means it is left out."""
-    try:
-        stated = json.loads(mapping.read_text("utf-8"))["values"]
-        names = {key: name for key, name in stated.items() if not key.strip().lstrip("-").isdigit()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        names = {}
-    if not names:
-        values = ClassMapping.read(mapping, table.names).values
-        return {value: None if index == NO_CLASS else table.names[index] for value, index in values.items()}
-    found: dict[int | str, str | None] = {}
-    for key, name in stated.items():
-        (index,) = match_names([str(name)], table.names).index
-        if name is not None and index is None:
-            listed = ", ".join(table.names)
-            raise InputError(f"{mapping}: maps to {name!r}, which is no class here; the classes are {listed}.")
-        found[key if key in names else int(key)] = None if index is None or name is None else table.names[index]
-    return found
 
 
 def _as_indices(labels: ClassIndices | LabelPyramid) -> ClassIndices:

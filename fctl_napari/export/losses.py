@@ -29,6 +29,8 @@ class ExportLosses:
         Number of px that have a class.
     position : str
         Sentence on the georeference that is missing, or empty.
+    beside : int
+        Number of px with a class that do not lie on Earth, as beside a full disc.
     """
 
     min_area: int = 0
@@ -38,6 +40,7 @@ class ExportLosses:
     moved: int = 0
     pixels: int = 0
     position: str = ""
+    beside: int = 0
 
     def large_enough(self, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which regions are kept, by their areas, and count the others.
@@ -80,6 +83,10 @@ class ExportLosses:
     def sentences(self) -> list[str]:
         """Return sentences for people on what was left out, or an empty list."""
         said = []
+        if self.beside:
+            said.append(
+                f"{self.beside:,} px left out that have no longitude and latitude, beside the Earth or at its edge"
+            )
         if self.small:
             regions = "region" if self.small == 1 else "regions"
             said.append(

@@ -10,8 +10,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.errors import InputError
 from fctl_napari.export.destination import JSON_MARK, SOFTWARE, replacing, require
 from fctl_napari.export.extract import Extract
+from fctl_napari.export.lonlat import OnEarth, lonlat_polygons
 from fctl_napari.export.losses import ExportLosses
 from fctl_napari.export.outlines import NO_OUTLINES, Outlines, trace
 from fctl_napari.files import atomic_write
@@ -45,7 +47,7 @@ def write_geojson(extract: Extract, out: Path, *, losses: ExportLosses, progress
     OutputError
         A library is missing, the disk is full, or the folder is not writable.
     InputError
-        The CRS is unknown.
+        The CRS is unknown, or local.
     """
     require(out, "GeoJSON files", "rasterio", "shapely")
     import rasterio
@@ -53,13 +55,22 @@ def write_geojson(extract: Extract, out: Path, *, losses: ExportLosses, progress
 
     with rasterio.Env(), atomic_write(out, "w") as file:  # in an Env GDAL's errors become exceptions
         ground = _ground(extract)
+        if ground is not None and not ground.on_earth:
+            raise InputError(
+                f"{out}: GeoJSON is in longitude and latitude, which the image's local coordinate system does not have "
+                f"({ground.crs.to_wkt()[:60]}...); export .gpkg, which keeps its coordinates."
+            )
+        if ground is not None:
+            extract = OnEarth(extract.segmentation, extract.window, ground, losses)
         file.write(f'{{"type": "FeatureCollection", {JSON_MARK}, "name": {json.dumps(out.stem)}')
         if ground is None:
             file.write(f', "coordinates": {json.dumps(PX_COORDINATES)}')
         file.write(', "features": [')
         separator = "\n"
         for outlines in _regions(extract, ground, losses, progress):
-            shapes = outlines.polygons() if ground is None else _lonlat_polygons(outlines, ground)
+            shapes = (
+                outlines.polygons() if ground is None else lonlat_polygons(outlines, ground, extract.segmentation.shape)
+            )
             columns = _columns(extract, ground, outlines)
             rows = zip(*(column.tolist() for column in columns.values()), strict=True)
             small = shapes.copy()
@@ -181,44 +192,3 @@ def _columns(extract: Extract, ground: Ground | None, outlines: Outlines) -> dic
     elif ground is not None and (per_pixel := ground.square_metres) is not None:
         columns["area_m2"] = outlines.pixels * per_pixel
     return columns
-
-
-def _lonlat_polygons(outlines: Outlines, ground: Ground) -> NDArray[Any]:
-    """Make polygons as RFC 7946 requires: WGS 84, outer rings counterclockwise, cut at the antimeridian."""
-    import shapely
-
-    vertices, ring_offsets = ground.bent(outlines.vertices, outlines.ring_offsets)
-    lonlat = ground.lonlat(vertices)
-    regions = np.repeat(np.arange(len(outlines)), np.diff(outlines.region_offsets))
-    region = np.repeat(regions, np.diff(ring_offsets))
-    # An edge of a region crosses the antimeridian if its midpoint is not between its ends.
-    wide = np.flatnonzero((np.abs(np.diff(lonlat[:, 0])) > 180) & (region[:-1] == region[1:]))
-    middle = ground.lonlat((vertices[wide] + vertices[wide + 1]) / 2)[:, 0]
-    over = wide[np.abs(middle - (lonlat[wide, 0] + lonlat[wide + 1, 0]) / 2) > 90]
-    turns = np.zeros(len(lonlat))
-    turns[over + 1] = np.sign(lonlat[over, 0] - lonlat[over + 1, 0])
-    turns = np.cumsum(turns)
-    turns -= turns[np.searchsorted(region, np.arange(len(outlines)))][region]
-    lonlat[:, 0] += 360 * turns
-    lonlat = np.round(lonlat, ground.lonlat_digits())
-    polygons: NDArray[Any] = shapely.from_ragged_array(
-        shapely.GeometryType.POLYGON, lonlat, (ring_offsets, outlines.region_offsets)
-    )
-    low, _, high, _ = shapely.bounds(polygons).T
-    for index in np.flatnonzero((low < -180) | (high > 180)).tolist():
-        polygons[index] = _cut_at_antimeridian(polygons[index])
-    oriented: NDArray[Any] = shapely.orient_polygons(polygons, exterior_cw=False)
-    return oriented
-
-
-def _cut_at_antimeridian(polygon: Any) -> Any:
-    """Cut a polygon whose longitudes run over 180 or under -180 into parts from -180 to 180."""
-    import shapely
-
-    low, _, high, _ = polygon.bounds
-    parts: list[Any] = []
-    for turn in range(int(np.floor((low + 180) / 360)), int(np.ceil((high + 180) / 360))):
-        box = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
-        part = shapely.transform(shapely.intersection(polygon, box), lambda p, turn=turn: p - (360 * turn, 0))
-        parts += [p for p in shapely.get_parts(part) if p.geom_type == "Polygon"]
-    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,9 @@ from fctl_napari.finetuning.targets import only
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile, TileSets, spread_tiles
 from fctl_napari.imagery.class_mapping import MappedGroundTruth, as_classes
-from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.ground_truth import LabelSource
+from fctl_napari.imagery.ground_truth_over import open_ground_truth_over
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.imagery.raster_alignment import aligned_ground_truth
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.windows import Window
 
@@ -47,7 +46,7 @@ def ground_truth_of(path: str, image: Pyramid, table: ClassTable) -> LabelSource
         It cannot be read, is of another size, or names classes none of which is one of the table's.
     """
     ignored = [info.name for info in table if info.ignored]
-    source = aligned_ground_truth(open_ground_truth(path, table.colors), Path(path), image.georeference, image.shape)
+    source = open_ground_truth_over(path, image.georeference, image.shape, table.colors, image=image.path)
     ground_truth = as_classes(source, table.names, ignored)
     if ground_truth.shape != image.shape:
         (h, w), (height, width) = ground_truth.shape, image.shape

@@ -11,15 +11,25 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.windows import IntWindow
 
 LONLAT_PX = 1e-3
 """Largest distance, px, between an edge in longitude and latitude and the edge in the image."""
 
 SHORT_EDGE_PX = 2.0
-"""Edges up to this length, px, are not subdivided: with px of 500 m they bend by 5e-4 px at 85 degrees of latitude."""
+"""Edges up to this length, px, are not subdivided where they bend by less than ``LONLAT_PX``."""
 
-ROUNDS = 24
-"""Number of times that an edge is halved at most. It is then shorter than a px in any image."""
+ROUNDS = 40
+"""Number of times that an edge is halved at most. Near a pole its pieces are shorter than a thousandth of a px."""
+
+WIDE = 10.0
+"""Degrees of longitude or latitude over which no edge goes undivided, where short edges bend."""
+
+POLE_PX = 5e-4
+"""Least distance, px, from a pole to the lines between px. Where a pole lies on one, longitudes are ambiguous."""
+
+LATTICE = 33
+"""Points a side at which it is tested whether an image reaches beyond the Earth."""
 
 BATCH = 2**17
 """Approximate number of vertices that are processed together."""
@@ -39,6 +49,8 @@ class Ground:
     ----------
     crs : rasterio.crs.CRS
         Coordinate reference system.
+    lonlat_crs : rasterio.crs.CRS
+        That of longitude and latitude, WGS 84.
 
     Raises
     ------
@@ -53,10 +65,13 @@ class Ground:
         try:
             self.crs: Any = CRS.from_user_input(georeference.crs)
         except CRSError as error:
-            raise InputError(f"{georeference.crs}: is no coordinate reference system that is known here.") from error
+            raise InputError(
+                f"{georeference.crs}: is no coordinate reference system that is known here; give the image one that is "
+                "(gdal_edit.py -a_srs, say)."
+            ) from error
         a, b, self._c, d, e, self._f = georeference.transform
         self._matrix = np.array([[a, b], [d, e]])
-        self._lonlat: Any = CRS.from_epsg(4326)
+        self.lonlat_crs: Any = CRS.from_epsg(4326)
 
     @property
     def square_metres(self) -> float | None:
@@ -109,6 +124,7 @@ class Ground:
         """
         _, radians = self.crs.units_factor
         points = self.coordinates(vertices) * radians
+        points[:, 1] = np.clip(points[:, 1], -np.pi / 2, np.pi / 2)  # grids of whole degrees reach beyond the poles
         axis, flattening = self._ellipsoid()
         squared = flattening * (2 - flattening)
         longitude, latitude = points[:, 0], points[:, 1]
@@ -144,16 +160,143 @@ class Ground:
         Returns
         -------
         ndarray of float64 [n, 2]
-            (longitude, latitude), degrees.
+            (longitude, latitude), degrees. Infinite where the map shows no place on Earth.
         """
-        from rasterio.warp import transform
-
         points = self.coordinates(vertices)
-        if self.crs != self._lonlat:
+        if self.crs != self.lonlat_crs:
             for start in range(0, len(points), BATCH):  # rasterio returns lists, which take much memory
                 part = points[start : start + BATCH]
-                part[:] = np.stack(transform(self.crs, self._lonlat, part[:, 0], part[:, 1]), axis=1)
+                part[:] = _transformed(part, self.crs, self.lonlat_crs)
         return points
+
+    @property
+    def on_earth(self) -> bool:
+        """True if places have a longitude and a latitude, which they have not in a local CRS."""
+        from rasterio._err import CPLE_BaseError, CPLE_NotSupportedError
+        from rasterio.warp import transform
+
+        try:
+            transform(self.lonlat_crs, self.crs, [0.0], [0.0])
+        except CPLE_NotSupportedError:
+            return False
+        except CPLE_BaseError:
+            pass  # the map does not show this place
+        return True
+
+    @property
+    def cylindrical(self) -> bool:
+        """True if meridians are parallel lines, so that the map goes on beyond the antimeridian."""
+        longitude = np.array([0.0, 0.0, 90.0, 90.0])  # the map may be cut at one of them
+        latitude = np.array([0.0, 60.0, 0.0, 60.0])
+        starts, stops = (
+            _transformed(np.stack([lon, latitude], axis=1), self.lonlat_crs, self.crs)
+            for lon in (longitude, longitude + 1)
+        )
+        if not np.isfinite([starts, stops]).all():
+            return False
+        dx, dy = (stops - starts).T
+        return bool(np.abs(dy).max() < 1e-6 and np.allclose(dx[::2], dx[1::2], rtol=1e-9, atol=0))
+
+    def poles(self, shape: tuple[int, int]) -> list[tuple[float, NDArray[np.float64]]]:
+        """Find the poles that an image shows as points.
+
+        Parameters
+        ----------
+        shape : tuple of 2 int
+            (height, width) of the image, px.
+
+        Returns
+        -------
+        list of (float, ndarray of float64 [2])
+            Latitude, -90 or 90, and (x, y), px.
+        """
+        found = []
+        for latitude in (-90.0, 90.0):
+            on_meridians = np.array([[longitude, latitude] for longitude in (0.0, 90.0, -120.0)])
+            points = _transformed(on_meridians, self.lonlat_crs, self.crs)
+            if self.geographic or not np.isfinite(points).all():
+                continue
+            vertices = (points - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
+            inside = (vertices >= -1) & (vertices <= (shape[1] + 1, shape[0] + 1))
+            if inside.all() and np.ptp(vertices, axis=0).max() < POLE_PX:
+                found.append((latitude, vertices[0]))
+        return found
+
+    def shows_earth(self, window: IntWindow, poles: list[tuple[float, NDArray[np.float64]]]) -> bool:
+        """Return whether a window lies on Earth with all of its px, as far as can be told from some points.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px.
+        poles : list of (float, ndarray of float64 [2])
+            Poles that the image shows; see ``poles``.
+
+        Returns
+        -------
+        bool
+            False if it reaches beyond the Earth, as that of a full disc does.
+        """
+        y0, x0, y1, x1 = window
+        steps = ((x1 - x0) / (LATTICE - 1), (y1 - y0) / (LATTICE - 1))
+        return self.geographic or bool(self._visible((x0, y0), steps, (LATTICE, LATTICE), poles).all())
+
+    def shown(self, window: IntWindow, poles: list[tuple[float, NDArray[np.float64]]]) -> NDArray[np.bool_]:
+        """Find the px that lie on Earth with all of their corners.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px.
+        poles : list of (float, ndarray of float64 [2])
+            Poles that the image shows; see ``poles``.
+
+        Returns
+        -------
+        ndarray of bool [y1 - y0, x1 - x0]
+            True for px on Earth.
+        """
+        y0, x0, y1, x1 = window
+        corners = self._visible((x0, y0), (1.0, 1.0), (y1 - y0 + 1, x1 - x0 + 1), poles)
+        return corners[1:, 1:] & corners[1:, :-1] & corners[:-1, 1:] & corners[:-1, :-1]
+
+    def _visible(
+        self,
+        first: tuple[float, float],
+        steps: tuple[float, float],
+        shape: tuple[int, int],
+        poles: list[tuple[float, NDArray[np.float64]]],
+    ) -> NDArray[np.bool_]:
+        """Return which points of a lattice are on Earth, [y, x], from its first point and steps (x, y), px.
+
+        GDAL warps a map of the Earth to the lattice: it says of each point alone whether it can be transformed.
+        """
+        import rasterio
+        from rasterio.transform import Affine
+        from rasterio.warp import Resampling, reproject
+
+        (a, b), (d, e) = self._matrix.tolist()
+        px = Affine(a, b, self._c, d, e, self._f)
+        centers = px @ Affine.translation(*first) @ Affine.scale(*steps) @ Affine.translation(-0.5, -0.5)
+        found = np.zeros(shape, np.uint8)
+        # without the check, what a cylindrical map shows beyond the antimeridian is on Earth too
+        with rasterio.Env(CHECK_WITH_INVERT_PROJ="NO" if self.cylindrical else "YES"):
+            reproject(
+                np.ones((182, 362), np.uint8),
+                found,
+                src_transform=Affine(1, 0, -181, 0, -1, 91),
+                src_crs=self.lonlat_crs,
+                dst_transform=centers,
+                dst_crs=self.crs,
+                resampling=Resampling.nearest,
+                tolerance=0,
+            )
+        for _, pole in poles:  # at which the longitude is not defined
+            nearest = np.rint((pole - first) / steps)
+            x, y = nearest.astype(np.int64).tolist()
+            if 0 <= x < shape[1] and 0 <= y < shape[0] and np.abs(first + nearest * steps - pole).max() < LONLAT_PX:
+                found[y, x] = 1
+        return found > 0
 
     def pixels(self, points: NDArray[np.float64], crs: Any = None) -> NDArray[np.float64]:
         """Convert coordinates to vertices in px.
@@ -168,14 +311,13 @@ class Ground:
         Returns
         -------
         ndarray of float64 [n, 2]
-            (x, y), px.
+            (x, y), px. Not finite where the map does not show the point.
         """
-        from rasterio.warp import transform
-
-        crs = self._lonlat if crs is None else crs
+        crs = self.lonlat_crs if crs is None else crs
         if self.crs != crs and len(points):
-            points = np.stack(transform(crs, self.crs, points[:, 0], points[:, 1]), axis=1)
-        vertices: NDArray[np.float64] = (points - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
+            points = _transformed(points, crs, self.crs)
+        with np.errstate(invalid="ignore"):
+            vertices: NDArray[np.float64] = (points - (self._c, self._f)) @ np.linalg.inv(self._matrix).T
         return vertices
 
     @property
@@ -227,19 +369,24 @@ class Ground:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         ring = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         edges = np.flatnonzero(ring[:-1] == ring[1:])
+        short = 0.0 if self._curved(vertices) else SHORT_EDGE_PX
         # pieces of edges that are still to be checked: the edge, and the part of it from t0 to t1
         t0, t1 = np.zeros(len(edges)), np.ones(len(edges))
         added_edge, added_t = [], []
         for _ in range(ROUNDS):
             start, step = vertices[edges], vertices[edges + 1] - vertices[edges]
-            long = np.hypot(*step.T) * (t1 - t0) > SHORT_EDGE_PX
+            long = np.hypot(*step.T) * (t1 - t0) > short
             edges, t0, t1, start, step = edges[long], t0[long], t1[long], start[long], step[long]
             if not len(edges):
                 break
             middle = (t0 + t1) / 2
             first, center, last = (self.lonlat(start + t[:, None] * step) for t in (t0, middle, t1))
-            off = _angles((first + last) / 2, center)
-            far = off > LONLAT_PX * self._pixel_angles(center, start + middle[:, None] * step)
+            far = self._bends(first, center, last) > LONLAT_PX * self._pixel_angles(
+                center, start + middle[:, None] * step
+            )
+            if not short:  # an edge may bend to both sides
+                far |= np.abs(last - first).max(axis=1) > WIDE
+            far &= np.isfinite(center).all(axis=1)  # interrupted maps have gaps
             edges, t0, t1, middle = edges[far], t0[far], t1[far], middle[far]
             added_edge.append(edges)
             added_t.append(middle)
@@ -255,17 +402,62 @@ class Ground:
             np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         )
 
+    @staticmethod
+    def _bends(
+        first: NDArray[np.float64], center: NDArray[np.float64], last: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return by how much the middles of edges lie beside the lines between their ends, degrees, [n]."""
+        with np.errstate(invalid="ignore"):  # points beside the Earth
+            ways = [point - center for point in (first, last)]
+            for way in ways:
+                way[:, 0] -= 360 * np.rint(way[:, 0] / 360)
+            return _angles(center + (ways[0] + ways[1]) / 2, center)
+
+    def _curved(self, vertices: NDArray[np.float64]) -> bool:
+        """Return whether edges of ``SHORT_EDGE_PX`` bend visibly somewhere around the vertices."""
+        low, high = vertices.min(axis=0), vertices.max(axis=0)
+        sides = [np.linspace(*ends, 9) for ends in zip(low, high, strict=True)]
+        points = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
+        center = self.lonlat(points)
+        allowed = LONLAT_PX * self._pixel_angles(center, points)
+        half = SHORT_EDGE_PX / 2
+        for step in ((0.0, half), (half, 0.0)):
+            bend = self._bends(self.lonlat(points - step), center, self.lonlat(points + step))
+            if not (bend <= allowed).all():
+                return True
+        extent = (int(high[1]) + 1, int(high[0]) + 1)
+        return any((pole >= low - half).all() for _, pole in self.poles(extent))
+
     def _pixel_angles(self, lonlat: NDArray[np.float64], vertices: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the shorter side of a px at each vertex, degrees of a great circle, [n]."""
         sides = [_angles(self.lonlat(vertices + step), lonlat) for step in ((0.0, 1.0), (1.0, 0.0))]
-        shorter: NDArray[np.float64] = np.minimum(*sides)
+        shorter: NDArray[np.float64] = np.fmin(*sides)  # the next px may lie beside the Earth
         return shorter
+
+
+def _transformed(points: NDArray[np.float64], source: Any, target: Any) -> NDArray[np.float64]:
+    """Transform points (x, y) [n, 2] between two CRS. Those that cannot be transformed become infinite."""
+    from rasterio._err import CPLE_BaseError, CPLE_NotSupportedError
+    from rasterio.warp import transform
+
+    try:
+        found: NDArray[np.float64] = np.stack(transform(source, target, points[:, 0], points[:, 1]), axis=1)
+        return found
+    except CPLE_NotSupportedError:
+        return np.full(points.shape, np.inf)  # one of them is local
+    except CPLE_BaseError:
+        if len(points) == 1:
+            return np.full((1, 2), np.inf)
+    half = len(points) // 2
+    return np.concatenate([_transformed(part, source, target) for part in (points[:half], points[half:])])
 
 
 def _angles(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the angles, degrees, between nearby points (longitude, latitude), [n]."""
-    across, along = (first - second).T
-    return np.asarray(np.hypot(across * np.cos(np.radians(second[:, 1])), along))
+    with np.errstate(invalid="ignore"):  # points beside the Earth
+        across, along = (first - second).T
+        across = across - 360 * np.rint(across / 360)
+        return np.asarray(np.hypot(across * np.cos(np.radians(second[:, 1])), along))
 
 
 def _authalic(latitude: NDArray[np.float64], squared: float) -> NDArray[np.float64]:

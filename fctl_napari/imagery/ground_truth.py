@@ -22,6 +22,7 @@ from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.label_placement import label_placement, over_image
 from fctl_napari.imagery.level import Level, read_padded
 from fctl_napari.imagery.placed_labels import PlacedLabels
+from fctl_napari.imagery.polygon_files import is_polygon_file
 from fctl_napari.imagery.validity import StoredMask
 from fctl_napari.windows import IntWindow
 
@@ -329,6 +330,8 @@ def open_ground_truth(
         It is missing or truncated, or it does not hold one channel of class indices, or colors that are classes.
     """
     path = Path(path)
+    if is_polygon_file(path):
+        raise InputError(f"{path}: holds polygons, and a mask is needed here; burn them into one.")
     if path.is_dir() or zip_file(path) is not None:
         return _zarr_ground_truth(path)
     magic = read_magic(path)
@@ -336,7 +339,10 @@ def open_ground_truth(
         return _png_ground_truth(path, colors, by_value)
     if magic.startswith(TIFF_MAGIC):
         return _tiff_ground_truth(path, colors, by_value)
-    raise InputError(f"{path}: is no ground truth that can be read here; give a PNG, a TIFF or an OME-Zarr label.")
+    raise InputError(
+        f"{path}: is no ground truth that can be read here; give a PNG, a TIFF, an OME-Zarr label "
+        "or polygons (GeoPackage, Shapefile, FlatGeobuf, GeoJSON)."
+    )
 
 
 def _png_ground_truth(path: Path, colors: Colors, by_value: bool) -> LabelSource:

@@ -31,6 +31,7 @@ from fctl_napari.imagery.formats.slides import (
     read_dicom,
     read_openslide,
 )
+from fctl_napari.imagery.formats.stac import asset_location
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, CodecError, TiffImage, read_tiff
 from fctl_napari.imagery.formats.tiff_validity import mask_file_validity
 from fctl_napari.imagery.formats.zipped import ZIP_MAGIC, zip_file
@@ -59,8 +60,8 @@ def open_image(
         An OME-Zarr up to 0.6 (its folder, or one zip file, ``.ozx``); a TIFF, BigTIFF, OME-TIFF, GeoTIFF or COG, with
         the overviews it has; an array [y, x] or [y, x, channel] in a ``.npy`` file; or a PNG or JPEG, which is read
         whole into memory. An OME-Zarr folder and a tiled TIFF may also lie at an ``http://`` or ``https://`` address,
-        given as a string. Of a file with several images the largest is opened, or the one of a number:
-        ``slide.svs#image=1``.
+        given as a string. So may a STAC item, ``item.json#asset``, whose asset is opened (see ``asset_location``). Of a
+        file with several images the largest is opened, or the one of a number: ``slide.svs#image=1``.
     value_range : tuple of 2 float or None, optional
         (low, high) values that become 0 and 255 when pixels are read as RGB. It is needed for data that is not uint8.
     bands : tuple of 3 int or None, optional
@@ -78,6 +79,7 @@ def open_image(
         cannot be reached.
     """
     path, number = split_number(path)
+    path = asset_location(path)
     shown: dict[str, Any] = {"value_range": value_range, "bands": bands}
     if is_gdal_address(path) and ".zarr" not in path:
         return _open_geo(path, number, shown)

@@ -1,10 +1,11 @@
-"""Readers of polygon files with class names: GeoJSON, GeoPackage, COCO and labelme."""
+"""Readers of polygon files with class names: GeoJSON, GeoPackage, Shapefile, FlatGeobuf, COCO and labelme."""
 
 from __future__ import annotations
 
 import json
+import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +24,15 @@ GENERATOR = "fctl-napari"
 """Value of the member ``generator`` of our exports."""
 
 AREAS = ("Polygon", "MultiPolygon")
-SUFFIXES = (".geojson", ".json", ".gpkg")
+VECTORS = {".gpkg": "GeoPackage", ".shp": "Shapefile", ".shz": "Shapefile", ".zip": "Shapefile", ".fgb": "FlatGeobuf"}
+SUFFIXES = (".geojson", ".json", *VECTORS)
+
+CLASS_PROPERTIES = ("class", "classification", "class_name", "classname", "label", "category", "name")
+"""Properties that may name the class, in the order in which they are looked for, in any case."""
+
+FIELD_LENGTH = 10
+"""Number of letters that a Shapefile keeps of the name of a property."""
+
 UNPLACED_CRS = "Undefined Cartesian SRS"
 """CRS that a GeoPackage states for coordinates that are not on Earth, as ours does where they are px."""
 
@@ -68,23 +77,40 @@ def is_polygon_file(path: Path) -> bool:
     Returns
     -------
     bool
-        True for GeoJSON, JSON and GeoPackage.
+        True for GeoJSON, JSON, GeoPackage, Shapefile and FlatGeobuf, and for a zip file with a Shapefile in it.
     """
-    return path.suffix.lower() in SUFFIXES
+    suffix = path.suffix.lower()
+    return suffix in SUFFIXES and (suffix != ".zip" or bool(_zipped(path)))
+
+
+def _zipped(path: Path) -> list[str]:
+    """Return the names of the files with polygons in a zip file."""
+    try:
+        with zipfile.ZipFile(path) as opened:
+            names = [name for name in opened.namelist() if name.lower().endswith((".shp", ".gpkg", ".fgb"))]
+    except (zipfile.BadZipFile, OSError):
+        return []
+    return [name for name in names if not name.startswith("__MACOSX/")]
 
 
 def read_polygons(
-    path: Path, *, column: str = "class", mapped: Mapping[int | str, str | None] | None = None, image: str | None = None
+    path: Path,
+    *,
+    column: str | None = None,
+    mapped: Mapping[int | str, str | None] | None = None,
+    image: str | None = None,
 ) -> FoundPolygons:
     """Read a file of polygons.
 
     Parameters
     ----------
     path : Path
-        GeoJSON: a FeatureCollection, a list of features, or one feature. A GeoPackage with one layer. COCO annotations
-        with polygons or uncompressed runs. labelme's JSON.
-    column : str, optional
-        Property that names the class (GeoJSON, GeoPackage). Where its value is an object, the name is its ``name``.
+        GeoJSON: a FeatureCollection, a list of features, or one feature. A GeoPackage with one layer of polygons, a
+        Shapefile (also in a zip file), a FlatGeobuf. COCO annotations with polygons or uncompressed runs. labelme's
+        JSON.
+    column : str or None, optional
+        Property that names the class (not in COCO and labelme). Where its value is an object, the name is its ``name``.
+        None takes the first of ``CLASS_PROPERTIES`` that a feature has.
     mapped : mapping of int or str to str or None or None, optional
         Class that each number, or name, of the property stands for. Features mapped to None are left out.
     image : str or None, optional
@@ -100,9 +126,10 @@ def read_polygons(
     InputError
         The file is missing, damaged or holds something else; a polygon has no class; or libraries are missing.
     """
-    if path.suffix.lower() == ".gpkg":
-        _require(path, "GeoPackages", "rasterio", "shapely", "pyogrio")
-        return _read_geopackage(path, _Names(path, column, mapped))
+    kind = VECTORS.get(path.suffix.lower())
+    if kind is not None:
+        _require(path, f"{kind}s", "rasterio", "shapely", "pyogrio")
+        return _read_vectors(path, kind, _Names(path, column, mapped))
     _require(path, "GeoJSON files", "rasterio", "shapely")
     document = _read_json(path)
     if isinstance(document, dict) and {"annotations", "categories"} <= document.keys():
@@ -134,13 +161,24 @@ class NoClassError(InputError):
 class _Names:
     """A lookup of class names in the properties of features."""
 
-    def __init__(self, path: Path, column: str, mapped: Mapping[int | str, str | None] | None) -> None:
-        self._path, self._column, self._mapped = path, column, mapped
+    def __init__(self, path: Path, column: str | None, mapped: Mapping[int | str, str | None] | None) -> None:
+        self._path, self._column, self._mapped = path, column or CLASS_PROPERTIES[0], mapped
+        self._chosen = column is not None
+
+    def choose(self, features: Iterable[Mapping[str, Any]]) -> None:
+        """Choose the property that names the class among those of all features, if it is not stated."""
+        if self._chosen:
+            return
+        held = dict.fromkeys(key for properties in features for key, value in properties.items() if value is not None)
+        short = {key.lower()[:FIELD_LENGTH]: key for key in reversed(held)}
+        found = (name if name in held else short.get(name[:FIELD_LENGTH]) for name in CLASS_PROPERTIES)
+        self._column = next(filter(None, found), self._column)
 
     def of(self, number: int, properties: Mapping[str, Any]) -> str | None:
         """Return the class of a feature, or None if it is to be left out."""
         name = properties.get(self._column)
         name = name.get("name") if isinstance(name, Mapping) else name
+        name = None if isinstance(name, str) and not name.strip() else name
         if isinstance(name, float | np.floating) and float(name).is_integer():
             name = int(name)
         if isinstance(name, str):
@@ -170,6 +208,8 @@ def _read_geojson(path: Path, document: Any, names: _Names) -> FoundPolygons:
     if features is None:
         raise InputError(f"{path}: is no GeoJSON FeatureCollection; give polygons with the names of their classes.")
     found = FoundPolygons()
+    stated = (one.get("properties") for one in features if isinstance(one, dict))
+    names.choose(properties for properties in stated if isinstance(properties, dict))
     first: InputError | None = None  # raised if no feature can be used
     for number, feature in enumerate(features, 1):
         try:
@@ -264,12 +304,11 @@ def _say_coordinates(path: Path, found: FoundPolygons, document: Mapping[str, An
         found.coordinates = "degrees"
 
 
-# ---- GeoPackage
+# ---- GeoPackage, Shapefile, FlatGeobuf
 
 
-def _read_geopackage(path: Path, names: _Names) -> FoundPolygons:
+def _read_vectors(path: Path, kind: str, names: _Names) -> FoundPolygons:
     import shapely
-    from pyogrio import list_layers
     from pyogrio.errors import DataLayerError, DataSourceError
     from pyogrio.raw import read
     from rasterio.crs import CRS
@@ -277,17 +316,23 @@ def _read_geopackage(path: Path, names: _Names) -> FoundPolygons:
 
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; check the path.")
+    location = str(path)
+    if path.suffix.lower() in (".zip", ".shz"):
+        inner = _zipped(path)
+        if len(inner) != 1:
+            raise InputError(f"{path}: holds {', '.join(inner) or 'no polygons'}; save the one that is meant alone.")
+        location = f"/vsizip/{path.absolute()}/{inner[0]}"
     try:
-        layers = [str(name) for name, kind in list_layers(path) if kind is not None]
-        if len(layers) != 1:
-            raise InputError(f"{path}: has the layers {', '.join(layers) or 'none'}; save the one that is meant alone.")
-        meta, _, geometries, columns = read(path, layer=layers[0], force_2d=True)
+        meta, _, geometries, columns = read(location, layer=_layer(path, location), force_2d=True)
         shapes = shapely.from_wkb(geometries)
     except (DataSourceError, DataLayerError, shapely.errors.ShapelyError) as error:
-        raise InputError(f"{path}: is no GeoPackage, or is damaged ({error}).") from error
+        beside = " without the .shx that belongs to it" if path.suffix.lower() == ".shp" and not _beside(path) else ""
+        raise InputError(f"{path}: is no {kind}, or is damaged{beside} ({error}).") from error
     found = FoundPolygons()
     first: InputError | None = None
     fields = [str(name) for name in meta["fields"]]
+    pairs = zip(fields, columns, strict=True)
+    names.choose([{name: next((value for value in column if value is not None), None) for name, column in pairs}])
     for number, shape in enumerate(shapes):
         kept = _area(found, shape)
         if kept is None:
@@ -311,6 +356,24 @@ def _read_geopackage(path: Path, names: _Names) -> FoundPolygons:
         except CRSError as error:
             raise InputError(f"{path}: its crs is none that is known here ({crs[:60]}).") from error
     return found
+
+
+def _layer(path: Path, location: str) -> str:
+    """Return the only layer with polygons."""
+    from pyogrio import list_layers
+
+    layers = {str(name): str(kind) for name, kind in list_layers(location) if kind is not None}
+    areas = [name for name, kind in layers.items() if "Polygon" in kind or "Surface" in kind]
+    mixed = [name for name, kind in layers.items() if kind in ("Unknown", "GeometryCollection")]
+    chosen = areas or mixed or list(layers)
+    if len(chosen) != 1:
+        raise InputError(f"{path}: has the layers {', '.join(chosen) or 'none'}; save the one that is meant alone.")
+    return chosen[0]
+
+
+def _beside(path: Path) -> bool:
+    """Return whether the index of a Shapefile lies beside it."""
+    return any(path.with_suffix(suffix).is_file() for suffix in (".shx", ".SHX"))
 
 
 # ---- COCO and labelme: px of an image

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.class_mapping import ClassMapping
+from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.polygon_files import FoundPolygons, read_polygons
+from fctl_napari.imagery.ground_truth import NO_CLASS
+from fctl_napari.imagery.polygon_files import VECTORS, FoundPolygons, read_polygons
 from fctl_napari.windows import IntWindow, Window
 
 EDGE_PX = 1e-2
@@ -20,6 +24,15 @@ EDGE_PX = 1e-2
 
 PX_ADVICE = 'if they are px, add the member "coordinates": "px of the image, x right, y down"'
 """Advice on how to state in a file that its coordinates are px."""
+
+LARGE = 1000
+"""Number of vertices from which on a polygon is cut to a window before it is rasterized there."""
+
+EDGE_OFF = 2e-3
+"""Largest distance, px, between an edge in the image and the same edge in the coordinates of a file."""
+
+EDGE_ROUNDS = 12
+"""Number of times that an edge is halved at most."""
 
 TRIED_CENTERS = 64
 """Largest number of px centers in the box of a polygon thinner than a px for which each center is tested."""
@@ -47,7 +60,7 @@ class NamedPolygons:
         Georeference of the image.
     shape : tuple of 2 int
         (height, width) of the image, px.
-    column : str, optional
+    column : str or None, optional
         See ``read_polygons``.
     mapped : mapping of int or str to str or None or None, optional
         See ``read_polygons``.
@@ -72,7 +85,7 @@ class NamedPolygons:
         georeference: Georeference | None,
         shape: tuple[int, int],
         *,
-        column: str = "class",
+        column: str | None = None,
         mapped: Mapping[int | str, str | None] | None = None,
         image: str | None = None,
     ) -> None:
@@ -91,6 +104,7 @@ class NamedPolygons:
         # the larger first, so that smaller ones are rasterized over them
         order = np.argsort(-np.abs(shapely.area(placed)), kind="stable")
         self._shapes: NDArray[Any] = placed[order]
+        self._large = (shapely.get_num_coordinates(self._shapes) > LARGE) & shapely.is_valid(self._shapes)
         self._name = name[order]
         self._tree = shapely.STRtree(self._shapes)
         self._shape = shape
@@ -132,15 +146,42 @@ class NamedPolygons:
         ndarray of uint8 [y, x]
             Value of the polygon in which the center of a px lies, or 0.
         """
-        import shapely
-
-        y0, x0, y1, x1 = window
-        chosen = np.sort(self._tree.query(shapely.box(x0, y0, x1, y1)))
-        shapes, values = self._shapes[chosen], values[self._name[chosen]]
+        shapes, values = self._touching(window, values)
         burnt = _burn(shapes, values, window)
         if len(np.unique(values)) > 1:
             self._shared += int(np.count_nonzero(burnt != _burn(shapes[::-1], values[::-1], window)))
         return burnt
+
+    def sample(self, window: IntWindow, values: NDArray[np.uint8], step: int = 1) -> NDArray[np.uint8]:
+        """Rasterize the polygons in every n-th px of a window, as ``burn`` does, without counting what they share.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px, half open.
+        values : ndarray of uint8 [n]
+            Value for each of ``names``, from 1.
+        step : int, optional
+            Distance of the px, from the first of the window on.
+
+        Returns
+        -------
+        ndarray of uint8 [y, x]
+            Value of the polygon in which the center of a px lies, or 0.
+        """
+        return _burn(*self._touching(window, values), window, step)
+
+    def _touching(self, window: IntWindow, values: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Return the polygons whose boxes touch a window, and their values."""
+        import shapely
+
+        y0, x0, y1, x1 = window
+        chosen = np.sort(self._tree.query(shapely.box(x0, y0, x1, y1)))
+        shapes = self._shapes[chosen]
+        large = self._large[chosen]
+        shapes[large] = shapely.intersection(shapes[large], shapely.box(x0 - 1, y0 - 1, x1 + 1, y1 + 1))
+        kept = ~shapely.is_empty(shapes)
+        return shapes[kept], values[self._name[chosen]][kept]
 
     def _compare(self, path: Path) -> list[str]:
         """List notes on polygons that lie outside, cross themselves, or are too thin."""
@@ -191,17 +232,57 @@ class NamedPolygons:
         return int(np.count_nonzero(~held))
 
 
-def _burn(shapes: NDArray[Any], values: NDArray[np.uint8], window: IntWindow) -> NDArray[np.uint8]:
+def polygon_classes(mapping: Path, classes: Sequence[str]) -> dict[int | str, str | None]:
+    """Read the class that each number or name in a polygon file stands for.
+
+    Parameters
+    ----------
+    mapping : Path
+        See ``ClassMapping.read``. Names of classes in the polygon file may stand beside numbers.
+    classes : sequence of str
+        Names of the classes.
+
+    Returns
+    -------
+    dict of int or str to str or None
+        Class by number or name. None means that such polygons are left out.
+
+    Raises
+    ------
+    InputError
+        It is missing, is no mapping, or maps to a class that does not exist.
+    """
+    try:
+        stated = json.loads(mapping.read_text("utf-8"))["values"]
+        names = {key: name for key, name in stated.items() if not key.strip().lstrip("-").isdigit()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        names = {}
+    if not names:
+        values = ClassMapping.read(mapping, classes).values
+        return {value: None if index == NO_CLASS else classes[index] for value, index in values.items()}
+    found: dict[int | str, str | None] = {}
+    for key, name in stated.items():
+        (index,) = match_names([str(name)], classes).index
+        if name is not None and index is None:
+            listed = ", ".join(classes)
+            raise InputError(f"{mapping}: maps to {name!r}, which is no class here; the classes are {listed}.")
+        found[key if key in names else int(key)] = None if index is None or name is None else classes[index]
+    return found
+
+
+def _burn(shapes: NDArray[Any], values: NDArray[np.uint8], window: IntWindow, step: int = 1) -> NDArray[np.uint8]:
     from rasterio.features import rasterize
     from rasterio.transform import Affine
 
     y0, x0, y1, x1 = window
-    if not len(shapes):
-        return np.zeros((y1 - y0, x1 - x0), np.uint8)
+    shape = (-(-(y1 - y0) // step), -(-(x1 - x0) // step))
+    if not len(shapes) or not all(shape):
+        return np.zeros(shape, np.uint8)
+    before = (step - 1) / 2  # the center of each px is that of the first of the px it stands for
     burnt: NDArray[np.uint8] = rasterize(
         zip(shapes, values.tolist(), strict=True),
-        (y1 - y0, x1 - x0),
-        transform=Affine.translation(x0, y0),
+        shape,
+        transform=Affine(step, 0, x0 - before, 0, step, y0 - before),
         dtype=np.uint8,
     )
     return burnt
@@ -227,18 +308,23 @@ def _placed(
         raise InputError(f"{path}: its coordinates are on Earth, and the image is not georeferenced; give them in px.")
     if found.coordinates == "not said":
         return _guessed(path, shapes, Ground(georeference), shape)
-    placed = _to_px(shapes, Ground(georeference), found.crs, shape)
+    ground, crs = Ground(georeference), found.crs
+    notes = []
+    if crs is not None and crs != ground.crs and not ground.on_earth:
+        crs = ground.crs  # the image states no place on Earth: other coordinates than its own cannot be meant
+        notes.append("the image's coordinate system is local: their coordinates are taken to be in it")
+    placed = _to_px(shapes, ground, crs, shape)
     if placed is None:
         raise InputError(
-            f"{path}: some polygons lie where the image's coordinate system does not reach; correct the CRS that the "
-            "file states."
+            f"{path}: some polygons lie where the image's coordinate system ({georeference.crs[:40]}) does not reach; "
+            "correct the CRS that the file states, or save the polygons in that of the image."
         )
     if _look_like_px(shapes, shape) and not _inside(placed, shape):
         raise InputError(
             f"{path}: states a CRS in which its polygons reach beyond the image, and its coordinates look like px; "
-            f"correct the CRS, or {PX_ADVICE}."
+            f"correct the CRS{'' if path.suffix.lower() in VECTORS else f', or {PX_ADVICE}'}."
         )
-    return placed, []
+    return placed, notes
 
 
 def _guessed(
@@ -262,9 +348,10 @@ def _guessed(
         return shapes, ["no CRS is stated: read as px of the image"]
     if in_crs and not in_px and not in_degrees and plain is not None:
         return plain, ["no CRS is stated: read as coordinates in that of the image"]
+    member = f'add the member "crs": {{"type": "name", "properties": {{"name": "EPSG:..."}}}}, or {PX_ADVICE}'
     raise InputError(
         f"{path}: states no CRS, and it is not clear what its coordinates are (x {x0:g} to {x1:g}, y {y0:g} to "
-        f'{y1:g}); add the member "crs": {{"type": "name", "properties": {{"name": "EPSG:..."}}}}, or {PX_ADVICE}.'
+        f"{y1:g}); {'save it with its CRS' if path.suffix.lower() in VECTORS else member}."
     )
 
 
@@ -296,10 +383,12 @@ def _near(shapes: NDArray[Any], shape: tuple[int, int]) -> bool:
 
 
 def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int]) -> NDArray[Any] | None:
-    """Transform shapes from a CRS (None: longitude and latitude) to px of the image. None if that fails."""
+    """Transform shapes from a CRS (None: longitude and latitude) to px of the image.
+
+    Shapes that the image's CRS does not reach, and that have no vertex in the image, are put beside it. The result is
+    None if it does not reach others, or none.
+    """
     import shapely
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
 
     middle = ground.coordinates(np.array([[shape[1] / 2, shape[0] / 2]]))[0, 0]
 
@@ -312,8 +401,44 @@ def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int
             vertices = ground.pixels(own, ground.crs)
         return vertices
 
-    try:
-        placed = np.array([shapely.transform(one, to_px) for one in shapes], object)
-    except (RasterioError, CPLE_BaseError):
+    if ground.crs != (ground.lonlat_crs if crs is None else crs):
+        shapes = _followed(shapes, lambda points: ground.pixels(points, crs), shape)
+    coordinates, owner = shapely.get_coordinates(shapes, return_index=True)
+    vertices = ground.pixels(coordinates, crs)
+    beyond = np.zeros(len(shapes), bool)
+    beyond[owner[~np.isfinite(vertices).all(axis=1)]] = True
+    inside = ((vertices >= 0) & (vertices <= (shape[1], shape[0]))).all(axis=1)
+    if beyond.all() or beyond[owner[inside]].any():
         return None
-    return placed if np.isfinite(shapely.get_coordinates(placed)).all() else None
+    beside = shapely.box(-2, -2, -1, -1)
+    pairs = zip(shapes, beyond.tolist(), strict=True)
+    return np.array([beside if far else shapely.transform(one, to_px) for one, far in pairs], object)
+
+
+def _followed(
+    shapes: NDArray[Any], to_px: Callable[[NDArray[np.float64]], NDArray[np.float64]], shape: tuple[int, int]
+) -> NDArray[Any]:
+    """Give long edges more vertices, so that they stay straight in the coordinates of the file.
+
+    Edges far from the image stay as they are.
+    """
+    import shapely
+
+    shapes = shapes.copy()
+    left = np.arange(len(shapes))
+    for _ in range(EDGE_ROUNDS):
+        rings, owner = shapely.get_rings(shapes[left], return_index=True)
+        points, ring = shapely.get_coordinates(rings, return_index=True)
+        placed = to_px(points)
+        with np.errstate(invalid="ignore"):  # what the image's CRS does not reach
+            middle = (placed[1:] + placed[:-1]) / 2
+            off = np.abs(to_px((points[1:] + points[:-1]) / 2) - middle).max(axis=1)
+            reach = np.abs(placed[1:] - placed[:-1]).max(axis=1) + off
+        near = ((middle > -reach[:, None]) & (middle < (shape[1], shape[0]) + reach[:, None])).all(axis=1)
+        bent = (off > EDGE_OFF) & near & (ring[1:] == ring[:-1])
+        if not bent.any():
+            break
+        left = left[np.unique(owner[ring[1:][bent]])]
+        lengths = np.hypot(*(points[1:] - points[:-1])[bent].T)
+        shapes[left] = shapely.segmentize(shapes[left], lengths.max() / 2)
+    return shapes

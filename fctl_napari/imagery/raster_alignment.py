@@ -125,7 +125,7 @@ def aligned_ground_truth(
 
 
 def _indices(start: float, step: float, count: int, size: int) -> NDArray[np.int64]:
-    """Return the px of a raster at the centers of an image's px along an axis; -1 beside it."""
+    """Return the px of a raster at the centers of an image's px along an axis. -1 is beside it."""
     positions = np.floor(start + step * (np.arange(count) + 0.5) + 1e-9).astype(np.int64)
     return np.where((positions >= 0) & (positions < size), positions, -1)
 

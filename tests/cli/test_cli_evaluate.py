@@ -12,6 +12,7 @@ from PIL import Image
 
 from fctl_napari.evaluation.error_regions import Region
 from fctl_napari.evaluation.review_marks import Marks, marks_path
+from fctl_napari.imagery.georeference import Georeference
 
 
 @pytest.fixture
@@ -229,3 +230,31 @@ def test_classes_that_seem_mixed_up_are_pointed_out(
         Image.fromarray(shown.astype(np.uint8)).save(tmp_path / "t.png")
         assert (words in fctl("evaluate", predicted, tmp_path / "t.png")[2]) == wrong
     assert words not in fctl("evaluate", store, ground_truth)[2]
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32640", "EPSG:3031", "EPSG:4326", 'LOCAL_CS["unknown"]'])
+def test_the_polygons_of_a_segmentation_are_its_ground_truth(
+    fctl: Fctl, tmp_path: Path, make_segmentation: Callable, crs: str
+) -> None:
+    pytest.importorskip("pyogrio")
+    y, x = np.mgrid[:90, :120]
+    labels = ((np.hypot(y - 41, x - 57) // 9) % 3 + 1).astype(np.uint8)
+    labels[70:, 90:] = 0
+    size, left, top = (0.001, 30.0, 50.0) if crs == "EPSG:4326" else (300.0, -16e3, 13e3)
+    location = Georeference(crs, (size, 0.0, left, 0.0, -size, top))
+    store = make_segmentation(labels, georeference=location).path
+    outs = [tmp_path / "out.gpkg", *([] if "LOCAL" in crs else [tmp_path / "out.geojson"])]
+    for out in outs:
+        assert fctl("export", store, out)[0] == 0
+        code, _, err = fctl("evaluate", store, out, "--json", tmp_path / "f.json", "--boundary", "0")
+        assert code == 0, err
+        figures = json.loads((tmp_path / "f.json").read_text())
+        assert (figures["accuracy"], figures["pixels"]) == (1.0, (labels > 0).sum())
+    assert fctl("errors", store, outs[0], "--json", tmp_path / "e.json")[0] == 0
+    assert json.loads((tmp_path / "e.json").read_text())["found"] == 0
+    assert fctl("compare", store, store, outs[0])[0] == 0
+    (tmp_path / "map.json").write_text('{"values": {"red": "green", "green": "green", "blue": null}}')
+    assert fctl("evaluate", store, outs[0], "--map", tmp_path / "map.json", "--json", tmp_path / "f.json")[0] == 0
+    confusion = np.array(json.loads((tmp_path / "f.json").read_text())["confusion"])
+    assert confusion[1, :2].tolist() == [(labels == 1).sum(), (labels == 2).sum()]
+    assert confusion.sum() == ((labels == 1) | (labels == 2)).sum()

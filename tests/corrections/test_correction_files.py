@@ -246,6 +246,22 @@ def test_polygons_of_others(make: Make, tmp_path: Path) -> None:
     np.testing.assert_array_equal(corrections.read((0, 0, *SHAPE)), expected)
 
 
+@pytest.mark.parametrize(("suffix", "driver"), [(".shp", "ESRI Shapefile"), (".fgb", "FlatGeobuf")])
+def test_polygons_of_a_gis(make: Make, tmp_path: Path, suffix: str, driver: str) -> None:
+    shapely = pytest.importorskip("shapely")
+    raw = pytest.importorskip("pyogrio.raw")
+    shapes = shapely.to_wkb(np.array([shapely.box(600005, 5199980, 600015, 5199990)], object))
+    path = tmp_path / f"a{suffix}"
+    columns = {"id": np.array([1]), "label": np.array(["wood"], object)}
+    options = {"driver": driver, "geometry_type": "Polygon", "crs": "EPSG:32632"}
+    raw.write(str(path), shapes, list(columns.values()), list(columns), **options)
+    corrections = make(georeference=UTM)
+    assert import_file(corrections, path, author="bob").added == {"wood": 400}
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[20:40, 10:30] = 2
+    np.testing.assert_array_equal(corrections.read((0, 0, *SHAPE)), expected)
+
+
 def test_polygons_in_a_stated_crs(make: Make, tmp_path: Path) -> None:
     corrections = make(georeference=UTM)
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32632"}}

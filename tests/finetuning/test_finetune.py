@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from fctl_napari.finetuning.request import HEADS, PARTS, finetune_request
 from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.targets import only, open_corrections
 from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.polygon_files import PX_COORDINATES
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 
@@ -359,6 +361,14 @@ def test_the_ground_truth_counts_by_the_names_of_its_classes(corrected, request_
         tile = next(iter(tuner.measure._ground_truth_tiles))
         figures.append(tuner.measure._scene_ground_truth(tile))
     assert np.array_equal(*figures)
+    polygons = [
+        {"type": "Feature", "geometry": geometry, "properties": {"class": ("dark", "bright")[int(value)]}}
+        for geometry, value in pytest.importorskip("rasterio.features").shapes(given)
+    ]
+    document = {"type": "FeatureCollection", "coordinates": PX_COORDINATES, "features": polygons}
+    (tmp_path / "t.geojson").write_text(json.dumps(document))
+    by_polygons = Finetuner(request_for(truth=str(tmp_path / "t.geojson"))).measure
+    assert np.array_equal(by_polygons._scene_ground_truth(next(iter(by_polygons._ground_truth_tiles))), figures[0])
     assert tuner.sets.notes[-1].endswith("t.ome.zarr: its night count as no class.")
     stray = given.copy()
     stray[:] += 1

@@ -185,6 +185,28 @@ def open_file(url: str) -> BinaryIO:
     return _HttpFile(url, _file_system(url, asynchronous=False))  # type: ignore[return-value]
 
 
+def fetch(url: str) -> bytes:
+    """Fetch a small file at an address, whole.
+
+    Parameters
+    ----------
+    url : str
+        Address of the file.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    InputError
+        The server or the file is not there.
+    """
+    data: bytes = _ask(url, _file_system(url, asynchronous=False).cat_file, _encoded(url))
+    return data
+
+
 def _refuse(url: str, error: Exception) -> NoReturn:
     status = getattr(error, "status", None)
     server = urlsplit(url).netloc
@@ -307,7 +329,7 @@ class _HttpFile(io.RawIOBase):
         self._url = _encoded(url)
         self._files = files
         self._position = 0
-        self._size = self._ask(self._read_size)
+        self._size = _ask(url, self._read_size)
         self._cache = ReadAheadCache(BLOCK_BYTES, self._fetch, self._size)
 
     def _read_size(self) -> int:
@@ -340,23 +362,9 @@ class _HttpFile(io.RawIOBase):
             length = answer.content_length
             return None if length is None else int(length)
 
-    def _ask(self, request: Callable[..., Any], *arguments: Any) -> Any:
-        import aiohttp
-
-        for wait in (*RETRY_SECONDS, None):
-            try:
-                return request(*arguments)
-            except (aiohttp.ClientError, OSError) as error:
-                if isinstance(error, FileNotFoundError) or getattr(error, "status", None) in (404, 410):
-                    raise InputError(f"{self.name}: there is nothing at this address; check it.") from None
-                if wait is None or not _passes(error):
-                    _refuse(self.name, error)
-                time.sleep(wait)
-        raise AssertionError("the last attempt returns or raises")
-
     def _fetch(self, start: int, stop: int) -> bytes:
-        data: bytes = self._ask(
-            partial(self._files.cat_file, headers={"Accept-Encoding": "identity"}), self._url, start, stop
+        data: bytes = _ask(
+            self.name, partial(self._files.cat_file, headers={"Accept-Encoding": "identity"}), self._url, start, stop
         )
         if len(data) > stop - start:
             raise InputError(f"{self.name}: its server sends files only whole; fetch it and open the copy.")
@@ -380,6 +388,22 @@ class _HttpFile(io.RawIOBase):
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
+
+
+def _ask(url: str, request: Callable[..., Any], *arguments: Any) -> Any:
+    """Make a request, again if it fails for a moment, and report what stays."""
+    import aiohttp
+
+    for wait in (*RETRY_SECONDS, None):
+        try:
+            return request(*arguments)
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, FileNotFoundError) or getattr(error, "status", None) in (404, 410):
+                raise InputError(f"{url}: there is nothing at this address; check it.") from None
+            if wait is None or not _passes(error):
+                _refuse(url, error)
+            time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _passes(error: Exception) -> bool:

@@ -165,7 +165,7 @@ class ExchangePage(QWidget):
         if layer is not None:
             self.wanted.emit(layer, False)
         elif kind == FILE:
-            kinds = "Polygons, class indices (*.geojson *.json *.gpkg *.tif *.tiff *.png)"
+            kinds = "Polygons, class indices (*.geojson *.json *.gpkg *.shp *.zip *.fgb *.tif *.tiff *.png)"
             path, _ = QFileDialog.getOpenFileName(self, "Take over", "", kinds)
             if path:
                 self.wanted.emit(Path(path), False)

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog
 
 from fctl_napari.plugin.errors.form import ErrorForm
-from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, layer_choices, shows
+from fctl_napari.plugin.layers.ground_truth import GROUND_TRUTH_FILES, GroundTruthChoice, layer_choices, shows
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.plugin.layers.styles import only_show
 
@@ -184,9 +184,7 @@ class ErrorChoices(QObject):
 
     def _ask_file(self) -> None:
         """Ask for a file of ground truth and offer it."""
-        path, _ = QFileDialog.getOpenFileName(
-            self._form, "Open a ground truth", "", "Class indices (*.png *.tif *.tiff)"
-        )
+        path, _ = QFileDialog.getOpenFileName(self._form, "Open a ground truth", "", GROUND_TRUTH_FILES)
         if path:
             self.add_ground_truth(path)
 

@@ -24,6 +24,7 @@ from fctl_napari.plugin.finetune.choices import Beside, corrections_state, look_
 from fctl_napari.plugin.finetune.form import FinetuneForm
 from fctl_napari.plugin.finetune.runner import FINAL, FinetuneRunner, Make
 from fctl_napari.plugin.finetune.words import changes, describe, offered
+from fctl_napari.plugin.layers.ground_truth import GROUND_TRUTH_FILES
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.progress import Progress
 
@@ -168,7 +169,7 @@ class FinetuneWidget(DockedWidget):
 
     def _ask_ground_truth(self) -> None:
         """Ask for a file of ground truth and choose it."""
-        path, _ = QFileDialog.getOpenFileName(self, "Open a ground truth", "", "Labels (*.png *.tif *.tiff)")
+        path, _ = QFileDialog.getOpenFileName(self, "Open a ground truth", "", GROUND_TRUTH_FILES)
         if path:
             self.add_ground_truth(path)
 

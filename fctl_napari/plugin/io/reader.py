@@ -23,6 +23,7 @@ from fctl_napari.imagery.formats.png_jpeg import has_transparency
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
 from fctl_napari.imagery.formats.slides import DICOM_SUFFIX, is_dicom_slide
 from fctl_napari.imagery.formats.slides import SUFFIXES as SLIDES
+from fctl_napari.imagery.formats.stac import asset_location, is_item
 from fctl_napari.imagery.formats.tiff_validity import mask_beside
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
@@ -50,7 +51,7 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
     """Return the reader of what we can open (napari's entry point).
 
     That is OME-Zarr folders and zip files (``.ozx``), TIFF, PNG, JPEG and ``.npy`` files, slides, what GDAL reads, and
-    addresses of OME-Zarr and TIFF.
+    addresses of OME-Zarr and TIFF. A ``.json`` is read if it is a STAC item, whose asset may follow a ``#``.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
     """
     if isinstance(path, list):
         return None
+    if is_item(path):
+        return read
     if is_url(path):
         name = last_name(path).lower()
         return read if name.endswith(REMOTE_SUFFIXES) or ".zarr/" in urlsplit(path).path else None
@@ -117,6 +120,7 @@ def image_layers(path: str | Path) -> list[LayerData]:
     InputError
         The file is missing or damaged, or is not an image.
     """
+    path = asset_location(path)
     path = path if is_url(path) else Path(path)
     if not _may_be_zarr(path):
         return _one_image(path, stem(path), path)

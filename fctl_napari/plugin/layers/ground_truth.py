@@ -18,10 +18,10 @@ from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
 from fctl_napari.imagery.ground_truth_levels import with_levels
+from fctl_napari.imagery.ground_truth_over import open_ground_truth_over
 from fctl_napari.imagery.label_placement import LabelPlacement, over_image
 from fctl_napari.imagery.placed_labels import PlacedLabels
 from fctl_napari.imagery.pyramid import LARGE_SIDE
-from fctl_napari.imagery.raster_alignment import aligned_ground_truth
 from fctl_napari.plugin.layers.correction_marks import is_copy
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY, image_source
 from fctl_napari.plugin.layers.label_groups import LABELS_KEY, PLACED_KEY, label_names
@@ -35,6 +35,9 @@ from fctl_napari.segmentation.store.store import Segmentation
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.store.store import Segmentation
+
+GROUND_TRUTH_FILES = "Class indices, polygons (*.png *.tif *.tiff *.gpkg *.shp *.zip *.fgb *.geojson *.json)"
+"""Filter of file dialogs for a ground truth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +233,12 @@ def open_choice(
     path = None if elsewhere else choice.path
     if path is None and placed is None:
         placed = _plane(choice)
-    source = open_ground_truth(path, colors) if path is not None else _layer_source(choice, placed)
-    if path is not None and over is not None:
-        source = aligned_ground_truth(source, Path(path), over.georeference, over.shape)
+    if path is None:
+        source = _layer_source(choice, placed)
+    elif over is None:
+        source = open_ground_truth(path, colors)
+    else:
+        source = open_ground_truth_over(path, over.georeference, over.shape, colors, image=over.image_path)
     if max(source.shape) <= LARGE_SIDE or source.native_levels > 1:
         return source
     if path is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,26 @@ def test_errors_stand_on_the_screen(
     form.shown.click()
     assert widget.overlay is not None
     assert errors(notes) == []
+
+
+def test_polygons_as_a_ground_truth(
+    open_errors: OpenErrors, judged: Judged, until: Callable[..., None], tmp_path: Path
+) -> None:
+    features = pytest.importorskip("rasterio.features")
+    scene, store, ground_truth, predicted = judged
+    _, widget = open_errors(scene, store.path)
+    names = store.class_table.names
+    parts = [
+        {"type": "Feature", "geometry": geometry, "properties": {"label": names[int(value)]}}
+        for geometry, value in features.shapes(ground_truth, ground_truth != 255)
+    ]
+    parts.append({"type": "Feature", "geometry": parts[0]["geometry"], "properties": {}})
+    document = {"type": "FeatureCollection", "coordinates": "px of the image, x right, y down", "features": parts}
+    (tmp_path / "polygons.geojson").write_text(json.dumps(document))
+    widget.add_ground_truth(tmp_path / "polygons.geojson")
+    until(lambda: not widget.running)
+    assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
+    assert "polygons without a class, left out: 1" in widget.form.hint.text()
 
 
 def test_what_is_shown_of_errors_and_its_colors_are_chosen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -195,6 +196,30 @@ def test_an_address_in_the_window(
     assert np.array_equal(large.data[0][:, 4000:], image[:, 4000:])
     (again,) = viewer.open(f"{url}/large.tif", plugin="fctl-napari")
     assert image_source(again).job is None
+
+
+@pytest.mark.gui
+def test_an_item_of_a_catalog_in_the_window(
+    make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path, serve: Callable, notes: list[tuple[str, str]]
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 80, 3), np.uint8), tile=(32, 32))
+    asset = {"href": "./a.tif", "type": "image/tiff"}
+    document = {"type": "Feature", "stac_version": "1.0.0", "assets": {"data": asset}}
+    item = tmp_path / "item.json"
+    item.write_text(json.dumps(document))
+    (tmp_path / "plain.json").write_text("{}")
+    assert get_reader(str(tmp_path / "plain.json")) is None
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(item, plugin="fctl-napari")
+    assert layer.name == "a"
+    assert Path(image_source(layer).original) == tmp_path / "a.tif"
+    document["assets"]["other"] = asset
+    item.write_text(json.dumps(document))
+    url = serve(tmp_path).url
+    (layer,) = viewer.open(f"{url}/item.json#other", plugin="fctl-napari")
+    assert image_source(layer).original == f"{url}/a.tif"
+    assert viewer.open(item, plugin="fctl-napari") == []
+    assert "choose one of data, other" in notes[-1][1]
 
 
 @pytest.mark.gui
