@@ -104,7 +104,8 @@ class NamedPolygons:
         # the larger first, so that smaller ones are rasterized over them
         order = np.argsort(-np.abs(shapely.area(placed)), kind="stable")
         self._shapes: NDArray[Any] = placed[order]
-        self._large = (shapely.get_num_coordinates(self._shapes) > LARGE) & shapely.is_valid(self._shapes)
+        self._valid = shapely.is_valid(self._shapes)
+        self._large = (shapely.get_num_coordinates(self._shapes) > LARGE) & self._valid
         self._name = name[order]
         self._tree = shapely.STRtree(self._shapes)
         self._shape = shape
@@ -200,7 +201,7 @@ class NamedPolygons:
             )
         beyond = np.max([-x0, -y0, x1 - width, y1 - height], axis=0)
         reach = ~outside & (beyond > EDGE_PX)
-        crossing = ~shapely.is_valid(shapes)
+        crossing = ~self._valid
         thin = np.flatnonzero(~outside & (2 * shapely.area(shapes) < shapely.length(shapes)))
         counts = {
             "polygons outside the image": int(outside.sum()),
@@ -410,9 +411,12 @@ def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int
     inside = ((vertices >= 0) & (vertices <= (shape[1], shape[0]))).all(axis=1)
     if beyond.all() or beyond[owner[inside]].any():
         return None
-    beside = shapely.box(-2, -2, -1, -1)
-    pairs = zip(shapes, beyond.tolist(), strict=True)
-    return np.array([beside if far else shapely.transform(one, to_px) for one, far in pairs], object)
+    placed: NDArray[Any] = np.full(len(shapes), shapely.box(-2, -2, -1, -1), object)
+    if ground.turn is None:
+        placed[~beyond] = shapely.transform(shapes[~beyond], to_px)
+    else:
+        placed[~beyond] = [shapely.transform(one, to_px) for one in shapes[~beyond]]
+    return placed
 
 
 def _followed(
