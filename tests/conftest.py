@@ -31,13 +31,14 @@ XVFB = pytest.StashKey[subprocess.Popen]()
 
 # fmt: off
 LONGEST_FIRST = (
-    "test_explore_views", "test_notebooks", "test_which_image", "test_segment", "test_explore", "test_errors",
-    "test_correct", "test_cli_segment", "test_finetune_run", "test_train", "test_explain_placement",
-    "test_finetune_widget", "test_kill", "test_correct_layers", "test_tile_network", "test_finetune", "test_live",
-    "test_refiner", "test_cli_train", "test_same_result", "test_onnx_export", "test_cli_finetune", "test_engine",
-    "test_stateful_job", "test_worker_process", "test_network_figures", "test_cost", "test_maps", "test_export_layer",
-    "test_distributed", "test_errors_layers", "test_errors_listed", "test_correct_disk", "test_finetune_stopped",
-    "test_demo", "test_released", "test_plain_script",
+    "test_notebooks", "test_finetune", "test_maps", "test_kill", "test_train", "test_live", "test_explore_views",
+    "test_worker_process", "test_ablation_tables", "test_engine", "test_distributed", "test_same_result",
+    "test_gradients", "test_correct_layers", "test_finetune_run", "test_frozen_features", "test_cli_train",
+    "test_train_baselines", "test_errors_listed", "test_finetune_stopped", "test_released", "test_baselines",
+    "test_refiner", "test_onnx_export", "test_plain_script", "test_which_image", "test_errors", "test_stateful_job",
+    "test_encoders", "test_weight_init", "test_segment", "test_explore", "test_where_next", "test_reader",
+    "test_slides", "test_demo", "test_ablation_run", "test_remote", "test_finetune_widget", "test_correct",
+    "test_one_image", "test_stages", "test_without_data",
 )
 """Files whose tests take longest: they are begun first, so that no process is left alone with one at the end."""
 # fmt: on

@@ -178,3 +178,13 @@ def test_stopped_by_hand_it_resumes_later(tmp_path: Path, make_rgb: Callable, ti
     assert "Traceback" not in err
     done = Segmentation.open(out).done()
     assert 0 < done.sum() < done.size
+
+
+@pytest.mark.parametrize("name", ["bad.png", "bad.zip", "bad.tif"])
+def test_a_folder_is_not_called_like_a_file(
+    fctl: Fctl, rgb_png: Path, tmp_path: Path, tiny_checkpoint: Path, name: str
+) -> None:
+    out = tmp_path / name
+    for command in (("segment", rgb_png, "--out", out, "--checkpoint", tiny_checkpoint), ("convert", rgb_png, out)):
+        assert "is the name of a file, and a folder is written; call it bad.ome.zarr" in fctl(*command).sentence()
+    assert not out.exists()

@@ -28,6 +28,11 @@ from fctl_napari.imagery.halving import NAPARI_COARSEST, halved_shape
 
 VERSION = "0.5"
 
+FILE_SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gpkg", ".geojson", ".json", ".zip", ".ozx", ".npy", ".safetensors")
+)
+"""Suffixes of files, by which no folder of a Zarr is called."""
+
 
 def is_zarr(path: Path | str) -> bool:
     """Return whether there is a Zarr group or array.
@@ -395,8 +400,10 @@ def create_group(path: Path, fill: Callable[[zarr.Group], None]) -> zarr.Group:
     Raises
     ------
     OutputError
-        The name is taken, the disk is full, or the location is not writable.
+        The name is taken or that of a file, the disk is full, or the location is not writable.
     """
+    if path.suffix.lower() in FILE_SUFFIXES:
+        raise OutputError(f"{path}: is the name of a file, and a folder is written; call it {path.stem}.ome.zarr, say.")
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise OutputError(f"{path}: exists already; choose another name, or delete it first.")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
