@@ -209,11 +209,8 @@ class Pyramid:
         InputError
             The file is damaged here, or cannot be shown as RGB (see :meth:`require_rgb`).
         """
-        self.require_rgb()
-        if self.masked:
-            return fill_invalid(self.read_rgba(window, level))
-        shape = self.levels[level].shape
-        return read_padded(lambda rows, columns: self._rgb(level, rows, columns), shape, window, channels=(3,))
+        colors, valid = self._read(window, level)
+        return colors if valid is None else fill_invalid(_with_opacity(colors, valid))
 
     @property
     def masked(self) -> bool:
@@ -252,26 +249,28 @@ class Pyramid:
         InputError
             See :meth:`read`.
         """
+        return _with_opacity(*self._read(window, level))
+
+    def _read(self, window: IntWindow, level: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """Read a window as RGB, black outside, with its validity, True outside. None if all of it is valid."""
         self.require_rgb()
+        valid: NDArray[np.bool_] | None = None
 
         def read(rows: slice, columns: slice) -> NDArray[np.uint8]:
+            nonlocal valid
             inside = (rows.start, columns.start, rows.stop, columns.stop)
             values = self._colors(level, inside)
-            valid = self._valid(level, inside, values)
-            result = np.empty((*valid.shape, 4), np.uint8)
-            result[..., :3] = self._to_uint8(values)  # one gray channel becomes three
-            result[..., 3] = np.where(valid, np.uint8(255), np.uint8(0))
-            result[..., :3][~valid] = 0
-            return result
+            there = self._valid(level, inside, values) if self.masked else None
+            colors = self._to_uint8(values)
+            if colors.shape[2] == 1:
+                colors = np.repeat(colors, 3, axis=2)
+            if there is not None and not there.all():
+                y0, x0, y1, x1 = window
+                valid = np.ones((y1 - y0, x1 - x0), bool)
+                valid[Window(*inside).slices_in(window)] = there
+            return np.array(colors, order="C")  # never a view of what the image keeps in memory
 
-        pixels = read_padded(read, self.levels[level].shape, window, channels=(4,))
-        inside = Window(*window).clip(self.levels[level].shape[:2])
-        if inside != window:
-            outside = np.ones(pixels.shape[:2], bool)
-            if not inside.empty:
-                outside[inside.slices_in(window)] = False
-            pixels[outside, 3] = 255
-        return pixels
+        return read_padded(read, self.levels[level].shape, window, channels=(3,)), valid
 
     def read_valid(self, window: IntWindow, level: int = 0) -> NDArray[np.bool_]:
         """Read which px of a window hold data.
@@ -323,13 +322,6 @@ class Pyramid:
         if self.bands is None:
             return self.read_native(window, level, channels=min(self.channels, 3))
         return self.read_native(window, level)[..., list(self.bands)]
-
-    def _rgb(self, level: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
-        """Read a window that lies inside."""
-        block = self._to_uint8(self._colors(level, (rows.start, columns.start, rows.stop, columns.stop)))
-        if block.shape[2] == 1:
-            block = np.repeat(block, 3, axis=2)
-        return np.array(block, order="C")  # never a view of what the image keeps in memory
 
     def _to_uint8(self, block: NDArray[Any]) -> NDArray[np.uint8]:
         """Scale values to 0..255. What a value that is not finite becomes is not defined."""
@@ -425,10 +417,8 @@ class Pyramid:
 
     def _crop(self, window: IntWindow, level: int) -> NDArray[np.uint8]:
         """Read a window as RGB, or as RGBA where px of it are without data. Pillow weighs RGBA by its opacity."""
-        if not self.masked:
-            return self.read(window, level)
-        pixels = self.read_rgba(window, level)
-        return np.ascontiguousarray(pixels[..., :3]) if pixels[..., 3].all() else pixels
+        colors, valid = self._read(window, level)
+        return colors if valid is None else _with_opacity(colors, valid)
 
     def _resize_strips(
         self, level: int, outer: IntWindow, box: tuple[float, float, float, float], size: int
@@ -463,6 +453,18 @@ class Pyramid:
     def _strip_rows(self, level: int, width: int) -> int:
         chunk = self.levels[level].chunks[0]
         return chunk * max(1, round(STRIP_PX / (width * chunk)))
+
+
+def _with_opacity(colors: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """Return RGBA that is transparent, and black, where there is no data."""
+    result = np.empty((*colors.shape[:2], 4), np.uint8)
+    result[..., :3] = colors
+    if valid is None:
+        result[..., 3] = 255
+        return result
+    result *= valid[..., np.newaxis]
+    result[..., 3] = np.where(valid, np.uint8(255), np.uint8(0))
+    return result
 
 
 def has_pyramid(pyramid: Pyramid) -> bool:
