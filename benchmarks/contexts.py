@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.sample import sample_files, sample_splits, write_sample
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation

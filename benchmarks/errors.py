@@ -24,8 +24,8 @@ from memory import peak_megabytes
 from fctl_napari.evaluation.acquisition import find_next
 from fctl_napari.evaluation.error_regions import find_errors, find_uncertain
 from fctl_napari.evaluation.evaluation import evaluate
-from fctl_napari.imagery.ground_truth import open_ground_truth
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.model_card import builtin_checkpoints, read_card
 from fctl_napari.segmentation.store.store import Segmentation

@@ -34,7 +34,7 @@ from skimage.measure import label, regionprops
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
 from fctl_napari.finetuning.finetune import finetune
 from fctl_napari.finetuning.request import PARTS, FinetuneRequest
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.checkpoint import load_checkpoint

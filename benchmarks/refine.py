@@ -17,7 +17,7 @@ import torch
 
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.evaluation.metrics import Scores
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files, sample_splits
 from fctl_napari.model.model_card import read_card, resolve_checkpoint

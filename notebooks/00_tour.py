@@ -27,7 +27,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.figures.comparison import comparison_figure
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import write_sample
 from fctl_napari.model.model_card import read_card, resolve_checkpoint

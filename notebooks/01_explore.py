@@ -33,7 +33,7 @@ from fctl_napari.figures.comparison import comparison_figure
 from fctl_napari.figures.evaluation import evaluation_figure
 from fctl_napari.figures.explanation import explanation_figure
 from fctl_napari.figures.sliders import slide
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.feature_ablation import Without

@@ -34,7 +34,7 @@ from fctl_napari.finetuning.candidates import keep, roll_back
 from fctl_napari.finetuning.finetune import finetune
 from fctl_napari.finetuning.lineage import lineage
 from fctl_napari.finetuning.request import finetune_request
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.model_card import read_card, resolve_checkpoint

@@ -41,7 +41,7 @@ from fctl_napari.figures.attention import weights_figure
 from fctl_napari.figures.enhancement import enhancement_figure, strongest_figure
 from fctl_napari.figures.masks import masks_figure
 from fctl_napari.figures.sliders import slide
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.classes import ClassTable

@@ -30,7 +30,7 @@ from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.figures.comparison import error_picture
 from fctl_napari.figures.evaluation import evaluation_figure
 from fctl_napari.figures.sliders import slide
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest

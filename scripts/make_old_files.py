@@ -237,8 +237,8 @@ def analyses() -> None:
     """Evaluate, mark, map classes, export, convert a data set."""
     from fctl_napari.evaluation.error_regions import find_errors, order
     from fctl_napari.evaluation.review_marks import Marks
-    from fctl_napari.imagery.class_mapping import ClassMapping
-    from fctl_napari.imagery.ground_truth import open_ground_truth
+    from fctl_napari.imagery.labels.class_mapping import ClassMapping
+    from fctl_napari.imagery.labels.ground_truth import open_ground_truth
     from fctl_napari.segmentation.store.store import Segmentation
 
     store, ground_truth = Segmentation.open("whole.ome.zarr"), open_ground_truth("new_truth.png")

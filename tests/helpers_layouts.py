@@ -12,7 +12,7 @@ from PIL import Image
 
 from fctl_napari.datasets.layouts import deepglobe_table
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import pyramid_from_array
 
 SIDE = 96

@@ -195,10 +195,10 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
     """
     from fctl_napari.cli.output import err
     from fctl_napari.evaluation.ground_truth import notes_on
-    from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
-    from fctl_napari.imagery.ground_truth_over import open_ground_truth_over
-    from fctl_napari.imagery.polygon_files import is_polygon_file
-    from fctl_napari.imagery.polygons import polygon_classes
+    from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
+    from fctl_napari.imagery.labels.ground_truth_over import open_ground_truth_over
+    from fctl_napari.imagery.labels.polygon_files import is_polygon_file
+    from fctl_napari.imagery.labels.polygons import polygon_classes
     from fctl_napari.segmentation.store.identity import take_georeference
 
     take_georeference(segmentation.facts, segmentation.path)
@@ -233,7 +233,7 @@ def _unmapped(ground_truth: GroundTruth, evaluation: Evaluation) -> str | None:
 
     Published masks use 255 for a class, for example.
     """
-    from fctl_napari.imagery.ground_truth import LabelSource
+    from fctl_napari.imagery.labels.ground_truth import LabelSource
 
     absent = [name for name, px in zip(evaluation.names, evaluation.confusion.sum(axis=1), strict=True) if not px]
     y0, x0, y1, x1 = evaluation.region

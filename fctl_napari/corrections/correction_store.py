@@ -17,7 +17,7 @@ from fctl_napari.corrections.chunk_counts import Chunk, ChunkCounts
 from fctl_napari.errors import InputError, OtherImageError
 from fctl_napari.files import output_error, sync
 from fctl_napari.imagery.formats import ngff
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.store.identity import difference, image_facts, open_image_of, refreshed, same_image

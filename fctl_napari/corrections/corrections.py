@@ -28,7 +28,7 @@ from fctl_napari.corrections.write_ahead_log import WriteAheadLog
 from fctl_napari.errors import OutputError
 from fctl_napari.files import sync
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable, value_names
 from fctl_napari.segmentation.store.store import ATTRIBUTE

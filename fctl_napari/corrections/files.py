@@ -16,13 +16,13 @@ from fctl_napari.corrections.merge import MergeReport, Policy, blocks_of, take
 from fctl_napari.errors import InputError
 from fctl_napari.export.export import Kind, check_export, export
 from fctl_napari.export.losses import ExportLosses
-from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
-from fctl_napari.imagery.class_names import match_names
-from fctl_napari.imagery.ground_truth import NO_CLASS, LabelSource, open_ground_truth
-from fctl_napari.imagery.label_pyramid import LabelPyramid
-from fctl_napari.imagery.polygon_files import is_polygon_file
-from fctl_napari.imagery.polygons import NamedPolygons, polygon_classes
-from fctl_napari.imagery.raster_alignment import raster_offset
+from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
+from fctl_napari.imagery.labels.class_names import match_names
+from fctl_napari.imagery.labels.ground_truth import NO_CLASS, LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.polygon_files import is_polygon_file
+from fctl_napari.imagery.labels.polygons import NamedPolygons, polygon_classes
+from fctl_napari.imagery.labels.raster_alignment import raster_offset
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.stored_image import note_on_image

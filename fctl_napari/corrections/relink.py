@@ -11,7 +11,7 @@ from pathlib import Path
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.files import output_error
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.segmentation.store.identity import image_facts, same_image
 from fctl_napari.segmentation.store.store import ATTRIBUTE

@@ -13,7 +13,7 @@ from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.errors import OutputError
 from fctl_napari.files import atomic_write, write_json
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import ATTRIBUTE

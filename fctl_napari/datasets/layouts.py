@@ -11,9 +11,9 @@ from typing import Any, Literal
 from fctl_napari.datasets.files import Pair, Problem, find_files
 from fctl_napari.datasets.split import Split, split_pairs
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.class_mapping import ClassMapping
 from fctl_napari.imagery.formats.ngff import is_zarr, label_classes, open_group
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.class_mapping import ClassMapping
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.model.classes import DEEPGLOBE, ClassTable, class_table
 
 Layout = Literal["deepglobe", "inria", "pairs", "omezarr"]

@@ -20,7 +20,7 @@ from fctl_napari.segmentation.store.map_names import ENTROPY
 from fctl_napari.windows import IntWindow, require_region
 
 if TYPE_CHECKING:
-    from fctl_napari.imagery.label_pyramid import LabelPyramid
+    from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
     from fctl_napari.segmentation.store.store import Segmentation
 
 MOST = 1000

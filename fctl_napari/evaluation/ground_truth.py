@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.class_names import match_names
+from fctl_napari.imagery.labels.class_names import match_names
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.segmentation.store.identity import contradict
 from fctl_napari.segmentation.store.stored_image import note_on_image

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.model.classes import IGNORE, NOT_SURE, ClassTable
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, Window, require_region

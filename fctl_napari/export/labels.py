@@ -12,7 +12,7 @@ from fctl_napari.export.destination import LABELS_KIND, replacing
 from fctl_napari.export.extract import Exportable, Extract
 from fctl_napari.export.pixel_size import spatial
 from fctl_napari.imagery.formats import ngff
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import same_image

@@ -18,7 +18,7 @@ from fctl_napari.export.losses import ExportLosses
 from fctl_napari.export.outlines import NO_OUTLINES, Outlines, trace
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.geodesy import Ground
-from fctl_napari.imagery.polygon_files import PX_COORDINATES
+from fctl_napari.imagery.labels.polygon_files import PX_COORDINATES
 from fctl_napari.progress import Progress
 
 LARGE = 20_000

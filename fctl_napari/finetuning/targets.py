@@ -18,7 +18,7 @@ from fctl_napari.corrections.regions import CorrectedBox
 from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import BLOCK, iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import NOT_SURE, ClassTable
 from fctl_napari.model.model_card import Card

@@ -12,8 +12,8 @@ import numpy as np
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.ground_truth import open_ground_truth
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow

@@ -172,7 +172,7 @@ def _save_screenshot(viewer: napari.Viewer, path: Path) -> None:
 def _score(result: Path) -> float:
     """Compute the mean IoU over the test bands together."""
     from fctl_napari.evaluation.metrics import Scores, confusion_matrix
-    from fctl_napari.imagery.ground_truth import open_ground_truth
+    from fctl_napari.imagery.labels.ground_truth import open_ground_truth
     from fctl_napari.imagery.sample import sample_files, sample_splits
     from fctl_napari.segmentation.store.store import Segmentation
 
@@ -191,7 +191,7 @@ def _score(result: Path) -> float:
 def _save_figure(result: Path, path: Path) -> None:
     """Draw image | mask | ground truth | FP/FN of the part of the widest test band where the classes are most mixed."""
     from fctl_napari.figures.comparison import comparison_figure
-    from fctl_napari.imagery.ground_truth import open_ground_truth
+    from fctl_napari.imagery.labels.ground_truth import open_ground_truth
     from fctl_napari.imagery.open import open_image
     from fctl_napari.imagery.sample import sample_files, sample_splits
     from fctl_napari.segmentation.store.store import Segmentation

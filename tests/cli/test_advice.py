@@ -36,7 +36,7 @@ RAISED_BY = {
     "cli/data.py": {"data check"},
     "cli/evaluate.py": {"evaluate", "errors", "compare"},
     "cli/finetune.py": {"finetune"},
-    "imagery/polygon_files.py": {"corrections import"},
+    "imagery/labels/polygon_files.py": {"corrections import"},
     "imagery/pyramid.py": SHOWN,
     "ablation/plan.py": {"ablate run"},
     "training/distributed.py": {"train"},

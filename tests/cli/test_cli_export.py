@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 
 pytest.importorskip("pyogrio")
 

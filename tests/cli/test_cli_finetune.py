@@ -15,7 +15,7 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.finetuning.request import finetune_request
 from fctl_napari.finetuning.targets import open_corrections
 from fctl_napari.finetuning.tile_sampling import choose_tiles
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.model_card import checkpoint_hash, read_card

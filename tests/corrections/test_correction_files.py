@@ -18,10 +18,10 @@ from fctl_napari.corrections import merge as correction_merge
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.files import export_corrections, import_file, import_labels
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
+from fctl_napari.imagery.labels.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import pyramid_from_array
 
 SHAPE = (300, 420)

@@ -26,7 +26,7 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import ChunkRegions, CorrectedRegion
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
 from fctl_napari.model.classes import ClassTable

@@ -18,7 +18,7 @@ from fctl_napari.corrections import undo_history as strokes_module
 from fctl_napari.corrections import write_ahead_log
 from fctl_napari.corrections.correction_store import CorrectionStore
 from fctl_napari.corrections.corrections import Corrections, Stroke
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 
 STROKE = {
     "location": st.tuples(st.integers(0, 12), st.integers(0, 5)),

@@ -16,7 +16,7 @@ from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.evaluation import blockwise
 from fctl_napari.evaluation.agreement import compare
 from fctl_napari.evaluation.evaluation import evaluate
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.segmentation.store.store import Segmentation
 
 MakeSegmentation = Callable[..., Segmentation]

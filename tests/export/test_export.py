@@ -11,7 +11,7 @@ from PIL import Image
 
 from fctl_napari.errors import OutputError
 from fctl_napari.export.export import export
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Georeference
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from fctl_napari.finetuning.request import FinetuneRequest
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.train import train
 

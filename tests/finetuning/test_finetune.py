@@ -21,8 +21,8 @@ from fctl_napari.finetuning.gate import Figures
 from fctl_napari.finetuning.request import HEADS, PARTS, finetune_request
 from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.targets import only, open_corrections
-from fctl_napari.imagery.label_pyramid import LabelPyramid
-from fctl_napari.imagery.polygon_files import PX_COORDINATES
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.polygon_files import PX_COORDINATES
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 

@@ -22,7 +22,7 @@ from PIL import Image
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.png_jpeg import MAX_PIXELS
 from fctl_napari.imagery.halving import halve
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import has_pyramid
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from fctl_napari.errors import OutputError
 from fctl_napari.imagery import sample
-from fctl_napari.imagery.ground_truth import open_ground_truth
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import SamplePaths, sample_files, sample_splits, write_sample
 

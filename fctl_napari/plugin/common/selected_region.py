@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.evaluation.error_regions import Region
-from fctl_napari.imagery.class_mapping import MappedGroundTruth
+from fctl_napari.imagery.labels.class_mapping import MappedGroundTruth
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow, Window
 

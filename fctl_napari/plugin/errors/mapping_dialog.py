@@ -22,8 +22,8 @@ from qtpy.QtWidgets import (
 )
 
 from fctl_napari.evaluation.error_types import Color
-from fctl_napari.imagery.class_mapping import ClassMapping
-from fctl_napari.imagery.ground_truth import NO_CLASS, LabelSource
+from fctl_napari.imagery.labels.class_mapping import ClassMapping
+from fctl_napari.imagery.labels.ground_truth import NO_CLASS, LabelSource
 from fctl_napari.plugin.common.notify import reported
 
 HELP = (

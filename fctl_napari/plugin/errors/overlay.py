@@ -11,7 +11,7 @@ from napari.layers import Labels
 
 from fctl_napari.errors import InputError
 from fctl_napari.evaluation.error_types import Kinds
-from fctl_napari.imagery.class_mapping import MappedGroundTruth
+from fctl_napari.imagery.labels.class_mapping import MappedGroundTruth
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
 from fctl_napari.plugin.layers.segmentation_layers import above

@@ -15,7 +15,7 @@ from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
 from fctl_napari.imagery.formats.slides import SUFFIXES as SLIDES
-from fctl_napari.imagery.label_placement import label_placement
+from fctl_napari.imagery.labels.label_placement import label_placement
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.imagery.class_names import match_names
+from fctl_napari.imagery.labels.class_names import match_names
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.windows import FloatWindow, IntWindow
 

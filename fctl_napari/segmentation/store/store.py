@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 from fctl_napari.files import output_error
 from fctl_napari.imagery.formats import ngff
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.model_card import Card

@@ -10,7 +10,7 @@ import filelock
 
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.files import output_error, remove_folder
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.store.identity import difference, refreshed, same_image

@@ -10,7 +10,7 @@ from typing import Any
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.remote import is_url
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.segmentation.store.identity import contradict, same_image
 from fctl_napari.segmentation.store.store import ATTRIBUTE

@@ -10,7 +10,7 @@ from typing import Any
 
 from fctl_napari.imagery.fingerprint import whole_fingerprint
 from fctl_napari.imagery.formats.remote import is_url
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid

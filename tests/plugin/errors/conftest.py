@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers_errors import CROP, NAMES, Judged, OpenErrors, write_ground_truth
 
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.plugin.errors.widget import ErrorWidget

@@ -10,7 +10,7 @@ import napari
 import numpy as np
 from helpers_window import shown
 
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.segmentation.store.store import Segmentation
 

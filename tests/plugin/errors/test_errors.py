@@ -20,8 +20,8 @@ from fctl_napari.evaluation.error_regions import find_disagreements, order
 from fctl_napari.evaluation.error_types import COLOR_BLIND, PAPER, comparison_kinds
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.evaluation.review_marks import Marks, marks_path
-from fctl_napari.imagery.class_mapping import ClassMapping
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.class_mapping import ClassMapping
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.common import background
 from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFERENCES, MISSES, WHO

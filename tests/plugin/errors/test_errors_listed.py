@@ -20,8 +20,8 @@ from fctl_napari.evaluation.error_regions import find_errors, find_uncertain, or
 from fctl_napari.evaluation.error_types import PAPER
 from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.review_marks import Marks
-from fctl_napari.imagery.ground_truth import open_ground_truth
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.plugin.errors.comparison import ERRORS, UNCERTAIN
 from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.plugin.layers.roi import VIEW

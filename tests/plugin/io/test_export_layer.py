@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers_window import errors
 
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 
 pytest.importorskip("pyogrio")
 pytestmark = [pytest.mark.gui]

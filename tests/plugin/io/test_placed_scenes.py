@@ -17,7 +17,7 @@ from napari.layers import Layer
 
 from fctl_napari.corrections.correction_store import make
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.io.reader import get_reader, read
 from fctl_napari.plugin.layers.ground_truth import labels_over

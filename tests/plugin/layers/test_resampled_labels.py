@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.placed_labels import PlacedLabels
+from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 from fctl_napari.plugin.layers.resampled_labels import lies_over, placed_labels
 
 HEIGHT, WIDTH = 30, 50

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.imagery.fingerprint import fingerprint
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Georeference, pyramid_from_array
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import LevelPlacement, axis_unit, level_placements
-from fctl_napari.imagery.placed_labels import PlacedLabels
+from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 
 METERS = {
     "angstrom": 1e-10,

@@ -12,8 +12,8 @@ from PIL import Image
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.ground_truth import open_ground_truth
-from fctl_napari.imagery.raster_alignment import aligned_ground_truth, raster_offset
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.raster_alignment import aligned_ground_truth, raster_offset
 from fctl_napari.segmentation.store.store import Segmentation
 
 rasterio = pytest.importorskip("rasterio")

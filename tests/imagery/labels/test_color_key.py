@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.color_key import ColorKey
-from fctl_napari.imagery.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.color_key import ColorKey
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.model.classes import DEEPGLOBE
 
 COLORS = [(10, 20, 30), (200, 210, 220), (10, 20, 31)]

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.class_mapping import ClassMapping
-from fctl_napari.imagery.class_names import match_names
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.ground_truth import NO_CLASS
-from fctl_napari.imagery.polygon_files import VECTORS, FoundPolygons, read_polygons
+from fctl_napari.imagery.labels.class_mapping import ClassMapping
+from fctl_napari.imagery.labels.class_names import match_names
+from fctl_napari.imagery.labels.ground_truth import NO_CLASS
+from fctl_napari.imagery.labels.polygon_files import VECTORS, FoundPolygons, read_polygons
 from fctl_napari.windows import IntWindow, Window
 
 EDGE_PX = 1e-2

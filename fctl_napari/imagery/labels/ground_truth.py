@@ -12,17 +12,17 @@ import zarr
 from numpy.typing import NDArray
 
 from fctl_napari.errors import FctlError, InputError
-from fctl_napari.imagery.color_key import NO_CLASS, ColorKey, PaletteKey, palette_key
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.mask_tags import MaskTags, png_tags, tiff_tags
 from fctl_napari.imagery.formats.ngff_collection import image_names
 from fctl_napari.imagery.formats.png_jpeg import PNG_MAGIC, is_16_bit_png, open_pillow, read_magic
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, read_tiff
 from fctl_napari.imagery.formats.zipped import zip_file
-from fctl_napari.imagery.label_placement import label_placement, over_image
+from fctl_napari.imagery.labels.color_key import NO_CLASS, ColorKey, PaletteKey, palette_key
+from fctl_napari.imagery.labels.label_placement import label_placement, over_image
+from fctl_napari.imagery.labels.placed_labels import PlacedLabels
+from fctl_napari.imagery.labels.polygon_files import is_polygon_file
 from fctl_napari.imagery.level import Level, read_padded
-from fctl_napari.imagery.placed_labels import PlacedLabels
-from fctl_napari.imagery.polygon_files import is_polygon_file
 from fctl_napari.imagery.validity import StoredMask
 from fctl_napari.windows import IntWindow
 

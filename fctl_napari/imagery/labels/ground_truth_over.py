@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.ground_truth import NO_CLASS, LabelSource, open_ground_truth
-from fctl_napari.imagery.polygon_files import is_polygon_file
-from fctl_napari.imagery.polygons import NamedPolygons
-from fctl_napari.imagery.raster_alignment import aligned_ground_truth
+from fctl_napari.imagery.labels.ground_truth import NO_CLASS, LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.polygon_files import is_polygon_file
+from fctl_napari.imagery.labels.polygons import NamedPolygons
+from fctl_napari.imagery.labels.raster_alignment import aligned_ground_truth
 
 
 def open_ground_truth_over(

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fctl_napari.imagery.class_names import match_names
+from fctl_napari.imagery.labels.class_names import match_names
 
 
 def test_classes_are_found_by_their_names():

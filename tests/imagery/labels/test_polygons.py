@@ -13,7 +13,7 @@ import shapely
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.polygons import NamedPolygons
+from fctl_napari.imagery.labels.polygons import NamedPolygons
 
 SHAPE = (200, 300)
 UTM = Georeference("EPSG:32640", (0.5, 0.0, 320000.0, 0.0, -0.5, 2790000.0))

@@ -11,8 +11,8 @@ import pytest
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference
-from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
-from fctl_napari.imagery.ground_truth_over import open_ground_truth_over
+from fctl_napari.imagery.labels.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.ground_truth_over import open_ground_truth_over
 
 pytest.importorskip("rasterio")
 shapely = pytest.importorskip("shapely")
@@ -196,7 +196,7 @@ def test_long_edges_are_straight_where_they_were_drawn(tmp_path: Path) -> None:
 
 def test_many_vertices_are_cut_to_the_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes, names, expected = polygons()
-    monkeypatch.setattr("fctl_napari.imagery.polygons.LARGE", 3)
+    monkeypatch.setattr("fctl_napari.imagery.labels.polygons.LARGE", 3)
     path = write(tmp_path / "p.gpkg", moved(shapes, UTM.crs, UTM), {"class": names}, UTM.crs)
     found, source = values(path)
     np.testing.assert_array_equal(found, expected)

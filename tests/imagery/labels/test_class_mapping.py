@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.class_mapping import ClassMapping, MappedGroundTruth
-from fctl_napari.imagery.ground_truth import LabelSource, open_ground_truth
-from fctl_napari.imagery.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
+from fctl_napari.imagery.labels.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 
 CLASSES = ("water", "forest", "town")
 
