@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -154,10 +153,15 @@ def has_sidecar(path: Path | str) -> bool:
         return False
     extension = path.suffix.lstrip(".")
     short = f"{extension[:1]}{extension[-1:]}w"
-    beside = [path.with_suffix(f".{one}") for one in (short, f"{extension}w", "wld", "RPB")]
-    beside += [path.with_name(f"{path.name}.aux.xml"), path.with_name(f"{path.stem}_RPC.TXT")]
-    names = {one.name.lower() for one in beside}
-    return any(entry.name.lower() in names for entry in os.scandir(path.parent))
+    # Each name is looked up: to list the folder would take long among thousands of images.
+    beside = [path.with_suffix(f".{one}") for name in (short, f"{extension}w", "wld", "rpb") for one in _cases(name)]
+    beside += [path.with_name(f"{path.name}{one}") for one in (".aux.xml", ".AUX.XML")]
+    beside += [path.with_name(f"{path.stem}{one}") for one in ("_RPC.TXT", "_rpc.txt")]
+    return any(one.is_file() for one in beside)
+
+
+def _cases(name: str) -> tuple[str, str]:
+    return name.lower(), name.upper()
 
 
 def file_placement(source: Path | io.BytesIO) -> Placement | None:
