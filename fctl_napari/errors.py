@@ -59,3 +59,19 @@ class Cancelled(FctlError):
 
     Results that were finished are kept.
     """
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of an error's message, to be quoted in a sentence of ours.
+
+    Parameters
+    ----------
+    error : BaseException
+        Error that a library raised.
+
+    Returns
+    -------
+    str
+        The line, or the name of the error's type if there is none.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

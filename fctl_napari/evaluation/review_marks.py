@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import InputError, reason_of
 from fctl_napari.files import output_error, write_json
 from fctl_napari.segmentation.store.identity import is_old
 from fctl_napari.windows import Window
@@ -235,7 +235,7 @@ class Marks:
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = reason_of(error)
             raise InputError(
                 f"{self.path}: is no file of marks, or is damaged ({reason}); mend it, or move it away to start anew."
             ) from error

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.errors import FctlError, InputError, reason_of
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level, read_padded
@@ -367,7 +367,7 @@ class Pyramid:
             raise self._damaged(window, error) from error
 
     def _damaged(self, window: IntWindow, error: Exception) -> InputError:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         return InputError(
             f"{self._location}: is damaged at rows {window[0]} to {window[2]}; fetch it again ({reason})."
         )

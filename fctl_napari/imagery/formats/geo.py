@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import InputError, reason_of
 from fctl_napari.imagery.band_names import BandChoice, choose_bands
 from fctl_napari.imagery.georeference import Placement, dataset_placement, has_rasterio
 from fctl_napari.imagery.level import Level
@@ -258,7 +258,7 @@ def _sentences(path: Path | str) -> Iterator[None]:
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = reason_of(error).rstrip(".")
         if "not recognized as being in a supported file format" in reason:
             raise InputError(f"{path}: is not an image that can be read here; give {KNOWN}.") from error
         raise InputError(f"{path}: cannot be opened as a raster ({reason}); check the path and the file.") from error

@@ -19,7 +19,7 @@ from zarr.core import sync as zarr_sync
 from zarr.errors import BaseZarrError, ContainsArrayError, NodeNotFoundError
 from zarr.storage import StoreLike
 
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.errors import InputError, OutputError, reason_of
 from fctl_napari.files import output_error
 from fctl_napari.imagery.formats.ngff_axes import axis_letters, described_axes
 from fctl_napari.imagery.formats.remote import SIGN_IN, HttpStore, open_store
@@ -117,7 +117,7 @@ def open_group(path: Path | str, mode: str = "r") -> zarr.Group:
             ) from None
         raise NoGroupError(f"{path}: there is no OME-Zarr at this {_kind(path)}; check it.") from None
     except (BaseZarrError, ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise InputError(f"{path}: its Zarr metadata cannot be read; write it again ({reason}).") from error
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import InputError, reason_of
 from fctl_napari.imagery.level import Level, MappedArray
 
 NPY_MAGIC = b"\x93NUMPY"
@@ -40,7 +40,7 @@ def read_npy(path: Path) -> Level:
             raise InputError(
                 f"{path}: holds Python objects, which are never loaded here; save plain numbers."
             ) from error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise InputError(f"{path}: is truncated or damaged; fetch it again ({reason}).") from error
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise InputError(f"{path}: has shape {array.shape}; save an image [y, x] or [y, x, channel].")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import InputError, reason_of
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"
@@ -140,7 +140,7 @@ def damaged(path: Path, error: Exception) -> InputError:
     InputError
         Error to raise.
     """
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = reason_of(error)
     return InputError(f"{path}: is truncated or damaged; fetch it again ({reason}).")
 
 

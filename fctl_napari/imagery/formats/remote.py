@@ -17,7 +17,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Suf
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import InputError, reason_of
 
 CONNECT_SECONDS = 15
 """Timeout for a server to accept a connection, s."""
@@ -216,7 +216,7 @@ def _refuse(url: str, error: Exception) -> NoReturn:
     elif isinstance(error, TimeoutError):
         message = f"the server {server} does not answer; try later."
     else:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         message = f"the server {server} cannot be reached; check the address and the network ({reason})."
     raise InputError(f"{url}: {message}") from error
 

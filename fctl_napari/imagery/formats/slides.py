@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import InputError, reason_of
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import FileImage, file_images
 from fctl_napari.imagery.validity import StoredMask, Validity
@@ -367,5 +367,5 @@ def _needs(path: Path, library: str) -> InputError:
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    reason = reason_of(error).rstrip(".")
     return InputError(f"{path}: cannot be opened as a slide ({reason}); check that all of its files are there.")

@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.errors import FctlError, InputError, reason_of
 from fctl_napari.imagery.band_names import BandChoice
 from fctl_napari.imagery.formats.remote import open_file
 from fctl_napari.imagery.formats.tiff_bands import tiff_bands
@@ -123,7 +123,7 @@ def read_tiff(path: Path | str, number: int | None = None, *, indices: bool = Fa
     except FctlError:
         raise
     except Exception as error:  # tifffile raises what damaged bytes lead it to
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise InputError(f"{path}: is a damaged TIFF; fetch it again ({reason}).") from error
     placement = tiff_placement(path, file, None if first else series.keyframe)
     if placement.georeference is not None and placement.unit is not None:

@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from fctl_napari.errors import InputError
+from fctl_napari.errors import InputError, reason_of
 from fctl_napari.imagery.formats.tiff_series import MASK_SUBFILE, tiff_images
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.validity import Mask, NodataMask, StoredMask, Validity, stored_value
@@ -163,7 +163,7 @@ def _levels_of(path: Path) -> list[Level]:
             file = tifffile.TiffFile(one)
             levels += _page_levels([page for page in file.pages[:MOST_PAGES] if isinstance(page, tifffile.TiffPage)])
         except Exception as error:  # tifffile raises what damaged bytes lead it to
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = reason_of(error)
             raise InputError(f"{one}: is damaged; mend it, or delete it ({reason}).") from error
     if not levels:
         raise InputError(f"{path}: holds no mask; mend it, or delete it.")

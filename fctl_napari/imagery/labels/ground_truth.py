@@ -11,7 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from fctl_napari.errors import FctlError, InputError
+from fctl_napari.errors import FctlError, InputError, reason_of
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.mask_tags import MaskTags, png_tags, tiff_tags
 from fctl_napari.imagery.formats.ngff_collection import image_names
@@ -241,7 +241,7 @@ class LabelSource:
         except FctlError:
             raise
         except Exception as error:  # codecs raise what they like
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = reason_of(error)
             raise InputError(f"{self.path}: is truncated or damaged; fetch it again ({reason}).") from error
         return values.reshape(values.shape[:2])
 
