@@ -233,7 +233,7 @@ def _unmapped(ground_truth: GroundTruth, evaluation: Evaluation) -> str | None:
 
     Published masks use 255 for a class, for example.
     """
-    from fctl_napari.imagery.labels.ground_truth import LabelSource
+    from fctl_napari.imagery.labels.label_source import LabelSource
 
     absent = [name for name, px in zip(evaluation.names, evaluation.confusion.sum(axis=1), strict=True) if not px]
     y0, x0, y1, x1 = evaluation.region

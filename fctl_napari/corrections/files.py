@@ -18,8 +18,10 @@ from fctl_napari.export.export import Kind, check_export, export
 from fctl_napari.export.losses import ExportLosses
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.labels.class_names import match_names
-from fctl_napari.imagery.labels.ground_truth import NO_CLASS, LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.color_key import NO_CLASS
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.imagery.labels.polygon_files import is_polygon_file
 from fctl_napari.imagery.labels.polygons import NamedPolygons, polygon_classes
 from fctl_napari.imagery.labels.raster_alignment import raster_offset

@@ -19,7 +19,8 @@ from fctl_napari.imagery.chunk_cache import LastUsed
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, raster_header, read_magic
 from fctl_napari.imagery.formats.tiff_validity import mask_beside
-from fctl_napari.imagery.labels.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid

@@ -14,8 +14,8 @@ from fctl_napari.finetuning.targets import only
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile, TileSets, spread_tiles
 from fctl_napari.imagery.labels.class_mapping import MappedGroundTruth, as_classes
-from fctl_napari.imagery.labels.ground_truth import LabelSource
 from fctl_napari.imagery.labels.ground_truth_over import open_ground_truth_over
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.windows import Window

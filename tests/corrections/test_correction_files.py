@@ -20,8 +20,9 @@ from fctl_napari.corrections.files import export_corrections, import_file, impor
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
-from fctl_napari.imagery.labels.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.imagery.pyramid import pyramid_from_array
 
 SHAPE = (300, 420)

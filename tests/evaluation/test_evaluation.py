@@ -19,8 +19,9 @@ from fctl_napari.evaluation.boundary_iou import BoundaryCounter
 from fctl_napari.evaluation.calibration import Calibration
 from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
-from fctl_napari.imagery.labels.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import Window
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 from fctl_napari.files import atomic_write
 from fctl_napari.imagery.labels.class_names import match_names
-from fctl_napari.imagery.labels.ground_truth import NO_CLASS, STATE, LabelSource
+from fctl_napari.imagery.labels.color_key import NO_CLASS
+from fctl_napari.imagery.labels.label_source import STATE, LabelSource
 from fctl_napari.imagery.level import read_padded
 from fctl_napari.windows import IntWindow
 

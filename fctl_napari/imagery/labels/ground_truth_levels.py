@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.labels.ground_truth import LabelSource
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.progress import Progress, no_progress
 
 COMPLETE = "fctl_complete"

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.labels.ground_truth import NO_CLASS, LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.color_key import NO_CLASS
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.imagery.labels.polygon_files import is_polygon_file
 from fctl_napari.imagery.labels.polygons import NamedPolygons
 from fctl_napari.imagery.labels.raster_alignment import aligned_ground_truth

@@ -15,7 +15,7 @@ from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.class_mapping import ClassMapping
 from fctl_napari.imagery.labels.class_names import match_names
-from fctl_napari.imagery.labels.ground_truth import NO_CLASS
+from fctl_napari.imagery.labels.color_key import NO_CLASS
 from fctl_napari.imagery.labels.polygon_files import VECTORS, FoundPolygons, read_polygons
 from fctl_napari.windows import IntWindow, Window
 

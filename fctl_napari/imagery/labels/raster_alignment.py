@@ -14,7 +14,7 @@ from fctl_napari.imagery.formats.png_jpeg import read_magic
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import Georeference, tiff_placement
-from fctl_napari.imagery.labels.ground_truth import LabelSource
+from fctl_napari.imagery.labels.label_source import LabelSource
 
 OFFSET_TOLERANCE = 1e-3
 """Largest distance of a raster from whole px of the image, px."""

@@ -37,7 +37,7 @@ from fctl_napari.evaluation.ground_truth import SegmentationAsGroundTruth
 from fctl_napari.evaluation.review_marks import marks_path
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.labels.class_names import match_names
-from fctl_napari.imagery.labels.ground_truth import LabelSource
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.plugin.errors.overlay import ErrorLevels
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, held_values, open_choice
 from fctl_napari.plugin.layers.paths import maps_beside

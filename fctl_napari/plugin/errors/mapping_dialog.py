@@ -23,7 +23,8 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.evaluation.error_types import Color
 from fctl_napari.imagery.labels.class_mapping import ClassMapping
-from fctl_napari.imagery.labels.ground_truth import NO_CLASS, LabelSource
+from fctl_napari.imagery.labels.color_key import NO_CLASS
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.plugin.common.notify import reported
 
 HELP = (

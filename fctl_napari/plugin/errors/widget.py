@@ -17,7 +17,7 @@ from fctl_napari.evaluation.error_regions import Region, Regions
 from fctl_napari.evaluation.evaluation import Evaluation
 from fctl_napari.evaluation.review_marks import Mark, Marks
 from fctl_napari.imagery.labels.class_mapping import ClassMapping
-from fctl_napari.imagery.labels.ground_truth import NO_CLASS
+from fctl_napari.imagery.labels.color_key import NO_CLASS
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 from fctl_napari.plugin.common.background import Jobs, Work
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting

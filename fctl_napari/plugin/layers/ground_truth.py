@@ -16,10 +16,11 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.formats.zipped import zip_file
-from fctl_napari.imagery.labels.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.ground_truth_levels import with_levels
 from fctl_napari.imagery.labels.ground_truth_over import open_ground_truth_over
 from fctl_napari.imagery.labels.label_placement import LabelPlacement, over_image
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.imagery.labels.placed_labels import PlacedLabels
 from fctl_napari.imagery.pyramid import LARGE_SIDE
 from fctl_napari.plugin.layers.correction_marks import is_copy

@@ -12,8 +12,9 @@ from PIL import Image
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
-from fctl_napari.imagery.labels.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.label_source import LabelSource
 
 CLASSES = ("water", "forest", "town")
 

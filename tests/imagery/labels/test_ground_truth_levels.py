@@ -11,8 +11,9 @@ from helpers_progress import stop_after
 
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.imagery.labels import ground_truth_levels
-from fctl_napari.imagery.labels.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.ground_truth_levels import with_levels
+from fctl_napari.imagery.labels.label_source import LabelSource
 
 VALUES = np.random.default_rng(0).integers(0, 7, (2300, 1100), np.uint8)
 

@@ -11,8 +11,9 @@ import pytest
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference
-from fctl_napari.imagery.labels.ground_truth import LabelSource, open_ground_truth
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.ground_truth_over import open_ground_truth_over
+from fctl_napari.imagery.labels.label_source import LabelSource
 
 pytest.importorskip("rasterio")
 shapely = pytest.importorskip("shapely")

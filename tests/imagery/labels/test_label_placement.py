@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.labels.ground_truth import NO_CLASS, open_ground_truth
+from fctl_napari.imagery.labels.color_key import NO_CLASS
+from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_placement import LabelPlacement, over_image
 from fctl_napari.imagery.open import open_image
 

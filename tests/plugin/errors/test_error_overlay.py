@@ -16,7 +16,7 @@ from napari.layers import Labels
 from fctl_napari.errors import InputError
 from fctl_napari.evaluation.error_types import PAPER, by_table, comparison_kinds, confusion_table, error_table
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
-from fctl_napari.imagery.labels.ground_truth import LabelSource
+from fctl_napari.imagery.labels.label_source import LabelSource
 from fctl_napari.plugin.errors.comparison import MISSES, Showing
 from fctl_napari.plugin.errors.overlay import ErrorLevels, add_overlay, kinds_style
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, layer_choices, open_choice
