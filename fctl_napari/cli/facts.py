@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fctl_napari.cli.output import err, out
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.numbered import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,7 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
         )
     if (share := share_without_data(pyramid)) or pyramid.validity is not None:
         facts["no data"] = f"{percent(share) if share else 'none found'} ({pyramid.validity_source})"
-    if words := pyramid.images_words:
+    if words := listed(pyramid.images, pyramid.path):
         facts["images"] = f"{words}, another with --image N"
     if pyramid.unit is not None:
         facts["pixel"] = f"{pyramid.pixel_size[1]:g} x {pyramid.pixel_size[0]:g} {pyramid.unit}"
@@ -75,7 +76,7 @@ def image_facts(pyramid: Pyramid) -> dict[str, str]:
 
 def say_images(pyramid: Pyramid) -> None:
     """Print on stderr the images of a file of several, of which one is used."""
-    if words := pyramid.images_words:
+    if words := listed(pyramid.images, pyramid.path):
         text = f"{pyramid.path}: holds {words}, another with --image N"
         err.print(text, highlight=False, markup=False, soft_wrap=True)
 

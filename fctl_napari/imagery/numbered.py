@@ -12,6 +12,9 @@ from fctl_napari.errors import InputError
 
 LocationT = TypeVar("LocationT", bound=Path | str)
 
+MOST_LISTED = 16
+"""Largest number of images of a file that are listed."""
+
 _MARK = re.compile(r"#image=(\d+)$")
 
 
@@ -142,3 +145,26 @@ def file_images(
     locations = [str(path) if index == largest else f"{path}#image={index}" for index in range(len(found))]
     images = tuple(FileImage(name, shape, where) for (name, shape), where in zip(found, locations, strict=True))
     return largest if number is None else number, images
+
+
+def listed(images: Sequence[FileImage], location: str | None) -> str:
+    """List the images of a file in words.
+
+    Parameters
+    ----------
+    images : sequence of FileImage
+        All images of the file.
+    location : str or None
+        Location of the one that is open.
+
+    Returns
+    -------
+    str
+        Numbers and names, and which one is open. Empty for a single image.
+    """
+    if len(images) < 2:
+        return ""
+    words = [image.words(number) for number, image in enumerate(images[:MOST_LISTED])]
+    shown = ", ".join([*words, "..."] if len(words) < len(images) else words)
+    opened = next((number for number, image in enumerate(images) if image.location == location), 0)
+    return f"{len(images)} images: {shown}; {opened} is open"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fctl_napari.errors import FctlError, InputError, reason_of
 from fctl_napari.imagery.georeference import Georeference
@@ -16,6 +16,7 @@ from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level, read_padded
 from fctl_napari.imagery.numbered import FileImage
 from fctl_napari.imagery.provenance import Origin
+from fctl_napari.imagery.resampling import resize_box, resize_box_of_strips
 from fctl_napari.imagery.validity import NON_FINITE, StoredMask, Validity, fill_invalid
 from fctl_napari.windows import FloatWindow, IntWindow, Window
 
@@ -23,9 +24,6 @@ __all__ = ["FloatWindow", "Georeference", "IntWindow", "Pyramid", "has_pyramid",
 
 LARGE_SIDE = 4096
 """Longest side, px, of an image that is shown quickly without levels of its own. See :func:`has_pyramid`."""
-
-MOST_LISTED = 16
-"""Largest number of images of a file that are listed."""
 
 STRIP_PX = 2**22
 """Approximate number of px resampled at once, so that memory does not grow with the window's height."""
@@ -159,16 +157,6 @@ class Pyramid:
         """Return name, size and type."""
         size = " x ".join(map(str, self.shape))
         return f"<Pyramid {self.name}: {size} px, {self.channels} x {self.dtype}, {len(self.levels)} levels>"
-
-    @property
-    def images_words(self) -> str:
-        """All images of its file with their numbers, and which one is open, for people. Empty for a single image."""
-        if len(self.images) < 2:
-            return ""
-        words = [image.words(number) for number, image in enumerate(self.images[:MOST_LISTED])]
-        listed = ", ".join([*words, "..."] if len(words) < len(self.images) else words)
-        opened = next((number for number, image in enumerate(self.images) if image.location == self.path), 0)
-        return f"{len(self.images)} images: {listed}; {opened} is open"
 
     def require_rgb(self) -> None:
         """Check that the pixels can be read as RGB, before any work starts.
@@ -409,40 +397,10 @@ class Pyramid:
         box = (window[1] - outer[1], window[0] - outer[0], window[3] - outer[1], window[2] - outer[0])
         height, width = outer[2] - outer[0], outer[3] - outer[1]
         if height * width > (EXACT_PX if exact else STRIP_PX):
-            return self._resize_strips(level, outer, box, size)
-        crop = self._crop(outer, level)
-        if box != (0.0, 0.0, float(width), float(height)) or not height == width == size:
-            crop = np.array(Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR, box=box))
-        return fill_invalid(crop) if crop.shape[2] == 4 else crop
-
-    def _crop(self, window: IntWindow, level: int) -> NDArray[np.uint8]:
-        """Read a window as RGB, or as RGBA where px of it are without data. Pillow weighs RGBA by its opacity."""
-        colors, valid = self._read(window, level)
-        return colors if valid is None else _with_opacity(colors, valid)
-
-    def _resize_strips(
-        self, level: int, outer: IntWindow, box: tuple[float, float, float, float], size: int
-    ) -> NDArray[np.uint8]:
-        """Resize a box (left, top, right, bottom) of a large crop: rows strip by strip, then columns.
-
-        Pillow rounds to uint8 between the two as well, but may choose the other order, so a value may differ by 1.
-        """
-        top, left, bottom, right = outer
-        read = self.read_rgba if self.masked else self.read
-        narrow = np.empty((bottom - top, size, 4 if self.masked else 3), np.uint8)
-        rows = self._strip_rows(level, right - left)
-        start = top
-        while start < bottom:
-            stop = min(bottom, (start // rows + 1) * rows)  # strips end where chunks end
-            strip = Image.fromarray(read((start, left, stop, right), level))
-            part = (box[0], 0.0, box[2], float(stop - start))
-            narrow[start - top : stop - top] = np.asarray(
-                strip.resize((size, stop - start), Image.Resampling.BILINEAR, box=part)
-            )
-            start = stop
-        part = (0.0, box[1], float(size), box[3])
-        pixels = np.array(Image.fromarray(narrow).resize((size, size), Image.Resampling.BILINEAR, box=part))
-        return fill_invalid(pixels) if self.masked else pixels
+            read = partial(self.read_rgba if self.masked else self.read, level=level)
+            return resize_box_of_strips(read, outer, box, size, self._strip_rows(level, width))
+        colors, valid = self._read(outer, level)
+        return resize_box(colors if valid is None else _with_opacity(colors, valid), box, size)
 
     def _level_for(self, step_y: float, step_x: float) -> int:
         """Choose the coarsest level whose px are no larger than a step between samples (level-0 px)."""

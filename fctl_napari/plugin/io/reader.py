@@ -28,7 +28,7 @@ from fctl_napari.imagery.formats.tiff_validity import mask_beside
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.measured import measured_range, percent, share_without_data
-from fctl_napari.imagery.numbered import image_file, split_number
+from fctl_napari.imagery.numbered import image_file, listed, split_number
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
 from fctl_napari.plugin.common.background import Job
@@ -162,7 +162,9 @@ def _one_image(path: Path | str, name: str, original: Path | str) -> list[LayerD
         original = in_file.path or original
         number = split_number(in_file.path or "")[1]
         name = stem(image_file(path)) if number is None else f"{stem(image_file(path))} {images[number].name or number}"
-        say(f"{last_name(image_file(path))}: holds {in_file.images_words}; others are chosen in the Segment widget.")
+        say(
+            f"{last_name(image_file(path))}: holds {listed(in_file.images, in_file.path)}; others are chosen in the Segment widget."
+        )
     pyramid.name = name
     if viewer is not None:
         _report_no_data(path, pyramid)
