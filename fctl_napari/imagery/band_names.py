@@ -22,6 +22,9 @@ ALPHA = ("alpha", "a", "opacity")
 RANGES_NM = {"red": (620.0, 690.0), "green": (520.0, 600.0), "blue": (440.0, 515.0)}
 """Wavelengths of the three, nm."""
 
+WAVELENGTH_ITEMS = ("central_wavelength_um", "center_wavelength", "wavelength")
+"""Names in metadata of a band's central wavelength, in lower case. Units follow from its size."""
+
 MICROMETERS = 20.0
 """Wavelengths below this number are stated in micrometers."""
 

@@ -68,9 +68,17 @@ def split_number(location: LocationT) -> tuple[LocationT, int | None]:
         Path or address of the file, of the same type.
     number : int or None
         Number of the image, from 0. None if none is stated.
+
+    Raises
+    ------
+    InputError
+        It ends in ``#image=`` and something that is no number.
     """
     text = str(location)
     found = _MARK.search(text)
+    file, mark, word = text.rpartition("#image=")
+    if mark and found is None and "://" not in text and Path(file).exists() and not Path(text).exists():
+        raise InputError(f"{file}: has no image {word!r}; give its number, as in {file}#image=0.")
     if found is None or ("://" not in text and Path(text).exists()):
         return location, None
     file = text[: found.start()]
@@ -107,7 +115,15 @@ def with_number(location: str, number: int | None) -> str:
     -------
     str
         Location.
+
+    Raises
+    ------
+    InputError
+        The location names another image.
     """
+    own = split_number(location)[1]
+    if number is not None and own not in (None, number):
+        raise InputError(f"{location}: names another image than number {number}, which is given too; leave one of the two out.")
     return location if number is None else f"{image_file(location)}#image={number}"
 
 

@@ -102,3 +102,10 @@ def test_images_of_an_ome_zarr_and_of_a_geopackage_too(fctl: Fctl, tmp_path: Pat
     assert [one.name for one in open_image(tmp_path / "n.gpkg").images] == ["one", "two"]
     assert open_image(tmp_path / "n.gpkg").shape[1] >= 70
     assert "image=0" in str(open_image(f"{tmp_path}/n.gpkg#image=0").path)
+
+
+def test_a_number_that_is_none_or_another_one_is_refused(fctl: Fctl, slide: Path) -> None:
+    assert f"{slide}: has no image 'x'; give its number, as in" in fctl("info", f"{slide}#image=x").sentence()
+    sentence = fctl("info", f"{slide}#image=1", "--image", 0).sentence()
+    assert "names another image than number 0, which is given too; leave one of the two out" in sentence
+    assert fctl("info", f"{slide}#image=1", "--image", 1).code == 0

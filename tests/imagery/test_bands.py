@@ -91,3 +91,16 @@ def test_alpha_is_what_is_called_so(tmp_path: Path) -> None:
 def test_three_bands_of_which_nothing_is_said_are_taken_in_order(tmp_path: Path) -> None:
     image = open_image(write(tmp_path / "image.tif", [RED, GREEN, BLUE], photometric="minisblack"))
     assert np.array_equal(image.read((0, 0, 40, 50)), RGB)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("unit", ["Nanometers", "Micrometers"])
+@pytest.mark.parametrize("bands", ["BGR", "BGRNN"])
+def test_bands_are_found_by_their_wavelengths(tmp_path: Path, bands: str, unit: str) -> None:
+    stored = [{"R": RED, "G": GREEN, "B": BLUE, "N": NIR}[band] for band in bands]
+    path = write(tmp_path / "image.tif", stored, photometric="minisblack", alpha="no")
+    with rasterio.open(path, "r+") as file:
+        for band, nm in enumerate((485, 560, 660, 830, 1600)[: len(bands)], 1):
+            value = nm if unit == "Nanometers" else nm / 1000
+            file.update_tags(band, wavelength=str(value), wavelength_units=unit)
+    assert np.array_equal(open_image(path).read((0, 0, 40, 50)), RGB)

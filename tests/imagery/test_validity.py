@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from helpers_commands import fctl_process
 from PIL import Image
 
 from fctl_napari.errors import InputError
@@ -261,3 +262,27 @@ def test_a_few_holes_end_nothing() -> None:
     valid = image.read_valid((0, 0, 40, 40))
     assert (~valid).sum() == 3
     assert (image.read((0, 0, 40, 40)) == 128).all()
+
+
+def write_sparse(path: Path, nodata: float) -> Path:
+    """Write a GeoTIFF of two tiles, of which the second is not stored."""
+    profile = {"driver": "GTiff", "width": 512, "height": 256, "count": 1, "dtype": "float32", "nodata": nodata}
+    with rasterio.open(path, "w", tiled=True, blockxsize=256, blockysize=256, sparse_ok=True, **profile) as file:
+        file.write(np.ones((1, 256, 256), np.float32), window=((0, 256), (0, 256)))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("nodata", [-9999, -3.4028234663852886e38, 3.4028234663852886e38, float("nan")])
+def test_tiles_that_are_not_stored_hold_no_data(tmp_path: Path, nodata: float) -> None:
+    valid = open_image(write_sparse(tmp_path / "sparse.tif", nodata)).read_valid((0, 0, 256, 512))
+    assert valid[:, :256].all()
+    assert not valid[:, 256:].any()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_library_logs_is_not_printed(tmp_path: Path) -> None:
+    process = fctl_process("info", write_sparse(tmp_path / "sparse.tif", -3.4028234663852886e38))
+    out, err = process.communicate(timeout=100)
+    assert "GDAL_NODATA -3.40282346638529e+38" in out
+    assert err == ""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError, reason_of
-from fctl_napari.imagery.band_names import BandChoice, choose_bands
+from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, choose_bands
 from fctl_napari.imagery.georeference import Placement, dataset_placement, has_rasterio
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import FileImage, file_images
@@ -166,7 +166,7 @@ def _wavelengths(dataset: Any) -> tuple[float | None, ...]:
     found: list[float | None] = []
     for band in dataset.indexes:
         tags = {key.lower(): value for key, value in {**dataset.tags(band, ns="IMAGERY"), **dataset.tags(band)}.items()}
-        text = next((tags[key] for key in ("central_wavelength_um", "wavelength") if key in tags), "")
+        text = next((tags[key] for key in WAVELENGTH_ITEMS if key in tags), "")
         try:
             found.append(float(text))
         except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ from fctl_napari.imagery.formats.remote import open_file
 from fctl_napari.imagery.formats.tiff_bands import tiff_bands
 from fctl_napari.imagery.formats.tiff_pixel_size import tiff_pixel_size
 from fctl_napari.imagery.formats.tiff_series import fits_as_level, is_first, levels_of, names_and_sizes, tiff_images
-from fctl_napari.imagery.formats.tiff_validity import tiff_validity
+from fctl_napari.imagery.formats.tiff_validity import nodata_value, tiff_validity
 from fctl_napari.imagery.georeference import Georeference, tiff_placement
 from fctl_napari.imagery.level import Level, MappedArray
 from fctl_napari.imagery.numbered import FileImage, file_images
-from fctl_napari.imagery.validity import Validity
+from fctl_napari.imagery.validity import Validity, stored_value
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -35,6 +36,8 @@ UNJOINED = (
     "its tiles may overlap by some px and are not joined; to have them joined, install OpenSlide "
     "(pip install 'fctl-napari[slides]')"
 )
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what concerns users is said in our sentences
 
 JPEG = (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
 APERIO = (tifffile.COMPRESSION.APERIO_JP2000_YCBC, tifffile.COMPRESSION.APERIO_JP2000_RGB)
@@ -199,7 +202,10 @@ def stored_array(series: Any) -> Any:
         # tifffile would read the one piece whole.
         dtype = series.dtype.newbyteorder(page.parent.byteorder)
         return MappedArray(Path(page.parent.filehandle.path), dtype, series.dataoffset, series.shape)
-    return zarr.open_array(series.aszarr(level=0, maxworkers=usable_cores()), mode="r")
+    # tifffile takes the extremes of float32 for no float32, and would fill missing tiles with 0.
+    mark = stored_value(nodata_value(page), series.dtype)
+    store = series.aszarr(level=0, maxworkers=usable_cores(), fillvalue=None if mark is None else mark.item())
+    return zarr.open_array(store, mode="r")
 
 
 class CodecError(InputError):

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from fctl_napari.imagery.band_names import BandChoice, choose_bands
+from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, choose_bands
 
 GDAL_METADATA = 42112
 ALPHA = (1, 2)
@@ -93,7 +93,7 @@ def tiff_bands(page: tifffile.TiffPage, channels: int) -> TiffBands:
             names[int(sample)] = text or None
         elif role == "colorinterp":
             colors[int(sample)] = text.lower()
-        elif "wavelength" in name:
+        elif name in WAVELENGTH_ITEMS:
             wavelengths[int(sample)] = _number(text)
     return TiffBands(tuple(names), tuple(colors), tuple(wavelengths))
 

@@ -1,4 +1,4 @@
-"""Validity of a TIFF's pixels: masks in it or beside it, alpha, and the ``GDAL_NODATA`` tag, as rasterio reads them."""
+"""Validity of a TIFF's pixels: masks in it or beside it, alpha, and the ``GDAL_NODATA`` tag, in this order."""
 
 from __future__ import annotations
 
