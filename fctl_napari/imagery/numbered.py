@@ -123,7 +123,9 @@ def with_number(location: str, number: int | None) -> str:
     """
     own = split_number(location)[1]
     if number is not None and own not in (None, number):
-        raise InputError(f"{location}: names another image than number {number}, which is given too; leave one of the two out.")
+        raise InputError(
+            f"{location}: names another image than number {number}, which is given too; leave one of the two out."
+        )
     return location if number is None else f"{image_file(location)}#image={number}"
 
 
