@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.cli.options import BandNamesOption, BandsOption, RangeOption, said_bands
 from fctl_napari.errors import InputError
 from fctl_napari.files import local_path, write_json
+from fctl_napari.imagery.band_names import Bands
 
 if TYPE_CHECKING:
     from fctl_napari.datasets.check import DataSetReport
@@ -42,6 +43,7 @@ def check(
     classes: ClassesOption = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    band_names: BandNamesOption = None,
     quick: Annotated[bool, typer.Option("--quick", help="Open the files, but read no pixels.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too, with the whole split.")
@@ -51,7 +53,7 @@ def check(
     from fctl_napari.cli.output import counting
     from fctl_napari.datasets.check import check_data_set
 
-    data = _find(folder, classes, value_range, bands)
+    data = _find(folder, classes, value_range, said_bands(bands, band_names))
     with counting("Looking through") as progress:
         report = check_data_set(data, quick=quick, progress=progress)
     _show(report)
@@ -70,12 +72,13 @@ def convert(
     classes: ClassesOption = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    band_names: BandNamesOption = None,
 ) -> None:
     """Write a data set once as OME-Zarr, from which training reads faster."""
     from fctl_napari.cli.output import counting, out
     from fctl_napari.datasets.convert import convert_data_set
 
-    data = _find(folder, classes, value_range, bands)
+    data = _find(folder, classes, value_range, said_bands(bands, band_names))
     with counting("Converting") as progress:
         written = convert_data_set(data, target, progress=progress)
     out.print(str(written), highlight=False, soft_wrap=True)
@@ -85,7 +88,7 @@ def _find(
     folder: Path,
     classes: str | None,
     value_range: tuple[float, float] | None,
-    bands: tuple[int, int, int] | None,
+    bands: Bands | None,
 ) -> DataSet:
     from fctl_napari.datasets.layouts import find_data_set
     from fctl_napari.model.classes import class_table
