@@ -13,6 +13,7 @@ from fctl_napari.segmentation.jobs.parameters import (
     BANDS,
     BATCH,
     DEVICE,
+    ENGINE,
     EXACT_CONTEXTS,
     PRECISION,
     REGION,
@@ -71,6 +72,7 @@ CheckpointOption = Annotated[
     str, typer.Option("--checkpoint", metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help=DEVICE.help)]
+EngineOption = Annotated[str, typer.Option("--engine", help=ENGINE.help)]
 ExactContextsOption = Annotated[bool, typer.Option("--exact-contexts", help=EXACT_CONTEXTS.help)]
 ImageArgument = Annotated[
     str,

@@ -14,6 +14,7 @@ from fctl_napari.cli.options import (
     BatchOption,
     CheckpointOption,
     DeviceOption,
+    EngineOption,
     ImageArgument,
     ImageNumberOption,
     PrecisionOption,
@@ -24,7 +25,7 @@ from fctl_napari.cli.options import (
 )
 from fctl_napari.cli.region import region_inside
 from fctl_napari.files import local_path
-from fctl_napari.segmentation.jobs.parameters import DEVICE, FRESH, MAPS, MERGE, PRECISION, Merge
+from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE, FRESH, MAPS, MERGE, PRECISION, Merge
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -48,6 +49,7 @@ def segment(
     ] = None,
     maps: Annotated[bool, typer.Option("--maps", help=MAPS.help)] = False,
     device: DeviceOption = DEVICE.default,
+    engine: EngineOption = ENGINE.default,
     batch: BatchOption = None,
     precision: PrecisionOption = PRECISION.default,
     scheduler: SchedulerOption = None,
@@ -96,6 +98,7 @@ def segment(
         keep_logits=save_logits is not None,
         maps=maps,
         device=device,
+        engine=engine,
         precision=precision,
         batch=batch,
         value_range=value_range,

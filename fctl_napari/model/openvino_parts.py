@@ -1,4 +1,4 @@
-"""A network as parts in OpenVINO's format: the encoder of each stream, and the decoder; kept by the checkpoint's hash."""
+"""A network as parts in OpenVINO's format, the encoder of each stream and the decoder, kept by a checkpoint's hash."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fctl_napari import __version__
+from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.geometry import FeatureGrid
 from fctl_napari.model.network import Network
 
@@ -105,6 +106,9 @@ def convert_network(network: Network) -> Parts:
     Parts
         The parts, in float32.
     """
+    for encoder in network.encoders.values():
+        if isinstance(encoder, VGG16):
+            encoder.skip_constant_border = False  # it writes into parts of arrays, which conversion mistakes
     size, names = network.config.tile_size, tuple(c.name for c in network.config.outer_contexts)
     channels = network.config.in_channels
     tile = torch.zeros((1, channels + network.config.refines, size, size), dtype=torch.uint8)

@@ -44,10 +44,13 @@ class OpenVinoNetwork:
         Settings of the network.
     grid : FeatureGrid
         Feature cells of the tile.
+    streams : int
+        Number of calls that run side by side.
     """
 
     def __init__(self, parts: Parts, config: FCtLConfig, precision: Precision, streams: int, core: ov.Core) -> None:
         self.config = config
+        self.streams = streams
         self.grid = parts.grid
         self._strides, self._contexts = parts.strides, parts.contexts
         settings = {

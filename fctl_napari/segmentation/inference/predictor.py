@@ -6,8 +6,9 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fctl_napari.errors import ConfigError
+from fctl_napari.imagery.chunk_cache import LastUsed
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.explain import Explanation, explain
@@ -24,8 +26,14 @@ from fctl_napari.model.network import Network
 from fctl_napari.model.windows import TURNS, Dihedral
 from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
-from fctl_napari.segmentation.inference.tile_prefetch import KEPT_CONTEXTS, PendingTile, Recent, TileReader
+from fctl_napari.segmentation.inference.tile_prefetch import KEPT_CONTEXTS, PendingTile, TileReader
 from fctl_napari.windows import FloatWindow, IntWindow
+
+if TYPE_CHECKING:
+    from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
+
+AHEAD = 3
+"""Number of tiles that are read, or wait for their turn, for each that is run, where tiles are run side by side."""
 
 CUDA_BATCH = 8
 """Default number of tiles at once on a GPU; halved when memory runs out."""
@@ -59,7 +67,7 @@ class Predictor:
 
     Parameters
     ----------
-    model : Network
+    model : Network or OpenVinoNetwork
         The network. It is moved to the device and set to evaluation, and belongs to the predictor from then on.
     device : str, optional
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
@@ -90,7 +98,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: Network,
+        model: Network | OpenVinoNetwork,
         *,
         device: str = "auto",
         precision: str = "auto",
@@ -106,19 +114,27 @@ class Predictor:
         else:
             self.batch = batch or CUDA_BATCH
         self.config = model.config
-        self._model = model.to(self.device).eval()
-        store_for_inference(self._model, self.precision)
+        self._model: Network | OpenVinoNetwork = model
+        self._tiles: ThreadPoolExecutor | None = None
+        """Threads that run a tile each, where the network is run so."""
+        if isinstance(model, Network):
+            self._model = model.to(self.device).eval()
+            store_for_inference(model, self.precision)
+        else:
+            self._tiles = ThreadPoolExecutor(model.streams, thread_name_prefix="fctl-tile")
         self._exact = exact_contexts
         self._pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), thread_name_prefix="fctl-read")
         self._reader: TileReader | None = None
-        self._features: Recent[tuple[str, FloatWindow, Dihedral], Tensor] = Recent(KEPT_CONTEXTS)
+        self._features: LastUsed[Tensor] = LastUsed(KEPT_CONTEXTS)  # of which each counts 1
 
     def describe(self) -> str:
         """Return the device and the precision as text for people."""
         if self.device.type == "cuda":
             return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
-        threads = torch.get_num_threads()
-        return f"CPU, {threads} thread{'s' * (threads > 1)}, {self.precision}"
+        engine, threads = "", torch.get_num_threads()
+        if not isinstance(self._model, Network):
+            engine, threads = "OpenVINO, ", self._model.streams
+        return f"CPU, {engine}{threads} thread{'s' * (threads > 1)}, {self.precision}"
 
     def memory_bytes(self) -> int:
         """Return the memory that is held, bytes: torch's on the GPU, else the whole process's."""
@@ -127,8 +143,10 @@ class Predictor:
         return int(psutil.Process().memory_info().rss)
 
     def close(self) -> None:
-        """Stop the reading threads."""
+        """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._tiles is not None:
+            self._tiles.shutdown(wait=False, cancel_futures=True)
 
     def read_valid(self, pyramid: Pyramid, window: IntWindow) -> NDArray[np.bool_]:
         """Read which px of a window hold data, through the cache of the tiles' chunks.
@@ -301,6 +319,7 @@ class Predictor:
         ConfigError
             The network has no such parts, or memory does not suffice.
         """
+        assert isinstance(self._model, Network), "explanations are computed by torch"
         with self._one_tile(), torch.inference_mode(), numerics(self.device, self.precision):
             return explain(self._model, encoded.tile, encoded.contexts, encoded.windows, without)
 
@@ -319,6 +338,7 @@ class Predictor:
         tuple of 2 int
             (y, x) of the cell.
         """
+        assert isinstance(self._model, Network), "explanations are computed by torch"
         return self._model.cell_at(torch.tensor([window], dtype=torch.float64), pixel)
 
     def _batches(
@@ -330,6 +350,9 @@ class Predictor:
         with_weights: bool = False,
     ) -> Iterator[tuple[list[int], Tensor, Tensor | None]]:
         """Run tiles in their order, some at a time, and yield their indices with the result of ``_run``."""
+        if self._tiles is not None:
+            yield from self._side_by_side(self._tiles, pyramid, windows, turns, with_weights)
+            return
         reader = self._reader_of(pyramid)
         waiting: deque[PendingTile] = deque()
         started = 0
@@ -350,9 +373,38 @@ class Predictor:
             for tile in waiting:
                 tile.pixels["tile"].cancel()
 
+    def _side_by_side(
+        self,
+        threads: ThreadPoolExecutor,
+        pyramid: Pyramid,
+        windows: Sequence[FloatWindow],
+        turns: Sequence[Dihedral] | None,
+        with_weights: bool,
+    ) -> Iterator[tuple[list[int], Tensor, Tensor | None]]:
+        """Run tiles in their order, each by a thread of its own."""
+        model = self._model
+        assert not isinstance(model, Network)
+        reader = self._reader_of(pyramid)
+        running: deque[tuple[PendingTile, Future[tuple[Tensor, Tensor | None]]]] = deque()
+        ahead = iter(range(len(windows)))
+        try:
+            while True:
+                while len(running) < AHEAD * model.streams and (index := next(ahead, None)) is not None:
+                    tile = reader.start(index, windows[index], TURNS[0] if turns is None else turns[index])
+                    running.append((tile, threads.submit(self._run, [tile], with_weights)))
+                if not running:
+                    return
+                tile, future = running.popleft()
+                with self._one_tile():
+                    yield [tile.index], *future.result()
+        finally:
+            for tile, future in running:
+                future.cancel()
+                tile.pixels["tile"].cancel()
+
     def _reader_of(self, pyramid: Pyramid) -> TileReader:
         if self._reader is None or self._reader.pyramid is not pyramid:
-            self._features.clear()
+            self._features = LastUsed(KEPT_CONTEXTS)
             self._reader = TileReader(pyramid, self.config, self._exact, self._pool)
         return self._reader
 
@@ -367,7 +419,7 @@ class Predictor:
                 raise self._no_memory() from error
         # Here the failed run's tensors are free: the exception that held them is gone.
         self.batch = len(group) // 2
-        self._features.clear()
+        self._features = LastUsed(KEPT_CONTEXTS)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return None
@@ -417,7 +469,7 @@ class Predictor:
         windows = [tile.window(name) for tile in group]
         if all(key == seen[0] for key in seen):
             group, windows = group[:1], windows[:1]
-            features = self._features.get((name, *seen[0]), lambda: self._encode(name, group))
+            features = self._features.get((name, *seen[0]), 1, lambda: self._encode(name, group))
         else:
             features = self._encode(name, group)
         return features, self._window_tensor(windows)

@@ -235,6 +235,7 @@ class Run:
             request.batch,
             exact,
             self._threads,
+            request.engine,
         )
         job = Job(
             os.urandom(6).hex(),

@@ -33,6 +33,7 @@ DEVICE = Parameter(
     "auto, cpu, cuda or cuda:N.",
     "Device that the network runs on. auto: the GPU if there is one, else the CPU.",
 )
+ENGINE = Parameter("auto", "torch, or openvino on a CPU; auto: openvino where it is installed and faster.")
 EXACT_CONTEXTS = Parameter(False, "Contexts from full resolution, as released checkpoints want.")
 FRESH = Parameter(
     False,

@@ -10,6 +10,7 @@ from fctl_napari.segmentation.jobs.parameters import (
     BANDS,
     BATCH,
     DEVICE,
+    ENGINE,
     EXACT_CONTEXTS,
     FRESH,
     MAPS,
@@ -55,6 +56,8 @@ class SegmentationRequest:
         Precision, as for ``Predictor``.
     batch : int or None
         Number of tiles at once, as for ``Predictor``.
+    engine : str
+        Engine that runs the network, as for ``resolve_engine``.
     exact_contexts : bool
         If True, contexts are resampled from full resolution, as for ``Predictor``.
     value_range : tuple of 2 float or None
@@ -89,6 +92,7 @@ class SegmentationRequest:
     device: str = DEVICE.default
     precision: str = PRECISION.default
     batch: int | None = BATCH.default
+    engine: str = ENGINE.default
     exact_contexts: bool = EXACT_CONTEXTS.default
     value_range: tuple[float, float] | None = VALUE_RANGE.default
     bands: Bands | None = BANDS.default

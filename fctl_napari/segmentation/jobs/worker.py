@@ -5,7 +5,9 @@ Importing this module loads no torch; the functions do.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import threading
 import time
 from collections import deque
@@ -25,16 +27,20 @@ from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card
+from fctl_napari.segmentation.inference.engines import EngineName, resolve_engine
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, masks_of
 from fctl_napari.segmentation.inference.tile_prefetch import Recent
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
-from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Merge
+from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE, PRECISION, Merge
 from fctl_napari.segmentation.store.store import SCRATCH, Segmentation
 from fctl_napari.segmentation.tiling.merge import classify, save_logits, sum_cell
 from fctl_napari.segmentation.tiling.plan import Task, Tile
 from fctl_napari.windows import FloatWindow, Window
 
 if TYPE_CHECKING:
+    import torch
+
+    from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
     from fctl_napari.segmentation.inference.predictor import Predictor
     from fctl_napari.segmentation.jobs.explainer import Explainer
 
@@ -58,7 +64,9 @@ class Network:
     exact_contexts : bool
         If True, contexts are resampled from full resolution, as for ``Predictor``.
     threads : int or None
-        Number of torch threads. None uses all cores.
+        Number of threads that compute. None uses all cores.
+    engine : str
+        Engine that runs it, as for ``resolve_engine``.
     """
 
     checkpoint: str
@@ -68,6 +76,7 @@ class Network:
     batch: int | None = None
     exact_contexts: bool = False
     threads: int | None = None
+    engine: str = ENGINE.default
 
 
 @dataclass(frozen=True)
@@ -137,8 +146,9 @@ WRITERS = 2
 one_at_a_time = threading.Lock()
 """Lock: one task at a time computes, however many threads the worker has."""
 
-# One network at a time lies in memory.
-_predictor: tuple[Network, Predictor] | None = None
+_predictors: dict[EngineName, tuple[Network, Predictor]] = {}
+"""The network that lies in memory, one for each engine: explanations are computed by torch, whatever runs tiles."""
+
 _explainer: Explainer | None = None
 _images: Recent[tuple[object, ...], Pyramid] = Recent(2)
 _stores: Recent[str, Segmentation] = Recent(2)
@@ -267,9 +277,9 @@ def explain(network: Network, request: ExplainRequest, image: Pyramid | None = N
     from fctl_napari.segmentation.jobs.explainer import Explainer
 
     with one_at_a_time:
-        if _predictor is not None:
-            network = replace(network, batch=_predictor[0].batch)  # one tile fits into any batch
-        predictor = _load(network)
+        if "torch" in _predictors:
+            network = replace(network, batch=_predictors["torch"][0].batch)  # one tile fits into any batch
+        predictor = _load(replace(network, engine="torch"))
         if _explainer is None or _explainer.predictor is not predictor:
             _explainer = Explainer(predictor, read_card(network.checkpoint).classes)
         opened = _open_image(request.image, request.value_range, request.bands) if image is None else image
@@ -417,32 +427,60 @@ def use_threads(threads: int | None) -> None:
 
 
 def _load(network: Network) -> Predictor:
-    global _predictor, _explainer
-    if _predictor is not None and _predictor[0] == network:
-        return _predictor[1]
+    global _explainer
     import torch
 
     from fctl_napari.model.checkpoint import load_checkpoint
+    from fctl_napari.segmentation.inference.device import resolve_device
     from fctl_napari.segmentation.inference.predictor import Predictor
 
+    device = resolve_device(network.device)
+    engine = resolve_engine(network.engine, device.type, read_card(network.checkpoint).config)
+    network = replace(network, engine=engine)
+    if engine in _predictors and _predictors[engine][0] == network:
+        return _predictors[engine][1]
     use_threads(network.threads)
-    if _predictor is not None:
-        _predictor[1].close()
-        _predictor = _explainer = None
+    if engine in _predictors:
+        _predictors.pop(engine)[1].close()
+        if engine == "torch":
+            _explainer = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     if checkpoint_hash(network.checkpoint) != network.hash:
         raise CheckpointError(f"{network.checkpoint}: this checkpoint was replaced during the run; run again.")
-    model, _ = load_checkpoint(network.checkpoint)
     predictor = Predictor(
-        model,
+        load_checkpoint(network.checkpoint)[0] if engine == "torch" else _compiled(network, device),
         device=network.device,
         precision=network.precision,
         batch=network.batch,
         exact_contexts=network.exact_contexts,
     )
-    _predictor = (network, predictor)
+    _predictors[engine] = network, predictor
     return predictor
+
+
+def _compiled(network: Network, device: torch.device) -> OpenVinoNetwork:
+    """Return a network for OpenVINO, whose parts are converted once and kept in the user's cache folder."""
+    import openvino as ov
+    from platformdirs import user_cache_path
+
+    from fctl_napari.model.checkpoint import load_checkpoint
+    from fctl_napari.model.openvino_parts import convert_network, load_parts, parts_folder, save_parts
+    from fctl_napari.segmentation.inference.device import resolve_precision
+    from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
+
+    core = ov.Core()
+    folder = parts_folder(user_cache_path("fctl-napari") / "openvino", network.hash)
+    try:
+        parts = load_parts(folder, core)
+    except (OSError, ValueError, RuntimeError):  # not there yet, or damaged
+        parts = convert_network(load_checkpoint(network.checkpoint)[0])
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # without a place to keep them they are converted again
+            save_parts(parts, folder)
+    precision = resolve_precision(network.precision, device)
+    config = read_card(network.checkpoint).config
+    return OpenVinoNetwork(parts, config, precision, network.threads or usable_cores(), core)
 
 
 def _masked(image: Pyramid, segmentation: str, names: Sequence[str]) -> Pyramid:

@@ -1,0 +1,51 @@
+"""Engines that run a network: torch, or OpenVINO on the CPU (no torch here)."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Literal
+
+from fctl_napari.errors import ConfigError
+from fctl_napari.model.config import FCtLConfig
+
+EngineName = Literal["torch", "openvino"]
+
+SLOWER = ("vgg16",)
+"""Encoders that torch runs faster: it leaves out the border of VGG16 that no image reaches."""
+
+
+def resolve_engine(engine: str, device_type: str, config: FCtLConfig) -> EngineName:
+    """Resolve the name of an engine.
+
+    Parameters
+    ----------
+    engine : str
+        ``"torch"``, ``"openvino"``, or ``"auto"``: OpenVINO on the CPU where it is installed, unless torch is faster.
+    device_type : str
+        ``"cpu"`` or ``"cuda"``.
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    {"torch", "openvino"}
+        The engine.
+
+    Raises
+    ------
+    ConfigError
+        There is no such engine, or it is not installed, or does not run on the device.
+    """
+    if engine not in ("auto", "torch", "openvino"):
+        raise ConfigError(f"there is no engine {engine!r}; use auto, torch or openvino.")
+    installed = importlib.util.find_spec("openvino") is not None
+    if engine == "openvino":
+        if not installed:
+            raise ConfigError(
+                "the engine openvino is not installed; pip install 'fctl-napari[fast-cpu]', or use torch."
+            )
+        if device_type != "cpu":
+            raise ConfigError(f"the engine openvino runs on the CPU, not on {device_type}; use torch, or --device cpu.")
+        return "openvino"
+    fits = installed and device_type == "cpu" and config.encoder not in SLOWER and config.inference == "local"
+    return "openvino" if engine == "auto" and fits else "torch"
