@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.band_names import BandChoice
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.aux_xml import picture_validity
 from fctl_napari.imagery.formats.geo import KNOWN, GeoImage, read_geo
 from fctl_napari.imagery.formats.npy import NPY_MAGIC, read_npy
 from fctl_napari.imagery.formats.ome_zarr import open_omezarr
@@ -209,7 +210,7 @@ def _pyramid(
 def _open_raster(path: Path, shown: dict[str, Any]) -> Pyramid:
     array, alpha = read_raster(path)
     first = Level(array)
-    validity = mask_file_validity(path, [first])
+    validity = mask_file_validity(path, [first]) or picture_validity(path)
     if validity is None and alpha is not None:
         height, width = first.shape[:2]
         validity = Validity((StoredMask(Level(alpha, "yx"), 0, (height, width)),), "alpha")

@@ -86,16 +86,20 @@ def test_what_lies_nowhere_over_it_is_refused(tmp_path: Path) -> None:
         read_over(write(path, RIGHT), turned)
 
 
-@pytest.mark.parametrize("nodata", [0, 200])
+@pytest.mark.parametrize(("nodata", "beside"), [(0, False), (200, False), (200, True)])
 def test_a_declared_nodata_value_is_no_class(
-    fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation], nodata: int
+    fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation], nodata: int, beside: bool
 ) -> None:
     store = make_segmentation(RIGHT + np.uint8(1), georeference=UTM)
     values = RIGHT + np.uint8(nodata == 0)
     values[:, :30] = nodata
     path = write(tmp_path / "t.tif", values)
-    with rasterio.open(path, "r+") as file:
-        file.nodata = nodata
+    if beside:
+        band = f'<PAMRasterBand band="1"><NoDataValue>{nodata}</NoDataValue></PAMRasterBand>'
+        path.with_name("t.tif.aux.xml").write_text(f"<PAMDataset>{band}</PAMDataset>")
+    else:
+        with rasterio.open(path, "r+") as file:
+            file.nodata = nodata
     code, out, err = fctl("evaluate", store.path, path)
     assert code == 0, err
     assert f"accuracy 1.0000 over {60 * 60} px" in out
