@@ -257,7 +257,7 @@ def _bands_differ(image: Pyramid, file: Any) -> list[str]:
     if {"red", "green", "blue"} <= set(colors):
         right = tuple(colors.index(color) for color in ("red", "green", "blue"))
         found += [] if tuple(image.rgb_channels) == right else [f"red, green and blue are {image.rgb_channels}"]
-    names = [name for name in file.descriptions if name]
+    names = [name for name in file.descriptions if name and "palette" not in colors]
     if names and image.path is not None and not image.path.endswith((".png", ".jpeg")):
         found += [] if list(image.band_names[: len(names)]) == names else [f"names {image.band_names}"]
     return found

@@ -188,6 +188,22 @@ def file_placement(source: Path | io.BytesIO) -> Placement | None:
         return None
 
 
+def picture_placement(path: Path) -> Placement:
+    """Read the position of a PNG or JPEG from the files beside it.
+
+    Parameters
+    ----------
+    path : Path
+        PNG or JPEG.
+
+    Returns
+    -------
+    Placement
+        Position. None is known where nothing stands beside it, and without rasterio.
+    """
+    return (file_placement(path) if has_sidecar(path) and has_rasterio() else None) or Placement()
+
+
 def dataset_placement(dataset: Any) -> Placement:
     """Read the position of an opened raster.
 

@@ -36,7 +36,7 @@ from fctl_napari.imagery.formats.stac import asset_location
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, CodecError, TiffImage, read_tiff
 from fctl_napari.imagery.formats.tiff_validity import mask_file_validity
 from fctl_napari.imagery.formats.zipped import ZIP_MAGIC, zip_file
-from fctl_napari.imagery.georeference import Placement, file_placement, has_rasterio, has_sidecar
+from fctl_napari.imagery.georeference import has_rasterio, picture_placement
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import file_images, split_number
@@ -215,7 +215,7 @@ def _open_raster(path: Path, shown: dict[str, Any]) -> Pyramid:
         height, width = first.shape[:2]
         validity = Validity((StoredMask(Level(alpha, "yx"), 0, (height, width)),), "alpha")
     levels, validity = halved_levels(first, validity)
-    placement = (file_placement(path) if has_sidecar(path) and has_rasterio() else None) or Placement()
+    placement = picture_placement(path)
     placed = placement.georeference is not None and placement.unit is not None
     return Pyramid(
         path.stem,

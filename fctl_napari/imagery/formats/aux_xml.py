@@ -57,7 +57,7 @@ def picture_validity(path: Path) -> Validity | None:
     Validity or None
         Validity of its only level. None if nothing is marked, or without rasterio.
     """
-    if not (_has_aux_xml(path) or _has_mask_behind(path)) or not has_rasterio():
+    if not may_be_marked(path):
         return None
     import rasterio
 
@@ -72,6 +72,22 @@ def picture_validity(path: Path) -> Validity | None:
     except rasterio.errors.RasterioIOError:
         return None  # the pixels may be read all the same
     return Validity((StoredMask(mask, 0, mask.shape[:2]),), source)
+
+
+def may_be_marked(path: Path) -> bool:
+    """Return whether ``picture_validity`` may find marks, without decoding the file.
+
+    Parameters
+    ----------
+    path : Path
+        PNG or JPEG.
+
+    Returns
+    -------
+    bool
+        True if there is an ``.aux.xml`` beside it or a mask behind it, and rasterio to read them with.
+    """
+    return (_has_aux_xml(path) or _has_mask_behind(path)) and has_rasterio()
 
 
 def _has_mask_behind(path: Path) -> bool:

@@ -11,7 +11,7 @@ from helpers_commands import Fctl
 from PIL import Image
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.raster_alignment import aligned_ground_truth, raster_offset
 from fctl_napari.segmentation.store.store import Segmentation
@@ -72,6 +72,16 @@ def test_without_a_georeference_px_count(tmp_path: Path) -> None:
     assert np.array_equal(read_over(write(tmp_path / "t.tif", RIGHT, x=10), None), RIGHT)
     Image.fromarray(RIGHT).save(tmp_path / "t.png")
     assert np.array_equal(read_over(tmp_path / "t.png"), RIGHT)
+
+
+def test_coordinates_without_a_crs_are_those_of_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "t.tif"
+    local = Georeference(UNKNOWN_CRS, UTM.transform)
+    for image, crs in ((local, UTM.crs), (UTM, UNKNOWN_CRS), (local, UNKNOWN_CRS)):
+        moved = GROUND[20 : 20 + SHAPE[0], 10 : 10 + SHAPE[1]]
+        compare(read_over(write(path, moved, x=10, y=20, crs=crs), image))
+    # They do not meet, so they are not the same; the px are.
+    assert np.array_equal(read_over(write(path, RIGHT, x=1e6, crs=UNKNOWN_CRS)), RIGHT)
 
 
 def test_what_lies_nowhere_over_it_is_refused(tmp_path: Path) -> None:
