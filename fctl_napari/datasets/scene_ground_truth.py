@@ -48,7 +48,8 @@ class SceneGroundTruth:
     Raises
     ------
     InputError
-        It is missing, is no ground truth, or does not lie over the image. The values of its pixels are checked when they are read.
+        It is missing, is no ground truth, or does not lie over the image. The values of its pixels are checked when
+        they are read.
     """
 
     dtype = np.dtype(np.uint8)
