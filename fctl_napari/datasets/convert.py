@@ -100,8 +100,7 @@ def _write_ground_truth(
     height, width = ground_truth.shape
     for top in range(0, height, CHUNK):
         bottom = min(top + CHUNK, height)
-        labels.write(
-            top, 0, ground_truth.stored((slice(top, bottom), slice(0, width))) + 1
-        )  # 255 (none) wraps to 0, k becomes k + 1
+        block = ground_truth.stored((slice(top, bottom), slice(0, width)))
+        labels.write(top, 0, block + 1)  # 255 (none) wraps to 0, k becomes k + 1
     labels.update_levels((0, 0, height, width))
     labels.set_attributes({ATTRIBUTE: state})
