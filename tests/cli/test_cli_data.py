@@ -51,7 +51,7 @@ def test_check_says_what_there_is(
         "the lists that GLNet published",
         "unknown (ignored)",
         "train/100694_sat.jpg: is an image without its ground truth; add the ground truth",
-        "1 thing to mend; 1 of 1 training pairs can be used",
+        "1 thing to mend; 1 of 1 training pair can be used",
     ):
         assert words in said
     told = json.loads((tmp_path / "out.json").read_text())

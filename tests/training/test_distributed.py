@@ -59,7 +59,7 @@ def test_two_processes_learn_what_one_does_and_take_up_its_run(tmp_path: Path) -
 
 def test_more_processes_than_forward_passes_are_refused(tmp_path: Path) -> None:
     group = Group(torch.device("cpu"), rank=0, size=2)
-    with pytest.raises(ConfigError, match=r"accumulate: 2 processes share 1 forward pass\(es\)"):
+    with pytest.raises(ConfigError, match=r"accumulate: 2 processes share 1 forward pass a step"):
         Trainer(make(accumulate=1), tmp_path / "run", data_folder=write_scene(tmp_path), group=group)
     assert not (tmp_path / "run").exists()
 
@@ -72,7 +72,7 @@ def test_the_refusal_is_one_sentence_of_the_command(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(toml_of(make(accumulate=1)))
     done = torchrun(tmp_path / "config.toml", "--data", tmp_path, "--out", tmp_path / "run", "--device", "cpu")
     assert done.returncode != 0
-    assert "fctl: accumulate: 2 processes share 1 forward pass(es)" in done.stderr
+    assert "fctl: accumulate: 2 processes share 1 forward pass a step" in done.stderr
 
 
 @pytest.mark.nightly  # two launchers that find each other, and two stages

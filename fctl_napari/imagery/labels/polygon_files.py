@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.numbered import image_file
+from fctl_napari.words import count_of
 
 PX_COORDINATES = "px of the image, x right, y down"
 """Value of the member ``coordinates`` of our GeoJSON where the image is not georeferenced."""
@@ -389,7 +390,9 @@ def _read_coco(path: Path, document: Mapping[str, Any], image: str | None) -> Fo
         named = [key for key, one in images.items() if Path(str(one.get("file_name", ""))).name == own]
         chosen = next(iter(named if len(named) == 1 else images), None)
         if len(images) != 1 and len(named) != 1:
-            raise InputError(f"{path}: is of {len(images)} images, and not one of them is {own}; save one's alone.")
+            raise InputError(
+                f"{path}: is of {count_of(len(images), 'image')}, and not one of them is {own}; save one's alone."
+            )
         found.size = int(images[chosen]["height"]), int(images[chosen]["width"])
         categories = {one["id"]: str(one["name"]) for one in document["categories"]}
         for number, annotation in enumerate(document["annotations"], 1):

@@ -26,6 +26,7 @@ from fctl_napari.segmentation.inference.device import numerics, resolve_device, 
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
 from fctl_napari.segmentation.inference.tile_prefetch import KEPT_CONTEXTS, PendingTile, Recent, TileReader
 from fctl_napari.windows import FloatWindow, IntWindow
+from fctl_napari.words import count_of
 
 CUDA_BATCH = 8
 """Default number of tiles at once on a GPU; halved when memory runs out."""
@@ -118,7 +119,7 @@ class Predictor:
         if self.device.type == "cuda":
             return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
         threads = torch.get_num_threads()
-        return f"CPU, {threads} thread{'s' * (threads > 1)}, {self.precision}"
+        return f"CPU, {count_of(threads, 'thread')}, {self.precision}"
 
     def memory_bytes(self) -> int:
         """Return the memory that is held, bytes: torch's on the GPU, else the whole process's."""

@@ -103,7 +103,7 @@ def test_corrections_of_others_are_merged_and_conflicts_are_listed(
     theirs[35:55, 70:110] = True
     merged[theirs & (merged == 0)] = 2
     assert np.array_equal(corrections.read(WHOLE), merged)
-    assert "1 conflicts, 50 px, stay as they were." in page.report.text()
+    assert "1 conflict, 50 px, stay as they were." in page.report.text()
     page.conflicts.itemClicked.emit(page.conflicts.item(0))
     assert np.allclose(viewer.scene.camera.center[-2:], (37, 74.5))
     assert set(corrections.authors) == {widget.painter, "bob"}
