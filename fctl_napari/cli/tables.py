@@ -54,7 +54,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     if evaluation.boundary_px is not None:
         lines.append(f"boundary IoU is that of bands of {evaluation.boundary_px} px")
     if evaluation.inherited:
-        lines.append(f"{count_of(int(evaluation.inherited), 'tile')} of the parent's, not computed anew")
+        lines.append(f"{evaluation.inherited} of the tiles are the parent's, not computed anew")
     for line in lines:
         out.print(line, highlight=False, soft_wrap=True)
 

@@ -16,7 +16,6 @@ from fctl_napari.plugin.common.form_layout import button, wrapped
 from fctl_napari.plugin.common.notify import reported
 from fctl_napari.plugin.common.tables import Rows
 from fctl_napari.plugin.layers.choosers import row
-from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
     from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
@@ -164,7 +163,7 @@ class FiguresPage(QWidget):
         """
         self.evaluation, self.title = evaluation, title
         scores = evaluation.scores
-        inherited = f"<br>{count_of(int(evaluation.inherited), 'tile')} of the parent's, not computed anew"
+        inherited = f"<br>{evaluation.inherited} of the tiles are the parent's, not computed anew"
         self.headline.setText(
             f"<b>mIoU {scores.miou:.3f}</b> (ignored pixels dropped) · <b>{scores.miou_without_class_0:.3f}</b> (class "
             f"0 left out, as GLNet and FCtL count)<br><b>accuracy {scores.accuracy:.3f}</b> · "
