@@ -208,7 +208,7 @@ def _write_aux_xml(path: Path, case: Case) -> None:
     """Add values that mean no data, and names, to what stands beside the image."""
     text = path.read_text() if path.exists() else "<PAMDataset></PAMDataset>"
     bands = "".join(
-        f'<PAMRasterBand band="{band}"><Description>band {band}</Description>'
+        f'<PAMRasterBand band="{band}"><Description>kind {band}</Description>'
         f"<NoDataValue>{7 if case.mark == 'aux.xml' else band}</NoDataValue></PAMRasterBand>"
         for band in range(1, case.bands + 1)
     )
@@ -257,7 +257,8 @@ def _bands_differ(image: Pyramid, file: Any) -> list[str]:
     if {"red", "green", "blue"} <= set(colors):
         right = tuple(colors.index(color) for color in ("red", "green", "blue"))
         found += [] if tuple(image.rgb_channels) == right else [f"red, green and blue are {image.rgb_channels}"]
-    names = [name for name in file.descriptions if name and "palette" not in colors]
+    # Names that only count ("Band 1") give way to colors.
+    names = [name for name in file.descriptions if name and "palette" not in colors and "band" not in name.lower()]
     if names and image.path is not None and not image.path.endswith((".png", ".jpeg")):
         found += [] if list(image.band_names[: len(names)]) == names else [f"names {image.band_names}"]
     return found

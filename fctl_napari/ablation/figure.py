@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from fctl_napari.ablation.bands import table_name
 from fctl_napari.ablation.report import PAPERS, Study
 
 if TYPE_CHECKING:
@@ -58,5 +59,5 @@ def _draw(axes: Axes, study: Study) -> None:
     axes.set_yticks(list(rows), [entry.row.label for entry in study.entries])
     axes.set_ylim(len(study.entries) - 0.5, -0.5)
     axes.set_xlabel(f"mIoU over the first row ({first.mean:.1f} % here), points")
-    axes.set_title(f"Table {study.table}: {study.describe()}", fontsize="small", loc="left", wrap=True)
+    axes.set_title(f"{table_name(study.table)}: {study.describe()}", fontsize="small", loc="left", wrap=True)
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

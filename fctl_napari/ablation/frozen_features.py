@@ -148,7 +148,7 @@ class FeatureMaker:
         """
         if part == "trained":
             rng = np.random.default_rng([self._config.seed, 3, index])
-            return collate(self._sampler.batch(index, 1), self._config.augment, rng)
+            return collate(self._sampler.batch(index, 1), self._config.augment, rng, self._network.in_channels)
         tile = self._measured[index]
         scene = self._scenes[tile.scene]
         size = self._network.tile_size

@@ -11,11 +11,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fctl_napari.ablation.bands import BANDS, band_rows, table_name
 from fctl_napari.ablation.frozen_tiles import Chunk, Frozen, check_unseen, chunks_of, measured_tiles, streams_of
 from fctl_napari.ablation.tables import AblationRow, Dataset, ablation_rows
 from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.model.config import FCtLConfig, preset
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
+from fctl_napari.training.band_figures import with_band_figures
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import open_scenes, scene_digest
 
@@ -26,7 +28,7 @@ RESULTS = "results.csv"
 ROWS = "rows"
 """Folder with a subfolder for each run."""
 
-TABLES = tuple(sorted({row.table for row in ablation_rows()}))
+TABLES = (BANDS, *sorted({row.table for row in ablation_rows()}))
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class AblationRequest:
     Attributes
     ----------
     tables : tuple of int
-        Numbers of the tables, among ``TABLES``.
+        Numbers of the tables, among ``TABLES``; 0 is that of bands.
     recipe : TrainConfig
         Data, augmentation, loss and schedule of every row. Its network settings hold where a row sets nothing else.
         Its seed is the first one. Rows are trained end to end, even if the recipe has stages.
@@ -96,13 +98,28 @@ class AblationRequest:
         """
         unknown = [table for table in self.tables if table not in TABLES]
         if unknown or not self.tables:
-            raise ConfigError(f"there is no ablation table {unknown[0] if unknown else ''}; choose among {TABLES}.")
+            known = ", ".join(["bands", *map(str, TABLES[1:])])
+            raise ConfigError(f"there is no ablation table {unknown[0] if unknown else ''}; choose among {known}.")
         if self.steps is not None and self.minutes is not None:
             raise ConfigError("the budget is given twice; give either steps or minutes.")
 
     def rows(self) -> list[AblationRow]:
-        """List the rows of the tables that belong to the contexts' data set."""
-        return [row for row in ablation_rows() if row.table in self.tables and self.contexts in row.sizes]
+        """List the rows of the tables that belong to the contexts' data set, and those of the recipe's bands.
+
+        Returns
+        -------
+        list of AblationRow
+            The rows.
+
+        Raises
+        ------
+        ConfigError
+            Bands are to be left out, and the recipe's network states none.
+        """
+        rows = [row for row in ablation_rows() if row.table in self.tables and self.contexts in row.sizes]
+        if BANDS not in self.tables:
+            return rows
+        return [*band_rows(preset(self.recipe.preset, **self.recipe.network).bands), *rows]
 
 
 @dataclass(frozen=True)
@@ -203,7 +220,10 @@ def make_plan(request: AblationRequest, steps: int | None = None) -> Plan:
     for seed in range(request.seeds):
         for row in rows:
             config = _train_config(request, row, steps or request.steps, seed, frozen)
-            network = config.network_config(len(table.scored))
+            network = with_band_figures(config.network_config(len(table.scored)), scenes)
+            if network.bands:
+                bands = [band.model_dump() for band in network.bands]
+                config = config.model_copy(update={"network": config.network | {"bands": bands}})
             if config.epochs:
                 from fctl_napari.training.train import counted
 
@@ -247,7 +267,7 @@ def _train_config(
     there = {"tile", *(context.name for context in network.outer_contexts)}
     changed: dict[str, Any] = {
         "name": row.name,
-        "description": f"{row.label} (Table {row.table}), trained as {recipe.name}.",
+        "description": f"{row.label} ({table_name(row.table)}), trained as {recipe.name}.",
         "preset": request.base or recipe.preset,
         "network": fields,
         "stages": (),
@@ -299,7 +319,8 @@ def _with_folder(
     training = {key: facts["training"][key] for key in ("augment", "balanced_tiles", "precision", "data")}
     network = {key: facts["network"][key] for key in ("tile_size", "context_border", "normalization", "share_encoders")}
     strides = {key: facts["network"][key] for key in ("correlation_stride", "top_down", "finest_skip")}
-    decides = [training, network, strides, data, facts["frozen"], request.recipe.seed, request.device]
+    bands = [facts["network"]["bands"]] if "bands" in facts["network"] else []
+    decides = [*bands, training, network, strides, data, facts["frozen"], request.recipe.seed, request.device]
     folder = request.out.absolute() / "features" / _digest(decides)
     return Frozen(frozen.checkpoint, frozen.hash, frozen.tiles, frozen.measured, str(folder))
 

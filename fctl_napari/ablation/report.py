@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import cast
 
+from fctl_napari.ablation.bands import ALL, BANDS, table_name
 from fctl_napari.ablation.results import Result
 from fctl_napari.ablation.tables import PATCH, AblationRow, Dataset, ablation_rows
 from fctl_napari.errors import InputError
@@ -17,7 +18,13 @@ Run = tuple[str, int]
 """Held-out group and seed."""
 
 PAPERS: dict[Dataset, str] = {"deepglobe": "DeepGlobe", "inria": "Inria Aerial"}
-TITLES = {3: "contexts and gated position embeddings", 4: "sizes of contexts", 5: "fusion", 6: "structure of ALE"}
+TITLES = {
+    BANDS: "what each brings",
+    3: "contexts and gated position embeddings",
+    4: "sizes of contexts",
+    5: "fusion",
+    6: "structure of ALE",
+}
 NAMES = ("local", "medium", "large")
 
 
@@ -170,16 +177,19 @@ class Study:
         groups = f", held-out group{'s' * (len(held) > 1)} {', '.join(held)}" if held else ""
         seeds = len({seed for _, seed in self.runs})
         frozen = ", encoders frozen" if self.frozen else ""
+        contexts = "" if self.table == BANDS else f"; contexts as on {PAPERS[self.contexts]}"
         return (
             f"{self.data}{groups}: {self.base} ({self.encoder}, tiles of {self.tile_size} px), "
-            f"{count_of(self.steps, 'step')} of {count_of(self.batch, 'tile')}{frozen}, {count_of(seeds, 'seed')}; "
-            f"contexts as on {PAPERS[self.contexts]}"
+            f"{count_of(self.steps, 'step')} of {count_of(self.batch, 'tile')}{frozen}, "
+            f"{count_of(seeds, 'seed')}{contexts}"
         )
 
     def pairs(self) -> list[Pair]:
         """List the pairs of rows that differ in the paper and have a run in common."""
         found = []
         for a, b in combinations(self.entries, 2):
+            if self.contexts not in a.row.paper:  # a table that the paper has not
+                continue
             paper = a.row.paper[self.contexts] - b.row.paper[self.contexts]
             above, below = (a, b) if paper > 0 else (b, a)
             here = difference(above, below)
@@ -222,6 +232,8 @@ def studies(results: Iterable[Result]) -> list[Study]:
     rows = {row.name: row for row in ablation_rows()}
     groups: dict[Study, dict[str, list[Result]]] = {}
     for result in results:
+        if result.table == BANDS:
+            rows.setdefault(result.row, AblationRow(BANDS, result.row, result.label, {}, {}))
         if result.row not in rows:
             raise InputError(f"there is no row {result.row!r} in the paper's tables; fctl ablate list shows them.")
         study = Study(
@@ -238,7 +250,9 @@ def studies(results: Iterable[Result]) -> list[Study]:
         groups.setdefault(study, {}).setdefault(result.row, []).append(result)
     found = []
     for study, by_row in groups.items():
-        entries = tuple(_entry(row, by_row[row.name]) for row in rows.values() if row.name in by_row)
+        there = [row for row in rows.values() if row.name in by_row]
+        there.sort(key=lambda row: row.table == BANDS and row.name != ALL)
+        entries = tuple(_entry(row, by_row[row.name]) for row in there)
         found.append(replace(study, entries=entries))
     return sorted(found, key=lambda study: (study.data, study.table))
 
@@ -281,14 +295,14 @@ def _section(study: Study) -> str:
     columns, describe = _layout(study)
     papers = [name for key, name in PAPERS.items() if any(key in entry.row.paper for entry in study.entries)]
     head = [*columns, *(f"{name} (paper)" for name in papers), "mIoU here", "over the first row", "reliance", "runs"]
-    lines = [f"### Table {study.table}: {TITLES[study.table]}", "", study.describe() + ".", ""]
+    lines = [f"### {table_name(study.table)}: {TITLES[study.table]}", "", study.describe() + ".", ""]
     lines += [_line(head), _line(["---"] * len(columns) + ["---:"] * (len(head) - len(columns)))]
     for entry, over in zip(study.entries, study.over_first(), strict=True):
         paper = [f"{entry.row.paper[k]:.2f}" if k in entry.row.paper else "" for k, n in PAPERS.items() if n in papers]
         gain = "" if over is None else _with_spread(over.mean, over.spread, signed=True)
         here = _with_spread(entry.mean, entry.spread)
         lines.append(_line([*describe(entry), *paper, here, gain, f"{entry.reliance:.1f} %", str(len(entry.miou))]))
-    return "\n".join([*lines, "", *_order(study)])
+    return "\n".join([*lines, "", *_order(study)] if papers else lines)
 
 
 def _order(study: Study) -> list[str]:
@@ -320,6 +334,8 @@ def _turned(pair: Pair) -> str:
 
 def _layout(study: Study) -> tuple[list[str], Callable[[Entry], list[str]]]:
     """Return the names of the columns on the left, and a function that fills them for a row."""
+    if study.table == BANDS:
+        return ["Bands"], lambda entry: [entry.row.label]
     if study.table == 3:
         return ["Local", "Medium", "Large", "GPE"], lambda entry: [
             *("✓" if name in entry.row.sizes[study.contexts] else "" for name in NAMES),

@@ -29,7 +29,7 @@ class AblationRow:
     Attributes
     ----------
     table : int
-        Number of the table, 3 to 6.
+        Number of the table, 3 to 6; 0 for bands, see ``ablation.bands``.
     name : str
         Name of the row's config, unique.
     label : str
@@ -37,7 +37,8 @@ class AblationRow:
     settings : dict of str to object
         Fields of ``FCtLConfig`` besides the contexts.
     sizes : dict of Dataset to dict of str to int
-        Side of each context by name and data set, px. A row without contexts is the baseline.
+        Side of each context by name and data set, px. A row without contexts is the baseline. Empty for a row that
+        changes no contexts.
     paper : dict of Dataset to float
         mIoU in the paper by data set, percent.
     """
@@ -91,6 +92,8 @@ class AblationRow:
         ConfigError
             The row does not belong to the data set.
         """
+        if not self.sizes:
+            return self.settings
         chosen = dataset or next(iter(self.sizes))
         if chosen not in self.sizes:
             raise ConfigError(f"{self.name} is a row for {', '.join(self.sizes)}, not for {chosen}; choose another.")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, DeviceOption, PrecisionOption, RangeOption
+from fctl_napari.cli.options import BandNamesOption, BandsOption, DeviceOption, PrecisionOption, RangeOption, said_bands
 from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.files import atomic_write, local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
@@ -24,6 +24,17 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(ablate_app, name="ablate")
 
 
+def table_number(text: str) -> int:
+    """Convert an argument to the number of a table."""
+    from fctl_napari.ablation.bands import BANDS
+
+    if text == "bands":
+        return BANDS
+    if not text.isdigit():
+        raise ConfigError(f"there is no ablation table {text!r}; choose among bands, 3, 4, 5, 6.")
+    return int(text)
+
+
 def list_ablations() -> None:
     """List every row of the paper's Tables 3 to 6 with its config and the paper's mIoU."""
     from fctl_napari.ablation.tables import ablation_rows
@@ -33,7 +44,14 @@ def list_ablations() -> None:
 
 
 def run(
-    tables: Annotated[list[int], typer.Argument(metavar="TABLE...", help="3 (contexts, GPE), 4 (sizes), 5, 6 (ALE).")],
+    tables: Annotated[
+        list[int],
+        typer.Argument(
+            parser=table_number,
+            metavar="TABLE...",
+            help="3 (contexts, GPE), 4 (sizes), 5, 6 (ALE), or bands: the network without each of its bands.",
+        ),
+    ],
     recipe: Annotated[
         str, typer.Option(metavar="CONFIG", help="How every row is trained: a TOML file, or a built-in one.")
     ] = "earth",
@@ -68,6 +86,7 @@ def run(
     ] = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    band_names: BandNamesOption = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Published weights that encoders start from.")
     ] = None,
@@ -89,10 +108,11 @@ def run(
     from fctl_napari.training.config import load_train_config
     from fctl_napari.training.recipes import parse_overrides
 
+    said = said_bands(bands, band_names)
     given: dict[str, object] = {
         "data.holdout": holdout,
         "data.value_range": value_range and list(value_range),
-        "data.bands": bands and list(bands),
+        "data.bands": said and list(said),
         "encoder_weights": None if weights is None else str(weights.absolute()),
     }
     settings = load_train_config(

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from fctl_napari.cli.options import (
+    BandNamesOption,
     BandsOption,
     ImageNumberOption,
     RangeOption,
     image_location,
+    said_bands,
 )
 from fctl_napari.files import local_path
 
@@ -32,6 +34,7 @@ def convert(
     ],
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    band_names: BandNamesOption = None,
     image_number: ImageNumberOption = None,
 ) -> None:
     """Turn an image into an OME-Zarr pyramid, block by block."""
@@ -41,7 +44,9 @@ def convert(
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
 
-    pyramid = open_image(with_number(source, image_number), value_range=value_range, bands=bands)
+    pyramid = open_image(
+        with_number(source, image_number), value_range=value_range, bands=said_bands(bands, band_names)
+    )
     say_images(pyramid)
     with counting("Converting") as report:
         written = convert_image(pyramid, target, progress=report)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fctl_napari.cli.options import BandsOption, RangeOption
+from fctl_napari.cli.options import BandNamesOption, BandsOption, RangeOption, said_bands
 from fctl_napari.errors import InputError
 from fctl_napari.files import local_path, write_json
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def check(
     classes: ClassesOption = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    band_names: BandNamesOption = None,
     quick: Annotated[bool, typer.Option("--quick", help="Open the files, but read no pixels.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write this as JSON too, with the whole split.")
@@ -52,7 +54,7 @@ def check(
     from fctl_napari.cli.output import counting
     from fctl_napari.datasets.check import check_data_set
 
-    data = _find(folder, classes, value_range, bands)
+    data = _find(folder, classes, value_range, said_bands(bands, band_names))
     with counting("Looking through") as progress:
         report = check_data_set(data, quick=quick, progress=progress)
     _show(report)
@@ -71,12 +73,13 @@ def convert(
     classes: ClassesOption = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    band_names: BandNamesOption = None,
 ) -> None:
     """Write a data set once as OME-Zarr, from which training reads faster."""
     from fctl_napari.cli.output import counting, out
     from fctl_napari.datasets.convert import convert_data_set
 
-    data = _find(folder, classes, value_range, bands)
+    data = _find(folder, classes, value_range, said_bands(bands, band_names))
     with counting("Converting") as progress:
         written = convert_data_set(data, target, progress=progress)
     out.print(str(written), highlight=False, soft_wrap=True)
@@ -86,7 +89,7 @@ def _find(
     folder: Path,
     classes: str | None,
     value_range: tuple[float, float] | None,
-    bands: tuple[int, int, int] | None,
+    bands: Bands | None,
 ) -> DataSet:
     from fctl_napari.datasets.layouts import find_data_set
     from fctl_napari.model.classes import class_table

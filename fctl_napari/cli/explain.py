@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from fctl_napari.cli.options import (
+    BandNamesOption,
     BandsOption,
     CheckpointOption,
     DeviceOption,
@@ -16,6 +17,7 @@ from fctl_napari.cli.options import (
     ImageNumberOption,
     PrecisionOption,
     RangeOption,
+    said_bands,
 )
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
@@ -48,6 +50,7 @@ def explain(
     precision: PrecisionOption = PRECISION.default,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    band_names: BandNamesOption = None,
     image_number: ImageNumberOption = None,
 ) -> None:
     """Say what each context contributed to the class of a pixel, and what changes without a part of the network."""
@@ -57,9 +60,14 @@ def explain(
     from fctl_napari.figures.files import check_figure_path, save_figure
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.model.feature_ablation import Without
+    from fctl_napari.model.model_card import read_card, resolve_checkpoint
+    from fctl_napari.segmentation.inference.network_image import check_said
 
     if target is not None:
         check_figure_path(target)
+
+    said = said_bands(bands, band_names)
+    check_said(read_card(resolve_checkpoint(checkpoint)).config, value_range, said)
 
     from fctl_napari.segmentation.jobs.explain import explain as explain_pixel
 
@@ -73,7 +81,7 @@ def explain(
             precision=precision,
             exact_contexts=exact_contexts,
             value_range=value_range,
-            bands=bands,
+            bands=said,
             channel=channel,
             without=Without.named(without or ()),
         )

@@ -94,6 +94,7 @@ def card_facts(card: Card) -> dict[str, str]:
         "network": card.config.title,
         "tile": f"{card.config.tile_size} px",
         "contexts": contexts or "none",
+        **({"bands": ", ".join(card.config.band_names)} if card.config.bands else {}),
     }
     learnt_from = card.provenance.get("finetuning", {}).get("image")
     if learnt_from is not None:

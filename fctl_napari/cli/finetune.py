@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fctl_napari.cli.options import (
+    BandNamesOption,
     BandsOption,
     DeviceOption,
     ExactContextsOption,
@@ -15,6 +16,7 @@ from fctl_napari.cli.options import (
     PrecisionOption,
     RangeOption,
     image_location,
+    said_bands,
 )
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
@@ -78,6 +80,7 @@ def finetune(
     exact_contexts: ExactContextsOption = False,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    band_names: BandNamesOption = None,
     image_number: ImageNumberOption = None,
 ) -> None:
     """Learn from corrections; the new checkpoint is kept if it is better there and nearly the same elsewhere."""
@@ -86,7 +89,11 @@ def finetune(
     from fctl_napari.finetuning.candidates import check_free
     from fctl_napari.finetuning.request import PARTS, finetune_request
     from fctl_napari.imagery.numbered import with_number
+    from fctl_napari.model.model_card import read_card, resolve_checkpoint
+    from fctl_napari.segmentation.inference.network_image import check_said
 
+    said = said_bands(bands, band_names)
+    check_said(read_card(resolve_checkpoint(checkpoint)).config, value_range, said)
     chosen = None if parts is None else PARTS if parts == "all" else tuple(parts.split(","))
     given = {"parts": chosen, "steps": steps, "seconds": seconds, "held_out": held_out, "bound": bound}
     request = finetune_request(
@@ -101,7 +108,7 @@ def finetune(
         precision=precision,
         exact_contexts=exact_contexts,
         value_range=value_range,
-        bands=bands,
+        bands=said,
         **{name: value for name, value in given.items() if value is not None},
     )
 

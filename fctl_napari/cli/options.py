@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fctl_napari.errors import ConfigError
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.segmentation.jobs.parameters import (
     BANDS,
     BATCH,
@@ -20,6 +22,36 @@ from fctl_napari.segmentation.jobs.parameters import (
 from fctl_napari.windows import IntWindow
 
 
+def said_bands(bands: tuple[int, int, int] | None, band_names: str | None) -> Bands | None:
+    """Return what the two options say of an image's bands.
+
+    Parameters
+    ----------
+    bands : tuple of 3 int or None
+        Of ``--bands``.
+    band_names : str or None
+        Of ``--band-names``.
+
+    Returns
+    -------
+    Bands or None
+        The one that is given.
+
+    Raises
+    ------
+    ConfigError
+        Both are given, or a name is empty.
+    """
+    if band_names is None:
+        return bands
+    if bands is not None:
+        raise ConfigError("--bands and --band-names both say which band is red; give one of them.")
+    names = tuple(name.strip() for name in band_names.split(","))
+    if not all(names):
+        raise ConfigError(f"--band-names {band_names}: holds an empty name; separate the names by commas.")
+    return names
+
+
 def image_location(text: str) -> str:
     """Convert an argument to the location of an image: of an asset, where it names a STAC item."""
     from fctl_napari.imagery.formats.stac import asset_location
@@ -30,6 +62,9 @@ def image_location(text: str) -> str:
 BandsOption = Annotated[
     tuple[int, int, int] | None,
     typer.Option("--bands", metavar="R G B", help=BANDS.help),
+]
+BandNamesOption = Annotated[
+    str | None, typer.Option("--band-names", metavar="NAME,NAME,...", help="Names of all channels in their order.")
 ]
 BatchOption = Annotated[int | None, typer.Option("--batch", min=1, help=BATCH.help)]
 CheckpointOption = Annotated[

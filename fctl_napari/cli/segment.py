@@ -9,6 +9,7 @@ import typer
 
 from fctl_napari.cli.finetune import affected
 from fctl_napari.cli.options import (
+    BandNamesOption,
     BandsOption,
     BatchOption,
     CheckpointOption,
@@ -19,6 +20,7 @@ from fctl_napari.cli.options import (
     RangeOption,
     RegionOption,
     SchedulerOption,
+    said_bands,
 )
 from fctl_napari.cli.region import region_inside
 from fctl_napari.files import local_path
@@ -60,6 +62,7 @@ def segment(
     ] = None,
     value_range: RangeOption = None,
     bands: BandsOption = None,
+    band_names: BandNamesOption = None,
     image_number: ImageNumberOption = None,
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run resumes from there."""
@@ -68,15 +71,18 @@ def segment(
     from fctl_napari.export.logits import check_logits_path
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
-    from fctl_napari.model.model_card import resolve_checkpoint
+    from fctl_napari.model.model_card import read_card, resolve_checkpoint
+    from fctl_napari.segmentation.inference.network_image import check_said, network_image
     from fctl_napari.segmentation.jobs.engine import SegmentationRequest
 
     weights = resolve_checkpoint(checkpoint)
     if save_logits is not None:
         check_logits_path(save_logits)
     image = with_number(image, image_number)
-    pyramid = open_image(image, value_range=value_range, bands=bands)
-    pyramid.require_rgb()
+    said = said_bands(bands, band_names)
+    config = read_card(weights).config
+    check_said(config, value_range, said)
+    pyramid = network_image(open_image(image, value_range=value_range, bands=said), config)
     region = region_inside(region, pyramid.shape, image)
     say_images(pyramid)
     cells = affected(inherit, corrections, pyramid, weights)
@@ -93,7 +99,7 @@ def segment(
         precision=precision,
         batch=batch,
         value_range=value_range,
-        bands=bands,
+        bands=said,
         fresh=fresh,
         cells=cells,
         inherit=None if inherit is None else str(inherit),

@@ -17,6 +17,7 @@ from fctl_napari.datasets.read_ahead import read_ahead
 from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.datasets.split import some
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.band_names import band_names_in
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.progress import Progress
 
@@ -259,7 +260,8 @@ def _look(data: DataSet, shelf: Shelf, quick: bool, pair: Pair) -> Look:
     file = pair.image
     try:
         image = shelf.image(pair.image, data.value_range, data.bands)
-        image.require_rgb()
+        if band_names_in(data.bands) is None:
+            image.require_rgb()
         look = replace(look, shape=image.shape)
         if not quick:
             _read_all(image)

@@ -12,6 +12,7 @@ from fctl_napari.datasets.read_ahead import read_ahead
 from fctl_napari.datasets.scene_ground_truth import SceneGroundTruth
 from fctl_napari.errors import OutputError
 from fctl_napari.files import atomic_write, write_json
+from fctl_napari.imagery.band_names import band_names_in
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
@@ -68,7 +69,8 @@ def convert_data_set(data: DataSet, out: Path | str, *, progress: Progress | Non
 def _convert_pair(data: DataSet, pair: Pair, out: Path, shelf: Shelf) -> None:
     target = out / f"{pair.name}.ome.zarr"
     image = open_image(pair.image, value_range=data.value_range, bands=data.bands)
-    image.require_rgb()
+    if band_names_in(data.bands) is None:
+        image.require_rgb()
     ground_truth = SceneGroundTruth(pair.ground_truth, data.table, shelf, data.values, image)
     if ground_truth.shape != image.shape:
         raise OutputError(f"{pair.ground_truth}: is not of the size of its image; look the data set through first.")

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from fctl_napari.imagery.band_names import Bands, band_names_in, rgb_in
 from fctl_napari.imagery.chunk_cache import LastUsed
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.aux_xml import may_be_marked
@@ -62,7 +63,7 @@ class Shelf:
         self,
         path: Path,
         value_range: tuple[float, float] | None = None,
-        bands: tuple[int, int, int] | None = None,
+        bands: Bands | None = None,
     ) -> Pyramid:
         """Open an image whose pixels are read, and PNG and JPEG decoded, when its levels are indexed.
 
@@ -74,7 +75,7 @@ class Shelf:
             See ``open_image``.
         value_range : tuple of 2 float or None, optional
             See ``open_image``.
-        bands : tuple of 3 int or None, optional
+        bands : Bands or None, optional
             See ``open_image``.
 
         Returns
@@ -104,9 +105,11 @@ class Shelf:
             factors=[(float(2**k), float(2**k)) for k in range(len(shapes))],
             native_levels=1,
             value_range=value_range,
-            bands=bands,
+            bands=rgb_in(bands),
             georeference=picture_placement(path).georeference,
         )
+        names = band_names_in(bands)
+        header = header if names is None else header.with_band_names(names)
         return self._put_away(header, path, sum(level.nbytes for level in header.levels), value_range, bands)
 
     def _put_away(
@@ -115,7 +118,7 @@ class Shelf:
         path: Path,
         nbytes: int,
         value_range: tuple[float, float] | None,
-        bands: tuple[int, int, int] | None,
+        bands: Bands | None,
     ) -> Pyramid:
         """Return an image that holds no pixels and no file, so that each read takes it from the cache."""
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from fctl_napari.datasets.files import Pair, Problem, find_files
 from fctl_napari.datasets.split import Split, split_pairs
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.formats.ngff import is_zarr, label_classes, open_group
 from fctl_napari.imagery.labels.class_mapping import ClassMapping
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
@@ -52,7 +53,7 @@ class DataSet:
         Files that are not used, and errors in the lists.
     value_range : tuple of 2 float or None
         (low, high) values of its images that become 0 and 255. See ``DataSettings``.
-    bands : tuple of 3 int or None
+    bands : Bands or None
         Indices of the red, green and blue channels of its images. See ``DataSettings``.
     """
 
@@ -65,7 +66,7 @@ class DataSet:
     without_ground_truth: tuple[Path, ...]
     problems: tuple[Problem, ...]
     value_range: tuple[float, float] | None = None
-    bands: tuple[int, int, int] | None = None
+    bands: Bands | None = None
 
     def describe(self) -> str:
         """Describe the layout, counts and split, and mention problems.

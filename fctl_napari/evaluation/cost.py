@@ -86,21 +86,22 @@ def random_inputs(config: FCtLConfig, device: torch.device | str) -> Inputs:
     Returns
     -------
     tuple of (Tensor, dict of str to Tensor, dict of str to Tensor)
-        Tile of uint8 [1, 3 or 4, T, T], contexts of uint8 [1, 3, T, T] and windows of float32 [1, 4] by name.
+        Tile of uint8 [1, C, T, T], with a mask for a refiner, contexts of uint8 [1, C, T, T] and windows of float32
+        [1, 4] by name.
     """
     size = config.tile_size
     tile = (4.0 * size, 4.0 * size, 5.0 * size, 5.0 * size)
     windows = {"tile": torch.tensor([tile], device=device)}
-    channels = 4 if config.refines else 3
+    channels = config.in_channels + config.refines
     contexts: dict[str, Tensor] = {}
     for context in config.outer_contexts:
         window = context_window(tile, context.scale, (8 * size, 8 * size), config.context_border)
         windows[context.name] = torch.tensor([window], device=device)
-        contexts[context.name] = _noise(size, device)
+        contexts[context.name] = _noise(size, device, config.in_channels)
     return _noise(size, device, channels), contexts, windows
 
 
-def _noise(size: int, device: torch.device | str, channels: int = 3) -> Tensor:
+def _noise(size: int, device: torch.device | str, channels: int) -> Tensor:
     """Make an image of noise [1, channels, size, size], laid out as the predictor does it."""
     noise = torch.randint(0, 256, (1, channels, size, size), device=device, dtype=torch.uint8)
     return noise.contiguous(memory_format=torch.channels_last)

@@ -30,6 +30,8 @@ from fctl_napari.figures.drawing import (
 )
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.model_card import read_card, resolve_checkpoint
+from fctl_napari.segmentation.inference.network_image import shown_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +106,8 @@ def explanation_figure(
     request = explanation.request
     if not isinstance(image, Pyramid):
         source = request.image if image is None else image
-        image = open_image(source, value_range=request.value_range, bands=request.bands)
+        opened = open_image(source, value_range=request.value_range, bands=request.bands)
+        image = shown_image(opened, read_card(resolve_checkpoint(request.checkpoint)).config)
     columns = _columns(explanation, part)
     rows = len(explanation.contexts)
     upper = 3 + (explanation.without is not None)

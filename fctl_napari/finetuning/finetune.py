@@ -30,6 +30,7 @@ from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_
 from fctl_napari.model.classes import IGNORE, NOT_SURE
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.segmentation.inference.device import resolve_device, resolve_precision
+from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.predictor import out_of_memory
 from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.stored_image import note_on_image
@@ -135,8 +136,9 @@ class Finetuner:
         self.device = resolve_device(request.device)
         self.model, self.card = load_checkpoint(parent)
         self.parent_hash = checkpoint_hash(parent)
-        image = open_image(request.image, value_range=request.value_range, bands=request.bands)
-        image.require_rgb()
+        image = network_image(
+            open_image(request.image, value_range=request.value_range, bands=request.bands), self.card.config
+        )
         corrections = corrections or open_corrections(request.corrections, image, self.card)
         self.sets = choose_tiles(request, image, corrections, self.card)
         self._image = image_facts(image)

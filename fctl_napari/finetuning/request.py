@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fctl_napari.errors import ConfigError
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION, Precision
 
 PARTS = ("decoder", "lcc", "gpe", "mcf", "ale", "tile_encoder", "medium_encoder", "large_encoder")
@@ -90,7 +91,7 @@ class FinetuneRequest(BaseModel):
         If True, contexts are resampled from full resolution, as the image is to be segmented.
     value_range : tuple of 2 float or None
         Values of the image that become black and white, as the image is to be segmented.
-    bands : tuple of 3 int or None
+    bands : Bands or None
         Channels of the image that are red, green and blue, as the image is to be segmented.
     """
 
@@ -129,7 +130,7 @@ class FinetuneRequest(BaseModel):
     precision: Precision = PRECISION.default
     exact_contexts: bool = False
     value_range: tuple[float, float] | None = None
-    bands: tuple[int, int, int] | None = None
+    bands: Bands | None = None
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.network import Network
 from fctl_napari.segmentation.inference.device import Precision, numerics
+from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.tile_cutting import read_stream, stream_windows
 
 
@@ -70,7 +71,7 @@ class TileNetwork:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in self.learning)
         self.parent = {name: p.detach().clone() for name, p in self.learning.items()}
-        self._images = [with_chunk_cache(image) for image in images]
+        self._images = [with_chunk_cache(network_image(image, model.config)) for image in images]
         self._cache = cache
         self._exact = exact
         names = ("tile", *(c.name for c in model.config.outer_contexts))

@@ -7,6 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+RGB = ("red", "green", "blue")
+
+Bands = tuple[int, int, int] | tuple[str, ...]
+"""What a user says of an image's bands: the indices of red, green and blue, or the names of all in their order."""
+
 COLORS = {"red": ("red", "r", "ff0000"), "green": ("green", "g", "00ff00"), "blue": ("blue", "b", "0000ff")}
 """Names and hexadecimal colors of the three."""
 
@@ -27,6 +32,69 @@ WAVELENGTH_ITEMS = ("central_wavelength_um", "center_wavelength", "wavelength")
 
 MICROMETERS = 20.0
 """Wavelengths below this number are stated in micrometers."""
+
+
+def band_names_in(bands: Bands | None) -> tuple[str, ...] | None:
+    """Return what a user says of an image's bands if it is their names.
+
+    Parameters
+    ----------
+    bands : Bands or None
+        What the user says.
+
+    Returns
+    -------
+    tuple of str or None
+        Names of all bands in their order.
+    """
+    return tuple(map(str, bands)) if bands and isinstance(bands[0], str) else None
+
+
+def rgb_in(bands: Bands | None) -> tuple[int, int, int] | None:
+    """Return what a user says of an image's bands if it is the indices of red, green and blue.
+
+    Parameters
+    ----------
+    bands : Bands or None
+        What the user says.
+
+    Returns
+    -------
+    tuple of 3 int or None
+        Indices, from 0.
+    """
+    if not bands or isinstance(bands[0], str):
+        return None
+    red, green, blue = map(int, bands)
+    return red, green, blue
+
+
+def band_labels(
+    names: Sequence[str | None], colors: Sequence[str | None], wavelengths: Sequence[float | None]
+) -> tuple[str | None, ...]:
+    """Name each band by what a file says of it.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        See :func:`rgb_bands`.
+    colors : sequence of str or None
+        See :func:`rgb_bands`.
+    wavelengths : sequence of float or None
+        See :func:`rgb_bands`.
+
+    Returns
+    -------
+    tuple of str or None
+        The name, or else the color or the wavelength. A color before a name that only counts, as ``"Band 1"`` does.
+    """
+    labels: list[str | None] = []
+    for name, color, wavelength in zip(names, colors, wavelengths, strict=True):
+        plain = color if color not in ("undefined", "gray") else None
+        length = None if wavelength is None else f"{_in_nanometers(wavelength):g} nm"
+        counted = name is not None and re.fullmatch(r"(band|channel|b|ch)?[ _-]*\d+", name.strip().lower())
+        labels.append((plain or length or name) if counted or not name else name)
+    return tuple(labels)
 
 
 def rgb_bands(
@@ -83,11 +151,30 @@ def _sentinel_words(names: Sequence[str | None]) -> list[str | None]:
 
     Of Landsat 4 to 7 others have the same numbers.
     """
-    found = [re.search(r"(?<![a-z\d])b(0?)([2348])(a?)(?![a-z\d])", name or "") for name in names]
-    there = [match for match in found if match is not None]
-    if not any(match.group(1) or match.group(2) == "8" for match in there):
+    found = _sentinel_matches(names)
+    if not has_sentinel_names(names):
         return []
     return [None if match is None or match.group(3) else SENTINEL_2.get(match.group(2)) for match in found]
+
+
+def _sentinel_matches(names: Sequence[str | None]) -> list[re.Match[str] | None]:
+    return [re.search(r"(?<![a-z\d])b(0?)([2348])(a?)(?![a-z\d])", (name or "").lower()) for name in names]
+
+
+def has_sentinel_names(names: Sequence[str | None]) -> bool:
+    """Return whether bands are named as Sentinel-2's are.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        Name of each band.
+
+    Returns
+    -------
+    bool
+        True if one of bands 2, 3, 4 and 8 has two digits, or there is a band 8.
+    """
+    return any(match and (match.group(1) or match.group(2) == "8") for match in _sentinel_matches(names))
 
 
 def _by_words(found: Sequence[str | None]) -> tuple[int, int, int] | None:
@@ -102,8 +189,30 @@ def _number(name: str | None) -> float | None:
     return float(match.group(1)) if match else None
 
 
+def nanometers(name: str) -> float | None:
+    """Return the wavelength that a name is.
+
+    Parameters
+    ----------
+    name : str
+        Name of a band, in lower case: ``"665 nm"``, ``"0.665 um"``.
+
+    Returns
+    -------
+    float or None
+        Wavelength, nm. None if it is none.
+    """
+    number = _number(name)
+    return None if number is None else _in_nanometers(number)
+
+
+def _in_nanometers(wavelength: float) -> float:
+    """Return a wavelength in nm that is stated in nm or micrometers."""
+    return round(wavelength * 1000, 3) if wavelength < MICROMETERS else wavelength
+
+
 def _by_wavelength(values: Sequence[float | None]) -> tuple[int, int, int] | None:
-    nm = [None if value is None else value * 1000 if value < MICROMETERS else value for value in values]
+    nm = [None if value is None else _in_nanometers(value) for value in values]
     chosen = []
     for low, high in RANGES_NM.values():
         inside = [(abs(value - (low + high) / 2), i) for i, value in enumerate(nm) if value and low <= value <= high]

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.band_names import BandChoice
+from fctl_napari.imagery.band_names import BandChoice, Bands, band_names_in, rgb_in
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.aux_xml import picture_validity
 from fctl_napari.imagery.formats.geo import KNOWN, GeoImage, read_geo
@@ -51,7 +51,7 @@ def open_image(
     path: Path | str,
     *,
     value_range: tuple[float, float] | None = None,
-    bands: tuple[int, int, int] | None = None,
+    bands: Bands | None = None,
 ) -> Pyramid:
     """Open an image as a lazy pyramid. The format is recognized by the content, not by the name.
 
@@ -65,8 +65,9 @@ def open_image(
         file with several images the largest is opened, or the one of a number: ``slide.svs#image=1``.
     value_range : tuple of 2 float or None, optional
         (low, high) values that become 0 and 255 when pixels are read as RGB. It is needed for data that is not uint8.
-    bands : tuple of 3 int or None, optional
-        Indices of the red, green and blue channels, from 0.
+    bands : Bands or None, optional
+        Indices of the red, green and blue channels, from 0; or the names of all channels in their order, for a file
+        that does not state them.
 
     Returns
     -------
@@ -79,6 +80,13 @@ def open_image(
         The file is missing, truncated or damaged, is not an image, or has other axes or channels; or the server
         cannot be reached.
     """
+    names = band_names_in(bands)
+    if names is not None:
+        return _open(path, value_range, None).with_band_names(names)
+    return _open(path, value_range, rgb_in(bands))
+
+
+def _open(path: Path | str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
     path, number = split_number(path)
     path = asset_location(path)
     shown: dict[str, Any] = {"value_range": value_range, "bands": bands}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import FctlError, InputError, reason_of
+from fctl_napari.imagery.band_names import choose_bands
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level, read_padded
@@ -116,6 +118,8 @@ class Pyramid:
         self.native_levels = len(self.levels) if native_levels is None else native_levels
         self.value_range = value_range
         self.bands = bands
+        self._network_bands: tuple[int, ...] | None = None
+        self._ranges: tuple[tuple[float, float], ...] | None = None
         self.band_names = tuple(band_names) or (None,) * self.channels
         self.unclear_bands = unclear_bands
         self.georeference = georeference
@@ -169,16 +173,75 @@ class Pyramid:
         InputError
             More channels than colors and no ``bands``, or values of unknown range and no ``value_range``.
         """
-        if self.bands is None and (self.unclear_bands is not None or self.channels not in (1, 3, 4)):
+        chosen = self.bands or self._network_bands
+        if chosen is None and (self.unclear_bands is not None or self.channels not in (1, 3, 4)):
             reason = self.unclear_bands or f"has {count_of(self.channels, 'channel')}"
             raise InputError(f"{self._location}: {reason}; say which are red, green and blue with --bands R G B.")
         if self.dtype.kind not in "buif":
             raise InputError(f"{self._location}: holds {self.dtype} values; convert it to integers or floats.")
-        if self.value_range is None and self.dtype != np.uint8:
+        if self.value_range is None and self._ranges is None and self.dtype != np.uint8:
             raise InputError(
                 f"{self._location}: holds {self.dtype} values; state which become black and white with --range LO HI "
                 "(fctl info measures them)."
             )
+
+    def with_band_names(self, names: Sequence[str]) -> Pyramid:
+        """Return the image with other names of its bands, by which red, green and blue are chosen.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Name of each channel.
+
+        Returns
+        -------
+        Pyramid
+            The same image.
+
+        Raises
+        ------
+        InputError
+            There are more or fewer channels.
+        """
+        if len(names) != self.channels:
+            raise InputError(
+                f"{self._location}: has {self.channels} bands, and {len(names)} names are stated; give one each."
+            )
+        named = copy.copy(self)
+        choice = choose_bands(names)
+        named.band_names = tuple(names)
+        named.bands, named.unclear_bands = choice.bands, choice.unclear
+        return named
+
+    def with_bands(
+        self, bands: Sequence[int], value_ranges: Sequence[tuple[float, float] | None] | None = None
+    ) -> Pyramid:
+        """Return the image with other bands in the place of red, green and blue.
+
+        Parameters
+        ----------
+        bands : sequence of int
+            Indices from 0, any number of them. What is read has one channel for each.
+        value_ranges : sequence of tuple of 2 float or None, optional
+            (low, high) values of each that become 0 and 255. None takes those of the image.
+
+        Returns
+        -------
+        Pyramid
+            The same image.
+
+        Raises
+        ------
+        InputError
+            The values of a band are not uint8, and nothing says which become 0 and 255.
+        """
+        chosen = copy.copy(self)
+        chosen._network_bands = tuple(bands)
+        ranges = [own or self.value_range for own in value_ranges or [None] * len(bands)]
+        if any(own is not None for own in ranges):
+            chosen._ranges = tuple(own or (0.0, 255.0) for own in ranges)
+        chosen.require_rgb()
+        return chosen
 
     def read(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
         """Read a window as RGB.
@@ -193,7 +256,8 @@ class Pyramid:
         Returns
         -------
         ndarray of uint8 [y1 - y0, x1 - x0, 3]
-            RGB pixels. Those without data are filled, see :func:`fill_invalid`.
+            RGB pixels, or one channel for each band of :meth:`with_bands`. Those without data are filled, see
+            :func:`fill_invalid`.
 
         Raises
         ------
@@ -217,8 +281,13 @@ class Pyramid:
 
     @property
     def rgb_channels(self) -> tuple[int, ...]:
-        """Indices of the channels that are read as RGB: three, or one that is gray."""
-        return self.bands or tuple(range(min(self.channels, 3)))  # alpha, the fourth channel, is not read
+        """Indices of the channels that are shown as RGB: three, or one that is gray."""
+        return self.bands or tuple(range(min(self.channels, 3)))  # alpha, the fourth channel, is not shown
+
+    @property
+    def read_channels(self) -> tuple[int, ...]:
+        """Indices of the channels that are read: those of :meth:`with_bands`, or else of RGB."""
+        return self._network_bands or self.rgb_channels
 
     def read_rgba(self, window: IntWindow, level: int = 0) -> NDArray[np.uint8]:
         """Read a window as RGB with its validity as opacity.
@@ -245,6 +314,7 @@ class Pyramid:
     def _read(self, window: IntWindow, level: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
         """Read a window as RGB, black outside, with its validity, True outside. None if all of it is valid."""
         self.require_rgb()
+        channels = 3 if self._network_bands is None else len(self._network_bands)
         valid: NDArray[np.bool_] | None = None
 
         def read(rows: slice, columns: slice) -> NDArray[np.uint8]:
@@ -253,7 +323,7 @@ class Pyramid:
             values = self._colors(level, inside)
             there = self._valid(level, inside, values) if self.masked else None
             colors = self._to_uint8(values)
-            if colors.shape[2] == 1:
+            if colors.shape[2] < channels:
                 colors = np.repeat(colors, 3, axis=2)
             if there is not None and not there.all():
                 y0, x0, y1, x1 = window
@@ -261,7 +331,7 @@ class Pyramid:
                 valid[Window(*inside).slices_in(window)] = there
             return np.array(colors, order="C")  # never a view of what the image keeps in memory
 
-        return read_padded(read, self.levels[level].shape, window, channels=(3,)), valid
+        return read_padded(read, self.levels[level].shape, window, channels=(channels,)), valid
 
     def read_valid(self, window: IntWindow, level: int = 0) -> NDArray[np.bool_]:
         """Read which px of a window hold data.
@@ -293,13 +363,13 @@ class Pyramid:
         return read_padded(read, self.levels[level].shape, window).view(bool)
 
     def _valid(self, level: int, window: IntWindow, values: NDArray[Any] | None) -> NDArray[np.bool_]:
-        """Return which px of a window inside hold data, given their values of ``rgb_channels`` if they are needed."""
+        """Return which px of a window inside hold data, given their values of ``read_channels`` if they are needed."""
         y0, x0, y1, x1 = window
         valid: NDArray[np.bool_] = np.ones((y1 - y0, x1 - x0), bool)
         if self.validity is not None:
             mask = self.validity.masks[level]
             try:
-                valid = np.asarray(mask.valid(window, values, self.rgb_channels).any(axis=2))
+                valid = np.asarray(mask.valid(window, values, self.read_channels).any(axis=2))
             except FctlError:
                 raise
             except Exception as error:  # codecs raise what they like
@@ -309,21 +379,22 @@ class Pyramid:
         return valid
 
     def _colors(self, level: int, window: IntWindow) -> NDArray[Any]:
-        """Read the stored values of ``rgb_channels`` in a window that lies inside."""
-        if self.bands is None:
+        """Read the stored values of ``read_channels`` in a window that lies inside."""
+        if self.bands is None and self._network_bands is None:
             return self.read_native(window, level, channels=min(self.channels, 3))
-        return self.read_native(window, level)[..., list(self.bands)]
+        return self.read_native(window, level)[..., list(self.read_channels)]
 
     def _to_uint8(self, block: NDArray[Any]) -> NDArray[np.uint8]:
         """Scale values to 0..255. What a value that is not finite becomes is not defined."""
-        if self.value_range is None:
+        if self._ranges is None and self.value_range is None:
             return block  # uint8, as require_rgb has checked
-        low, high = self.value_range
         # float32 holds every 16-bit integer exactly, and takes half the memory of float64.
         narrow = block.dtype.itemsize <= 2 or block.dtype == np.float32
         values: NDArray[Any] = block.astype(np.float32 if narrow else np.float64)
+        ranges = np.array(self._ranges or [self.value_range], np.float64)
+        low, factor = ranges[:, 0].astype(values.dtype), (255 / (ranges[:, 1] - ranges[:, 0])).astype(values.dtype)
         with np.errstate(invalid="ignore", over="ignore"):
-            scaled: NDArray[Any] = (values - values.dtype.type(low)) * values.dtype.type(255 / (high - low))
+            scaled: NDArray[Any] = (values - low) * factor
             rounded: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
         return rounded
 
@@ -401,9 +472,12 @@ class Pyramid:
         height, width = outer[2] - outer[0], outer[3] - outer[1]
         if height * width > (EXACT_PX if exact else STRIP_PX):
             read = partial(self.read_rgba if self.masked else self.read, level=level)
-            return resize_box_of_strips(read, outer, box, size, self._strip_rows(level, width))
+            rows = self._strip_rows(level, width)
+            return resize_box_of_strips(read, outer, box, size, rows, opacity=self.masked)
         colors, valid = self._read(outer, level)
-        return resize_box(colors if valid is None else _with_opacity(colors, valid), box, size)
+        if valid is None:
+            return resize_box(colors, box, size)
+        return resize_box(_with_opacity(colors, valid), box, size, opacity=True)
 
     def _level_for(self, step_y: float, step_x: float) -> int:
         """Choose the coarsest level whose px are no larger than a step between samples (level-0 px)."""
@@ -417,14 +491,14 @@ class Pyramid:
 
 
 def _with_opacity(colors: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
-    """Return RGBA that is transparent, and black, where there is no data."""
-    result = np.empty((*colors.shape[:2], 4), np.uint8)
-    result[..., :3] = colors
+    """Return colors with opacity as a further channel: transparent, and black, where there is no data."""
+    result = np.empty((*colors.shape[:2], colors.shape[2] + 1), np.uint8)
+    result[..., :-1] = colors
     if valid is None:
-        result[..., 3] = 255
+        result[..., -1] = 255
         return result
     result *= valid[..., np.newaxis]
-    result[..., 3] = np.where(valid, np.uint8(255), np.uint8(0))
+    result[..., -1] = np.where(valid, np.uint8(255), np.uint8(0))
     return result
 
 

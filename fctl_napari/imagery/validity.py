@@ -273,16 +273,16 @@ def fill_invalid(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    pixels : ndarray of uint8 [y, x, 4]
-        RGB, and 0 where there is no data.
+    pixels : ndarray of uint8 [y, x, C + 1]
+        Colors or bands, then 0 where there is no data.
 
     Returns
     -------
-    ndarray of uint8 [y, x, 3]
-        RGB. Black if no px holds data.
+    ndarray of uint8 [y, x, C]
+        Colors or bands. Black if no px holds data.
     """
-    colors = np.ascontiguousarray(pixels[..., :3])
-    valid = pixels[..., 3] > 0
+    colors = np.ascontiguousarray(pixels[..., :-1])
+    valid = pixels[..., -1] > 0
     if valid.all() or not valid.any():
         return colors
     rows, columns = np.nonzero(~valid)

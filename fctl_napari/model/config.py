@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from fctl_napari.errors import ConfigError
 
@@ -49,6 +57,43 @@ class Context(BaseModel):
 
 GLOBAL_VIEW = Context(name="large", scale="global")
 """Context that is the whole image."""
+
+RGB = ("red", "green", "blue")
+"""Bands of a network that states none."""
+
+
+class Band(BaseModel):
+    """One band of the input of a network that does not take red, green and blue as they are shown.
+
+    Attributes
+    ----------
+    name : str
+        Name, by which it is found among the bands of an image: ``"nir"``, ``"B08"``.
+    value_range : tuple of 2 float or None
+        Values of the image that become 0 and 255. None takes values of 8 bits as they are.
+    mean, std : float or None
+        Mean and standard deviation of these, 0..255, by which the input is normalized. None takes the encoder's, which
+        for a band that is not red, green or blue are the means of the three.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    value_range: tuple[float, float] | None = None
+    mean: float | None = None
+    std: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        """Take a name alone for a band that states nothing else."""
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Band:
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise ValueError(f"the range {self.value_range} of the band {self.name!r} is empty; state LO < HI")
+        return self
 
 
 class FCtLConfig(BaseModel):
@@ -119,6 +164,9 @@ class FCtLConfig(BaseModel):
         ``encoder``: the input as the encoder's published weights expect it. ``unit``: RGB / 255, as released.
     finest_skip : {8, 4, 2}
         Stride of the decoder's last skip: 8 (FCN-8s), or finer where the encoder has such features, for sharper masks.
+    bands : tuple of Band
+        Bands of the input, found in an image by their names. Without any the input is red, green and blue as they are
+        shown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -153,9 +201,20 @@ class FCtLConfig(BaseModel):
     fc_kernel: int = Field(default=7, ge=1)
     normalization: Literal["encoder", "unit"] = "encoder"
     finest_skip: Literal[8, 4, 2] = 8
+    bands: tuple[Band, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out bands where there are none, so that what earlier versions stored still compares equal."""
+        return {key: value for key, value in dump(self).items() if value or key != "bands"}
 
     @model_validator(mode="after")
     def _check(self) -> FCtLConfig:
+        repeated = [name for name in self.band_names if self.band_names.count(name) > 1]
+        if self.bands and repeated:
+            raise ValueError(f"each band may stand once, got {repeated[0]!r} twice")
+        if self.bands and self.refines:
+            raise ValueError("a refiner takes red, green and blue; leave out bands")
         fitting = ENCODERS[self.architecture]
         if self.encoder not in fitting:
             raise ValueError(f"{self.architecture} has no encoder {self.encoder!r}; choose from {', '.join(fitting)}")
@@ -211,6 +270,16 @@ class FCtLConfig(BaseModel):
     def title(self) -> str:
         """Title for people: architecture, encoder and, where it is not the tile, the input."""
         return f"{self.architecture}, {self.encoder}" + (", sees the whole image" * (self.inference == "global"))
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of the bands of the input, in their order."""
+        return tuple(band.name for band in self.bands) or RGB
+
+    @property
+    def in_channels(self) -> int:
+        """Number of bands of the input."""
+        return len(self.band_names)
 
     @property
     def refines(self) -> bool:

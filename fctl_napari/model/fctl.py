@@ -82,9 +82,9 @@ class FCtL(Network):
         if "local" in self._stream:
             self._stream["local"] = "tile"
         streams = dict.fromkeys(self._stream.values())
-        self.encoders = nn.ModuleDict({stream: make_encoder(config.encoder) for stream in streams})
+        self.encoders = nn.ModuleDict({stream: make_encoder(config.encoder, config.in_channels) for stream in streams})
         for name in self._stream:
-            self.encoder(name).unit_input = config.normalization == "unit"
+            self.encoder(name).normalize_as(config)
         encoder = self.encoder("tile")
         self.grid = encoder.grid(config.tile_size, config.correlation_stride)
         self.necks = nn.ModuleDict({stream: Neck(encoder, config) for stream in streams})
@@ -170,8 +170,8 @@ class FCtL(Network):
 
         Parameters
         ----------
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------
@@ -189,8 +189,8 @@ class FCtL(Network):
         ----------
         name : str
             Name of the context.
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------

@@ -68,8 +68,8 @@ class Network(nn.Module, ABC):
 
         Parameters
         ----------
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------
@@ -116,8 +116,8 @@ class Network(nn.Module, ABC):
         ----------
         name : str
             Name of the context.
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------
@@ -140,6 +140,11 @@ class Network(nn.Module, ABC):
             The modules; with global inference the whole network.
         """
         return [self] if self._global else [self.encoder(name)]
+
+    @property
+    def input_weights(self) -> tuple[str, ...]:
+        """Names of the weights of the convolutions that take pixels, [O, C, k, k]."""
+        return tuple(f"encoders.{name}.{self.encoders[name].first_weight}" for name in self.encoders)
 
     # -- use -------------------------------------------------------------------------------------------------------
 
@@ -165,8 +170,8 @@ class Network(nn.Module, ABC):
 
         Parameters
         ----------
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------
@@ -182,8 +187,8 @@ class Network(nn.Module, ABC):
         ----------
         name : str
             Name of the context: ``"medium"`` or ``"large"``.
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------
@@ -238,10 +243,10 @@ class Network(nn.Module, ABC):
 
         Parameters
         ----------
-        tile : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        tile : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
         contexts : dict of str to Tensor
-            RGB in 0..255 by name, [B or 1, 3, T, T].
+            Values of the bands, 0..255, by name, [B or 1, C, T, T].
         windows : dict of str to Tensor
             Windows (y0, x0, y1, x1) of ``"tile"`` and the contexts, image px, [B or 1, 4].
 

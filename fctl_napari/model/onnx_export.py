@@ -49,10 +49,10 @@ class TileNetwork(nn.Module):
 
         Parameters
         ----------
-        tile : Tensor of uint8 [1, 3, T, T]
-            RGB.
+        tile : Tensor of uint8 [1, C, T, T]
+            Values of the bands, 0..255.
         *others : Tensor
-            The contexts, uint8 [1, 3, T, T], then windows (y0, x0, y1, x1), px, float32 [1, 4].
+            The contexts, uint8 [1, C, T, T], then windows (y0, x0, y1, x1), px, float32 [1, 4].
 
         Returns
         -------
@@ -69,9 +69,9 @@ class TileNetwork(nn.Module):
 def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
     """Write a checkpoint as an ONNX file, in float32.
 
-    Inputs are ``tile`` and ``context_NAME``, uint8 RGB [1, 3, T, T], and ``window_tile`` and ``window_NAME``,
-    float32 [1, 4]: (y0, x0, y1, x1) in full-resolution px, counted from anywhere near the tile. The output is
-    ``logits``, float32 [1, classes, T, T]. The model card is stored as the metadata ``fctl``.
+    Inputs are ``tile`` and ``context_NAME``, uint8 [1, C, T, T], RGB or the network's bands, and ``window_tile`` and
+    ``window_NAME``, float32 [1, 4]: (y0, x0, y1, x1) in full-resolution px, counted from anywhere near the tile. The
+    output is ``logits``, float32 [1, classes, T, T]. The model card is stored as the metadata ``fctl``.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
     inputs = tuple(
         torch.tensor([[0.0, 0.0, float(size), float(size)]])
         if name.startswith("window")
-        else torch.zeros((1, 3, size, size), dtype=torch.uint8)
+        else torch.zeros((1, model.config.in_channels, size, size), dtype=torch.uint8)
         for name in names
     )
     with torch.no_grad(), _quietly():

@@ -23,12 +23,14 @@ class Color:
         Ranges of the changes.
     rng : random.Generator
         Random generator.
+    channels : int, optional
+        Number of bands.
 
     Attributes
     ----------
     gamma : float
         Exponent.
-    gain : ndarray of float32 [3]
+    gain : ndarray of float32 [C]
         Factor of each channel, brightness included.
     contrast : float
         Factor of the distance to the pivot.
@@ -36,12 +38,12 @@ class Color:
         Factor of the distance to gray.
     """
 
-    def __init__(self, settings: AugmentSettings, rng: np.random.Generator) -> None:
+    def __init__(self, settings: AugmentSettings, rng: np.random.Generator, channels: int = 3) -> None:
         def around(spread: float, size: int | None = None) -> NDArray[np.float64]:
             return np.asarray(1 + rng.uniform(-spread, spread, size))
 
         self.gamma = float(np.exp(rng.uniform(-settings.gamma, settings.gamma)))
-        self.gain = (around(settings.channel_gain, 3) * around(settings.brightness)).astype(np.float32)
+        self.gain = (around(settings.channel_gain, channels) * around(settings.brightness)).astype(np.float32)
         self.contrast = float(around(settings.contrast))
         self.saturation = float(around(settings.saturation))
 
@@ -50,15 +52,15 @@ class Color:
 
         Parameters
         ----------
-        images : Tensor of float [B, 3, H, W]
-            RGB in 0..255.
+        images : Tensor of float [B, C, H, W]
+            Values of the bands, 0..255.
         pivot : float
             Value that the change of contrast keeps.
 
         Returns
         -------
-        Tensor of float [B, 3, H, W]
-            RGB in 0..255.
+        Tensor of float [B, C, H, W]
+            Values of the bands, 0..255.
         """
         out = images
         if self.gamma != 1.0:
@@ -75,9 +77,9 @@ class Batch:
 
     Attributes
     ----------
-    tile : Tensor of float32 [B, 3, T, T]
-        RGB in 0..255, with a fourth channel for a mask if the network refines one.
-    contexts : dict of str to Tensor of float32 [U, 3, T, T]
+    tile : Tensor of float32 [B, C, T, T]
+        Values of the bands, 0..255, with a further channel for a mask if the network refines one.
+    contexts : dict of str to Tensor of float32 [U, C, T, T]
         Distinct context images by context name.
     indices : dict of str to Tensor of int64 [B]
         By context name, the index of each tile's image in ``contexts``.
@@ -94,7 +96,7 @@ class Batch:
     ground_truth: Tensor
 
 
-def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Generator) -> Batch:
+def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Generator, channels: int = 3) -> Batch:
     """Augment and stack samples.
 
     Tiles of one scene get the same turn and color, so that a shared (global) context stays shared. A context window
@@ -108,6 +110,8 @@ def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Gen
         Ranges of the random changes.
     rng : random.Generator
         Random generator.
+    channels : int, optional
+        Number of bands. A further channel is a mask, whose values stay.
 
     Returns
     -------
@@ -120,11 +124,11 @@ def collate(samples: list[Sample], settings: AugmentSettings, rng: np.random.Gen
         turns[scene] = (
             Dihedral(bool(rng.integers(2)), int(rng.integers(4))) if settings.dihedral else Dihedral(False, 0)
         )
-        colors[scene] = Color(settings, rng)
+        colors[scene] = Color(settings, rng, channels)
 
     def image(sample: Sample, pixels: NDArray[np.uint8]) -> Tensor:
         turned = torch.from_numpy(np.ascontiguousarray(turns[sample.scene].pixels(pixels))).float()
-        turned[:3] = colors[sample.scene](turned[None, :3], 100.0)[0]  # a fourth channel is a mask
+        turned[:channels] = colors[sample.scene](turned[None, :channels], 100.0)[0]
         return turned
 
     tile = torch.stack([image(s, s.inputs.tile) for s in samples])

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from fctl_napari.errors import ConfigError
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.config import ContextName, FCtLConfig, preset
 from fctl_napari.training.recipes import read_recipe
@@ -66,7 +67,7 @@ class DataSettings(_Settings):
         are trained on.
     value_range : tuple of 2 float or None
         Values of the images that become black and white, for images of other than 8 bits.
-    bands : tuple of 3 int or None
+    bands : Bands or None
         Channels of the images that are red, green and blue, counted from 0. By default the first three.
     masks : str
         For a network that refines masks: ``roughened`` is the ground truth with a rough outline, drawn anew for each
@@ -79,7 +80,7 @@ class DataSettings(_Settings):
     scenes: tuple[SceneSettings, ...] = ()
     holdout: str = ""
     value_range: tuple[float, float] | None = None
-    bands: tuple[int, int, int] | None = None
+    bands: Bands | None = None
     masks: str = ""
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from fctl_napari.imagery.sample import sample_files, sample_splits
 from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, nearest
+from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.tile_cutting import TileInputs, read_inputs
 from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSettings
 from fctl_napari.training.random_masks import open_masks
@@ -161,7 +162,6 @@ def _open_files(
     values: Mapping[int, int] | None = None,
 ) -> tuple[Pyramid, SceneGroundTruth]:
     pyramid = shelf.image(image, data.value_range, data.bands)
-    pyramid.require_rgb()
     source = SceneGroundTruth(ground_truth, table, shelf, values, pyramid)
     height, width = pyramid.shape
     if source.shape != (height, width):
@@ -320,12 +320,14 @@ class TileSampler:
     Raises
     ------
     InputError
-        There is no training region, or ground truth is damaged.
+        There is no training region, an image cannot be read as the network reads it, or ground truth is damaged.
     """
 
     def __init__(
         self, scenes: list[Scene], config: FCtLConfig, augment: AugmentSettings, balanced: float, seed: int
     ) -> None:
+        for scene in scenes:
+            network_image(scene.pyramid, config)  # refuses an image that it cannot read
         self.scenes = scenes
         self.config = config
         self.augment = augment

@@ -28,6 +28,7 @@ from fctl_napari.model.model_card import Card, without_folders
 from fctl_napari.segmentation.inference.device import reproducible, resolve_device, resolve_precision
 from fctl_napari.segmentation.tiling.released_grid import released_starts
 from fctl_napari.training.augment import Batch, collate
+from fctl_napari.training.band_figures import with_band_figures
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import Scene, TileSampler, open_scenes, pieces_of, scene_fingerprint
 from fctl_napari.training.distributed import Group, joined
@@ -35,7 +36,7 @@ from fctl_napari.training.losses import focal_loss
 from fctl_napari.training.run_state import RunLog, is_finished, load_state, save_state
 from fctl_napari.training.stages import stages_of
 from fctl_napari.training.validate import reliance_on_scenes, score_scenes
-from fctl_napari.training.weight_init import start
+from fctl_napari.training.weight_init import parent_settings, start
 from fctl_napari.windows import IntWindow
 from fctl_napari.words import count_of
 
@@ -138,7 +139,9 @@ class Trainer:
                 "(val.txt, a folder val, or val of a scene), or set keep = 'last'."
             )
         torch.manual_seed(config.seed)
-        network = config.network_config(len(self.table.scored))
+        network = with_band_figures(
+            config.network_config(len(self.table.scored)), self.scenes, parent_settings(config, self.data_folder)
+        )
         self.config = config = counted(config, self.scenes, network)
         self.model = make_network(network)
         state = load_state(self.out, config) if self.group.first else None
@@ -292,7 +295,12 @@ class Trainer:
     def _load(self, number: int) -> Batch:
         """Load the tiles of one forward pass, which depend on the seed and the number alone."""
         samples = self.sampler.batch(number, self.config.batch)
-        return collate(samples, self.config.augment, np.random.default_rng([self.config.seed, 3, number]))
+        return collate(
+            samples,
+            self.config.augment,
+            np.random.default_rng([self.config.seed, 3, number]),
+            self.model.config.in_channels,
+        )
 
     def _train_step(self, batches: Iterator[tuple[int, Batch]]) -> float:
         config = self.config

@@ -12,8 +12,10 @@ from fctl_napari.errors import CheckpointError, ConfigError
 from fctl_napari.imagery.labels.class_names import NameMatch, match_names
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.class_axes import class_axes, take_classes
+from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import load_published_weights
-from fctl_napari.model.model_card import builtin_checkpoints
+from fctl_napari.model.input_filters import refit_filters
+from fctl_napari.model.model_card import builtin_checkpoints, read_card
 from fctl_napari.model.network import Network
 from fctl_napari.training.config import TrainConfig
 
@@ -61,7 +63,11 @@ def start(
         )
     if config.encoder_weights:
         for encoder in model.encoders.values():
-            load_published_weights(encoder, data_folder / config.encoder_weights)  # type: ignore[arg-type]
+            load_published_weights(
+                encoder,  # type: ignore[arg-type]
+                data_folder / config.encoder_weights,
+                model.config.band_names,
+            )
     said = []
     if config.init_from:
         said.append(start_from(model, _path(config.init_from, data_folder), names))
@@ -71,6 +77,29 @@ def start(
     return tuple(said)
 
 
+def parent_settings(config: TrainConfig, data_folder: Path) -> FCtLConfig | None:
+    """Read the settings of the network that a training starts from.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        The training config.
+    data_folder : Path
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    FCtLConfig or None
+        Settings of ``init_from``. None without it.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or carries no card.
+    """
+    return read_card(_path(config.init_from, data_folder)).config if config.init_from else None
+
+
 def _path(checkpoint: str, data_folder: Path) -> Path:
     return builtin_checkpoints().get(checkpoint, data_folder / checkpoint)
 
@@ -78,7 +107,8 @@ def _path(checkpoint: str, data_folder: Path) -> Path:
 def start_from(model: Network, path: Path | str, names: Sequence[str] | None = None) -> str:
     """Copy the arrays of a checkpoint that have the same name and shape into a network.
 
-    Context streams that the checkpoint has no arrays for start from those of its tile stream. Arrays with a row for
+    Context streams that the checkpoint has no arrays for start from those of its tile stream. The filters of the
+    input's bands are matched by the names of the bands, see ``refit_filters``. Arrays with a row for
     each class are copied row by row, matched by the names of the classes. Warns where the two class tables differ.
 
     Parameters
@@ -177,6 +207,8 @@ def _fitting(model: Network, path: Path | str, names: Sequence[str] | None) -> t
     def fitted(key: str, name: str) -> Tensor | None:
         """Return what array ``name`` of the checkpoint gives to array ``key`` of the network, None if it misfits."""
         axes = rows.get(key, ())
+        if name in source.input_weights and key in model.input_weights:
+            return refit_filters(given[name], card.config.band_names, model.config.band_names)
         if name not in given or other_rows.get(name, ()) != axes or not _alike(own[key], given[name], axes):
             return None
         return take_classes(own[key], given[name], axes, match.index, len(theirs)) if axes else given[name]

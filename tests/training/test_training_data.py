@@ -8,7 +8,7 @@ from PIL import Image
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
-from fctl_napari.model.config import make_config
+from fctl_napari.model.config import make_config, preset
 from fctl_napari.model.windows import Dihedral
 from fctl_napari.training.augment import collate
 from fctl_napari.training.config import AugmentSettings, DataSettings, SceneSettings
@@ -222,8 +222,9 @@ def test_images_of_16_bits_are_read_as_is_stated(tmp_path):
         (scene,), _ = open_scenes(DataSettings(classes=classes, scenes=scenes, **shown), tmp_path)
         expected = open_image(tmp_path / name, **shown).read((0, 0, 70, 90))
         np.testing.assert_array_equal(scene.pyramid.read((0, 0, 70, 90)), expected)
+        unstated, _ = open_scenes(DataSettings(classes=classes, scenes=scenes), tmp_path)
         with pytest.raises(InputError, match=r"--range LO HI|--bands R G B"):
-            open_scenes(DataSettings(classes=classes, scenes=scenes), tmp_path)
+            TileSampler(unstated, preset("unet", classes=2), STILL, 0.0, 0)
     assert DataSettings(sample=True).model_dump().keys() & {"value_range", "bands"} == set()
     stated = DataSettings(sample=True, bands=(2, 1, 0))
     assert DataSettings.model_validate_json(stated.model_dump_json()) == stated

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError, reason_of
-from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, choose_bands
+from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, band_labels, choose_bands
 from fctl_napari.imagery.georeference import Placement, dataset_placement, has_rasterio
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import FileImage, file_images
@@ -101,12 +101,9 @@ def read_geo(path: Path | str, number: int | None = None) -> GeoImage:
         if convert is not None:
             return GeoImage(levels, dataset_placement(dataset), validity, (), BandChoice())
         names = tuple(dataset.descriptions)
-        known = tuple(
-            name or (color if color not in ("undefined", "gray") else None)
-            for name, color in zip(names, colors, strict=True)
-        )
-        choice = choose_bands(names, colors, wavelengths(dataset))
-        return GeoImage(levels, dataset_placement(dataset), validity, known, choice)
+        centers = wavelengths(dataset)
+        labels, choice = band_labels(names, colors, centers), choose_bands(names, colors, centers)
+        return GeoImage(levels, dataset_placement(dataset), validity, labels, choice)
 
 
 def _inner_rasters(dataset: Any) -> list[tuple[str, str, tuple[int, int]]]:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, choose_bands
+from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, band_labels, choose_bands
 
 GDAL_METADATA = 42112
 NODATA_TAG = 42113
@@ -48,11 +48,8 @@ class TiffBands:
 
     @property
     def labels(self) -> tuple[str | None, ...]:
-        """Name of each band, or else its color, or None."""
-        return tuple(
-            name or (color if color not in (None, "undefined", "gray") else None)
-            for name, color in zip(self.names, self.colors, strict=True)
-        )
+        """Name of each band, or else its color or wavelength, or None."""
+        return band_labels(self.names, self.colors, self.wavelengths)
 
     def choice(self) -> BandChoice:
         """Choose the bands that are red, green and blue.

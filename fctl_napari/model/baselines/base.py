@@ -55,7 +55,7 @@ class Baseline(Network):
 
     def __init__(self, config: FCtLConfig, encoder: Encoder, decoder: Decoder) -> None:
         super().__init__(config)
-        encoder.unit_input = config.normalization == "unit"
+        encoder.normalize_as(config)
         self.encoders = nn.ModuleDict({"tile": encoder})
         self.decoder = decoder
         self.strides = decoder.strides
@@ -68,8 +68,8 @@ class Baseline(Network):
 
         Parameters
         ----------
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------

@@ -77,5 +77,5 @@ def deeplabv3plus(config: FCtLConfig) -> Baseline:
     Baseline
         The network with random weights.
     """
-    encoder = ResNet50(output_stride=16)
+    encoder = ResNet50(16, config.in_channels)
     return Baseline(config, encoder, DeepLabDecoder(encoder.channels[16], encoder.channels[4], config.classes))

@@ -112,9 +112,9 @@ class GlobalLocal(Network):
         super().__init__(config)
         names = ("tile", GLOBAL_VIEW.name)
         self._stream = {name: name for name in names}
-        self.encoders = nn.ModuleDict({name: ResNet50() for name in names})
+        self.encoders = nn.ModuleDict({name: ResNet50(in_channels=config.in_channels) for name in names})
         for name in names:
-            self.encoder(name).unit_input = config.normalization == "unit"
+            self.encoder(name).normalize_as(config)
         self.necks = nn.ModuleDict({name: FeaturePyramid(self.encoder(name).channels) for name in names})
         self.decoder = GlobalLocalDecoder(config.classes)
         self.strides = (4,)
@@ -141,8 +141,8 @@ class GlobalLocal(Network):
 
         Parameters
         ----------
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------
@@ -158,8 +158,8 @@ class GlobalLocal(Network):
         ----------
         name : str
             Stream: ``"tile"`` or ``"large"``.
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------

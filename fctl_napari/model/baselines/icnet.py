@@ -66,16 +66,18 @@ class ICNetDecoder(Decoder):
         Channels of the branches at strides 32 and 16.
     classes : int
         Scores per pixel.
+    in_channels : int
+        Number of bands of the input.
     """
 
     strides: ClassVar[tuple[int, ...]] = (1, 16, 32)
 
-    def __init__(self, channels: int, middle_channels: int, classes: int) -> None:
+    def __init__(self, channels: int, middle_channels: int, classes: int, in_channels: int) -> None:
         super().__init__()
         self.low = ConvNorm(channels, LOW)
         self.fuse_middle = CascadeFusion(LOW, middle_channels)
         self.detail = nn.Sequential(
-            *(ConvNorm(before, after, 3, stride=2) for before, after in zip((3, *FINE), FINE, strict=False))
+            *(ConvNorm(before, after, 3, stride=2) for before, after in zip((in_channels, *FINE), FINE, strict=False))
         )
         self.fuse_fine = CascadeFusion(WIDTH, FINE[-1])
         self.score = nn.Conv2d(WIDTH, classes, 1)
@@ -107,13 +109,18 @@ class ICNet(Baseline):
     be a ``ResNet50``.
     """
 
+    @property
+    def input_weights(self) -> tuple[str, ...]:
+        """Names of the weights of the convolutions that take pixels: the encoder's and the finest branch's."""
+        return (*super().input_weights, "decoder.detail.0.0.weight")
+
     def tile_features(self, images: Tensor) -> Features:
         """Compute the normalized images and the two branches.
 
         Parameters
         ----------
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------
@@ -155,5 +162,5 @@ def icnet(config: FCtLConfig) -> Baseline:
     Baseline
         The network with random weights.
     """
-    encoder = ResNet50(output_stride=8)
-    return ICNet(config, encoder, ICNetDecoder(encoder.channels[8], 512, config.classes))
+    encoder = ResNet50(8, config.in_channels)
+    return ICNet(config, encoder, ICNetDecoder(encoder.channels[8], 512, config.classes, config.in_channels))

@@ -68,5 +68,5 @@ def pspnet(config: FCtLConfig) -> Baseline:
     Baseline
         The network with random weights.
     """
-    encoder = ResNet50(output_stride=8)
+    encoder = ResNet50(8, config.in_channels)
     return Baseline(config, encoder, PSPDecoder(encoder.channels[8], config.classes))

@@ -90,6 +90,11 @@ class Refiner(Baseline):
         nn.init.zeros_(decoder.score.bias)
         super().__init__(config, RefinerEncoder(config.classes), decoder)
 
+    @property
+    def input_weights(self) -> tuple[str, ...]:
+        """None: its first convolution takes masks as well, so that its filters are not of bands alone."""
+        return ()
+
     def tile_features(self, images: Tensor) -> Features:
         """Run the encoder and keep the masks beside its features.
 

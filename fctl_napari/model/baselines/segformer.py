@@ -81,5 +81,5 @@ def segformer(config: FCtLConfig) -> Baseline:
     Baseline
         The network with random weights.
     """
-    encoder = MixTransformer(config.encoder)
+    encoder = MixTransformer(config.encoder, config.in_channels)
     return Baseline(config, encoder, SegFormerDecoder(encoder.channels, WIDTHS[config.encoder], config.classes))

@@ -93,4 +93,4 @@ def segnet(config: FCtLConfig) -> Baseline:
     Baseline
         The network with random weights.
     """
-    return Baseline(config, VGG16BatchNorm(), SegNetDecoder(config.classes, config.tile_size))
+    return Baseline(config, VGG16BatchNorm(config.in_channels), SegNetDecoder(config.classes, config.tile_size))

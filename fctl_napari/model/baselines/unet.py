@@ -73,4 +73,4 @@ def unet(config: FCtLConfig) -> Baseline:
     Baseline
         The network with random weights.
     """
-    return Baseline(config, UNetEncoder(), UNetDecoder(config.classes))
+    return Baseline(config, UNetEncoder(config.in_channels), UNetDecoder(config.classes))

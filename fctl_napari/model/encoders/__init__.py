@@ -13,13 +13,15 @@ from fctl_napari.model.encoders.weights import load_published_weights
 __all__ = ["Encoder", "Features", "load_published_weights", "make_encoder"]
 
 
-def make_encoder(name: EncoderName) -> Encoder:
+def make_encoder(name: EncoderName, in_channels: int = 3) -> Encoder:
     """Build an encoder with random weights.
 
     Parameters
     ----------
     name : EncoderName
         Name of the encoder in the network's settings.
+    in_channels : int, optional
+        Number of bands of the input.
 
     Returns
     -------
@@ -27,13 +29,13 @@ def make_encoder(name: EncoderName) -> Encoder:
         The encoder, in float32.
     """
     if name == "vgg16":
-        return VGG16()
+        return VGG16(in_channels)
     if name == "efficientnet_lite0":
-        return EfficientNetLite0()
+        return EfficientNetLite0(in_channels)
     if name == "resnet50":
-        return ResNet50()
+        return ResNet50(in_channels=in_channels)
     if name == "vgg16_bn":
-        return VGG16BatchNorm()
+        return VGG16BatchNorm(in_channels)
     if name == "unet":
-        return UNetEncoder()
-    return MixTransformer(name)
+        return UNetEncoder(in_channels)
+    return MixTransformer(name, in_channels)

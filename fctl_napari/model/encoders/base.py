@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fctl_napari.errors import ConfigError
+from fctl_napari.model.config import RGB, FCtLConfig
 from fctl_napari.model.geometry import FeatureGrid
 
 Features = dict[int, Tensor]
@@ -31,10 +32,12 @@ class Encoder(nn.Module, ABC):
         Channels of the feature maps by stride: 8, 16 and 32, and finer ones that the decoder may use.
     offsets : ClassVar[dict[int, float]]
         Offset of cell 0 by stride, px of the network's input; see ``FeatureGrid``.
-    mean, std : ClassVar[tuple[float, float, float]]
-        The network's input is ``(RGB - mean) / std`` with RGB in 0..255.
+    first_weight : ClassVar[str]
+        Key of the weight of the convolution that takes the input.
+    mean, std : tuple of float
+        The network's input is ``(v - mean) / std`` with values v of each band in 0..255.
     unit_input : bool
-        If True, the network's input is RGB / 255 instead, for a network that was trained so.
+        If True, the network's input is v / 255 instead, for a network that was trained so.
     skip_scales : ClassVar[dict[int, float]]
         Factors in front of the decoder's skips by stride. FCN-8s "at once" scales VGG's large activations down.
     multiple_of : ClassVar[int]
@@ -46,12 +49,25 @@ class Encoder(nn.Module, ABC):
 
     channels: dict[int, int]
     offsets: ClassVar[dict[int, float]] = {2: 0.0, 4: 0.0, 8: 0.0, 16: 0.0, 32: 0.0}
-    mean: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
-    std: ClassVar[tuple[float, float, float]] = IMAGENET_STD
+    first_weight: ClassVar[str]
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     unit_input: bool = False
     skip_scales: ClassVar[dict[int, float]] = {2: 1.0, 4: 1.0, 8: 1.0, 16: 1.0}
     multiple_of: ClassVar[int] = 32
     gradient_checkpointing: bool = False
+
+    def normalize_as(self, config: FCtLConfig) -> None:
+        """Set the normalization of the input to that of a network.
+
+        Parameters
+        ----------
+        config : FCtLConfig
+            Settings of the network.
+        """
+        self.unit_input = config.normalization == "unit"
+        self.mean = tuple(_stated(b.mean, b.name, type(self).mean) for b in config.bands) or type(self).mean
+        self.std = tuple(_stated(b.std, b.name, type(self).std) for b in config.bands) or type(self).std
 
     @abstractmethod
     def features(self, images: Tensor, last_stride: int) -> Features:
@@ -59,7 +75,7 @@ class Encoder(nn.Module, ABC):
 
         Parameters
         ----------
-        images : Tensor of float [B, 3, T, T]
+        images : Tensor of float [B, C, T, T]
             Normalized images; see ``normalize``.
         last_stride : int
             Coarsest stride that is computed.
@@ -155,18 +171,18 @@ class Encoder(nn.Module, ABC):
         return FeatureGrid(self.cells(tile_size, stride), stride, self.offsets[stride], tile_size)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Normalize RGB as this encoder expects it.
+        """Normalize pixels as this encoder expects them.
 
-        Computes (RGB - mean) / std, or RGB / 255 with ``unit_input``.
+        Computes (v - mean) / std, or v / 255 with ``unit_input``.
 
         Parameters
         ----------
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
 
         Returns
         -------
-        Tensor of float [B, 3, T, T]
+        Tensor of float [B, C, T, T]
             Normalized images in the weights' dtype.
         """
         dtype = next(self.parameters()).dtype
@@ -181,8 +197,8 @@ class Encoder(nn.Module, ABC):
 
         Parameters
         ----------
-        images : Tensor of uint8 or float [B, 3, T, T]
-            RGB in 0..255.
+        images : Tensor of uint8 or float [B, C, T, T]
+            Values of the bands, 0..255.
         last_stride : int, optional
             Coarsest stride that is computed: 8, 16 or 32.
 
@@ -192,3 +208,10 @@ class Encoder(nn.Module, ABC):
             Maps [B, C, h, w] by stride up to ``last_stride``.
         """
         return self.features(self.normalize(images), last_stride)
+
+
+def _stated(value: float | None, name: str, published: tuple[float, ...]) -> float:
+    """Return a band's own figure, or else the encoder's."""
+    if value is not None:
+        return value
+    return published[RGB.index(name)] if name in RGB else sum(published) / len(published)

@@ -190,7 +190,7 @@ class ConstantBorder:
         Side of the images, px.
     kept : collection of int
         Indices of the poolings whose outputs are wanted.
-    like : Tensor of float [B, 3, size, size]
+    like : Tensor of float [B, C, size, size]
         Batch of images that gives channels, dtype and device.
 
     Attributes
@@ -247,7 +247,7 @@ class ConstantBorder:
 
         Parameters
         ----------
-        images : Tensor of float [B, 3, size, size]
+        images : Tensor of float [B, C, size, size]
             Normalized images.
         last : int
             Index of the last layer to run, a pooling.

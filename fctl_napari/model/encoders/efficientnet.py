@@ -119,15 +119,23 @@ class EfficientNetLite0(Encoder):
     SAME padding puts the odd pixel below and to the right, which moves the receptive field's outline by (s - 1) / 2 px.
     The trained weights look at its middle nevertheless: the centroid of squared input gradients lies within 3 px of the
     nominal center at every stride (12 aerial crops), so the offsets stay 0.
+
+    Parameters
+    ----------
+    in_channels : int, optional
+        Number of bands of the input.
     """
 
-    mean: ClassVar[tuple[float, float, float]] = (127.0, 127.0, 127.0)
-    std: ClassVar[tuple[float, float, float]] = (128.0, 128.0, 128.0)
+    first_weight: ClassVar[str] = "stem.0.weight"
+    mean: tuple[float, ...] = (127.0, 127.0, 127.0)
+    std: tuple[float, ...] = (128.0, 128.0, 128.0)
 
-    def __init__(self) -> None:
+    def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         self.channels = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
-        self.stem = nn.Sequential(SamePaddedConv2d(3, 32, 3, 2, bias=False), _batch_norm(32), nn.ReLU6(inplace=True))
+        self.stem = nn.Sequential(
+            SamePaddedConv2d(in_channels, 32, 3, 2, bias=False), _batch_norm(32), nn.ReLU6(inplace=True)
+        )
         blocks: list[nn.Module] = []
         self._ends: dict[int, int] = {}
         before, stride = 32, 2
@@ -144,7 +152,7 @@ class EfficientNetLite0(Encoder):
 
         Parameters
         ----------
-        images : Tensor of float [B, 3, T, T]
+        images : Tensor of float [B, C, T, T]
             Normalized images.
         last_stride : int
             Coarsest stride that is computed.

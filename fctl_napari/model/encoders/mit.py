@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -250,13 +250,17 @@ class MixTransformer(Encoder):
     ----------
     variant : str
         Key of ``VARIANTS``.
+    in_channels : int, optional
+        Number of bands of the input.
     """
 
-    def __init__(self, variant: str) -> None:
+    first_weight: ClassVar[str] = "patch_embeddings.0.proj.weight"
+
+    def __init__(self, variant: str, in_channels: int = 3) -> None:
         super().__init__()
         depths, widths = VARIANTS[variant]
         self.channels = dict(zip((4, 8, 16, 32), widths, strict=True))
-        befores = (3, *widths[:3])
+        befores = (in_channels, *widths[:3])
         self.patch_embeddings = nn.ModuleList(
             OverlapPatchEmbedding(before, after, 7 if i == 0 else 3, 4 if i == 0 else 2)
             for i, (before, after) in enumerate(zip(befores, widths, strict=True))
@@ -272,7 +276,7 @@ class MixTransformer(Encoder):
 
         Parameters
         ----------
-        images : Tensor of float [B, 3, T, T]
+        images : Tensor of float [B, C, T, T]
             Normalized images.
         last_stride : int
             Coarsest stride that is computed.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -65,6 +67,8 @@ class ResNet50(Encoder):
     output_stride : int, optional
         Stride of the last stage: 32, or 16 or 8. Under 32, later stages are dilated instead of strided (Chen et al.,
         2017), with the same weights.
+    in_channels : int, optional
+        Number of bands of the input.
 
     Attributes
     ----------
@@ -72,9 +76,11 @@ class ResNet50(Encoder):
         Name and stride of each stage.
     """
 
-    def __init__(self, output_stride: int = 32) -> None:
+    first_weight: ClassVar[str] = "conv1.weight"
+
+    def __init__(self, output_stride: int = 32, in_channels: int = 3) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.channels = {}
         self.stages: list[tuple[str, int]] = []
@@ -100,7 +106,7 @@ class ResNet50(Encoder):
 
         Parameters
         ----------
-        images : Tensor of float [B, 3, T, T]
+        images : Tensor of float [B, C, T, T]
             Normalized images.
 
         Returns
@@ -115,7 +121,7 @@ class ResNet50(Encoder):
 
         Parameters
         ----------
-        images : Tensor of float [B, 3, T, T]
+        images : Tensor of float [B, C, T, T]
             Normalized images.
         last_stride : int
             Coarsest stride that is computed.

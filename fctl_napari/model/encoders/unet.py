@@ -39,19 +39,20 @@ class UNetEncoder(Encoder):
 
     Parameters
     ----------
-    inputs : int, optional
+    in_channels : int, optional
         Channels of the input.
     widths : tuple of int, optional
         Channels at each stride.
     """
 
     multiple_of: ClassVar[int] = 1
+    first_weight: ClassVar[str] = "blocks.0.0.weight"
 
-    def __init__(self, inputs: int = 3, widths: tuple[int, ...] = WIDTHS) -> None:
+    def __init__(self, in_channels: int = 3, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         self.channels = {2**n: width for n, width in enumerate(widths)}
         self.blocks = nn.ModuleList(
-            DoubleConv(before, after) for before, after in zip((inputs, *widths), widths, strict=False)
+            DoubleConv(before, after) for before, after in zip((in_channels, *widths), widths, strict=False)
         )
 
     def features(self, images: Tensor, last_stride: int) -> Features:
@@ -59,7 +60,7 @@ class UNetEncoder(Encoder):
 
         Parameters
         ----------
-        images : Tensor of float [B, inputs, T, T]
+        images : Tensor of float [B, C, T, T]
             Normalized images.
         last_stride : int
             Coarsest stride that is computed.

@@ -25,6 +25,11 @@ class VGG16(Encoder):
     of 1, so cell 0 starts 99 px before the tile at every stride. Modules have the indices of torchvision's
     ``features``.
 
+    Parameters
+    ----------
+    in_channels : int, optional
+        Number of bands of the input.
+
     Attributes
     ----------
     skip_constant_border : bool
@@ -34,12 +39,13 @@ class VGG16(Encoder):
     offsets: ClassVar[dict[int, float]] = {8: -99.0, 16: -99.0, 32: -99.0}
     skip_scales: ClassVar[dict[int, float]] = {8: 0.0001, 16: 0.01}
     multiple_of: ClassVar[int] = 1
+    first_weight: ClassVar[str] = "layers.0.weight"
 
-    def __init__(self) -> None:
+    def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         self.channels = {8: 256, 16: 512, 32: 512}
         layers: list[nn.Module] = []
-        before = 3
+        before = in_channels
         for block, (count, width) in enumerate(zip(LAYERS, WIDTHS, strict=True)):
             for i in range(count):
                 padding = PADDING if block == 0 and i == 0 else 1
@@ -77,7 +83,7 @@ class VGG16(Encoder):
 
         Parameters
         ----------
-        images : Tensor of float [B, 3, T, T]
+        images : Tensor of float [B, C, T, T]
             Normalized images.
         last_stride : int
             Coarsest stride that is computed.

@@ -17,15 +17,21 @@ class VGG16BatchNorm(Encoder):
     Modules have the indices of torchvision's ``features``. At strides 1 to 16 the output is no feature map but the
     positions of the maxima that the pooling from there chose: int64 [B, C, h / 2, w / 2], indices into the map that was
     pooled, as ``max_unpool2d`` takes them.
+
+    Parameters
+    ----------
+    in_channels : int, optional
+        Number of bands of the input.
     """
 
     multiple_of: ClassVar[int] = 1
+    first_weight: ClassVar[str] = "layers.0.weight"
 
-    def __init__(self) -> None:
+    def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         self.channels = {**{2**n: width for n, width in enumerate(WIDTHS)}, 32: WIDTHS[-1]}
         layers: list[nn.Module] = []
-        before = 3
+        before = in_channels
         for count, width in zip(LAYERS, WIDTHS, strict=True):
             for _ in range(count):
                 layers += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
@@ -42,7 +48,7 @@ class VGG16BatchNorm(Encoder):
 
         Parameters
         ----------
-        images : Tensor of float [B, 3, T, T]
+        images : Tensor of float [B, C, T, T]
             Normalized images.
         last_stride : int
             Coarsest stride that is computed.

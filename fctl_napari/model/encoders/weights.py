@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from fctl_napari.errors import CheckpointError
+from fctl_napari.model.config import RGB
 from fctl_napari.model.encoders.base import Encoder
+from fctl_napari.model.input_filters import refit_filters
 from fctl_napari.words import count_of
 
 
-def load_published_weights(encoder: Encoder, path: Path | str) -> None:
+def load_published_weights(encoder: Encoder, path: Path | str, bands: Sequence[str] = RGB) -> None:
     """Load an encoder's weights from a published file.
 
     VGG16 takes torchvision's state dict, or the ONNX file of Keras' VGG16. MiT takes the ``nvidia/mit-b*`` files.
@@ -25,6 +28,9 @@ def load_published_weights(encoder: Encoder, path: Path | str) -> None:
         Encoder whose parameters are replaced.
     path : Path or str
         File: ``.pth``, ``.pt``, ``.bin`` (read with ``weights_only=True``), ``.safetensors`` or ``.onnx``.
+    bands : sequence of str, optional
+        Names of the bands of the encoder's input. Published weights are of red, green and blue; see
+        ``refit_filters``.
 
     Raises
     ------
@@ -32,6 +38,8 @@ def load_published_weights(encoder: Encoder, path: Path | str) -> None:
         The file is missing, unreadable, or belongs to another encoder.
     """
     state = encoder.published_keys(read_state(path))
+    if state.get(encoder.first_weight) is not None and bands != RGB:
+        state[encoder.first_weight] = refit_filters(state[encoder.first_weight], RGB, bands)
     wanted = _wanted(encoder)
     missing, wrong = misfits(encoder, state)
     if missing:

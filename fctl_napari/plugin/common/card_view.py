@@ -112,6 +112,7 @@ class CardView(QFrame):
             "Network": card.config.title,
             "Contexts": describe_contexts(card),
             "Tile": f"{card.config.tile_size} px",
+            **({"Bands": ", ".join(card.config.band_names)} if card.config.bands else {}),
         }
         swatches = " ".join(
             f"<span style='color: rgb{info.color}'>\u25a0</span>&nbsp;{html.escape(info.name)}"

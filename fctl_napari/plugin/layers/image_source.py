@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Layer
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.numbered import FileImage, image_file
 from fctl_napari.plugin.layers.styles import pixel_scale
 
@@ -42,7 +43,7 @@ class ImageSource:
         File that the user opened; results are named after it.
     value_range : tuple of 2 float or None
         (low, high) that become 0 and 255, for data that is not uint8.
-    bands : tuple of 3 int or None
+    bands : Bands or None
         Channels that are red, green and blue, where there are more than four.
     job : PyramidJob or None
         Job that makes the pyramid, if the layer still shows a preview.
@@ -59,7 +60,7 @@ class ImageSource:
     path: str
     original: str
     value_range: tuple[float, float] | None = None
-    bands: tuple[int, int, int] | None = None
+    bands: Bands | None = None
     job: PyramidJob | None = field(default=None, repr=False)
     names: frozenset[str] | None = field(default=None, repr=False, compare=False)
     pyramid: Pyramid | None = field(default=None, repr=False, compare=False)

@@ -18,6 +18,7 @@ from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, s
 from fctl_napari.plugin.layers.band_combos import BandCombos
 from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
 from fctl_napari.plugin.layers.file_images import FileImageCombo
+from fctl_napari.plugin.layers.network_band_combos import NetworkBandCombos
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
 from fctl_napari.segmentation.jobs.parameters import DEVICE, FRESH
 
@@ -61,6 +62,7 @@ class SegmentForm(QWidget):
         self.image = ImageCombo(TOOLTIPS["image"])
         self.in_file = FileImageCombo()
         self.bands = BandCombos()
+        self.network_bands = NetworkBandCombos()
         self.checkpoint = CheckpointCombo()
         self.card = CardView()
         self.device = combo(TOOLTIPS["device"])
@@ -99,6 +101,7 @@ class SegmentForm(QWidget):
                 self.bands,
                 ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
                 self.card,
+                self.network_bands,
                 ("Device", self.device),
                 ("Where", row(self.where, self.draw)),
                 ("Result", row(self.result, self.choose_result)),
@@ -140,6 +143,7 @@ class SegmentForm(QWidget):
             self.image,
             self.in_file,
             self.bands,
+            self.network_bands,
             self.checkpoint,
             self.checkpoint.open_file,
             self.device,

@@ -18,6 +18,7 @@ from fctl_napari.plugin.layers.band_combos import show_bands
 from fctl_napari.plugin.layers.file_images import open_instead_of
 from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.network_band_combos import name_bands
 from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
 from fctl_napari.plugin.layers.viewport import image_shape
@@ -64,6 +65,7 @@ class SegmentWidget(DockedWidget):
     def _connect(self) -> None:
         form = self.form
         form.bands.chosen.connect(self._bands_chosen)
+        form.network_bands.chosen.connect(self._bands_named)
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
         form.in_file.wanted.connect(self._open_other)
         form.draw.clicked.connect(self._start_drawing)
@@ -116,6 +118,7 @@ class SegmentWidget(DockedWidget):
         if self.image is not None:
             identities().names(self.image)  # read again, since its file may have been written anew
         self.form.bands.show_image(self.image)
+        self.form.network_bands.show_bands(self.image, self._card)
         self._propose_result()
         self._look_for_result()
         self._live_again()
@@ -126,9 +129,18 @@ class SegmentWidget(DockedWidget):
                 show_bands(self.image, bands)
             self._live_again()
 
+    def _bands_named(self, names: tuple[str, ...]) -> None:
+        if self.image is not None:
+            with reported():
+                name_bands(self.image, names)
+            self.form.bands.show_image(self.image)
+            self.form.network_bands.show_bands(self.image, self._card)
+            self._live_again()
+
     def _checkpoint_changed(self) -> None:
         self._card = self.form.checkpoint.card()
         self.form.card.show_card(self._card)
+        self.form.network_bands.show_bands(self.image, self._card)
         self.form.legend.show_classes(self._card.classes.scored if self._card else ())
         self._propose_result()
         self._look_for_result()

@@ -430,7 +430,7 @@ class Predictor:
         return torch.tensor(windows, dtype=torch.float64, device=self.device)
 
     def _upload(self, group: list[PendingTile], name: str) -> Tensor:
-        """Upload the pixels of one stream as uint8 [B, 3, T, T] to the device."""
+        """Upload the pixels of one stream as uint8 [B, C, T, T] to the device."""
         pixels = torch.from_numpy(np.stack([tile.result(name) for tile in group]))
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.windows import context_window
+from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.windows import FloatWindow
 
 
@@ -19,9 +20,9 @@ class TileInputs:
 
     Attributes
     ----------
-    tile : ndarray of uint8 [3, T, T]
-        Pixels of the tile, RGB; T is the network's ``tile_size``.
-    contexts : dict of str to ndarray of uint8 [3, T, T]
+    tile : ndarray of uint8 [C, T, T]
+        Pixels of the tile, RGB or the network's bands; T is the network's ``tile_size``.
+    contexts : dict of str to ndarray of uint8 [C, T, T]
         Pixels of the outer contexts by name, resampled.
     windows : dict of str to ndarray of float64 [4]
         Windows (y0, x0, y1, x1) of ``"tile"`` and each context, full-resolution px.
@@ -61,7 +62,7 @@ def read_stream(pyramid: Pyramid, window: FloatWindow, size: int, *, exact: bool
     Parameters
     ----------
     pyramid : Pyramid
-        The image.
+        The image as the network reads it, see ``network_image``.
     window : FloatWindow
         Window in full-resolution px.
     size : int
@@ -71,8 +72,8 @@ def read_stream(pyramid: Pyramid, window: FloatWindow, size: int, *, exact: bool
 
     Returns
     -------
-    ndarray of uint8 [3, size, size]
-        Pixels, RGB.
+    ndarray of uint8 [C, size, size]
+        Pixels.
 
     Raises
     ------
@@ -107,6 +108,7 @@ def read_inputs(pyramid: Pyramid, window: FloatWindow, config: FCtLConfig, *, ex
     InputError
         The image is damaged there.
     """
+    pyramid = network_image(pyramid, config)
     windows = stream_windows(window, config, pyramid.shape)
     pixels = {name: read_stream(pyramid, window, config.tile_size, exact=exact) for name, window in windows.items()}
     tile = pixels.pop("tile")

@@ -16,6 +16,7 @@ from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.windows import TURNS, Dihedral
+from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.tile_cutting import read_stream, stream_windows
 from fctl_napari.windows import FloatWindow
 
@@ -76,8 +77,8 @@ class PendingTile:
         Index in the caller's list.
     windows : dict of str to FloatWindow
         Windows of ``"tile"`` and of each outer context, full-resolution px.
-    pixels : dict of str to Future of ndarray of uint8 [3, T, T]
-        Pixels by the same names, RGB.
+    pixels : dict of str to Future of ndarray of uint8 [C, T, T]
+        Pixels by the same names: RGB, or the network's bands.
     turn : Dihedral
         Flip and quarter turns with which the network sees the tile.
     """
@@ -113,8 +114,8 @@ class PendingTile:
 
         Returns
         -------
-        ndarray of uint8 [3, T, T]
-            Pixels, RGB, turned.
+        ndarray of uint8 [C, T, T]
+            Pixels, turned.
 
         Raises
         ------
@@ -143,13 +144,13 @@ class TileReader:
     Attributes
     ----------
     source : Pyramid
-        The image, read through a cache of its chunks.
+        The image as the network reads it, through a cache of its chunks.
     """
 
     def __init__(self, pyramid: Pyramid, config: FCtLConfig, exact: bool, pool: ThreadPoolExecutor) -> None:
         self.pyramid = pyramid
         self.config = config
-        self.source = with_chunk_cache(pyramid)
+        self.source = with_chunk_cache(network_image(pyramid, config))
         self._exact = exact
         self._pool = pool
         self._contexts: Recent[FloatWindow, Future[NDArray[np.uint8]]] = Recent(KEPT_CONTEXTS)

@@ -20,6 +20,7 @@ from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card, resolve_checkpoint
+from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.jobs.cluster import Workers
 from fctl_napari.segmentation.jobs.driver import Driver, Stopped
 from fctl_napari.segmentation.jobs.explain_client import ask
@@ -188,7 +189,7 @@ class Run:
         source = request.image if is_url(request.image) else str(Path(request.image).absolute())
         self._source, self._state = source, None if is_url(source) else _state(source)
         image = open_image(source, value_range=request.value_range, bands=request.bands)
-        image.require_rgb()
+        image = network_image(image, card.config)
         tile_size = card.config.tile_size
         overlap = default_overlap(tile_size) if request.overlap is None else request.overlap
         released = request.merge == "released"
@@ -209,6 +210,7 @@ class Run:
             **({} if refined is None else {"refined": refined}),
             "value_range": None if request.value_range is None else list(request.value_range),
             "bands": _bands(request, image),
+            **({"network_bands": list(image.read_channels)} if card.config.bands else {}),
             **({} if image.validity is None else {"validity": image.validity.source}),
         }
         inherit = None if request.inherit is None else Path(request.inherit).absolute()
@@ -263,8 +265,8 @@ class Run:
         return Driver(self._workers, store, job, plan, done, total, self._stop, self._views, self._report, empty)
 
 
-def _bands(request: SegmentationRequest, image: Pyramid) -> list[int] | None:
-    """Return the bands that are read as RGB, where they are requested or the image's file names them."""
+def _bands(request: SegmentationRequest, image: Pyramid) -> list[int | str] | None:
+    """Return what was said of the bands, or else those that are red, green and blue by what the file names them."""
     named = image.bands if any(image.band_names) else None
     bands = request.bands or named
     return None if bands is None else list(bands)

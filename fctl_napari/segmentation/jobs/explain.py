@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.feature_ablation import WHOLE, Without
@@ -22,7 +23,7 @@ def explain(
     precision: str = "auto",
     exact_contexts: bool = False,
     value_range: tuple[float, float] | None = None,
-    bands: tuple[int, int, int] | None = None,
+    bands: Bands | None = None,
     channel: int | None = None,
     without: Without = WHOLE,
 ) -> TileExplanation:
@@ -48,7 +49,7 @@ def explain(
         If True, contexts are resampled from full resolution.
     value_range : tuple of 2 float or None, optional
         Range of values, as for ``open_image``.
-    bands : tuple of 3 int or None, optional
+    bands : Bands or None, optional
         Bands, as for ``open_image``.
     channel : int or None, optional
         Channel of the fusion weights, from 0. None means their mean over channels.

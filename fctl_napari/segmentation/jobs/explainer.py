@@ -16,6 +16,7 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.explain import AttentionMaps, Explanation
 from fctl_napari.model.feature_ablation import WHOLE, Without
+from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles
 from fctl_napari.segmentation.inference.predictor import EncodedTile, Predictor
 from fctl_napari.segmentation.inference.tile_prefetch import Recent
@@ -68,8 +69,8 @@ class Explainer:
             The network has no such parts or channel, the overlap does not fit, or memory does not suffice.
         """
         begun = time.perf_counter()
-        image.require_rgb()
         config = self.predictor.config
+        network_image(image, config)  # refuses an image that it cannot read
         request.without.check(config)
         overlap = default_overlap(config.tile_size) if request.overlap is None else request.overlap
         grid = TileGrid(image.shape, config.tile_size, overlap)

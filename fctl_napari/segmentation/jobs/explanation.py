@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
@@ -39,7 +40,7 @@ class ExplainRequest:
         If True, contexts are resampled from full resolution, as for ``Predictor``.
     value_range : tuple of 2 float or None
         Range of values, as for ``open_image``.
-    bands : tuple of 3 int or None
+    bands : Bands or None
         Bands, as for ``open_image``.
     channel : int or None
         Channel of the fusion weights, from 0. None means their mean over channels.
@@ -55,7 +56,7 @@ class ExplainRequest:
     precision: str = PRECISION.default
     exact_contexts: bool = False
     value_range: tuple[float, float] | None = None
-    bands: tuple[int, int, int] | None = None
+    bands: Bands | None = None
     channel: int | None = None
     without: Without = WHOLE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.imagery.band_names import Bands, band_names_in, rgb_in
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.inference.image_with_mask import masks_of
@@ -69,7 +70,7 @@ def check_refined(path: str | None, card: Card, image: Pyramid, region: IntWindo
     return {"checkpoint": facts["checkpoint"], "grid": facts["grid"], "settings": facts["settings"]}
 
 
-def image_of(segmentation: Segmentation) -> tuple[str, tuple[float, float] | None, tuple[int, int, int] | None]:
+def image_of(segmentation: Segmentation) -> tuple[str, tuple[float, float] | None, Bands | None]:
     """Return the image of a segmentation, with its range of values and its bands.
 
     Parameters
@@ -83,7 +84,7 @@ def image_of(segmentation: Segmentation) -> tuple[str, tuple[float, float] | Non
         Path or address of the image.
     value_range : tuple of 2 float or None
         Range of values, as for ``open_image``.
-    bands : tuple of 3 int or None
+    bands : Bands or None
         Bands, as for ``open_image``.
 
     Raises
@@ -97,5 +98,5 @@ def image_of(segmentation: Segmentation) -> tuple[str, tuple[float, float] | Non
     return (
         segmentation.image_path,
         None if found is None else (float(found[0]), float(found[1])),
-        None if bands is None else (int(bands[0]), int(bands[1]), int(bands[2])),
+        None if bands is None else band_names_in(bands) or rgb_in(bands),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fctl_napari.errors import ConfigError
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.segmentation.jobs.parameters import (
     BANDS,
     BATCH,
@@ -58,7 +59,7 @@ class SegmentationRequest:
         If True, contexts are resampled from full resolution, as for ``Predictor``.
     value_range : tuple of 2 float or None
         Range of values, as for ``open_image``.
-    bands : tuple of 3 int or None
+    bands : Bands or None
         Bands, as for ``open_image``.
     cells : tuple of Cell or None
         (row, column) of the only cells to compute (with ``crop``). None means all that the region meets.
@@ -90,7 +91,7 @@ class SegmentationRequest:
     batch: int | None = BATCH.default
     exact_contexts: bool = EXACT_CONTEXTS.default
     value_range: tuple[float, float] | None = VALUE_RANGE.default
-    bands: tuple[int, int, int] | None = BANDS.default
+    bands: Bands | None = BANDS.default
     cells: tuple[Cell, ...] | None = None
     inherit: str | None = None
     refine: str | None = None

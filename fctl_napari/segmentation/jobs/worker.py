@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import CheckpointError, FctlError, InputError
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card
@@ -83,7 +84,7 @@ class Job:
         Path or address of the image.
     value_range : tuple of 2 float or None
         Range of values, as for ``open_image``.
-    bands : tuple of 3 int or None
+    bands : Bands or None
         Bands, as for ``open_image``.
     out : str
         Folder of the segmentation.
@@ -97,7 +98,7 @@ class Job:
     network: Network
     image: str
     value_range: tuple[float, float] | None
-    bands: tuple[int, int, int] | None
+    bands: Bands | None
     out: str
     merge: Merge
     refine: str | None = None
@@ -452,7 +453,7 @@ def _masked(image: Pyramid, segmentation: str, names: Sequence[str]) -> Pyramid:
     return MaskedImage(image, masks)
 
 
-def _open_image(image: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None) -> Pyramid:
+def _open_image(image: str, value_range: tuple[float, float] | None, bands: Bands | None) -> Pyramid:
     # A file that was rewritten meanwhile is another image.
     modified = os.stat(image).st_mtime_ns if os.path.exists(image) else None
     key = (image, modified, value_range, bands)

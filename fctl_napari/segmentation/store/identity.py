@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.numbered import image_file
@@ -213,7 +214,7 @@ def open_image_of(
     beside: Path,
     *,
     value_range: tuple[float, float] | None = None,
-    bands: tuple[int, int, int] | None = None,
+    bands: Bands | None = None,
 ) -> Pyramid:
     """Open the image to which a store belongs, at its recorded path or by its name beside the store.
 
@@ -225,7 +226,7 @@ def open_image_of(
         Path of the store.
     value_range : tuple of 2 float or None, optional
         Range of values, as for ``open_image``.
-    bands : tuple of 3 int or None, optional
+    bands : Bands or None, optional
         Bands, as for ``open_image``.
 
     Returns
@@ -254,9 +255,7 @@ def open_image_of(
     )
 
 
-def _images_at(
-    location: str, value_range: tuple[float, float] | None, bands: tuple[int, int, int] | None
-) -> Iterator[Pyramid]:
+def _images_at(location: str, value_range: tuple[float, float] | None, bands: Bands | None) -> Iterator[Pyramid]:
     """Open the image at a location, then the others of its file: earlier versions opened the first, not the largest."""
     image = open_image(location, value_range=value_range, bands=bands)
     yield image

@@ -142,6 +142,7 @@ def open_parent(
                     ("merge", "merge"),
                     ("value_range", "range of values"),
                     ("bands", "choice of bands"),
+                    ("network_bands", "choice of bands"),
                     ("validity", "knowledge of px without data"),
                 )
             ),

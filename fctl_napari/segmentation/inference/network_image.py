@@ -1,0 +1,93 @@
+"""Image as a network reads it: its bands, found by their names, in the network's ranges (no torch)."""
+
+from __future__ import annotations
+
+from fctl_napari.errors import ConfigError
+from fctl_napari.imagery.band_matching import find_bands
+from fctl_napari.imagery.band_names import Bands, band_names_in
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.config import RGB, FCtLConfig
+
+
+def network_image(image: Pyramid, config: FCtLConfig) -> Pyramid:
+    """Return an image as a network reads it.
+
+    Parameters
+    ----------
+    image : Pyramid
+        Image.
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    Pyramid
+        The image itself for a network of red, green and blue. Otherwise the same image, of which reads have one channel
+        for each of the network's bands, in the ranges that it learned with.
+
+    Raises
+    ------
+    InputError
+        The image lacks a band, cannot be read as RGB, or no range of its values is known.
+    """
+    if not config.bands:
+        image.require_rgb()
+        return image
+    return image.with_bands(find_bands(image, config.band_names), [band.value_range for band in config.bands])
+
+
+def check_said(config: FCtLConfig, value_range: tuple[float, float] | None, bands: Bands | None) -> None:
+    """Refuse what a user says of an image if a network with bands of its own does not heed it.
+
+    Parameters
+    ----------
+    config : FCtLConfig
+        Settings of the network.
+    value_range : tuple of 2 float or None
+        Range of values for all bands.
+    bands : Bands or None
+        Red, green and blue, or the names of all bands.
+
+    Raises
+    ------
+    ConfigError
+        The network finds its bands by their names, or has ranges of its own.
+    """
+    if not config.bands:
+        return
+    names = ", ".join(config.band_names)
+    if bands is not None and band_names_in(bands) is None:
+        raise ConfigError(
+            f"--bands: the network finds its bands ({names}) by their names; leave it out, or name the image's bands "
+            "with --band-names."
+        )
+    if value_range is not None and any(band.value_range is not None for band in config.bands):
+        raise ConfigError(f"--range: the network reads its bands ({names}) in ranges of its own; leave it out.")
+
+
+def shown_image(image: Pyramid, config: FCtLConfig) -> Pyramid:
+    """Return an image as it is drawn beside a network's result.
+
+    Parameters
+    ----------
+    image : Pyramid
+        Image.
+    config : FCtLConfig
+        Settings of the network.
+
+    Returns
+    -------
+    Pyramid
+        The image itself for a network of red, green and blue. Otherwise the same image in three of the network's bands:
+        red, green and blue if they are among them, else the first ones.
+
+    Raises
+    ------
+    InputError
+        See ``network_image``.
+    """
+    if not config.bands:
+        return image
+    own = {band.name: band for band in config.bands}
+    names = RGB if set(RGB) <= set(own) else (tuple(own) * 3)[:3]
+    return image.with_bands(find_bands(image, names), [own[name].value_range for name in names])
