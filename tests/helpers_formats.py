@@ -105,6 +105,8 @@ class Case:
     def possible(self) -> bool:
         """False for what GDAL does not know, or what no file of the format can hold."""
         form = FORMATS[self.form]
+        if form.driver == "NITF" and self.place in ("turned", "points"):
+            return False  # it states corners in whole meters, too coarse for such small images
         if self.mark == "more digits than px":
             return self.dtype == "float32"
         if self.mark in ("NaN", "NaN px", "infinite px"):
