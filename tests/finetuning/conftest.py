@@ -78,7 +78,7 @@ def corrected(tmp_path_factory: pytest.TempPathFactory) -> Corrected:
         name="parent",
         network=NETWORK,
         data={"classes": {"classes": CLASSES}, "scenes": [{"image": "scene.png", "truth": "truth.png"}]},
-        steps=40,
+        steps=30,
         batch=4,
         learning_rate=2e-3,
         loss="cross_entropy",

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 ENOUGH = 250
 """How long a run may take at most, s."""
 
-STEPS = 30
+STEPS = 20
 """Of a run: several stages."""
 
 
