@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 ENOUGH = 250
 """How long a run may take at most, s."""
 
-STEPS = 20
+STEPS = 30
 """Of a run: several stages."""
 
 
