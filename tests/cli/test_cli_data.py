@@ -15,7 +15,7 @@ from fctl_napari.model.model_card import read_card
 
 CONFIG = """
 name = "small"
-steps = 2
+steps = 1
 batch = 2
 precision = "fp32"
 class_weights = "inverse_sqrt"
@@ -23,7 +23,7 @@ class_weights = "inverse_sqrt"
 encoder = "mit_b0"
 tile_size = 64
 width = 16
-contexts = [{ name = "local" }, { name = "large", scale = "global" }]
+contexts = []
 ale = "none"
 [data]
 layout = "LAYOUT"
