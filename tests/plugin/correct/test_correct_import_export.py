@@ -27,10 +27,10 @@ WHOLE = (0, 0, *SHAPE)
 
 @pytest.fixture
 def window(
-    make_napari_viewer: Callable[..., Any], until: Until, scene: Path, tiny_checkpoint: Path
+    open_window: Callable[..., Any], until: Until, scene: Path, tiny_checkpoint: Path
 ) -> tuple[napari.Viewer, CorrectWidget]:
     """The scene in a window with the widget, which has an edit window."""
-    viewer = make_napari_viewer(show=True)
+    viewer = open_window()
     viewer.open(scene, plugin="fctl-napari")
     _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
     assert isinstance(widget, CorrectWidget)
