@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from fctl_napari.segmentation.jobs.engine import Engine
     from fctl_napari.segmentation.store.store import Segmentation
 
+MADE_ONCE = ("cluster", "learned_parent")
+"""Fixtures of a session that take ten seconds: a dask cluster, and a network that has learnt."""
+
 XVFB = pytest.StashKey[subprocess.Popen]()
 
 # fmt: off
@@ -86,12 +89,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what may run side by side (``--dist loadgroup``): files; the longest files come first."""
+    """Say what may run side by side (``--dist loadgroup``): files; the longest files come first.
+
+    Tests of several files that take one of ``MADE_ONCE`` are one group, which makes it once.
+    """
     ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))  # files keep their order, and tests in them
     for item in items:
         if not any(item.iter_markers("xdist_group")):
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(Path(__file__).parent).as_posix()))
+            file = item.path.relative_to(Path(__file__).parent).as_posix()
+            group = next((name for name in MADE_ONCE if name in item.fixturenames), file)
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

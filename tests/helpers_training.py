@@ -19,6 +19,9 @@ NETWORK = {
     "contexts": [{"name": "local"}, {"name": "medium", "scale": 2.0}, {"name": "large", "scale": "global"}],
     "ale_windows": [3],
 }
+ONE_CONTEXT = NETWORK | {"contexts": NETWORK["contexts"][:2], "ale": "none"}
+NO_CONTEXT = NETWORK | {"contexts": [], "ale": "none"}
+"""For what is the same with all of the network's parts."""
 STAGES = [
     {"name": "baseline", "contexts": [], "network": {"ale": "none"}},
     {"name": "medium", "contexts": ["medium"], "network": {"ale": "none", "share_encoders": "all"}},
@@ -52,7 +55,6 @@ def make(measured: bool = True, **fields: Any) -> TrainConfig:
             "batch": 2,
             "learning_rate": 1e-3,
             "precision": "fp32",
-            "save_every": 2,
             **fields,
         }
     )

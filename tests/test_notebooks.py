@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 from _pytest.mark import ParameterSet
-from run_notebooks import read_text, run, texts
+from jupyter_client.manager import start_new_kernel
+from run_notebooks import Kernel, read_text, run, texts
+
+LEND_ENGINE = """
+from fctl_napari.segmentation.jobs import engine, worker
+worker.usable_cores = lambda: 1
+lent = engine.Engine(threads=1)
+lent.close = lambda: None
+engine.Engine = lambda lent=lent: lent
+"""
+"""One worker process for all notebooks of a kernel, and one thread in each: two wait for each other on a busy core."""
 
 
 def sources(notebook: nbformat.NotebookNode) -> list[str]:
@@ -22,38 +33,48 @@ def test_the_kept_notebook_is_of_its_text_and_shows_something(text: Path) -> Non
     assert any(kind.startswith("image/") for kind in shown)
 
 
-def check(text: Path, folder: Path, short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-    notebook = run(text, folder, short=short)
+def check(notebook: nbformat.NotebookNode) -> None:
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
-
-
-def each(nightly: tuple[str, ...] = ()) -> list[ParameterSet]:
-    """Each notebook, in a group of its own: they run side by side."""
-    groups = {text: [pytest.mark.xdist_group(f"notebook {text.stem}")] for text in texts()}
-    return [
-        pytest.param(text, marks=[*marks, pytest.mark.nightly] if text.stem in nightly else marks, id=text.stem)
-        for text, marks in groups.items()
-    ]
 
 
 TRAIN_LONG = ("03_contexts_and_gpe", "04_fusion_and_ale")
 """Their short versions too take a minute each: nightly."""
 
 
+def short_versions() -> list[ParameterSet]:
+    marks = {name: [pytest.mark.nightly] for name in TRAIN_LONG}
+    return [pytest.param(text, marks=marks.get(text.stem, []), id=text.stem) for text in texts()]
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """A kernel for all notebooks: its imports and its worker process take longer than what most of them do."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        manager, client = start_new_kernel(kernel_name="python3", cwd=str(folder))
+    reply = client.execute_interactive(LEND_ENGINE, timeout=120)
+    assert reply["content"]["status"] == "ok", reply
+    yield manager, client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
 @pytest.mark.gui
 @pytest.mark.slow
-@pytest.mark.parametrize("text", each(nightly=TRAIN_LONG))
-def test_the_short_version_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(text, tmp_path, True, monkeypatch)
+@pytest.mark.parametrize("text", short_versions())
+def test_the_short_version_runs(text: Path, kernel: Kernel, tmp_path: Path) -> None:
+    check(run(text, tmp_path, short=True, kernel=kernel))
 
 
 @pytest.mark.gui
 @pytest.mark.nightly  # minutes each, and half an hour for those that train
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("text", each())
+@pytest.mark.parametrize("text", texts(), ids=lambda text: text.stem)
 def test_a_notebook_runs(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(text, tmp_path, False, monkeypatch)
+    """By day the short versions stand in, all in one kernel."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    check(run(text, tmp_path))
 
 
 def test_the_short_version_takes_its_own_values(tmp_path: Path) -> None:

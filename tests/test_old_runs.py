@@ -130,7 +130,7 @@ def test_a_segmentation_holds_what_it_held(take: Callable[..., Path], archive: P
     assert Segmentation.open("whole.ome.zarr").checkpoint_hash == PARENT
     said = fctl("info", "child.ome.zarr").out
     assert "17 of 18 tiles" in said
-    assert "1 tiles by parent, not computed anew" in said
+    assert "1 tile by parent, not computed anew" in said
     assert fctl("info", "--verify", "whole.ome.zarr").code == 0
 
 

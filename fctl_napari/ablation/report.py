@@ -12,6 +12,7 @@ from fctl_napari.ablation.bands import ALL, BANDS, table_name
 from fctl_napari.ablation.results import Result
 from fctl_napari.ablation.tables import PATCH, AblationRow, Dataset, ablation_rows
 from fctl_napari.errors import InputError
+from fctl_napari.words import count_of
 
 Run = tuple[str, int]
 """Held-out group and seed."""
@@ -178,8 +179,9 @@ class Study:
         frozen = ", encoders frozen" if self.frozen else ""
         contexts = "" if self.table == BANDS else f"; contexts as on {PAPERS[self.contexts]}"
         return (
-            f"{self.data}{groups}: {self.base} ({self.encoder}, tiles of {self.tile_size} px), {self.steps} steps of "
-            f"{self.batch} tiles{frozen}, {seeds} seed{'s' * (seeds > 1)}{contexts}"
+            f"{self.data}{groups}: {self.base} ({self.encoder}, tiles of {self.tile_size} px), "
+            f"{count_of(self.steps, 'step')} of {count_of(self.batch, 'tile')}{frozen}, "
+            f"{count_of(seeds, 'seed')}{contexts}"
         )
 
     def pairs(self) -> list[Pair]:
@@ -310,16 +312,17 @@ def _order(study: Study) -> list[str]:
     turned = sorted((pair for pair in pairs if pair.found.mean < 0), key=lambda pair: pair.found.mean)
     if len(study.runs) < 2:
         words = (
-            f"One run, so no spread is known: of {len(pairs)} pairs of rows {len(turned)} stand the other way round "
+            f"One run, so no spread is known: of {count_of(len(pairs), 'pair')} of rows {len(turned)} stand the other "
         )
-        words += f"than in the paper ({name})"
+        words += f"way round than in the paper ({name})"
         return [words + (":" if turned else "."), *map(_turned, turned)]
     clear = [pair for pair in turned if pair.found.clear]
     same = sum(pair.found.clear and pair.found.mean > 0 for pair in pairs)
     close = len(pairs) - len(clear) - same
     words = (
-        f"Of {len(pairs)} pairs of rows {same} stand as in the paper ({name}) by more than the spread of their "
-        f"difference over runs, {close} differ by less than that, and {len(clear)} stand the other way round by more"
+        f"Of {count_of(len(pairs), 'pair')} of rows {same} stand as in the paper ({name}) by more than the spread of "
+        f"their difference over runs, {close} differ by less than that, and {len(clear)} stand the other way round by "
+        "more"
     )
     return [words + (":" if clear else "."), *map(_turned, clear)]
 

@@ -14,6 +14,8 @@ import filelock
 from fctl_napari.errors import InputError
 from fctl_napari.files import atomic_write
 
+FOREIGN = "is not a table of fctl ablate run; give a CSV file that it wrote"
+
 IOU = "iou:"
 """Prefix of the columns of classes."""
 
@@ -153,10 +155,14 @@ def read_results(path: Path | str) -> list[Result]:
             missing = set(_TYPES) - set(lines.fieldnames or _TYPES)
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError) as error:
-        raise InputError(f"{path}: is not a table of fctl ablate run ({error}).") from error
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; give the CSV files in it that fctl ablate run wrote.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
+    except (UnicodeDecodeError, csv.Error, KeyError, ValueError) as error:
+        raise InputError(f"{path}: {FOREIGN}.") from error
     if missing:
-        raise InputError(f"{path}: is not a table of fctl ablate run (no column {sorted(missing)[0]!r}).")
+        raise InputError(f"{path}: {FOREIGN} (it has no column {sorted(missing)[0]!r}).")
     return found
 
 

@@ -28,6 +28,7 @@ from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import write_json
 from fctl_napari.segmentation.jobs.cluster import DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.jobs.worker import guarded
+from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -107,7 +108,7 @@ def run_ablation(request: AblationRequest, progress: Progress | None = None) -> 
     if failures:
         first = failures[0]
         raise FctlError(
-            f"{len(failures)} of {len(plan.trainings)} networks could not be trained, the first is "
+            f"{len(failures)} of {count_of(len(plan.trainings), 'network')} could not be trained, the first is "
             f"{first.training.config.name}: {first.error} The others are in {table}."
         )
     return table
@@ -310,7 +311,7 @@ class _Running:
         total = sum(training.config.steps for training in trainings)
 
         def state(done: int) -> tuple[int, int, str]:
-            return sum(map(_steps_done, trainings)), total, f"{done} of {len(trainings)} networks"
+            return sum(map(_steps_done, trainings)), total, f"{done} of {count_of(len(trainings), 'network')}"
 
         failures = []
         for (training,), result in self._run(train_and_measure, [(training,) for training in trainings], state):

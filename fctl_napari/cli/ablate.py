@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from fctl_napari.cli.options import BandNamesOption, BandsOption, DeviceOption, PrecisionOption, RangeOption, said_bands
-from fctl_napari.errors import ConfigError
+from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.files import atomic_write, local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
@@ -162,7 +162,14 @@ def report(
     from fctl_napari.ablation.results import read_results
     from fctl_napari.cli.output import out
 
-    found = [result for path in results for result in read_results(path)]
+    found = []
+    for path in results:
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file; check the path, or make it with fctl ablate run.")
+        held = read_results(path)
+        if not held:
+            raise InputError(f"{path}: holds no results yet; make some with fctl ablate run.")
+        found += held
     text = write_report(found)
     out.print(text, highlight=False, soft_wrap=True, markup=False)
     if target is not None:

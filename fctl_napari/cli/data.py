@@ -12,6 +12,7 @@ from fctl_napari.cli.options import BandNamesOption, BandsOption, RangeOption, s
 from fctl_napari.errors import InputError
 from fctl_napari.files import local_path, write_json
 from fctl_napari.imagery.band_names import Bands
+from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
     from fctl_napari.datasets.check import DataSetReport
@@ -118,7 +119,7 @@ def _show(report: DataSetReport) -> None:
     if report.readings:
         facts["masks by"] = "; ".join(f"{words} ({count})" for words, count in list(report.readings.items())[:5])
     if len(report.sizes) > 5:
-        facts["size"] += f", and {len(report.sizes) - 5} more sizes"
+        facts["size"] += f", and {count_of(len(report.sizes) - 5, 'more size')}"
     if data.without_ground_truth:
         facts["no ground truth"] = f"{len(data.without_ground_truth)} of published test sets, left aside"
     show_facts(facts)
@@ -139,5 +140,7 @@ def _show(report: DataSetReport) -> None:
         out.print(f"and {len(problems) - LISTED} more, all of them in --json FILE", highlight=False)
     for hint in report.hints():
         out.print(hint, highlight=False, markup=False, soft_wrap=True)
-    words = "nothing" if not problems else f"{len(problems)} thing{'s' if len(problems) > 1 else ''}"
-    out.print(f"{words} to mend; {report.sound} of {used['train']} training pairs can be used", highlight=False)
+    words = "nothing" if not problems else count_of(len(problems), "thing")
+    out.print(
+        f"{words} to mend; {report.sound} of {count_of(used['train'], 'training pair')} can be used", highlight=False
+    )

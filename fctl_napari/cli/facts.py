@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fctl_napari.cli.output import err, out
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.numbered import listed
+from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,11 +138,11 @@ def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
         "image": image_words(segmentation.facts["image"], segmentation.path),
         "checkpoint": segmentation.checkpoint_hash,
         "classes": ", ".join(segmentation.class_table.names),
-        "done": f"{done.sum()} of {done.size} tiles",
+        "done": f"{done.sum():,} of {count_of(done.size, 'tile')}",
     }
     inherited = segmentation.inherited().sum()
     if inherited:
-        facts["inherited"] = f"{inherited} tiles by {segmentation.parent_name}, not computed anew"
+        facts["inherited"] = f"{count_of(int(inherited), 'tile')} by {segmentation.parent_name}, not computed anew"
     facts |= {name: str(value) for name, value in segmentation.settings.items()}
     if segmentation.maps:
         facts["maps"] = ", ".join(segmentation.maps)

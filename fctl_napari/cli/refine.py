@@ -11,6 +11,7 @@ from fctl_napari.cli.options import BatchOption, DeviceOption, PrecisionOption, 
 from fctl_napari.cli.region import region_inside
 from fctl_napari.files import local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
+from fctl_napari.words import count_of
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -55,4 +56,4 @@ def refine(
         fresh=fresh,
     )
     progress = run_watched(request, f"Refining with {refiner.stem}", scheduler)
-    out.print(f"{target}: {progress.done} cells by {refiner.stem}", highlight=False, soft_wrap=True)
+    out.print(f"{target}: {count_of(progress.done, 'cell')} by {refiner.stem}", highlight=False, soft_wrap=True)

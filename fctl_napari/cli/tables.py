@@ -10,6 +10,7 @@ from rich.table import Table
 
 from fctl_napari.cli.facts import show_facts
 from fctl_napari.cli.output import out
+from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
     from fctl_napari.ablation.tables import AblationRow
@@ -130,7 +131,7 @@ def show_cost(
     """Print the costs of a network, without and with the exact savings."""
     show_facts(
         {
-            "network": f"{config.title}, tile {config.tile_size} px, {len(config.contexts)} contexts",
+            "network": f"{config.title}, tile {config.tile_size} px, {count_of(len(config.contexts), 'context')}",
             "parameters": f"{parameters.total / 1e6:.1f} M, live {parameters.live / 1e6:.1f} M, "
             f"trainable {parameters.trainable / 1e6:.1f} M",
             "measured on": speed.where,

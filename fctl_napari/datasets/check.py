@@ -266,7 +266,7 @@ def _look(data: DataSet, shelf: Shelf, quick: bool, pair: Pair) -> Look:
         if not quick:
             _read_all(image)
         file = pair.ground_truth
-        ground_truth = SceneGroundTruth(pair.ground_truth, data.table, shelf, data.values)
+        ground_truth = SceneGroundTruth(pair.ground_truth, data.table, shelf, data.values, image)
         if ground_truth.shape != image.shape:
             (height, width), (rows, columns) = image.shape, ground_truth.shape
             what = f"is {columns} x {rows} px where its image is {width} x {height} (width x height)"

@@ -14,6 +14,7 @@ from fctl_napari.errors import OutputError
 from fctl_napari.files import atomic_write, write_json
 from fctl_napari.imagery.band_names import band_names_in
 from fctl_napari.imagery.convert import convert
+from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.progress import Progress
@@ -67,24 +68,30 @@ def convert_data_set(data: DataSet, out: Path | str, *, progress: Progress | Non
 
 def _convert_pair(data: DataSet, pair: Pair, out: Path, shelf: Shelf) -> None:
     target = out / f"{pair.name}.ome.zarr"
-    ground_truth = SceneGroundTruth(pair.ground_truth, data.table, shelf, data.values)
     image = open_image(pair.image, value_range=data.value_range, bands=data.bands)
     if band_names_in(data.bands) is None:
         image.require_rgb()
+    ground_truth = SceneGroundTruth(pair.ground_truth, data.table, shelf, data.values, image)
     if ground_truth.shape != image.shape:
         raise OutputError(f"{pair.ground_truth}: is not of the size of its image; look the data set through first.")
     convert(image, target, chunk=CHUNK, threads=1)
     classes = [info.model_dump(mode="json") for info in data.table]
-    _write_ground_truth(ground_truth, target / "labels" / "truth", classes, data.values)
+    _write_ground_truth(ground_truth, target / "labels" / "truth", classes, data.values, image.georeference)
 
 
 def _write_ground_truth(
-    ground_truth: SceneGroundTruth, path: Path, classes: list[dict[str, object]], values: Mapping[int, int] | None
+    ground_truth: SceneGroundTruth,
+    path: Path,
+    classes: list[dict[str, object]],
+    values: Mapping[int, int] | None,
+    over: Georeference | None,
 ) -> None:
     facts = ground_truth.path.stat()
-    state = {"source": [facts.st_mtime_ns, facts.st_size], "classes": classes, "complete": True}
+    state: dict[str, object] = {"source": [facts.st_mtime_ns, facts.st_size], "classes": classes, "complete": True}
     if values is not None:  # the same file may hold other classes under another mapping
         state["values"] = {str(value): index for value, index in values.items()}
+    if over is not None:  # earlier versions took px for px
+        state["over"] = list(over.transform)
     labels = LabelPyramid.open(path, "r+") if path.exists() else None
     if labels is not None and labels.attributes.get(ATTRIBUTE) == state:
         return
@@ -95,6 +102,7 @@ def _write_ground_truth(
     height, width = ground_truth.shape
     for top in range(0, height, CHUNK):
         bottom = min(top + CHUNK, height)
-        labels.write(top, 0, ground_truth[top:bottom, 0:width] + 1)  # 255 (none) wraps to 0, k becomes k + 1
+        block = ground_truth.stored((slice(top, bottom), slice(0, width)))
+        labels.write(top, 0, block + 1)  # 255 (none) wraps to 0, k becomes k + 1
     labels.update_levels((0, 0, height, width))
     labels.set_attributes({ATTRIBUTE: state})

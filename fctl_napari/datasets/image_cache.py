@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from fctl_napari.imagery.band_names import Bands, band_names_in, rgb_in
 from fctl_napari.imagery.chunk_cache import LastUsed
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.aux_xml import may_be_marked
 from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, raster_header, read_magic
 from fctl_napari.imagery.formats.tiff_validity import mask_beside
+from fctl_napari.imagery.georeference import picture_placement
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_source import LabelSource
+from fctl_napari.imagery.labels.raster_alignment import aligned_ground_truth
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
@@ -93,7 +96,7 @@ class Shelf:
             return self._put_away(opened, path, nbytes, value_range, bands)
         (height, width, channels), dtype, transparency = raster_header(path)
         shapes = [(*shape, channels) for shape in ngff.level_shapes((height, width))]
-        marked = transparency or mask_beside(path) is not None
+        marked = transparency or mask_beside(path) is not None or may_be_marked(path)
         header = Pyramid(
             path.stem,
             [Level(np.broadcast_to(np.zeros((), dtype), shape)) for shape in shapes],
@@ -103,6 +106,7 @@ class Shelf:
             native_levels=1,
             value_range=value_range,
             bands=rgb_in(bands),
+            georeference=picture_placement(path).georeference,
         )
         names = band_names_in(bands)
         header = header if names is None else header.with_band_names(names)
@@ -136,7 +140,12 @@ class Shelf:
         return shown
 
     def ground_truth(
-        self, path: Path, colors: Sequence[tuple[int, int, int]] | None = None, *, by_value: bool = False
+        self,
+        path: Path,
+        colors: Sequence[tuple[int, int, int]] | None = None,
+        *,
+        by_value: bool = False,
+        image: Pyramid | None = None,
     ) -> tuple[tuple[int, int], Callable[[], LabelSource]]:
         """Return a ground truth that is opened when it is needed.
 
@@ -148,6 +157,8 @@ class Shelf:
             See ``open_ground_truth``.
         by_value : bool, optional
             See ``open_ground_truth``.
+        image : Pyramid or None, optional
+            Image over which it lies by the georeferences of both, see ``aligned_ground_truth``.
 
         Returns
         -------
@@ -159,18 +170,22 @@ class Shelf:
         Raises
         ------
         InputError
-            See ``open_ground_truth``. The values of a PNG are checked when they are read.
+            See ``open_ground_truth`` and ``aligned_ground_truth``. The values of a PNG are checked when they are read.
         """
+        over = None if image is None else image.georeference
+
+        def opened() -> LabelSource:
+            source = open_ground_truth(path, colors, by_value=by_value)
+            return source if image is None else aligned_ground_truth(source, path, over, image.shape)
+
         if path.is_dir() or not read_magic(path).startswith(PNG_MAGIC):
-            shape, nbytes = open_ground_truth(path, colors, by_value=by_value).shape, OPEN_BYTES
+            shape, nbytes = opened().shape, OPEN_BYTES
         else:
             shape = raster_header(path)[0][:2]
             nbytes = shape[0] * shape[1]
 
         def get() -> LabelSource:
-            source: LabelSource = self._kept.get(
-                ("truth", path), nbytes, lambda: open_ground_truth(path, colors, by_value=by_value)
-            )
+            source: LabelSource = self._kept.get(("truth", path, over, None if over is None else shape), nbytes, opened)
             return source
 
         return shape, get
@@ -199,5 +214,6 @@ class _PartMask:
 
     def valid(self, window: IntWindow, values: NDArray[Any] | None, channels: Sequence[int]) -> NDArray[np.bool_]:
         validity = self.get().validity
-        assert validity is not None
+        if validity is None:  # what stands beside the file marks nothing
+            return np.ones((window[2] - window[0], window[3] - window[1], 1), bool)
         return validity.masks[self.index].valid(window, values, channels)

@@ -33,7 +33,8 @@ class SceneGroundTruth:
     values : mapping of int to int or None, optional
         Class index of the values of a mask of one channel. None: value k is class k, and 255 none.
     image : Pyramid or None, optional
-        Image of the scene. Where it holds no data there is no class.
+        Image of the scene, over which the file lies by the georeferences of both. Where it holds no data there is no
+        class.
 
     Attributes
     ----------
@@ -47,7 +48,8 @@ class SceneGroundTruth:
     Raises
     ------
     InputError
-        It is missing or is no ground truth. The values of its pixels are checked when they are read.
+        It is missing, is no ground truth, or does not lie over the image. The values of its pixels are checked when
+        they are read.
     """
 
     dtype = np.dtype(np.uint8)
@@ -62,7 +64,7 @@ class SceneGroundTruth:
         image: Pyramid | None = None,
     ) -> None:
         self.path = path
-        self.shape, self._open = shelf.ground_truth(path, table.colors, by_value=values is not None)
+        self.shape, self._open = shelf.ground_truth(path, table.colors, by_value=values is not None, image=image)
         self._table = table
         self._values = values
         self._image = image if image is not None and image.masked else None

@@ -22,6 +22,7 @@ from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.network import Network
 from fctl_napari.model.windows import context_window
 from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
+from fctl_napari.words import count_of
 
 PARTS = ("encoders", "LCC", "MCF", "ALE", "decoder")
 """Parts of a network by which FLOPs are counted."""
@@ -252,7 +253,11 @@ def device_name(device: torch.device) -> str:
     str
         Name of the GPU, or the CPU with its number of threads.
     """
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    return (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"CPU, {count_of(torch.get_num_threads(), 'thread')}"
+    )
 
 
 def peak_memory(device: torch.device, run: Callable[[], object]) -> int:

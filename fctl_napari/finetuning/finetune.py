@@ -35,6 +35,7 @@ from fctl_napari.segmentation.inference.predictor import out_of_memory
 from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.stored_image import note_on_image
 from fctl_napari.training.losses import class_weights, distillation_loss, focal_loss
+from fctl_napari.words import count_of
 
 _PASSED = 2.0
 """Rank, before its step is added, of a network that passes the gate. No sum of IoU and agreement exceeds it."""
@@ -252,7 +253,9 @@ class Finetuner:
                 while self._paused() and not self._cancelled():
                     time.sleep(0.05)
                 if self._cancelled():
-                    raise Cancelled(f"{self.out}: stopped after {self.step} steps; the same call resumes from there.")
+                    raise Cancelled(
+                        f"{self.out}: stopped after {count_of(self.step, 'step')}; the same call resumes from there."
+                    )
 
     def stages(self) -> Generator[None, None, FinetuneResult]:
         """Do what ``run`` does, yielding between tiles and steps.
@@ -288,7 +291,7 @@ class Finetuner:
             if not out_of_memory(error):
                 raise
             raise ConfigError(
-                f"the memory of {self.device} does not suffice to train on {self.request.batch} tiles of "
+                f"the memory of {self.device} does not suffice to train on {count_of(self.request.batch, 'tile')} of "
                 f"{self.card.config.tile_size} px at once; close other programs, train fewer parts or use another "
                 "device."
             ) from error

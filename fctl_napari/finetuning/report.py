@@ -12,6 +12,7 @@ from fctl_napari import __version__
 from fctl_napari.finetuning.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.model.model_card import Card, without_folders
+from fctl_napari.words import count_of
 
 
 def card_of_child(
@@ -78,7 +79,7 @@ def card_of_child(
         "seconds": round(seconds, 1),
         "device": torch.cuda.get_device_name(device)
         if device.type == "cuda"
-        else f"CPU, {torch.get_num_threads()} threads",
+        else f"CPU, {count_of(torch.get_num_threads(), 'thread')}",
         "precision": precision,
         "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
     }

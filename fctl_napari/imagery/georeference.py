@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from fctl_napari.words import count_of
+
 _USER_DEFINED = 32767
 _UNITS = {9001: "meter", 9002: "foot", 9003: "foot", 9036: "kilometer"}
 _METRES = {"meter": 1.0, "foot": 0.3048, "kilometer": 1000.0}
@@ -188,6 +190,22 @@ def file_placement(source: Path | io.BytesIO) -> Placement | None:
         return None
 
 
+def picture_placement(path: Path) -> Placement:
+    """Read the position of a PNG or JPEG from the files beside it.
+
+    Parameters
+    ----------
+    path : Path
+        PNG or JPEG.
+
+    Returns
+    -------
+    Placement
+        Position. None is known where nothing stands beside it, and without rasterio.
+    """
+    return (file_placement(path) if has_sidecar(path) and has_rasterio() else None) or Placement()
+
+
 def dataset_placement(dataset: Any) -> Placement:
     """Read the position of an opened raster.
 
@@ -211,8 +229,8 @@ def dataset_placement(dataset: Any) -> Placement:
         fitted, off = _fit(points)
         if off > MOST_OFF:
             notes.append(
-                f"its {len(points)} ground control points fit no straight grid (off by up to {off:.2g} px); they are "
-                "not used, warp it first (gdalwarp, say)"
+                f"its {count_of(len(points), 'ground control point')} fit no straight grid (off by up to {off:.2g} px) "
+                "and are not used; warp it first (gdalwarp, say)"
             )
         else:
             crs, transform = points_crs, fitted

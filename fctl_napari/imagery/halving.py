@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.imagery.level import Level, StoredArray
-from fctl_napari.imagery.validity import Mask, NodataMask, StoredMask, Validity, stored_value
+from fctl_napari.imagery.validity import Mask, NodataMask, StoredMask, Validity, differs, stored_value, tolerance
 from fctl_napari.windows import IntWindow
 
 STRIP_BYTES = 2**25
@@ -87,13 +87,15 @@ def halve_valid(block: NDArray[Any], valid: NDArray[np.bool_], nodata: Sequence[
             continue
         empty[..., channel] = mark
         # A mean that equals the mark by chance would read as no data.
-        beside = np.nextafter(mark, dtype.type(0) if mark else dtype.type(1)) if not whole else _beside(mark)
-        mean[..., channel] = np.where(mean[..., channel] == mark, beside, mean[..., channel])
+        mean[..., channel] = np.where(differs(mean[..., channel], mark), mean[..., channel], _beside(mark))
     return np.where(counts > 0, mean, empty)
 
 
 def _beside(mark: Any) -> Any:
-    """Return the integer next to another, within the type."""
+    """Return a value next to the one that means no data that does not mean it, within the type."""
+    if mark.dtype.kind == "f":
+        toward = mark.dtype.type(0 if mark else 1)
+        return np.nextafter(mark - np.sign(mark) * tolerance(mark), toward)
     return mark.dtype.type(int(mark) + 1 if mark < np.iinfo(mark.dtype).max else int(mark) - 1)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.band_names import BandChoice, Bands, band_names_in, rgb_in
 from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats.aux_xml import picture_validity
 from fctl_napari.imagery.formats.geo import KNOWN, GeoImage, read_geo
 from fctl_napari.imagery.formats.npy import NPY_MAGIC, read_npy
 from fctl_napari.imagery.formats.ome_zarr import open_omezarr
@@ -35,7 +36,7 @@ from fctl_napari.imagery.formats.stac import asset_location
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC, CodecError, TiffImage, read_tiff
 from fctl_napari.imagery.formats.tiff_validity import mask_file_validity
 from fctl_napari.imagery.formats.zipped import ZIP_MAGIC, zip_file
-from fctl_napari.imagery.georeference import Placement, file_placement, has_rasterio, has_sidecar
+from fctl_napari.imagery.georeference import has_rasterio, picture_placement
 from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import file_images, split_number
@@ -217,12 +218,12 @@ def _pyramid(
 def _open_raster(path: Path, shown: dict[str, Any]) -> Pyramid:
     array, alpha = read_raster(path)
     first = Level(array)
-    validity = mask_file_validity(path, [first])
+    validity = mask_file_validity(path, [first]) or picture_validity(path)
     if validity is None and alpha is not None:
         height, width = first.shape[:2]
         validity = Validity((StoredMask(Level(alpha, "yx"), 0, (height, width)),), "alpha")
     levels, validity = halved_levels(first, validity)
-    placement = (file_placement(path) if has_sidecar(path) and has_rasterio() else None) or Placement()
+    placement = picture_placement(path)
     placed = placement.georeference is not None and placement.unit is not None
     return Pyramid(
         path.stem,

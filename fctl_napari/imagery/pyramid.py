@@ -21,6 +21,7 @@ from fctl_napari.imagery.provenance import Origin
 from fctl_napari.imagery.resampling import resize_box, resize_box_of_strips
 from fctl_napari.imagery.validity import NON_FINITE, StoredMask, Validity, fill_invalid
 from fctl_napari.windows import FloatWindow, IntWindow, Window
+from fctl_napari.words import count_of
 
 __all__ = ["FloatWindow", "Georeference", "IntWindow", "Pyramid", "has_pyramid", "pyramid_from_array"]
 
@@ -160,7 +161,9 @@ class Pyramid:
     def __repr__(self) -> str:
         """Return name, size and type."""
         size = " x ".join(map(str, self.shape))
-        return f"<Pyramid {self.name}: {size} px, {self.channels} x {self.dtype}, {len(self.levels)} levels>"
+        return (
+            f"<Pyramid {self.name}: {size} px, {self.channels} x {self.dtype}, {count_of(len(self.levels), 'level')}>"
+        )
 
     def require_rgb(self) -> None:
         """Check that the pixels can be read as RGB, before any work starts.
@@ -172,7 +175,7 @@ class Pyramid:
         """
         chosen = self.bands or self._network_bands
         if chosen is None and (self.unclear_bands is not None or self.channels not in (1, 3, 4)):
-            reason = self.unclear_bands or f"has {self.channels} channels"
+            reason = self.unclear_bands or f"has {count_of(self.channels, 'channel')}"
             raise InputError(f"{self._location}: {reason}; say which are red, green and blue with --bands R G B.")
         if self.dtype.kind not in "buif":
             raise InputError(f"{self._location}: holds {self.dtype} values; convert it to integers or floats.")

@@ -82,10 +82,9 @@ class NodataMask:
         if all(mark is None for mark in marks):
             return np.ones(values.shape, bool)
         if len(set(marks)) == 1:
-            same: NDArray[np.bool_] = values != marks[0]
-            return same
+            return differs(values, marks[0])
         columns = [
-            np.ones(values.shape[:2], bool) if mark is None else values[..., index] != mark
+            np.ones(values.shape[:2], bool) if mark is None else differs(values[..., index], mark)
             for index, mark in enumerate(marks)
         ]
         return np.stack(columns, axis=2)
@@ -202,6 +201,68 @@ def stored_value(value: float | None, dtype: np.dtype[Any]) -> Any:
         return None
     limits = np.iinfo(dtype)
     return dtype.type(int(value)) if limits.min <= int(value) <= limits.max else None
+
+
+def nodata_text(values: Sequence[float | None]) -> str:
+    """Describe the values that mean no data.
+
+    Parameters
+    ----------
+    values : sequence of float or None
+        Value of each band.
+
+    Returns
+    -------
+    str
+        The different ones, in their order.
+    """
+    return ", ".join(dict.fromkeys("none" if value is None else f"{value:.15g}" for value in values))
+
+
+def differs(values: NDArray[Any], mark: Any) -> NDArray[np.bool_]:
+    """Return which values are not the one that means no data.
+
+    Parameters
+    ----------
+    values : ndarray
+        Stored values.
+    mark : scalar of the same type
+        Value that means no data, see :func:`stored_value`.
+
+    Returns
+    -------
+    ndarray of bool
+        True where there is data. Of floating point values those within ``tolerance(mark)`` are no data, too.
+    """
+    off = tolerance(mark)
+    if off == 0:
+        return np.asarray(values != mark)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(~(np.abs(values - mark) <= off))
+
+
+def tolerance(mark: Any) -> Any:
+    """Return by how much a value may differ from the one that means no data, and still mean it.
+
+    Files state that value as text, with fewer digits than px have.
+
+    Parameters
+    ----------
+    mark : scalar
+        Value that means no data.
+
+    Returns
+    -------
+    scalar of the same type
+        0 for integers. A few units in the last place for floating point values, as in GDAL, and a hundredth for those
+        near the ends of the type (``-3.4e+38``).
+    """
+    dtype = np.dtype(type(mark))
+    if dtype.kind != "f" or not np.isfinite(mark):
+        return dtype.type(0)
+    limits = np.finfo(dtype)
+    share = 0.01 if abs(mark) > limits.max / 2 else 4 * limits.eps
+    return dtype.type(abs(mark) * dtype.type(share))
 
 
 def fill_invalid(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from fctl_napari.errors import CheckpointError
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.config import FCtLConfig
+from fctl_napari.words import count_of
 
 METADATA_KEY = "fctl"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "checkpoints"
@@ -52,7 +53,8 @@ class Card(BaseModel):
     def _check(self) -> Card:
         if len(self.classes.scored) != self.config.classes:
             raise ValueError(
-                f"the class table has {len(self.classes.scored)} scored classes, the network {self.config.classes}"
+                f"the class table has {count_of(len(self.classes.scored), 'scored class')}, the network "
+                f"{self.config.classes}"
             )
         return self
 

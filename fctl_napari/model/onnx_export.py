@@ -90,7 +90,7 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
     CheckpointError
         The checkpoint is missing or damaged.
     ConfigError
-        The packages for it are not installed.
+        The packages for it are not installed, or the network refines masks.
     OutputError
         The name is taken by something else or has another suffix, the network is larger than an ONNX file can be, the
         disk is full, or the path is not writable.
@@ -108,6 +108,8 @@ def export_onnx(checkpoint: Path | str, out: Path | str) -> Path:
     if out.exists() and not _is_export(out):
         raise OutputError(f"{out}: exists and is not an earlier export; choose another name.")
     model, _ = load_checkpoint(checkpoint)
+    if model.config.refines:
+        raise ConfigError(f"{checkpoint}: refines masks, and only networks that segment images are exported to ONNX.")
     if sum(p.numel() * 4 for p in model.parameters()) >= 2**31:
         raise OutputError(f"{out}: the network has over 2 GB of weights, more than one ONNX file holds.")
     network = TileNetwork(model).eval()

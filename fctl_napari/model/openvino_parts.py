@@ -13,6 +13,8 @@ from typing import Any
 
 import openvino as ov
 import torch
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
 from fctl_napari import __version__
@@ -127,13 +129,16 @@ def convert_network(network: Network) -> Parts:
 
 
 def _convert(part: nn.Module, *inputs: Tensor) -> ov.Model:
+    # The frontend itself, because `ov.convert_model` reports its use over the network without asking.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing takes sizes for constants, which they are here
-        return ov.convert_model(
-            part.eval(),
-            example_input=inputs if len(inputs) > 1 else inputs[0],
-            input=[ov.PartialShape(list(one.shape)) for one in inputs],
-        )
+        decoder = TorchScriptPythonDecoder(part.eval(), example_input=inputs if len(inputs) > 1 else inputs[0])
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    model = frontend.load(decoder)
+    for place, one in zip(model.get_inputs(), inputs, strict=True):
+        model.set_partial_shape(place, ov.PartialShape(list(one.shape)))
+        model.set_element_type(place, ov.Type.u8 if one.dtype == torch.uint8 else ov.Type(one.numpy().dtype))
+    return frontend.convert(model)
 
 
 def save_parts(parts: Parts, folder: Path) -> None:

@@ -15,6 +15,7 @@ from fctl_napari.model.encoders import make_encoder
 from fctl_napari.model.encoders.weights import misfits
 from fctl_napari.model.model_card import read_card
 from fctl_napari.model.released import read_released, released_kind
+from fctl_napari.words import count_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ def identify(path: Path | str) -> Identity:
     encoders = matching_encoders(state)
     if not encoders:
         some = ", ".join(list(state)[:3])
-        raise CheckpointError(f"{path}: its {len(state)} arrays ({some}, ...) fit no encoder here; check the file.")
+        raise CheckpointError(
+            f"{path}: {count_of(len(state), 'array')} in it ({some}, ...) fit no encoder here; check the file."
+        )
     presets = tuple(name for name in PRESETS if name != "lcc_released" and preset(name).encoder in encoders)
     others = [name for name in encoders if name in ENCODERS["fctl"] and name != preset("fcn8s").encoder]
     presets += tuple(f"fcn8s with encoder = {name!r}" for name in others)

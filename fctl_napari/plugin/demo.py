@@ -17,6 +17,7 @@ import numpy as np
 from fctl_napari.errors import InputError
 from fctl_napari.files import atomic_write, output_error
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
     import napari
@@ -133,7 +134,7 @@ def _run_headless(folder: Path, checkpoint: str) -> None:
         )  # a changed view is drawn twice: with old tiles, then with those that it requested
 
     def report(progress: RunProgress) -> None:
-        sys.stderr.write(f"\r{progress.done} of {progress.total} tiles")
+        sys.stderr.write(f"\r{progress.done} of {count_of(progress.total, 'tile')}")
         sys.stderr.flush()
 
     def begin() -> None:

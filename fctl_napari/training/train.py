@@ -38,6 +38,7 @@ from fctl_napari.training.stages import stages_of
 from fctl_napari.training.validate import reliance_on_scenes, score_scenes
 from fctl_napari.training.weight_init import parent_settings, start
 from fctl_napari.windows import IntWindow
+from fctl_napari.words import count_of
 
 GATES = ("gamma", "z", "v_pos")
 PART_SEEDS = 1_000_000_007
@@ -121,8 +122,8 @@ class Trainer:
         self.group = group or Group(resolve_device(device))
         if self.group.size > config.accumulate:
             raise ConfigError(
-                f"accumulate: {self.group.size} processes share {config.accumulate} forward pass(es) of a step; raise "
-                "accumulate (and lower batch) to that number or more."
+                f"accumulate: {self.group.size} processes share {count_of(config.accumulate, 'forward pass')} a step; "
+                "raise accumulate (and lower batch) to that number or more."
             )
         self.device = self.group.device
         self.bf16 = resolve_precision(config.precision, self.device) == "bf16"
@@ -406,7 +407,7 @@ class Trainer:
             "seconds": round(self.seconds, 1),
             "device": torch.cuda.get_device_name()
             if self.device.type == "cuda"
-            else f"CPU, {torch.get_num_threads()} threads",
+            else f"CPU, {count_of(torch.get_num_threads(), 'thread')}",
             "precision": "bf16" if self.bf16 else "fp32",
             "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
         }

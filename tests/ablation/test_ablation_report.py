@@ -69,7 +69,7 @@ def test_differences_within_the_spread_are_no_ranking() -> None:
 def test_one_run_has_no_spread() -> None:
     text = report([*measured("table5-average", [51.0]), *measured("table5-weighted", [50.0])])
     assert "| average fusion | 72.89 | 73.20 | 51.00 |  | 5.0 % | 1 |" in text
-    assert "One run, so no spread is known: of 1 pairs of rows 1 stand the other way round" in text
+    assert "One run, so no spread is known: of 1 pair of rows 1 stand the other way round" in text
     assert "- average fusion: +1.00 over weighted fusion (paper -0.17)" in text
 
 

@@ -54,7 +54,8 @@ def figures(results: list[Result]) -> dict[str, tuple[object, ...]]:
 
 def test_a_table_is_trained_once_and_extended(ask: Ask) -> None:
     told: list[tuple[int, int, str]] = []
-    table = run_ablation(ask(5), lambda *progress: told.append(progress))
+    request = ask(5, workers=1)
+    table = run_ablation(request, lambda *progress: told.append(progress))
     results = read_results(table)
     assert sorted(result.row for result in results) == ["table5-adaptive", "table5-average", "table5-weighted"]
     assert told[-1] == (12, 12, "3 of 3 networks")
@@ -67,7 +68,7 @@ def test_a_table_is_trained_once_and_extended(ask: Ask) -> None:
     assert full.iou.keys() == {"dark", "bright"}
     assert full.miou == pytest.approx(sum(full.iou.values()) / 2)
     assert full.miou_without_class_0 == full.iou["bright"]
-    plan = make_plan(ask(5))
+    plan = make_plan(request)
     training = next(t for t in plan.trainings if t.settings == full.settings)
     card = read_card(training.folder / "table5-adaptive.safetensors")
     assert card.figures["test"]["miou"] == full.miou
@@ -79,7 +80,7 @@ def test_a_table_is_trained_once_and_extended(ask: Ask) -> None:
 
     before = table.read_bytes()
     told.clear()
-    assert run_ablation(ask(5), lambda *progress: told.append(progress)).read_bytes() == before
+    assert run_ablation(request, lambda *progress: told.append(progress)).read_bytes() == before
     assert not told, "nothing was left to do"
 
 

@@ -56,9 +56,16 @@ def test_every_ablation_is_listed(fctl: Fctl) -> None:
 
 def test_weights_are_distinguished(fctl: Fctl, tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert "a checkpoint of this project" in fctl("weights", "check", tiny_checkpoint).out
-    other = tmp_path / "other.pth"
-    other.write_bytes(b"no weights")
-    assert "other.pth: cannot be read as weights" in fctl("weights", "check", other).sentence()
+    for name, content in (
+        ("other.pth", b"no weights"),
+        ("a.png", b"\x89PNG\r\n"),
+        ("a.csv", b"a,b"),
+        ("a.onnx", b"zz"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        advice = "give a .pth, .pt, .bin, .safetensors or .onnx file of them, or download it again."
+        said = fctl("weights", "check", tmp_path / name).sentence()
+        assert said.endswith(f"{name}: cannot be read as weights; {advice}")
 
 
 def test_released_files_that_are_not_there(fctl: Fctl, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_table_is_trained(fctl: Fctl, data: Path) -> None:
     assert (code, out.strip()) == (0, str(data / "out" / "results.csv"))
     code, out, _ = fctl("ablate", "report", data / "out" / "results.csv")
     assert code == 0
-    assert "blocks, held-out group b: fctl_lite (mit_b0, tiles of 64 px), 1 steps of 1 tiles, 1 seed" in out
+    assert "blocks, held-out group b: fctl_lite (mit_b0, tiles of 64 px), 1 step of 1 tile, 1 seed" in out
 
 
 def test_a_table_is_reported(fctl: Fctl, tmp_path: Path) -> None:
@@ -90,6 +90,14 @@ def test_a_table_is_reported(fctl: Fctl, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_reported_is_one_sentence(fctl: Fctl, tmp_path: Path) -> None:
-    code, _, err = fctl("ablate", "report", tmp_path / "none.csv")
-    assert code == 2
-    assert "there are no results yet" in err
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "image.csv").write_bytes(b"\x89PNG\r\n")
+    for path, words in (
+        (tmp_path / "none.csv", "none.csv: there is no such file"),
+        (tmp_path / "empty.csv", "empty.csv: holds no results yet"),
+        (tmp_path / "other.csv", "other.csv: is not a table of fctl ablate run; give a CSV file that it wrote."),
+        (tmp_path / "image.csv", "image.csv: is not a table of fctl ablate run; give a CSV file that it wrote."),
+        (tmp_path, "is a folder; give the CSV files in it that fctl ablate run wrote."),
+    ):
+        assert words in fctl("ablate", "report", path).sentence()

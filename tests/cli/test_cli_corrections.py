@@ -200,3 +200,14 @@ def test_import_says_what_was_left_out(fctl: Fctl, tmp_path: Path, tiny_checkpoi
     assert "polygons outside the image: 1" in out
     assert "px in polygons of several classes, where the smallest is seen: 400" in out
     assert len(json.loads((tmp_path / "out.json").read_text())["notes"]) == 2
+
+
+def test_corrections_are_no_segmentation(
+    fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation], rgb_png: Path
+) -> None:
+    store = make_segmentation(np.ones((150, 200), np.uint8), image=open_image(rgb_png))
+    done = tmp_path / "done.ome.zarr"
+    Corrections.create(done, open_image(rgb_png), store.class_table).close()
+    words = "done.ome.zarr: holds corrections; give the segmentation of their image."
+    for call in (("next", done), ("next", done, store.path), ("next", done, done)):
+        assert fctl(*call).sentence().endswith(words)

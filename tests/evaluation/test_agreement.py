@@ -10,7 +10,6 @@ from helpers_progress import stop_after
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sklearn import metrics as oracle
 
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.evaluation import blockwise
@@ -66,6 +65,8 @@ def values_there(three: Three, monkeypatch: pytest.MonkeyPatch) -> Three:
 def test_comparison_equals_the_plain_computation(
     first: Segmentation, second: Segmentation, values_there: Three
 ) -> None:
+    from sklearn import metrics as oracle  # slow to import
+
     a, b, _ = values_there
     found = compare(first, second, region=REGION)
     assert found.ground_truth is None
@@ -78,6 +79,8 @@ def test_comparison_equals_the_plain_computation(
 def test_ground_truth_decides_as_in_the_plain_computation(
     first: Segmentation, second: Segmentation, three: Three, values_there: Three, tmp_path: Path
 ) -> None:
+    from sklearn import metrics as oracle  # slow to import
+
     a, b, t = values_there
     Image.fromarray(three[2]).save(tmp_path / "truth.png")
     found = compare(first, second, open_ground_truth(tmp_path / "truth.png"), REGION)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn import metrics as oracle
 
 from fctl_napari.errors import InputError
 from fctl_napari.evaluation.metrics import Scores, confusion_matrix
@@ -24,6 +23,8 @@ def random_labels(seed: int, classes: int, size: int = 4000) -> tuple[np.ndarray
 @given(seed=st.integers(0, 2**31), classes=st.integers(2, 9))
 @settings(deadline=None)
 def test_figures_equal_scikit_learns(seed: int, classes: int) -> None:
+    from sklearn import metrics as oracle  # slow to import
+
     ground_truth, prediction = random_labels(seed, classes)
     kept = ground_truth != 255
     t, p = ground_truth[kept], prediction[kept]

@@ -67,8 +67,8 @@ class Corrected:
 
 
 @pytest.fixture(scope="session")
-def corrected(tmp_path_factory: pytest.TempPathFactory) -> Corrected:
-    """See ``Corrected``: 256 x 512 px, corrected regions of 24 x 24 px, one of which has a patch of "not sure"."""
+def learned_parent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.random.Generator]:
+    """A network that tells dark from bright, with what it was trained on beside it."""
     folder = tmp_path_factory.mktemp("corrected")
     rng = np.random.default_rng(0)
     ground_truth = checks(rng, 5, 8)
@@ -78,7 +78,7 @@ def corrected(tmp_path_factory: pytest.TempPathFactory) -> Corrected:
         name="parent",
         network=NETWORK,
         data={"classes": {"classes": CLASSES}, "scenes": [{"image": "scene.png", "truth": "truth.png"}]},
-        steps=40,
+        steps=30,
         batch=4,
         learning_rate=2e-3,
         loss="cross_entropy",
@@ -88,7 +88,14 @@ def corrected(tmp_path_factory: pytest.TempPathFactory) -> Corrected:
     torch.set_num_threads(1)  # many small sums: on a busy machine two threads wait for each other
     parent = train(config, folder / "run", data_folder=folder, device="cpu")
     torch.set_num_threads(threads)
+    return parent, rng
 
+
+@pytest.fixture(scope="session")
+def corrected(learned_parent: tuple[Path, np.random.Generator]) -> Corrected:
+    """See ``Corrected``: 256 x 512 px, corrected regions of 24 x 24 px, one of which has a patch of "not sure"."""
+    parent, rng = learned_parent
+    folder = parent.parent.parent
     ground_truth = checks(rng, 8, 16)
     image = picture(ground_truth, rng)
     left = np.s_[:, :256]

@@ -44,10 +44,17 @@ def same(first, second):
     return all(torch.equal(a, second[name]) for name, a in first.items())
 
 
+@pytest.fixture(scope="module")
+def whole(corrected, tmp_path_factory):
+    """The weights of a short run in one go."""
+    torch.set_num_threads(1)
+    return weights_of(finetune(corrected.request(tmp_path_factory.mktemp("whole") / "whole.safetensors")).candidate)
+
+
 def test_corrections_are_learnt_and_the_gate_lets_pass(corrected, request_for):
     request = request_for(
-        steps=20,
-        check_every=10,
+        steps=14,
+        check_every=7,
         near=0.1,
         replay=1.0,
         parts=(*HEADS, "tile_encoder"),
@@ -121,9 +128,7 @@ def test_not_sure_pixels_and_replay_tiles_say_nothing_of_classes(request_for, co
             assert not corrected.corrections[y0:y1, x0:x1].any()
 
 
-def test_a_stopped_run_resumes_to_the_same_bits(request_for, tmp_path):
-    whole = request_for("whole")
-    finetune(whole, keep_anyway=True)
+def test_a_stopped_run_resumes_to_the_same_bits(request_for, whole):
     request = request_for()
     asked = []
 
@@ -137,19 +142,18 @@ def test_a_stopped_run_resumes_to_the_same_bits(request_for, tmp_path):
     steps = []
     finetune(request, keep_anyway=True, watch=lambda n: steps.append(n.done) if n.phase == "training" else None)
     assert steps == [4, 5, 6]
-    assert same(weights_of(whole.out), weights_of(request.out))
+    assert same(whole, weights_of(request.out))
 
 
 @pytest.mark.parametrize("phase", ["preparing", "measuring"])
-def test_a_run_stopped_outside_its_steps_resumes_too(request_for, phase):
-    finetune(request_for("whole"), keep_anyway=True)
+def test_a_run_stopped_outside_its_steps_resumes_too(request_for, phase, whole):
     progress = []
     with pytest.raises(Cancelled):
         finetune(request_for(), watch=progress.append, cancelled=lambda: bool(progress) and progress[-1].phase == phase)
     steps = []
     finetune(request_for(), keep_anyway=True, watch=lambda n: steps.append(n.done) if n.phase == "training" else None)
     assert steps == ([] if phase == "measuring" else [1, 2, 3, 4, 5, 6])
-    assert same(weights_of(request_for("whole").out), weights_of(request_for().out))
+    assert same(whole, weights_of(request_for().out))
 
 
 @pytest.mark.parametrize("spent", [0.0, 0.5, 2.0])
@@ -171,9 +175,7 @@ finetune(request, keep_anyway=True, watch=lambda n: print(n.phase, n.done, flush
 """
 
 
-def test_a_killed_run_resumes_to_the_same_bits(request_for, tmp_path):
-    whole = request_for("whole")
-    finetune(whole, keep_anyway=True)
+def test_a_killed_run_resumes_to_the_same_bits(request_for, whole, tmp_path):
     request = request_for()
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, request.model_dump_json()], stdout=subprocess.PIPE, text=True
@@ -189,7 +191,7 @@ def test_a_killed_run_resumes_to_the_same_bits(request_for, tmp_path):
     steps = []
     finetune(request, keep_anyway=True, watch=lambda n: steps.append(n.done) if n.phase == "training" else None)
     assert steps in ([5, 6], [6]), "step 4 was saved; step 6 too where the signal came late"
-    assert same(weights_of(whole.out), weights_of(request.out))
+    assert same(whole, weights_of(request.out))
     assert not list(tmp_path.glob(".*")), "nothing of the killed run is left"
 
 

@@ -71,7 +71,7 @@ def test_wells_and_plates(tmp_path: Path) -> None:
     for name in ("f1", "f2"):
         write_image(tmp_path / "p.zarr" / "B" / "3" / name, np.zeros((3, 20, 30), np.uint8))
     assert collection(tmp_path / "p.zarr" / "B" / "3") == ["f1", "f2"]
-    with pytest.raises(InputError, match=r"is a plate of 1 wells; give one of its images, say .*p\.zarr/B/3/0"):
+    with pytest.raises(InputError, match=r"is a plate of 1 well; give one of its images, say .*p\.zarr/B/3/0"):
         open_image(tmp_path / "p.zarr")
 
 

@@ -36,7 +36,7 @@ def both(encoder: VGG16, x: Tensor, last_stride: int) -> tuple[dict[int, Tensor]
 
 
 @settings(max_examples=4, deadline=None)
-@given(count=st.integers(1, 2), size=st.integers(32, 90), last_stride=st.sampled_from([8, 16, 32]))
+@given(count=st.integers(1, 2), size=st.integers(32, 64), last_stride=st.sampled_from([8, 16, 32]))
 def test_features_are_the_same(encoder: VGG16, count: int, size: int, last_stride: int) -> None:
     quick, plain = both(encoder, images(count, size), last_stride)
     assert sorted(quick) == sorted(plain)

@@ -71,11 +71,14 @@ def test_uint8_and_float_inputs_are_the_same(name: Any) -> None:
             torch.testing.assert_close(features, encoder(images.float(), 8)[stride])
 
 
-DEEP = pytest.param("mit_b5", marks=pytest.mark.nightly)
-"""By day mit_b2 stands in, which is the same with fewer blocks."""
+ALIKE = ("mit_b2", "mit_b5", "vgg16")
+"""By day mit_b0 stands in for the first two, which have more blocks, and vgg16_bn for the last, without its norms."""
 
 
-@pytest.mark.parametrize("name", [DEEP if name == "mit_b5" else name for name in get_args(EncoderName)])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.nightly] if name in ALIKE else []) for name in get_args(EncoderName)],
+)
 def test_gradient_checkpointing_keeps_less_and_changes_no_bit(name: Any) -> None:
     torch.manual_seed(0)
     encoder = make_encoder(name).eval()  # batch norm keeps its statistics, as in training

@@ -85,7 +85,7 @@ def gradients(config: FCtLConfig) -> dict[str, Tensor | None]:
     model = FCtL(config).train()
     if config.encoder != "vgg16":  # too slow
         model = model.double()
-    logits = model(*make_batch(config))
+    logits = model(*make_batch(config, tiles=1))
     (logits * torch.randn_like(logits)).sum().backward()
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 

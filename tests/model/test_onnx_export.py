@@ -12,9 +12,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fctl_napari.errors import OutputError
-from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.config import FCtLConfig
+from fctl_napari.errors import ConfigError, OutputError
+from fctl_napari.model.build import make_network
+from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
+from fctl_napari.model.classes import ClassInfo, ClassTable
+from fctl_napari.model.config import PRESETS, FCtLConfig, preset
 from fctl_napari.model.model_card import METADATA_KEY, Card, read_card, resolve_checkpoint
 from fctl_napari.model.onnx_export import export_onnx
 
@@ -74,6 +76,33 @@ def test_the_exported_network_is_the_network(
     (entry,) = onnx.load(str(out)).metadata_props
     assert Card.model_validate_json(entry.value) == read_card(checkpoint)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+
+
+NIGHTLY = ("fctl_mit_b0", "fctl_lite", "lcc_released", "segnet", "unet", "pspnet", "icnet", "glnet", "segformer_b0")
+
+
+def write_network(path: Path, config: FCtLConfig) -> Path:
+    """Write a network with random weights."""
+    torch.manual_seed(0)
+    infos = tuple(ClassInfo(name=str(k), color=(k, k, k)) for k in range(config.classes))
+    card = Card(name="n", config=config, classes=ClassTable(classes=infos))
+    save_checkpoint(path, make_network(config).eval(), card)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fcn8s", *(pytest.param(name, marks=pytest.mark.nightly) for name in NIGHTLY)])
+def test_networks_of_each_encoder(tmp_path: Path, name: str) -> None:
+    """By day VGG16 alone, whose inference keeps what the border gives: an export must not."""
+    fields = {"fc_channels": 32} if "fc_channels" in PRESETS[name] else {}
+    checkpoint = write_network(tmp_path / "n.safetensors", preset(name, tile_size=64, classes=3, **fields))
+    check(checkpoint, tmp_path / "n.onnx")
+
+
+def test_a_refiner_is_refused_in_words(tmp_path: Path) -> None:
+    checkpoint = write_network(tmp_path / "r.safetensors", preset("refiner", tile_size=64, classes=3))
+    with pytest.raises(ConfigError, match=r"r\.safetensors: refines masks, and only networks"):
+        export_onnx(checkpoint, tmp_path / "r.onnx")
 
 
 @pytest.mark.nightly

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -62,60 +62,42 @@ def strip(tmp_path: Path, earth_crop: np.ndarray) -> Path:
     return convert(pyramid_from_array(earth_crop[:112], name="scene"), folder / "scene.ome.zarr", chunk=256)
 
 
-def remember_signatures(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Look at the signature of a function once, however many objects it is a callback of."""
-    known: dict[tuple[CodeType, bool], bool] = {}
-
-    def check_once(callback: Any) -> bool:
-        function = getattr(callback, "__func__", callback)
-        if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
-            return check(callback)
-        key = function.__code__, function is callback
-        if key not in known:
-            known[key] = check(callback)
-        return known[key]
-
-    return check_once
-
-
 @pytest.fixture(scope="session")
-def quick_windows() -> Iterator[None]:
-    """Spare each window what no test looks at.
+def quick_windows() -> Iterator[dict[str, Any]]:
+    """Spare each window what no test looks at; what is spared of the controls of layers is at hand."""
+    from quick_windows import quick_windows
 
-    napari looks for plugins once; its settings, which no test changes, are neither reset nor written; the welcome
-    screen, which no test shows, is not written anew for each shortcut that a window binds; garbage is collected once
-    per test, not for each layer that goes (which is for the sake of a driver on Windows); and of the thousands of
-    callbacks that each layer connects and disconnects, napari looks at each signature once.
-    """
-    from napari._qt.widgets.qt_welcome import QtWelcomeWidget
-    from napari.settings import NapariSettings, get_settings
-    from napari.utils.events import EventEmitter
-    from npe2 import PluginManager
+    with quick_windows() as controls:
+        yield controls
 
-    check_once = staticmethod(remember_signatures(EventEmitter._check_signature))
-    get_settings().reset()
-    PluginManager.instance().discover(include_npe1=True)
-    with (
-        patch.object(PluginManager, "discover", return_value=0),
-        patch.object(NapariSettings, "reset"),
-        patch.object(NapariSettings, "save"),
-        patch.object(QtWelcomeWidget, "refresh"),
-        patch("napari._vispy.canvas.gc"),
-        patch.object(EventEmitter, "_check_signature", check_once),
-    ):
+
+@pytest.fixture
+def layer_controls(quick_windows: dict[str, Any]) -> Iterator[None]:
+    """Have napari make the controls of layers, as it does for a user."""
+    from napari._qt.layer_controls import QtLayerControlsContainer
+
+    with patch.multiple(QtLayerControlsContainer, **quick_windows):
         yield
 
 
 @pytest.fixture
-def lasting_objects(quick_windows: None) -> None:
+def lasting_objects(quick_windows: dict[str, Any]) -> None:
     """Spare the garbage collector, which runs when a window goes, all that was there before a test."""
     gc.freeze()
 
 
 @pytest.fixture
-def make_napari_viewer(lasting_objects: None, make_napari_viewer: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a window of napari, as napari's own fixture does."""
-    return make_napari_viewer
+def open_window(lasting_objects: None, make_napari_viewer: Callable[..., Any]) -> Callable[..., Any]:
+    """``open_window()``: a window of napari, whose lists of layers and bars are not drawn: no test looks at them."""
+
+    def open_it(*, show: bool = True) -> Any:
+        viewer = make_napari_viewer(show=show)
+        window, view = viewer.window._qt_window, viewer.window._qt_viewer
+        for part in (view.dockLayerList, view.dockLayerControls, window.menuBar(), window.statusBar()):
+            part.setUpdatesEnabled(False)
+        return viewer
+
+    return open_it
 
 
 @pytest.fixture
@@ -158,20 +140,27 @@ def command_engine(warm_engine: None) -> Engine:
 
 @pytest.fixture
 def until(qtbot: QtBot) -> Callable[..., None]:
-    """Run the event loop until something is true."""
+    """Run the event loop until something is true, and spend most of the time on the loop, not on looking."""
 
     def wait(condition: Callable[[], bool], seconds: float = 90) -> None:
-        qtbot.waitUntil(condition, timeout=int(seconds * 1000))
+        end = time.monotonic() + seconds
+        while True:
+            began = time.monotonic()
+            if condition():
+                return
+            looked = time.monotonic()
+            assert looked < end, f"not true after {seconds} s"
+            qtbot.wait(max(10, min(60, round(3000 * (looked - began)))))
 
     return wait
 
 
 @pytest.fixture
-def open_scene(make_napari_viewer: Callable[..., Any], scene: Path, tiny_checkpoint: Path) -> Callable[..., Any]:
+def open_scene(open_window: Callable[..., Any], scene: Path, tiny_checkpoint: Path) -> Callable[..., Any]:
     """Open the scene in a window, with the widget docked and the small network chosen."""
 
     def open_it(path: Path | None = scene) -> tuple[Any, Any]:
-        viewer = make_napari_viewer(show=True)
+        viewer = open_window()
         if path is not None:
             viewer.open(path, plugin="fctl-napari")
         _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")

@@ -68,7 +68,7 @@ def run(fctl: Fctl) -> Callable[..., Outcome]:
 
 
 def test_what_was_painted_in_the_window_is_learnt_from_the_file(
-    make_napari_viewer: Callable[..., Any],
+    open_window: Callable[..., Any],
     until: Until,
     photo: Path,
     awake_checkpoint: Path,
@@ -85,7 +85,7 @@ def test_what_was_painted_in_the_window_is_learnt_from_the_file(
     command = ("corrections", "import", corrections, labels, "--image", photo, "--checkpoint", awake_checkpoint)
     run(*command)  # made by the command line, painted on in the window
 
-    viewer = make_napari_viewer(show=True)
+    viewer = open_window()
     shown_by_its_pyramid(viewer, until, photo)
     paint(viewer, until, awake_checkpoint, (300, 3500))
     assert errors(notes) == []
@@ -118,7 +118,7 @@ def paint(viewer: Any, until: Until, checkpoint: Path, columns: tuple[int, ...])
 
 
 def test_a_result_of_the_command_line_is_resumed_in_the_window_and_back(
-    make_napari_viewer: Callable[..., Any],
+    open_window: Callable[..., Any],
     until: Until,
     photo: Path,
     tiny_checkpoint: Path,
@@ -132,7 +132,7 @@ def test_a_result_of_the_command_line_is_resumed_in_the_window_and_back(
     made = Segmentation.open(result).done()
     assert 0 < made.sum() < made.size
 
-    viewer = make_napari_viewer(show=True)
+    viewer = open_window()
     shown_by_its_pyramid(viewer, until, photo)
     _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")
     assert isinstance(widget, SegmentWidget)

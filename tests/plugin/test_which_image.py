@@ -52,11 +52,11 @@ def write(path: Path, pixels: np.ndarray) -> Path:
 
 
 @pytest.fixture
-def window(make_napari_viewer: Callable[..., Any], until: Until) -> Callable[..., tuple[napari.Viewer, Any]]:
+def window(open_window: Callable[..., Any], until: Until) -> Callable[..., tuple[napari.Viewer, Any]]:
     """``window(name, checkpoint, *paths)``: a window that shows files, with a widget of ours."""
 
     def open_it(name: str, checkpoint: Path, *paths: Path) -> tuple[napari.Viewer, Any]:
-        viewer = make_napari_viewer(show=True)
+        viewer = open_window()
         for path in paths:
             viewer.open(path, plugin="fctl-napari")
         _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 from distributed import LocalCluster
@@ -13,6 +14,7 @@ from PIL import Image
 
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.segmentation.jobs.engine import Engine
+from fctl_napari.segmentation.jobs.worker_process import SELDOM
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +43,12 @@ def engine(command_engine: Engine) -> Engine:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[LocalCluster]:
     """Two workers of a dask cluster that is not ours; one that is killed is started again."""
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
-    ) as cluster:
+    with (
+        dask.config.set({"distributed.worker.profile.enabled": False, **SELDOM}),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
+        ) as cluster,
+    ):
         yield cluster
 
 

@@ -1,4 +1,4 @@
-"""Two processes, started by torchrun, on the CPU."""
+"""Two processes on the CPU, as torchrun starts them, and nightly by torchrun."""
 
 import os
 import shutil
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers_training import NETWORK, STAGES, losses, make, toml_of, write_scene
+from helpers_commands import fctl_process
+from helpers_training import ONE_CONTEXT, STAGES, losses, make, toml_of, write_scene
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.model.checkpoint import load_checkpoint
@@ -24,12 +25,32 @@ def torchrun(*arguments: object, processes: int = 2) -> subprocess.CompletedProc
     return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def two_processes(*arguments: object) -> list[str]:
+    """Train in two processes with the variables of torchrun, without its launcher, which loads torch itself.
+
+    Returns what each printed.
+    """
+    common = {"OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    processes = []
+    for rank in ("0", "1"):
+        environment = {**os.environ, **common, "RANK": rank, "LOCAL_RANK": rank}
+        processes.append(fctl_process("train", *arguments, env=environment))
+    texts = [process.communicate(timeout=250) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], texts
+    return [out for out, _ in texts]
+
+
 @pytest.mark.timeout(1800)
 def test_two_processes_learn_what_one_does_and_take_up_its_run(tmp_path: Path) -> None:
     write_scene(tmp_path)
     torch.set_num_threads(1)
-    network = NETWORK | {"contexts": NETWORK["contexts"][:2], "ale": "none"}
-    config = make(steps=4, batch=1, accumulate=3, class_weights="inverse_sqrt", network=network)
+    config = make(steps=4, save_every=2, batch=1, accumulate=3, class_weights="inverse_sqrt", network=ONE_CONTEXT)
     alone = Trainer(config, tmp_path / "alone", data_folder=tmp_path, device="cpu")
 
     def stop_the_other(step: int, steps: int, loss: float) -> None:
@@ -38,9 +59,8 @@ def test_two_processes_learn_what_one_does_and_take_up_its_run(tmp_path: Path) -
 
     alone.run(stop_the_other)
     (tmp_path / "config.toml").write_text(toml_of(config))
-    done = torchrun(tmp_path / "config.toml", "--data", tmp_path, "--out", tmp_path / "both", "--device", "cpu")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("tiny.safetensors") == 1  # one of them writes and speaks
+    said = two_processes(tmp_path / "config.toml", "--data", tmp_path, "--out", tmp_path / "both", "--device", "cpu")
+    assert "".join(said).count("tiny.safetensors") == 1  # one of them writes and speaks
 
     one, two = losses(tmp_path / "alone"), losses(tmp_path / "both")
     assert list(two) == [1, 2, 3, 4]
@@ -59,7 +79,7 @@ def test_two_processes_learn_what_one_does_and_take_up_its_run(tmp_path: Path) -
 
 def test_more_processes_than_forward_passes_are_refused(tmp_path: Path) -> None:
     group = Group(torch.device("cpu"), rank=0, size=2)
-    with pytest.raises(ConfigError, match=r"accumulate: 2 processes share 1 forward pass\(es\)"):
+    with pytest.raises(ConfigError, match=r"accumulate: 2 processes share 1 forward pass a step"):
         Trainer(make(accumulate=1), tmp_path / "run", data_folder=write_scene(tmp_path), group=group)
     assert not (tmp_path / "run").exists()
 
@@ -72,15 +92,13 @@ def test_the_refusal_is_one_sentence_of_the_command(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(toml_of(make(accumulate=1)))
     done = torchrun(tmp_path / "config.toml", "--data", tmp_path, "--out", tmp_path / "run", "--device", "cpu")
     assert done.returncode != 0
-    assert "fctl: accumulate: 2 processes share 1 forward pass(es)" in done.stderr
+    assert "fctl: accumulate: 2 processes share 1 forward pass a step" in done.stderr
 
 
 @pytest.mark.nightly  # two launchers that find each other, and two stages
 @pytest.mark.timeout(1800)
 def test_two_machines_need_only_the_data_in_common(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = make(measured=False, steps=2, accumulate=2, stages=STAGES[:2])
     alone = train(config, tmp_path / "alone", data_folder=write_scene(tmp_path), device="cpu")
     runs = []

@@ -39,7 +39,9 @@ def folder(tmp_path_factory):
 def staged(folder):
     """A staged training that ran through."""
     torch.set_num_threads(1)
-    train(make(measured=False, steps=3, stages=STAGES), folder / "whole", data_folder=folder, device="cpu")
+    train(
+        make(measured=False, steps=3, save_every=2, stages=STAGES), folder / "whole", data_folder=folder, device="cpu"
+    )
     return folder / "whole"
 
 
@@ -66,7 +68,7 @@ def test_stages_hand_their_networks_on(staged):
 
 
 def test_a_staged_training_killed_in_a_stage_resumes_to_the_same_weights(folder, staged, tmp_path):
-    config = make(measured=False, steps=3, stages=STAGES)
+    config = make(measured=False, steps=3, save_every=2, stages=STAGES)
     (tmp_path / "config.json").write_text(config.model_dump_json())
     script = [sys.executable, "-c", KILLED, str(tmp_path / "config.json"), str(tmp_path / "run"), str(folder)]
     done = subprocess.run(script, env=os.environ, timeout=280)
@@ -95,7 +97,7 @@ def test_a_staged_training_killed_in_a_stage_resumes_to_the_same_weights(folder,
 def test_a_stage_of_other_settings_is_refused(folder, staged):
     stages = [{**STAGES[0], "learning_rate": 0.5}, *STAGES[1:]]
     with pytest.raises(ConfigError, match="baseline: holds a run of other settings"):
-        train(make(measured=False, steps=3, stages=stages), staged, data_folder=folder, device="cpu")
+        train(make(measured=False, steps=3, save_every=2, stages=stages), staged, data_folder=folder, device="cpu")
 
 
 def test_only_a_stream_of_its_own_can_start_from_a_checkpoint(staged):

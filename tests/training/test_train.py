@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers_training import NETWORK, losses, make, write_scene
+from helpers_training import NETWORK, NO_CONTEXT, ONE_CONTEXT, losses, make, write_scene
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fctl_napari.errors import CheckpointError, ConfigError
@@ -22,26 +22,26 @@ def folder(tmp_path):
 
 
 def test_training_learns_and_writes_a_checkpoint_with_its_card(folder, tmp_path):
-    config = make(steps=30, learning_rate=2e-3, loss="cross_entropy", validate_every=15)
+    config = make(steps=20, learning_rate=2e-3, loss="cross_entropy", validate_every=10)
     trainer = Trainer(config, tmp_path / "run", data_folder=folder)
     path = trainer.run()
     entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [e["loss"] for e in entries if "loss" in e]
-    assert len(losses) == 30
+    assert len(losses) == 20
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
-    assert [e["step"] for e in entries if "val" in e] == [15, 30]
+    assert [e["step"] for e in entries if "val" in e] == [10, 20]
     card = read_card(path)
     assert card.classes.names == ("dark", "bright")
     assert 0 <= card.figures["test"]["miou"] <= 1
     assert 0 <= card.figures["test"]["context_reliance"] <= 1
-    assert card.provenance["training"]["steps"] == 30
+    assert card.provenance["training"]["steps"] == 20
     assert set(card.provenance["data"]) == {"scene.png"}
     model, _ = load_checkpoint(path)
     torch.testing.assert_close(model.state_dict(), trainer.model.state_dict(), rtol=0, atol=0)
 
 
 def test_a_killed_run_resumes_to_the_same_weights(folder, tmp_path):
-    config = make(measured=False)
+    config = make(measured=False, steps=4, save_every=2, network=ONE_CONTEXT)
     torch.set_num_threads(1)
     whole = Trainer(config, tmp_path / "whole", data_folder=folder)
     whole.run()
@@ -50,13 +50,13 @@ def test_a_killed_run_resumes_to_the_same_weights(folder, tmp_path):
         pass
 
     def kill(step, steps, loss):
-        if step == 5:
+        if step == 3:
             raise Killed
 
     with pytest.raises(Killed):
         Trainer(config, tmp_path / "killed", data_folder=folder).run(kill)
     resumed = Trainer(config, tmp_path / "killed", data_folder=folder)
-    assert resumed.step == 4
+    assert resumed.step == 2
     resumed.run()
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     for (name, a), b in zip(whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True):
@@ -64,23 +64,25 @@ def test_a_killed_run_resumes_to_the_same_weights(folder, tmp_path):
 
 
 def test_a_folder_with_another_run_is_refused(folder, tmp_path):
-    Trainer(make(measured=False, steps=2), tmp_path / "run", data_folder=folder).run()
+    fields = {"measured": False, "network": NO_CONTEXT}
+    Trainer(make(steps=1, **fields), tmp_path / "run", data_folder=folder).run()
     with pytest.raises(ConfigError, match="other settings"):
-        Trainer(make(measured=False, steps=3), tmp_path / "run", data_folder=folder)
+        Trainer(make(steps=3, **fields), tmp_path / "run", data_folder=folder)
     (tmp_path / "run" / "state.pt").write_bytes(b"nothing")
     with pytest.raises(ConfigError, match="is not the state of a run"):
-        Trainer(make(measured=False, steps=2), tmp_path / "run", data_folder=folder)
+        Trainer(make(steps=1, **fields), tmp_path / "run", data_folder=folder)
 
 
 def test_how_a_run_is_carried_out_may_change_and_changes_nothing(folder, tmp_path):
     torch.set_num_threads(1)
-    plain = Trainer(make(steps=4, accumulate=2), tmp_path / "plain", data_folder=folder)
+    fields = {"steps": 4, "accumulate": 2, "save_every": 2, "network": ONE_CONTEXT}
+    plain = Trainer(make(**fields), tmp_path / "plain", data_folder=folder)
     plain.run()
-    first = Trainer(make(steps=4, accumulate=2), tmp_path / "run", data_folder=folder)
+    first = Trainer(make(**fields), tmp_path / "run", data_folder=folder)
     with pytest.raises(KeyboardInterrupt):
         first.run(lambda step, steps, loss: (_ for _ in ()).throw(KeyboardInterrupt) if step == 3 else None)
     run = {"read_ahead": 3, "readers": 3, "gradient_checkpointing": True, "tensorboard": True}
-    other = Trainer(make(steps=4, accumulate=2, run=run), tmp_path / "run", data_folder=folder)
+    other = Trainer(make(**fields, run=run), tmp_path / "run", data_folder=folder)
     assert other.step == 2
     other.run()
     for (name, a), b in zip(plain.model.state_dict().items(), other.model.state_dict().values(), strict=True):
@@ -94,19 +96,19 @@ def test_how_a_run_is_carried_out_may_change_and_changes_nothing(folder, tmp_pat
 
 
 def test_epochs_count_the_tiles_of_the_training_regions(folder, tmp_path):
-    config = make(epochs=0.2, batch=2, accumulate=2)
+    config = make(measured=False, epochs=0.1, batch=2, accumulate=2, network=NO_CONTEXT)
     trainer = Trainer(config, tmp_path / "run", data_folder=folder)
-    # tiles of 64 px that overlap by 50 px: eight along the 160 px of each axis, in 0.2 epochs 12.8 of 64
-    assert trainer.config.steps == 4
+    # tiles of 64 px that overlap by 50 px: eight along the 160 px of each axis, in 0.1 epochs 6.4 of 64
+    assert trainer.config.steps == 2
     assert train(config, tmp_path / "run", data_folder=folder) == tmp_path / "run" / "tiny.safetensors"
-    assert read_card(tmp_path / "run" / "tiny.safetensors").provenance["training"]["steps"] == 4
+    assert read_card(tmp_path / "run" / "tiny.safetensors").provenance["training"]["steps"] == 2
     before = (tmp_path / "run" / "state.pt").stat().st_mtime_ns
     train(config, tmp_path / "run", data_folder=folder)  # finished already
     assert (tmp_path / "run" / "state.pt").stat().st_mtime_ns == before
 
 
 def test_bf16_trains(folder, tmp_path):
-    config = make(measured=False, steps=20, learning_rate=2e-3, loss="cross_entropy", precision="bf16")
+    config = make(measured=False, steps=16, learning_rate=2e-3, loss="cross_entropy", precision="bf16")
     Trainer(config, tmp_path / "run", data_folder=folder).run()
     found = list(losses(tmp_path / "run").values())
     assert np.mean(found[-4:]) < 0.8 * np.mean(found[:4])
@@ -116,7 +118,7 @@ def test_another_seed_is_another_run_and_the_same_one_is_not(folder, tmp_path):
     torch.set_num_threads(1)
     runs = []
     for number, seed in enumerate((1, 1, 2)):
-        config = make(measured=False, steps=1, seed=seed)
+        config = make(measured=False, steps=1, seed=seed, network=NO_CONTEXT)
         runs.append(train(config, tmp_path / f"{number}", data_folder=folder))
     states = [load_checkpoint(path)[0].state_dict() for path in runs]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
@@ -142,7 +144,7 @@ def test_a_frozen_name_that_matches_nothing_is_an_error(folder, tmp_path):
 
 
 def test_contexts_start_from_the_tiles_stream_of_a_baseline(folder, tmp_path):
-    config = make(measured=False, steps=1, network={**NETWORK, "contexts": [], "ale": "none"})
+    config = make(measured=False, steps=1, network=NO_CONTEXT)
     base = train(config, tmp_path / "base", data_folder=folder)
     trained, _ = load_checkpoint(base)
     model = FCtL(preset("fctl_lite", **NETWORK, classes=2))
@@ -180,7 +182,7 @@ def test_an_encoder_that_hardly_learns_is_warned_of(tmp_path, recwarn):
 def trained(tmp_path_factory):
     """A checkpoint after one step."""
     folder = write_scene(tmp_path_factory.mktemp("trained"))
-    return train(make(measured=False, steps=1), folder / "run", data_folder=folder)
+    return train(make(measured=False, steps=1, network=NO_CONTEXT), folder / "run", data_folder=folder)
 
 
 def test_a_checkpoint_of_another_network_cannot_be_started_from(trained):
@@ -190,7 +192,7 @@ def test_a_checkpoint_of_another_network_cannot_be_started_from(trained):
 
 
 def test_saving_under_another_networks_card_is_refused(trained, tmp_path):
-    other = FCtL(preset("fctl_lite", **NETWORK, classes=3))
+    other = FCtL(preset("fctl_lite", **NO_CONTEXT, classes=3))
     with pytest.raises(CheckpointError):
         save_checkpoint(tmp_path / "x.safetensors", other, read_card(trained))
 

@@ -21,7 +21,7 @@ from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, band_la
 from fctl_napari.imagery.georeference import Placement, dataset_placement, has_rasterio
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import FileImage, file_images
-from fctl_napari.imagery.validity import NodataMask, StoredMask, Validity
+from fctl_napari.imagery.validity import NodataMask, StoredMask, Validity, nodata_text
 
 KNOWN = "an OME-Zarr, a TIFF, a PNG, a JPEG, a .npy file, or a raster that GDAL reads"
 
@@ -82,7 +82,7 @@ def read_geo(path: Path | str, number: int | None = None) -> GeoImage:
     """
     if not has_rasterio():
         raise InputError(f"{path}: needs rasterio to be read; install it with pip install 'fctl-napari[geo]'.")
-    with _sentences(path), _open(path) as dataset:
+    with _sentences(path), open_dataset(path) as dataset:
         inner = _inner_rasters(dataset)
         if inner:
             number, images = file_images(path, [(name, shape) for name, _, shape in inner], number)
@@ -101,8 +101,8 @@ def read_geo(path: Path | str, number: int | None = None) -> GeoImage:
         if convert is not None:
             return GeoImage(levels, dataset_placement(dataset), validity, (), BandChoice())
         names = tuple(dataset.descriptions)
-        wavelengths = _wavelengths(dataset)
-        labels, choice = band_labels(names, colors, wavelengths), choose_bands(names, colors, wavelengths)
+        centers = wavelengths(dataset)
+        labels, choice = band_labels(names, colors, centers), choose_bands(names, colors, centers)
         return GeoImage(levels, dataset_placement(dataset), validity, labels, choice)
 
 
@@ -112,7 +112,7 @@ def _inner_rasters(dataset: Any) -> list[tuple[str, str, tuple[int, int]]]:
 
     found = []
     for address in () if dataset.count else dataset.subdatasets:
-        with suppress(RasterioError), _open(address) as one:  # a list of numbers, say, is none
+        with suppress(RasterioError), open_dataset(address) as one:  # a list of numbers, say, is none
             if one.count:
                 found.append((address.rpartition(":")[2].lstrip("/"), address, one.shape))
     return found
@@ -151,15 +151,25 @@ def _validity(
     if flags <= {"nodata", "all_valid"} and as_stored:
         if all(value is None or np.isnan(value) for value in nodata):
             return None  # NaN are no data in any case
-        shown = ", ".join(dict.fromkeys("none" if value is None else f"{value:.15g}" for value in nodata))
-        return Validity((NodataMask(nodata),) * len(levels), f"nodata {shown}")
+        return Validity((NodataMask(nodata),) * len(levels), f"nodata {nodata_text(nodata)}")
     source = "alpha" if "alpha" in flags else "nodata" if "nodata" in flags else "a mask"
     masks = [Level(GeoArray(path, overview, None), "cyx") for overview in overviews]
     return Validity(tuple(StoredMask(mask, 0, mask.shape[:2]) for mask in masks), source)
 
 
-def _wavelengths(dataset: Any) -> tuple[float | None, ...]:
-    """Return the wavelength of each band, as ENVI headers and others state it."""
+def wavelengths(dataset: Any) -> tuple[float | None, ...]:
+    """Return the wavelength of each band, as ENVI headers and others state it.
+
+    Parameters
+    ----------
+    dataset : rasterio.DatasetReader
+        Raster.
+
+    Returns
+    -------
+    tuple of float or None
+        Central wavelength of each band, nm or micrometers, or None.
+    """
     found: list[float | None] = []
     for band in dataset.indexes:
         tags = {key.lower(): value for key, value in {**dataset.tags(band, ns="IMAGERY"), **dataset.tags(band)}.items()}
@@ -200,7 +210,7 @@ class GeoArray:
         self._options = {} if overview is None else {"overview_level": overview}
         self._indexes = None if indexes is None else list(indexes)
         self._local = threading.local()
-        with _open(path, **self._options) as dataset:
+        with open_dataset(path, **self._options) as dataset:
             bands = 1 if indexes is None else len(self._indexes or ())
             self.shape: tuple[int, ...] = (bands, dataset.height, dataset.width)
             self.dtype: np.dtype[Any] = np.dtype(np.uint8 if indexes is None else dataset.dtypes[0])
@@ -234,11 +244,25 @@ class GeoArray:
     def _dataset(self) -> Any:
         dataset = getattr(self._local, "dataset", None)
         if dataset is None:
-            dataset = self._local.dataset = _open(self._path, **self._options)
+            dataset = self._local.dataset = open_dataset(self._path, **self._options)
         return dataset
 
 
-def _open(path: Path | str, **options: Any) -> Any:
+def open_dataset(path: Path | str, **options: Any) -> Any:
+    """Open a raster for one thread.
+
+    Parameters
+    ----------
+    path : Path or str
+        File, or an address that GDAL reads.
+    **options : object
+        Options of GDAL's driver.
+
+    Returns
+    -------
+    rasterio.DatasetReader
+        Raster.
+    """
     import rasterio
 
     with warnings.catch_warnings():

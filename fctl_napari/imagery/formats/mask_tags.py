@@ -16,6 +16,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from fctl_napari.imagery.formats.aux_xml import bands_beside
+
 CLASSES = "Classes"
 """Key under which our exports keep the names of class 0, 1, ..., as JSON."""
 
@@ -107,12 +109,12 @@ def png_tags(image: Image.Image) -> MaskTags:
 
 
 def tiff_tags(path: Path) -> MaskTags:
-    """Read the metadata of a TIFF's first image.
+    """Read the metadata of a TIFF's first image, in it and in the ``.aux.xml`` beside it.
 
     Parameters
     ----------
     path : Path
-        TIFF that can be opened.
+        TIFF of one band that can be opened.
 
     Returns
     -------
@@ -129,7 +131,8 @@ def tiff_tags(path: Path) -> MaskTags:
         tags: Mapping[int, str] = {
             code: str(page.tags[code].value) for code in (GDAL_METADATA, GDAL_NODATA) if code in page.tags
         }
-    nothing = _nodata(tags.get(GDAL_NODATA))
+    beside = bands_beside(path, 1)
+    nothing = _nodata(tags.get(GDAL_NODATA) if beside is None else str(beside.nodata[0]))
     return MaskTags(palette, nothing, _names(_item(tags.get(GDAL_METADATA))), nodata=bool(nothing))
 
 

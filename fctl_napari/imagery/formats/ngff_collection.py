@@ -12,6 +12,7 @@ import zarr
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.remote import child, is_url
+from fctl_napari.words import count_of
 
 LAYOUT = "bioformats2raw.layout"
 DEPTH = 3
@@ -88,5 +89,6 @@ def _plate(path: Path | str, plate: Any) -> InputError:
     wells = plate.get("wells") if isinstance(plate, dict) else None
     first = str(wells[0].get("path", "A/1")) if wells else "A/1"
     return InputError(
-        f"{path}: is a plate of {len(wells or ())} wells; give one of its images, say {child(path, f'{first}/0')}."
+        f"{path}: is a plate of {count_of(len(wells or ()), 'well')}; give one of its images, say "
+        f"{child(path, f'{first}/0')}."
     )

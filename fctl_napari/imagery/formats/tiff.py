@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import FctlError, InputError, reason_of
 from fctl_napari.imagery.band_names import BandChoice
+from fctl_napari.imagery.formats.aux_xml import bands_beside
 from fctl_napari.imagery.formats.remote import open_file
-from fctl_napari.imagery.formats.tiff_bands import tiff_bands
+from fctl_napari.imagery.formats.tiff_bands import nodata_value, tiff_bands
 from fctl_napari.imagery.formats.tiff_pixel_size import tiff_pixel_size
 from fctl_napari.imagery.formats.tiff_series import fits_as_level, is_first, levels_of, names_and_sizes, tiff_images
-from fctl_napari.imagery.formats.tiff_validity import nodata_value, tiff_validity
+from fctl_napari.imagery.formats.tiff_validity import tiff_validity
 from fctl_napari.imagery.georeference import Georeference, tiff_placement
 from fctl_napari.imagery.level import Level, MappedArray
 from fctl_napari.imagery.numbered import FileImage, file_images
@@ -119,7 +120,9 @@ def read_tiff(path: Path | str, number: int | None = None, *, indices: bool = Fa
         raw = [_level(path, level) for level in stored]
         levels = raw if indices else [_colored(path, *pair) for pair in zip(raw, stored, strict=True)]
         bands = tiff_bands(series.keyframe, raw[0].shape[2])
-        validity = tiff_validity(path if first else None, file, series.keyframe, raw, levels, bands.alpha)
+        if first:
+            bands = bands_beside(path, raw[0].shape[2]) or bands
+        validity = tiff_validity(path if first else None, file, raw, levels, bands)
         as_stored = levels[0] is raw[0]  # else they are colors of a palette, say
         labels, choice = (bands.labels, bands.choice()) if as_stored else ((), BandChoice())
         unit, pixel_size = tiff_pixel_size(file, found, number)

@@ -1,4 +1,4 @@
-"""Bands of a TIFF: their names and colors, as its tags and GDAL's metadata state them."""
+"""Bands of a TIFF: their names, colors and values without data, as its tags and GDAL's metadata state them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ import tifffile
 from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, band_labels, choose_bands
 
 GDAL_METADATA = 42112
+NODATA_TAG = 42113
+
+NODATA_VALUES = "NODATA_VALUES"
+"""Item of GDAL's metadata: a value of each band that together mean no data."""
+
 ALPHA = (1, 2)
 """Types of TIFF's extra samples that are alpha, premultiplied or not."""
 
@@ -27,11 +32,14 @@ class TiffBands:
         Color of each band in lower case (``"red"``, ``"alpha"``, ``"undefined"``), or None where nothing is stated.
     wavelengths : tuple of float or None
         Central wavelength of each band, nm or micrometers, or None.
+    nodata : tuple of float or None
+        Value of each band that means no data, or None.
     """
 
     names: tuple[str | None, ...]
     colors: tuple[str | None, ...]
     wavelengths: tuple[float | None, ...]
+    nodata: tuple[float | None, ...]
 
     @property
     def alpha(self) -> int | None:
@@ -69,7 +77,7 @@ def tiff_bands(page: tifffile.TiffPage, channels: int) -> TiffBands:
     Returns
     -------
     TiffBands
-        Names, colors and wavelengths.
+        Names, colors, wavelengths and values without data.
     """
     colors: list[str | None] = [None] * channels
     extras = [int(extra) for extra in page.extrasamples][:channels]
@@ -81,8 +89,11 @@ def tiff_bands(page: tifffile.TiffPage, channels: int) -> TiffBands:
             colors[own + index] = "alpha"
     names: list[str | None] = [None] * channels
     wavelengths: list[float | None] = [None] * channels
+    nodata: tuple[float | None, ...] = (nodata_value(page),) * channels
     for item in _items(page):
         sample = item.get("sample", "")
+        if not sample and item.get("name") == NODATA_VALUES:
+            nodata = nodata_of_bands(item.text or "", channels) or nodata
         if not sample.isdecimal() or int(sample) >= channels:
             continue
         text, role, name = (item.text or "").strip(), item.get("role"), (item.get("name") or "").lower()
@@ -92,7 +103,52 @@ def tiff_bands(page: tifffile.TiffPage, channels: int) -> TiffBands:
             colors[int(sample)] = text.lower()
         elif name in WAVELENGTH_ITEMS:
             wavelengths[int(sample)] = _number(text)
-    return TiffBands(tuple(names), tuple(colors), tuple(wavelengths))
+    return TiffBands(tuple(names), tuple(colors), tuple(wavelengths), nodata)
+
+
+def nodata_of_bands(text: str, channels: int) -> tuple[float, ...] | None:
+    """Read GDAL's metadata item ``NODATA_VALUES``.
+
+    Parameters
+    ----------
+    text : str
+        Numbers, apart by blanks.
+    channels : int
+        Number of bands.
+
+    Returns
+    -------
+    tuple of float or None
+        Value of each band that means no data. None if these are not numbers, or not one for each band.
+    """
+    try:
+        values = tuple(float(word) for word in text.split())
+    except ValueError:
+        return None
+    return values if len(values) == channels else None
+
+
+def nodata_value(page: tifffile.TiffPage) -> float | None:
+    """Return the value of a page that means no data.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+        Page of the image.
+
+    Returns
+    -------
+    float or None
+        Value of the ``GDAL_NODATA`` tag; an int where it is written as one. None without the tag.
+    """
+    tag = page.tags.get(NODATA_TAG)
+    text = "" if tag is None else str(tag.value).strip("\0 \n")
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
 
 
 def _items(page: tifffile.TiffPage) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Validity of a TIFF's pixels: masks in it or beside it, alpha, and the ``GDAL_NODATA`` tag, in this order."""
+"""Validity of a TIFF's pixels: masks in it or beside it, alpha, and values that mean no data, in this order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import zarr
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError, reason_of
+from fctl_napari.imagery.formats.tiff_bands import TiffBands
 from fctl_napari.imagery.formats.tiff_series import MASK_SUBFILE, tiff_images
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.validity import Mask, NodataMask, StoredMask, Validity, stored_value
+from fctl_napari.imagery.validity import Mask, NodataMask, StoredMask, Validity, nodata_text, stored_value
 
 MOST_PAGES = 64
 """Number of pages in which a mask is looked for: an image, its overviews, and their masks."""
@@ -22,20 +23,17 @@ MOST_PAGES = 64
 MASK_FILE = "a .msk beside it"
 """Source of a validity that a mask file states."""
 
-NODATA_TAG = 42113
-
 
 def tiff_validity(
     path: Path | str | None,
     file: tifffile.TiffFile,
-    page: tifffile.TiffPage,
     raw: Sequence[Level],
     levels: Sequence[Level],
-    alpha: int | None,
+    bands: TiffBands,
 ) -> Validity | None:
     """Find the marks of pixels without data.
 
-    A mask comes before alpha, and alpha before the ``GDAL_NODATA`` tag.
+    A mask comes before alpha, and alpha before values that mean no data.
 
     Parameters
     ----------
@@ -43,14 +41,12 @@ def tiff_validity(
         File, or its address. None for another image than the first, to which a mask beside the file does not belong.
     file : tifffile.TiffFile
         The opened file.
-    page : tifffile.TiffPage
-        First page of the image.
     raw : sequence of Level
         Levels as they are stored.
     levels : sequence of Level
         The same levels as they are read, as colors of a palette, say.
-    alpha : int or None
-        Channel of the stored levels that is opacity.
+    bands : TiffBands
+        Bands of the stored levels.
 
     Returns
     -------
@@ -68,18 +64,15 @@ def tiff_validity(
     beside = None if path is None else mask_beside(path)
     if beside is not None:
         return Validity(_stored_masks(_levels_of(beside), levels), MASK_FILE)
-    if alpha is not None:
-        return Validity(tuple(StoredMask(level, alpha, level.shape[:2]) for level in raw), "alpha")
-    value = nodata_value(page)
-    mark = stored_value(value, raw[0].dtype)
-    if mark is None:
+    if bands.alpha is not None:
+        return Validity(tuple(StoredMask(level, bands.alpha, level.shape[:2]) for level in raw), "alpha")
+    if all(stored_value(value, raw[0].dtype) is None for value in bands.nodata):
         return None
-    source = f"GDAL_NODATA {value:.15g}"
+    mask, source = NodataMask(bands.nodata), f"GDAL_NODATA {nodata_text(bands.nodata)}"
     if all(one is level for one, level in zip(raw, levels, strict=True)):
-        mask = NodataMask((value,) * raw[0].shape[2])
         return Validity((mask,) * len(levels), source)
     # A palette's indices, say, are colors when they are read.
-    return Validity(tuple(StoredMask(_differing(one, mark), 0, one.shape[:2]) for one in raw), source)
+    return Validity(tuple(StoredMask(_marked(one, mask), 0, one.shape[:2]) for one in raw), source)
 
 
 def mask_beside(path: Path | str) -> Path | None:
@@ -125,29 +118,6 @@ def mask_file_validity(path: Path, levels: Sequence[Level]) -> Validity | None:
     return Validity(_stored_masks(_levels_of(beside), levels), MASK_FILE)
 
 
-def nodata_value(page: tifffile.TiffPage) -> float | None:
-    """Return the value of a page that means no data.
-
-    Parameters
-    ----------
-    page : tifffile.TiffPage
-        Page of the image.
-
-    Returns
-    -------
-    float or None
-        Value of the ``GDAL_NODATA`` tag; an int where it is written as one. None without the tag.
-    """
-    tag = page.tags.get(NODATA_TAG)
-    text = "" if tag is None else str(tag.value).strip("\0 \n")
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return None
-
-
 def _mask_levels(file: tifffile.TiffFile) -> list[Level]:
     """Return the masks in a file, the finest first."""
     pages = [page for page in file.pages[:MOST_PAGES] if isinstance(page, tifffile.TiffPage)]
@@ -184,10 +154,11 @@ def _stored_masks(masks: Sequence[Level], levels: Sequence[Level]) -> tuple[Mask
     return tuple(StoredMask(own.get(level.shape[:2], masks[0]), 0, level.shape[:2]) for level in levels)
 
 
-def _differing(raw: Level, mark: Any) -> Level:
-    """Return a level that is 1 where the stored values differ from one."""
+def _marked(raw: Level, mask: NodataMask) -> Level:
+    """Return a level that is 1 where one of the stored values holds data."""
+    channels = range(raw.shape[2])
 
     def convert(block: NDArray[Any]) -> NDArray[np.uint8]:
-        return np.asarray((block != mark).any(axis=2, keepdims=True), np.uint8)
+        return np.asarray(mask.valid((0, 0, 0, 0), block, channels).any(axis=2, keepdims=True), np.uint8)
 
     return Level(raw, convert=convert, channels=1, dtype=np.dtype(np.uint8))

@@ -24,6 +24,7 @@ from fctl_napari.imagery.labels.label_source import NOTHING, STATE, LabelSource
 from fctl_napari.imagery.labels.polygon_files import is_polygon_file
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.validity import StoredMask
+from fctl_napari.words import count_of
 
 Colors = Sequence[tuple[int, int, int]] | None
 
@@ -127,7 +128,7 @@ def _tiff_values(path: Path, level: Level, colors: Colors, by_value: bool) -> La
     if level.shape[2] != 1 or level.dtype.kind not in ("buif" if by_value else "bui"):
         floats = level.shape[2] == 1 and level.dtype.kind == "f"
         way = f", or state what each value is ({STATE}; what is no number has no class)" if floats else ""
-        what = f"holds {level.shape[2]} channels of {level.dtype}"
+        what = f"holds {count_of(level.shape[2], 'channel')} of {level.dtype}"
         raise InputError(f"{path}: {what}; save class indices as one channel of uint8{way}.")
     tags = tiff_tags(path)
     zero_is_none = not by_value and len(tags.nothing) == 1 and tags.nothing[0] == 0 and level.dtype.kind in "ui"
@@ -224,7 +225,9 @@ def _zarr_ground_truth(path: Path) -> LabelSource:
     except ValueError as error:
         raise InputError(f"{path}: is not one plane of labels ({error}); save one with axes y and x.") from error
     if level.shape[2] != 1 or level.dtype.kind not in "bui":
-        raise InputError(f"{path}: holds {level.shape[2]} channels of {level.dtype}; labels are one of integers.")
+        raise InputError(
+            f"{path}: holds {count_of(level.shape[2], 'channel')} of {level.dtype}; labels are one of integers."
+        )
     stated, first = _label_names(group)
     image = path.absolute().parent.parent
     if path.absolute().parent.name == "labels" and ngff.is_zarr(image):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.numbered import image_file
+from fctl_napari.words import count_of
 
 PX_COORDINATES = "px of the image, x right, y down"
 """Value of the member ``coordinates`` of our GeoJSON where the image is not georeferenced."""
@@ -24,6 +25,9 @@ GENERATOR = "fctl-napari"
 """Value of the member ``generator`` of our exports."""
 
 AREAS = ("Polygon", "MultiPolygon")
+AREA_TYPES = (3, 6)
+"""The same as numbers of GEOS."""
+
 VECTORS = {".gpkg": "GeoPackage", ".shp": "Shapefile", ".shz": "Shapefile", ".zip": "Shapefile", ".fgb": "FlatGeobuf"}
 SUFFIXES = (".geojson", ".json", *VECTORS)
 
@@ -164,6 +168,11 @@ class _Names:
     def __init__(self, path: Path, column: str | None, mapped: Mapping[int | str, str | None] | None) -> None:
         self._path, self._column, self._mapped = path, column or CLASS_PROPERTIES[0], mapped
         self._chosen = column is not None
+
+    @property
+    def column(self) -> str:
+        """Property that names the class."""
+        return self._column
 
     def choose(self, features: Iterable[Mapping[str, Any]]) -> None:
         """Choose the property that names the class among those of all features, if it is not stated."""
@@ -333,13 +342,20 @@ def _read_vectors(path: Path, kind: str, names: _Names) -> FoundPolygons:
     fields = [str(name) for name in meta["fields"]]
     pairs = zip(fields, columns, strict=True)
     names.choose([{name: next((value for value in column if value is not None), None) for name, column in pairs}])
-    for number, shape in enumerate(shapes):
-        kept = _area(found, shape)
+    plain = np.isin(shapely.get_type_id(shapes), AREA_TYPES) & ~shapely.is_empty(shapes)
+    column = dict(zip(fields, columns, strict=True)).get(names.column)
+    known: dict[Any, str | None] = {}  # names of the values that were met, since most are met often
+    for number, (shape, whole) in enumerate(zip(shapes, plain.tolist(), strict=True)):
+        kept = shape if whole else _area(found, shape)
         if kept is None:
             continue
-        properties = {name: column[number] for name, column in zip(fields, columns, strict=True)}
+        value = None if column is None else column[number]
+        key = value if isinstance(value, str | np.generic) else None
         try:
-            _add(found, kept, names.of(number + 1, properties))
+            if key not in known or key is None:
+                properties = {name: held[number] for name, held in zip(fields, columns, strict=True)}
+                known[key] = names.of(number + 1, properties)
+            _add(found, kept, known[key])
         except NoClassError as error:
             found.skipped["polygons without a class, left out"] += 1
             first = first or error
@@ -389,7 +405,9 @@ def _read_coco(path: Path, document: Mapping[str, Any], image: str | None) -> Fo
         named = [key for key, one in images.items() if Path(str(one.get("file_name", ""))).name == own]
         chosen = next(iter(named if len(named) == 1 else images), None)
         if len(images) != 1 and len(named) != 1:
-            raise InputError(f"{path}: is of {len(images)} images, and not one of them is {own}; save one's alone.")
+            raise InputError(
+                f"{path}: is of {count_of(len(images), 'image')}, and not one of them is {own}; save one's alone."
+            )
         found.size = int(images[chosen]["height"]), int(images[chosen]["width"])
         categories = {one["id"]: str(one["name"]) for one in document["categories"]}
         for number, annotation in enumerate(document["annotations"], 1):

@@ -393,15 +393,6 @@ def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int
 
     middle = ground.coordinates(np.array([[shape[1] / 2, shape[0] / 2]]))[0, 0]
 
-    def to_px(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        vertices = ground.pixels(points, crs)
-        if ground.turn is not None and len(vertices):
-            # an image may reach over the antimeridian
-            own = ground.coordinates(vertices)
-            own[:, 0] += ground.turn * np.rint((middle - own[:, 0].mean()) / ground.turn)
-            vertices = ground.pixels(own, ground.crs)
-        return vertices
-
     if ground.crs != (ground.lonlat_crs if crs is None else crs):
         shapes = _followed(shapes, lambda points: ground.pixels(points, crs), shape)
     coordinates, owner = shapely.get_coordinates(shapes, return_index=True)
@@ -411,11 +402,16 @@ def _to_px(shapes: NDArray[Any], ground: Ground, crs: Any, shape: tuple[int, int
     inside = ((vertices >= 0) & (vertices <= (shape[1], shape[0]))).all(axis=1)
     if beyond.all() or beyond[owner[inside]].any():
         return None
+    there, owner = ~beyond[owner], owner[~beyond[owner]]
+    vertices = vertices[there]
+    if ground.turn is not None:
+        # an image may reach over the antimeridian: each polygon goes where its middle is nearest to the image's
+        own = ground.coordinates(vertices)
+        means = np.bincount(owner, own[:, 0]) / np.maximum(np.bincount(owner), 1)
+        own[:, 0] += ground.turn * np.rint((middle - means[owner]) / ground.turn)
+        vertices = ground.pixels(own, ground.crs)
     placed: NDArray[Any] = np.full(len(shapes), shapely.box(-2, -2, -1, -1), object)
-    if ground.turn is None:
-        placed[~beyond] = shapely.transform(shapes[~beyond], to_px)
-    else:
-        placed[~beyond] = [shapely.transform(one, to_px) for one in shapes[~beyond]]
+    placed[~beyond] = shapely.set_coordinates(shapes[~beyond], vertices)
     return placed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.png_jpeg import read_magic
 from fctl_napari.imagery.formats.tiff import TIFF_MAGIC
 from fctl_napari.imagery.geodesy import Ground
-from fctl_napari.imagery.georeference import Georeference, tiff_placement
+from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference, tiff_placement
 from fctl_napari.imagery.labels.label_source import LabelSource
 
 OFFSET_TOLERANCE = 1e-3
@@ -54,7 +55,7 @@ def raster_offset(path: Path, image: Georeference | None) -> tuple[int, int] | N
     if find_spec("rasterio") is None:
         raise InputError(f"{path}: placing it in the image needs rasterio; install fctl-napari[geo].")
     if Ground(own).crs != Ground(image).crs:
-        raise InputError(f"{path}: is in {own.crs[:40]} and the image in {image.crs[:40]}; reproject it to the image.")
+        raise _other_crs(path, own, image)
     placed = _corners(own, image)
     (x, y), *_ = whole = np.rint(placed)
     if np.abs(placed - whole).max() > OFFSET_TOLERANCE or not np.array_equal(whole - whole[0], UNIT):
@@ -68,7 +69,8 @@ def aligned_ground_truth(
     """Return a ground truth in the pixels of an image, by the georeferences of both.
 
     Each px of the image has the value at its center. A ground truth without a georeference is taken to have the
-    pixels of the image, as has one that lies at most half a px from it.
+    pixels of the image, as has one that lies at most half a px from it. Where one of the two states no CRS, it is
+    taken to be in that of the other.
 
     Parameters
     ----------
@@ -94,6 +96,9 @@ def aligned_ground_truth(
     own = _own(path, image)
     if own is None or image is None or (own == image and source.shape == shape):
         return source
+    half_known = own.crs != image.crs and (_is_local(own) or _is_local(image))
+    if half_known:  # one has a world file, say: the coordinates of both are taken to be the same
+        own = replace(own, crs=image.crs)
     if find_spec("rasterio") is None:
         raise InputError(f"{path}: placing it over the image needs rasterio; install fctl-napari[geo].")
     ground, over = Ground(own), Ground(image)
@@ -103,7 +108,7 @@ def aligned_ground_truth(
         shifts = over.pixels(ground.coordinates(corners), ground.crs) - corners
         if source.shape == shape and np.abs(shifts).max() <= SAME_PX:
             return source
-        raise InputError(f"{path}: is in {own.crs[:40]} and the image in {image.crs[:40]}; reproject it to the image.")
+        raise _other_crs(path, own, image)
     if source.shape == shape and np.abs(over.pixels(ground.coordinates(corners), over.crs) - corners).max() <= SAME_PX:
         return source
     origin, right, down = ground.pixels(over.coordinates(UNIT), over.crs)
@@ -118,8 +123,10 @@ def aligned_ground_truth(
         rows = _indices(origin[0], across_y, height, source.shape[1])
         swapped = True
     else:
-        raise InputError(f"{path}: is turned against the image; warp it to the image's grid (gdalwarp, say).")
+        raise InputError(f"{path}: is turned against the image; warp the one that is turned to north up (gdalwarp).")
     if not (rows >= 0).any() or not (columns >= 0).any():
+        if half_known and source.shape == shape:
+            return source
         raise InputError(f"{path}: by its georeference it lies beside the image; choose the one that belongs to it.")
     return source.placed(rows, columns, swapped=swapped)
 
@@ -141,6 +148,19 @@ def _own(path: Path, image: Georeference | None) -> Georeference | None:
             return tiff_placement(path, file).georeference
     except tifffile.TiffFileError:
         return None  # reported when it is read
+
+
+def _is_local(georeference: Georeference) -> bool:
+    """Return whether coordinates are of a plane of which nothing is known, as those of a world file."""
+    return georeference.crs.startswith(UNKNOWN_CRS.partition("[")[0])
+
+
+def _other_crs(path: Path, own: Georeference, image: Georeference) -> InputError:
+    target = image.crs if image.crs.startswith("EPSG:") else "CRS_OF_THE_IMAGE"
+    return InputError(
+        f"{path}: is in {own.crs[:40]} and the image in {image.crs[:40]}; reproject it to the image "
+        f"(gdalwarp -t_srs {target} -dstnodata 255 {path.name} OUT.tif)."
+    )
 
 
 def _corners(own: Georeference, image: Georeference) -> NDArray[np.float64]:

@@ -93,7 +93,8 @@ class VGG16(Encoder):
         Features
             Maps [B, C, h, w] by stride.
         """
-        if self.skip_constant_border and not self.training and not torch.is_grad_enabled():
+        alone = not self.training and not torch.is_grad_enabled() and not torch.compiler.is_exporting()
+        if self.skip_constant_border and alone:
             return self._features_of_the_image(images, last_stride)
         found: Features = {}
         x = images

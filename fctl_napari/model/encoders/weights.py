@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fctl_napari.errors import CheckpointError
 from fctl_napari.model.config import RGB
 from fctl_napari.model.encoders.base import Encoder
 from fctl_napari.model.input_filters import refit_filters
+from fctl_napari.words import count_of
 
 
 def load_published_weights(encoder: Encoder, path: Path | str, bands: Sequence[str] = RGB) -> None:
@@ -42,8 +44,8 @@ def load_published_weights(encoder: Encoder, path: Path | str, bands: Sequence[s
     missing, wrong = misfits(encoder, state)
     if missing:
         raise CheckpointError(
-            f"{path}: these weights are not for {type(encoder).__name__}; missing are {len(missing)} of {len(wanted)} "
-            f"arrays, {', '.join(missing[:3])} among them."
+            f"{path}: these weights are not for {type(encoder).__name__}; missing are {len(missing)} of "
+            f"{count_of(len(wanted), 'array')}, {', '.join(missing[:3])} among them."
         )
     if wrong:
         raise CheckpointError(
@@ -108,12 +110,17 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
             return load_file(path)
         if path.suffix == ".onnx":
             return _read_onnx(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of torch, on other people's pickles
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
     except Exception as error:  # the three readers raise whatever their parsers do on damaged files
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: cannot be read as weights ({reason}); download or export it again.") from error
+        if "GLOBAL" in str(error):
+            why = " (it holds Python objects, which are not loaded); export the weights alone"
+        else:
+            why = "; give a .pth, .pt, .bin, .safetensors or .onnx file of them, or download it again"
+        raise CheckpointError(f"{path}: cannot be read as weights{why}.") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):

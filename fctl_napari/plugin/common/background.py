@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from napari.utils import progress
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
 from fctl_napari.errors import Cancelled
@@ -18,6 +18,9 @@ from fctl_napari.progress import Progress
 
 REPORT_S = 0.1
 """Minimum interval between two reports of counts, s."""
+
+BAR_MS = 300
+"""How long a job runs before its bar is shown, ms: most are over by then, and napari draws for each bar it shows."""
 
 Work = Callable[[Progress], Any]
 """Function ``work(progress)``.
@@ -64,7 +67,8 @@ class Job(QObject):
         self._reported = (0, 0)
         self._next_report = 0.0
         self._over = False
-        self._bar = None if label is None else progress(total=0, desc=label)
+        self._label = label
+        self._bar: progress | None = None
         self._thread = threading.Thread(target=self._run, name="fctl job", daemon=True)
 
     def start(self) -> None:
@@ -74,6 +78,8 @@ class Job(QObject):
             application.aboutToQuit.connect(self._end)
         _running.add(self)
         open_bridge()
+        if self._label is not None:
+            QTimer.singleShot(BAR_MS, self._show_bar)
         self._thread.start()
 
     def cancel(self) -> None:
@@ -110,6 +116,18 @@ class Job(QObject):
             self._next_report = now + REPORT_S
             post(self._report)
 
+    def _show_bar(self) -> None:
+        """Show the bar, unless the job is over."""
+        if self._over:
+            return
+        done, total = self._counts
+        bar = progress(total=total, desc=self._label)  # napari handles other events meanwhile
+        if self in _running:
+            self._bar = bar
+            bar.update(done)
+        else:
+            bar.close()
+
     def _report(self) -> None:
         """Show and emit the latest counts, on the main thread."""
         if self._over or self._counts == self._reported:
@@ -133,6 +151,7 @@ class Job(QObject):
             self.finished.emit(result)
         else:
             self.failed.emit(error)
+        self.deleteLater()  # Qt would keep what is connected, and with it widgets that were closed
 
 
 class Jobs(QObject):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fctl_napari.segmentation.tiling.grid import default_overlap
+from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.jobs.engine import RunProgress
@@ -23,12 +24,18 @@ def describe(progress: RunProgress) -> str:
     str
         The line.
     """
-    tiles = f"{progress.done} of {progress.total} tiles" + (f" ({progress.empty} without data)" * bool(progress.empty))
+    tiles = f"{progress.done:,} of {count_of(progress.total, 'tile')}" + (
+        f" ({progress.empty} without data)" * bool(progress.empty)
+    )
     if progress.state == "starting":
         return "Starting the worker…"
     if progress.state == "running":
         view = progress.view
-        parts = [tiles if view is None else f"In view {view.done} of {view.total} tiles, {view.waiting} waiting"]
+        parts = [
+            tiles
+            if view is None
+            else f"In view {view.done:,} of {count_of(view.total, 'tile')}, {view.waiting} waiting"
+        ]
         if progress.tiles_per_second:
             parts.append(f"{progress.tiles_per_second:.1f} tiles/s")
         if progress.seconds_left is not None and view is None:
@@ -88,4 +95,4 @@ def offer(progress: RunProgress, tile_size: int) -> str:
     size = f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
     rate = progress.tiles_per_second
     time = f"about {duration(tiles / rate)}" if rate else "speed not known yet"
-    return f"Run the {tiles} tiles in view\n{time}, up to {size}"
+    return f"Run the {count_of(tiles, 'tile')} in view\n{time}, up to {size}"

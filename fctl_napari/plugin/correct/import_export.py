@@ -31,6 +31,7 @@ from fctl_napari.plugin.layers.choosers import combo
 from fctl_napari.plugin.layers.ground_truth import layer_choices, named_classes
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow
+from fctl_napari.words import count_of
 
 FILE, FOLDER, OTHERS = "A file…", "An OME-Zarr label…", "Other corrections…"
 
@@ -134,7 +135,7 @@ class ExchangePage(QWidget):
         if done.conflicts:
             pixels = sum(conflict.pixels for conflict in done.conflicts)
             outcome = {"mine": "stay as they were", "theirs": "are theirs now", "not sure": "are not sure now"}
-            words.append(f"{len(done.conflicts):,} conflicts, {pixels:,} px, {outcome[done.policy]}.")
+            words.append(f"{count_of(len(done.conflicts), 'conflict')}, {pixels:,} px, {outcome[done.policy]}.")
         if done.notes:
             words += [f"{note[0].upper()}{note[1:]}." for note in done.notes]
         self.report.setText(" ".join(words))

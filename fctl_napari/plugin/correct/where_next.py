@@ -16,6 +16,7 @@ from fctl_napari.plugin.correct.next_list import NextPage
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
+from fctl_napari.words import count_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,5 +195,5 @@ class WhereNext(QObject):
         self._page.show_suggestions(listed.suggestions, skipped, listed.segmentation.class_table)
         left = len(listed.suggestions) - len(skipped)
         first = "the first " if len(listed.suggestions) == MOST else ""
-        text = f"{first}{left:,} regions to correct" + (f", {len(skipped):,} skipped" if skipped else "")
+        text = f"{first}{count_of(left, 'region')} to correct" + (f", {len(skipped):,} skipped" if skipped else "")
         self._page.summary.setText(text[0].upper() + text[1:])

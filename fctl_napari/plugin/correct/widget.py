@@ -42,6 +42,7 @@ from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
+from fctl_napari.words import count_of
 
 PRESS = "Press Edit here to paint where you look."
 MARKER_NAME = "FCtL corrected region"
@@ -453,7 +454,7 @@ class CorrectWidget(DockedWidget):
         pixels = sum(region.pixels for region in regions)
         share = pixels / (corrections.shape[0] * corrections.shape[1])
         self.form.summary.setText(
-            f"{len(regions):,} corrected regions, {pixels:,} px ({share:.2%} of the image)" if regions else ""
+            f"{count_of(len(regions), 'corrected region')}, {pixels:,} px ({share:.2%} of the image)" if regions else ""
         )
 
     def _fly(self, window: IntWindow) -> None:

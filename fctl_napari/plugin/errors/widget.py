@@ -46,6 +46,7 @@ from fctl_napari.plugin.layers.transforms import moves
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
+from fctl_napari.words import count_of
 
 MARKER_NAME = "FCtL error"
 
@@ -409,7 +410,7 @@ class ErrorWidget(DockedWidget):
 
             def done(result: tuple[Regions, Marks, dict[Region, Mark | None]]) -> None:
                 found, self._marks, known = result
-                summary = f"{found.found:,} regions, {found.pixels:,} px"
+                summary = f"{count_of(found.found, 'region')}, {found.pixels:,} px"
                 if len(found) < found.found:
                     summary += f" (the largest {len(found):,} are listed)"
                 if found.small:

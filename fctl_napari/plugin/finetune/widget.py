@@ -27,6 +27,7 @@ from fctl_napari.plugin.finetune.words import changes, describe, offered
 from fctl_napari.plugin.layers.ground_truth import GROUND_TRUTH_FILES
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.progress import Progress
+from fctl_napari.words import count_of
 
 LOOK_MS = 1000
 """Interval of checks for new strokes, ms. A check takes 0.1 ms."""
@@ -317,7 +318,7 @@ class FinetuneWidget(DockedWidget):
         progress = event.progress
         steps = 0 if progress is None or progress.phase != "training" else progress.done
         words = "Stopped" if event.state == "cancelled" else "Failed"
-        self._idle(f"{words} after {steps} steps." if steps else f"{words}.")
+        self._idle(f"{words} after {count_of(steps, 'step')}." if steps else f"{words}.")
         if event.error is not None:
             report(event.error)
 

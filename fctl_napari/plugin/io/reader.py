@@ -39,6 +39,7 @@ from fctl_napari.plugin.layers.paths import pyramid_path, stem
 from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, preview_levels, ready_pyramid
 from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_levels
 from fctl_napari.progress import Progress
+from fctl_napari.words import count_of
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".ozx", *EXTENSIONS, *SLIDES)
 REMOTE_SUFFIXES = (".zarr", ".tif", ".tiff", ".ozx", ".svs", ".ndpi", ".scn", ".qptiff")
@@ -218,7 +219,7 @@ def _open(path: Path | str) -> Pyramid:
     for note in pyramid.notes:
         say(f"{last_name(path)}: {note}.")
     if pyramid.bands is None and (pyramid.unclear_bands is not None or pyramid.channels not in (1, 3, 4)):
-        reason = pyramid.unclear_bands or f"has {pyramid.channels} channels"
+        reason = pyramid.unclear_bands or f"has {count_of(pyramid.channels, 'channel')}"
         pyramid.bands = (0, 1, 2) if pyramid.channels > 2 else (0, 0, 0)
         say(f"{last_name(path)}: {reason}; {pyramid.bands} are shown and segmented as RGB.")
     if pyramid.dtype != np.uint8 and pyramid.value_range is None:

@@ -27,6 +27,7 @@ from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.runner import Runner, layer_name
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
+from fctl_napari.words import count_of
 
 
 class SegmentWidget(DockedWidget):
@@ -209,7 +210,7 @@ class SegmentWidget(DockedWidget):
             done = segmentation_layers.stored.done()
             inherited = int(segmentation_layers.stored.inherited().sum())
             words = f" {inherited} more are those of {segmentation_layers.stored.parent_name}." if inherited else ""
-            there = f"{done.sum()} of {done.size} tiles are there already.{words} {result.words}".strip()
+            there = f"{done.sum():,} of {count_of(done.size, 'tile')} are there already.{words} {result.words}".strip()
             self.form.show_progress(int(done.sum()), done.size, there)
 
         self._finding.begin(work, found, report)

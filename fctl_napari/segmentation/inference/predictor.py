@@ -28,6 +28,7 @@ from fctl_napari.segmentation.inference.device import numerics, resolve_device, 
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
 from fctl_napari.segmentation.inference.tile_prefetch import KEPT_CONTEXTS, PendingTile, TileReader
 from fctl_napari.windows import FloatWindow, IntWindow
+from fctl_napari.words import count_of
 
 if TYPE_CHECKING:
     from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
@@ -134,7 +135,7 @@ class Predictor:
         engine, threads = "", torch.get_num_threads()
         if not isinstance(self._model, Network):
             engine, threads = "OpenVINO, ", self._model.streams
-        return f"CPU, {engine}{threads} thread{'s' * (threads > 1)}, {self.precision}"
+        return f"CPU, {engine}{count_of(threads, 'thread')}, {self.precision}"
 
     def memory_bytes(self) -> int:
         """Return the memory that is held, bytes: torch's on the GPU, else the whole process's."""

@@ -115,26 +115,24 @@ class Workers:
         import dask
         from distributed import Client, Scheduler, SpecCluster
 
-        from fctl_napari.segmentation.jobs.worker_process import WorkerProcess
+        from fctl_napari.segmentation.jobs.worker_process import SELDOM, WorkerProcess
 
         # A busy machine may need more than dask's 15 s to restart a worker that died.
         dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
         worker = {"cls": WorkerProcess}
-        cluster = SpecCluster(
-            workers=dict.fromkeys(range(self.number), worker),
-            worker=worker,
-            scheduler={
-                "cls": Scheduler,
-                "options": {
-                    "host": "127.0.0.1",
-                    "protocol": "tcp://",
-                    "allowed_failures": DEATHS - 1,
-                    "dashboard": False,
-                    "dashboard_address": "127.0.0.1:0",  # its plain HTTP server uses this address all the same
-                },
+        scheduler = {
+            "cls": Scheduler,
+            "options": {
+                "host": "127.0.0.1",
+                "protocol": "tcp://",
+                "allowed_failures": DEATHS - 1,
+                "dashboard": False,
+                "dashboard_address": "127.0.0.1:0",  # its plain HTTP server uses this address all the same
             },
-            silence_logs=logging.ERROR,
-        )
+        }
+        workers = dict.fromkeys(range(self.number), worker)
+        with dask.config.set(SELDOM):
+            cluster = SpecCluster(workers=workers, worker=worker, scheduler=scheduler, silence_logs=logging.ERROR)
         client = Client(cluster, set_as_default=False)
         begun = time.monotonic()
         while True:

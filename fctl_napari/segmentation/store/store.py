@@ -209,6 +209,8 @@ class Segmentation:
         path = Path(path)
         labels = LabelPyramid.open(path, mode)
         facts = labels.attributes.get(ATTRIBUTE, {})
+        if facts.get("kind") == "corrections":
+            raise InputError(f"{path}: holds corrections; give the segmentation of their image.")
         if not facts.get("complete"):
             raise InputError(f"{path}: is not a segmentation; choose one made by `fctl segment`.")
         try:

@@ -11,7 +11,7 @@ from helpers_commands import Fctl
 from PIL import Image
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.georeference import UNKNOWN_CRS, Georeference
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.raster_alignment import aligned_ground_truth, raster_offset
 from fctl_napari.segmentation.store.store import Segmentation
@@ -74,6 +74,16 @@ def test_without_a_georeference_px_count(tmp_path: Path) -> None:
     assert np.array_equal(read_over(tmp_path / "t.png"), RIGHT)
 
 
+def test_coordinates_without_a_crs_are_those_of_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "t.tif"
+    local = Georeference(UNKNOWN_CRS, UTM.transform)
+    for image, crs in ((local, UTM.crs), (UTM, UNKNOWN_CRS), (local, UNKNOWN_CRS)):
+        moved = GROUND[20 : 20 + SHAPE[0], 10 : 10 + SHAPE[1]]
+        compare(read_over(write(path, moved, x=10, y=20, crs=crs), image))
+    # They do not meet, so they are not the same; the px are.
+    assert np.array_equal(read_over(write(path, RIGHT, x=1e6, crs=UNKNOWN_CRS)), RIGHT)
+
+
 def test_what_lies_nowhere_over_it_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.tif"
     with pytest.raises(InputError, match="lies beside the image"):
@@ -86,16 +96,20 @@ def test_what_lies_nowhere_over_it_is_refused(tmp_path: Path) -> None:
         read_over(write(path, RIGHT), turned)
 
 
-@pytest.mark.parametrize("nodata", [0, 200])
+@pytest.mark.parametrize(("nodata", "beside"), [(0, False), (200, False), (200, True)])
 def test_a_declared_nodata_value_is_no_class(
-    fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation], nodata: int
+    fctl: Fctl, tmp_path: Path, make_segmentation: Callable[..., Segmentation], nodata: int, beside: bool
 ) -> None:
     store = make_segmentation(RIGHT + np.uint8(1), georeference=UTM)
     values = RIGHT + np.uint8(nodata == 0)
     values[:, :30] = nodata
     path = write(tmp_path / "t.tif", values)
-    with rasterio.open(path, "r+") as file:
-        file.nodata = nodata
+    if beside:
+        band = f'<PAMRasterBand band="1"><NoDataValue>{nodata}</NoDataValue></PAMRasterBand>'
+        path.with_name("t.tif.aux.xml").write_text(f"<PAMDataset>{band}</PAMDataset>")
+    else:
+        with rasterio.open(path, "r+") as file:
+            file.nodata = nodata
     code, out, err = fctl("evaluate", store.path, path)
     assert code == 0, err
     assert f"accuracy 1.0000 over {60 * 60} px" in out

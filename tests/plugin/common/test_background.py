@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
-from qtpy.QtCore import QThread
+from napari.utils import progress
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QEvent, QThread
 from qtpy.QtWidgets import QApplication
 
 from fctl_napari.errors import Cancelled, InputError
@@ -70,3 +74,53 @@ def test_only_the_latest_counts(until: Callable[..., None], qapp: QApplication) 
     release.set()
     until(lambda: not jobs.running)
     assert [type(word) for word in heard] == [Cancelled]
+
+
+def test_a_bar_is_shown_of_what_takes_longer(
+    until: Callable[..., None], qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "BAR_MS", 20)
+    jobs = Jobs()
+    release = threading.Event()
+
+    def work(report: Progress) -> None:
+        report(3, 7)
+        release.wait(30)
+
+    jobs.begin(work, lambda _: None, lambda _: None, label="Working")
+    assert not list(progress._all_instances)
+    until(lambda: bool(list(progress._all_instances)))
+    (bar,) = progress._all_instances
+    assert (bar.desc, bar.n, bar.total) == ("Working", 3, 7)
+    release.set()
+    until(lambda: not jobs.running)
+    assert not list(progress._all_instances)
+
+
+def test_no_bar_is_shown_of_what_is_over_at_once(
+    until: Callable[..., None], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[object] = []
+    monkeypatch.setattr(background, "progress", lambda **kwargs: shown.append(kwargs))
+    monkeypatch.setattr(background, "BAR_MS", 50)
+    jobs = Jobs()
+    jobs.begin(lambda _: None, lambda _: None, lambda _: None, label="Working")
+    until(lambda: not jobs.running)
+    qtbot.wait(60)
+    assert shown == []
+
+
+def test_what_listened_to_a_job_goes_with_it(until: Callable[..., None], qapp: QApplication) -> None:
+    class Listener:
+        def hear(self, _: object) -> None:
+            pass
+
+    listener = Listener()
+    jobs = Jobs()
+    jobs.begin(lambda _: None, listener.hear, listener.hear)
+    until(lambda: not jobs.running)
+    known = weakref.ref(listener)
+    del listener
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
+    assert known() is None

@@ -35,11 +35,11 @@ def store(scene: Path, make_segmentation: Callable[..., Segmentation]) -> Segmen
 
 
 @pytest.fixture
-def open_correct(make_napari_viewer: Callable[..., Any], until: Until, scene: Path, store: Segmentation) -> OpenCorrect:
+def open_correct(open_window: Callable[..., Any], until: Until, scene: Path, store: Segmentation) -> OpenCorrect:
     """Open scene and segmentation in a window with the widget docked."""
 
     def open_it(**location: object) -> tuple[napari.Viewer, CorrectWidget]:
-        viewer = make_napari_viewer(show=True)
+        viewer = open_window()
         for path in (scene, store.path):
             viewer.open(path, plugin="fctl-napari")
         for layer in viewer.layers:

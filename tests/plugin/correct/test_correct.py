@@ -152,6 +152,7 @@ class Mouse:
         QTest.mouseDClick(self.native, Qt.MouseButton.LeftButton, pos=self.at(*corners[0]))
 
 
+@pytest.mark.usefixtures("layer_controls")
 def test_the_mouse_paints(open_correct: OpenCorrect, until: Until) -> None:
     viewer, widget = open_correct()
     layer = edit(widget, until, 150, 500)

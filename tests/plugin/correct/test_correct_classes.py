@@ -27,11 +27,11 @@ Alone = Callable[[], tuple[napari.Viewer, CorrectWidget]]
 
 
 @pytest.fixture
-def open_alone(make_napari_viewer: Callable[..., Any], until: Until, scene: Path) -> Alone:
+def open_alone(open_window: Callable[..., Any], until: Until, scene: Path) -> Alone:
     """Open the scene without a segmentation."""
 
     def open_it() -> tuple[napari.Viewer, CorrectWidget]:
-        viewer = make_napari_viewer(show=True)
+        viewer = open_window()
         viewer.open(scene, plugin="fctl-napari")
         _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
         viewer.reset_view()

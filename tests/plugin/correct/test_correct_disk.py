@@ -71,8 +71,8 @@ def test_closing_writes_what_is_painted(open_correct: OpenCorrect, until: Until,
         assert set(np.unique(synchronized(again))) == {0, 2, 3}
 
 
-def test_an_array_is_saved_first(make_napari_viewer: Callable[..., Any], until: Until, cache: Path) -> None:
-    viewer = make_napari_viewer(show=True)
+def test_an_array_is_saved_first(open_window: Callable[..., Any], until: Until, cache: Path) -> None:
+    viewer = open_window()
     viewer.add_image(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8), name="mine")
     _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
     viewer.reset_view()

@@ -27,10 +27,10 @@ WHOLE = (0, 0, *SHAPE)
 
 @pytest.fixture
 def window(
-    make_napari_viewer: Callable[..., Any], until: Until, scene: Path, tiny_checkpoint: Path
+    open_window: Callable[..., Any], until: Until, scene: Path, tiny_checkpoint: Path
 ) -> tuple[napari.Viewer, CorrectWidget]:
     """The scene in a window with the widget, which has an edit window."""
-    viewer = make_napari_viewer(show=True)
+    viewer = open_window()
     viewer.open(scene, plugin="fctl-napari")
     _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
     assert isinstance(widget, CorrectWidget)
@@ -103,7 +103,7 @@ def test_corrections_of_others_are_merged_and_conflicts_are_listed(
     theirs[35:55, 70:110] = True
     merged[theirs & (merged == 0)] = 2
     assert np.array_equal(corrections.read(WHOLE), merged)
-    assert "1 conflicts, 50 px, stay as they were." in page.report.text()
+    assert "1 conflict, 50 px, stay as they were." in page.report.text()
     page.conflicts.itemClicked.emit(page.conflicts.item(0))
     assert np.allclose(viewer.scene.camera.center[-2:], (37, 74.5))
     assert set(corrections.authors) == {widget.painter, "bob"}

@@ -49,11 +49,11 @@ def make_store(scene: Path, make_segmentation: Callable[..., Segmentation]) -> C
 
 
 @pytest.fixture
-def open_window(make_napari_viewer: Callable[..., Any], until: Until, scene: Path) -> Open:
+def open_window(open_window: Callable[..., Any], until: Until, scene: Path) -> Open:
     """Open the scene and what else is given in a window with the widget docked."""
 
     def open_it(*stores: Segmentation) -> tuple[napari.Viewer, CorrectWidget]:
-        viewer = make_napari_viewer(show=True)
+        viewer = open_window()
         for path in (scene, *(store.path for store in stores)):
             viewer.open(path, plugin="fctl-napari")
         _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")

@@ -48,11 +48,11 @@ def judged(scene: Path, ground_truth_of_scene: np.ndarray, make_segmentation: Ca
 
 
 @pytest.fixture
-def open_errors(make_napari_viewer: Callable[..., Any], until: Callable[..., None]) -> OpenErrors:
+def open_errors(open_window: Callable[..., Any], until: Callable[..., None]) -> OpenErrors:
     """Open what is given in a window with the widget docked, and wait until it is ready."""
 
     def open_it(*paths: Path) -> tuple[napari.Viewer, ErrorWidget]:
-        viewer = make_napari_viewer(show=True)
+        viewer = open_window()
         for path in paths:
             viewer.open(path, plugin="fctl-napari")
         _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")

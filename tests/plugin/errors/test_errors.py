@@ -32,6 +32,7 @@ from fctl_napari.segmentation.store.store import Segmentation
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
 
+@pytest.mark.usefixtures("layer_controls")
 def test_errors_stand_on_the_screen(
     open_errors: OpenErrors, judged: Judged, until: Callable[..., None], notes: list[tuple[str, str]]
 ) -> None:

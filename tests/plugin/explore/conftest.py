@@ -14,11 +14,11 @@ from fctl_napari.plugin.explore.widget import ExploreWidget
 
 
 @pytest.fixture
-def open_explore(make_napari_viewer: Callable[..., Any], scene: Path, awake_checkpoint: Path) -> OpenExplore:
+def open_explore(open_window: Callable[..., Any], scene: Path, awake_checkpoint: Path) -> OpenExplore:
     """Open the scene in a window, with the widget docked, the small network chosen and Pick on."""
 
     def open_it(path: Path | None = scene) -> tuple[napari.Viewer, ExploreWidget]:
-        viewer = make_napari_viewer(show=True)
+        viewer = open_window()
         if path is not None:
             viewer.open(path, plugin="fctl-napari")
         _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Explore")

@@ -22,6 +22,7 @@ from fctl_napari.plugin.layers.transforms import placed_over, to_pixels
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine")]
 
 
+@pytest.mark.usefixtures("layer_controls")
 def test_a_click_shows_where_the_pixel_looks(
     open_explore: OpenExplore, until: Callable[..., None], notes: list[tuple[str, str]]
 ) -> None:

@@ -172,6 +172,7 @@ def map_layers(viewer: napari.Viewer) -> dict[str, napari.layers.Image]:
     return {entry.metadata[MAP_KEY]: entry for entry in viewer.layers if MAP_KEY in entry.metadata}
 
 
+@pytest.mark.usefixtures("layer_controls")
 def test_maps_of_a_region(
     open_explore: OpenExplore, until: Callable[..., None], scene: Path, notes: list[tuple[str, str]]
 ) -> None:

@@ -81,11 +81,11 @@ def segmented(scene: Path, parent: Path) -> Segmentation:
 
 
 @pytest.fixture
-def open_finetune(make_napari_viewer: Callable[..., Any], until: Until, scene: Path, parent: Path) -> OpenFinetune:
+def open_finetune(open_window: Callable[..., Any], until: Until, scene: Path, parent: Path) -> OpenFinetune:
     """Open the scene in a window with the widget docked, the small network and a few steps chosen."""
 
     def open_it(*, image: bool = True, steps: int = 8) -> tuple[napari.Viewer, FinetuneWidget]:
-        viewer = make_napari_viewer(show=True)
+        viewer = open_window()
         if image:
             viewer.open(scene, plugin="fctl-napari")
         _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Fine-tune")

@@ -26,8 +26,8 @@ def store(make_segmentation: Callable[..., Any]) -> Path:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[..., Any], store: Path) -> Any:
-    viewer = make_napari_viewer(show=True)
+def viewer(open_window: Callable[..., Any], store: Path) -> Any:
+    viewer = open_window()
     viewer.open(store, plugin="fctl-napari")
     return viewer
 
@@ -102,12 +102,12 @@ def test_what_is_wrong_is_reported_and_the_form_stays(
 
 
 def test_a_missing_segmentation_is_reported(
-    make_napari_viewer: Callable[..., Any], notes: list[tuple[str, str]], tmp_path: Path
+    open_window: Callable[..., Any], notes: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     from fctl_napari.errors import InputError
     from fctl_napari.plugin.io.export import export_layer
 
-    viewer = make_napari_viewer()
+    viewer = open_window()
     layer = viewer.add_labels(np.ones((20, 20), np.uint8))
     export_layer()
     (message,) = errors(notes)

@@ -37,10 +37,10 @@ def test_slides_are_claimed(tmp_path: Path) -> None:
 
 
 def test_a_slide_opens_by_its_scan_at_its_size(
-    make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path, notes: list[tuple[str, str]]
+    open_window: Callable[..., napari.Viewer], tmp_path: Path, notes: list[tuple[str, str]]
 ) -> None:
     pixels = write_svs(tmp_path / "a.svs")
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     (layer,) = viewer.open(tmp_path / "a.svs", plugin="fctl-napari")
     assert np.array_equal(np.asarray(layer.data[0][:50, :50])[..., :3], pixels[:50, :50])
     assert (layer.name, tuple(layer.scale)) == ("a.svs", (0.25, 0.25))
@@ -50,11 +50,11 @@ def test_a_slide_opens_by_its_scan_at_its_size(
 
 
 def test_another_image_is_chosen_in_the_segment_widget(
-    make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path, notes: list[tuple[str, str]]
+    open_window: Callable[..., napari.Viewer], tmp_path: Path, notes: list[tuple[str, str]]
 ) -> None:
     path = tmp_path / "a.svs"
     write_svs(path)
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget)
     (scan,) = viewer.open(path, plugin="fctl-napari")
@@ -82,13 +82,13 @@ def test_another_image_is_chosen_in_the_segment_widget(
 
 
 def test_a_large_image_without_levels_keeps_its_number(
-    make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path, until: Callable[..., None]
+    open_window: Callable[..., napari.Viewer], tmp_path: Path, until: Callable[..., None]
 ) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as file:
         for size in ((50, 4200), (60, 4300)):
             file.write(np.full(size, size[0], np.uint8), metadata=None)
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     for location, value, name in ((f"{path}#image=0", 50, "a.0"), (str(path), 60, "a.tif")):
         for _ in range(2):  # the second time its pyramid is there
             ((data, arguments, kind),) = read(location)

@@ -159,7 +159,7 @@ def test_corrections_and_stores_get_the_translation(
 
 
 def test_a_collection_shows_its_first_image_and_offers_the_others(
-    tmp_path: Path, notes: list[tuple[str, str]], make_napari_viewer: Callable[..., napari.Viewer]
+    tmp_path: Path, notes: list[tuple[str, str]], open_window: Callable[..., napari.Viewer]
 ) -> None:
     path = tmp_path / "c.ome.zarr"
     zarr.create_group(path, attributes={"ome": {"bioformats2raw.layout": 3}})
@@ -167,7 +167,7 @@ def test_a_collection_shows_its_first_image_and_offers_the_others(
         image_at(path / name)
     write_labels(path / "1", "disc", DISC, size=PX, unit="micrometer")
     (path / "2" / "0" / "zarr.json").write_text("damaged")
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     viewer.open(path, plugin="fctl-napari")
     assert [(layer.name, layer.visible) for layer in viewer.layers] == [("c 0", True), ("c 1", False), ("disc", False)]
     assert [image_source(viewer.layers[name]).path for name in ("c 0", "c 1")] == [str(path / "0"), str(path / "1")]
@@ -176,7 +176,7 @@ def test_a_collection_shows_its_first_image_and_offers_the_others(
     assert any("2: its level '0' is missing" in message for severity, message in notes if severity == "error")
 
 
-def test_a_zipped_image(tmp_path: Path, make_napari_viewer: Callable[..., napari.Viewer]) -> None:
+def test_a_zipped_image(tmp_path: Path, open_window: Callable[..., napari.Viewer]) -> None:
     scene = image_at(tmp_path / "scene.zarr")
     write_labels(scene, "disc", DISC, size=PX, unit="micrometer")
     with zipfile.ZipFile(tmp_path / "s.ozx", "w") as file:
@@ -185,7 +185,7 @@ def test_a_zipped_image(tmp_path: Path, make_napari_viewer: Callable[..., napari
         for part in scene.rglob("c/**/*"):
             file.write(part, part.relative_to(scene))
     assert get_reader(str(tmp_path / "s.ozx")) is read
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     image, labels = viewer.open(tmp_path / "s.ozx", plugin="fctl-napari")
     assert (image.name, labels.name) == ("s", "disc")
     assert np.array_equal(np.asarray(image.data[0]), RGB.transpose(1, 2, 0))

@@ -165,8 +165,8 @@ def test_earth_scene_with_its_ground_truth() -> None:
 
 
 @pytest.mark.gui
-def test_windows_menus_lead_to_us(make_napari_viewer: Callable[..., napari.Viewer], rgb_png: Path) -> None:
-    viewer = make_napari_viewer()
+def test_windows_menus_lead_to_us(open_window: Callable[..., napari.Viewer], rgb_png: Path) -> None:
+    viewer = open_window(show=False)
     viewer.open(rgb_png, plugin="fctl-napari")
     viewer.open_sample("fctl-napari", "earth")
     assert [layer.name for layer in viewer.layers] == ["image", "earth", "truth"]
@@ -175,7 +175,7 @@ def test_windows_menus_lead_to_us(make_napari_viewer: Callable[..., napari.Viewe
 
 @pytest.mark.gui
 def test_an_address_in_the_window(
-    make_napari_viewer: Callable[..., napari.Viewer],
+    open_window: Callable[..., napari.Viewer],
     scene: Path,
     tmp_path: Path,
     cache: Path,
@@ -186,7 +186,7 @@ def test_an_address_in_the_window(
     image = np.kron(np.arange(3 * 83, dtype=np.uint8).reshape(3, 83), np.ones((50, 50), np.uint8))  # 150 x 4150 px
     tifffile.imwrite(tmp_path / "large.tif", image, tile=(128, 128))
     url = serve(tmp_path).url
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     (layer,) = viewer.open(f"{url}/{scene.name}", plugin="fctl-napari")
     assert image_source(layer).path == f"{url}/{scene.name}"
     (large,) = viewer.open(f"{url}/large.tif", plugin="fctl-napari")
@@ -200,7 +200,7 @@ def test_an_address_in_the_window(
 
 @pytest.mark.gui
 def test_an_item_of_a_catalog_in_the_window(
-    make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path, serve: Callable, notes: list[tuple[str, str]]
+    open_window: Callable[..., napari.Viewer], tmp_path: Path, serve: Callable, notes: list[tuple[str, str]]
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 80, 3), np.uint8), tile=(32, 32))
     asset = {"href": "./a.tif", "type": "image/tiff"}
@@ -209,7 +209,7 @@ def test_an_item_of_a_catalog_in_the_window(
     item.write_text(json.dumps(document))
     (tmp_path / "plain.json").write_text("{}")
     assert get_reader(str(tmp_path / "plain.json")) is None
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     (layer,) = viewer.open(item, plugin="fctl-napari")
     assert layer.name == "a"
     assert Path(image_source(layer).original) == tmp_path / "a.tif"
@@ -224,9 +224,9 @@ def test_an_item_of_a_catalog_in_the_window(
 
 @pytest.mark.gui
 def test_bad_file_in_the_window(
-    make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path, notes: list[tuple[str, str]]
+    open_window: Callable[..., napari.Viewer], tmp_path: Path, notes: list[tuple[str, str]]
 ) -> None:
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n")
     assert viewer.open(bad, plugin="fctl-napari") == []
@@ -237,7 +237,7 @@ def test_bad_file_in_the_window(
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_large_file_gets_a_pyramid_once(
     suffix: str,
-    make_napari_viewer: Callable[..., napari.Viewer],
+    open_window: Callable[..., napari.Viewer],
     tmp_path: Path,
     until: Callable[..., None],
     notes: list[tuple[str, str]],
@@ -249,7 +249,7 @@ def test_large_file_gets_a_pyramid_once(
         Image.fromarray(image).save(path, compress_level=1)
     else:
         tifffile.imwrite(path, image)
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     (layer,) = viewer.open(path, plugin="fctl-napari")
     source = image_source(layer)
     assert source.job is not None
@@ -273,7 +273,7 @@ def test_large_file_gets_a_pyramid_once(
 
 @pytest.mark.gui
 def test_a_pyramid_that_cannot_be_made_is_reported(
-    make_napari_viewer: Callable[..., napari.Viewer],
+    open_window: Callable[..., napari.Viewer],
     tmp_path: Path,
     until: Callable[..., None],
     notes: list[tuple[str, str]],
@@ -281,19 +281,19 @@ def test_a_pyramid_that_cannot_be_made_is_reported(
     path = tmp_path / "large.png"
     Image.fromarray(np.zeros((10, 4200, 3), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:-30])
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     (layer,) = viewer.open(path, plugin="fctl-napari")
     until(lambda: image_source(layer).job is None)
     assert [message for severity, message in notes if severity == "error" and "large.png" in message]
 
 
 def test_what_holds_no_data_is_reported_once(
-    make_napari_viewer: Callable[..., napari.Viewer],
+    open_window: Callable[..., napari.Viewer],
     tmp_path: Path,
     notes: list[tuple[str, str]],
     until: Callable[..., None],
 ) -> None:
-    viewer = make_napari_viewer()
+    viewer = open_window(show=False)
     pixels = np.full((200, 300, 4), 255, np.uint8)
     pixels[:, 210:, 3] = 0
     Image.fromarray(pixels).save(tmp_path / "rotated.png")

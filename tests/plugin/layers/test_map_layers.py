@@ -181,11 +181,11 @@ def test_maps_lie_beside_the_result(tmp_path: Path) -> None:
 @pytest.mark.gui
 @pytest.mark.usefixtures("warm_engine")
 def test_the_image_shows_where_a_map_is_not_computed(
-    store: Segmentation, make_napari_viewer: Callable[..., Any], until: Callable[..., None]
+    store: Segmentation, open_window: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     fill(store, [(row, col) for row in range(store.grid.rows) for col in range(3)])
     segmentation_layers = SegmentationLayers(store.path)
-    viewer = make_napari_viewer(show=True)
+    viewer = open_window()
     picture = np.full((*SHAPE, 3), (0, 255, 0), np.uint8)
     image = viewer.add_image(picture, name="scene", scale=(0.5, 0.5), rgb=True)
     viewer.reset_view()

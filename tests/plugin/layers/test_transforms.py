@@ -103,9 +103,9 @@ def test_an_outline_is_the_edge_of_the_cells() -> None:
 
 
 @pytest.mark.gui
-def test_on_the_screen_a_cell_covers_its_pixels(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
+def test_on_the_screen_a_cell_covers_its_pixels(open_window: Callable[..., napari.Viewer]) -> None:
     """A white image and a grid of cells over part of it: each screen pixel has the cell's or the image's color."""
-    viewer = make_napari_viewer(show=True)
+    viewer = open_window()
     image = viewer.add_image(
         np.full((40, 60), 255, np.uint8), scale=(3, 1.5), translate=(100, -40), rotate=25, shear=[0.2]
     )

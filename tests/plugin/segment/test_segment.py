@@ -52,6 +52,7 @@ def begin(widget: SegmentWidget, until: Callable[..., None]) -> None:
     until(lambda: widget.form.progress.maximum() > 1 and widget.form.progress.value() > 0)
 
 
+@pytest.mark.usefixtures("layer_controls")
 def test_whole_image_grows_into_layers(
     open_scene: Open, until: Callable[..., None], notes: list[tuple[str, str]], scene: Path
 ) -> None:
@@ -264,9 +265,9 @@ def test_a_result_by_another_checkpoint_is_refused(
 
 
 def test_what_is_missing_is_reported(
-    make_napari_viewer: Callable[..., napari.Viewer], notes: list[tuple[str, str]], tmp_path: Path
+    open_window: Callable[..., napari.Viewer], notes: list[tuple[str, str]], tmp_path: Path
 ) -> None:
-    viewer = make_napari_viewer()
+    viewer = open_window()
     widget = SegmentWidget(viewer)
     widget.form.run.click()
     assert "no image" in errors(notes)[-1]

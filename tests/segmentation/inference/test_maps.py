@@ -86,7 +86,7 @@ def network(
     def build(**options: object) -> FCtL:
         torch.set_num_threads(1)
         config = lively_config.model_copy(update=options)
-        return load_checkpoint(save_decided_network(path, config, make_rgb(150, 170)))[0]
+        return load_checkpoint(save_decided_network(path, config, make_rgb(110, 120)))[0]
 
     return build
 
@@ -145,7 +145,7 @@ def test_maps_are_what_the_network_answered_and_used(
     options: dict[str, object], network: Callable[..., FCtL], image: Pyramid, windows: Windows
 ) -> None:
     if options.get("encoder") == "vgg16":
-        windows = windows[::3]  # a second a tile
+        windows = windows[::6]  # a second a tile
     model = network(**options)
     predictor = Predictor(model, device="cpu", precision="fp32")
     logits = dict(predictor.predict(image, windows))
@@ -241,11 +241,32 @@ def test_one_pass_gives_all_and_a_plain_run_keeps_nothing(
     assert "decode with weights" not in counted
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(height=st.integers(1, 180), width=st.integers(1, 180), data=st.data())
+images = given(height=st.integers(1, 180), width=st.integers(1, 180), data=st.data())
+few = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@few
+@images
 def test_a_region_is_the_whole_there(
     height: int, width: int, data: st.DataObject, local: Local, make_rgb: Callable[..., np.ndarray], tmp_path: Path
 ) -> None:
+    check_region(height, width, data, local, make_rgb, tmp_path)
+
+
+@pytest.mark.nightly
+@settings(few, max_examples=50)
+@images
+def test_many_regions_are_the_whole_there(
+    height: int, width: int, data: st.DataObject, local: Local, make_rgb: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
+    """By day a few."""
+    check_region(height, width, data, local, make_rgb, tmp_path)
+
+
+def check_region(
+    height: int, width: int, data: st.DataObject, local: Local, make_rgb: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
+    """Segment an image, and a region of it; both hold the same maps there."""
     for leftover in tmp_path.iterdir():
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     image = tmp_path / "image.png"
@@ -274,11 +295,12 @@ def test_a_region_is_the_whole_there(
 
 
 def test_a_run_is_resumed_and_levels_stay_synchronized(
-    engine: Engine, lively: Path, local: Local, scene: Path, tmp_path: Path
+    engine: Engine, lively: Path, local: Local, make_rgb: Callable[..., np.ndarray], tmp_path: Path
 ) -> None:
-    out = tmp_path / "s.ome.zarr"
+    scene, out = tmp_path / "scene.png", tmp_path / "s.ome.zarr"
+    Image.fromarray(make_rgb(180, 250)).save(scene)
     request = SegmentationRequest(
-        str(scene), str(out), str(lively), region=(0, 0, 200, 300), device="cpu", precision="fp32", maps=True
+        str(scene), str(out), str(lively), region=(0, 0, 100, 120), device="cpu", precision="fp32", maps=True
     )
     assert engine.start(request).wait(250).error is None
     first = Segmentation.open(out)

@@ -21,9 +21,14 @@ from fctl_napari.segmentation.store.store import Segmentation
 awkward = st.one_of(st.integers(1, 180), st.sampled_from([1, 16, 48, 63, 64, 65, 96, 97, 112, 113]))
 
 
-@pytest.mark.parametrize("merge", ["crop", "average"])
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(height=awkward, width=awkward, data=st.data())
+merges = pytest.mark.parametrize("merge", ["crop", "average"])
+images = given(height=awkward, width=awkward, data=st.data())
+few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@merges
+@few
+@images
 def test_a_region_is_the_whole_there(
     height: int,
     width: int,
@@ -33,6 +38,36 @@ def test_a_region_is_the_whole_there(
     make_rgb: Callable[..., np.ndarray],
     tmp_path: Path,
 ) -> None:
+    check_region(height, width, data, merge, local, make_rgb, tmp_path)
+
+
+@pytest.mark.nightly
+@merges
+@settings(few, max_examples=50)
+@images
+def test_many_regions_are_the_whole_there(
+    height: int,
+    width: int,
+    data: st.DataObject,
+    merge: str,
+    local: Local,
+    make_rgb: Callable[..., np.ndarray],
+    tmp_path: Path,
+) -> None:
+    """By day a few."""
+    check_region(height, width, data, merge, local, make_rgb, tmp_path)
+
+
+def check_region(
+    height: int,
+    width: int,
+    data: st.DataObject,
+    merge: str,
+    local: Local,
+    make_rgb: Callable[..., np.ndarray],
+    tmp_path: Path,
+) -> None:
+    """Segment an image, and a region of it in some order; both are the same there."""
     for leftover in tmp_path.iterdir():
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     image = tmp_path / "image.png"
@@ -63,7 +98,7 @@ def test_a_region_is_the_whole_there(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("merge", ["crop", "average"])
+@pytest.mark.parametrize("merge", [pytest.param("crop", marks=pytest.mark.nightly), "average"])
 def test_two_workers_of_a_cluster_and_one_of_our_own_agree(
     merge: str,
     engine: Engine,
@@ -73,6 +108,7 @@ def test_two_workers_of_a_cluster_and_one_of_our_own_agree(
     reference: Callable[[str], np.ndarray],
     tmp_path: Path,
 ) -> None:
+    """By day with the merge that keeps tiles on disk too; test_kill has the other one, on a cluster as well."""
     request = SegmentationRequest(
         str(scene), str(tmp_path / "one.ome.zarr"), str(lively), merge=merge, device="cpu", precision="fp32"
     )

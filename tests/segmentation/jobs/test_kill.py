@@ -54,10 +54,11 @@ def finished_chunks(out: Path) -> dict[str, int]:
     return {name: when for name, when in chunk_times(store).items() if name in done}
 
 
-@pytest.mark.parametrize("merge", ["crop", "average"])
+@pytest.mark.parametrize("merge", [pytest.param("crop", marks=pytest.mark.nightly), "average"])
 def test_a_killed_worker_costs_only_what_it_had_not_finished(
     engine: Engine, scene: Path, lively: Path, merge: str, reference: Callable[[str], np.ndarray], tmp_path: Path
 ) -> None:
+    """By day with the merge that keeps tiles on disk too; the next test has the other one."""
     out = tmp_path / "out.ome.zarr"
     request = SegmentationRequest(str(scene), str(out), str(lively), merge=merge, device="cpu", precision="fp32")
     before: dict[str, int] = {}

@@ -1,0 +1,208 @@
+"""OpenVINO computes what torch computes, tile by tile, whatever else it computes beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers_training import NETWORK
+
+from fctl_napari.errors import ConfigError
+from fctl_napari.evaluation.cost import random_inputs
+from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.model.build import make_network
+from fctl_napari.model.config import FCtLConfig, make_config, preset
+from fctl_napari.model.model_card import checkpoint_hash
+from fctl_napari.model.network import Network
+from fctl_napari.segmentation.inference.engines import resolve_engine
+from fctl_napari.segmentation.inference.predictor import Predictor
+from fctl_napari.segmentation.jobs import worker
+from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+from fctl_napari.segmentation.jobs.explain import explain
+from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.windows import FloatWindow
+
+ov = pytest.importorskip("openvino")
+
+from fctl_napari.model.openvino_parts import convert_network, load_parts, save_parts  # noqa: E402
+from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork  # noqa: E402
+
+SMALL: dict[str, Any] = {**NETWORK, "classes": 3}
+OPTIONS = (
+    {},
+    {"encoder": "efficientnet_lite0"},
+    {"gpe": False},
+    {"ale": "none"},
+    {"ale": "e", "fusion": "weighted"},
+    {"lcf": False, "correlation_stride": 16},
+    {"fusion": "released", "scale_logits": True},
+    {"values_from": "local", "share_encoders": "all"},
+    {"contexts": [], "ale": "none"},
+    {"bands": ["red", "green", "blue", "nir"]},
+)
+NIGHTLY = ("icnet", "refiner", "segformer_b0", "glnet", "unet", "segnet", "pspnet", "deeplabv3plus", "vgg16", "resnet50")
+
+
+def configs() -> list[Any]:
+    """Settings of small networks: FCtL with its options, and by night each baseline and encoder."""
+    found = [pytest.param(make_config(**(SMALL | fields)), id=str(fields)) for fields in OPTIONS]
+    for name in NIGHTLY:
+        fields: dict[str, Any] = {"tile_size": 64, "classes": 3}
+        own = name in ("vgg16", "resnet50")
+        config = make_config(**(SMALL | {"encoder": name})) if own else preset(name, **fields)
+        found.append(pytest.param(config, id=name, marks=() if name == "icnet" else pytest.mark.nightly))
+    return found
+
+
+def awake(config: FCtLConfig) -> Network:
+    """A network with open gates, so that every part takes part."""
+    torch.manual_seed(0)
+    network = make_network(config).eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith(("gamma", ".z")):
+                parameter.fill_(0.5)
+    return network
+
+
+def compiled(network: Network, streams: int = 2) -> OpenVinoNetwork:
+    return OpenVinoNetwork(convert_network(network), network.config, "fp32", streams, ov.Core())
+
+
+@pytest.mark.filterwarnings("ignore:ALE's windows")
+@pytest.mark.parametrize("config", configs())
+def test_every_network_says_the_same(config: FCtLConfig, tmp_path: Path) -> None:
+    network = awake(config)
+    save_parts(convert_network(network), tmp_path / "parts")
+    core = ov.Core()
+    other = OpenVinoNetwork(load_parts(tmp_path / "parts", core), config, "fp32", 1, core)
+    tile, contexts, windows = random_inputs(config, "cpu")
+    if config.refines:
+        tile[:, -1] %= 4
+    windows = {name: window.double() + 123456.25 for name, window in windows.items()}
+    found: list[list[torch.Tensor]] = [[], []]
+    with torch.no_grad():
+        one, two = (
+            net.decode(
+                net.encode_tile(tile),
+                {name: net.encode_context(name, pixels) for name, pixels in contexts.items()},
+                windows,
+                fusion=weights,
+            )
+            for net, weights in ((network, found[0]), (other, found[1]))
+        )
+    torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-3 * float(one.abs().max()))
+    assert (one.argmax(1) == two.argmax(1)).float().mean() > 0.999
+    for weights, others in zip(*found, strict=True):
+        torch.testing.assert_close(others[:, :, 0], weights.mean(2), rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def image() -> Pyramid:
+    return pyramid_from_array(np.random.default_rng(0).integers(0, 256, (200, 260, 3)).astype(np.uint8))
+
+
+WINDOWS: list[FloatWindow] = [(y, x, y + 64.0, x + 64.0) for y in (0.0, 48.0, 96.0) for x in (0.0, 48.0, 96.0, 144.0)]
+
+
+@pytest.mark.filterwarnings("ignore:ALE's windows")
+def test_a_tile_does_not_depend_on_its_company(image: Pyramid) -> None:
+    network = awake(make_config(**SMALL))
+    one = Predictor(compiled(network, 1), device="cpu", precision="fp32")
+    both = Predictor(compiled(network, 2), device="cpu", precision="fp32")
+    together = dict(both.predict(image, WINDOWS))
+    assert list(together) == list(range(len(WINDOWS)))
+    for index in (0, 5, 11):
+        (_, alone), *_ = one.predict(image, [WINDOWS[index]])
+        np.testing.assert_array_equal(alone, together[index])
+
+
+@pytest.mark.filterwarnings("ignore:ALE's windows")
+def test_maps_are_those_of_torch(image: Pyramid) -> None:
+    network = awake(make_config(**SMALL))
+    found = list(Predictor(compiled(network), device="cpu", precision="fp32").classify_with_maps(image, WINDOWS[:4]))
+    expected = list(Predictor(network, device="cpu", precision="fp32").classify_with_maps(image, WINDOWS[:4]))
+    for (index, labels, confidence, maps), (other, *others) in zip(found, expected, strict=True):
+        assert index == other
+        assert (labels == others[0]).mean() > 0.999
+        for own, same in ((confidence, others[1]), (maps, others[2])):
+            assert np.abs(own.astype(int) - same).max() <= 1
+
+
+def test_engines_are_chosen_by_device_and_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(**SMALL)
+    assert resolve_engine("auto", "cpu", config) == "openvino"
+    assert resolve_engine("auto", "cuda", config) == "torch"
+    assert resolve_engine("auto", "cpu", make_config(**(SMALL | {"encoder": "vgg16"}))) == "torch"
+    with pytest.raises(ConfigError, match="runs on the CPU"):
+        resolve_engine("openvino", "cuda", config)
+    with pytest.raises(ConfigError, match="no engine 'onnx'"):
+        resolve_engine("onnx", "cpu", config)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert resolve_engine("auto", "cpu", config) == "torch"
+    with pytest.raises(ConfigError, match="fast-cpu"):
+        resolve_engine("openvino", "cpu", config)
+
+
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder that the tests of this file share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch, cached: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cached))
+    monkeypatch.setattr(worker, "_predictors", {})
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_parts_are_converted_once_and_made_anew_where_damaged(
+    tiny_checkpoint: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = worker.Network(str(tiny_checkpoint), checkpoint_hash(tiny_checkpoint), "cpu", "fp32", engine="openvino")
+    assert "OpenVINO" in worker.prepare(network)
+    (folder,) = (cached / "fctl-napari" / "openvino").iterdir()
+    written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    monkeypatch.setattr(worker, "_predictors", {})
+    worker.prepare(network)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == written
+    (folder / "tile.xml").write_text("<net")
+    monkeypatch.setattr(worker, "_predictors", {})
+    worker.prepare(network)
+    assert (folder / "tile.xml").stat().st_size > 100
+
+
+def test_a_segmentation_is_that_of_torch(
+    tiny_checkpoint: Path, tmp_path: Path, image: Pyramid, command_engine: Engine
+) -> None:
+    np.save(tmp_path / "image.npy", image.read((0, 0, *image.shape)))
+    found = []
+    for engine in ("torch", "openvino"):
+        request = SegmentationRequest(
+            image=str(tmp_path / "image.npy"),
+            out=str(tmp_path / f"{engine}.ome.zarr"),
+            checkpoint=str(tiny_checkpoint),
+            engine=engine,
+            device="cpu",
+            precision="fp32",
+        )
+        final = command_engine.start(request).wait()
+        assert final.error is None
+        assert ("OpenVINO" in final.device) == (engine == "openvino")
+        found.append(Segmentation.open(request.out).labels.read((0, 0, *image.shape)))
+    assert (found[0] == found[1]).mean() > 0.999
+    assert (found[0] > 0).all()
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_explanations_are_computed_by_torch_beside_it(tiny_checkpoint: Path, image: Pyramid) -> None:
+    network = worker.Network(str(tiny_checkpoint), checkpoint_hash(tiny_checkpoint), "cpu", "fp32", engine="openvino")
+    worker.prepare(network)
+    explained = explain(image, tiny_checkpoint, (70, 90), device="cpu", precision="fp32")
+    assert set(worker._predictors) == {"torch", "openvino"}
+    _, labels, _ = next(worker._predictors["openvino"][1].classify(image, [explained.tile]))
+    assert (labels == explained.labels).mean() > 0.999
