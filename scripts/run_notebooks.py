@@ -17,11 +17,8 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from jupyter_client import BlockingKernelClient, KernelManager
 from nbclient import NotebookClient
 from PIL import Image
-
-Kernel = tuple[KernelManager, BlockingKernelClient]
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 
@@ -61,11 +58,8 @@ def read_text(text: Path, *, short: bool = False) -> nbformat.NotebookNode:
     return notebook
 
 
-def run(text: Path, folder: Path, *, short: bool = False, kernel: Kernel | None = None) -> nbformat.NotebookNode:
+def run(text: Path, folder: Path, *, short: bool = False) -> nbformat.NotebookNode:
     """Run a notebook, or its short version, in ``folder``.
-
-    A kernel that is given is left running, and knows no name of an earlier notebook; without one the notebook has a
-    kernel of its own.
 
     Raises
     ------
@@ -75,10 +69,6 @@ def run(text: Path, folder: Path, *, short: bool = False, kernel: Kernel | None 
     notebook = read_text(text, short=short)
     where = {"metadata": {"path": folder}}
     client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", store_widget_state=False, resources=where)
-    if kernel is not None:
-        client.km, client.kc = kernel
-        client.owns_km = False
-        client.kc.execute_interactive("%reset -f", timeout=TIMEOUT)
     client.execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # they hold the time of the run
