@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fctl_napari.segmentation.jobs import parameters
+
 if TYPE_CHECKING:
     from helpers_commands import Fctl
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 MADE_ONCE = ("cluster", "learned_parent")
 """Fixtures of a session that take ten seconds: a dask cluster, and a network that has learnt."""
+
+# Tests compare to the bit with what torch computes here; OpenVINO has tests of its own.
+parameters.ENGINE = parameters.ENGINE._replace(default="torch")
 
 XVFB = pytest.StashKey[subprocess.Popen]()
 

@@ -43,7 +43,18 @@ OPTIONS = (
     {"contexts": [], "ale": "none"},
     {"bands": ["red", "green", "blue", "nir"]},
 )
-NIGHTLY = ("icnet", "refiner", "segformer_b0", "glnet", "unet", "segnet", "pspnet", "deeplabv3plus", "vgg16", "resnet50")
+NIGHTLY = (
+    "icnet",
+    "refiner",
+    "segformer_b0",
+    "glnet",
+    "unet",
+    "segnet",
+    "pspnet",
+    "deeplabv3plus",
+    "vgg16",
+    "resnet50",
+)
 
 
 def configs() -> list[Any]:
