@@ -1,8 +1,8 @@
 """Time ``fctl segment`` on a CPU, whole commands from start to prompt: engines and precisions in turn, side by side.
 
-The image is the sample scene, repeated to a square of ``--side`` px, as an OME-Zarr (0: the scene as it is). Printed are
-medians over rounds of wall time and CPU time, children included, what they are of the first row's, and the share of px
-with the first row's class.
+The image is the sample scene, repeated to a square of ``--side`` px, as an OME-Zarr (0: the scene as it is). Printed
+are medians over rounds of wall time and CPU time, children included, how many times as fast as the first row that is,
+and the share of px with the first row's class.
 """
 
 from __future__ import annotations

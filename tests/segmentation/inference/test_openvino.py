@@ -43,26 +43,16 @@ OPTIONS = (
     {"contexts": [], "ale": "none"},
     {"bands": ["red", "green", "blue", "nir"]},
 )
-NIGHTLY = (
-    "icnet",
-    "refiner",
-    "segformer_b0",
-    "glnet",
-    "unet",
-    "segnet",
-    "pspnet",
-    "deeplabv3plus",
-    "vgg16",
-    "resnet50",
-)
+BASELINES = ("icnet", "refiner", "segformer_b0", "glnet", "unet", "segnet", "pspnet", "deeplabv3plus")
+ENCODERS = ("vgg16", "resnet50")
 
 
 def configs() -> list[Any]:
     """Settings of small networks: FCtL with its options, and by night each baseline and encoder."""
     found = [pytest.param(make_config(**(SMALL | fields)), id=str(fields)) for fields in OPTIONS]
-    for name in NIGHTLY:
+    for name in BASELINES + ENCODERS:
         fields: dict[str, Any] = {"tile_size": 64, "classes": 3}
-        own = name in ("vgg16", "resnet50")
+        own = name in ENCODERS
         config = make_config(**(SMALL | {"encoder": name})) if own else preset(name, **fields)
         found.append(pytest.param(config, id=name, marks=() if name == "icnet" else pytest.mark.nightly))
     return found
