@@ -29,7 +29,6 @@ from fctl_napari.errors import OutputError
 from fctl_napari.files import sync
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.imagery.naming import check_folder_name
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable, value_names
 from fctl_napari.segmentation.store.store import ATTRIBUTE
@@ -108,7 +107,6 @@ class Corrections:
             The name is taken or in use, the disk is full, or the location is not writable.
         """
         path = Path(path)
-        check_folder_name(path)
         lock = lock_store(path)
         try:
             if half_made(path):

@@ -25,7 +25,6 @@ from fctl_napari.imagery.formats.zarr_validity import KEY, described
 from fctl_napari.imagery.formats.zipped import zip_file
 from fctl_napari.imagery.halving import halve_mask, halving
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.naming import check_folder_name
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.pyramid import Pyramid
@@ -124,7 +123,6 @@ def convert(
 
 def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
     identity = _identity(source)
-    check_folder_name(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         taken = OutputError(f"{out}: exists already and is something else; choose another name, or delete it first.")
         try:

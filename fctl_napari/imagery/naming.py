@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from fctl_napari.errors import InputError, OutputError
+from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.ngff import is_zarr
 from fctl_napari.imagery.formats.remote import is_url, last_name
 from fctl_napari.imagery.formats.zipped import zip_file
@@ -15,27 +15,6 @@ from fctl_napari.imagery.numbered import split_number
 
 IMAGE_SUFFIXES = (".ome.zarr", ".ozx", ".ome.tiff", ".ome.tif", ".zarr", ".tiff", ".tif", ".png", ".jpeg", ".jpg")
 CORRECTIONS_SUFFIX = ".corrections.ome.zarr"
-FILE_SUFFIXES = (".tiff", ".tif", ".png", ".jpeg", ".jpg", ".npy", ".geojson", ".json", ".gpkg", ".shp", ".ozx", ".zip")
-"""Suffixes of names that nobody looks for a folder under."""
-
-
-def check_folder_name(path: Path) -> None:
-    """Refuse the name of a file for an OME-Zarr that is to be written.
-
-    Parameters
-    ----------
-    path : Path
-        Folder to write.
-
-    Raises
-    ------
-    OutputError
-        Nothing is there yet, and the name ends as that of a picture or of another file.
-    """
-    if path.suffix.lower() in FILE_SUFFIXES and not path.exists():
-        raise OutputError(
-            f"{path}: is the name of a file, and an OME-Zarr is written as a folder; end it in .ome.zarr."
-        )
 
 
 def stem(image: str | Path) -> str:

@@ -35,9 +35,9 @@ def recipe(**fields: Any) -> TrainConfig:
         "name": "four",
         "network": network,
         "data": {"layout": "auto"},
-        "steps": 40,
+        "steps": 25,
         "batch": 2,
-        "learning_rate": 1e-3,
+        "learning_rate": 2e-3,
         "loss": "cross_entropy",
         "precision": "fp32",
     }

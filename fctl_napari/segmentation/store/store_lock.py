@@ -11,7 +11,6 @@ import filelock
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.files import output_error, remove_folder
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.imagery.naming import check_folder_name
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.store.identity import difference, refreshed, same_image
@@ -191,7 +190,6 @@ def lock_store(path: Path, timeout: float | None = None) -> filelock.BaseFileLoc
 def _facts(path: Path) -> dict[str, Any] | None:
     """Read the facts of the segmentation at a path, or return None if nothing is there."""
     if not path.exists():
-        check_folder_name(path)
         return None
     try:
         facts = LabelPyramid.open(path).attributes.get(ATTRIBUTE, {})

@@ -183,6 +183,7 @@ def test_the_mouse_paints(open_correct: OpenCorrect, until: Until) -> None:
     until(lambda: np.count_nonzero(corrections.read((62, 422, 98, 468)) == 1) == 36 * 46)
 
 
+@pytest.mark.usefixtures("layer_controls")
 def test_beside_the_edit_window_nothing_is_painted_and_it_offers_to_move(
     open_correct: OpenCorrect, until: Until
 ) -> None:

@@ -97,8 +97,8 @@ def check_region(
     assert not list(part.scratch.glob("*")), "logits that nobody needs lie about"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("merge", [pytest.param("crop", marks=pytest.mark.nightly), "average"])
+@pytest.mark.nightly
+@pytest.mark.parametrize("merge", ["crop", "average"])
 def test_two_workers_of_a_cluster_and_one_of_our_own_agree(
     merge: str,
     engine: Engine,
@@ -108,7 +108,7 @@ def test_two_workers_of_a_cluster_and_one_of_our_own_agree(
     reference: Callable[[str], np.ndarray],
     tmp_path: Path,
 ) -> None:
-    """By day with the merge that keeps tiles on disk too; test_kill has the other one, on a cluster as well."""
+    """By day `test_kill.py::test_of_two_workers_of_a_cluster_one_killed_costs_only_its_own_tiles` stands in."""
     request = SegmentationRequest(
         str(scene), str(tmp_path / "one.ome.zarr"), str(lively), merge=merge, device="cpu", precision="fp32"
     )
