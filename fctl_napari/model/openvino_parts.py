@@ -50,20 +50,31 @@ class Parts:
     grid: FeatureGrid
 
 
-class _TilePart(nn.Module):
+class _Part(nn.Module):
+    """Part of a network that is traced.
+
+    The network is no submodule of it, so that weights are traced as constants: tracing makes a copy of every submodule,
+    whether the part uses it or not.
+    """
+
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network = network
+        self._networks = [network]
 
+    @property
+    def network(self) -> Network:
+        return self._networks[0]
+
+
+class _TilePart(_Part):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Encode a tile, by stride."""
         return tuple(_as_float(features) for _, features in sorted(self.network.encode_tile(images).items()))
 
 
-class _ContextPart(nn.Module):
+class _ContextPart(_Part):
     def __init__(self, network: Network, name: str) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         self.name = name
 
     def forward(self, images: Tensor) -> Tensor:
@@ -71,10 +82,9 @@ class _ContextPart(nn.Module):
         return self.network.encode_context(self.name, images).float()
 
 
-class _DecoderPart(nn.Module):
+class _DecoderPart(_Part):
     def __init__(self, network: Network, strides: Sequence[int], contexts: Sequence[str]) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         self.strides = strides
         self.contexts = contexts
 
@@ -101,13 +111,14 @@ def convert_network(network: Network) -> Parts:
     Parameters
     ----------
     network : Network
-        The network, in float32 and evaluation mode.
+        The network, in float32 and evaluation mode. Its weights need no gradients from then on.
 
     Returns
     -------
     Parts
         The parts, in float32.
     """
+    network.requires_grad_(False)
     for encoder in network.encoders.values():
         if isinstance(encoder, VGG16):
             encoder.skip_constant_border = False  # it writes into parts of arrays, which conversion mistakes
@@ -132,7 +143,9 @@ def _convert(part: nn.Module, *inputs: Tensor) -> ov.Model:
     # The frontend itself, because `ov.convert_model` reports its use over the network without asking.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing takes sizes for constants, which they are here
-        decoder = TorchScriptPythonDecoder(part.eval(), example_input=inputs if len(inputs) > 1 else inputs[0])
+        decoder = TorchScriptPythonDecoder(
+            part.eval(), example_input=inputs if len(inputs) > 1 else inputs[0], trace_kwargs={"check_trace": False}
+        )
     frontend = FrontEndManager().load_by_framework("pytorch")
     model = frontend.load(decoder)
     for place, one in zip(model.get_inputs(), inputs, strict=True):
