@@ -148,9 +148,9 @@ def _convert(part: nn.Module, *inputs: Tensor) -> ov.Model:
         )
     frontend = FrontEndManager().load_by_framework("pytorch")
     model = frontend.load(decoder)
-    for place, one in zip(model.get_inputs(), inputs, strict=True):
-        model.set_partial_shape(place, ov.PartialShape(list(one.shape)))
-        model.set_element_type(place, ov.Type.u8 if one.dtype == torch.uint8 else ov.Type(one.numpy().dtype))
+    for given, one in zip(model.get_inputs(), inputs, strict=True):
+        model.set_partial_shape(given, ov.PartialShape(list(one.shape)))
+        model.set_element_type(given, ov.Type.u8 if one.dtype == torch.uint8 else ov.Type(one.numpy().dtype))
     return frontend.convert(model)
 
 

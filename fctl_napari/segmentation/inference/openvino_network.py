@@ -135,7 +135,7 @@ class OpenVinoNetwork:
         return logits
 
     def _run(self, name: str, inputs: list[Tensor]) -> list[Tensor]:
-        """Run a part for each tile of a batch; an input of one is shared by all."""
+        """Run a part for each tile of a batch, which share an input of one."""
         count = max(len(one) for one in inputs)
         arrays = [np.ascontiguousarray(one.numpy()) for one in inputs]
         rows = [self._infer(name, [one[min(i, len(one) - 1)][None] for one in arrays]) for i in range(count)]

@@ -437,9 +437,9 @@ def _load(network: Network) -> Predictor:
     device = resolve_device(network.device)
     engine = resolve_engine(network.engine, device.type, read_card(network.checkpoint).config)
     network = replace(network, engine=engine)
+    use_threads(network.threads if engine == "torch" else 1)  # the other engine has threads of its own
     if engine in _predictors and _predictors[engine][0] == network:
         return _predictors[engine][1]
-    use_threads(network.threads)
     if engine in _predictors:
         _predictors.pop(engine)[1].close()
         if engine == "torch":

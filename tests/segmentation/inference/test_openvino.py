@@ -27,21 +27,24 @@ from fctl_napari.windows import FloatWindow
 
 ov = pytest.importorskip("openvino")
 
-from fctl_napari.model.openvino_parts import convert_network, load_parts, save_parts  # noqa: E402
+from fctl_napari.model.openvino_parts import Parts, convert_network, load_parts, save_parts  # noqa: E402
 from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork  # noqa: E402
 
 SMALL: dict[str, Any] = {**NETWORK, "classes": 3}
-OPTIONS = (
+OPTIONS: tuple[dict[str, Any], ...] = (
     {},
-    {"encoder": "efficientnet_lite0"},
+    {"encoder": "efficientnet_lite0", "bands": ["red", "green", "blue", "nir"]},
+    {"contexts": [], "ale": "none"},
+)
+"""By day: all parts, another encoder with other bands, and nothing but the tile."""
+
+OTHERS: tuple[dict[str, Any], ...] = (
     {"gpe": False},
     {"ale": "none"},
     {"ale": "e", "fusion": "weighted"},
     {"lcf": False, "correlation_stride": 16},
     {"fusion": "released", "scale_logits": True},
     {"values_from": "local", "share_encoders": "all"},
-    {"contexts": [], "ale": "none"},
-    {"bands": ["red", "green", "blue", "nir"]},
 )
 BASELINES = ("icnet", "refiner", "segformer_b0", "glnet", "unet", "segnet", "pspnet", "deeplabv3plus")
 ENCODERS = ("vgg16", "resnet50")
@@ -50,11 +53,13 @@ ENCODERS = ("vgg16", "resnet50")
 def configs() -> list[Any]:
     """Settings of small networks: FCtL with its options, and by night each baseline and encoder."""
     found = [pytest.param(make_config(**(SMALL | fields)), id=str(fields)) for fields in OPTIONS]
+    nightly = pytest.mark.nightly
+    found += [pytest.param(make_config(**(SMALL | fields)), id=str(fields), marks=nightly) for fields in OTHERS]
     for name in BASELINES + ENCODERS:
         fields: dict[str, Any] = {"tile_size": 64, "classes": 3}
         own = name in ENCODERS
         config = make_config(**(SMALL | {"encoder": name})) if own else preset(name, **fields)
-        found.append(pytest.param(config, id=name, marks=() if name == "icnet" else pytest.mark.nightly))
+        found.append(pytest.param(config, id=name, marks=nightly))
     return found
 
 
@@ -67,10 +72,6 @@ def awake(config: FCtLConfig) -> Network:
             if name.endswith(("gamma", ".z")):
                 parameter.fill_(0.5)
     return network
-
-
-def compiled(network: Network, streams: int = 2) -> OpenVinoNetwork:
-    return OpenVinoNetwork(convert_network(network), network.config, "fp32", streams, ov.Core())
 
 
 @pytest.mark.filterwarnings("ignore:ALE's windows")
@@ -109,11 +110,22 @@ def image() -> Pyramid:
 WINDOWS: list[FloatWindow] = [(y, x, y + 64.0, x + 64.0) for y in (0.0, 48.0, 96.0) for x in (0.0, 48.0, 96.0, 144.0)]
 
 
-@pytest.mark.filterwarnings("ignore:ALE's windows")
-def test_a_tile_does_not_depend_on_its_company(image: Pyramid) -> None:
+@pytest.fixture(scope="module")
+def networks() -> tuple[Network, Parts]:
+    """A network, and its parts."""
     network = awake(make_config(**SMALL))
-    one = Predictor(compiled(network, 1), device="cpu", precision="fp32")
-    both = Predictor(compiled(network, 2), device="cpu", precision="fp32")
+    return network, convert_network(network)
+
+
+def predictor(networks: tuple[Network, Parts], streams: int) -> Predictor:
+    network, parts = networks
+    compiled = OpenVinoNetwork(parts, network.config, "fp32", streams, ov.Core())
+    return Predictor(compiled, device="cpu", precision="fp32")
+
+
+@pytest.mark.filterwarnings("ignore:ALE's windows")
+def test_a_tile_does_not_depend_on_its_company(image: Pyramid, networks: tuple[Network, Parts]) -> None:
+    one, both = predictor(networks, 1), predictor(networks, 2)
     together = dict(both.predict(image, WINDOWS))
     assert list(together) == list(range(len(WINDOWS)))
     for index in (0, 5, 11):
@@ -122,10 +134,10 @@ def test_a_tile_does_not_depend_on_its_company(image: Pyramid) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:ALE's windows")
-def test_maps_are_those_of_torch(image: Pyramid) -> None:
-    network = awake(make_config(**SMALL))
-    found = list(Predictor(compiled(network), device="cpu", precision="fp32").classify_with_maps(image, WINDOWS[:4]))
-    expected = list(Predictor(network, device="cpu", precision="fp32").classify_with_maps(image, WINDOWS[:4]))
+def test_maps_are_those_of_torch(image: Pyramid, networks: tuple[Network, Parts]) -> None:
+    found = list(predictor(networks, 2).classify_with_maps(image, WINDOWS[:4]))
+    torch_itself = Predictor(networks[0], device="cpu", precision="fp32")
+    expected = list(torch_itself.classify_with_maps(image, WINDOWS[:4]))
     for (index, labels, confidence, maps), (other, *others) in zip(found, expected, strict=True):
         assert index == other
         assert (labels == others[0]).mean() > 0.999
