@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import warnings
@@ -26,6 +27,9 @@ TILE, DECODER = "tile", "decoder"
 """Names of the parts beside those of the contexts."""
 
 FACTS = "network.json"
+
+KEPT = 8
+"""Number of networks whose parts are kept: those used last."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +207,29 @@ def load_parts(folder: Path, core: ov.Core) -> Parts:
         A file is missing or damaged.
     """
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+    os.utime(folder)  # it is used now
     strides, contexts = tuple(facts["strides"]), tuple(facts["contexts"])
     names = [*([TILE] if strides else []), *contexts, DECODER]
     models = {name: core.read_model(folder / f"{name}.xml") for name in names}
     return Parts(models, strides, contexts, FeatureGrid(**facts["grid"]))
+
+
+def drop_oldest(cache: Path) -> None:
+    """Delete the parts of all networks but those used last, ``KEPT`` of them.
+
+    Parameters
+    ----------
+    cache : Path
+        Folder of all parts.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be read.
+    """
+    folders = [folder for folder in cache.iterdir() if not folder.name.startswith(".")]
+    for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def parts_folder(cache: Path, checkpoint_hash: str) -> Path:

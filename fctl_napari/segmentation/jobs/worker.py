@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import CheckpointError, FctlError, InputError
+from fctl_napari.errors import CheckpointError, ConfigError, FctlError, InputError, reason_of
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
@@ -461,11 +461,16 @@ def _load(network: Network) -> Predictor:
 
 def _compiled(network: Network, device: torch.device) -> OpenVinoNetwork:
     """Return a network for OpenVINO, whose parts are converted once and kept in the user's cache folder."""
-    import openvino as ov
-    from platformdirs import user_cache_path
+    try:
+        import openvino as ov
+        from platformdirs import user_cache_path
+    except ImportError as error:
+        raise ConfigError(
+            f"OpenVINO cannot be loaded ({reason_of(error)}); install it anew, or use --engine torch."
+        ) from error
 
     from fctl_napari.model.checkpoint import load_checkpoint
-    from fctl_napari.model.openvino_parts import convert_network, load_parts, parts_folder, save_parts
+    from fctl_napari.model.openvino_parts import convert_network, drop_oldest, load_parts, parts_folder, save_parts
     from fctl_napari.segmentation.inference.device import resolve_precision
     from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
 
@@ -478,6 +483,7 @@ def _compiled(network: Network, device: torch.device) -> OpenVinoNetwork:
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # without a place to keep them they are converted again
             save_parts(parts, folder)
+            drop_oldest(folder.parent)
     precision = resolve_precision(network.precision, device)
     config = read_card(network.checkpoint).config
     return OpenVinoNetwork(parts, config, precision, network.threads or usable_cores(), core)

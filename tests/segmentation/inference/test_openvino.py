@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from fctl_napari.windows import FloatWindow
 
 ov = pytest.importorskip("openvino")
 
-from fctl_napari.model.openvino_parts import Parts, convert_network, load_parts, save_parts  # noqa: E402
+from fctl_napari.model.openvino_parts import Parts, convert_network, drop_oldest, load_parts, save_parts  # noqa: E402
 from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork  # noqa: E402
 
 SMALL: dict[str, Any] = {**NETWORK, "classes": 3}
@@ -187,6 +188,17 @@ def test_parts_are_converted_once_and_made_anew_where_damaged(
     monkeypatch.setattr(worker, "_predictors", {})
     worker.prepare(network)
     assert (folder / "tile.xml").stat().st_size > 100
+
+
+def test_the_networks_used_last_are_kept(tmp_path: Path, networks: tuple[Network, Parts]) -> None:
+    save_parts(networks[1], tmp_path / "used")
+    for number in range(9):
+        (tmp_path / f"{number}").mkdir()
+        os.utime(tmp_path / f"{number}", (number, number))
+    os.utime(tmp_path / "used", (0, 0))
+    load_parts(tmp_path / "used", ov.Core())
+    drop_oldest(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"used", *(str(number) for number in range(2, 9))}
 
 
 def test_a_segmentation_is_that_of_torch(
