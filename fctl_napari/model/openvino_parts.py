@@ -12,16 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import openvino as ov
 import torch
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
 from fctl_napari import __version__
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.geometry import FeatureGrid
 from fctl_napari.model.network import Network
+from fctl_napari.model.openvino_runtime import FrontEndManager, TorchScriptPythonDecoder, ov
 
 TILE, DECODER = "tile", "decoder"
 """Names of the parts beside those of the contexts."""
@@ -144,7 +142,7 @@ def convert_network(network: Network) -> Parts:
 
 
 def _convert(part: nn.Module, *inputs: Tensor) -> ov.Model:
-    # The frontend itself, because `ov.convert_model` reports its use over the network without asking.
+    # The frontend itself: `ov.convert_model` loads much more, and reports its use.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing takes sizes for constants, which they are here
         decoder = TorchScriptPythonDecoder(

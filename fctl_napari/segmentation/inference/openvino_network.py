@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-import openvino as ov
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -14,6 +13,7 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.openvino_parts import DECODER, TILE, Parts
+from fctl_napari.model.openvino_runtime import ov
 from fctl_napari.segmentation.inference.device import Precision
 
 HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}

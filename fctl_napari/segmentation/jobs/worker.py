@@ -462,8 +462,9 @@ def _load(network: Network) -> Predictor:
 def _compiled(network: Network, device: torch.device) -> OpenVinoNetwork:
     """Return a network for OpenVINO, whose parts are converted once and kept in the user's cache folder."""
     try:
-        import openvino as ov
         from platformdirs import user_cache_path
+
+        from fctl_napari.model.openvino_runtime import ov
     except ImportError as error:
         raise ConfigError(
             f"OpenVINO cannot be loaded ({reason_of(error)}); install it anew, or use --engine torch."

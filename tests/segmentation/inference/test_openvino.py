@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,11 @@ from fctl_napari.segmentation.jobs.explain import explain
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import FloatWindow
 
-ov = pytest.importorskip("openvino")
+pytest.importorskip("fctl_napari.model.openvino_runtime")
 
-from fctl_napari.model.openvino_parts import Parts, convert_network, drop_oldest, load_parts, save_parts  # noqa: E402
-from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork  # noqa: E402
+from fctl_napari.model.openvino_parts import Parts, convert_network, drop_oldest, load_parts, save_parts
+from fctl_napari.model.openvino_runtime import ov
+from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
 
 SMALL: dict[str, Any] = {**NETWORK, "classes": 3}
 OPTIONS: tuple[dict[str, Any], ...] = (
@@ -144,6 +147,15 @@ def test_maps_are_those_of_torch(image: Pyramid, networks: tuple[Network, Parts]
         assert (labels == others[0]).mean() > 0.999
         for own, same in ((confidence, others[1]), (maps, others[2])):
             assert np.abs(own.astype(int) - same).max() <= 1
+
+
+def test_nothing_is_reported(tmp_path: Path) -> None:
+    """OpenVINO's telemetry begins by writing an identity into the user's folder."""
+    environment = {key: value for key, value in os.environ.items() if key != "CI"} | {"HOME": str(tmp_path)}
+    code = "import fctl_napari.model.openvino_parts, sys; print(sys.modules['openvino_telemetry'])"
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "None"
+    assert not (tmp_path / "intel").exists()
 
 
 def test_engines_are_chosen_by_device_and_network(monkeypatch: pytest.MonkeyPatch) -> None:
