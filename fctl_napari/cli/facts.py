@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fctl_napari.imagery.pyramid import Pyramid
+    from fctl_napari.model.config import Band
     from fctl_napari.model.model_card import Card
     from fctl_napari.segmentation.store.store import Segmentation
 
@@ -82,6 +83,11 @@ def say_images(pyramid: Pyramid) -> None:
         err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def _band(band: Band) -> str:
+    """Return a band of a network in words."""
+    return band.name if band.value_range is None else "{} ({:g} .. {:g})".format(band.name, *band.value_range)
+
+
 def card_facts(card: Card) -> dict[str, str]:
     """Return facts of a checkpoint by their names."""
     contexts = ", ".join(
@@ -94,7 +100,7 @@ def card_facts(card: Card) -> dict[str, str]:
         "network": card.config.title,
         "tile": f"{card.config.tile_size} px",
         "contexts": contexts or "none",
-        **({"bands": ", ".join(card.config.band_names)} if card.config.bands else {}),
+        **({"bands": ", ".join(map(_band, card.config.bands))} if card.config.bands else {}),
     }
     learnt_from = card.provenance.get("finetuning", {}).get("image")
     if learnt_from is not None:

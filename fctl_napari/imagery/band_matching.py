@@ -15,11 +15,13 @@ SENTINEL_2 = {
 }  # fmt: skip
 """Names of the bands of Sentinel-2 by their numbers."""
 
+SHARED = ("2", "3", "4")
+"""Numbers that mean the same on harmonized Landsat, whose names are alike."""
+
 SYNONYMS = {
     "nir": ("nearinfrared", "nearir", "infrared", "ir", "n", "nir1"),
     "narrownir": ("nirnarrow", "nir2", "nnir"),
-    "rededge": ("re",),
-    "rededge1": ("re1",),
+    "rededge1": ("re1", "rededge", "re"),
     "rededge2": ("re2",),
     "rededge3": ("re3",),
     "coastal": ("coastalblue", "coastalaerosol", "aerosol"),
@@ -32,7 +34,8 @@ SYNONYMS = {
 
 RANGES_NM = {
     "coastal": (400.0, 450.0), "blue": (450.0, 515.0), "green": (520.0, 600.0), "red": (620.0, 690.0),
-    "rededge": (690.0, 755.0), "nir": (760.0, 900.0), "swir1": (1550.0, 1750.0), "swir2": (2050.0, 2350.0),
+    "rededge1": (690.0, 725.0), "rededge2": (725.0, 760.0), "rededge3": (760.0, 795.0), "nir": (795.0, 900.0),
+    "swir1": (1550.0, 1750.0), "swir2": (2050.0, 2350.0),
 }  # fmt: skip
 """Wavelengths of bands, nm."""
 
@@ -50,14 +53,17 @@ def canonical_names(names: Sequence[str | None]) -> tuple[str | None, ...]:
     tuple of str or None
         ``"nir"`` for each of these. Names that are not known in lower case, letters and digits alone.
     """
-    sentinel = has_sentinel_names(names)
-    return tuple(None if name is None else _canonical(name, sentinel) for name in names)
+    plain = [(name or "").lower() for name in names]
+    sure = any(re.search(r"(?<![a-z\d])b(8a|08|8|12)(?![a-z\d])", name) for name in plain)
+    numbers = (tuple(SENTINEL_2) if sure else SHARED) if has_sentinel_names(names) else ()
+    return tuple(None if name is None else _canonical(name, numbers) for name in names)
 
 
-def _canonical(name: str, sentinel: bool) -> str | None:
+def _canonical(name: str, numbers: Sequence[str]) -> str | None:
     plain = name.strip().lower()
-    if sentinel and (found := re.search(r"(?<![a-z\d])b0?(\d{1,2}a?)(?![a-z\d])", plain)):
-        return SENTINEL_2.get(found.group(1), found.group(0))
+    found = re.search(r"(?<![a-z\d])b0?(\d{1,2}a?)(?![a-z\d])", plain)
+    if found and found.group(1) in numbers:
+        return SENTINEL_2[found.group(1)]
     length = nanometers(plain)
     if length is not None:
         return next((band for band, (low, high) in RANGES_NM.items() if low <= length <= high), f"{length:g}nm")
@@ -66,7 +72,7 @@ def _canonical(name: str, sentinel: bool) -> str | None:
     own = list(words)
     while len(own) > 1 and (own[0] in FILLERS or (own[0].isdigit() and own != words)):
         own.pop(0)
-    while len(own) > 1 and own[-1] in FILLERS:
+    while len(own) > 1 and (own[-1] in FILLERS or (own[-1].isdigit() and own[-2] in FILLERS)):
         own.pop()
     key = "".join(own if any(word.isalpha() for word in own) else words)
     return next((band for band, others in SYNONYMS.items() if key == band or key in others), key or None)
@@ -121,6 +127,9 @@ def find_bands(pyramid: Pyramid, wanted: Sequence[str], who: str = "the network"
     there = image_band_names(pyramid)
     names = [str(name) for name in canonical_names(wanted)]
     location = pyramid.path or pyramid.name
+    twice = [stated for name, stated in zip(names, wanted, strict=True) if names.count(name) > 1]
+    if twice:
+        raise InputError(f"{who} takes one band twice ({', '.join(twice)} mean the same); leave one out.")
     for name, stated in zip(names, wanted, strict=True):
         if there.count(name) > 1:
             raise InputError(f"{location}: has two bands named {stated}; name them all with --band-names.")

@@ -69,6 +69,33 @@ def rgb_in(bands: Bands | None) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
+def shown_colors(names: Sequence[str | None], colors: Sequence[str | None]) -> tuple[str | None, ...]:
+    """Return the colors in which bands are shown.
+
+    A band that has another name is no opacity: programs mark the fourth band of 8 bits as opacity where nobody said
+    what it is.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        See :func:`rgb_bands`.
+    colors : sequence of str or None
+        See :func:`rgb_bands`. ``"alpha"`` is opacity.
+
+    Returns
+    -------
+    tuple of str or None
+        The colors, ``"undefined"`` for such a band.
+    """
+    found = list(colors)
+    for index, (name, color) in enumerate(zip(names, colors, strict=True)):
+        plain = re.sub(r"[\d_\s-]+|band|channel|ch", "", (name or "").lower())
+        numbered = has_sentinel_names([name])
+        if color == "alpha" and (numbered or (plain and plain not in (*ALPHA, "b", "transparency"))):
+            found[index] = "undefined"
+    return tuple(found)
+
+
 def band_labels(
     names: Sequence[str | None], colors: Sequence[str | None], wavelengths: Sequence[float | None]
 ) -> tuple[str | None, ...]:
@@ -86,14 +113,17 @@ def band_labels(
     Returns
     -------
     tuple of str or None
-        The name, or else the color or the wavelength. A color before a name that only counts, as ``"Band 1"`` does.
+        The name, or else the color or the wavelength. These come before names that only count the bands:
+        ``"Band 1"``, ``"Band 2"``.
     """
     labels: list[str | None] = []
+    counting = [f"{index + 1}" for index in range(len(names))] == [
+        re.sub(r"^(band|channel|ch|b)?[ _-]*", "", (name or "").strip().lower()) for name in names
+    ]
     for name, color, wavelength in zip(names, colors, wavelengths, strict=True):
         plain = color if color not in ("undefined", "gray") else None
         length = None if wavelength is None else f"{_in_nanometers(wavelength):g} nm"
-        counted = name is not None and re.fullmatch(r"(band|channel|b|ch)?[ _-]*\d+", name.strip().lower())
-        labels.append((plain or length or name) if counted or not name else name)
+        labels.append((plain or length or name) if counting or not name else name)
     return tuple(labels)
 
 
@@ -172,9 +202,17 @@ def has_sentinel_names(names: Sequence[str | None]) -> bool:
     Returns
     -------
     bool
-        True if one of bands 2, 3, 4 and 8 has two digits, or there is a band 8.
+        True if there is a band 8A, 08 or 12, one of 02, 03 and 04, or a band 8 without what Landsat has beside its own.
     """
-    return any(match and (match.group(1) or match.group(2) == "8") for match in _sentinel_matches(names))
+    plain = [(name or "").lower() for name in names]
+
+    def there(*numbers: str) -> bool:
+        return any(re.search(rf"(?<![a-z\d])b{number}(?![a-z\d])", name) for number in numbers for name in plain)
+
+    if there("8a", "08", "12"):
+        return True
+    # Landsat has a band 8 too, beside bands 1 and 7; its red, green and blue have the same numbers with two digits.
+    return there("02", "03", "04") or (there("8") and not there("1", "7"))
 
 
 def _by_words(found: Sequence[str | None]) -> tuple[int, int, int] | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.pyramid import Pyramid
@@ -54,6 +56,53 @@ def measured_range(pyramid: Pyramid) -> tuple[float, float]:
     if values.dtype.kind in "bui":
         low, high = math.floor(low), math.ceil(high)
     return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def outside(values: NDArray[Any], value_range: tuple[float, float]) -> bool:
+    """Return whether values lie at one end of a range or beyond it, so that it is one of other units.
+
+    Parameters
+    ----------
+    values : ndarray [n]
+        Values of a band.
+    value_range : tuple of 2 float
+        Range that is meant for them.
+
+    Returns
+    -------
+    bool
+        True if 98 % of them are in the lowest or the highest fiftieth of the range, or beyond.
+    """
+    low, high = value_range
+    first, last = (np.percentile(values, (1, 99)) - low) / (high - low)
+    return bool(last < 0.02 or first > 0.98)
+
+
+def sampled_values(pyramid: Pyramid) -> NDArray[Any]:
+    """Read values of px that hold data, on the coarsest level.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        Image.
+
+    Returns
+    -------
+    ndarray [n, bands]
+        Values of the channels that are read, see ``Pyramid.read_channels``.
+
+    Raises
+    ------
+    InputError
+        The file is damaged there.
+    """
+    level, bands = len(pyramid.levels) - 1, list(pyramid.read_channels)
+    return np.concatenate(
+        [
+            pyramid.read_native(window, level)[..., bands][pyramid.read_valid(window, level)]
+            for window in _windows(pyramid.levels[level])
+        ]
+    )
 
 
 def share_without_data(pyramid: Pyramid) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.band_matching import canonical_names, find_bands
-from fctl_napari.imagery.measured import PERCENTILES
+from fctl_napari.imagery.measured import PERCENTILES, outside
 from fctl_napari.model.config import RGB, Band, FCtLConfig
 from fctl_napari.training.data import Scene
 from fctl_napari.windows import IntWindow
@@ -22,9 +22,10 @@ REGIONS, BLOCKS, SIDE = 64, 16, 128
 def with_band_figures(config: FCtLConfig, scenes: Sequence[Scene], parent: FCtLConfig | None = None) -> FCtLConfig:
     """Complete the bands of a network.
 
-    What they state stays. Bands that the parent has keep its figures, as its weights were learned with them. The range
-    is else that of the data, 8 bits as they are, or the 0.1 and 99.9 percentiles. Red, green and blue are normalized as
-    the encoder's weights expect them, other bands by their own mean and standard deviation.
+    What they state stays, and a range that is stated for the data is that of all bands. Bands that the parent has keep
+    its figures else, as its weights were learned with them. Others have values of 8 bits as they are, or the 0.1 and
+    99.9 percentiles. Red, green and blue are normalized as the encoder's weights expect them, other bands by their own
+    mean and standard deviation.
 
     Parameters
     ----------
@@ -43,21 +44,34 @@ def with_band_figures(config: FCtLConfig, scenes: Sequence[Scene], parent: FCtLC
     Raises
     ------
     InputError
-        An image lacks a band, is damaged, or no training region holds data.
+        An image lacks a band or is damaged, no training region holds data, the images hold values of several types, or
+        values that lie outside of the parent's ranges.
     """
     if not config.bands:
         return config
+    image = scenes[0].pyramid
+    others = [scene.pyramid for scene in scenes if scene.pyramid.dtype != image.dtype]
+    if others and image.value_range is None:
+        raise InputError(
+            f"{others[0].path}: holds {others[0].dtype} values where {image.path} holds {image.dtype}; convert one of "
+            "them to the values of the other."
+        )
     names = [str(name) for name in canonical_names(config.band_names)]
     known = {} if parent is None else dict(zip(canonical_names(parent.band_names), parent.bands, strict=False))
     values = _sample(config, scenes)
-    image = scenes[0].pyramid
-    stated = image.value_range
-    if stated is None and image.dtype == np.uint8:
-        stated = (0.0, 255.0)
+    bytes_as_they_are = (0.0, 255.0) if image.dtype == np.uint8 else None
     bands = []
     for index, (name, band) in enumerate(zip(names, config.bands, strict=True)):
+        stated = image.value_range
+        if stated is not None and band.value_range is None:
+            band = band.model_copy(update={"value_range": stated})
         own = _from(known.get(name), band)
-        low, high = value_range = own.value_range or stated or _range(values[:, index])
+        low, high = value_range = own.value_range or bytes_as_they_are or _range(values[:, index])
+        if outside(values[:, index], value_range):
+            raise InputError(
+                f"{image.path}: its values of {band.name} ({_span(values[:, index])}) are not those that "
+                f"{low:g} .. {high:g} is the range of; state theirs with --range LO HI, or scale the images."
+            )
         scaled = np.clip((values[:, index] - low) * (255 / (high - low)), 0, 255)
         figures = {} if name in RGB else {"mean": _rounded(scaled.mean()), "std": max(_rounded(scaled.std()), 1.0)}
         kept = {key: value for key, value in own.model_dump().items() if value is not None}
@@ -71,6 +85,11 @@ def _from(known: Band | None, band: Band) -> Band:
         return band
     stated = {key: value for key, value in band.model_dump().items() if value is not None}
     return known.model_copy(update=stated)
+
+
+def _span(values: NDArray[np.float64]) -> str:
+    first, last = np.percentile(values, (1, 99))
+    return f"{first:g} .. {last:g}"
 
 
 def _range(values: NDArray[np.float64]) -> tuple[float, float]:

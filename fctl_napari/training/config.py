@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from fctl_napari.errors import ConfigError
-from fctl_napari.imagery.band_names import Bands
+from fctl_napari.imagery.band_names import Bands, rgb_in
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.config import ContextName, FCtLConfig, preset
 from fctl_napari.training.recipes import read_recipe
@@ -335,6 +335,11 @@ class TrainConfig(_Settings):
                 "everything else a class of its own, say background, and state which value of the masks it is."
             )
         network = preset(self.preset, **(self.network | {"classes": classes}))
+        if network.bands and rgb_in(self.data.bands) is not None:
+            raise ConfigError(
+                f"data.bands: the network finds its bands ({', '.join(network.band_names)}) by their names; leave it "
+                "out, or name the images' bands with --band-names."
+            )
         if network.refines != bool(self.data.masks):
             raise ConfigError(
                 "data.masks: a refiner needs masks to learn from; set 'roughened' or a folder of segmentations."

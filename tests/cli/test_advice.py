@@ -46,6 +46,8 @@ RAISED_BY = {
     "ablation/bands.py": {"ablate run"},
     "ablation/plan.py": {"ablate run"},
     "training/distributed.py": {"train"},
+    "training/band_figures.py": {"train", "ablate run"},
+    "training/config.py": {"train", "ablate run"},
     "segmentation/jobs/driver.py": RUNS,
     "export/export.py": EXPORTS,
     "segmentation/jobs/engine.py": RUNS,

@@ -44,7 +44,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_info_says_which_bands_a_network_takes(fctl: Fctl, checkpoint: Path) -> None:
     code, out, _ = fctl("info", checkpoint)
     assert code == 0
-    assert "red, green, blue, nir" in out
+    assert "red (0 .. 5000), green (0 .. 5000), blue (0 .. 5000), nir (0 .. 5000)" in out
 
 
 def test_what_a_network_does_not_heed_is_refused(fctl: Fctl, checkpoint: Path, image: Path, tmp_path: Path) -> None:

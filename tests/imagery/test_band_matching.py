@@ -26,9 +26,12 @@ FOUR = ("red", "green", "blue", "nir")
         (["S2_B4", "S2_B3", "S2_B2", "S2_B8"], FOUR),
         (["665 nm", "560 nm", "490 nm", "0.842 um"], FOUR),
         (["red", "green", "blue", "near-infrared"], FOUR),
-        (["B05", "B11", "B12"], ("b05", "b11", "b12")),  # of which satellite?
+        (["B05", "B10", "B11"], ("b05", "b10", "b11")),  # of which satellite?
+        (["B02", "B03", "B04", "B05", "B06"], ("blue", "green", "red", "b05", "b06")),  # Landsat's as well
+        (["B1", "B2", "B3", "B4", "B5", "B7", "B8"], ("b1", "b2", "b3", "b4", "b5", "b7", "b8")),  # Landsat 7
+        (["Blue (band 2)", "rededge", "705 nm"], ("blue", "rededge1", "rededge1")),
         (["B02", "B05", "B8A", "B11"], ("blue", "rededge1", "narrownir", "swir1")),
-        (["red edge", "coastal_blue", "Coastal Aerosol", "SWIR 1"], ("rededge", "coastal", "coastal", "swir1")),
+        (["red edge", "coastal_blue", "Coastal Aerosol", "SWIR 1"], ("rededge1", "coastal", "coastal", "swir1")),
         (["B1", "B2", "B3"], ("b1", "b2", "b3")),
         (["VV", "vh", "DEM", "Band 7"], ("vv", "vh", "dem", "band7")),
         ([None, ""], (None, None)),
@@ -63,6 +66,11 @@ def test_an_image_without_names_is_red_green_and_blue() -> None:
 def test_a_mismatch_is_one_sentence(names: tuple[str, ...], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         find_bands(named(4).with_band_names(names), ("red", "nir"))
+
+
+def test_a_band_that_is_taken_twice_is_refused() -> None:
+    with pytest.raises(InputError, match=r"takes one band twice .nir, 842 nm"):
+        find_bands(named(4).with_band_names(("red", "green", "blue", "nir")), ("nir", "842 nm"))
 
 
 def test_names_are_stated_for_a_file_that_has_none(tmp_path: Path) -> None:

@@ -104,3 +104,29 @@ def test_bands_are_found_by_their_wavelengths(tmp_path: Path, bands: str, unit: 
             value = nm if unit == "Nanometers" else nm / 1000
             file.update_tags(band, wavelength=str(value), wavelength_units=unit)
     assert np.array_equal(open_image(path).read((0, 0, 40, 50)), RGB)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["nir", "B8", "B08", "Near Infrared"])
+def test_a_band_that_is_named_is_no_opacity(tmp_path: Path, name: str) -> None:
+    """Four bands of 8 bits are red, green, blue and alpha for rasterio unless it is told otherwise."""
+    from rasterio.shutil import copy
+
+    names = (*(("B4", "B3", "B2") if name.startswith("B") else ("red", "green", "blue")), name)
+    path = write(tmp_path / "image.tif", [RED, GREEN, BLUE, NIR], names)
+    copy(path, tmp_path / "image.vrt", driver="VRT")
+    for file in (path, tmp_path / "image.vrt"):
+        image = open_image(file)
+        assert image.validity is None
+        assert image.bands == (0, 1, 2)
+        assert image.band_names == names
+    unnamed = write(tmp_path / "unnamed.tif", [RED, GREEN, BLUE, NIR], ("", "", "", ""))
+    assert open_image(unnamed).validity is not None
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_names_of_bands_come_before_colors_that_nobody_stated(tmp_path: Path) -> None:
+    path = write(tmp_path / "image.tif", [NIR, RED, GREEN, BLUE], ("B08", "B04", "B03", "B02"))
+    image = open_image(path)
+    assert image.band_names == ("B08", "B04", "B03", "B02")
+    assert np.array_equal(image.read((0, 0, 40, 50)), RGB)

@@ -114,6 +114,16 @@ def test_an_image_that_lacks_a_band_is_refused(checkpoint: Path, tmp_path: Path,
         segment(command_engine, image, checkpoint, tmp_path / "result.ome.zarr")
 
 
+def test_an_image_of_other_units_is_refused(checkpoint: Path, tmp_path: Path, command_engine: Engine) -> None:
+    bands, _ = four_band_scene(7)
+    image = write_bands(
+        tmp_path / "dark.tif", {name: (values / 1000).astype(np.uint16) for name, values in bands.items()}
+    )
+    with pytest.raises(InputError, match=r"dark\.tif: its values .* are of other units"):
+        segment(command_engine, image, checkpoint, tmp_path / "result.ome.zarr")
+    assert not (tmp_path / "result.ome.zarr").exists()
+
+
 def test_a_pixel_is_explained(checkpoint: Path, tmp_path: Path) -> None:
     bands, classes = four_band_scene(7)
     image = write_bands(tmp_path / "scene.tif", bands)
@@ -161,3 +171,26 @@ def test_a_network_of_red_green_and_blue_still_asks(folder: Path, tmp_path: Path
     assert image.bands == (2, 1, 0)
     with pytest.raises((InputError, ConfigError), match="--range"):
         Trainer(recipe(network={"bands": ()}), tmp_path, data_folder=folder, device="cpu")
+
+
+def test_values_of_other_units_are_refused(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+    """A start keeps its ranges, unless others are stated; reflectance of 0..1 lies in none of them."""
+    import shutil
+
+    import rasterio
+
+    other = shutil.copytree(folder, tmp_path / "set")
+    for path in (other / "images").iterdir():
+        with rasterio.open(path) as file:
+            values, profile = file.read(), file.profile | {"dtype": "float32"}
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(values.astype(np.float32) / 10000)
+            file.descriptions = NAMES
+    config = recipe(init_from=str(checkpoint), steps=1)
+    with pytest.raises(InputError, match=r"its values of red .*--range LO HI"):
+        Trainer(config, tmp_path / "refused", data_folder=other, device="cpu")
+    stated = recipe(init_from=str(checkpoint), steps=1, data={"layout": "auto", "value_range": (0, 0.5)})
+    trained = Trainer(stated, tmp_path / "run", data_folder=other, device="cpu").model.config
+    assert {band.value_range for band in trained.bands} == {(0, 0.5)}
+    with pytest.raises(ConfigError, match="by their names"):
+        recipe(data={"layout": "auto", "bands": (2, 1, 0)}).network_config(3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from fctl_napari.imagery.band_names import shown_colors
 from fctl_napari.imagery.formats.geo import open_dataset, wavelengths
 from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC
 from fctl_napari.imagery.formats.tiff_bands import NODATA_VALUES, TiffBands, nodata_of_bands
@@ -39,7 +40,8 @@ def bands_beside(path: Path | str, channels: int) -> TiffBands | None:
                 return None
             nodata = nodata_of_bands(dataset.tags().get(NODATA_VALUES, ""), channels) or tuple(dataset.nodatavals)
             colors = tuple(color.name for color in dataset.colorinterp)
-            return TiffBands(tuple(dataset.descriptions), colors, wavelengths(dataset), nodata)
+            names = tuple(dataset.descriptions)
+            return TiffBands(names, shown_colors(names, colors), wavelengths(dataset), nodata)
     except rasterio.errors.RasterioIOError:
         return None  # reported when it is placed
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError, reason_of
-from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, band_labels, choose_bands
+from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, band_labels, choose_bands, shown_colors
 from fctl_napari.imagery.georeference import Placement, dataset_placement, has_rasterio
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import FileImage, file_images
@@ -91,7 +91,7 @@ def read_geo(path: Path | str, number: int | None = None) -> GeoImage:
         file_images(path, [("", dataset.shape)], number)
         opened = [None, *range(len(dataset.overviews(1)))]
         arrays = [GeoArray(path, overview, dataset.indexes) for overview in opened]
-        colors = tuple(color.name for color in dataset.colorinterp)
+        colors = shown_colors(dataset.descriptions, [color.name for color in dataset.colorinterp])
         convert = _palette(dataset)
         if convert is None:
             levels = [Level(array, "cyx") for array in arrays]
@@ -145,6 +145,10 @@ def _validity(
 ) -> Validity | None:
     """Return the validity of a raster, as ``dataset_mask`` of rasterio has it."""
     flags = {flag.name for band in dataset.mask_flag_enums for flag in band}
+    if "alpha" in flags:
+        stated = [color.name for color in dataset.colorinterp]
+        if "alpha" not in shown_colors(dataset.descriptions, stated):
+            flags -= {"alpha", "per_dataset"}
     if flags <= {"all_valid"}:
         return None
     nodata = tuple(dataset.nodatavals)

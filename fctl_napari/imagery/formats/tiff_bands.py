@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, band_labels, choose_bands
+from fctl_napari.imagery.band_names import WAVELENGTH_ITEMS, BandChoice, band_labels, choose_bands, shown_colors
 
 GDAL_METADATA = 42112
 NODATA_TAG = 42113
@@ -103,7 +103,7 @@ def tiff_bands(page: tifffile.TiffPage, channels: int) -> TiffBands:
             colors[int(sample)] = text.lower()
         elif name in WAVELENGTH_ITEMS:
             wavelengths[int(sample)] = _number(text)
-    return TiffBands(tuple(names), tuple(colors), tuple(wavelengths), nodata)
+    return TiffBands(tuple(names), shown_colors(names, colors), tuple(wavelengths), nodata)
 
 
 def nodata_of_bands(text: str, channels: int) -> tuple[float, ...] | None:

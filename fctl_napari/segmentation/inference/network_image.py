@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from fctl_napari.errors import ConfigError
+import numpy as np
+
+from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.imagery.band_matching import find_bands
 from fctl_napari.imagery.band_names import Bands, band_names_in
+from fctl_napari.imagery.measured import outside, sampled_values
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.config import RGB, FCtLConfig
 
@@ -34,6 +37,34 @@ def network_image(image: Pyramid, config: FCtLConfig) -> Pyramid:
         image.require_rgb()
         return image
     return image.with_bands(find_bands(image, config.band_names), [band.value_range for band in config.bands])
+
+
+def check_units(image: Pyramid, config: FCtLConfig) -> None:
+    """Refuse an image whose values are of other units than those that a network learned with.
+
+    Parameters
+    ----------
+    image : Pyramid
+        Image as the network reads it, see :func:`network_image`.
+    config : FCtLConfig
+        Settings of the network.
+
+    Raises
+    ------
+    InputError
+        The values of all bands lie at one end of their ranges or beyond, or the file is damaged.
+    """
+    ranges = [band.value_range or (0.0, 255.0) for band in config.bands]
+    if not ranges:
+        return
+    values = sampled_values(image)
+    if len(values) and all(outside(values[:, index], own) for index, own in enumerate(ranges)):
+        found = ", ".join(f"{value:g}" for value in np.median(values, axis=0))
+        learned = ", ".join(f"{low:g} .. {high:g}" for low, high in ranges)
+        raise InputError(
+            f"{image.path or image.name}: its values ({found} in the middle) are of other units than those of the "
+            f"network's bands ({learned}); scale the image as the training data were."
+        )
 
 
 def check_said(config: FCtLConfig, value_range: tuple[float, float] | None, bands: Bands | None) -> None:

@@ -20,7 +20,7 @@ from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card, resolve_checkpoint
-from fctl_napari.segmentation.inference.network_image import network_image
+from fctl_napari.segmentation.inference.network_image import check_units, network_image
 from fctl_napari.segmentation.jobs.cluster import Workers
 from fctl_napari.segmentation.jobs.driver import Driver, Stopped
 from fctl_napari.segmentation.jobs.explain_client import ask
@@ -190,6 +190,7 @@ class Run:
         self._source, self._state = source, None if is_url(source) else _state(source)
         image = open_image(source, value_range=request.value_range, bands=request.bands)
         image = network_image(image, card.config)
+        check_units(image, card.config)
         tile_size = card.config.tile_size
         overlap = default_overlap(tile_size) if request.overlap is None else request.overlap
         released = request.merge == "released"

@@ -89,7 +89,7 @@ def test_what_was_cancelled_at_once_is_thrown_away(
     out = Path(form.out.text())
     form.start.click()
     form.cancel.click()
-    until(lambda: not widget.busy)
+    until(lambda: not widget.busy and (form.offer.isVisible() or not request_path(out).exists()))
     if form.offer.isVisible():
         form.discard.click()
         until(lambda: not widget.busy)

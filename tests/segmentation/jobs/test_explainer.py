@@ -266,15 +266,14 @@ def test_a_question_overtakes_what_waits(engine: Engine, ask: Callable[..., Expl
 def test_the_network_of_a_run_is_not_loaded_again(
     local: Local, scene: Path, ask: Callable[..., ExplainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_predictor", None)
+    monkeypatch.setattr(worker, "_predictors", {})
     local.segment(tmp_path / "out.ome.zarr", scene, region=(0, 0, 40, 40), batch=3)
-    loaded = worker._predictor
-    assert loaded is not None
+    loaded = worker._predictors["torch"]
     request = ask((20.0, 20.0))
     worker.explain(network_of(request, threads=1), request)
-    assert worker._predictor is loaded
+    assert worker._predictors == {"torch": loaded}
     assert worker._explainer is not None
     assert worker._explainer.predictor is loaded[1]
     worker.explain(network_of(replace(request, exact_contexts=True), threads=1), request)
-    assert worker._predictor is not loaded
-    assert worker._explainer.predictor is worker._predictor[1], "nothing of the old one is kept"
+    assert worker._predictors["torch"] is not loaded
+    assert worker._explainer.predictor is worker._predictors["torch"][1], "nothing of the old one is kept"
