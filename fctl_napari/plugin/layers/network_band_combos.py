@@ -63,6 +63,7 @@ class NetworkBandCombos(QWidget):
         self._names = [name or f"band {index}" for index, name in enumerate(pyramid.band_names)]
         for number, wanted in enumerate(card.config.band_names):
             box = combo(TOOLTIP.format(wanted))
+            box.setMinimumContentsLength(3)
             box.addItems(self._names)
             box.setCurrentIndex(known.index(own[number]) if own[number] in known else -1)
             box.activated.connect(self._activated)
