@@ -11,8 +11,9 @@ from torch import Tensor
 def refit_filters(weight: Tensor, given: Sequence[str], wanted: Sequence[str]) -> Tensor:
     """Arrange filters by the names of bands.
 
-    A new band takes the mean filter, and all are weighted so that the sum over bands stays what it was. In the made set
-    of ``benchmarks/new_band.py`` a new band is learned far sooner so than from filters of 0.
+    A new band takes the mean filter, and all are weighted so that the sum over bands stays what it was. So a band that
+    decides is learned within few steps. A network that works without the band is set back at first, which filters of 0
+    would spare it (``benchmarks/new_band.py``).
 
     Parameters
     ----------
