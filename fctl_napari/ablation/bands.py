@@ -7,6 +7,7 @@ from typing import Any
 
 from fctl_napari.ablation.tables import AblationRow
 from fctl_napari.errors import ConfigError
+from fctl_napari.imagery.band_matching import canonical_names
 from fctl_napari.model.config import RGB, Band
 
 BANDS = 0
@@ -55,7 +56,8 @@ def band_rows(bands: Sequence[Band]) -> list[AblationRow]:
             "an ablation by band needs a network that states its bands; set network.bands, for example "
             '--set network.bands=\'["red", "green", "blue", "nir"]\'.'
         )
-    names = [band.name for band in bands]
+    names = [str(name) for name in canonical_names([band.name for band in bands])]
+    bands = [band.model_copy(update={"name": name}) for band, name in zip(bands, names, strict=True)]
     rows = [_row(ALL, f"all bands: {', '.join(names)}", bands)]
     rows += [
         _row(f"bands-without-{band.name}", f"without {band.name}", [other for other in bands if other is not band])

@@ -238,7 +238,7 @@ class Pyramid:
         chosen = copy.copy(self)
         chosen._network_bands = tuple(bands)
         ranges = [own or self.value_range for own in value_ranges or [None] * len(bands)]
-        if any(own is not None for own in ranges):
+        if None not in ranges or (self.dtype == np.uint8 and any(ranges)):
             chosen._ranges = tuple(own or (0.0, 255.0) for own in ranges)
         chosen.require_rgb()
         return chosen

@@ -22,7 +22,8 @@ REGIONS, BLOCKS, SIDE = 64, 16, 128
 def with_band_figures(config: FCtLConfig, scenes: Sequence[Scene], parent: FCtLConfig | None = None) -> FCtLConfig:
     """Complete the bands of a network.
 
-    What they state stays, and a range that is stated for the data is that of all bands. Bands that the parent has keep
+    They get the names by which bands are compared (``"B08"`` is ``"nir"``), as weights are matched by them. What they
+    state else stays, and a range that is stated for the data is that of all bands. Bands that the parent has keep
     its figures else, as its weights were learned with them. Others have values of 8 bits as they are, or the 0.1 and
     99.9 percentiles. Red, green and blue are normalized as the encoder's weights expect them, other bands by their own
     mean and standard deviation.
@@ -75,7 +76,7 @@ def with_band_figures(config: FCtLConfig, scenes: Sequence[Scene], parent: FCtLC
         scaled = np.clip((values[:, index] - low) * (255 / (high - low)), 0, 255)
         figures = {} if name in RGB else {"mean": _rounded(scaled.mean()), "std": max(_rounded(scaled.std()), 1.0)}
         kept = {key: value for key, value in own.model_dump().items() if value is not None}
-        bands.append(Band.model_validate({**figures, "value_range": value_range, **kept}))
+        bands.append(Band.model_validate({**figures, "value_range": value_range, **kept, "name": name}))
     return config.model_copy(update={"bands": tuple(bands)})
 
 

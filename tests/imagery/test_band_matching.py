@@ -41,6 +41,12 @@ def test_names_are_compared_by_what_they_mean(names: list[str | None], expected:
     assert canonical_names(names) == expected
 
 
+@given(st.text(max_size=20) | st.sampled_from(["B08", "842 nm", "Band 7", "narrow NIR", "SWIR 1", "red edge"]))
+def test_a_name_that_is_compared_is_itself(name: str) -> None:
+    once = canonical_names([name])
+    assert canonical_names(once) == once
+
+
 @given(st.permutations(["blue", "green", "red", "nir", "swir1", "rededge", "dem"]), st.data())
 def test_bands_are_found_in_any_order(order: list[str], data: st.DataObject) -> None:
     image = named(len(order)).with_band_names(order)

@@ -54,8 +54,10 @@ def test_each_band_has_its_range() -> None:
 
 
 def test_a_band_without_a_range_is_refused() -> None:
-    with pytest.raises(InputError, match="--range"):
-        pyramid_from_array(BYTES.astype(np.uint16)).with_bands((0, 1))
+    image = pyramid_from_array(BYTES.astype(np.uint16))
+    for ranges in (None, [(0, 100), None]):
+        with pytest.raises(InputError, match="--range"):
+            image.with_bands((0, 1), ranges)
 
 
 def strips_of(image: Pyramid) -> NDArray[np.uint8]:

@@ -194,3 +194,18 @@ def test_values_of_other_units_are_refused(checkpoint: Path, folder: Path, tmp_p
     assert {band.value_range for band in trained.bands} == {(0, 0.5)}
     with pytest.raises(ConfigError, match="by their names"):
         recipe(data={"layout": "auto", "bands": (2, 1, 0)}).network_config(3)
+
+
+def test_other_names_of_bands_are_the_same_network(folder: Path, tmp_path: Path) -> None:
+    """Weights and figures are those of the bands, however the recipe calls them."""
+    spelled = {"init_from": "aerial", "preset": "fctl_lite", "steps": 1}
+    networks = []
+    for number, bands in enumerate((BANDS, ["B04", "Band 2 - Green", "490 nm", "Near Infrared"])):
+        config = recipe(**spelled).model_copy(
+            update={"network": {"tile_size": 64, "contexts": [], "ale": "none", "bands": bands}}
+        )
+        networks.append(Trainer(config, tmp_path / str(number), data_folder=folder, device="cpu").model)
+    one, other = networks
+    assert one.config == other.config
+    (weight,) = one.input_weights
+    np.testing.assert_array_equal(one.state_dict()[weight], other.state_dict()[weight])
