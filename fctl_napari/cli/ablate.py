@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.options import BandNamesOption, BandsOption, DeviceOption, PrecisionOption, RangeOption, said_bands
+from fctl_napari.cli.options import (
+    BandNamesOption,
+    BandsOption,
+    DeviceOption,
+    PrecisionOption,
+    RangeOption,
+    stated_bands,
+)
 from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.files import atomic_write, local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
@@ -108,11 +115,11 @@ def run(
     from fctl_napari.training.config import load_train_config
     from fctl_napari.training.recipes import parse_overrides
 
-    said = said_bands(bands, band_names)
+    stated = stated_bands(bands, band_names)
     given: dict[str, object] = {
         "data.holdout": holdout,
         "data.value_range": value_range and list(value_range),
-        "data.bands": said and list(said),
+        "data.bands": stated and list(stated),
         "encoder_weights": None if weights is None else str(weights.absolute()),
     }
     settings = load_train_config(

@@ -13,7 +13,7 @@ from fctl_napari.cli.options import (
     ImageNumberOption,
     RangeOption,
     image_location,
-    said_bands,
+    stated_bands,
 )
 from fctl_napari.files import local_path
 
@@ -45,7 +45,7 @@ def convert(
     from fctl_napari.imagery.open import open_image
 
     pyramid = open_image(
-        with_number(source, image_number), value_range=value_range, bands=said_bands(bands, band_names)
+        with_number(source, image_number), value_range=value_range, bands=stated_bands(bands, band_names)
     )
     say_images(pyramid)
     with counting("Converting") as report:

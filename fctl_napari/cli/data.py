@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fctl_napari.cli.options import BandNamesOption, BandsOption, RangeOption, said_bands
+from fctl_napari.cli.options import BandNamesOption, BandsOption, RangeOption, stated_bands
 from fctl_napari.errors import InputError
 from fctl_napari.files import local_path, write_json
 from fctl_napari.imagery.band_names import Bands
@@ -54,7 +54,7 @@ def check(
     from fctl_napari.cli.output import counting
     from fctl_napari.datasets.check import check_data_set
 
-    data = _find(folder, classes, value_range, said_bands(bands, band_names))
+    data = _find(folder, classes, value_range, stated_bands(bands, band_names))
     with counting("Looking through") as progress:
         report = check_data_set(data, quick=quick, progress=progress)
     _show(report)
@@ -79,7 +79,7 @@ def convert(
     from fctl_napari.cli.output import counting, out
     from fctl_napari.datasets.convert import convert_data_set
 
-    data = _find(folder, classes, value_range, said_bands(bands, band_names))
+    data = _find(folder, classes, value_range, stated_bands(bands, band_names))
     with counting("Converting") as progress:
         written = convert_data_set(data, target, progress=progress)
     out.print(str(written), highlight=False, soft_wrap=True)

@@ -17,7 +17,7 @@ from fctl_napari.cli.options import (
     ImageNumberOption,
     PrecisionOption,
     RangeOption,
-    said_bands,
+    stated_bands,
 )
 from fctl_napari.segmentation.jobs.parameters import DEVICE, PRECISION
 
@@ -61,13 +61,13 @@ def explain(
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.model.feature_ablation import Without
     from fctl_napari.model.model_card import read_card, resolve_checkpoint
-    from fctl_napari.segmentation.inference.network_image import check_said
+    from fctl_napari.segmentation.inference.network_image import check_image_options
 
     if target is not None:
         check_figure_path(target)
 
-    said = said_bands(bands, band_names)
-    check_said(read_card(resolve_checkpoint(checkpoint)).config, value_range, said)
+    stated = stated_bands(bands, band_names)
+    check_image_options(read_card(resolve_checkpoint(checkpoint)).config, value_range, stated)
 
     from fctl_napari.segmentation.jobs.explain import explain as explain_pixel
 
@@ -81,7 +81,7 @@ def explain(
             precision=precision,
             exact_contexts=exact_contexts,
             value_range=value_range,
-            bands=said,
+            bands=stated,
             channel=channel,
             without=Without.named(without or ()),
         )

@@ -16,7 +16,7 @@ from fctl_napari.cli.options import (
     PrecisionOption,
     RangeOption,
     image_location,
-    said_bands,
+    stated_bands,
 )
 from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
@@ -90,10 +90,10 @@ def finetune(
     from fctl_napari.finetuning.request import PARTS, finetune_request
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.model.model_card import read_card, resolve_checkpoint
-    from fctl_napari.segmentation.inference.network_image import check_said
+    from fctl_napari.segmentation.inference.network_image import check_image_options
 
-    said = said_bands(bands, band_names)
-    check_said(read_card(resolve_checkpoint(checkpoint)).config, value_range, said)
+    stated = stated_bands(bands, band_names)
+    check_image_options(read_card(resolve_checkpoint(checkpoint)).config, value_range, stated)
     chosen = None if parts is None else PARTS if parts == "all" else tuple(parts.split(","))
     given = {"parts": chosen, "steps": steps, "seconds": seconds, "held_out": held_out, "bound": bound}
     request = finetune_request(
@@ -108,7 +108,7 @@ def finetune(
         precision=precision,
         exact_contexts=exact_contexts,
         value_range=value_range,
-        bands=said,
+        bands=stated,
         **{name: value for name, value in given.items() if value is not None},
     )
 

@@ -23,7 +23,7 @@ from fctl_napari.segmentation.jobs.parameters import (
 from fctl_napari.windows import IntWindow
 
 
-def said_bands(bands: tuple[int, int, int] | None, band_names: str | None) -> Bands | None:
+def stated_bands(bands: tuple[int, int, int] | None, band_names: str | None) -> Bands | None:
     """Return what the two options say of an image's bands.
 
     Parameters

@@ -21,7 +21,7 @@ from fctl_napari.cli.options import (
     RangeOption,
     RegionOption,
     SchedulerOption,
-    said_bands,
+    stated_bands,
 )
 from fctl_napari.cli.region import region_inside
 from fctl_napari.files import local_path
@@ -74,17 +74,17 @@ def segment(
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import read_card, resolve_checkpoint
-    from fctl_napari.segmentation.inference.network_image import check_said, network_image
+    from fctl_napari.segmentation.inference.network_image import check_image_options, network_image
     from fctl_napari.segmentation.jobs.engine import SegmentationRequest
 
     weights = resolve_checkpoint(checkpoint)
     if save_logits is not None:
         check_logits_path(save_logits)
     image = with_number(image, image_number)
-    said = said_bands(bands, band_names)
+    stated = stated_bands(bands, band_names)
     config = read_card(weights).config
-    check_said(config, value_range, said)
-    pyramid = network_image(open_image(image, value_range=value_range, bands=said), config)
+    check_image_options(config, value_range, stated)
+    pyramid = network_image(open_image(image, value_range=value_range, bands=stated), config)
     region = region_inside(region, pyramid.shape, image)
     say_images(pyramid)
     cells = affected(inherit, corrections, pyramid, weights)
@@ -102,7 +102,7 @@ def segment(
         precision=precision,
         batch=batch,
         value_range=value_range,
-        bands=said,
+        bands=stated,
         fresh=fresh,
         cells=cells,
         inherit=None if inherit is None else str(inherit),

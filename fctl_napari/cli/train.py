@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fctl_napari.cli.options import BandNamesOption, BandsOption, DeviceOption, RangeOption, said_bands
+from fctl_napari.cli.options import BandNamesOption, BandsOption, DeviceOption, RangeOption, stated_bands
 from fctl_napari.segmentation.jobs.parameters import DEVICE
 
 
@@ -44,7 +44,7 @@ def train(
     from fctl_napari.training.config import load_train_config
     from fctl_napari.training.recipes import parse_overrides
 
-    shown = {"data.value_range": value_range, "data.bands": said_bands(bands, band_names)}
+    shown = {"data.value_range": value_range, "data.bands": stated_bands(bands, band_names)}
     given = {key: list(values) for key, values in shown.items() if values is not None}
     chosen = load_train_config(config, parse_overrides(settings or ()) | given)
 

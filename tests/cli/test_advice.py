@@ -41,7 +41,6 @@ RAISED_BY = {
     "imagery/band_matching.py": SHOWN,
     "cli/options.py": SHOWN,
     "segmentation/inference/engines.py": {"segment"},
-    "segmentation/jobs/worker.py": {"segment"},
     "segmentation/inference/network_image.py": {"segment", "explain", "finetune"},
     "ablation/bands.py": {"ablate run"},
     "ablation/plan.py": {"ablate run"},

@@ -67,7 +67,7 @@ def check_units(image: Pyramid, config: FCtLConfig) -> None:
         )
 
 
-def check_said(config: FCtLConfig, value_range: tuple[float, float] | None, bands: Bands | None) -> None:
+def check_image_options(config: FCtLConfig, value_range: tuple[float, float] | None, bands: Bands | None) -> None:
     """Refuse what a user says of an image if a network with bands of its own does not heed it.
 
     Parameters

@@ -5,9 +5,7 @@ Importing this module loads no torch; the functions do.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import threading
 import time
 from collections import deque
@@ -22,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.cores import usable_cores
-from fctl_napari.errors import CheckpointError, ConfigError, FctlError, InputError, reason_of
+from fctl_napari.errors import CheckpointError, FctlError, InputError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
@@ -38,8 +36,7 @@ from fctl_napari.segmentation.tiling.plan import Task, Tile
 from fctl_napari.windows import FloatWindow, Window
 
 if TYPE_CHECKING:
-    import torch
-
+    from fctl_napari.model.network import Network as TorchNetwork
     from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
     from fctl_napari.segmentation.inference.predictor import Predictor
     from fctl_napari.segmentation.jobs.explainer import Explainer
@@ -431,9 +428,11 @@ def _load(network: Network) -> Predictor:
     import torch
 
     from fctl_napari.model.checkpoint import load_checkpoint
-    from fctl_napari.segmentation.inference.device import resolve_device
+    from fctl_napari.segmentation.inference.compiled_network import compiled_network
+    from fctl_napari.segmentation.inference.device import resolve_device, resolve_precision
     from fctl_napari.segmentation.inference.predictor import Predictor
 
+    model: TorchNetwork | OpenVinoNetwork
     device = resolve_device(network.device)
     engine = resolve_engine(network.engine, device.type, read_card(network.checkpoint).config)
     network = replace(network, engine=engine)
@@ -448,8 +447,14 @@ def _load(network: Network) -> Predictor:
             torch.cuda.empty_cache()
     if checkpoint_hash(network.checkpoint) != network.hash:
         raise CheckpointError(f"{network.checkpoint}: this checkpoint was replaced during the run; run again.")
+    if engine == "torch":
+        model, _ = load_checkpoint(network.checkpoint)
+    else:
+        model = compiled_network(
+            network.checkpoint, network.hash, resolve_precision(network.precision, device), network.threads
+        )
     predictor = Predictor(
-        load_checkpoint(network.checkpoint)[0] if engine == "torch" else _compiled(network, device),
+        model,
         device=network.device,
         precision=network.precision,
         batch=network.batch,
@@ -457,37 +462,6 @@ def _load(network: Network) -> Predictor:
     )
     _predictors[engine] = network, predictor
     return predictor
-
-
-def _compiled(network: Network, device: torch.device) -> OpenVinoNetwork:
-    """Return a network for OpenVINO, whose parts are converted once and kept in the user's cache folder."""
-    try:
-        from platformdirs import user_cache_path
-
-        from fctl_napari.model.openvino_runtime import ov
-    except ImportError as error:
-        raise ConfigError(
-            f"OpenVINO cannot be loaded ({reason_of(error)}); install it anew, or use --engine torch."
-        ) from error
-
-    from fctl_napari.model.checkpoint import load_checkpoint
-    from fctl_napari.model.openvino_parts import convert_network, drop_oldest, load_parts, parts_folder, save_parts
-    from fctl_napari.segmentation.inference.device import resolve_precision
-    from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
-
-    core = ov.Core()
-    folder = parts_folder(user_cache_path("fctl-napari") / "openvino", network.hash)
-    try:
-        parts = load_parts(folder, core)
-    except (OSError, ValueError, RuntimeError):  # not there yet, or damaged
-        parts = convert_network(load_checkpoint(network.checkpoint)[0])
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # without a place to keep them they are converted again
-            save_parts(parts, folder)
-            drop_oldest(folder.parent)
-    precision = resolve_precision(network.precision, device)
-    config = read_card(network.checkpoint).config
-    return OpenVinoNetwork(parts, config, precision, network.threads or usable_cores(), core)
 
 
 def _masked(image: Pyramid, segmentation: str, names: Sequence[str]) -> Pyramid:
