@@ -7,7 +7,7 @@ from typing import Any
 
 from fctl_napari.ablation.tables import AblationRow
 from fctl_napari.errors import ConfigError
-from fctl_napari.imagery.band_matching import canonical_names
+from fctl_napari.imagery.band_meanings import canonical_names
 from fctl_napari.model.config import RGB, Band
 
 BANDS = 0

@@ -7,31 +7,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-RGB = ("red", "green", "blue")
+from fctl_napari.imagery.band_meanings import ALPHA, RANGES_NM, RGB, canonical_names, in_nanometers, nanometers
 
 Bands = tuple[int, int, int] | tuple[str, ...]
 """What a user says of an image's bands: the indices of red, green and blue, or the names of all in their order."""
 
-COLORS = {"red": ("red", "r", "ff0000"), "green": ("green", "g", "00ff00"), "blue": ("blue", "b", "0000ff")}
-"""Names and hexadecimal colors of the three."""
-
-SENTINEL_2 = {"4": "red", "3": "green", "2": "blue"}
-"""Colors of the bands of Sentinel-2 by their numbers."""
-
-FILLERS = frozenset(("band", "channel", "ch", "b", "sr", "surface", "reflectance", "nm", "um", "wavelength"))
-"""Words of a band's name that say nothing about its color."""
-
-ALPHA = ("alpha", "a", "opacity")
-"""Names of a band of opacity."""
-
-RANGES_NM = {"red": (620.0, 690.0), "green": (520.0, 600.0), "blue": (440.0, 515.0)}
-"""Wavelengths of the three, nm."""
-
 WAVELENGTH_ITEMS = ("central_wavelength_um", "center_wavelength", "wavelength")
 """Names in metadata of a band's central wavelength, in lower case. Units follow from its size."""
 
-MICROMETERS = 20.0
-"""Wavelengths below this number are stated in micrometers."""
+HUES = {"red": ("red", "ff0000"), "green": ("green", "00ff00"), "blue": ("blue", "0000ff")}
+"""Words and hexadecimal numbers of the colors in which bands are to be shown."""
 
 
 def band_names_in(bands: Bands | None) -> tuple[str, ...] | None:
@@ -89,9 +74,9 @@ def shown_colors(names: Sequence[str | None], colors: Sequence[str | None]) -> t
     """
     found = list(colors)
     for index, (name, color) in enumerate(zip(names, colors, strict=True)):
-        plain = re.sub(r"[\d_\s-]+|band|channel|ch", "", (name or "").lower())
-        numbered = has_sentinel_names([name])
-        if color == "alpha" and (numbered or (plain and plain not in (*ALPHA, "b", "transparency"))):
+        (meaning,) = canonical_names([name])
+        counted = meaning is None or re.fullmatch(r"(band|channel|ch|b)?\d*", meaning)
+        if color == "alpha" and not counted and meaning not in ALPHA:
             found[index] = "undefined"
     return tuple(found)
 
@@ -122,7 +107,7 @@ def band_labels(
     ]
     for name, color, wavelength in zip(names, colors, wavelengths, strict=True):
         plain = color if color not in ("undefined", "gray") else None
-        length = None if wavelength is None else f"{_in_nanometers(wavelength):g} nm"
+        length = None if wavelength is None else f"{in_nanometers(wavelength):g} nm"
         labels.append((plain or length or name) if counting or not name else name)
     return tuple(labels)
 
@@ -152,108 +137,34 @@ def rgb_bands(
     """
     bands = max(map(len, (names, colors, wavelengths)))
     plain = [None if name is None else str(name).strip().lower() for name in names]
+    lengths = [None if name is None else nanometers(name) for name in plain]
     hues = [None if color is None else str(color).strip().lower().lstrip("#")[:6] for color in colors]
-    numbers = [_number(name) for name in plain]
     chosen = (
-        _by_words([_color_word(name) for name in plain])
-        or _by_words(_sentinel_words(plain))
-        or _by_words([next((key for key, words in COLORS.items() if hue in words), None) for hue in hues])
-        or _by_wavelength([None if value is None else float(value) for value in wavelengths])
-        or _by_wavelength(numbers)
+        _by_words(_meanings(names))
+        or _by_words([next((color for color, words in HUES.items() if hue in words), None) for hue in hues])
+        or _by_wavelength([None if value is None else in_nanometers(float(value)) for value in wavelengths])
+        or _by_wavelength(lengths)
     )
     plain_rgb = bands == 3 or (bands == 4 and len(plain) == 4 and plain[3] in ALPHA)
     return None if chosen == (0, 1, 2) and plain_rgb else chosen
 
 
-def _color_word(name: str | None) -> str | None:
-    """Return the color that a band's name is, apart from words that say nothing."""
-    if name is None:
-        return None
-    words = re.findall(r"[^\W\d_]+", name)
-    left = words if len(words) == 1 else [word for word in words if word not in FILLERS]
-    if len(left) != 1 or (len(left[0]) == 1 and name != left[0]):
-        return None
-    return next((key for key, own in COLORS.items() if left[0] in own), None)
-
-
-def _sentinel_words(names: Sequence[str | None]) -> list[str | None]:
-    """Return the colors of bands of Sentinel-2, known by two digits or by a band 8.
-
-    Of Landsat 4 to 7 others have the same numbers.
-    """
-    found = _sentinel_matches(names)
-    if not has_sentinel_names(names):
-        return []
-    return [None if match is None or match.group(3) else SENTINEL_2.get(match.group(2)) for match in found]
-
-
-def _sentinel_matches(names: Sequence[str | None]) -> list[re.Match[str] | None]:
-    return [re.search(r"(?<![a-z\d])b(0?)([2348])(a?)(?![a-z\d])", (name or "").lower()) for name in names]
-
-
-def has_sentinel_names(names: Sequence[str | None]) -> bool:
-    """Return whether bands are named as Sentinel-2's are.
-
-    Parameters
-    ----------
-    names : sequence of str or None
-        Name of each band.
-
-    Returns
-    -------
-    bool
-        True if there is a band 8A, 08 or 12, one of 02, 03 and 04, or a band 8 without what Landsat has beside its own.
-    """
-    plain = [(name or "").lower() for name in names]
-
-    def there(*numbers: str) -> bool:
-        return any(re.search(rf"(?<![a-z\d])b{number}(?![a-z\d])", name) for number in numbers for name in plain)
-
-    if there("8a", "08", "12"):
-        return True
-    # Landsat has a band 8 too, beside bands 1 and 7; its red, green and blue have the same numbers with two digits.
-    return there("02", "03", "04") or (there("8") and not there("1", "7"))
+def _meanings(names: Sequence[str | None]) -> tuple[str | None, ...]:
+    """Return what names of bands mean, apart from wavelengths, of which the one in the middle of a color counts."""
+    plain = [None if name is None else str(name) for name in names]
+    return canonical_names([None if name is None or nanometers(name.strip().lower()) else name for name in plain])
 
 
 def _by_words(found: Sequence[str | None]) -> tuple[int, int, int] | None:
-    if not set(COLORS) <= set(found):
+    if not set(RGB) <= set(found):
         return None
     return found.index("red"), found.index("green"), found.index("blue")
 
 
-def _number(name: str | None) -> float | None:
-    """Return the wavelength that a name is: ``665 nm``, ``0.665 um``."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(nm|nanometers?|um|µm|micrometers?)", name or "")
-    return float(match.group(1)) if match else None
-
-
-def nanometers(name: str) -> float | None:
-    """Return the wavelength that a name is.
-
-    Parameters
-    ----------
-    name : str
-        Name of a band, in lower case: ``"665 nm"``, ``"0.665 um"``.
-
-    Returns
-    -------
-    float or None
-        Wavelength, nm. None if it is none.
-    """
-    number = _number(name)
-    return None if number is None else _in_nanometers(number)
-
-
-def _in_nanometers(wavelength: float) -> float:
-    """Return a wavelength in nm that is stated in nm or micrometers."""
-    return round(wavelength * 1000, 3) if wavelength < MICROMETERS else wavelength
-
-
 def _by_wavelength(values: Sequence[float | None]) -> tuple[int, int, int] | None:
-    nm = [None if value is None else _in_nanometers(value) for value in values]
     chosen = []
-    for low, high in RANGES_NM.values():
-        inside = [(abs(value - (low + high) / 2), i) for i, value in enumerate(nm) if value and low <= value <= high]
+    for low, high in (RANGES_NM[color] for color in RGB):
+        inside = [(abs(nm - (low + high) / 2), i) for i, nm in enumerate(values) if nm and low <= nm <= high]
         if not inside:
             return None
         chosen.append(min(inside)[1])
@@ -304,11 +215,11 @@ def choose_bands(
     found = rgb_bands(names, colors, wavelengths)
     if found is not None:
         return BandChoice(None if found == (0, 1, 2) and len(shown) == 3 else found)
-    words = [_color_word(None if name is None else str(name).strip().lower()) for name in names]
-    hues = [color if color in COLORS else None for color in colors]
+    words = [word if word in RGB else None for word in _meanings(names)]
+    hues = [color if color in RGB else None for color in colors]
     if len(shown) == 3:
         stated = [word or hue for word, hue in itertools.zip_longest(words, hues)]
-        if all(word in (None, color) for word, color in zip(stated, COLORS, strict=False)):
+        if all(word in (None, color) for word, color in zip(stated, RGB, strict=False)):
             return BandChoice()
         return BandChoice(unclear=f"has the bands {_listed(names or colors)}, of which none is {_missing(stated)}")
     described = f" ({_listed(names)})" if any(names) else ""
@@ -320,4 +231,4 @@ def _listed(names: Sequence[str | None]) -> str:
 
 
 def _missing(words: Sequence[str | None]) -> str:
-    return " or ".join(color for color in COLORS if color not in words)
+    return " or ".join(color for color in RGB if color not in words)

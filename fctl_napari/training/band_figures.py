@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.band_matching import canonical_names, find_bands
+from fctl_napari.imagery.band_matching import find_bands
+from fctl_napari.imagery.band_meanings import canonical_names
 from fctl_napari.imagery.measured import PERCENTILES, outside
 from fctl_napari.model.config import RGB, Band, FCtLConfig
 from fctl_napari.training.data import Scene

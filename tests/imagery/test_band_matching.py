@@ -29,6 +29,7 @@ FOUR = ("red", "green", "blue", "nir")
         (["B05", "B10", "B11"], ("b05", "b10", "b11")),  # of which satellite?
         (["B02", "B03", "B04", "B05", "B06"], ("blue", "green", "red", "b05", "b06")),  # Landsat's as well
         (["B1", "B2", "B3", "B4", "B5", "B7", "B8"], ("b1", "b2", "b3", "b4", "b5", "b7", "b8")),  # Landsat 7
+        (["Red (665 nm)", "NIR 842nm", "surface_reflectance_green", "red band"], ("red", "nir", "green", "red")),
         (["Blue (band 2)", "rededge", "705 nm"], ("blue", "rededge1", "rededge1")),
         (["B02", "B05", "B8A", "B11"], ("blue", "rededge1", "narrownir", "swir1")),
         (["red edge", "coastal_blue", "Coastal Aerosol", "SWIR 1"], ("rededge1", "coastal", "coastal", "swir1")),

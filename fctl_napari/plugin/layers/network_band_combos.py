@@ -9,7 +9,8 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
-from fctl_napari.imagery.band_matching import canonical_names, image_band_names
+from fctl_napari.imagery.band_matching import image_band_names
+from fctl_napari.imagery.band_meanings import canonical_names
 from fctl_napari.model.model_card import Card
 from fctl_napari.plugin.layers.choosers import combo
 from fctl_napari.plugin.layers.image_source import image_source
