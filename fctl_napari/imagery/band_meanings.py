@@ -1,4 +1,4 @@
-"""What names and wavelengths of bands mean: colors, infrared, the bands of satellites."""
+"""Meanings of the names and wavelengths of bands: colors, infrared, the bands of satellites."""
 
 from __future__ import annotations
 
