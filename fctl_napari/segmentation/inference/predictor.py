@@ -7,7 +7,6 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +19,6 @@ from fctl_napari.errors import ConfigError
 from fctl_napari.imagery.chunk_cache import LastUsed
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.encoders import Features
-from fctl_napari.model.explain import Explanation, explain
-from fctl_napari.model.feature_ablation import WHOLE, Without
 from fctl_napari.model.network import Network
 from fctl_napari.model.windows import TURNS, Dihedral
 from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
@@ -38,29 +35,6 @@ AHEAD = 3
 
 CUDA_BATCH = 8
 """Default number of tiles at once on a GPU; halved when memory runs out."""
-
-
-@dataclass(frozen=True)
-class EncodedTile:
-    """One tile as ``Network.decode`` takes it, on the device.
-
-    Attributes
-    ----------
-    tile : Features
-        Features of the tile.
-    contexts : dict of str to Tensor
-        Features of the outer contexts, by name.
-    windows : dict of str to Tensor
-        Windows of ``"tile"`` and of each outer context in the turned world, float64 (y0, x0, y1, x1), full-resolution
-        px. With the two above they are the arguments of ``Network.decode``.
-    extents : dict of str to FloatWindow
-        Windows of ``"tile"`` and of each outer context in the image, full-resolution px.
-    """
-
-    tile: Features
-    contexts: dict[str, Tensor]
-    windows: dict[str, Tensor]
-    extents: dict[str, FloatWindow]
 
 
 class Predictor:
@@ -273,74 +247,6 @@ class Predictor:
             tiles = classify_tiles(logits)
             maps = tile_maps(tiles, weights, self._model.grid)
             yield from zip(indices, tiles.labels(), tiles.confidence(), maps.cpu().numpy(), strict=True)
-
-    def encode(self, pyramid: Pyramid, window: FloatWindow) -> EncodedTile:
-        """Read and encode one tile with its contexts, as for ``predict``.
-
-        Parameters
-        ----------
-        pyramid : Pyramid
-            The image.
-        window : FloatWindow
-            Window of the tile, full-resolution px.
-
-        Returns
-        -------
-        EncodedTile
-            The encoded tile, on the device.
-
-        Raises
-        ------
-        InputError
-            The image is damaged there.
-        ConfigError
-            Memory does not suffice for a single tile.
-        """
-        pending = self._reader_of(pyramid).start(0, window)
-        with self._one_tile(), torch.inference_mode(), numerics(self.device, self.precision):
-            return EncodedTile(*self._encode_all([pending]), pending.windows)
-
-    def explain(self, encoded: EncodedTile, without: Without = WHOLE) -> Explanation:
-        """Explain a tile with the network, perhaps without some of its parts.
-
-        Parameters
-        ----------
-        encoded : EncodedTile
-            Tile from ``encode``.
-        without : Without, optional
-            Parts of the network that are left out.
-
-        Returns
-        -------
-        Explanation
-            The explanation, on the device.
-
-        Raises
-        ------
-        ConfigError
-            The network has no such parts, or memory does not suffice.
-        """
-        assert isinstance(self._model, Network), "explanations are computed by torch"
-        with self._one_tile(), torch.inference_mode(), numerics(self.device, self.precision):
-            return explain(self._model, encoded.tile, encoded.contexts, encoded.windows, without)
-
-    def cell_at(self, window: FloatWindow, pixel: tuple[float, float]) -> tuple[int, int]:
-        """Find the feature cell of a tile nearest to a pixel.
-
-        Parameters
-        ----------
-        window : FloatWindow
-            Window of the tile, full-resolution px.
-        pixel : tuple of 2 float
-            (y, x) in the image, full-resolution px.
-
-        Returns
-        -------
-        tuple of 2 int
-            (y, x) of the cell.
-        """
-        assert isinstance(self._model, Network), "explanations are computed by torch"
-        return self._model.cell_at(torch.tensor([window], dtype=torch.float64), pixel)
 
     def _batches(
         self,

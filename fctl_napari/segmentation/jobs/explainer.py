@@ -16,9 +16,9 @@ from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.explain import AttentionMaps, Explanation
 from fctl_napari.model.feature_ablation import WHOLE, Without
+from fctl_napari.segmentation.inference.explaining_predictor import EncodedTile, ExplainingPredictor
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles
-from fctl_napari.segmentation.inference.predictor import EncodedTile, Predictor
 from fctl_napari.segmentation.inference.tile_prefetch import Recent
 from fctl_napari.segmentation.jobs.explanation import ContextMaps, Enhancement, ExplainRequest, Map, TileExplanation
 from fctl_napari.segmentation.tiling.grid import Cell, TileGrid, default_overlap
@@ -35,13 +35,13 @@ class Explainer:
 
     Parameters
     ----------
-    predictor : Predictor
+    predictor : ExplainingPredictor
         Predictor with the network.
     class_table : ClassTable
         Classes of the network.
     """
 
-    def __init__(self, predictor: Predictor, class_table: ClassTable) -> None:
+    def __init__(self, predictor: ExplainingPredictor, class_table: ClassTable) -> None:
         self.predictor = predictor
         self._class_table = class_table
         self._tile: _Tile | None = None
@@ -157,7 +157,7 @@ class _Decoded:
 class _Tile:
     """Tile that is read and encoded, with explanations that are computed on first use."""
 
-    def __init__(self, predictor: Predictor, image: Pyramid, window: IntWindow) -> None:
+    def __init__(self, predictor: ExplainingPredictor, image: Pyramid, window: IntWindow) -> None:
         self.image = image
         self.window = window
         self.encoded: EncodedTile = predictor.encode(image, window)

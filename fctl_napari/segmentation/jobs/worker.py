@@ -36,8 +36,6 @@ from fctl_napari.segmentation.tiling.plan import Task, Tile
 from fctl_napari.windows import FloatWindow, Window
 
 if TYPE_CHECKING:
-    from fctl_napari.model.network import Network as TorchNetwork
-    from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
     from fctl_napari.segmentation.inference.predictor import Predictor
     from fctl_napari.segmentation.jobs.explainer import Explainer
 
@@ -271,12 +269,14 @@ def explain(network: Network, request: ExplainRequest, image: Pyramid | None = N
         suffice, or the checkpoint was replaced.
     """
     global _explainer
+    from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
     from fctl_napari.segmentation.jobs.explainer import Explainer
 
     with one_at_a_time:
         if "torch" in _predictors:
             network = replace(network, batch=_predictors["torch"][0].batch)  # one tile fits into any batch
         predictor = _load(replace(network, engine="torch"))
+        assert isinstance(predictor, ExplainingPredictor)
         if _explainer is None or _explainer.predictor is not predictor:
             _explainer = Explainer(predictor, read_card(network.checkpoint).classes)
         opened = _open_image(request.image, request.value_range, request.bands) if image is None else image
@@ -430,9 +430,9 @@ def _load(network: Network) -> Predictor:
     from fctl_napari.model.checkpoint import load_checkpoint
     from fctl_napari.segmentation.inference.compiled_network import compiled_network
     from fctl_napari.segmentation.inference.device import resolve_device, resolve_precision
+    from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
     from fctl_napari.segmentation.inference.predictor import Predictor
 
-    model: TorchNetwork | OpenVinoNetwork
     device = resolve_device(network.device)
     engine = resolve_engine(network.engine, device.type, read_card(network.checkpoint).config)
     network = replace(network, engine=engine)
@@ -447,19 +447,18 @@ def _load(network: Network) -> Predictor:
             torch.cuda.empty_cache()
     if checkpoint_hash(network.checkpoint) != network.hash:
         raise CheckpointError(f"{network.checkpoint}: this checkpoint was replaced during the run; run again.")
+    options: dict[str, Any] = {
+        "device": network.device,
+        "precision": network.precision,
+        "batch": network.batch,
+        "exact_contexts": network.exact_contexts,
+    }
     if engine == "torch":
-        model, _ = load_checkpoint(network.checkpoint)
+        predictor: Predictor = ExplainingPredictor(load_checkpoint(network.checkpoint)[0], **options)
     else:
-        model = compiled_network(
-            network.checkpoint, network.hash, resolve_precision(network.precision, device), network.threads
-        )
-    predictor = Predictor(
-        model,
-        device=network.device,
-        precision=network.precision,
-        batch=network.batch,
-        exact_contexts=network.exact_contexts,
-    )
+        precision = resolve_precision(network.precision, device)
+        compiled = compiled_network(network.checkpoint, network.hash, precision, network.threads)
+        predictor = Predictor(compiled, **options)
     _predictors[engine] = network, predictor
     return predictor
 

@@ -17,7 +17,7 @@ from fctl_napari.errors import CheckpointError, ConfigError, FctlError, InputErr
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.feature_ablation import Without
-from fctl_napari.segmentation.inference.predictor import EncodedTile, Predictor
+from fctl_napari.segmentation.inference.explaining_predictor import EncodedTile, ExplainingPredictor
 from fctl_napari.segmentation.jobs import worker
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.jobs.explain import explain
@@ -115,7 +115,7 @@ def explainer(lively: Path, monkeypatch: pytest.MonkeyPatch) -> Explainer:
     """An explainer whose predictor counts what it is asked: ``explainer.predictor.calls``."""
     model, card = load_checkpoint(lively)
 
-    class Counting(Predictor):
+    class Counting(ExplainingPredictor):
         calls: tuple[str, ...] = ()
 
         def encode(self, *arguments: Any) -> EncodedTile:
