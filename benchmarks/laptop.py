@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.segmentation.store.store import Segmentation
 

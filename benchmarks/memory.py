@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 
 

@@ -28,9 +28,10 @@ from throughput_rates import Rate, bytes_read, bytes_read_by_children, matrix_ra
 from torch import Tensor
 
 from fctl_napari.evaluation.cost import count_flops
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.classes import ClassInfo, ClassTable

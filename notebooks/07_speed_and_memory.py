@@ -25,9 +25,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from fctl_napari.evaluation.cost import count_flops, count_parameters, measure_speed
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.config import preset
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest

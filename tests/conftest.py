@@ -321,7 +321,8 @@ def rgb_png(tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> Path:
 @pytest.fixture
 def make_segmentation(tmp_path: Path, tiny_config: FCtLConfig) -> Callable[..., Segmentation]:
     """``make_segmentation(labels, ...)``: a stored segmentation of given labels (0 = not computed, k + 1 = class k)."""
-    from fctl_napari.imagery.pyramid import Georeference, Pyramid, pyramid_from_array
+    from fctl_napari.imagery.array_pyramid import pyramid_from_array
+    from fctl_napari.imagery.pyramid import Georeference, Pyramid
     from fctl_napari.model.classes import ClassInfo, ClassTable
     from fctl_napari.model.model_card import Card
     from fctl_napari.segmentation.store.store import Segmentation

@@ -11,9 +11,9 @@ import tifffile
 from PIL import Image
 
 from fctl_napari.datasets.layouts import deepglobe_table
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.imagery.pyramid import pyramid_from_array
 
 SIDE = 96
 TABLE = {"classes": [{"name": "dark", "color": [10, 20, 30]}, {"name": "bright", "color": [200, 210, 220]}]}

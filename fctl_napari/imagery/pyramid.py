@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from fctl_napari.errors import FctlError, InputError, reason_of
 from fctl_napari.imagery.band_names import choose_bands
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.halving import halved_levels
 from fctl_napari.imagery.level import Level, read_padded
 from fctl_napari.imagery.numbered import FileImage
 from fctl_napari.imagery.provenance import Origin
 from fctl_napari.imagery.resampling import resize_box, resize_box_of_strips
-from fctl_napari.imagery.validity import NON_FINITE, StoredMask, Validity, fill_invalid
+from fctl_napari.imagery.validity import NON_FINITE, Validity, fill_invalid
 from fctl_napari.windows import FloatWindow, IntWindow, Window
 from fctl_napari.words import count_of
 
-__all__ = ["FloatWindow", "Georeference", "IntWindow", "Pyramid", "has_pyramid", "pyramid_from_array"]
+__all__ = ["FloatWindow", "Georeference", "IntWindow", "Pyramid", "has_pyramid"]
 
 LARGE_SIDE = 4096
 """Longest side, px, of an image that is shown quickly without levels of its own. See :func:`has_pyramid`."""
@@ -516,57 +515,3 @@ def has_pyramid(pyramid: Pyramid) -> bool:
         True if it has levels on disk, or is small enough without.
     """
     return pyramid.native_levels > 1 or max(pyramid.shape) <= LARGE_SIDE
-
-
-def pyramid_from_array(
-    array: Any,
-    *,
-    name: str = "image",
-    value_range: tuple[float, float] | None = None,
-    bands: tuple[int, int, int] | None = None,
-    georeference: Georeference | None = None,
-    alpha: bool = False,
-) -> Pyramid:
-    """Make a pyramid of an array, with coarser levels computed in memory when they are first read.
-
-    Parameters
-    ----------
-    array : array_like [y, x] or [y, x, channel]
-        A NumPy array, or anything with a shape, a dtype and NumPy's slicing.
-    name : str, optional
-        See :class:`Pyramid`.
-    value_range : tuple of 2 float or None, optional
-        See :class:`Pyramid`.
-    bands : tuple of 3 int or None, optional
-        See :class:`Pyramid`.
-    georeference : Georeference or None, optional
-        See :class:`Pyramid`.
-    alpha : bool, optional
-        If True, the last channel is opacity: px where it is 0 hold no data.
-
-    Returns
-    -------
-    Pyramid
-        Image whose finest level is the array.
-
-    Raises
-    ------
-    InputError
-        The array has other axes, or no pixels.
-    """
-    if len(array.shape) not in (2, 3) or 0 in array.shape:
-        raise InputError(f"{name}: has shape {tuple(array.shape)}; give an image [y, x] or [y, x, channel].")
-    first = Level(array, "yxc" if len(array.shape) == 3 else "yx")
-    height, width, channels = first.shape
-    transparent = Validity((StoredMask(first, channels - 1, (height, width)),), "alpha")
-    levels, validity = halved_levels(first, transparent if alpha else None)
-    return Pyramid(
-        name,
-        levels,
-        factors=[(float(2**k), float(2**k)) for k in range(len(levels))],
-        native_levels=1,
-        value_range=value_range,
-        bands=bands,
-        georeference=georeference,
-        validity=validity,
-    )

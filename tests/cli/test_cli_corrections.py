@@ -13,8 +13,8 @@ from helpers_commands import Fctl
 from PIL import Image
 
 from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.model.classes import numbered_classes
 from fctl_napari.segmentation.store.store import Segmentation
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from fctl_napari.corrections.corrections import Corrections
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassInfo, ClassTable
 
 SHAPE = (1060, 540)

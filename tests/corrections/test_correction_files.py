@@ -18,12 +18,12 @@ from fctl_napari.corrections import merge as correction_merge
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.files import export_corrections, import_file, import_labels
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.labels.label_source import LabelSource
-from fctl_napari.imagery.pyramid import pyramid_from_array
 
 SHAPE = (300, 420)
 UTM = Georeference("EPSG:32632", (0.5, 0.0, 600000.0, 0.0, -0.5, 5200000.0))

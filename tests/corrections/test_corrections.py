@@ -25,10 +25,11 @@ from fctl_napari.corrections import write_ahead_log
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import ChunkRegions, CorrectedRegion
 from fctl_napari.errors import InputError, OutputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.level import Level
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable
 
 PLACE = Georeference("EPSG:32632", (0.5, 0.0, 600000.0, 0.0, -0.5, 5200000.0))

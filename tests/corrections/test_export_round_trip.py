@@ -17,8 +17,9 @@ from fctl_napari.errors import InputError
 from fctl_napari.evaluation.agreement import compare
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.export.export import export
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
-from fctl_napari.imagery.pyramid import Georeference, pyramid_from_array
+from fctl_napari.imagery.pyramid import Georeference
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.segmentation.store.store import Segmentation
 

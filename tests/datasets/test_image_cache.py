@@ -9,10 +9,10 @@ from PIL import Image
 
 from fctl_napari.datasets.image_cache import Shelf
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats.png_jpeg import raster_header, read_raster
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (1100, 1300, 3)).astype(np.uint8)

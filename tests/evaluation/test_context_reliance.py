@@ -6,7 +6,7 @@ import torch
 
 from fctl_napari.errors import CheckpointError
 from fctl_napari.evaluation.context_reliance import context_reliance, segmentation_reliance
-from fctl_napari.imagery.pyramid import pyramid_from_array
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.segmentation.inference.tile_cutting import read_inputs

@@ -12,9 +12,9 @@ from PIL import Image
 
 from fctl_napari.export.export import export
 from fctl_napari.export.losses import ExportLosses
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.segmentation.store.store import Segmentation
 
 LABELS = np.ones((60, 80), np.uint8)

@@ -18,8 +18,8 @@ from fctl_napari.finetuning.targets import (
     split,
     target_of,
 )
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import preset
 from fctl_napari.model.model_card import Card

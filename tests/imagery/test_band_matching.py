@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.band_matching import canonical_names, find_bands
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 
 FOUR = ("red", "green", "blue", "nir")
 

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.chunk_cache import CachedArray, ChunkCache, with_chunk_cache
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 
 HEIGHT, WIDTH = 70, 90
 PIXELS = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 4), dtype=np.uint8)

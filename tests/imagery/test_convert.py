@@ -23,10 +23,10 @@ from PIL import Image
 
 from fctl_napari.errors import Cancelled, InputError, OutputError
 from fctl_napari.imagery import convert as convert_module
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.halving import halve
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 
 
 def picture(height: int, width: int, channels: int = 3, dtype: Any = np.uint8) -> np.ndarray:

@@ -13,10 +13,11 @@ from PIL import Image
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import halving as halving_module
 from fctl_napari.imagery import pyramid as pyramid_module
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.halving import halve
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.measured import measured_range
-from fctl_napari.imagery.pyramid import Pyramid, has_pyramid, pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid, has_pyramid
 
 PAD = 60
 

@@ -24,12 +24,12 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.formats import remote
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.halving import halve
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 
 Serve = Callable[[Path], Any]
 

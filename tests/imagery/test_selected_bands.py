@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 
 HEIGHT, WIDTH = 37, 50
 BYTES = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 6)).astype(np.uint8)

@@ -12,11 +12,12 @@ from PIL import Image
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery import measured
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.measured import measured_range, share_without_data
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.validity import fill_invalid, stored_value
 
 rasterio = pytest.importorskip("rasterio")

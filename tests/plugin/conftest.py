@@ -38,8 +38,8 @@ def earth_crop() -> np.ndarray:
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory, earth_crop: np.ndarray) -> Path:
     """The crop as an OME-Zarr that no test changes."""
+    from fctl_napari.imagery.array_pyramid import pyramid_from_array
     from fctl_napari.imagery.convert import convert
-    from fctl_napari.imagery.pyramid import pyramid_from_array
 
     folder = tmp_path_factory.mktemp("converted")
     return convert(pyramid_from_array(earth_crop, name="scene"), folder / "scene.ome.zarr", chunk=128)
@@ -54,8 +54,8 @@ def scene(tmp_path: Path, converted: Path) -> Path:
 @pytest.fixture
 def strip(tmp_path: Path, earth_crop: np.ndarray) -> Path:
     """The upper rows of the crop as an OME-Zarr of two levels, so that a run over all of it is short."""
+    from fctl_napari.imagery.array_pyramid import pyramid_from_array
     from fctl_napari.imagery.convert import convert
-    from fctl_napari.imagery.pyramid import pyramid_from_array
 
     folder = tmp_path / "strip"
     folder.mkdir()

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.pyramid import pyramid_from_array
 
 pytestmark = pytest.mark.gui
 

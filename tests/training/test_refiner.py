@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fctl_napari.errors import ConfigError, FctlError, InputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.model.build import make_network
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.config import preset

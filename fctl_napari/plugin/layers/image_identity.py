@@ -9,7 +9,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.errors import FctlError
-from fctl_napari.imagery.pyramid import pyramid_from_array
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.progress import Progress

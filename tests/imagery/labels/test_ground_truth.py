@@ -11,13 +11,13 @@ import zarr
 from PIL import Image
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth, as_classes
 from fctl_napari.imagery.labels.color_key import palette_key
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.labels.label_source import LabelSource
-from fctl_napari.imagery.pyramid import pyramid_from_array
 
 INDICES = np.random.default_rng(0).integers(0, 6, (70, 90), dtype=np.uint8)
 INDICES[10:20] = 255

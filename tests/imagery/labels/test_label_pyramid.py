@@ -19,10 +19,10 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
 
 from fctl_napari.errors import InputError, OutputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels import label_pyramid as labels_module
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.imagery.pyramid import pyramid_from_array
 
 CLASSES = [{"name": "water", "color": (0, 0, 255)}, {"name": "forest", "color": (0, 128, 0)}]
 SHAPE = (1205, 1031)

@@ -13,9 +13,9 @@ import pytest
 from helpers_finetune import OpenFinetune, Until
 
 from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.finetune import widget as finetune_widget

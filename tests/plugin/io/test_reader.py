@@ -14,10 +14,10 @@ import tifffile
 import zarr
 from PIL import Image
 
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.plugin.io.reader import NOTHING, get_reader, read
 from fctl_napari.plugin.io.sample import earth_scene
 from fctl_napari.plugin.layers.image_source import image_source

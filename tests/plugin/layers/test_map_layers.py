@@ -11,7 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from fctl_napari.imagery.pyramid import pyramid_from_array
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import Card

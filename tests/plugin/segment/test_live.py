@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from helpers_window import Open, errors, level, mask_of
 
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
-from fctl_napari.imagery.pyramid import pyramid_from_array
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.model_card import read_card
 from fctl_napari.plugin.layers.roi import WHOLE

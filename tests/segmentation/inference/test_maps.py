@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from fctl_napari.errors import ConfigError, InputError, OutputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.config import FCtLConfig

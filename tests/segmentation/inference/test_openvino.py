@@ -15,7 +15,8 @@ from helpers_training import NETWORK
 
 from fctl_napari.errors import ConfigError
 from fctl_napari.evaluation.cost import random_inputs
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.build import make_network
 from fctl_napari.model.config import FCtLConfig, make_config, preset
 from fctl_napari.model.model_card import checkpoint_hash

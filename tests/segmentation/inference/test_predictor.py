@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fctl_napari.errors import ConfigError, InputError
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.segmentation.inference.predictor import Predictor

@@ -22,12 +22,13 @@ from rasterio.transform import from_origin
 
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.imagery import fingerprint as fingerprints
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.fingerprint import fingerprint, whole_fingerprint
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.old_fingerprint import old_fingerprint, old_fingerprints
 from fctl_napari.imagery.open import open_image
-from fctl_napari.imagery.pyramid import Pyramid, pyramid_from_array
+from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.segmentation.store.identity import (
     contradict,
     difference,

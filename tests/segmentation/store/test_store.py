@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from fctl_napari.errors import InputError, OutputError
+from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.imagery.pyramid import Georeference, pyramid_from_array
+from fctl_napari.imagery.pyramid import Georeference
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import Card

@@ -1,0 +1,66 @@
+"""Pyramids of arrays in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fctl_napari.errors import InputError
+from fctl_napari.imagery.georeference import Georeference
+from fctl_napari.imagery.halving import halved_levels
+from fctl_napari.imagery.level import Level
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.imagery.validity import StoredMask, Validity
+
+
+def pyramid_from_array(
+    array: Any,
+    *,
+    name: str = "image",
+    value_range: tuple[float, float] | None = None,
+    bands: tuple[int, int, int] | None = None,
+    georeference: Georeference | None = None,
+    alpha: bool = False,
+) -> Pyramid:
+    """Make a pyramid of an array, with coarser levels computed in memory when they are first read.
+
+    Parameters
+    ----------
+    array : array_like [y, x] or [y, x, channel]
+        A NumPy array, or anything with a shape, a dtype and NumPy's slicing.
+    name : str, optional
+        See :class:`Pyramid`.
+    value_range : tuple of 2 float or None, optional
+        See :class:`Pyramid`.
+    bands : tuple of 3 int or None, optional
+        See :class:`Pyramid`.
+    georeference : Georeference or None, optional
+        See :class:`Pyramid`.
+    alpha : bool, optional
+        If True, the last channel is opacity: px where it is 0 hold no data.
+
+    Returns
+    -------
+    Pyramid
+        Image whose finest level is the array.
+
+    Raises
+    ------
+    InputError
+        The array has other axes, or no pixels.
+    """
+    if len(array.shape) not in (2, 3) or 0 in array.shape:
+        raise InputError(f"{name}: has shape {tuple(array.shape)}; give an image [y, x] or [y, x, channel].")
+    first = Level(array, "yxc" if len(array.shape) == 3 else "yx")
+    height, width, channels = first.shape
+    transparent = Validity((StoredMask(first, channels - 1, (height, width)),), "alpha")
+    levels, validity = halved_levels(first, transparent if alpha else None)
+    return Pyramid(
+        name,
+        levels,
+        factors=[(float(2**k), float(2**k)) for k in range(len(levels))],
+        native_levels=1,
+        value_range=value_range,
+        bands=bands,
+        georeference=georeference,
+        validity=validity,
+    )
