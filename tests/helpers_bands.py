@@ -67,3 +67,21 @@ def write_four_bands(folder: Path, scenes: int = 3) -> Path:
     (folder / "val.txt").write_text(f"scene{scenes - 1}\n")
     (folder / "classes.json").write_text(json.dumps(CLASSES))
     return folder
+
+
+def write_four_band_network(path: Path) -> Path:
+    """An untrained network of red, green, blue and near infrared, each in 0..5000."""
+    import torch
+    from helpers_training import NETWORK
+
+    from fctl_napari.model.build import make_network
+    from fctl_napari.model.checkpoint import save_checkpoint
+    from fctl_napari.model.classes import ClassTable
+    from fctl_napari.model.config import make_config
+    from fctl_napari.model.model_card import Card
+
+    torch.manual_seed(0)
+    bands = [{"name": name, "value_range": (0, 5000)} for name in ("red", "green", "blue", "nir")]
+    config = make_config(**NETWORK, bands=bands, classes=3)
+    card = Card(name="four", config=config, classes=ClassTable.model_validate(CLASSES))
+    return save_checkpoint(path, make_network(config), card)

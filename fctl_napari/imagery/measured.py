@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,8 @@ def measured_range(pyramid: Pyramid) -> tuple[float, float]:
     InputError
         The file is damaged there.
     """
-    level = len(pyramid.levels) - 1
-    found = []
-    for window in _windows(pyramid.levels[level]):
-        values = pyramid.read_native(window, level)
-        bands = pyramid.rgb_channels if pyramid.bands or pyramid.channels in (1, 3, 4) else range(pyramid.channels)
-        found.append(values[pyramid.read_valid(window, level)][:, list(bands)].ravel())
-    values = np.concatenate(found)
+    clear = pyramid.bands is not None or pyramid.channels in (1, 3, 4)
+    values = sampled_values(pyramid, pyramid.rgb_channels if clear else range(pyramid.channels)).ravel()
     values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 1.0)
     if values.dtype.kind in "bui":
@@ -78,28 +73,30 @@ def outside(values: NDArray[Any], value_range: tuple[float, float]) -> bool:
     return bool(last < 0.02 or first > 0.98)
 
 
-def sampled_values(pyramid: Pyramid) -> NDArray[Any]:
+def sampled_values(pyramid: Pyramid, channels: Sequence[int]) -> NDArray[Any]:
     """Read values of px that hold data, on the coarsest level.
 
     Parameters
     ----------
     pyramid : Pyramid
         Image.
+    channels : sequence of int
+        Indices of the channels, from 0.
 
     Returns
     -------
-    ndarray [n, bands]
-        Values of the channels that are read, see ``Pyramid.read_channels``.
+    ndarray [n, channels]
+        Stored values.
 
     Raises
     ------
     InputError
         The file is damaged there.
     """
-    level, bands = len(pyramid.levels) - 1, list(pyramid.read_channels)
+    level = len(pyramid.levels) - 1
     return np.concatenate(
         [
-            pyramid.read_native(window, level)[..., bands][pyramid.read_valid(window, level)]
+            pyramid.read_native(window, level)[..., list(channels)][pyramid.read_valid(window, level)]
             for window in _windows(pyramid.levels[level])
         ]
     )

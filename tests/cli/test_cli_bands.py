@@ -6,34 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from helpers_bands import CLASSES, NAMES, four_band_scene, write_bands
+from helpers_bands import NAMES, four_band_scene, write_bands, write_four_band_network
 from helpers_commands import Fctl
-from helpers_training import NETWORK
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.imagery.open import open_image
-from fctl_napari.model.build import make_network
-from fctl_napari.model.checkpoint import save_checkpoint
-from fctl_napari.model.classes import ClassTable
-from fctl_napari.model.config import make_config
-from fctl_napari.model.model_card import Card, read_card
+from fctl_napari.model.model_card import read_card
 from fctl_napari.segmentation.store.store import Segmentation
 
 pytest.importorskip("rasterio")
 pytestmark = pytest.mark.usefixtures("command_engine")
 
-BANDS = [{"name": name, "value_range": (0, 5000)} for name in ("red", "green", "blue", "nir")]
-
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network of four bands."""
-    torch.manual_seed(0)
-    config = make_config(**NETWORK, bands=BANDS, classes=3)
-    card = Card(name="four", config=config, classes=ClassTable.model_validate(CLASSES))
-    folder = tmp_path_factory.mktemp("four")
-    return save_checkpoint(folder / "four.safetensors", make_network(config), card)
+    return write_four_band_network(tmp_path_factory.mktemp("four") / "four.safetensors")
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def check_units(image: Pyramid, config: FCtLConfig) -> None:
     ranges = [band.value_range or (0.0, 255.0) for band in config.bands]
     if not ranges:
         return
-    values = sampled_values(image)
+    values = sampled_values(image, image.read_channels)
     if len(values) and all(outside(values[:, index], own) for index, own in enumerate(ranges)):
         found = ", ".join(f"{value:g}" for value in np.median(values, axis=0))
         learned = ", ".join(f"{low:g} .. {high:g}" for low, high in ranges)

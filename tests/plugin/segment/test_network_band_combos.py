@@ -6,16 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from helpers_bands import CLASSES, four_band_scene, write_bands
-from helpers_training import NETWORK
+from helpers_bands import four_band_scene, write_bands, write_four_band_network
 from helpers_window import Open
 
-from fctl_napari.model.build import make_network
-from fctl_napari.model.checkpoint import save_checkpoint
-from fctl_napari.model.classes import ClassTable
-from fctl_napari.model.config import make_config
-from fctl_napari.model.model_card import Card
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.roi import WHOLE
 from fctl_napari.segmentation.store.store import Segmentation
@@ -23,16 +16,11 @@ from fctl_napari.segmentation.store.store import Segmentation
 pytest.importorskip("rasterio")
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("warm_engine"), pytest.mark.filterwarnings("ignore")]
 
-BANDS = [{"name": name, "value_range": (0, 5000)} for name in ("red", "green", "blue", "nir")]
-
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network of four bands."""
-    torch.manual_seed(0)
-    config = make_config(**NETWORK, bands=BANDS, classes=3)
-    card = Card(name="four", config=config, classes=ClassTable.model_validate(CLASSES))
-    return save_checkpoint(tmp_path_factory.mktemp("four") / "four.safetensors", make_network(config), card)
+    return write_four_band_network(tmp_path_factory.mktemp("four") / "four.safetensors")
 
 
 def test_bands_are_found_by_their_names(open_scene: Open, checkpoint: Path, tmp_path: Path) -> None:
