@@ -58,6 +58,7 @@ class WorkerProcess(ProcessInterface):
         super().__init__(scheduler, name)  # type: ignore[no-untyped-call]
         self.failed = ""
         self._call = (scheduler, name)
+        self._path = [os.path.abspath(folder) for folder in sys.path]
         self._lock = threading.Lock()
         self._ended = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -103,16 +104,18 @@ class WorkerProcess(ProcessInterface):
             process = self._launch()
 
     def _launch(self) -> subprocess.Popen[bytes] | None:
-        """Start the process with the modules that this one would find, unless it was ended or cannot be started."""
-        path = [os.path.abspath(folder) for folder in sys.path]
-        program = f"import sys; sys.path[:] = {path!r}; {QUIET}; from {__name__} import main; main{self._call!r}"
+        """Start the process with the modules that this one would find, unless it was ended or cannot be started.
+
+        It works in the folder of Python, which stays: the user may delete the one that this process was started in.
+        """
+        program = f"import sys; sys.path[:] = {self._path!r}; {QUIET}; from {__name__} import main; main{self._call!r}"
         heap = {name: str(value) for name, value in HEAP.items()}
         with self._lock:
             if self._ended:
                 return None
             try:  # its standard input stays open for as long as this process lives
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", program], stdin=subprocess.PIPE, env={**heap, **os.environ}
+                    [sys.executable, "-c", program], stdin=subprocess.PIPE, env={**heap, **os.environ}, cwd=sys.prefix
                 )
             except OSError as error:
                 self.failed = str(error)

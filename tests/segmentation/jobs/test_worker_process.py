@@ -118,12 +118,16 @@ def workers() -> Workers:
 
 
 def test_a_worker_that_dies_comes_back_by_its_name_and_ends_at_once(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in worker_process.HEAP:  # a dask cluster of another test leaves one in this process
         monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "deleted later"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     client = workers.client()
     try:
+        folder.rmdir()
         info = client.scheduler_info(n_workers=-1)["workers"]
         assert sorted(worker["name"] for worker in info.values()) == [0, 1]
         pids = client.run(os.getpid)
@@ -138,6 +142,7 @@ def test_a_worker_that_dies_comes_back_by_its_name_and_ends_at_once(
             time.sleep(0.1)
         names = [worker["name"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
         assert sorted(names) == [0, 1]
+        assert all(map(os.path.isdir, client.run(os.getcwd).values()))
     finally:
         workers.close()
     assert not any(psutil.pid_exists(pid) for pid in now)
