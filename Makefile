@@ -13,7 +13,7 @@ demo: $(VENV)/.all
 
 test: $(VENV)/.test
 	scripts/debian_packages.sh --xvfb
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 nightly: $(VENV)/.test
 	scripts/debian_packages.sh --xvfb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -23,32 +24,34 @@ from fctl_napari.segmentation.jobs import parameters
 
 if TYPE_CHECKING:
     from helpers_commands import Fctl
+    from xdist.remote import Producer
+    from xdist.scheduler import Scheduling
 
     from fctl_napari.model.config import FCtLConfig
     from fctl_napari.model.fctl import FCtL
     from fctl_napari.segmentation.jobs.engine import Engine
     from fctl_napari.segmentation.store.store import Segmentation
 
-MADE_ONCE = ("cluster", "learned_parent")
-"""Fixtures of a session that take ten seconds: a dask cluster, and a network that has learnt."""
-
 # Tests compare to the bit with what torch computes here; OpenVINO has tests of its own.
 parameters.ENGINE = parameters.ENGINE._replace(default="torch")
+
+# What is imported and collected stays, so the collector need not look at it again and again.
+gc.disable()
 
 XVFB = pytest.StashKey[subprocess.Popen]()
 
 # fmt: off
 LONGEST_FIRST = (
-    "test_notebooks", "test_finetune", "test_maps", "test_kill", "test_train", "test_live", "test_explore_views",
-    "test_worker_process", "test_ablation_tables", "test_engine", "test_distributed", "test_same_result",
-    "test_gradients", "test_correct_layers", "test_finetune_run", "test_frozen_features", "test_cli_train",
-    "test_train_baselines", "test_errors_listed", "test_finetune_stopped", "test_released", "test_baselines",
-    "test_refiner", "test_onnx_export", "test_plain_script", "test_which_image", "test_errors", "test_stateful_job",
-    "test_encoders", "test_weight_init", "test_segment", "test_explore", "test_where_next", "test_reader",
-    "test_slides", "test_demo", "test_ablation_run", "test_remote", "test_finetune_widget", "test_correct",
-    "test_one_image", "test_stages", "test_without_data",
+    "test_finetune", "test_kill", "test_live", "test_openvino", "test_engine", "test_notebooks", "test_segment",
+    "test_explore_views", "test_errors", "test_finetune_stopped", "test_train", "test_finetune_widget", "test_maps",
+    "test_correct", "test_errors_listed", "test_which_image", "test_cli_segment", "test_released", "test_explore",
+    "test_worker_process", "test_onnx_export", "test_baselines", "test_ablation_tables", "test_train_baselines",
+    "test_four_bands", "test_inherit", "test_demo", "test_frozen_features", "test_cli", "test_stages", "test_gradients",
+    "test_correct_disk", "test_cli_train", "test_correct_layers", "test_old_runs", "test_distributed", "test_reader",
+    "test_where_next", "test_refiner", "test_remote", "test_ablation_run", "test_correction_files", "test_plain_script",
+    "test_errors_layers", "test_convert", "test_weight_init", "test_encoders",
 )
-"""Files whose tests take longest: they are begun first, so that no process is left alone with one at the end."""
+"""Files that take longest in all: they are begun first, so that no process is left alone with one at the end."""
 # fmt: on
 
 
@@ -94,21 +97,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what may run side by side (``--dist loadgroup``): files; the longest files come first.
-
-    Tests of several files that take one of ``MADE_ONCE`` are one group, which makes it once.
-    """
+    """Begin with the longest files."""
     ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))  # files keep their order, and tests in them
-    for item in items:
-        if not any(item.iter_markers("xdist_group")):
-            file = item.path.relative_to(Path(__file__).parent).as_posix()
-            group = next((name for name in MADE_ONCE if name in item.fixturenames), file)
-            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Say what may run side by side with ``--dist loadfile``."""
+    from helpers_scheduling import FilesScheduling
+
+    return FilesScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to run the window's tests without a display, rather than let Qt abort the process."""
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)  # libraries are loaded by tests, too: a hundred thousand objects that stay
+    gc.enable()
     if not os.environ.get("DISPLAY") and any(item.get_closest_marker("gui") for item in session.items):
         raise pytest.UsageError("the tests marked 'gui' need a display: install xvfb, or run with -m 'not gui'")
 

@@ -35,16 +35,8 @@ TRAIN_LONG = ("03_contexts_and_gpe", "04_fusion_and_ale")
 
 
 def short_versions() -> list[ParameterSet]:
-    """Each notebook, in a group of its own: they run side by side."""
     return [
-        pytest.param(
-            text,
-            marks=[
-                pytest.mark.xdist_group(f"notebook {text.stem}"),
-                *([pytest.mark.nightly] if text.stem in TRAIN_LONG else []),
-            ],
-            id=text.stem,
-        )
+        pytest.param(text, marks=[pytest.mark.nightly] if text.stem in TRAIN_LONG else [], id=text.stem)
         for text in texts()
     ]
 
