@@ -70,7 +70,7 @@ def write_released_files(folder: Path, classes: int, seed: int = 0) -> tuple[Pat
     whole["vgg.features.0.weight"] = torch.zeros(64, 3, 3, 3)
     whole["vgg.classifier.6.bias"] = torch.zeros(1000)
     medium = encoder("big_", generator)
-    large = encoder("big_", generator) | {k: v[:1].expand(v.shape) for k, v in whole.items()}
+    large = encoder("big_", generator) | {k: v[:1].clone().expand(v.shape) for k, v in whole.items()}
     paths = folder / "all.epoch.pth", folder / "B10.epoch.pth", folder / "B15.epoch.pth"
     for path, state in zip(paths, (whole, medium, large), strict=True):
         torch.save({f"module.{key}": value for key, value in state.items()}, path)
