@@ -55,6 +55,7 @@ def test_corrections_are_learnt_and_the_gate_lets_pass(corrected, request_for):
     request = request_for(
         steps=14,
         check_every=7,
+        save_every=14,
         near=0.1,
         replay=1.0,
         parts=(*HEADS, "tile_encoder"),
