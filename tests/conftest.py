@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 # Tests compare to the bit with what torch computes here; OpenVINO has tests of its own.
 parameters.ENGINE = parameters.ENGINE._replace(default="torch")
 
-# What is imported and collected stays, so the collector need not look at it again and again.
-gc.disable()
-
 XVFB = pytest.StashKey[subprocess.Popen]()
 
 # fmt: off
@@ -96,6 +93,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         server.wait(10)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Spare the garbage collector what is imported and collected, which stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(20_000, 10, 10)  # libraries are loaded by tests, too: a hundred thousand objects that stay
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files."""
     ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
@@ -112,9 +121,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to run the window's tests without a display, rather than let Qt abort the process."""
-    gc.freeze()
-    gc.set_threshold(20_000, 10, 10)  # libraries are loaded by tests, too: a hundred thousand objects that stay
-    gc.enable()
     if not os.environ.get("DISPLAY") and any(item.get_closest_marker("gui") for item in session.items):
         raise pytest.UsageError("the tests marked 'gui' need a display: install xvfb, or run with -m 'not gui'")
 

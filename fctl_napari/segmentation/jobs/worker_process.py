@@ -58,7 +58,7 @@ class WorkerProcess(ProcessInterface):
         super().__init__(scheduler, name)  # type: ignore[no-untyped-call]
         self.failed = ""
         self._call = (scheduler, name)
-        self._path = [os.path.abspath(folder) for folder in sys.path]
+        self._path = _module_folders()
         self._lock = threading.Lock()
         self._ended = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -121,6 +121,14 @@ class WorkerProcess(ProcessInterface):
                 self.failed = str(error)
                 return None
             return self._process
+
+
+def _module_folders() -> list[str]:
+    """List the folders in which this process finds modules; relative ones only while the working folder exists."""
+    try:
+        return [os.path.abspath(folder) for folder in sys.path]
+    except FileNotFoundError:
+        return [folder for folder in sys.path if os.path.isabs(folder)]
 
 
 def main(scheduler: str, name: int) -> None:

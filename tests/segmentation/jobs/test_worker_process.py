@@ -117,6 +117,20 @@ def workers() -> Workers:
     return Workers(None, 2)
 
 
+def test_it_starts_where_the_working_folder_is_gone(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "deleted"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend("")  # as in a notebook
+    folder.rmdir()
+    try:
+        assert workers.client().submit(os.getcwd).result(60) == sys.prefix
+    finally:
+        workers.close()
+
+
 def test_a_worker_that_dies_comes_back_by_its_name_and_ends_at_once(
     workers: Workers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
