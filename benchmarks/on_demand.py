@@ -22,7 +22,7 @@ import psutil
 import zarr
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
-from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats import ngff_writing
 from fctl_napari.imagery.halving import halve
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
@@ -45,7 +45,7 @@ def make_image(path: Path, side: int) -> None:
     step = 1 << 7  # positions are whole px on all levels that matter
 
     def fill(group: zarr.Group) -> None:
-        levels = ngff.create_levels(group, "cyx", ngff.level_shapes((side, side)), CHUNK, np.uint8, 3)
+        levels = ngff_writing.create_levels(group, "cyx", ngff_writing.level_shapes((side, side)), CHUNK, np.uint8, 3)
         pixels = scene.read((0, 0, height, width))
         for index, array in enumerate(levels):
             for y, x in SAMPLED_POSITIONS:
@@ -54,12 +54,12 @@ def make_image(path: Path, side: int) -> None:
                 right = min(left + pixels.shape[1], array.shape[2])
                 array[:, top:bottom, left:right] = pixels[: bottom - top, : right - left].transpose(2, 0, 1)
             pixels = halve(pixels)
-        scales = ngff.multiscale_metadata(
-            "large", "cyx", ngff.halved_factors(len(levels)), kind="mean", pixel_size=(1, 1), centred=True
+        scales = ngff_writing.multiscale_metadata(
+            "large", "cyx", ngff_writing.halved_factors(len(levels)), kind="mean", pixel_size=(1, 1), centred=True
         )
-        group.update_attributes({"ome": {"version": ngff.VERSION, "multiscales": [scales]}})
+        group.update_attributes({"ome": {"version": ngff_writing.VERSION, "multiscales": [scales]}})
 
-    ngff.create_group(path, fill)
+    ngff_writing.create_group(path, fill)
 
 
 class Ticks:

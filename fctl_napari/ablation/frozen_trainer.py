@@ -21,7 +21,7 @@ from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.inference.device import Precision
 from fctl_napari.training.augment import Batch
 from fctl_napari.training.config import TrainConfig
-from fctl_napari.training.train import Trainer
+from fctl_napari.training.trainer import Trainer
 
 
 class FrozenTrainer(Trainer):

@@ -225,7 +225,7 @@ def make_plan(request: AblationRequest, steps: int | None = None) -> Plan:
                 bands = [band.model_dump() for band in network.bands]
                 config = config.model_copy(update={"network": config.network | {"bands": bands}})
             if config.epochs:
-                from fctl_napari.training.train import counted
+                from fctl_napari.training.epochs import counted
 
                 config = counted(config, scenes, network).model_copy(update={"epochs": 0.0})
             facts = _facts(config, network, data, request, frozen)

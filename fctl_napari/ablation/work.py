@@ -24,7 +24,7 @@ from fctl_napari.training.data import Scene, open_scenes
 
 if TYPE_CHECKING:
     from fctl_napari.ablation.frozen_features import FeatureMaker
-    from fctl_napari.training.train import Trainer
+    from fctl_napari.training.trainer import Trainer
 
 TIMED_STEPS = 5
 """Steps of each network that are timed to convert a budget in minutes, after one that is not counted."""
@@ -200,7 +200,7 @@ class _Enough(Exception):
 
 def _trainer(training: Training, device: str) -> Trainer:
     from fctl_napari.ablation.frozen_trainer import FrozenTrainer
-    from fctl_napari.training.train import Trainer
+    from fctl_napari.training.trainer import Trainer
 
     where: dict[str, Any] = {"data_folder": training.data_folder, "device": device}
     if training.frozen is None:

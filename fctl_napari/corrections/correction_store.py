@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fctl_napari.corrections.chunk_counts import Chunk, ChunkCounts
 from fctl_napari.errors import InputError, OtherImageError
 from fctl_napari.files import output_error, sync
-from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats import ngff, ngff_writing
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.classes import ClassTable
@@ -178,7 +178,7 @@ class CorrectionStore:
             y, x = max(top - y0, 0), max(left - x0, 0)
             inside = whole[:, y : y + where.shape[0], x : x + where.shape[1]]
             np.copyto(inside, state[:, *part], where=where)
-            with ngff.writing(self.labels.path):
+            with ngff_writing.writing(self.labels.path):
                 self._authors[y0:y1, x0:x1] = whole[1]
             self.labels.write(y0, x0, whole[0])
             yield chunk, whole[0]

@@ -23,7 +23,7 @@ from fctl_napari.corrections.correction_store import (
     refresh_image,
 )
 from fctl_napari.corrections.regions import CorrectedBox, CorrectedRegion
-from fctl_napari.corrections.undo_history import Piece, Planes, Stroke, check_block
+from fctl_napari.corrections.strokes import Piece, Planes, Stroke, check_block
 from fctl_napari.corrections.write_ahead_log import WriteAheadLog
 from fctl_napari.errors import OutputError
 from fctl_napari.files import sync

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import ChunkRegions
-from fctl_napari.corrections.undo_history import Stroke
+from fctl_napari.corrections.strokes import Stroke
 from fctl_napari.errors import InputError
 from fctl_napari.model.classes import NOT_SURE, ClassTable, value_names
 from fctl_napari.progress import Progress

@@ -10,7 +10,8 @@ from fctl_napari.corrections.chunk_counts import ChunkCounts
 from fctl_napari.corrections.correction_store import INDEX, JOURNAL, CorrectionStore
 from fctl_napari.corrections.journal import Journal
 from fctl_napari.corrections.regions import Blob, ChunkRegions
-from fctl_napari.corrections.undo_history import History, Piece, Planes
+from fctl_napari.corrections.strokes import Piece, Planes
+from fctl_napari.corrections.undo_history import History
 from fctl_napari.errors import OutputError
 from fctl_napari.windows import IntWindow
 

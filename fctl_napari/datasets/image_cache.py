@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.imagery.band_names import Bands, band_names_in, rgb_in
 from fctl_napari.imagery.chunk_cache import LastUsed
-from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats import ngff_writing
 from fctl_napari.imagery.formats.aux_xml import may_be_marked
 from fctl_napari.imagery.formats.png_jpeg import JPEG_MAGIC, PNG_MAGIC, raster_header, read_magic
 from fctl_napari.imagery.formats.tiff_validity import mask_beside
@@ -95,7 +95,7 @@ class Shelf:
                 nbytes += sum(level.nbytes for level in opened.levels[opened.native_levels :])
             return self._put_away(opened, path, nbytes, value_range, bands)
         (height, width, channels), dtype, transparency = raster_header(path)
-        shapes = [(*shape, channels) for shape in ngff.level_shapes((height, width))]
+        shapes = [(*shape, channels) for shape in ngff_writing.level_shapes((height, width))]
         marked = transparency or mask_beside(path) is not None or may_be_marked(path)
         header = Pyramid(
             path.stem,

@@ -11,7 +11,7 @@ from fctl_napari.errors import OutputError
 from fctl_napari.export.destination import LABELS_KIND, replacing
 from fctl_napari.export.extract import Exportable, Extract
 from fctl_napari.export.pixel_size import spatial
-from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats import ngff, ngff_writing
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.progress import Progress
@@ -94,8 +94,8 @@ def write_labels(extract: Extract, out: Path, progress: Progress | None) -> None
             ome = labels.attributes["ome"]
             described = {**ome["image-label"], "source": {"image": "../../"}}
             labels.set_attributes({"ome": {**ome, "image-label": described}})
-    with ngff.writing(out):
-        ngff.list_label(out.absolute())
+    with ngff_writing.writing(out):
+        ngff_writing.list_label(out.absolute())
 
 
 def _check_image(image: Path, out: Path, segmentation: Exportable) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fctl_napari.cores import usable_cores
 from fctl_napari.errors import Cancelled, InputError, OutputError
 from fctl_napari.files import remove_folder
-from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats import ngff, ngff_writing
 from fctl_napari.imagery.formats.ome_zarr import OURS
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.formats.zarr_validity import KEY, described
@@ -154,22 +154,22 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
         remove_folder(out)  # interrupted before anything was written, or the same file has changed since
 
     def fill(group: zarr.Group) -> None:
-        shapes = ngff.level_shapes(source.shape)
-        levels = ngff.create_levels(group, "cyx", shapes, chunk, source.dtype, source.channels)
+        shapes = ngff_writing.level_shapes(source.shape)
+        levels = ngff_writing.create_levels(group, "cyx", shapes, chunk, source.dtype, source.channels)
         validity = described(source.validity)
         if validity and "values" not in validity:
-            ngff.create_levels(group.create_group(KEY), "yx", shapes, chunk, np.uint8)
-        multiscale = ngff.multiscale_metadata(
+            ngff_writing.create_levels(group.create_group(KEY), "yx", shapes, chunk, np.uint8)
+        multiscale = ngff_writing.multiscale_metadata(
             source.name,
             "cyx",
-            ngff.halved_factors(len(levels)),
+            ngff_writing.halved_factors(len(levels)),
             kind="mean",
             pixel_size=source.pixel_size,
             translation=source.translation,
             unit=source.unit,
             centred=True,
         )
-        ome: dict[str, Any] = {"version": ngff.VERSION, "multiscales": [multiscale]}
+        ome: dict[str, Any] = {"version": ngff_writing.VERSION, "multiscales": [multiscale]}
         bands = source.bands or (0, 1, 2)
         if source.channels == 3 and source.dtype == np.uint8 and len(set(bands)) == 3:
             ome["omero"] = _rgb_channels(bands)
@@ -186,7 +186,7 @@ def _open_or_create(source: Pyramid, out: Path, chunk: int) -> zarr.Group:
             }
         group.update_attributes({"ome": ome, OURS: ours})
 
-    return ngff.create_group(out, fill)
+    return ngff_writing.create_group(out, fill)
 
 
 def source_file(path: Path | str | None) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def _ours(group: zarr.Group) -> dict[str, Any]:
 
 
 def _save(group: zarr.Group, out: Path, state: dict[str, Any]) -> None:
-    with ngff.writing(out):
+    with ngff_writing.writing(out):
         group.update_attributes({OURS: {key: value for key, value in state.items() if value is not None}})
 
 
@@ -323,7 +323,7 @@ class _Copier:
         return block, halve_mask(own[y0:y1, x0:x1])
 
     def _write(self, array: zarr.Array[Any], index: int, part: tuple[slice, ...], block: NDArray[Any]) -> None:
-        with ngff.writing(self.out):
+        with ngff_writing.writing(self.out):
             array[part] = block
         try:
             stored = np.asarray(array[part])

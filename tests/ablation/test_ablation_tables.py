@@ -16,7 +16,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.segmentation.inference.predictor import Predictor
 from fctl_napari.training.config import load_train_config
-from fctl_napari.training.train import Trainer
+from fctl_napari.training.trainer import Trainer
 
 PAPER = {
     # rows of each table in the paper, by DeepGlobe's and Inria Aerial's mIoU

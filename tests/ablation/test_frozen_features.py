@@ -28,7 +28,7 @@ from fctl_napari.segmentation.inference.device import Precision, numerics
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import open_scenes
-from fctl_napari.training.train import Trainer
+from fctl_napari.training.trainer import Trainer
 from fctl_napari.training.validate import score_scenes
 from fctl_napari.training.weight_init import start_from
 

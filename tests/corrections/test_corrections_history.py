@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fctl_napari.corrections import undo_history as strokes_module
-from fctl_napari.corrections import write_ahead_log
+from fctl_napari.corrections import undo_history, write_ahead_log
 from fctl_napari.corrections.correction_store import CorrectionStore
 from fctl_napari.corrections.corrections import Corrections, Stroke
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
@@ -45,7 +44,7 @@ class Painting(RuleBasedStateMachine):
     @initialize(kept=st.sampled_from([2, 4, 100]), settle=st.sampled_from([1, 3, 1000]))
     def create(self, kept: int, settle: int) -> None:
         self.kept = kept
-        self.patch.setattr(strokes_module, "KEPT_ACTIONS", kept)
+        self.patch.setattr(undo_history, "KEPT_ACTIONS", kept)
         self.patch.setattr(write_ahead_log, "SETTLE_EVERY", settle)
         self.corrections = Corrections.create(self.path, blank(), TABLE)
 
@@ -228,7 +227,7 @@ def test_a_stroke_undone_and_redone_stays_below_what_others_painted_on_it(small:
 def test_what_is_dropped_from_the_journal_stays_undone_below_others(
     small: Corrections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strokes_module, "KEPT_ACTIONS", 2)
+    monkeypatch.setattr(undo_history, "KEPT_ACTIONS", 2)
     dab(small, 1, "ann")
     dab(small, 3, "ann", y=30)
     dab(small, 2, "bob")  # what was there before it is ann's

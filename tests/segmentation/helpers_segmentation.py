@@ -17,9 +17,10 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import Card, checkpoint_hash, read_card
 from fctl_napari.segmentation.jobs.worker import Job, Network, compute
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.average_plan import AveragePlan
 from fctl_napari.segmentation.tiling.grid import TileGrid
 from fctl_napari.segmentation.tiling.merge import drop_logits, saved_tiles
-from fctl_napari.segmentation.tiling.plan import AveragePlan, CropPlan
+from fctl_napari.segmentation.tiling.plan import CropPlan
 from fctl_napari.windows import IntWindow
 
 TILE, OVERLAP = 64, 16

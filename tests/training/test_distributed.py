@@ -16,7 +16,8 @@ from fctl_napari.errors import ConfigError
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import read_card
 from fctl_napari.training.distributed import Group
-from fctl_napari.training.train import Trainer, train
+from fctl_napari.training.train import train
+from fctl_napari.training.trainer import Trainer
 
 
 def torchrun(*arguments: object, processes: int = 2) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,7 @@ from fctl_napari.training.band_figures import with_band_figures
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import open_scenes
 from fctl_napari.training.recipes import read_recipe
-from fctl_napari.training.train import Trainer
+from fctl_napari.training.trainer import Trainer
 
 pytest.importorskip("rasterio")
 

@@ -27,7 +27,8 @@ from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import open_scenes
 from fctl_napari.training.random_masks import RoughGroundTruth, roughen
-from fctl_napari.training.train import Trainer, train
+from fctl_napari.training.train import train
+from fctl_napari.training.trainer import Trainer
 
 NAMES = ("dark", "bright")
 BAND = 192

@@ -12,7 +12,8 @@ from fctl_napari.model.config import preset
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import builtin_checkpoints, read_card
 from fctl_napari.training.config import load_train_config
-from fctl_napari.training.train import Trainer, train
+from fctl_napari.training.train import train
+from fctl_napari.training.trainer import Trainer
 from fctl_napari.training.weight_init import start, start_from
 
 

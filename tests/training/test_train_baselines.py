@@ -25,7 +25,7 @@ from fctl_napari.segmentation.jobs.explain import explain
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import TileSampler, open_scenes
-from fctl_napari.training.train import Trainer
+from fctl_napari.training.trainer import Trainer
 
 CLASSES = {"classes": [{"name": "dark", "color": (0, 0, 0)}, {"name": "bright", "color": (255, 255, 255)}]}
 LARGE = ("icnet", "segnet", "unet", "pspnet", "deeplabv3plus", "glnet")

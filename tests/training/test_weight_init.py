@@ -20,7 +20,8 @@ from fctl_napari.model.config import FCtLConfig, preset
 from fctl_napari.model.model_card import Card, read_card
 from fctl_napari.model.network import Network
 from fctl_napari.training.config import TrainConfig
-from fctl_napari.training.train import Trainer, train
+from fctl_napari.training.train import train
+from fctl_napari.training.trainer import Trainer
 from fctl_napari.training.weight_init import start_from
 
 NAMES = ("water", "land", "road")

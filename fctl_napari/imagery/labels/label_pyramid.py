@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
-from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats import ngff, ngff_writing
 from fctl_napari.imagery.halving import halved_shape
 from fctl_napari.imagery.level import read_padded
 from fctl_napari.windows import FloatWindow, IntWindow
@@ -109,19 +109,19 @@ class LabelPyramid:
             The name is taken, the disk is full, or the location is not writable.
         """
         path = Path(path)
-        ome: dict[str, Any] = {"version": ngff.VERSION}
+        ome: dict[str, Any] = {"version": ngff_writing.VERSION}
         if classes:
             ome["image-label"] = _image_label(classes, path)
 
-        shapes = ngff.level_shapes(shape) if levels is None else list(levels)
+        shapes = ngff_writing.level_shapes(shape) if levels is None else list(levels)
         halved = all(after == halved_shape(before) for before, after in pairwise(shapes))
 
         def fill(group: zarr.Group) -> None:
-            ngff.create_levels(group, "yx", shapes, chunk, np.uint8)
-            multiscale = ngff.multiscale_metadata(
+            ngff_writing.create_levels(group, "yx", shapes, chunk, np.uint8)
+            multiscale = ngff_writing.multiscale_metadata(
                 path.name.split(".")[0],
                 "yx",
-                ngff.halved_factors(len(shapes)) if halved else _factors(shapes),
+                ngff_writing.halved_factors(len(shapes)) if halved else _factors(shapes),
                 kind="subsample" if halved else "nearest",  # readers may rely on what the first is
                 pixel_size=pixel_size,
                 translation=translation,
@@ -130,7 +130,7 @@ class LabelPyramid:
             )
             group.update_attributes({**(attributes or {}), "ome": {**ome, "multiscales": [multiscale]}})
 
-        ngff.create_group(path, fill)
+        ngff_writing.create_group(path, fill)
         return cls.open(path, mode="r+")
 
     @classmethod
@@ -197,7 +197,7 @@ class LabelPyramid:
             if classes is None
             else {"ome": self.attributes["ome"] | {"image-label": _image_label(classes, self.path)}}
         )
-        with ngff.writing(self.path):
+        with ngff_writing.writing(self.path):
             self.group.update_attributes({**attributes, **ome})
 
     @property
@@ -248,7 +248,7 @@ class LabelPyramid:
         y1, x1 = y0 + block.shape[0], x0 + block.shape[1]
         if y0 < 0 or x0 < 0 or y1 > height or x1 > width:
             raise ValueError(f"block ({y0}, {x0}, {y1}, {x1}) reaches outside {self.shape}")
-        with ngff.writing(self.path):
+        with ngff_writing.writing(self.path):
             self.levels[0][y0:y1, x0:x1] = block
 
     def update_levels(self, window: FloatWindow) -> None:
@@ -269,7 +269,7 @@ class LabelPyramid:
             (max(floor(start), 0), min(ceil(stop), size))
             for start, stop, size in ((window[0], window[2], height), (window[1], window[3], width))
         )
-        with ngff.writing(self.path):
+        with ngff_writing.writing(self.path):
             for finer, coarser in pairwise(self.levels):
                 steps = [_Step.between(*sizes) for sizes in zip(finer.shape, coarser.shape, strict=True)]
                 rows, columns = (step.coarser(part) for step, part in zip(steps, (rows, columns), strict=True))
@@ -342,7 +342,7 @@ def _pieces(start: int, stop: int, chunk: int, ratio: float) -> Iterator[slice]:
 def _image_label(classes: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:
     values = list(enumerate(classes, start=1))
     described: dict[str, Any] = {
-        "version": ngff.VERSION,
+        "version": ngff_writing.VERSION,
         "colors": [{"label-value": value, "rgba": [*map(int, c["color"][:3]), 255]} for value, c in values],
         "properties": [{"label-value": value, "name": str(c["name"])} for value, c in values],
     }

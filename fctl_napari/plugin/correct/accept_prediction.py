@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.merge import values_by_name
-from fctl_napari.corrections.undo_history import Stroke
+from fctl_napari.corrections.strokes import Stroke
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.correct.stroke_queue import PixelEdit

@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import CorrectedRegion
-from fctl_napari.corrections.undo_history import Stroke
+from fctl_napari.corrections.strokes import Stroke
 from fctl_napari.errors import Cancelled, FctlError, OutputError
 from fctl_napari.plugin.common.bridge import open_bridge, post
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels

@@ -16,8 +16,9 @@ from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTE
 from fctl_napari.segmentation.jobs.worker import Job, Outcome, compute, guarded, prepare
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import Cell
+from fctl_napari.segmentation.tiling.live_plan import LivePlan
 from fctl_napari.segmentation.tiling.merge import drop_logits
-from fctl_napari.segmentation.tiling.plan import LivePlan, Plan, Task
+from fctl_napari.segmentation.tiling.plan import Plan, Task
 from fctl_napari.segmentation.tiling.progress import LIVE_TASK_SECONDS, TASK_SECONDS, Pace, RunProgress, State
 from fctl_napari.windows import IntWindow
 

@@ -33,10 +33,12 @@ from fctl_napari.segmentation.store.identity import MIXED, same_image
 from fctl_napari.segmentation.store.map_names import MAPS
 from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 from fctl_napari.segmentation.store.store_lock import lock_store, open_or_create, open_parent
+from fctl_napari.segmentation.tiling.average_plan import AveragePlan
 from fctl_napari.segmentation.tiling.empty_cells import cells_without_data
 from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, default_overlap
+from fctl_napari.segmentation.tiling.live_plan import LivePlan
 from fctl_napari.segmentation.tiling.merge import saved_tiles
-from fctl_napari.segmentation.tiling.plan import AveragePlan, CropPlan, LivePlan, Plan
+from fctl_napari.segmentation.tiling.plan import CropPlan, Plan
 from fctl_napari.segmentation.tiling.progress import RunProgress
 from fctl_napari.segmentation.tiling.released_grid import ReleasedGrid
 from fctl_napari.windows import IntWindow, require_region

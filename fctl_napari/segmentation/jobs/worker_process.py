@@ -124,7 +124,7 @@ class WorkerProcess(ProcessInterface):
 
 
 def _module_folders() -> list[str]:
-    """List the folders in which this process finds modules; relative ones only while the working folder exists."""
+    """List the folders in which this process finds modules, the relative ones only if the working folder exists."""
     try:
         return [os.path.abspath(folder) for folder in sys.path]
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.files import output_error
-from fctl_napari.imagery.formats import ngff
+from fctl_napari.imagery.formats import ngff_writing
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
 from fctl_napari.model.classes import ClassTable
@@ -312,7 +312,7 @@ class Segmentation:
         self.facts["parent"] = {"name": name, "hash": identity}
         self.labels.set_attributes({ATTRIBUTE: self.facts})
         shape = self.grid.rows, self.grid.cols
-        with ngff.writing(self.path):
+        with ngff_writing.writing(self.path):
             bitmap = self.labels.group.require_array(
                 INHERITED, shape=shape, chunks=(512, 512), dtype="u1", fill_value=0
             )
@@ -327,7 +327,7 @@ class Segmentation:
                 for own, other in pairs:
                     own.write(*window[:2], other.read(window))
                     own.update_levels(window)
-            with ngff.writing(self.path):
+            with ngff_writing.writing(self.path):
                 bitmap[row] = np.asarray(bitmap[row]) | wanted[row]
 
     def missing(self, region: IntWindow | None = None) -> list[Cell]:

@@ -19,7 +19,7 @@ from fctl_napari.plugin.layers.roi import WHOLE
 from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.plugin.segment.widget import SegmentWidget
 from fctl_napari.segmentation.store.store import Segmentation
-from fctl_napari.segmentation.tiling.plan import LIVE_TILES
+from fctl_napari.segmentation.tiling.cells_in_view import LIVE_TILES
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow, pytest.mark.usefixtures("warm_engine")]
 

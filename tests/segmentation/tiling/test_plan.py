@@ -8,8 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fctl_napari.segmentation.tiling.average_plan import AveragePlan
+from fctl_napari.segmentation.tiling.cells_in_view import cells_slices, outward
 from fctl_napari.segmentation.tiling.grid import Cell, TileGrid
-from fctl_napari.segmentation.tiling.plan import AveragePlan, CropPlan, LivePlan, Plan, Task, cells_slices, outward
+from fctl_napari.segmentation.tiling.live_plan import LivePlan
+from fctl_napari.segmentation.tiling.plan import CropPlan, Plan, Task
 
 shapes = st.tuples(st.integers(1, 60), st.integers(1, 60))
 

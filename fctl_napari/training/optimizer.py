@@ -1,0 +1,72 @@
+"""Weights that are trained, and their optimizer."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from fctl_napari.errors import ConfigError
+from fctl_napari.training.config import TrainConfig
+
+GATES = ("gamma", "z", "v_pos")
+
+
+def freeze(model: nn.Module, config: TrainConfig) -> None:
+    """Freeze the weights of frozen parts, and the statistics of batch norms that do not follow the batches.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network, in training mode.
+    config : TrainConfig
+        The settings: ``frozen`` and ``batch_norm`` count.
+
+    Raises
+    ------
+    ConfigError
+        Nothing in the network has a name that starts so.
+    """
+    for prefix in config.frozen:
+        found = [p for name, p in model.named_parameters() if name.startswith(prefix)]
+        if not found:
+            raise ConfigError(f"frozen: nothing in the network starts with {prefix!r}; check the name.")
+        for parameter in found:
+            parameter.requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train(config.batch_norm == "trained" and module.weight.requires_grad)
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Make Adam for the weights that are not frozen: encoders, gates and the rest have learning rates of their own.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    config : TrainConfig
+        The settings.
+
+    Returns
+    -------
+    torch.optim.Optimizer
+        The optimizer. Each group has its ``base_lr``, which the schedule starts from.
+    """
+    groups: dict[str, list[nn.Parameter]] = {"encoder": [], "gate": [], "rest": []}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            kind = "encoder" if name.startswith("encoders.") else "rest"
+            groups["gate" if name.rsplit(".", 1)[-1] in GATES else kind].append(parameter)
+    factors = {"encoder": config.encoder_factor, "gate": config.gate_factor, "rest": 1.0}
+    return torch.optim.Adam(
+        [
+            {
+                "params": parameters,
+                "lr": config.learning_rate * factors[kind],
+                "base_lr": config.learning_rate * factors[kind],
+                "weight_decay": 0.0 if kind == "gate" else config.weight_decay,
+            }
+            for kind, parameters in groups.items()
+            if parameters
+        ]
+    )

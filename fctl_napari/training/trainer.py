@@ -1,0 +1,380 @@
+"""Trainer with Adam, a poly schedule and focal loss, which resumes after a kill and ends with a checkpoint."""
+
+from __future__ import annotations
+
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fctl_napari import __version__
+from fctl_napari.datasets.prefetch import Prefetch
+from fctl_napari.errors import ConfigError
+from fctl_napari.evaluation.metrics import Scores
+from fctl_napari.files import output_error
+from fctl_napari.model.build import make_network
+from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
+from fctl_napari.model.model_card import Card, without_folders
+from fctl_napari.segmentation.inference.device import reproducible, resolve_device, resolve_precision
+from fctl_napari.training.augment import Batch, collate
+from fctl_napari.training.band_figures import with_band_figures
+from fctl_napari.training.config import TrainConfig
+from fctl_napari.training.data import Scene, TileSampler, open_scenes, scene_fingerprint
+from fctl_napari.training.data_checks import can_validate, unlearnable
+from fctl_napari.training.distributed import Group
+from fctl_napari.training.epochs import counted
+from fctl_napari.training.losses import focal_loss
+from fctl_napari.training.optimizer import freeze, make_optimizer
+from fctl_napari.training.run_state import RunLog, load_state, save_state
+from fctl_napari.training.validate import reliance_on_scenes, score_scenes
+from fctl_napari.training.weight_init import parent_settings, start
+from fctl_napari.windows import IntWindow
+from fctl_napari.words import count_of
+
+PART_SEEDS = 1_000_000_007
+"""Distance between the dropout seeds of a step's forward passes."""
+_NO_SETTINGS: Any = {"data": {"classes"}, "run": True, "stages": True}
+"""Settings left out of the model card: the classes, which it has anyway, and what does not change the weights."""
+
+
+class Trainer:
+    """One training run in one folder.
+
+    The run keeps ``state.pt`` and ``log.jsonl`` in the folder and ends with ``<name>.safetensors`` there.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Settings that decide the run. Stages are runs of their own, see ``train``.
+    out : Path or str
+        Folder of the run. A run of the same settings that was killed resumes from its last saved state.
+    data_folder : Path or str, optional
+        Folder that relative paths of the config start from.
+    device : str, optional
+        ``"auto"``, ``"cpu"`` or ``"cuda"``. It is ignored if there is a group, which has a device of its own.
+    group : Group or None, optional
+        Processes that share the run. The first one alone reads starting weights and state, and writes. None is this
+        process alone.
+
+    Attributes
+    ----------
+    config : TrainConfig
+        The settings, with epochs converted to steps.
+    scenes : list of Scene
+        Every scene of the data.
+    table : ClassTable
+        The class table.
+    model : Network
+        The network, on its device.
+    sampler : TileSampler
+        Sampler of the training tiles.
+    weights : Tensor of float32 [C] or None
+        Class weights of the loss.
+    optimizer : torch.optim.Optimizer
+        The optimizer.
+    bf16 : bool
+        True if forward passes run in bf16 autocast.
+    started : tuple of str
+        Sentences on what was taken from which checkpoint.
+    step : int
+        Number of finished steps.
+    seconds : float
+        Time spent in steps, s.
+    best : float
+        Best mIoU on the validation regions so far, -1 before there is one.
+    best_state : dict of str to Tensor or None
+        State dict of the best network, on the CPU.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds a run of other settings, there are more processes than forward passes in a step, or settings do
+        not fit the network or the data.
+    InputError
+        The data cannot be used.
+    CheckpointError
+        The starting weights cannot be used.
+    OutputError
+        The folder cannot be made.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path | str,
+        *,
+        data_folder: Path | str = ".",
+        device: str = "auto",
+        group: Group | None = None,
+    ) -> None:
+        self.out = Path(out)
+        self.data_folder = Path(data_folder)
+        self.group = group or Group(resolve_device(device))
+        if self.group.size > config.accumulate:
+            raise ConfigError(
+                f"accumulate: {self.group.size} processes share {count_of(config.accumulate, 'forward pass')} a step; "
+                "raise accumulate (and lower batch) to that number or more."
+            )
+        self.device = self.group.device
+        self.bf16 = resolve_precision(config.precision, self.device) == "bf16"
+        if self.group.first:
+            try:  # before the data are read, so that a bad folder is reported at once
+                self.out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise output_error(self.out, error) from error
+        self.scenes, self.table = open_scenes(config.data, data_folder)
+        if config.keep == "best" and not can_validate(self.scenes):
+            raise ConfigError(
+                "keep = 'best' needs validation regions with labeled px to choose by, and there are none; give some "
+                "(val.txt, a folder val, or val of a scene), or set keep = 'last'."
+            )
+        torch.manual_seed(config.seed)
+        network = with_band_figures(
+            config.network_config(len(self.table.scored)), self.scenes, parent_settings(config, self.data_folder)
+        )
+        self.config = config = counted(config, self.scenes, network)
+        self.model = make_network(network)
+        state = load_state(self.out, config) if self.group.first else None
+        self.started: tuple[str, ...] = ()
+        if self.group.first and state is None:
+            self.started = start(self.model, config, self.data_folder, self.table.names)
+        self.model.to(self.device)
+        if self.bf16:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        freeze(self.model, config)
+        for encoder in self.model.encoders.values():
+            encoder.gradient_checkpointing = config.run.gradient_checkpointing  # type: ignore[assignment]
+        self.sampler = TileSampler(self.scenes, network, config.augment, config.balanced_tiles, config.seed)
+        for warning in unlearnable(self.sampler, self.table.names):
+            warnings.warn(warning, stacklevel=2)
+        self.weights = self._class_weights()
+        self.optimizer = make_optimizer(self.model, config)
+        self.step = 0
+        self.seconds = 0.0
+        self.best = -1.0
+        self.best_state: dict[str, Tensor] | None = None
+        self._resume(self.group.broadcast(state))
+        self.group.spread(self.model.state_dict().values())
+        self._log_file: RunLog | None = None
+
+    # -- start -----------------------------------------------------------------------------------------------------
+
+    def _statistics(self) -> list[Tensor]:
+        """List the statistics of batch norms that follow the batches."""
+        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+        return [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]
+
+    def _class_weights(self) -> Tensor | None:
+        if self.config.class_weights == "none":
+            return None
+        shares = np.maximum(self.sampler.class_shares(), 1e-4)
+        weights = 1 / np.sqrt(shares)
+        return torch.tensor(weights / weights.mean(), dtype=torch.float32, device=self.device)
+
+    def _resume(self, state: dict[str, Any] | None) -> None:
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.best_state = state["best_state"]
+        self.started = tuple(state.get("started", ()))
+
+    def _save_state(self, finished: bool = False) -> None:
+        if self.group.first:
+            state = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "best": self.best,
+                "best_state": self.best_state,
+                "started": list(self.started),
+                "finished": finished,
+            }
+            save_state(self.out, self.config, state)
+
+    # -- run -------------------------------------------------------------------------------------------------------
+
+    def run(self, progress: Callable[[int, int, float], None] | None = None) -> Path:
+        """Train to the end, measure the network, and write the checkpoint.
+
+        Parameters
+        ----------
+        progress : callable or None, optional
+            Called after each step with step, steps and loss.
+
+        Returns
+        -------
+        Path
+            The checkpoint. Only the first process of a group writes it.
+
+        Raises
+        ------
+        ConfigError
+            TensorBoard is asked for but not installed.
+        InputError
+            An image or its ground truth is damaged.
+        OutputError
+            The state or the checkpoint cannot be written.
+        """
+        config = self.config
+        if self.group.first:
+            self._log_file = RunLog(self.out, self.step, config.run.tensorboard)
+        steps = range(self.step, config.steps)
+        try:
+            with (
+                reproducible(self.device),
+                Prefetch(self._load, self._parts_of, steps, config.run.read_ahead, config.run.readers) as prefetch,
+            ):
+                for batches in prefetch:
+                    started = time.perf_counter()
+                    loss = self._train_step(batches)
+                    self.step += 1
+                    self.seconds += time.perf_counter() - started
+                    self._log({"step": self.step, "loss": round(loss, 5), "seconds": round(self.seconds, 1)})
+                    if progress is not None:
+                        progress(self.step, config.steps, loss)
+                    if config.validate_every and self.step % config.validate_every == 0 and self.step < config.steps:
+                        self._validate()
+                    if self.step % config.save_every == 0:
+                        self._save_state()
+            return self._finish()
+        finally:
+            if self._log_file is not None:
+                self._log_file.close()
+
+    def _parts_of(self, step: int) -> range:
+        """List the numbers of the forward passes of a step that this process makes."""
+        first = step * self.config.accumulate
+        return range(first + self.group.rank, first + self.config.accumulate, self.group.size)
+
+    def _load(self, number: int) -> Batch:
+        """Load the tiles of one forward pass, which depend on the seed and the number alone."""
+        samples = self.sampler.batch(number, self.config.batch)
+        return collate(
+            samples,
+            self.config.augment,
+            np.random.default_rng([self.config.seed, 3, number]),
+            self.model.config.in_channels,
+        )
+
+    def _train_step(self, batches: Iterator[tuple[int, Batch]]) -> float:
+        config = self.config
+        factor = (1 - self.step / config.steps) ** config.poly_power
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        total = np.zeros(1)
+        for number, batch in batches:
+            # seeds dropout, so that a resumed run and one of several processes draw the same
+            part = number - self.step * config.accumulate
+            torch.manual_seed(1_000_003 * config.seed + self.step + part * PART_SEEDS)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                logits = self._forward(batch)
+            gamma = config.focal_gamma if config.loss == "focal" else 0.0
+            loss = focal_loss(logits, batch.ground_truth.to(self.device), gamma, self.weights) / config.accumulate
+            loss.backward()
+            total += float(loss.detach())
+        self.group.sum_gradients(self.model.parameters())
+        self.optimizer.step()
+        self.group.average(self._statistics())
+        return float(self.group.sum(total)[0])
+
+    def _forward(self, batch: Batch) -> Tensor:
+        layout = torch.channels_last if self.bf16 else torch.contiguous_format
+        contexts = {
+            name: self.model.encode_context(name, images.to(self.device, memory_format=layout))[
+                batch.indices[name].to(self.device)
+            ]
+            for name, images in batch.contexts.items()
+        }
+        windows = {name: window.to(self.device) for name, window in batch.windows.items()}
+        tile = self.model.encode_tile(batch.tile.to(self.device, memory_format=layout))
+        return self.model.decode(tile, contexts, windows)
+
+    # -- measure ---------------------------------------------------------------------------------------------------
+
+    def _parts(self, name: str) -> list[tuple[Scene, Sequence[IntWindow]]]:
+        return [(scene, getattr(scene, name)) for scene in self.scenes if getattr(scene, name)]
+
+    def _validate(self) -> Scores | None:
+        """Measure the network on the validation regions and keep it if it is the best so far."""
+        parts = self._parts("val")
+        if not parts:
+            return None
+        scores = score_scenes(self.model, parts, self.table.names, group=self.group)
+        self._log({"step": self.step, "val": scores.to_json(), "gates": self.gates()})
+        if self.config.keep == "best" and scores.miou > self.best:
+            self.best = scores.miou
+            self.best_state = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        return scores
+
+    def gates(self) -> dict[str, float]:
+        """Read the gates gamma_U and sigma(z) of each context, which show whether contexts are used.
+
+        Returns
+        -------
+        dict of str to float
+            Values by ``gamma_CONTEXT`` and ``sigma_z_CONTEXT``, rounded to 4 digits.
+        """
+        found = {}
+        for name, parameter in self.model.named_parameters():
+            context = name.split(".")[-2]
+            if name.endswith(".gamma"):
+                found[f"gamma_{context}"] = round(parameter.item(), 4)
+            elif name.endswith(".z"):
+                found[f"sigma_z_{context}"] = round(torch.sigmoid(parameter).item(), 4)
+        return found
+
+    def _finish(self) -> Path:
+        self._validate()
+        if self.best_state is not None:
+            self.model.load_state_dict(self.best_state)
+        round_as_stored(self.model.eval())
+        figures: dict[str, Any] = {}
+        for name in ("val", "test"):
+            parts = self._parts(name)
+            if parts:
+                figures[name] = score_scenes(self.model, parts, self.table.names, group=self.group).to_json()
+                figures[name]["context_reliance"] = round(reliance_on_scenes(self.model, parts, self.group), 5)
+        figures["gates"] = self.gates()
+        path = self.out / f"{self.config.name}.safetensors"
+        if not self.group.first:
+            return path
+        self._log({"step": self.step, "figures": figures})
+        card = Card(
+            name=self.config.name,
+            description=self.config.description,
+            config=self.model.config,
+            classes=self.table,
+            provenance=self._provenance(),
+            figures=figures,
+        )
+        save_checkpoint(path, self.model, card)
+        self._save_state(finished=True)
+        return path
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "training": without_folders(self.config.model_dump(mode="json", exclude=_NO_SETTINGS)),
+            "data": without_folders({s.name: scene_fingerprint(s) for s in self.scenes}),
+            "trained_on": without_folders({s.name: s.train for s in self.scenes if s.train}),
+            **({"started_from": list(self.started)} if self.started else {}),
+            "seconds": round(self.seconds, 1),
+            "device": torch.cuda.get_device_name()
+            if self.device.type == "cuda"
+            else f"CPU, {count_of(torch.get_num_threads(), 'thread')}",
+            "precision": "bf16" if self.bf16 else "fp32",
+            "software": f"fctl-napari {__version__}, torch {torch.__version__}, python {platform.python_version()}",
+        }
+
+    def _log(self, entry: dict[str, Any]) -> None:
+        if self._log_file is not None:
+            self._log_file.write(entry)
