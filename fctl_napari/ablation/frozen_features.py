@@ -21,7 +21,8 @@ from fctl_napari.model.classes import IGNORE
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.fctl import FCtL
-from fctl_napari.segmentation.inference.device import Precision, numerics
+from fctl_napari.segmentation.inference.device import numerics
+from fctl_napari.segmentation.inference.hardware import Precision
 from fctl_napari.segmentation.inference.tile_cutting import read_inputs
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 from fctl_napari.training.augment import Batch, collate

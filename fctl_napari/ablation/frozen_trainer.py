@@ -18,7 +18,7 @@ from fctl_napari.ablation.frozen_tiles import Frozen, MeasuredTile
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import Card
-from fctl_napari.segmentation.inference.device import Precision
+from fctl_napari.segmentation.inference.hardware import Precision
 from fctl_napari.training.augment import Batch
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.trainer import Trainer

@@ -92,12 +92,12 @@ def make_features(training: Training, chunk: Chunk, share: Share) -> None:
 
     def maker() -> FeatureMaker:
         from fctl_napari.ablation.frozen_features import FeatureMaker
-        from fctl_napari.segmentation.inference.device import resolve_device, resolve_precision
+        from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 
         assert training.frozen is not None
         found = resolve_device(device)
         scenes, tiles = _measured(training)
-        precision = resolve_precision(training.config.precision, found)
+        precision = resolve_precision(training.config.precision, found.type)
         return FeatureMaker(
             training.config, scenes, tiles, training.network, training.frozen, chunk.stream, found, precision
         )

@@ -21,7 +21,8 @@ from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders.vgg16 import VGG16
 from fctl_napari.model.network import Network
 from fctl_napari.model.windows import context_window
-from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
+from fctl_napari.segmentation.inference.device import numerics, store_for_inference
+from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.words import count_of
 
 PARTS = ("encoders", "LCC", "MCF", "ALE", "decoder")
@@ -217,7 +218,7 @@ def measure_speed(
         There is no such device or precision.
     """
     where = resolve_device(device)
-    arithmetic = resolve_precision(precision, where)
+    arithmetic = resolve_precision(precision, where.type)
     model = make_network(config).to(where).eval()
     _use_savings(model, savings)
     store_for_inference(model, arithmetic)

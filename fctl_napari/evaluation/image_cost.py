@@ -12,7 +12,8 @@ import torch
 from fctl_napari.evaluation.cost import count_flops, count_parameters, device_name, peak_memory, random_inputs
 from fctl_napari.model.build import make_network
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
+from fctl_napari.segmentation.inference.device import numerics, store_for_inference
+from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 
 
@@ -77,7 +78,7 @@ def image_cost(
         There is no such device or precision.
     """
     where = resolve_device(device)
-    arithmetic = resolve_precision(precision, where)
+    arithmetic = resolve_precision(precision, where.type)
     grid = TileGrid(image_shape, config.tile_size, default_overlap(config.tile_size))
     tiles = len(grid.tiles_over((0, 0, *image_shape)))
     every, shared = (sum(count_flops(config, shared_contexts=own).values()) for own in (True, False))

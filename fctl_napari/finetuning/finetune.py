@@ -29,7 +29,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
 from fctl_napari.model.classes import IGNORE, NOT_SURE
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
-from fctl_napari.segmentation.inference.device import resolve_device, resolve_precision
+from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.predictor import out_of_memory
 from fctl_napari.segmentation.store.identity import image_facts
@@ -154,7 +154,7 @@ class Finetuner:
             self.sets, self.card.classes, ground_truth, request.truth_tiles, self.card.config.tile_size
         )
         self.cache = FeatureCache(request.cache_megabytes * 2**20, features_path(self.out))
-        precision = resolve_precision(request.precision, self.device)
+        precision = resolve_precision(request.precision, self.device.type)
         self.network = TileNetwork(
             self.model,
             self.sets.images,

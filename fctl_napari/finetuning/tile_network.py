@@ -17,7 +17,8 @@ from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.network import Network
-from fctl_napari.segmentation.inference.device import Precision, numerics
+from fctl_napari.segmentation.inference.device import numerics
+from fctl_napari.segmentation.inference.hardware import Precision
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.tile_cutting import read_stream, stream_windows
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from fctl_napari.errors import ConfigError
-from fctl_napari.segmentation.inference.device import resolve_device
+from fctl_napari.segmentation.inference.hardware import resolve_device
 
 T = TypeVar("T")
 

@@ -21,7 +21,8 @@ from fctl_napari.files import output_error
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
 from fctl_napari.model.model_card import Card, without_folders
-from fctl_napari.segmentation.inference.device import reproducible, resolve_device, resolve_precision
+from fctl_napari.segmentation.inference.device import reproducible
+from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.training.augment import Batch, collate
 from fctl_napari.training.band_figures import with_band_figures
 from fctl_napari.training.config import TrainConfig
@@ -122,7 +123,7 @@ class Trainer:
                 "raise accumulate (and lower batch) to that number or more."
             )
         self.device = self.group.device
-        self.bf16 = resolve_precision(config.precision, self.device) == "bf16"
+        self.bf16 = resolve_precision(config.precision, self.device.type) == "bf16"
         if self.group.first:
             try:  # before the data are read, so that a bad folder is reported at once
                 self.out.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,8 @@ from fctl_napari.evaluation.context_reliance import context_reliance
 from fctl_napari.model.checkpoint import load_checkpoint, save_checkpoint
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.model_card import read_card
-from fctl_napari.segmentation.inference.device import Precision, numerics
+from fctl_napari.segmentation.inference.device import numerics
+from fctl_napari.segmentation.inference.hardware import Precision
 from fctl_napari.segmentation.tiling.grid import TileGrid, default_overlap
 from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import open_scenes

@@ -1,80 +1,15 @@
-"""Devices, and the precision in which they compute."""
+"""Computing on a device of torch in a precision."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import nn
 
-from fctl_napari.errors import ConfigError
-
-Precision = Literal["fp32", "bf16"]
-
-
-def resolve_device(device: str) -> torch.device:
-    """Resolve the name of a device to one that is available.
-
-    Parameters
-    ----------
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
-
-    Returns
-    -------
-    torch.device
-        The device.
-
-    Raises
-    ------
-    ConfigError
-        There is no such device here.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ConfigError(f"there is no device {device!r}; use auto, cpu or cuda.") from None
-    available = torch.cuda.device_count() if found.type == "cuda" else int(found.type == "cpu")
-    if (found.index or 0) >= available:
-        raise ConfigError(f"device {device!r} is not available here; use auto or cpu.")
-    return found
-
-
-def resolve_precision(precision: str, device: torch.device) -> Precision:
-    """Resolve the name of a precision.
-
-    Parameters
-    ----------
-    precision : str
-        ``"fp32"``, ``"bf16"``, or ``"auto"``: bf16 where the hardware computes it fast, else fp32.
-    device : torch.device
-        Device that computes.
-
-    Returns
-    -------
-    {"fp32", "bf16"}
-        The precision.
-
-    Raises
-    ------
-    ConfigError
-        There is no such precision.
-    """
-    if precision == "fp32":
-        return "fp32"
-    if precision == "bf16":
-        return "bf16"
-    if precision != "auto":
-        raise ConfigError(f"there is no precision {precision!r}; use auto, fp32 or bf16.")
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    features = torch.cpu.get_capabilities()
-    return "bf16" if features.get("amx_bf16") or features.get("avx512_bf16") else "fp32"
+from fctl_napari.segmentation.inference.hardware import Precision
 
 
 @contextlib.contextmanager

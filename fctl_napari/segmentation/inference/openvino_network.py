@@ -1,20 +1,28 @@
-"""A network that runs on the CPU through OpenVINO, with the methods that inference needs of one."""
+"""A network that OpenVINO runs on the CPU (no torch)."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fctl_napari.model.config import FCtLConfig
-from fctl_napari.model.encoders import Features
-from fctl_napari.model.feature_ablation import WHOLE, Without
-from fctl_napari.model.openvino_parts import DECODER, TILE, Parts
-from fctl_napari.model.openvino_runtime import ov
-from fctl_napari.segmentation.inference.device import Precision
+from fctl_napari.segmentation.inference.hardware import Precision
+from fctl_napari.segmentation.inference.openvino_parts import OUTPUTS, TILE, Parts
+from fctl_napari.segmentation.inference.openvino_runtime import ov
+from fctl_napari.segmentation.inference.tile_predictor import Result
+from fctl_napari.windows import FloatWindow
+
+RESULTS: dict[Result, tuple[str, ...]] = {
+    "logits": OUTPUTS[:1],
+    "classes": OUTPUTS[1:3],
+    "classes with maps": OUTPUTS[1:],
+}
+"""Outputs of the tile's part that a result is made of."""
 
 HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
 
@@ -22,8 +30,8 @@ HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
 class OpenVinoNetwork:
     """Network whose parts OpenVINO runs, a tile at a time.
 
-    Each thread that calls it has requests of its own. It takes one core for each call, so that calls from several
-    threads run side by side without waiting for each other.
+    Each thread that calls it has requests of its own. A call takes one core, so that calls from several threads run
+    side by side without waiting for each other.
 
     Parameters
     ----------
@@ -32,7 +40,7 @@ class OpenVinoNetwork:
     config : FCtLConfig
         Settings of the network.
     precision : Precision
-        Precision in which it computes.
+        Precision in which it computes. Classes and maps are made of the logits in fp32.
     streams : int
         Number of calls that run side by side.
     core : openvino.Core
@@ -42,108 +50,103 @@ class OpenVinoNetwork:
     ----------
     config : FCtLConfig
         Settings of the network.
-    grid : FeatureGrid
-        Feature cells of the tile.
+    precision : Precision
+        Precision in which it computes.
     streams : int
         Number of calls that run side by side.
     """
 
     def __init__(self, parts: Parts, config: FCtLConfig, precision: Precision, streams: int, core: ov.Core) -> None:
         self.config = config
+        self.precision = precision
         self.streams = streams
-        self.grid = parts.grid
-        self._strides, self._contexts = parts.strides, parts.contexts
-        settings = {
+        self._parts = parts
+        self._core = core
+        self._settings = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": streams,
         }
-        self._compiled = {name: core.compile_model(model, "CPU", settings) for name, model in parts.models.items()}
+        self._compiled: dict[str, ov.CompiledModel] = {}
         self._own = threading.local()
 
-    def encode_tile(self, images: Tensor) -> Features:
-        """Encode tiles.
+    def compile(self, result: Result) -> None:
+        """Compile what a result needs, unless that is done.
 
         Parameters
         ----------
-        images : Tensor of uint8 [B, C, T, T]
-            Values of the bands, 0..255.
-
-        Returns
-        -------
-        Features
-            Maps of float32 [B, C, h, w] by stride.
+        result : Result
+            What is computed of tiles.
         """
-        if not self._strides:
-            return {}
-        found = self._run(TILE, [images])
-        return dict(zip(self._strides, found, strict=True))
+        models = self._parts.contexts | {result: self._model(result)}
+        missing = [name for name in models if name not in self._compiled]
+        with ThreadPoolExecutor(max(1, len(missing))) as threads:
+            made = threads.map(lambda name: self._core.compile_model(models[name], "CPU", self._settings), missing)
+            self._compiled.update(zip(missing, made, strict=True))
 
-    def encode_context(self, name: str, images: Tensor) -> Tensor:
-        """Encode contexts.
+    def encode_context(self, name: str, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Encode a context.
 
         Parameters
         ----------
         name : str
             Name of the context.
-        images : Tensor of uint8 [B, C, T, T]
+        image : ndarray of uint8 [C, T, T]
             Values of the bands, 0..255.
 
         Returns
         -------
-        Tensor of float32 [B, C, h, w]
+        ndarray of float32 [1, C, h, w]
             X_U.
         """
-        return self._run(name, [images])[0]
+        return self._infer(name, [image[None]])[0]
 
-    def decode(
+    def run(
         self,
-        tile: Features,
-        contexts: dict[str, Tensor],
-        windows: dict[str, Tensor],
-        without: Without = WHOLE,
-        fusion: list[Tensor] | None = None,
-    ) -> Tensor:
-        """Decode encoded tiles and contexts to logits.
+        result: Result,
+        image: NDArray[np.uint8],
+        contexts: Mapping[str, NDArray[np.float32]],
+        windows: Mapping[str, FloatWindow],
+    ) -> list[NDArray[Any]]:
+        """Compute a tile.
 
         Parameters
         ----------
-        tile : Features
-            From ``encode_tile``.
-        contexts : dict of str to Tensor
-            From ``encode_context`` by name; a batch of 1 is shared by all tiles.
-        windows : dict of str to Tensor
-            Windows (y0, x0, y1, x1) of ``"tile"`` and the contexts, image px, [B or 1, 4].
-        without : Without, optional
-            Nothing can be left out here.
-        fusion : list of Tensor or None, optional
-            List to which MCF's weights, the mean over channels, [B, contexts, 1, h, w], are appended.
+        result : Result
+            What is computed; ``compile`` was called for it.
+        image : ndarray of uint8 [C, T, T]
+            Values of the bands of the tile, 0..255.
+        contexts : mapping of str to ndarray of float32 [1, C, h, w]
+            From ``encode_context``, by name.
+        windows : mapping of str to FloatWindow
+            Windows of ``"tile"`` and the contexts, image px.
 
         Returns
         -------
-        Tensor of float32 [B, classes, T, T]
-            Logits.
+        list of ndarray
+            Arrays of the result.
         """
-        assert not without, "parts are left out by torch alone"
+        corner = np.array(windows[TILE])[[0, 1, 0, 1]]
         # counted from the tile's corner, where float32 is exact enough in images of any size
-        corner = windows[TILE][:, [0, 1, 0, 1]]
-        inputs = [*(tile[stride] for stride in self._strides), *(contexts[name] for name in self._contexts)]
-        inputs += [(windows[name] - corner).float() for name in (TILE, *self._contexts)]
-        logits, *weights = self._run(DECODER, inputs)
-        if fusion is not None:
-            fusion += [found[:, :, None] for found in weights]
-        return logits
+        relative = [(np.array(windows[name]) - corner)[None].astype(np.float32) for name in (TILE, *contexts)]
+        found = [array[0] for array in self._infer(result, [image[None], *contexts.values(), *relative])]
+        if result != "classes with maps":
+            return found
+        labels, confidence, *maps = found
+        cells = self._parts.cells
+        maps[1:] = [weights[:, cells[:, None], cells] for weights in maps[1:]]
+        return [labels, confidence, np.concatenate(maps)]
 
-    def _run(self, name: str, inputs: list[Tensor]) -> list[Tensor]:
-        """Run a part for each tile of a batch, which share an input of one."""
-        count = max(len(one) for one in inputs)
-        arrays = [np.ascontiguousarray(one.numpy()) for one in inputs]
-        rows = [self._infer(name, [one[min(i, len(one) - 1)][None] for one in arrays]) for i in range(count)]
-        return [torch.from_numpy(np.concatenate(parts)) for parts in zip(*rows, strict=True)]
+    def _model(self, result: Result) -> ov.Model:
+        """Make the tile's part for some of its outputs."""
+        tile = self._parts.tile
+        made = dict(zip(OUTPUTS, tile.get_results(), strict=False))
+        outputs = [made[name] for name in RESULTS[result] if name in made]
+        return ov.Model(outputs, tile.get_parameters(), result)
 
-    def _infer(self, name: str, inputs: list[NDArray[np.generic]]) -> list[NDArray[np.float32]]:
+    def _infer(self, name: str, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         requests = self._own.__dict__
         if name not in requests:
             requests[name] = self._compiled[name].create_infer_request()
-        found = requests[name].infer(inputs, share_inputs=True)
+        found = requests[name].infer([np.ascontiguousarray(one) for one in inputs], share_inputs=True)
         return [np.array(value) for value in found.values()]

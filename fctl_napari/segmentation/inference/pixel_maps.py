@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fctl_napari.model.geometry import FeatureGrid
@@ -31,13 +29,13 @@ class ClassifiedTiles:
     probability: Tensor
     chosen: Tensor
 
-    def labels(self) -> NDArray[np.uint8]:
+    def labels(self) -> Tensor:
         """Return the labels, uint8 [B, T, T]: k + 1 for class k."""
-        return np.asarray((self.chosen + 1).to(torch.uint8).cpu().numpy())
+        return (self.chosen + 1).to(torch.uint8)
 
-    def confidence(self) -> NDArray[np.uint8]:
+    def confidence(self) -> Tensor:
         """Return the confidence, uint8 [B, T, T]: the probability of the chosen class times 255, 1..255."""
-        return np.asarray(_as_bytes(self.probability).cpu().numpy())
+        return as_bytes(self.probability)
 
 
 @torch.inference_mode()
@@ -58,9 +56,43 @@ def classify_tiles(logits: Tensor) -> ClassifiedTiles:
     return ClassifiedTiles(probabilities, *probabilities.max(1))
 
 
-def _as_bytes(values: Tensor) -> Tensor:
-    """Convert values of 0..1 to uint8 1..255, because 0 stands for pixels that are not computed."""
+def as_bytes(values: Tensor) -> Tensor:
+    """Convert values of 0..1 to bytes.
+
+    Parameters
+    ----------
+    values : Tensor of float
+        Values of 0..1.
+
+    Returns
+    -------
+    Tensor of uint8
+        Values times 255, 1..255: 0 stands for pixels that are not computed.
+    """
     return (values * 255).round().clamp(1, 255).to(torch.uint8)
+
+
+@torch.inference_mode()
+def certainty_maps(tiles: ClassifiedTiles) -> Tensor:
+    """Compute the maps of how certain the network is.
+
+    Parameters
+    ----------
+    tiles : ClassifiedTiles
+        Result of ``classify_tiles``.
+
+    Returns
+    -------
+    Tensor of uint8 [B, 2, T, T]
+        Entropy, by that of equal probabilities, and margin: the probability of the chosen class less the second.
+    """
+    classes = tiles.probabilities.shape[1]
+    # OpenVINO has no `entr`; the smallest number keeps the logarithm of 0 finite
+    logs = tiles.probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
+    entropy = -(tiles.probabilities * logs).sum(1) / math.log(classes)
+    # Only the chosen class is masked, so that a tie leaves the other one.
+    second = tiles.probabilities.scatter(1, tiles.chosen[:, None], -1.0).amax(1)
+    return as_bytes(torch.stack([entropy, tiles.probability - second], dim=1))
 
 
 @torch.inference_mode()
@@ -82,12 +114,8 @@ def tile_maps(tiles: ClassifiedTiles, weights: Tensor | None, grid: FeatureGrid)
         The maps. Every pixel has the weights of the cell that covers it, or beyond the grid those of the cell at its
         rim: exactly what the network used there, without interpolation between the cells.
     """
-    classes = tiles.probabilities.shape[1]
-    entropy = torch.special.entr(tiles.probabilities).sum(1) / math.log(classes)
-    # Only the chosen class is masked, so that a tie leaves the other one.
-    second = tiles.probabilities.scatter(1, tiles.chosen[:, None], -1.0).amax(1)
-    certainty = _as_bytes(torch.stack([entropy, tiles.probability - second], dim=1))
+    certainty = certainty_maps(tiles)
     if weights is None:
         return certainty
     cells = grid.cells_of_pixels().to(weights.device)
-    return torch.cat([certainty, _as_bytes(weights)[:, :, cells[:, None], cells]], dim=1)
+    return torch.cat([certainty, as_bytes(weights)[:, :, cells[:, None], cells]], dim=1)

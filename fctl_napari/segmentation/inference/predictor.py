@@ -1,48 +1,40 @@
-"""Predictor: tiles through the network on one device, with few copies and within the available memory."""
+"""Predictor of torch: tiles through the network on one device, with few copies and within the available memory."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fctl_napari.errors import ConfigError
 from fctl_napari.imagery.chunk_cache import LastUsed
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.encoders import Features
 from fctl_napari.model.network import Network
 from fctl_napari.model.windows import TURNS, Dihedral
-from fctl_napari.segmentation.inference.device import numerics, resolve_device, resolve_precision, store_for_inference
+from fctl_napari.segmentation.inference.device import numerics, store_for_inference
+from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
-from fctl_napari.segmentation.inference.tile_prefetch import KEPT_CONTEXTS, PendingTile, TileReader
-from fctl_napari.windows import FloatWindow, IntWindow
+from fctl_napari.segmentation.inference.tile_predictor import Result, TilePredictor, check_batch, no_memory
+from fctl_napari.segmentation.inference.tile_prefetch import KEPT_CONTEXTS, PendingTile
+from fctl_napari.windows import FloatWindow
 from fctl_napari.words import count_of
-
-if TYPE_CHECKING:
-    from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
-
-AHEAD = 3
-"""Number of tiles that are read, or wait for their turn, for each that is run, where tiles are run side by side."""
 
 CUDA_BATCH = 8
 """Default number of tiles at once on a GPU; halved when memory runs out."""
 
 
-class Predictor:
-    """Network that is run over tiles of images.
+class Predictor(TilePredictor):
+    """Network that torch runs over tiles of images.
 
     Parameters
     ----------
-    model : Network or OpenVinoNetwork
+    model : Network
         The network. It is moved to the device and set to evaluation, and belongs to the predictor from then on.
     device : str, optional
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
@@ -58,12 +50,8 @@ class Predictor:
     ----------
     device : torch.device
         Device on which the network runs.
-    precision : {"fp32", "bf16"}
-        Precision in which it computes.
     batch : int
         Number of tiles at once; halved when memory runs out.
-    config : FCtLConfig
-        Settings of the network.
 
     Raises
     ------
@@ -73,7 +61,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: Network | OpenVinoNetwork,
+        model: Network,
         *,
         device: str = "auto",
         precision: str = "auto",
@@ -81,172 +69,40 @@ class Predictor:
         exact_contexts: bool = False,
     ) -> None:
         self.device = resolve_device(device)
-        self.precision = resolve_precision(precision, self.device)
-        if batch is not None and batch < 1:
-            raise ConfigError(f"a batch of {batch} tiles is not possible; use 1 or more.")
-        if self.device.type == "cpu":
-            self.batch = 1 if self.precision == "fp32" else batch or 1
-        else:
+        self.on_gpu = self.device.type == "cuda"
+        super().__init__(model.config, resolve_precision(precision, self.device.type), exact_contexts)
+        check_batch(batch)
+        if self.on_gpu:
             self.batch = batch or CUDA_BATCH
-        self.config = model.config
-        self._model: Network | OpenVinoNetwork = model
-        self._tiles: ThreadPoolExecutor | None = None
-        """Threads that run a tile each, where the network is run so."""
-        if isinstance(model, Network):
-            self._model = model.to(self.device).eval()
-            store_for_inference(model, self.precision)
         else:
-            self._tiles = ThreadPoolExecutor(model.streams, thread_name_prefix="fctl-tile")
-        self._exact = exact_contexts
-        self._pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), thread_name_prefix="fctl-read")
-        self._reader: TileReader | None = None
-        self._features: LastUsed[Tensor] = LastUsed(KEPT_CONTEXTS)  # of which each counts 1
+            self.batch = 1 if self.precision == "fp32" else batch or 1
+        self._model = model.to(self.device).eval()
+        store_for_inference(model, self.precision)
 
-    def describe(self) -> str:
-        """Return the device and the precision as text for people."""
-        if self.device.type == "cuda":
-            return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
-        engine, threads = "", torch.get_num_threads()
-        if not isinstance(self._model, Network):
-            engine, threads = "OpenVINO, ", self._model.streams
-        return f"CPU, {engine}{count_of(threads, 'thread')}, {self.precision}"
+    def _run_all(
+        self,
+        result: Result,
+        pyramid: Pyramid,
+        windows: Sequence[FloatWindow],
+        turns: Sequence[Dihedral] | None = None,
+    ) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+        with_maps = result == "classes with maps"
+        for indices, logits, weights in self._batches(pyramid, windows, turns, with_weights=with_maps):
+            found = [logits]
+            if result != "logits":
+                tiles = classify_tiles(logits)
+                found = [tiles.labels(), tiles.confidence()]
+                found += [tile_maps(tiles, weights, self._model.grid)] if with_maps else []
+            arrays = [values.cpu().numpy() for values in found]
+            yield from ((index, [values[i] for values in arrays]) for i, index in enumerate(indices))
 
-    def memory_bytes(self) -> int:
-        """Return the memory that is held, bytes: torch's on the GPU, else the whole process's."""
-        if self.device.type == "cuda":
-            return torch.cuda.memory_reserved(self.device)
-        return int(psutil.Process().memory_info().rss)
+    def _hardware(self) -> str:
+        if self.on_gpu:
+            return torch.cuda.get_device_name(self.device)
+        return f"CPU, {count_of(torch.get_num_threads(), 'thread')}"
 
-    def close(self) -> None:
-        """Stop the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._tiles is not None:
-            self._tiles.shutdown(wait=False, cancel_futures=True)
-
-    def read_valid(self, pyramid: Pyramid, window: IntWindow) -> NDArray[np.bool_]:
-        """Read which px of a window hold data, through the cache of the tiles' chunks.
-
-        Parameters
-        ----------
-        pyramid : Pyramid
-            The image.
-        window : IntWindow
-            Window (y0, x0, y1, x1), full-resolution px.
-
-        Returns
-        -------
-        ndarray of bool [y1 - y0, x1 - x0]
-            True where there is data.
-
-        Raises
-        ------
-        InputError
-            The image is damaged there.
-        """
-        if not pyramid.masked:
-            y0, x0, y1, x1 = window
-            return np.ones((y1 - y0, x1 - x0), bool)
-        return self._reader_of(pyramid).source.read_valid(window)
-
-    def predict(
-        self, pyramid: Pyramid, windows: Sequence[FloatWindow], turns: Sequence[Dihedral] | None = None
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Compute the logits of tiles, in their order.
-
-        Parameters
-        ----------
-        pyramid : Pyramid
-            The image.
-        windows : sequence of FloatWindow
-            Windows of the tiles, full-resolution px.
-        turns : sequence of Dihedral or None, optional
-            Flip and quarter turns with which the network sees each tile. None leaves them as they are. The logits are
-            turned back.
-
-        Yields
-        ------
-        index : int
-            Index into ``windows``.
-        logits : ndarray of float32 [classes, T, T]
-            Logits of the tile.
-
-        Raises
-        ------
-        InputError
-            The image is damaged there.
-        ConfigError
-            Memory does not suffice for a single tile.
-        """
-        for indices, logits, _ in self._batches(pyramid, windows, turns):
-            for index, tile in zip(indices, logits.cpu().numpy(), strict=True):
-                yield index, tile if turns is None else np.ascontiguousarray(turns[index].back(tile))
-
-    def classify(
-        self, pyramid: Pyramid, windows: Sequence[FloatWindow]
-    ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Compute labels and confidence of tiles, in their order.
-
-        Softmax and argmax run on the device.
-
-        Parameters
-        ----------
-        pyramid : Pyramid
-            The image.
-        windows : sequence of FloatWindow
-            Windows of the tiles, full-resolution px.
-
-        Yields
-        ------
-        index : int
-            Index into ``windows``.
-        labels : ndarray of uint8 [T, T]
-            k + 1 for class k.
-        confidence : ndarray of uint8 [T, T]
-            Probability of that class times 255, 1..255.
-
-        Raises
-        ------
-        InputError
-            The image is damaged there.
-        ConfigError
-            Memory does not suffice for a single tile.
-        """
-        for indices, logits, _ in self._batches(pyramid, windows):
-            tiles = classify_tiles(logits)
-            yield from zip(indices, tiles.labels(), tiles.confidence(), strict=True)
-
-    def classify_with_maps(
-        self, pyramid: Pyramid, windows: Sequence[FloatWindow]
-    ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Compute labels, confidence and maps of tiles, in their order, from one pass of the network.
-
-        Parameters
-        ----------
-        pyramid : Pyramid
-            The image.
-        windows : sequence of FloatWindow
-            Windows of the tiles, full-resolution px.
-
-        Yields
-        ------
-        index : int
-            Index into ``windows``.
-        labels, confidence : ndarray of uint8 [T, T]
-            The same as from ``classify``.
-        maps : ndarray of uint8 [maps, T, T]
-            Maps in the order of ``map_names``: the value of 0..1 times 255, 1..255.
-
-        Raises
-        ------
-        InputError
-            The image is damaged there.
-        ConfigError
-            Memory does not suffice for a single tile.
-        """
-        for indices, logits, weights in self._batches(pyramid, windows, with_weights=True):
-            tiles = classify_tiles(logits)
-            maps = tile_maps(tiles, weights, self._model.grid)
-            yield from zip(indices, tiles.labels(), tiles.confidence(), maps.cpu().numpy(), strict=True)
+    def _gpu_bytes(self) -> int:
+        return torch.cuda.memory_reserved(self.device)
 
     def _batches(
         self,
@@ -257,9 +113,6 @@ class Predictor:
         with_weights: bool = False,
     ) -> Iterator[tuple[list[int], Tensor, Tensor | None]]:
         """Run tiles in their order, some at a time, and yield their indices with the result of ``_run``."""
-        if self._tiles is not None:
-            yield from self._side_by_side(self._tiles, pyramid, windows, turns, with_weights)
-            return
         reader = self._reader_of(pyramid)
         waiting: deque[PendingTile] = deque()
         started = 0
@@ -280,40 +133,8 @@ class Predictor:
             for tile in waiting:
                 tile.pixels["tile"].cancel()
 
-    def _side_by_side(
-        self,
-        threads: ThreadPoolExecutor,
-        pyramid: Pyramid,
-        windows: Sequence[FloatWindow],
-        turns: Sequence[Dihedral] | None,
-        with_weights: bool,
-    ) -> Iterator[tuple[list[int], Tensor, Tensor | None]]:
-        """Run tiles in their order, each by a thread of its own."""
-        model = self._model
-        assert not isinstance(model, Network)
-        reader = self._reader_of(pyramid)
-        running: deque[tuple[PendingTile, Future[tuple[Tensor, Tensor | None]]]] = deque()
-        ahead = iter(range(len(windows)))
-        try:
-            while True:
-                while len(running) < AHEAD * model.streams and (index := next(ahead, None)) is not None:
-                    tile = reader.start(index, windows[index], TURNS[0] if turns is None else turns[index])
-                    running.append((tile, threads.submit(self._run, [tile], with_weights)))
-                if not running:
-                    return
-                tile, future = running.popleft()
-                with self._one_tile():
-                    yield [tile.index], *future.result()
-        finally:
-            for tile, future in running:
-                future.cancel()
-                tile.pixels["tile"].cancel()
-
-    def _reader_of(self, pyramid: Pyramid) -> TileReader:
-        if self._reader is None or self._reader.pyramid is not pyramid:
-            self._features = LastUsed(KEPT_CONTEXTS)
-            self._reader = TileReader(pyramid, self.config, self._exact, self._pool)
-        return self._reader
+    def _forget_contexts(self) -> None:
+        self._features: LastUsed[Tensor] = LastUsed(KEPT_CONTEXTS)  # of which each counts 1
 
     def _try(self, group: list[PendingTile], with_weights: bool) -> tuple[Tensor, Tensor | None] | None:
         """Run a group of tiles. If memory runs out, set a smaller batch and return None."""
@@ -323,11 +144,11 @@ class Predictor:
             if not out_of_memory(error):
                 raise
             if len(group) == 1:
-                raise self._no_memory() from error
+                raise no_memory(str(self.device), self.config) from error
         # Here the failed run's tensors are free: the exception that held them is gone.
         self.batch = len(group) // 2
-        self._features = LastUsed(KEPT_CONTEXTS)
-        if self.device.type == "cuda":
+        self._forget_contexts()
+        if self.on_gpu:
             torch.cuda.empty_cache()
         return None
 
@@ -339,13 +160,7 @@ class Predictor:
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            raise self._no_memory() from error
-
-    def _no_memory(self) -> ConfigError:
-        return ConfigError(
-            f"the memory of {self.device} does not suffice for one tile of {self.config.tile_size} px; "
-            "close other programs or use another device."
-        )
+            raise no_memory(str(self.device), self.config) from error
 
     def _run(self, group: list[PendingTile], with_weights: bool) -> tuple[Tensor, Tensor | None]:
         """Compute logits, and on request fusion weights, of a group of tiles.
@@ -390,7 +205,7 @@ class Predictor:
     def _upload(self, group: list[PendingTile], name: str) -> Tensor:
         """Upload the pixels of one stream as uint8 [B, C, T, T] to the device."""
         pixels = torch.from_numpy(np.stack([tile.result(name) for tile in group]))
-        if self.device.type == "cuda":
+        if self.on_gpu:
             pixels = pixels.pin_memory()
         return pixels.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 

@@ -171,7 +171,7 @@ class _Tile:
     def _explain(self, without: Without) -> _Decoded:
         explanation = self._predictor.explain(self.encoded, without)
         tiles = classify_tiles(explanation.logits[None])
-        return _Decoded(explanation, _array(tiles.probabilities[0]), tiles.labels()[0])
+        return _Decoded(explanation, _array(tiles.probabilities[0]), tiles.labels()[0].cpu().numpy())
 
 
 def _owner(grid: TileGrid, image: Pyramid, request: ExplainRequest) -> Cell:

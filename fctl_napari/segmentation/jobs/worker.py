@@ -26,7 +26,9 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.segmentation.inference.engines import EngineName, resolve_engine
+from fctl_napari.segmentation.inference.hardware import device_type, resolve_precision
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, masks_of
+from fctl_napari.segmentation.inference.tile_predictor import TilePredictor, check_batch
 from fctl_napari.segmentation.inference.tile_prefetch import Recent
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
 from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE, PRECISION, Merge
@@ -36,7 +38,6 @@ from fctl_napari.segmentation.tiling.plan import Task, Tile
 from fctl_napari.windows import FloatWindow, Window
 
 if TYPE_CHECKING:
-    from fctl_napari.segmentation.inference.predictor import Predictor
     from fctl_napari.segmentation.jobs.explainer import Explainer
 
 
@@ -141,7 +142,7 @@ WRITERS = 2
 one_at_a_time = threading.Lock()
 """Lock: one task at a time computes, however many threads the worker has."""
 
-_predictors: dict[EngineName, tuple[Network, Predictor]] = {}
+_predictors: dict[EngineName, tuple[Network, TilePredictor]] = {}
 """The network that lies in memory, one for each engine: explanations are computed by torch, whatever runs tiles."""
 
 _explainer: Explainer | None = None
@@ -283,7 +284,7 @@ def explain(network: Network, request: ExplainRequest, image: Pyramid | None = N
         return _explainer.explain(opened, request)
 
 
-def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store: Segmentation) -> tuple[int, int]:
+def _run_tiles(job: Job, task: Task, predictor: TilePredictor, image: Pyramid, store: Segmentation) -> tuple[int, int]:
     """Run the tiles of a task until the run is stopped.
 
     They are written while the next ones are run. The network is not run on tiles without data.
@@ -304,7 +305,7 @@ def _run_tiles(job: Job, task: Task, predictor: Predictor, image: Pyramid, store
     with_data = [bool(part.any()) for part in valid]
     tiles = [tile for tile, there in zip(task.tiles, with_data, strict=True) if there]
     finished = 0
-    with Writing(WRITERS if predictor.device.type == "cuda" else 0) as writing:
+    with Writing(WRITERS if predictor.on_gpu else 0) as writing:
         outputs = _outputs(job, predictor, image, store, tiles)
         for tile, window, part, there in zip(task.tiles, needed, valid, with_data, strict=True):
             output = next(outputs) if there else None
@@ -339,7 +340,7 @@ def _write_cells(
 
 
 def _outputs(
-    job: Job, predictor: Predictor, image: Pyramid, store: Segmentation, tiles: Sequence[Tile]
+    job: Job, predictor: TilePredictor, image: Pyramid, store: Segmentation, tiles: Sequence[Tile]
 ) -> Iterator[NDArray[Any]]:
     """Yield what is kept of each tile: labels, confidence and maps [2 + maps, T, T], or its logits [C, T, T]."""
     windows = [store.grid.window(tile.cell) for tile in tiles]
@@ -351,7 +352,7 @@ def _outputs(
 
 
 def _classified(
-    predictor: Predictor, image: Pyramid, windows: Sequence[FloatWindow], with_maps: bool
+    predictor: TilePredictor, image: Pyramid, windows: Sequence[FloatWindow], with_maps: bool
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield labels, confidence and maps [2 + maps, T, T] of tiles, without maps unless the store keeps them."""
     if with_maps:
@@ -423,44 +424,56 @@ def use_threads(threads: int | None) -> None:
     torch.set_num_threads(threads or usable_cores())
 
 
-def _load(network: Network) -> Predictor:
-    global _explainer
-    import torch
-
-    from fctl_napari.model.checkpoint import load_checkpoint
-    from fctl_napari.segmentation.inference.compiled_network import compiled_network
-    from fctl_napari.segmentation.inference.device import resolve_device, resolve_precision
-    from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
-    from fctl_napari.segmentation.inference.predictor import Predictor
-
-    device = resolve_device(network.device)
-    engine = resolve_engine(network.engine, device.type, read_card(network.checkpoint).config)
+def _load(network: Network) -> TilePredictor:
+    kind = device_type(network.device)
+    engine = resolve_engine(network.engine, kind, read_card(network.checkpoint).config)
     network = replace(network, engine=engine)
-    use_threads(network.threads if engine == "torch" else 1)  # the other engine has threads of its own
+    if engine == "torch":
+        use_threads(network.threads)
+    elif "torch" in _predictors:
+        use_threads(1)  # the other engine has threads of its own
     if engine in _predictors and _predictors[engine][0] == network:
         return _predictors[engine][1]
     if engine in _predictors:
-        _predictors.pop(engine)[1].close()
-        if engine == "torch":
-            _explainer = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _unload(engine)
     if checkpoint_hash(network.checkpoint) != network.hash:
         raise CheckpointError(f"{network.checkpoint}: this checkpoint was replaced during the run; run again.")
-    options: dict[str, Any] = {
-        "device": network.device,
-        "precision": network.precision,
-        "batch": network.batch,
-        "exact_contexts": network.exact_contexts,
-    }
-    if engine == "torch":
-        predictor: Predictor = ExplainingPredictor(load_checkpoint(network.checkpoint)[0], **options)
-    else:
-        precision = resolve_precision(network.precision, device)
-        compiled = compiled_network(network.checkpoint, network.hash, precision, network.threads)
-        predictor = Predictor(compiled, **options)
+    predictor = _predictor(network, kind)
     _predictors[engine] = network, predictor
     return predictor
+
+
+def _unload(engine: EngineName) -> None:
+    global _explainer
+    _, predictor = _predictors.pop(engine)
+    predictor.close()
+    if engine == "torch":
+        _explainer = None
+    if predictor.on_gpu:
+        import torch
+
+        del predictor
+        torch.cuda.empty_cache()
+
+
+def _predictor(network: Network, device_type: str) -> TilePredictor:
+    exact = network.exact_contexts
+    if network.engine == "openvino":
+        from fctl_napari.segmentation.inference.openvino_predictor import load_openvino
+
+        check_batch(network.batch)
+        precision = resolve_precision(network.precision, device_type)
+        return load_openvino(network.checkpoint, network.hash, precision, network.threads, exact_contexts=exact)
+    from fctl_napari.model.checkpoint import load_checkpoint
+    from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
+
+    return ExplainingPredictor(
+        load_checkpoint(network.checkpoint)[0],
+        device=network.device,
+        precision=network.precision,
+        batch=network.batch,
+        exact_contexts=exact,
+    )
 
 
 def _masked(image: Pyramid, segmentation: str, names: Sequence[str]) -> Pyramid:

@@ -22,18 +22,23 @@ from fctl_napari.model.config import FCtLConfig, make_config, preset
 from fctl_napari.model.model_card import checkpoint_hash
 from fctl_napari.model.network import Network
 from fctl_napari.segmentation.inference.engines import resolve_engine
+from fctl_napari.segmentation.inference.hardware import Precision
+from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
 from fctl_napari.segmentation.inference.predictor import Predictor
 from fctl_napari.segmentation.jobs import worker
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.jobs.explain import explain
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.merge import classify
 from fctl_napari.windows import FloatWindow
 
-pytest.importorskip("fctl_napari.model.openvino_runtime")
+pytest.importorskip("openvino")
 
-from fctl_napari.model.openvino_parts import Parts, convert_network, drop_oldest, load_parts, save_parts
-from fctl_napari.model.openvino_runtime import ov
-from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
+from fctl_napari.segmentation.inference.openvino_conversion import convert_network
+from fctl_napari.segmentation.inference.openvino_network import RESULTS, OpenVinoNetwork
+from fctl_napari.segmentation.inference.openvino_parts import Parts, drop_oldest, load_parts, save_parts
+from fctl_napari.segmentation.inference.openvino_predictor import OpenVinoPredictor
+from fctl_napari.segmentation.inference.openvino_runtime import ov
 
 SMALL: dict[str, Any] = {**NETWORK, "classes": 3}
 OPTIONS: tuple[dict[str, Any], ...] = (
@@ -59,6 +64,8 @@ def configs() -> list[Any]:
     """Settings of small networks: FCtL with its options, and by night each baseline and encoder."""
     found = [pytest.param(make_config(**(SMALL | fields)), id=str(fields)) for fields in OPTIONS]
     nightly = pytest.mark.nightly
+    whole = preset("unet", tile_size=64, classes=3, inference="global")
+    found.append(pytest.param(whole, id="global", marks=nightly))
     found += [pytest.param(make_config(**(SMALL | fields)), id=str(fields), marks=nightly) for fields in OTHERS]
     for name in BASELINES + ENCODERS:
         fields: dict[str, Any] = {"tile_size": 64, "classes": 3}
@@ -86,25 +93,26 @@ def test_every_network_says_the_same(config: FCtLConfig, tmp_path: Path) -> None
     save_parts(convert_network(network), tmp_path / "parts")
     core = ov.Core()
     other = OpenVinoNetwork(load_parts(tmp_path / "parts", core), config, "fp32", 1, core)
+    for result in RESULTS:
+        other.compile(result)
     tile, contexts, windows = random_inputs(config, "cpu")
     if config.refines:
         tile[:, -1] %= 4
     windows = {name: window.double() + 123456.25 for name, window in windows.items()}
-    found: list[list[torch.Tensor]] = [[], []]
+    fusion: list[torch.Tensor] = []
     with torch.no_grad():
-        one, two = (
-            net.decode(
-                net.encode_tile(tile),
-                {name: net.encode_context(name, pixels) for name, pixels in contexts.items()},
-                windows,
-                fusion=weights,
-            )
-            for net, weights in ((network, found[0]), (other, found[1]))
-        )
-    torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-3 * float(one.abs().max()))
-    assert (one.argmax(1) == two.argmax(1)).float().mean() > 0.999
-    for weights, others in zip(*found, strict=True):
-        torch.testing.assert_close(others[:, :, 0], weights.mean(2), rtol=1e-4, atol=1e-5)
+        encoded = {name: network.encode_context(name, pixels) for name, pixels in contexts.items()}
+        logits = network.decode(network.encode_tile(tile), encoded, windows, fusion=fusion)
+        tiles = classify_tiles(logits)
+        maps = tile_maps(tiles, fusion[0].mean(2) if fusion else None, network.grid)[0].numpy()
+    features = {name: other.encode_context(name, pixels[0].numpy()) for name, pixels in contexts.items()}
+    places = {name: tuple(window[0].tolist()) for name, window in windows.items()}
+    found = {result: other.run(result, tile[0].numpy(), features, places) for result in RESULTS}
+    np.testing.assert_allclose(found["logits"][0], logits[0], rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
+    for labels, confidence, *others in (found["classes"], found["classes with maps"]):
+        assert (labels == tiles.labels()[0].numpy()).mean() > 0.999
+        for own, same in zip((confidence, *others), (tiles.confidence()[0].numpy(), maps), strict=False):
+            assert np.abs(own.astype(int) - same).max() <= 1
 
 
 @pytest.fixture(scope="module")
@@ -122,20 +130,19 @@ def networks() -> tuple[Network, Parts]:
     return network, convert_network(network)
 
 
-def predictor(networks: tuple[Network, Parts], streams: int) -> Predictor:
+def predictor(networks: tuple[Network, Parts], streams: int, precision: Precision = "fp32") -> OpenVinoPredictor:
     network, parts = networks
-    compiled = OpenVinoNetwork(parts, network.config, "fp32", streams, ov.Core())
-    return Predictor(compiled, device="cpu", precision="fp32")
+    return OpenVinoPredictor(OpenVinoNetwork(parts, network.config, precision, streams, ov.Core()))
 
 
 @pytest.fixture(scope="module")
-def two_streams(networks: tuple[Network, Parts]) -> Predictor:
+def two_streams(networks: tuple[Network, Parts]) -> OpenVinoPredictor:
     return predictor(networks, 2)
 
 
 @pytest.mark.filterwarnings("ignore:ALE's windows")
 def test_a_tile_does_not_depend_on_its_company(
-    image: Pyramid, networks: tuple[Network, Parts], two_streams: Predictor
+    image: Pyramid, networks: tuple[Network, Parts], two_streams: OpenVinoPredictor
 ) -> None:
     one = predictor(networks, 1)
     together = dict(two_streams.predict(image, WINDOWS))
@@ -146,7 +153,9 @@ def test_a_tile_does_not_depend_on_its_company(
 
 
 @pytest.mark.filterwarnings("ignore:ALE's windows")
-def test_maps_are_those_of_torch(image: Pyramid, networks: tuple[Network, Parts], two_streams: Predictor) -> None:
+def test_maps_are_those_of_torch(
+    image: Pyramid, networks: tuple[Network, Parts], two_streams: OpenVinoPredictor
+) -> None:
     found = list(two_streams.classify_with_maps(image, WINDOWS[:4]))
     torch_itself = Predictor(networks[0], device="cpu", precision="fp32")
     expected = list(torch_itself.classify_with_maps(image, WINDOWS[:4]))
@@ -157,10 +166,24 @@ def test_maps_are_those_of_torch(image: Pyramid, networks: tuple[Network, Parts]
             assert np.abs(own.astype(int) - same).max() <= 1
 
 
+@pytest.mark.filterwarnings("ignore:ALE's windows")
+def test_classes_are_those_of_the_logits_in_bf16(image: Pyramid, networks: tuple[Network, Parts]) -> None:
+    """Only the network computes in bf16; what is made of its logits does not."""
+    half = predictor(networks, 1, "bf16")
+    for (_, logits), (_, labels, confidence) in zip(
+        half.predict(image, WINDOWS), half.classify(image, WINDOWS), strict=True
+    ):
+        expected, sure = classify(logits.astype(np.float64))
+        assert (labels == expected).mean() > 0.999
+        assert np.abs(confidence.astype(int) - sure).max() <= 1
+
+
 def test_nothing_is_reported(tmp_path: Path) -> None:
     """OpenVINO's telemetry begins by writing an identity into the user's folder."""
     environment = {key: value for key, value in os.environ.items() if key != "CI"} | {"HOME": str(tmp_path)}
-    code = "import fctl_napari.model.openvino_parts, sys; print(sys.modules['openvino_telemetry'])"
+    code = (
+        "import fctl_napari.segmentation.inference.openvino_conversion, sys; print(sys.modules['openvino_telemetry'])"
+    )
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "None"
     assert not (tmp_path / "intel").exists()
@@ -242,6 +265,25 @@ def test_a_segmentation_is_that_of_torch(
         found.append(Segmentation.open(request.out).labels.read(region))
     assert (found[0] == found[1]).mean() > 0.999
     assert (found[0] > 0).all()
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_worker_segments_without_torch(plain_checkpoint: Path, tmp_path: Path, image: Pyramid) -> None:
+    network = worker.Network(str(plain_checkpoint), checkpoint_hash(plain_checkpoint), "cpu", "fp32", engine="openvino")
+    worker.prepare(network)  # converts it
+    np.save(tmp_path / "image.npy", image.read((0, 0, 130, 150)))
+    code = f"""
+import sys
+from fctl_napari.imagery.open import open_image
+from fctl_napari.segmentation.jobs import worker
+worker.prepare(worker.Network({network.checkpoint!r}, {network.hash!r}))
+predictor = worker._predictors["openvino"][1]
+for found in predictor.classify_with_maps(open_image({str(tmp_path / "image.npy")!r}), [(0.0, 0.0, 64.0, 64.0)]):
+    assert found[1].min() > 0
+print("torch" in sys.modules)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
 
 
 @pytest.mark.usefixtures("in_this_process")

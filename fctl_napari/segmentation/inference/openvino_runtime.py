@@ -1,4 +1,4 @@
-"""OpenVINO, loaded without the package by which it reports each import to its makers over the network."""
+"""OpenVINO, loaded without the package by which it reports each import to its makers over the network (no torch)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,5 @@ modules.setdefault("openvino_telemetry", None)
 
 import openvino as ov  # noqa: E402
 from openvino.frontend import FrontEndManager  # noqa: E402
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: E402
 
-__all__ = ["FrontEndManager", "TorchScriptPythonDecoder", "ov"]
+__all__ = ["FrontEndManager", "ov"]
