@@ -26,6 +26,7 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.regions import ChunkRegions, CorrectedRegion
 from fctl_napari.errors import InputError, OutputError
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
+from fctl_napari.imagery.formats.chunk_files import ChunkFiles
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.level import Level
@@ -256,7 +257,7 @@ def test_a_full_disk_loses_no_stroke(path: Path) -> None:
                 paint(corrections, 500, 10, (40, 40), 2)
         assert corrections.area_by_class()["wood"] == 0
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(zarr.Array, "__setitem__", full)  # the levels'
+            patch.setattr(ChunkFiles, "__setitem__", full)  # the levels'
             with pytest.raises(OutputError, match="disk is full"):
                 paint(corrections, 500, 500, (40, 40), 3)
         paint(corrections, 900, 500, (4, 4), 255)
@@ -349,7 +350,7 @@ def huge() -> Pyramid:
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+def reads(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     """Names of the chunk files that were read, or looked for, since the last call."""
     from zarr.storage import LocalStore
 
@@ -361,7 +362,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
             seen.append(key)
         return await get(self, key, *arguments, **options)
 
+    read = ChunkFiles._read
+
+    def counting_too(self: ChunkFiles, index: tuple[int, int]) -> Any:
+        seen.append(str(Path(self._path(index)).relative_to(path)))
+        return read(self, index)
+
     monkeypatch.setattr(LocalStore, "get", counting)
+    monkeypatch.setattr(ChunkFiles, "_read", counting_too)
 
     def taken() -> list[str]:
         found = sorted(seen)

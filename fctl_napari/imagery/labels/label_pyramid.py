@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff, ngff_writing
+from fctl_napari.imagery.formats.chunk_files import chunk_files
 from fctl_napari.imagery.halving import halved_shape
 from fctl_napari.imagery.level import read_padded
 from fctl_napari.windows import FloatWindow, IntWindow
@@ -58,6 +59,7 @@ class LabelPyramid:
         self.path = path
         self.group = group
         self.levels: list[zarr.Array[Any]] = list(levels)
+        self._stored = [chunk_files(level) or level for level in self.levels]
 
     @classmethod
     def create(
@@ -220,7 +222,7 @@ class LabelPyramid:
         ndarray of uint8 [y1 - y0, x1 - x0]
             Values, 0 outside the image.
         """
-        array = self.levels[level]
+        array = self._stored[level]
         return read_padded(lambda rows, columns: np.asarray(array[rows, columns]), array.shape, window)
 
     def write(self, y0: int, x0: int, block: NDArray[np.uint8]) -> None:
@@ -249,7 +251,7 @@ class LabelPyramid:
         if y0 < 0 or x0 < 0 or y1 > height or x1 > width:
             raise ValueError(f"block ({y0}, {x0}, {y1}, {x1}) reaches outside {self.shape}")
         with ngff_writing.writing(self.path):
-            self.levels[0][y0:y1, x0:x1] = block
+            self._stored[0][y0:y1, x0:x1] = block
 
     def update_levels(self, window: FloatWindow) -> None:
         """Synchronize the coarser levels with level 0 in a window.
@@ -270,7 +272,7 @@ class LabelPyramid:
             for start, stop, size in ((window[0], window[2], height), (window[1], window[3], width))
         )
         with ngff_writing.writing(self.path):
-            for finer, coarser in pairwise(self.levels):
+            for finer, coarser in pairwise(self._stored):
                 steps = [_Step.between(*sizes) for sizes in zip(finer.shape, coarser.shape, strict=True)]
                 rows, columns = (step.coarser(part) for step, part in zip(steps, (rows, columns), strict=True))
                 for y in _pieces(*rows, coarser.chunks[0], steps[0].ratio):

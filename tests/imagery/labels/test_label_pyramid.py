@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,13 +145,17 @@ def test_creation_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_full_disk_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = LabelPyramid.create(tmp_path / "l.zarr", (4, 4))
+    labels.write(0, 0, np.full((4, 4), 2, np.uint8))
+    before = sorted(labels.path.rglob("*"))
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(zarr.Array, "__setitem__", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OutputError, match="disk is full"):
         labels.write(0, 0, np.ones((4, 4), np.uint8))
+    assert sorted(labels.path.rglob("*")) == before, "nothing is left behind"
+    assert (labels.read((0, 0, 4, 4)) == 2).all()
 
 
 def test_what_is_no_label_image_is_refused(tmp_path: Path) -> None:
