@@ -1,4 +1,4 @@
-"""Peak memory of a whole-image run: parent and worker, for a small and a large square image.
+"""Memory of a whole-image run, peak and at rest afterwards: parent and worker, for a small and a large square image.
 
     python benchmarks/memory.py --sides 5000 20000
 
@@ -22,6 +22,9 @@ import psutil
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.convert import convert
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
+
+REST_SECONDS = 3.0
+"""Time after the run at which memory is at rest, s."""
 
 
 class Pattern:
@@ -72,10 +75,14 @@ def measure(image: str, out: str, checkpoint: str, merge: str, overlap: int, thr
         if final.error is not None:
             raise final.error
         seconds = time.monotonic() - begun
-        children = psutil.Process().children(recursive=True)
-        worker = max(peak_megabytes(child.pid) for child in children)
-    parent = peak_megabytes(psutil.Process().pid)
-    return {"parent": parent, "worker": worker, "tiles": final.total, "seconds": seconds}
+        time.sleep(REST_SECONDS)
+        parent = psutil.Process()
+        worker = max(parent.children(recursive=True), key=lambda child: peak_megabytes(child.pid))
+        found = {}
+        for part, process in (("parent", parent), ("worker", worker)):
+            found[part] = peak_megabytes(process.pid)
+            found[f"{part} at rest"] = process.memory_info().rss / 2**20
+    return {**found, "tiles": final.total, "seconds": seconds}
 
 
 def main() -> None:
@@ -90,7 +97,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(*options.one, options.merge, options.overlap, options.threads)))
         return
-    print(f"{'side, px':>10} {'tiles':>7} {'parent, MB':>11} {'worker, MB':>11} {'sum, MB':>9} {'time, s':>9}")
+    print("| side, px | tiles | parent, MB | at rest | worker, MB | at rest | time, s |\n|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_checkpoint(folder / "network.safetensors")
@@ -104,11 +111,8 @@ def main() -> None:
                 stdout=subprocess.PIPE,
             )
             found = json.loads(answer.stdout)
-            print(
-                f"{side:>10} {found['tiles']:>7} {found['parent']:>11.0f} {found['worker']:>11.0f} "
-                f"{found['parent'] + found['worker']:>9.0f} {found['seconds']:>9.0f}",
-                flush=True,
-            )
+            names = ("parent", "parent at rest", "worker", "worker at rest", "seconds")
+            print(f"| {side} | {found['tiles']} | {' | '.join(f'{found[name]:.0f}' for name in names)} |", flush=True)
 
 
 if __name__ == "__main__":

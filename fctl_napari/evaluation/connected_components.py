@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
 
 from fctl_napari.windows import IntWindow
@@ -142,6 +140,9 @@ class RegionFinder:
 
     def _end_row(self) -> None:
         """Join the regions of a row of blocks and finish those that end in it."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         regions = np.concatenate(self._open)
         first, second = np.concatenate(self._joints, axis=1)
         graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(self._count, self._count))

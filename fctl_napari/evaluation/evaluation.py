@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
@@ -87,6 +86,8 @@ class Evaluation:
             The class that each moved class of the ground truth seems to be, and the accuracy then. None where the
             classes as they are fit about as well as in any other order.
         """
+        from scipy.optimize import linear_sum_assignment
+
         rows, columns = linear_sum_assignment(self.confusion, maximize=True)
         share = float(self.confusion[rows, columns].sum() / self.confusion.sum())
         if share < MIXED_UP or 2 * self.scores.accuracy > share:

@@ -109,6 +109,14 @@ def test_label_images_of_others_are_written_too(tmp_path: Path) -> None:
     assert np.array_equal(labels.levels[1][...], values[::2, ::2])
 
 
+def test_what_was_opened_to_be_read_is_not_written(tmp_path: Path) -> None:
+    path = LabelPyramid.create(tmp_path / "l.zarr", (8, 8)).path
+    labels = LabelPyramid.open(path)
+    with pytest.raises(ValueError, match="read"):
+        labels.write(0, 0, np.ones((8, 8), np.uint8))
+    assert not labels.read((0, 0, 8, 8)).any()
+
+
 def test_a_damaged_chunk_is_no_chunk_of_zeros(tmp_path: Path) -> None:
     (array,) = ngff_writing.create_levels(zarr.create_group(tmp_path / "l"), "yx", [(8, 8)], 8, np.uint8)
     files = files_of(array)

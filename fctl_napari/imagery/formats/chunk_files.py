@@ -36,6 +36,8 @@ class ChunkFiles:
         Function that returns the path of a chunk's file from its row and column.
     codec : Zstd or None
         Compression of a file, or None.
+    writable : bool
+        If False, writing is refused.
 
     Attributes
     ----------
@@ -53,11 +55,13 @@ class ChunkFiles:
         chunks: tuple[int, int],
         path: Callable[[tuple[int, int]], str],
         codec: Zstd | None,
+        writable: bool,
     ) -> None:
         self.shape = shape
         self.chunks = chunks
         self._path = path
         self._codec = codec
+        self._writable = writable
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint8]:
         """Read a window.
@@ -94,7 +98,11 @@ class ChunkFiles:
         ------
         OSError
             The disk is full or the location is not writable.
+        ValueError
+            The array was opened to be read.
         """
+        if not self._writable:
+            raise ValueError("this array was opened to be read only")
         window = [part.indices(length)[:2] for part, length in zip(key, self.shape, strict=True)]
         for index, inside, source in self._parts(window):
             part = values[source]
@@ -183,4 +191,10 @@ def chunk_files(array: zarr.Array[Any]) -> ChunkFiles | None:
             return None
     folder, name = os.path.join(store.root, array.path), metadata.chunk_key_encoding.encode_chunk_key
     (height, width), (rows, columns) = array.shape, array.chunks
-    return ChunkFiles((height, width), (rows, columns), lambda index: os.path.join(folder, name(index)), codec)
+    return ChunkFiles(
+        (height, width),
+        (rows, columns),
+        lambda index: os.path.join(folder, name(index)),
+        codec,
+        not store.read_only,
+    )

@@ -6,7 +6,6 @@ from typing import Any
 
 import napari
 import numpy as np
-import pandas as pd
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -37,7 +36,7 @@ def correction_style(table: ClassTable) -> dict[str, Any]:
     index = [*range(len(names) - 1), NOT_SURE]
     return {
         "colormap": DirectLabelColormap(color_dict=colors),
-        "features": pd.DataFrame({"index": index, "class": names}),
+        "features": {"index": index, "class": names},
     }
 
 

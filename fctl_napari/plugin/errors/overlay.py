@@ -233,5 +233,5 @@ def kinds_style(kinds: Sequence[tuple[str, tuple[int, int, int]]]) -> dict[str, 
         ``colormap`` and ``features``.
     """
     style = class_style(kinds)
-    style["features"] = style["features"].rename(columns={"class": "error"})
+    style["features"] = {"error": style["features"]["class"]}
     return style

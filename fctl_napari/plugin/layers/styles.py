@@ -7,7 +7,6 @@ from typing import Any
 from weakref import WeakSet
 
 import numpy as np
-import pandas as pd
 from napari.layers import Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
@@ -73,7 +72,7 @@ def class_style(classes: Iterable[tuple[str, tuple[int, int, int]]]) -> dict[str
     for index, (_, color) in enumerate(classes):
         colors[index + 1] = np.array([*(channel / 255 for channel in color), 1.0], np.float32)
     # Row i of the features belongs to label i; napari shows it in the status bar.
-    features = pd.DataFrame({"class": ["", *(name for name, _ in classes)]})
+    features = {"class": ["", *(name for name, _ in classes)]}
     return {"colormap": DirectLabelColormap(color_dict=colors), "features": features}
 
 

@@ -363,6 +363,9 @@ def test_nothing_listens_beyond_this_machine(engine: Engine, request_: Segmentat
     assert {connection.laddr.ip for connection in listening} == {"127.0.0.1"}
 
 
-def test_asking_for_a_run_loads_no_torch() -> None:
-    code = "import sys, fctl_napari.segmentation.jobs.engine; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+def test_asking_for_a_run_loads_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys, fctl_napari.cli.app, fctl_napari.segmentation.jobs.engine\n"
+        "print({'torch', 'scipy', 'skimage', 'matplotlib', 'distributed', 'rasterio', 'openvino'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
