@@ -3,8 +3,8 @@
     python benchmarks/processes.py --side 4000
 
 The image is that of ``laptop.py``. The command runs in a process of its own, whose threads are counted by their names.
-Printed are medians over the rounds. The last two lines are measured on the finished segmentation: level 0 of all cells
-written once more, one by one, and their coarser levels, ``--flush`` cells at a time.
+Printed are medians over the rounds. The last two lines are measured on the finished segmentation, without its chunks:
+level 0 of all cells written anew, one by one, and their coarser levels, ``--flush`` cells at a time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -75,10 +76,13 @@ def one(arguments: list[str]) -> dict[str, float]:
 
 
 def writing(path: Path, flush: int) -> dict[str, float]:
-    """Write a segmentation once more, and return CPU ms a cell."""
+    """Write the pixels of a segmentation anew, and return CPU ms a cell."""
     store = Segmentation.open(path, "r+")
     whole = (0, 0, *store.shape)
     values = store.labels.read(whole), store.confidence.read(whole)
+    for pyramid in (store.labels, store.confidence):
+        for level in range(len(pyramid.levels)):
+            shutil.rmtree(pyramid.path / str(level) / "c")
     cells = [(row, column) for row in range(store.grid.rows) for column in range(store.grid.cols)]
     begun = time.process_time()
     for cell in cells:
