@@ -69,3 +69,11 @@ def test_a_whole_run_leaves_torch_to_the_worker(lines: list[str]) -> None:
 
 def test_the_plugin_package_and_the_reader_need_no_torch(lines: list[str]) -> None:
     assert lines[3] == "torch after all imports False"
+
+
+def test_the_widgets_load_nothing_heavy_before_it_is_needed() -> None:
+    widgets = ", ".join(f"fctl_napari.{name}" for name in MODULES if name.startswith("plugin."))
+    heavy = {"torch", "pandas", "distributed", "matplotlib", "rasterio", "scipy.optimize", "scipy.sparse.csgraph"}
+    code = f"import sys, {widgets}\nprint({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "set()\n", done.stderr
