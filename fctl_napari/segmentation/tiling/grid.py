@@ -273,7 +273,7 @@ def default_overlap(tile_size: int) -> int:
 
 
 def merge_windows(windows: Sequence[IntWindow]) -> list[IntWindow]:
-    """Join windows that lie edge to edge in a row.
+    """Join windows that lie edge to edge in a row, then rows of the same columns.
 
     Fewer and larger windows then cover the same pixels.
 
@@ -295,7 +295,11 @@ def merge_windows(windows: Sequence[IntWindow]) -> list[IntWindow]:
                 merged[-1] = (y0, x0, y1, window[3])
                 continue
         merged.append(window)
-    return merged
+    tops: dict[tuple[int, int, int], int] = {}  # by bottom, left and right
+    for y0, x0, y1, x1 in merged:
+        top = tops.pop((y0, x0, x1), y0)
+        tops[y1, x0, x1] = min(top, tops.get((y1, x0, x1), top))
+    return sorted((top, x0, y1, x1) for (y1, x0, x1), top in tops.items())
 
 
 def _starts(length: int, tile_size: int, overlap: int) -> NDArray[np.int64]:
