@@ -284,10 +284,10 @@ def run(case: Case, options: argparse.Namespace, folder: Path) -> None:
             row |= dict(zip((f"{part} before", f"{part} after"), pair, strict=True))
         row |= {"old before": old_before, "old after": old_miou(out, old, names)}
         row |= {"steps": result.steps, "seconds": round(seconds), "cpu seconds": round(used)}
-        row |= {"load": round(os.getloadavg()[0], 1), "gate": "keep" if result.gate_report.keep else "roll back"}
+        row |= {"load": round(os.getloadavg()[0], 1), "gate": "keep" if result.gate_result.keep else "roll back"}
         print(line(row), flush=True)
         if options.verbose:
-            print("   ", *result.gate_report.reasons, sep="\n      ", flush=True)
+            print("   ", *result.gate_result.reasons, sep="\n      ", flush=True)
         if options.csv:
             fresh = not options.csv.exists()
             with options.csv.open("a", newline="") as file:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 from fctl_napari.evaluation.metrics import confusion_matrix
 from fctl_napari.finetuning.gate import Count, Figures
+from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.targets import only
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile, TileSets, spread_tiles
@@ -69,6 +70,8 @@ class Measure:
         Largest number of tiles on which the ground truth is compared.
     tile_size : int
         Side of the tile, px.
+    side_by_side : SideBySide
+        Threads that compute.
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class Measure:
         ground_truth: LabelSource | MappedGroundTruth | None,
         ground_truth_tiles: int,
         tile_size: int,
+        side_by_side: SideBySide,
     ) -> None:
+        self._side_by_side = side_by_side
         self._sets = sets
         self._table = table
         self._names = table.names
@@ -100,7 +105,7 @@ class Measure:
         parent: bool = False,
         whole: bool = True,
     ) -> Generator[None, None, dict[str, Figures]]:
-        """Measure a network or its parent, yielding before each tile.
+        """Measure a network or its parent, yielding before each group of tiles.
 
         Parameters
         ----------
@@ -119,7 +124,7 @@ class Measure:
         Yields
         ------
         None
-            Once before each tile, so that the caller can pause or stop.
+            Once before each group, so that the caller can pause or stop.
 
         Raises
         ------
@@ -148,18 +153,18 @@ class Measure:
     ) -> Generator[None, None, Count]:
         """Count pixels against ground truth (255 is not scored), and against the parent if the network is given."""
         count = Count(np.zeros((len(self._names), len(self._names)), np.int64))
-        for tile in tiles:
+        for group in self._side_by_side.groups(tiles):
             yield
-            predicted = labels(tile)
-            count.tiles += 1
-            if ground_truth is not None:
-                count.matrix += confusion_matrix(ground_truth(tile), predicted, len(self._names))
-            if network is not None:
-                inside = Window(*tile.window).clip(self._sets.images[tile.source].shape).slices_in(tile.window)
-                valid = self._sets.valid(tile)
-                same = (predicted == network.parents_labels(tile))[inside if valid is None else valid]
-                count.same += int(same.sum())
-                count.pixels += same.size
+            for tile, predicted in zip(group, self._side_by_side.map(labels, group), strict=True):
+                count.tiles += 1
+                if ground_truth is not None:
+                    count.matrix += confusion_matrix(ground_truth(tile), predicted, len(self._names))
+                if network is not None:
+                    inside = Window(*tile.window).clip(self._sets.images[tile.source].shape).slices_in(tile.window)
+                    valid = self._sets.valid(tile)
+                    same = (predicted == network.parents_labels(tile))[inside if valid is None else valid]
+                    count.same += int(same.sum())
+                    count.pixels += same.size
         return count
 
     def _training_ground_truth(self, tile: Tile) -> NDArray[np.uint8]:

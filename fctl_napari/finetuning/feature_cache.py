@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections import OrderedDict
+import threading
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ Arrays = dict[str, Tensor]
 
 class FeatureCache:
     """Cache of arrays by key, which moves the least recently used ones to disk when memory is full.
+
+    Threads may share it. What one of them computes, others that want the same wait for.
 
     Parameters
     ----------
@@ -41,6 +44,8 @@ class FeatureCache:
         self.made = 0
         self._arrays: OrderedDict[str, Arrays] = OrderedDict()
         self._held = 0
+        self._lock = threading.Lock()
+        self._of_keys: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         shutil.rmtree(folder, ignore_errors=True)
 
     @property
@@ -63,19 +68,26 @@ class FeatureCache:
         dict of str to Tensor
             The arrays, which must not be changed.
         """
-        arrays = self._arrays.pop(key, None)
-        if arrays is None:
-            arrays = self._load(key)
-            if arrays is None:
-                arrays = make()
-                self.made += 1
-            self._held += _size(arrays)
-        self._arrays[key] = arrays
-        while self._held > self.limit:
-            old, evicted = self._arrays.popitem(last=False)
-            self._held -= _size(evicted)
-            self._store(old, evicted)
-        return arrays
+        with self._lock:
+            of_key = self._of_keys[key]
+        with of_key:
+            with self._lock:
+                arrays = self._arrays.get(key)
+                if arrays is not None:
+                    self._arrays.move_to_end(key)
+                    return arrays
+                arrays = self._load(key)
+            new = arrays is None
+            arrays = make() if arrays is None else arrays
+            with self._lock:
+                self.made += new
+                self._arrays[key] = arrays
+                self._held += _size(arrays)
+                while self._held > self.limit:
+                    old, evicted = self._arrays.popitem(last=False)
+                    self._held -= _size(evicted)
+                    self._store(old, evicted)
+            return arrays
 
     def close(self) -> None:
         """Clear the cache in memory and on disk."""

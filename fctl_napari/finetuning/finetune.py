@@ -8,9 +8,11 @@ from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fctl_napari.errors import Cancelled, ConfigError
+from fctl_napari.finetuning.adam import Adam
 from fctl_napari.finetuning.candidates import candidate_path, check_free, features_path, keep
 from fctl_napari.finetuning.evaluation import Measure, ground_truth_of
 from fctl_napari.finetuning.feature_cache import FeatureCache
@@ -19,22 +21,23 @@ from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Ph
 from fctl_napari.finetuning.report import card_of_child
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.schedule import schedule
+from fctl_napari.finetuning.side_by_side import SideBySide
 from fctl_napari.finetuning.state import load_state, run_key, save_state
-from fctl_napari.finetuning.targets import NOTHING, CorrectionSource, open_corrections
+from fctl_napari.finetuning.targets import CorrectionSource, open_corrections
+from fctl_napari.finetuning.tile_loss import TileLoss
 from fctl_napari.finetuning.tile_network import TileNetwork
 from fctl_napari.finetuning.tile_sampling import Tile, choose_tiles, data_hash, draw_tiles
 from fctl_napari.finetuning.unfinished import check_waiting
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint, round_as_stored, save_checkpoint
-from fctl_napari.model.classes import IGNORE, NOT_SURE
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
 from fctl_napari.segmentation.inference.network_image import network_image
 from fctl_napari.segmentation.inference.predictor import out_of_memory
 from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.stored_image import note_on_image
-from fctl_napari.training.losses import class_weights, distillation_loss, focal_loss
+from fctl_napari.training.losses import class_weights
 from fctl_napari.words import count_of
 
 _PASSED = 2.0
@@ -83,7 +86,9 @@ class Finetuner:
         Cache of the features of frozen encoders.
     network : TileNetwork
         The network over tiles.
-    optimizer : torch.optim.Optimizer
+    side_by_side : SideBySide
+        Threads that compute.
+    optimizer : Adam
         The optimizer.
     step : int
         Number of finished steps.
@@ -150,8 +155,14 @@ class Finetuner:
             ground_truth = ground_truth_of(request.truth, image, self.card.classes)
             notes = ground_truth.note, note_on_image(request.truth, self._image)
             self.sets.notes += [f"{request.truth}: {note}." for note in notes if note]
+        self.side_by_side = SideBySide(self.device)
         self.measure = Measure(
-            self.sets, self.card.classes, ground_truth, request.truth_tiles, self.card.config.tile_size
+            self.sets,
+            self.card.classes,
+            ground_truth,
+            request.truth_tiles,
+            self.card.config.tile_size,
+            self.side_by_side,
         )
         self.cache = FeatureCache(request.cache_megabytes * 2**20, features_path(self.out))
         precision = resolve_precision(request.precision, self.device.type)
@@ -164,10 +175,10 @@ class Finetuner:
             precision,
             exact=request.exact_contexts,
         )
-        self.optimizer = torch.optim.Adam(list(self.network.learning.values()), lr=request.learning_rate)
+        self.optimizer = Adam(list(self.network.learning.values()))
         self._pixels = self.sets.class_pixels(self._classes)
-        self._weights = torch.from_numpy(class_weights(self._pixels.sum(0))).to(self.device)
-        self._anchors = self._weights  # class weights of distillation, recomputed once the tiles are encoded
+        weights = torch.from_numpy(class_weights(self._pixels.sum(0))).to(self.device)
+        self._loss = TileLoss(request, self.sets, self.network, self.side_by_side, weights)
         self.step = 0
         self.seconds = 0.0
         self.before: dict[str, Figures] = {}
@@ -296,6 +307,7 @@ class Finetuner:
                 "device."
             ) from error
         finally:
+            self.side_by_side.close()
             self.cache.close()
 
     def _train(self) -> Iterator[None]:
@@ -328,57 +340,39 @@ class Finetuner:
 
     def _prepare(self) -> Iterator[None]:
         """Compute the features of every tile, and the class weights of distillation."""
-        tiles = dict.fromkeys([*self.sets.corrected, *self.sets.replay, *self.measure.tiles])
-        for done, tile in enumerate(tiles, 1):
-            yield
+        learned = dict.fromkeys([*self.sets.corrected, *self.sets.replay])
+        tiles = dict.fromkeys([*learned, *self.measure.tiles])
+
+        def prepare(tile: Tile) -> NDArray[np.int64]:
             self.network.prepare(tile)
+            if not (self._loss.distills and tile in learned):
+                return np.zeros(self._classes, np.int64)
+            labels = self.network.parents_prediction(tile).float().max(0).indices.numpy()
+            valid = self.sets.valid(tile)
+            return np.bincount(labels.ravel() if valid is None else labels[valid], minlength=self._classes)
+
+        predicted, done = np.zeros(self._classes, np.int64), 0
+        for group in self.side_by_side.groups(tiles):
+            yield
+            predicted += sum(self.side_by_side.map(prepare, group))
+            done += len(group)
             self._report("preparing", done, len(tiles))
-        if self.request.near or self.request.replay:
-            predicted = np.zeros(self._classes, np.int64)
-            for tile in dict.fromkeys([*self.sets.corrected, *self.sets.replay]):
-                yield
-                labels = self.network.parents_prediction(tile).argmax(0).numpy()
-                valid = self.sets.valid(tile)
-                counted = labels.ravel() if valid is None else labels[valid]
-                predicted += np.bincount(counted, minlength=self._classes)
-            self._anchors = torch.from_numpy(class_weights(predicted)).to(self.device)
+        if self._loss.distills:
+            self._loss.anchors = torch.from_numpy(class_weights(predicted)).to(self.device)
 
     def _one_step(self) -> dict[str, float]:
         """Take an optimizer step and return the terms of the loss."""
         request = self.request
         started = time.perf_counter()
         spent = 0.0 if request.seconds is None else self.seconds / request.seconds
-        for group in self.optimizer.param_groups:
-            group["lr"] = request.learning_rate * schedule(self.step, request.steps, spent)
-        self.optimizer.zero_grad(set_to_none=True)
-        terms = self._terms(draw_tiles(request, self.sets, self._pixels, self.step))
-        loss = sum(terms.values(), torch.zeros((), device=self.device))
-        loss.backward()
-        for name, parameter in self.network.learning.items():
-            if parameter.grad is not None:
-                parameter.grad += request.pull * (parameter.detach() - self.network.parent[name])
-        self.optimizer.step()
+        self.optimizer.learning_rate = request.learning_rate * schedule(self.step, request.steps, spent)
+        gradients, terms = self._loss.gradients(draw_tiles(request, self.sets, self._pixels, self.step))
+        for gradient, (name, parameter) in zip(gradients, self.network.learning.items(), strict=True):
+            if gradient is not None:
+                gradient += request.pull * (parameter.detach() - self.network.parent[name])
+        self.optimizer.step(gradients)
         self.step += 1
         self.seconds += time.perf_counter() - started
-        return {name: float(term.detach()) for name, term in terms.items()}
-
-    def _terms(self, tiles: list[Tile]) -> dict[str, Tensor]:
-        """Compute the weighted terms of the loss."""
-        request = self.request
-        targets = torch.from_numpy(np.stack([self.sets.target(tile) for tile in tiles])).to(self.device)
-        said = (targets != NOTHING) & (targets != NOT_SURE)
-        ground_truth = torch.where(said, targets.long() - 1, IGNORE)
-        logits = self.network.logits(tiles)
-        terms = {"corrected": focal_loss(logits, ground_truth, request.focal_gamma, self._weights)}
-        if not (request.near or request.replay):
-            return terms
-        parent = torch.stack([self.network.parents_prediction(tile) for tile in tiles]).to(self.device)
-        top, predicted = parent.float().max(1)
-        free = (targets == NOTHING).float() * top.exp() ** request.confidence_power * self._anchors[predicted]
-        is_near = torch.tensor([tile in self.sets.targets for tile in tiles], device=self.device)
-        for name, weight, chosen in (("near", request.near, is_near), ("replay", request.replay, ~is_near)):
-            if weight and bool(chosen.any()):
-                terms[name] = weight * distillation_loss(logits[chosen], parent[chosen], free[chosen])
         return terms
 
     # -- measure ---------------------------------------------------------------------------------------------------

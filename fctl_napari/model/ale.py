@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fctl_napari.model.config import AleStructure
+from fctl_napari.model.depthwise import DepthwiseConv2d
 from fctl_napari.model.geometry import FeatureGrid, apply_separable, interpolation_matrices
 
 
@@ -54,8 +55,7 @@ class LFI(nn.Module):
         self.windows = windows
         self.groups = split_evenly(channels, len(windows))
         self.kernels = nn.ModuleList(
-            nn.Conv2d(size, size, window, padding=window // 2, groups=size)
-            for size, window in zip(self.groups, windows, strict=True)
+            DepthwiseConv2d(size, window) for size, window in zip(self.groups, windows, strict=True)
         )
         for kernel in self.kernels:
             # E starts near 0: E * target is quadratic in the features, cubic after two steps

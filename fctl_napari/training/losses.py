@@ -49,26 +49,24 @@ def focal_loss(
     return -(w * focus * log_p).sum() / w.sum().clamp(min=1e-6)
 
 
-def distillation_loss(logits: Tensor, parent: Tensor, weights: Tensor) -> Tensor:
-    """Compute the mean of KL(parent || network) over pixels, weighted.
+def distillation_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Compute the cross-entropy of each tile with weighted probabilities, ``-w p log q`` summed over its pixels.
+
+    It is the weighted KL divergence from the parent, but for a constant: the entropy ``-w p log p``.
 
     Parameters
     ----------
     logits : Tensor of float [B, C, H, W]
         Output of the network.
-    parent : Tensor of float [B, C, H, W]
-        Log-probabilities of the parent.
-    weights : Tensor of float [B, H, W]
-        Weights of the pixels, 0 or more. A weight of 0 leaves a pixel out.
+    targets : Tensor of float [B, C, H, W]
+        Probabilities of the parent times the weight of the pixel. A weight of 0 leaves a pixel out.
 
     Returns
     -------
-    Tensor of float []
-        The loss, 0 or more. It is 0 where every weight is 0.
+    Tensor of float [B]
+        The sums, 0 or more.
     """
-    parent = parent.float()
-    kl = (parent.exp() * (parent - F.log_softmax(logits.float(), dim=1))).sum(1)
-    return (kl * weights).sum() / weights.sum().clamp(min=1e-6)
+    return -(targets.float() * F.log_softmax(logits.float(), dim=1)).sum((1, 2, 3))
 
 
 def class_weights(pixels: NDArray[np.int64]) -> NDArray[np.float32]:

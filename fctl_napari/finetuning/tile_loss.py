@@ -1,0 +1,155 @@
+"""Loss of a step of fine-tuning and its gradients: focal on corrected px, distillation from the parent elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fctl_napari.finetuning.feature_cache import Arrays
+from fctl_napari.finetuning.request import FinetuneRequest
+from fctl_napari.finetuning.side_by_side import SideBySide
+from fctl_napari.finetuning.targets import NOTHING
+from fctl_napari.finetuning.tile_network import TileNetwork
+from fctl_napari.finetuning.tile_sampling import Tile, TileSets
+from fctl_napari.model.classes import NOT_SURE
+from fctl_napari.training.losses import distillation_loss, focal_loss
+
+TOGETHER = 4
+"""Number of tiles that the network runs at once on a CPU; a step's gradients are the sum over such parts."""
+
+
+class TileLoss:
+    """Loss on the tiles of a step.
+
+    Parameters
+    ----------
+    request : FinetuneRequest
+        All settings of the run.
+    sets : TileSets
+        Tiles of the run.
+    network : TileNetwork
+        The network.
+    side_by_side : SideBySide
+        Threads that compute.
+    weights : Tensor of float [C]
+        Class weights of corrected px.
+
+    Attributes
+    ----------
+    anchors : Tensor of float [C]
+        Class weights of distillation, by the parent's class. They are set before the first step.
+    """
+
+    def __init__(
+        self, request: FinetuneRequest, sets: TileSets, network: TileNetwork, side_by_side: SideBySide, weights: Tensor
+    ) -> None:
+        self.anchors = weights
+        self._request = request
+        self._sets = sets
+        self._network = network
+        self._side_by_side = side_by_side
+        self._weights = weights
+
+    @property
+    def distills(self) -> bool:
+        """Whether the network is held to its parent."""
+        return bool(self._request.near or self._request.replay)
+
+    def gradients(self, tiles: list[Tile]) -> tuple[list[Tensor | None], dict[str, float]]:
+        """Compute the gradients of the loss on tiles, and its terms.
+
+        Parameters
+        ----------
+        tiles : list of Tile
+            Tiles of the step.
+
+        Returns
+        -------
+        gradients : list of Tensor or None
+            Gradient of each parameter in ``TileNetwork.learning``, None for one that the loss does not depend on.
+        terms : dict of str to float
+            Weighted terms of the loss: ``"corrected"``, and ``"near"`` and ``"replay"`` where there are such tiles.
+        """
+        facts = [self._facts(tile) for tile in tiles]
+        names = ["near" if tile in self._sets.targets else "replay" for tile in tiles]
+        said = max(sum(float(fact["said"]) for fact in facts), 1e-6)
+        held = dict.fromkeys(names, 1e-6)
+        for fact, name in zip(facts, names, strict=True):
+            held[name] += float(fact.get("held", 0))
+        wanted = {"near": self._request.near, "replay": self._request.replay}
+        factors = [wanted[name] / held[name] for name in names]
+
+        def part(chosen: range) -> tuple[tuple[Tensor | None, ...], float, list[float]]:
+            pick = [facts[i] for i in chosen]
+            return self._part([tiles[i] for i in chosen], pick, [factors[i] for i in chosen], said)
+
+        size = TOGETHER if self._network.device.type == "cpu" else len(tiles)
+        parts = [range(i, min(i + size, len(tiles))) for i in range(0, len(tiles), size)]
+        found = self._side_by_side.map(part, parts)
+        gradients = [_sum(of_parts) for of_parts in zip(*(gradients for gradients, _, _ in found), strict=True)]
+        terms = {"corrected": sum(corrected for _, corrected, _ in found)}
+        distilled = [value for _, _, values in found for value in values]
+        for name in ("near", "replay"):
+            if wanted[name] and name in names:
+                terms[name] = sum(value for value, own in zip(distilled, names, strict=True) if own == name)
+        return gradients, terms
+
+    def _part(
+        self, tiles: list[Tile], facts: list[Arrays], factors: list[float], said: float
+    ) -> tuple[tuple[Tensor | None, ...], float, list[float]]:
+        """Compute gradients of some tiles, their share in the focal loss, and the distillation of each."""
+        device = self._network.device
+        logits = self._network.logits(tiles)
+        loss = logits.new_zeros(())
+        of_tile = torch.cat([torch.full_like(fact["where"], i) for i, fact in enumerate(facts)]).to(device)
+        if len(of_tile):
+            where, classes = (
+                torch.cat([fact[key] for fact in facts]).long().to(device) for key in ("where", "classes")
+            )
+            share = sum(float(fact["said"]) for fact in facts) / said
+            picked = logits.flatten(2)[of_tile.long(), :, where].T[None, :, None]
+            loss = share * focal_loss(picked, classes[None, None], self._request.focal_gamma, self._weights)
+        corrected, distilled = float(loss.detach()), [0.0] * len(tiles)
+        if self.distills:
+            targets = torch.stack([fact["targets"] for fact in facts]).to(device)
+            entropy = torch.stack([fact["entropy"] for fact in facts]).to(device)
+            scale = torch.tensor(factors, device=device)
+            of_tiles = (distillation_loss(logits, targets) - entropy) * scale
+            loss, distilled = loss + of_tiles.sum(), of_tiles.tolist()
+        learning = list(self._network.learning.values())
+        return torch.autograd.grad(loss, learning, allow_unused=True), corrected, distilled
+
+    def _facts(self, tile: Tile) -> Arrays:
+        """Compute what the loss needs of a tile, or read it from the cache.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Corrected px, ``"where"`` in the flat tile, with their ``"classes"`` and the sum ``"said"`` of their
+            weights; of distillation its ``"targets"``, the sum ``"held"`` of the weights in them, and their
+            ``"entropy"``.
+        """
+
+        def make() -> Arrays:
+            target = self._sets.target(tile)
+            where = np.flatnonzero((target != NOTHING) & (target != NOT_SURE)).astype(np.int32)
+            classes = torch.from_numpy(target.ravel()[where] - np.uint8(1))
+            said = self._weights.cpu()[classes.long()].sum()
+            corrected = {"where": torch.from_numpy(where), "classes": classes, "said": said}
+            if not self.distills:
+                return corrected
+            log_p = self._network.parents_prediction(tile).float()
+            top, predicted = log_p.max(0)
+            free = torch.from_numpy(target == NOTHING)
+            held = free * top.exp() ** self._request.confidence_power * self.anchors.cpu()[predicted]
+            targets = (log_p.exp() * held).half()
+            return corrected | {"held": held.sum(), "targets": targets, "entropy": -(targets.float() * log_p).sum()}
+
+        return self._network.cached(f"loss {tile.source} {tile.window}", make)
+
+
+def _sum(gradients: tuple[Tensor | None, ...]) -> Tensor | None:
+    """Add gradients in their order."""
+    there = [gradient for gradient in gradients if gradient is not None]
+    return sum(there[1:], there[0]) if there else None
