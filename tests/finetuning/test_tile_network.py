@@ -95,7 +95,9 @@ def test_encoders_run_once(awake_checkpoint, images, tmp_path, monkeypatch):
     net = network(awake_checkpoint, images, FeatureCache(2**30, tmp_path / "f"))
     calls = []
     encode = net.parents_network.encode_context
-    monkeypatch.setattr(net.parents_network, "encode_context", lambda name, pixels: calls.append(name) or encode(name, pixels))
+    monkeypatch.setattr(
+        net.parents_network, "encode_context", lambda name, pixels: calls.append(name) or encode(name, pixels)
+    )
     for tile in TILES:
         net.prepare(tile)
     for _ in range(3):

@@ -18,6 +18,7 @@ from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.pyramid import Georeference, Pyramid
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.model_card import Card
+from fctl_napari.segmentation.store.copying import copy_levels, stored_alike
 from fctl_napari.segmentation.store.identity import image_facts
 from fctl_napari.segmentation.store.map_names import MAPS, map_names
 from fctl_napari.segmentation.tiling.grid import Cell, Grid, TileGrid, merge_windows
@@ -301,7 +302,8 @@ class Segmentation:
         parent : Segmentation
             Segmentation of the same image, grid and classes.
         cancelled : callable, optional
-            Called before each row of cells; True stops. The next call resumes from there.
+            Called before each row of cells, or before each level where whole levels are copied; True stops. The next
+            call resumes from there.
 
         Raises
         ------
@@ -319,6 +321,11 @@ class Segmentation:
         wanted = (parent.done() | parent.inherited()) & ~self.done() & ~self.inherited()
         pairs = [(self.labels, parent.labels), (self.confidence, parent.confidence)]
         pairs += [(self.maps[name], parent.maps[name]) for name in self.maps if name in parent.maps]
+        if wanted.all() and all(stored_alike(own, other) for own, other in pairs):
+            if all(copy_levels(own, other, cancelled) for own, other in pairs):
+                with ngff_writing.writing(self.path):
+                    bitmap[:] = wanted
+            return
         for row in map(int, np.flatnonzero(wanted.any(axis=1))):
             if cancelled():
                 return
