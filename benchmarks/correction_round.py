@@ -12,6 +12,7 @@ import argparse
 import os
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import learn
@@ -66,7 +67,8 @@ def main() -> None:
             corrections=str(painted),
             out=str(folder / "new.safetensors"),
         )
-        end = start_finetune(engine, request).wait()
+        begins: dict[str, float] = {}
+        end = start_finetune(engine, request, lambda event: begins.setdefault(event.state, time.perf_counter())).wait()
         if end.error is not None or end.result is None:
             raise end.error or RuntimeError(end.state)
         trained = time.perf_counter()
@@ -89,6 +91,8 @@ def main() -> None:
         run.look(view)
         finished(run.wait())
         seen = next(when for count, when in done if count >= in_view)
+        for state, (first, then) in zip(begins, pairwise(begins.values()), strict=False):
+            print(f"{state:25} {then - first:6.1f} s")
         print(f"fine-tuned and measured   {trained - begun:6.1f} s")
         print(f"the view, {in_view:3} tiles       {seen - trained:6.1f} s")
         print(f"all affected, {len(cells):3} of {parent.done().size} {done[-1][1] - trained:6.1f} s")

@@ -367,10 +367,14 @@ class Finetuner:
         spent = 0.0 if request.seconds is None else self.seconds / request.seconds
         self.optimizer.learning_rate = request.learning_rate * schedule(self.step, request.steps, spent)
         gradients, terms = self._loss.gradients(draw_tiles(request, self.sets, self._pixels, self.step))
-        for gradient, (name, parameter) in zip(gradients, self.network.learning.items(), strict=True):
-            if gradient is not None:
-                gradient += request.pull * (parameter.detach() - self.network.parent[name])
-        self.optimizer.step(gradients)
+
+        def update() -> None:
+            for gradient, (name, parameter) in zip(gradients, self.network.learning.items(), strict=True):
+                if gradient is not None:
+                    gradient += request.pull * (parameter.detach() - self.network.parent[name])
+            self.optimizer.step(gradients)
+
+        self.side_by_side.alone(update)
         self.step += 1
         self.seconds += time.perf_counter() - started
         return terms
@@ -437,7 +441,7 @@ class Finetuner:
         if self.checked < self.step:
             yield from self._check()
         self._set_weights(self.best_weights)
-        round_as_stored(self.model)
+        self.side_by_side.alone(lambda: round_as_stored(self.model))
         self._report("measuring", 0, 1)
         after = yield from self.measure.measure(self.network)
         self._report("measuring", 1, 1)

@@ -59,6 +59,21 @@ class SideBySide:
         """
         return list(map(function, items) if self._pool is None else self._pool.map(function, items))
 
+    def alone(self, function: Callable[[], Result]) -> Result:
+        """Call a function that is not divided, without threads that wait for each other either.
+
+        Parameters
+        ----------
+        function : callable
+            The function.
+
+        Returns
+        -------
+        object
+            Its result.
+        """
+        return function() if self._pool is None else self._pool.submit(function).result()
+
     def groups(self, items: Iterable[Item]) -> Iterable[Sequence[Item]]:
         """Divide items into groups that are computed at once.
 

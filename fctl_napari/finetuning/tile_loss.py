@@ -53,7 +53,7 @@ class TileLoss:
 
     @property
     def distills(self) -> bool:
-        """Whether the network is held to its parent."""
+        """True if the network is held to its parent."""
         return bool(self._request.near or self._request.replay)
 
     def gradients(self, tiles: list[Tile]) -> tuple[list[Tensor | None], dict[str, float]]:
@@ -71,7 +71,7 @@ class TileLoss:
         terms : dict of str to float
             Weighted terms of the loss: ``"corrected"``, and ``"near"`` and ``"replay"`` where there are such tiles.
         """
-        facts = [self._facts(tile) for tile in tiles]
+        facts = self._side_by_side.map(self._facts, tiles)
         names = ["near" if tile in self._sets.targets else "replay" for tile in tiles]
         said = max(sum(float(fact["said"]) for fact in facts), 1e-6)
         held = dict.fromkeys(names, 1e-6)
@@ -87,7 +87,8 @@ class TileLoss:
         size = TOGETHER if self._network.device.type == "cpu" else len(tiles)
         parts = [range(i, min(i + size, len(tiles))) for i in range(0, len(tiles), size)]
         found = self._side_by_side.map(part, parts)
-        gradients = [_sum(of_parts) for of_parts in zip(*(gradients for gradients, _, _ in found), strict=True)]
+        by_parameter = zip(*(gradients for gradients, _, _ in found), strict=True)
+        gradients = self._side_by_side.alone(lambda: [_sum(of_parts) for of_parts in by_parameter])
         terms = {"corrected": sum(corrected for _, corrected, _ in found)}
         distilled = [value for _, _, values in found for value in values]
         for name in ("near", "replay"):

@@ -45,7 +45,7 @@ class DepthwiseConv2d(nn.Conv2d):
         weight, bias = self.weight, self.bias
         if torch.is_autocast_enabled("cpu"):
             x, weight, bias = (t.to(torch.get_autocast_dtype("cpu")) for t in (x, weight, bias))
-        out: Tensor = _Depthwise.apply(x, weight)
+        out: Tensor = _Depthwise.apply(x, weight)  # type: ignore[no-untyped-call]
         return out + bias[:, None, None]
 
 
@@ -57,7 +57,7 @@ class _Depthwise(torch.autograd.Function):
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=len(weight))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Correlate the gradient with the weights, and the input with the gradient."""
         x, weight = ctx.saved_tensors
         (b, channels, height, width), size = x.shape, weight.shape[-1]
