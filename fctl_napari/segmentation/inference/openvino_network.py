@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,7 @@ HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
 class OpenVinoNetwork:
     """Network whose parts OpenVINO runs, a tile at a time.
 
-    Each thread that calls it has requests of its own. A call takes one core, so that calls from several threads run
-    side by side without waiting for each other.
+    A call takes one core, so that calls from several threads run side by side without waiting for each other.
 
     Parameters
     ----------
@@ -54,12 +53,15 @@ class OpenVinoNetwork:
         Precision in which it computes.
     streams : int
         Number of calls that run side by side.
+    callers : int
+        Largest number of threads that may call it at once: one more, which prepares the next call.
     """
 
     def __init__(self, parts: Parts, config: FCtLConfig, precision: Precision, streams: int, core: ov.Core) -> None:
         self.config = config
         self.precision = precision
         self.streams = streams
+        self.callers = streams + 1
         self._parts = parts
         self._core = core
         self._settings = {
@@ -67,8 +69,7 @@ class OpenVinoNetwork:
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": streams,
         }
-        self._compiled: dict[str, ov.CompiledModel] = {}
-        self._own = threading.local()
+        self._requests: dict[str, SimpleQueue[ov.InferRequest]] = {}
 
     def compile(self, result: Result) -> None:
         """Compile what a result needs, unless that is done.
@@ -79,10 +80,16 @@ class OpenVinoNetwork:
             What is computed of tiles.
         """
         models = self._parts.contexts | {result: self._model(result)}
-        missing = [name for name in models if name not in self._compiled]
+        missing = [name for name in models if name not in self._requests]
         with ThreadPoolExecutor(max(1, len(missing))) as threads:
             made = threads.map(lambda name: self._core.compile_model(models[name], "CPU", self._settings), missing)
-            self._compiled.update(zip(missing, made, strict=True))
+            for name, compiled in zip(missing, made, strict=True):
+                requests = [compiled.create_infer_request() for _ in range(self.callers)]
+                # Once here: where two threads take OpenVINO's first array, each may wait for the other forever.
+                requests[0].infer([np.zeros(port.shape, port.element_type.to_dtype()) for port in compiled.inputs])
+                self._requests[name] = SimpleQueue()
+                for request in requests:
+                    self._requests[name].put(request)
 
     def encode_context(self, name: str, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Encode a context.
@@ -92,7 +99,7 @@ class OpenVinoNetwork:
         name : str
             Name of the context.
         image : ndarray of uint8 [C, T, T]
-            Values of the bands, 0..255.
+            Values of the bands, 0..255. ``compile`` was called for a result.
 
         Returns
         -------
@@ -145,8 +152,10 @@ class OpenVinoNetwork:
         return ov.Model(outputs, tile.get_parameters(), result)
 
     def _infer(self, name: str, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        requests = self._own.__dict__
-        if name not in requests:
-            requests[name] = self._compiled[name].create_infer_request()
-        found = requests[name].infer([np.ascontiguousarray(one) for one in inputs], share_inputs=True)
-        return [np.array(value) for value in found.values()]
+        requests = self._requests[name]
+        request = requests.get()
+        try:
+            found = request.infer([np.ascontiguousarray(one) for one in inputs], share_inputs=True)
+            return [np.array(value) for value in found.values()]
+        finally:
+            requests.put(request)
