@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -44,6 +45,8 @@ class OpenVinoNetwork:
         Number of calls that run side by side.
     core : openvino.Core
         Runtime.
+    cache : Path or None, optional
+        Folder in which OpenVINO keeps what it has compiled; it is made if it is missing.
 
     Attributes
     ----------
@@ -57,7 +60,15 @@ class OpenVinoNetwork:
         Largest number of threads that may call it at once: one more, which prepares the next call.
     """
 
-    def __init__(self, parts: Parts, config: FCtLConfig, precision: Precision, streams: int, core: ov.Core) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        config: FCtLConfig,
+        precision: Precision,
+        streams: int,
+        core: ov.Core,
+        cache: Path | None = None,
+    ) -> None:
         self.config = config
         self.precision = precision
         self.streams = streams
@@ -68,7 +79,7 @@ class OpenVinoNetwork:
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": streams,
-        }
+        } | ({} if cache is None else {"CACHE_DIR": str(cache)})
         self._requests: dict[str, SimpleQueue[ov.InferRequest]] = {}
 
     def compile(self, result: Result) -> None:

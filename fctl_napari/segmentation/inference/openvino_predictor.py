@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,9 @@ except ImportError as error:
     raise ConfigError(
         f"OpenVINO is installed and cannot be loaded ({reason_of(error)}); install it anew, or remove it."
     ) from error
+
+COMPILED = "compiled"
+"""Name of the folder, beside the parts, of what OpenVINO has compiled for this CPU."""
 
 AHEAD = 3
 """Number of tiles that are read, or wait for their turn, for each that is run."""
@@ -164,5 +168,6 @@ def load_openvino(
         with contextlib.suppress(OSError):  # without a place to keep them they are converted again
             save_parts(parts, folder)
             drop_oldest(folder.parent)
-    network = OpenVinoNetwork(parts, read_card(checkpoint).config, precision, threads or usable_cores(), core)
+    cache = folder / COMPILED if os.access(folder, os.W_OK) else None
+    network = OpenVinoNetwork(parts, read_card(checkpoint).config, precision, threads or usable_cores(), core, cache)
     return OpenVinoPredictor(network, exact_contexts=exact_contexts)

@@ -167,6 +167,21 @@ def test_maps_are_those_of_torch(
 
 
 @pytest.mark.filterwarnings("ignore:ALE's windows")
+def test_what_was_compiled_before_gives_the_same_bits(
+    image: Pyramid, networks: tuple[Network, Parts], two_streams: OpenVinoPredictor, tmp_path: Path
+) -> None:
+    network, parts = networks
+    expected = dict(two_streams.predict(image, WINDOWS[:2]))
+    for size in (None, None, 1000):  # compiled, read, read where the files are damaged
+        for blob in () if size is None else tmp_path.glob("*.blob"):
+            os.truncate(blob, size)
+        again = OpenVinoPredictor(OpenVinoNetwork(parts, network.config, "fp32", 2, ov.Core(), tmp_path))
+        for index, logits in again.predict(image, WINDOWS[:2]):
+            np.testing.assert_array_equal(logits, expected[index])
+    assert len(list(tmp_path.glob("*.blob"))) == 1 + len(parts.contexts)
+
+
+@pytest.mark.filterwarnings("ignore:ALE's windows")
 def test_classes_are_those_of_the_logits_in_bf16(image: Pyramid, networks: tuple[Network, Parts]) -> None:
     """Only the network computes in bf16; what is made of its logits does not."""
     half = predictor(networks, 1, "bf16")
