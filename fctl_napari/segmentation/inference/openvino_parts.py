@@ -1,4 +1,4 @@
-"""A network as parts in OpenVINO's format, kept as files by a checkpoint's hash (no torch)."""
+"""A network as parts in OpenVINO's format, in memory and as files (no torch)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari import __version__
 from fctl_napari.segmentation.inference.openvino_runtime import ov
 
 TILE = "tile"
@@ -23,12 +22,6 @@ OUTPUTS = ("logits", "labels", "confidence", "certainty", "weights")
 """What the tile's part computes, in the order of its outputs: the last one only where the network has LCF."""
 
 FACTS_FILE = "network.json"
-
-LAYOUT = 2
-"""Number to raise when parts of the same network change: those that are kept are not used then."""
-
-KEPT = 8
-"""Number of networks whose parts are kept: those used last."""
 
 
 @dataclass(frozen=True)
@@ -104,40 +97,3 @@ def load_parts(folder: Path, core: ov.Core) -> Parts:
     contexts = facts["contexts"]
     tile, *others = (core.read_model(folder / f"{name}.xml") for name in (TILE, *contexts))
     return Parts(tile, dict(zip(contexts, others, strict=True)), np.array(facts["cells"]))
-
-
-def drop_oldest(cache: Path) -> None:
-    """Delete the parts of all networks but those used last, ``KEPT`` of them.
-
-    Parameters
-    ----------
-    cache : Path
-        Folder of all parts.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be read.
-    """
-    folders = [folder for folder in cache.iterdir() if not folder.name.startswith(".")]
-    for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime)[:-KEPT]:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def parts_folder(cache: Path, checkpoint_hash: str) -> Path:
-    """Return the folder of a checkpoint's parts.
-
-    Parameters
-    ----------
-    cache : Path
-        Folder of all parts.
-    checkpoint_hash : str
-        SHA-256 of the checkpoint.
-
-    Returns
-    -------
-    Path
-        Folder; another one for each version of the code and of OpenVINO.
-    """
-    version = ov.__version__.partition("-")[0]
-    return cache / f"{checkpoint_hash[:32]}-{__version__}-{LAYOUT}-{version}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,16 +25,9 @@ from fctl_napari.windows import FloatWindow
 from fctl_napari.words import count_of
 
 try:
-    from platformdirs import user_cache_path
-
+    from fctl_napari.segmentation.inference.openvino_cache import kept_parts
     from fctl_napari.segmentation.inference.openvino_network import OpenVinoNetwork
-    from fctl_napari.segmentation.inference.openvino_parts import (
-        TILE,
-        drop_oldest,
-        load_parts,
-        parts_folder,
-        save_parts,
-    )
+    from fctl_napari.segmentation.inference.openvino_parts import TILE
     from fctl_napari.segmentation.inference.openvino_runtime import ov
 except ImportError as error:
     raise ConfigError(
@@ -156,18 +148,7 @@ def load_openvino(
         The checkpoint is missing or damaged.
     """
     core = ov.Core()
-    folder = parts_folder(user_cache_path("fctl-napari") / "openvino", checkpoint_hash)
-    try:
-        parts = load_parts(folder, core)
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError):  # not there yet, or damaged
-        from fctl_napari.model.checkpoint import load_checkpoint
-        from fctl_napari.segmentation.inference.openvino_conversion import convert_network
-
-        parts = convert_network(load_checkpoint(checkpoint)[0])
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # without a place to keep them they are converted again
-            save_parts(parts, folder)
-            drop_oldest(folder.parent)
+    parts, folder = kept_parts(checkpoint, checkpoint_hash, core)
     cache = folder / COMPILED if os.access(folder, os.W_OK) else None
     network = OpenVinoNetwork(parts, read_card(checkpoint).config, precision, threads or usable_cores(), core, cache)
     return OpenVinoPredictor(network, exact_contexts=exact_contexts)

@@ -34,9 +34,10 @@ from fctl_napari.windows import FloatWindow
 
 pytest.importorskip("openvino")
 
+from fctl_napari.segmentation.inference.openvino_cache import drop_oldest
 from fctl_napari.segmentation.inference.openvino_conversion import convert_network
 from fctl_napari.segmentation.inference.openvino_network import RESULTS, OpenVinoNetwork
-from fctl_napari.segmentation.inference.openvino_parts import Parts, drop_oldest, load_parts, save_parts
+from fctl_napari.segmentation.inference.openvino_parts import Parts, load_parts, save_parts
 from fctl_napari.segmentation.inference.openvino_predictor import OpenVinoPredictor
 from fctl_napari.segmentation.inference.openvino_runtime import ov
 
@@ -282,10 +283,8 @@ def test_a_segmentation_is_that_of_torch(
     assert (found[0] > 0).all()
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_a_worker_segments_without_torch(plain_checkpoint: Path, tmp_path: Path, image: Pyramid) -> None:
     network = worker.Network(str(plain_checkpoint), checkpoint_hash(plain_checkpoint), "cpu", "fp32", engine="openvino")
-    worker.prepare(network)  # converts it
     np.save(tmp_path / "image.npy", image.read((0, 0, 130, 150)))
     code = f"""
 import sys
@@ -297,7 +296,8 @@ for found in predictor.classify_with_maps(open_image({str(tmp_path / "image.npy"
     assert found[1].min() > 0
 print("torch" in sys.modules)
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    own = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}  # nothing is converted yet
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
     assert found.stdout.strip() == "False"
 
 
