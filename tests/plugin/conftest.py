@@ -63,7 +63,17 @@ def strip(tmp_path: Path, earth_crop: np.ndarray) -> Path:
 
 
 @pytest.fixture(scope="session")
-def quick_windows() -> Iterator[dict[str, Any]]:
+def load_ahead() -> Iterator[Callable[[Any], None]]:
+    """Spare each window the network that its form shows at first; what is spared is at hand."""
+    from fctl_napari.plugin.segment.widget import SegmentWidget
+
+    spared = SegmentWidget._load_ahead
+    with patch.object(SegmentWidget, "_load_ahead"):
+        yield spared
+
+
+@pytest.fixture(scope="session")
+def quick_windows(load_ahead: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
     """Spare each window what no test looks at; what is spared of the controls of layers is at hand."""
     from quick_windows import quick_windows
 

@@ -186,7 +186,8 @@ class ExploreWidget(DockedWidget):
             self._follow_window()
             self._saved = None  # an array may have been written to since
             with reported():
-                session().engine().warm(self.form.checkpoint.require_name(), self.form.device.currentText())
+                name, device = self.form.checkpoint.require_name(), self.form.device.currentText()
+                session().engine().warm(name, device, engine="torch")
         self._picker.switch(on)
 
     # ---- asking

@@ -7,6 +7,7 @@ import os
 import napari
 from napari.layers import Image
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog
 
 from fctl_napari.model.model_card import Card
@@ -14,6 +15,7 @@ from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.progress_text import describe, offer
+from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.band_combos import show_bands
 from fctl_napari.plugin.layers.file_images import open_instead_of
 from fctl_napari.plugin.layers.image_identity import identities
@@ -122,6 +124,19 @@ class SegmentWidget(DockedWidget):
         self._propose_result()
         self._look_for_result()
         self._live_again()
+        self._load_ahead()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Load the network ahead once the widget is seen."""
+        super().showEvent(event)
+        self._load_ahead()
+
+    def _load_ahead(self) -> None:
+        """Load the network while the user looks at the form."""
+        if self.isVisible() and self.image is not None and self._card is not None and not self.running:
+            with reported():
+                name, device = self.form.checkpoint.require_name(), self.form.device.currentText()
+                session().engine().warm(name, device)
 
     def _bands_chosen(self, bands: tuple[int, int, int]) -> None:
         if self.image is not None:
@@ -145,6 +160,7 @@ class SegmentWidget(DockedWidget):
         self._propose_result()
         self._look_for_result()
         self._live_again()
+        self._load_ahead()
 
     def _ask_result(self) -> None:
         path, _ = QFileDialog.getSaveFileName(

@@ -58,6 +58,10 @@ class OpenVinoPredictor(TilePredictor):
         self._threads = ThreadPoolExecutor(network.streams, thread_name_prefix="fctl-tile")
         self._pools.append(self._threads)
 
+    def warm(self) -> None:
+        """Compile what classes need."""
+        self._network.compile("classes")
+
     def _run_all(
         self,
         result: Result,

@@ -79,6 +79,9 @@ class Predictor(TilePredictor):
         self._model = model.to(self.device).eval()
         store_for_inference(model, self.precision)
 
+    def warm(self) -> None:
+        """Do nothing: torch compiles nothing."""
+
     def _run_all(
         self,
         result: Result,

@@ -66,6 +66,10 @@ class TilePredictor(ABC):
         """Return the memory that is held, bytes: torch's on the GPU, else the whole process's."""
         return self._gpu_bytes() if self.on_gpu else int(psutil.Process().memory_info().rss)
 
+    @abstractmethod
+    def warm(self) -> None:
+        """Make ready to classify tiles, as far as that takes time."""
+
     def close(self) -> None:
         """Stop the threads."""
         for pool in self._pools:

@@ -25,10 +25,11 @@ from fctl_napari.segmentation.jobs.cluster import Workers
 from fctl_napari.segmentation.jobs.driver import Driver, Stopped
 from fctl_napari.segmentation.jobs.explain_client import ask
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
+from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE
 from fctl_napari.segmentation.jobs.refining import check_refined
 from fctl_napari.segmentation.jobs.request import SegmentationRequest, check_merge
 from fctl_napari.segmentation.jobs.stateful_job import Make, StagedEvent, StagedRun
-from fctl_napari.segmentation.jobs.worker import Job, Network, guarded, prepare
+from fctl_napari.segmentation.jobs.worker import Job, Network, guarded, warm
 from fctl_napari.segmentation.store.identity import MIXED, same_image
 from fctl_napari.segmentation.store.map_names import MAPS
 from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
@@ -369,7 +370,7 @@ class Engine:
         """
         return ask(self._workers, request, self._threads)
 
-    def warm(self, checkpoint: str, device: str = "auto") -> None:
+    def warm(self, checkpoint: str, device: str = DEVICE.default, engine: str = ENGINE.default) -> None:
         """Start the worker process and load a network in the background, so that the next run begins at once.
 
         Parameters
@@ -378,6 +379,8 @@ class Engine:
             Built-in name or file of the checkpoint.
         device : str, optional
             Device, as for ``Predictor``.
+        engine : str, optional
+            Engine that runs it, as for ``resolve_engine``. Explanations are computed by torch.
 
         Raises
         ------
@@ -385,14 +388,14 @@ class Engine:
             There is no such checkpoint.
         """
         path = resolve_checkpoint(checkpoint).absolute()
-        network = Network(str(path), checkpoint_hash(path), device, threads=self._threads)
 
         def load() -> None:
             from distributed import fire_and_forget
 
             # The run that needs the network reports any error.
             with contextlib.suppress(Exception):
-                fire_and_forget(self._workers.client().submit(guarded, prepare, network, pure=False))
+                network = Network(str(path), checkpoint_hash(path), device, threads=self._threads, engine=engine)
+                fire_and_forget(self._workers.client().submit(guarded, warm, network, pure=False))
 
         threading.Thread(target=load, name="fctl-warm", daemon=True).start()
 

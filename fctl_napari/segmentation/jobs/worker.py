@@ -199,6 +199,25 @@ def prepare(network: Network) -> str:
         return _load(network).describe()
 
 
+def warm(network: Network) -> None:
+    """Load a network, and make it ready for the first tile of a usual run.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or was replaced since the run began.
+    ConfigError
+        There is no such device here.
+    """
+    with one_at_a_time:
+        _load(network).warm()
+
+
 def compute(job: Job, task: Task) -> Outcome:
     """Carry out a task: run its tiles, average its cells, write complete cells to level 0 of the store.
 

@@ -16,6 +16,7 @@ from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, WHOLE
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.widget import SegmentWidget
+from fctl_napari.segmentation.jobs import worker
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
 
@@ -50,6 +51,26 @@ def begin(widget: SegmentWidget, until: Callable[..., None]) -> None:
     widget.form.where.setCurrentText(WHOLE)
     widget.form.run.click()
     until(lambda: widget.form.progress.maximum() > 1 and widget.form.progress.value() > 0)
+
+
+def test_the_network_is_loaded_while_the_user_looks(
+    load_ahead: Callable[[SegmentWidget], None],
+    open_scene: Open,
+    until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_checkpoint: Path,
+) -> None:
+    monkeypatch.setattr(SegmentWidget, "_load_ahead", load_ahead)
+    _, widget = open_scene()
+    widget.form.checkpoint.setCurrentText("earth")
+    widget.form.add_checkpoint(tiny_checkpoint)
+    client = session().engine()._workers.client()
+
+    def loaded() -> list[str]:
+        return [network.checkpoint for network, _ in worker._predictors.values()]
+
+    until(lambda: str(tiny_checkpoint) in client.submit(loaded, pure=False).result())
+    assert not widget.running
 
 
 @pytest.mark.usefixtures("layer_controls")
