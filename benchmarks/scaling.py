@@ -5,6 +5,7 @@
 Three tables of medians over the rounds, whose runs take turns:
 
 * a region of the same size in sparse images of more and more megapixels: chunks are there in a corner of 16 MP only;
+  "begun" is a run over the whole of it until it reports its first tiles, with the parent's CPU time and peak;
 * whole images: ``--whole 1000`` is one of a gigapixel, which takes minutes and 3 GB of disk;
 * worker processes of one thread on a dask cluster of this machine, which have loaded the network before.
 
@@ -25,6 +26,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -59,6 +61,12 @@ BLOCK = 2048
 CHUNK = 512
 """Side of a chunk of the image, px."""
 
+WAY = ("checkpoint", "engine", "precision")
+"""Options of the command that are options of this script, too."""
+
+AFRESH: dict[str, Any] = {"device": "cpu", "fresh": True}
+"""Further fields of a request."""
+
 CLUSTER_SIDE = 4096
 """Side of the image that the workers of a cluster share, px."""
 
@@ -91,6 +99,14 @@ def make_image(path: Path, side: int, content: int) -> Path:
     return path
 
 
+def own_process(*arguments: str) -> dict[str, float]:
+    """Run this script with hidden options in a process of its own, and return what it printed."""
+    call = [sys.executable, __file__, *arguments]
+    done = subprocess.run(call, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def command(arguments: list[str]) -> dict[str, float]:
     """Run ``fctl segment`` in this process, and return its seconds and its peaks of memory, MB."""
     found = one(arguments)
@@ -98,6 +114,23 @@ def command(arguments: list[str]) -> dict[str, float]:
         "parent, MB": peak_megabytes(os.getpid()),
         "worker, MB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
     }
+
+
+def begin(arguments: Sequence[str]) -> dict[str, float]:
+    """Run ``Engine`` in this process until it reports the first tiles, and return what that took."""
+    image, out, *way = arguments
+    request = SegmentationRequest(image, out, **dict(zip(WAY, way, strict=True)), **AFRESH)
+    reported = threading.Event()
+    begun = time.perf_counter()
+    with Engine() as run_by:
+        run = run_by.start(request, lambda event: reported.set() if event.done or event.error else None)
+        reported.wait()
+        found = {"begun, s": time.perf_counter() - begun, "begun, CPU s": time.process_time()}
+        run.cancel()
+        final = run.wait()
+        if final.error is not None:
+            raise final.error
+    return found | {"begun, MB": peak_megabytes(os.getpid())}
 
 
 class Image:
@@ -113,13 +146,17 @@ class Image:
         self._expected = self.cells if cells is None else cells**2
         self._rounds: list[dict[str, float]] = []
 
-    def run(self, options: Sequence[str], keep: bool) -> None:
-        """Segment it afresh, in a process of its own."""
-        call = [sys.executable, __file__, "--one", str(self.path), "--out", str(self.out), "--fresh", *self._region]
-        done = subprocess.run([*call, *options], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    def run(self, way: Sequence[str], keep: bool) -> None:
+        """Segment it afresh, in a process of its own; of a sparse image begin with the whole of it, too."""
+        options = [f"--{name}={value}" for name, value in zip(WAY, way, strict=True)]
+        found = own_process(
+            "--one", str(self.path), "--out", str(self.out), "--fresh", "--device=cpu", *self._region, *options
+        )
         assert np.count_nonzero(Segmentation.open(self.out).done()) == self._expected, self.path
+        if self._region:
+            found |= own_process("--begin", str(self.path), str(self.out), *way)
         if keep:
-            self._rounds.append(json.loads(done.stdout.splitlines()[-1]))
+            self._rounds.append(found)
 
     def median(self, name: str) -> float:
         """Return the median of a figure."""
@@ -131,20 +168,28 @@ class Image:
         return statistics.median(found["parent"] + found["worker"] for found in self._rounds)
 
 
-def print_images(images: Sequence[Image], further: bool) -> None:
-    """Print a row for each image; ``further``: the cost of the megapixels that it has more than the one before."""
-    print("| image, MP | cells | segmented, MP | wall, s | parent, CPU s | worker, CPU s | CPU s/MP |", end="")
-    print(f"{' of each further MP |' if further else ''} parent, MB | worker, MB |")
-    print("|---" * (10 if further else 9) + "|")
+def print_images(images: Sequence[Image], whole: bool) -> None:
+    """Print a row for each image.
+
+    Of whole images there is the cost of the megapixels that one has more than the one before, of sparse ones that of
+    a run over all of them until its first tiles.
+    """
+    begun = ["begun, s", "begun, CPU s", "begun, MB"]
+    names = ["image, MP", "cells", "segmented, MP", "wall, s", "parent, CPU s", "worker, CPU s", "CPU s/MP"]
+    names += [*(["of each further MP"] if whole else []), "parent, MB", "worker, MB", *([] if whole else begun)]
+    print(f"| {' | '.join(names)} |")
+    print("|---" * len(names) + "|")
     before = None
     for image in images:
         figures = [f"{image.megapixels:.0f}", str(image.cells), f"{image.segmented:.1f}"]
         figures += [f"{image.median(name):.2f}" for name in ("wall", "parent", "worker")]
         figures.append(f"{image.cpu / image.segmented:.2f}")
-        if further:
+        if whole:
             more = None if before is None else (image.cpu - before.cpu) / (image.segmented - before.segmented)
             figures.append("" if more is None else f"{more:.2f}")
         figures += [f"{image.median(name):.0f}" for name in ("parent, MB", "worker, MB")]
+        if not whole:
+            figures += [f"{image.median(name):.{0 if name.endswith('MB') else 2}f}" for name in begun]
         print(f"| {' | '.join(figures)} |", flush=True)
         before = image
 
@@ -261,13 +306,14 @@ def print_workers(found: dict[int, list[dict[str, Any]]], outs: dict[int, Path])
         print(f"| {100 * agreement(first, outs[number]):.3f} % |", flush=True)
     every = [each for rounds in found.values() for each in rounds]
     deepest = max(each["deepest"] for each in every)
+    tiles = statistics.median(each["tiles"] / each["tasks"] for each in every)
     print(
-        f"\n{every[0]['tiles']} tiles, {statistics.median(each['tiles'] / each['tasks'] for each in every):.1f} a task; "
+        f"\n{every[0]['tiles']} tiles, {tiles:.1f} a task; "
         f"a worker had at most {deepest} tasks at once, the one that it computes among them. "
         f"This machine has {usable_cores()} cores: more workers than that cannot bring more."
     )
-    for sender, row in zip(("parent", "scheduler", "workers"), zip(*(each["sent"] for each in every)), strict=True):
-        messages, batches, _ = np.median([one / each["tasks"] for one, each in zip(row, every, strict=True)], axis=0)
+    sent_each = np.median([each["sent"] / each["tasks"] for each in every], axis=0)
+    for sender, (messages, batches, _) in zip(("parent", "scheduler", "workers"), sent_each, strict=True):
         print(f"The {sender} sent {messages:.1f} messages a task in {batches:.1f} writes.")
 
 
@@ -275,7 +321,7 @@ def draw(sparse: Sequence[Image], whole: Sequence[Image], path: Path) -> None:
     """Draw cost and memory against the size of the image."""
     figure = Figure(figsize=(8, 3.2), layout="constrained", dpi=100)
     cost, memory = figure.subplots(1, 2)
-    for images, words, style in ((sparse, "a region", "o-"), (whole, "the whole image", "s--")):
+    for images, words, style in ((sparse, "a region", "o-"), (whole, "whole image", "s--")):
         sizes = [image.megapixels for image in images]
         if not sizes:
             continue
@@ -283,6 +329,8 @@ def draw(sparse: Sequence[Image], whole: Sequence[Image], path: Path) -> None:
         for part, color in (("parent", "#009e73"), ("worker", "#d55e00")):
             peaks = [image.median(f"{part}, MB") for image in images]
             memory.plot(sizes, peaks, style, color=color, label=f"{part}, {words}")
+    begun = [image.median("begun, MB") for image in sparse]
+    memory.plot([image.megapixels for image in sparse], begun, "^:", color="#009e73", label="parent, whole image begun")
     for axes, label in ((cost, "CPU seconds per megapixel"), (memory, "peak memory, MB")):
         axes.set(xscale="log", xlabel="image, megapixels", ylabel=label)
         axes.set_ylim(0)
@@ -303,17 +351,18 @@ def main() -> None:
     parser.add_argument("--engine", default="openvino")
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="figure of the first two tables")
-    parser.add_argument("--one", nargs="*", help=argparse.SUPPRESS)
-    options, rest = parser.parse_known_args()
-    if options.one is not None:
-        print(json.dumps(command(sys.argv[2:])))
+    inner = {"--one": command, "--begin": begin}.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if inner is not None:
+        print(json.dumps(inner(sys.argv[2:])))
         return
-    if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options = parser.parse_args()
     tile = read_card(resolve_checkpoint(options.checkpoint)).config.tile_size
     step = TileGrid((tile, tile), tile, default_overlap(tile)).step
-    ways = [f"--{name}={getattr(options, name)}" for name in ("checkpoint", "engine", "precision")]
-    print(f"{options.checkpoint}, {options.engine}, {options.precision}, CPU; medians of {options.rounds} rounds; ", end="")
+    way = [getattr(options, name) for name in WAY]
+    print(
+        f"{', '.join(way)}, CPU; medians of {options.rounds} rounds; ",
+        end="",
+    )
     print(f"{usable_cores()} cores, load {os.getloadavg()[0]:.1f} at the beginning")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -328,11 +377,11 @@ def main() -> None:
         for number in range(options.rounds + 1):  # the first warms caches, and converts the network
             for image in itertools.chain(*tables):
                 if number or image is next(itertools.chain(*tables)):
-                    image.run([*ways, "--device=cpu"], bool(number))
-        for images, further in zip(tables, (False, True), strict=True):
+                    image.run(way, bool(number))
+        for images, whole in zip(tables, (False, True), strict=True):
             if images:
                 print()
-                print_images(images, further)
+                print_images(images, whole)
         if options.plot is not None:
             draw(*tables, options.plot)
         if options.workers:
@@ -341,8 +390,7 @@ def main() -> None:
             found: dict[int, list[dict[str, Any]]] = {number: [] for number in options.workers}
 
             def request(out: Path) -> SegmentationRequest:
-                way = {"engine": options.engine, "precision": options.precision, "device": "cpu", "fresh": True}
-                return SegmentationRequest(str(shared), str(out), options.checkpoint, **way)
+                return SegmentationRequest(str(shared), str(out), **dict(zip(WAY, way, strict=True)), **AFRESH)
 
             for _ in range(options.rounds):
                 for number in options.workers:

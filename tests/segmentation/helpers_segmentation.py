@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from fctl_napari.model.model_card import Card, checkpoint_hash, read_card
 from fctl_napari.segmentation.jobs.worker import Job, Network, compute
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.average_plan import AveragePlan
-from fctl_napari.segmentation.tiling.grid import TileGrid
+from fctl_napari.segmentation.tiling.grid import Cell, Grid, TileGrid
 from fctl_napari.segmentation.tiling.merge import drop_logits, saved_tiles
 from fctl_napari.segmentation.tiling.plan import CropPlan
 from fctl_napari.windows import IntWindow
@@ -90,7 +91,10 @@ class Local(NamedTuple):
         if order is not None:
             order.shuffle(cells)
         grid = store.grid
-        plan = CropPlan(grid, cells) if merge == "crop" else AveragePlan(grid, cells, saved_tiles(store.scratch))
+        if merge == "crop":
+            plan = CropPlan(grid, bitmap(grid, cells))
+        else:
+            plan = AveragePlan(grid, cells, saved_tiles(store.scratch))
         under_way = []
         while True:
             task = plan.next(order.randint(1, 5) if order else 4) if len(under_way) < workers else None
@@ -104,6 +108,14 @@ class Local(NamedTuple):
             done = plan.finish(task)
             store.finish(done)
             drop_logits(store.scratch, plan.released(done))
+
+
+def bitmap(grid: Grid, cells: Iterable[Cell]) -> np.ndarray:
+    """Cells of a grid as a bitmap, bool [rows, cols]."""
+    marked = np.zeros((grid.rows, grid.cols), bool)
+    for cell in cells:
+        marked[cell] = True
+    return marked
 
 
 def pixels(store: Segmentation, window: IntWindow | None = None) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+from helpers_segmentation import bitmap
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +47,7 @@ def work(draw: st.DrawFn) -> tuple[TileGrid, list[Cell], random.Random]:
 @given(work())
 def test_crop_computes_each_cell_once_and_each_place_once(case: tuple[TileGrid, list[Cell], random.Random]) -> None:
     grid, cells, order = case
-    plan = CropPlan(grid, cells)
+    plan = CropPlan(grid, bitmap(grid, cells))
     tasks, finished = carry_out(plan, order)
     assert sorted(finished) == sorted(cells)
     windows = [grid.window(tile.cell) for task in tasks for tile in task.tiles]
@@ -140,7 +141,7 @@ def test_a_view_only_changes_the_order_of_a_run(
     case: tuple[TileGrid, list[Cell], random.Random], data: st.DataObject
 ) -> None:
     grid, cells, order = case
-    plan = CropPlan(grid, cells)
+    plan = CropPlan(grid, bitmap(grid, cells))
     finished: list[Cell] = []
     for _ in range(3):
         view = data.draw(views(grid))
@@ -163,9 +164,7 @@ def test_a_live_plan_computes_what_is_in_view_and_nothing_twice(
     case: tuple[TileGrid, list[Cell], random.Random], data: st.DataObject
 ) -> None:
     grid, before, order = case
-    done = np.zeros((grid.rows, grid.cols), bool)
-    for cell in before:
-        done[cell] = True
+    done = bitmap(grid, before)
     plan = LivePlan(grid, done)
     assert plan.next(5) is None
     assert plan.in_view() is None
