@@ -84,17 +84,12 @@ class Local(NamedTuple):
         workers: int = 1,
         maps: bool = False,
     ) -> Segmentation:
-        """Segment; with ``order``, cells, task sizes and the order in which tasks are carried out are random."""
+        """Segment; with ``order``, task sizes and the order in which tasks are carried out are random."""
         store = self.create(out, image, merge, maps)
         job = self.job(out, image, merge, batch=batch)
-        cells = store.missing(region)
-        if order is not None:
-            order.shuffle(cells)
         grid = store.grid
-        if merge == "crop":
-            plan = CropPlan(grid, bitmap(grid, cells))
-        else:
-            plan = AveragePlan(grid, cells, saved_tiles(store.scratch))
+        missing = bitmap(grid, store.missing(region))
+        plan = CropPlan(grid, missing) if merge == "crop" else AveragePlan(grid, missing, saved_tiles(store.scratch))
         under_way = []
         while True:
             task = plan.next(order.randint(1, 5) if order else 4) if len(under_way) < workers else None

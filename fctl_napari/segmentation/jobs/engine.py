@@ -267,7 +267,7 @@ class Run:
         if request.live:
             plan = LivePlan(grid, finished)
         elif request.merge != "crop":
-            plan = AveragePlan(grid, list(cells_of(missing)), saved_tiles(store.scratch))
+            plan = AveragePlan(grid, missing, saved_tiles(store.scratch))
         else:
             plan = CropPlan(grid, missing)
         total, done = int(np.count_nonzero(wanted)), int(np.count_nonzero(wanted & finished))
