@@ -67,7 +67,7 @@ WAY = ("checkpoint", "engine", "precision")
 AFRESH: dict[str, Any] = {"device": "cpu", "fresh": True}
 """Further fields of a request."""
 
-CLUSTER_SIDE = 4096
+CLUSTER_SIDE = 2560
 """Side of the image that the workers of a cluster share, px."""
 
 
@@ -222,9 +222,7 @@ def counters(streams: Sequence[Any]) -> list[int]:
 def sent(client: Any) -> np.ndarray:
     """Return messages, batches and bytes sent so far: by the client, the scheduler and the workers."""
     scheduler = client.run_on_scheduler(
-        lambda dask_scheduler: counters(
-            [*dask_scheduler.stream_comms.values(), *dask_scheduler.client_comms.values()],
-        )
+        lambda dask_scheduler: counters([*dask_scheduler.stream_comms.values(), *dask_scheduler.client_comms.values()])
     )
     workers = client.run(lambda dask_worker: counters([dask_worker.batched_stream]))
     return np.array([counters([client.scheduler_comm]), scheduler, np.sum(list(workers.values()), axis=0)])
@@ -359,10 +357,9 @@ def main() -> None:
     tile = read_card(resolve_checkpoint(options.checkpoint)).config.tile_size
     step = TileGrid((tile, tile), tile, default_overlap(tile)).step
     way = [getattr(options, name) for name in WAY]
-    print(
-        f"{', '.join(way)}, CPU; medians of {options.rounds} rounds; ",
-        end="",
-    )
+    if options.sparse and side_of(min(options.sparse)) < side_of(options.area) + step:
+        parser.error("--area: does not fit into the smallest of the --sparse images; give a smaller one.")
+    print(f"{', '.join(way)}, CPU; medians of {options.rounds} rounds; ", end="")
     print(f"{usable_cores()} cores, load {os.getloadavg()[0]:.1f} at the beginning")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
