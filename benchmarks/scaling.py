@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 import psutil
 import zarr
+from distributed import Client
 from distributed.diagnostics.plugin import SchedulerPlugin
 from laptop import agreement
 from matplotlib.figure import Figure
@@ -219,7 +220,7 @@ def counters(streams: Sequence[Any]) -> list[int]:
     return [sum(getattr(stream, f"{name}_count") for stream in streams) for name in ("message", "batch", "byte")]
 
 
-def sent(client: Any) -> np.ndarray:
+def sent(client: Client) -> np.ndarray:
     """Return messages, batches and bytes sent so far: by the client, the scheduler and the workers."""
     scheduler = client.run_on_scheduler(
         lambda dask_scheduler: counters([*dask_scheduler.stream_comms.values(), *dask_scheduler.client_comms.values()])
@@ -247,18 +248,21 @@ def cluster(folder: Path, number: int) -> Iterator[tuple[str, list[psutil.Proces
             started.append(psutil.Popen(arguments, stderr=subprocess.DEVNULL))
             while not file.exists():
                 time.sleep(0.05)
-        yield json.loads(file.read_text())["address"], list(started)
+        address = json.loads(file.read_text())["address"]
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(number)
+        yield address, list(started)
     finally:
         for process in reversed(started):
             process.kill()
             process.wait()
+        file.unlink(missing_ok=True)  # the next scheduler has another address
 
 
 def with_workers(request: Callable[[Path], SegmentationRequest], out: Path, number: int) -> dict[str, Any]:
     """Segment an image with a number of workers that have loaded the network, and return what it took."""
     with cluster(out.parent, number) as (address, processes), Engine(address, threads=1) as engine:
         client = engine._workers.client()  # its counters are nowhere else
-        client.wait_for_workers(number)
 
         def segment() -> int:
             final = engine.start(request(out)).wait()
