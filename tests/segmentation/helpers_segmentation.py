@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from fctl_napari.model.model_card import Card, checkpoint_hash, read_card
 from fctl_napari.segmentation.jobs.worker import Job, Network, compute
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.average_plan import AveragePlan
-from fctl_napari.segmentation.tiling.grid import TileGrid
+from fctl_napari.segmentation.tiling.grid import Cell, Grid, TileGrid
 from fctl_napari.segmentation.tiling.merge import drop_logits, saved_tiles
 from fctl_napari.segmentation.tiling.plan import CropPlan
 from fctl_napari.windows import IntWindow
@@ -83,14 +84,12 @@ class Local(NamedTuple):
         workers: int = 1,
         maps: bool = False,
     ) -> Segmentation:
-        """Segment; with ``order``, cells, task sizes and the order in which tasks are carried out are random."""
+        """Segment; with ``order``, task sizes and the order in which tasks are carried out are random."""
         store = self.create(out, image, merge, maps)
         job = self.job(out, image, merge, batch=batch)
-        cells = store.missing(region)
-        if order is not None:
-            order.shuffle(cells)
         grid = store.grid
-        plan = CropPlan(grid, cells) if merge == "crop" else AveragePlan(grid, cells, saved_tiles(store.scratch))
+        missing = bitmap(grid, store.missing(region))
+        plan = CropPlan(grid, missing) if merge == "crop" else AveragePlan(grid, missing, saved_tiles(store.scratch))
         under_way = []
         while True:
             task = plan.next(order.randint(1, 5) if order else 4) if len(under_way) < workers else None
@@ -104,6 +103,14 @@ class Local(NamedTuple):
             done = plan.finish(task)
             store.finish(done)
             drop_logits(store.scratch, plan.released(done))
+
+
+def bitmap(grid: Grid, cells: Iterable[Cell]) -> np.ndarray:
+    """Cells of a grid as a bitmap, bool [rows, cols]."""
+    marked = np.zeros((grid.rows, grid.cols), bool)
+    for cell in cells:
+        marked[cell] = True
+    return marked
 
 
 def pixels(store: Segmentation, window: IntWindow | None = None) -> np.ndarray:

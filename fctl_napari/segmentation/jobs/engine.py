@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.numbered import image_file
@@ -35,8 +37,9 @@ from fctl_napari.segmentation.store.map_names import MAPS
 from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation
 from fctl_napari.segmentation.store.store_lock import lock_store, open_or_create, open_parent
 from fctl_napari.segmentation.tiling.average_plan import AveragePlan
+from fctl_napari.segmentation.tiling.cells_in_view import cells_slices
 from fctl_napari.segmentation.tiling.empty_cells import cells_without_data
-from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, default_overlap
+from fctl_napari.segmentation.tiling.grid import Grid, TileGrid, cells_of, default_overlap
 from fctl_napari.segmentation.tiling.live_plan import LivePlan
 from fctl_napari.segmentation.tiling.merge import saved_tiles
 from fctl_napari.segmentation.tiling.plan import CropPlan, Plan
@@ -253,20 +256,23 @@ class Run:
         )
         if parent is not None:
             store.inherit(parent, self._stop.is_set)
-        chosen = None if request.cells is None else set(request.cells)
-        wanted = [cell for cell in grid.cells_in(region) if chosen is None or cell in chosen]
+        wanted = np.zeros((grid.rows, grid.cols), bool)
+        wanted[cells_slices(grid, region)] = True
+        if request.cells is not None:
+            chosen = set(request.cells)
+            for cell in cells_of(wanted):
+                wanted[cell] = cell in chosen
         finished = store.done()
-        missing = [cell for cell in wanted if not finished[cell]]
+        missing = wanted & ~finished
         plan: Plan
-        total = len(wanted)
         if request.live:
             plan = LivePlan(grid, finished)
         elif request.merge != "crop":
             plan = AveragePlan(grid, missing, saved_tiles(store.scratch))
         else:
             plan = CropPlan(grid, missing)
-        done = total - len(missing)
-        empty = cells_without_data(image, grid, missing)
+        total, done = int(np.count_nonzero(wanted)), int(np.count_nonzero(wanted & finished))
+        empty = cells_without_data(image, grid, cells_of(missing))
         return Driver(self._workers, store, job, plan, done, total, self._stop, self._views, self._report, empty)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.segmentation.tiling.grid import Cell, Grid
+from fctl_napari.segmentation.tiling.grid import Cell, Grid, cells_of
 from fctl_napari.segmentation.tiling.plan import Task, Tile
 from fctl_napari.segmentation.tiling.progress import InView
 from fctl_napari.windows import IntWindow
@@ -24,19 +24,17 @@ class AveragePlan:
     ----------
     grid : Grid
         Grid of the cells and tiles.
-    cells : sequence of Cell
-        Cells to compute, in this order.
+    missing : ndarray of bool [rows, cols]
+        Cells to compute, row by row.
     present : collection of Cell, optional
         Tiles whose logits lie on disk from an interrupted run.
     """
 
-    def __init__(self, grid: Grid, cells: Sequence[Cell], present: Collection[Cell] = ()) -> None:
+    def __init__(self, grid: Grid, missing: NDArray[np.bool_], present: Collection[Cell] = ()) -> None:
         self._grid = grid
-        self._upcoming = deque(cells)
-        self._unfinished: NDArray[np.bool_] = np.zeros((grid.rows, grid.cols), bool)
-        if cells:
-            rows, cols = zip(*cells, strict=True)
-            self._unfinished[rows, cols] = True
+        self._unfinished = missing.copy()
+        self._upcoming = cells_of(missing)
+        self._number_upcoming = int(np.count_nonzero(missing))
         self._on_disk = set(present)
         self._tiles: deque[Cell] = deque()
         self._asked: set[Cell] = set()
@@ -46,7 +44,7 @@ class AveragePlan:
     @property
     def tiles_left(self) -> int:
         """Approximate number of tiles still to be run, where a cell that was not looked at yet counts as one tile."""
-        return len(self._upcoming) + len(self._asked)
+        return self._number_upcoming + len(self._asked)
 
     def next(self, tiles: int) -> Task | None:
         """Hand out ready cells to average and the next tiles.
@@ -63,8 +61,9 @@ class AveragePlan:
         """
         # Merging comes first, so that little lies on disk. A tile completes about one cell.
         merges = tuple(self._ready.popleft() for _ in range(min(len(self._ready), 2 * tiles)))
-        while len(self._tiles) < tiles and self._upcoming:
-            self._ask_for(self._upcoming.popleft())
+        while len(self._tiles) < tiles and (cell := next(self._upcoming, None)) is not None:
+            self._number_upcoming -= 1
+            self._ask_for(cell)
         chosen = tuple(Tile(self._tiles.popleft()) for _ in range(min(tiles, len(self._tiles))))
         if not merges and not chosen and self._ready:
             return self.next(tiles)

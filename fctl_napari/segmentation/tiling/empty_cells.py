@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ MOST_PX = 2**24
 """Largest level, px, that is read for it."""
 
 
-def cells_without_data(image: Pyramid, grid: Grid, cells: Sequence[Cell]) -> set[Cell]:
+def cells_without_data(image: Pyramid, grid: Grid, cells: Iterable[Cell]) -> set[Cell]:
     """Find the cells in which no px holds data.
 
     It serves estimates: overviews of other programs may have lost single px, so that the tiles decide for themselves.
@@ -25,7 +25,7 @@ def cells_without_data(image: Pyramid, grid: Grid, cells: Sequence[Cell]) -> set
         The image.
     grid : Grid
         Grid of the cells.
-    cells : sequence of Cell
+    cells : iterable of Cell
         Cells to look at.
 
     Returns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -251,6 +251,23 @@ class TileGrid:
             The identity.
         """
         return TURNS[0]
+
+
+def cells_of(bitmap: NDArray[np.bool_]) -> Iterator[Cell]:
+    """List the cells that are marked in a bitmap, one at a time.
+
+    Parameters
+    ----------
+    bitmap : ndarray of bool [rows, cols]
+        Bitmap of the cells of a grid.
+
+    Yields
+    ------
+    Cell
+        Cells, row by row.
+    """
+    for index in np.flatnonzero(bitmap):
+        yield divmod(int(index), bitmap.shape[1])
 
 
 def default_overlap(tile_size: int) -> int:

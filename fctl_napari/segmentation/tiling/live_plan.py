@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.segmentation.tiling.cells_in_view import LIVE_TILES, cells_slices, outward
 from fctl_napari.segmentation.tiling.grid import Cell, Grid
-from fctl_napari.segmentation.tiling.plan import Task, Tile
+from fctl_napari.segmentation.tiling.plan import Task, Tile, sharing
 from fctl_napari.segmentation.tiling.progress import InView
 from fctl_napari.windows import IntWindow
 
@@ -62,7 +62,7 @@ class LivePlan:
                 window = self._grid.window(cell)
                 if not self._done[cell] and cell not in self._under_way and window not in named:
                     named.add(window)
-                    self._waiting.append(Tile(cell, self._sharing(window)))
+                    self._waiting.append(Tile(cell, tuple(sharing(self._grid, window))))
 
     def _seen(self) -> NDArray[np.bool_]:
         """Return which of the cells in view are done."""
@@ -70,10 +70,6 @@ class LivePlan:
             return self._done[:0]
         rows, cols = cells_slices(self._grid, self._view)
         return self._done[rows, cols]
-
-    def _sharing(self, window: IntWindow) -> tuple[Cell, ...]:
-        """List the cells, in view or not, that one tile fills."""
-        return tuple(cell for cell in self._grid.cells_in(window) if self._grid.window(cell) == window)
 
     def in_view(self) -> InView | None:
         """Return the progress of the tiles in view, or None without a view."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fctl_napari.segmentation.tiling.cells_in_view import LIVE_TILES, cells_slices, outward
-from fctl_napari.segmentation.tiling.grid import Cell, Grid
+from fctl_napari.segmentation.tiling.grid import Cell, Grid, cells_of
 from fctl_napari.segmentation.tiling.progress import InView
 from fctl_napari.windows import IntWindow
 
@@ -124,33 +127,48 @@ class Plan(Protocol):
         """Return the progress of the tiles in view, or None if it is not known."""
 
 
-class CropPlan:
-    """Plan in which each tile fills the cell that it belongs to.
-
-    Tiles at the same position are run once, and those in view come first.
+def sharing(grid: Grid, window: IntWindow) -> list[Cell]:
+    """List the cells that one tile fills: near the far edges, tiles have slid to the same position.
 
     Parameters
     ----------
     grid : Grid
         Grid of the cells and tiles.
-    cells : sequence of Cell
-        Cells to compute, in this order.
+    window : IntWindow
+        Window of the tile.
+
+    Returns
+    -------
+    list of Cell
+        Cells whose tile has this window, row by row.
+    """
+    return [cell for cell in grid.cells_in(window) if grid.window(cell) == window]
+
+
+class CropPlan:
+    """Plan in which each tile fills the cell that it belongs to.
+
+    Tiles at the same position are run once. Those in view come first, the others row by row. A plan takes 10 bytes a
+    cell, and a tile is made when it is handed out: images of gigapixels have hundreds of thousands of them.
+
+    Parameters
+    ----------
+    grid : Grid
+        Grid of the cells and tiles.
+    missing : ndarray of bool [rows, cols]
+        Cells to compute.
     """
 
-    def __init__(self, grid: Grid, cells: Sequence[Cell]) -> None:
+    def __init__(self, grid: Grid, missing: NDArray[np.bool_]) -> None:
         self._grid = grid
-        by_window: dict[IntWindow, list[Cell]] = {}
-        for cell in cells:
-            by_window.setdefault(grid.window(cell), []).append(cell)
-        tiles = [Tile(members[0], tuple(members)) for members in by_window.values()]
-        self._waiting = {tile.cell: tile for tile in tiles}
-        self._named_by = {cell: tile.cell for tile in tiles for cell in tile.cells}
+        self._waiting = missing.copy()
+        self._order = cells_of(missing)
         self._first: deque[Cell] = deque()
-        self._left = len(self._waiting)
+        self._left = int(np.count_nonzero(missing))
 
     @property
     def tiles_left(self) -> int:
-        """Number of tiles that are still to be run."""
+        """Number of tiles that are still to be run, where each of the cells that share a tile counts as one."""
         return self._left
 
     def next(self, tiles: int) -> Task | None:
@@ -167,11 +185,17 @@ class CropPlan:
             The task. None if there is none.
         """
         chosen: list[Tile] = []
-        while self._waiting and len(chosen) < tiles:
-            name = self._first.popleft() if self._first else next(iter(self._waiting))
-            if name in self._waiting:
-                chosen.append(self._waiting.pop(name))
+        while len(chosen) < tiles and (cell := self._following()) is not None:
+            if self._waiting[cell]:
+                cells = tuple(each for each in sharing(self._grid, self._grid.window(cell)) if self._waiting[each])
+                for each in cells:
+                    self._waiting[each] = False
+                chosen.append(Tile(cell, cells))
         return Task(tiles=tuple(chosen)) if chosen else None
+
+    def _following(self) -> Cell | None:
+        """Return the next cell of the order, handed out or not, or None after the last."""
+        return self._first.popleft() if self._first else next(self._order, None)
 
     def look(self, view: IntWindow | None) -> None:
         """Put the tiles in view first, from the center outward.
@@ -188,7 +212,7 @@ class CropPlan:
             rows, cols = cells_slices(self._grid, view)
             if (rows.stop - rows.start) * (cols.stop - cols.start) <= 4 * LIVE_TILES:
                 cells = outward(self._grid, view)
-        self._first = deque(self._named_by[cell] for cell in cells if cell in self._named_by)
+        self._first = deque(cells)
 
     def in_view(self) -> InView | None:
         """Return None: the whole plan was requested, whatever is in view."""
@@ -207,8 +231,9 @@ class CropPlan:
         list of Cell
             Cells whose level 0 is now written.
         """
-        self._left -= len(task.tiles)
-        return [cell for tile in task.tiles for cell in tile.cells]
+        cells = [cell for tile in task.tiles for cell in tile.cells]
+        self._left -= len(cells)
+        return cells
 
     def released(self, cells: Iterable[Cell]) -> list[Cell]:
         """Return an empty list: no tile waits for others.
