@@ -51,6 +51,9 @@ SCENES = {"DeepGlobe": (2448, 0.15), "Inria": (5000, 0.5)}
 CONTEXTS = {"DeepGlobe": preset("fctl_vgg16").contexts, "Inria": preset("lcc_released").contexts}
 """Contexts of ``fctl_vgg16`` on a data set's images."""
 
+SETTINGS: dict[str, dict[str, Any]] = {"fctl_vgg16": {"gate_init": 1.0}}
+"""Settings of the networks with random weights: contexts count from the start."""
+
 SMALL: dict[str, dict[str, Any]] = {
     "fctl_lite": {},
     "fctl_vgg16": {"tile_size": 124, "fc_channels": 16, "fc_kernel": 1},
@@ -87,6 +90,7 @@ class Bench:
     folder: Path
     engine: Engine
     _images: dict[int, Path] = field(default_factory=dict)
+    _checkpoints: dict[str, Path] = field(default_factory=dict)
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -106,10 +110,13 @@ class Bench:
 
     def checkpoint(self, network: str, **settings: object) -> Path:
         """Return a network, which is made once for its settings."""
-        folder = self.folder / f"{network} {abs(hash(str(settings)))}"
-        made = list(folder.glob("*"))
-        folder.mkdir(exist_ok=True)
-        return made[0] if made else make_checkpoint(network, folder, **(SMALL[network] if self.quick else {}), **settings)
+        key = f"{network} {settings}"
+        if key not in self._checkpoints:
+            folder = self.folder / str(len(self._checkpoints))
+            folder.mkdir()
+            settings |= SETTINGS.get(network, {}) | (SMALL[network] if self.quick else {})
+            self._checkpoints[key] = make_checkpoint(network, folder, **settings)
+        return self._checkpoints[key]
 
     def case(self, network: str, tiles: int, precision: str = "bf16") -> Case:
         """Return a network with an image of at least some tiles."""
@@ -303,7 +310,7 @@ def alone(case: Case, size: int, peak: Callable[[], float], quick: bool) -> str:
 def end_to_end(bench: Bench) -> Iterator[Row]:
     """Measure whole images from disk to disk, the worker process being up."""
     for name, (side, seconds) in SCENES.items():
-        side = side // 8 if bench.quick else side
+        side = side // 16 if bench.quick else side
         settings = {"fctl_lite": {}, "fctl_vgg16": {"contexts": CONTEXTS[name]}}
         for network in settings:
             target = "" if bench.quick else f"{seconds} s"
