@@ -14,6 +14,7 @@ import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import learn
 import numpy as np
@@ -37,38 +38,38 @@ def finished(end: RunProgress) -> None:
         raise end.error
 
 
-def main() -> None:
-    """Measure one round."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--strokes", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+def round_seconds(strokes: int, seed: int, device: str = "auto", **settings: Any) -> list[tuple[str, float]]:
+    """Measure the parts of one round, s, with settings of fine-tuning.
 
+    The view and all affected tiles are counted from the end of fine-tuning, the last from the strokes.
+    """
     case = learn.earth("test")
     image = open_image(case.image)
     with tempfile.TemporaryDirectory() as name, Engine() as engine:
         folder = Path(name)
         parents, painted = folder / "parent.ome.zarr", folder / "corrections.ome.zarr"
-        finished(engine.start(SegmentationRequest(str(case.image), str(parents), str(case.checkpoint))).wait())
+        request = SegmentationRequest(str(case.image), str(parents), str(case.checkpoint), device=device)
+        finished(engine.start(request).wait())
         predicted = learn.segmented(case.checkpoint, case.scene, case.scene.test)
         ground_truth = np.asarray(case.scene.ground_truth)
         counted = learn.inside(ground_truth.shape, case.scene.test)
-        drawn, boxes = learn.strokes(ground_truth, predicted, counted, args.strokes, args.seed)
+        drawn, boxes = learn.strokes(ground_truth, predicted, counted, strokes, seed)
         with Corrections.create(painted, image, read_card(case.checkpoint).classes) as corrections:
             for y0, x0, y1, x1 in boxes:
                 block = drawn[y0:y1, x0:x1]
                 corrections.write(y0, x0, block, mask=block != 0, author="benchmark")
 
-        print(f"{args.strokes} strokes, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
         begun = time.perf_counter()
-        request = finetune_request(
+        learning = finetune_request(
             image=str(case.image),
             checkpoint=str(case.checkpoint),
             corrections=str(painted),
             out=str(folder / "new.safetensors"),
+            device=device,
+            **settings,
         )
         begins: dict[str, float] = {}
-        end = start_finetune(engine, request, lambda event: begins.setdefault(event.state, time.perf_counter())).wait()
+        end = start_finetune(engine, learning, lambda event: begins.setdefault(event.state, time.perf_counter())).wait()
         if end.error is not None or end.result is None:
             raise end.error or RuntimeError(end.state)
         trained = time.perf_counter()
@@ -85,18 +86,32 @@ def main() -> None:
                 str(end.result.candidate),
                 cells=cells,
                 inherit=str(parents),
+                device=device,
             ),
             lambda event: done.append((event.done, time.perf_counter())),
         )
         run.look(view)
         finished(run.wait())
         seen = next(when for count, when in done if count >= in_view)
-        for state, (first, then) in zip(begins, pairwise(begins.values()), strict=False):
-            print(f"{state:25} {then - first:6.1f} s")
-        print(f"fine-tuned and measured   {trained - begun:6.1f} s")
-        print(f"the view, {in_view:3} tiles       {seen - trained:6.1f} s")
-        print(f"all affected, {len(cells):3} of {parent.done().size} {done[-1][1] - trained:6.1f} s")
-        print(f"strokes to view           {seen - begun:6.1f} s")
+        parts = [(state, then - first) for state, (first, then) in zip(begins, pairwise(begins.values()), strict=False)]
+        return [
+            *parts,
+            ("fine-tuned and measured", trained - begun),
+            (f"the view, {in_view} tiles", seen - trained),
+            (f"all affected, {len(cells)} of {parent.done().size}", done[-1][1] - trained),
+            ("strokes to view", seen - begun),
+        ]
+
+
+def main() -> None:
+    """Print the seconds of one round."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--strokes", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    print(f"{args.strokes} strokes, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    for what, seconds in round_seconds(args.strokes, args.seed):
+        print(f"{what:30} {seconds:6.1f} s")
 
 
 if __name__ == "__main__":

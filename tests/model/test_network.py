@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fctl_napari.model.config import Context
+from fctl_napari.evaluation.cost import random_inputs
+from fctl_napari.model.build import make_network
+from fctl_napari.model.config import Context, preset
 from fctl_napari.model.explain import explain
 from fctl_napari.model.fctl import FCtL
 from fctl_napari.model.lcf import LCC, MCF
@@ -239,3 +241,17 @@ def test_bfloat16_on_vgg16() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         got = model(*batch)
     assert float((got.float() - expected).abs().max()) < 0.05 * float(expected.abs().max())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["fctl_lite", "fctl_vgg16", "fctl_mit_b0", "lcc_released", "fcn8s", "deeplabv3plus"])
+def test_a_pass_makes_no_tensor_on_the_host(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It would be copied to a GPU in every pass, which waits for it, and a CUDA graph cannot hold the copy.
+    config = preset(name)
+    with torch.device("meta"):
+        model = make_network(config).eval()
+    inputs = random_inputs(config, "meta")
+    model(*inputs)  # computes what is computed once per network
+    for way in ("tensor", "as_tensor", "from_numpy"):
+        monkeypatch.delattr(torch, way)
+    assert model(*inputs).shape[1] == config.classes

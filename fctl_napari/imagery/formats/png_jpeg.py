@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -169,6 +168,8 @@ def read_raster(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """
     if is_16_bit_png(path):
         # Pillow would silently reduce 16-bit colors to 8 bits.
+        import imagecodecs
+
         try:
             array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
         except (imagecodecs.PngError, ValueError, OSError) as error:

@@ -188,8 +188,11 @@ class Encoder(nn.Module, ABC):
         dtype = next(self.parameters()).dtype
         if self.unit_input:
             return (images.float() / 255).to(dtype)
-        mean = torch.tensor(self.mean, device=images.device, dtype=torch.float32)[:, None, None]
-        std = torch.tensor(self.std, device=images.device, dtype=torch.float32)[:, None, None]
+        # Filled on the device: a copy from the host would wait for the GPU, and cannot be part of a CUDA graph.
+        mean, std = (
+            torch.cat([images.new_full((1, 1, 1), value, dtype=torch.float32) for value in values])
+            for values in (self.mean, self.std)
+        )
         return ((images.float() - mean) / std).to(dtype)
 
     def forward(self, images: Tensor, last_stride: int = 32) -> Features:
