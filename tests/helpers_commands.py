@@ -31,4 +31,4 @@ def fctl_process(*arguments: object, **options: object) -> subprocess.Popen[str]
     """Start a command in a process of its own."""
     torch = ("--engine", "torch") if arguments[0] == "segment" else ()  # as in the process of the tests
     command = [sys.executable, "-m", "fctl_napari.cli", *map(str, (*arguments, *torch))]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", **options)
