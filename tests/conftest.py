@@ -199,11 +199,11 @@ def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     A pixel that is explained in this process would otherwise have it use all cores from then on, and two threads that
     wait for each other on a taken core make some tests take twenty times as long.
     """
-    from fctl_napari.segmentation.jobs import worker
+    from fctl_napari.segmentation.jobs import loaded_networks
 
     with pytest.MonkeyPatch.context() as patch:
         if hasattr(request.config, "workerinput"):
-            patch.setattr(worker, "usable_cores", lambda: 1)
+            patch.setattr(loaded_networks, "usable_cores", lambda: 1)
         yield
 
 

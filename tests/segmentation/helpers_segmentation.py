@@ -16,7 +16,8 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.model_card import Card, checkpoint_hash, read_card
-from fctl_napari.segmentation.jobs.worker import Job, Network, compute
+from fctl_napari.segmentation.jobs.loaded_networks import Network
+from fctl_napari.segmentation.jobs.worker import Job, compute
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.average_plan import AveragePlan
 from fctl_napari.segmentation.tiling.grid import Cell, Grid, TileGrid

@@ -79,6 +79,10 @@ class Predictor(TilePredictor):
         self._model = model.to(self.device).eval()
         store_for_inference(model, self.precision)
 
+    def memory_bytes(self) -> int:
+        """Return the memory that torch holds on the GPU, or else that of this process, bytes."""
+        return torch.cuda.memory_reserved(self.device) if self.on_gpu else super().memory_bytes()
+
     def warm(self) -> None:
         """Do nothing: torch compiles nothing."""
 
@@ -103,9 +107,6 @@ class Predictor(TilePredictor):
         if self.on_gpu:
             return torch.cuda.get_device_name(self.device)
         return f"CPU, {count_of(torch.get_num_threads(), 'thread')}"
-
-    def _gpu_bytes(self) -> int:
-        return torch.cuda.memory_reserved(self.device)
 
     def _batches(
         self,

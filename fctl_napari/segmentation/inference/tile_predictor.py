@@ -63,8 +63,8 @@ class TilePredictor(ABC):
         return f"{self._hardware()}, {self.precision}"
 
     def memory_bytes(self) -> int:
-        """Return the memory that is held, bytes: torch's on the GPU, else the whole process's."""
-        return self._gpu_bytes() if self.on_gpu else int(psutil.Process().memory_info().rss)
+        """Return the memory of this process, bytes."""
+        return int(psutil.Process().memory_info().rss)
 
     @abstractmethod
     def warm(self) -> None:
@@ -220,10 +220,6 @@ class TilePredictor(ABC):
     @abstractmethod
     def _hardware(self) -> str:
         """Return the device as text for people."""
-
-    def _gpu_bytes(self) -> int:
-        """Return the memory that is held on the GPU, bytes."""
-        raise NotImplementedError
 
 
 def check_batch(batch: int | None) -> None:

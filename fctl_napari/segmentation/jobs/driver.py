@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from fctl_napari.errors import FctlError
 from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
-from fctl_napari.segmentation.jobs.worker import Job, Outcome, compute, guarded, prepare
+from fctl_napari.segmentation.jobs.loaded_networks import prepare
+from fctl_napari.segmentation.jobs.worker import Job, Outcome, compute, guarded
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.tiling.grid import Cell
 from fctl_napari.segmentation.tiling.live_plan import LivePlan

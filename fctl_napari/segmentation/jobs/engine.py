@@ -27,11 +27,12 @@ from fctl_napari.segmentation.jobs.cluster import Workers
 from fctl_napari.segmentation.jobs.driver import Driver, Stopped
 from fctl_napari.segmentation.jobs.explain_client import ask
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
+from fctl_napari.segmentation.jobs.loaded_networks import Network, warm
 from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE
 from fctl_napari.segmentation.jobs.refining import check_refined
 from fctl_napari.segmentation.jobs.request import SegmentationRequest, check_merge
 from fctl_napari.segmentation.jobs.stateful_job import Make, StagedEvent, StagedRun
-from fctl_napari.segmentation.jobs.worker import Job, Network, guarded, warm
+from fctl_napari.segmentation.jobs.worker import Job, guarded
 from fctl_napari.segmentation.store.identity import MIXED, same_image
 from fctl_napari.segmentation.store.map_names import MAPS
 from fctl_napari.segmentation.store.store import ATTRIBUTE, Segmentation

@@ -15,7 +15,8 @@ from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
 from fctl_napari.segmentation.jobs.cluster import COUNT_SECONDS, DEATHS, DESERTED_SECONDS, Workers, result_of
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
-from fctl_napari.segmentation.jobs.worker import Network, explain, guarded
+from fctl_napari.segmentation.jobs.loaded_networks import Network
+from fctl_napari.segmentation.jobs.worker import explain, guarded
 
 PRIORITY = 10
 """Priority of an explanation. dask runs tasks of a higher priority first, and tiles have a lower one."""

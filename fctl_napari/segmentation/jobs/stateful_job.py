@@ -27,7 +27,8 @@ from fctl_napari.segmentation.jobs.cluster import (
     give_heap_back,
     result_of,
 )
-from fctl_napari.segmentation.jobs.worker import guarded, one_at_a_time, use_threads
+from fctl_napari.segmentation.jobs.loaded_networks import one_at_a_time, use_threads
+from fctl_napari.segmentation.jobs.worker import guarded
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -6,73 +6,32 @@ Importing this module loads no torch; the functions do.
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fctl_napari.cores import usable_cores
 from fctl_napari.errors import CheckpointError, FctlError, InputError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.model.model_card import checkpoint_hash, read_card
-from fctl_napari.segmentation.inference.engines import EngineName, resolve_engine
-from fctl_napari.segmentation.inference.hardware import device_type, resolve_precision
+from fctl_napari.model.model_card import read_card
 from fctl_napari.segmentation.inference.image_with_mask import MaskedImage, masks_of
-from fctl_napari.segmentation.inference.tile_predictor import TilePredictor, check_batch
+from fctl_napari.segmentation.inference.tile_predictor import TilePredictor
 from fctl_napari.segmentation.inference.tile_prefetch import Recent
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest, TileExplanation
-from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE, PRECISION, Merge
+from fctl_napari.segmentation.jobs.loaded_networks import Network, load, load_to_explain, one_at_a_time
+from fctl_napari.segmentation.jobs.parameters import Merge
+from fctl_napari.segmentation.jobs.writing import Writing
 from fctl_napari.segmentation.store.store import SCRATCH, Segmentation
 from fctl_napari.segmentation.tiling.merge import classify, save_logits, sum_cell
 from fctl_napari.segmentation.tiling.plan import Task, Tile
 from fctl_napari.windows import FloatWindow, Window
-
-if TYPE_CHECKING:
-    from fctl_napari.segmentation.jobs.explainer import Explainer
-
-
-@dataclass(frozen=True)
-class Network:
-    """Network of a task, and how it is run.
-
-    Attributes
-    ----------
-    checkpoint : str
-        Path of the checkpoint.
-    hash : str
-        SHA-256 of the checkpoint when the run began.
-    device : str
-        Device, as for ``Predictor``.
-    precision : str
-        Precision, as for ``Predictor``.
-    batch : int or None
-        Number of tiles at once, as for ``Predictor``.
-    exact_contexts : bool
-        If True, contexts are resampled from full resolution, as for ``Predictor``.
-    threads : int or None
-        Number of threads that compute. None uses all cores.
-    engine : str
-        Engine that runs it, as for ``resolve_engine``.
-    """
-
-    checkpoint: str
-    hash: str
-    device: str = DEVICE.default
-    precision: str = PRECISION.default
-    batch: int | None = None
-    exact_contexts: bool = False
-    threads: int | None = None
-    engine: str = ENGINE.default
 
 
 @dataclass(frozen=True)
@@ -139,13 +98,6 @@ class Outcome:
 WRITERS = 2
 """Number of threads that write. Encoding a cell takes about 2 ms, more than a GPU needs for a tile."""
 
-one_at_a_time = threading.Lock()
-"""Lock: one task at a time computes, however many threads the worker has."""
-
-_predictors: dict[EngineName, tuple[Network, TilePredictor]] = {}
-"""The network that lies in memory, one for each engine: explanations are computed by torch, whatever runs tiles."""
-
-_explainer: Explainer | None = None
 _images: Recent[tuple[object, ...], Pyramid] = Recent(2)
 _stores: Recent[str, Segmentation] = Recent(2)
 
@@ -175,49 +127,6 @@ def guarded(function: Callable[..., Any], *arguments: Any) -> Any:
         return error.with_traceback(None)
 
 
-def prepare(network: Network) -> str:
-    """Load a network, so that the first tile does not wait for it.
-
-    Parameters
-    ----------
-    network : Network
-        The network.
-
-    Returns
-    -------
-    str
-        Device and precision, as text for people.
-
-    Raises
-    ------
-    CheckpointError
-        The file is missing, damaged, or was replaced since the run began.
-    ConfigError
-        There is no such device here.
-    """
-    with one_at_a_time:
-        return _load(network).describe()
-
-
-def warm(network: Network) -> None:
-    """Load a network, and make it ready for the first tile of a usual run.
-
-    Parameters
-    ----------
-    network : Network
-        The network.
-
-    Raises
-    ------
-    CheckpointError
-        The file is missing, damaged, or was replaced since the run began.
-    ConfigError
-        There is no such device here.
-    """
-    with one_at_a_time:
-        _load(network).warm()
-
-
 def compute(job: Job, task: Task) -> Outcome:
     """Carry out a task: run its tiles, average its cells, write complete cells to level 0 of the store.
 
@@ -239,7 +148,7 @@ def compute(job: Job, task: Task) -> Outcome:
         The image is damaged there, the disk is full, memory does not suffice, or the checkpoint does not fit.
     """
     with one_at_a_time:
-        predictor = _load(job.network)
+        predictor = load(job.network).predictor
         image = _open_image(job.image, job.value_range, job.bands)
         store = _stores.get(job.run, lambda: Segmentation.open(job.out, mode="r+"))
         if job.refine is not None:
@@ -288,19 +197,16 @@ def explain(network: Network, request: ExplainRequest, image: Pyramid | None = N
         The pixel lies outside the image, the image is damaged there, the network has no such parts, memory does not
         suffice, or the checkpoint was replaced.
     """
-    global _explainer
     from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
     from fctl_napari.segmentation.jobs.explainer import Explainer
 
     with one_at_a_time:
-        if "torch" in _predictors:
-            network = replace(network, batch=_predictors["torch"][0].batch)  # one tile fits into any batch
-        predictor = _load(replace(network, engine="torch"))
-        assert isinstance(predictor, ExplainingPredictor)
-        if _explainer is None or _explainer.predictor is not predictor:
-            _explainer = Explainer(predictor, read_card(network.checkpoint).classes)
+        found = load_to_explain(network)
+        assert isinstance(found.predictor, ExplainingPredictor)
+        if found.explainer is None:
+            found.explainer = Explainer(found.predictor, read_card(network.checkpoint).classes)
         opened = _open_image(request.image, request.value_range, request.bands) if image is None else image
-        return _explainer.explain(opened, request)
+        return found.explainer.explain(opened, request)
 
 
 def _run_tiles(job: Job, task: Task, predictor: TilePredictor, image: Pyramid, store: Segmentation) -> tuple[int, int]:
@@ -380,119 +286,6 @@ def _classified(
         return
     for _, labels, confidence in predictor.classify(image, windows):
         yield np.stack([labels, confidence])
-
-
-class Writing:
-    """Context manager that writes in threads, a few things at a time.
-
-    The block ends when everything is written, or raises the error of a write.
-
-    Parameters
-    ----------
-    threads : int
-        Number of threads that write. As many writes again may wait before ``start`` does. With 0 ``start`` writes by
-        itself: where the network needs all cores, one more thread only disturbs it.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self._most = 2 * threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fctl-write") if threads else None
-        self._under_way: deque[Future[Any]] = deque()
-
-    def start(self, write: Callable[..., Any], *arguments: Any) -> None:
-        """Begin a write.
-
-        Where too many are under way, this waits for the oldest, and raises what that raised.
-
-        Parameters
-        ----------
-        write : callable
-            Function that writes.
-        *arguments : object
-            Arguments of the function.
-        """
-        if self._pool is None:
-            write(*arguments)
-            return
-        if len(self._under_way) >= self._most:
-            self._under_way.popleft().result()
-        self._under_way.append(self._pool.submit(write, *arguments))
-
-    def __enter__(self) -> Writing:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
-        if kind is None:
-            for future in self._under_way:
-                future.result()
-
-
-def use_threads(threads: int | None) -> None:
-    """Set torch's number of threads in this process.
-
-    Parameters
-    ----------
-    threads : int or None
-        Number of threads. None uses all cores.
-    """
-    import torch
-
-    # dask starts its workers with OMP_NUM_THREADS=1; only an explicit number undoes that.
-    torch.set_num_threads(threads or usable_cores())
-
-
-def _load(network: Network) -> TilePredictor:
-    kind = device_type(network.device)
-    engine = resolve_engine(network.engine, kind, read_card(network.checkpoint).config)
-    network = replace(network, engine=engine)
-    if engine == "torch":
-        use_threads(network.threads)
-    elif "torch" in _predictors:
-        use_threads(1)  # the other engine has threads of its own
-    if engine in _predictors and _predictors[engine][0] == network:
-        return _predictors[engine][1]
-    if engine in _predictors:
-        _unload(engine)
-    if checkpoint_hash(network.checkpoint) != network.hash:
-        raise CheckpointError(f"{network.checkpoint}: this checkpoint was replaced during the run; run again.")
-    predictor = _predictor(network, kind)
-    _predictors[engine] = network, predictor
-    return predictor
-
-
-def _unload(engine: EngineName) -> None:
-    global _explainer
-    _, predictor = _predictors.pop(engine)
-    predictor.close()
-    if engine == "torch":
-        _explainer = None
-    if predictor.on_gpu:
-        import torch
-
-        del predictor
-        torch.cuda.empty_cache()
-
-
-def _predictor(network: Network, device_type: str) -> TilePredictor:
-    exact = network.exact_contexts
-    if network.engine == "openvino":
-        from fctl_napari.segmentation.inference.openvino_predictor import load_openvino
-
-        check_batch(network.batch)
-        precision = resolve_precision(network.precision, device_type)
-        return load_openvino(network.checkpoint, network.hash, precision, network.threads, exact_contexts=exact)
-    from fctl_napari.model.checkpoint import load_checkpoint
-    from fctl_napari.segmentation.inference.explaining_predictor import ExplainingPredictor
-
-    return ExplainingPredictor(
-        load_checkpoint(network.checkpoint)[0],
-        device=network.device,
-        precision=network.precision,
-        batch=network.batch,
-        exact_contexts=exact,
-    )
 
 
 def _masked(image: Pyramid, segmentation: str, names: Sequence[str]) -> Pyramid:

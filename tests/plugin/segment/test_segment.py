@@ -16,7 +16,7 @@ from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, WHOLE
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.widget import SegmentWidget
-from fctl_napari.segmentation.jobs import worker
+from fctl_napari.segmentation.jobs import loaded_networks
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
 
@@ -67,7 +67,7 @@ def test_the_network_is_loaded_while_the_user_looks(
     client = session().engine()._workers.client()
 
     def loaded() -> list[str]:
-        return [network.checkpoint for network, _ in worker._predictors.values()]
+        return [found.network.checkpoint for found in loaded_networks.loaded.values()]
 
     until(lambda: str(tiny_checkpoint) in client.submit(loaded, pure=False).result())
     assert not widget.running

@@ -25,7 +25,7 @@ from fctl_napari.segmentation.inference.engines import resolve_engine
 from fctl_napari.segmentation.inference.hardware import Precision
 from fctl_napari.segmentation.inference.pixel_maps import classify_tiles, tile_maps
 from fctl_napari.segmentation.inference.predictor import Predictor
-from fctl_napari.segmentation.jobs import worker
+from fctl_napari.segmentation.jobs import loaded_networks
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.jobs.explain import explain
 from fctl_napari.segmentation.store.store import Segmentation
@@ -229,23 +229,27 @@ def cached(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch, cached: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(cached))
-    monkeypatch.setattr(worker, "_predictors", {})
+    monkeypatch.setattr(loaded_networks, "loaded", {})
+
+
+def openvino_network(checkpoint: Path) -> loaded_networks.Network:
+    return loaded_networks.Network(str(checkpoint), checkpoint_hash(checkpoint), "cpu", "fp32", engine="openvino")
 
 
 @pytest.mark.usefixtures("in_this_process")
 def test_parts_are_converted_once_and_made_anew_where_damaged(
     plain_checkpoint: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = worker.Network(str(plain_checkpoint), checkpoint_hash(plain_checkpoint), "cpu", "fp32", engine="openvino")
-    assert "OpenVINO" in worker.prepare(network)
+    network = openvino_network(plain_checkpoint)
+    assert "OpenVINO" in loaded_networks.prepare(network)
     (folder,) = (cached / "fctl-napari" / "openvino").iterdir()
     written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    monkeypatch.setattr(worker, "_predictors", {})
-    worker.prepare(network)
+    monkeypatch.setattr(loaded_networks, "loaded", {})
+    loaded_networks.prepare(network)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == written
     (folder / "tile.xml").write_text("<net")
-    monkeypatch.setattr(worker, "_predictors", {})
-    worker.prepare(network)
+    monkeypatch.setattr(loaded_networks, "loaded", {})
+    loaded_networks.prepare(network)
     assert (folder / "tile.xml").stat().st_size > 100
 
 
@@ -284,14 +288,14 @@ def test_a_segmentation_is_that_of_torch(
 
 
 def test_a_worker_segments_without_torch(plain_checkpoint: Path, tmp_path: Path, image: Pyramid) -> None:
-    network = worker.Network(str(plain_checkpoint), checkpoint_hash(plain_checkpoint), "cpu", "fp32", engine="openvino")
+    network = openvino_network(plain_checkpoint)
     np.save(tmp_path / "image.npy", image.read((0, 0, 130, 150)))
     code = f"""
 import sys
 from fctl_napari.imagery.open import open_image
-from fctl_napari.segmentation.jobs import worker
-worker.prepare(worker.Network({network.checkpoint!r}, {network.hash!r}))
-predictor = worker._predictors["openvino"][1]
+from fctl_napari.segmentation.jobs import loaded_networks
+loaded_networks.prepare(loaded_networks.Network({network.checkpoint!r}, {network.hash!r}))
+predictor = loaded_networks.loaded["openvino"].predictor
 for found in predictor.classify_with_maps(open_image({str(tmp_path / "image.npy")!r}), [(0.0, 0.0, 64.0, 64.0)]):
     assert found[1].min() > 0
 print("torch" in sys.modules)
@@ -303,9 +307,9 @@ print("torch" in sys.modules)
 
 @pytest.mark.usefixtures("in_this_process")
 def test_explanations_are_computed_by_torch_beside_it(plain_checkpoint: Path, image: Pyramid) -> None:
-    network = worker.Network(str(plain_checkpoint), checkpoint_hash(plain_checkpoint), "cpu", "fp32", engine="openvino")
-    worker.prepare(network)
+    network = openvino_network(plain_checkpoint)
+    loaded_networks.prepare(network)
     explained = explain(image, plain_checkpoint, (70, 90), device="cpu", precision="fp32")
-    assert set(worker._predictors) == {"torch", "openvino"}
-    _, labels, _ = next(worker._predictors["openvino"][1].classify(image, [explained.tile]))
+    assert set(loaded_networks.loaded) == {"torch", "openvino"}
+    _, labels, _ = next(loaded_networks.loaded["openvino"].predictor.classify(image, [explained.tile]))
     assert (labels == explained.labels).mean() > 0.999

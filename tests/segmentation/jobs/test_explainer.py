@@ -18,7 +18,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.feature_ablation import Without
 from fctl_napari.segmentation.inference.explaining_predictor import EncodedTile, ExplainingPredictor
-from fctl_napari.segmentation.jobs import worker
+from fctl_napari.segmentation.jobs import loaded_networks, worker
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.jobs.explain import explain
 from fctl_napari.segmentation.jobs.explain_client import PRIORITY, network_of
@@ -266,14 +266,16 @@ def test_a_question_overtakes_what_waits(engine: Engine, ask: Callable[..., Expl
 def test_the_network_of_a_run_is_not_loaded_again(
     local: Local, scene: Path, ask: Callable[..., ExplainRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_predictors", {})
+    monkeypatch.setattr(loaded_networks, "loaded", {})
     local.segment(tmp_path / "out.ome.zarr", scene, region=(0, 0, 40, 40), batch=3)
-    loaded = worker._predictors["torch"]
+    loaded = loaded_networks.loaded["torch"]
+    assert loaded.explainer is None
     request = ask((20.0, 20.0))
     worker.explain(network_of(request, threads=1), request)
-    assert worker._predictors == {"torch": loaded}
-    assert worker._explainer is not None
-    assert worker._explainer.predictor is loaded[1]
+    assert loaded_networks.loaded == {"torch": loaded}
+    assert loaded.explainer is not None
     worker.explain(network_of(replace(request, exact_contexts=True), threads=1), request)
-    assert worker._predictors["torch"] is not loaded
-    assert worker._explainer.predictor is worker._predictors["torch"][1], "nothing of the old one is kept"
+    other = loaded_networks.loaded["torch"]
+    assert other.predictor is not loaded.predictor
+    assert other.explainer is not None
+    assert other.explainer.predictor is other.predictor, "nothing of the old one is kept"

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fctl_napari.errors import OutputError
-from fctl_napari.segmentation.jobs.worker import Writing
+from fctl_napari.segmentation.jobs.writing import Writing
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
