@@ -39,7 +39,7 @@ def copy_levels(own: LabelPyramid, other: LabelPyramid, cancelled: Callable[[], 
     own, other : LabelPyramid
         Label image that is written, and the one that is read.
     cancelled : callable
-        Called before each level; True stops.
+        Called before each file; True stops.
 
     Returns
     -------
@@ -52,11 +52,11 @@ def copy_levels(own: LabelPyramid, other: LabelPyramid, cancelled: Callable[[], 
         The disk is full or the folder is not writable.
     """
     for target, source in zip(own.levels, other.levels, strict=True):
-        if cancelled():
-            return False
         folder, copies = other.path / source.basename, own.path / target.basename
         with ngff_writing.writing(own.path):
             for file in folder.rglob("*"):
+                if cancelled():
+                    return False
                 if file.is_file() and file.name != METADATA:
                     copy = copies / file.relative_to(folder)
                     copy.parent.mkdir(parents=True, exist_ok=True)

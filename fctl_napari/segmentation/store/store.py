@@ -302,7 +302,7 @@ class Segmentation:
         parent : Segmentation
             Segmentation of the same image, grid and classes.
         cancelled : callable, optional
-            Called before each row of cells, or before each level where whole levels are copied; True stops. The next
+            Called before each row of cells, or before each file where whole levels are copied; True stops. The next
             call resumes from there.
 
         Raises
