@@ -26,9 +26,11 @@ from typing import Any
 import numpy as np
 import torch
 from correction_round import finished, round_seconds
+from gpu_batches import Batch, compiled, graphed, tiles_per_second
+from gpu_table import Row, Table
 from laptop import agreement
-from throughput import Case, make_checkpoint, make_image, on_device, our_end_to_end, some_inputs
-from throughput_rates import matrix_rate, rate, timed
+from throughput import Case, make_checkpoint, make_image, our_end_to_end
+from throughput_rates import matrix_rate
 from torch import Tensor
 
 from fctl_napari.evaluation.cost import count_flops, device_name, peak_memory
@@ -37,7 +39,6 @@ from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.config import preset
 from fctl_napari.model.model_card import read_card
-from fctl_napari.segmentation.inference.device import numerics, store_for_inference
 from fctl_napari.segmentation.inference.predictor import Predictor
 from fctl_napari.segmentation.jobs.engine import Engine, SegmentationRequest
 from fctl_napari.segmentation.jobs.explanation import ExplainRequest
@@ -64,9 +65,6 @@ SMALL: dict[str, dict[str, Any]] = {
 QUICK_FINETUNING = {"steps": 1, "batch": 2, "replay_tiles": 1, "training_tiles": 1, "most_tiles": 4, "check_tiles": 1}
 MATRIX_SHARE = 0.5
 """Share of the bf16 matrix rate that is aimed at for ``fctl_vgg16``."""
-
-REPEATED_SECONDS = 1.0
-"""How long a computation is repeated to be timed, s."""
 
 
 @dataclass(frozen=True)
@@ -124,25 +122,6 @@ class Bench:
         size = read_card(checkpoint).config.tile_size
         side = math.ceil(math.sqrt(tiles)) * (size - default_overlap(size)) + default_overlap(size)
         return Case(checkpoint, self.image(side), self.folder, self.device, precision)
-
-
-@dataclass(frozen=True)
-class Row:
-    """Row of the table, that is measured when its turn comes.
-
-    Attributes
-    ----------
-    what
-        What is measured.
-    measure
-        Function that returns what was found.
-    target
-        What is aimed at.
-    """
-
-    what: str
-    measure: Callable[[], str]
-    target: str = ""
 
 
 # ---- correctness
@@ -228,64 +207,6 @@ def compare_explanations(bench: Bench) -> str:
 
 
 # ---- throughput
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Tiles that lie ready on the device, and their network.
-
-    Attributes
-    ----------
-    case
-        The network and how it computes.
-    size
-        Number of tiles.
-    compute
-        The computation alone, without its precision: tiles, contexts and windows to logits.
-    inputs
-        What it takes.
-    """
-
-    case: Case
-    size: int
-    compute: Callable[..., Tensor]
-    inputs: tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
-
-    @classmethod
-    def ready(cls, case: Case, size: int) -> Batch:
-        """Lay tiles ready.
-
-        A context that all tiles share is encoded before.
-        """
-        model, _ = load_checkpoint(case.checkpoint)
-        model.to(case.device).eval()
-        store_for_inference(model, case.precision)
-        tiles, contexts, windows = on_device(some_inputs(case, size), case.device)
-        shared: dict[str, Tensor] = {}
-        with torch.inference_mode(), numerics(case.device, case.precision):
-            for context in model.config.outer_contexts:
-                if context.scale == "global":
-                    shared[context.name] = model.encode_context(context.name, contexts.pop(context.name)[:1])
-                    windows[context.name] = windows[context.name][:1]
-
-        def compute(tiles: Tensor, contexts: dict[str, Tensor], windows: dict[str, Tensor]) -> Tensor:
-            encoded = {name: model.encode_context(name, images) for name, images in contexts.items()}
-            return model.decode(model.encode_tile(tiles), encoded | shared, windows).float()
-
-        return cls(case, len(tiles), compute, (tiles, contexts, windows))
-
-    def run(self, _: int = 0) -> Tensor:
-        """Compute the logits."""
-        with torch.inference_mode(), numerics(self.case.device, self.case.precision):
-            return self.compute(*self.inputs)
-
-
-def tiles_per_second(run: Callable[[int], object], batch: Batch, quick: bool) -> float:
-    """Time a computation of a batch."""
-    run(0)
-    once = timed(lambda: run(0), batch.case.device)
-    count = 1 if quick else max(3, math.ceil(REPEATED_SECONDS / once))
-    return rate(run, count, batch.case.device).tiles * batch.size
 
 
 def model_only(bench: Bench) -> Iterator[Row]:
@@ -376,30 +297,6 @@ def graphs(bench: Bench) -> Iterator[Row]:
             yield Row(f"{network}, bf16, batch {size}, {way}", partial(against_eager, case, size, make, bench.quick))
 
 
-def graphed(batch: Batch) -> Callable[[int], Tensor]:
-    """Capture a batch in a CUDA graph."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            batch.run()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        logits = batch.run()
-
-    def run(_: int) -> Tensor:
-        graph.replay()
-        return logits
-
-    return run
-
-
-def compiled(batch: Batch) -> Callable[[int], Tensor]:
-    """Compile a batch, with CUDA graphs."""
-    return replace(batch, compute=torch.compile(batch.compute, mode="reduce-overhead")).run
-
-
 WAYS: dict[str, Callable[[Batch], Callable[[int], Tensor]]] = {"CUDA graph": graphed, "compiled": compiled}
 
 
@@ -428,32 +325,6 @@ PARTS: dict[str, tuple[float, Callable[[Bench], Iterator[Row]]]] = {
     "graphs": (0.2, graphs),
 }
 """Share of the time and rows of each part, in order. The last may leave CUDA in disorder."""
-
-
-class Table:
-    """Table that is printed row by row, and written to a file.
-
-    Parameters
-    ----------
-    out
-        The file, or None.
-    """
-
-    def __init__(self, out: Path | None) -> None:
-        self._out = out
-        if out is not None:
-            out.write_text("")
-
-    def line(self, text: str) -> None:
-        """Add a line at once, so that it is there whatever comes after."""
-        print(text, flush=True)
-        if self._out is not None:
-            with self._out.open("a") as file:
-                file.write(f"{text}\n")
-
-    def row(self, *cells: str) -> None:
-        """Add a row."""
-        self.line(f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in cells)} |")
 
 
 def fill(table: Table, bench: Bench, begun: float, seconds: float) -> int:
