@@ -15,6 +15,7 @@ from fctl_napari.export.losses import ExportLosses
 from fctl_napari.export.pixel_size import position_words
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import take_georeference
+from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
 
 Kind = Literal["png", "tiff", "geojson", "gpkg", "coco", "ome-zarr"]
@@ -104,6 +105,9 @@ def export(
     extract = Extract.of(segmentation, region)
     losses = ExportLosses() if losses is None else losses
     losses.min_area, losses.simplify, losses.position = min_area, simplify, position_words(segmentation)
+    if isinstance(segmentation, Segmentation):
+        cells, known = segmentation.grid.cells_in(extract.window), segmentation.done() | segmentation.inherited()
+        losses.tiles, losses.uncomputed = len(cells), sum(not known[cell] for cell in cells)
     if kind == "coco":
         coco.write_coco(extract, out, min_area=min_area, losses=losses, progress=progress)
     elif kind == "geojson":

@@ -31,6 +31,8 @@ class ExportLosses:
         Sentence on the georeference that is missing, or empty.
     beside : int
         Number of px with a class that do not lie on Earth, as beside a full disc.
+    uncomputed, tiles : int
+        Number of tiles of the segmentation, in the region, that are not computed; and number of all.
     """
 
     min_area: int = 0
@@ -41,6 +43,8 @@ class ExportLosses:
     pixels: int = 0
     position: str = ""
     beside: int = 0
+    uncomputed: int = 0
+    tiles: int = 0
 
     def large_enough(self, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which regions are kept, by their areas, and count the others.
@@ -83,6 +87,10 @@ class ExportLosses:
     def sentences(self) -> list[str]:
         """Return sentences for people on what was left out, or an empty list."""
         said = []
+        if self.uncomputed:
+            said.append(
+                f"{self.uncomputed:,} of {self.tiles:,} tiles are not computed yet; their px have no class here"
+            )
         if self.beside:
             said.append(
                 f"{self.beside:,} px left out that have no longitude and latitude, beside the Earth or at its edge"

@@ -17,6 +17,7 @@ from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.open import open_image
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.store.store_lock import lock_store
 
 SHAPE = (1500, 1600)
 """More px than are sampled whole."""
@@ -96,6 +97,18 @@ def test_what_is_kept_of_an_image_notices_a_px_that_is_not_sampled(
     assert "is not the image that" in fctl("info", store, "--verify").sentence()
     scene.unlink()
     assert fctl("info", store).code == 0  # the rest can be read all the same
+
+
+def test_a_store_that_cannot_be_written_is_verified_too(
+    fctl: Fctl, scene: Path, make_segmentation: Callable[..., Segmentation]
+) -> None:
+    store = make_segmentation(np.ones(SHAPE, np.uint8), image=open_image(scene)).path
+    lock = lock_store(store)  # as if another program wrote to it
+    done = fctl("info", store, "--verify")
+    lock.release()
+    assert done.code == 0
+    assert "not kept for the next time" in done.out
+    assert "kept for the next time" in fctl("info", store, "--verify").out
 
 
 def test_a_checkpoint_has_no_pixels(fctl: Fctl) -> None:

@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from fctl_napari.errors import OutputError
 from fctl_napari.export.export import export
+from fctl_napari.export.losses import ExportLosses
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Georeference
+from fctl_napari.segmentation.store.store import Segmentation
 
-MakeSegmentation = Callable[..., object]
+MakeSegmentation = Callable[..., Segmentation]
 
 
 def blocks(height: int, width: int) -> np.ndarray:
@@ -42,6 +45,18 @@ def test_every_reader_sees_class_indices(
         np.testing.assert_array_equal(tifffile.imread(out), expected)
         palette = Image.open(out).getpalette()
         assert palette[:9] == [255, 0, 0, 0, 255, 0, 0, 0, 255]
+
+
+def test_what_is_not_computed_yet_is_said(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:
+    segmentation = make_segmentation(blocks(600, 700))
+    zarr.open_array(segmentation.path / "done", mode="r+")[0, 1] = 0
+    said = []
+    for region in (None, (0, 0, 10, 10)):
+        losses = ExportLosses()
+        export(Segmentation.open(segmentation.path), tmp_path / "out.png", region=region, losses=losses)
+        said.append([sentence for sentence in losses.sentences() if "tiles" in sentence])
+    rows, columns = segmentation.grid.rows, segmentation.grid.cols
+    assert said == [[f"1 of {rows * columns} tiles are not computed yet; their px have no class here"], []]
 
 
 def test_georeference_is_kept(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:

@@ -15,7 +15,7 @@ from fctl_napari import __version__
 from fctl_napari.segmentation.inference.openvino_parts import Parts, load_parts, save_parts
 from fctl_napari.segmentation.inference.openvino_runtime import ov
 
-LAYOUT = 2
+LAYOUT = 3
 """Number to raise when parts of the same network change: those that are kept are not used then."""
 
 KEPT = 8
@@ -52,7 +52,7 @@ def kept_parts(checkpoint: str, checkpoint_hash: str, core: ov.Core) -> tuple[Pa
     folder = parts_folder(user_cache_path("fctl-napari") / "openvino", checkpoint_hash)
     with contextlib.suppress(*UNREADABLE):
         return load_parts(folder, core), folder
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
     if "torch" not in sys.modules:
         _convert_elsewhere(checkpoint, folder)
         with contextlib.suppress(*UNREADABLE):
@@ -88,6 +88,13 @@ def convert_checkpoint(checkpoint: str, folder: Path) -> Parts:
         save_parts(parts, folder)
         drop_oldest(folder.parent)
     return parts
+
+
+def _remove(path: Path) -> None:
+    """Remove what cannot be read, be it a folder or a file."""
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _convert_elsewhere(checkpoint: str, folder: Path) -> None:

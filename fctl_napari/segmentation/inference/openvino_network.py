@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.model.config import FCtLConfig
+from fctl_napari.segmentation.inference.checksums import drop_damaged, keep_sums
 from fctl_napari.segmentation.inference.hardware import Precision
 from fctl_napari.segmentation.inference.openvino_parts import OUTPUTS, TILE, Parts
 from fctl_napari.segmentation.inference.openvino_runtime import ov
@@ -24,6 +25,9 @@ RESULTS: dict[Result, tuple[str, ...]] = {
     "classes with maps": OUTPUTS[1:],
 }
 """Outputs of the tile's part that a result is made of."""
+
+BLOBS = "*.blob"
+"""Names of the files in which OpenVINO keeps what it has compiled."""
 
 HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
 
@@ -75,6 +79,7 @@ class OpenVinoNetwork:
         self.callers = streams + 1
         self._parts = parts
         self._core = core
+        self._cache = cache
         self._settings = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "NUM_STREAMS": streams,
@@ -92,6 +97,8 @@ class OpenVinoNetwork:
         """
         models = self._parts.contexts | {result: self._model(result)}
         missing = [name for name in models if name not in self._requests]
+        if self._cache is not None and missing:
+            drop_damaged(self._cache, BLOBS)
         with ThreadPoolExecutor(max(1, len(missing))) as threads:
             made = threads.map(lambda name: self._core.compile_model(models[name], "CPU", self._settings), missing)
             for name, compiled in zip(missing, made, strict=True):
@@ -101,6 +108,8 @@ class OpenVinoNetwork:
                 self._requests[name] = SimpleQueue()
                 for request in requests:
                     self._requests[name].put(request)
+        if self._cache is not None and missing:
+            keep_sums(self._cache, BLOBS)
 
     def encode_context(self, name: str, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Encode a context.

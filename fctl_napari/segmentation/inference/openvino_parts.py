@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.segmentation.inference.checksums import sums_of
 from fctl_napari.segmentation.inference.openvino_runtime import ov
 
 TILE = "tile"
@@ -64,7 +65,7 @@ def save_parts(parts: Parts, folder: Path) -> None:
     try:
         for name, model in {TILE: parts.tile, **parts.contexts}.items():
             ov.save_model(model, made / f"{name}.xml", compress_to_fp16=False)
-        facts = {"contexts": list(parts.contexts), "cells": parts.cells.tolist()}
+        facts = {"contexts": list(parts.contexts), "cells": parts.cells.tolist(), "sums": sums_of(made, "*")}
         (made / FACTS_FILE).write_text(json.dumps(facts))
         if not folder.exists():
             made.rename(folder)
@@ -95,5 +96,8 @@ def load_parts(folder: Path, core: ov.Core) -> Parts:
     facts: dict[str, Any] = json.loads((folder / FACTS_FILE).read_text())
     os.utime(folder)  # it is used now
     contexts = facts["contexts"]
+    names = {f"{name}.{kind}" for name in (TILE, *contexts) for kind in ("xml", "bin")}
+    if sums_of(folder, "*.xml") | sums_of(folder, "*.bin") != facts["sums"] or names != set(facts["sums"]):
+        raise ValueError(f"{folder}: a file is damaged")
     tile, *others = (core.read_model(folder / f"{name}.xml") for name in (TILE, *contexts))
     return Parts(tile, dict(zip(contexts, others, strict=True)), np.array(facts["cells"]))

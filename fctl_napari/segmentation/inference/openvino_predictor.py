@@ -153,6 +153,6 @@ def load_openvino(
     """
     core = ov.Core()
     parts, folder = kept_parts(checkpoint, checkpoint_hash, core)
-    cache = folder / COMPILED if os.access(folder, os.W_OK) else None
+    cache = folder / COMPILED if folder.is_dir() and os.access(folder, os.W_OK) else None
     network = OpenVinoNetwork(parts, read_card(checkpoint).config, precision, threads or usable_cores(), core, cache)
     return OpenVinoPredictor(network, exact_contexts=exact_contexts)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fctl_napari.errors import OutputError
 from fctl_napari.imagery.fingerprint import whole_fingerprint
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
@@ -75,7 +76,8 @@ def verify_image(image: Pyramid, *, progress: Progress | None = None) -> Verifie
 def verify_store(path: Path | str, *, progress: Progress | None = None) -> Verified:
     """Compare every pixel of the image of a segmentation or of corrections with its first fingerprint.
 
-    The first call writes the fingerprint of all pixels into the store. Later ones compare with it.
+    The first call writes the fingerprint of all pixels into the store, if that can be written. Later ones compare with
+    it.
 
     Parameters
     ----------
@@ -93,8 +95,6 @@ def verify_store(path: Path | str, *, progress: Progress | None = None) -> Verif
     ------
     InputError
         The image is not at hand, is already another one by its sampled pixels, or is damaged.
-    OutputError
-        The store is in use, or not writable.
     """
     path = Path(path)
     facts: Mapping[str, Any] = LabelPyramid.open(path).attributes[ATTRIBUTE]
@@ -106,13 +106,22 @@ def verify_store(path: Path | str, *, progress: Progress | None = None) -> Verif
         same = bool(known["fingerprint"] == own)
         words = "the same" if same else "NOT the same, outside the pixels that are sampled,"
         return Verified(own, same, f"{words} as on {known['when']}, pixel by pixel: {image.path}")
+    words = f"its sampled pixels are those of {image.path}"
+    try:
+        _keep_whole(path, own)
+    except OutputError as error:
+        return Verified(own, None, f"{words}; all of them can be read, and were not kept for the next time ({error})")
+    return Verified(own, None, f"{words}; all of them are kept for the next time")
+
+
+def _keep_whole(path: Path, fingerprint: str) -> None:
+    """Write the fingerprint of all pixels into a store."""
     lock = lock_store(path)
     try:
         labels = LabelPyramid.open(path, "r+")
         now: dict[str, Any] = labels.attributes[ATTRIBUTE]
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        seen = {**now["image"], WHOLE: {"fingerprint": own, "when": when}}
+        seen = {**now["image"], WHOLE: {"fingerprint": fingerprint, "when": when}}
         labels.set_attributes({ATTRIBUTE: {**now, "image": seen}})
     finally:
         lock.release()
-    return Verified(own, None, f"its sampled pixels are those of {image.path}; all of them are kept for the next time")

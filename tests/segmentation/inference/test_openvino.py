@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -173,9 +174,12 @@ def test_what_was_compiled_before_gives_the_same_bits(
 ) -> None:
     network, parts = networks
     expected = dict(two_streams.predict(image, WINDOWS[:2]))
-    for size in (None, None, 1000):  # compiled, read, read where the files are damaged
-        for blob in () if size is None else tmp_path.glob("*.blob"):
-            os.truncate(blob, size)
+    for damaged in (False, False, True):  # compiled, read, read where the files are damaged
+        for blob in tmp_path.glob("*.blob") if damaged else ():
+            content = blob.read_bytes()
+            middle = len(content) // 2
+            blob.chmod(0o600)
+            blob.write_bytes(content[:middle] + bytes(1000) + content[middle + 1000 :])
         again = OpenVinoPredictor(OpenVinoNetwork(parts, network.config, "fp32", 2, ov.Core(), tmp_path))
         for index, logits in again.predict(image, WINDOWS[:2]):
             np.testing.assert_array_equal(logits, expected[index])
@@ -247,10 +251,16 @@ def test_parts_are_converted_once_and_made_anew_where_damaged(
     monkeypatch.setattr(loaded_networks, "loaded", {})
     loaded_networks.prepare(network)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == written
-    (folder / "tile.xml").write_text("<net")
+    weights = (folder / "tile.bin").read_bytes()
+    (folder / "tile.bin").write_bytes(bytes(100) + weights[100:])
     monkeypatch.setattr(loaded_networks, "loaded", {})
     loaded_networks.prepare(network)
-    assert (folder / "tile.xml").stat().st_size > 100
+    assert (folder / "tile.bin").read_bytes() == weights
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    monkeypatch.setattr(loaded_networks, "loaded", {})
+    loaded_networks.prepare(network)
+    assert folder.is_dir()
 
 
 def test_the_networks_used_last_are_kept(tmp_path: Path, networks: tuple[Network, Parts]) -> None:
