@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -99,15 +98,14 @@ class OpenVinoNetwork:
         missing = [name for name in models if name not in self._requests]
         if self._cache is not None and missing:
             drop_damaged(self._cache, BLOBS)
-        with ThreadPoolExecutor(max(1, len(missing))) as threads:
-            made = threads.map(lambda name: self._core.compile_model(models[name], "CPU", self._settings), missing)
-            for name, compiled in zip(missing, made, strict=True):
-                requests = [compiled.create_infer_request() for _ in range(self.callers)]
-                # Once here: where two threads take OpenVINO's first array, each may wait for the other forever.
-                requests[0].infer([np.zeros(port.shape, port.element_type.to_dtype()) for port in compiled.inputs])
-                self._requests[name] = SimpleQueue()
-                for request in requests:
-                    self._requests[name].put(request)
+        for name in missing:  # one by one: two threads that read what was compiled can leave the locale changed
+            compiled = self._core.compile_model(models[name], "CPU", self._settings)
+            requests = [compiled.create_infer_request() for _ in range(self.callers)]
+            # Once here: where two threads take OpenVINO's first array, each may wait for the other forever.
+            requests[0].infer([np.zeros(port.shape, port.element_type.to_dtype()) for port in compiled.inputs])
+            self._requests[name] = SimpleQueue()
+            for request in requests:
+                self._requests[name].put(request)
         if self._cache is not None and missing:
             keep_sums(self._cache, BLOBS)
 
