@@ -8,7 +8,7 @@ from functools import partial
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from fctl_napari.errors import FctlError
+from fctl_napari.errors import Cancelled, FctlError
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.run import FinetuneEvent, FinetuneRun, start_finetune
 from fctl_napari.finetuning.unfinished import remember
@@ -73,7 +73,7 @@ class FinetuneRunner(QObject):
         self._file: OnDisk | None = None
         self._preparing = Jobs(self)
         self._run: FinetuneRun | None = None
-        self._over = False
+        self._over = self._cancelled = False
         open_bridge()
         self.request: FinetuneRequest | None = None
         """The request, once it is known."""
@@ -96,18 +96,26 @@ class FinetuneRunner(QObject):
     def _file_ready(self, source: ImageSource) -> None:
         """Make the request, in a thread."""
 
-        def work(_progress: Progress) -> FinetuneRequest:
+        def work(progress: Progress) -> FinetuneRequest:
             import matplotlib.figure  # noqa: F401 - of the plot; slow, so not on the window's thread
 
             request = self._make(source)
+            progress(0, 0)
             remember(request)
             return request
 
-        self._preparing.begin(work, self._begin, lambda error: self._end(FinetuneEvent("failed", error=error)))
+        def failed(error: BaseException) -> None:
+            cancelled = isinstance(error, Cancelled)
+            self._end(FinetuneEvent("cancelled") if cancelled else FinetuneEvent("failed", error=error))
+
+        self._preparing.begin(work, self._begin, failed)
 
     def _begin(self, request: FinetuneRequest) -> None:
-        """Give the request to the worker."""
+        """Give the request to the worker, unless the run was cancelled while the request was written."""
         self.request = request
+        if self._cancelled:
+            self._end(FinetuneEvent("cancelled"))
+            return
         self.waiting.emit("Starting the worker…")
         try:
             self._run = start_finetune(session().engine(), request, lambda event: post(partial(self._take, event)))
@@ -131,8 +139,11 @@ class FinetuneRunner(QObject):
 
         The state of training is saved, and the same request resumes from it. ``ended`` follows.
         """
+        self._cancelled = True
         if self._run is not None:
             self._run.cancel()
+        elif self._preparing.running:  # it may be writing the request, for which those look who hear of the end
+            self._preparing.cancel()
         else:
             self._stop_waiting()
             self._end(FinetuneEvent("cancelled"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import napari
 import numpy as np
@@ -13,10 +14,12 @@ from qtpy.QtTest import QTest
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.finetuning.candidates import candidate_path, request_path, state_path, traces
-from fctl_napari.finetuning.request import PARTS
+from fctl_napari.finetuning.request import PARTS, FinetuneRequest
+from fctl_napari.finetuning.unfinished import remember
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.model.model_card import read_card
+from fctl_napari.plugin.finetune import runner
 from fctl_napari.plugin.finetune.parts_field import ALL, SOME
 from fctl_napari.plugin.finetune.widget import FinetuneWidget
 from fctl_napari.segmentation.store.store import Segmentation
@@ -96,6 +99,30 @@ def test_what_was_cancelled_at_once_is_thrown_away(
     assert not form.offer.isVisible()
     assert not request_path(out).exists()
     assert errors(notes) == []
+
+
+def test_what_is_cancelled_while_its_request_is_written_is_offered(
+    open_finetune: OpenFinetune, until: Until, corrected: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, go_on = Event(), Event()
+
+    def slow_disk(request: FinetuneRequest) -> None:
+        writing.set()
+        assert go_on.wait(30)
+        remember(request)
+
+    monkeypatch.setattr(runner, "remember", slow_disk)
+    _, widget = open_finetune()
+    form = widget.form
+    form.start.click()
+    until(writing.is_set)
+    form.cancel.click()
+    QTest.qWait(300)
+    assert widget.busy
+    go_on.set()
+    until(lambda: not widget.busy)
+    assert form.offer.isVisible()
+    assert "tiny-1 was stopped" in form.offered.text()
 
 
 def refused(widget: FinetuneWidget, until: Until, notes: list[tuple[str, str]], words: str) -> None:
