@@ -55,7 +55,7 @@ class OpenVinoPredictor(TilePredictor):
     def __init__(self, network: OpenVinoNetwork, *, exact_contexts: bool = False) -> None:
         super().__init__(network.config, network.precision, exact_contexts)
         self._network = network
-        self._threads = ThreadPoolExecutor(network.streams, thread_name_prefix="fctl-tile")
+        self._threads = ThreadPoolExecutor(network.callers, thread_name_prefix="fctl-tile")
         self._pools.append(self._threads)
 
     def warm(self) -> None:

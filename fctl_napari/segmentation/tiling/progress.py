@@ -11,8 +11,11 @@ from fctl_napari.windows import IntWindow
 
 State = Literal["starting", "running", "done", "cancelled", "failed"]
 
-TASK_SECONDS = 0.5
-"""Intended duration of a task, s. A cancel waits for the task under way, and each task costs 20 ms of messages."""
+TASK_SECONDS = 1.0
+"""Intended duration of a task, s.
+
+An explanation waits for the task under way. At the end of each, cores run out of tiles for some 40 ms.
+"""
 
 TASK_TILES = 512
 """Largest number of tiles in one task."""
