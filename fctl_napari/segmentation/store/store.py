@@ -285,6 +285,22 @@ class Segmentation:
         inherited = self.inherited()
         return sum(bool(inherited[cell]) for cell in self.grid.cells_in(region)) if inherited.any() else 0
 
+    def uncomputed_in(self, region: IntWindow) -> tuple[int, int]:
+        """Count the cells that hold no prediction, neither an own one nor a parent's, and meet a region.
+
+        Parameters
+        ----------
+        region : IntWindow
+            Region in full-resolution px.
+
+        Returns
+        -------
+        tuple of 2 int
+            Number of those cells, and of all that meet the region.
+        """
+        cells, known = self.grid.cells_in(region), self.done() | self.inherited()
+        return sum(not known[cell] for cell in cells), len(cells)
+
     @property
     def parent_name(self) -> str | None:
         """Name of the checkpoint whose predictions ``inherit`` took over, or None if there are none."""
