@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,12 @@ from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.boundary_iou import BoundaryCounter
 from fctl_napari.evaluation.calibration import Calibration
-from fctl_napari.evaluation.ground_truth import GroundTruth, check_indices, scored_classes
+from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, check_indices, scored_classes
 from fctl_napari.evaluation.metrics import Scores, mean, plain
 from fctl_napari.files import write_json
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, require_region
-
-if TYPE_CHECKING:
-    from fctl_napari.segmentation.store.store import Segmentation
 
 BOUNDARY_PX = 15
 """Width of the bands of Boundary IoU by default, px."""
@@ -166,22 +163,23 @@ class Evaluation:
 
 
 def evaluate(
-    segmentation: Segmentation,
+    segmentation: Comparable,
     ground_truth: GroundTruth,
     region: IntWindow | None = None,
     *,
     boundary_px: int | None = BOUNDARY_PX,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score a stored segmentation against its ground truth.
+    """Score a stored segmentation, or a final map, against its ground truth.
 
     Memory does not grow with the image, and each chunk is read once. Pixels that are ignored in the ground truth or not
     computed yet are left out.
 
     Parameters
     ----------
-    segmentation : Segmentation
-        An opened store.
+    segmentation : Comparable
+        An opened store: the figures are the network's. A final map: they are those of what people get, and the
+        calibration is that of the px that nobody painted.
     ground_truth : GroundTruth
         Class indices of the same size.
     region : IntWindow or None, optional
