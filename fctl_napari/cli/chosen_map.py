@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
 
 def chosen_map(
     segmentation: Segmentation, raw: bool, corrections: Path | None, *, ground_truth: Path | None = None
-) -> Segmentation | FinalMap:
-    """Return the map that a command works on.
-
-    A sentence on stderr says which corrections are in it, and which lie there and are not.
+) -> tuple[Segmentation | FinalMap, list[str]]:
+    """Choose the map that a command works on.
 
     Parameters
     ----------
@@ -32,8 +31,11 @@ def chosen_map(
 
     Returns
     -------
-    Segmentation or FinalMap
+    chosen : Segmentation or FinalMap
         The final map, or the segmentation where there are no corrections.
+    notes : list of str
+        Sentences on the corrections that are part of it, and on those that lie there and are not, for
+        ``output.say`` when the work is done.
 
     Raises
     ------
@@ -48,19 +50,18 @@ def chosen_map(
     if raw and corrections is not None:
         raise ConfigError("--raw leaves corrections out and --corrections names some; give one of them.")
     if raw:
-        return segmentation
+        return segmentation, []
     if corrections is not None:
         final: FinalMap | None = FinalMap(segmentation, Corrections.open(corrections))
+        notes = []
     else:
         final = find_final_map(segmentation)
-        _say_of_others(segmentation)
+        notes = list(_notes_on_others(segmentation))
     if final is None:
-        return segmentation
+        return segmentation, notes
     if ground_truth is not None and ground_truth.resolve() == final.corrections.path.resolve():
-        _say("without corrections, because they are the ground truth")
-        return segmentation
-    _say(f"with {used(final)}; --raw leaves them out")
-    return final
+        return segmentation, [*notes, "without corrections, because they are the ground truth"]
+    return final, [*notes, f"with {used(final)}; --raw leaves them out"]
 
 
 def used(final: FinalMap) -> str:
@@ -82,7 +83,9 @@ def used_json(final: FinalMap | None) -> dict[str, str | int] | None:
     }
 
 
-def _say_of_others(segmentation: Segmentation) -> None:
+def _notes_on_others(segmentation: Segmentation) -> Iterator[str]:
+    """Yield sentences on what lies at the usual paths and is left out."""
+    from fctl_napari.corrections.correction_store import half_made
     from fctl_napari.segmentation.store.identity import same_image
     from fctl_napari.segmentation.store.result_paths import usual_corrections
     from fctl_napari.segmentation.store.stored_image import stored_image
@@ -90,11 +93,7 @@ def _say_of_others(segmentation: Segmentation) -> None:
     image = segmentation.facts["image"]
     for path in usual_corrections(image, segmentation.path):
         stored = stored_image(path)
-        if stored is not None and not same_image(stored, image):
-            _say(f"{path}: holds corrections of another image than {segmentation.path}, and is left out")
-
-
-def _say(sentence: str) -> None:
-    from fctl_napari.cli.output import err
-
-    err.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        if stored is None and not half_made(path):
+            yield f"{path}: is damaged or holds no corrections, and is left out"
+        elif stored is not None and not same_image(stored, image):
+            yield f"{path}: holds corrections of another image than {segmentation.path}, and is left out"

@@ -72,7 +72,7 @@ def evaluate(
 
     The map is the prediction with the corrections that lie beside the image; --raw measures the network alone.
     """
-    from fctl_napari.cli.output import counting, err, out
+    from fctl_napari.cli.output import counting, err, out, say
     from fctl_napari.cli.tables import show_evaluation
     from fctl_napari.corrections.final_map import FinalMap
     from fctl_napari.evaluation.context_reliance import segmentation_reliance
@@ -85,12 +85,13 @@ def evaluate(
         check_figure_path(figure)
     store = Segmentation.open(segmentation)
     region = region_inside(region, store.shape, segmentation)
-    chosen = chosen_map(store, raw, corrections, ground_truth=ground_truth)
+    chosen, notes = chosen_map(store, raw, corrections, ground_truth=ground_truth)
     final = chosen if isinstance(chosen, FinalMap) else None
     there = _ground_truth(ground_truth, mapping, chosen)
     assert there is not None
     with counting("Comparing") as report:
         evaluation = score(chosen, there, region, boundary_px=boundary or None, progress=report)
+    say(notes)
     show_evaluation(evaluation, None if final is None else used(final))
     hint = _unmapped(there, evaluation, store.class_table.names)
     if hint is not None:

@@ -59,7 +59,7 @@ def export(
 
     The map is the prediction with the corrections that lie beside the image.
     """
-    from fctl_napari.cli.output import counting, out
+    from fctl_napari.cli.output import counting, out, say
     from fctl_napari.corrections.provenance import Provenance, check_provenance_path
     from fctl_napari.export.export import export as export_classes
     from fctl_napari.export.losses import ExportLosses
@@ -69,7 +69,7 @@ def export(
     if kind == "provenance":
         check_provenance_path(target)
     region = region_inside(region, store.shape, segmentation)
-    chosen = chosen_map(store, raw, corrections)
+    chosen, notes = chosen_map(store, raw, corrections)
     losses = ExportLosses()
     with counting("Exporting") as report:
         written = export_classes(
@@ -82,13 +82,13 @@ def export(
             losses=losses,
             progress=report,
         )
+    say(notes)
     say_losses(losses)
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
 def say_losses(losses: ExportLosses) -> None:
     """Print on stderr what polygons leave out."""
-    from fctl_napari.cli.output import err
+    from fctl_napari.cli.output import say
 
-    for sentence in losses.sentences():
-        err.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    say(losses.sentences())

@@ -76,7 +76,7 @@ CorrectionsOption = Annotated[
     typer.Option(
         "--corrections",
         metavar="C.ome.zarr",
-        help="Corrections that are part of the map.  [default: those beside the image]",
+        help="Corrections that are part of the map, in place of those beside the image.",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help=DEVICE.help)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,26 @@ def test_those_of_another_image_at_the_usual_path_are_left_out(fctl: Fctl, land:
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "map.png")), LABELS - np.uint8(1))
 
 
+def test_damaged_corrections_are_not_left_out_in_silence(fctl: Fctl, land: Path, tmp_path: Path) -> None:
+    corrections, out = tmp_path / "scene.corrections.ome.zarr", tmp_path / "map.png"
+    chunk = corrections / "0" / "c" / "0" / "0"
+    whole = chunk.read_bytes()
+    for content in (whole[:9], whole + b"x", b""):
+        chunk.write_bytes(content)
+        assert re.search(
+            r"0/c/0/0: is damaged \(.+\); restore it from a copy, or", fctl("export", land, out).sentence()
+        )
+        assert not out.exists()
+    chunk.write_bytes(whole)
+    (corrections / "authors").rename(tmp_path / "authors")
+    assert f"{corrections}: parts of these corrections are missing" in fctl("export", land, out).sentence()
+    assert "parts of these corrections are missing" in fctl("info", land).out
+    (corrections / "zarr.json").write_text("{")
+    code, _, err = fctl("export", land, out)
+    assert code == 0
+    assert f"{corrections}: is damaged or holds no corrections, and is left out" in err
+
+
 def test_provenance(fctl: Fctl, land: Path, tmp_path: Path) -> None:
     expected = np.ones((90, 120), np.uint8)  # predicted
     expected[80:] = 0
@@ -158,6 +179,6 @@ def test_info_names_them(fctl: Fctl, land: Path) -> None:
 def test_corrections_are_no_segmentation(fctl: Fctl, land: Path, truth: Path, tmp_path: Path) -> None:
     corrections = tmp_path / "scene.corrections.ome.zarr"
     for call in (("export", corrections, tmp_path / "x.tif"), ("evaluate", corrections, truth)):
-        sentence = fctl(*call).sentence()
-        assert f"{corrections}: holds corrections; give the segmentation of their image" in sentence
+        words = f"{corrections}: holds corrections; give the segmentation of their image."
+        assert fctl(*call).sentence().endswith(words)
     assert not list(tmp_path.glob("x.*"))
