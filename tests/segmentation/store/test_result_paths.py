@@ -76,13 +76,15 @@ def test_corrections_are_found_where_they_lie(images: list[Pyramid], make_segmen
 
 @pytest.mark.parametrize("kind", ["beside", "of the pyramid's file", "beside the store", "in the cache"])
 def test_corrections_at_the_usual_paths_of_a_store(
-    images: list[Pyramid], make_segmentation: Make, tmp_path: Path, kind: str
+    images: list[Pyramid], make_segmentation: Make, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     cache = user_cache_path("fctl-napari")
     image = {**image_facts(images[0]), "path": str(tmp_path / "0.png")}
     store = tmp_path / "results" / "land.ome.zarr"
     usual = tmp_path / "0.corrections.ome.zarr"
     if kind == "of the pyramid's file":
+        cache.mkdir(parents=True)
         convert(images[0], cache / "0-pyramid.ome.zarr")
         image["path"] = str(cache / "0-pyramid.ome.zarr")
     elif kind == "beside the store":
