@@ -204,9 +204,11 @@ def compare(
 def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segmentation | FinalMap) -> GroundTruth | None:
     """Open the ground truth of a segmentation or a final map, if one is given.
 
-    If ``mapping`` is given, its values are mapped to the classes of that. Notes on the classes go to stderr.
+    If ``mapping`` is given, its values are mapped to the classes of that. Without, colors and numbers are those of the
+    segmentation's classes, so that it reads the same whatever was painted. Notes on the classes go to stderr.
     """
     from fctl_napari.cli.output import err
+    from fctl_napari.corrections.final_map import FinalMap
     from fctl_napari.evaluation.ground_truth import notes_on
     from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
     from fctl_napari.imagery.labels.ground_truth_over import open_ground_truth_over
@@ -219,7 +221,8 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
         if mapping is not None:
             raise InputError(f"{mapping}: maps the values of a ground truth; name the ground truth too.")
         return None
-    colors = None if mapping is not None else segmentation.class_table.colors
+    prediction = segmentation.segmentation if isinstance(segmentation, FinalMap) else segmentation
+    colors = None if mapping is not None else prediction.class_table.colors
     polygons = is_polygon_file(path)
     names = [info.name for info in segmentation.class_table]
     source = open_ground_truth_over(

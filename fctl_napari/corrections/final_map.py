@@ -18,7 +18,7 @@ from fctl_napari.corrections.merge import values_by_name
 from fctl_napari.errors import OtherImageError
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
-from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.model.classes import NOT_SURE, ClassTable, numbered_classes
 from fctl_napari.segmentation.store.identity import contradict, same_image
 from fctl_napari.segmentation.store.result_paths import usual_corrections
 from fctl_napari.segmentation.store.store import Segmentation
@@ -112,7 +112,8 @@ class FinalMap:
     facts : dict of str to object
         Description of the segmentation (JSON).
     class_table : ClassTable
-        Classes of the segmentation, then those that only the corrections have, in their order.
+        Classes of the segmentation, then those that only the corrections have, in their order. One of these whose
+        color is taken has another one.
     labels : ComposedLabels
         Classes: 0 = neither computed nor painted, k + 1 = class k of ``class_table``.
     confidence : ComposedLabels
@@ -141,9 +142,8 @@ class FinalMap:
         self.corrections = corrections
         self.path = segmentation.path
         self.facts = segmentation.facts
-        own, theirs = segmentation.class_table, corrections.class_table
-        self.class_table: ClassTable = own.extended(theirs, set(theirs.names).difference(own.names))
-        self._values = values_by_name(theirs.names, self.class_table)
+        self.class_table = _joined(segmentation.class_table, corrections.class_table)
+        self._values = values_by_name(corrections.class_table.names, self.class_table)
         levels = min(len(segmentation.labels.levels), len(corrections.labels.levels))
         self.labels = ComposedLabels(segmentation.labels, levels, self._read)
         self.confidence = ComposedLabels(segmentation.labels, levels, self._read_confidence)
@@ -199,7 +199,8 @@ class FinalMap:
         Returns
         -------
         dict of str to int
-            ``"corrected"``: number of px that have a class by a person. ``"not sure"``: number of those marked so.
+            ``"corrected"``: number of px that have a class by a person, be it the predicted one or not. ``"not sure"``:
+            number of those marked so.
         """
         areas = self.corrections.area_by_class()
         not_sure = areas.pop("not sure")
@@ -240,6 +241,23 @@ class FinalMap:
         for part, values in self.parts(window, level):
             confidence[part][_decided(values)] = 0
         return confidence
+
+
+def _joined(own: ClassTable, theirs: ClassTable) -> ClassTable:
+    """Return a table with the classes of another one that it lacks, whose colors are none of its own."""
+    joined = own.extended(theirs, set(theirs.names).difference(own.names))
+    colors = own.colors
+    free = (info.color for info in numbered_classes(250))
+    classes = []
+    for info in joined:
+        if info.name in own.names or info.color not in colors:
+            classes.append(info)
+        else:
+            classes.append(
+                info.model_copy(update={"color": next(c for c in free if c not in [*colors, *joined.colors])})
+            )
+        colors.append(classes[-1].color)
+    return ClassTable(classes=tuple(classes))
 
 
 def _decided(values: NDArray[np.uint8]) -> NDArray[np.bool_]:

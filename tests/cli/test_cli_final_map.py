@@ -10,15 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from helpers_commands import Fctl
 from PIL import Image
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.export.export import export
 from fctl_napari.imagery.open import open_image
-from fctl_napari.model.classes import ClassInfo, ClassTable
+from fctl_napari.model.classes import ClassInfo, ClassTable, class_table
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.store.result_paths import named_path
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.grid import TileGrid
 
 TABLE = ClassTable(classes=(ClassInfo(name="kelp", color=(0, 80, 80)), ClassInfo(name="red", color=(255, 0, 0))))
 LABELS = np.full((90, 120), 2, np.uint8)
@@ -159,6 +163,38 @@ def test_evaluate_says_what_it_measures(fctl: Fctl, land: Path, truth: Path, tmp
     document = json.loads(figures.read_text())
     assert document["accuracy"] == pytest.approx(1 - 800 / 9600)
     assert document["corrections"] is None
+
+
+def test_a_ground_truth_reads_the_same_whatever_was_painted(
+    fctl: Fctl, make_rgb: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
+    """DeepGlobe's colors count from 128 on, if they are those of its seven classes; so do 1 to 7 with nodata 0."""
+    Image.fromarray(make_rgb(90, 120)).save(tmp_path / "scene.png")
+    table, values = class_table("deepglobe"), np.arange(90 * 120).reshape(90, 120) // 50 % 7
+    image = open_image(tmp_path / "scene.png")
+    config = FCtLConfig(encoder="efficientnet_lite0", tile_size=64, classes=7, contexts=(), ale="none")
+    store = Segmentation.create(
+        tmp_path / "land.ome.zarr",
+        image=image,
+        grid=TileGrid((90, 120), 256, 64),
+        card=Card(name="m", config=config, classes=table),
+        checkpoint_hash="0" * 64,
+        settings={},
+    )
+    store.labels.write(0, 0, (values + 1).astype(np.uint8))
+    store.finish(store.missing())
+    draw(tmp_path / "scene.corrections.ome.zarr", tmp_path / "scene.png")
+    near = np.abs(np.array(table.colors)[values] - 20).astype(np.uint8)
+    Image.fromarray(near).save(tmp_path / "near.png")
+    numbers = {"driver": "GTiff", "height": 90, "width": 120, "count": 1, "dtype": "uint8", "nodata": 0}
+    with rasterio.open(tmp_path / "numbers.tif", "w", **numbers) as dataset:
+        dataset.write((values + 1).astype(np.uint8), 1)
+    for name in ("near.png", "numbers.tif"):
+        for raw, right in ((("--raw",), 10800), ((), 9800)):
+            figures = ("--json", tmp_path / "f.json", "--boundary", 0)
+            code, _, err = fctl("evaluate", store.path, tmp_path / name, *raw, *figures)
+            assert code == 0, err
+            assert np.trace(json.loads((tmp_path / "f.json").read_text())["confusion"]) == right
 
 
 def test_corrections_are_not_compared_with_themselves(fctl: Fctl, land: Path, tmp_path: Path) -> None:

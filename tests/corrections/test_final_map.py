@@ -22,6 +22,7 @@ from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.export.export import export
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
+from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.segmentation.store.store import Segmentation
 
 Make = Callable[..., Segmentation]
@@ -63,6 +64,19 @@ def test_classes_of_the_segmentation_come_first(store: Segmentation, tmp_path: P
     table = FinalMap(store, Corrections.open(tmp_path / "c.ome.zarr")).class_table
     assert table.names == ("red", "green", "blue", "kelp", "ice")
     assert [info.color for info in table][:4] == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 80, 80)]
+
+
+def test_no_two_classes_have_one_color(make_segmentation: Make, tmp_path: Path) -> None:
+    store = make_segmentation(np.ones((60, 70), np.uint8), names=NAMES)
+    others = [("a", (0, 255, 0)), ("blue", (255, 0, 0)), ("b", (0, 255, 0)), ("c", (40, 40, 40)), ("d", (1, 2, 3))]
+    table = ClassTable(classes=tuple(ClassInfo(name=name, color=color) for name, color in others))
+    with Corrections.create(tmp_path / "c.ome.zarr", blank((60, 70)), table):
+        pass
+    joined = FinalMap(store, Corrections.open(tmp_path / "c.ome.zarr")).class_table
+    assert joined.names == ("red", "green", "blue", "a", "b", "c", "d")
+    assert len(set(joined.colors)) == 7
+    assert joined.colors[:3] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    assert joined.colors[5:] == [(40, 40, 40), (1, 2, 3)]
 
 
 def test_corrections_of_another_image_are_refused(store: Segmentation, tmp_path: Path) -> None:
