@@ -208,7 +208,6 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
     segmentation's classes, so that it reads the same whatever was painted. Notes on the classes go to stderr.
     """
     from fctl_napari.cli.output import err
-    from fctl_napari.corrections.final_map import FinalMap
     from fctl_napari.evaluation.ground_truth import notes_on
     from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
     from fctl_napari.imagery.labels.ground_truth_over import open_ground_truth_over
@@ -221,8 +220,7 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
         if mapping is not None:
             raise InputError(f"{mapping}: maps the values of a ground truth; name the ground truth too.")
         return None
-    prediction = segmentation.segmentation if isinstance(segmentation, FinalMap) else segmentation
-    colors = None if mapping is not None else prediction.class_table.colors
+    colors = None if mapping is not None else segmentation.predicted_classes.colors
     polygons = is_polygon_file(path)
     names = [info.name for info in segmentation.class_table]
     source = open_ground_truth_over(

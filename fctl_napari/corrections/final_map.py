@@ -154,6 +154,11 @@ class FinalMap:
         return self.segmentation.shape
 
     @property
+    def predicted_classes(self) -> ClassTable:
+        """Classes of the segmentation, by whose numbers and colors a mask without names counts."""
+        return self.segmentation.class_table
+
+    @property
     def image_path(self) -> str | None:
         """Path of the image, or None if it has none."""
         return self.segmentation.image_path

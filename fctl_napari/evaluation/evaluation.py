@@ -208,11 +208,14 @@ def evaluate(
     counter = _Counter(len(names))
     boundary = None if boundary_px is None else BoundaryCounter(len(names), boundary_px, within, extent)
     for block in iter_blocks(extent, segmentation.labels.chunk, progress=progress):
-        there = scored[ground_truth.read(block)]
+        values = ground_truth.read(block)
+        there = scored[values]
         labels = segmentation.labels.read(block)
         inside = within.intersect(block)
         if not inside.empty:
             part = inside.slices_in(block)
+            if ground_truth.class_names is None:
+                check_indices("ground truth", _highest(values[part]), len(segmentation.predicted_classes))
             counter.add(there[part], labels[part], segmentation.confidence.read(inside))
         if boundary is not None:
             predicted = labels - np.uint8(1)  # 0 (not computed) wraps to 255 = none, k + 1 becomes k
@@ -233,6 +236,11 @@ def evaluate(
         boundary_iou=None if boundary is None else dict(zip(names, boundary.iou().tolist(), strict=True)),
         inherited=segmentation.inherited_in(within),
     )
+
+
+def _highest(indices: NDArray[np.uint8]) -> int:
+    """Return the highest class index, -1 where no px has a class."""
+    return int((indices + np.uint8(1)).max()) - 1  # 255 (none) wraps to 0
 
 
 class _Counter:
@@ -256,7 +264,7 @@ class _Counter:
         for top in range(0, len(ground_truth), ROWS):
             rows = slice(top, top + ROWS)
             there, predicted = ground_truth[rows], labels[rows]
-            check_indices("ground truth", int((there + np.uint8(1)).max()) - 1, self.classes)
+            check_indices("ground truth", _highest(there), self.classes)
             check_indices("segmentation", int(predicted.max()) - 1, self.classes)
             index = np.minimum(there, self.classes).astype(np.intp)
             index *= self.classes + 1

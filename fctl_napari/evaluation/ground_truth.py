@@ -45,6 +45,10 @@ class Comparable(Protocol):
         """(height, width), px."""
 
     @property
+    def predicted_classes(self) -> ClassTable:
+        """Classes of the network, the first of ``class_table``, by whose numbers a mask without names counts."""
+
+    @property
     def labels(self) -> ReadableLabels:
         """Classes: 0 = none, k + 1 = class k."""
 
@@ -97,7 +101,7 @@ def scored_classes(segmentation: Comparable, ground_truth: GroundTruth) -> NDArr
     """Check that a ground truth fits a segmentation, and match its classes to those of the segmentation.
 
     A ground truth that names its classes counts by their names. Names that the segmentation does not know are not
-    scored.
+    scored. One without names counts by the numbers of the network's classes, whatever was painted since.
 
     Parameters
     ----------
@@ -126,7 +130,8 @@ def scored_classes(segmentation: Comparable, ground_truth: GroundTruth) -> NDArr
             f"segmentation {height} x {width}; give the ground truth of the same image."
         )
     scored = np.arange(256, dtype=np.uint8)
-    scored[len(names) : len(table)] = IGNORE
+    predicted = segmentation.predicted_classes
+    scored[len(predicted.names) : len(predicted)] = IGNORE
     if ground_truth.class_names is None:
         return scored
     match = match_names(ground_truth.class_names, [info.name for info in table])

@@ -13,6 +13,7 @@ from helpers_final_map import NAMES, TABLE, composed, make_both, paint, random_l
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.corrections.final_map import FinalMap, find_final_map
@@ -20,10 +21,14 @@ from fctl_napari.corrections.provenance import PROVENANCE, Provenance
 from fctl_napari.errors import InputError, OtherImageError
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.export.export import export
+from fctl_napari.imagery.formats.mask_tags import names_text
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
+from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.model_card import Card
 from fctl_napari.segmentation.store.store import Segmentation
+from fctl_napari.segmentation.tiling.grid import TileGrid
 
 Make = Callable[..., Segmentation]
 LABELS = random_labels(SHAPE, 3)
@@ -116,10 +121,12 @@ def test_figures_of_it(make_segmentation: Make, tmp_path: Path) -> None:
     store, corrections = make_both(tmp_path, blank((300, 400)), labels, make_segmentation, seed=2)
     final = FinalMap(store, corrections)
     expected, provenance = composed(labels, corrections.read((0, 0, 300, 400)))
-    Image.fromarray(np.random.default_rng(0).integers(0, 5, (300, 400)).astype(np.uint8)).save(tmp_path / "truth.png")
+    names = PngInfo()
+    names.add_text("Classes", names_text(final.class_table.names))
+    there = np.random.default_rng(0).integers(0, 5, (300, 400)).astype(np.uint8)
+    Image.fromarray(there).save(tmp_path / "truth.png", pnginfo=names)
     ground_truth = open_ground_truth(tmp_path / "truth.png")
     found = evaluate(final, ground_truth, boundary_px=3)
-    there = ground_truth.read((0, 0, 300, 400))
     confusion = np.zeros((5, 6), int)
     np.add.at(confusion, (there, expected), 1)
     np.testing.assert_array_equal(found.confusion, confusion[:, 1:])
@@ -132,6 +139,38 @@ def test_figures_of_it(make_segmentation: Make, tmp_path: Path) -> None:
     alone = np.zeros((3, 4), int)
     np.add.at(alone, (there % 3, labels), 1)
     np.testing.assert_array_equal(evaluate(store, three, boundary_px=None).confusion, alone[:, 1:])
+
+
+def test_numbers_of_a_ground_truth_are_classes_of_the_network(tmp_path: Path) -> None:
+    """Also where the number of an ignored class is that of a class that only the corrections have."""
+    shape = 60, 70
+    classes = [("red", False), ("green", False), ("cloud", True)]
+    table = ClassTable(classes=tuple(ClassInfo(name=n, color=(k, 0, 0), ignored=i) for k, (n, i) in enumerate(classes)))
+    config = FCtLConfig(encoder="efficientnet_lite0", tile_size=64, classes=2, contexts=(), ale="none")
+    store = Segmentation.create(
+        tmp_path / "s.ome.zarr",
+        image=blank(shape),
+        grid=TileGrid(shape, 256, 64),
+        card=Card(name="m", config=config, classes=table),
+        checkpoint_hash="0" * 64,
+        settings={},
+    )
+    store.labels.write(0, 0, np.ones(shape, np.uint8))
+    with Corrections.create(tmp_path / "c.ome.zarr", blank(shape), TABLE) as corrections:
+        corrections.write(0, 0, np.full((10, 70), 2, np.uint8), author="ann")
+    final = FinalMap(store, Corrections.open(tmp_path / "c.ome.zarr"))
+    assert [info.name for info in final.class_table] == ["red", "green", "blue", "kelp", "ice", "cloud"]
+    values = np.zeros(shape, np.uint8)
+    values[5:30] = 2
+    Image.fromarray(values).save(tmp_path / "truth.png")
+    found = evaluate(final, open_ground_truth(tmp_path / "truth.png"))
+    expected = np.zeros((5, 5), int)
+    expected[0, 0], expected[0, 3] = 30 * 70, 5 * 70  # 25 rows are cloud
+    np.testing.assert_array_equal(found.confusion, expected)
+    Image.fromarray(values + np.uint8(1)).save(tmp_path / "truth.png")
+    for source in (store, final):
+        with pytest.raises(InputError, match="class index 3, but there are 3 classes"):
+            evaluate(source, open_ground_truth(tmp_path / "truth.png"))
 
 
 def test_corrections_are_found_beside_the_image(make_segmentation: Make, make_rgb: Callable, tmp_path: Path) -> None:

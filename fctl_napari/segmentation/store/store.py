@@ -232,6 +232,11 @@ class Segmentation:
         return self.labels.shape
 
     @property
+    def predicted_classes(self) -> ClassTable:
+        """Classes of the checkpoint, by whose numbers and colors a mask without names counts."""
+        return self.class_table
+
+    @property
     def checkpoint_hash(self) -> str:
         """SHA-256 of the checkpoint that computes the segmentation."""
         return str(self.facts["checkpoint"]["hash"])
