@@ -16,6 +16,7 @@ import rasterio
 from rasterio.enums import Resampling
 
 from fctl_napari.corrections.corrections import Corrections
+from fctl_napari.corrections.final_map import find_final_map
 from fctl_napari.corrections.relink import relink
 from fctl_napari.errors import OtherImageError, OutputError
 from fctl_napari.imagery.fingerprint import SAMPLED
@@ -81,6 +82,16 @@ def test_corrections_go_on(folder: Path) -> None:
     add_overviews(folder / "scene.tif")
     with Corrections.open(path, "r+", image=open_image("scene.tif")) as there:
         assert there.area_by_class() == {"red": 81, "green": 1200, "blue": 0, "not sure": 0}
+
+
+def test_they_are_part_of_the_final_map(folder: Path) -> None:
+    store = Segmentation.open(folder / "scene.tiny.fctl.ome.zarr")
+    final = find_final_map(store)
+    assert final is not None
+    assert final.counts() == {"corrected": 1155, "not sure": 45}
+    drawn = final.corrections.read((0, 0, *store.shape))
+    labels = np.where((drawn > 0) & (drawn < 255), drawn, store.labels.levels[0][:])
+    assert np.array_equal(final.labels.read((0, 0, *store.shape)), labels)
 
 
 def test_those_of_a_conversion_are_those_of_its_image(folder: Path) -> None:

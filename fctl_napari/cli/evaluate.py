@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.options import JsonOption, RegionOption, SegmentationArgument
+from fctl_napari.cli.chosen_map import chosen_map, used, used_json
+from fctl_napari.cli.options import CorrectionsOption, JsonOption, RawOption, RegionOption, SegmentationArgument
 from fctl_napari.cli.region import region_inside
 from fctl_napari.errors import FctlError, InputError
 from fctl_napari.files import atomic_write, write_json
 
 if TYPE_CHECKING:
+    from fctl_napari.corrections.final_map import FinalMap
     from fctl_napari.evaluation.evaluation import Evaluation
     from fctl_napari.evaluation.ground_truth import GroundTruth
     from fctl_napari.segmentation.store.store import Segmentation
@@ -62,10 +65,16 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE", help="The checkpoint that made it, if not built in; for context reliance."),
     ] = None,
+    raw: RawOption = False,
+    corrections: CorrectionsOption = None,
 ) -> None:
-    """Compare a segmentation with its ground truth: figures by class, mIoU, accuracy, calibration, context reliance."""
-    from fctl_napari.cli.output import counting, err, out
+    """Compare a map with its ground truth: figures by class, mIoU, accuracy, calibration, context reliance.
+
+    The map is the prediction with the corrections that lie beside the image; --raw measures the network alone.
+    """
+    from fctl_napari.cli.output import counting, err, out, say
     from fctl_napari.cli.tables import show_evaluation
+    from fctl_napari.corrections.final_map import FinalMap
     from fctl_napari.evaluation.context_reliance import segmentation_reliance
     from fctl_napari.evaluation.evaluation import evaluate as score
     from fctl_napari.figures.evaluation import evaluation_figure
@@ -76,12 +85,15 @@ def evaluate(
         check_figure_path(figure)
     store = Segmentation.open(segmentation)
     region = region_inside(region, store.shape, segmentation)
-    there = _ground_truth(ground_truth, mapping, store)
+    chosen, notes = chosen_map(store, raw, corrections, ground_truth=ground_truth)
+    final = chosen if isinstance(chosen, FinalMap) else None
+    there = _ground_truth(ground_truth, mapping, chosen)
     assert there is not None
     with counting("Comparing") as report:
-        evaluation = score(store, there, region, boundary_px=boundary or None, progress=report)
-    show_evaluation(evaluation)
-    hint = _unmapped(there, evaluation)
+        evaluation = score(chosen, there, region, boundary_px=boundary or None, progress=report)
+    say(notes)
+    show_evaluation(evaluation, None if final is None else used(final))
+    hint = _unmapped(there, evaluation, store.class_table.names)
     if hint is not None:
         err.print(hint, highlight=False, markup=False, soft_wrap=True)
     if evaluation.mixed_up is not None:
@@ -98,8 +110,9 @@ def evaluate(
         with atomic_write(csv_file, "w") as file:
             file.write(evaluation.to_csv())
     if figure is not None:
-        save_figure(evaluation_figure(evaluation, segmentation.name), figure)
-    figures = {**evaluation.to_json(), "context_reliance": None}
+        name = segmentation.name if final is None else f"{segmentation.name} with {used(final)}"
+        save_figure(evaluation_figure(evaluation, name), figure)
+    figures = {**evaluation.to_json(), "context_reliance": None, "corrections": used_json(final)}
     try:
         with err.status("Exchanging contexts"):
             figures["context_reliance"] = segmentation_reliance(store, checkpoint)
@@ -188,10 +201,11 @@ def compare(
         write_json(json_file, agreement.to_json())
 
 
-def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> GroundTruth | None:
-    """Open the ground truth of a segmentation, if one is given.
+def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segmentation | FinalMap) -> GroundTruth | None:
+    """Open the ground truth of a segmentation or a final map, if one is given.
 
-    If ``mapping`` is given, its values are mapped to the segmentation's classes. Notes on the classes go to stderr.
+    If ``mapping`` is given, its values are mapped to the classes of that. Without, colors and numbers are those of the
+    segmentation's classes, so that it reads the same whatever was painted. Notes on the classes go to stderr.
     """
     from fctl_napari.cli.output import err
     from fctl_napari.evaluation.ground_truth import notes_on
@@ -206,7 +220,7 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
         if mapping is not None:
             raise InputError(f"{mapping}: maps the values of a ground truth; name the ground truth too.")
         return None
-    colors = None if mapping is not None else segmentation.class_table.colors
+    colors = None if mapping is not None else segmentation.predicted_classes.colors
     polygons = is_polygon_file(path)
     names = [info.name for info in segmentation.class_table]
     source = open_ground_truth_over(
@@ -228,14 +242,15 @@ def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segment
     return ground_truth
 
 
-def _unmapped(ground_truth: GroundTruth, evaluation: Evaluation) -> str | None:
-    """Return a hint if values of the ground truth may stand for a class that no pixel of it has.
+def _unmapped(ground_truth: GroundTruth, evaluation: Evaluation, predicted: Sequence[str]) -> str | None:
+    """Return a hint if values of the ground truth may stand for a predicted class that no pixel of it has.
 
     Published masks use 255 for a class, for example.
     """
     from fctl_napari.imagery.labels.label_source import LabelSource
 
-    absent = [name for name, px in zip(evaluation.names, evaluation.confusion.sum(axis=1), strict=True) if not px]
+    px_by_class = zip(evaluation.names, evaluation.confusion.sum(axis=1), strict=True)
+    absent = [name for name, px in px_by_class if not px and name in predicted]
     y0, x0, y1, x1 = evaluation.region
     dropped = (y1 - y0) * (x1 - x0) - evaluation.scores.pixels
     if (

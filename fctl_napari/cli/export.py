@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fctl_napari.cli.options import RegionOption, SegmentationArgument
+from fctl_napari.cli.chosen_map import chosen_map
+from fctl_napari.cli.options import CorrectionsOption, RawOption, RegionOption, SegmentationArgument
 from fctl_napari.cli.region import region_inside
 from fctl_napari.files import local_path
 
@@ -20,10 +21,18 @@ TargetArgument = Annotated[
         parser=local_path,
         metavar="OUT",
         help=".png or .tif: class indices (255 = none), a cloud-optimized GeoTIFF where georeferenced; .geojson, "
-        ".gpkg: polygons; .coco.json: annotations; .ome.zarr or IMAGE.ome.zarr/labels/NAME: an OME-Zarr label.",
+        ".gpkg: polygons; .coco.json: annotations; .ome.zarr or IMAGE.ome.zarr/labels/NAME: an OME-Zarr label. Beside "
+        ".tif, .gpkg and .geojson lies a style for QGIS (.qml).",
     ),
 ]
 KindOption = Annotated[Literal["coco", "geojson"] | None, typer.Option(help="What a file that ends in .json is to be.")]
+MapKindOption = Annotated[
+    Literal["coco", "geojson", "provenance"] | None,
+    typer.Option(
+        help="What a file that ends in .json is to be; or provenance: a raster of 0 not computed, 1 predicted, 2 "
+        "corrected, 3 accepted, 4 not sure."
+    ),
+]
 SimplifyOption = Annotated[
     float | None,
     typer.Option(metavar="PX", help="Simplify polygons by about this much; narrower arms vanish, borders stay shared."),
@@ -39,38 +48,47 @@ def add_commands(app: typer.Typer) -> None:
 def export(
     segmentation: SegmentationArgument,
     target: TargetArgument,
-    kind: KindOption = None,
+    kind: MapKindOption = None,
     region: RegionOption = None,
     simplify: SimplifyOption = None,
     min_area: MinAreaOption = 0,
+    raw: RawOption = False,
+    corrections: CorrectionsOption = None,
 ) -> None:
-    """Write the classes for other programs: raster, polygons, COCO or OME-Zarr labels, by the end of the name."""
-    from fctl_napari.cli.output import counting, out
+    """Write the map for other programs: raster, polygons, COCO or OME-Zarr labels, by the end of the name.
+
+    The map is the prediction with the corrections that lie beside the image.
+    """
+    from fctl_napari.cli.output import counting, out, say
+    from fctl_napari.corrections.provenance import Provenance, check_provenance_path
     from fctl_napari.export.export import export as export_classes
     from fctl_napari.export.losses import ExportLosses
     from fctl_napari.segmentation.store.store import Segmentation
 
     store = Segmentation.open(segmentation)
+    if kind == "provenance":
+        check_provenance_path(target)
     region = region_inside(region, store.shape, segmentation)
+    chosen, notes = chosen_map(store, raw, corrections)
     losses = ExportLosses()
     with counting("Exporting") as report:
         written = export_classes(
-            store,
+            Provenance(chosen) if kind == "provenance" else chosen,
             target,
-            kind=kind,
+            kind=None if kind == "provenance" else kind,
             region=region,
             simplify=simplify,
             min_area=min_area,
             losses=losses,
             progress=report,
         )
+    say(notes)
     say_losses(losses)
     out.print(str(written), highlight=False, soft_wrap=True)
 
 
 def say_losses(losses: ExportLosses) -> None:
     """Print on stderr what polygons leave out."""
-    from fctl_napari.cli.output import err
+    from fctl_napari.cli.output import say
 
-    for sentence in losses.sentences():
-        err.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    say(losses.sentences())

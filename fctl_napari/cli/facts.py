@@ -136,6 +136,9 @@ def image_words(stored: Mapping[str, Any], beside: Path) -> str:
 
 def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
     """Return facts of a segmentation by their names."""
+    from fctl_napari.cli.chosen_map import used
+    from fctl_napari.corrections.final_map import find_final_map
+
     height, width = segmentation.shape
     done = segmentation.done()
     facts = {
@@ -154,4 +157,10 @@ def segmentation_facts(segmentation: Segmentation) -> dict[str, str]:
         facts["maps"] = ", ".join(segmentation.maps)
     if segmentation.georeference is not None:
         facts["crs"] = segmentation.georeference.crs
+    try:
+        final = find_final_map(segmentation)
+    except InputError as error:
+        facts["corrections"] = str(error)
+    else:
+        facts |= {} if final is None else {"corrections": f"{used(final)}; fctl export and fctl evaluate take them in"}
     return facts

@@ -71,6 +71,14 @@ BatchOption = Annotated[int | None, typer.Option("--batch", min=1, help=BATCH.he
 CheckpointOption = Annotated[
     str, typer.Option("--checkpoint", metavar="earth|aerial|FILE", help="A built-in checkpoint or a file.")
 ]
+CorrectionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections",
+        metavar="C.ome.zarr",
+        help="Corrections that are part of the map, in place of those beside the image.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help=DEVICE.help)]
 EngineOption = Annotated[str, typer.Option("--engine", help=ENGINE.help)]
 ExactContextsOption = Annotated[bool, typer.Option("--exact-contexts", help=EXACT_CONTEXTS.help)]
@@ -92,6 +100,7 @@ RangeOption = Annotated[
     tuple[float, float] | None,
     typer.Option("--range", metavar="LO HI", help=VALUE_RANGE.help),
 ]
+RawOption = Annotated[bool, typer.Option("--raw", help="The prediction alone, without corrections.")]
 RegionOption = Annotated[
     IntWindow | None,
     typer.Option("--region", metavar="Y0 X0 Y1 X1", help=REGION.help),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,12 @@ out = Console()
 
 err = Console(stderr=True)
 """Console for progress and errors, on stderr."""
+
+
+def say(sentences: Iterable[str]) -> None:
+    """Print sentences on stderr, one a line."""
+    for sentence in sentences:
+        err.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 class Report(Protocol):

@@ -37,19 +37,24 @@ def _figure(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
-def show_evaluation(evaluation: Evaluation) -> None:
-    """Print the figures by class and their means, then the overall figures."""
+def show_evaluation(evaluation: Evaluation, corrections: str | None = None) -> None:
+    """Print the figures by class and their means, then the overall figures.
+
+    ``corrections`` describes those that are part of the map. None is for a prediction alone.
+    """
     titles, *rows = evaluation.table()
     table = _table(*titles)
     for name, *values in rows:
         table.add_row(name, *map(_figure, values))
     out.print(table)
     scores = evaluation.scores
-    lines = [
+    lines = [] if corrections is None else [f"figures of the map with {corrections}: not of the network, as with --raw"]
+    lines += [
         f"accuracy {scores.accuracy:.4f} over {scores.pixels} px",
         f"mIoU {_figure(scores.miou)} of all classes, ignored pixels dropped",
         f"mIoU {_figure(scores.miou_without_class_0)} without class 0, as GLNet and FCtL count it",
-        f"expected calibration error {_figure(evaluation.calibration.ece())}",
+        f"expected calibration error {_figure(evaluation.calibration.ece())}"
+        + ("" if corrections is None else " of the px that nobody painted"),
     ]
     if evaluation.boundary_px is not None:
         lines.append(f"boundary IoU is that of bands of {evaluation.boundary_px} px")

@@ -498,6 +498,21 @@ class Corrections:
             totals = self._log.totals()
         return {name: totals.get(value, 0) for value, name in value_names(self.class_table).items()}
 
+    def uncomputed_in(self, region: IntWindow) -> tuple[int, int]:
+        """Count the cells that are not computed: corrections have none. See ``Segmentation.uncomputed_in``.
+
+        Parameters
+        ----------
+        region : IntWindow
+            Region, px.
+
+        Returns
+        -------
+        tuple of 2 int
+            Zeros.
+        """
+        return 0, 0
+
     def regions(self) -> list[CorrectedRegion]:
         """List the 4-connected painted regions from the top. Only painted chunks are read, each once.
 

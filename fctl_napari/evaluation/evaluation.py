@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,12 @@ from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.boundary_iou import BoundaryCounter
 from fctl_napari.evaluation.calibration import Calibration
-from fctl_napari.evaluation.ground_truth import GroundTruth, check_indices, scored_classes
+from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, check_indices, scored_classes
 from fctl_napari.evaluation.metrics import Scores, mean, plain
 from fctl_napari.files import write_json
 from fctl_napari.model.classes import IGNORE
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, require_region
-
-if TYPE_CHECKING:
-    from fctl_napari.segmentation.store.store import Segmentation
 
 BOUNDARY_PX = 15
 """Width of the bands of Boundary IoU by default, px."""
@@ -166,22 +163,23 @@ class Evaluation:
 
 
 def evaluate(
-    segmentation: Segmentation,
+    segmentation: Comparable,
     ground_truth: GroundTruth,
     region: IntWindow | None = None,
     *,
     boundary_px: int | None = BOUNDARY_PX,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score a stored segmentation against its ground truth.
+    """Score a stored segmentation, or a final map, against its ground truth.
 
     Memory does not grow with the image, and each chunk is read once. Pixels that are ignored in the ground truth or not
     computed yet are left out.
 
     Parameters
     ----------
-    segmentation : Segmentation
-        An opened store.
+    segmentation : Comparable
+        An opened store: the figures are the network's. A final map: they are those of what people get, and the
+        calibration is that of the px that nobody painted.
     ground_truth : GroundTruth
         Class indices of the same size.
     region : IntWindow or None, optional
@@ -210,11 +208,14 @@ def evaluate(
     counter = _Counter(len(names))
     boundary = None if boundary_px is None else BoundaryCounter(len(names), boundary_px, within, extent)
     for block in iter_blocks(extent, segmentation.labels.chunk, progress=progress):
-        there = scored[ground_truth.read(block)]
+        values = ground_truth.read(block)
+        there = scored[values]
         labels = segmentation.labels.read(block)
         inside = within.intersect(block)
         if not inside.empty:
             part = inside.slices_in(block)
+            if ground_truth.class_names is None:
+                check_indices("ground truth", _highest(values[part]), len(segmentation.predicted_classes))
             counter.add(there[part], labels[part], segmentation.confidence.read(inside))
         if boundary is not None:
             predicted = labels - np.uint8(1)  # 0 (not computed) wraps to 255 = none, k + 1 becomes k
@@ -235,6 +236,11 @@ def evaluate(
         boundary_iou=None if boundary is None else dict(zip(names, boundary.iou().tolist(), strict=True)),
         inherited=segmentation.inherited_in(within),
     )
+
+
+def _highest(indices: NDArray[np.uint8]) -> int:
+    """Return the highest class index, -1 where no px has a class."""
+    return int((indices + np.uint8(1)).max()) - 1  # 255 (none) wraps to 0
 
 
 class _Counter:
@@ -258,7 +264,7 @@ class _Counter:
         for top in range(0, len(ground_truth), ROWS):
             rows = slice(top, top + ROWS)
             there, predicted = ground_truth[rows], labels[rows]
-            check_indices("ground truth", int((there + np.uint8(1)).max()) - 1, self.classes)
+            check_indices("ground truth", _highest(there), self.classes)
             check_indices("segmentation", int(predicted.max()) - 1, self.classes)
             index = np.minimum(there, self.classes).astype(np.intp)
             index *= self.classes + 1

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.labels.class_names import match_names
-from fctl_napari.model.classes import IGNORE
+from fctl_napari.imagery.labels.readable import ReadableLabels
+from fctl_napari.model.classes import IGNORE, ClassTable
 from fctl_napari.segmentation.store.identity import contradict
 from fctl_napari.segmentation.store.stored_image import note_on_image
 from fctl_napari.windows import IntWindow
@@ -19,6 +21,54 @@ if TYPE_CHECKING:
 
 STRANGE = 254
 """Class index of pixels whose class has no name among named classes: no table has so many."""
+
+
+class Comparable(Protocol):
+    """Classes and confidences that are compared with a ground truth: a ``Segmentation``, or a final map.
+
+    Attributes
+    ----------
+    path : Path
+        Folder of the store.
+    class_table : ClassTable
+        The classes.
+    facts : dict of str to object
+        Description of the store (JSON).
+    """
+
+    path: Path
+    class_table: ClassTable
+    facts: dict[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+
+    @property
+    def predicted_classes(self) -> ClassTable:
+        """Classes of the network, the first of ``class_table``, by whose numbers a mask without names counts."""
+
+    @property
+    def labels(self) -> ReadableLabels:
+        """Classes: 0 = none, k + 1 = class k."""
+
+    @property
+    def confidence(self) -> ReadableLabels:
+        """Confidence of the network, 1..255, and 0 where it has none."""
+
+    def inherited_in(self, region: IntWindow) -> int:
+        """Count the cells that hold a parent's predictions and meet a region.
+
+        Parameters
+        ----------
+        region : IntWindow
+            Region in full-resolution px.
+
+        Returns
+        -------
+        int
+            Number of cells.
+        """
 
 
 class GroundTruth(Protocol):
@@ -47,16 +97,16 @@ class GroundTruth(Protocol):
         """
 
 
-def scored_classes(segmentation: Segmentation, ground_truth: GroundTruth) -> NDArray[np.uint8]:
+def scored_classes(segmentation: Comparable, ground_truth: GroundTruth) -> NDArray[np.uint8]:
     """Check that a ground truth fits a segmentation, and match its classes to those of the segmentation.
 
     A ground truth that names its classes counts by their names. Names that the segmentation does not know are not
-    scored.
+    scored. One without names counts by the numbers of the network's classes, whatever was painted since.
 
     Parameters
     ----------
-    segmentation : Segmentation
-        An opened store.
+    segmentation : Comparable
+        An opened store, or a final map.
     ground_truth : GroundTruth
         Ground truth of the same image.
 
@@ -80,7 +130,8 @@ def scored_classes(segmentation: Segmentation, ground_truth: GroundTruth) -> NDA
             f"segmentation {height} x {width}; give the ground truth of the same image."
         )
     scored = np.arange(256, dtype=np.uint8)
-    scored[len(names) : len(table)] = IGNORE
+    predicted = segmentation.predicted_classes
+    scored[len(predicted.names) : len(predicted)] = IGNORE
     if ground_truth.class_names is None:
         return scored
     match = match_names(ground_truth.class_names, [info.name for info in table])
@@ -95,13 +146,13 @@ def scored_classes(segmentation: Segmentation, ground_truth: GroundTruth) -> NDA
     return scored
 
 
-def notes_on(segmentation: Segmentation, ground_truth: GroundTruth) -> list[str]:
+def notes_on(segmentation: Comparable, ground_truth: GroundTruth) -> list[str]:
     """Describe how a ground truth is read, and the classes that it and a segmentation do not share.
 
     Parameters
     ----------
-    segmentation : Segmentation
-        An opened store.
+    segmentation : Comparable
+        An opened store, or a final map.
     ground_truth : GroundTruth
         Ground truth of the same image.
 
@@ -123,7 +174,7 @@ def notes_on(segmentation: Segmentation, ground_truth: GroundTruth) -> list[str]
     return said
 
 
-def _ignored(segmentation: Segmentation) -> list[str]:
+def _ignored(segmentation: Comparable) -> list[str]:
     """Return the names of the segmentation's ignored classes."""
     return [info.name for info in segmentation.class_table if info.ignored]
 

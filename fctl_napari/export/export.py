@@ -13,9 +13,9 @@ from fctl_napari.export.destination import check_path
 from fctl_napari.export.extract import Exportable, Extract
 from fctl_napari.export.losses import ExportLosses
 from fctl_napari.export.pixel_size import position_words
+from fctl_napari.export.qgis_style import write_style
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import take_georeference
-from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import IntWindow
 
 Kind = Literal["png", "tiff", "geojson", "gpkg", "coco", "ome-zarr"]
@@ -38,6 +38,10 @@ POLYGON_KINDS: tuple[Kind, ...] = ("geojson", "gpkg", "coco")
 """Kinds made of regions, of which small ones may be left out."""
 
 
+STYLED_KINDS: tuple[Kind, ...] = ("tiff", "geojson", "gpkg")
+"""Kinds beside which a style for QGIS is written."""
+
+
 def export(
     segmentation: Exportable,
     out: Path | str,
@@ -52,13 +56,14 @@ def export(
     """Write the classes of a segmentation for other programs.
 
     Pixels that were not computed are left out (no class, 255). The file is written whole or not at all, and replaces an
-    earlier export at its path. Memory does not grow with the image's height, but polygons that cross from strip to
-    strip are kept until they are whole.
+    earlier export at its path. A style for QGIS lies beside GeoTIFF, GeoJSON and GeoPackage, see ``write_style``.
+    Memory does not grow with the image's height, but polygons that cross from strip to strip are kept until they are
+    whole.
 
     Parameters
     ----------
     segmentation : Exportable
-        An opened store, or corrections: px that are not sure have no class either.
+        An opened store; corrections, of which px that are not sure have no class either; a final map; a provenance.
     out : Path or str
         Path of the export. The end of the name selects the kind:
 
@@ -105,9 +110,7 @@ def export(
     extract = Extract.of(segmentation, region)
     losses = ExportLosses() if losses is None else losses
     losses.min_area, losses.simplify, losses.position = min_area, simplify, position_words(segmentation)
-    if isinstance(segmentation, Segmentation):
-        cells, known = segmentation.grid.cells_in(extract.window), segmentation.done() | segmentation.inherited()
-        losses.tiles, losses.uncomputed = len(cells), sum(not known[cell] for cell in cells)
+    losses.uncomputed, losses.tiles = segmentation.uncomputed_in(extract.window)
     if kind == "coco":
         coco.write_coco(extract, out, min_area=min_area, losses=losses, progress=progress)
     elif kind == "geojson":
@@ -121,6 +124,8 @@ def export(
             "ome-zarr": labels.write_labels,
         }
         writers[kind](extract, out, progress)
+    if kind in STYLED_KINDS:
+        losses.style = write_style(out, segmentation.class_table, polygons=kind in POLYGON_KINDS)
     return out
 
 

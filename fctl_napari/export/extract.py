@@ -11,21 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.imagery.georeference import Georeference
-from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.imagery.labels.readable import ReadableLabels
 from fctl_napari.model.classes import IGNORE, NOT_SURE, ClassTable
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, Window, require_region
 
 
 class Exportable(Protocol):
-    """Classes of an image's pixels on disk: a ``Segmentation``, or corrections.
+    """Classes of an image's pixels: a ``Segmentation``, corrections, or what is composed of both.
 
     Attributes
     ----------
     path : Path
         Folder of the store.
-    labels : LabelPyramid
-        Label pyramid of the classes.
     class_table : ClassTable
         The classes.
     facts : dict of str to object
@@ -33,9 +31,12 @@ class Exportable(Protocol):
     """
 
     path: Path
-    labels: LabelPyramid
     class_table: ClassTable
     facts: dict[str, Any]
+
+    @property
+    def labels(self) -> ReadableLabels:
+        """Classes: 0 = none, k + 1 = class k. In corrections 255 is not sure."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -48,6 +49,20 @@ class Exportable(Protocol):
     @property
     def georeference(self) -> Georeference | None:
         """Georeference of the image, or None if it has none."""
+
+    def uncomputed_in(self, region: IntWindow) -> tuple[int, int]:
+        """Count the cells that are not computed.
+
+        Parameters
+        ----------
+        region : IntWindow
+            Region in full-resolution px.
+
+        Returns
+        -------
+        tuple of 2 int
+            Number of those cells, and of all that meet the region.
+        """
 
 
 @dataclass(frozen=True)

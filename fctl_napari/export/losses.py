@@ -33,6 +33,8 @@ class ExportLosses:
         Number of px with a class that do not lie on Earth, as beside a full disc.
     uncomputed, tiles : int
         Number of tiles of the segmentation, in the region, that are not computed; and number of all.
+    style : str
+        Sentence on the style for QGIS that was not written, or empty.
     """
 
     min_area: int = 0
@@ -45,6 +47,7 @@ class ExportLosses:
     beside: int = 0
     uncomputed: int = 0
     tiles: int = 0
+    style: str = ""
 
     def large_enough(self, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which regions are kept, by their areas, and count the others.
@@ -108,4 +111,6 @@ class ExportLosses:
             )
         if self.position:
             said.append(self.position)
+        if self.style:
+            said.append(self.style)
         return said

@@ -98,7 +98,34 @@ def beside(image: str | Path, ending: str, elsewhere: Callable[[], Path] | None 
         return image.with_name(stem(image) + ending)
     if elsewhere is None:
         raise InputError(f"{image}: nothing can be written beside it; give a path.")
-    return elsewhere() / f"{stem(image)}-{digest(image)}{ending}"
+    return _in_folder(elsewhere(), image, ending)
+
+
+def _in_folder(folder: Path, image: str | Path, ending: str) -> Path:
+    """Return the path of a file that belongs to an image and lies in another folder."""
+    return folder / f"{stem(image)}-{digest(image)}{ending}"
+
+
+def paths_of(image: str | Path, ending: str, elsewhere: Path | None) -> list[Path]:
+    """List the paths that :func:`beside` gives, or gave when the image's folder was writable or was not.
+
+    Parameters
+    ----------
+    image : str or Path
+        File or address.
+    ending : str
+        Suffix that is put after the image's name without its own suffix.
+    elsewhere : Path or None
+        Folder for images at an address or in a folder that is not writable. None if there is none.
+
+    Returns
+    -------
+    list of Path
+        Paths, the one beside the image first.
+    """
+    image = image if is_url(image) else outside(Path(image).absolute(), ending)
+    found = [image.with_name(stem(image) + ending)] if isinstance(image, Path) else []
+    return found if elsewhere is None else [*found, _in_folder(elsewhere, image, ending)]
 
 
 def outside(image: Path, ending: str) -> Path:

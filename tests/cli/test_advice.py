@@ -32,6 +32,7 @@ RAISED_BY = {
     "evaluation/context_reliance.py": {"evaluate"},
     "cli/info.py": {"info"},
     "cli/ablate.py": {"ablate run"},
+    "cli/chosen_map.py": {"export", "evaluate"},
     "cli/corrections.py": {"corrections import"},
     "cli/data.py": {"data check"},
     "cli/evaluate.py": {"evaluate", "errors", "compare"},
@@ -59,6 +60,7 @@ Whoever writes such a sentence names here all commands that show it, or the comm
 --fresh``).
 """
 OF_OTHERS = {
+    ("cli/tables.py", "--raw"): {"evaluate"},
     ("cli/facts.py", "--image"): {"info", "segment", "convert"},
     ("cli/finetune.py", "--inherit"): {"segment"},
     ("cli/finetune.py", "--corrections"): {"segment"},

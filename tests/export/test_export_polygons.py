@@ -276,7 +276,7 @@ def test_what_ends_badly_leaves_the_earlier_export(tmp_path: Path, make_segmenta
     with pytest.raises(KeyboardInterrupt):
         export(segmentation, out, progress=stop)
     assert out.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["made.ome.zarr", "out.gpkg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made.ome.zarr", "out.gpkg", "out.qml"]
 
 
 def test_options_that_do_not_fit(tmp_path: Path, make_segmentation: MakeSegmentation) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
+from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff_writing
 from fctl_napari.imagery.formats.chunk_files import ChunkFiles, chunk_files
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
@@ -122,7 +123,7 @@ def test_a_damaged_chunk_is_no_chunk_of_zeros(tmp_path: Path) -> None:
     files = files_of(array)
     files[:, :] = np.ones((8, 8), np.uint8)
     (tmp_path / "l" / "0" / "c" / "0" / "0").write_bytes(b"damaged")
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputError, match="0/c/0/0: is damaged"):
         files[:, :]
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputError, match="0/c/0/0: is damaged"):
         files[:2, :] = np.ones((2, 8), np.uint8)

@@ -19,6 +19,8 @@ from zarr.codecs import BytesCodec, ZstdCodec
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore
 
+from fctl_napari.errors import InputError, reason_of
+
 NOTHING_THERE = FileNotFoundError, IsADirectoryError, NotADirectoryError
 """Errors of reading a chunk that was never written."""
 
@@ -75,6 +77,11 @@ class ChunkFiles:
         -------
         ndarray of uint8 [y, x]
             Values.
+
+        Raises
+        ------
+        InputError
+            A chunk is damaged.
         """
         window = [part.indices(length)[:2] for part, length in zip(key, self.shape, strict=True)]
         result = np.zeros([max(0, stop - start) for start, stop in window], np.uint8)
@@ -135,13 +142,20 @@ class ChunkFiles:
         return shape == tuple(min(chunk, length - number * chunk) for number, chunk, length in sizes)
 
     def _read(self, index: tuple[int, int]) -> NDArray[np.uint8] | None:
+        path = self._path(index)
         try:
-            with open(self._path(index), "rb") as file:
+            with open(path, "rb") as file:
                 content = file.read()
         except NOTHING_THERE:
             return None
-        decoded = content if self._codec is None else self._codec.decode(content)
-        return np.frombuffer(decoded, np.uint8).reshape(self.chunks)
+        try:
+            decoded = content if self._codec is None else self._codec.decode(content)
+            return np.frombuffer(decoded, np.uint8).reshape(self.chunks)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{path}: is damaged ({reason_of(error)}); restore it from a copy, or delete it, which leaves its px "
+                "empty."
+            ) from error
 
     def _write(self, index: tuple[int, int], chunk: NDArray[np.uint8]) -> None:
         path = self._path(index)

@@ -9,7 +9,7 @@ from typing import Any
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.formats.remote import is_url
-from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX
+from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, paths_of
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
@@ -66,7 +66,12 @@ def named_path(usual: Path, image: Pyramid) -> Path:
     InputError
         The image cannot be read.
     """
-    word = fingerprint(image).removeprefix(SAMPLED)[:8]
+    return _named(usual, fingerprint(image))
+
+
+def _named(usual: Path, word: str) -> Path:
+    """Return the usual path with eight digits of a fingerprint before its suffix."""
+    word = word.removeprefix(SAMPLED)[:8]
     suffix = next((end for end in (MAPS_SUFFIX, STORE_SUFFIX, CORRECTIONS_SUFFIX) if usual.name.endswith(end)), "")
     return usual.with_name(f"{usual.name.removesuffix(suffix)}.{word}{suffix}")
 
@@ -132,3 +137,53 @@ def own_corrections(usual: Path, image: Pyramid) -> Path:
     if its is not None and same_image(its, image):
         return named
     return named if its is None and stored is not None and is_another_file(stored, image) else usual
+
+
+def usual_corrections(image: Mapping[str, Any], store: Path) -> list[Path]:
+    """List the corrections that lie at the usual paths of the image of a store, whoever's they are.
+
+    The image itself may be gone. See ``stored_image`` for whose they are.
+
+    Parameters
+    ----------
+    image : mapping of str to object
+        Identity of the image, as the store records it.
+    store : Path
+        Path of the store. An image is looked for beside it too, as ``open_image_of`` does.
+
+    Returns
+    -------
+    list of Path
+        Folders that exist: named after the image's file, or the file that its pyramid was made of, and perhaps its
+        fingerprint; beside that file, beside the store, or in the user's cache.
+    """
+    if image["path"] is None:
+        return []
+    locations = [image["path"]]
+    if not is_url(image["path"]):
+        locations.append(str(store.absolute().parent / Path(image["path"]).name))
+    locations += [origin for location in locations if (origin := _origin(location)) is not None]
+    cache = _cache_folder()
+    usual = [path for location in locations for path in paths_of(location, CORRECTIONS_SUFFIX, cache)]
+    named = [] if image["fingerprint"] is None else [_named(path, image["fingerprint"]) for path in usual]
+    return [path for path in dict.fromkeys([*usual, *named]) if path.is_dir()]
+
+
+def _origin(location: str) -> str | None:
+    """Return the file that the pyramid at a location was made of. None if it is no such pyramid."""
+    if is_url(location) or not Path(location).is_dir():
+        return None
+    try:
+        origin = open_image(location).origin
+    except InputError:
+        return None
+    return None if origin is None else origin.path
+
+
+def _cache_folder() -> Path | None:
+    """Return the folder where the window keeps results of images beside which nothing can be written."""
+    try:
+        from platformdirs import user_cache_path
+    except ImportError:  # then there is no window either
+        return None
+    return user_cache_path("fctl-napari")

@@ -232,6 +232,11 @@ class Segmentation:
         return self.labels.shape
 
     @property
+    def predicted_classes(self) -> ClassTable:
+        """Classes of the checkpoint, by whose numbers and colors a mask without names counts."""
+        return self.class_table
+
+    @property
     def checkpoint_hash(self) -> str:
         """SHA-256 of the checkpoint that computes the segmentation."""
         return str(self.facts["checkpoint"]["hash"])
@@ -284,6 +289,22 @@ class Segmentation:
         """
         inherited = self.inherited()
         return sum(bool(inherited[cell]) for cell in self.grid.cells_in(region)) if inherited.any() else 0
+
+    def uncomputed_in(self, region: IntWindow) -> tuple[int, int]:
+        """Count the cells that hold no prediction, neither an own one nor a parent's, and meet a region.
+
+        Parameters
+        ----------
+        region : IntWindow
+            Region in full-resolution px.
+
+        Returns
+        -------
+        tuple of 2 int
+            Number of those cells, and of all that meet the region.
+        """
+        cells, known = self.grid.cells_in(region), self.done() | self.inherited()
+        return sum(not known[cell] for cell in cells), len(cells)
 
     @property
     def parent_name(self) -> str | None:

@@ -8,10 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from platformdirs import user_cache_path
 
+from fctl_napari.imagery.convert import convert
+from fctl_napari.imagery.naming import corrections_path
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
-from fctl_napari.segmentation.store.result_paths import is_another_file, named_path, own_corrections, own_path
+from fctl_napari.segmentation.store.identity import image_facts
+from fctl_napari.segmentation.store.result_paths import (
+    is_another_file,
+    named_path,
+    own_corrections,
+    own_path,
+    usual_corrections,
+)
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.segmentation.store.stored_image import stored_image
 
@@ -62,6 +72,32 @@ def test_corrections_are_found_where_they_lie(images: list[Pyramid], make_segmen
     assert own_corrections(usual, images[1]) == named
     usual.rename(tmp_path / "elsewhere.ome.zarr")
     assert own_corrections(usual, images[1]) == named
+
+
+@pytest.mark.parametrize("kind", ["beside", "of the pyramid's file", "beside the store", "in the cache"])
+def test_corrections_at_the_usual_paths_of_a_store(
+    images: list[Pyramid], make_segmentation: Make, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cache = user_cache_path("fctl-napari")
+    image = {**image_facts(images[0]), "path": str(tmp_path / "0.png")}
+    store = tmp_path / "results" / "land.ome.zarr"
+    usual = tmp_path / "0.corrections.ome.zarr"
+    if kind == "of the pyramid's file":
+        cache.mkdir(parents=True)
+        convert(images[0], cache / "0-pyramid.ome.zarr")
+        image["path"] = str(cache / "0-pyramid.ome.zarr")
+    elif kind == "beside the store":
+        image["path"] = "/nowhere/0.png"
+        usual = store.with_name("0.corrections.ome.zarr")
+    elif kind == "in the cache":
+        image["path"] = "https://example.org/data/0.png"
+        usual = corrections_path(image["path"], lambda: cache)
+    assert usual_corrections(image, store) == []
+    make_segmentation(LABELS, path=usual, image=images[1])  # stands for corrections
+    named = named_path(usual, images[0])
+    make_segmentation(LABELS, path=named, image=images[0])
+    assert usual_corrections(image, store) == [usual, named]
 
 
 def test_what_is_not_whole_says_of_no_image(images: list[Pyramid], make_segmentation: Make, tmp_path: Path) -> None:
