@@ -48,7 +48,7 @@ NAMED = tuple(
 )
 """Suffixes by which a file is known as an image, damaged or not."""
 
-BESIDE = (".aux", ".ovr", ".msk", ".json", ".geojson", ".xml", ".txt", ".csv", ".pdf", ".html", ".md")
+BESIDE = (".aux", ".ovr", ".rrd", ".msk", ".json", ".geojson", ".xml", ".txt", ".csv", ".pdf", ".html", ".md")
 """Suffixes of files that lie beside images, of which some can be opened as images."""
 
 
@@ -243,10 +243,12 @@ def _opens(path: Path) -> bool:
     """Return whether a file of an unusual name is an image by its content."""
     try:
         magic = read_magic(path)
+        if magic.startswith((*TIFF_MAGIC, PNG_MAGIC, JPEG_MAGIC, NPY_MAGIC)):
+            return True
+        if is_dicom_slide(path) or ngff.is_zarr(path):  # the latter in a zip file
+            return True
     except InputError:
         return False
-    if magic.startswith((*TIFF_MAGIC, PNG_MAGIC, JPEG_MAGIC, NPY_MAGIC)) or is_dicom_slide(path):
-        return True
     if not has_rasterio():
         return False
     from rasterio.errors import RasterioError

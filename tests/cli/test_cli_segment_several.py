@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -245,7 +246,7 @@ def test_one_engine_serves_all_and_an_interrupt_loses_no_row(
     tiles: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
-    pids: set[int] = set()
+    networks: set[str] = set()
     measure = class_areas.class_areas
 
     class Counted(engines.Engine):
@@ -253,8 +254,13 @@ def test_one_engine_serves_all_and_an_interrupt_loses_no_row(
             super().__init__(*arguments, **options)
             made.append(self)
 
+    def where_it_lies() -> str:
+        from fctl_napari.segmentation.jobs.loaded_networks import loaded
+
+        return f"{os.getpid()} {[id(one.predictor) for one in loaded.values()]}"
+
     def interrupted(store: Segmentation, **options: Any) -> Any:
-        pids.update(made[0]._workers.client().run(lambda: __import__("os").getpid()).values())
+        networks.update(made[0]._workers.client().run(where_it_lies).values())
         if store.path.name.startswith("c"):
             raise KeyboardInterrupt
         return measure(store, **options)
@@ -265,7 +271,7 @@ def test_one_engine_serves_all_and_an_interrupt_loses_no_row(
     with pytest.raises(KeyboardInterrupt):
         segment_several([str(tiles)], tmp_path / "out", request, None, None)
     assert len(made) == 1
-    assert len(pids) == 1
+    assert len(networks) == 1, "loaded once, in one process"
     found = rows(tmp_path / "out")
     assert [row["state"] for row in found.values()] == ["done", "done", "waiting", "waiting"]
     assert [row["px"] != "" for row in found.values()] == [True, True, False, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +32,7 @@ VRT = """<VRTDataset rasterXSize="30" rasterYSize="20"><VRTRasterBand dataType="
 def write(path: Path, driver: str = "GTiff", seed: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 255, (3, 20, 30), np.uint8)
-    placed = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5e6, 1, 1)} if driver == "GTiff" else {}
+    placed = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5e6, 1, 1)} if driver[0] == "G" else {}
     with rasterio.open(path, "w", driver=driver, count=3, height=20, width=30, dtype="uint8", **placed) as made:
         made.write(pixels)
     return path
@@ -84,6 +85,20 @@ def test_a_folder_a_glob_and_all_its_files_are_the_same(folder: Path) -> None:
         assert found.left_out == whole.left_out
     assert names(list_images([str(folder / "**" / "*.png")]).images) == ["b.png"]
     assert names(list_images([str(folder / "*.bmp")]).images) == ["c.bmp"]
+
+
+def test_images_of_unusual_names_are_known_by_their_content(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    shutil.copy(folder / "a.tif", tmp_path / "odd" / "scene")
+    shutil.copy(folder / "below" / "b.png", tmp_path / "odd" / "photo.dat")
+    np.save(tmp_path / "odd" / "array.npy", np.zeros((9, 9, 3), np.uint8))
+    shutil.make_archive(str(tmp_path / "odd" / "copy"), "zip", folder / "copy.ome.zarr")
+    shutil.make_archive(str(tmp_path / "odd" / "notes"), "zip", folder / "below")
+    write(tmp_path / "odd" / "packed.gpkg", "GPKG")
+    (tmp_path / "odd" / "lines.gpkg").write_bytes(b"SQLite format 3\0")
+    found = list_images([str(tmp_path / "odd")])
+    assert names(found.images) == ["array.npy", "copy.zip", "packed.gpkg", "photo.dat", "scene"]
+    assert found.left_out == {"other files": 2}
 
 
 def test_a_mosaic_alone_and_a_conversion_alone_are_images(folder: Path, tmp_path: Path) -> None:
