@@ -156,6 +156,23 @@ def test_an_image_that_fails_stops_no_other(job: Callable[..., Any], tiles: Path
     assert {row["state"] for name, row in rows(out).items() if name != "gone.tif"} == {"done"}
 
 
+def test_an_image_that_was_changed_is_segmented_afresh_alone(
+    job: Callable[..., Any], tiles: Path, tmp_path: Path, make_rgb: Callable[..., np.ndarray]
+) -> None:
+    out = tmp_path / "out"
+    assert job(tiles, "--out", out).code == 0
+    Image.fromarray(make_rgb(64, 64, seed=9)).save(tiles / "b.png")
+    outcome = job(tiles, "--out", out)
+    assert outcome.code == 2
+    assert outcome.err.count("complete already") == 3
+    assert "--fresh" in rows(out)["b.png"]["sentence"]
+    assert job(tiles / "b.png", "--out", out, "--fresh").code == 0
+    assert [row["state"] for row in rows(out).values()] == ["done"] * 4
+    outcome = job(tiles, "--out", out)
+    assert (outcome.code, outcome.err.count("complete already")) == (0, 4)
+    assert len(list(out.glob("*.ome.zarr"))) == 4
+
+
 def test_images_of_one_name_have_results_of_their_own(
     job: Callable[..., Any], tmp_path: Path, make_rgb: Callable[..., np.ndarray]
 ) -> None:
