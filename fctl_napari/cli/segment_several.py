@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from fctl_napari.evaluation.job_table import ImageRow, State
     from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
 
-TABLE_SECONDS = 10.0
-"""Interval at which the table is written while the job runs, s."""
+TABLE_SHARE = 0.05
+"""Share of the time, at most, in which the table is written while the job runs: after each image, or more seldom."""
 
 NAMED = 3
 """Number of failed images that the last sentence names."""
@@ -88,7 +88,7 @@ def segment_several(
     rows = [ImageRow(image) for image in listed.images]
     err.print(listed.words(), highlight=False, markup=False, soft_wrap=True)
     taken: set[Path] = set()
-    written = time.monotonic()
+    written, cost = time.monotonic(), 0.0
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -99,9 +99,11 @@ def segment_several(
                 where = f"{number + 1}/{len(rows)} {image}"
                 row = rows[number] = _segment_one(engine, replace(request, image=image), folder, where, taken, known)
                 taken.add(folder / row.result)
-                if time.monotonic() - written > TABLE_SECONDS:
+                begun = time.monotonic()
+                if TABLE_SHARE * (begun - written) >= cost:
                     write_rows(table, rows, earlier)
                     written = time.monotonic()
+                    cost = written - begun
     finally:
         if rows[0].state != "waiting":
             write_rows(table, rows, earlier)

@@ -259,6 +259,38 @@ def test_a_mosaic_is_one_image(job: Callable[..., Any], tmp_path: Path, make_rgb
     assert [row["red ha"] != "" for row in rows(tmp_path / "out").values()] == [True, True]
 
 
+def test_files_and_addresses_go_together(
+    job: Callable[..., Any], tiles: Path, tmp_path: Path, serve: Callable[[Path], Any]
+) -> None:
+    served = shutil.copytree(tiles, tmp_path / "served")
+    with rasterio.open(tiles / "a.tif") as image:
+        pixels = image.read()
+    with rasterio.open(
+        served / "a.tif",
+        "w",
+        driver="GTiff",
+        count=3,
+        width=90,
+        height=70,
+        dtype="uint8",
+        tiled=True,
+        blockxsize=64,
+        blockysize=64,
+    ) as made:
+        made.write(pixels)
+    url = f"{serve(served).url}/a.tif"
+    for _ in range(2):
+        outcome = job(url, tiles / "a.tif", tiles / "b.png", "--out", tmp_path / "out")
+        assert outcome.code == 0, outcome.err
+        found = _results(tmp_path / "out")
+        assert found == {
+            url: "a.tiny.fctl.ome.zarr",
+            str(tiles / "a.tif"): "a-2.tiny.fctl.ome.zarr",
+            str(tiles / "b.png"): "b.tiny.fctl.ome.zarr",
+        }
+    assert outcome.err.count("complete already") == 3
+
+
 def test_one_engine_serves_all_and_an_interrupt_loses_no_row(
     tiles: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
