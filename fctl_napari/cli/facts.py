@@ -102,9 +102,8 @@ def card_facts(card: Card) -> dict[str, str]:
         "contexts": contexts or "none",
         **({"bands": ", ".join(map(_band, card.config.bands))} if card.config.bands else {}),
     }
-    learnt_from = card.provenance.get("finetuning", {}).get("image")
-    if learnt_from is not None:
-        facts["fine-tuned on"] = f"{learnt_from['name']} ({learnt_from['fingerprint']})"
+    if card.learned_images:
+        facts["fine-tuned on"] = ", ".join(f"{image['name']} ({image['fingerprint']})" for image in card.learned_images)
     where, figures = card.headline()
     if figures:
         facts["measured on"] = where

@@ -36,10 +36,14 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def finetune(
-    image: Annotated[str, typer.Argument(parser=image_location, metavar="IMAGE", help="The image that was corrected.")],
-    corrections: Annotated[
-        Path,
-        typer.Argument(metavar="CORRECTIONS", help="Corrections, or an OME-Zarr label: 255 is not sure."),
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            parser=image_location,
+            metavar="IMAGE [CORRECTIONS] ...",
+            help="Images that were corrected, each followed by its corrections (or an OME-Zarr label: 255 is not sure) "
+            "unless they lie beside it. Folders and quoted globs mean the corrected images among theirs.",
+        ),
     ],
     target: Annotated[
         Path,
@@ -84,11 +88,11 @@ def finetune(
     image_number: ImageNumberOption = None,
 ) -> None:
     """Learn from corrections; the new checkpoint is kept if it is better there and nearly the same elsewhere."""
+    from fctl_napari.cli.corrected_images import find_pairs
     from fctl_napari.cli.output import counting, err, out
     from fctl_napari.cli.tables import show_before_after
     from fctl_napari.finetuning.candidates import check_free
     from fctl_napari.finetuning.request import PARTS, finetune_request
-    from fctl_napari.imagery.numbered import with_number
     from fctl_napari.model.model_card import read_card, resolve_checkpoint
     from fctl_napari.segmentation.inference.network_image import check_image_options
 
@@ -96,10 +100,12 @@ def finetune(
     check_image_options(read_card(resolve_checkpoint(checkpoint)).config, value_range, stated)
     chosen = None if parts is None else PARTS if parts == "all" else tuple(parts.split(","))
     given = {"parts": chosen, "steps": steps, "seconds": seconds, "held_out": held_out, "bound": bound}
+    pairs = find_pairs(images, image_number)
     request = finetune_request(
-        image=with_number(image, image_number),
+        image=pairs[0][0],
         checkpoint=checkpoint,
-        corrections=str(corrections),
+        corrections=pairs[0][1],
+        further=tuple(pairs[1:]),
         out=str(check_free(target)),
         truth=ground_truth,
         data_folder=None if data is None else str(data),
@@ -111,6 +117,10 @@ def finetune(
         bands=stated,
         **{name: value for name, value in given.items() if value is not None},
     )
+
+    if len(pairs) > 1:
+        names = ", ".join(image for image, _ in pairs)
+        err.print(f"{len(pairs)} images: {names}", highlight=False, markup=False, soft_wrap=True)
 
     from fctl_napari.finetuning.finetune import finetune as run
 

@@ -88,6 +88,14 @@ ImageArgument = Annotated[
         parser=image_location, metavar="IMAGE", help="The image, its http address, or ITEM.json#ASSET (STAC)."
     ),
 ]
+ImagesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        parser=image_location,
+        metavar="IMAGE...",
+        help="The image, its http address, or ITEM.json#ASSET (STAC). Several, a folder or a quoted glob are one job.",
+    ),
+]
 ImageNumberOption = Annotated[
     int | None,
     typer.Option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
+    from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
 
 out = Console()
 """Console for results, on stdout."""
@@ -33,7 +33,7 @@ class Report(Protocol):
 
 
 @contextmanager
-def _bar(description: str) -> Iterator[tuple[Progress, TaskID]]:
+def _bar(description: str, vanishing: bool = False) -> Iterator[tuple[Progress, TaskID]]:
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -41,6 +41,8 @@ def _bar(description: str) -> Iterator[tuple[Progress, TaskID]]:
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
         console=err,
+        transient=vanishing,
+        disable=vanishing and not err.is_interactive,  # a file of messages would get empty lines
     )
     with progress:
         try:
@@ -51,12 +53,12 @@ def _bar(description: str) -> Iterator[tuple[Progress, TaskID]]:
 
 
 @contextmanager
-def counting(description: str) -> Iterator[Report]:
-    """Show a progress bar while the block runs.
+def counting(description: str, *, vanishing: bool = False) -> Iterator[Report]:
+    """Show a progress bar while the block runs, and at its end too unless it is vanishing.
 
     The block gets a function that takes (done, total) and perhaps a note.
     """
-    with _bar(description) as (progress, task):
+    with _bar(description, vanishing) as (progress, task):
 
         def report(done: int, total: int, note: str = "") -> None:
             progress.update(task, completed=done, total=total, note=note)
@@ -88,9 +90,47 @@ def run_watched(request: SegmentationRequest, description: str, scheduler: str |
     """
     from fctl_napari.segmentation.jobs.engine import Engine
 
-    with Engine(scheduler) as engine, _bar(description) as (progress, task):
+    with Engine(scheduler) as engine:
+        return watch_run(engine, request, description)
+
+
+def watch_run(
+    engine: Engine,
+    request: SegmentationRequest,
+    description: str,
+    on_progress: Callable[[RunProgress], None] = lambda event: None,
+    *,
+    vanishing: bool = False,
+) -> RunProgress:
+    """Run a request on an engine with a progress bar.
+
+    Parameters
+    ----------
+    engine : Engine
+        Engine that runs it.
+    request : SegmentationRequest
+        Request to run.
+    description : str
+        Description of the bar.
+    on_progress : callable, optional
+        Called with each event too, on a thread of the run.
+    vanishing : bool, optional
+        If True, the bar vanishes when the run ends.
+
+    Returns
+    -------
+    RunProgress
+        Last progress of the run.
+
+    Raises
+    ------
+    FctlError
+        The run failed.
+    """
+    with _bar(description, vanishing) as (progress, task):
 
         def show(event: RunProgress) -> None:
+            on_progress(event)
             note = "starting" if event.state == "starting" else ""
             if event.tiles_per_second:
                 note = f"{event.tiles_per_second:.1f} tiles/s on {event.device or 'the worker'}"

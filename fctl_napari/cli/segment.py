@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,8 @@ from fctl_napari.cli.options import (
     CheckpointOption,
     DeviceOption,
     EngineOption,
-    ImageArgument,
     ImageNumberOption,
+    ImagesArgument,
     PrecisionOption,
     RangeOption,
     RegionOption,
@@ -24,6 +25,7 @@ from fctl_napari.cli.options import (
     stated_bands,
 )
 from fctl_napari.cli.region import region_inside
+from fctl_napari.errors import ConfigError
 from fctl_napari.files import local_path
 from fctl_napari.segmentation.jobs.parameters import DEVICE, ENGINE, FRESH, MAPS, MERGE, PRECISION, Merge
 
@@ -34,9 +36,15 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def segment(
-    image: ImageArgument,
+    images: ImagesArgument,
     target: Annotated[
-        Path, typer.Option("--out", parser=local_path, metavar="S.ome.zarr", help="Where the segmentation is kept.")
+        Path,
+        typer.Option(
+            "--out",
+            parser=local_path,
+            metavar="S.ome.zarr|DIR",
+            help="Where the segmentation is kept; a folder for those of several images, with a table of them.",
+        ),
     ],
     checkpoint: CheckpointOption = "earth",
     region: RegionOption = None,
@@ -66,10 +74,14 @@ def segment(
     bands: BandsOption = None,
     band_names: BandNamesOption = None,
     image_number: ImageNumberOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the table of several images as JSON too.")
+    ] = None,
 ) -> None:
-    """Segment an image tile by tile; what is done is kept, and a second run resumes from there."""
+    """Segment images tile by tile; what is done is kept, and a second run resumes from there."""
     from fctl_napari.cli.facts import say_images
     from fctl_napari.cli.output import counting, out, run_watched
+    from fctl_napari.cli.segment_several import means_several, segment_several
     from fctl_napari.export.logits import check_logits_path
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
@@ -80,19 +92,13 @@ def segment(
     weights = resolve_checkpoint(checkpoint)
     if save_logits is not None:
         check_logits_path(save_logits)
-    image = with_number(image, image_number)
     stated = stated_bands(bands, band_names)
     config = read_card(weights).config
     check_image_options(config, value_range, stated)
-    pyramid = network_image(open_image(image, value_range=value_range, bands=stated), config)
-    region = region_inside(region, pyramid.shape, image)
-    say_images(pyramid)
-    cells = affected(inherit, corrections, pyramid, weights)
     request = SegmentationRequest(
-        image=image,
+        image=images[0],
         out=str(target.absolute()),
         checkpoint=str(weights.absolute()),
-        region=region,
         merge=merge,
         augment=tta,
         keep_logits=save_logits is not None,
@@ -104,8 +110,33 @@ def segment(
         value_range=value_range,
         bands=stated,
         fresh=fresh,
-        cells=cells,
         inherit=None if inherit is None else str(inherit),
+    )
+    if means_several(images, target):
+        alone = {
+            "--region": region,
+            "--save-logits": save_logits,
+            "--inherit": inherit,
+            "--corrections": corrections,
+            "--image": image_number,
+        }
+        given = [name for name, value in alone.items() if value is not None]
+        if given:
+            raise ConfigError(
+                f"{given[0]} is of one image, and several are segmented; leave it out, or name one image."
+            )
+        segment_several(images, target, request, scheduler, json_file)
+        return
+    if json_file is not None:
+        raise ConfigError("--json writes the table of several images, and one is given; leave it out.")
+    image = with_number(images[0], image_number)
+    pyramid = network_image(open_image(image, value_range=value_range, bands=stated), config)
+    say_images(pyramid)
+    request = replace(
+        request,
+        image=image,
+        region=region_inside(region, pyramid.shape, image),
+        cells=affected(inherit, corrections, pyramid, weights),
     )
     progress = run_watched(request, f"Segmenting with {weights.stem}", scheduler)
     unit = "tiles" if merge == "crop" else "cells"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fctl_napari.evaluation.error_regions import Region
     from fctl_napari.evaluation.evaluation import Evaluation
     from fctl_napari.evaluation.image_cost import ImageCost
+    from fctl_napari.evaluation.job_table import ImageRow
     from fctl_napari.evaluation.review_marks import Marks
     from fctl_napari.finetuning.gate import BeforeAfter
     from fctl_napari.model.config import FCtLConfig
@@ -103,6 +104,34 @@ def _columns(lines: Sequence[tuple[str, ...]], right: int = 2) -> None:
             for k, (cell, w) in enumerate(zip(line, widths, strict=True))
         )
         out.print("  ".join(cells).rstrip(), highlight=False, markup=False, soft_wrap=True)
+
+
+def show_job(rows: Sequence[ImageRow]) -> None:
+    """Print a table of the images of a job: shares of the classes, then hectares where images lie on the ground.
+
+    Lines are never wrapped.
+    """
+    from fctl_napari.evaluation.job_table import ImageRow, readable, shares, sum_of
+
+    total = sum_of(rows)
+    names = [] if total is None else list(total.pixels)
+    spent = [row.seconds for row in rows if row.seconds is not None]
+    everything = ImageRow("all", areas=total, seconds=sum(spent) if spent else None)
+    lines: list[tuple[str, ...]] = [("px", *names, "confidence", "seconds", "state", "image")]
+    hectares: list[tuple[str, ...]] = [(*(f"{name}, ha" for name in names), "image")]
+    for row in (*rows, *([everything] if len(rows) > 1 else [])):
+        seconds = "-" if row.seconds is None else f"{row.seconds:.1f}"
+        image, state = readable(row.image), "" if row is everything else row.state
+        if row.areas is None:
+            lines.append(("-", *("-" for _ in names), "-", seconds, state, image))
+            continue
+        figures = map(_figure, (*shares(row.areas).values(), row.areas.confidence))
+        lines.append((f"{row.areas.total}", *figures, seconds, state, image))
+        if row.areas.hectares is not None:
+            hectares.append((*(f"{area:.2f}" for area in row.areas.hectares.values()), image))
+    _columns(lines, right=len(names) + 3)
+    if len(hectares) > 1:
+        _columns(hectares, right=len(names))
 
 
 def show_agreement(agreement: Agreement) -> None:

@@ -169,7 +169,7 @@ class Measure:
 
     def _training_ground_truth(self, tile: Tile) -> NDArray[np.uint8]:
         y0, x0, y1, x1 = tile.window
-        return self._sets.scenes[tile.source - 1].ground_truth[y0:y1, x0:x1]
+        return self._sets.scene_of(tile).ground_truth[y0:y1, x0:x1]
 
     def _scene_ground_truth(self, tile: Tile) -> NDArray[np.uint8]:
         assert self._ground_truth is not None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fctl_napari.errors import Cancelled, ConfigError
+from fctl_napari.errors import Cancelled, ConfigError, InputError
 from fctl_napari.finetuning.adam import Adam
 from fctl_napari.finetuning.candidates import candidate_path, check_free, features_path, keep
 from fctl_napari.finetuning.evaluation import Measure, ground_truth_of
@@ -26,7 +26,7 @@ from fctl_napari.finetuning.state import load_state, run_key, save_state
 from fctl_napari.finetuning.targets import CorrectionSource, open_corrections
 from fctl_napari.finetuning.tile_loss import TileLoss
 from fctl_napari.finetuning.tile_network import TileNetwork
-from fctl_napari.finetuning.tile_sampling import Tile, choose_tiles, data_hash, draw_tiles
+from fctl_napari.finetuning.tile_sampling import Corrected, Tile, choose_tiles, data_hash, draw_tiles
 from fctl_napari.finetuning.unfinished import check_waiting
 from fctl_napari.imagery.old_fingerprint import old_fingerprints
 from fctl_napari.imagery.open import open_image
@@ -56,7 +56,7 @@ class Finetuner:
     request : FinetuneRequest
         All settings of the run.
     corrections : CorrectionSource or None, optional
-        Corrections in place of those at ``request.corrections``.
+        Corrections of the first image in place of those at ``request.corrections``.
     watch : Watch or None, optional
         Called with the progress.
     cancelled : callable or None, optional
@@ -79,7 +79,7 @@ class Finetuner:
     sets : TileSets
         Tiles of the run.
     data_hash : str
-        Hash of the image and of what is learned, see ``data_hash``.
+        Hash of the images and of what is learned, see ``data_hash``.
     measure : Measure
         Evaluation on tiles that are not trained on.
     cache : FeatureCache
@@ -116,7 +116,7 @@ class Finetuner:
     CheckpointError
         The parent cannot be used.
     InputError
-        The image, the corrections or the ground truth cannot be used.
+        An image, corrections or the ground truth cannot be used, or an image is named twice.
     ConfigError
         The settings do not fit, or there is no such device.
     OutputError
@@ -141,19 +141,18 @@ class Finetuner:
         self.device = resolve_device(request.device)
         self.model, self.card = load_checkpoint(parent)
         self.parent_hash = checkpoint_hash(parent)
-        image = network_image(
-            open_image(request.image, value_range=request.value_range, bands=request.bands), self.card.config
-        )
-        corrections = corrections or open_corrections(request.corrections, image, self.card)
-        self.sets = choose_tiles(request, image, corrections, self.card)
-        self._image = image_facts(image)
-        check_waiting(self.out, self._image["fingerprint"])
-        self.data_hash = data_hash(self._image["fingerprint"], self.sets.targets, self.sets.held_out)
+        corrected = [self._open(*pair, None if number else corrections) for number, pair in enumerate(request.pairs)]
+        self._images = [image_facts(one.image) for one in corrected]
+        fingerprints = [facts["fingerprint"] for facts in self._images]
+        _check_distinct(request, fingerprints)
+        self.sets = choose_tiles(request, corrected, self.card)
+        check_waiting(self.out, *fingerprints)
+        self.data_hash = data_hash(fingerprints, self.sets.targets, self.sets.held_out)
         self._classes = self.card.config.classes
         ground_truth = None
         if request.truth:
-            ground_truth = ground_truth_of(request.truth, image, self.card.classes)
-            notes = ground_truth.note, note_on_image(request.truth, self._image)
+            ground_truth = ground_truth_of(request.truth, corrected[0].image, self.card.classes)
+            notes = ground_truth.note, note_on_image(request.truth, self._images[0])
             self.sets.notes += [f"{request.truth}: {note}." for note in notes if note]
         self.side_by_side = SideBySide(self.device)
         self.measure = Measure(
@@ -191,9 +190,17 @@ class Finetuner:
         self.worse = 0
         self._key = self._key_of(self.data_hash)
         self._old_keys = [
-            self._key_of(data_hash(known, self.sets.targets, self.sets.held_out)) for known in old_fingerprints(image)
+            self._key_of(data_hash([known], self.sets.targets, self.sets.held_out))
+            for known in (old_fingerprints(corrected[0].image) if len(corrected) == 1 else ())
         ]
         self._resume()
+
+    def _open(self, location: str, path: str, corrections: CorrectionSource | None) -> Corrected:
+        """Open an image and its corrections."""
+        request = self.request
+        image = open_image(location, value_range=request.value_range, bands=request.bands)
+        image = network_image(image, self.card.config)
+        return Corrected(image, corrections or open_corrections(path, image, self.card), path)
 
     def _key_of(self, data: str) -> str:
         """Compute the key of the run's saved state."""
@@ -453,7 +460,7 @@ class Finetuner:
             figures,
             gate_result,
             parent_hash=self.parent_hash,
-            image=self._image,
+            images=self._images,
             corrections=self.data_hash,
             steps=self.best_step,
             seconds=self.seconds,
@@ -462,6 +469,15 @@ class Finetuner:
         )
         path = save_checkpoint(candidate_path(self.out), self.model, card)
         return FinetuneResult(path, figures, gate_result, False, self.best_step, tuple(self.sets.notes))
+
+
+def _check_distinct(request: FinetuneRequest, fingerprints: Sequence[str]) -> None:
+    """Refuse an image that is named twice: what one of them holds out, the other would learn."""
+    for number, fingerprint in enumerate(fingerprints):
+        first = fingerprints.index(fingerprint)
+        if first < number:
+            one, other = (request.pairs[i][0] for i in (number, first))
+            raise InputError(f"{one}: is the same image as {other}; name it once.")
 
 
 def finetune(
@@ -483,7 +499,7 @@ def finetune(
     request : FinetuneRequest
         All settings of the run.
     corrections : CorrectionSource or None, optional
-        Corrections in place of those at ``request.corrections``.
+        Corrections of the first image in place of those at ``request.corrections``.
     keep_anyway : bool, optional
         If True, keep the network whatever the gate result is.
     watch : Watch or None, optional

@@ -37,7 +37,7 @@ class Kin:
     children: tuple[Kin, ...]
 
     def story(self) -> str:
-        """Describe in a line what its fine-tuning changed.
+        """Describe in a line what its fine-tuning changed, and on which images if these are several.
 
         Returns
         -------
@@ -45,7 +45,11 @@ class Kin:
             The line, empty for a checkpoint that was trained from scratch.
         """
         figures = self.card.figures.get("finetuning") if self.card is not None else None
-        return BeforeAfter.line(figures) if figures else ""
+        if self.card is None or not figures:
+            return ""
+        images = [image["name"] for image in self.card.learned_images]
+        parts = [BeforeAfter.line(figures), f"learned from {', '.join(images)}" if len(images) > 1 else ""]
+        return "; ".join(part for part in parts if part)
 
     def holds(self, wanted: str) -> bool:
         """Return whether a hash is that of this checkpoint or of a descendant.

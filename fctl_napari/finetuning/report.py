@@ -22,7 +22,7 @@ def card_of_child(
     gate_result: GateResult,
     *,
     parent_hash: str,
-    image: Mapping[str, Any],
+    images: Sequence[Mapping[str, Any]],
     corrections: str,
     steps: int,
     seconds: float,
@@ -43,8 +43,8 @@ def card_of_child(
         Decision of the gate.
     parent_hash : str
         SHA-256 of the parent's checkpoint.
-    image : mapping of str to object
-        Facts of the image that was corrected, see ``identity.image_facts``.
+    images : sequence of mapping of str to object
+        Facts of each image that was corrected, see ``identity.image_facts``.
     corrections : str
         Hash of what was learned, see ``data_hash``.
     steps : int
@@ -65,11 +65,13 @@ def card_of_child(
     provenance: dict[str, Any] = {
         key: parent.provenance[key] for key in ("training", "data") if key in parent.provenance
     }
+    learned = [{key: image[key] for key in ("name", "fingerprint")} for image in images]
     provenance |= {
         "parent": {"name": parent.name, "hash": parent_hash},
         "finetuning": {
             "settings": request.model_dump(mode="json", exclude={"out", "cache_megabytes"}),
-            "image": {key: image[key] for key in ("name", "fingerprint")},
+            "image": learned[0],
+            **({"further_images": learned[1:]} if learned[1:] else {}),
             "corrections": corrections,
             "steps": steps,
             "keep": gate_result.keep,

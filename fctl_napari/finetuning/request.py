@@ -29,6 +29,8 @@ class FinetuneRequest(BaseModel):
         The parent, a built-in checkpoint's name or a file.
     corrections : str
         OME-Zarr label image of the image's size: 0 not corrected, k + 1 class k, 255 not sure.
+    further : tuple of (str, str)
+        Further images, each with its corrections, that are learned from together with the first.
     out : str
         The new checkpoint, ``.safetensors``, which must not exist.
     truth : str or None
@@ -100,6 +102,7 @@ class FinetuneRequest(BaseModel):
     image: str
     checkpoint: str
     corrections: str
+    further: tuple[tuple[str, str], ...] = ()
     out: str
     truth: str | None = None
     data_folder: str | None = None
@@ -133,6 +136,11 @@ class FinetuneRequest(BaseModel):
     bands: Bands | None = None
 
     @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """All images that are learned from, each with its corrections."""
+        return ((self.image, self.corrections), *self.further)
+
+    @property
     def name(self) -> str:
         """Name of the new checkpoint."""
         return Path(self.out).stem
@@ -142,6 +150,8 @@ class FinetuneRequest(BaseModel):
         unknown = [part for part in self.parts if part not in PARTS]
         if unknown or not self.parts:
             raise ValueError(f"there is no part {(unknown or [''])[0]!r} of a network; choose from {', '.join(PARTS)}")
+        if self.truth is not None and self.further:
+            raise ValueError("a ground truth is of one image, and several are learned from; leave it out")
         return self
 
 

@@ -199,4 +199,5 @@ def travelling(request: FinetuneRequest) -> FinetuneRequest:
     }
     if request.checkpoint not in builtin_checkpoints():
         locations["checkpoint"] = whole(request.checkpoint)
-    return request.model_copy(update=locations)
+    further = tuple((str(whole(image)), str(whole(corrections))) for image, corrections in request.further)
+    return request.model_copy(update={**locations, "further": further})

@@ -14,7 +14,7 @@ from fctl_napari.files import atomic_write
 from fctl_napari.finetuning.candidates import state_path
 from fctl_napari.finetuning.request import FinetuneRequest
 
-_PATHS = ("image", "corrections", "out", "truth", "data_folder", "cache_megabytes")
+_PATHS = ("image", "corrections", "further", "out", "truth", "data_folder", "cache_megabytes")
 """Fields of a request that do not decide the weights. The content of the files does, and is hashed."""
 
 

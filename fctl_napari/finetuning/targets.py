@@ -268,9 +268,36 @@ def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
     Split
         The two sides and a note.
     """
-    groups = join_near(boxes, APART)
+    (sides,), note = split_together([boxes], share, seed)
+    return Split(sides.training, sides.held_out, note)
+
+
+def split_together(images: Sequence[Sequence[IntWindow]], share: float, seed: int) -> tuple[list[Split], str]:
+    """Hold out a share of the corrected regions of several images, of as many classes and images as possible.
+
+    A class counts as one class in all images. See ``split``.
+
+    Parameters
+    ----------
+    images : sequence of sequence of IntWindow
+        Boxes of the corrected regions of each image, (y0, x0, y1, x1), px.
+    share : float
+        Share to be held out, 0..1.
+    seed : int
+        Seed of the choice.
+
+    Returns
+    -------
+    splits : list of Split
+        The two sides of each image.
+    note : str
+        Note for the user on all images, empty if everything is as asked.
+    """
+    joined = [(number, group) for number, boxes in enumerate(images) for group in join_near(boxes, APART)]
+    owners, groups = [number for number, _ in joined], [group for _, group in joined]
+    everything = [Split(tuple(boxes), ()) for boxes in images]
     if share == 0:
-        return Split(tuple(boxes), (), "Nothing is held out, as asked: the gate has no corrections to judge by.")
+        return everything, "Nothing is held out, as asked: the gate has no corrections to judge by."
     classes = [
         frozenset[str]().union(*(box.classes if isinstance(box, CorrectedBox) else ANY for box in g)) for g in groups
     ]
@@ -278,24 +305,31 @@ def split(boxes: Sequence[IntWindow], share: float, seed: int) -> Split:
     if len(named) < 2:
         one = "All corrections are one region"
         near = f"All corrections are nearer than {APART} px to others, and count as one region"
-        many = (one if len(boxes) < 2 else near) if len(groups) < 2 else "Only one region was given a class"
-        note = f"{many}, so none are held out: correct a second region, and the gate can judge."
-        return Split(tuple(boxes), (), note)
+        boxes = sum(map(len, images))
+        many = (one if boxes < 2 else near) if len(groups) < 2 else "Only one region was given a class"
+        return everything, f"{many}, so none are held out: correct a second region, and the gate can judge."
     left = Counter(name for i in named for name in classes[i])
     alone = sorted(name for name, regions in left.items() if regions == 1)
-    count = min(max(1, round(share * len(named))), len(named) - 1)
+    several = sum(regions > 1 for regions in Counter(owners[i] for i in named).values())
+    count = min(max(1, several, round(share * len(named))), len(named) - 1)
     chosen: set[int] = set()
     judged: set[str] = set()
-    for again in (False, True):  # first one region of each class, then any
+    seen: set[int] = set()
+    for turn in ("class", "image", "any"):  # first one region of each class, then one of each image, then any
         for i in named:
-            if i in chosen or len(chosen) == count or (not again and classes[i] <= judged):
+            again = (turn == "class" and classes[i] <= judged) or (turn == "image" and owners[i] in seen)
+            if i in chosen or len(chosen) == count or again:
                 continue
             if all(left[name] > 1 for name in classes[i]):
                 chosen.add(i)
                 left.subtract(classes[i])
                 judged |= classes[i]
-    sides = [tuple(box for i, g in enumerate(groups) for box in g if (i in chosen) == out) for out in (False, True)]
-    return Split(sides[0], sides[1], _note_of(alone, bool(chosen)))
+                seen.add(owners[i])
+    splits = []
+    for number in range(len(images)):
+        own = [(box, i in chosen) for i, g in enumerate(groups) if owners[i] == number for box in g]
+        splits.append(Split(tuple(box for box, out in own if not out), tuple(box for box, out in own if out)))
+    return splits, _note_of(alone, bool(chosen))
 
 
 def _note_of(alone: Sequence[str], some: bool) -> str:

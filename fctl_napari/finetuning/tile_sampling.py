@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from fctl_napari.finetuning.targets import (
     Split,
     meet,
     only,
-    split,
+    split_together,
     target_of,
     with_classes,
 )
@@ -43,7 +43,7 @@ class Tile:
     Attributes
     ----------
     source : int
-        Index of the image: 0 is the corrected image, the training scenes follow.
+        Index of the image: first the corrected images, then the training scenes.
     window : IntWindow
         Window (y0, x0, y1, x1), px of that image.
     """
@@ -59,11 +59,11 @@ class TileSets:
     Attributes
     ----------
     images : list of Pyramid
-        The corrected image, then the training scenes.
+        The corrected images, then the training scenes.
     scenes : list of Scene
         The training scenes with their ground truth.
-    split : Split
-        Split of the corrected regions.
+    splits : list of Split
+        Split of the corrected regions of each corrected image.
     targets : dict of Tile to ndarray of uint8 [T, T]
         Target of each corrected tile, see ``target_of``.
     held_out : dict of Tile to ndarray of uint8 [T, T]
@@ -71,7 +71,7 @@ class TileSets:
     replay : list of Tile
         Tiles without corrections on which the network is held to the parent.
     check_scene : list of Tile
-        Tiles of the scene without corrections on which agreement is measured, none of them in ``replay``.
+        Tiles of the corrected images without corrections on which agreement is measured, none of them in ``replay``.
     check_training : list of Tile
         Tiles of the training set on which agreement is measured, none of them in ``replay``.
     notes : list of str
@@ -80,7 +80,7 @@ class TileSets:
 
     images: list[Pyramid]
     scenes: list[Scene]
-    split: Split
+    splits: list[Split]
     targets: dict[Tile, NDArray[np.uint8]]
     held_out: dict[Tile, NDArray[np.uint8]]
     replay: list[Tile] = field(default_factory=list)
@@ -88,6 +88,21 @@ class TileSets:
     check_training: list[Tile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _valid: dict[Tile, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
+
+    def scene_of(self, tile: Tile) -> Scene:
+        """Return the training scene of a tile.
+
+        Parameters
+        ----------
+        tile : Tile
+            Tile of a training scene.
+
+        Returns
+        -------
+        Scene
+            The scene.
+        """
+        return self.scenes[tile.source - len(self.splits)]
 
     def valid(self, tile: Tile) -> NDArray[np.bool_] | None:
         """Read which px of a tile hold data.
@@ -161,7 +176,26 @@ class TileSets:
         return np.array(counts, np.int64).reshape(-1, classes)
 
 
-def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: CorrectionSource, card: Card) -> TileSets:
+@dataclass(frozen=True)
+class Corrected:
+    """An image with its corrections.
+
+    Attributes
+    ----------
+    image : Pyramid
+        The image.
+    corrections : CorrectionSource
+        Its corrections.
+    path : str
+        Path of the corrections, for people.
+    """
+
+    image: Pyramid
+    corrections: CorrectionSource
+    path: str
+
+
+def choose_tiles(request: FinetuneRequest, corrected: Sequence[Corrected], card: Card) -> TileSets:
     """Choose all tiles of a run.
 
     The same request gives the same tiles.
@@ -170,10 +204,8 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
     ----------
     request : FinetuneRequest
         All settings of the run.
-    image : Pyramid
-        The corrected image.
-    corrections : CorrectionSource
-        The corrections.
+    corrected : sequence of Corrected
+        The corrected images.
     card : Card
         Model card of the parent.
 
@@ -185,75 +217,87 @@ def choose_tiles(request: FinetuneRequest, image: Pyramid, corrections: Correcti
     Raises
     ------
     InputError
-        The corrections are of another size, empty, or hold a value that is no class.
+        Corrections are of another size, empty, or hold a value that is no class.
     """
-    if corrections.shape != image.shape:
-        (h, w), (height, width) = corrections.shape, image.shape
-        raise InputError(
-            f"{request.corrections}: is {h} x {w} px where its image is {height} x {width}; corrections belong to "
-            "an image of their own size."
-        )
-    grid = TileGrid(image.shape, card.config.tile_size, default_overlap(card.config.tile_size))
-    boxes, strange = _of_classes(corrections, card)
-    parted = split(boxes, request.held_out, request.seed)
+    for one in corrected:
+        if one.corrections.shape != one.image.shape:
+            (h, w), (height, width) = one.corrections.shape, one.image.shape
+            raise InputError(
+                f"{one.path}: is {h} x {w} px where its image is {height} x {width}; corrections belong to an image of "
+                "their own size."
+            )
+    tile_size = card.config.tile_size
+    grids = [TileGrid(one.image.shape, tile_size, default_overlap(tile_size)) for one in corrected]
+    boxes, strange = _of_classes([one.corrections for one in corrected], card)
+    splits, note = split_together(boxes, request.held_out, request.seed)
     scenes, missing = training_scenes(card, request.data_folder)
-    sets = TileSets(
-        [image, *(s.pyramid for s in scenes)], scenes, parted, {}, {}, notes=[strange, parted.note, missing]
-    )
+    images = [*(one.image for one in corrected), *(scene.pyramid for scene in scenes)]
+    sets = TileSets(images, scenes, splits, {}, {}, notes=[strange, note, missing])
     rng = np.random.default_rng([request.seed, 11])
     names = card.classes.names
-    held_out = set(parted.held_out)
-    learnt = [box for box in boxes if box not in held_out]
-    wanted = {name for box in learnt for name in box.classes}
-    for number, window in enumerate(_shuffled(_over(grid, parted.training), rng)):
+    learnt = [[box for box in own if box not in set(parts.held_out)] for own, parts in zip(boxes, splits, strict=True)]
+    wanted = {name for own in learnt for box in own for name in box.classes}
+    training = [tile for i, parts in enumerate(splits) for tile in _tiles(i, _over(grids[i], parts.training))]
+    for number, tile in enumerate(_shuffled(training, rng)):
         # beyond the largest number, add only tiles of a class that no tile has yet
-        if number >= request.most_tiles and not any(wanted & box.classes and meet(window, box) for box in learnt):
+        if number >= request.most_tiles and not any(
+            wanted & box.classes and meet(tile.window, box) for box in learnt[tile.source]
+        ):
             continue
-        values = target_of(corrections, window, parted.held_out)
-        valid = sets.valid(Tile(0, window))
+        one = corrected[tile.source]
+        values = target_of(one.corrections, tile.window, splits[tile.source].held_out)
+        valid = sets.valid(tile)
         if valid is not None:
             values[~valid] = NOT_SURE
-        _check_values(values, card.config.classes, request.corrections)
+        _check_values(values, card.config.classes, one.path)
         if ((values != NOTHING) & (values != NOT_SURE)).any():
-            sets.targets[Tile(0, window)] = values
+            sets.targets[tile] = values
             wanted -= {names[value - 1] for value in np.unique(values) if value not in (NOTHING, NOT_SURE)}
     if not sets.targets:
-        raise InputError(f"{request.corrections}: no pixel was given a class; paint some first. {strange}".rstrip())
-    for window in _shuffled(_over(grid, parted.held_out), rng, request.most_tiles):
-        values = only(target_of(corrections, window), window, parted.held_out)
+        paths = ", ".join(one.path for one in corrected)
+        raise InputError(f"{paths}: no pixel was given a class; paint some first. {strange}".rstrip())
+    held_out = [tile for i, parts in enumerate(splits) for tile in _tiles(i, _over(grids[i], parts.held_out))]
+    for tile in _shuffled(held_out, rng, request.most_tiles):
+        one, parts = corrected[tile.source], splits[tile.source]
+        values = only(target_of(one.corrections, tile.window), tile.window, parts.held_out)
         values[values == NOT_SURE] = NOTHING
-        valid = sets.valid(Tile(0, window))
+        valid = sets.valid(tile)
         if valid is not None:
             values[~valid] = NOTHING
-        _check_values(values, card.config.classes, request.corrections)
+        _check_values(values, card.config.classes, one.path)
         if values.any():
-            sets.held_out[Tile(0, window)] = values
-    away = [window for window in _shuffled(_all_windows(grid), rng) if not any(meet(window, box) for box in boxes)]
-    sets.check_scene, replay = _deal([Tile(0, w) for w in away], request.check_tiles, request.replay_tiles)
-    trained = [Tile(i, w) for i, scene in enumerate(scenes, 1) for w in _inside(scene, card.config.tile_size)]
-    order = rng.permutation(len(trained))
-    sets.check_training, more = _deal([trained[i] for i in order], request.check_tiles, request.training_tiles)
+            sets.held_out[tile] = values
+    everywhere = [tile for i, grid in enumerate(grids) for tile in _tiles(i, _all_windows(grid))]
+    shuffled = _shuffled(everywhere, rng)
+    away = [tile for tile in shuffled if not any(meet(tile.window, box) for box in boxes[tile.source])]
+    sets.check_scene, replay = _deal(away, request.check_tiles, request.replay_tiles)
+    trained = [tile for i, scene in enumerate(scenes, len(corrected)) for tile in _tiles(i, _inside(scene, tile_size))]
+    sets.check_training, more = _deal(_shuffled(trained, rng), request.check_tiles, request.training_tiles)
     sets.replay = replay + more
     sets.notes = [note for note in sets.notes if note]
     return sets
 
 
-def _of_classes(corrections: CorrectionSource, card: Card) -> tuple[list[CorrectedBox], str]:
+def _of_classes(corrections: Sequence[CorrectionSource], card: Card) -> tuple[list[list[CorrectedBox]], str]:
     """List corrected regions with their classes that the checkpoint knows, and a note on the other painted ones."""
     names = card.classes.names
-    boxes = [b if isinstance(b, CorrectedBox) else with_classes(corrections, b, names) for b in corrections.boxes()]
-    strange = sorted({name for box in boxes for name in box.classes}.difference(names))
+    boxes = [
+        [box if isinstance(box, CorrectedBox) else with_classes(source, box, names) for box in source.boxes()]
+        for source in corrections
+    ]
+    strange = sorted({name for own in boxes for box in own for name in box.classes}.difference(names))
     note = f"Painted, but no class of {card.name}: {', '.join(strange)}. It is kept, and not learned from."
-    return [CorrectedBox(box, box.classes.intersection(names)) for box in boxes], note if strange else ""
+    known = [[CorrectedBox(box, box.classes.intersection(names)) for box in own] for own in boxes]
+    return known, note if strange else ""
 
 
-def data_hash(fingerprint: str, *targets: dict[Tile, NDArray[np.uint8]]) -> str:
-    """Hash an image's fingerprint and the targets of its tiles, which identify the corrections that a network saw.
+def data_hash(fingerprints: Sequence[str], *targets: dict[Tile, NDArray[np.uint8]]) -> str:
+    """Hash the images' fingerprints and the targets of their tiles, which identify the corrections that a network saw.
 
     Parameters
     ----------
-    fingerprint : str
-        Fingerprint of the image.
+    fingerprints : sequence of str
+        Fingerprint of each corrected image.
     *targets : dict of Tile to ndarray of uint8 [T, T]
         Targets by tile.
 
@@ -262,10 +306,12 @@ def data_hash(fingerprint: str, *targets: dict[Tile, NDArray[np.uint8]]) -> str:
     str
         SHA-256, hexadecimal.
     """
-    digest = hashlib.sha256(fingerprint.encode())
-    for side in targets:
-        for tile in sorted(side, key=lambda t: t.window):
-            digest.update(repr(tile.window).encode() + side[tile].tobytes())
+    digest = hashlib.sha256()
+    for source, fingerprint in enumerate(fingerprints):
+        digest.update(fingerprint.encode())
+        for side in targets:
+            for tile in sorted((tile for tile in side if tile.source == source), key=lambda t: t.window):
+                digest.update(repr(tile.window).encode() + side[tile].tobytes())
     return digest.hexdigest()
 
 
@@ -339,7 +385,7 @@ def training_scenes(card: Card, folder: Path | str | None) -> tuple[list[Scene],
 
 
 def spread_tiles(shape: tuple[int, int], tile_size: int, most: int) -> dict[Tile, IntWindow]:
-    """Cover the corrected image with tiles, or choose some of them, evenly spread.
+    """Cover the first corrected image with tiles, or choose some of them, evenly spread.
 
     Parameters
     ----------
@@ -376,8 +422,12 @@ def _all_windows(grid: TileGrid) -> list[IntWindow]:
     return [grid.window(cell) for cell in grid.tiles_over((0, 0, *grid.image_shape))]
 
 
-def _shuffled(windows: list[IntWindow], rng: np.random.Generator, most: int | None = None) -> list[IntWindow]:
-    return [windows[i] for i in rng.permutation(len(windows))[:most]]
+def _tiles(source: int, windows: Iterable[IntWindow]) -> list[Tile]:
+    return [Tile(source, window) for window in windows]
+
+
+def _shuffled(tiles: list[Tile], rng: np.random.Generator, most: int | None = None) -> list[Tile]:
+    return [tiles[i] for i in rng.permutation(len(tiles))[:most]]
 
 
 def _inside(scene: Scene, tile_size: int) -> list[IntWindow]:

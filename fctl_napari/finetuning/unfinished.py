@@ -112,15 +112,15 @@ def open_waiting(out: Path | str) -> Waiting:
     return waiting
 
 
-def check_waiting(out: Path | str, fingerprint: str) -> None:
+def check_waiting(out: Path | str, *fingerprints: str) -> None:
     """Refuse a path beside which a candidate waits that was trained on another image and would be overwritten.
 
     Parameters
     ----------
     out : Path or str
         Path of the new checkpoint.
-    fingerprint : str
-        Fingerprint of the image that it is trained on.
+    *fingerprints : str
+        Fingerprints of the images that it is trained on.
 
     Raises
     ------
@@ -128,10 +128,11 @@ def check_waiting(out: Path | str, fingerprint: str) -> None:
         Such a candidate waits there.
     """
     try:
-        image = open_waiting(out).card.provenance["finetuning"].get("image")
+        images = open_waiting(out).card.learned_images
     except CheckpointError:
         return
-    if image is not None and image["fingerprint"] != fingerprint:
+    image = next((image for image in images if image["fingerprint"] not in fingerprints), None)
+    if image is not None:
         raise OutputError(
             f"{out}: a network that learned from another image ({image['name']}) waits beside it, in "
             f"{candidate_path(out)}, and is not decided; choose another name, or delete that file."
@@ -163,7 +164,7 @@ def find_waiting(folders: Iterable[Path], fingerprint: str, names: Iterable[str]
             continue
         record = waiting.card.provenance["finetuning"]
         if "image" in record:
-            its = record["image"]["fingerprint"] == fingerprint
+            its = any(image["fingerprint"] == fingerprint for image in waiting.card.learned_images)
         else:
             its = Path(str(record.get("settings", {}).get("image"))).name in names
         if its and not waiting.out.exists():
@@ -194,7 +195,8 @@ def find_cut(folders: Iterable[Path], image: str) -> list[Cut]:
             continue  # the file is of another version, or not of this package
         out = Path(request.out)
         moved = request_path(out) != path  # the folder was copied or renamed
-        if request.image == image and not moved and not out.exists() and not candidate_path(out).exists():
+        its = any(image == one for one, _ in request.pairs)
+        if its and not moved and not out.exists() and not candidate_path(out).exists():
             found.append(Cut(request, state_path(out).is_file()))
     return found
 

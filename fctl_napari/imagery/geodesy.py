@@ -139,6 +139,39 @@ class Ground:
         areas: NDArray[np.float64] = sign * axis**2 / 2 * np.add.reduceat(under, offsets[:-1])
         return areas
 
+    def pixel_areas(self, window: IntWindow) -> NDArray[np.float64] | None:
+        """Compute the area of each px of a window, m²: on the plane of a projected CRS, else on the ellipsoid.
+
+        Parameters
+        ----------
+        window : IntWindow
+            (y0, x0, y1, x1), px.
+
+        Returns
+        -------
+        ndarray of float64 [y, x] or None
+            Areas; an axis along which they do not differ has length 1. None in a CRS that is neither projected nor
+            geographic.
+        """
+        per_pixel = self.square_metres
+        if per_pixel is not None:
+            return np.full((1, 1), per_pixel)
+        if not self.geographic:
+            return None
+        y0, x0, y1, x1 = window
+        if self._matrix[1, 0] == 0:  # rows lie along parallels
+            x1 = min(x1, x0 + 1)
+        ring = np.array([[0, 0], [0, 1], [1, 1], [1, 0], [0, 0]], np.float64)
+        rows = max(1, BATCH // (5 * (x1 - x0)))
+        areas = [np.empty((0, x1 - x0))]
+        for top in range(y0, y1, rows):
+            height = min(rows, y1 - top)
+            corners = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(top, top + height)), axis=-1)
+            vertices = (corners.reshape(-1, 1, 2) + ring).reshape(-1, 2)
+            offsets = np.arange(0, len(vertices) + 1, len(ring))
+            areas.append(np.abs(self.ring_areas(vertices, offsets)).reshape(height, -1))
+        return np.concatenate(areas)
+
     def _ellipsoid(self) -> tuple[float, float]:
         """Return the ellipsoid's semi-major axis, m, and flattening."""
         found = _find(self.crs.to_dict(projjson=True), "ellipsoid") or {}

@@ -81,6 +81,12 @@ class Card(BaseModel):
                 return where, {name: float(value) for name, value in found.items() if value is not None}
         return "", {}
 
+    @property
+    def learned_images(self) -> list[dict[str, str]]:
+        """Images of whose corrections it learned, each with ``name`` and ``fingerprint``, as far as the card says."""
+        record = self.provenance.get("finetuning", {})
+        return [record["image"], *record.get("further_images", ())] if "image" in record else []
+
 
 def without_folders(settings: Any) -> Any:
     """Reduce absolute paths among settings to file names, as a card travels and folders do not.

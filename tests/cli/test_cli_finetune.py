@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.finetuning.request import finetune_request
 from fctl_napari.finetuning.targets import open_corrections
-from fctl_napari.finetuning.tile_sampling import choose_tiles
+from fctl_napari.finetuning.tile_sampling import Corrected, choose_tiles
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassInfo, ClassTable
@@ -91,14 +92,72 @@ def test_the_only_region_of_a_class_is_learnt_from_and_that_is_said(
     request = finetune_request(
         image=str(locations[0]), checkpoint=str(awake_checkpoint), corrections=str(locations[1]), out="new.safetensors"
     )
-    sets = choose_tiles(request, image, open_corrections(locations[1], image, card), card)
+    corrected = [Corrected(image, open_corrections(locations[1], image, card), str(locations[1]))]
+    sets = choose_tiles(request, corrected, card)
     assert {int(v) for values in sets.targets.values() for v in np.unique(values)} >= {1, 3}  # red and blue, by name
     assert {int(v) for values in sets.held_out.values() for v in np.unique(values)} == {0, 1}
-    few = choose_tiles(
-        request.model_copy(update={"most_tiles": 1}), image, open_corrections(locations[1], image, card), card
-    )
+    few = choose_tiles(request.model_copy(update={"most_tiles": 1}), corrected, card)
     assert {int(v) for values in few.targets.values() for v in np.unique(values)} >= {1, 3}
     assert len(few.targets) < len(sets.targets)
+
+
+@pytest.fixture
+def more(locations: tuple[Path, Path], tmp_path: Path, make_rgb: Callable[..., np.ndarray]) -> Path:
+    """A folder with three further images, of which two have corrections beside them."""
+    folder = tmp_path / "more"
+    folder.mkdir()
+    for number in (1, 2, 3):
+        Image.fromarray(make_rgb(200, 320, seed=10 + number)).save(folder / f"{number}.png")
+        if number < 3:
+            shutil.copytree(locations[1], folder / f"{number}.corrections.ome.zarr")
+    return folder
+
+
+def test_corrections_of_several_images_are_learnt_from_together(
+    fctl: Fctl, locations: tuple[Path, Path], more: Path, awake_checkpoint: Path, tmp_path: Path
+) -> None:
+    one, two = more / "1.png", more / "2.png"
+    options = ("--checkpoint", awake_checkpoint, "--device", "cpu", "--precision", "fp32", "--steps", 1)
+    options = (*options, "--keep-anyway", "--parts", "decoder")
+    beside, named = tmp_path / "moved.ome.zarr", [one, two]
+    shutil.copytree(locations[1], beside)
+    calls = [(locations[0], *named), (locations[0], beside, one, more / "1.corrections.ome.zarr", two)]
+    calls += [(locations[0], more), (locations[0], str(more / "*.png"))]
+    hashes = []
+    for number, call in enumerate(calls):
+        target = tmp_path / f"new-{number}.safetensors"
+        outcome = fctl("finetune", *call, "--out", target, *options)
+        assert outcome.code == 0, outcome.err
+        assert f"3 images: {locations[0]}, {one}, {two}" in outcome.err
+        record = read_card(target).provenance["finetuning"]
+        hashes.append(record["corrections"])
+        assert [record["image"]["name"], *(image["name"] for image in record["further_images"])] == [
+            "picture",
+            "1",
+            "2",
+        ]
+    assert len(set(hashes)) == 1
+    facts = fctl("info", target).out
+    assert all(f"{name} (" in facts for name in ("picture", "1", "2"))
+    assert "; learned from picture, 1, 2" in fctl("lineage", target).out
+
+
+def test_images_and_corrections_that_do_not_pair_are_one_sentence(
+    fctl: Fctl, locations: tuple[Path, Path], more: Path, tmp_path: Path
+) -> None:
+    image, corrections = locations
+    out = ("--out", tmp_path / "new.safetensors")
+    for call, says in (
+        ((corrections,), "are corrections that follow no image; name their image before them"),
+        ((image, corrections, corrections), "are corrections that follow no image"),
+        ((more / "3.png",), f"{more / '3.png'}: has no corrections beside it"),
+        ((image, more / "3.png", image), f"{more / '3.png'}: has no corrections beside it"),
+        ((str(more / "3*"),), "none of its images has corrections beside it"),
+        ((image, more / "gone.png"), "gone.png: there is no such file"),
+        ((image, more / "1.png", "--image", 0), "--image is of one file, and several images are named"),
+        ((image, more / "1.png", "--truth", "t.png"), "a ground truth is of one image"),
+    ):
+        assert says in fctl("finetune", *call, *out).sentence()
 
 
 def test_what_does_not_fit_is_one_sentence(fctl: Fctl, locations: tuple[Path, Path], tmp_path: Path) -> None:

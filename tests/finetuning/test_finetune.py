@@ -93,7 +93,7 @@ def test_corrections_are_learnt_and_the_gate_lets_pass(corrected, request_for):
 def test_held_out_corrections_are_not_learnt_from(corrected, request_for, tmp_path):
     """What was painted in held-out regions may be anything: the weights are the same."""
     tuner = Finetuner(request_for(learning_rate=1e-2))
-    held_out = tuner.sets.split.held_out
+    held_out = tuner.sets.splits[0].held_out
     assert held_out
 
     painted = open_corrections(tuner.request.corrections, tuner.sets.images[0], tuner.card)
@@ -306,7 +306,7 @@ def test_corrections_as_they_are_painted_are_the_same_as_labels(request_for, cor
     with Corrections.create(location, image, tuner.card.classes) as painted:
         painted.write(0, 0, corrected.corrections, author="ann")
     other = Finetuner(request_for(corrections=str(location)))
-    assert (other.sets.split, other.data_hash) == (tuner.sets.split, tuner.data_hash)
+    assert (other.sets.splits, other.data_hash) == (tuner.sets.splits, tuner.data_hash)
     Image.fromarray(np.zeros((*painted.shape, 3), np.uint8)).save(tmp_path / "other.png")
     with pytest.raises(InputError, match="of another image"):
         Finetuner(request_for(corrections=str(location), image=str(tmp_path / "other.png")))

@@ -104,3 +104,18 @@ def test_many_rings_are_bent_like_one(monkeypatch: pytest.MonkeyPatch) -> None:
         own = together[offsets[index] : offsets[index + 1]]
         assert {tuple(v) for v in ring} <= {tuple(v) for v in own}
         np.testing.assert_array_equal(own[[0, -1]], ring[[0, -1]])
+
+
+@pytest.mark.parametrize(
+    "transform", [(0.5, 0, -180, 0, -0.5, 90), (0.5, 0.1, 10, 0, -0.5, 60), (0.3, 0.2, 5, 0.2, -0.3, 50)]
+)
+def test_px_of_a_window_add_up_to_its_ring(transform: tuple[float, ...]) -> None:
+    location = ground("EPSG:4326", *transform)
+    y0, x0, y1, x1 = 3, 7, 45, 60
+    edge = [(x, y0) for x in range(x0, x1)] + [(x1, y) for y in range(y0, y1)]
+    edge += [(x, y1) for x in range(x1, x0, -1)] + [(x0, y) for y in range(y1, y0, -1)] + [(x0, y0)]
+    ring = np.array(edge[::-1], float)
+    found = location.pixel_areas((y0, x0, y1, x1))
+    assert found is not None
+    whole = np.broadcast_to(found, (y1 - y0, x1 - x0)).sum()
+    np.testing.assert_allclose(whole, abs(location.ring_areas(ring, np.array([0, len(ring)]))[0]), rtol=1e-9)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.fingerprint import SAMPLED, fingerprint
 from fctl_napari.imagery.formats.remote import is_url
-from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, paths_of
+from fctl_napari.imagery.naming import CORRECTIONS_SUFFIX, paths_of, stem
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.pyramid import Pyramid
@@ -74,6 +75,68 @@ def _named(usual: Path, word: str) -> Path:
     word = word.removeprefix(SAMPLED)[:8]
     suffix = next((end for end in (MAPS_SUFFIX, STORE_SUFFIX, CORRECTIONS_SUFFIX) if usual.name.endswith(end)), "")
     return usual.with_name(f"{usual.name.removesuffix(suffix)}.{word}{suffix}")
+
+
+def result_in(
+    folder: Path,
+    image: Pyramid,
+    location: str,
+    checkpoint: str | Path,
+    *,
+    maps: bool = False,
+    taken: Collection[Path] = (),
+) -> Path:
+    """Return the path in a folder of several results at which that of one image is kept.
+
+    It is called as beside its image. Where that name belongs to another image, or to another file of the same pixels
+    (blank tiles, say), a number follows the image's name: ``tile-2.earth.fctl.ome.zarr``.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the results.
+    image : Pyramid
+        The image, opened.
+    location : str
+        Path or address of the image.
+    checkpoint : str or Path
+        Built-in name or file of the checkpoint.
+    maps : bool, optional
+        If True, maps are kept with the result.
+    taken : collection of Path, optional
+        Paths of other images' results.
+
+    Returns
+    -------
+    Path
+        Path of the result, which need not exist.
+
+    Raises
+    ------
+    InputError
+        The image cannot be read.
+    """
+    name = stem(location)
+    end = f".{Path(checkpoint).name.removesuffix('.safetensors')}{MAPS_SUFFIX if maps else STORE_SUFFIX}"
+    for number in itertools.count(1):
+        path = folder / f"{name}{'' if number == 1 else f'-{number}'}{end}"
+        if path in taken:
+            continue
+        stored = stored_image(path)
+        if stored is None or _is_file_of(stored, image):
+            return path
+        if same_image(stored, image) and not is_another_file(stored, image):
+            return path
+    raise AssertionError
+
+
+def _is_file_of(stored: Mapping[str, Any], image: Pyramid) -> bool:
+    """Return whether a store records the path of an image, whatever pixels lie there now."""
+    if stored["path"] is None or image.path is None:
+        return False
+    if is_url(stored["path"]) or is_url(image.path):
+        return bool(stored["path"] == image.path)
+    return Path(stored["path"]).resolve() == Path(image.path).resolve()
 
 
 def is_another_file(stored: Mapping[str, Any], image: Pyramid) -> bool:

@@ -20,6 +20,7 @@ from fctl_napari.segmentation.store.result_paths import (
     named_path,
     own_corrections,
     own_path,
+    result_in,
     usual_corrections,
 )
 from fctl_napari.segmentation.store.store import Segmentation
@@ -108,3 +109,39 @@ def test_what_is_not_whole_says_of_no_image(images: list[Pyramid], make_segmenta
     assert is_another_file(store.facts["image"], images[1])
     store.labels.set_attributes({"fctl": {**store.facts, "complete": False}})
     assert stored_image(store.path) is None
+
+
+def test_results_of_several_images_lie_in_one_folder(
+    images: list[Pyramid], make_segmentation: Make, tmp_path: Path
+) -> None:
+    """Names that are taken are followed by numbers, and each image finds its own again, in any order."""
+    out = tmp_path / "out"
+    (tmp_path / "b").mkdir()
+    copy = tmp_path / "b" / "0.png"
+    copy.write_bytes((tmp_path / "0.png").read_bytes())  # a blank tile, say, is the same as many others
+    other = tmp_path / "c" / "0.png"
+    other.parent.mkdir()
+    other.write_bytes((tmp_path / "1.png").read_bytes())
+    files = [tmp_path / "0.png", copy, other, tmp_path / "1.png"]
+    taken: list[Path] = []
+    for file in files:
+        taken.append(result_in(out, open_image(file), str(file), "/x/net.safetensors", taken=taken))
+    assert [path.name for path in taken] == [f"{n}.net.fctl.ome.zarr" for n in ("0", "0-2", "0-3", "1")]
+    for file, path in zip(files, taken, strict=True):
+        make_segmentation(LABELS, path=path, image=open_image(file))
+    for file, path in list(zip(files, taken, strict=True))[::-1]:
+        assert result_in(out, open_image(file), str(file), "net") == path
+    Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(copy)
+    assert result_in(out, open_image(copy), str(copy), "net") == taken[1], "the file that was changed is refused there"
+    maps = result_in(out, images[0], "http://host/0.png", "net", maps=True)
+    assert maps.name == "0.net.maps.fctl.ome.zarr"
+
+
+def test_a_folder_of_images_that_moved_finds_its_results(
+    images: list[Pyramid], make_segmentation: Make, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    make_segmentation(LABELS, path=out / "0.net.fctl.ome.zarr", image=images[0])
+    (tmp_path / "moved").mkdir()
+    moved = (tmp_path / "0.png").rename(tmp_path / "moved" / "0.png")
+    assert result_in(out, open_image(moved), str(moved), "net") == out / "0.net.fctl.ome.zarr"
