@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fctl_napari.evaluation.evaluation import Evaluation
     from fctl_napari.evaluation.ground_truth import GroundTruth
     from fctl_napari.segmentation.store.store import Segmentation
+    from fctl_napari.windows import IntWindow
 
 Order = Literal["size", "confidence", "class"]
 Measure = Literal["confidence", "entropy", "margin"]
@@ -64,6 +65,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Compare a segmentation with its ground truth: figures by class, mIoU, accuracy, calibration, context reliance."""
+    from fctl_napari.cli.facts import say_domain
     from fctl_napari.cli.output import counting, err, out
     from fctl_napari.cli.tables import show_evaluation
     from fctl_napari.evaluation.context_reliance import segmentation_reliance
@@ -81,6 +83,10 @@ def evaluate(
     with counting("Comparing") as report:
         evaluation = score(store, there, region, boundary_px=boundary or None, progress=report)
     show_evaluation(evaluation)
+    domain = _domain(store, checkpoint, region)
+    if domain["trained_on"] is not None:
+        out.print(domain["trained_on"]["words"], highlight=False, markup=False, soft_wrap=True)
+    say_domain(domain["warning"])
     hint = _unmapped(there, evaluation)
     if hint is not None:
         err.print(hint, highlight=False, markup=False, soft_wrap=True)
@@ -99,7 +105,7 @@ def evaluate(
             file.write(evaluation.to_csv())
     if figure is not None:
         save_figure(evaluation_figure(evaluation, segmentation.name), figure)
-    figures = {**evaluation.to_json(), "context_reliance": None}
+    figures = {**evaluation.to_json(), **domain, "context_reliance": None}
     try:
         with err.status("Exchanging contexts"):
             figures["context_reliance"] = segmentation_reliance(store, checkpoint)
@@ -186,6 +192,21 @@ def compare(
     show_agreement(agreement)
     if json_file is not None:
         write_json(json_file, agreement.to_json())
+
+
+def _domain(store: Segmentation, checkpoint: Path | None, region: IntWindow | None) -> dict[str, Any]:
+    """Return for people and for JSON whether the checkpoint was trained on the image, or on ones unlike it."""
+    from fctl_napari.evaluation.domain import domain_of_result
+
+    found = domain_of_result(store, checkpoint, region)
+    seen = found.trained
+    part = "this image" if region is None else "this region"
+    return {
+        "warning": found.warning,
+        "trained_on": None
+        if seen is None
+        else {"share": seen.share, "corrections": seen.corrected, "words": seen.words(found.name, part)},
+    }
 
 
 def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> GroundTruth | None:

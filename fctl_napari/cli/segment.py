@@ -17,6 +17,7 @@ from fctl_napari.cli.options import (
     EngineOption,
     ImageArgument,
     ImageNumberOption,
+    JsonOption,
     PrecisionOption,
     RangeOption,
     RegionOption,
@@ -66,27 +67,33 @@ def segment(
     bands: BandsOption = None,
     band_names: BandNamesOption = None,
     image_number: ImageNumberOption = None,
+    json_file: JsonOption = None,
 ) -> None:
     """Segment an image tile by tile; what is done is kept, and a second run resumes from there."""
-    from fctl_napari.cli.facts import say_images
+    from fctl_napari.cli.facts import say_domain, say_images
     from fctl_napari.cli.output import counting, out, run_watched
+    from fctl_napari.evaluation.domain import out_of_domain, result_differences
     from fctl_napari.export.logits import check_logits_path
+    from fctl_napari.files import write_json
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import read_card, resolve_checkpoint
     from fctl_napari.segmentation.inference.network_image import check_image_options, network_image
     from fctl_napari.segmentation.jobs.engine import SegmentationRequest
+    from fctl_napari.segmentation.store.store import Segmentation
 
     weights = resolve_checkpoint(checkpoint)
     if save_logits is not None:
         check_logits_path(save_logits)
     image = with_number(image, image_number)
     stated = stated_bands(bands, band_names)
-    config = read_card(weights).config
+    card = read_card(weights)
+    config = card.config
     check_image_options(config, value_range, stated)
     pyramid = network_image(open_image(image, value_range=value_range, bands=stated), config)
     region = region_inside(region, pyramid.shape, image)
     say_images(pyramid)
+    say_domain(early := out_of_domain(pyramid, card))
     cells = affected(inherit, corrections, pyramid, weights)
     request = SegmentationRequest(
         image=image,
@@ -111,10 +118,16 @@ def segment(
     unit = "tiles" if merge == "crop" else "cells"
     empty = f" ({progress.empty} without data)" if progress.empty else ""
     out.print(f"{target}: {progress.done} {unit}{empty} by {weights.stem}", highlight=False, soft_wrap=True)
+    store = Segmentation.open(target)
+    warning = out_of_domain(pyramid, card, store)
+    if unsure := result_differences(store, card):
+        say_domain(warning if early is None else f"{target}: {unsure[0]}.")
+    if json_file is not None:
+        facts = {"segmentation": str(target), "checkpoint": card.name, "done": progress.done, "empty": progress.empty}
+        write_json(json_file, {**facts, "unit": unit, "warning": warning})
     if save_logits is not None:
         from fctl_napari.export.logits import export_logits
-        from fctl_napari.segmentation.store.store import Segmentation
 
         with counting("Writing the logits") as report:
-            written = export_logits(Segmentation.open(target), save_logits, progress=report)
+            written = export_logits(store, save_logits, progress=report)
         out.print(str(written), highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from fctl_napari.finetuning.evaluation import Measure, ground_truth_of
 from fctl_napari.finetuning.feature_cache import FeatureCache
 from fctl_napari.finetuning.gate import BeforeAfter, Figures, judge
 from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Phase
-from fctl_napari.finetuning.report import card_of_child
+from fctl_napari.finetuning.report import card_of_child, domain_of_child
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.side_by_side import SideBySide
@@ -147,6 +147,7 @@ class Finetuner:
         corrections = corrections or open_corrections(request.corrections, image, self.card)
         self.sets = choose_tiles(request, image, corrections, self.card)
         self._image = image_facts(image)
+        self._domain = domain_of_child(self.card, image)
         check_waiting(self.out, self._image["fingerprint"])
         self.data_hash = data_hash(self._image["fingerprint"], self.sets.targets, self.sets.held_out)
         self._classes = self.card.config.classes
@@ -458,6 +459,7 @@ class Finetuner:
             steps=self.best_step,
             seconds=self.seconds,
             where=(self.device, self.network.precision),
+            domain=self._domain,
             notes=self.sets.notes,
         )
         path = save_checkpoint(candidate_path(self.out), self.model, card)

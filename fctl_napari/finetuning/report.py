@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 import torch
 
 from fctl_napari import __version__
+from fctl_napari.evaluation.domain import image_cells, seen_images
 from fctl_napari.finetuning.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
+from fctl_napari.imagery.fingerprint import fingerprint
+from fctl_napari.imagery.ground_size import ground_size
+from fctl_napari.imagery.image_colors import joined_cells
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.domain import Domain, SeenColors, SeenImage
 from fctl_napari.model.model_card import Card, without_folders
 from fctl_napari.words import count_of
 
@@ -27,6 +35,7 @@ def card_of_child(
     steps: int,
     seconds: float,
     where: tuple[torch.device, str],
+    domain: Domain,
     notes: Sequence[str] = (),
 ) -> Card:
     """Create the model card of a fine-tuned network.
@@ -53,6 +62,8 @@ def card_of_child(
         Time of the training steps, s.
     where : tuple of (torch.device, str)
         Device and precision of the training.
+    domain : Domain
+        Facts of the data that it was trained on, see :func:`domain_of_child`.
     notes : sequence of str, optional
         Notes for the user on the corrections.
 
@@ -93,4 +104,37 @@ def card_of_child(
         classes=parent.classes,
         provenance=without_folders(provenance),
         figures={**scene, "finetuning": figures.to_json()},
+        domain=domain,
     )
+
+
+def domain_of_child(parent: Card, image: Pyramid) -> Domain:
+    """Add an image to the facts of the data that a network was trained on.
+
+    Parameters
+    ----------
+    parent : Card
+        The parent's model card.
+    image : Pyramid
+        The image that was corrected.
+
+    Returns
+    -------
+    Domain
+        The parent's facts with the image's. What the parent's card does not say stays unknown.
+
+    Raises
+    ------
+    InputError
+        The image is damaged.
+    """
+    known = parent.domain or Domain()
+    own = SeenImage(name=PurePath(image.path or image.name).name, fingerprint=fingerprint(image), corrected=True)
+    cells, size = image_cells(image, parent.config), ground_size(image)
+    colors, sizes = known.colors, known.pixel_size
+    if colors is not None and cells is not None:
+        colors = SeenColors.of(joined_cells([np.array(colors.cells), cells]), colors.usual)
+    if sizes is not None and size is not None:
+        sizes = min(sizes[0], size), max(sizes[1], size)
+    images = tuple(dict.fromkeys([*seen_images(parent), own]))
+    return known.model_copy(update={"images": images, "colors": colors, "pixel_size": sizes})
