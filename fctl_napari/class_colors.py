@@ -93,8 +93,8 @@ INRIA: Classes = (("background", (0, 0, 0)), ("building", (255, 255, 255)))
 
 _OLD: frozenset[tuple[str, Color]] = frozenset(
     {
-        # the built-in checkpoint earth, 17 apart: forest has a contrast of 2.3 on the dark theme, rangeland and barren of
-        # 1.5 on the light one
+        # the built-in checkpoint earth, 17 apart: forest has a contrast of 2.3 on the dark theme, barren of 1.5 on the
+        # light one
         ("water", (38, 108, 190)),
         ("forest", (30, 110, 48)),
         ("rangeland", (176, 200, 92)),

@@ -32,11 +32,14 @@ FAR_SIZE = 3.0
 FAR_COLORS = 0.25
 """Share of an image with other colors than the training data from which on it is far from them."""
 
-FAR_CONFIDENCE = 0.1
-"""Mean confidence below that of an unsure tile of the training data from which on a result is far from them."""
+FAR_CONFIDENCE = 0.05
+"""Distance of a mean confidence below that of an unsure tile of the training data from which on a result is far from them."""
+
+FEWEST_CELLS = 4
+"""Least number of cells that are done of a result whose confidence is compared."""
 
 NEAR_COLORS = 0.02
-"""Share of an image with other colors than the training data up to which it may be like them, if nothing else is known."""
+"""Share of an image with other colors than the training data up to which it is like them, if colors alone are known."""
 
 CONFIDENCE_PX = 2**20
 """Largest level of a result's confidence that is read, px."""
@@ -124,9 +127,11 @@ def result_differences(result: Segmentation, card: Card) -> list[str]:
     Returns
     -------
     list of str
-        A fact with numbers. Empty if it is not far, nothing is done yet, or the card has no such fact.
+        A fact with numbers. Empty if it is not far, hardly anything is done yet, or the card has no such fact.
     """
     known = None if card.domain is None else card.domain.confidence
+    if result.done().sum() < FEWEST_CELLS:
+        return []
     mean = None if known is None else mean_confidence(result)
     if known is None or mean is None or mean > known.low - FAR_CONFIDENCE:
         return []
