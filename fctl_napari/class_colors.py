@@ -33,27 +33,28 @@ NOT_SURE: Color = (128, 128, 128)
 
 NAMED: dict[str, Color] = {
     "water": (0, 128, 208),
-    "ocean": (72, 112, 255),
-    "forest": (48, 136, 72),
-    "vegetation": (104, 136, 112),
     "rangeland": (96, 128, 24),
-    "shrubland": (120, 120, 80),
+    "urban": (216, 72, 64),
+    "vehicle": (192, 80, 168),
     "wetland": (16, 136, 128),
+    "desert": (152, 128, 96),
+    "unknown": (136, 120, 144),
+    "land": (160, 112, 104),
+    "cloud": (88, 120, 136),
+    "building": (216, 64, 104),
+    "vegetation": (104, 136, 112),
+    "shadow": (136, 104, 176),
     "agriculture": (152, 120, 24),
     "barren": (168, 104, 56),
-    "desert": (152, 128, 96),
-    "land": (160, 112, 104),
-    "urban": (216, 72, 64),
-    "building": (216, 64, 104),
-    "road": (104, 120, 160),
-    "vehicle": (192, 80, 168),
+    "shrubland": (120, 120, 80),
+    "forest": (48, 136, 72),
+    "ocean": (72, 112, 255),
     "snow": (0, 144, 168),
-    "cloud": (88, 120, 136),
-    "shadow": (136, 104, 176),
     "rock": (168, 104, 128),
-    "unknown": (136, 120, 144),
+    "road": (104, 120, 160),
 }
-"""Map-like colors. Any two are ``APART``, from ``NOT_SURE`` too, and each has the ``CONTRAST`` on both themes."""
+"""Map-like colors, each as different as can be from those before it. Any two are ``APART``, from ``NOT_SURE`` too, and
+each has the ``CONTRAST`` on both themes."""
 
 _ALIASES = {
     "water": "river, lake, stream, canal, reservoir, pond, water body, waterbody, open water, inland water",
@@ -146,11 +147,11 @@ def display_colors(classes: Classes, chosen: Mapping[str, Color] | None = None) 
     taken = _Taken([color for color in found if color is not None])
     given = _not_chosen(classes)
     for index, (_, color) in enumerate(classes):
-        if found[index] is None and index not in given and taken.distance(color) >= APART:
+        if found[index] is None and index not in given and taken.leaves(color):
             found[index] = taken.take(color)
     for index, (name, _) in enumerate(classes):
         own = NAMED.get(known_name(name) or "")
-        if found[index] is None and own is not None and taken.distance(own) >= APART:
+        if found[index] is None and own is not None and taken.leaves(own):
             found[index] = taken.take(own)
     return [taken.take(taken.free()) if color is None else color for color in found]
 
@@ -172,7 +173,7 @@ def new_colors(names: Sequence[str]) -> list[Color]:
     found: list[Color | None] = []
     for name in names:
         own = NAMED.get(known_name(name) or "")
-        found.append(taken.take(own) if own is not None and taken.distance(own) >= APART else None)
+        found.append(taken.take(own) if own is not None and taken.leaves(own) else None)
     return [taken.take(taken.free()) if color is None else color for color in found]
 
 
@@ -212,7 +213,7 @@ def _not_chosen(classes: Classes) -> set[int]:
 
 
 class _Taken:
-    """Colors that are taken, and those that are still free.
+    """Colors that are taken, and those that are still free. Differences are computed where they are not known.
 
     Parameters
     ----------
@@ -221,44 +222,45 @@ class _Taken:
     """
 
     def __init__(self, colors: Sequence[Color]) -> None:
-        self._lab = np.empty((0, 3))
-        self._nearest = np.full(len(_candidates()), np.inf)
+        self._colors: list[Color] = []
+        self._own = set(NAMED.values())
+        self._nearest: NDArray[np.float64] | None = None
         for color in colors:
             self.take(color)
 
     def take(self, color: Color) -> Color:
         """Take a color, and return it."""
-        own = lab([color])
-        self._lab = np.concatenate([self._lab, own])
-        self._nearest = np.minimum(self._nearest, _differences(_candidates_lab(), own))
+        self._colors.append(color)
+        if self._nearest is not None:
+            self._nearest = np.minimum(self._nearest, _differences(_others_lab(), lab([color])))
         return color
 
-    def distance(self, color: Color) -> float:
-        """Return the least CIEDE2000 of a color to those that are taken."""
-        return float(_differences(self._lab, lab([color])).min()) if len(self._lab) else np.inf
+    def leaves(self, color: Color) -> bool:
+        """Return whether a color is apart from all that are taken."""
+        if color in self._own and self._own.issuperset(self._colors):
+            return color not in self._colors
+        return not self._colors or float(_differences(lab(self._colors), lab([color])).min()) >= APART
 
     def free(self) -> Color:
         """Return the first map-like color that is apart from those taken, or else the color that is farthest."""
-        good = np.flatnonzero(self._nearest[: len(NAMED)] >= APART)
-        return _candidates()[int(good[0]) if len(good) else int(np.argmax(self._nearest))]
+        if self._nearest is None:
+            for color in NAMED.values():
+                if self.leaves(color):
+                    return color
+            self._nearest = _differences(_others_lab()[:, None], lab(self._colors)[None, :]).min(1)
+        return _others()[int(np.argmax(self._nearest))]
 
 
 @cache
-def _candidates() -> list[Color]:
-    """Return the map-like colors, those that differ most first, and after them others from all over color space."""
-    named = list(NAMED.values())
-    order = [named[0]]
-    distances = differences(named)
-    while len(order) < len(named):
-        nearest = distances[[named.index(color) for color in order]].min(0)
-        order.append(named[int(np.argmax(nearest))])
+def _others() -> list[Color]:
+    """Return colors from all over color space, for tables of more classes than there are map-like colors."""
     steps = range(22, 255, 35)
-    return [*order, *itertools.product(steps, steps, steps)]
+    return list(itertools.product(steps, steps, steps))
 
 
 @cache
-def _candidates_lab() -> NDArray[np.float64]:
-    return lab(_candidates())
+def _others_lab() -> NDArray[np.float64]:
+    return lab(_others())
 
 
 def lab(colors: Sequence[Color]) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ FAR_COLORS = 0.25
 """Share of an image with other colors than the training data from which on it is far from them."""
 
 FAR_CONFIDENCE = 0.05
-"""Distance of a mean confidence below that of an unsure tile of the training data from which on a result is far from them."""
+"""Distance of a result's mean confidence below that of an unsure tile of the training data, from which on it is far."""
 
 FEWEST_CELLS = 4
 """Least number of cells that are done of a result whose confidence is compared."""
