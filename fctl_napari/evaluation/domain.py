@@ -78,8 +78,8 @@ def _sentence(path: str, card: Card, found: list[str]) -> str | None:
     if not found:
         return None
     return (
-        f"{path}: is unlike what {card.name} was trained on: {'; '.join(found)}; expect wrong classes, or choose a "
-        "checkpoint that fits, or fine-tune this one."
+        f"{path}: is unlike the data that {card.name} was trained on: {'; '.join(found)}; expect wrong classes, or "
+        "choose a checkpoint that fits, or fine-tune this one."
     )
 
 
@@ -104,13 +104,11 @@ def image_differences(image: Pyramid, card: Card) -> list[str]:
     found = []
     size = ground_size(image)
     if size is not None and domain.pixel_size is not None and size_factor(size, domain.pixel_size) >= FAR_SIZE:
-        found.append(f"its px are {length_words(size)}, and {_sizes(domain.pixel_size)} there")
+        found.append(f"its px are {length_words(size)}, theirs {_sizes(domain.pixel_size)}")
     unseen = unseen_colors(image, card)
     if unseen is not None and unseen >= _far_colors(domain):
         assert domain.colors is not None
-        found.append(
-            f"{100 * unseen:.0f} % of it has colors that are not there ({_percent(domain.colors.usual)} is usual)"
-        )
+        found.append(f"{_percent(unseen)} of it has colors that they lack ({_percent(domain.colors.usual)} is usual)")
     return found
 
 
@@ -135,7 +133,7 @@ def result_differences(result: Segmentation, card: Card) -> list[str]:
     mean = None if known is None else mean_confidence(result)
     if known is None or mean is None or mean > known.low - FAR_CONFIDENCE:
         return []
-    return [f"the mean confidence is {mean:.2f}, and {known.mean:.2f} on {known.measured_on}"]
+    return [f"the mean confidence is {mean:.2f}, on {known.measured_on} {known.mean:.2f}"]
 
 
 def size_factor(size: float, known: tuple[float, float]) -> float:
@@ -175,14 +173,15 @@ def unseen_colors(image: Pyramid, card: Card) -> float | None:
     """
     if card.domain is None or card.domain.colors is None:
         return None
-    cells = image_cells(image, card.config)
+    side = card.domain.colors.side
+    cells = image_cells(image, card.config, side)
     known = np.array(card.domain.colors.cells, np.float64)
     if cells is None or not len(cells) or known.ndim != 2 or known.shape[1] != cells.shape[1]:
         return None
-    return unseen_share(cells, known)
+    return unseen_share(cells, known, side)
 
 
-def image_cells(image: Pyramid, config: FCtLConfig) -> NDArray[np.float64] | None:
+def image_cells(image: Pyramid, config: FCtLConfig, side: int) -> NDArray[np.float64] | None:
     """Measure the colors of an image as a network reads it, once.
 
     Parameters
@@ -191,6 +190,8 @@ def image_cells(image: Pyramid, config: FCtLConfig) -> NDArray[np.float64] | Non
         Image.
     config : FCtLConfig
         Settings of the network.
+    side : int
+        Side of a cell of color space, levels.
 
     Returns
     -------
@@ -198,10 +199,10 @@ def image_cells(image: Pyramid, config: FCtLConfig) -> NDArray[np.float64] | Non
         See :func:`color_cells`. None if the image cannot be read as the network does, or not at all.
     """
     known = _cells.setdefault(image, {})
-    key = tuple((band.name, band.value_range) for band in config.bands)
+    key = side, *((band.name, band.value_range) for band in config.bands)
     if key not in known:
         try:
-            known[key] = color_cells(sample_colors(network_image(image, config)))
+            known[key] = color_cells(sample_colors(network_image(image, config)), side)
         except InputError:  # who segments the image is told
             return None
     return known[key]
@@ -249,7 +250,7 @@ def fitting_checkpoint(image: Pyramid, cards: Mapping[str, Card]) -> str | None:
         unseen = unseen_colors(image, card)
         if card.domain is None or unseen is None or image_differences(image, card):
             continue
-        seen = any(one.fingerprint == fingerprint(image) for one in seen_images(card))
+        seen = _is_seen(image, card)
         size, known = ground_size(image), card.domain.pixel_size
         factor = None if size is None or known is None else size_factor(size, known)
         usual = card.domain.colors.usual if card.domain.colors is not None else 0.0
@@ -257,6 +258,13 @@ def fitting_checkpoint(image: Pyramid, cards: Mapping[str, Card]) -> str | None:
             continue  # colors alone have to be those of its data, not just not far from them
         fitting[name] = (not seen, factor is None, round(math.log2(factor or 1.0)), unseen)
     return min(fitting, key=lambda name: fitting[name], default=None)
+
+
+def _is_seen(image: Pyramid, card: Card) -> bool:
+    try:
+        return any(one.fingerprint == fingerprint(image) for one in seen_images(card))
+    except InputError:
+        return False
 
 
 # -- images that it was trained on -------------------------------------------------------------------------------------
@@ -292,14 +300,16 @@ class Trained:
         str
             The sentence.
         """
-        if self.share == 0 and not self.corrected:
+        said = []
+        if self.share:
+            said.append(f"trained on {part}" if self.share >= 1 else f"trained on {_percent(self.share)} of {part}")
+        if self.corrected:
+            said.append("fine-tuned on corrections of this image")
+        elif self.share is None:
+            said.append("trained on parts of this image that are not known")
+        if not said:
             return f"{name} was trained on other parts of this image, not on {part}."
-        how = "fine-tuned on corrections of this image" if self.corrected else f"trained on {part}"
-        much = f"{_percent(self.share)} of {part}" if self.share is not None and self.share < 1 else part
-        how = how if self.corrected or self.share is None else f"trained on {much}"
-        if self.corrected and self.share:
-            how = f"trained on {much} and {how}"
-        return f"{name} was {how}: figures here flatter it."
+        return f"{name} was {' and '.join(said)}: figures here flatter it."
 
 
 def seen_images(card: Card) -> tuple[SeenImage, ...]:
@@ -445,10 +455,10 @@ def domain_facts(card: Card) -> dict[str, str]:
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         facts["trained on"] = ", ".join(names[:MOST_NAMES]) + more
     if domain.pixel_size is not None:
-        facts["px there"] = _sizes(domain.pixel_size)
+        facts["their px"] = _sizes(domain.pixel_size)
     if domain.colors is not None:
         usual = _percent(domain.colors.usual)
-        facts["colors there"] = (
+        facts["their colors"] = (
             f"{count_of(len(domain.colors.cells), 'color')}; {usual} of an image like those has others"
         )
     if domain.confidence is not None:

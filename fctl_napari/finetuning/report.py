@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from fctl_napari import __version__
-from fctl_napari.evaluation.domain import image_cells, seen_images
+from fctl_napari.evaluation.domain import seen_images
 from fctl_napari.finetuning.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.ground_size import ground_size
-from fctl_napari.imagery.image_colors import joined_cells
+from fctl_napari.imagery.image_colors import color_cells, joined_cells, sample_colors
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.domain import Domain, SeenColors, SeenImage
 from fctl_napari.model.model_card import Card, without_folders
@@ -116,7 +116,7 @@ def domain_of_child(parent: Card, image: Pyramid) -> Domain:
     parent : Card
         The parent's model card.
     image : Pyramid
-        The image that was corrected.
+        The image that was corrected, as the network reads it.
 
     Returns
     -------
@@ -130,10 +130,11 @@ def domain_of_child(parent: Card, image: Pyramid) -> Domain:
     """
     known = parent.domain or Domain()
     own = SeenImage(name=PurePath(image.path or image.name).name, fingerprint=fingerprint(image), corrected=True)
-    cells, size = image_cells(image, parent.config), ground_size(image)
-    colors, sizes = known.colors, known.pixel_size
-    if colors is not None and cells is not None:
-        colors = SeenColors.of(joined_cells([np.array(colors.cells), cells]), colors.usual)
+    size, colors, sizes = ground_size(image), known.colors, known.pixel_size
+    if colors is not None:
+        cells = color_cells(sample_colors(image), colors.side, frequent=True)
+        joined = joined_cells([np.array(colors.cells), cells], colors.side)
+        colors = SeenColors.of(joined, colors.side, colors.usual)
     if sizes is not None and size is not None:
         sizes = min(sizes[0], size), max(sizes[1], size)
     images = tuple(dict.fromkeys([*seen_images(parent), own]))

@@ -92,7 +92,13 @@ def length_words(metres: float) -> str:
     str
         Two digits and unit: ``"7.4 km"``, ``"0.5 m"``, ``"0.25 µm"``.
     """
-    for unit, size in (("km", 1e3), ("m", 0.1), ("cm", 1e-2), ("mm", 1e-3), ("µm", 1e-6)):
-        if metres >= size * 0.999:
-            return f"{metres / (1.0 if unit == 'm' else size):.2g} {unit}".replace("e+02", "00")
-    return f"{metres / 1e-9:.2g} nm"
+    units = (
+        ("km", 1e3, 1e3),
+        ("m", 1.0, 0.1),
+        ("cm", 1e-2, 1e-2),
+        ("mm", 1e-3, 1e-3),
+        ("µm", 1e-6, 1e-7),
+        ("nm", 1e-9, 0.0),
+    )
+    unit, length = next((unit, length) for unit, length, least in units if metres >= 0.999 * least)
+    return f"{float(f'{metres / length:.2g}'):g} {unit}"

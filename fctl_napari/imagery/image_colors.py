@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.imagery.chunk_cache import with_chunk_cache
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.pyramid import Pyramid
@@ -16,10 +17,13 @@ from fctl_napari.windows import IntWindow
 BLOCKS, SIDE = 6, 64
 """Number of blocks along each side of a region that are read, and their side, px."""
 
+WHOLE_PX = 2**20
+"""Largest region that is read whole, px."""
+
 STRIP_ROWS = 8
 """Number of rows that are read of an image in strips as wide as itself, since a strip is decoded whole."""
 
-LEAST_PX = 4096
+LEAST_PX = 2**15
 """With fewer px that hold data in the blocks, a coarse level is read instead."""
 
 COARSE_PX = 2**22
@@ -37,11 +41,14 @@ _ODD = 0x9E3779B97F4A7C15
 NEAR = 0.75
 """Largest distance of a color that is near a known one, root mean square over the channels, in sides of a cell."""
 
-CELLS = 1024
+SIDES = (8, 16, 32, 64)
+"""Sides that cells may have, levels: small ones tell images apart, large ones are filled by images of many colors."""
+
+CELLS = 2048
 """Largest number of cells that are kept, those of most px."""
 
 LEAST_SHARE = 2e-4
-"""Cells with a smaller share of the px are left out: stray px, noise of JPEG."""
+"""Cells with a smaller share of an image's px are not known colors of it: stray px, noise of JPEG."""
 
 
 def sample_colors(image: Pyramid, region: IntWindow | None = None) -> NDArray[np.uint8]:
@@ -66,8 +73,8 @@ def sample_colors(image: Pyramid, region: IntWindow | None = None) -> NDArray[np
         The image is damaged there, or cannot be read as RGB.
     """
     level = 0 if region is not None else _quick_level(image)
-    shape = image.levels[level].shape[:2]
-    windows = _windows(image.levels[level], region or (0, 0, *shape))
+    image = with_chunk_cache(image)
+    windows = _windows(image.levels[level], region or (0, 0, *image.levels[level].shape[:2]))
     colors = _thinned(np.concatenate([_valid_colors(image, window, level) for window in windows]))
     if len(colors) >= LEAST_PX or region is not None:
         return colors
@@ -89,9 +96,8 @@ def _quick_level(image: Pyramid) -> int:
 def _decoded_px(level: Level) -> int:
     if not level.stored_in_chunks:
         return 0
-    height, width = (min(chunk, length) for chunk, length in zip(level.chunks, level.shape[:2], strict=False))
-    chunks = math.prod(-(-length // chunk) for length, chunk in zip(level.shape[:2], (height, width), strict=True))
-    return height * width * min(chunks, BLOCKS if _in_strips(level) else BLOCKS**2)
+    chunks = math.prod(-(-length // chunk) for length, chunk in zip(level.shape[:2], level.chunks[:2], strict=True))
+    return math.prod(level.chunks[:2]) * min(chunks, BLOCKS if _in_strips(level) else BLOCKS**2)
 
 
 def _in_strips(level: Level) -> bool:
@@ -110,6 +116,8 @@ def _thinned(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _windows(level: Level, region: IntWindow) -> list[IntWindow]:
     """List the blocks of a region that are read."""
     y0, x0, y1, x1 = region
+    if (y1 - y0) * (x1 - x0) <= WHOLE_PX:
+        return [region]
     strips = _in_strips(level)
     height, width = min(STRIP_ROWS if strips else SIDE, y1 - y0), min(SIDE, x1 - x0)
     windows = []
@@ -130,60 +138,60 @@ def _start(position: float, length: int, side: int) -> int:
     return min(max(int(position * length / BLOCKS - side / 2), 0), length - side)
 
 
-def color_cells(colors: NDArray[np.uint8]) -> NDArray[np.float64]:
+def color_cells(colors: NDArray[np.uint8], side: int, *, frequent: bool = False) -> NDArray[np.float64]:
     """Count colors by cells of color space.
 
     Parameters
     ----------
     colors : ndarray of uint8 [n, channels]
         Colors.
+    side : int
+        Side of a cell, levels.
+    frequent : bool, optional
+        If True, cells of fewer than ``LEAST_SHARE`` of the px are left out.
 
     Returns
     -------
     ndarray of float64 [cells, channels + 1]
-        Mean color of each cell that is filled, and its share of the px, 0..1, the largest first.
+        Mean color of each cell that is filled, and its share of the px, 0..1, the largest first, at most ``CELLS``.
     """
     if not len(colors):
         return np.empty((0, colors.shape[1] + 1))
-    _, inverse, counts = np.unique(_codes(colors), return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(_codes(colors, side), return_inverse=True, return_counts=True)
     means = [np.bincount(inverse, channel, len(counts)) / counts for channel in colors.T.astype(np.float64)]
     cells = np.column_stack([*means, counts / len(colors)])
     cells = cells[np.argsort(-counts, kind="stable")][:CELLS]
-    return cells[cells[:, -1] >= LEAST_SHARE]
+    return cells[cells[:, -1] >= LEAST_SHARE] if frequent else cells
 
 
-def _codes(colors: NDArray[np.uint8] | NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Compute the numbers of the cells in which colors lie."""
-    channels = colors.shape[1]
-    factors = np.array([pow(_ODD, k, 2**64) for k in range(channels)], np.uint64)
-    return (colors.astype(np.uint64) // np.uint64(_side(channels))) @ factors
-
-
-def _side(channels: int) -> int:
-    """Return the side of a cell, levels, which is larger where there are more channels: else each px has its own."""
-    return 8 if channels <= 3 else 16 if channels == 4 else 32 if channels <= 6 else 64
-
-
-def joined_cells(images: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def joined_cells(images: Sequence[NDArray[np.float64]], side: int) -> NDArray[np.float64]:
     """Join the cells of several images: each as in the image that shows it most.
 
     Parameters
     ----------
     images : sequence of ndarray of float64 [cells, channels + 1]
         Cells of each image, with the same channels.
+    side : int
+        Side of a cell, levels.
 
     Returns
     -------
     ndarray of float64 [cells, channels + 1]
-        Cells that any of them fills, the largest share first.
+        Cells that any of them fills, the largest share first, at most ``CELLS``.
     """
     cells = np.concatenate(images)
     cells = cells[np.argsort(-cells[:, -1], kind="stable")]
-    _, first = np.unique(_codes(cells[:, :-1]), return_index=True)
+    _, first = np.unique(_codes(cells[:, :-1], side), return_index=True)
     return cells[np.sort(first)][:CELLS]
 
 
-def unseen_share(cells: NDArray[np.float64], known: NDArray[np.float64]) -> float:
+def _codes(colors: NDArray[np.uint8] | NDArray[np.float64], side: int) -> NDArray[np.uint64]:
+    """Compute the numbers of the cells in which colors lie."""
+    factors = np.array([pow(_ODD, k, 2**64) for k in range(colors.shape[1])], np.uint64)
+    return (colors.astype(np.uint64) // np.uint64(side)) @ factors
+
+
+def unseen_share(cells: NDArray[np.float64], known: NDArray[np.float64], side: int) -> float:
     """Compute the share of an image whose colors are not near any known one.
 
     Parameters
@@ -192,6 +200,8 @@ def unseen_share(cells: NDArray[np.float64], known: NDArray[np.float64]) -> floa
         Cells of the image.
     known : ndarray of float64 [k, channels + 1]
         Cells that are known, with the same channels.
+    side : int
+        Side of the cells of both, levels.
 
     Returns
     -------
@@ -205,4 +215,4 @@ def unseen_share(cells: NDArray[np.float64], known: NDArray[np.float64]) -> floa
         return 1.0
     squares = sum((own[:, None] - other[None, :]) ** 2 for own, other in zip(cells.T[:-1], known.T[:-1], strict=True))
     nearest = np.sqrt(np.min(squares, axis=1) / (cells.shape[1] - 1))
-    return float(cells[nearest > NEAR * _side(cells.shape[1] - 1), -1].sum() / total)
+    return float(cells[nearest > NEAR * side, -1].sum() / total)

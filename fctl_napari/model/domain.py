@@ -40,6 +40,8 @@ class SeenColors(BaseModel):
     cells : tuple of tuple of float
         Colors that occur: value of each channel, 0..255, and the share of the px that it has in the image that shows
         it most. The largest share comes first.
+    side : int
+        Side of a cell of color space, levels, see ``color_cells``.
     usual : float
         Share of an image like those trained on whose colors are not among them, 0..1: of images that were left out
         one by one, or of the validation regions.
@@ -48,16 +50,19 @@ class SeenColors(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     cells: tuple[tuple[float, ...], ...]
+    side: int
     usual: float
 
     @classmethod
-    def of(cls, cells: NDArray[np.float64], usual: float) -> SeenColors:
+    def of(cls, cells: NDArray[np.float64], side: int, usual: float) -> SeenColors:
         """Make it of an array, rounded as a card keeps it.
 
         Parameters
         ----------
         cells : ndarray of float64 [cells, channels + 1]
             Colors and their shares.
+        side : int
+            Side of a cell, levels.
         usual : float
             Share, see above.
 
@@ -67,7 +72,7 @@ class SeenColors(BaseModel):
             Colors of training data.
         """
         rows = tuple((*(round(value, 1) for value in row[:-1]), round(row[-1], 5)) for row in cells.tolist())
-        return cls(cells=rows, usual=round(usual, 4))
+        return cls(cells=rows, side=side, usual=round(usual, 4))
 
 
 class Confidence(BaseModel):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.ground_size import ground_size
-from fctl_napari.imagery.image_colors import color_cells, joined_cells, sample_colors, unseen_share
+from fctl_napari.imagery.image_colors import SIDES, color_cells, joined_cells, sample_colors, unseen_share
 from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.domain import Confidence, Domain, SeenColors, SeenImage
 from fctl_napari.model.network import Network
@@ -29,6 +29,12 @@ SCENES, REGIONS = 64, 16
 
 TILES = 64
 """Approximate number of tiles, evenly chosen, on which confidence is measured; at least four of a scene."""
+
+THINNED = 2
+"""Every second px of the blocks is kept, of 64 scenes with many bands."""
+
+UNKNOWN = 0.1
+"""Largest mean share of the training scenes whose own colors are too rare to be known."""
 
 USUAL = 0.9
 """Quantile of the scenes whose share of unseen colors is called usual."""
@@ -82,32 +88,40 @@ def measure_domain(
 
 
 def _seen_colors(scenes: Sequence[Scene], config: FCtLConfig) -> SeenColors | None:
-    trained = [cells for scene in _some(scenes, "train") if len(cells := _cells(scene, scene.train, config))]
+    """Measure the colors of training regions in the smallest cells that they fill, and what is usual beside them."""
+    trained = [colors for scene in _some(scenes, "train") if len(colors := _colors(scene, scene.train, config))]
     if not trained:
         return None
-    known = joined_cells(trained)
-    unseen = [
-        unseen_share(own, joined_cells([*trained[:k], *trained[k + 1 :]]))
-        for k, own in enumerate(trained)
-        if len(trained) > 1
-    ]
-    unseen += [unseen_share(_cells(scene, scene.val, config), known) for scene in _some(scenes, "val")]
-    return SeenColors.of(known, float(np.quantile(unseen, USUAL)) if unseen else 0.0)
+    measured = [_colors(scene, scene.val, config) for scene in _some(scenes, "val")]
+    for side in SIDES:
+        cells = [color_cells(colors, side, frequent=True) for colors in trained]
+        known = joined_cells(cells, side)
+        unknown = [1 - own[:, -1].sum() + unseen_share(own, known, side) for own in cells]
+        if np.mean(unknown) <= UNKNOWN:
+            break
+    images = [color_cells(colors, side) for colors in trained]
+    unseen = [unseen_share(color_cells(colors, side), known, side) for colors in measured]
+    if len(images) > 1:
+        others = (joined_cells([*cells[:k], *cells[k + 1 :]], side) for k in range(len(images)))
+        unseen += [unseen_share(own, other, side) for own, other in zip(images, others, strict=True)]
+    if not unseen:  # one scene, and nothing beside it: one part of it with the other
+        first, second = np.array_split(trained[0], 2)
+        unseen = [unseen_share(color_cells(second, side), color_cells(first, side, frequent=True), side)]
+    return SeenColors.of(known, side, float(np.quantile(unseen, USUAL)))
 
 
 def _some(scenes: Sequence[Scene], part: str) -> list[Scene]:
-    with_part = [scene for scene in scenes if getattr(scene, part)]
-    return _evenly(with_part, SCENES)
+    return _evenly([scene for scene in scenes if getattr(scene, part)], SCENES)
 
 
 def _evenly(items: Sequence[T], most: int) -> list[T]:
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
 
 
-def _cells(scene: Scene, regions: Sequence[IntWindow], config: FCtLConfig) -> NDArray[np.float64]:
-    """Measure the colors of regions of a scene."""
+def _colors(scene: Scene, regions: Sequence[IntWindow], config: FCtLConfig) -> NDArray[np.uint8]:
+    """Read colors of regions of a scene, uint8 [n, channels]."""
     image = network_image(scene.pyramid, config)
-    return color_cells(np.concatenate([sample_colors(image, region) for region in _evenly(regions, REGIONS)]))
+    return np.concatenate([sample_colors(image, region) for region in _evenly(regions, REGIONS)])[::THINNED]
 
 
 def confidence_on(
