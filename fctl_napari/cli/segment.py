@@ -93,7 +93,6 @@ def segment(
     pyramid = network_image(open_image(image, value_range=value_range, bands=stated), config)
     region = region_inside(region, pyramid.shape, image)
     say_images(pyramid)
-    say_domain(early := out_of_domain(pyramid, card))
     cells = affected(inherit, corrections, pyramid, weights)
     request = SegmentationRequest(
         image=image,
@@ -114,6 +113,7 @@ def segment(
         cells=cells,
         inherit=None if inherit is None else str(inherit),
     )
+    say_domain(early := out_of_domain(pyramid, card))
     progress = run_watched(request, f"Segmenting with {weights.stem}", scheduler)
     unit = "tiles" if merge == "crop" else "cells"
     empty = f" ({progress.empty} without data)" if progress.empty else ""
