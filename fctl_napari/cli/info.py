@@ -57,17 +57,17 @@ def info(
             raise InputError(f"{path}: is a checkpoint; give the image that --checkpoint is compared with.")
         show_facts(card_facts(read_card(resolve_checkpoint(path))))
         return
-    store = False
-    if Path(path).is_dir() and is_corrections(Path(path)):
-        show_corrections(Path(path))
-        store = True
-    elif Path(path).is_dir():
+    corrections, segmentation = Path(path).is_dir() and is_corrections(Path(path)), None
+    if Path(path).is_dir() and not corrections:
         with suppress(InputError):  # then it is an image
-            show_facts(segmentation_facts(Segmentation.open(path)))
-            store = True
-    image = None if store else open_image(with_number(path, image_number))
+            segmentation = Segmentation.open(path)
+    image = None if corrections or segmentation is not None else open_image(with_number(path, image_number))
     if card is not None and image is None:
         raise InputError(f"{path}: is no image; leave --checkpoint out, or name the image.")
+    if corrections:
+        show_corrections(Path(path))
+    if segmentation is not None:
+        show_facts(segmentation_facts(segmentation))
     if image is not None:
         show_facts(image_facts(image) | ({} if card is None else image_against_card(image, card)))
     if verify:
