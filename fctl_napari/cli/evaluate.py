@@ -179,7 +179,7 @@ def compare(
     json_file: JsonOption = None,
 ) -> None:
     """Compare two segmentations: where they agree and, with a ground truth, which of them is right."""
-    from fctl_napari.cli.output import counting
+    from fctl_napari.cli.output import counting, out
     from fctl_napari.cli.tables import show_agreement
     from fctl_napari.evaluation.agreement import compare as compare_both
     from fctl_napari.segmentation.store.store import Segmentation
@@ -190,6 +190,10 @@ def compare(
     with counting("Comparing") as report:
         agreement = compare_both(one, other, there, region, progress=report)
     show_agreement(agreement)
+    if there is not None:
+        for store in (one, other):
+            if (seen := _domain(store, None, region)["trained_on"]) is not None:
+                out.print(f"{store.path}: {seen['words']}", highlight=False, markup=False, soft_wrap=True)
     if json_file is not None:
         write_json(json_file, agreement.to_json())
 

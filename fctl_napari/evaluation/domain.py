@@ -133,7 +133,7 @@ def result_differences(result: Segmentation, card: Card) -> list[str]:
     mean = None if known is None else mean_confidence(result)
     if known is None or mean is None or mean > known.low - FAR_CONFIDENCE:
         return []
-    return [f"the mean confidence is {mean:.2f}, on {known.measured_on} {known.mean:.2f}"]
+    return [f"the mean confidence is {mean:.2f}, on {known.where} {known.mean:.2f}"]
 
 
 def size_factor(size: float, known: tuple[float, float]) -> float:
@@ -272,7 +272,7 @@ def _is_seen(image: Pyramid, card: Card) -> bool:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a network was trained on of an image.
+    """Part of an image that a network was trained on.
 
     Attributes
     ----------
@@ -463,7 +463,7 @@ def domain_facts(card: Card) -> dict[str, str]:
         )
     if domain.confidence is not None:
         known = domain.confidence
-        facts["confidence"] = f"{known.mean:.2f} on {known.measured_on}; below {known.low:.2f} in a tenth of the tiles"
+        facts["confidence"] = f"{known.mean:.2f} on {known.where}; below {known.low:.2f} in a tenth of the tiles"
     if domain.notes:
         facts["note"] = " ".join(domain.notes)
     return facts

@@ -85,7 +85,7 @@ def sample_colors(image: Pyramid, region: IntWindow | None = None) -> NDArray[np
 
 
 def _quick_level(image: Pyramid) -> int:
-    """Return the finest level whose blocks lie in few or small enough chunks; of a remote image the coarsest."""
+    """Return the finest level whose blocks lie in few or small chunks, or the coarsest of a remote image."""
     last = image.native_levels - 1
     if image.path is not None and is_url(image.path):
         return last

@@ -84,7 +84,7 @@ class Confidence(BaseModel):
         Mean confidence, 0..1.
     low : float
         Mean confidence of a tile, below which a tenth of the tiles lie.
-    measured_on : str
+    where : str
         The data: ``"its validation regions"``.
     """
 
@@ -92,7 +92,7 @@ class Confidence(BaseModel):
 
     mean: float
     low: float
-    measured_on: str
+    where: str
 
 
 class Domain(BaseModel):

@@ -124,9 +124,7 @@ def _colors(scene: Scene, regions: Sequence[IntWindow], config: FCtLConfig) -> N
     return np.concatenate([sample_colors(image, region) for region in _evenly(regions, REGIONS)])[::THINNED]
 
 
-def confidence_on(
-    model: Network, scenes: Sequence[tuple[Scene, Sequence[IntWindow]]], measured_on: str
-) -> Confidence | None:
+def confidence_on(model: Network, scenes: Sequence[tuple[Scene, Sequence[IntWindow]]], where: str) -> Confidence | None:
     """Measure the confidence of a network on tiles of regions of scenes.
 
     Parameters
@@ -135,7 +133,7 @@ def confidence_on(
         The network. A copy of it runs.
     scenes : sequence of tuple of (Scene, sequence of IntWindow)
         Scenes, each with its regions (y0, x0, y1, x1), px. At most ``SCENES``, evenly chosen, are measured.
-    measured_on : str
+    where : str
         The regions in words.
 
     Returns
@@ -163,6 +161,4 @@ def confidence_on(
         predictor.close()
     if not means:
         return None
-    return Confidence(
-        mean=round(float(np.mean(means)), 4), low=round(float(np.quantile(means, LOW)), 4), measured_on=measured_on
-    )
+    return Confidence(mean=round(float(np.mean(means)), 4), low=round(float(np.quantile(means, LOW)), 4), where=where)

@@ -27,7 +27,7 @@ def informed(tmp_path: Path, tiny_checkpoint: Path, rgb_png: Path) -> Path:
     domain = Domain(
         images=(SeenImage(name="image.png", fingerprint=fingerprint(image), regions=((0, 0, 150, 100),)),),
         colors=SeenColors.of(color_cells(sample_colors(image), 32, frequent=True), 32, 0.02),
-        confidence=Confidence(mean=0.99, low=0.97, measured_on="its validation regions"),
+        confidence=Confidence(mean=0.99, low=0.97, where="its validation regions"),
         pixel_size=(0.3, 0.5),
     )
     return save_checkpoint(tmp_path / "informed.safetensors", model, card.model_copy(update={"domain": domain}))
@@ -78,6 +78,8 @@ def test_figures_say_what_the_network_was_trained_on(fctl: Fctl, rgb_png: Path, 
     assert document["context_reliance"] is not None, "its checkpoint lies beside it"
     for region, words in (((0, 0, 99, 90), "trained on this region"), ((0, 100, 99, 190), "not on this region")):
         assert words in fctl("evaluate", result, truth, "--region", *region).out
+    done = fctl("compare", result, result, truth)
+    assert done.out.count(f"{result}: tiny was trained on 50 % of this image") == 2, done.err
     informed.unlink()
     done = fctl("evaluate", result, truth, "--json", figures)
     assert "trained on" not in done.out

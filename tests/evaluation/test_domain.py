@@ -143,7 +143,7 @@ def test_cards_without_facts_and_images_that_cannot_be_read_say_nothing(make_rgb
 def test_a_result_that_is_less_sure_than_usual_is_pointed_out(make_segmentation: Callable) -> None:
     labels = np.ones((900, 900), np.uint8)
     labels[:, 800:] = 0  # not computed, which has no confidence
-    known = Confidence(mean=0.9, low=0.8, measured_on="its validation regions")
+    known = Confidence(mean=0.9, low=0.8, where="its validation regions")
     card = card_of(np.zeros((9, 9, 3), np.uint8), confidence=known)
     result = make_segmentation(labels, confidence=np.full(labels.shape, 150))
     assert mean_confidence(result) == pytest.approx(150 / 255)

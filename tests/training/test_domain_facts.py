@@ -42,7 +42,7 @@ def test_training_writes_them_into_the_card(trained: tuple[Path, Card]) -> None:
     assert card.domain.colors.usual < 0.1
     assert card.domain.confidence is not None
     assert 0.4 < card.domain.confidence.low <= card.domain.confidence.mean <= 1
-    assert card.domain.confidence.measured_on == "its validation regions"
+    assert card.domain.confidence.where == "its validation regions"
     assert card.domain.pixel_size is None
 
 
