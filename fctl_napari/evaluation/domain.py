@@ -247,10 +247,9 @@ def fitting_checkpoint(image: Pyramid, cards: Mapping[str, Card]) -> str | None:
     """
     fitting = {}
     for name, card in cards.items():
-        unseen = unseen_colors(image, card)
-        if card.domain is None or unseen is None or image_differences(image, card):
+        unseen, seen = unseen_colors(image, card), _is_seen(image, card)
+        if card.domain is None or unseen is None or (image_differences(image, card) and not seen):
             continue
-        seen = _is_seen(image, card)
         size, known = ground_size(image), card.domain.pixel_size
         factor = None if size is None or known is None else size_factor(size, known)
         usual = card.domain.colors.usual if card.domain.colors is not None else 0.0

@@ -17,6 +17,9 @@ from fctl_napari.windows import IntWindow
 BLOCKS, SIDE = 6, 64
 """Number of blocks along each side of a region that are read, and their side, px."""
 
+LARGE_SIDE = 512
+"""Side of the few blocks that are read where chunks are huge, px."""
+
 WHOLE_PX = 2**20
 """Largest region that is read whole, px."""
 
@@ -118,6 +121,9 @@ def _windows(level: Level, region: IntWindow) -> list[IntWindow]:
     y0, x0, y1, x1 = region
     if (y1 - y0) * (x1 - x0) <= WHOLE_PX:
         return [region]
+    if _decoded_px(level) > DECODED_PX:  # huge chunks, and no coarser level
+        few = min(BLOCKS, max(1, DECODED_PX // math.prod(level.chunks[:2])))
+        return [_in_one_chunk(level, region, (number + 0.5) / few) for number in range(few)]
     strips = _in_strips(level)
     height, width = min(STRIP_ROWS if strips else SIDE, y1 - y0), min(SIDE, x1 - x0)
     windows = []
@@ -131,6 +137,16 @@ def _windows(level: Level, region: IntWindow) -> list[IntWindow]:
             left = x0 + _start(column + row * 0.618 % 1, x1 - x0, width)
             windows.append((top, left, top + height, left + width))
     return sorted(set(windows))
+
+
+def _in_one_chunk(level: Level, region: IntWindow, position: float) -> IntWindow:
+    """Return a block inside of a chunk on the diagonal of a region."""
+    ends = []
+    for start, stop, chunk in zip(region[:2], region[2:], level.chunks[:2], strict=True):
+        middle = start + int(position * (stop - start))
+        first = max(start, middle // chunk * chunk, min(middle, (middle // chunk + 1) * chunk - LARGE_SIDE))
+        ends.append((first, min(first + LARGE_SIDE, (middle // chunk + 1) * chunk, stop)))
+    return ends[0][0], ends[1][0], ends[0][1], ends[1][1]
 
 
 def _start(position: float, length: int, side: int) -> int:

@@ -137,6 +137,16 @@ def test_cards_without_facts_and_images_that_cannot_be_read_say_nothing(make_rgb
     assert fitting_checkpoint(unread, CARDS) is None
 
 
+def test_what_was_trained_on_an_image_fits_it_whatever_its_file_says(make_rgb: Callable) -> None:
+    pytest.importorskip("rasterio")
+    image = placed("EPSG:32632", (10, 0, 500000, 0, -10, 5e6), make_rgb(60, 80))
+    seen = SeenImage(name="a", fingerprint=fingerprint(image))
+    for images, fitting in (((), None), ((seen,), "mine")):
+        card = card_of(make_rgb(60, 80), pixel_size=(0.3, 0.6), images=images)
+        assert "its px are 10 m" in str(out_of_domain(image, card))
+        assert fitting_checkpoint(image, {"mine": card}) == fitting
+
+
 # -- results -------------------------------------------------------------------------------------------------------
 
 

@@ -43,8 +43,11 @@ class Counted:
         ((90_000, 90_000), (8192, 8192)),
     ],
 )
-def test_few_px_are_decoded_of_an_image_of_any_size(shape: tuple[int, int], chunks: tuple[int, int]) -> None:
-    arrays = [Counted((shape[0] >> k, shape[1] >> k, 3), (*chunks, 3)) for k in range(0, 9, 2)]
+@pytest.mark.parametrize("levels", [5, 1])
+def test_few_px_are_decoded_of_an_image_of_any_size(
+    shape: tuple[int, int], chunks: tuple[int, int], levels: int
+) -> None:
+    arrays = [Counted((shape[0] >> k, shape[1] >> k, 3), (*chunks, 3)) for k in range(0, 2 * levels, 2)]
     if chunks[1] == shape[1]:
         arrays = [Counted((*array.shape[:2], 3), (chunks[0], array.shape[1], 3)) for array in arrays]
     image = Pyramid("large", [Level(array) for array in arrays])
