@@ -74,7 +74,9 @@ def test_colors_are_those_of_maps() -> None:
 @given(st.lists(st.tuples(NAMES, COLORS), min_size=2, max_size=20, unique_by=lambda pair: pair[0]))
 def test_any_table_of_up_to_20_classes_is_told_apart(classes: list) -> None:
     assert least(display_colors(classes)) >= APART
-    assert least(new_colors([name for name, _ in classes])) >= APART
+    new = new_colors([name for name, _ in classes])
+    assert least(new) >= APART
+    assert set(new) <= set(NAMED.values()), "which are seen on both themes"
 
 
 @given(st.lists(st.tuples(NAMES, COLORS), min_size=1, max_size=12, unique_by=lambda pair: pair[0]), st.data())

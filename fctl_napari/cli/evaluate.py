@@ -84,9 +84,9 @@ def evaluate(
         evaluation = score(store, there, region, boundary_px=boundary or None, progress=report)
     show_evaluation(evaluation)
     domain = _domain(store, checkpoint, region)
-    if domain["trained_on"] is not None:
+    if "trained_on" in domain:
         out.print(domain["trained_on"]["words"], highlight=False, markup=False, soft_wrap=True)
-    say_domain(domain["warning"])
+    say_domain(domain.get("warning"))
     hint = _unmapped(there, evaluation)
     if hint is not None:
         err.print(hint, highlight=False, markup=False, soft_wrap=True)
@@ -192,25 +192,22 @@ def compare(
     show_agreement(agreement)
     if there is not None:
         for store in (one, other):
-            if (seen := _domain(store, None, region)["trained_on"]) is not None:
+            if (seen := _domain(store, None, region).get("trained_on")) is not None:
                 out.print(f"{store.path}: {seen['words']}", highlight=False, markup=False, soft_wrap=True)
     if json_file is not None:
         write_json(json_file, agreement.to_json())
 
 
 def _domain(store: Segmentation, checkpoint: Path | None, region: IntWindow | None) -> dict[str, Any]:
-    """Return for people and for JSON whether the checkpoint was trained on the image, or on ones unlike it."""
+    """Return, as far as it is so, that the checkpoint was trained on the image, or on ones unlike it."""
     from fctl_napari.evaluation.domain import domain_of_result
 
     found = domain_of_result(store, checkpoint, region)
-    seen = found.trained
-    part = "this image" if region is None else "this region"
-    return {
-        "warning": found.warning,
-        "trained_on": None
-        if seen is None
-        else {"share": seen.share, "corrections": seen.corrected, "words": seen.words(found.name, part)},
-    }
+    said: dict[str, Any] = {} if found.warning is None else {"warning": found.warning}
+    if (seen := found.trained) is not None:
+        words = seen.words(found.name, "this image" if region is None else "this region")
+        said["trained_on"] = {"share": seen.share, "corrections": seen.corrected, "words": words}
+    return said
 
 
 def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segmentation) -> GroundTruth | None:

@@ -83,7 +83,7 @@ def test_figures_say_what_the_network_was_trained_on(fctl: Fctl, rgb_png: Path, 
     informed.unlink()
     done = fctl("evaluate", result, truth, "--json", figures)
     assert "trained on" not in done.out
-    assert json.loads(figures.read_text())["trained_on"] is None
+    assert {"trained_on", "warning"}.isdisjoint(json.loads(figures.read_text()))
 
 
 def test_info_compares_an_image_with_a_checkpoint(fctl: Fctl, rgb_png: Path, tiny_checkpoint: Path) -> None:
