@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from fctl_napari import __version__
+from fctl_napari.errors import InputError
 from fctl_napari.evaluation.domain import seen_images
 from fctl_napari.finetuning.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
@@ -132,9 +134,10 @@ def domain_of_child(parent: Card, image: Pyramid) -> Domain:
     own = SeenImage(name=PurePath(image.path or image.name).name, fingerprint=fingerprint(image), corrected=True)
     size, colors, sizes = ground_size(image), known.colors, known.pixel_size
     if colors is not None:
-        cells = color_cells(sample_colors(image), colors.side, frequent=True)
-        joined = joined_cells([np.array(colors.cells), cells], colors.side)
-        colors = SeenColors.of(joined, colors.side, colors.usual)
+        with suppress(InputError):  # corrections may be learned from where the image is not damaged
+            cells = color_cells(sample_colors(image), colors.side, frequent=True)
+            joined = joined_cells([np.array(colors.cells), cells], colors.side)
+            colors = SeenColors.of(joined, colors.side, colors.usual)
     if sizes is not None and size is not None:
         sizes = min(sizes[0], size), max(sizes[1], size)
     images = tuple(dict.fromkeys([*seen_images(parent), own]))

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from fctl_napari import __version__
 from fctl_napari.datasets.prefetch import Prefetch
-from fctl_napari.errors import ConfigError
+from fctl_napari.errors import ConfigError, InputError
 from fctl_napari.evaluation.domain import seen_images
 from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.files import output_error
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
-from fctl_napari.model.domain import Confidence
+from fctl_napari.model.domain import Confidence, Domain
 from fctl_napari.model.model_card import Card, without_folders
 from fctl_napari.segmentation.inference.device import reproducible
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
@@ -362,11 +362,19 @@ class Trainer:
             classes=self.table,
             provenance=self._provenance(),
             figures=figures,
-            domain=measure_domain(self.scenes, self.model.config, confidence=self._confidence(), earlier=self._earlier),
+            domain=self._domain(),
         )
         save_checkpoint(path, self.model, card)
         self._save_state(finished=True)
         return path
+
+    def _domain(self) -> Domain | None:
+        """Measure the facts of the training data, for which no trained network is lost."""
+        try:
+            return measure_domain(self.scenes, self.model.config, confidence=self._confidence(), earlier=self._earlier)
+        except InputError as error:
+            warnings.warn(f"the card keeps no facts of the training data: {error}", stacklevel=2)
+            return None
 
     def _confidence(self) -> Confidence | None:
         """Measure the network's confidence where it was not trained, if there are such regions."""

@@ -9,11 +9,13 @@ import pytest
 from helpers_training import NO_CONTEXT, make, write_scene
 from PIL import Image
 
+from fctl_napari.errors import InputError
 from fctl_napari.evaluation.domain import out_of_domain, seen_images, trained_on
 from fctl_napari.imagery.array_pyramid import pyramid_from_array
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import Card, read_card
+from fctl_napari.training import trainer
 from fctl_napari.training.config import DataSettings
 from fctl_napari.training.data import open_scenes
 from fctl_napari.training.domain_facts import measure_domain
@@ -83,3 +85,16 @@ def test_images_of_any_colors_are_like_those_they_were_trained_with(names: tuple
     for seed in range(5):
         pixels = np.random.default_rng([1, seed]).integers(0, 256, (90, 150, 3), np.uint8)
         assert out_of_domain(pyramid_from_array(pixels), card) is None
+
+
+def test_no_trained_network_is_lost_for_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise InputError("scene.png: is damaged at rows 0 to 9; fetch it again.")
+
+    monkeypatch.setattr(trainer, "measure_domain", fail)
+    folder = write_scene(tmp_path)
+    config = make(measured=False, steps=1, network=NO_CONTEXT)
+    with pytest.warns(UserWarning, match=r"keeps no facts of the training data: scene\.png: is damaged"):
+        card = read_card(train(config, folder / "run", data_folder=folder, device="cpu"))
+    assert card.domain is None
+    assert [one.name for one in seen_images(card)] == ["scene.png"], "its provenance knows them"
