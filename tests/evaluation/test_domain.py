@@ -233,3 +233,9 @@ def test_facts_survive_a_card() -> None:
         old = json.loads(card.model_dump_json())
         del old["domain"]
         assert Card.model_validate(old).domain is None
+
+
+def test_a_copy_of_a_builtin_checkpoint_has_its_facts(tmp_path: Path) -> None:
+    for name, path in builtin_checkpoints().items():
+        copy = Path(shutil.copy(path, tmp_path / f"mine-{name}.safetensors"))
+        assert read_card(copy).domain == CARDS[name].domain
