@@ -149,6 +149,7 @@ def publish(name: str, runs: Path, final: Path) -> Path:
             ],
             "gates": card.figures["gates"],
         },
+        domain=card.domain,
     )
     path = save_checkpoint(BUILTIN_FOLDER / f"{name}.safetensors", model, card)
     print_table(name, cells, figures)

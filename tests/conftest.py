@@ -193,6 +193,14 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Server]]
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's settings out of the tests, and the tests out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     """Keep torch to one thread beside other processes that test.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fctl_napari.evaluation.evaluation import Evaluation
     from fctl_napari.evaluation.ground_truth import GroundTruth
     from fctl_napari.segmentation.store.store import Segmentation
+    from fctl_napari.windows import IntWindow
 
 Order = Literal["size", "confidence", "class"]
 Measure = Literal["confidence", "entropy", "margin"]
@@ -72,6 +73,7 @@ def evaluate(
 
     The map is the prediction with the corrections that lie beside the image; --raw measures the network alone.
     """
+    from fctl_napari.cli.facts import say_domain
     from fctl_napari.cli.output import counting, err, out, say
     from fctl_napari.cli.tables import show_evaluation
     from fctl_napari.corrections.final_map import FinalMap
@@ -93,6 +95,10 @@ def evaluate(
         evaluation = score(chosen, there, region, boundary_px=boundary or None, progress=report)
     say(notes)
     show_evaluation(evaluation, None if final is None else used(final))
+    domain = _domain(store, checkpoint, region)
+    if "trained_on" in domain:
+        out.print(domain["trained_on"]["words"], highlight=False, markup=False, soft_wrap=True)
+    say_domain(domain.get("warning"))
     hint = _unmapped(there, evaluation, store.class_table.names)
     if hint is not None:
         err.print(hint, highlight=False, markup=False, soft_wrap=True)
@@ -112,7 +118,7 @@ def evaluate(
     if figure is not None:
         name = segmentation.name if final is None else f"{segmentation.name} with {used(final)}"
         save_figure(evaluation_figure(evaluation, name), figure)
-    figures = {**evaluation.to_json(), "context_reliance": None, "corrections": used_json(final)}
+    figures = {**evaluation.to_json(), **domain, "context_reliance": None, "corrections": used_json(final)}
     try:
         with err.status("Exchanging contexts"):
             figures["context_reliance"] = segmentation_reliance(store, checkpoint)
@@ -186,7 +192,7 @@ def compare(
     json_file: JsonOption = None,
 ) -> None:
     """Compare two segmentations: where they agree and, with a ground truth, which of them is right."""
-    from fctl_napari.cli.output import counting
+    from fctl_napari.cli.output import counting, out
     from fctl_napari.cli.tables import show_agreement
     from fctl_napari.evaluation.agreement import compare as compare_both
     from fctl_napari.segmentation.store.store import Segmentation
@@ -197,8 +203,24 @@ def compare(
     with counting("Comparing") as report:
         agreement = compare_both(one, other, there, region, progress=report)
     show_agreement(agreement)
+    if there is not None:
+        for store in (one, other):
+            if (seen := _domain(store, None, region).get("trained_on")) is not None:
+                out.print(f"{store.path}: {seen['words']}", highlight=False, markup=False, soft_wrap=True)
     if json_file is not None:
         write_json(json_file, agreement.to_json())
+
+
+def _domain(store: Segmentation, checkpoint: Path | None, region: IntWindow | None) -> dict[str, Any]:
+    """Return, as far as it is so, that the checkpoint was trained on the image, or on ones unlike it."""
+    from fctl_napari.evaluation.domain import domain_of_result
+
+    found = domain_of_result(store, checkpoint, region)
+    said: dict[str, Any] = {} if found.warning is None else {"warning": found.warning}
+    if (seen := found.trained) is not None:
+        words = seen.words(found.name, "this image" if region is None else "this region")
+        said["trained_on"] = {"share": seen.share, "corrections": seen.corrected, "words": words}
+    return said
 
 
 def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segmentation | FinalMap) -> GroundTruth | None:

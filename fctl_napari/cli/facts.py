@@ -83,6 +83,12 @@ def say_images(pyramid: Pyramid) -> None:
         err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def say_domain(warning: str | None) -> None:
+    """Print on stderr, in one line, that an image is unlike what a network was trained on."""
+    if warning is not None:
+        err.print(warning, highlight=False, markup=False, soft_wrap=True)
+
+
 def _band(band: Band) -> str:
     """Return a band of a network in words."""
     return band.name if band.value_range is None else "{} ({:g} .. {:g})".format(band.name, *band.value_range)
@@ -90,6 +96,8 @@ def _band(band: Band) -> str:
 
 def card_facts(card: Card) -> dict[str, str]:
     """Return facts of a checkpoint by their names."""
+    from fctl_napari.evaluation.domain import domain_facts
+
     contexts = ", ".join(
         f"{c.name} ({'whole image' if c.scale == 'global' else f'x {c.scale:g}'})" for c in card.config.contexts
     )
@@ -102,6 +110,7 @@ def card_facts(card: Card) -> dict[str, str]:
         "contexts": contexts or "none",
         **({"bands": ", ".join(map(_band, card.config.bands))} if card.config.bands else {}),
     }
+    facts |= domain_facts(card)
     if card.learned_images:
         facts["fine-tuned on"] = ", ".join(f"{image['name']} ({image['fingerprint']})" for image in card.learned_images)
     where, figures = card.headline()
@@ -115,6 +124,17 @@ def card_facts(card: Card) -> dict[str, str]:
         if words:
             facts[name] = ", ".join(words)
     return facts
+
+
+def image_against_card(image: Pyramid, card: Card) -> dict[str, str]:
+    """Return by names how an image compares with the data that a network was trained on."""
+    from fctl_napari.evaluation.domain import out_of_domain, trained_on
+
+    known = trained_on(card, image, image.shape)
+    warning = out_of_domain(image, card)
+    unknown = "its card has no facts of what it was trained on" if card.domain is None else None
+    facts = {f"for {card.name}": warning or unknown or "nothing speaks against it"}
+    return facts if known is None else facts | {"trained": known.words(card.name)}
 
 
 def image_words(stored: Mapping[str, Any], beside: Path) -> str:

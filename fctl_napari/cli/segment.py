@@ -18,6 +18,7 @@ from fctl_napari.cli.options import (
     EngineOption,
     ImageNumberOption,
     ImagesArgument,
+    JsonOption,
     PrecisionOption,
     RangeOption,
     RegionOption,
@@ -74,26 +75,28 @@ def segment(
     bands: BandsOption = None,
     band_names: BandNamesOption = None,
     image_number: ImageNumberOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the table of several images as JSON too.")
-    ] = None,
+    json_file: JsonOption = None,
 ) -> None:
     """Segment images tile by tile; what is done is kept, and a second run resumes from there."""
-    from fctl_napari.cli.facts import say_images
+    from fctl_napari.cli.facts import say_domain, say_images
     from fctl_napari.cli.output import counting, out, run_watched
     from fctl_napari.cli.segment_several import means_several, segment_several
+    from fctl_napari.evaluation.domain import out_of_domain, result_differences
     from fctl_napari.export.logits import check_logits_path
+    from fctl_napari.files import write_json
     from fctl_napari.imagery.numbered import with_number
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import read_card, resolve_checkpoint
     from fctl_napari.segmentation.inference.network_image import check_image_options, network_image
     from fctl_napari.segmentation.jobs.engine import SegmentationRequest
+    from fctl_napari.segmentation.store.store import Segmentation
 
     weights = resolve_checkpoint(checkpoint)
     if save_logits is not None:
         check_logits_path(save_logits)
     stated = stated_bands(bands, band_names)
-    config = read_card(weights).config
+    card = read_card(weights)
+    config = card.config
     check_image_options(config, value_range, stated)
     request = SegmentationRequest(
         image=images[0],
@@ -127,8 +130,6 @@ def segment(
             )
         segment_several(images, target, request, scheduler, json_file)
         return
-    if json_file is not None:
-        raise ConfigError("--json writes the table of several images, and one is given; leave it out.")
     image = with_number(images[0], image_number)
     pyramid = network_image(open_image(image, value_range=value_range, bands=stated), config)
     say_images(pyramid)
@@ -138,14 +139,21 @@ def segment(
         region=region_inside(region, pyramid.shape, image),
         cells=affected(inherit, corrections, pyramid, weights),
     )
+    say_domain(early := out_of_domain(pyramid, card))
     progress = run_watched(request, f"Segmenting with {weights.stem}", scheduler)
     unit = "tiles" if merge == "crop" else "cells"
     empty = f" ({progress.empty} without data)" if progress.empty else ""
     out.print(f"{target}: {progress.done} {unit}{empty} by {weights.stem}", highlight=False, soft_wrap=True)
+    store = Segmentation.open(target)
+    warning = out_of_domain(pyramid, card, store)
+    if unsure := result_differences(store, card):
+        say_domain(warning if early is None else f"{target}: {unsure[0]}.")
+    if json_file is not None:
+        facts = {"segmentation": str(target), "checkpoint": card.name, "done": progress.done, "empty": progress.empty}
+        write_json(json_file, {**facts, "unit": unit, "warning": warning})
     if save_logits is not None:
         from fctl_napari.export.logits import export_logits
-        from fctl_napari.segmentation.store.store import Segmentation
 
         with counting("Writing the logits") as report:
-            written = export_logits(Segmentation.open(target), save_logits, progress=report)
+            written = export_logits(store, save_logits, progress=report)
         out.print(str(written), highlight=False, soft_wrap=True)

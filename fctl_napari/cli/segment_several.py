@@ -144,8 +144,9 @@ def _segment_one(
     known: Mapping[str, Mapping[str, str]],
 ) -> ImageRow:
     """Segment one image of a job, and return its row of the table."""
-    from fctl_napari.cli.facts import say_images
+    from fctl_napari.cli.facts import say_domain, say_images
     from fctl_napari.evaluation.class_areas import class_areas
+    from fctl_napari.evaluation.domain import out_of_domain
     from fctl_napari.evaluation.job_table import ImageRow, readable
     from fctl_napari.imagery.open import open_image
     from fctl_napari.model.model_card import read_card
@@ -157,8 +158,10 @@ def _segment_one(
     started, path = time.monotonic(), None
     try:
         image = open_image(request.image, value_range=request.value_range, bands=request.bands)
-        image = network_image(image, read_card(Path(request.checkpoint)).config)
+        card = read_card(Path(request.checkpoint))
+        image = network_image(image, card.config)
         say_images(image)
+        say_domain(out_of_domain(image, card))
         path = result_in(folder, image, request.image, request.checkpoint, maps=request.maps, taken=taken)
         watch_run(engine, replace(request, out=str(path)), where, begun.append, vanishing=True)
         seconds = time.monotonic() - started

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fctl_napari.class_colors import DEEPGLOBE
 from fctl_napari.datasets.files import Pair, Problem, find_files
 from fctl_napari.datasets.split import Split, split_pairs
 from fctl_napari.errors import InputError
@@ -15,7 +16,7 @@ from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.formats.ngff import is_zarr, label_classes, open_group
 from fctl_napari.imagery.labels.class_mapping import ClassMapping
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
-from fctl_napari.model.classes import DEEPGLOBE, ClassTable, class_table
+from fctl_napari.model.classes import ClassTable, class_table
 
 Layout = Literal["deepglobe", "inria", "pairs", "omezarr"]
 LAYOUTS: dict[Layout, str] = {

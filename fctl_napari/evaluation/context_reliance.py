@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from fctl_napari.errors import CheckpointError, InputError
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.model.checkpoint import load_checkpoint
-from fctl_napari.model.model_card import builtin_checkpoints, checkpoint_hash
 from fctl_napari.model.network import Network
 from fctl_napari.segmentation.inference.image_with_mask import nearest
 from fctl_napari.segmentation.inference.tile_cutting import TileInputs, read_inputs
 from fctl_napari.segmentation.store.identity import open_image_of
+from fctl_napari.segmentation.store.made_by import checkpoint_of
 from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.windows import FloatWindow
 
@@ -79,7 +79,7 @@ def segmentation_reliance(segmentation: Segmentation, checkpoint: Path | None = 
     segmentation : Segmentation
         An opened store whose image is still where it was.
     checkpoint : Path or None, optional
-        Checkpoint that made the segmentation. None takes the built-in one with the same hash.
+        Checkpoint that made the segmentation. None looks for it, see :func:`checkpoint_of`.
 
     Returns
     -------
@@ -93,9 +93,7 @@ def segmentation_reliance(segmentation: Segmentation, checkpoint: Path | None = 
     InputError
         The image is gone, or nothing is segmented yet.
     """
-    wanted = segmentation.checkpoint_hash
-    candidates = [checkpoint] if checkpoint is not None else list(builtin_checkpoints().values())
-    found = next((path for path in candidates if checkpoint_hash(path) == wanted), None)
+    found = checkpoint_of(segmentation, checkpoint)
     if found is None:
         raise CheckpointError(
             f"{segmentation.path}: its checkpoint {segmentation.facts['checkpoint']['name']!r} is not at hand; give "

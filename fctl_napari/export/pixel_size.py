@@ -10,20 +10,7 @@ import zarr
 from fctl_napari.export.extract import Exportable
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
-
-METRES = {
-    "angstrom": 1e-10,
-    "picometer": 1e-12,
-    "nanometer": 1e-9,
-    "micrometer": 1e-6,
-    "millimeter": 1e-3,
-    "centimeter": 1e-2,
-    "inch": 0.0254,
-    "foot": 0.3048,
-    "meter": 1.0,
-    "kilometer": 1e3,
-}
-"""Lengths of units, m."""
+from fctl_napari.imagery.ground_size import METRES
 
 
 def spatial(group: zarr.Group, path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from fctl_napari.evaluation.error_types import CONFUSED, FALSE_NEGATIVE, FALSE_POSITIVE, PAPER, error_table
+from fctl_napari.remembered_colors import load_colors
 
 if TYPE_CHECKING:
     from fctl_napari.model.classes import ClassTable
@@ -21,7 +22,7 @@ MAX_SIDE = 2400
 
 
 def colorize(indices: np.ndarray, table: ClassTable) -> np.ndarray:
-    """Color class indices by a class table.
+    """Color class indices as their classes are shown.
 
     Parameters
     ----------
@@ -36,9 +37,30 @@ def colorize(indices: np.ndarray, table: ClassTable) -> np.ndarray:
         RGB.
     """
     palette = np.full((256, 3), NO_CLASS, np.uint8)
-    for index, entry in enumerate(table):
+    for index, entry in enumerate(shown_classes(table)):
         palette[index] = entry.color
     return palette[indices]
+
+
+def shown_classes(table: ClassTable) -> ClassTable:
+    """Return a class table in the colors in which its classes are shown, with those that the user chose.
+
+    Parameters
+    ----------
+    table : ClassTable
+        Class table.
+
+    Returns
+    -------
+    ClassTable
+        The same classes.
+
+    Raises
+    ------
+    InputError
+        The user's file of colors is damaged.
+    """
+    return table.displayed(load_colors())
 
 
 def error_picture(
@@ -121,7 +143,7 @@ def comparison_figure(
         axes.imshow(picture, interpolation="nearest" if max(mask.shape) < 400 else "antialiased")
         axes.set_title(title)
         axes.set_axis_off()
-    entries = [(entry.name, entry.color) for entry in class_table.scored]
+    entries = [(entry.name, entry.color) for entry in shown_classes(class_table).scored]
     errors = [("false negative", PAPER.false_negative), ("false positive", PAPER.false_positive)]
     if positive is None and len(class_table.scored) > 2:
         errors.append(("another class", PAPER.confused))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from fctl_napari.figures.comparison import colorize
+from fctl_napari.figures.comparison import colorize, shown_classes
 from fctl_napari.figures.drawing import (
     ATTENTION,
     COLORS,
@@ -182,7 +182,7 @@ def _draw_around(axes: Axes, explanation: TileExplanation, image: Pyramid) -> No
 
 
 def _draw_probabilities(axes: Axes, explanation: TileExplanation) -> None:
-    entries = explanation.class_table.scored
+    entries = shown_classes(explanation.class_table).scored
     colors = [tuple(value / 255 for value in entry.color) for entry in entries]
     positions = np.arange(len(entries), dtype=float)
     if explanation.without is None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from fctl_napari.evaluation.error_types import PAPER
-from fctl_napari.figures.comparison import colorize, error_picture
+from fctl_napari.figures.comparison import colorize, error_picture, shown_classes
 from fctl_napari.model.classes import IGNORE
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def masks_figure(
             above.set_title(title, fontsize="small")
             below.imshow(error_picture(image, mask, ground_truth), interpolation="nearest")
             below.set_title(f"{100 * wrong:.1f} % wrong", fontsize="small")
-    entries = [(entry.name, entry.color) for entry in class_table.scored]
+    entries = [(entry.name, entry.color) for entry in shown_classes(class_table).scored]
     entries += [("missed", PAPER.false_negative), ("found where there is none", PAPER.false_positive)]
     entries += [("another class", PAPER.confused)] * (len(class_table.scored) > 2)
     handles = [

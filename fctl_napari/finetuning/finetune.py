@@ -18,7 +18,7 @@ from fctl_napari.finetuning.evaluation import Measure, ground_truth_of
 from fctl_napari.finetuning.feature_cache import FeatureCache
 from fctl_napari.finetuning.gate import BeforeAfter, Figures, judge
 from fctl_napari.finetuning.progress import FinetuneProgress, FinetuneResult, Phase
-from fctl_napari.finetuning.report import card_of_child
+from fctl_napari.finetuning.report import card_of_child, domain_of_child
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.side_by_side import SideBySide
@@ -147,6 +147,9 @@ class Finetuner:
         _check_distinct(request, fingerprints)
         self.sets = choose_tiles(request, corrected, self.card)
         check_waiting(self.out, *fingerprints)
+        self._domain = domain_of_child(self.card, corrected[0].image)
+        for one in corrected[1:]:
+            self._domain = domain_of_child(self.card.model_copy(update={"domain": self._domain}), one.image)
         self.data_hash = data_hash(fingerprints, self.sets.targets, self.sets.held_out)
         self._classes = self.card.config.classes
         ground_truth = None
@@ -465,6 +468,7 @@ class Finetuner:
             steps=self.best_step,
             seconds=self.seconds,
             where=(self.device, self.network.precision),
+            domain=self._domain,
             notes=self.sets.notes,
         )
         path = save_checkpoint(candidate_path(self.out), self.model, card)

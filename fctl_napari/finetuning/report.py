@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 import torch
 
 from fctl_napari import __version__
+from fctl_napari.errors import InputError
+from fctl_napari.evaluation.domain import seen_images
 from fctl_napari.finetuning.gate import BeforeAfter, GateResult
 from fctl_napari.finetuning.request import FinetuneRequest
+from fctl_napari.imagery.fingerprint import fingerprint
+from fctl_napari.imagery.ground_size import ground_size
+from fctl_napari.imagery.image_colors import color_cells, joined_cells, sample_colors
+from fctl_napari.imagery.pyramid import Pyramid
+from fctl_napari.model.domain import Domain, SeenColors, SeenImage
 from fctl_napari.model.model_card import Card, without_folders
 from fctl_napari.words import count_of
 
@@ -27,6 +37,7 @@ def card_of_child(
     steps: int,
     seconds: float,
     where: tuple[torch.device, str],
+    domain: Domain,
     notes: Sequence[str] = (),
 ) -> Card:
     """Create the model card of a fine-tuned network.
@@ -53,6 +64,8 @@ def card_of_child(
         Time of the training steps, s.
     where : tuple of (torch.device, str)
         Device and precision of the training.
+    domain : Domain
+        Facts of the data that it was trained on, see :func:`domain_of_child`.
     notes : sequence of str, optional
         Notes for the user on the corrections.
 
@@ -95,4 +108,39 @@ def card_of_child(
         classes=parent.classes,
         provenance=without_folders(provenance),
         figures={**scene, "finetuning": figures.to_json()},
+        domain=domain,
     )
+
+
+def domain_of_child(parent: Card, image: Pyramid) -> Domain:
+    """Add an image to the facts of the data that a network was trained on.
+
+    Parameters
+    ----------
+    parent : Card
+        The parent's model card.
+    image : Pyramid
+        The image that was corrected, as the network reads it.
+
+    Returns
+    -------
+    Domain
+        The parent's facts with the image's. What the parent's card does not say stays unknown.
+
+    Raises
+    ------
+    InputError
+        The image is damaged.
+    """
+    known = parent.domain or Domain()
+    own = SeenImage(name=PurePath(image.path or image.name).name, fingerprint=fingerprint(image), corrected=True)
+    size, colors, sizes = ground_size(image), known.colors, known.pixel_size
+    if colors is not None:
+        with suppress(InputError):  # corrections may be learned from where the image is not damaged
+            cells = color_cells(sample_colors(image), colors.side, frequent=True)
+            joined = joined_cells([np.array(colors.cells), cells], colors.side)
+            colors = SeenColors.of(joined, colors.side, colors.usual)
+    if sizes is not None and size is not None:
+        sizes = min(sizes[0], size), max(sizes[1], size)
+    images = tuple(dict.fromkeys([*seen_images(parent), own]))
+    return known.model_copy(update={"images": images, "colors": colors, "pixel_size": sizes})

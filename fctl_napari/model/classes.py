@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fctl_napari.class_colors import DEEPGLOBE, INRIA, Color, display_colors, new_colors
 from fctl_napari.errors import InputError
 
 NOT_COMPUTED = 0
@@ -116,6 +117,25 @@ class ClassTable(BaseModel):
         except ValueError as error:
             raise InputError(f"the classes of both are too many: {str(error).splitlines()[0]}.") from error
 
+    def displayed(self, chosen: Mapping[str, Color] | None = None) -> ClassTable:
+        """Return this table with the colors in which its classes are shown.
+
+        Masks of colors are read by those of the table itself.
+
+        Parameters
+        ----------
+        chosen : mapping of str to tuple of 3 int or None, optional
+            Colors that the user chose, by name.
+
+        Returns
+        -------
+        ClassTable
+            The same classes, see ``display_colors``.
+        """
+        colors = display_colors([(info.name, info.color) for info in self], chosen)
+        shown = (info.model_copy(update={"color": color}) for info, color in zip(self, colors, strict=True))
+        return ClassTable(classes=tuple(shown))
+
     def __len__(self) -> int:
         return len(self.classes)
 
@@ -148,18 +168,6 @@ class ClassTable(BaseModel):
         except (ValueError, KeyError, TypeError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: is not a class table ({reason}); see sample_data/classes.json.") from error
-
-
-INRIA = (("background", (0, 0, 0)), ("building", (255, 255, 255)))
-DEEPGLOBE = (
-    ("unknown", (0, 0, 0)),
-    ("urban", (0, 255, 255)),
-    ("agriculture", (255, 255, 0)),
-    ("rangeland", (255, 0, 255)),
-    ("forest", (0, 255, 0)),
-    ("water", (0, 0, 255)),
-    ("barren", (255, 255, 255)),
-)
 
 
 def class_table(classes: str) -> ClassTable:
@@ -202,17 +210,8 @@ def numbered_classes(count: int) -> ClassTable:
     ClassTable
         The class table.
     """
-    colors = [
-        (40, 40, 40),
-        (240, 228, 66),
-        (0, 114, 178),
-        (213, 94, 0),
-        (0, 158, 115),
-        (204, 121, 167),
-        (86, 180, 233),
-    ]
-    spread = [(k * 97 % 256, k * 57 % 256, k * 151 % 256) for k in range(len(colors), count)]
-    rows = [{"name": f"class {k}", "color": c} for k, c in enumerate([*colors, *spread][:count])]
+    names = [f"class {k}" for k in range(count)]
+    rows = [{"name": name, "color": color} for name, color in zip(names, new_colors(names), strict=True)]
     return ClassTable.model_validate({"classes": rows})
 
 

@@ -14,10 +14,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from fctl_napari.errors import CheckpointError
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.config import FCtLConfig
+from fctl_napari.model.domain import Domain
 from fctl_napari.words import count_of
 
 METADATA_KEY = "fctl"
 BUILTIN_FOLDER = Path(__file__).parent.parent / "checkpoints"
+BUILTIN_DOMAINS = BUILTIN_FOLDER / "domains.json"
+"""Facts of training data that the built-in checkpoints' own cards lack, as their files must not change."""
+
 _HEADER_LIMIT = 100_000_000
 HEADLINE = {"miou": "mIoU", "f1": "F1", "accuracy": "accuracy", "context_reliance": "context reliance"}
 """Figures that fit in a line: names for people by their keys in a model card."""
@@ -38,6 +42,8 @@ class Card(BaseModel):
         Training data, settings, seed, parent, code version.
     figures : dict of str to object
         Scores measured on stated data: IoU by class, mIoU, F1, accuracy, context reliance.
+    domain : Domain or None
+        Facts of the data that it was trained on. None in cards of versions that did not measure them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +54,7 @@ class Card(BaseModel):
     classes: ClassTable
     provenance: dict[str, Any] = {}
     figures: dict[str, Any] = {}
+    domain: Domain | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Card:
@@ -155,7 +162,7 @@ def read_card(path: Path | str) -> Card:
     Returns
     -------
     Card
-        The model card.
+        The model card. Facts of the training data that a built-in checkpoint's lacks are those of the package.
 
     Raises
     ------
@@ -166,11 +173,44 @@ def read_card(path: Path | str) -> Card:
     if METADATA_KEY not in metadata:
         raise CheckpointError(f"{path}: these are weights without a model card; make a checkpoint with `fctl train`.")
     try:
-        return Card.model_validate_json(metadata[METADATA_KEY])
+        card = Card.model_validate_json(metadata[METADATA_KEY])
+        domain = None if card.domain is not None else builtin_domains().get(card_digest(metadata[METADATA_KEY]))
+        return card if domain is None else card.model_copy(update={"domain": domain})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
         raise CheckpointError(f"{path}: its model card does not fit this version ({where}: {first['msg']}).") from error
+
+
+def card_digest(text: str) -> str:
+    """Compute the SHA-256 of a model card as it is stored.
+
+    Parameters
+    ----------
+    text : str
+        The card (JSON).
+
+    Returns
+    -------
+    str
+        SHA-256, hex.
+    """
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def builtin_domains() -> dict[str, Domain]:
+    """Read the facts of the built-in checkpoints' training data.
+
+    Returns
+    -------
+    dict of str to Domain
+        Facts by the SHA-256 of the checkpoints' cards, see :func:`card_digest`.
+    """
+    if not BUILTIN_DOMAINS.is_file():
+        return {}
+    stored = json.loads(BUILTIN_DOMAINS.read_text("utf-8"))
+    return {digest: Domain.model_validate(domain) for digest, domain in stored.items()}
 
 
 def checkpoint_hash(path: Path | str) -> str:

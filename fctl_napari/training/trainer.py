@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from fctl_napari import __version__
 from fctl_napari.datasets.prefetch import Prefetch
-from fctl_napari.errors import ConfigError
+from fctl_napari.errors import ConfigError, InputError
+from fctl_napari.evaluation.domain import seen_images
 from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.files import output_error
 from fctl_napari.model.build import make_network
 from fctl_napari.model.checkpoint import round_as_stored, save_checkpoint
+from fctl_napari.model.domain import Confidence, Domain
 from fctl_napari.model.model_card import Card, without_folders
 from fctl_napari.segmentation.inference.device import reproducible
 from fctl_napari.segmentation.inference.hardware import resolve_device, resolve_precision
@@ -29,12 +31,13 @@ from fctl_napari.training.config import TrainConfig
 from fctl_napari.training.data import Scene, TileSampler, open_scenes, scene_fingerprint
 from fctl_napari.training.data_checks import can_validate, unlearnable
 from fctl_napari.training.distributed import Group
+from fctl_napari.training.domain_facts import confidence_on, measure_domain
 from fctl_napari.training.epochs import counted
 from fctl_napari.training.losses import focal_loss
 from fctl_napari.training.optimizer import freeze, make_optimizer
 from fctl_napari.training.run_state import RunLog, load_state, save_state
 from fctl_napari.training.validate import reliance_on_scenes, score_scenes
-from fctl_napari.training.weight_init import parent_settings, start
+from fctl_napari.training.weight_init import parent_card, start
 from fctl_napari.windows import IntWindow
 from fctl_napari.words import count_of
 
@@ -136,8 +139,10 @@ class Trainer:
                 "(val.txt, a folder val, or val of a scene), or set keep = 'last'."
             )
         torch.manual_seed(config.seed)
+        parent = parent_card(config, self.data_folder)
+        self._earlier = () if parent is None else seen_images(parent)
         network = with_band_figures(
-            config.network_config(len(self.table.scored)), self.scenes, parent_settings(config, self.data_folder)
+            config.network_config(len(self.table.scored)), self.scenes, None if parent is None else parent.config
         )
         self.config = config = counted(config, self.scenes, network)
         self.model = make_network(network)
@@ -357,10 +362,26 @@ class Trainer:
             classes=self.table,
             provenance=self._provenance(),
             figures=figures,
+            domain=self._domain(),
         )
         save_checkpoint(path, self.model, card)
         self._save_state(finished=True)
         return path
+
+    def _domain(self) -> Domain | None:
+        """Measure the facts of the training data, for which no trained network is lost."""
+        try:
+            return measure_domain(self.scenes, self.model.config, confidence=self._confidence(), earlier=self._earlier)
+        except InputError as error:
+            warnings.warn(f"the card keeps no facts of the training data: {error}", stacklevel=2)
+            return None
+
+    def _confidence(self) -> Confidence | None:
+        """Measure the network's confidence where it was not trained, if there are such regions."""
+        for name, words in (("val", "its validation regions"), ("test", "its test regions")):
+            if parts := self._parts(name):
+                return confidence_on(self.model, parts, words)
+        return None
 
     def _provenance(self) -> dict[str, Any]:
         return {

@@ -12,10 +12,9 @@ from fctl_napari.errors import CheckpointError, ConfigError
 from fctl_napari.imagery.labels.class_names import NameMatch, match_names
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.class_axes import class_axes, take_classes
-from fctl_napari.model.config import FCtLConfig
 from fctl_napari.model.encoders import load_published_weights
 from fctl_napari.model.input_filters import refit_filters
-from fctl_napari.model.model_card import builtin_checkpoints, read_card
+from fctl_napari.model.model_card import Card, builtin_checkpoints, read_card
 from fctl_napari.model.network import Network
 from fctl_napari.training.config import TrainConfig
 
@@ -77,8 +76,8 @@ def start(
     return tuple(said)
 
 
-def parent_settings(config: TrainConfig, data_folder: Path) -> FCtLConfig | None:
-    """Read the settings of the network that a training starts from.
+def parent_card(config: TrainConfig, data_folder: Path) -> Card | None:
+    """Read the model card of the network that a training starts from.
 
     Parameters
     ----------
@@ -89,15 +88,15 @@ def parent_settings(config: TrainConfig, data_folder: Path) -> FCtLConfig | None
 
     Returns
     -------
-    FCtLConfig or None
-        Settings of ``init_from``. None without it.
+    Card or None
+        Model card of ``init_from``. None without it.
 
     Raises
     ------
     CheckpointError
         The file is missing, damaged, or carries no card.
     """
-    return read_card(_path(config.init_from, data_folder)).config if config.init_from else None
+    return read_card(_path(config.init_from, data_folder)) if config.init_from else None
 
 
 def _path(checkpoint: str, data_folder: Path) -> Path:

@@ -213,10 +213,6 @@ def test_what_is_of_one_image_is_refused(job: Callable[..., Any], tiles: Path, t
     for name in ("s.ome.zarr", "s.tif", "s.zarr"):
         said = job(tiles, "--out", tmp_path / name).sentence()
         assert f"{name}: is the name of one segmentation or file" in said
-    assert (
-        "--json writes the table of several"
-        in job(tiles / "a.tif", "--out", tmp_path / "s.ome.zarr", "--json", tmp_path / "t.json").sentence()
-    )
     assert "matches no file" in job(str(tiles / "*.jp2"), "--out", out).sentence()
     assert "maps are of single tiles" in job(tiles, "--out", out, "--maps", "--merge", "average").sentence()
     assert not out.exists()

@@ -14,6 +14,7 @@ from PIL import Image
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.errors import Cancelled, CheckpointError, ConfigError, InputError, OutputError
+from fctl_napari.evaluation.domain import out_of_domain, trained_on
 from fctl_napari.evaluation.metrics import Scores
 from fctl_napari.finetuning.candidates import candidate_path, keep, roll_back, state_path
 from fctl_napari.finetuning.finetune import Finetuner, finetune
@@ -23,6 +24,7 @@ from fctl_napari.finetuning.schedule import schedule
 from fctl_napari.finetuning.targets import only, open_corrections
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.imagery.labels.polygon_files import PX_COORDINATES
+from fctl_napari.imagery.open import open_image
 from fctl_napari.model.checkpoint import load_checkpoint
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 
@@ -379,3 +381,18 @@ def test_the_ground_truth_counts_by_the_names_of_its_classes(corrected, request_
     tuner = Finetuner(request_for(truth=str(tmp_path / "stray.png")))
     with pytest.raises(InputError, match=r"stray\.png: holds class 2, the checkpoint's classes end at 1"):
         _ = [tuner.measure._scene_ground_truth(tile) for tile in tuner.measure._ground_truth_tiles]
+
+
+def test_the_card_knows_what_the_parent_was_trained_on_and_the_image_too(request_for, corrected, tmp_path):
+    parent = read_card(corrected.parent)
+    first = finetune(request_for(steps=1), keep_anyway=True).candidate
+    second = finetune(corrected.request(tmp_path / "2.safetensors", checkpoint=str(first), steps=1), keep_anyway=True)
+    image = open_image(corrected.folder / "new.png")
+    for card in map(read_card, (first, second.candidate)):
+        assert [(one.name, one.corrected) for one in card.domain.images] == [("scene.png", False), ("new.png", True)]
+        assert card.domain.images[0] == parent.domain.images[0]
+        assert trained_on(card, image, image.shape).words("it").startswith("it was fine-tuned on corrections of this")
+        assert out_of_domain(image, card) is None
+        assert card.domain.confidence == parent.domain.confidence
+    assert "colors that they lack" in out_of_domain(image, parent), "its left half is tinted"
+    assert trained_on(parent, image, image.shape) is None

@@ -9,6 +9,7 @@ import zarr
 from zarr.errors import BaseZarrError, ContainsArrayError, NodeNotFoundError
 from zarr.storage import StoreLike
 
+from fctl_napari.class_colors import new_colors
 from fctl_napari.errors import InputError, reason_of
 from fctl_napari.imagery.formats.ngff_axes import axis_letters, described_axes
 from fctl_napari.imagery.formats.remote import SIGN_IN, HttpStore, open_store
@@ -215,7 +216,8 @@ def label_classes(group: zarr.Group) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict of str to object
-        ``{"name": str, "color": [r, g, b]}`` of each class. Empty unless every value from 1 on has a name.
+        ``{"name": str, "color": [r, g, b]}`` of each class, map-like where no color is stated. Empty unless every value
+        from 1 on has a name.
     """
     described = ome_attributes(group).get("image-label") or {}
     names = {p.get("label-value"): p.get("name") for p in described.get("properties") or ()}
@@ -223,4 +225,7 @@ def label_classes(group: zarr.Group) -> list[dict[str, Any]]:
     names.pop(0, None)
     if not names or None in names.values() or set(names) != set(range(1, len(names) + 1)):
         return []
-    return [{"name": names[v], "color": list(colors.get(v) or (128, 128, 128))[:3]} for v in range(1, len(names) + 1)]
+    values = range(1, len(names) + 1)
+    stated = all(colors.get(value) for value in values)
+    given = {} if stated else dict(zip(values, new_colors([str(names[v]) for v in values]), strict=True))
+    return [{"name": names[v], "color": list(colors.get(v) or given[v])[:3]} for v in values]

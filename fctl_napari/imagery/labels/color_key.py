@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fctl_napari.class_colors import DEEPGLOBE
 from fctl_napari.errors import InputError
 
 NO_CLASS = 255
 """Class index of a px that is not labelled or is not scored."""
-
-DEEPGLOBE = {(0, 255, 255), (255, 255, 0), (255, 0, 255), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)}
-"""Colors of DeepGlobe's land cover, whose authors ask that each channel counts as 255 from 128 on."""
 
 _STRANGE = 254
 """Stands for a color of no class. No table has so many classes."""
@@ -37,7 +35,7 @@ class ColorKey:
 
     Notes
     -----
-    With DeepGlobe's seven colors, and with no others, each channel counts as 255 from 128 on.
+    With DeepGlobe's seven colors, and with no others, each channel counts as 255 from 128 on, as its authors ask.
     """
 
     def __init__(self, colors: Sequence[tuple[int, int, int]], path: str) -> None:
@@ -46,7 +44,7 @@ class ColorKey:
         if len(set(self.colors)) < len(self.colors):
             raise InputError(f"{path}: is a mask of colors, and two classes have the same; give each its own.")
         values = np.array(colors, np.uint8).reshape(-1, 3)
-        self._rounded = set(self.colors) == DEEPGLOBE
+        self._rounded = set(self.colors) == {color for _, color in DEEPGLOBE}
         self._table = np.full(8 if self._rounded else 2**24, _STRANGE, np.uint8)
         self._table[self._codes(values)] = np.arange(len(values), dtype=np.uint8)
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fctl_napari.class_colors import DEEPGLOBE
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.labels.color_key import ColorKey
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
-from fctl_napari.model.classes import DEEPGLOBE
 
 COLORS = [(10, 20, 30), (200, 210, 220), (10, 20, 31)]
 PURE = [(0, 255, 255), (255, 255, 0), (0, 0, 0)]
