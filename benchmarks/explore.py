@@ -1,4 +1,4 @@
-"""Milliseconds from a click to the maps on the screen, with the real Explore widget and worker on the sample scene.
+"""Milliseconds from a click to the maps on the screen, with the real tab Explore and worker on the sample scene.
 
 ``python benchmarks/explore.py [CHECKPOINT]`` (needs a display; ``xvfb-run -a`` will do). Prints milliseconds:
 
@@ -44,12 +44,13 @@ class Window:
     """napari with the scene and the docked widget, Pick on."""
 
     def __init__(self, checkpoint: str) -> None:
+        from fctl_napari.plugin.dock.dock import open_tab
         from fctl_napari.plugin.io.sample import sample_folder
 
         self.viewer = napari.Viewer()
         self.viewer.window.resize(1560, 1000)
         self.image, *_ = self.viewer.open(sample_folder(), plugin="fctl-napari")
-        _, widget = self.viewer.window.add_plugin_dock_widget("fctl-napari", "Explore")
+        widget = open_tab(self.viewer, "Explore")
         self.widget: ExploreWidget = widget
         if widget.form.checkpoint.findText(checkpoint) >= 0:
             widget.form.checkpoint.setCurrentText(checkpoint)

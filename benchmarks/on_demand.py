@@ -28,6 +28,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
 from fctl_napari.model.model_card import read_card, resolve_checkpoint
 from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.segment.widget import SegmentWidget
 from fctl_napari.segmentation.jobs.engine import RunProgress
 
@@ -199,7 +200,7 @@ def measure(image: Path, options: argparse.Namespace) -> None:
         pans.append(time.perf_counter() - start)
     row("pan step", f"median {1000 * np.median(pans):.0f} ms, longest {1000 * max(pans):.0f} ms", "< 100 ms")
 
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")
+    widget = open_tab(viewer, "Segment")
     if Path(options.checkpoint).exists():
         widget.form.add_checkpoint(options.checkpoint)
     else:

@@ -75,7 +75,7 @@ def run_demo(out_dir: str | Path = "demo", *, checkpoint: str = CHECKPOINT) -> N
 
 
 def open_demo(folder: Path, checkpoint: str) -> tuple[napari.Viewer, SegmentWidget]:
-    """Open the window with scene, ground truth and the docked Segment widget, everything chosen, ready to start.
+    """Open the window with scene, ground truth and the tab Segment, everything chosen, ready to start.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def open_demo(folder: Path, checkpoint: str) -> tuple[napari.Viewer, SegmentWidg
     Returns
     -------
     tuple of (napari.Viewer, SegmentWidget)
-        The viewer and the Segment widget.
+        The viewer and the tab Segment.
 
     Raises
     ------
@@ -96,13 +96,16 @@ def open_demo(folder: Path, checkpoint: str) -> tuple[napari.Viewer, SegmentWidg
     """
     import napari
 
+    from fctl_napari.plugin.dock.dock import open_tab
     from fctl_napari.plugin.io.sample import sample_folder
+    from fctl_napari.plugin.segment.widget import SegmentWidget
 
     viewer = napari.Viewer(title="FCtL")
     viewer.window.resize(1560, 940)
     viewer.open(sample_folder(), plugin="fctl-napari")
     viewer.layers["truth"].visible = False
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")
+    widget = open_tab(viewer, "Segment")
+    assert isinstance(widget, SegmentWidget)
     form = widget.form
     known = form.checkpoint.findData(checkpoint)
     if known >= 0:

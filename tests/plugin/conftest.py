@@ -112,16 +112,25 @@ def open_window(lasting_objects: None, make_napari_viewer: Callable[..., Any]) -
 
 @pytest.fixture
 def notes() -> Iterator[list[tuple[str, str]]]:
-    """Collect napari's notifications as (severity, message)."""
+    """Collect napari's notifications, and the errors that tabs show, as (severity, message)."""
     from napari.utils.notifications import notification_manager
 
+    from fctl_napari.plugin.common.base_widget import DockedWidget
+
     found: list[tuple[str, str]] = []
+    shown = DockedWidget.show_problem
+
+    def show_problem(self: DockedWidget, sentence: str) -> None:
+        if sentence:
+            found.append(("error", sentence))
+        shown(self, sentence)
 
     def take(note: object) -> None:
         found.append((str(note.severity), note.message))  # type: ignore[attr-defined]
 
     notification_manager.notification_ready.connect(take)
-    yield found
+    with patch.object(DockedWidget, "show_problem", show_problem):
+        yield found
     notification_manager.notification_ready.disconnect(take)
 
 
@@ -169,11 +178,13 @@ def until(qtbot: QtBot) -> Callable[..., None]:
 def open_scene(open_window: Callable[..., Any], scene: Path, tiny_checkpoint: Path) -> Callable[..., Any]:
     """Open the scene in a window, with the widget docked and the small network chosen."""
 
+    from fctl_napari.plugin.dock.dock import open_tab
+
     def open_it(path: Path | None = scene) -> tuple[Any, Any]:
         viewer = open_window()
         if path is not None:
             viewer.open(path, plugin="fctl-napari")
-        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")
+        widget = open_tab(viewer, "Segment")
         widget.form.add_checkpoint(tiny_checkpoint)
         return viewer, widget
 

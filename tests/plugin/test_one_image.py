@@ -18,6 +18,7 @@ from fctl_napari.model.model_card import read_card
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct import edit_window
 from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.roi import VIEW
 from fctl_napari.plugin.segment.widget import SegmentWidget
@@ -103,8 +104,8 @@ def test_what_was_painted_in_the_window_is_learnt_from_the_file(
 
 
 def paint(viewer: Any, until: Until, checkpoint: Path, columns: tuple[int, ...]) -> None:
-    """Paint spots with the Correct widget, which is left then."""
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+    """Paint spots with the tab Correct, which is left then."""
+    widget = open_tab(viewer, "Correct")
     assert isinstance(widget, CorrectWidget)
     widget.form.checkpoint.add(checkpoint)
     for x in columns:
@@ -134,7 +135,7 @@ def test_a_result_of_the_command_line_is_resumed_in_the_window_and_back(
 
     viewer = open_window()
     shown_by_its_pyramid(viewer, until, photo)
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")
+    widget = open_tab(viewer, "Segment")
     assert isinstance(widget, SegmentWidget)
     widget.form.add_checkpoint(tiny_checkpoint)
     widget.form.device.setCurrentText("cpu")

@@ -21,7 +21,7 @@ import napari
 from qtpy.QtCore import QTimer
 viewer = napari.Viewer()
 viewer.open({scene!r}, plugin="fctl-napari")
-_, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")
+widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Segment")[1].page
 widget.form.add_checkpoint({checkpoint!r})
 widget.form.where.setCurrentText("Whole image")
 def end(progress):
@@ -36,6 +36,7 @@ print("torch after all imports", "torch" in sys.modules, flush=True)
 """
 MODULES = (
     *(f"plugin.{name}.widget" for name in ("segment", "explore", "errors", "correct", "finetune")),
+    "plugin.dock.dock",
     "plugin.io.reader",
     "plugin.io.export",
     "figures.explanation",

@@ -21,6 +21,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import read_card
 from fctl_napari.plugin.correct import edit_window
 from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.segment.widget import SegmentWidget
 from fctl_napari.segmentation.store.identity import same_image
 from fctl_napari.segmentation.store.store import Segmentation
@@ -59,7 +60,7 @@ def window(open_window: Callable[..., Any], until: Until) -> Callable[..., tuple
         viewer = open_window()
         for path in paths:
             viewer.open(path, plugin="fctl-napari")
-        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", name)
+        widget = open_tab(viewer, name)
         widget.form.checkpoint.add(checkpoint)
         viewer.reset_view()
         if name == "Correct":
@@ -222,7 +223,7 @@ def rewritten(flights: list[np.ndarray], awake_checkpoint: Path, tmp_path: Path)
 
 
 def open_rewritten(window: Callable[..., Any], until: Until, ortho: Path, checkpoint: Path) -> tuple[Any, Any]:
-    """Open the file with the Correct widget, and wait until it has seen that the corrections are another picture's."""
+    """Open the file with the tab Correct, and wait until it has seen that the corrections are another picture's."""
     viewer, widget = window("Correct", checkpoint, ortho)
     until(lambda: widget.form.other.isVisible())
     assert widget.corrections is None
@@ -308,7 +309,7 @@ def test_a_file_that_is_written_anew_while_it_is_shown_is_not_taken_for_the_pict
 ) -> None:
     ortho = write(tmp_path / "ortho.png", flights[0])
     viewer, widget = window("Segment", awake_checkpoint, ortho)
-    _, correct = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+    correct = open_tab(viewer, "Correct")
     correct.form.checkpoint.add(awake_checkpoint)
     until(lambda: not correct.busy)
     write(ortho, flights[1])

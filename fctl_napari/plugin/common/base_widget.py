@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import napari
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, QTimer, Signal
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from fctl_napari.plugin.common.guide import Guide
+from fctl_napari.plugin.common.notify import report
+from fctl_napari.plugin.common.problem import Problem
 from fctl_napari.plugin.common.session import session
 
 if TYPE_CHECKING:
@@ -20,6 +23,12 @@ REST_MS = 100
 """Delay from the last change until a widget looks at the choices, ms: several layers come and go together."""
 
 
+class Form(Protocol):
+    """Form of a tab."""
+
+    guide: Guide
+
+
 class DockedWidget(QWidget):
     """A widget in a dock, which ends when the dock or the window is closed.
 
@@ -27,12 +36,20 @@ class DockedWidget(QWidget):
     ----------
     napari_viewer : napari.Viewer
         The viewer that it is docked in.
+
+    Attributes
+    ----------
+    wanted : Signal(str)
+        Another tab is wanted; carries its name.
     """
+
+    wanted = Signal(str)
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self._left = False
+        self._problem = Problem()
         session().join(self)
         session().window_closed.connect(self._window_closed)
 
@@ -89,12 +106,42 @@ class DockedWidget(QWidget):
 
     # ---- its place in the window
 
-    def _fill(self, form: QWidget) -> None:
+    def tab_shown(self, name: str) -> None:
+        """Show what belongs to the tab, or remove it as another is shown now.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tab that is shown.
+        """
+
+    def _fill(self, form: Form) -> None:
         """Lay out a form so that it fills the widget."""
+        form.guide.wanted.connect(self.wanted)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(form)
+        layout.addWidget(self._problem)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def show_problem(self, sentence: str) -> None:
+        """Show an error below the buttons.
+
+        Parameters
+        ----------
+        sentence : str
+            The error. An empty one removes what is shown.
+        """
+        self._problem.show_sentence(sentence)
+
+    def _report(self, error: BaseException) -> None:
+        """Show an error of work in a thread."""
+        report(error, self)
+
+    @property
+    def problem(self) -> str:
+        """The error that is shown, or an empty text."""
+        return self._problem.sentence
 
     def _follow_window(self) -> None:
         """Keep the engine while the window is there, and end when it closes."""

@@ -19,6 +19,9 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.plugin.common.card_view import set_value
 
+WIDTH = 314
+"""Minimum width of a form, screen px."""
+
 
 def labelled(fields: Iterable[tuple[str, QWidget | QLayout] | QWidget]) -> QFormLayout:
     """Return fields below each other, each with its name beside it.
@@ -37,6 +40,7 @@ def labelled(fields: Iterable[tuple[str, QWidget | QLayout] | QWidget]) -> QForm
     """
     form = QFormLayout()
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
     for entry in fields:
         if isinstance(entry, QWidget):
@@ -51,8 +55,8 @@ def labelled(fields: Iterable[tuple[str, QWidget | QLayout] | QWidget]) -> QForm
     return form
 
 
-def scrolling(panel: QWidget, content: QWidget, width: int) -> QScrollArea:
-    """Fill a panel with a widget that scrolls up and down where it is too high.
+def scrolling(panel: QWidget, content: QWidget, foot: QLayout | None = None) -> QScrollArea:
+    """Fill a panel with a widget that scrolls up and down where it is too high, above what is always in sight.
 
     Parameters
     ----------
@@ -60,8 +64,8 @@ def scrolling(panel: QWidget, content: QWidget, width: int) -> QScrollArea:
         Widget to fill, without a layout yet.
     content : QWidget
         Widget that scrolls.
-    width : int
-        Minimum width of the panel, screen px.
+    foot : QLayout or None, optional
+        What stays in sight below it.
 
     Returns
     -------
@@ -75,8 +79,11 @@ def scrolling(panel: QWidget, content: QWidget, width: int) -> QScrollArea:
     scroll.setWidget(content)
     outer = QVBoxLayout(panel)
     outer.setContentsMargins(0, 0, 0, 0)
-    outer.addWidget(scroll)
-    panel.setMinimumSize(width, 260)
+    outer.addWidget(scroll, stretch=1)
+    if foot is not None:
+        foot.setContentsMargins(9, 4, 9, 6)
+        outer.addLayout(foot)
+    panel.setMinimumSize(WIDTH, 260)
     return scroll
 
 

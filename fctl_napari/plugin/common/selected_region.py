@@ -1,4 +1,4 @@
-"""The region that is selected in the Errors widget."""
+"""The region that is selected in the tab Errors."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ class Session(QObject):
         return [member for member in self._members if isalive(member) and member.window() is window]
 
     def selected_error(self, window: QWidget) -> SelectedRegion:
-        """Return the region that is selected in the Errors widget of a window.
+        """Return the region that is selected in the tab Errors of a window.
 
         Parameters
         ----------
@@ -196,7 +196,7 @@ class Session(QObject):
         for member in self._members_of(window):
             if (selected := member.selected_error()) is not None:
                 return selected
-        raise InputError("no error is chosen; open the Errors widget and click a region in its list.")
+        raise InputError("no error is chosen; open the tab Errors and click a region in its list.")
 
     def flush_strokes(self, window: QWidget, image: Image, then: Callable[[], object]) -> None:
         """Call a function when all strokes on an image are on disk.

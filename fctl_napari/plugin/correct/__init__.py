@@ -1,1 +1,1 @@
-"""The Correct widget."""
+"""The tab Correct."""

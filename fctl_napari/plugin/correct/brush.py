@@ -1,4 +1,4 @@
-"""The label to paint with in the Correct widget, set by button, by key or from the prediction under the cursor."""
+"""The label to paint with in the tab Correct, set by button, by key or from the prediction under the cursor."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Brush(QObject):
 
     def _class_at(self, world: np.ndarray) -> int | None:
         """Return the label of the class at world coordinates, or report why there is none."""
-        with reported():
+        with reported(self):
             if self._painting is not None:
                 return class_under(self._viewer, self._masks.require(), world, self._painting.table)
         return None

@@ -1,4 +1,4 @@
-"""The fields of the Correct widget, without what they do."""
+"""The fields of the tab Correct, without what they do."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from qtpy.QtWidgets import (
 )
 
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, wrapped
+from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.correct.class_buttons import ClassButtons
 from fctl_napari.plugin.correct.import_export import ExchangePage
 from fctl_napari.plugin.correct.next_list import NextPage
 from fctl_napari.plugin.correct.other_image import OtherImagePage
 from fctl_napari.plugin.correct.regions_list import CorrectedView
-from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, row, tool
+from fctl_napari.plugin.layers.choosers import combo, row, tool
+from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN
 
 ERROR = "Error in the list"
@@ -28,9 +30,10 @@ The first acts in the whole viewer, all act in the edit window. napari 0.9 uses 
 """
 
 TOOLTIPS = {
-    "image": "The image layer to correct.",
-    "mask": "The segmentation to correct. Its classes are painted, picked and accepted.",
-    "checkpoint": "The checkpoint whose classes are painted while no segmentation is chosen.",
+    "mask": (
+        "The segmentation to correct. Its classes are painted, picked and accepted. Without one, those of the "
+        "checkpoint are painted."
+    ),
     "painter": "Name of the author, kept with every stroke.",
     "here": (
         "Move the edit window, in which napari's brush, eraser, bucket and polygon paint, to the middle of the view "
@@ -43,7 +46,7 @@ TOOLTIPS = {
     ),
     "where": (
         "The pixels to accept: those under the drawn rectangle, ellipse or polygon, or the region that is chosen in "
-        "the list of the Errors widget."
+        "the list of the tab Errors."
     ),
     "accept": f"Paint the predicted classes there as correct (key {KEYS['accept']}).",
     "offer": "Outside the edit window nothing is painted.",
@@ -53,23 +56,23 @@ TOOLTIPS = {
 
 
 class CorrectForm(QWidget):
-    """Image, classes, painter, edit window, undo, acceptance, lists of regions, and what is on disk.
+    """Segmentation, classes, painter, edit window, undo, acceptance, lists of regions, and what is on disk.
 
     Parameters
     ----------
+    header : Header
+        Fields for image, checkpoint and device, which it shares.
     parent : QWidget or None, optional
         Qt's parent.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, header: Header, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.image = ImageCombo(TOOLTIPS["image"])
+        self.image, self.checkpoint = header.image, header.checkpoint
         self.mask = combo(TOOLTIPS["mask"])
-        self.checkpoint = CheckpointCombo()
-        self.checkpoint.setToolTip(TOOLTIPS["checkpoint"])
         self.painter = QLineEdit()
         self.painter.setToolTip(TOOLTIPS["painter"])
-        self.hint = wrapped("Message about what is missing.")
+        self.guide = Guide()
         self.other = OtherImagePage()
         self.here = button("Edit here", TOOLTIPS["here"])
         self.offer = button("", TOOLTIPS["offer"])
@@ -109,28 +112,26 @@ class CorrectForm(QWidget):
         """Lay out the fields."""
         fields = labelled(
             [
-                ("Image", self.image),
                 ("Segmentation", self.mask),
-                ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
                 ("Painter", self.painter),
-                self.hint,
+                self.guide,
                 self.other,
             ]
         )
         content = QWidget()
         column = QVBoxLayout(content)
         column.addLayout(fields)
-        column.addWidget(self.here)
-        column.addWidget(self.offer)
         column.addWidget(self.classes)
-        column.addLayout(row(self.undo, self.redo))
         column.addWidget(self.pick)
         column.addLayout(row(self.where, self.draw))
         column.addWidget(self.accept)
         column.addWidget(self.tabs, stretch=1)
-        column.addWidget(self.saved)
         column.addWidget(self.file)
-        scrolling(self, content, 320)
+        foot = QVBoxLayout()
+        foot.addWidget(self.offer)
+        foot.addLayout(row(self.here, self.undo, self.redo))
+        foot.addWidget(self.saved)
+        scrolling(self, content, foot)
 
     def set_open(self, is_open: bool) -> None:
         """Enable the buttons that work now.
@@ -146,16 +147,19 @@ class CorrectForm(QWidget):
             self.undo.setEnabled(False)
             self.redo.setEnabled(False)
 
-    def explain(self, text: str) -> None:
-        """Show in a line what is missing.
+    def explain(self, text: str, caption: str = "", tab: str = "") -> None:
+        """Show what is missing, or what comes next.
 
         Parameters
         ----------
         text : str
-            The line. Empty if nothing is missing.
+            The sentence. Empty if nothing is missing.
+        caption : str, optional
+            Caption of a button that leads to another tab. Empty for none.
+        tab : str, optional
+            Name of that tab.
         """
-        self.hint.setText(text)
-        self.hint.setVisible(bool(text))
+        self.guide.say(text, caption, tab)
 
     def make_offer(self, text: str) -> None:
         """Offer to move the edit window.

@@ -1,4 +1,4 @@
-"""Import of labels and of others' corrections in the Correct widget, and export of corrections."""
+"""Import of labels and of others' corrections in the tab Correct, and export of corrections."""
 
 from __future__ import annotations
 

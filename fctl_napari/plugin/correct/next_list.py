@@ -27,7 +27,7 @@ TOOLTIPS = {
     "previous": f"Fly to the previous region (key {KEYS['previous']}).",
     "skip": (
         f"Skip the chosen region from now on, or stop skipping it (key {KEYS['skip']}): a skipped region counts as "
-        "looked at, in the Errors widget too. The mark is kept beside the segmentation."
+        "looked at, in the tab Errors too. The mark is kept beside the segmentation."
     ),
     "find": "Search for regions again, in everything that is segmented by now.",
 }

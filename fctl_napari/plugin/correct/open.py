@@ -1,4 +1,4 @@
-"""Opening of an image's corrections for the Correct widget, in a thread.
+"""Opening of an image's corrections for the tab Correct, in a thread.
 
 The image is written to disk first if need be.
 """

@@ -177,12 +177,12 @@ class WhereNext(QObject):
         """Show and report why there is no list."""
         self.leave()
         self._page.clear(str(error))
-        report(error)
+        report(error, self)
 
     def _skip(self, suggestion: Suggestion) -> None:
         """Skip a suggestion from now on, or no more."""
         if self._listed is not None:
-            with reported():
+            with reported(self):
                 marks = self._listed.marks
                 marks.set(suggestion.region, None if marks.of(suggestion.region) else "done")
                 self._show()

@@ -1,4 +1,4 @@
-"""The Correct widget, with the actions of its fields."""
+"""The tab Correct, with the actions of its fields."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from fctl_napari.plugin.correct.session import Painting
 from fctl_napari.plugin.correct.stroke_queue import State
 from fctl_napari.plugin.correct.where_next import WhereNext
 from fctl_napari.plugin.layers.ground_truth import labels_over
+from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.mask_combo import MaskChoices
 from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
@@ -45,6 +46,7 @@ from fctl_napari.windows import IntWindow
 from fctl_napari.words import count_of
 
 PRESS = "Press Edit here to paint where you look."
+NEXT = "Next: let the network learn from it (Fine-tune)", "Fine-tune"
 MARKER_NAME = "FCtL corrected region"
 
 
@@ -57,9 +59,11 @@ class CorrectWidget(DockedWidget):
     ----------
     napari_viewer : napari.Viewer
         The viewer that it is docked in.
+    header : Header
+        Fields for image, checkpoint and device, which the tabs share.
     """
 
-    def __init__(self, napari_viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.Viewer, header: Header) -> None:
         super().__init__(napari_viewer)
         self._image: Image | None = None
         self._painting: Painting | None = None
@@ -67,10 +71,10 @@ class CorrectWidget(DockedWidget):
         self._middle: tuple[float, float] | None = None  # where the edit window goes once all is open
         self._rest = resting(self, self._look)
         self._marker = RegionMarker(napari_viewer, MARKER_NAME)
-        self.form = CorrectForm()
+        self.form = CorrectForm(header)
         self.form.painter.setText(session().painter)
         self._fill(self.form)
-        self.form.image.follow(napari_viewer, self._image_chosen)
+        self.form.image.currentIndexChanged.connect(self._image_chosen)
         self.form.exchange.follow(napari_viewer)
         self._masks = MaskChoices(napari_viewer, self.form.mask, lambda: self.form.image.layer)
         self._opening = Opening(self._classes, self)
@@ -165,8 +169,6 @@ class CorrectWidget(DockedWidget):
     def _look(self) -> None:
         """Show the corrections that the chosen image has already, if there are some."""
         image, form = self.form.image.layer, self.form
-        form.checkpoint.setEnabled(self._masks.mask is None)
-        form.checkpoint.open_file.setEnabled(self._masks.mask is None)
         if image is not self._image:
             self._close()
             self._follow(image)
@@ -191,7 +193,7 @@ class CorrectWidget(DockedWidget):
         wanted = self._wanted()
         if wanted and wanted != painting.table.names and not painting.unsaved and painting.corrections.blank:
             self._add_classes(painting)
-        self.form.explain(self._about_classes(painting))
+        self._explain(self._about_classes(painting))
 
     def _wanted(self) -> tuple[str, ...]:
         """Return the classes of the segmentation or checkpoint that is chosen, or none if they are not known."""
@@ -220,6 +222,10 @@ class CorrectWidget(DockedWidget):
             words.append(PRESS)
         return " ".join(words)
 
+    def _explain(self, words: str) -> None:
+        """Show what is missing, and the next step once something is painted."""
+        self.form.explain(words, *(NEXT if _classes_present(self._areas) else ()))
+
     def _follow(self, image: Image | None) -> None:
         """Follow the movements of an image layer."""
         for emitter in moves(self._image):
@@ -242,7 +248,7 @@ class CorrectWidget(DockedWidget):
         middle : tuple of 2 float or None, optional
             The point, (y, x) px of the image. None is the center of the view.
         """
-        with reported():
+        with reported(self):
             image = self.form.image.require_layer("correct")
             if image is not self._image:
                 self._look()
@@ -288,11 +294,11 @@ class CorrectWidget(DockedWidget):
             self.form.explain("")
             self.form.other.ask(f"{error.name} holds corrections of another image ({error.what}).")
             if loud:
-                report(error)
+                report(error, self)
         elif error is not None:
             self.form.explain("" if isinstance(error, Cancelled) else str(error))
             if loud:
-                report(error)
+                report(error, self)
 
     def _show(self, opened: Opened) -> None:
         image, form = self._image, self.form
@@ -305,7 +311,7 @@ class CorrectWidget(DockedWidget):
         painting.given.connect(self._show_saved)
         painting.failed.connect(self._failed)
         painting.beside.connect(self._beside)
-        painting.refused.connect(lambda words: report(InputError(words)))
+        painting.refused.connect(lambda words: report(InputError(words), self))
         painting.changed.connect(self._next.stroke)
         painting.copied.connect(self._copied)
         self._brush.attach(painting)
@@ -313,7 +319,7 @@ class CorrectWidget(DockedWidget):
         form.other.ask("")
         form.set_open(True)
         form.file.setText(str(painting.corrections.path))
-        form.explain(self._about_classes(painting))
+        self._explain(self._about_classes(painting))
         if self._middle is not None:
             self._move_edit_window(painting)
 
@@ -328,14 +334,14 @@ class CorrectWidget(DockedWidget):
         elif way == "look":
 
             def show(opened: Any) -> None:
-                with reported():
+                with reported(self):
                     if image in self._viewer.layers:
                         show_only(self._viewer, image, opened)
 
-            self._linking.begin(lambda _progress: open_to_look(source), show, report)
+            self._linking.begin(lambda _progress: open_to_look(source), show, self._report)
         else:
             self._linking.begin(
-                lambda _progress: carry_out(way, source), lambda _none: self._opening.look(source), report
+                lambda _progress: carry_out(way, source), lambda _none: self._opening.look(source), self._report
             )
 
     def _move_edit_window(self, painting: Painting) -> None:
@@ -343,7 +349,7 @@ class CorrectWidget(DockedWidget):
         painting.move_edit_window(self._middle)
         self._middle = None
         self.form.make_offer("")
-        self.form.explain(self._about_classes(painting).replace(PRESS, "").strip())
+        self._explain(self._about_classes(painting).replace(PRESS, "").strip())
 
     def _copied(self, layer: Labels) -> None:
         there = "the edit window" if self.edit_layer is None else self.edit_layer.name
@@ -414,7 +420,7 @@ class CorrectWidget(DockedWidget):
 
     def _failed(self, error: BaseException) -> None:
         self._show_saved()
-        report(error)
+        report(error, self)
 
     # ---- acceptance of the prediction
 
@@ -424,7 +430,7 @@ class CorrectWidget(DockedWidget):
 
     def accept(self) -> None:
         """Paint what the segmentation predicts in the drawn shape, or in the error that is selected."""
-        with reported():
+        with reported(self):
             painting = self._require_open()
             self._masks.require()
             store, painter = self._masks.store, self.painter
@@ -483,7 +489,7 @@ class CorrectWidget(DockedWidget):
         others : bool, optional
             If True, the path holds corrections.
         """
-        with reported():
+        with reported(self):
             policy = POLICIES[self.form.exchange.policy.currentText()]
             painting = self._require_open()
             placed = None
@@ -501,7 +507,7 @@ class CorrectWidget(DockedWidget):
         out : Path
             File to write. Its suffix chooses the format.
         """
-        with reported():
+        with reported(self):
             painting = self._require_open()
             painting.settle(lambda: start_export(painting.corrections.path, out))
 
@@ -530,7 +536,7 @@ class CorrectWidget(DockedWidget):
         for text in (form.summary, form.saved, form.file):
             text.clear()
         for error in lost:
-            report(error)
+            report(error, self)
 
     def _leave(self, *, layers: bool) -> None:
         """Write all, and disconnect from the viewer: the dock or the window is gone."""
@@ -541,7 +547,6 @@ class CorrectWidget(DockedWidget):
         self._unbind()
         self._masks.leave()
         self.form.exchange.leave()
-        self.form.image.leave()
 
 
 def _classes_present(areas: Mapping[str, int]) -> list[str]:

@@ -1,1 +1,1 @@
-"""The Errors widget."""
+"""The tab Errors."""

@@ -1,4 +1,4 @@
-"""Choices of the Errors widget: the viewer's segmentations, and ground truth from layers, images and files."""
+"""Choices of the tab Errors: the viewer's segmentations, and ground truth from layers, images and files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog
 
 from fctl_napari.plugin.errors.form import ErrorForm
+from fctl_napari.plugin.layers.choosers import ImageCombo
 from fctl_napari.plugin.layers.ground_truth import GROUND_TRUTH_FILES, GroundTruthChoice, layer_choices, shows
+from fctl_napari.plugin.layers.image_identity import identities
+from fctl_napari.plugin.layers.mask_combo import is_mask
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
 from fctl_napari.plugin.layers.styles import only_show
 
@@ -26,6 +29,8 @@ class ErrorChoices(QObject):
         Viewer whose layers are offered.
     form : ErrorForm
         Form with the fields.
+    image : ImageCombo
+        Field of the image, whose segmentation is chosen when it changes.
 
     Attributes
     ----------
@@ -35,14 +40,17 @@ class ErrorChoices(QObject):
 
     changed = Signal()
 
-    def __init__(self, viewer: napari.Viewer, form: ErrorForm) -> None:
+    def __init__(self, viewer: napari.Viewer, form: ErrorForm, image: ImageCombo) -> None:
         super().__init__(form)
         self._viewer = viewer
         self._form = form
+        self._image = image
         self._files: list[GroundTruthChoice] = []
         self._own: dict[str, list[GroundTruthChoice]] = {}  # labels of the image, by segmentation
         self._chosen: tuple[object, ...] = ()
         self._proposed: dict[str, object] = {}  # what was proposed for a segmentation, not chosen by the user
+        image.currentIndexChanged.connect(self._follow_image)
+        identities().known.connect(self._follow_image)
         form.mask.currentIndexChanged.connect(self._mask_changed)
         form.ground_truth.currentIndexChanged.connect(self._look)
         form.second.currentIndexChanged.connect(self._look)
@@ -94,6 +102,16 @@ class ErrorChoices(QObject):
         choices = [*shown, *own, *self._files]
         _offer(form.ground_truth, [("none", None), *((choice.name, choice) for choice in choices)], _key)
         self._look()
+
+    def _follow_image(self, _changed: Any = None) -> None:
+        """Choose the uppermost segmentation of the image, unless one of it is chosen."""
+        image, field = self._image.layer, self._form.mask
+        if image is None or (self.mask is not None and is_mask(self._viewer, self.mask, image)):
+            return
+        for index in reversed(range(field.count())):
+            if is_mask(self._viewer, field.itemData(index), image):
+                field.setCurrentIndex(index)
+                return
 
     def offer_own(self, path: str, choices: list[GroundTruthChoice]) -> None:
         """Offer the labels of the image that a segmentation is of.
@@ -163,6 +181,7 @@ class ErrorChoices(QObject):
 
     def leave(self) -> None:
         """Stop following the viewer."""
+        identities().known.disconnect(self._follow_image)
         for emitter in self._emitters():
             emitter.disconnect(self.fill)
 

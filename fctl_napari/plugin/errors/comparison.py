@@ -1,4 +1,4 @@
-"""Comparison in the Errors widget: a segmentation, its ground truth with a mapping, perhaps a second segmentation."""
+"""Comparison in the tab Errors: a segmentation, its ground truth with a mapping, perhaps a second segmentation."""
 
 from __future__ import annotations
 

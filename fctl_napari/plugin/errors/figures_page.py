@@ -1,4 +1,4 @@
-"""Figures of a segmentation in the Errors widget: headline, table by class, confusion matrix, reliability."""
+"""Figures of a segmentation in the tab Errors: headline, table by class, confusion matrix, reliability."""
 
 from __future__ import annotations
 
@@ -241,14 +241,14 @@ class FiguresPage(QWidget):
         """Ask for a path and save the figures as JSON."""
         path, _ = QFileDialog.getSaveFileName(self, "Save the figures", "", "JSON (*.json)")
         if path and self.evaluation is not None:
-            with reported():
+            with reported(self):
                 self.evaluation.save_json(path if path.endswith(".json") else f"{path}.json")
 
     def _ask_figure(self) -> None:
         """Ask for a path and save the figure."""
         path, _ = QFileDialog.getSaveFileName(self, "Save the figure", "", "Pictures (*.png *.svg *.pdf)")
         if path:
-            with reported():
+            with reported(self):
                 self.write_figure(path)
 
     def write_figure(self, path: str) -> None:

@@ -1,11 +1,11 @@
-"""Fields of the Errors widget, without what they do."""
+"""Fields of the tab Errors, without what they do."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
 
-from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.evaluation.error_types import COLOR_BLIND, PAPER, Color, ErrorColors
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
+from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFER, MISSES, WHO, Showing
 from fctl_napari.plugin.errors.figures_page import FiguresPage
 from fctl_napari.plugin.errors.list import RegionsPage
@@ -59,7 +60,7 @@ TOOLTIPS = {
 
 
 class ErrorForm(QWidget):
-    """Form of the Errors widget.
+    """Form of the tab Errors.
 
     It holds segmentation, ground truth, comparison, overlay and region, then figures and list, then progress. Its other
     attributes are its fields, see the source.
@@ -87,7 +88,7 @@ class ErrorForm(QWidget):
         self.mapping.setToolTip(TOOLTIPS["mapping"])
         self.edit_mapping = tool("Classes…", TOOLTIPS["mapping"])
         self.second = combo(TOOLTIPS["second"])
-        self.hint = wrapped("Message about what is missing.")
+        self.guide = Guide()
         self.shown = QCheckBox("Show")
         self.shown.setToolTip(TOOLTIPS["shown"])
         self.shown.setChecked(True)
@@ -129,7 +130,7 @@ class ErrorForm(QWidget):
                 ("Truth", row(self.ground_truth, self.open_ground_truth, self.open_folder)),
                 ("Its values", row(self.mapping, self.edit_mapping)),
                 ("Compare with", self.second),
-                self.hint,
+                self.guide,
                 ("Overlay", row(self.shown, self.mode)),
                 ("Class", self.of),
                 ("Colors", row(self.colors, *self.own)),
@@ -150,17 +151,10 @@ class ErrorForm(QWidget):
         column = QVBoxLayout(content)
         column.addLayout(fields)
         column.addWidget(tabs, stretch=1)
-        column.addLayout(row(self.progress, self.cancel))
-        column.addWidget(self.status)
-        self._content, self._bar = content, scrolling(self, content, 340).verticalScrollBar()
-        content.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Widen the form to its content, which would be cut off on the right otherwise."""
-        if watched is self._content and event.type() == QEvent.Type.LayoutRequest:
-            width = self._content.minimumSizeHint().width() + self._bar.sizeHint().width()
-            self.setMinimumWidth(max(340, width))
-        return False
+        foot = QVBoxLayout()
+        foot.addLayout(row(self.progress, self.cancel))
+        foot.addWidget(self.status)
+        scrolling(self, content, foot)
 
     def _fit_tab(self) -> None:
         """Let only the shown page determine the size of the tabs."""
@@ -330,13 +324,16 @@ class ErrorForm(QWidget):
         """
         self.status.setText(text)
 
-    def explain(self, text: str) -> None:
-        """Show what is missing in a line.
+    def explain(self, text: str, caption: str = "", tab: str = "") -> None:
+        """Show what is missing, or what comes next.
 
         Parameters
         ----------
         text : str
-            Sentence for people; empty if nothing is missing.
+            The sentence. Empty if nothing is missing.
+        caption : str, optional
+            Caption of a button that leads to another tab. Empty for none.
+        tab : str, optional
+            Name of that tab.
         """
-        self.hint.setText(text)
-        self.hint.setVisible(bool(text))
+        self.guide.say(text, caption, tab)

@@ -1,4 +1,4 @@
-"""List of regions to review one after the other in the Errors widget, with its order, filters and marks."""
+"""List of regions to review one after the other in the tab Errors, with its order, filters and marks."""
 
 from __future__ import annotations
 
@@ -188,8 +188,9 @@ class RegionsPage(QWidget):
         dress_table(self.view, self.table, TOOLTIPS["table"], (96, 96, 60, 48), 180)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
-        layout.addLayout(row(self.what, self.measure, self.threshold))
-        layout.addLayout(row(QLabel("at least"), self.smallest, self.find))
+        layout.addLayout(row(self.what, self.find))
+        layout.addLayout(row(self.measure, self.threshold))
+        layout.addLayout(row(QLabel("of at least"), self.smallest))
         layout.addLayout(row(self.was, self.predicted))
         layout.addWidget(self.sort)
         layout.addLayout(row(self.previous, self.next))
@@ -432,4 +433,5 @@ def _number(least: int, most: int, tooltip: str, suffix: str) -> QSpinBox:
     field.setRange(least, most)
     field.setSuffix(suffix)
     field.setToolTip(TOOLTIPS[tooltip])
+    field.setMinimumWidth(60)
     return field

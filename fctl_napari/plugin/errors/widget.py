@@ -1,4 +1,4 @@
-"""Errors widget: the actions of its fields."""
+"""Tab Errors: the actions of its fields."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ from fctl_napari.plugin.errors.layer import ErrorLayer
 from fctl_napari.plugin.errors.list import KEYS
 from fctl_napari.plugin.errors.mapping_dialog import MappingDialog
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, labels_of_image, labels_over
+from fctl_napari.plugin.layers.header import Header
+from fctl_napari.plugin.layers.hidden_masks import HiddenMasks
 from fctl_napari.plugin.layers.navigation import RegionMarker, fly_to
 from fctl_napari.plugin.layers.resampled_labels import lies_over
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
@@ -49,6 +51,7 @@ from fctl_napari.windows import IntWindow
 from fctl_napari.words import count_of
 
 MARKER_NAME = "FCtL error"
+NEXT = "Next: correct them (Correct)", "Correct"
 
 
 class ErrorWidget(DockedWidget):
@@ -58,6 +61,8 @@ class ErrorWidget(DockedWidget):
     ----------
     napari_viewer : napari.Viewer
         Viewer that it is docked in.
+    header : Header
+        Fields for image, checkpoint and device, which the tabs share.
 
     Attributes
     ----------
@@ -65,13 +70,16 @@ class ErrorWidget(DockedWidget):
         The fields.
     """
 
-    def __init__(self, napari_viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.Viewer, header: Header) -> None:
         super().__init__(napari_viewer)
         self._opening, self._working = Jobs(self), Jobs(self)
         self._errors = ErrorLayer(napari_viewer, self)
+        self._entered = False  # the overlay belongs to the tab that is shown
+        self._masks = HiddenMasks(napari_viewer)
         self._marker = RegionMarker(napari_viewer, MARKER_NAME)
         self._comparison: Comparison | None = None
         self._marks: Marks | None = None
+        self._reviewed = False  # regions are listed
         self._mapping: ClassMapping | None = None  # the user's own
         self._ground_truth_key: tuple[object, ...] = ()
         self._opened_key: tuple[object, ...] = ()
@@ -82,7 +90,7 @@ class ErrorWidget(DockedWidget):
             tuple[Any, ...] | None
         ) = ()  # placement of the ground truth on the segmentation; None: not px for px
         self.form = ErrorForm()
-        self._choices = ErrorChoices(napari_viewer, self.form)
+        self._choices = ErrorChoices(napari_viewer, self.form, header.image)
         self._fill(self.form)
         self._connect()
         buttons = self.form.regions.key_buttons()
@@ -107,6 +115,20 @@ class ErrorWidget(DockedWidget):
         form.cancel.clicked.connect(self._working.cancel)
         self._working.busy.connect(self._busy)
         self._errors.replaced.connect(self._reopen)
+
+    # ---- the tab
+
+    def tab_shown(self, name: str) -> None:
+        """Show the overlay here and where errors are corrected, and nowhere else.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tab that is shown.
+        """
+        before, self._entered = self._entered, name in ("Errors", "Correct")
+        if self._entered != before:
+            self._show()
 
     # ---- what there is to choose from
 
@@ -212,6 +234,8 @@ class ErrorWidget(DockedWidget):
         before = self._comparison if opened_key == self._opened_key else None  # comparison with the same ground truth
         self._comparison = None
         self._errors.watch(mask)
+        if self.overlay is None:
+            self._masks.set_hidden(False)
         if mask is None:
             self._watch_files([])
             self._opening.drop()
@@ -252,11 +276,11 @@ class ErrorWidget(DockedWidget):
 
     def _not_opened(self, error: BaseException) -> None:
         """Report that the comparison cannot be opened."""
-        self._errors.hide()
+        self._hide_errors()
         self._clear()
         self._explain()
         self.form.explain("" if isinstance(error, Cancelled) else str(error))
-        report(error)
+        report(error, self)
 
     def _show_comparison(self, comparison: Comparison) -> None:
         """Offer and show what a comparison has."""
@@ -272,6 +296,7 @@ class ErrorWidget(DockedWidget):
     def _clear(self) -> None:
         """Remove figures and regions, which belong to another comparison."""
         self._marks = None
+        self._reviewed = False
         self.form.regions.clear()
         self.form.figures.clear()
         self._marker.hide()
@@ -280,14 +305,15 @@ class ErrorWidget(DockedWidget):
         """Show what is missing, and how the ground truth is read."""
         form, comparison = self.form, self._comparison
         if self._choices.mask is None:
-            form.explain("Segment the image first (Segment widget), or open a segmentation.")
+            form.explain("Segment the image first, or open a segmentation.", "Segment it (Segment)", "Segment")
         elif comparison is not None and comparison.ground_truth is None:
-            form.explain("Choose a ground truth to see errors. Without one, Next error lists doubts.")
+            words = "Choose a ground truth to see errors. Without one, Next error lists doubts."
+            form.explain(words, *(NEXT if self._reviewed else ()))
         elif comparison is not None and comparison.unmapped:
             few = ", ".join(map(str, comparison.unmapped[:5]))
             form.explain(f"The ground truth holds values without a class ({few}): give them a class under Classes…")
         else:
-            form.explain("" if comparison is None else comparison.note)
+            form.explain("" if comparison is None else comparison.note, *(NEXT if self._reviewed else ()))
         ground_truth = None if comparison is None else comparison.ground_truth
         form.edit_mapping.setEnabled(ground_truth is not None)
         form.figures.compute.setEnabled(comparison is not None and comparison.overlay is not None)
@@ -323,13 +349,20 @@ class ErrorWidget(DockedWidget):
     def _show(self, _checked: bool = True) -> None:
         """Show or hide the overlay."""
         comparison, showing = self._comparison, self.form.showing
-        if comparison is None or comparison.overlay is None or not self.form.shown.isChecked():
-            self._errors.hide()
+        wanted = self._entered and self.form.shown.isChecked()
+        if comparison is None or comparison.overlay is None or not wanted:
+            self._hide_errors()
             self.form.show_legend(())
             return
         legend = showing.legend(comparison.classes)
         self._errors.show(comparison, showing, legend)
+        self._masks.set_hidden(True)
         self.form.show_legend(legend)
+
+    def _hide_errors(self) -> None:
+        """Remove the overlay, and show the mask again."""
+        self._errors.hide()
+        self._masks.set_hidden(False)
 
     def _showing_changed(self) -> None:
         """Show other contents of the overlay."""
@@ -371,7 +404,7 @@ class ErrorWidget(DockedWidget):
 
     def _compute(self) -> None:
         """Compute the figures in a thread and show them."""
-        with reported():
+        with reported(self):
             comparison = self._require()
             region, where = self._region()
             title = f"{comparison.segmentation.path.name}, {where}"
@@ -397,7 +430,7 @@ class ErrorWidget(DockedWidget):
     def _find(self) -> None:
         """Find regions in a thread and list them."""
         page = self.form.regions
-        with reported():
+        with reported(self):
             comparison = self._require()
             region, _ = self._region()
             kind, smallest = page.kind, page.smallest.value()
@@ -416,6 +449,8 @@ class ErrorWidget(DockedWidget):
                 if found.small:
                     summary += f"; {found.small:,} are smaller"
                 page.show_regions(list(found), known, comparison.classes, kind, summary)
+                self._reviewed = bool(found)
+                self._explain()
                 self.form.say("" if found else f"No {kind.lower()} of that size here.")
 
             self._begin(work, done, f"Looking for {kind.lower()}…")
@@ -430,7 +465,7 @@ class ErrorWidget(DockedWidget):
 
         def failed(error: BaseException) -> None:
             self.form.say("Stopped." if isinstance(error, Cancelled) else "")
-            report(error)
+            report(error, self)
 
         self.form.show_progress(0, 0)
         self.form.say(words)
@@ -454,7 +489,7 @@ class ErrorWidget(DockedWidget):
     def _mark(self, region: Region, mark: Mark | None) -> None:
         """Keep the mark of a region."""
         assert self._marks is not None  # the list came with them
-        with reported():
+        with reported(self):
             self._marks.set(region, mark)
             self.form.regions.show_mark(region, mark)
 
@@ -463,7 +498,7 @@ class ErrorWidget(DockedWidget):
     def _leave(self, *, layers: bool) -> None:
         """Stop all work and stop following the viewer when the dock or the window is gone."""
         if layers:
-            self._errors.hide()  # nothing would update it any more
+            self._hide_errors()  # nothing would update it any more
             self._marker.hide()
         self._rest.stop()
         self._files_settled.stop()

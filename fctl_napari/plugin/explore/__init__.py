@@ -1,1 +1,1 @@
-"""The Explore widget."""
+"""The tab Explore."""

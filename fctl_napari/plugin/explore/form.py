@@ -1,4 +1,4 @@
-"""Fields of the Explore widget, without what they do."""
+"""Fields of the tab Explore, without what they do."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.model.feature_ablation import Without
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done
+from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.explore.legend import ProbabilityBars, ScaleBars
 from fctl_napari.plugin.explore.maps import (
     ATTENTION,
@@ -35,16 +36,14 @@ from fctl_napari.plugin.explore.maps import (
     lacks,
     views_of,
 )
-from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
+from fctl_napari.plugin.layers.choosers import combo, row, tool
+from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
-from fctl_napari.segmentation.jobs.parameters import DEVICE
 
 if TYPE_CHECKING:
     from fctl_napari.model.model_card import Card
 
 TOOLTIPS = {
-    "image": "The image layer to explore.",
-    "device": DEVICE.tooltip,
     "pick": (
         "Explain the class of a pixel: while this is on, click or drag over the image. The tile that owns the pixel "
         "in a segmentation is explained, with its real contexts. Choosing another tool switches this off."
@@ -70,24 +69,24 @@ TOOLTIPS = {
 
 
 class ExploreForm(QWidget):
-    """Form of the Explore widget.
+    """Form of the tab Explore.
 
-    It holds image, checkpoint and Pick, the map and its scale, probabilities, what-if, and maps of a region. Its
-    attributes are its fields, see the source.
+    It holds Pick, the map and its scale, probabilities, what-if, and maps of a region. Its attributes are its fields,
+    see the source.
 
     Parameters
     ----------
+    header : Header
+        Fields for image, checkpoint and device, which it shares.
     parent : QWidget or None, optional
         Qt parent.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, header: Header, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.image = ImageCombo(TOOLTIPS["image"])
-        self.checkpoint = CheckpointCombo()
+        self.image, self.checkpoint, self.device = header.image, header.checkpoint, header.device
+        self.guide = Guide()
         self.lacks = _text()
-        self.device = combo(TOOLTIPS["device"])
-        self.device.addItems(devices())
         self.pick = button("Pick", TOOLTIPS["pick"])
         self.pick.setCheckable(True)
         self.save = button("Save figure…", TOOLTIPS["save"])
@@ -136,14 +135,6 @@ class ExploreForm(QWidget):
 
     def _arrange(self) -> None:
         """Lay the fields out."""
-        top = labelled(
-            [
-                ("Image", self.image),
-                ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
-                self.lacks,
-                ("Device", self.device),
-            ]
-        )
         fields = self._fields = labelled(
             [
                 ("Show", self.view),
@@ -167,9 +158,8 @@ class ExploreForm(QWidget):
         column.addWidget(self.region_status)
         content = QWidget()
         column = QVBoxLayout(content)
-        column.addLayout(top)
-        column.addLayout(row(self.pick, self.save))
-        column.addWidget(self.status)
+        column.addWidget(self.guide)
+        column.addWidget(self.lacks)
         column.addWidget(self.probabilities)
         column.addLayout(fields)
         column.addWidget(self.scales)
@@ -177,8 +167,10 @@ class ExploreForm(QWidget):
         column.addWidget(what_if)
         column.addWidget(region)
         column.addStretch()
-        scrolling(self, content, 330)
-        self.setMinimumHeight(300)
+        foot = QVBoxLayout()
+        foot.addWidget(self.status)
+        foot.addLayout(row(self.pick, self.save))
+        scrolling(self, content, foot)
 
     def look(self) -> Look:
         """Return the view, its item and its options, as the fields choose them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import napari
@@ -46,7 +46,7 @@ REST_MS = 150
 class ExplanationLayers(QObject):
     """Layers of one viewer that show explanations.
 
-    Those of the shown view are updated. The others stay, hidden, and are updated when their view is shown.
+    There are only layers of what is seen now, and these are used again for what is seen next.
 
     Parameters
     ----------
@@ -66,12 +66,7 @@ class ExplanationLayers(QObject):
     def __init__(self, viewer: napari.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        # Layers that a closed panel left are taken over.
-        self._layers: dict[str, Layer] = {
-            layer.metadata[OVERLAY_KEY]: layer for layer in viewer.layers if OVERLAY_KEY in layer.metadata
-        }
-        if MARKER in self._layers:
-            self._layers[MARKER].events.data.connect(self._marker_changed)
+        self._layers: dict[str, Layer] = {}
         self._image: Image | None = None
         self._windows: list[tuple[FloatWindow, tuple[int, int, int], float]] = []
         self._moving = False
@@ -96,6 +91,11 @@ class ExplanationLayers(QObject):
         """
         layer = self._layers.get(name)
         return layer if layer is not None and layer in self._viewer.layers else None
+
+    @property
+    def shows_maps(self) -> bool:
+        """True if a map or a mask is shown."""
+        return any(name not in (OUTLINES, MARKER) for name in self._layers)
 
     def mark(self, image: Image, pixel: tuple[float, float]) -> None:
         """Put the query marker on a pixel of an image.
@@ -149,54 +149,54 @@ class ExplanationLayers(QObject):
             Maps that are seen now, for the legend; empty for masks, which have the classes' own colors.
         """
         self._image = image
-        shown: tuple[Map, ...] = maps(explanation, look)
-        wanted = {entry.name for entry in shown if entry.visible}
-        if look.view == WHAT_IF:
-            wanted = {look.item}
-        for name, layer in self._layers.items():
-            if name not in (*wanted, OUTLINES, MARKER):
-                _see(layer, False)
+        shown = tuple(entry for entry in maps(explanation, look) if entry.visible)
+        wanted = {look.item} if look.view == WHAT_IF else {entry.name for entry in shown}
+        spare = [name for name in self._layers if name not in (*wanted, OUTLINES, MARKER)]
         self._outline(image, explanation)
         for entry in shown:
-            self._show_map(image, entry)
+            self._show_map(image, entry, spare)
         if look.view == WHAT_IF:
-            self._show_masks(image, explanation, look.item)
-        return tuple(entry for entry in shown if entry.visible)
+            self._show_mask(image, explanation, look.item, spare)
+        self._remove(spare)
+        return shown
 
-    def hide(self) -> None:
-        """Hide all layers, when what they show is no longer wanted."""
-        for layer in self._layers.values():
-            _see(layer, False)
+    def clear(self) -> None:
+        """Remove all layers, when what they show is no longer wanted."""
+        self._remove(list(self._layers))
+        self._windows = []
 
-    def hide_maps(self) -> None:
-        """Hide the maps and masks.
+    def clear_maps(self) -> None:
+        """Remove the maps and masks.
 
         Outlines and marker stay.
         """
-        for name, layer in self._layers.items():
-            if name not in (OUTLINES, MARKER):
-                _see(layer, False)
+        self._remove([name for name in self._layers if name not in (OUTLINES, MARKER)])
 
-    def leave(self) -> None:
+    def leave(self, *, layers: bool) -> None:
         """Stop following the viewer.
 
-        The layers stay.
+        Parameters
+        ----------
+        layers : bool
+            If True, remove the layers from the viewer, which stays open.
         """
         self._timer.stop()
         self._viewer.scene.camera.events.zoom.disconnect(self._zoomed)
         marker = self._layers.get(MARKER)
         if marker is not None:
             marker.events.data.disconnect(self._marker_changed)
+        if layers:
+            self.clear()
         self._layers.clear()
         self._image = None
 
     # ---- maps and masks
 
-    def _show_map(self, image: Image, entry: Map) -> None:
-        """Show a map in its layer, which is made if need be."""
+    def _show_map(self, image: Image, entry: Map, spare: list[str]) -> None:
+        """Show a map in its layer, in one that is spare, or in a new one."""
         rgb = entry.values.ndim == 3
         placement = placed_over(image, entry.footprint, entry.values.shape[:2])
-        layer = self.layer(entry.name)
+        layer = self._reuse(entry.name, spare, lambda other: isinstance(other, Image) and other.rgb == rgb)
         if layer is None:
             style = {} if rgb else {"colormap": colormap(entry.scale_color), "contrast_limits": entry.limits}
             layer = Image(
@@ -205,7 +205,6 @@ class ExplanationLayers(QObject):
                 opacity=OPACITY,
                 blending="translucent_no_depth",
                 interpolation2d="nearest",
-                visible=entry.visible,
                 **style,
                 **self._named(entry.name),
                 **placement,
@@ -219,35 +218,33 @@ class ExplanationLayers(QObject):
             if layer.colormap.name != colormap(entry.scale_color).name:
                 layer.colormap = colormap(entry.scale_color)
         move(layer, placement)
-        _see(layer, entry.visible)
+        _see(layer, True)
 
-    def _show_masks(self, image: Image, explanation: TileExplanation, item: str) -> None:
-        """Show the masks of an explanation, only the chosen one visible."""
+    def _show_mask(self, image: Image, explanation: TileExplanation, item: str, spare: list[str]) -> None:
+        """Show the chosen mask of an explanation, if it has that."""
         without = explanation.without
-        found = {
-            MASK: explanation.labels,
-            MASK_WITHOUT: None if without is None else without.labels,
-            CHANGES: None if without is None else difference(explanation),  # last, because it has colors of its own
-        }
+        if item == MASK:
+            labels = explanation.labels
+        elif without is None:
+            return
+        else:
+            labels = without.labels if item == MASK_WITHOUT else difference(explanation)
         style = class_style((info.name, info.color) for info in explanation.class_table.scored)
-        # Changes are few and small, and perhaps of the color of the ground, so what does not change is dimmed.
-        dimmed = DirectLabelColormap(color_dict={**style["colormap"].color_dict, 0: DIMMED})
-        for name, labels in found.items():
-            layer = self.layer(name)
-            if labels is None:
-                continue
-            style["colormap"] = dimmed if name == CHANGES else style["colormap"]
-            placement = placed_over(image, explanation.tile, labels.shape)
-            if layer is None:
-                opacity = 1.0 if name == CHANGES else OPACITY
-                layer = Labels(labels, opacity=opacity, visible=name == item, **style, **self._named(name), **placement)
-                layer.editable = False
-                self._add(name, layer)
-                continue
-            layer.data = labels
-            layer.colormap, layer.features = style["colormap"], style["features"]
-            move(layer, placement)
-            _see(layer, name == item)
+        opacity = OPACITY
+        if item == CHANGES:  # few, small, and perhaps of the color of the ground, so what does not change is dimmed
+            style["colormap"] = DirectLabelColormap(color_dict={**style["colormap"].color_dict, 0: DIMMED})
+            opacity = 1.0
+        placement = placed_over(image, explanation.tile, labels.shape)
+        layer = self._reuse(item, spare, lambda other: isinstance(other, Labels))
+        if layer is None:
+            layer = Labels(labels, opacity=opacity, **style, **self._named(item), **placement)
+            layer.editable = False
+            self._add(item, layer)
+            return
+        layer.data = labels
+        layer.colormap, layer.features, layer.opacity = style["colormap"], style["features"], opacity
+        move(layer, placement)
+        _see(layer, True)
 
     # ---- outlines and marker
 
@@ -332,6 +329,33 @@ class ExplanationLayers(QObject):
         self.dragged.emit((float(pixel[0]), float(pixel[1])))
 
     # ---- the layer list
+
+    def _reuse(self, name: str, spare: list[str], fits: Callable[[Layer], bool]) -> Layer | None:
+        """Return the layer of a map, or one that is spare and fits, which is the map's from now on."""
+        if (layer := self.layer(name)) is not None:
+            return layer
+        for other in spare:
+            layer = self.layer(other)
+            if layer is not None and fits(layer):
+                spare.remove(other)
+                del self._layers[other]
+                self._layers[name] = layer
+                layer.name, layer.metadata[OVERLAY_KEY] = EXPLORE + name, name
+                return layer
+        return None
+
+    def _remove(self, names: Iterable[str]) -> None:
+        """Remove layers from the viewer, and keep the image active rather than what napari chooses."""
+        layers = self._viewer.layers
+        for name in names:
+            layer = self._layers.pop(name)
+            if name == MARKER:
+                layer.events.data.disconnect(self._marker_changed)
+            if layer not in layers:
+                continue
+            if layer is layers.selection.active and self._image is not None and self._image in layers:
+                layers.selection.active = self._image
+            layers.remove(layer)
 
     def _named(self, name: str) -> dict[str, Any]:
         """Return the arguments of a layer with our name and mark."""

@@ -1,20 +1,19 @@
-"""Maps of a region for the Explore widget: computed through the worker, shown one at a time with its color scale."""
+"""Maps of a region for the tab Explore: computed through the worker, shown one at a time with its color scale."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import napari
-from napari.layers import Image, Layer
+from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.plugin.common.notify import report
 from fctl_napari.plugin.common.progress_text import describe
 from fctl_napari.plugin.explore.maps import CONTEXT_COLORS, REGION, Map
-from fctl_napari.plugin.layers.map_layers import COLORS, MAP_KEY, WEIGHT_COLORS, map_style
+from fctl_napari.plugin.layers.map_layers import COLORS, MAP_KEY, WEIGHT_COLORS
 from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
-from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, SegmentationLayers
+from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers, refresh
 from fctl_napari.plugin.segment.runner import Runner
 from fctl_napari.segmentation.jobs.request import SegmentationRequest
 from fctl_napari.segmentation.store.map_names import WEIGHT, map_title
@@ -63,6 +62,11 @@ class RegionMaps(QObject):
     def computing(self) -> bool:
         """True if a run, or what it waits for, is under way."""
         return self._runner.request is not None
+
+    @property
+    def shows_maps(self) -> bool:
+        """True if a map is shown."""
+        return any(MAP_KEY in layer.metadata for layer in self._viewer.layers)
 
     # ---- computing
 
@@ -134,7 +138,7 @@ class RegionMaps(QObject):
         self._form.show_progress(progress.done, max(progress.total, 1), describe(progress))
         self.changed.emit()
         if progress.error is not None:
-            report(progress.error)
+            report(progress.error, self)
         self.ended.emit(progress)
 
     # ---- showing
@@ -154,35 +158,30 @@ class RegionMaps(QObject):
         tuple of Map
             Map that is seen, for the legend; empty if it was not computed yet.
         """
-        shown: tuple[Map, ...] = ()
-        for layer, name in self._layers():
-            segmentation_layers = self._segmentation_layers
-            ours = (
-                segmentation_layers is not None
-                and layer.metadata[STORE_KEY] == segmentation_layers.path
-                and map_title(name) == title
-            )
-            if ours and segmentation_layers is not None:
-                limits = (0.0, 1.0) if whole_range else segmentation_layers.color_limits(name)
-                colormap = map_style(name, limits)["colormap"]
-                if layer.colormap.name != colormap.name:
-                    layer.colormap = colormap
-                shown = (_legend(segmentation_layers, name, limits),)
-            if layer.visible != ours:
-                layer.visible = ours
-        return shown
+        found, image = self._segmentation_layers, self._form.image.layer
+        name = None if found is None else next((name for name in found.maps if map_title(name) == title), None)
+        if found is None or name is None or image is None:
+            self.clear()
+            return ()
+        limits = (0.0, 1.0) if whole_range else found.color_limits(name)
+        chosen = set(self._viewer.layers.selection)
+        layer = found.show_map(self._viewer, image, name, limits)
+        self._viewer.layers.selection = chosen  # napari selects what is added
+        self.clear(but=layer)
+        refresh([layer], self._viewer)
+        return (_legend(found, name, limits),)
 
-    def hide(self) -> None:
-        """Hide all maps of regions."""
-        for layer, _ in self._layers():
-            if layer.visible:
-                layer.visible = False
+    def clear(self, *, but: Layer | None = None) -> None:
+        """Remove the maps of regions from the viewer.
 
-    def _layers(self) -> Iterator[tuple[Layer, str]]:
-        """Yield the layers of maps in the viewer, with the maps' names."""
-        for layer in self._viewer.layers:
-            if isinstance(layer, Image) and MAP_KEY in layer.metadata:
-                yield layer, str(layer.metadata[MAP_KEY])
+        Parameters
+        ----------
+        but : Layer or None, optional
+            One that stays.
+        """
+        layers = self._viewer.layers
+        for layer in [layer for layer in layers if MAP_KEY in layer.metadata and layer is not but]:
+            layers.remove(layer)
 
 
 def _legend(segmentation_layers: SegmentationLayers, name: str, limits: tuple[float, float]) -> Map:

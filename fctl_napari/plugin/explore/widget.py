@@ -1,4 +1,4 @@
-"""Explore widget: a click explains a pixel, with layers for what the network drew from where."""
+"""Tab Explore: a click explains a pixel, with layers for what the network drew from where."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ from fctl_napari.plugin.explore.maps import (
     summary,
 )
 from fctl_napari.plugin.explore.region_maps import RegionMaps
+from fctl_napari.plugin.layers.header import Header
+from fctl_napari.plugin.layers.hidden_masks import HiddenMasks
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.plugin.layers.on_disk import OnDisk
 from fctl_napari.plugin.layers.pixel_picker import Picker
@@ -54,6 +56,8 @@ class ExploreWidget(DockedWidget):
     ----------
     napari_viewer : napari.Viewer
         Viewer that it is docked in.
+    header : Header
+        Fields for image, checkpoint and device, which the tabs share.
 
     Attributes
     ----------
@@ -71,9 +75,10 @@ class ExploreWidget(DockedWidget):
     computed = Signal(object)
     saved = Signal(str)
 
-    def __init__(self, napari_viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.Viewer, header: Header) -> None:
         super().__init__(napari_viewer)
         self._card: Card | None = None
+        self._entered = False  # the tab is shown
         self._pixel: Pixel | None = None
         self._explanation: TileExplanation | None = None
         self._image: Image | None = None
@@ -84,11 +89,12 @@ class ExploreWidget(DockedWidget):
         self._saving = Jobs(self)
         self._picker = Picker(napari_viewer, self)
         self._layers = ExplanationLayers(napari_viewer, self)
-        self.form = ExploreForm()
+        self._masks = HiddenMasks(napari_viewer)
+        self.form = ExploreForm(header)
         self._regions = RegionMaps(napari_viewer, self.form, self)
         self._fill(self.form)
         self._connect()
-        self.form.image.follow(napari_viewer, self._image_changed)
+        self.form.image.currentIndexChanged.connect(self._image_changed)
         self._image_changed()
         self._checkpoint_changed()
 
@@ -116,6 +122,31 @@ class ExploreWidget(DockedWidget):
         self._layers.dragged.connect(self.explain)
         self._feed.explained.connect(self._take)
         self._feed.failed.connect(self._failed)
+
+    # ---- the tab
+
+    def tab_shown(self, name: str) -> None:
+        """Show the explanation again, or remove the layers and show the mask again.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tab that is shown.
+        """
+        entered, self._entered = self._entered, name == "Explore"
+        if self._entered:
+            self._draw()
+            if self._pixel is not None and self.image is not None:
+                self._layers.mark(self.image, self._pixel)
+        elif entered:
+            self._remove_layers()
+
+    def _remove_layers(self) -> None:
+        """Remove the layers, and show the mask again."""
+        self._picker.switch(False)
+        self._layers.clear()
+        self._regions.clear()
+        self._masks.set_hidden(False)
 
     # ---- fields
 
@@ -169,9 +200,10 @@ class ExploreWidget(DockedWidget):
             self._file.cancel()
             self._file = None
         self._asked, self._pixel, self._explanation = "", None, None
-        self._layers.hide()
+        self._layers.clear()
         self._forget_region()
         self.form.status.setText("Press Pick, then click on the image." if self.image is not None else "")
+        self.form.guide.say("" if self.image is not None else "Open an image first.")
 
     def _checkpoint_changed(self) -> None:
         """Take another checkpoint, and explain the pixel with it."""
@@ -185,7 +217,7 @@ class ExploreWidget(DockedWidget):
         if on:
             self._follow_window()
             self._saved = None  # an array may have been written to since
-            with reported():
+            with reported(self):
                 name, device = self.form.checkpoint.require_name(), self.form.device.currentText()
                 session().engine().warm(name, device, engine="torch")
         self._picker.switch(on)
@@ -194,7 +226,7 @@ class ExploreWidget(DockedWidget):
 
     def _clicked(self, world: np.ndarray) -> None:
         """Explain the pixel at a location of the world."""
-        with reported():
+        with reported(self):
             if self._viewer.dims.ndisplay != 2:
                 raise InputError("the viewer shows three dimensions; switch it to two to pick a pixel.")
             pixel = seen_pixels(self._viewer, self.form.image.require_layer("explore"), world)
@@ -210,7 +242,7 @@ class ExploreWidget(DockedWidget):
         pixel : Pixel
             (y, x), px of level 0; pixel i covers [i, i + 1).
         """
-        with reported():
+        with reported(self):
             image = self.form.image.require_layer("explore")
             self.form.checkpoint.require_name()
             height, width = image_shape(image)
@@ -249,7 +281,7 @@ class ExploreWidget(DockedWidget):
         self._file = None
         self.form.status.setText("")
         if error is not None:
-            report(error)
+            report(error, self)
 
     def _ask(self, source: ImageSource) -> None:
         """Request the explanation of the pixel."""
@@ -268,7 +300,7 @@ class ExploreWidget(DockedWidget):
         )
         if not self._feed.busy:
             self.form.status.setText("Explaining…")
-        with reported():
+        with reported(self):
             self._feed.ask(request)
 
     def _take(self, explanation: TileExplanation) -> None:
@@ -279,12 +311,13 @@ class ExploreWidget(DockedWidget):
         self._explanation = explanation
         self._draw()
         self.form.status.setText(summary(explanation))
+        self.form.guide.say("", "Next: correct what is wrong (Correct)", "Correct")
         self.explained.emit(explanation)
 
     def _failed(self, error: BaseException) -> None:
         """Report that an explanation failed."""
         self.form.status.setText("")
-        report(error)
+        report(error, self)
 
     # ---- showing
 
@@ -296,18 +329,24 @@ class ExploreWidget(DockedWidget):
 
     def _draw(self, _event: Any = None) -> None:
         """Show the maps that the fields ask for, as far as they are there."""
+        self.form.save.setEnabled(self._explanation is not None)
+        if self._entered:
+            self._draw_maps()
+        self._draw_figures(self._explanation)
+
+    def _draw_maps(self) -> None:
+        """Show the maps in the viewer, and hide the mask below them."""
         form, explanation, image = self.form, self._explanation, self.image
-        form.save.setEnabled(explanation is not None)
         if form.view.currentText() == REGION:
             form.scales.show_maps(self._draw_region())
         else:
-            self._regions.hide()
+            self._regions.clear()
             form.offer_items(items(form.view.currentText(), explanation))
             shown: tuple[Map, ...] = ()
             if explanation is not None and image is not None:
                 shown = self._layers.show(image, explanation, form.look())
             form.scales.show_maps(shown)
-        self._draw_figures(explanation)
+        self._masks.set_hidden(self._layers.shows_maps or self._regions.shows_maps)
 
     def _draw_figures(self, explanation: TileExplanation | None) -> None:
         """Show probabilities, changes and the scale bar."""
@@ -326,7 +365,7 @@ class ExploreWidget(DockedWidget):
 
     def _draw_region(self) -> tuple[Map, ...]:
         """Show the chosen map of a region."""
-        self._layers.hide_maps()
+        self._layers.clear_maps()
         config = None if self._card is None else self._card.config
         self.form.offer_items(() if config is None else tuple(map_title(name) for name in map_names(config)))
         look = self.form.look()
@@ -343,7 +382,7 @@ class ExploreWidget(DockedWidget):
         ``computed`` follows.
         """
         self._follow_window()
-        with reported():
+        with reported(self):
             self._regions.compute()
 
     def _forget_region(self) -> None:
@@ -387,7 +426,7 @@ class ExploreWidget(DockedWidget):
 
     def _figure_failed(self, error: BaseException) -> None:
         self.form.status.setText("")
-        report(error)
+        report(error, self)
 
     # ---- the end
 
@@ -400,9 +439,11 @@ class ExploreWidget(DockedWidget):
             self._file = None
         self._picker.switch(False)
         self._regions.abandon()
-        self._layers.leave()
+        self._layers.leave(layers=layers)
+        if layers:
+            self._regions.clear()
+            self._masks.set_hidden(False)
         self._follow_image(None)
-        self.form.image.leave()
 
 
 def _save(explanation: TileExplanation, path: str, look: Look) -> None:

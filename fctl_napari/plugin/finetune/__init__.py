@@ -1,1 +1,1 @@
-"""The Fine-tune widget."""
+"""The tab Fine-tune."""

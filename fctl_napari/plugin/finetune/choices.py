@@ -160,7 +160,7 @@ def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> Finet
     """
     corrections = own_corrections(corrections_path(source.original, cache_folder), source.open())
     if not corrections.exists():
-        raise InputError(f"{corrections}: there are no corrections yet; paint some in the Correct widget.")
+        raise InputError(f"{corrections}: there are no corrections yet; paint some in the tab Correct.")
     location = check_free(Path(out).absolute() if out else new_checkpoint(source.original, fields["checkpoint"]))
     if any(trace.exists() for trace in traces(location)):
         raise OutputError(

@@ -1,11 +1,11 @@
-"""The fields of the Fine-tune widget, without what they do."""
+"""The fields of the tab Fine-tune, without what they do."""
 
 from __future__ import annotations
 
 import html
 from pathlib import Path
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QLineEdit,
     QProgressBar,
@@ -18,22 +18,21 @@ from qtpy.QtWidgets import (
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
+from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.finetune.gate_report import GateReport
 from fctl_napari.plugin.finetune.lineage_page import LineagePage
 from fctl_napari.plugin.finetune.parts_field import PartsField
 from fctl_napari.plugin.finetune.plot import FinetunePlot
-from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
+from fctl_napari.plugin.layers.choosers import combo, row, tool
+from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 TOOLTIPS = {
-    "image": "The image layer that was corrected.",
-    "corrections": "Corrections of the image (Correct widget), by class. A part is held out to measure on.",
-    "checkpoint": "The parent, the network that learns. It stays as it is, and a new one is made.",
+    "corrections": "Corrections of the image (tab Correct), by class. A part is held out to measure on.",
     "truth": "Ground truth of the image, to measure on before and after. Nothing is learned from it.",
     "open": "Open a ground truth, a PNG or TIFF of class indices.",
     "steps": "Greatest number of steps. Learning stops early when it gets no better.",
     "seconds": "Greatest time for these steps.",
-    "device": "Device of the learning. auto: the GPU if there is one, else the CPU.",
     "out": "Path of the new checkpoint. Nothing is overwritten.",
     "choose": "Choose another path for the new checkpoint.",
     "start": "Learn from the corrections, in another process. Strokes that are not on disk yet are written first.",
@@ -46,21 +45,24 @@ TOOLTIPS = {
 
 
 class FinetuneForm(QWidget):
-    """Image, corrections, parent, trainable parts, ground truth, limits, buttons, plot, gate result and lineage.
+    """Corrections, trainable parts, ground truth, limits, plot and lineage, above buttons that stay in sight.
+
+    The checkpoint of the header is the parent, the network that learns. It stays as it is, and a new one is made.
 
     Parameters
     ----------
+    header : Header
+        Fields for image, checkpoint and device, which it shares.
     parent : QWidget or None, optional
         Qt's parent.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, header: Header, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.image = ImageCombo(TOOLTIPS["image"])
+        self._header = header
+        self.image, self.checkpoint, self.device = header.image, header.checkpoint, header.device
         self.corrections = wrapped(TOOLTIPS["corrections"])
         self.corrections.setTextFormat(Qt.TextFormat.RichText)
-        self.checkpoint = CheckpointCombo()
-        self.checkpoint.setToolTip(TOOLTIPS["checkpoint"])
         self.parts = PartsField()
         self.ground_truth = combo(TOOLTIPS["truth"])
         self.ground_truth.addItem("none", None)
@@ -69,12 +71,10 @@ class FinetuneForm(QWidget):
         self.steps.setValue(FinetuneRequest.model_fields["steps"].default)
         self.seconds = _spin(TOOLTIPS["seconds"], 0, 86_400, " s")
         self.seconds.setSpecialValueText("no limit")
-        self.device = combo(TOOLTIPS["device"])
-        self.device.addItems(devices())
         self.out = QLineEdit()
         self.out.setToolTip(TOOLTIPS["out"])
         self.choose_out = tool("…", TOOLTIPS["choose"])
-        self.hint = wrapped("Message about what is missing.")
+        self.guide = Guide()
         self.offer = QWidget()
         self.offered = wrapped(TOOLTIPS["offer"])
         self.take_offer = button("", TOOLTIPS["offer"])
@@ -94,8 +94,8 @@ class FinetuneForm(QWidget):
         run = QWidget()
         inner = QVBoxLayout(run)
         inner.setContentsMargins(0, 4, 0, 0)
-        for widget in (self.progress, self.status, self.gate_report, self.plot):
-            inner.addWidget(widget)
+        inner.addWidget(self.gate_report)
+        inner.addWidget(self.plot)
         inner.addStretch()
         self.tabs.addTab(run, "Run")
         self.tabs.addTab(self.lineage, "Lineage")
@@ -109,15 +109,12 @@ class FinetuneForm(QWidget):
         """Lay out the fields."""
         fields = labelled(
             [
-                ("Image", self.image),
                 ("Corrections", self.corrections),
-                ("Parent", row(self.checkpoint, self.checkpoint.open_file)),
                 ("Learns", self.parts),
                 ("Truth", row(self.ground_truth, self.open_ground_truth)),
                 ("At most", row(self.steps, self.seconds)),
-                ("Device", self.device),
                 ("New one", row(self.out, self.choose_out)),
-                self.hint,
+                self.guide,
             ]
         )
         offer = QVBoxLayout(self.offer)
@@ -127,10 +124,14 @@ class FinetuneForm(QWidget):
         content = QWidget()
         column = QVBoxLayout(content)
         column.addLayout(fields)
-        column.addWidget(self.offer)
-        column.addLayout(row(self.start, self.pause, self.cancel))
         column.addWidget(self.tabs, stretch=1)
-        scrolling(self, content, 340)
+        foot = QVBoxLayout()
+        foot.addWidget(self.offer)
+        foot.addWidget(self.gate_report.decision)
+        foot.addLayout(row(self.start, self.pause, self.cancel))
+        foot.addWidget(self.progress)
+        foot.addWidget(self.status)
+        self._scroll = scrolling(self, content, foot)
 
     def set_state(self, state: str) -> None:
         """Enable the fields and buttons that work in a state.
@@ -141,16 +142,13 @@ class FinetuneForm(QWidget):
             ``"idle"``, ``"preparing"``, ``"running"``, ``"paused"``, ``"stopping"`` or ``"waiting"``.
         """
         idle = state == "idle"
+        self._header.lock(self, not idle)
         for widget in (
-            self.image,
-            self.checkpoint,
-            self.checkpoint.open_file,
             self.parts,
             self.ground_truth,
             self.open_ground_truth,
             self.steps,
             self.seconds,
-            self.device,
             self.out,
             self.choose_out,
             self.offer,
@@ -186,16 +184,24 @@ class FinetuneForm(QWidget):
         total = sum(areas.values())
         self.corrections.setText(f"{total:,} px: {' &nbsp; '.join(words)}" if words else "nothing is painted yet")
 
-    def explain(self, text: str) -> None:
-        """Show in a line what is missing.
+    def show_report(self) -> None:
+        """Bring the gate's report into sight."""
+        self.tabs.setCurrentIndex(0)
+        QTimer.singleShot(0, self._scroll, lambda: self._scroll.ensureWidgetVisible(self.gate_report))
+
+    def explain(self, text: str, caption: str = "", tab: str = "") -> None:
+        """Show what is missing, or what comes next.
 
         Parameters
         ----------
         text : str
-            The line. Empty if nothing is missing.
+            The sentence. Empty if nothing is missing.
+        caption : str, optional
+            Caption of a button that leads to another tab. Empty for none.
+        tab : str, optional
+            Name of that tab.
         """
-        self.hint.setText(text)
-        self.hint.setVisible(bool(text))
+        self.guide.say(text, caption, tab)
 
     def make_offer(self, text: str, action: str = "", *, discard: bool = False) -> None:
         """Offer to resume or review an earlier run.

@@ -42,6 +42,11 @@ class GateReport(QFrame):
     ----------
     parent : QWidget or None, optional
         Qt's parent.
+
+    Attributes
+    ----------
+    decision : QWidget
+        The buttons Keep and Roll back, which lie elsewhere in the form.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -56,8 +61,20 @@ class GateReport(QFrame):
         layout.setContentsMargins(6, 4, 6, 6)
         for widget in (self.title, self.figures, self.reasons, self.changed):
             layout.addWidget(widget)
-        layout.addLayout(row(self.keep, self.roll_back))
+        self.decision = QWidget()
+        self.decision.setLayout(row(self.keep, self.roll_back))
         self.hide()
+
+    def setVisible(self, visible: bool) -> None:
+        """Show or hide the report and the buttons.
+
+        Parameters
+        ----------
+        visible : bool
+            If True, show them.
+        """
+        super().setVisible(visible)
+        self.decision.setVisible(visible)
 
     @property
     def default(self) -> QPushButton:

@@ -23,7 +23,7 @@ TOOLTIPS = {
         "from, of the parent and of this one. As before: the share of pixels away from corrections that are "
         "predicted as by the parent. Bold: the chosen checkpoint."
     ),
-    "use": "Choose this checkpoint here and in the Segment widget, whose result is then shown.",
+    "use": "Choose this checkpoint here and in the tab Segment, whose result is then shown.",
 }
 
 

@@ -1,4 +1,4 @@
-"""The Fine-tune widget, with the actions of its fields."""
+"""The tab Fine-tune, with the actions of its fields."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ from fctl_napari.plugin.finetune.form import FinetuneForm
 from fctl_napari.plugin.finetune.runner import FINAL, FinetuneRunner, Make
 from fctl_napari.plugin.finetune.words import changes, describe, offered
 from fctl_napari.plugin.layers.ground_truth import GROUND_TRUTH_FILES
+from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
 from fctl_napari.progress import Progress
 from fctl_napari.words import count_of
 
+NEXT = "Next: segment the rest with it (Segment)", "Segment"
+PAINT_FIRST = "Paint corrections first.", "Paint them (Correct)", "Correct"
 LOOK_MS = 1000
 """Interval of checks for new strokes, ms. A check takes 0.1 ms."""
 
@@ -40,9 +43,11 @@ class FinetuneWidget(DockedWidget):
     ----------
     napari_viewer : napari.Viewer
         The viewer that it is docked in.
+    header : Header
+        Fields for image, checkpoint and device, which the tabs share.
     """
 
-    def __init__(self, napari_viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.Viewer, header: Header) -> None:
         super().__init__(napari_viewer)
         self._looking, self._preparing = Jobs(self), Jobs(self)
         self._beside: Beside | None = None
@@ -51,13 +56,14 @@ class FinetuneWidget(DockedWidget):
         self._review: CandidateReview | None = None
         self._kept: CandidateReview | None = None  # the last one that was kept; its result may still grow
         self._proposed = ""
-        self.form = FinetuneForm()
+        self._loaded: tuple[str | None, str] = None, ""  # checkpoint and device that were loaded ahead
+        self.form = FinetuneForm(header)
         self._fill(self.form)
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self._look_for_strokes)
         self._connect()
-        self.form.image.follow(napari_viewer, self._image_changed)
+        self.form.image.currentIndexChanged.connect(self._image_changed)
         self._timer.start()
         self.look()
 
@@ -75,6 +81,30 @@ class FinetuneWidget(DockedWidget):
         form.gate_report.keep.clicked.connect(lambda: self._decide(keep=True))
         form.gate_report.roll_back.clicked.connect(lambda: self._decide(keep=False))
         form.lineage.wanted.connect(self.use)
+
+    # ---- the tab
+
+    def tab_shown(self, name: str) -> None:
+        """Load torch and the parent while the user looks at the form.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tab that is shown.
+        """
+        if name == "Fine-tune":
+            self._load_ahead()
+
+    def _load_ahead(self) -> None:
+        """Load torch and the parent, once, if the tab is shown and there is something to learn."""
+        beside = self._beside
+        wanted = self.form.checkpoint.name, self.form.device.currentText()
+        ready = beside is not None and any(beside.areas.values()) and wanted[0] is not None
+        if ready and self.isVisible() and not self.training and wanted != self._loaded:
+            self._loaded = wanted
+            self._follow_window()
+            with reported(self):
+                session().engine().warm(self.form.checkpoint.require_name(), wanted[1], engine="torch")
 
     # ---- what lies beside the image
 
@@ -126,7 +156,7 @@ class FinetuneWidget(DockedWidget):
         """Show why the files beside the image cannot be read."""
         self._show(None)
         self.form.explain(str(error))
-        report(error)
+        report(error, self)
 
     def _show(self, beside: Beside | None) -> None:
         """Show the files beside the image."""
@@ -137,7 +167,10 @@ class FinetuneWidget(DockedWidget):
             form.parts.show_sizes({})
             self._propose("")
             form.make_offer("")
-            form.explain("Open an image first." if form.image.layer is None else "Paint corrections first (Correct).")
+            if form.image.layer is None:
+                form.explain("Open an image first.")
+            else:
+                form.explain(*PAINT_FIRST)
             form.lineage.show_folder(None, form.checkpoint.name)
             return
         self._corrections_state = corrections_state(beside.corrections)
@@ -145,7 +178,11 @@ class FinetuneWidget(DockedWidget):
         form.parts.show_sizes(beside.sizes)
         self._propose("" if beside.out is None else str(beside.out))
         self._offer_ground_truths(beside)
-        form.explain("" if any(beside.areas.values()) else "Paint corrections first (Correct widget).")
+        self._load_ahead()
+        if not any(beside.areas.values()):
+            form.explain(*PAINT_FIRST)
+        else:
+            form.explain("", *(() if self._kept is None else NEXT))
         self._make_offer(beside)
         form.lineage.show_folder(None if beside.out is None else beside.out.parent, form.checkpoint.name)
 
@@ -225,7 +262,7 @@ class FinetuneWidget(DockedWidget):
         def work(_progress: Progress) -> None:
             roll_back(out)
 
-        self._preparing.begin(work, lambda _none: self.look(), report)
+        self._preparing.begin(work, lambda _none: self.look(), self._report)
 
     # ---- training
 
@@ -233,7 +270,7 @@ class FinetuneWidget(DockedWidget):
         """Begin a run with the settings of the fields (the Start button)."""
         if self.training or self._review is not None:
             return
-        with reported():
+        with reported(self):
             form = self.form
             form.image.require_layer("fine-tune on")
             fields: dict[str, Any] = {
@@ -320,7 +357,7 @@ class FinetuneWidget(DockedWidget):
         words = "Stopped" if event.state == "cancelled" else "Failed"
         self._idle(f"{words} after {count_of(steps, 'step')}." if steps else f"{words}.")
         if event.error is not None:
-            report(event.error)
+            report(event.error, self)
 
     def _idle(self, words: str) -> None:
         """Show that nothing is running, and look beside the image again."""
@@ -331,7 +368,7 @@ class FinetuneWidget(DockedWidget):
     def _not_open(self, error: BaseException) -> None:
         """Report that the candidate cannot be opened."""
         self._idle("")
-        report(error)
+        report(error, self)
 
     # ---- the candidate
 
@@ -348,6 +385,7 @@ class FinetuneWidget(DockedWidget):
         form.set_state("waiting")
         notes = waiting.card.provenance.get("finetuning", {}).get("notes", ())
         form.gate_report.show_gate_result(waiting.card.name, waiting.figures, waiting.gate_result, notes)
+        form.show_report()
         parent = name_of(waiting.parent, [str(form.checkpoint.itemData(k)) for k in range(form.checkpoint.count())])
         candidate_review = self._review = CandidateReview(
             self._viewer, image, source, waiting, parent, form.device.currentText(), self
@@ -361,7 +399,7 @@ class FinetuneWidget(DockedWidget):
     def _review_failed(self, error: BaseException) -> None:
         """Report a failure and let the candidate be decided on again."""
         self.form.gate_report.set_open(True)
-        report(error)
+        report(error, self)
 
     def _decide(self, *, keep: bool) -> None:
         """Carry out a decision."""
@@ -438,4 +476,3 @@ class FinetuneWidget(DockedWidget):
         self._looking.drop()
         self._preparing.drop()
         self.form.lineage.leave()
-        self.form.image.leave()

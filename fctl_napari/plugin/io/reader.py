@@ -164,7 +164,7 @@ def _one_image(path: Path | str, name: str, original: Path | str) -> list[LayerD
         number = split_number(in_file.path or "")[1]
         name = stem(image_file(path)) if number is None else f"{stem(image_file(path))} {images[number].name or number}"
         words = listed(in_file.images, in_file.path)
-        say(f"{last_name(image_file(path))}: holds {words}; others are chosen in the Segment widget.")
+        say(f"{last_name(image_file(path))}: holds {words}; others are chosen in the tab Segment.")
     pyramid.name = name
     if viewer is not None:
         _report_no_data(path, pyramid)

@@ -31,7 +31,7 @@ def sample_folder() -> Path:
 
 
 def earth_scene() -> list[LayerData]:
-    """Return the image and its ground truth (napari's entry point).
+    """Return the image and its ground truth, which is hidden at first (napari's entry point).
 
     Errors become a notification.
 
@@ -41,7 +41,8 @@ def earth_scene() -> list[LayerData]:
         Data, arguments and type of each layer; empty after an error.
     """
     try:
-        return image_layers(sample_folder())
+        layers = image_layers(sample_folder())
     except FctlError as error:
         report(error)
         return []
+    return [(data, arguments | {"visible": kind == "image"}, kind) for data, arguments, kind in layers]

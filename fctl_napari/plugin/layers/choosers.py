@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def keep_narrow(box: QComboBox, tooltip: str) -> None:
     """
     box.setToolTip(tooltip)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
+    box.setMinimumContentsLength(4)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
 
@@ -122,22 +121,19 @@ class ImageCombo(QComboBox):
         keep_narrow(self, tooltip)
         self._viewer: napari.Viewer | None = None
 
-    def follow(self, viewer: napari.Viewer, changed: Callable[[], None]) -> None:
+    def follow(self, viewer: napari.Viewer) -> None:
         """Offer the image layers of a viewer from now on.
 
         Parameters
         ----------
         viewer : napari.Viewer
             The viewer.
-        changed : callable
-            Called when another layer is chosen.
         """
         self._viewer = viewer
         events = viewer.layers.events
         for emitter in (events.inserted, events.removed, events.renamed):
             emitter.connect(self._fill)
         self._fill()
-        self.currentIndexChanged.connect(changed)
 
     def leave(self) -> None:
         """Stop following the viewer."""

@@ -25,7 +25,7 @@ SOURCE_KEY = "fctl_source"
 """Key of a layer's ``metadata`` that holds its ``ImageSource``."""
 
 EXPLORE = "explore: "
-"""Beginning of the names of the Explore widget's layers."""
+"""Beginning of the names of the tab Explore's layers."""
 
 OVERLAY_KEY = "fctl_overlay"
 """Key of a layer's ``metadata`` that marks it as showing something about an image, and as none to work on."""

@@ -1,4 +1,4 @@
-"""The field of the Correct widget that chooses a segmentation of its image."""
+"""The field of the tab Correct that chooses a segmentation of its image."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class MaskChoices(QObject):
                         return str(_elsewhere(layer, image))
                     other = f"{layer.name} is of another image of this size"
                     return f"there is no segmentation of this image ({other}); segment it, or open one."
-        return "there is no segmentation of this image; segment it (Segment widget), or open one."
+        return "there is no segmentation of this image; segment it (tab Segment), or open one."
 
     @property
     def store(self) -> str | None:

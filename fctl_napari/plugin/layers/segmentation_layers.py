@@ -158,12 +158,12 @@ class SegmentationLayers:
         Returns
         -------
         list of callable
-            One function for each map if the segmentation has maps, else those of mask and confidence.
+            Those of mask and confidence. None for a segmentation with maps, which are shown one at a time.
         """
         if mask_only:
             return [partial(self.show_mask, viewer, image, name)]
         if self.maps:
-            return [partial(self.show_map, viewer, image, which) for which in self.maps]
+            return []
         return [partial(show, viewer, image, name) for show in (self.show_mask, self.show_confidence)]
 
     def show_mask(self, viewer: ViewerModel, image: Image, name: str) -> Labels:

@@ -1,1 +1,1 @@
-"""The Segment widget."""
+"""The tab Segment."""

@@ -1,4 +1,4 @@
-"""Form of the Segment widget: its fields, without what they do."""
+"""Form of the tab Segment: its fields, without what they do."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.plugin.common.card_view import CardView, Legend
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done
+from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.layers.band_combos import BandCombos
-from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row, tool
+from fctl_napari.plugin.layers.choosers import combo, row, tool
 from fctl_napari.plugin.layers.file_images import FileImageCombo
+from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.network_band_combos import NetworkBandCombos
 from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
-from fctl_napari.segmentation.jobs.parameters import DEVICE, FRESH
+from fctl_napari.segmentation.jobs.parameters import FRESH
 
 TOOLTIPS = {
-    "image": "The image layer to segment.",
-    "device": DEVICE.tooltip,
     "where": "The tiles to segment: those in view, those under the drawn rectangle, or the whole image.",
     "result": (
         "The OME-Zarr that holds the result. Tiles that are in it already are shown and not computed again. It lies "
@@ -46,27 +46,26 @@ TOOLTIPS = {
 
 
 class SegmentForm(QWidget):
-    """Form of the Segment widget.
+    """Form of the tab Segment.
 
-    It shows image and bands, checkpoint with its model card, device, region and result, then Live, Run, Cancel,
-    progress and legend.
+    It shows bands, the model card, region and result, and the legend; Live, Run, Cancel and progress stay in sight.
 
     Parameters
     ----------
+    header : Header
+        Fields for image, checkpoint and device, which it shares.
     parent : QWidget or None, optional
         Qt's parent.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, header: Header, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.image = ImageCombo(TOOLTIPS["image"])
+        self.image, self.checkpoint, self.device = header.image, header.checkpoint, header.device
+        self.guide = Guide()
         self.in_file = FileImageCombo()
         self.bands = BandCombos()
         self.network_bands = NetworkBandCombos()
-        self.checkpoint = CheckpointCombo()
         self.card = CardView()
-        self.device = combo(TOOLTIPS["device"])
-        self.device.addItems(devices())
         self.where = combo(TOOLTIPS["where"])
         self.where.addItems([VIEW, DRAWN, WHOLE])
         self.draw = tool("Draw", DRAW_TIP)
@@ -96,13 +95,10 @@ class SegmentForm(QWidget):
     def _arrange(self) -> None:
         fields = labelled(
             [
-                ("Image", self.image),
                 ("", self.in_file),
                 self.bands,
-                ("Checkpoint", row(self.checkpoint, self.checkpoint.open_file)),
                 self.card,
                 self.network_bands,
-                ("Device", self.device),
                 ("Where", row(self.where, self.draw)),
                 ("Result", row(self.result, self.choose_result)),
                 ("", self.fresh),
@@ -110,14 +106,16 @@ class SegmentForm(QWidget):
         )
         content = QWidget()
         column = QVBoxLayout(content)
+        column.addWidget(self.guide)
         column.addLayout(fields)
-        column.addLayout(row(self.live, self.run, self.cancel))
-        column.addWidget(self.progress)
-        column.addWidget(self.status)
-        column.addWidget(self.offer)
         column.addWidget(self.legend)
         column.addStretch()
-        scrolling(self, content, 320)
+        foot = QVBoxLayout()
+        foot.addLayout(row(self.live, self.run, self.cancel))
+        foot.addWidget(self.progress)
+        foot.addWidget(self.status)
+        foot.addWidget(self.offer)
+        scrolling(self, content, foot)
 
     def add_checkpoint(self, path: str | Path) -> None:
         """Add a checkpoint file to the choices and choose it.
@@ -140,13 +138,9 @@ class SegmentForm(QWidget):
             If True, the run is live, and every field may change.
         """
         for widget in (
-            self.image,
             self.in_file,
             self.bands,
             self.network_bands,
-            self.checkpoint,
-            self.checkpoint.open_file,
-            self.device,
             self.where,
             self.result,
             self.choose_result,

@@ -1,4 +1,4 @@
-"""Runs of the Segment widget: their requests, and their results shown while they grow."""
+"""Runs of the tab Segment: their requests, and their results shown while they grow."""
 
 from __future__ import annotations
 
@@ -200,12 +200,12 @@ class LiveRun(QObject):
         # one layer a tick: each takes about 100 ms under software OpenGL
         chosen = set(self._viewer.layers.selection)
         self._layers.append(self._makers[len(self._layers)]())
-        if len(self._layers) > 1:
+        if len(self._layers) > 1 or self._image not in chosen:
             self._viewer.layers.selection = chosen  # napari selects what is added
 
 
 class Runner(QObject):
-    """Runner of the Segment widget's requests.
+    """Runner of the tab Segment's requests.
 
     It saves an image that is no file, waits for pyramids that are being made, then runs the request.
 

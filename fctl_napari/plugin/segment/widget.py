@@ -1,11 +1,11 @@
-"""The Segment widget: the actions of its fields."""
+"""The tab Segment: the actions of its fields."""
 
 from __future__ import annotations
 
 import os
 
 import napari
-from napari.layers import Image
+from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog
@@ -18,11 +18,14 @@ from fctl_napari.plugin.common.progress_text import describe, offer
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.band_combos import show_bands
 from fctl_napari.plugin.layers.file_images import open_instead_of
+from fctl_napari.plugin.layers.header import Header
+from fctl_napari.plugin.layers.hidden_masks import show_alone
 from fctl_napari.plugin.layers.image_identity import identities
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.network_band_combos import name_bands
 from fctl_napari.plugin.layers.paths import result_path
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, chosen_region, start_drawing
+from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
 from fctl_napari.plugin.layers.viewport import image_shape
 from fctl_napari.plugin.segment.existing_result import ExistingResult, find_existing_result
 from fctl_napari.plugin.segment.form import SegmentForm
@@ -39,6 +42,8 @@ class SegmentWidget(DockedWidget):
     ----------
     napari_viewer : napari.Viewer
         Viewer that the widget is docked in.
+    header : Header
+        Fields for image, checkpoint and device, which the tabs share.
 
     Attributes
     ----------
@@ -51,16 +56,19 @@ class SegmentWidget(DockedWidget):
     progressed = Signal(object)
     finished = Signal(object)
 
-    def __init__(self, napari_viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.Viewer, header: Header) -> None:
         super().__init__(napari_viewer)
         self._runner = Runner(napari_viewer, self)
         self._finding = Jobs(self)  # the result that is there already
         self._card: Card | None = None
         self._proposed = ""  # path of the result while the user has not named one
-        self.form = SegmentForm()
+        self._seen = False  # a result of the image and the checkpoint is shown
+        self._alone: Labels | None = None  # mask of the last run, which others made way for
+        self._run_of: tuple[Image | None, str | None] = None, None  # image and checkpoint of the last run
+        self.form = SegmentForm(header)
         self._fill(self.form)
         self._connect()
-        self.form.image.follow(napari_viewer, self._image_changed)
+        self.form.image.currentIndexChanged.connect(self._image_changed)
         self.form.bands.show_image(self.image)
         self._checkpoint_changed()
 
@@ -82,7 +90,7 @@ class SegmentWidget(DockedWidget):
         runner.begun.connect(self._begun)
         runner.waiting.connect(lambda text: form.show_progress(0, 0, text))
         runner.progressed.connect(self._show_progress)
-        runner.shown.connect(lambda segmentation_layers: form.legend.show_shares(segmentation_layers.shares()))
+        runner.shown.connect(self._show_shares)
         runner.ended.connect(self._ended)
 
     # ---- fields
@@ -107,6 +115,11 @@ class SegmentWidget(DockedWidget):
         """True while a live run, which computes the tiles in view, is under way."""
         return self._runner.request is not None and self._runner.request.live
 
+    @property
+    def _run_is_chosen(self) -> bool:
+        """True if the last run is of the image and the checkpoint that are chosen now."""
+        return self._run_of == (self.image, self.form.checkpoint.name)
+
     def _open_other(self, location: str) -> None:
         """Open another image of the file, and choose it."""
         layer = open_instead_of(self._viewer, self.image, location)
@@ -116,6 +129,7 @@ class SegmentWidget(DockedWidget):
             self.form.image.setCurrentIndex(self.form.image.findData(layer))
 
     def _image_changed(self) -> None:
+        self._seen = False
         self.form.in_file.show_images(self.image)
         if self.image is not None:
             identities().names(self.image)  # read again, since its file may have been written anew
@@ -125,6 +139,7 @@ class SegmentWidget(DockedWidget):
         self._look_for_result()
         self._live_again()
         self._load_ahead()
+        self._guide()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Load the network ahead once the widget is seen."""
@@ -134,25 +149,38 @@ class SegmentWidget(DockedWidget):
     def _load_ahead(self) -> None:
         """Load the network while the user looks at the form."""
         if self.isVisible() and self.image is not None and self._card is not None and not self.running:
-            with reported():
+            with reported(self):
                 name, device = self.form.checkpoint.require_name(), self.form.device.currentText()
                 session().engine().warm(name, device)
 
+    def _guide(self) -> None:
+        """Show what is missing, or the next step."""
+        guide, stored = self.form.guide, self._seen
+        if self.image is None:
+            guide.say("Open an image first: File > Open, or drop it here. File > Open Sample > FCtL has a scene.")
+        elif self._card is None:
+            guide.say("Choose a checkpoint above.")
+        elif stored and not self.running:
+            guide.say("", "Next: where is it wrong? (Errors)", "Errors")
+        else:
+            guide.say("")
+
     def _bands_chosen(self, bands: tuple[int, int, int]) -> None:
         if self.image is not None:
-            with reported():
+            with reported(self):
                 show_bands(self.image, bands)
             self._live_again()
 
     def _bands_named(self, names: tuple[str, ...]) -> None:
         if self.image is not None:
-            with reported():
+            with reported(self):
                 name_bands(self.image, names)
             self.form.bands.show_image(self.image)
             self.form.network_bands.show_bands(self.image, self._card)
             self._live_again()
 
     def _checkpoint_changed(self) -> None:
+        self._seen = False
         self._card = self.form.checkpoint.card()
         self.form.card.show_card(self._card)
         self.form.network_bands.show_bands(self.image, self._card)
@@ -161,6 +189,7 @@ class SegmentWidget(DockedWidget):
         self._look_for_result()
         self._live_again()
         self._load_ahead()
+        self._guide()
 
     def _ask_result(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
@@ -186,11 +215,14 @@ class SegmentWidget(DockedWidget):
     # ---- the result that is there
 
     def _propose_result(self) -> None:
-        image, name = self.image, self.form.checkpoint.name
+        image, name, request = self.image, self.form.checkpoint.name, self._runner.request
+        if request is not None and self._run_is_chosen:
+            self.form.result.setText(request.out)
+            return
         source = image_source(image) if image is not None else None
         text = ""
         if source is not None and name is not None:
-            with reported():
+            with reported(self):
                 text = str(result_path(source.original, name))
         self.form.result.setText(text)
         self._proposed = text
@@ -220,16 +252,18 @@ class SegmentWidget(DockedWidget):
             if segmentation_layers is None or segmentation_layers.shape != image_shape(image):
                 self.form.show_progress(0, 1, result.words)
                 return
-            segmentation_layers.show_mask(self._viewer, image, layer_name(image, name))
+            show_alone(self._viewer, segmentation_layers.show_mask(self._viewer, image, layer_name(image, name)))
             segmentation_layers.show_confidence(self._viewer, image, layer_name(image, name))
             self.form.legend.show_shares(segmentation_layers.shares())
+            self._seen = True
+            self._guide()
             done = segmentation_layers.stored.done()
             inherited = int(segmentation_layers.stored.inherited().sum())
             words = f" {inherited} more are those of {segmentation_layers.stored.parent_name}." if inherited else ""
             there = f"{done.sum():,} of {count_of(done.size, 'tile')} are there already.{words} {result.words}".strip()
             self.form.show_progress(int(done.sum()), done.size, there)
 
-        self._finding.begin(work, found, report)
+        self._finding.begin(work, found, self._report)
 
     @property
     def segmenting(self) -> bool:
@@ -287,8 +321,10 @@ class SegmentWidget(DockedWidget):
 
     def _give(self, *, live: bool) -> None:
         self._follow_window()
-        with reported():
-            self._runner.submit(*self._asked(live))
+        with reported(self):
+            image, request = self._asked(live)
+            self._run_of = image, request.checkpoint
+            self._runner.submit(image, request)
         self._show_live(self.form.live.isChecked() and self.running)
 
     def _asked(self, live: bool) -> tuple[Image, SegmentationRequest]:
@@ -311,29 +347,50 @@ class SegmentWidget(DockedWidget):
         )
 
     def _begun(self, request: SegmentationRequest) -> None:
-        self.form.result.setText(request.out)
+        if self._run_is_chosen:
+            self.form.result.setText(request.out)
         self.form.fresh.setChecked(False)  # the next run may concern another result
         self.form.set_busy(True, live=request.live)
+        self._guide()
 
     def _show_progress(self, progress: RunProgress) -> None:
         if self.form.cancel.isEnabled():
             view = progress.view
             done, total = (progress.done, progress.total) if view is None else (view.done, max(view.total, 1))
-            self.form.show_progress(done, total, describe(progress))
+            self.form.show_progress(done, total, self._words(progress))
             self.form.make_offer("" if self._card is None else offer(progress, self._card.config.tile_size))
         self.progressed.emit(progress)
 
     def _ended(self, progress: RunProgress) -> None:
         self.form.set_busy(False)
         self.form.make_offer("")
-        self.form.show_progress(progress.done, max(progress.total, 1), describe(progress))
+        self.form.show_progress(progress.done, max(progress.total, 1), self._words(progress))
+        if not self._run_is_chosen:
+            self._propose_result()
         if progress.state == "failed":
             self._show_live(False)
         if progress.error is not None:
-            report(progress.error)
+            report(progress.error, self)
+        self._guide()
         self.finished.emit(progress)
         if self.form.live.isChecked() and not self._runner.followed:
             self._give(live=True)
+
+    def _words(self, progress: RunProgress) -> str:
+        """Describe the progress of the last run, and say of what it is if something else is chosen now."""
+        image, name = self._run_of
+        words = describe(progress)
+        return words if self._run_is_chosen or image is None or name is None else f"{layer_name(image, name)}: {words}"
+
+    def _show_shares(self, segmentation_layers: SegmentationLayers) -> None:
+        """Show the shares of the classes in the legend, if that is of the same checkpoint."""
+        mask = next((layer for layer in self._runner.layers if isinstance(layer, Labels)), None)
+        if mask is not None and mask is not self._alone:
+            self._alone = mask
+            show_alone(self._viewer, mask)
+        if self._run_is_chosen:
+            self._seen = True
+            self.form.legend.show_shares(segmentation_layers.shares())
 
     def _show_live(self, on: bool) -> None:
         """Press or release the Live button without starting or stopping anything."""
@@ -348,4 +405,3 @@ class SegmentWidget(DockedWidget):
         self._show_live(False)
         self._runner.abandon()
         self._finding.drop()
-        self.form.image.leave()

@@ -1,4 +1,4 @@
-"""The Correct widget in a window, beside a segmentation."""
+"""The tab Correct in a window, beside a segmentation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.correct import edit_window
 from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.segmentation.store.store import Segmentation
 
 
@@ -45,7 +46,7 @@ def open_correct(open_window: Callable[..., Any], until: Until, scene: Path, sto
         for layer in viewer.layers:
             for name, value in location.items():
                 setattr(layer, name, value)
-        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+        widget = open_tab(viewer, "Correct")
         assert isinstance(widget, CorrectWidget)
         viewer.reset_view()
         until(lambda: not widget.busy)

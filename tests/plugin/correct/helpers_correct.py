@@ -1,4 +1,4 @@
-"""What the tests of the Correct widget do and look at."""
+"""What the tests of the tab Correct do and look at."""
 
 from __future__ import annotations
 

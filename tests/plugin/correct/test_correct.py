@@ -1,4 +1,4 @@
-"""The Correct widget in the real window, over part of the Earth scene: strokes, undo, keys."""
+"""The tab Correct in the real window, over part of the Earth scene: strokes, undo, keys."""
 
 from __future__ import annotations
 

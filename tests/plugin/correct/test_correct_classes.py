@@ -18,6 +18,7 @@ from fctl_napari.model.classes import ClassInfo, ClassTable
 from fctl_napari.plugin.correct.accept_prediction import accept
 from fctl_napari.plugin.correct.brush import class_under
 from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.progress import no_progress
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -33,7 +34,7 @@ def open_alone(open_window: Callable[..., Any], until: Until, scene: Path) -> Al
     def open_it() -> tuple[napari.Viewer, CorrectWidget]:
         viewer = open_window()
         viewer.open(scene, plugin="fctl-napari")
-        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+        widget = open_tab(viewer, "Correct")
         viewer.reset_view()
         until(lambda: not widget.busy)
         return viewer, widget
@@ -83,13 +84,13 @@ def test_painted_classes_stay_and_those_that_are_chosen_come_after_them(
     widget.form.checkpoint.add(tiny_checkpoint)
     rest(widget, until)
     assert offered(widget) == ["blue", "reef", "not sure"], "nobody asked for others yet"
-    assert "lack red, green: press Edit here" in widget.form.hint.text()
-    assert "no class of the checkpoint: reef" in widget.form.hint.text()
+    assert "lack red, green: press Edit here" in widget.form.guide.text()
+    assert "no class of the checkpoint: reef" in widget.form.guide.text()
     layer = edit(widget, until, 60, 60)
     rest(widget, until)
     assert offered(widget) == ["blue", "reef", "red", "green", "not sure"]
-    assert "lack" not in widget.form.hint.text()
-    assert "no class of the checkpoint: reef" in widget.form.hint.text()
+    assert "lack" not in widget.form.guide.text()
+    assert "no class of the checkpoint: reef" in widget.form.guide.text()
     widget.form.classes.buttons[3].click()
     layer = widget.edit_layer
     assert layer is not None
@@ -130,7 +131,7 @@ def test_a_prediction_is_accepted_and_picked_by_the_names_of_its_classes(
     mask = next(layer for layer in viewer.layers if layer.name.startswith("other") and "confidence" not in layer.name)
     widget.form.mask.setCurrentIndex(widget.form.mask.findData(mask))
     rest(widget, until)
-    assert "lack moor" in widget.form.hint.text()
+    assert "lack moor" in widget.form.guide.text()
     corrections = widget.corrections
     assert corrections is not None
     assert class_under(viewer, mask, mask.data_to_world((10, 10)), corrections.class_table) == 3

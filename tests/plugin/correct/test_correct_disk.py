@@ -1,4 +1,4 @@
-"""What is painted in the Correct widget is on disk, whatever happens."""
+"""What is painted in the tab Correct is on disk, whatever happens."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from fctl_napari.corrections.journal import Journal
 from fctl_napari.files import output_error
 from fctl_napari.plugin.correct import stroke_queue
 from fctl_napari.plugin.correct.edit_window import window_around
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.layers.image_source import image_source
 
 pytestmark = pytest.mark.gui
@@ -57,11 +58,11 @@ def test_closing_writes_what_is_painted(open_correct: OpenCorrect, until: Until,
     path = scene.with_name("scene.corrections.ome.zarr")
     layer = edit(widget, until, 150, 500)
     layer.paint((50, 50), 2)
-    viewer.window.remove_dock_widget(widget)
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets["FCtL"])
     assert set(np.unique(synchronized(Corrections.open(path)))) == {0, 2}
     assert not [each for each in viewer.layers if each.name.startswith(("edit", "corrections"))]
     assert "H" not in {str(key) for key in viewer.keymap}
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+    widget = open_tab(viewer, "Correct")
     until(lambda: not widget.busy and widget.layer is not None)  # what is there is shown again
     layer = edit(widget, until, 150, 500)
     assert layer.data[50, 50] == 2
@@ -74,7 +75,7 @@ def test_closing_writes_what_is_painted(open_correct: OpenCorrect, until: Until,
 def test_an_array_is_saved_first(open_window: Callable[..., Any], until: Until, cache: Path) -> None:
     viewer = open_window()
     viewer.add_image(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8), name="mine")
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+    widget = open_tab(viewer, "Correct")
     viewer.reset_view()
     rest(widget, until)
     layer = edit(widget, until, 100, 100)
@@ -93,7 +94,7 @@ from qtpy.QtWidgets import QApplication
 scene = sys.argv[1]
 viewer = napari.Viewer(show=True)
 viewer.open(scene, plugin="fctl-napari")
-_, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")[1].page
 application = QApplication.instance()
 
 def pump(until):

@@ -1,4 +1,4 @@
-"""Labels and others' corrections in the Correct widget, and exports of them."""
+"""Labels and others' corrections in the tab Correct, and exports of them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import read_card
 from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.plugin.dock.dock import open_tab
 
 pytestmark = pytest.mark.gui
 
@@ -32,7 +33,7 @@ def window(
     """The scene in a window with the widget, which has an edit window."""
     viewer = open_window()
     viewer.open(scene, plugin="fctl-napari")
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+    widget = open_tab(viewer, "Correct")
     assert isinstance(widget, CorrectWidget)
     widget.form.checkpoint.add(tiny_checkpoint)
     viewer.reset_view()

@@ -1,4 +1,4 @@
-"""Layers that lie elsewhere, and copies of layers, in the Correct widget."""
+"""Layers that lie elsewhere, and copies of layers, in the tab Correct."""
 
 from __future__ import annotations
 
@@ -105,6 +105,9 @@ def test_napari_s_new_labels_over_two_pictures(open_correct: OpenCorrect, until:
     layer = viewer.layers[-1]
     assert tuple(layer.translate) == (0, -300)
     layer.data_setitem((np.array([70, 71]), np.array([420, 421])), 2)
+    viewer.layers.selection.active = viewer.layers["scene"]
+    rest(widget, until)
+    until(lambda: widget.corrections is not None)
     found = take(widget, until, layer)
     assert found[70, 120] == found[71, 121] == 2
     assert np.count_nonzero(found) == 2

@@ -1,4 +1,4 @@
-"""What the Correct widget takes from the segmentation, and its list of corrected regions."""
+"""What the tab Correct takes from the segmentation, and its list of corrected regions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from helpers_window import errors, level
 
 from fctl_napari.model.classes import NOT_SURE
 from fctl_napari.plugin.correct.form import ERROR
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -51,7 +52,7 @@ def test_accepting_the_region_that_is_chosen_in_the_errors_widget(
     widget.form.where.setCurrentText(ERROR)
     widget.form.accept.click()
     assert "no error is chosen" in errors(notes)[-1]
-    _, other = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
+    other = open_tab(viewer, "Errors")
     assert isinstance(other, ErrorWidget)
     until(lambda: not other.running and other.comparison is not None)
     other.form.regions.threshold.setValue(99)

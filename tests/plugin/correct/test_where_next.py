@@ -20,6 +20,7 @@ from fctl_napari.model.classes import NOT_SURE, ClassInfo, ClassTable
 from fctl_napari.plugin.correct.layer import outline_color
 from fctl_napari.plugin.correct.next_list import KEYS
 from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = pytest.mark.gui
@@ -56,7 +57,7 @@ def open_window(open_window: Callable[..., Any], until: Until, scene: Path) -> O
         viewer = open_window()
         for path in (scene, *(store.path for store in stores)):
             viewer.open(path, plugin="fctl-napari")
-        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Correct")
+        widget = open_tab(viewer, "Correct")
         assert isinstance(widget, CorrectWidget)
         viewer.reset_view()
         rest(widget, until)

@@ -1,4 +1,4 @@
-"""The Errors widget in a window; a scene with its ground truth and a segmentation."""
+"""The tab Errors in a window; a scene with its ground truth and a segmentation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from helpers_errors import CROP, NAMES, Judged, OpenErrors, write_ground_truth
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.imagery.sample import sample_files
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -55,7 +56,7 @@ def open_errors(open_window: Callable[..., Any], until: Callable[..., None]) -> 
         viewer = open_window()
         for path in paths:
             viewer.open(path, plugin="fctl-napari")
-        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
+        widget = open_tab(viewer, "Errors")
         until(lambda: not widget.running)
         return viewer, widget
 

@@ -1,4 +1,4 @@
-"""The Errors widget in the real window, over part of the Earth scene and its ground truth."""
+"""The tab Errors in the real window, over part of the Earth scene and its ground truth."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from fctl_napari.imagery.labels.class_mapping import ClassMapping
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.open import open_image
 from fctl_napari.plugin.common import background
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.errors.comparison import CONFUSION, DIFFERENCES, MISSES, WHO
 from fctl_napari.plugin.errors.mapping_dialog import MappingDialog
 from fctl_napari.plugin.layers.roi import WHOLE
@@ -41,7 +42,7 @@ def test_errors_stand_on_the_screen(
     form = widget.form
     assert form.ground_truth.currentText() == "truth"  # the image's own
     assert form.mapping.text() == "5 scored, 1 ignored"
-    assert form.hint.text() == ""
+    assert form.guide.text() == ""
     overlay = widget.overlay
     assert overlay is not None
     assert overlay.multiscale
@@ -76,7 +77,7 @@ def test_polygons_as_a_ground_truth(
     widget.add_ground_truth(tmp_path / "polygons.geojson")
     until(lambda: not widget.running)
     assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
-    assert "polygons without a class, left out: 1" in widget.form.hint.text()
+    assert "polygons without a class, left out: 1" in widget.form.guide.text()
 
 
 def test_what_is_shown_of_errors_and_its_colors_are_chosen(
@@ -162,7 +163,7 @@ def test_ground_truths_with_other_values(
     Image.fromarray(values).save(tmp_path / "values.png")
     widget.add_ground_truth(tmp_path / "values.png")
     until(lambda: not widget.running)
-    assert "without a class (40, 41" in form.hint.text()
+    assert "without a class (40, 41" in form.guide.text()
     form.figures.compute.click()
     until(lambda: not widget.running)
     assert any("values.png: holds the value 4" in message for message in errors(notes))
@@ -174,7 +175,7 @@ def test_ground_truths_with_other_values(
         dialog.chooser(rows[40 + k]).setCurrentText(name)
     dialog.accept()
     until(lambda: not widget.running)
-    assert form.hint.text() == ""
+    assert form.guide.text() == ""
     assert widget.overlay is not None
     assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
     form.figures.compute.click()
@@ -209,8 +210,8 @@ def test_layers_as_ground_truths(open_errors: OpenErrors, judged: Judged, until:
         until(lambda: not widget.running)
         expected = ground_truth if not said else np.where(ground_truth == 255, 255, 4 - ground_truth)
         assert np.array_equal(level(widget.overlay), misses(expected, predicted))
-        assert said in form.hint.text()
-        assert bool(said) == bool(form.hint.text())
+        assert said in form.guide.text()
+        assert bool(said) == bool(form.guide.text())
 
 
 def test_ground_truths_of_another_palette_or_size(
@@ -231,14 +232,14 @@ def test_ground_truths_of_another_palette_or_size(
     widget.add_ground_truth(tmp_path / "palette.png")
     until(lambda: not widget.running)
     assert np.array_equal(level(widget.overlay), misses(ground_truth, predicted))
-    assert "is read by the colors of its palette" in form.hint.text()
+    assert "is read by the colors of its palette" in form.guide.text()
 
     before = len(errors(notes))
     Image.fromarray(ground_truth[:-1]).save(tmp_path / "small.png")
     widget.add_ground_truth(tmp_path / "small.png")
     until(lambda: not widget.running)
     assert "299 x 1100" in errors(notes)[before]
-    assert "299 x 1100" in form.hint.text()
+    assert "299 x 1100" in form.guide.text()
     assert widget.overlay is None
 
 
@@ -308,7 +309,7 @@ def test_it_grows_with_the_segmentation(
     ground_truth = ground_truth_of_scene[:112]
     write_ground_truth(strip, ground_truth)
     viewer, segment = open_scene(strip)
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
+    widget = open_tab(viewer, "Errors")
     segment.form.where.setCurrentText(WHOLE)
     fills: list[float] = []
     segment.form.run.click()

@@ -1,4 +1,4 @@
-"""Figures, errors one after the other, and uncertain regions in the Errors widget."""
+"""Figures, errors one after the other, and uncertain regions in the tab Errors."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.review_marks import Marks
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.errors.comparison import ERRORS, UNCERTAIN
 from fctl_napari.plugin.errors.widget import ErrorWidget
 from fctl_napari.plugin.layers.roi import VIEW
@@ -194,14 +195,14 @@ def test_a_widget_that_is_opened_again_knows_the_marks_and_the_old_one_lets_the_
     found = widget.form.regions.table.rows
     qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
     qtbot.keyClick(canvas(viewer), Qt.Key.Key_K)
-    viewer.window.remove_dock_widget(widget)
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets["FCtL"])
     assert "FCtL error" not in viewer.layers
     assert widget.overlay is None
     center = viewer.scene.camera.center
     qtbot.keyClick(canvas(viewer), Qt.Key.Key_N)
     assert viewer.scene.camera.center == center
     viewer.layers.remove("scene.made.fctl.ome.zarr confidence")  # nobody listens
-    _, again = viewer.window.add_plugin_dock_widget("fctl-napari", "Errors")
+    again = open_tab(viewer, "Errors")
     until(lambda: not again.running)
     find(again, until)
     page = again.form.regions
@@ -220,13 +221,13 @@ def test_uncertain_regions_need_no_ground_truth(
     scene, store, *_ = judged
     viewer, widget = open_errors()
     form = widget.form
-    assert "Segment the image first" in form.hint.text()
+    assert "Segment the image first" in form.guide.text()
     viewer.open(scene, plugin="fctl-napari")
     viewer.open(store.path, plugin="fctl-napari")
     until(lambda: widget.comparison is not None and not widget.running)
     form.ground_truth.setCurrentText("none")
     until(lambda: not widget.running)
-    assert "lists doubts" in form.hint.text()
+    assert "lists doubts" in form.guide.text()
     assert widget.overlay is None
     page = form.regions
     assert page.kind == UNCERTAIN
@@ -251,7 +252,7 @@ def test_uncertain_regions_by_maps_that_were_kept(
 ) -> None:
     _, shown_store, *_ = judged
     location = shown_store.path
-    if beside:  # what the Segment widget leaves when it is asked for maps
+    if beside:  # what the tab Segment leaves when it is asked for maps
         location = location.with_name("scene.made.maps.fctl.ome.zarr")
         shutil.copytree(shown_store.path, location)
     entropy = LabelPyramid.create(location / MAPS / "entropy", shown_store.shape, chunk=128)

@@ -1,4 +1,4 @@
-"""The Explore widget in a window."""
+"""The tab Explore in a window."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import napari
 import pytest
 from helpers_explore import OpenExplore
 
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.explore.widget import ExploreWidget
 
 
@@ -21,7 +22,7 @@ def open_explore(open_window: Callable[..., Any], scene: Path, awake_checkpoint:
         viewer = open_window()
         if path is not None:
             viewer.open(path, plugin="fctl-napari")
-        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Explore")
+        widget = open_tab(viewer, "Explore")
         widget.form.checkpoint.add(awake_checkpoint)
         widget.form.pick.click()
         return viewer, widget

@@ -1,4 +1,4 @@
-"""What the tests of the Explore widget do and look at."""
+"""What the tests of the tab Explore do and look at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real Explore widget, the real worker, a small network, part of the Earth scene."""
+"""The real tab Explore, the real worker, a small network, part of the Earth scene."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QSpinBox
 
 from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.explore.layers import MARKER, OUTLINES
 from fctl_napari.plugin.layers.image_source import EXPLORE
 from fctl_napari.plugin.layers.transforms import placed_over, to_pixels
@@ -232,25 +233,23 @@ def test_closing_the_dock_leaves_nothing_behind(open_explore: OpenExplore, until
     widget.explain((100.5, 300.5))
     until(lambda: widget.explanation is not None)
     widget.explain((200.5, 300.5))
-    viewer.window.remove_dock_widget(widget)
+    checkpoint = widget.form.checkpoint.name
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets["FCtL"])
     assert not widget.busy
     assert len(viewer.mouse_drag_callbacks) == callbacks - 1
+    assert list(viewer.layers) == [image]
     image.translate = (5, 5)
     viewer.scene.camera.zoom *= 2
 
-    # a new panel goes on with the layers that are there
-    names = [entry.name for entry in viewer.layers]
-    checkpoint = widget.form.checkpoint.name
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Explore")
+    widget = open_tab(viewer, "Explore")
     widget.form.checkpoint.add(checkpoint)
     widget.explain((250.5, 900.5))
     until(lambda: widget.explanation is not None)
-    assert [entry.name for entry in viewer.layers] == names
     assert len(layer(viewer, MARKER).data) == 1
     local = widget.explanation.contexts[0]
     assert np.array_equal(layer(viewer, "attention local").data, local.combined)
     assert covers(viewer, widget, "attention local", local.footprint)
-    viewer.window.remove_dock_widget(widget)
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets["FCtL"])
     viewer.layers.clear()  # nobody listens any more
 
 

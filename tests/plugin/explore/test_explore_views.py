@@ -1,4 +1,4 @@
-"""What the Explore widget shows of an explanation: views, what-ifs, maps of a region, the figure."""
+"""What the tab Explore shows of an explanation: views, what-ifs, maps of a region, the figure."""
 
 from __future__ import annotations
 
@@ -188,17 +188,17 @@ def test_maps_of_a_region(
     assert sorted(map(tuple, np.argwhere(store.done()).tolist())) == sorted(store.grid.cells_in(region))
     titles = [form.item.itemText(index) for index in range(form.item.count())]
     assert titles == ["entropy", "margin", *(f"weight of {name}" for name in NAMES)]
-    layers = map_layers(viewer)
-    assert list(layers) == list(store.maps)
-    for name, entry in layers.items():
-        assert np.array_equal(level(entry), np.asarray(store.maps[name].levels[0][:]))
+    for name, stored in store.maps.items():
         choose(form.item, map_title(name))
-        assert [other for other, found in layers.items() if found.visible] == [name]
+        ((shown_name, entry),) = map_layers(viewer).items()
+        assert shown_name == name
+        assert np.array_equal(level(entry), np.asarray(stored.levels[0][:]))
         assert form.scales.texts[0].startswith(map_title(name))
     assert not [entry for entry in viewer.layers if isinstance(entry, napari.layers.Labels)]
-    assert layers["weight_large"].colormap.name != "fctl plasma 0.000 1.000"
+    choose(form.item, map_title("weight_large"))
+    assert map_layers(viewer)["weight_large"].colormap.name != "fctl plasma 0.000 1.000"
     form.shared.click()
-    assert layers["weight_large"].colormap.name == "fctl plasma 0.000 1.000"
+    assert map_layers(viewer)["weight_large"].colormap.name == "fctl plasma 0.000 1.000"
 
 
 def test_maps_that_are_there_are_not_computed_again(
@@ -206,14 +206,12 @@ def test_maps_that_are_there_are_not_computed_again(
 ) -> None:
     viewer, widget = explained
     compute_maps(viewer, widget, until)
-    layers = map_layers(viewer)
     choose(widget.form.item, map_title("weight_large"))
     widget.form.view.setCurrentText(ATTENTION)
-    assert not any(entry.visible for entry in layers.values())
+    assert not map_layers(viewer)
     assert shown(viewer) == {f"attention {name}" for name in NAMES}
     compute_maps(viewer, widget, until)
-    assert map_layers(viewer) == layers
-    assert layers["weight_large"].visible
+    assert list(map_layers(viewer)) == ["weight_large"]
     assert errors(notes) == []
 
 

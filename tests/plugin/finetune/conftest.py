@@ -1,4 +1,4 @@
-"""The Fine-tune widget in a window; a small scene with corrections and a segmentation."""
+"""The tab Fine-tune in a window; a small scene with corrections and a segmentation."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fctl_napari.imagery.convert import convert
 from fctl_napari.imagery.open import open_image
 from fctl_napari.model.model_card import checkpoint_hash, read_card
 from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.finetune import widget as finetune_widget
 from fctl_napari.plugin.finetune.widget import FinetuneWidget
 from fctl_napari.segmentation.store.store import Segmentation
@@ -88,7 +89,7 @@ def open_finetune(open_window: Callable[..., Any], until: Until, scene: Path, pa
         viewer = open_window()
         if image:
             viewer.open(scene, plugin="fctl-napari")
-        _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", "Fine-tune")
+        widget = open_tab(viewer, "Fine-tune")
         assert isinstance(widget, FinetuneWidget)
         widget.form.checkpoint.add(parent)
         widget.form.steps.setValue(steps)

@@ -1,4 +1,4 @@
-"""What the tests of the Fine-tune widget do."""
+"""What the tests of the tab Fine-tune do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import napari
 
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.finetune.widget import FinetuneWidget
 from fctl_napari.plugin.segment.widget import SegmentWidget
 
@@ -16,7 +17,7 @@ OpenFinetune = Callable[..., tuple[napari.Viewer, FinetuneWidget]]
 
 
 def dock(viewer: napari.Viewer, name: str) -> Any:
-    _, widget = viewer.window.add_plugin_dock_widget("fctl-napari", name, tabify=True)
+    widget = open_tab(viewer, name)
     return widget
 
 

@@ -1,4 +1,4 @@
-"""A run of the Fine-tune widget that is paused, cancelled, refused, or left."""
+"""A run of the tab Fine-tune that is paused, cancelled, refused, or left."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_missing_image_and_unfit_corrections_are_reported(
     open_finetune: OpenFinetune, until: Until, scene: Path, notes: list[tuple[str, str]]
 ) -> None:
     viewer, widget = open_finetune(image=False)
-    assert widget.form.hint.text() == "Open an image first."
+    assert widget.form.guide.text() == "Open an image first."
     widget.form.start.click()
     assert "there is no image" in errors(notes)[-1]
     viewer.open(scene, plugin="fctl-napari")
@@ -222,7 +222,7 @@ def test_closing_the_window_loses_nothing(
     decide(widget, until)
     assert widget.candidate_review is not None
     assert widget.candidate_review.overlay is not None  # beside the parent's result, which no layer shows
-    viewer.window.remove_dock_widget(widget)  # undecided again
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets["FCtL"])  # undecided again
     assert [each.name for each in viewer.layers if "tiny-1" in each.name] == []
     keep_while_it_is_segmented(viewer, until)
     assert out.exists()

@@ -1,4 +1,4 @@
-"""The Fine-tune widget in the real window, with the real worker: a small network, part of the Earth scene."""
+"""The tab Fine-tune in the real window, with the real worker: a small network, part of the Earth scene."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers_window import errors, level
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QTabBar
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QTabBar, QVBoxLayout, QWidget
 
 from fctl_napari.corrections.corrections import Corrections
 from fctl_napari.finetuning.candidates import candidate_path, traces
@@ -35,7 +35,7 @@ def test_strokes_that_are_not_on_disk_yet_are_learnt(
 ) -> None:
     viewer, widget = open_finetune(steps=2)
     form = widget.form
-    assert form.hint.text().startswith("Paint corrections first")
+    assert form.guide.text().startswith("Paint corrections first")
     correct = dock(viewer, "Correct")
     assert isinstance(correct, CorrectWidget)
     correct.form.checkpoint.add(parent)
@@ -75,6 +75,7 @@ def reviewed(
     segmenter = dock(viewer, "Segment")
     segmenter.form.add_checkpoint(parent)
     until(lambda: "scene by tiny" in viewer.layers)
+    dock(viewer, "Fine-tune")
     learn(widget, until)
     return viewer, widget, segmenter
 
@@ -205,8 +206,12 @@ def assert_of_the_family(widget: FinetuneWidget, kept: Path) -> None:
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_enter_does_what_the_gate_says(qtbot: QtBot, keep: bool) -> None:
-    view = GateReport()
-    qtbot.addWidget(view)
+    view, window = GateReport(), QWidget()
+    column = QVBoxLayout(window)
+    column.addWidget(view)
+    column.addWidget(view.decision)
+    qtbot.addWidget(window)
+    window.show()
     pressed: list[str] = []
     view.keep.clicked.connect(lambda: pressed.append("keep"))
     view.roll_back.clicked.connect(lambda: pressed.append("roll back"))
@@ -215,8 +220,8 @@ def test_enter_does_what_the_gate_says(qtbot: QtBot, keep: bool) -> None:
         "after": {"held_out": {"miou": 0.5 if keep else 0.125}, "scene": {"agreement": 0.875}},
     }
     view.show_gate_result("earth-1", figures, GateResult(keep, ("IoU did so, 12 % of it.",)))
-    qtbot.waitExposed(view)
-    view.activateWindow()
+    qtbot.waitExposed(window)
+    window.activateWindow()
     qtbot.waitUntil(view.default.hasFocus)
     QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Return)
     assert pressed == (["keep"] if keep else ["roll back"])

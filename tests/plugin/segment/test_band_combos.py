@@ -1,4 +1,4 @@
-"""The bands of an image, chosen beside it in the Segment widget."""
+"""The bands of an image, chosen beside it in the tab Segment."""
 
 from __future__ import annotations
 

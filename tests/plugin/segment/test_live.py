@@ -268,6 +268,7 @@ def test_live_in_two_dimensions_of_three(open_scene: Open, until: Callable[..., 
     assert viewer.dims.ndim == 3
     viewer.layers.move(viewer.layers.index(stack), 0)
     image = viewer.layers["scene"]
+    viewer.layers.selection.active = image
     center_on(viewer, image, 150, 300, 70)
     condition = seen_all(widget)
     widget.form.live.click()

@@ -1,4 +1,4 @@
-"""The bands of a network, found in the image and chosen in the Segment widget."""
+"""The bands of a network, found in the image and chosen in the tab Segment."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from helpers_window import Open, errors, level, mask_of, shown
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
 from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.layers.roi import DRAWN, VIEW, WHOLE
 from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.widget import SegmentWidget
@@ -216,7 +217,7 @@ def test_closing_the_dock_stops_the_run(open_scene: Open, until: Callable[..., N
     viewer, widget = open_scene()
     begin(widget, until)
     job = widget._runner.run._run
-    viewer.window.remove_dock_widget(widget)
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets["FCtL"])
     assert not widget.running
     assert job.wait(10).state == "cancelled"
     viewer.layers.clear()  # nobody listens to the window any more
@@ -289,7 +290,7 @@ def test_what_is_missing_is_reported(
     open_window: Callable[..., napari.Viewer], notes: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     viewer = open_window()
-    widget = SegmentWidget(viewer)
+    widget = open_tab(viewer, "Segment")
     widget.form.run.click()
     assert "no image" in errors(notes)[-1]
     viewer.add_image(np.zeros((50, 60), np.uint8))

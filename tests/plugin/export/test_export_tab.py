@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from helpers_window import errors
 
+from fctl_napari.errors import InputError
 from fctl_napari.imagery.labels.ground_truth import open_ground_truth
+from fctl_napari.plugin.dock.dock import open_tab
 
 pytest.importorskip("pyogrio")
 pytestmark = [pytest.mark.gui]
@@ -32,11 +35,8 @@ def viewer(open_window: Callable[..., Any], store: Path) -> Any:
     return viewer
 
 
-def the_dialog(viewer: Any) -> Any:
-    from fctl_napari.plugin.io.export import ExportDialog
-
-    (dialog,) = viewer.window._qt_window.findChildren(ExportDialog)
-    return dialog
+def the_tab(viewer: Any) -> Any:
+    return open_tab(viewer, "Export")
 
 
 def menu_titles(menu: Any) -> list[str]:
@@ -50,28 +50,28 @@ def test_the_menus_have_it(viewer: Any) -> None:
 
     for location in ("napari/layers/data", "napari/file/io_utilities"):
         titles = menu_titles(QModelMenu(menu_id=location, app=get_app_model()))
-        assert "Export a segmentation… (FCtL)" in titles
+        assert "Export (FCtL)" in titles
 
 
 def test_the_form_exports_what_is_in_view(
     viewer: Any, store: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
 ) -> None:
-    from napari._app_model import get_app_model
-
-    get_app_model().commands.execute_command("fctl-napari.export").result()
-    dialog = the_dialog(viewer)
-    assert dialog.path.text() == str(store.with_name("made.tif"))
-    assert not dialog.simplify.isEnabled()
+    tab = the_tab(viewer)
+    form = tab.form
+    assert form.path.text() == str(store.with_name("made.tif"))
+    assert not form.simplify.isEnabled()
     out = tmp_path / "out.geojson"
-    dialog.path.setText(str(out))
-    assert dialog.simplify.isEnabled()
-    dialog.min_area.setValue(2)
-    dialog.where.setCurrentText("View")
+    form.kind.setCurrentText("Polygons as GeoJSON")
+    assert form.path.text() == str(store.with_name("made.geojson"))
+    form.path.setText(str(out))
+    assert form.simplify.isEnabled()
+    form.min_area.setValue(2)
+    form.where.setCurrentText("View")
     camera = viewer.scene.camera
     camera.zoom = viewer.canvas.size[0] / 60  # 60 rows
     camera.center = (0.0, 99.5, 99.5)
-    dialog.accept()
-    until(lambda: any("is exported" in message for _, message in notes))
+    form.export.click()
+    until(lambda: "is exported" in form.status.text())
     found = {f["properties"]["class"]: f for f in json.loads(out.read_text())["features"]}
     assert set(found) == {"red", "green"}
     rows = [y for x, y in found["green"]["geometry"]["coordinates"][0]]
@@ -80,36 +80,29 @@ def test_the_form_exports_what_is_in_view(
     assert errors(notes) == []
 
 
-def test_what_is_wrong_is_reported_and_the_form_stays(
+def test_what_is_wrong_is_reported(
     viewer: Any, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
 ) -> None:
-    from fctl_napari.plugin.io.export import export_layer
-
-    export_layer()
-    dialog = the_dialog(viewer)
+    tab = the_tab(viewer)
     mine = tmp_path / "mine.gpkg"
     mine.write_bytes(b"mine")
-    dialog.path.setText(str(mine))
-    dialog.accept()
-    assert dialog.isVisible()
-    dialog.path.setText(str(tmp_path / "out.jpg"))
-    dialog.accept()
+    tab.form.path.setText(str(mine))
+    tab.form.export.click()
+    tab.form.path.setText(str(tmp_path / "out.jpg"))
+    tab.form.export.click()
     first, second = errors(notes)
     assert "not an earlier export" in first
     assert "is no kind of export" in second
+    assert tab.problem == second
     assert mine.read_bytes() == b"mine"
-    dialog.reject()
 
 
 def test_a_missing_segmentation_is_reported(
     open_window: Callable[..., Any], notes: list[tuple[str, str]], tmp_path: Path
 ) -> None:
-    from fctl_napari.errors import InputError
-    from fctl_napari.plugin.io.export import export_layer
-
     viewer = open_window()
     layer = viewer.add_labels(np.ones((20, 20), np.uint8))
-    export_layer()
+    the_tab(viewer).form.export.click()
     (message,) = errors(notes)
     assert "there is no segmentation to export" in message
     with pytest.raises(InputError, match="is no segmentation by FCtL"):
@@ -126,6 +119,32 @@ def test_saving_a_layer_writes_polygons(
     assert labels.save(str(out)) == [str(out)]
     until(lambda: any("is exported" in message for _, message in notes))
     assert pyogrio.read_info(out)["features"] == 3
+
+
+@pytest.mark.parametrize("name", ["saved.tif", "saved.png", "saved.ome.zarr"])
+def test_saving_a_layer_writes_classes(
+    viewer: Any, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None], name: str
+) -> None:
+    out = tmp_path / name
+    labels = next(layer for layer in viewer.layers if layer._type_string == "labels")
+    viewer.layers.selection = {labels}
+    # of two writers for .tif napari takes its own, unless the entry of ours is chosen in its dialog
+    assert viewer.layers.save(str(out), selected=True, plugin="fctl-napari") == [str(out)]
+    until(lambda: any("is exported" in message for _, message in notes))
+    assert (open_ground_truth(out).read((100, 50, 200, 350)) == 1).all()
+
+
+def test_other_labels_are_saved_by_napari(
+    open_window: Callable[..., Any], tmp_path: Path, notes: list[tuple[str, str]]
+) -> None:
+    viewer = open_window()
+    layer = viewer.add_labels(np.arange(400, dtype=np.uint8).reshape(20, 20) % 7)
+    (path,) = layer.save(str(tmp_path / "mine.tif"))
+    assert np.array_equal(tifffile.imread(path), layer.data)
+    levels = viewer.add_labels([layer.data, layer.data[::2, ::2]], multiscale=True)
+    with pytest.raises(InputError, match="save a layer with one level"):
+        levels.save(str(tmp_path / "levels.tif"), plugin="fctl-napari")
+    assert errors(notes) == []
 
 
 def test_a_stopped_export_leaves_nothing_and_reports_nothing(
@@ -149,19 +168,14 @@ def test_a_stopped_export_leaves_nothing_and_reports_nothing(
 def test_the_form_exports_a_drawn_region(
     viewer: Any, store: Path, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
 ) -> None:
-    from fctl_napari.plugin.io.export import export_layer
-
-    labels = next(layer for layer in viewer.layers if layer._type_string == "labels")
-    viewer.layers.selection.active = labels
-    export_layer()
-    dialog = the_dialog(viewer)
-    dialog.path.setText(str(tmp_path / "out.png"))
-    dialog.draw.click()
-    assert dialog.where.currentText() == "Drawn region"
+    form = the_tab(viewer).form
+    form.path.setText(str(tmp_path / "out.png"))
+    form.draw.click()
+    assert form.where.currentText() == "Drawn region"
     shapes = viewer.layers.selection.active
     shapes.add_rectangles([[149.5, 99.5], [149.5, 199.5], [179.5, 199.5], [179.5, 99.5]])
-    dialog.accept()
-    until(lambda: any("is exported" in message for _, message in notes))
+    form.export.click()
+    until(lambda: "is exported" in form.status.text())
     written = open_ground_truth(tmp_path / "out.png")
     assert written.shape == (30, 100)
     assert (written.read((0, 0, 30, 100)) == 1).all()

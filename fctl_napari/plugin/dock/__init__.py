@@ -1,0 +1,1 @@
+"""The FCtL dock: one header and five tabs."""

@@ -1,0 +1,89 @@
+"""Commands of the dock, for napari's menus, its palette and keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import napari
+
+from fctl_napari.plugin.dock.dock import open_tab
+from fctl_napari.plugin.dock.key_sheet import KeySheet
+from fctl_napari.plugin.layers.hidden_masks import toggle_masks
+
+if TYPE_CHECKING:
+    from fctl_napari.plugin.correct.widget import CorrectWidget
+    from fctl_napari.plugin.errors.widget import ErrorWidget
+    from fctl_napari.plugin.segment.widget import SegmentWidget
+
+
+def run(viewer: napari.Viewer) -> None:
+    """Segment as the tab Segment says.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    page: SegmentWidget = open_tab(viewer, "Segment")
+    page.form.run.click()
+
+
+def next_error(viewer: napari.Viewer) -> None:
+    """Fly to the next region of the list in the tab Errors.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    _errors(viewer, "next")
+
+
+def previous_error(viewer: napari.Viewer) -> None:
+    """Fly to the region before in the list in the tab Errors.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    _errors(viewer, "previous")
+
+
+def edit_here(viewer: napari.Viewer) -> None:
+    """Move the edit window to the middle of the view.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    page: CorrectWidget = open_tab(viewer, "Correct")
+    page.form.here.click()
+
+
+def toggle_mask(viewer: napari.Viewer) -> None:
+    """Hide the masks of segmentations, or show the uppermost if none is visible.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    toggle_masks(viewer)
+
+
+def show_keys(viewer: napari.Viewer) -> None:
+    """Show the sheet of keys.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    KeySheet(viewer.window._qt_window).show()
+
+
+def _errors(viewer: napari.Viewer, which: str) -> None:
+    page: ErrorWidget = open_tab(viewer, "Errors")
+    page.form.regions.key_buttons()[which].click()

@@ -1,0 +1,297 @@
+"""The FCtL dock: the header, and the tabs Segment, Explore, Errors, Correct, Fine-tune and Export below it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import napari
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QDockWidget, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+
+from fctl_napari.plugin.common.base_widget import DockedWidget
+from fctl_napari.plugin.common.form_layout import WIDTH
+from fctl_napari.plugin.common.keys import bind_keys
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.layers.header import Header
+from fctl_napari.plugin.layers.hidden_masks import toggle_masks
+
+NAME = "FCtL"
+"""Name of the dock in napari's window."""
+
+COLUMNS, CANVAS = 2 * WIDTH + 20, 700
+"""Width of the columns beside the canvas, napari's and ours, and the least width that these leave to it, screen px."""
+
+LIST_HEIGHT = 190
+"""Height of the layer list where it shares a column with the dock, screen px."""
+
+MASK_KEY, SHEET_KEY = "Q", "?"
+"""Keys that hide the mask or show it, and that show the sheet of keys; napari 0.9 uses neither."""
+
+TABS = {
+    "Segment": ("segment", "SegmentWidget", "Compute the mask: in view, of a region, or of the whole image."),
+    "Explore": ("explore", "ExploreWidget", "See why a pixel has its class: attention, weights, probabilities."),
+    "Errors": ("errors", "ErrorWidget", "Compare with a ground truth: overlays, figures, the next error."),
+    "Correct": ("correct", "CorrectWidget", "Paint corrections. Every stroke is on disk within a second."),
+    "Fine-tune": ("finetune", "FinetuneWidget", "Let the network learn from the corrections, and keep or roll back."),
+    "Export": ("export", "ExportWidget", "Write the map for other programs."),
+}
+"""Package, class and tooltip of each tab, by its name."""
+
+
+class FctlDock(QWidget):
+    """Header and tabs, each of which is made when it is first shown.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer that it is docked in.
+
+    Attributes
+    ----------
+    header : Header
+        Fields for image, checkpoint and device, which the tabs share.
+    tabs : QTabWidget
+        The tabs.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._pages: dict[str, DockedWidget] = {}
+        self._left = False
+        self.header = Header(napari_viewer)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.setUsesScrollButtons(False)
+        self.tabs.setElideMode(Qt.TextElideMode.ElideNone)
+        self.tabs.tabBar().setStyleSheet("QTabBar::tab { padding: 3px 2px; }")  # so that all fit into 320 px
+        for index, (name, (_, _, tooltip)) in enumerate(TABS.items()):
+            frame = QWidget()
+            QVBoxLayout(frame).setContentsMargins(0, 0, 0, 0)
+            self.tabs.addTab(frame, name)
+            self.tabs.setTabToolTip(index, tooltip)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.header)
+        column.addWidget(self.tabs, stretch=1)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._shown = ""
+        self.tabs.currentChanged.connect(self._tab_changed)
+        self._unbind = bind_keys(napari_viewer, {MASK_KEY: partial(toggle_masks, napari_viewer)})
+        sheet = QShortcut(QKeySequence(SHEET_KEY), self)
+        sheet.activated.connect(self.show_keys)
+        session().window_closed.connect(self._window_closed)
+
+    def page(self, name: str) -> Any:
+        """Return the widget of a tab, which is made if it was not shown yet.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tab.
+
+        Returns
+        -------
+        DockedWidget
+            The widget.
+        """
+        if name not in self._pages:
+            package, kind, _ = TABS[name]
+            module = import_module(f"fctl_napari.plugin.{package}.widget")
+            page = self._pages[name] = getattr(module, kind)(self._viewer, self.header)
+            self.tabs.widget(list(TABS).index(name)).layout().addWidget(page)
+            page.wanted.connect(self.show_tab)
+        return self._pages[name]
+
+    def _tab_changed(self, index: int) -> None:
+        """Tell the tabs which of them is shown."""
+        name = self._shown = self.tabs.tabText(index)
+        self.page(name)
+        for page in self._pages.values():
+            page.tab_shown(name)
+
+    def show_keys(self) -> None:
+        """Show the sheet of keys."""
+        from fctl_napari.plugin.dock.key_sheet import KeySheet
+
+        KeySheet(self.window()).show()
+
+    def show_tab(self, name: str) -> Any:
+        """Show a tab.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tab.
+
+        Returns
+        -------
+        DockedWidget
+            Its widget.
+        """
+        page = self.page(name)
+        self.tabs.setCurrentIndex(list(TABS).index(name))
+        if not self._shown:  # the first tab, which Qt shows without a signal
+            self._tab_changed(self.tabs.currentIndex())
+        return page
+
+    def event(self, event: QEvent) -> bool:
+        """Handle Qt's events, and end when napari takes the closed dock out of its parent.
+
+        Parameters
+        ----------
+        event : QEvent
+            The event.
+
+        Returns
+        -------
+        bool
+            True if the event was recognized.
+        """
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._leave(layers=True)
+        return super().event(event)
+
+    def _window_closed(self, window: QWidget) -> None:
+        if window is self.window():
+            self._leave(layers=False)
+
+    def _leave(self, *, layers: bool) -> None:
+        """End the tabs and the header, once."""
+        if not self._left:
+            self._left = True
+            self._unbind()
+            for page in self._pages.values():
+                page.leave(layers=layers)
+            self.header.leave()
+
+
+def open_dock(viewer: napari.Viewer, tab: str = "Segment") -> FctlDock:
+    """Open the dock in a viewer's window at a tab, or show that tab of the one that is there.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    tab : str, optional
+        Name of the tab.
+
+    Returns
+    -------
+    FctlDock
+        The dock.
+    """
+    dock = viewer.window.dock_widgets.get(NAME)
+    if dock is None:
+        dock = FctlDock(viewer)
+        dock.show_tab(tab)
+        narrow = viewer.window._qt_window.width() < COLUMNS + CANVAS
+        holder = viewer.window.add_dock_widget(dock, name=NAME, area="left" if narrow else "right")
+        if narrow:
+            _share_column(viewer, holder)
+    else:
+        dock.show_tab(tab)
+        holder = dock.parent()
+        holder.show()
+        holder.raise_()
+    return dock
+
+
+def _share_column(viewer: napari.Viewer, holder: QDockWidget) -> None:
+    """Put the dock into one stack with napari's layer controls, above the layer list."""
+    window, view = viewer.window._qt_window, viewer.window._qt_viewer
+    window.tabifyDockWidget(view.dockLayerControls, holder)
+
+    def lay_out() -> None:
+        holder.raise_()
+        heights = [window.height() - LIST_HEIGHT, LIST_HEIGHT]
+        window.resizeDocks([holder, view.dockLayerList], heights, Qt.Orientation.Vertical)
+
+    QTimer.singleShot(0, holder, lay_out)  # Qt lays out what was tabified first
+
+
+def open_tab(viewer: napari.Viewer, tab: str) -> Any:
+    """Open the dock in a viewer's window at a tab.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    tab : str
+        Name of the tab.
+
+    Returns
+    -------
+    DockedWidget
+        The widget of the tab.
+    """
+    return open_dock(viewer, tab).page(tab)
+
+
+class Opener(QWidget):
+    """Entry of napari's menus that opens the dock at a tab.
+
+    napari docks what such an entry makes. It is an empty widget, which takes itself away at once.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer.
+
+    Attributes
+    ----------
+    page : DockedWidget
+        The widget of the tab.
+    """
+
+    tab = "Segment"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.page = open_tab(napari_viewer, self.tab)
+        QTimer.singleShot(0, self._go)
+
+    def _go(self) -> None:
+        with suppress(LookupError):  # it was not docked
+            self._viewer.window.remove_dock_widget(self)
+        self.deleteLater()
+
+
+class OpenSegment(Opener):
+    """Entry that opens the tab Segment."""
+
+
+class OpenExplore(Opener):
+    """Entry that opens the tab Explore."""
+
+    tab = "Explore"
+
+
+class OpenErrors(Opener):
+    """Entry that opens the tab Errors."""
+
+    tab = "Errors"
+
+
+class OpenCorrect(Opener):
+    """Entry that opens the tab Correct."""
+
+    tab = "Correct"
+
+
+class OpenFinetune(Opener):
+    """Entry that opens the tab Fine-tune."""
+
+    tab = "Fine-tune"
+
+
+class OpenExport(Opener):
+    """Entry that opens the tab Export."""
+
+    tab = "Export"

@@ -1,0 +1,182 @@
+"""Fields of the tab Export, without what they do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtWidgets import QDoubleSpinBox, QLineEdit, QProgressBar, QSpinBox, QVBoxLayout, QWidget
+
+from fctl_napari.errors import FctlError
+from fctl_napari.export.export import POLYGON_KINDS, SIMPLIFIED_KINDS, kind_of
+from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
+from fctl_napari.plugin.common.guide import Guide
+from fctl_napari.plugin.io.export import What
+from fctl_napari.plugin.layers.choosers import combo, row, tool
+from fctl_napari.plugin.layers.roi import DRAW_TIP, DRAWN, VIEW, WHOLE
+
+KINDS = {
+    "Classes as GeoTIFF": ".tif",
+    "Polygons as GeoPackage": ".gpkg",
+    "Polygons as GeoJSON": ".geojson",
+    "Annotations as COCO": ".coco.json",
+    "Labels as OME-Zarr": ".ome.zarr",
+    "Classes as PNG": ".png",
+}
+"""Kinds of export, with the ends of their names."""
+
+WHAT: dict[str, What] = {
+    "Final map, with corrections": "final map",
+    "Prediction alone": "prediction",
+    "Provenance: who said it": "provenance",
+}
+"""What can be written, by its name for people."""
+
+TOOLTIPS = {
+    "mask": "The segmentation to export.",
+    "what": (
+        "The final map: the prediction with the corrections that people painted. Or the prediction alone. Or, for "
+        "each px, who said its class: predicted, corrected, accepted, not sure."
+    ),
+    "kind": "The form in which it is written. The end of the name says the same.",
+    "path": "Path of the export. An earlier export there is replaced, another file never.",
+    "choose": "Choose the path of the export.",
+    "where": "The part to export: all of it, the view, or a rectangle drawn over it.",
+    "simplify": (
+        "Simplify polygons by about this many px. Neighbors keep their common border. Arms and gaps narrower than "
+        "that vanish, and the number of px that this changes is reported in the end. 0: along the px."
+    ),
+    "min_area": "Leave out regions of fewer px. Their number is reported in the end.",
+    "export": "Write the file, in a thread.",
+    "cancel": "Stop. A former file stays.",
+    "progress": "Progress of the export.",
+}
+
+
+class ExportForm(QWidget):
+    """Form of the tab Export: segmentation, kind, path, region and the making of polygons.
+
+    Its attributes are its fields, see the source.
+
+    Parameters
+    ----------
+    parent : QWidget or None, optional
+        Qt's parent.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.guide = Guide()
+        self.mask = combo(TOOLTIPS["mask"])
+        self.what = combo(TOOLTIPS["what"])
+        self.what.addItems(WHAT)
+        self.kind = combo(TOOLTIPS["kind"])
+        self.kind.addItems(KINDS)
+        self.path = QLineEdit()
+        self.path.setToolTip(TOOLTIPS["path"])
+        self.choose = tool("…", TOOLTIPS["choose"])
+        self.where = combo(TOOLTIPS["where"])
+        self.where.addItems([WHOLE, VIEW, DRAWN])
+        self.draw = tool("Draw", DRAW_TIP)
+        self.simplify = QDoubleSpinBox()
+        self.simplify.setToolTip(TOOLTIPS["simplify"])
+        self.simplify.setRange(0, 1000)
+        self.simplify.setSingleStep(0.5)
+        self.simplify.setSuffix(" px")
+        self.simplify.setSpecialValueText("no, exact")
+        self.min_area = QSpinBox()
+        self.min_area.setToolTip(TOOLTIPS["min_area"])
+        self.min_area.setRange(0, 10**9)
+        self.min_area.setSuffix(" px")
+        self.export = button("Export", TOOLTIPS["export"])
+        self.cancel = button("Cancel", TOOLTIPS["cancel"])
+        self.progress = QProgressBar()
+        self.progress.setToolTip(TOOLTIPS["progress"])
+        self.progress.setTextVisible(False)
+        self.progress.setRange(0, 1)
+        self.status = wrapped("Outcome of the last export.")
+        for field in (self.simplify, self.min_area):
+            field.setMinimumWidth(60)
+        self._arrange()
+        self.set_busy(False)
+        self.kind.currentIndexChanged.connect(self._kind_chosen)
+        self.path.textChanged.connect(self._path_changed)
+        self._path_changed()
+
+    def _arrange(self) -> None:
+        """Lay the fields out."""
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.addWidget(self.guide)
+        column.addLayout(
+            labelled(
+                [
+                    ("Segmentation", self.mask),
+                    ("What", self.what),
+                    ("As", self.kind),
+                    ("To", row(self.path, self.choose)),
+                    ("Where", row(self.where, self.draw)),
+                    ("Simplify", self.simplify),
+                    ("Smallest", self.min_area),
+                ]
+            )
+        )
+        column.addStretch()
+        foot = QVBoxLayout()
+        foot.addLayout(row(self.export, self.cancel))
+        foot.addWidget(self.progress)
+        foot.addWidget(self.status)
+        scrolling(self, content, foot)
+
+    @property
+    def suffix(self) -> str:
+        """End of the names of the chosen kind."""
+        return KINDS[self.kind.currentText()]
+
+    def set_busy(self, busy: bool) -> None:
+        """Enable the button that works now.
+
+        Parameters
+        ----------
+        busy : bool
+            If True, an export is under way.
+        """
+        self.export.setEnabled(not busy)
+        self.cancel.setEnabled(busy)
+        self.show_progress(0, 1)
+
+    def show_progress(self, done: int, total: int) -> None:
+        """Show the progress of an export.
+
+        Parameters
+        ----------
+        done : int
+            Number of finished pieces.
+        total : int
+            Number of all pieces; 0 shows that it is under way.
+        """
+        show_done(self.progress, done, total)
+
+    def _kind_chosen(self) -> None:
+        """Give the path the end that the kind has."""
+        path = self.path.text()
+        for suffix in sorted(KINDS.values(), key=len, reverse=True):
+            if path.lower().endswith(suffix):
+                self.path.setText(path[: len(path) - len(suffix)] + self.suffix)
+                return
+        if path:
+            self.path.setText(path + self.suffix)
+
+    def _path_changed(self) -> None:
+        """Choose the kind that the path's end says, and enable the fields that it has."""
+        try:
+            kind = kind_of(Path(self.path.text()))
+        except FctlError:
+            kind = None
+        if kind is not None:
+            for index, suffix in enumerate(KINDS.values()):
+                if kind_of(Path("x" + suffix)) == kind:
+                    self.kind.blockSignals(True)
+                    self.kind.setCurrentIndex(index)
+                    self.kind.blockSignals(False)
+        self.simplify.setEnabled(kind in SIMPLIFIED_KINDS)
+        self.min_area.setEnabled(kind in POLYGON_KINDS)

@@ -1,0 +1,197 @@
+"""The tab Export: the actions of its fields."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.layers import Labels
+from qtpy.QtWidgets import QFileDialog
+
+from fctl_napari.corrections.provenance import check_provenance_path
+from fctl_napari.errors import Cancelled, InputError
+from fctl_napari.export.export import check_export
+from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.common.base_widget import DockedWidget
+from fctl_napari.plugin.common.notify import report, reported
+from fctl_napari.plugin.common.session import session
+from fctl_napari.plugin.export.form import WHAT, ExportForm
+from fctl_napari.plugin.io.export import FILTERS, ExportInputs, export_work
+from fctl_napari.plugin.layers.header import Header
+from fctl_napari.plugin.layers.hidden_masks import masks
+from fctl_napari.plugin.layers.image_identity import identities
+from fctl_napari.plugin.layers.mask_combo import is_mask
+from fctl_napari.plugin.layers.roi import DRAWN, chosen_region, start_drawing
+from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY
+
+
+class ExportWidget(DockedWidget):
+    """Widget that exports a segmentation for other programs.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Viewer that it is docked in.
+    header : Header
+        Fields for image, checkpoint and device, which the tabs share.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer, header: Header) -> None:
+        super().__init__(napari_viewer)
+        self._exporting = Jobs(self)
+        self._proposed = ""
+        self.form = ExportForm()
+        self._fill(self.form)
+        self._image = header.image
+        self._connect()
+        self._fill_masks()
+
+    def _connect(self) -> None:
+        """Connect the fields to their actions, and follow the viewer."""
+        form = self.form
+        self._image.currentIndexChanged.connect(self._choose_mask)
+        identities().known.connect(self._choose_mask)
+        for emitter in self._emitters():
+            emitter.connect(self._fill_masks)
+        form.mask.currentIndexChanged.connect(self._mask_changed)
+        form.choose.clicked.connect(self._ask)
+        form.draw.clicked.connect(self._draw)
+        form.export.clicked.connect(self.start)
+        form.cancel.clicked.connect(self._exporting.cancel)
+        self._exporting.busy.connect(form.set_busy)
+
+    @property
+    def running(self) -> bool:
+        """True while an export is under way."""
+        return self._exporting.running
+
+    @property
+    def mask(self) -> Labels | None:
+        """The layer of the chosen segmentation, or None."""
+        return self.form.mask.currentData()
+
+    def _emitters(self) -> list[Any]:
+        """Return the events of the viewer after which the segmentations are listed."""
+        events = self._viewer.layers.events
+        return [events.inserted, events.removed, events.renamed]
+
+    def _fill_masks(self, _event: Any = None) -> None:
+        """List the segmentations, the uppermost first, and keep the chosen one."""
+        field, chosen = self.form.mask, self.mask
+        found = list(reversed(masks(self._viewer)))
+        field.blockSignals(True)
+        field.clear()
+        for mask in found:
+            field.addItem(mask.name, mask)
+        if chosen in found:
+            field.setCurrentIndex(found.index(chosen))
+        field.blockSignals(False)
+        self._choose_mask()
+        self._mask_changed()
+
+    def _choose_mask(self, _event: Any = None) -> None:
+        """Choose the uppermost segmentation of the image, unless one of it is chosen."""
+        image, field = self._image.layer, self.form.mask
+        if image is None or (self.mask is not None and is_mask(self._viewer, self.mask, image)):
+            return
+        for index in range(field.count()):
+            if is_mask(self._viewer, field.itemData(index), image):
+                field.setCurrentIndex(index)
+                return
+
+    def _mask_changed(self) -> None:
+        """Propose a path beside the segmentation, unless the user has entered one."""
+        form, mask = self.form, self.mask
+        store = None if mask is None else str(mask.metadata[STORE_KEY])
+        if mask is not None:
+            form.guide.say("")
+        elif self._image.layer is None:
+            form.guide.say("Open an image first.")
+        else:
+            form.guide.say("Segment the image first, or open a segmentation.", "Segment it (Segment)", "Segment")
+        if form.path.text() in ("", self._proposed):
+            beside = "" if store is None else f"{store.removesuffix('.ome.zarr')}{form.suffix}"
+            form.path.setText(beside)
+        self._proposed = form.path.text()
+
+    def _draw(self) -> None:
+        """Let the user draw the region."""
+        self.form.where.setCurrentText(DRAWN)
+        start_drawing(self._viewer, self.mask)
+
+    def _ask(self) -> None:
+        """Ask for the path."""
+        path, chosen = QFileDialog.getSaveFileName(
+            self,
+            "Export to",
+            self.form.path.text(),
+            ";;".join(FILTERS),
+            options=QFileDialog.Option.DontConfirmOverwrite,  # earlier exports are replaced, other files never
+        )
+        if path:
+            suffix = chosen.rpartition("*")[2].rstrip(")")
+            self.form.path.setText(path if "." in Path(path).name else path + suffix)
+
+    def inputs(self) -> ExportInputs:
+        """Return the inputs that the fields hold.
+
+        Returns
+        -------
+        ExportInputs
+            The inputs, checked.
+
+        Raises
+        ------
+        FctlError
+            There is no segmentation, or it cannot be exported like that.
+        """
+        form, mask = self.form, self.mask
+        if mask is None:
+            raise InputError("there is no segmentation to export; segment an image first, or open a segmentation.")
+        path = Path(form.path.text()).expanduser().absolute()
+        inputs = ExportInputs(
+            str(mask.metadata[STORE_KEY]),
+            path,
+            region=chosen_region(self._viewer, mask, form.where.currentText()),
+            simplify=(form.simplify.value() or None) if form.simplify.isEnabled() else None,
+            min_area=form.min_area.value() if form.min_area.isEnabled() else 0,
+            what=WHAT[form.what.currentText()],
+        )
+        if inputs.what == "provenance":
+            check_provenance_path(path)
+        check_export(path, simplify=inputs.simplify, min_area=inputs.min_area)
+        return inputs
+
+    def start(self) -> None:
+        """Export what the fields say, in a thread (the Export button)."""
+        form = self.form
+        with reported(self):
+            inputs, image = self.inputs(), self._image.layer
+            form.status.setText(f"Writing {inputs.out.name}…")
+            form.set_busy(True)
+            self._follow_window()
+            if image is None:
+                self._write(inputs)
+            else:
+                session().flush_strokes(self.window(), image, lambda: self._write(inputs))
+
+    def _write(self, inputs: ExportInputs) -> None:
+        """Write the file now that all strokes are on disk."""
+        form = self.form
+        self._exporting.begin(export_work(inputs), form.status.setText, self._failed, progressed=form.show_progress)
+        form.show_progress(0, 0)
+
+    def _failed(self, error: BaseException) -> None:
+        self.form.status.setText("Stopped." if isinstance(error, Cancelled) else "")
+        report(error, self)
+
+    def _leave(self, *, layers: bool) -> None:
+        """Stop following the viewer when the dock or the window is gone.
+
+        An export under way is ended.
+        """
+        self._exporting.drop()
+        identities().known.disconnect(self._choose_mask)
+        for emitter in self._emitters():
+            emitter.disconnect(self._fill_masks)
