@@ -71,10 +71,8 @@ def used(final: FinalMap) -> str:
     return f"{counts['corrected']:,} corrected px of {final.corrections.path.name}{not_sure}"
 
 
-def used_json(final: FinalMap | None) -> dict[str, str | int] | None:
-    """Return the corrections in a final map as plain values; None for None, the prediction alone."""
-    if final is None:
-        return None
+def used_json(final: FinalMap) -> dict[str, str | int]:
+    """Return the corrections in a final map as plain values."""
     counts = final.counts()
     return {
         "path": str(final.corrections.path),

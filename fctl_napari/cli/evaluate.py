@@ -118,7 +118,9 @@ def evaluate(
     if figure is not None:
         name = segmentation.name if final is None else f"{segmentation.name} with {used(final)}"
         save_figure(evaluation_figure(evaluation, name), figure)
-    figures = {**evaluation.to_json(), **domain, "context_reliance": None, "corrections": used_json(final)}
+    figures = {**evaluation.to_json(), **domain, "context_reliance": None}
+    if final is not None:
+        figures["corrections"] = used_json(final)
     try:
         with err.status("Exchanging contexts"):
             figures["context_reliance"] = segmentation_reliance(store, checkpoint)

@@ -6,8 +6,22 @@ import html
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QPixmap
-from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import (
+    QColorDialog,
+    QFrame,
+    QGridLayout,
+    QLabel,
+    QProgressBar,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from fctl_napari.errors import FctlError
+from fctl_napari.plugin.common.class_display import class_colors, displayed
+from fctl_napari.plugin.common.notify import report
 
 if TYPE_CHECKING:
     from fctl_napari.model.classes import ClassInfo
@@ -32,8 +46,8 @@ def set_value(bar: QProgressBar, value: int) -> None:
     bar.setUpdatesEnabled(True)
 
 
-def swatch(color: tuple[int, int, int], side: int = 12) -> QLabel:
-    """Return a small square of a color.
+def color_icon(color: tuple[int, int, int], side: int = 14) -> QIcon:
+    """Return a small square of a color, with a thin outline so that it is seen on any ground.
 
     Parameters
     ----------
@@ -44,15 +58,15 @@ def swatch(color: tuple[int, int, int], side: int = 12) -> QLabel:
 
     Returns
     -------
-    QLabel
+    QIcon
         The square.
     """
-    label = QLabel()
     pixmap = QPixmap(side, side)
-    pixmap.fill(QColor(*color))
-    label.setPixmap(pixmap)
-    label.setFixedSize(side, side)
-    return label
+    pixmap.fill(QColor(128, 128, 128))
+    painter = QPainter(pixmap)
+    painter.fillRect(1, 1, side - 2, side - 2, QColor(*color))
+    painter.end()
+    return QIcon(pixmap)
 
 
 def describe_contexts(card: Card) -> str:
@@ -116,7 +130,7 @@ class CardView(QFrame):
         }
         swatches = " ".join(
             f"<span style='color: rgb{info.color}'>\u25a0</span>&nbsp;{html.escape(info.name)}"
-            for info in card.classes.scored
+            for info in displayed(card.classes).scored
         )
         where, figures = card.headline()
         if figures:
@@ -153,11 +167,13 @@ class Legend(QWidget):
         self._grid.setVerticalSpacing(2)
         self._grid.setColumnStretch(2, 1)
         self._bars: list[QProgressBar] = []
+        self._swatches: dict[str, QToolButton] = {}
         self._shares: list[QLabel] = []
         self.setToolTip(
             "Share of each class in the part that is segmented so far, counted on the coarsest level of the result "
             "(every n-th pixel both ways)."
         )
+        class_colors().changed.connect(self._recolor)
 
     def show_classes(self, classes: tuple[ClassInfo, ...]) -> None:
         """Show classes, all without a share.
@@ -171,22 +187,41 @@ class Legend(QWidget):
             item = self._grid.takeAt(0)
             if item is not None and item.widget() is not None:
                 item.widget().deleteLater()
-        self._bars, self._shares = [], []
+        self._bars, self._shares, self._swatches = [], [], {}
         for row, info in enumerate(classes):
             bar = QProgressBar()
             bar.setRange(0, 1000)
             bar.setTextVisible(False)
             bar.setFixedHeight(8)
             bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            red, green, blue = info.color
-            bar.setStyleSheet(f"QProgressBar::chunk {{ background: rgb({red}, {green}, {blue}); }}")
+            color = self._swatches[info.name] = QToolButton()
+            color.setAutoRaise(True)
+            color.setToolTip(f"Choose the color of {info.name}. It is remembered for all images.")
+            color.clicked.connect(lambda _checked=False, name=info.name: self._ask_color(name))
             share = QLabel("-")
             share.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             share.setMinimumWidth(48)
-            for column, widget in enumerate((swatch(info.color), QLabel(info.name), bar, share)):
+            for column, widget in enumerate((color, QLabel(info.name), bar, share)):
                 self._grid.addWidget(widget, row, column)
             self._bars.append(bar)
             self._shares.append(share)
+            self._recolor(info.name, info.color)
+
+    def _recolor(self, name: str, color: tuple[int, int, int]) -> None:
+        """Show the color of a class."""
+        if name in self._swatches:
+            self._swatches[name].setIcon(color_icon(color))
+            bar = self._bars[list(self._swatches).index(name)]
+            bar.setStyleSheet(f"QProgressBar::chunk {{ background: rgb{tuple(color)}; }}")
+
+    def _ask_color(self, name: str) -> None:
+        """Ask for the color of a class, and remember it."""
+        chosen = QColorDialog.getColor(QColor(), self, f"Color of {name}")
+        if chosen.isValid():
+            try:
+                class_colors().choose(name, (chosen.red(), chosen.green(), chosen.blue()))
+            except FctlError as error:
+                report(error, self)
 
     def show_shares(self, shares: list[float]) -> None:
         """Show the shares of the classes.

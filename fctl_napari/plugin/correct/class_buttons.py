@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QPushButton, QWidget
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.plugin.common.card_view import color_icon
+from fctl_napari.plugin.common.class_display import class_colors, displayed
 from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 MOST_KEYS = 9
@@ -39,6 +40,7 @@ class ClassButtons(QWidget):
         self._group = QButtonGroup(self)
         self._group.idClicked.connect(self.chosen)
         self._areas: dict[str, QLabel] = {}
+        class_colors().changed.connect(self._recolor)
 
     @property
     def buttons(self) -> dict[int, QPushButton]:
@@ -80,13 +82,12 @@ class ClassButtons(QWidget):
         self._areas = {}
         if table is None:
             return
-        entries = [(label, info.name, info.color) for label, info in enumerate(table.scored, start=1)]
+        entries = [(label, info.name, info.color) for label, info in enumerate(displayed(table).scored, start=1)]
         for row, (label, name, color) in enumerate([*entries, (NOT_SURE, "not sure", NOT_SURE_COLOR)]):
             key = "0" if label == NOT_SURE else str(label) if label <= MOST_KEYS else ""
             button = QPushButton(f"{name}   {key}".rstrip())
-            pixmap = QPixmap(14, 14)
-            pixmap.fill(QColor(*color))
-            button.setIcon(QIcon(pixmap))
+            button.setObjectName(name)
+            button.setIcon(color_icon(color))
             button.setCheckable(True)
             button.setStyleSheet("text-align: left; padding-left: 8px;")
             what = "Paint pixels that are neither learned from nor scored" if label == NOT_SURE else f"Paint {name}"
@@ -98,6 +99,12 @@ class ClassButtons(QWidget):
             self._grid.addWidget(button, row, 0)
             self._grid.addWidget(area, row, 1)
             self._areas[name] = area
+
+    def _recolor(self, name: str, color: tuple[int, int, int]) -> None:
+        """Show the new color of a class."""
+        for button in self._group.buttons():
+            if button.objectName() == name:
+                button.setIcon(color_icon(color))
 
     def show_chosen(self, label: int) -> None:
         """Show the label that is painted with.

@@ -10,6 +10,7 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from fctl_napari.model.classes import NOT_SURE, ClassTable
+from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.layers.correction_marks import mark_corrections
 from fctl_napari.plugin.layers.segmentation_layers import StoredLevels, above
 from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR, class_style, only_show
@@ -29,7 +30,7 @@ def correction_style(table: ClassTable) -> dict[str, Any]:
     dict of str to object
         ``colormap`` and ``features`` of the layer.
     """
-    style = class_style((info.name, info.color) for info in table.scored)
+    style = class_style((info.name, info.color) for info in displayed(table).scored)
     colors = dict(style["colormap"].color_dict)
     colors[NOT_SURE] = np.array([*(channel / 255 for channel in NOT_SURE_COLOR), 1.0], np.float32)
     names = [*style["features"]["class"], "not sure"]
@@ -157,7 +158,7 @@ def outline_color(table: ClassTable) -> tuple[int, int, int]:
     tuple of 3 int
         (red, green, blue), 0..255.
     """
-    taken = np.array([info.color for info in table.scored] + [NOT_SURE_COLOR], float)
+    taken = np.array([info.color for info in displayed(table).scored] + [NOT_SURE_COLOR], float)
     plain = np.array([(255, 255, 255), (0, 0, 0), (255, 0, 255), (0, 255, 255)], float)
     distance = np.linalg.norm(plain[:, None] - taken, axis=2).min(axis=1)
     red, green, blue = (int(channel) for channel in plain[distance.argmax()])

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QTableView, QVBoxLayout, QWidget
 
 from fctl_napari.evaluation.acquisition import Suggestion
 from fctl_napari.model.classes import ClassTable
+from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.common.form_layout import button
 from fctl_napari.plugin.common.tables import Rows, dress_table
 from fctl_napari.plugin.layers.choosers import row
@@ -58,7 +59,7 @@ class NextTable(Rows[Suggestion]):
         table : ClassTable or None
             The classes that they refer to.
         """
-        self._skipped, self._table = skipped, table
+        self._skipped, self._table = skipped, None if table is None else displayed(table)
         self.show_rows(suggestions)
 
     def skipped(self, at: int) -> bool:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QTableView, QWidget
 
 from fctl_napari.corrections.regions import CorrectedRegion
 from fctl_napari.model.classes import ClassTable
+from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.common.tables import Rows, dress_table
 from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
@@ -37,7 +38,7 @@ class CorrectedTable(Rows[CorrectedRegion]):
         table : ClassTable or None
             The classes of the corrections.
         """
-        self._table = table
+        self._table = None if table is None else displayed(table)
         self.show_rows(sorted(regions, key=lambda region: (-region.pixels, region.point)))
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

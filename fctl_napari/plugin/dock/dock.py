@@ -13,11 +13,13 @@ from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QDockWidget, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.common.base_widget import DockedWidget
+from fctl_napari.plugin.common.class_display import class_colors
 from fctl_napari.plugin.common.form_layout import WIDTH
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import toggle_masks
+from fctl_napari.plugin.layers.styles import recolor
 
 NAME = "FCtL"
 """Name of the dock in napari's window."""
@@ -82,6 +84,7 @@ class FctlDock(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._shown = ""
         self.tabs.currentChanged.connect(self._tab_changed)
+        class_colors().changed.connect(self._recolor)
         self._unbind = bind_keys(napari_viewer, {MASK_KEY: partial(toggle_masks, napari_viewer)})
         sheet = QShortcut(QKeySequence(SHEET_KEY), self)
         sheet.activated.connect(self.show_keys)
@@ -114,6 +117,11 @@ class FctlDock(QWidget):
         self.page(name)
         for page in self._pages.values():
             page.tab_shown(name)
+
+    def _recolor(self, name: str, color: tuple[int, int, int]) -> None:
+        """Show the new color of a class in the layers."""
+        if not self._left:
+            recolor(self._viewer, name, color)
 
     def show_keys(self) -> None:
         """Show the sheet of keys."""

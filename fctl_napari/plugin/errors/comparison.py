@@ -38,6 +38,7 @@ from fctl_napari.evaluation.review_marks import marks_path
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.labels.class_names import match_names
 from fctl_napari.imagery.labels.label_source import LabelSource
+from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.errors.overlay import ErrorLevels
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, held_values, open_choice
 from fctl_napari.plugin.layers.paths import maps_beside
@@ -189,7 +190,7 @@ class Comparison:
     @property
     def classes(self) -> list[tuple[str, Color]]:
         """Name and color of the scored classes."""
-        return [(info.name, info.color) for info in self.segmentation.class_table.scored]
+        return [(info.name, info.color) for info in displayed(self.segmentation.class_table).scored]
 
     @property
     def measures(self) -> list[Measure]:

@@ -13,36 +13,11 @@ from fctl_napari.errors import InputError
 from fctl_napari.evaluation.error_types import Kinds
 from fctl_napari.imagery.labels.class_mapping import MappedGroundTruth
 from fctl_napari.model.classes import IGNORE
+from fctl_napari.plugin.layers.computed_level import ComputedLevel
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
 from fctl_napari.plugin.layers.segmentation_layers import above
-from fctl_napari.plugin.layers.shown_levels import ShownLevel
 from fctl_napari.plugin.layers.styles import class_style
 from fctl_napari.plugin.layers.transforms import placed_like
-
-
-class ErrorLevel(ShownLevel):
-    """One level of an overlay, computed from the same level of what is compared.
-
-    Parameters
-    ----------
-    read : callable
-        Function that computes rows and columns (slices without a step), as uint8 [y, x].
-    like : object
-        Level of the segmentation.
-    """
-
-    def __init__(self, read: Callable[[slice, slice], np.ndarray], like: Any) -> None:
-        self._read = read
-        self.shape = (int(like.shape[0]), int(like.shape[1]))
-        self.dtype = np.dtype(np.uint8)
-        self.chunks = tuple(getattr(like, "chunks", None) or (min(512, n) for n in self.shape))
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Compute a part by slices."""
-        rows, columns = (*(key if isinstance(key, tuple) else (key,)), slice(None), slice(None))[:2]
-        y0, y1, step_y = rows.indices(self.shape[0])
-        x0, x1, step_x = columns.indices(self.shape[1])
-        return self._read(slice(y0, max(y0, y1)), slice(x0, max(x0, x1)))[::step_y, ::step_x]
 
 
 class ErrorLevels:
@@ -112,7 +87,10 @@ class ErrorLevels:
         self._coarse_ground_truth = self._read_ground_truth(len(predicted) - 1, *whole)
         self._seen = self._read_coarse()
         self.coarse: np.ndarray = self._compute_coarse()
-        levels = [ErrorLevel(self._reader(index), level) for index, level in enumerate(self._predicted[:-1])]
+        levels = [
+            ComputedLevel(self._reader(index), level.shape, getattr(level, "chunks", None))
+            for index, level in enumerate(self._predicted[:-1])
+        ]
         self.levels: list[Any] = [*levels, self.coarse]
 
     @property

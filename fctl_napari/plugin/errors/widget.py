@@ -13,6 +13,7 @@ from napari.utils.theme import get_theme
 
 from fctl_napari.errors import Cancelled, InputError
 from fctl_napari.evaluation.agreement import Agreement
+from fctl_napari.evaluation.domain import domain_of_result
 from fctl_napari.evaluation.error_regions import Region, Regions
 from fctl_napari.evaluation.evaluation import Evaluation
 from fctl_napari.evaluation.review_marks import Mark, Marks
@@ -410,20 +411,23 @@ class ErrorWidget(DockedWidget):
             title = f"{comparison.segmentation.path.name}, {where}"
             second = comparison.second
 
-            def done(result: tuple[Evaluation | None, Agreement | None]) -> None:
+            def done(result: tuple[Evaluation | None, Agreement | None, str]) -> None:
                 page = self.form.figures
                 page.clear()
-                evaluation, agreement = result
+                evaluation, agreement, trained = result
                 if evaluation is not None:
                     page.show_evaluation(evaluation, title, get_theme(self._viewer.theme).text.as_hex())
                 if agreement is not None and second is not None:
                     page.show_agreement(agreement, second.path.name, comparison.segmentation.path.name)
-                self.form.say("")
+                self.form.say(trained)
 
             def work(progress: Progress) -> Any:
                 import fctl_napari.figures.evaluation  # noqa: F401 - matplotlib, not on the window's thread
 
-                return compute_figures(comparison, region, progress)
+                figures = compute_figures(comparison, region, progress)
+                found = domain_of_result(comparison.segmentation, None, region)
+                part = "this image" if region is None else "this region"
+                return *figures, "" if found.trained is None else found.trained.words(found.name, part)
 
             self._begin(work, done, "Computing figures…")
 

@@ -12,6 +12,7 @@ from napari.layers.base import ActionType
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.explore.colors import colormap
 from fctl_napari.plugin.explore.maps import (
     CHANGES,
@@ -229,7 +230,7 @@ class ExplanationLayers(QObject):
             return
         else:
             labels = without.labels if item == MASK_WITHOUT else difference(explanation)
-        style = class_style((info.name, info.color) for info in explanation.class_table.scored)
+        style = class_style((info.name, info.color) for info in displayed(explanation.class_table).scored)
         opacity = OPACITY
         if item == CHANGES:  # few, small, and perhaps of the color of the ground, so what does not change is dimmed
             style["colormap"] = DirectLabelColormap(color_dict={**style["colormap"].color_dict, 0: DIMMED})

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 from fctl_napari.errors import InputError
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
+from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.explore.feed import ExplainFeed
@@ -358,7 +359,9 @@ class ExploreWidget(DockedWidget):
         self._viewer.canvas.overlays.scale_bar.visible = True
         without = explanation.without
         second = None if without is None else without.probabilities
-        form.probabilities.show_probabilities(explanation.class_table.scored, explanation.probabilities, second)
+        form.probabilities.show_probabilities(
+            displayed(explanation.class_table).scored, explanation.probabilities, second
+        )
         form.changed.setText("" if without is None else changes(explanation))
 
     # ---- maps of a region

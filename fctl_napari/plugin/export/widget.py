@@ -17,6 +17,7 @@ from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.export.form import WHAT, ExportForm
+from fctl_napari.plugin.export.map_layer import MapLayer
 from fctl_napari.plugin.io.export import FILTERS, ExportInputs, export_work
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import masks
@@ -40,7 +41,10 @@ class ExportWidget(DockedWidget):
     def __init__(self, napari_viewer: napari.Viewer, header: Header) -> None:
         super().__init__(napari_viewer)
         self._exporting = Jobs(self)
+        self._map = MapLayer(napari_viewer, self)
+        self._entered = False  # the tab is shown
         self._proposed = ""
+        self._shown_mask: Labels | None = None
         self.form = ExportForm()
         self._fill(self.form)
         self._image = header.image
@@ -55,16 +59,55 @@ class ExportWidget(DockedWidget):
         for emitter in self._emitters():
             emitter.connect(self._fill_masks)
         form.mask.currentIndexChanged.connect(self._mask_changed)
+        form.what.currentIndexChanged.connect(self._show_map)
         form.choose.clicked.connect(self._ask)
         form.draw.clicked.connect(self._draw)
         form.export.clicked.connect(self.start)
         form.cancel.clicked.connect(self._exporting.cancel)
         self._exporting.busy.connect(form.set_busy)
 
+    # ---- the tab
+
+    def tab_shown(self, name: str) -> None:
+        """Show what is exported, or the mask again.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tab that is shown.
+        """
+        entered, self._entered = self._entered, name == "Export"
+        if self._entered:
+            self._show_map()
+        elif entered:
+            self._map.hide()
+
+    def _show_map(self) -> None:
+        """Show what is exported, once all strokes are on disk."""
+        mask, image = self.mask, self._image.layer
+        if not self._entered or mask is None:
+            self._map.hide()
+            return
+        what = WHAT[self.form.what.currentText()]
+
+        def show() -> None:
+            if self._entered and mask in self._viewer.layers:
+                self._map.show(mask, what, self._report)
+
+        if image is None:
+            show()
+        else:
+            session().flush_strokes(self.window(), image, show)
+
+    @property
+    def map_layer(self) -> Labels | None:
+        """Layer of the final map or its provenance, or None."""
+        return self._map.layer
+
     @property
     def running(self) -> bool:
-        """True while an export is under way."""
-        return self._exporting.running
+        """True while an export is under way, or the map is opened."""
+        return self._exporting.running or self._map.running
 
     @property
     def mask(self) -> Labels | None:
@@ -114,6 +157,9 @@ class ExportWidget(DockedWidget):
             beside = "" if store is None else f"{store.removesuffix('.ome.zarr')}{form.suffix}"
             form.path.setText(beside)
         self._proposed = form.path.text()
+        if mask is not self._shown_mask:
+            self._shown_mask = mask
+            self._show_map()
 
     def _draw(self) -> None:
         """Let the user draw the region."""
@@ -192,6 +238,8 @@ class ExportWidget(DockedWidget):
         An export under way is ended.
         """
         self._exporting.drop()
+        if layers:
+            self._map.hide()
         identities().known.disconnect(self._choose_mask)
         for emitter in self._emitters():
             emitter.disconnect(self._fill_masks)

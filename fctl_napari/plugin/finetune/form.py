@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.finetuning.request import FinetuneRequest
 from fctl_napari.model.classes import ClassTable
+from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.finetune.gate_report import GateReport
@@ -174,7 +175,7 @@ class FinetuneForm(QWidget):
         if classes is None:
             self.corrections.setText("none yet" if path is None else f"none yet ({html.escape(path.name)})")
             return
-        colors = {info.name: info.color for info in classes.scored}
+        colors = {info.name: info.color for info in displayed(classes).scored}
         words = [
             f"<span style='color: rgb{colors.get(name, NOT_SURE_COLOR)}'>■</span>&nbsp;"
             f"{html.escape(name)}&nbsp;{pixels:,}"

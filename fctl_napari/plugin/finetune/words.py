@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.common.progress_text import duration
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def changes(shares: list[float] | None, card: Card) -> str:
         return "There is no result of the parent here to compare with."
     words = [
         f"<span style='color: rgb{info.color}'>■</span>&nbsp;{html.escape(info.name)}&nbsp;{share:.1%}"
-        for info, share in zip(card.classes.scored, shares, strict=True)
+        for info, share in zip(displayed(card.classes).scored, shares, strict=True)
         if share >= 0.0005
     ]
     total = sum(shares)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from fctl_napari.plugin.common.form_layout import labelled
 from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row
+from fctl_napari.plugin.layers.fitting import Fitting
 from fctl_napari.plugin.layers.mask_combo import is_mask
 from fctl_napari.segmentation.jobs.parameters import DEVICE
 
@@ -19,7 +20,8 @@ IMAGE_TIP = "The image layer that all tabs work on. It follows the active layer.
 class Header(QWidget):
     """Fields for image, checkpoint and device.
 
-    The image follows the active layer: an image itself, or the image that an active mask is of.
+    The image follows the active layer: an image itself, or the image that an active mask is of. Until the user has
+    chosen a checkpoint, it is the one that fits the image, or none.
 
     Parameters
     ----------
@@ -36,6 +38,8 @@ class Header(QWidget):
         The network.
     device : QComboBox
         The device that the network is run on.
+    fitting : Fitting
+        Chooser of the checkpoint that fits the image, until the user has chosen one.
     """
 
     def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -58,8 +62,10 @@ class Header(QWidget):
         column.setContentsMargins(9, 6, 9, 0)
         column.addLayout(fields)
         self.image.follow(viewer)
+        self.fitting = Fitting(self.image, self.checkpoint, self)
         viewer.layers.selection.events.active.connect(self._follow_active)
         self._follow_active()
+        self.fitting.look()
 
     def lock(self, owner: QWidget, locked: bool) -> None:
         """Lock the fields while a tab's work depends on them, or release them.
@@ -83,6 +89,7 @@ class Header(QWidget):
         if viewer is not None:
             viewer.layers.selection.events.active.disconnect(self._follow_active)
             self.image.leave()
+            self.fitting.leave()
 
     def _follow_active(self, _event: Any = None) -> None:
         """Choose the image that is active, or whose mask is."""

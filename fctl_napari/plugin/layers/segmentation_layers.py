@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
+from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
 from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, only_show
@@ -107,7 +108,7 @@ class SegmentationLayers:
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         self.stored = Segmentation.open(path)
-        self.classes = self.stored.class_table.scored
+        self.classes = displayed(self.stored.class_table).scored
         self.mask = StoredLevels(self.stored.labels)
         self.confidence = StoredLevels(self.stored.confidence)
         self.maps = {name: StoredLevels(pyramid) for name, pyramid in self.stored.maps.items()}

@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakSet
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
 NOT_SURE_COLOR = (128, 128, 128)
@@ -74,6 +74,30 @@ def class_style(classes: Iterable[tuple[str, tuple[int, int, int]]]) -> dict[str
     # Row i of the features belongs to label i; napari shows it in the status bar.
     features = {"class": ["", *(name for name, _ in classes)]}
     return {"colormap": DirectLabelColormap(color_dict=colors), "features": features}
+
+
+def recolor(viewer: Any, name: str, color: tuple[int, int, int]) -> None:
+    """Show the new color of a class in all labels layers that name it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    name : str
+        Name of the class.
+    color : tuple of 3 int
+        (red, green, blue), 0..255.
+    """
+    for layer in viewer.layers:
+        features = getattr(layer, "features", None)
+        if not isinstance(layer, Labels) or features is None or "class" not in features:
+            continue
+        labels = features.get("index", features.index)
+        colors = dict(layer.colormap.color_dict)
+        for label, known in zip(labels, features["class"], strict=True):
+            if known == name and label in colors:
+                colors[int(label)] = np.array([*(channel / 255 for channel in color), 1.0], np.float32)
+        layer.colormap = DirectLabelColormap(color_dict=colors)
 
 
 def only_show(layer: Layer) -> None:

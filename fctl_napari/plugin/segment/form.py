@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from fctl_napari.plugin.common.card_view import CardView, Legend
-from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done
+from fctl_napari.plugin.common.form_layout import button, labelled, scrolling, show_done, wrapped
 from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.layers.band_combos import BandCombos
 from fctl_napari.plugin.layers.choosers import combo, row, tool
@@ -65,6 +65,8 @@ class SegmentForm(QWidget):
         self.in_file = FileImageCombo()
         self.bands = BandCombos()
         self.network_bands = NetworkBandCombos()
+        self.warning = wrapped("How the image differs from what the network was trained on.")
+        self.warning.setStyleSheet("color: #e67e22;")
         self.card = CardView()
         self.where = combo(TOOLTIPS["where"])
         self.where.addItems([VIEW, DRAWN, WHOLE])
@@ -90,6 +92,7 @@ class SegmentForm(QWidget):
         self.offer = button("", TOOLTIPS["offer"])
         self.offer.hide()
         self.legend = Legend()
+        self.warn(None)
         self._arrange()
 
     def _arrange(self) -> None:
@@ -107,6 +110,7 @@ class SegmentForm(QWidget):
         content = QWidget()
         column = QVBoxLayout(content)
         column.addWidget(self.guide)
+        column.addWidget(self.warning)
         column.addLayout(fields)
         column.addWidget(self.legend)
         column.addStretch()
@@ -149,6 +153,17 @@ class SegmentForm(QWidget):
         ):
             widget.setEnabled(not busy or live)
         self.cancel.setEnabled(busy)
+
+    def warn(self, text: str | None) -> None:
+        """Show how the image differs from what the network was trained on.
+
+        Parameters
+        ----------
+        text : str or None
+            The sentence. None removes it.
+        """
+        self.warning.setText(text or "")
+        self.warning.setVisible(bool(text))
 
     def make_offer(self, text: str) -> None:
         """Offer to run the tiles in view.

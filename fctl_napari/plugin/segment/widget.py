@@ -10,14 +10,17 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog
 
+from fctl_napari.evaluation.domain import out_of_domain
 from fctl_napari.model.model_card import Card
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
+from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.progress_text import describe, offer
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.band_combos import show_bands
 from fctl_napari.plugin.layers.file_images import open_instead_of
+from fctl_napari.plugin.layers.fitting import NONE_FITS
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import show_alone
 from fctl_napari.plugin.layers.image_identity import identities
@@ -32,6 +35,7 @@ from fctl_napari.plugin.segment.form import SegmentForm
 from fctl_napari.plugin.segment.runner import Runner, layer_name
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.jobs.engine import RunProgress, SegmentationRequest
+from fctl_napari.segmentation.store.store import Segmentation
 from fctl_napari.words import count_of
 
 
@@ -59,7 +63,9 @@ class SegmentWidget(DockedWidget):
     def __init__(self, napari_viewer: napari.Viewer, header: Header) -> None:
         super().__init__(napari_viewer)
         self._runner = Runner(napari_viewer, self)
+        self._header = header
         self._finding = Jobs(self)  # the result that is there already
+        self._comparing = Jobs(self)  # the image with what the network knows
         self._card: Card | None = None
         self._proposed = ""  # path of the result while the user has not named one
         self._seen = False  # a result of the image and the checkpoint is shown
@@ -74,6 +80,7 @@ class SegmentWidget(DockedWidget):
 
     def _connect(self) -> None:
         form = self.form
+        self._header.fitting.chosen.connect(self._guide)
         form.bands.chosen.connect(self._bands_chosen)
         form.network_bands.chosen.connect(self._bands_named)
         form.checkpoint.currentIndexChanged.connect(self._checkpoint_changed)
@@ -140,6 +147,7 @@ class SegmentWidget(DockedWidget):
         self._live_again()
         self._load_ahead()
         self._guide()
+        self._compare_domain()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Load the network ahead once the widget is seen."""
@@ -153,13 +161,29 @@ class SegmentWidget(DockedWidget):
                 name, device = self.form.checkpoint.require_name(), self.form.device.currentText()
                 session().engine().warm(name, device)
 
+    def _compare_domain(self, result: str | None = None) -> None:
+        """Warn if the image, or a result, is unlike the data that the network was trained on."""
+        image, card = self.image, self._card
+        source = None if image is None else image_source(image)
+        self._comparing.drop()
+        if result is None:
+            self.form.warn(None)
+        if source is None or card is None or source.job is not None:
+            return
+
+        def work(_progress: Progress) -> str | None:
+            return out_of_domain(source.open(), card, None if result is None else Segmentation.open(result))
+
+        # Errors of the image are reported where it is segmented.
+        self._comparing.begin(work, self.form.warn, lambda _error: None)
+
     def _guide(self) -> None:
         """Show what is missing, or the next step."""
         guide, stored = self.form.guide, self._seen
         if self.image is None:
             guide.say("Open an image first: File > Open, or drop it here. File > Open Sample > FCtL has a scene.")
         elif self._card is None:
-            guide.say("Choose a checkpoint above.")
+            guide.say(NONE_FITS if self._header.fitting.none_fits else "Choose a checkpoint above.")
         elif stored and not self.running:
             guide.say("", "Next: where is it wrong? (Errors)", "Errors")
         else:
@@ -184,12 +208,13 @@ class SegmentWidget(DockedWidget):
         self._card = self.form.checkpoint.card()
         self.form.card.show_card(self._card)
         self.form.network_bands.show_bands(self.image, self._card)
-        self.form.legend.show_classes(self._card.classes.scored if self._card else ())
+        self.form.legend.show_classes(displayed(self._card.classes).scored if self._card else ())
         self._propose_result()
         self._look_for_result()
         self._live_again()
         self._load_ahead()
         self._guide()
+        self._compare_domain()
 
     def _ask_result(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
@@ -367,6 +392,8 @@ class SegmentWidget(DockedWidget):
         self.form.show_progress(progress.done, max(progress.total, 1), self._words(progress))
         if not self._run_is_chosen:
             self._propose_result()
+        elif progress.done:
+            self._compare_domain(self.form.result.text())
         if progress.state == "failed":
             self._show_live(False)
         if progress.error is not None:
@@ -405,3 +432,4 @@ class SegmentWidget(DockedWidget):
         self._show_live(False)
         self._runner.abandon()
         self._finding.drop()
+        self._comparing.drop()

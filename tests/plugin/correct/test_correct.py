@@ -129,7 +129,7 @@ class Mouse:
     def __init__(self, viewer: napari.Viewer) -> None:
         self.native = canvas(viewer)
         self.viewer, self.image = viewer, viewer.layers["scene"]
-        viewer.scene.camera.zoom = 1.5
+        viewer.scene.camera.zoom = 1.2
         viewer.scene.camera.center = (0, 150, 500)
         QApplication.processEvents()
 

@@ -101,10 +101,23 @@ def learn(dock: FctlDock, until: Until) -> Path:
 
 def export(dock: FctlDock, until: Until, out: Path) -> None:
     page: Any = dock.show_tab("Export")
+    until(lambda: page.map_layer is not None)
+    assert_final(page)
     page.form.kind.setCurrentText("Polygons as GeoPackage")
     page.form.path.setText(str(out))
     page.form.export.click()
     until(lambda: "is exported" in page.form.status.text())
+
+
+def assert_final(page: Any) -> None:
+    """What is shown is what was painted, and elsewhere what is predicted."""
+    result = Segmentation.open(page.mask.metadata["fctl_store"])
+    corrections = Corrections.open(result.path.with_name("scene.corrections.ome.zarr"))
+    painted = corrections.read((0, 0, *SHAPE))
+    shown = np.asarray(page.map_layer.data[0] if page.map_layer.multiscale else page.map_layer.data)[:, :]
+    assert (painted > 0).any()
+    assert np.array_equal(shown, np.where(painted > 0, painted, result.labels.read((0, 0, *SHAPE))))
+    assert not page.mask.visible
 
 
 def test_from_a_file_to_a_geopackage(

@@ -16,10 +16,10 @@ from PIL import Image
 
 import fctl_napari
 from fctl_napari.imagery.open import open_image
+from fctl_napari.plugin.dock.dock import open_tab
 from fctl_napari.plugin.io.reader import get_reader, read
 from fctl_napari.plugin.layers.image_source import image_source
 from fctl_napari.plugin.layers.paths import pyramid_path, result_path
-from fctl_napari.plugin.segment.widget import SegmentWidget
 from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = pytest.mark.gui
@@ -55,8 +55,8 @@ def test_another_image_is_chosen_in_the_segment_widget(
     path = tmp_path / "a.svs"
     write_svs(path)
     viewer = open_window(show=False)
-    widget = SegmentWidget(viewer)
-    viewer.window.add_dock_widget(widget)
+    widget = open_tab(viewer, "Segment")
+    widget.form.checkpoint.setCurrentText("earth")
     (scan,) = viewer.open(path, plugin="fctl-napari")
     box = widget.form.in_file
     assert box.isVisibleTo(widget)

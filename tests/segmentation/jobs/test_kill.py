@@ -16,6 +16,7 @@ from distributed import LocalCluster
 from helpers_segmentation import CELLS, SCENE, chunk_times, die, done_chunks, pixels
 
 from fctl_napari.errors import FctlError
+from fctl_napari.segmentation.jobs import driver
 from fctl_napari.segmentation.jobs.engine import Engine, RunProgress, SegmentationRequest
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -56,9 +57,16 @@ def finished_chunks(out: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("merge", [pytest.param("crop", marks=pytest.mark.nightly), "average"])
 def test_a_killed_worker_costs_only_what_it_had_not_finished(
-    engine: Engine, scene: Path, lively: Path, merge: str, reference: Callable[[str], np.ndarray], tmp_path: Path
+    engine: Engine,
+    scene: Path,
+    lively: Path,
+    merge: str,
+    reference: Callable[[str], np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By day with the merge that keeps tiles on disk too; the next test has the other one."""
+    monkeypatch.setattr(driver, "TASK_SECONDS", 0.3)  # so that the scene is several tasks
     out = tmp_path / "out.ome.zarr"
     request = SegmentationRequest(str(scene), str(out), str(lively), merge=merge, device="cpu", precision="fp32")
     before: dict[str, int] = {}
@@ -79,8 +87,14 @@ def test_a_killed_worker_costs_only_what_it_had_not_finished(
 
 
 def test_of_two_workers_of_a_cluster_one_killed_costs_only_its_own_tiles(
-    cluster: LocalCluster, scene: Path, lively: Path, reference: Callable[[str], np.ndarray], tmp_path: Path
+    cluster: LocalCluster,
+    scene: Path,
+    lively: Path,
+    reference: Callable[[str], np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(driver, "TASK_SECONDS", 0.3)
     out = tmp_path / "out.ome.zarr"
     request = SegmentationRequest(str(scene), str(out), str(lively), device="cpu", precision="fp32")
     before: dict[str, int] = {}

@@ -1,0 +1,103 @@
+"""Choice of the checkpoint that fits an image, made in a thread until the user has chosen one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+from qtpy.QtCore import QObject, Signal
+
+from fctl_napari.errors import FctlError
+from fctl_napari.evaluation.domain import fitting_checkpoint
+from fctl_napari.model.model_card import read_card, resolve_checkpoint
+from fctl_napari.plugin.common.background import Jobs
+from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.progress import Progress
+
+if TYPE_CHECKING:
+    from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo
+
+NONE_FITS = "No checkpoint here was trained on images like this one: choose one yourself."
+
+
+class Fitting(QObject):
+    """Chooser of the checkpoint of an image, as long as the user has chosen none.
+
+    Parameters
+    ----------
+    image : ImageCombo
+        Field of the image.
+    checkpoint : CheckpointCombo
+        Field of the checkpoint, in which the one that fits is chosen, or none.
+    parent : QObject or None, optional
+        Qt's parent.
+
+    Attributes
+    ----------
+    chosen : Signal()
+        A checkpoint was chosen for an image, or none fits.
+    """
+
+    chosen = Signal()
+
+    def __init__(self, image: ImageCombo, checkpoint: CheckpointCombo, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._image, self._checkpoint = image, checkpoint
+        self._jobs = Jobs(self)
+        self._by_user = False
+        self._choosing = False
+        checkpoint.currentIndexChanged.connect(self._changed)
+        image.currentIndexChanged.connect(lambda _index: self.look())
+
+    @property
+    def none_fits(self) -> bool:
+        """True if no checkpoint was found to fit the image, and the user has chosen none."""
+        return not self._by_user and self._checkpoint.currentIndex() < 0
+
+    @property
+    def running(self) -> bool:
+        """True while the image is compared with what the checkpoints know."""
+        return self._jobs.running
+
+    def look(self) -> None:
+        """Look for the checkpoint that fits the image."""
+        image = self._image.layer
+        source = None if image is None else image_source(image)
+        if self._by_user or image is None or source is None:
+            self._jobs.drop()
+            return
+        if source.job is not None:  # the pyramid that it is made of tells its colors
+            source.job.finished.connect(lambda _path: self.look())
+            return
+        names = [str(self._checkpoint.itemData(index)) for index in range(self._checkpoint.count())]
+
+        def work(_progress: Progress) -> str | None:
+            cards = {}
+            for name in names:
+                try:
+                    cards[name] = read_card(resolve_checkpoint(name))
+                except FctlError:
+                    continue  # it is reported where it is chosen
+            return fitting_checkpoint(source.open(), cards)
+
+        # Errors of the image are reported where it is read.
+        self._jobs.begin(work, lambda name: self._choose(image, name), lambda _error: None)
+
+    def leave(self) -> None:
+        """Stop looking."""
+        self._jobs.drop()
+        self._by_user = True
+
+    def _choose(self, image: Image, name: str | None) -> None:
+        """Choose a checkpoint, unless the user has chosen one or another image since."""
+        if self._by_user or self._image.layer is not image:
+            return
+        self._choosing = True
+        self._checkpoint.setCurrentIndex(-1 if name is None else self._checkpoint.findData(name))
+        self._choosing = False
+        self.chosen.emit()
+
+    def _changed(self, _index: int) -> None:
+        if not self._choosing:
+            self._by_user = True
+            self._jobs.drop()
