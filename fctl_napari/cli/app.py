@@ -19,7 +19,9 @@ from fctl_napari.cli import (
     finetune,
     info,
     model,
+    points,
     refine,
+    report,
     segment,
     train,
     weights,
@@ -34,8 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for commands in (
-    *(demo, info, convert, segment, explain, weights, export, evaluate, corrections, finetune, refine, data, train),
-    *(model, ablate),
+    *(demo, info, convert, segment, explain, weights, export, evaluate, points, report, corrections, finetune, refine),
+    *(data, train, model, ablate),
 ):
     commands.add_commands(app)
 

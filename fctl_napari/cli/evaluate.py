@@ -89,7 +89,7 @@ def evaluate(
     region = region_inside(region, store.shape, segmentation)
     chosen, notes = chosen_map(store, raw, corrections, ground_truth=ground_truth)
     final = chosen if isinstance(chosen, FinalMap) else None
-    there = _ground_truth(ground_truth, mapping, chosen)
+    there = open_ground_truth(ground_truth, mapping, chosen)
     assert there is not None
     with counting("Comparing") as report:
         evaluation = score(chosen, there, region, boundary_px=boundary or None, progress=report)
@@ -152,7 +152,7 @@ def errors(
 
     store = Segmentation.open(segmentation)
     region = region_inside(region, store.shape, segmentation)
-    there = _ground_truth(ground_truth, mapping, store)
+    there = open_ground_truth(ground_truth, mapping, store)
     marks = Marks.of_segmentation(store)
     kind = "errors" if there is not None else "doubts"
     with counting(f"Looking for {kind}") as report:
@@ -201,7 +201,7 @@ def compare(
 
     one, other = Segmentation.open(first), Segmentation.open(second)
     region = region_inside(region, other.shape, second)
-    there = _ground_truth(ground_truth, mapping, other)
+    there = open_ground_truth(ground_truth, mapping, other)
     with counting("Comparing") as report:
         agreement = compare_both(one, other, there, region, progress=report)
     show_agreement(agreement)
@@ -225,7 +225,9 @@ def _domain(store: Segmentation, checkpoint: Path | None, region: IntWindow | No
     return said
 
 
-def _ground_truth(path: Path | None, mapping: Path | None, segmentation: Segmentation | FinalMap) -> GroundTruth | None:
+def open_ground_truth(
+    path: Path | None, mapping: Path | None, segmentation: Segmentation | FinalMap
+) -> GroundTruth | None:
     """Open the ground truth of a segmentation or a final map, if one is given.
 
     If ``mapping`` is given, its values are mapped to the classes of that. Without, colors and numbers are those of the

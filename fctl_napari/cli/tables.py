@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fctl_napari.ablation.tables import AblationRow
     from fctl_napari.evaluation.acquisition import Suggestion
     from fctl_napari.evaluation.agreement import Agreement
+    from fctl_napari.evaluation.checked_points import PointEstimate
     from fctl_napari.evaluation.cost import Parameters, Speed
     from fctl_napari.evaluation.error_regions import Region
     from fctl_napari.evaluation.evaluation import Evaluation
@@ -132,6 +133,34 @@ def show_job(rows: Sequence[ImageRow]) -> None:
     _columns(lines, right=len(names) + 3)
     if len(hectares) > 1:
         _columns(hectares, right=len(names))
+
+
+def show_points(found: PointEstimate, hectares: float | None) -> None:
+    """Print areas and accuracies by class with their intervals, of ``hectares`` in all where they are known.
+
+    Lines are never wrapped.
+    """
+    one, areas = found.estimate, found.px
+    columns = {"px": (*areas, ".0f"), "share": (one.shares, one.shares_half_width, ".4f")}
+    if hectares is not None:
+        columns["hectares"] = (*found.of(hectares), ".2f")
+    columns["user's accuracy"] = (one.users, one.users_half_width, ".4f")
+    columns["producer's accuracy"] = (one.producers, one.producers_half_width, ".4f")
+    lines: list[tuple[str, ...]] = [("points", "mapped px", *columns, "class")]
+    for k, name in enumerate(found.names):
+        figures = (
+            "-" if math.isnan(values[k]) else f"{values[k]:{form}} ± {widths[k]:{form}}"
+            for values, widths, form in columns.values()
+        )
+        lines.append((str(found.counts[k].sum()), str(found.mapped[k]), *figures, name))
+    _columns(lines, right=len(columns) + 2)
+    for line in (
+        f"accuracy {one.overall:.4f} ± {one.overall_half_width:.4f}",
+        f"by {count_of(int(found.counts.sum()), 'checked point')}, corrected for the errors of the map, with 95 % "
+        "intervals",
+        *found.notes(),
+    ):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def show_agreement(agreement: Agreement) -> None:

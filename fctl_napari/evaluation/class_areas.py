@@ -1,4 +1,4 @@
-"""Areas of the classes of a segmentation, in px and on the ground, and its mean confidence."""
+"""Areas of the classes of a map, in px and on the ground, and its mean confidence."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import numpy as np
 
 from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
+from fctl_napari.evaluation.ground_truth import Comparable
 from fctl_napari.imagery.geodesy import Ground
 from fctl_napari.imagery.georeference import Georeference, has_rasterio
 from fctl_napari.progress import Progress
-from fctl_napari.segmentation.store.store import Segmentation
+
+EVEN = 0.02
+"""Largest difference of areas of px that is left out of account."""
 
 
 @dataclass(frozen=True)
 class ClassAreas:
-    """Areas of the classes of a segmentation.
+    """Areas of the classes of a map.
 
     Attributes
     ----------
@@ -26,7 +29,7 @@ class ClassAreas:
         Area of each class on the ground: on the plane of a projected CRS, on the ellipsoid of a geographic one. None
         without georeference, in another CRS, and without rasterio.
     confidence : float or None
-        Mean confidence of the px that have a class, 0..1. None if there are none.
+        Mean confidence of the px that have a class by the network, 0..1. None if there are none.
     """
 
     pixels: dict[str, int]
@@ -38,14 +41,22 @@ class ClassAreas:
         """Number of px that have a class."""
         return sum(self.pixels.values())
 
+    @property
+    def even_hectares(self) -> float | None:
+        """Hectares of all classes. None where px of one are larger than of another, and shares of px not of area."""
+        if self.hectares is None:
+            return None
+        sizes = [self.hectares[name] / px for name, px in self.pixels.items() if px]
+        return sum(self.hectares.values()) if sizes and max(sizes) <= (1 + EVEN) * min(sizes) else None
 
-def class_areas(segmentation: Segmentation, *, progress: Progress | None = None) -> ClassAreas:
-    """Measure the classes of a segmentation, block by block.
+
+def class_areas(source: Comparable, *, progress: Progress | None = None) -> ClassAreas:
+    """Measure the classes of a segmentation or a final map, block by block.
 
     Parameters
     ----------
-    segmentation : Segmentation
-        The segmentation.
+    source : Comparable
+        An opened store, or a final map.
     progress : Progress or None, optional
         Called as ``progress(done, total)`` with counts of blocks.
 
@@ -61,24 +72,25 @@ def class_areas(segmentation: Segmentation, *, progress: Progress | None = None)
     Cancelled
         ``progress`` raised it.
     """
-    names = segmentation.class_table.names
-    ground = _ground(segmentation.georeference)
-    counts, square_metres, sure = np.zeros(256, np.int64), np.zeros(256), 0
-    for block in iter_blocks((0, 0, *segmentation.shape), segmentation.labels.chunk, progress=progress):
-        labels = segmentation.labels.read(block)
+    names = source.class_table.names
+    ground = _ground(source.georeference)
+    counts, square_metres, sure, by_network = np.zeros(256, np.int64), np.zeros(256), 0, 0
+    for block in iter_blocks((0, 0, *source.shape), source.labels.chunk, progress=progress):
+        labels = source.labels.read(block)
         counts += np.bincount(labels.ravel(), minlength=256)
-        sure += int(segmentation.confidence.read(block)[labels > 0].sum(dtype=np.int64))
+        confidence = source.confidence.read(block)[labels > 0]
+        sure += int(confidence.sum(dtype=np.int64))
+        by_network += int(np.count_nonzero(confidence))
         areas = None if ground is None else ground.pixel_areas(block)
         if areas is None:
             ground = None
         else:
             weights = np.broadcast_to(areas, labels.shape).ravel()
             square_metres += np.bincount(labels.ravel(), weights, minlength=256)
-    total = int(counts[1 : len(names) + 1].sum())
     return ClassAreas(
         {name: int(counts[value]) for value, name in enumerate(names, 1)},
         None if ground is None else {name: float(square_metres[v]) / 1e4 for v, name in enumerate(names, 1)},
-        sure / total / 255 if total else None,
+        sure / by_network / 255 if by_network else None,
     )
 
 

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from fctl_napari.errors import InputError
 from fctl_napari.evaluation.blockwise import iter_blocks
 from fctl_napari.evaluation.connected_components import RegionFinder
-from fctl_napari.evaluation.ground_truth import GroundTruth, SegmentationAsGroundTruth, check_indices, scored_classes
+from fctl_napari.evaluation.ground_truth import (
+    Comparable,
+    GroundTruth,
+    SegmentationAsGroundTruth,
+    check_indices,
+    scored_classes,
+)
 from fctl_napari.model.classes import IGNORE, NOT_COMPUTED
 from fctl_napari.progress import Progress
 from fctl_napari.windows import IntWindow, require_region
@@ -186,7 +192,7 @@ def find_disagreements(
 
 
 def find_uncertain(
-    segmentation: Segmentation,
+    segmentation: Comparable,
     region: IntWindow | None = None,
     *,
     measure: Measure = "confidence",
@@ -201,8 +207,8 @@ def find_uncertain(
 
     Parameters
     ----------
-    segmentation : Segmentation
-        An opened store.
+    segmentation : Comparable
+        An opened store, or a final map: px that people decided are not uncertain. That has no map of another measure.
     region : IntWindow or None, optional
         As for :func:`find_errors`.
     measure : Measure, optional
@@ -230,7 +236,7 @@ def find_uncertain(
         ``progress`` raised it.
     """
     limit = 255 * (THRESHOLDS[measure] if threshold is None else threshold)
-    stored = segmentation.confidence if measure == "confidence" else segmentation.maps.get(measure)
+    stored = segmentation.confidence if measure == "confidence" else getattr(segmentation, "maps", {}).get(measure)
     if stored is None:
         raise InputError(
             f"{segmentation.path}: holds no map of the {measure}; run fctl segment --maps, or ask for the confidence."
@@ -287,7 +293,7 @@ def _values(ground_truth: NDArray[np.uint8], labels: NDArray[np.uint8], shown: N
 
 
 def _find(
-    segmentation: Segmentation,
+    segmentation: Comparable,
     read: Callable[[IntWindow], tuple[NDArray[np.uint16], NDArray[np.uint8]]],
     region: IntWindow | None,
     smallest: int,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fctl_napari.errors import InputError
+from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.class_names import match_names
 from fctl_napari.imagery.labels.readable import ReadableLabels
 from fctl_napari.model.classes import IGNORE, ClassTable
@@ -47,6 +48,10 @@ class Comparable(Protocol):
     @property
     def predicted_classes(self) -> ClassTable:
         """Classes of the network, the first of ``class_table``, by whose numbers a mask without names counts."""
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Georeference of the image, or None if it has none."""
 
     @property
     def labels(self) -> ReadableLabels:

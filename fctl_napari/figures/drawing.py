@@ -221,9 +221,25 @@ def draw_scale_bar(axes: Axes, view: FloatWindow, image: Pyramid) -> None:
     image : Pyramid
         Image that gives the size of a pixel.
     """
+    draw_bar(axes, view, image.pixel_size[1] if image.unit is not None else 1.0, image.unit)
+
+
+def draw_bar(axes: Axes, view: FloatWindow, size: float, unit: str | None) -> None:
+    """Draw a bar of a round length.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes to draw on.
+    view : FloatWindow
+        Window (y0, x0, y1, x1) that the axes show, px.
+    size : float
+        Width of a px, in ``unit``.
+    unit : str or None
+        Name of a unit that pint knows; None for px.
+    """
     y0, x0, y1, x1 = view
-    size = image.pixel_size[1] if image.unit is not None else 1.0
-    length, words = round_length((x1 - x0) / 4 * size, image.unit)
+    length, words = round_length((x1 - x0) / 4 * size, unit)
     left, y = x0 + 0.05 * (x1 - x0), y1 - 0.06 * (y1 - y0)
     ends = [left, left + length / size]
     axes.plot(ends, [y, y], color="white", linewidth=2.5, path_effects=stroke(4.5), solid_capstyle="butt")

@@ -32,10 +32,11 @@ RAISED_BY = {
     "evaluation/context_reliance.py": {"evaluate"},
     "cli/info.py": {"info"},
     "cli/ablate.py": {"ablate run"},
-    "cli/chosen_map.py": {"export", "evaluate"},
+    "cli/chosen_map.py": {"export", "evaluate", "report"},
     "cli/corrections.py": {"corrections import"},
     "cli/data.py": {"data check"},
     "cli/evaluate.py": {"evaluate", "errors", "compare"},
+    "cli/points.py": {"points set"},
     "cli/finetune.py": {"finetune"},
     "cli/corrected_images.py": {"finetune"},
     "cli/segment.py": {"segment"},
@@ -64,6 +65,8 @@ Whoever writes such a sentence names here all commands that show it, or the comm
 """
 OF_OTHERS = {
     ("cli/tables.py", "--raw"): {"evaluate"},
+    ("cli/points.py", "--least"): {"points draw"},
+    ("cli/chosen_map.py", "--raw"): {"export", "evaluate", "report", "points draw"},
     ("cli/facts.py", "--image"): {"info", "segment", "convert"},
     ("cli/finetune.py", "--inherit"): {"segment"},
     ("cli/finetune.py", "--corrections"): {"segment"},

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fctl_napari.evaluation.class_areas import class_areas
+from fctl_napari.evaluation.class_areas import ClassAreas, class_areas
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.segmentation.store.store import Segmentation
 
@@ -78,3 +78,11 @@ def test_hectares_in_degrees_are_those_of_each_px(
     assert found.hectares is not None
     for value, name in enumerate(NAMES, 1):
         assert found.hectares[name] == pytest.approx(areas[labels == value].sum(), rel=1e-4)
+
+
+def test_hectares_of_all_are_given_where_px_are_alike() -> None:
+    one = ClassAreas({"a": 100, "b": 300, "none": 0}, {"a": 1.0, "b": 3.05, "none": 0.0}, None)
+    assert one.even_hectares == pytest.approx(4.05)
+    assert ClassAreas({"a": 100, "b": 300}, {"a": 1.0, "b": 3.5}, None).even_hectares is None
+    assert ClassAreas({"a": 100}, None, None).even_hectares is None
+    assert ClassAreas({"a": 0}, {"a": 0.0}, None).even_hectares is None

@@ -15,6 +15,10 @@ class ReadableLabels(Protocol):
     """A label image that is read by windows: a ``LabelPyramid``, or one that is composed of several."""
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of level 0, px."""
+
+    @property
     def chunk(self) -> int:
         """Side of a chunk of level 0, px, which are cheap to read together."""
 

@@ -1,0 +1,477 @@
+"""Points that were drawn on a map and checked by people, in a file beside the segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from fctl_napari.errors import InputError, OutputError, reason_of
+from fctl_napari.evaluation.area_estimation import AreaEstimate, estimate_areas
+from fctl_napari.evaluation.ground_truth import Comparable, GroundTruth, check_indices, scored_classes
+from fctl_napari.evaluation.point_sample import MapCounts, draw_points
+from fctl_napari.evaluation.sample_size import LEAST, TOTAL
+from fctl_napari.files import write_json
+from fctl_napari.model.classes import IGNORE
+from fctl_napari.segmentation.store.identity import contradict
+from fctl_napari.words import count_of
+
+
+class Point(BaseModel):
+    """A point of a sample.
+
+    Attributes
+    ----------
+    id : int
+        Number of the point, from 1 on, in random order.
+    y, x : int
+        Position, px.
+    mapped : str
+        Class of the map there.
+    true : str or None
+        Class that a person, or a ground truth, says it is. None if it is not checked yet.
+    by, when : str or None
+        Who said so, and when (ISO 8601).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int = Field(ge=1)
+    y: int = Field(ge=0)
+    x: int = Field(ge=0)
+    mapped: str
+    true: str | None = None
+    by: str | None = None
+    when: str | None = None
+
+
+class CheckedPoints(BaseModel):
+    """A stratified random sample of points on a map, whose strata are the classes of the map.
+
+    Attributes
+    ----------
+    fctl_points : int
+        Version of the file.
+    image : dict of str to object
+        Identity of the image, as the segmentation records it.
+    digest : str
+        Digest of the map on which the points were drawn.
+    final : bool
+        If True, that was the final map, else the prediction alone.
+    seed : int
+        Seed of the draw.
+    mapped : dict of str to int
+        Px of each class of the map, by name, in the order of its classes.
+    points : tuple of Point
+        The points.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    fctl_points: Literal[1] = 1
+    image: dict[str, Any]
+    digest: str
+    final: bool
+    seed: int
+    mapped: dict[str, int]
+    points: tuple[Point, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> CheckedPoints:
+        """Read the points of a file.
+
+        Parameters
+        ----------
+        path : Path
+            The file, see :func:`points_path`.
+
+        Returns
+        -------
+        CheckedPoints
+            The points.
+
+        Raises
+        ------
+        InputError
+            The file is missing or damaged.
+        """
+        try:
+            found = cls.model_validate_json(path.read_bytes())
+            if len({point.id for point in found.points}) < len(found.points) or "fingerprint" not in found.image:
+                raise ValueError("numbers of points must differ, and its image must be named")
+            if not {point.mapped for point in found.points} <= found.mapped.keys():
+                raise ValueError("a point has a class that the map does not have")
+        except FileNotFoundError:
+            raise InputError(f"{path}: there are no points yet; draw some with fctl points draw.") from None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path}: holds no checked points, or is damaged ({reason_of(error)}); mend it, or move it away and "
+                "draw new ones."
+            ) from error
+        return found
+
+    def write(self, path: Path) -> None:
+        """Write the points to a file, atomically.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the path is not writable.
+        """
+        write_json(path, self.model_dump(), indent=1)
+
+    @property
+    def checked(self) -> int:
+        """Number of points whose true class is known."""
+        return sum(point.true is not None for point in self.points)
+
+    def with_classes(self, classes: Mapping[int, str], author: str) -> CheckedPoints:
+        """Return these points with further true classes.
+
+        Parameters
+        ----------
+        classes : mapping of int to str
+            True classes by the numbers of points.
+        author : str
+            Who says so.
+
+        Returns
+        -------
+        CheckedPoints
+            The points. One that has the same class already stays as it is.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        points = (
+            point.model_copy(update={"true": classes[point.id], "by": author, "when": now})
+            if classes.get(point.id, point.true) != point.true
+            else point
+            for point in self.points
+        )
+        return self.model_copy(update={"points": tuple(points)})
+
+    def require_map(self, source: Comparable, counts: MapCounts, path: Path) -> None:
+        """Refuse points that were drawn on another map.
+
+        Parameters
+        ----------
+        source : Comparable
+            The map, as it is now.
+        counts : MapCounts
+            Its px by class.
+        path : Path
+            File of the points, for the error.
+
+        Raises
+        ------
+        InputError
+            The points are of another image, or the map has changed since they were drawn.
+        """
+        self.require_image(source, path)
+        if self.digest == counts.digest:
+            return
+        now = dict(zip(source.class_table.names, counts.mapped.tolist(), strict=True))
+        both = {name: (self.mapped.get(name, 0), now.get(name, 0)) for name in [*self.mapped, *now]}
+        words = "; ".join(f"{name} had {was:,} px and has {px:,}" for name, (was, px) in both.items() if was != px)
+        raise InputError(
+            f"{path}: its points were drawn on this map before it was changed{words and f' ({words})'}, and say "
+            "nothing sure of it now; draw new ones with fctl points draw --fresh."
+        )
+
+    def require_image(self, source: Comparable, path: Path) -> None:
+        """Refuse points of another image.
+
+        Parameters
+        ----------
+        source : Comparable
+            The map.
+        path : Path
+            File of the points, for the error.
+
+        Raises
+        ------
+        InputError
+            They are of another image.
+        """
+        height, width = source.shape
+        outside = any(point.y >= height or point.x >= width for point in self.points)
+        if contradict(self.image, source.facts["image"]) or outside:
+            raise InputError(
+                f"{path}: holds points of another image ({self.image.get('name') or 'unknown'}) than {source.path}; "
+                "move it away and draw new ones."
+            )
+
+
+def points_path(segmentation: Path | str) -> Path:
+    """Return the path of the checked points of a segmentation: beside it.
+
+    Parameters
+    ----------
+    segmentation : Path or str
+        Path of the segmentation.
+
+    Returns
+    -------
+    Path
+        Path of the file, which need not be there.
+    """
+    path = Path(segmentation)
+    return path.with_name(f"{path.name}.points.json")
+
+
+def draw_sample(
+    source: Comparable,
+    counts: MapCounts,
+    path: Path,
+    *,
+    final: bool,
+    total: int = TOTAL,
+    least: int = LEAST,
+    seed: int = 0,
+    fresh: bool = False,
+) -> CheckedPoints:
+    """Draw points on a map, and write them to a file.
+
+    Parameters
+    ----------
+    source : Comparable
+        The map.
+    counts : MapCounts
+        Its px by class, from ``count_classes``.
+    path : Path
+        File of the points.
+    final : bool
+        If True, the map is the final map, else the prediction alone.
+    total, least, seed : int, optional
+        See ``draw_points``.
+    fresh : bool, optional
+        If True, points of the file that are checked already are dropped.
+
+    Returns
+    -------
+    CheckedPoints
+        The points.
+
+    Raises
+    ------
+    InputError
+        Nothing is mapped.
+    OutputError
+        The file holds checked points, the disk is full, or the path is not writable.
+    """
+    if not fresh and path.exists():
+        known = CheckedPoints.read(path)
+        if known.checked:
+            raise OutputError(
+                f"{path}: holds {count_of(known.checked, 'checked point')}; keep to them, or drop them with fctl "
+                "points draw --fresh."
+            )
+    names = source.class_table.names
+    drawn = draw_points(source.labels, counts, total, least=least, seed=seed)
+    points = CheckedPoints(
+        image=dict(source.facts["image"]),
+        digest=counts.digest,
+        final=final,
+        seed=seed,
+        mapped=dict(zip(names, counts.mapped.tolist(), strict=True)),
+        points=tuple(Point(id=k, y=y, x=x, mapped=names[c]) for k, (y, x, c) in enumerate(drawn.tolist(), 1)),
+    )
+    points.write(path)
+    return points
+
+
+def true_classes(points: CheckedPoints, source: Comparable, ground_truth: GroundTruth) -> dict[int, str]:
+    """Read the true classes of points from a ground truth.
+
+    Parameters
+    ----------
+    points : CheckedPoints
+        The points.
+    source : Comparable
+        Their map.
+    ground_truth : GroundTruth
+        Ground truth of the same image.
+
+    Returns
+    -------
+    dict of int to str
+        Names of classes by the numbers of points, of those that have a class there.
+
+    Raises
+    ------
+    InputError
+        The ground truth has another size or other classes.
+    """
+    scored, names = scored_classes(source, ground_truth), source.class_table.names
+    found = {}
+    for point in sorted(points.points, key=lambda point: (point.y, point.x)):
+        value = int(ground_truth.read((point.y, point.x, point.y + 1, point.x + 1))[0, 0])
+        if ground_truth.class_names is None and value != IGNORE:
+            check_indices("ground truth", value, len(source.predicted_classes))
+        if scored[value] < len(names):
+            found[point.id] = names[scored[value]]
+    return found
+
+
+@dataclass(frozen=True)
+class PointEstimate:
+    """Areas and accuracies of a map by its checked points.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of the classes.
+    mapped : ndarray of int64 [C]
+        Mapped px of each class.
+    counts : ndarray of int64 [C, C]
+        Number of checked points by mapped class (rows) and true class (columns).
+    estimate : AreaEstimate
+        Shares and accuracies with their intervals.
+    unchecked : int
+        Number of points that are not checked.
+    """
+
+    names: tuple[str, ...]
+    mapped: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    estimate: AreaEstimate
+    unchecked: int
+
+    @property
+    def px(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Error-adjusted px of each class, and half the width of their intervals."""
+        return self.of(float(self.mapped.sum()))
+
+    def of(self, total: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the error-adjusted area of each class, and half the width of its interval.
+
+        Parameters
+        ----------
+        total : float
+            Mapped area of all classes, in any unit.
+
+        Returns
+        -------
+        areas, half_widths : ndarray of float64 [C]
+            In the same unit. Px count alike, so that a class gets its share of the px.
+        """
+        return self.estimate.shares * total, self.estimate.shares_half_width * total
+
+    def notes(self) -> list[str]:
+        """Describe what the intervals do not say.
+
+        Returns
+        -------
+        list of str
+            Sentences: points that are left out, and classes without an error, whose interval is empty. Of these at most
+            3 in n are wrong, with 95 % confidence (the rule of three).
+        """
+        found = []
+        if self.unchecked:
+            verb = "is" if self.unchecked == 1 else "are"
+            found.append(f"{count_of(self.unchecked, 'point')} {verb} not checked, and left out.")
+        for name, row, px in zip(self.names, self.counts, self.mapped.tolist(), strict=True):
+            number = int(row.sum())
+            if 0 < number < px and row.max() == number:
+                share = min(100.0, 300 / number)
+                found.append(
+                    f"All {number} points in {name} are {self.names[int(row.argmax())]}: ± 0 means that up to "
+                    f"{share:.0f} % of it may be another class, not that none is."
+                )
+        return found
+
+    def to_json(self, hectares: float | None = None) -> dict[str, Any]:
+        """Return the figures as plain values.
+
+        Parameters
+        ----------
+        hectares : float or None, optional
+            Mapped hectares of all classes. None leaves hectares out.
+
+        Returns
+        -------
+        dict of str to object
+            Figures by class, each with half the width of its 95 % interval; None where a figure is not defined.
+        """
+        one = self.estimate
+        columns = {
+            "share": (one.shares, one.shares_half_width),
+            "px": self.px,
+            **({} if hectares is None else {"hectares": self.of(hectares)}),
+            "users_accuracy": (one.users, one.users_half_width),
+            "producers_accuracy": (one.producers, one.producers_half_width),
+        }
+        return {
+            "accuracy": one.overall,
+            "accuracy_half_width": one.overall_half_width,
+            "checked": int(self.counts.sum()),
+            "unchecked": self.unchecked,
+            "notes": self.notes(),
+            "counts": self.counts.tolist(),
+            "classes": {
+                name: {
+                    "mapped_px": int(self.mapped[k]),
+                    "points": int(self.counts[k].sum()),
+                    **{key: _plain(values[k]) for key, (values, _) in columns.items()},
+                    **{f"{key}_half_width": _plain(widths[k]) for key, (_, widths) in columns.items()},
+                }
+                for k, name in enumerate(self.names)
+            },
+        }
+
+
+def estimate_points(points: CheckedPoints, source: Comparable, counts: MapCounts, path: Path) -> PointEstimate:
+    """Estimate areas and accuracies of a map from its checked points.
+
+    Parameters
+    ----------
+    points : CheckedPoints
+        The points.
+    source : Comparable
+        Their map.
+    counts : MapCounts
+        Its px by class.
+    path : Path
+        File of the points, for the error.
+
+    Returns
+    -------
+    PointEstimate
+        The estimates. Points that are not checked are left out.
+
+    Raises
+    ------
+    InputError
+        The points are of another map, a true class is none of it, or too few are checked.
+    """
+    points.require_map(source, counts, path)
+    names = source.class_table.names
+    table = np.zeros((len(names), len(names)), np.int64)
+    for point in points.points:
+        if point.true is None:
+            continue
+        if point.true not in names:
+            raise InputError(
+                f"{path}: point {point.id} is {point.true}, which is no class of the map; its classes are "
+                f"{', '.join(names)}."
+            )
+        table[names.index(point.mapped), names.index(point.true)] += 1
+    try:
+        estimate = estimate_areas(table, counts.mapped, names)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return PointEstimate(names, counts.mapped, table, estimate, len(points.points) - points.checked)
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
