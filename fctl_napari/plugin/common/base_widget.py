@@ -70,6 +70,16 @@ class DockedWidget(QWidget):
         """
         return None
 
+    def listed_images(self) -> tuple[str, ...]:
+        """Return the images of its list.
+
+        Returns
+        -------
+        tuple of str
+            Their paths. Empty if there is no such list.
+        """
+        return ()
+
     def paints_on(self, image: Image) -> bool:
         """Return whether strokes on an image may be on their way to disk.
 
@@ -105,6 +115,11 @@ class DockedWidget(QWidget):
         """
 
     # ---- its place in the window
+
+    @property
+    def left(self) -> bool:
+        """True once it has ended."""
+        return self._left
 
     def tab_shown(self, name: str) -> None:
         """Show what belongs to the tab, or remove it as another is shown now.

@@ -47,6 +47,15 @@ class Member(Protocol):
             The region. None if none is selected, or if there is no such list.
         """
 
+    def listed_images(self) -> tuple[str, ...]:
+        """Return the images of its list.
+
+        Returns
+        -------
+        tuple of str
+            Their paths. Empty if there is no such list.
+        """
+
     def paints_on(self, image: Image) -> bool:
         """Return whether strokes on an image may be on their way to disk.
 
@@ -197,6 +206,21 @@ class Session(QObject):
             if (selected := member.selected_error()) is not None:
                 return selected
         raise InputError("no error is chosen; open the tab Errors and click a region in its list.")
+
+    def listed_images(self, window: QWidget) -> tuple[str, ...]:
+        """Return the images of the list that is open in a window.
+
+        Parameters
+        ----------
+        window : QWidget
+            The top-level window.
+
+        Returns
+        -------
+        tuple of str
+            Their paths. Empty if no list is open.
+        """
+        return next((found for member in self._members_of(window) if (found := member.listed_images())), ())
 
     def flush_strokes(self, window: QWidget, image: Image, then: Callable[[], object]) -> None:
         """Call a function when all strokes on an image are on disk.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import napari
 
-from fctl_napari.plugin.dock.dock import open_tab
+from fctl_napari.plugin.dock.dock import open_images, open_tab
 from fctl_napari.plugin.dock.key_sheet import KeySheet
 from fctl_napari.plugin.layers.hidden_masks import toggle_masks
 
@@ -60,6 +60,39 @@ def edit_here(viewer: napari.Viewer) -> None:
     """
     page: CorrectWidget = open_tab(viewer, "Correct")
     page.form.here.click()
+
+
+def next_image(viewer: napari.Viewer) -> None:
+    """Go to the next image of the list.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    open_images(viewer).step(1)
+
+
+def previous_image(viewer: napari.Viewer) -> None:
+    """Go to the image before in the list.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    open_images(viewer).step(-1)
+
+
+def mark_image(viewer: napari.Viewer) -> None:
+    """Mark the image as done in the list, or remove the mark.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    open_images(viewer).toggle_done()
 
 
 def toggle_mask(viewer: napari.Viewer) -> None:

@@ -5,21 +5,26 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import napari
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QDockWidget, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.class_display import class_colors
+from fctl_napari.plugin.common.drops import dropped_folder
 from fctl_napari.plugin.common.form_layout import WIDTH
 from fctl_napari.plugin.common.keys import bind_keys
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import toggle_masks
 from fctl_napari.plugin.layers.styles import recolor
+
+if TYPE_CHECKING:
+    from fctl_napari.plugin.images.widget import ImagesWidget
 
 NAME = "FCtL"
 """Name of the dock in napari's window."""
@@ -64,6 +69,7 @@ class FctlDock(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._pages: dict[str, DockedWidget] = {}
+        self._images: ImagesWidget | None = None
         self._left = False
         self.header = Header(napari_viewer)
         self.tabs = QTabWidget()
@@ -89,6 +95,7 @@ class FctlDock(QWidget):
         sheet = QShortcut(QKeySequence(SHEET_KEY), self)
         sheet.activated.connect(self.show_keys)
         session().window_closed.connect(self._window_closed)
+        self.setAcceptDrops(True)
 
     def page(self, name: str) -> Any:
         """Return the widget of a tab, which is made if it was not shown yet.
@@ -148,6 +155,68 @@ class FctlDock(QWidget):
             self._tab_changed(self.tabs.currentIndex())
         return page
 
+    @property
+    def images(self) -> ImagesWidget | None:
+        """The list of images, if it is open."""
+        return None if self._images is None or self._images.left else self._images
+
+    def show_images(self, folder: str | Path | None = None) -> ImagesWidget:
+        """Show the list of images below the dock, or in one stack with napari's layer list where that is below it.
+
+        Parameters
+        ----------
+        folder : str, Path or None, optional
+            Folder whose images are listed. None leaves the list as it is.
+
+        Returns
+        -------
+        ImagesWidget
+            The list.
+        """
+        from fctl_napari.plugin.images.widget import NAME as IMAGES
+        from fctl_napari.plugin.images.widget import ImagesWidget
+
+        images = self.images
+        if images is None:
+            images = self._images = ImagesWidget(self._viewer, self.header)
+            segment, _ = self.page("Segment"), self.page("Correct")  # these show what is there of an image
+            segment.finished.connect(images.run_ended)
+            images.segmented.connect(segment.look)
+            self._dock_images(images, IMAGES)
+        images.parent().show()
+        images.parent().raise_()
+        if folder is not None:
+            images.open_folder(folder)
+        return images
+
+    def _dock_images(self, images: ImagesWidget, name: str) -> None:
+        """Put the list of images into the column of the dock, so that the canvas keeps its width."""
+        window, own = self.window(), self.parent()
+        left = window.dockWidgetArea(own) == Qt.DockWidgetArea.LeftDockWidgetArea
+        holder = self._viewer.window.add_dock_widget(images, name=name, area="left" if left else "right")
+        if left:
+            window.tabifyDockWidget(self._viewer.window._qt_viewer.dockLayerList, holder)
+
+        def lay_out() -> None:
+            holder.raise_()
+            if not left:
+                heights = [2 * window.height() // 3, window.height() // 3]
+                window.resizeDocks([own, holder], heights, Qt.Orientation.Vertical)
+
+        QTimer.singleShot(0, holder, lay_out)  # Qt lays out what was tabified first
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept a folder that is dragged here."""
+        if dropped_folder(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """List the images of a folder that is dropped here."""
+        folder = dropped_folder(event)
+        if folder is not None:
+            event.acceptProposedAction()
+            self.show_images(folder)
+
     def event(self, event: QEvent) -> bool:
         """Handle Qt's events, and end when napari takes the closed dock out of its parent.
 
@@ -174,6 +243,10 @@ class FctlDock(QWidget):
         if not self._left:
             self._left = True
             self._unbind()
+            images = self.images
+            if layers and images is not None:
+                images.leave(layers=True)
+                QTimer.singleShot(0, partial(_remove, self._viewer, images))
             for page in self._pages.values():
                 page.leave(layers=layers)
             self.header.leave()
@@ -194,6 +267,7 @@ def open_dock(viewer: napari.Viewer, tab: str = "Segment") -> FctlDock:
     FctlDock
         The dock.
     """
+    viewer = _plain(viewer)
     dock = viewer.window.dock_widgets.get(NAME)
     if dock is None:
         dock = FctlDock(viewer)
@@ -241,6 +315,38 @@ def open_tab(viewer: napari.Viewer, tab: str) -> Any:
     return open_dock(viewer, tab).page(tab)
 
 
+def open_images(viewer: napari.Viewer, folder: str | Path | None = None) -> ImagesWidget:
+    """Open the list of images in a viewer's window, and the dock.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    folder : str, Path or None, optional
+        Folder whose images are listed. None leaves the list as it is.
+
+    Returns
+    -------
+    ImagesWidget
+        The list.
+    """
+    viewer = _plain(viewer)
+    dock = viewer.window.dock_widgets.get(NAME) or open_dock(viewer)
+    return dock.show_images(folder)
+
+
+def _plain(viewer: napari.Viewer) -> napari.Viewer:
+    """Return a viewer itself where napari's menus give a proxy, whose parts Qt does not take for widgets."""
+    plain: napari.Viewer = getattr(viewer, "__wrapped__", viewer)
+    return plain
+
+
+def _remove(viewer: napari.Viewer, widget: QWidget) -> None:
+    """Take a docked widget out of a window."""
+    with suppress(LookupError):  # it is gone already
+        viewer.window.remove_dock_widget(widget)
+
+
 class Opener(QWidget):
     """Entry of napari's menus that opens the dock at a tab.
 
@@ -262,12 +368,16 @@ class Opener(QWidget):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self.page = open_tab(napari_viewer, self.tab)
+        self.page = self._open()
         QTimer.singleShot(0, self._go)
 
+    def _open(self) -> Any:
+        """Open what the entry is for."""
+        return open_tab(self._viewer, self.tab)
+
     def _go(self) -> None:
-        with suppress(LookupError):  # it was not docked
-            self._viewer.window.remove_dock_widget(self)
+        """Take itself away."""
+        _remove(self._viewer, self)  # unless it was not docked
         self.deleteLater()
 
 
@@ -303,3 +413,11 @@ class OpenExport(Opener):
     """Entry that opens the tab Export."""
 
     tab = "Export"
+
+
+class OpenImages(Opener):
+    """Entry that opens the list of images."""
+
+    def _open(self) -> Any:
+        """Open the list."""
+        return open_images(self._viewer)

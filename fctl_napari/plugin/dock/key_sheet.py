@@ -11,9 +11,15 @@ from qtpy.QtWidgets import QDialog, QLabel, QVBoxLayout, QWidget
 from fctl_napari.plugin.correct.form import KEYS as CORRECT
 from fctl_napari.plugin.correct.next_list import KEYS as SUGGESTIONS
 from fctl_napari.plugin.errors.list import KEYS as ERRORS
+from fctl_napari.plugin.images.form import KEYS as IMAGES
 
 SHEET: Mapping[str, Mapping[str, str]] = {
     "Everywhere": {"Q": "hide the mask, or show it", "?": "this sheet"},
+    "List of images": {
+        IMAGES["next"]: "next image",
+        IMAGES["previous"]: "image before",
+        IMAGES["done"]: "mark the image as done",
+    },
     "Errors": {
         ERRORS["next"]: "next region",
         ERRORS["previous"]: "previous region",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from fctl_napari.finetuning.unfinished import Cut, Waiting, find_cut, find_waiti
 from fctl_napari.imagery.fingerprint import fingerprint
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.naming import corrections_path
+from fctl_napari.imagery.open import open_image
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.model.model_card import checkpoint_hash, resolve_checkpoint
+from fctl_napari.plugin.images.states import corrections_of, named_after
 from fctl_napari.plugin.layers.ground_truth import GroundTruthChoice, own_labels
 from fctl_napari.plugin.layers.image_source import ImageSource
 from fctl_napari.plugin.layers.paths import (
@@ -132,7 +135,7 @@ def look_beside(source: ImageSource, checkpoint: str | None) -> Beside:
     )
 
 
-def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> FinetuneRequest:
+def make_request(source: ImageSource, out: str, fields: dict[str, Any], others: Sequence[str] = ()) -> FinetuneRequest:
     """Make the request to fine-tune on the corrections of an image.
 
     Parameters
@@ -143,6 +146,8 @@ def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> Finet
         Path of the new checkpoint. Empty for a free path.
     fields : dict of str to object
         Other fields of the request.
+    others : sequence of str, optional
+        Further images. Those of them that are corrected are learned from, too.
 
     Returns
     -------
@@ -174,11 +179,47 @@ def make_request(source: ImageSource, out: str, fields: dict[str, Any]) -> Finet
     return finetune_request(
         image=image_path(source),
         corrections=str(corrections),
+        further=further_pairs(source, others),
         out=str(location),
         value_range=source.value_range,
         bands=source.bands,
         **fields,
     )
+
+
+def further_pairs(source: ImageSource, others: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Find the corrected ones among further images.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image that they are learned from together with; it is left out, and so are copies of it.
+    others : sequence of str
+        Paths of the images.
+
+    Returns
+    -------
+    tuple of (str, str)
+        Images with their corrections.
+
+    Raises
+    ------
+    FctlError
+        A folder cannot be made.
+    """
+    found, known = [], {fingerprint(source.open())} if others else set()
+    for location in others:
+        try:
+            image = open_image(location)
+            if fingerprint(image) in known:
+                continue
+            path, corrected = corrections_of(named_after(location, image), image)
+        except InputError:
+            continue  # the list of images says what is wrong with it
+        if corrected:
+            known.add(fingerprint(image))
+            found.append((image.path or location, str(path)))
+    return tuple(found)
 
 
 def cells_to_compute(parent: Segmentation, source: ImageSource, progress: Progress) -> tuple[tuple[Cell, ...], int]:

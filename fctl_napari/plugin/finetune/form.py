@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
+    QCheckBox,
     QLineEdit,
     QProgressBar,
     QSpinBox,
@@ -30,6 +31,10 @@ from fctl_napari.plugin.layers.styles import NOT_SURE_COLOR
 
 TOOLTIPS = {
     "corrections": "Corrections of the image (tab Correct), by class. A part is held out to measure on.",
+    "others": (
+        "Learn from all images of the list (Plugins > FCtL > Images) that are corrected, together. What each holds out "
+        "is measured."
+    ),
     "truth": "Ground truth of the image, to measure on before and after. Nothing is learned from it.",
     "open": "Open a ground truth, a PNG or TIFF of class indices.",
     "steps": "Greatest number of steps. Learning stops early when it gets no better.",
@@ -64,6 +69,9 @@ class FinetuneForm(QWidget):
         self.image, self.checkpoint, self.device = header.image, header.checkpoint, header.device
         self.corrections = wrapped(TOOLTIPS["corrections"])
         self.corrections.setTextFormat(Qt.TextFormat.RichText)
+        self.others = QCheckBox("and the other corrected images")
+        self.others.setToolTip(TOOLTIPS["others"])
+        self.others.hide()
         self.parts = PartsField()
         self.ground_truth = combo(TOOLTIPS["truth"])
         self.ground_truth.addItem("none", None)
@@ -111,6 +119,7 @@ class FinetuneForm(QWidget):
         fields = labelled(
             [
                 ("Corrections", self.corrections),
+                ("", self.others),
                 ("Learns", self.parts),
                 ("Truth", row(self.ground_truth, self.open_ground_truth)),
                 ("At most", row(self.steps, self.seconds)),
@@ -145,6 +154,7 @@ class FinetuneForm(QWidget):
         idle = state == "idle"
         self._header.lock(self, not idle)
         for widget in (
+            self.others,
             self.parts,
             self.ground_truth,
             self.open_ground_truth,

@@ -93,6 +93,7 @@ class FinetuneWidget(DockedWidget):
             Name of the tab that is shown.
         """
         if name == "Fine-tune":
+            self._offer_others()
             self._load_ahead()
 
     def _load_ahead(self) -> None:
@@ -141,6 +142,7 @@ class FinetuneWidget(DockedWidget):
     def look(self) -> None:
         """Find the files beside the image, and read the parent."""
         self._beside = None
+        self._offer_others()
         source, checkpoint = self._source, self.form.checkpoint.name
         if source is None:
             self._looking.drop()
@@ -151,6 +153,12 @@ class FinetuneWidget(DockedWidget):
             return look_beside(source, checkpoint)
 
         self._looking.begin(work, self._show, self._not_seen)
+
+    def _offer_others(self) -> None:
+        """Offer to learn from the other images of the list, too, if one is open."""
+        listed = len(session().listed_images(self.window())) > 1
+        self.form.others.setVisible(listed)
+        self.form.others.setChecked(listed and self.form.others.isChecked())
 
     def _not_seen(self, error: BaseException) -> None:
         """Show why the files beside the image cannot be read."""
@@ -282,9 +290,10 @@ class FinetuneWidget(DockedWidget):
                 "device": form.device.currentText(),
             }
             out = form.out.text().strip()
+            others = session().listed_images(self.window()) if form.others.isChecked() else ()
 
             def request(source: ImageSource) -> FinetuneRequest:
-                return make_request(source, out, fields)
+                return make_request(source, out, fields, others)
 
             if out:
                 check_free(out)

@@ -213,18 +213,45 @@ def _is_label_image(path: Path | str) -> bool:
         return False
 
 
-def _open(path: Path | str) -> Pyramid:
-    """Open an image, and choose what napari cannot ask for: the range of its values, and three of many bands."""
+def open_shown(path: Path | str) -> tuple[Pyramid, list[str]]:
+    """Open an image as it is shown (in any thread), and choose what napari cannot ask for.
+
+    That is the range of its values, and three of many bands.
+
+    Parameters
+    ----------
+    path : Path or str
+        Path or address of the image.
+
+    Returns
+    -------
+    image : Pyramid
+        The image.
+    notes : list of str
+        Sentences about it for people.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, or is not an image.
+    """
     pyramid = open_image(path)
-    for note in pyramid.notes:
-        say(f"{last_name(path)}: {note}.")
+    notes = [f"{note}." for note in pyramid.notes]
     if pyramid.bands is None and (pyramid.unclear_bands is not None or pyramid.channels not in (1, 3, 4)):
         reason = pyramid.unclear_bands or f"has {count_of(pyramid.channels, 'channel')}"
         pyramid.bands = (0, 1, 2) if pyramid.channels > 2 else (0, 0, 0)
-        say(f"{last_name(path)}: {reason}; {pyramid.bands} are shown and segmented as RGB.")
+        notes.append(f"{reason}; {pyramid.bands} are shown and segmented as RGB.")
     if pyramid.dtype != np.uint8 and pyramid.value_range is None:
         low, high = pyramid.value_range = measured_range(pyramid)
-        say(f"{last_name(path)}: holds {pyramid.dtype} values; {low:g} to {high:g} (measured) are black to white.")
+        notes.append(f"holds {pyramid.dtype} values; {low:g} to {high:g} (measured) are black to white.")
+    return pyramid, [f"{last_name(path)}: {note}" for note in notes]
+
+
+def _open(path: Path | str) -> Pyramid:
+    """Open an image as it is shown, and say what is to be said of it."""
+    pyramid, notes = open_shown(path)
+    for note in notes:
+        say(note)
     return pyramid
 
 

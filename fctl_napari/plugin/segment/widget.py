@@ -253,6 +253,10 @@ class SegmentWidget(DockedWidget):
         self._proposed = text
         self.form.result.setPlaceholderText("in the cache folder" if image is not None and source is None else "")
 
+    def look(self) -> None:
+        """Show the result that lies at the result's path by now."""
+        self._look_for_result()
+
     def _look_for_result(self, _path: str = "") -> None:
         """Show the result that an earlier run of this checkpoint on this image left at the result's path."""
         path, image, name = self.form.result.text(), self.image, self.form.checkpoint.name

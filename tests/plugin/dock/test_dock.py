@@ -214,6 +214,7 @@ def test_the_sheet_lists_the_keys_that_are_bound(docked: tuple[napari.Viewer, Fc
     viewer, dock = docked
     for name in TABS:
         dock.show_tab(name)
+    dock.show_images()
     listed = {key for keys in SHEET.values() for key in keys}
     bound = {str(key).replace("Ctrl", "Control").replace("+", "-") for key in viewer.keymap}
     assert bound <= listed, "a key is missing on the sheet"

@@ -1,0 +1,1 @@
+"""The list of images of a folder, beside the dock."""
