@@ -34,10 +34,22 @@ from fctl_napari.imagery.pyramid import LARGE_SIDE, Pyramid, has_pyramid
 from fctl_napari.plugin.common.background import Job
 from fctl_napari.plugin.common.notify import report, say
 from fctl_napari.plugin.layers import label_groups
-from fctl_napari.plugin.layers.image_source import ImageSource, LayerData, file_state, image_layer, image_source
+from fctl_napari.plugin.layers.ground import GROUND_KEY, ground_metadata
+from fctl_napari.plugin.layers.ground_status import show_ground
+from fctl_napari.plugin.layers.image_source import (
+    ImageSource,
+    LayerData,
+    file_state,
+    image_layer,
+    image_placement,
+    image_source,
+)
+from fctl_napari.plugin.layers.navigation import bring_into_view
 from fctl_napari.plugin.layers.paths import pyramid_path, stem
 from fctl_napari.plugin.layers.pyramids import PyramidJob, empty_preview, preview_levels, ready_pyramid
 from fctl_napari.plugin.layers.shown_levels import displayed_level, displayed_levels
+from fctl_napari.plugin.layers.transforms import move
+from fctl_napari.plugin.layers.units import share_units
 from fctl_napari.progress import Progress
 from fctl_napari.words import count_of
 
@@ -95,10 +107,17 @@ def read(path: str) -> list[LayerData]:
         Data, arguments and type of each layer; ``NOTHING`` after an error.
     """
     try:
-        return image_layers(path)
+        layers = image_layers(path)
     except FctlError as error:
         report(error)
         return NOTHING
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        found = [layer for layer in layers if layer[0] is not None]
+        share_units(viewer, found)
+        if any(GROUND_KEY in arguments["metadata"] for _, arguments, _ in found):
+            show_ground(viewer)
+    return layers
 
 
 def image_layers(path: str | Path) -> list[LayerData]:
@@ -126,7 +145,7 @@ def image_layers(path: str | Path) -> list[LayerData]:
     if not _may_be_zarr(path):
         return _one_image(path, stem(path), path)
     if _is_label_image(path):
-        return label_groups.segmentation_layers(path)
+        return label_groups.segmentation_layers(path, napari.current_viewer())
     names = collection(path)
     if not names:
         return _one_image(path, stem(path), path)
@@ -172,7 +191,7 @@ def _one_image(path: Path | str, name: str, original: Path | str) -> list[LayerD
         return [_layer_in_the_making(viewer, path, displayed_level(pyramid, 0), pyramid, original)]
     where = str(converted or path)
     source = ImageSource(where, str(original), pyramid.value_range, pyramid.bands, pyramid=pyramid, images=images)
-    image = image_layer(pyramid, displayed_levels(pyramid), source)
+    image = image_layer(pyramid, displayed_levels(pyramid), source, viewer)
     return [image, *_labels_under(path, image[1])]
 
 
@@ -193,6 +212,22 @@ def _report_no_data(path: Path | str, pyramid: Pyramid) -> None:
         job = Job(work)
         job.finished.connect(report)  # errors of the file are reported when it is read
         job.start()
+
+
+def _put_on_ground(viewer: napari.Viewer, layer: Image, pyramid: Pyramid) -> None:
+    """Place the layer of an image that was not opened before."""
+    source = image_source(layer)
+    assert source is not None
+    try:
+        placement, location = image_placement(pyramid, source, viewer)
+    except FctlError as error:
+        report(error)  # its layer stays where it is, in px
+        return
+    layer.metadata.update(ground_metadata(location))
+    move(layer, placement)
+    if location is not None:
+        show_ground(viewer)
+        bring_into_view(viewer, layer)
 
 
 def _is_zarr(path: Path) -> bool:
@@ -331,6 +366,8 @@ def _layer_in_the_making(
         source.pyramid, source.state = finished, file_state(out)
         for layer in layers():
             layer.data = displayed_levels(finished)
+            if pyramid is None:
+                _put_on_ground(viewer, layer, finished)
         _report_no_data(path, finished)
 
     def fail(error: BaseException) -> None:
@@ -341,8 +378,9 @@ def _layer_in_the_making(
     job.previewed.connect(redraw)
     job.finished.connect(switch)
     job.failed.connect(fail)
-    job.start()
-    say(f"{last_name(path)}: is large and has no levels; a preview is shown while its pyramid is made (once).")
     shown = pyramid or Pyramid(stem(path), [Level(level, "yxc" if level.ndim == 3 else "yx")])
     height, width = level.shape[:2]
-    return image_layer(shown, preview_levels(preview, (height, width)), source)
+    layer = image_layer(shown, preview_levels(preview, (height, width)), source, viewer)
+    job.start()
+    say(f"{last_name(path)}: is large and has no levels; a preview is shown while its pyramid is made (once).")
+    return layer

@@ -188,7 +188,7 @@ def labels_over(viewer: ViewerModel, layer: Labels, over: Image | Labels) -> Any
         for other in viewer.layers:
             source = image_source(other) if isinstance(other, Image) else None
             own = source is not None and not is_url(source.path) and Path(path).parents[1] == Path(source.path)
-            placement = placed[2]
+            placement = placed[-1]
             if own and placement.image_shape == image_shape(over) and lies_over(viewer, other, over):
                 array = _array(layer)
                 return array if placement.same_px else over_image(array, "yx", placement, layer.name, fill=0)
@@ -276,10 +276,10 @@ def held_values(source: LabelSource) -> list[int]:
     return [int(value) for value in np.unique(source.read_values(slice(0, height), slice(0, width), level))]
 
 
-def _stays(layer: Labels, placed: tuple[Sequence[float], Sequence[float], LabelPlacement]) -> bool:
+def _stays(layer: Labels, placed: tuple[Sequence[float], Sequence[float], Any, LabelPlacement]) -> bool:
     """Return whether a layer lies where it was put when it was opened."""
-    scale, translate, _ = placed
-    plain = Affine(scale=scale, translate=translate).affine_matrix
+    scale, translate, affine, _ = placed
+    plain = (np.eye(3) if affine is None else affine) @ Affine(scale=scale, translate=translate).affine_matrix
     return np.allclose(layer._data_to_world.affine_matrix, plain)
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.components import ViewerModel
 from napari.layers import Layer
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.band_names import Bands
 from fctl_napari.imagery.numbered import FileImage, image_file
-from fctl_napari.plugin.layers.styles import pixel_scale
+from fctl_napari.plugin.layers.ground import OnGround, ground_metadata, placed_on_ground
 
 if TYPE_CHECKING:
     from fctl_napari.imagery.pyramid import Pyramid
@@ -143,7 +144,9 @@ def image_source(layer: Layer) -> ImageSource | None:
     return source if isinstance(source, ImageSource) else None
 
 
-def image_layer(pyramid: Pyramid, levels: list[Any], source: ImageSource) -> LayerData:
+def image_layer(
+    pyramid: Pyramid, levels: list[Any], source: ImageSource, viewer: ViewerModel | None = None
+) -> LayerData:
     """Return the layer of an image on disk, where it lies and at its pixel size.
 
     Parameters
@@ -154,20 +157,58 @@ def image_layer(pyramid: Pyramid, levels: list[Any], source: ImageSource) -> Lay
         Its levels as napari shows them; see ``displayed_levels``.
     source : ImageSource
         File behind the layer.
+    viewer : ViewerModel or None, optional
+        Viewer among whose layers it lies on the ground.
 
     Returns
     -------
     LayerData
         Data, arguments and type of the layer.
+
+    Raises
+    ------
+    InputError
+        Layers of the viewer are in another CRS.
     """
+    placement, location = image_placement(pyramid, source, viewer)
     rgb = len(levels[0].shape) == 3
     arguments: dict[str, Any] = {
         "name": pyramid.name,
         "multiscale": True,
         "rgb": rgb,
-        "metadata": {SOURCE_KEY: source},
-        **pixel_scale(pyramid.pixel_size, pyramid.unit, pyramid.translation),
+        "metadata": {SOURCE_KEY: source, **ground_metadata(location)},
+        **placement,
     }
     if not rgb:
         arguments |= {"contrast_limits": pyramid.value_range or (0.0, 255.0), "colormap": "gray"}
     return levels, arguments, "image"
+
+
+def image_placement(
+    pyramid: Pyramid, source: ImageSource, viewer: ViewerModel | None
+) -> tuple[dict[str, Any], OnGround | None]:
+    """Return the arguments that place an image on disk, and where that is on the ground.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        The image.
+    source : ImageSource
+        File behind its layer.
+    viewer : ViewerModel or None
+        Viewer among whose layers it lies.
+
+    Returns
+    -------
+    arguments : dict of str to object
+        Arguments of its layer.
+    location : OnGround or None
+        Where it lies, or None if it has no georeference.
+
+    Raises
+    ------
+    InputError
+        Layers of the viewer are in another CRS.
+    """
+    placing = pyramid.pixel_size, pyramid.unit, pyramid.translation
+    return placed_on_ground(viewer, source.original, pyramid.georeference, *placing)

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 import zarr
+from napari.components import ViewerModel
 
 from fctl_napari.errors import InputError
 from fctl_napari.imagery.formats import ngff
 from fctl_napari.imagery.formats.ngff_axes import axis_unit, level_placements
 from fctl_napari.imagery.formats.remote import child, is_url, last_name
 from fctl_napari.imagery.formats.slides import SUFFIXES as SLIDES
+from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.label_placement import label_placement
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
+from fctl_napari.plugin.layers.ground import ground_metadata, placed_on_ground
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.image_source import LayerData
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
@@ -35,7 +38,7 @@ LABELS_KEY = "fctl_labels"
 """Key of a labels layer's ``metadata`` that holds its group's path."""
 
 PLACED_KEY = "fctl_placed"
-"""Key of the ``metadata`` of labels under an image, for the scale and translation that put them there, and the
+"""Key of the ``metadata`` of labels under an image, for the scale, translation and affine that put them there, and the
 ``LabelPlacement`` in its px."""
 
 
@@ -71,7 +74,7 @@ def labels_layer(
     image : Path, str or None, optional
         The image that it belongs to, over which the labels are placed. Without it their own metadata counts.
     image_arguments : mapping of str to object or None, optional
-        Arguments of that image's layer, of which ``scale``, ``translate`` and ``units`` count.
+        Arguments of that image's layer, of which ``scale``, ``translate``, ``affine`` and ``units`` count.
 
     Returns
     -------
@@ -92,8 +95,8 @@ def labels_layer(
         scale, translate = np.array(over.get("scale", (1.0, 1.0))), np.array(over.get("translate", (0.0, 0.0)))
         arguments["scale"] = tuple((scale * placement.step).tolist())
         arguments["translate"] = tuple((translate + scale * placement.start).tolist())
-        arguments |= {"units": over["units"]} if "units" in over else {}
-        metadata[PLACED_KEY] = arguments["scale"], arguments["translate"], placement
+        arguments |= {key: over[key] for key in ("affine", "units") if key in over}
+        metadata[PLACED_KEY] = arguments["scale"], arguments["translate"], over.get("affine"), placement
     dtype = (data[0] if arguments["multiscale"] else data).dtype
     if dtype.kind not in "iu":
         raise InputError(f"{path}: holds {dtype} values; labels are whole numbers, write them as such.")
@@ -104,13 +107,15 @@ def labels_layer(
     return data, arguments, "labels"
 
 
-def segmentation_layers(path: Path | str) -> list[LayerData]:
+def segmentation_layers(path: Path | str, viewer: ViewerModel | None = None) -> list[LayerData]:
     """Return the layers of a label group that stands alone: its labels, over its confidence and maps if it has any.
 
     Parameters
     ----------
     path : Path or str
         The group, or its address.
+    viewer : ViewerModel or None, optional
+        Viewer among whose layers it lies on the ground.
 
     Returns
     -------
@@ -120,7 +125,7 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
     Raises
     ------
     InputError
-        It is missing, damaged, or has further axes.
+        It is missing, damaged, or has further axes; or layers of the viewer are in another CRS.
     """
     hidden: dict[str, Any] = {"rgb": False, "visible": False}
     layers = _map_layers(path, hidden)
@@ -139,10 +144,54 @@ def segmentation_layers(path: Path | str) -> list[LayerData]:
     if _facts(path).get("kind") == "segmentation":  # others may be ground truth
         arguments["metadata"] |= _origin(path)
     layers.append((data, arguments, kind))
+    on_ground = _on_ground(path, layers, viewer)
+    if on_ground is not None:
+        return on_ground
     if not {"scale", "translate"} <= arguments.keys():
         placed = _image_placement(path, sized="scale" in arguments)
         layers = [(each, {**placed, **of_each}, kind) for each, of_each, kind in layers]
     return layers
+
+
+def _georeference_by_image(path: Path | str) -> tuple[Georeference, tuple[float, float] | None, str | None] | None:
+    """Return georeference, size and unit of the px of labels that lie under an image on the ground."""
+    if is_url(path) or Path(path).parent.name != "labels" or not ngff.is_zarr(Path(path).parents[1]):
+        return None
+    above = Path(path).parents[1]
+    try:
+        image = open_image(above)
+        if image.georeference is None:
+            return None
+        placement = label_placement(ngff.open_group(path), path, ngff.open_group(above), above)
+    except InputError:
+        return None  # what does not lie on an image is shown alone
+    a, b, c, d, e, f = image.georeference.transform
+    rows, columns = placement.step
+    y, x = (start + 0.5 - step / 2 for start, step in zip(placement.start, placement.step, strict=True))
+    transform = (a * columns, b * rows, a * x + b * y + c, d * columns, e * rows, d * x + e * y + f)
+    size = image.pixel_size[0] * rows, image.pixel_size[1] * columns
+    return Georeference(image.georeference.crs, transform), size, image.unit
+
+
+def _on_ground(path: Path | str, layers: list[LayerData], viewer: ViewerModel | None) -> list[LayerData] | None:
+    """Return the layers of a label group where its image lies on the ground, or None if that is not known."""
+    own = layers[-1][1]
+    stored = _facts(path).get("georeference")
+    known = _georeference_by_image(path) if stored is None else None
+    if stored is not None:
+        unit = own["units"][0] if "units" in own else None
+        known = Georeference.from_json(stored), own.get("scale"), unit
+    if known is None:
+        return None
+    placement, location = placed_on_ground(viewer, last_name(path), *known)
+    if location is None:
+        return None
+    placed: list[LayerData] = []
+    for data, arguments, kind in layers:
+        kept = {key: value for key, value in arguments.items() if key not in ("scale", "translate", "units")}
+        metadata = arguments["metadata"] | ground_metadata(location)
+        placed.append((data, {**kept, **placement, "metadata": metadata}, kind))
+    return placed
 
 
 def _image_placement(path: Path | str, *, sized: bool) -> dict[str, Any]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Layer, Shapes
+from napari.layers import Image, Layer, Shapes
 
+from fctl_napari.errors import InputError
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
 from fctl_napari.plugin.layers.transforms import move, outline, placed_like, units_to_world
+from fctl_napari.plugin.layers.viewport import view_region
 from fctl_napari.windows import IntWindow
 
 SHARE = 1 / 3
 """Share of the canvas that a part fills after flying to it, along its longer side."""
+WHOLE_SHARE = 0.95
+"""Share of the canvas that an image fills after it was brought into view, as in napari."""
 MOST_ZOOM = 12.0
 """Largest number of screen px of a px of the image: a few px without their surroundings show nothing."""
 
@@ -56,6 +62,27 @@ def fly_to(viewer: ViewerModel, layer: Layer, window: IntWindow) -> None:
     viewer.scene.camera.center = tuple(center)
     if ratios:
         viewer.scene.camera.zoom = min(SHARE * min(ratios), MOST_ZOOM / max(pixel))
+
+
+def bring_into_view(viewer: ViewerModel, layer: Image) -> None:
+    """Move the camera so that an image is seen whole, if nothing of it is in view.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer, of two dimensions.
+    layer : Image
+        The image layer.
+    """
+    with suppress(InputError):
+        view_region(viewer, layer)
+        return
+    low, high = np.array(layer.extent.world)[:, -2:] * units_to_world(viewer, layer)[-2:]
+    center = np.asarray(viewer.scene.camera.center, dtype=float)
+    center[-2:] = (low + high) / 2
+    viewer.scene.camera.center = tuple(center)
+    canvas = np.asarray(viewer.canvas.viewbox_size(viewer.layers), dtype=float)
+    viewer.scene.camera.zoom = WHOLE_SHARE * float(min(canvas / (high - low)))
 
 
 class RegionMarker:

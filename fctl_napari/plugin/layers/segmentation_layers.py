@@ -13,6 +13,7 @@ from napari.layers import Image, Labels, Layer
 
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.plugin.common.class_display import displayed
+from fctl_napari.plugin.layers.ground import ground_metadata, on_ground
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
 from fctl_napari.plugin.layers.styles import class_style, confidence_colormap, only_show
@@ -285,7 +286,11 @@ class SegmentationLayers:
         """Return the arguments that all layers over an image share."""
         return {
             **placed_like(image),
-            "metadata": {STORE_KEY: self.path, IMAGE_KEY: self.stored.facts["image"]["fingerprint"]},
+            "metadata": {
+                **ground_metadata(on_ground(image)),
+                STORE_KEY: self.path,
+                IMAGE_KEY: self.stored.facts["image"]["fingerprint"],
+            },
             "multiscale": len(self.mask.levels) > 1,
         }
 

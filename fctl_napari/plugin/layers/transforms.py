@@ -12,7 +12,7 @@ from napari.layers import Image, Layer
 from fctl_napari.errors import InputError
 from fctl_napari.windows import FloatWindow
 
-MOVED = ("scale", "translate", "rotate", "shear", "affine")
+MOVED = ("scale", "translate", "rotate", "shear", "affine", "units")
 """Arguments of a placement that may change after the layer was made."""
 
 
@@ -117,8 +117,12 @@ def move(layer: Layer, placement: dict[str, Any]) -> None:
         Arguments, as :func:`placed_like` gives them.
     """
     for name in MOVED:
-        if name in placement and not np.array_equal(np.asarray(getattr(layer, name)), np.asarray(placement[name])):
-            setattr(layer, name, placement[name])
+        if name not in placement:
+            continue
+        now, then = getattr(layer, name), placement[name]
+        same = tuple(now) == tuple(then) if name == "units" else np.array_equal(np.asarray(now), np.asarray(then))
+        if not same:
+            setattr(layer, name, then)
 
 
 def to_pixels(layer: Layer, world: Sequence[float] | np.ndarray) -> np.ndarray:
