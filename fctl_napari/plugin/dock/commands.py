@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import napari
 
-from fctl_napari.plugin.dock.dock import open_images, open_tab
+from fctl_napari.plugin.dock.dock import open_images, open_tab, plain_viewer
 from fctl_napari.plugin.dock.key_sheet import KeySheet
 from fctl_napari.plugin.layers.hidden_masks import toggle_masks
 
@@ -103,7 +103,7 @@ def toggle_mask(viewer: napari.Viewer) -> None:
     viewer : napari.Viewer
         The viewer.
     """
-    toggle_masks(viewer)
+    toggle_masks(plain_viewer(viewer))
 
 
 def show_keys(viewer: napari.Viewer) -> None:
@@ -114,7 +114,7 @@ def show_keys(viewer: napari.Viewer) -> None:
     viewer : napari.Viewer
         The viewer.
     """
-    KeySheet(viewer.window._qt_window).show()
+    KeySheet(plain_viewer(viewer).window._qt_window).show()
 
 
 def _errors(viewer: napari.Viewer, which: str) -> None:

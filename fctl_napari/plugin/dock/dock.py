@@ -267,7 +267,7 @@ def open_dock(viewer: napari.Viewer, tab: str = "Segment") -> FctlDock:
     FctlDock
         The dock.
     """
-    viewer = _plain(viewer)
+    viewer = plain_viewer(viewer)
     dock = viewer.window.dock_widgets.get(NAME)
     if dock is None:
         dock = FctlDock(viewer)
@@ -330,13 +330,24 @@ def open_images(viewer: napari.Viewer, folder: str | Path | None = None) -> Imag
     ImagesWidget
         The list.
     """
-    viewer = _plain(viewer)
+    viewer = plain_viewer(viewer)
     dock = viewer.window.dock_widgets.get(NAME) or open_dock(viewer)
     return dock.show_images(folder)
 
 
-def _plain(viewer: napari.Viewer) -> napari.Viewer:
-    """Return a viewer itself where napari's menus give a proxy, whose parts Qt does not take for widgets."""
+def plain_viewer(viewer: napari.Viewer) -> napari.Viewer:
+    """Return a viewer itself where napari's menus give a proxy, whose parts Qt does not take for widgets.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer, or a proxy of it.
+
+    Returns
+    -------
+    napari.Viewer
+        The viewer.
+    """
     plain: napari.Viewer = getattr(viewer, "__wrapped__", viewer)
     return plain
 

@@ -210,6 +210,20 @@ def test_a_key_hides_the_mask_and_shows_it(segmented: tuple[napari.Viewer, FctlD
     assert mask.visible
 
 
+@pytest.mark.parametrize("command", ["toggle_mask", "show_keys", "edit_here", "next_error", "previous_error"])
+def test_commands_run_from_napari_s_palette(
+    segmented: tuple[napari.Viewer, FctlDock], notes: list[tuple[str, str]], command: str
+) -> None:
+    from napari._app_model import get_app_model
+
+    viewer, _ = segmented
+    visible = mask_of(viewer).visible
+    get_app_model().commands.execute_command(f"fctl-napari.{command}").result()
+    assert notes == []
+    if command == "toggle_mask":
+        assert mask_of(viewer).visible is not visible
+
+
 def test_the_sheet_lists_the_keys_that_are_bound(docked: tuple[napari.Viewer, FctlDock]) -> None:
     viewer, dock = docked
     for name in TABS:
