@@ -31,6 +31,9 @@ WHAT: dict[str, What] = {
 }
 """What can be written, by its name for people."""
 
+PARTS: dict[What, str] = {"final map": "", "prediction": ".prediction", "provenance": ".provenance"}
+"""What the proposed names of exports say of what is written."""
+
 TOOLTIPS = {
     "mask": "The segmentation to export.",
     "what": (
@@ -158,13 +161,8 @@ class ExportForm(QWidget):
 
     def _kind_chosen(self) -> None:
         """Give the path the end that the kind has."""
-        path = self.path.text()
-        for suffix in sorted(KINDS.values(), key=len, reverse=True):
-            if path.lower().endswith(suffix):
-                self.path.setText(path[: len(path) - len(suffix)] + self.suffix)
-                return
-        if path:
-            self.path.setText(path + self.suffix)
+        if self.path.text():
+            self.path.setText(without_kind(self.path.text()) + self.suffix)
 
     def _path_changed(self) -> None:
         """Choose the kind that the path's end says, and enable the fields that it has."""
@@ -180,3 +178,22 @@ class ExportForm(QWidget):
                     self.kind.blockSignals(False)
         self.simplify.setEnabled(kind in SIMPLIFIED_KINDS)
         self.min_area.setEnabled(kind in POLYGON_KINDS)
+
+
+def without_kind(path: str) -> str:
+    """Return a path without the end that says its kind.
+
+    Parameters
+    ----------
+    path : str
+        Path of an export.
+
+    Returns
+    -------
+    str
+        The path without the end of its name, if that is the end of a kind.
+    """
+    for suffix in sorted(KINDS.values(), key=len, reverse=True):
+        if path.lower().endswith(suffix):
+            return path[: len(path) - len(suffix)]
+    return path

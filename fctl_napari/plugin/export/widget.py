@@ -16,7 +16,7 @@ from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
-from fctl_napari.plugin.export.form import WHAT, ExportForm
+from fctl_napari.plugin.export.form import PARTS, WHAT, ExportForm, without_kind
 from fctl_napari.plugin.export.map_layer import MapLayer
 from fctl_napari.plugin.io.export import FILTERS, ExportInputs, export_work
 from fctl_napari.plugin.layers.header import Header
@@ -60,6 +60,8 @@ class ExportWidget(DockedWidget):
             emitter.connect(self._fill_masks)
         form.mask.currentIndexChanged.connect(self._mask_changed)
         form.what.currentIndexChanged.connect(self._show_map)
+        form.what.currentIndexChanged.connect(self._propose)
+        form.kind.currentIndexChanged.connect(self._propose)
         form.choose.clicked.connect(self._ask)
         form.draw.clicked.connect(self._draw)
         form.export.clicked.connect(self.start)
@@ -146,20 +148,29 @@ class ExportWidget(DockedWidget):
     def _mask_changed(self) -> None:
         """Propose a path beside the segmentation, unless the user has entered one."""
         form, mask = self.form, self.mask
-        store = None if mask is None else str(mask.metadata[STORE_KEY])
         if mask is not None:
             form.guide.say("")
         elif self._image.layer is None:
             form.guide.say("Open an image first.")
         else:
             form.guide.say("Segment the image first, or open a segmentation.", "Segment it (Segment)", "Segment")
-        if form.path.text() in ("", self._proposed):
-            beside = "" if store is None else f"{store.removesuffix('.ome.zarr')}{form.suffix}"
-            form.path.setText(beside)
-        self._proposed = form.path.text()
+        self._propose()
         if mask is not self._shown_mask:
             self._shown_mask = mask
             self._show_map()
+
+    def _propose(self) -> None:
+        """Propose a path beside the segmentation that says what is written, unless the user has entered one."""
+        form, mask = self.form, self.mask
+        if without_kind(form.path.text()) not in ("", without_kind(self._proposed)):
+            return
+        self._proposed = ""
+        if mask is not None:
+            part, suffix = PARTS[WHAT[form.what.currentText()]], form.suffix
+            if suffix == ".ome.zarr" and not part:
+                part = ".map"  # the segmentation itself has the name without it
+            self._proposed = f"{str(mask.metadata[STORE_KEY]).removesuffix('.ome.zarr')}{part}{suffix}"
+        form.path.setText(self._proposed)
 
     def _draw(self) -> None:
         """Let the user draw the region."""
@@ -212,6 +223,7 @@ class ExportWidget(DockedWidget):
     def start(self) -> None:
         """Export what the fields say, in a thread (the Export button)."""
         form = self.form
+        form.status.clear()
         with reported(self):
             inputs, image = self.inputs(), self._image.layer
             form.status.setText(f"Writing {inputs.out.name}…")

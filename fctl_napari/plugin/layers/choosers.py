@@ -235,7 +235,7 @@ class CheckpointCombo(QComboBox):
             There is none.
         """
         if self.name is None:
-            raise InputError("there is no checkpoint; open one with the button beside the field.")
+            raise InputError("no checkpoint is chosen; choose one, or open a file with the button beside the field.")
         return self.name
 
     def card(self) -> Card | None:

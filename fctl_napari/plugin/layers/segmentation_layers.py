@@ -13,6 +13,7 @@ from napari.layers import Image, Labels, Layer
 
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.plugin.common.class_display import displayed
+from fctl_napari.plugin.layers.correction_marks import CORRECTIONS_KEY
 from fctl_napari.plugin.layers.ground import ground_metadata, on_ground
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.map_layers import MAP_KEY, color_limits, map_style
@@ -192,7 +193,7 @@ class SegmentationLayers:
         style = class_style((info.name, info.color) for info in self.classes)
         layer = Labels(self.mask.data, name=name, opacity=0.55, **style, **self._common(image))
         only_show(layer)
-        viewer.layers.insert(above(viewer, image), layer)
+        viewer.layers.insert(above(viewer, image, corrections=False), layer)
         return layer
 
     def show_confidence(self, viewer: ViewerModel, image: Image, name: str) -> Image:
@@ -319,7 +320,7 @@ def _find(viewer: ViewerModel, path: str, kind: type[Layer], shown: str | None =
     return None
 
 
-def above(viewer: ViewerModel, layer: Layer) -> int:
+def above(viewer: ViewerModel, layer: Layer, *, corrections: bool = True) -> int:
     """Return the index of a new layer over a layer and the pictures that lie on it, under shapes and points.
 
     Parameters
@@ -328,6 +329,8 @@ def above(viewer: ViewerModel, layer: Layer) -> int:
         The viewer.
     layer : Layer
         A layer of the viewer.
+    corrections : bool, optional
+        If False, it lies under corrections, which would be covered otherwise.
 
     Returns
     -------
@@ -337,6 +340,8 @@ def above(viewer: ViewerModel, layer: Layer) -> int:
     # Ground truth that came with the image stays under the mask; shapes and points stay over it.
     index = viewer.layers.index(layer) + 1
     while index < len(viewer.layers) and isinstance(viewer.layers[index], Labels | Image):
+        if not corrections and CORRECTIONS_KEY in viewer.layers[index].metadata:
+            break
         index += 1
     return index
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from helpers_correct import OpenCorrect, Until, edit, rest, synchronized
 from helpers_window import errors
+from napari.layers import Labels
 from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level
 
 from fctl_napari.plugin.correct.widget import CorrectWidget
+from fctl_napari.plugin.layers.segmentation_layers import SegmentationLayers
 from fctl_napari.segmentation.store.store import Segmentation
 
 pytestmark = pytest.mark.gui
@@ -199,3 +201,20 @@ def test_a_level_that_is_taken_out_is_a_copy_too(
         assert not taken_out.editable  # painting would go into the file, past the history
         said = [words for severity, words in notes if severity == "info"]
         assert said[-1].startswith(f"{taken_out.name}: is a copy")
+
+
+def mask_of_store(viewer: napari.Viewer) -> Labels:
+    (mask,) = (layer for layer in viewer.layers if isinstance(layer, Labels) and "fctl_store" in layer.metadata)
+    return mask
+
+
+def test_a_mask_that_is_shown_later_lies_under_the_corrections(open_correct: OpenCorrect, until: Until) -> None:
+    viewer, widget = open_correct()
+    edit(widget, until, 150, 500).paint((100, 100), 1)
+    rest(widget, until)
+    mask = mask_of_store(viewer)
+    store = mask.metadata["fctl_store"]
+    viewer.layers.remove(mask)
+    again = SegmentationLayers(store).show_mask(viewer, viewer.layers["scene"], "made")
+    order = list(viewer.layers)
+    assert order.index(again) < order.index(widget.layer) < order.index(widget.edit_layer)

@@ -80,6 +80,19 @@ def test_the_form_exports_what_is_in_view(
     assert errors(notes) == []
 
 
+def test_the_proposed_name_says_what_is_written(viewer: Any, store: Path) -> None:
+    form = the_tab(viewer).form
+    form.what.setCurrentText("Provenance: who said it")
+    assert form.path.text() == str(store.with_name("made.provenance.tif"))
+    form.kind.setCurrentText("Labels as OME-Zarr")
+    assert form.path.text() == str(store.with_name("made.provenance.ome.zarr"))
+    form.what.setCurrentText("Final map, with corrections")
+    assert form.path.text() == str(store.with_name("made.map.ome.zarr"))
+    form.path.setText("/elsewhere/mine.tif")
+    form.what.setCurrentText("Prediction alone")
+    assert form.path.text() == "/elsewhere/mine.tif"
+
+
 def test_what_is_wrong_is_reported(
     viewer: Any, tmp_path: Path, notes: list[tuple[str, str]], until: Callable[..., None]
 ) -> None:
