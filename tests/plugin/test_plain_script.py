@@ -36,7 +36,7 @@ print("torch after all imports", "torch" in sys.modules, flush=True)
 """
 MODULES = (
     *(f"plugin.{name}.widget" for name in ("segment", "explore", "errors", "correct", "finetune")),
-    "plugin.dock.dock",
+    "plugin.dock.openers",
     "plugin.io.reader",
     "plugin.io.export",
     "figures.explanation",

@@ -246,7 +246,7 @@ class FctlDock(QWidget):
             images = self.images
             if layers and images is not None:
                 images.leave(layers=True)
-                QTimer.singleShot(0, partial(_remove, self._viewer, images))
+                QTimer.singleShot(0, partial(undock, self._viewer, images))
             for page in self._pages.values():
                 page.leave(layers=layers)
             self.header.leave()
@@ -352,83 +352,15 @@ def plain_viewer(viewer: napari.Viewer) -> napari.Viewer:
     return plain
 
 
-def _remove(viewer: napari.Viewer, widget: QWidget) -> None:
-    """Take a docked widget out of a window."""
-    with suppress(LookupError):  # it is gone already
-        viewer.window.remove_dock_widget(widget)
-
-
-class Opener(QWidget):
-    """Entry of napari's menus that opens the dock at a tab.
-
-    napari docks what such an entry makes. It is an empty widget, which takes itself away at once.
+def undock(viewer: napari.Viewer, widget: QWidget) -> None:
+    """Take a docked widget out of a window, if it is still there.
 
     Parameters
     ----------
-    napari_viewer : napari.Viewer
-        The viewer.
-
-    Attributes
-    ----------
-    page : DockedWidget
-        The widget of the tab.
+    viewer : napari.Viewer
+        Viewer of the window.
+    widget : QWidget
+        The widget.
     """
-
-    tab = "Segment"
-
-    def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self.page = self._open()
-        QTimer.singleShot(0, self._go)
-
-    def _open(self) -> Any:
-        """Open what the entry is for."""
-        return open_tab(self._viewer, self.tab)
-
-    def _go(self) -> None:
-        """Take itself away."""
-        _remove(self._viewer, self)  # unless it was not docked
-        self.deleteLater()
-
-
-class OpenSegment(Opener):
-    """Entry that opens the tab Segment."""
-
-
-class OpenExplore(Opener):
-    """Entry that opens the tab Explore."""
-
-    tab = "Explore"
-
-
-class OpenErrors(Opener):
-    """Entry that opens the tab Errors."""
-
-    tab = "Errors"
-
-
-class OpenCorrect(Opener):
-    """Entry that opens the tab Correct."""
-
-    tab = "Correct"
-
-
-class OpenFinetune(Opener):
-    """Entry that opens the tab Fine-tune."""
-
-    tab = "Fine-tune"
-
-
-class OpenExport(Opener):
-    """Entry that opens the tab Export."""
-
-    tab = "Export"
-
-
-class OpenImages(Opener):
-    """Entry that opens the list of images."""
-
-    def _open(self) -> Any:
-        """Open the list."""
-        return open_images(self._viewer)
+    with suppress(LookupError):
+        viewer.window.remove_dock_widget(widget)
