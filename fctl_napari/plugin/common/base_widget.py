@@ -1,4 +1,4 @@
-"""Base class of the widgets in napari's docks: a form that fills them, and their end."""
+"""Base class of the tabs: a form that fills them, errors below it, and what others of the window ask of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import napari
-from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from fctl_napari.plugin.common.docked import Docked
 from fctl_napari.plugin.common.guide import Guide
 from fctl_napari.plugin.common.notify import report
 from fctl_napari.plugin.common.problem import Problem
@@ -29,8 +30,8 @@ class Form(Protocol):
     guide: Guide
 
 
-class DockedWidget(QWidget):
-    """A widget in a dock, which ends when the dock or the window is closed.
+class DockedWidget(Docked):
+    """A tab, or a widget in a dock of its own, as the others of its window know it.
 
     Parameters
     ----------
@@ -46,12 +47,9 @@ class DockedWidget(QWidget):
     wanted = Signal(str)
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self._left = False
+        super().__init__(napari_viewer)
         self._problem = Problem()
         session().join(self)
-        session().window_closed.connect(self._window_closed)
 
     # ---- for the other widgets of the window (see ``Member``); most widgets keep these defaults
 
@@ -163,27 +161,6 @@ class DockedWidget(QWidget):
         # no reference to the window is kept: a child that holds its window is never garbage collected
         session().follow(self.window())
 
-    def event(self, event: QEvent) -> bool:
-        """Handle Qt's events, and end when napari takes a closed dock's widget out of its parent.
-
-        Parameters
-        ----------
-        event : QEvent
-            The event.
-
-        Returns
-        -------
-        bool
-            True if the event was recognized.
-        """
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.leave(layers=True)
-        return super().event(event)
-
-    def _window_closed(self, window: QWidget) -> None:
-        if window is self.window():
-            self.leave(layers=False)
-
     def leave(self, *, layers: bool) -> None:
         """End the widget, once.
 
@@ -192,13 +169,8 @@ class DockedWidget(QWidget):
         layers : bool
             If True, the viewer stays open, and the layers that this widget shows are removed from it.
         """
-        if not self._left:
-            self._left = True
-            session().leave(self)
-            self._leave(layers=layers)
-
-    def _leave(self, *, layers: bool) -> None:
-        """Stop what runs and disconnect from the viewer. Each subclass implements this."""
+        session().leave(self)
+        super().leave(layers=layers)
 
 
 def resting(parent: QWidget, look: Callable[[], object]) -> QTimer:

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QDockWidget, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.common.base_widget import DockedWidget
 from fctl_napari.plugin.common.class_display import class_colors
+from fctl_napari.plugin.common.docked import Docked
 from fctl_napari.plugin.common.drops import dropped_folder
 from fctl_napari.plugin.common.form_layout import WIDTH
 from fctl_napari.plugin.common.keys import bind_keys
-from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import toggle_masks
 from fctl_napari.plugin.layers.styles import recolor
@@ -49,7 +49,7 @@ TABS = {
 """Package, class and tooltip of each tab, by its name."""
 
 
-class FctlDock(QWidget):
+class FctlDock(Docked):
     """Header and tabs, each of which is made when it is first shown.
 
     Parameters
@@ -66,11 +66,9 @@ class FctlDock(QWidget):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._pages: dict[str, DockedWidget] = {}
         self._images: ImagesWidget | None = None
-        self._left = False
         self.header = Header(napari_viewer)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
@@ -94,7 +92,6 @@ class FctlDock(QWidget):
         self._unbind = bind_keys(napari_viewer, {MASK_KEY: partial(toggle_masks, napari_viewer)})
         sheet = QShortcut(QKeySequence(SHEET_KEY), self)
         sheet.activated.connect(self.show_keys)
-        session().window_closed.connect(self._window_closed)
         self.setAcceptDrops(True)
 
     def page(self, name: str) -> Any:
@@ -217,39 +214,16 @@ class FctlDock(QWidget):
             event.acceptProposedAction()
             self.show_images(folder)
 
-    def event(self, event: QEvent) -> bool:
-        """Handle Qt's events, and end when napari takes the closed dock out of its parent.
-
-        Parameters
-        ----------
-        event : QEvent
-            The event.
-
-        Returns
-        -------
-        bool
-            True if the event was recognized.
-        """
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._leave(layers=True)
-        return super().event(event)
-
-    def _window_closed(self, window: QWidget) -> None:
-        if window is self.window():
-            self._leave(layers=False)
-
     def _leave(self, *, layers: bool) -> None:
-        """End the tabs and the header, once."""
-        if not self._left:
-            self._left = True
-            self._unbind()
-            images = self.images
-            if layers and images is not None:
-                images.leave(layers=True)
-                QTimer.singleShot(0, partial(undock, self._viewer, images))
-            for page in self._pages.values():
-                page.leave(layers=layers)
-            self.header.leave()
+        """End the tabs, the list of images and the header."""
+        self._unbind()
+        images = self.images
+        if layers and images is not None:
+            images.leave(layers=True)
+            QTimer.singleShot(0, partial(undock, self._viewer, images))
+        for page in self._pages.values():
+            page.leave(layers=layers)
+        self.header.leave()
 
 
 def open_dock(viewer: napari.Viewer, tab: str = "Segment") -> FctlDock:
