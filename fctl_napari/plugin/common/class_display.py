@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QObject, Signal
 
+from fctl_napari.class_colors import display_colors
 from fctl_napari.errors import FctlError
 from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.notify import report
@@ -82,3 +83,20 @@ def displayed(table: ClassTable) -> ClassTable:
         The same classes, see ``ClassTable.displayed``.
     """
     return table.displayed(class_colors().chosen)
+
+
+def displayed_colors(classes: list[tuple[str, Color]]) -> list[tuple[str, Color]]:
+    """Return classes with the colors in which they are shown.
+
+    Parameters
+    ----------
+    classes : list of tuple of (str, Color)
+        Names and colors, (red, green, blue) 0..255.
+
+    Returns
+    -------
+    list of tuple of (str, Color)
+        The same names, see ``display_colors``.
+    """
+    colors = display_colors(classes, class_colors().chosen)
+    return [(name, color) for (name, _), color in zip(classes, colors, strict=True)]

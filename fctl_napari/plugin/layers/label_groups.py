@@ -21,6 +21,7 @@ from fctl_napari.imagery.labels.label_placement import label_placement
 from fctl_napari.imagery.level import Level
 from fctl_napari.imagery.numbered import image_file
 from fctl_napari.imagery.open import open_image
+from fctl_napari.plugin.common.class_display import displayed_colors
 from fctl_napari.plugin.layers.ground import ground_metadata, placed_on_ground
 from fctl_napari.plugin.layers.image_identity import IMAGE_KEY
 from fctl_napari.plugin.layers.image_source import LayerData
@@ -103,7 +104,7 @@ def labels_layer(
     arguments |= {"name": last_name(path), "opacity": 0.55, "metadata": metadata}
     classes = ngff.label_classes(group)
     if classes:
-        arguments |= class_style((c["name"], tuple(c["color"])) for c in classes)
+        arguments |= class_style(displayed_colors([(c["name"], tuple(c["color"])) for c in classes]))
     return data, arguments, "labels"
 
 
