@@ -9,6 +9,9 @@ from pathlib import Path
 from fctl_napari.errors import CheckpointError, OutputError
 from fctl_napari.files import output_error
 
+CANDIDATE_SUFFIX = ".candidate.safetensors"
+"""End of the names of candidates."""
+
 
 def candidate_path(out: Path | str) -> Path:
     """Return the path of the candidate of a new checkpoint.
@@ -24,7 +27,7 @@ def candidate_path(out: Path | str) -> Path:
         Path beside ``out`` where the candidate waits to be decided on.
     """
     out = Path(out)
-    return out.with_name(f"{out.stem}.candidate.safetensors")
+    return out.with_name(out.stem + CANDIDATE_SUFFIX)
 
 
 def state_path(out: Path | str) -> Path:
@@ -118,17 +121,9 @@ def keep(out: Path | str) -> Path:
     """
     out, candidate = Path(out), candidate_path(out)
     try:
-        os.link(candidate, out)  # unlike a rename, a link fails if the name is taken
+        move_to_free(candidate, out)
     except FileNotFoundError:
         raise CheckpointError(f"{candidate}: there is no network that waits here; fine-tune first.") from None
-    except FileExistsError:
-        raise OutputError(f"{out}: exists, and checkpoints are not overwritten; choose another name.") from None
-    except OSError:  # the file system has no links
-        check_free(out)
-        try:
-            os.replace(candidate, out)
-        except OSError as error:
-            raise output_error(out, error) from error
     roll_back(out)
     return out
 
@@ -145,6 +140,39 @@ def roll_back(out: Path | str) -> None:
     state_path(out).unlink(missing_ok=True)
     request_path(out).unlink(missing_ok=True)
     shutil.rmtree(features_path(out), ignore_errors=True)
+
+
+def move_to_free(path: Path, free: Path) -> None:
+    """Move a checkpoint's file to a path in its folder that nothing has.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    free : Path
+        Its new path.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    OutputError
+        The new path is taken, or the folder is not writable.
+    """
+    try:
+        os.link(path, free)  # unlike a rename, a link fails if the name is taken
+    except FileNotFoundError:
+        raise
+    except FileExistsError:
+        raise OutputError(f"{free}: exists, and checkpoints are not overwritten; choose another name.") from None
+    except OSError:  # the file system has no links
+        check_free(free)
+        try:
+            os.replace(path, free)
+        except OSError as error:
+            raise output_error(free, error) from error
+    else:
+        path.unlink()
 
 
 def check_free(out: Path | str) -> Path:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fctl_napari.errors import CheckpointError, InputError
+from fctl_napari.finetuning.candidates import CANDIDATE_SUFFIX
 from fctl_napari.finetuning.gate import BeforeAfter
 from fctl_napari.model.model_card import Card, builtin_checkpoints, checkpoint_hash, read_card
+
+SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Kin:
     hash : str
         SHA-256 of the checkpoint.
     name : str
-        Name from its model card. If the file is gone, the name that its children's cards give.
+        Name of its file. If the file is gone, the name that its children's cards give.
     path : Path or None
         The file, or None if it is gone.
     card : Card or None
@@ -36,8 +39,19 @@ class Kin:
     card: Card | None
     children: tuple[Kin, ...]
 
+    @property
+    def waits(self) -> bool:
+        """True if it is a candidate that nobody has decided on."""
+        return self.path is not None and self.path.name.endswith(CANDIDATE_SUFFIX)
+
+    @property
+    def against_gate(self) -> bool:
+        """True if it is kept although the gate advised to roll it back."""
+        record = self.card.provenance.get("finetuning", {}) if self.card is not None else {}
+        return not self.waits and not record.get("keep", True)
+
     def story(self) -> str:
-        """Describe in a line what its fine-tuning changed, and on which images if these are several.
+        """Describe in a line what its fine-tuning changed, on which images if these are several, and the gate's advice.
 
         Returns
         -------
@@ -48,7 +62,11 @@ class Kin:
         if self.card is None or not figures:
             return ""
         images = [image["name"] for image in self.card.learned_images]
-        parts = [BeforeAfter.line(figures), f"learned from {', '.join(images)}" if len(images) > 1 else ""]
+        parts = [
+            BeforeAfter.line(figures),
+            f"learned from {', '.join(images)}" if len(images) > 1 else "",
+            "kept against the gate" if self.against_gate else "",
+        ]
         return "; ".join(part for part in parts if part)
 
     def holds(self, wanted: str) -> bool:
@@ -98,7 +116,7 @@ def lineage(location: Path | str) -> list[Kin]:
     elif path.is_file():
         read_card(path)
         wanted = [checkpoint_hash(path)]
-        found = _cards([path, *sorted(path.parent.glob("*.safetensors"))])
+        found = _cards([path, *sorted(path.parent.glob(f"*{SUFFIX}"))])
     else:
         raise InputError(f"{path}: there is no such folder or checkpoint; check the path.")
     families = _families(_cards(builtin.values()) | found)
@@ -110,7 +128,7 @@ def _files_below(folder: Path) -> list[Path]:
     found = []
     for location, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.endswith(".zarr"))
-        found += [Path(location) / name for name in sorted(files) if name.endswith(".safetensors")]
+        found += [Path(location) / name for name in sorted(files) if name.endswith(SUFFIX)]
     return found
 
 
@@ -128,7 +146,7 @@ def _cards(paths: Iterable[Path]) -> dict[str, tuple[Path, Card]]:
 def _families(found: dict[str, tuple[Path, Card]]) -> list[Kin]:
     """Build the family trees of checkpoints."""
     children: dict[str, list[str]] = {}
-    names = {one: card.name for one, (_, card) in found.items()}
+    names = {one: path.name.removesuffix(CANDIDATE_SUFFIX).removesuffix(SUFFIX) for one, (path, _) in found.items()}
     for one, (_, card) in found.items():
         parent = card.provenance.get("parent")
         if parent:

@@ -10,12 +10,11 @@ from typing import Any
 
 from fctl_napari.errors import CheckpointError, ConfigError, OutputError
 from fctl_napari.files import write_json
-from fctl_napari.finetuning.candidates import candidate_path, request_path, state_path
+from fctl_napari.finetuning.candidates import CANDIDATE_SUFFIX, candidate_path, request_path, state_path
 from fctl_napari.finetuning.gate import GateResult
 from fctl_napari.finetuning.request import FinetuneRequest, finetune_request
 from fctl_napari.model.model_card import Card, read_card
 
-_WAITS = ".candidate.safetensors"
 _REQUEST = ".finetune.json"
 
 
@@ -157,9 +156,9 @@ def find_waiting(folders: Iterable[Path], fingerprint: str, names: Iterable[str]
         Candidates whose checkpoint does not exist yet.
     """
     found, names = [], set(names)
-    for path in _files(folders, f"*{_WAITS}"):
+    for path in _files(folders, f"*{CANDIDATE_SUFFIX}"):
         try:
-            waiting = open_waiting(path.with_name(f"{path.name.removesuffix(_WAITS)}.safetensors"))
+            waiting = open_waiting(path.with_name(f"{path.name.removesuffix(CANDIDATE_SUFFIX)}.safetensors"))
         except CheckpointError:
             continue
         record = waiting.card.provenance["finetuning"]

@@ -26,6 +26,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def last_choices(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """File of the last choices, which is each test's own."""
+    from napari import settings
+
+    folder = tmp_path_factory.mktemp("napari")
+    monkeypatch.setattr(settings, "_CFG_PATH", str(folder / "settings.yaml"))
+    settings._clear_plugin_settings_cache()
+    yield folder / "fctl-napari.yaml"
+    settings._clear_plugin_settings_cache()
+
+
 @pytest.fixture(scope="session")
 def earth_crop() -> np.ndarray:
     """Part of the Earth scene: uint8 (300, 1100, 3), Europe and North Africa."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from napari.utils import progress
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
@@ -209,13 +210,13 @@ class Jobs(QObject):
         job = self._job = Job(work, label=label)
 
         def finish(call: Callable[[Any], None], value: Any) -> None:
-            if self._job is job:
+            if self._job is job and isalive(self):  # a window that is gone asked for it
                 self._job = None
                 self.busy.emit(False)
                 call(value)
 
         def count(so_far: int, total: int) -> None:
-            if self._job is job and progressed is not None:
+            if self._job is job and isalive(self) and progressed is not None:
                 progressed(so_far, total)
 
         job.finished.connect(lambda result: finish(done, result))

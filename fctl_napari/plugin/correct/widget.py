@@ -20,6 +20,7 @@ from fctl_napari.model.classes import ClassTable
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget, resting
 from fctl_napari.plugin.common.keys import bind_keys
+from fctl_napari.plugin.common.last_choices import remember_choice
 from fctl_napari.plugin.common.notify import report, reported, say
 from fctl_napari.plugin.common.selected_region import SelectedRegion
 from fctl_napari.plugin.common.session import session
@@ -94,6 +95,8 @@ class CorrectWidget(DockedWidget):
         self._opening.opened.connect(self._opened)
         self._opening.failed.connect(self._not_opened)
         form.painter.editingFinished.connect(self._painter_changed)
+        remember_choice(form.painter, "painter")
+        self._painter_changed()
         form.here.clicked.connect(lambda: self.edit_here())
         form.offer.clicked.connect(self._take_offer)
         form.other.chosen.connect(self._choose_other)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from fctl_napari.finetuning.gate import GateResult
 from fctl_napari.plugin.common.form_layout import button, wrapped
+from fctl_napari.plugin.common.question import Question
 from fctl_napari.plugin.layers.choosers import row
 
 NAMES = {"held_out": "Held out", "scene": "Elsewhere", "training": "Training", "truth": "Truth"}
@@ -46,7 +47,9 @@ class GateReport(QFrame):
     Attributes
     ----------
     decision : QWidget
-        The buttons Keep and Roll back, which lie elsewhere in the form.
+        The buttons Keep and Roll back, and the question before the first, which lie elsewhere in the form.
+    question : Question
+        The question whether to keep a candidate against the gate's advice.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -62,7 +65,11 @@ class GateReport(QFrame):
         for widget in (self.title, self.figures, self.reasons, self.changed):
             layout.addWidget(widget)
         self.decision = QWidget()
-        self.decision.setLayout(row(self.keep, self.roll_back))
+        self.question = Question()
+        column = QVBoxLayout(self.decision)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(row(self.keep, self.roll_back))
+        column.addWidget(self.question)
         self.hide()
 
     def setVisible(self, visible: bool) -> None:
@@ -110,6 +117,7 @@ class GateReport(QFrame):
             choice.setDefault(proposed)
             choice.setAutoDefault(True)  # Enter presses the button that has the focus
             choice.setStyleSheet(f"QPushButton {{ border: 2px solid {color}; font-weight: bold }}" if proposed else "")
+        self.question.drop()
         self.set_open(True)
         self.show()
         self.default.setFocus()

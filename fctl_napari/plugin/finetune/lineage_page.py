@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHeaderView, QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from fctl_napari.errors import InputError
+from fctl_napari.finetuning.checkpoint_files import delete_checkpoint, rename_checkpoint
 from fctl_napari.finetuning.lineage import Kin, lineage
 from fctl_napari.model.model_card import builtin_checkpoints
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.form_layout import button
 from fctl_napari.plugin.common.notify import report
+from fctl_napari.plugin.common.question import Question
+from fctl_napari.plugin.layers.choosers import row, tool
 from fctl_napari.progress import Progress
-
-WAITS = ".candidate.safetensors"
 
 TOOLTIPS = {
     "tree": (
@@ -24,6 +27,8 @@ TOOLTIPS = {
         "predicted as by the parent. Bold: the chosen checkpoint."
     ),
     "use": "Choose this checkpoint here and in the tab Segment, whose result is then shown.",
+    "rename": "Give the checkpoint's file another name. Its content, and so what was made with it, stays.",
+    "delete": "Delete the checkpoint's file. Its results and what was fine-tuned from it stay.",
 }
 
 
@@ -39,15 +44,23 @@ class LineagePage(QWidget):
     ----------
     wanted : Signal(str)
         A checkpoint is to be used; carries a built-in one's name, or a file.
+    moved : Signal(str, str)
+        A checkpoint's file was renamed or deleted; carries its former path, and the new one or an empty text.
     """
 
     wanted = Signal(str)
+    moved = Signal(str, str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._jobs = Jobs(self)
+        self._jobs, self._moving = Jobs(self), Jobs(self)
         self.use = button("Use this one", TOOLTIPS["use"])
         self.use.clicked.connect(self._use)
+        self.rename = tool("Rename…", TOOLTIPS["rename"])
+        self.rename.clicked.connect(self._ask_name)
+        self.delete = tool("Delete…", TOOLTIPS["delete"])
+        self.delete.clicked.connect(self._ask_delete)
+        self.question = Question()
         self.tree = QTreeWidget()
         self.tree.setToolTip(TOOLTIPS["tree"])
         self.tree.setHeaderLabels(["Checkpoint", "Held out", "As before"])
@@ -63,14 +76,16 @@ class LineagePage(QWidget):
         self.story.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
-        for widget in (self.tree, self.story, self.use):
-            layout.addWidget(widget)
+        layout.addWidget(self.tree)
+        layout.addWidget(self.story)
+        layout.addLayout(row(self.use, self.rename, self.delete))
+        layout.addWidget(self.question)
         self._chosen()
 
     @property
     def running(self) -> bool:
-        """True while files are being read."""
-        return self._jobs.running
+        """True while files are being read, renamed or deleted."""
+        return self._jobs.running or self._moving.running
 
     def show_folder(self, folder: Path | None, checkpoint: str | None) -> None:
         """Show the families in a folder, and that of a checkpoint.
@@ -100,6 +115,7 @@ class LineagePage(QWidget):
     def leave(self) -> None:
         """Stop reading files."""
         self._jobs.drop()
+        self._moving.drop()
 
     def _show(self, families: list[Kin], checkpoint: str | None) -> None:
         """Fill the tree."""
@@ -111,11 +127,9 @@ class LineagePage(QWidget):
 
     def _item(self, kin: Kin, checkpoint: str | None) -> QTreeWidgetItem:
         """Return the item of a checkpoint, with its children."""
-        waits = kin.path is not None and kin.path.name.endswith(WAITS)
-        name = f"{kin.name} (waits)" if waits else kin.name if kin.path is not None else f"{kin.name} (gone)"
-        item = QTreeWidgetItem([name, *_figures(kin)])
+        item = QTreeWidgetItem([kin.name + _mark(kin), *_figures(kin)])
         location = _location(kin)
-        item.setData(0, Qt.ItemDataRole.UserRole, None if waits else location)
+        item.setData(0, Qt.ItemDataRole.UserRole, None if kin.waits else location)
         words = [str(kin.path) if kin.path is not None else "its file is gone", kin.story()]
         item.setData(1, Qt.ItemDataRole.UserRole, "\n".join(word for word in words if word))
         for column in range(3):
@@ -131,13 +145,70 @@ class LineagePage(QWidget):
         """Show the description of the checkpoint that is selected."""
         item = self.tree.currentItem()
         self.story.setText("" if item is None else item.data(1, Qt.ItemDataRole.UserRole))
-        self.use.setEnabled(item is not None and item.data(0, Qt.ItemDataRole.UserRole) is not None)
+        self.question.drop()
+        chosen = self._checkpoint
+        self.use.setEnabled(chosen is not None)
+        for change in (self.rename, self.delete):
+            change.setEnabled(chosen is not None and chosen not in builtin_checkpoints())
+
+    @property
+    def _checkpoint(self) -> str | None:
+        """Built-in name or file of the checkpoint that is selected, if it can be used."""
+        item = self.tree.currentItem()
+        return None if item is None else item.data(0, Qt.ItemDataRole.UserRole)
 
     def _use(self) -> None:
         """Emit ``wanted`` for the checkpoint that is selected."""
-        item = self.tree.currentItem()
-        if item is not None and item.data(0, Qt.ItemDataRole.UserRole) is not None:
-            self.wanted.emit(item.data(0, Qt.ItemDataRole.UserRole))
+        if (chosen := self._checkpoint) is not None:
+            self.wanted.emit(chosen)
+
+    def _ask_name(self) -> None:
+        """Ask for the new name of the checkpoint that is selected."""
+        if (chosen := self._checkpoint) is not None:
+            name = Path(chosen).stem
+            self.question.ask(
+                f"New name of {name}:", "Rename", lambda text: self._move(chosen, partial(_renamed, text)), text=name
+            )
+
+    def _ask_delete(self) -> None:
+        """Ask whether the checkpoint that is selected is to be deleted."""
+        if (chosen := self._checkpoint) is not None:
+            self.question.ask(
+                f"Delete {chosen}? Nobody can use this network then, and it does not come back. Its results, and what "
+                "was fine-tuned from it, stay.",
+                "Delete it",
+                lambda _text: self._move(chosen, _deleted),
+            )
+
+    def _move(self, checkpoint: str, move: Callable[[str], str]) -> None:
+        """Rename or delete a checkpoint's file in a thread."""
+        self._moving.begin(
+            lambda _progress: move(checkpoint), lambda path: self.moved.emit(checkpoint, path), self._failed
+        )
+
+    def _failed(self, error: BaseException) -> None:
+        """Show why a file stays as it is."""
+        report(error, self)
+
+
+def _renamed(name: str, checkpoint: str) -> str:
+    """Rename a checkpoint's file, and return its new path."""
+    return str(rename_checkpoint(checkpoint, name))
+
+
+def _deleted(checkpoint: str) -> str:
+    """Delete a checkpoint's file, and return that nothing is left."""
+    delete_checkpoint(checkpoint)
+    return ""
+
+
+def _mark(kin: Kin) -> str:
+    """Return what the tree says behind a checkpoint's name."""
+    if kin.path is None:
+        return " (gone)"
+    if kin.waits:
+        return " (waits)"
+    return " (against the gate)" if kin.against_gate else ""
 
 
 def _location(kin: Kin) -> str | None:

@@ -17,6 +17,7 @@ from fctl_napari.finetuning.run import FinetuneEvent
 from fctl_napari.finetuning.unfinished import Waiting, open_waiting
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.common.base_widget import DockedWidget
+from fctl_napari.plugin.common.last_choices import note_checkpoint, remember_choice
 from fctl_napari.plugin.common.notify import report, reported
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.finetune.candidate_review import CandidateReview
@@ -78,9 +79,12 @@ class FinetuneWidget(DockedWidget):
         form.start.clicked.connect(self.start)
         form.pause.clicked.connect(self._pause)
         form.cancel.clicked.connect(self.cancel)
-        form.gate_report.keep.clicked.connect(lambda: self._decide(keep=True))
+        form.gate_report.keep.clicked.connect(self._ask_to_keep)
         form.gate_report.roll_back.clicked.connect(lambda: self._decide(keep=False))
         form.lineage.wanted.connect(self.use)
+        form.lineage.moved.connect(self._moved)
+        remember_choice(form.steps, "finetune_steps")
+        remember_choice(form.seconds, "finetune_seconds")
 
     # ---- the tab
 
@@ -410,8 +414,23 @@ class FinetuneWidget(DockedWidget):
         self.form.gate_report.set_open(True)
         report(error, self)
 
+    def _ask_to_keep(self) -> None:
+        """Keep the candidate, after a question if the gate advises against it."""
+        review, report = self._review, self.form.gate_report
+        if review is None:
+            return
+        if review.waiting.gate_result.keep:
+            self._decide(keep=True)
+        else:
+            report.question.ask(
+                f"Keep {review.waiting.card.name} against the gate? It stays marked in the lineage.",
+                "Keep it all the same",
+                lambda _text: self._decide(keep=True),
+            )
+
     def _decide(self, *, keep: bool) -> None:
         """Carry out a decision."""
+        self.form.gate_report.question.drop()
         if self._review is None:
             return
         self.form.gate_report.set_open(False)
@@ -458,6 +477,19 @@ class FinetuneWidget(DockedWidget):
         if self.form.checkpoint.name == before:
             self.look()
         session().offer_checkpoint(self.window(), checkpoint)
+
+    def _moved(self, former: str, path: str) -> None:
+        """Offer a renamed checkpoint in place of the former, or a deleted one no more."""
+        known, field = session().checkpoints, self.form.checkpoint
+        chosen = field.name == former
+        known[:] = [each for each in known if each != former] + ([path] if path and former in known else [])
+        note_checkpoint(path, former=former)
+        field.drop(former)
+        if path and chosen:
+            self.use(path)
+        elif path:
+            field.offer([path])
+        self.look()
 
     # ---- the end
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from fctl_napari.errors import InputError
 from fctl_napari.model.model_card import Card, builtin_checkpoints, read_card, resolve_checkpoint
+from fctl_napari.plugin.common.last_choices import note_checkpoint, recent_checkpoints
 from fctl_napari.plugin.common.notify import reported
 from fctl_napari.plugin.common.session import session
 from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
@@ -196,7 +198,7 @@ class ImageCombo(QComboBox):
 
 
 class CheckpointCombo(QComboBox):
-    """Combo box of the built-in checkpoints, and of files that were opened.
+    """Combo box of the built-in checkpoints, and of files that were opened or used last, or lie beside the image.
 
     Attributes
     ----------
@@ -209,9 +211,11 @@ class CheckpointCombo(QComboBox):
         keep_narrow(self, CHECKPOINT_TIP)
         for name in builtin_checkpoints():
             self.addItem(name, name)
+        self.offer(recent_checkpoints())
         for path in session().checkpoints:
             if Path(path).is_file():
                 self.add(path)
+        self.activated.connect(lambda _index: self._note())
         self.open_file = tool("…", OPEN_TIP)
         self.open_file.clicked.connect(self._ask)
 
@@ -261,12 +265,43 @@ class CheckpointCombo(QComboBox):
         path : str or Path
             Path of the file.
         """
-        index = self.findData(str(path))
-        if index < 0:
-            self.addItem(Path(path).name, str(path))
-            index = self.count() - 1
-            self.setItemData(index, str(path), Qt.ItemDataRole.ToolTipRole)
-        self.setCurrentIndex(index)
+        self.offer([path])
+        self.setCurrentIndex(self.findData(str(path)))
+        self._note()
+
+    def offer(self, paths: Iterable[str | Path]) -> None:
+        """Offer checkpoint files, and leave the choice as it is.
+
+        Parameters
+        ----------
+        paths : iterable of str or Path
+            Paths of the files.
+        """
+        chosen = self.currentIndex()
+        for path in map(str, paths):
+            if self.findData(path) < 0:
+                self.addItem(Path(path).name, path)
+                self.setItemData(self.count() - 1, path, Qt.ItemDataRole.ToolTipRole)
+        self.setCurrentIndex(chosen)  # Qt chooses the first item of an empty box
+
+    def drop(self, path: str) -> None:
+        """Offer a checkpoint no more, as its file is gone. Nothing is chosen if it was.
+
+        Parameters
+        ----------
+        path : str
+            Path of the file.
+        """
+        index = self.findData(path)
+        if index >= 0:
+            if index == self.currentIndex():
+                self.setCurrentIndex(-1)
+            self.removeItem(index)
+
+    def _note(self) -> None:
+        """Keep the chosen file among those that were used last."""
+        if self.name is not None and self.name not in builtin_checkpoints():
+            note_checkpoint(self.name)
 
     def _ask(self) -> None:
         """Ask for a file and offer it."""

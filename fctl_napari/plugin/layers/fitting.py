@@ -1,7 +1,9 @@
-"""Choice of the checkpoint that fits an image, made in a thread until the user has chosen one."""
+"""Checkpoints beside an image, and the choice of the one that fits it, made in a thread."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
@@ -9,9 +11,10 @@ from qtpy.QtCore import QObject, Signal
 
 from fctl_napari.errors import FctlError
 from fctl_napari.evaluation.domain import fitting_checkpoint
-from fctl_napari.model.model_card import read_card, resolve_checkpoint
+from fctl_napari.model.model_card import Card, read_card, resolve_checkpoint
 from fctl_napari.plugin.common.background import Jobs
 from fctl_napari.plugin.layers.image_source import image_source
+from fctl_napari.plugin.layers.paths import checkpoints_beside
 from fctl_napari.progress import Progress
 
 if TYPE_CHECKING:
@@ -20,8 +23,24 @@ if TYPE_CHECKING:
 NONE_FITS = "No checkpoint here was trained on images like this one: choose one yourself."
 
 
+@dataclass(frozen=True)
+class Found:
+    """Checkpoints that were found for an image.
+
+    Attributes
+    ----------
+    beside : list of str
+        Checkpoint files beside it.
+    fits : str or None
+        The one that fits it, among all that are offered. None if none does, or if the user has chosen.
+    """
+
+    beside: list[str]
+    fits: str | None
+
+
 class Fitting(QObject):
-    """Chooser of the checkpoint of an image, as long as the user has chosen none.
+    """Finder of the checkpoints beside an image, and chooser of one that fits, as long as the user has chosen none.
 
     Parameters
     ----------
@@ -60,44 +79,53 @@ class Fitting(QObject):
         return self._jobs.running
 
     def look(self) -> None:
-        """Look for the checkpoint that fits the image."""
+        """Look for the checkpoints beside the image, and for the one that fits it."""
         image = self._image.layer
         source = None if image is None else image_source(image)
-        if self._by_user or image is None or source is None:
+        if image is None or source is None:
             self._jobs.drop()
             return
         if source.job is not None:  # the pyramid that it is made of tells its colors
             source.job.finished.connect(lambda _path: self.look())
             return
         names = [str(self._checkpoint.itemData(index)) for index in range(self._checkpoint.count())]
+        by_user = self._by_user
 
-        def work(_progress: Progress) -> str | None:
-            cards = {}
-            for name in names:
-                try:
-                    cards[name] = read_card(resolve_checkpoint(name))
-                except FctlError:
-                    continue  # it is reported where it is chosen
-            return fitting_checkpoint(source.open(), cards)
+        def work(_progress: Progress) -> Found:
+            beside = _cards(map(str, checkpoints_beside(source.original)))
+            fits = None if by_user else fitting_checkpoint(source.open(), beside | _cards(names))
+            return Found(list(beside), fits)
 
         # Errors of the image are reported where it is read.
-        self._jobs.begin(work, lambda name: self._choose(image, name), lambda _error: None)
+        self._jobs.begin(work, lambda found: self._show(image, found), lambda _error: None)
 
     def leave(self) -> None:
         """Stop looking."""
         self._jobs.drop()
         self._by_user = True
 
-    def _choose(self, image: Image, name: str | None) -> None:
-        """Choose a checkpoint, unless the user has chosen one or another image since."""
-        if self._by_user or self._image.layer is not image:
+    def _show(self, image: Image, found: Found) -> None:
+        """Offer what was found, and choose what fits, unless the user has chosen one or another image since."""
+        if self._image.layer is not image:
             return
         self._choosing = True
-        self._checkpoint.setCurrentIndex(-1 if name is None else self._checkpoint.findData(name))
+        self._checkpoint.offer(found.beside)
+        if not self._by_user:
+            self._checkpoint.setCurrentIndex(-1 if found.fits is None else self._checkpoint.findData(found.fits))
         self._choosing = False
         self.chosen.emit()
 
     def _changed(self, _index: int) -> None:
         if not self._choosing:
             self._by_user = True
-            self._jobs.drop()
+
+
+def _cards(names: Iterable[str]) -> dict[str, Card]:
+    """Read the model cards of checkpoints, leaving out those that cannot be read."""
+    cards = {}
+    for name in names:
+        try:
+            cards[name] = read_card(resolve_checkpoint(name))
+        except FctlError:
+            continue  # it is reported where it is chosen
+    return cards

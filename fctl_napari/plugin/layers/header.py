@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from fctl_napari.plugin.common.form_layout import labelled
+from fctl_napari.plugin.common.last_choices import remember_choice
 from fctl_napari.plugin.layers.choosers import CheckpointCombo, ImageCombo, combo, devices, row
 from fctl_napari.plugin.layers.fitting import Fitting
 from fctl_napari.plugin.layers.mask_combo import is_mask
@@ -51,6 +52,7 @@ class Header(QWidget):
         self.device = combo(DEVICE.tooltip)
         self.checkpoint.setMinimumContentsLength(2)
         self.device.addItems(devices())
+        remember_choice(self.device, "device")
         self.device.setFixedWidth(self.device.fontMetrics().horizontalAdvance("auto") + 52)
         fields = labelled(
             [

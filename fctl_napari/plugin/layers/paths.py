@@ -12,7 +12,7 @@ import numpy as np
 from platformdirs import user_cache_path, user_data_path
 
 from fctl_napari.files import output_error
-from fctl_napari.finetuning.candidates import traces
+from fctl_napari.finetuning.candidates import CANDIDATE_SUFFIX, traces
 from fctl_napari.imagery.formats.remote import is_url
 from fctl_napari.imagery.naming import beside, outside, writable
 from fctl_napari.imagery.naming import digest as digest
@@ -86,6 +86,23 @@ def checkpoint_path(image: str | Path) -> Path:
     if folder is None or not writable(folder) or folder.is_relative_to(cache_folder()):
         return checkpoint_folder()
     return folder
+
+
+def checkpoints_beside(image: str | Path) -> list[Path]:
+    """Find the files in the folder of checkpoints that learn from an image, without candidates.
+
+    Parameters
+    ----------
+    image : str or Path
+        Path or address of the image.
+
+    Returns
+    -------
+    list of Path
+        Files that end in ``.safetensors``, which need not be checkpoints, the newest first.
+    """
+    found = [path for path in checkpoint_path(image).glob("*.safetensors") if not path.name.endswith(CANDIDATE_SUFFIX)]
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
 def new_checkpoint(image: str | Path, parent: str | Path) -> Path:

@@ -91,7 +91,10 @@ def learn(dock: FctlDock, until: Until) -> Path:
     page.form.start.click()
     until(lambda: page.candidate_review is not None and not page.busy)
     assert page.form.gate_report.keep.isVisible()
-    page.form.gate_report.keep.click()
+    report = page.form.gate_report
+    report.keep.click()
+    if not page.candidate_review.waiting.gate_result.keep:
+        report.question.yes.click()
     until(lambda: page.candidate_review is None and not page.busy)
     kept = Path(page.form.checkpoint.name)
     assert kept.is_file()

@@ -9,6 +9,7 @@ from typing import Any
 import napari
 
 from fctl_napari.plugin.dock.dock import open_tab
+from fctl_napari.plugin.finetune.gate_report import GateReport
 from fctl_napari.plugin.finetune.widget import FinetuneWidget
 from fctl_napari.plugin.segment.widget import SegmentWidget
 
@@ -42,6 +43,13 @@ def learn(widget: FinetuneWidget, until: Until) -> None:
 def decide(widget: FinetuneWidget, until: Until) -> None:
     until(lambda: widget.candidate_review is not None)
     until(lambda: not widget.busy)
+
+
+def keep(report: GateReport) -> None:
+    """Press Keep, and insist on it if the gate advises against it."""
+    report.keep.click()
+    if report.question.isVisible():
+        report.question.yes.click()
 
 
 def names(folder: Path) -> set[str]:

@@ -8,7 +8,7 @@ from threading import Event
 import napari
 import numpy as np
 import pytest
-from helpers_finetune import OpenFinetune, Until, decide, dock, names, segment
+from helpers_finetune import OpenFinetune, Until, decide, dock, keep, names, segment
 from helpers_window import errors
 from qtpy.QtTest import QTest
 
@@ -238,6 +238,6 @@ def keep_while_it_is_segmented(viewer: napari.Viewer, until: Until) -> None:
     until(lambda: not widget.busy)
     widget.form.take_offer.click()
     until(lambda: widget.candidate_review is not None)
-    widget.form.gate_report.keep.click()
+    keep(widget.form.gate_report)
     until(lambda: not widget.busy)
     assert Path(widget.form.checkpoint.name).name == "tiny-1.safetensors"
