@@ -16,7 +16,7 @@ MOST = 8
 
 
 def _group(name: str) -> Any:
-    """Return a group of the plugin's settings, as napari's manifest declares it; None if the plugin is disabled."""
+    """Return a group of the settings that napari's manifest declares, or None if the plugin is disabled."""
     from napari.settings import get_plugin_settings
 
     try:
@@ -86,7 +86,7 @@ def note_checkpoint(path: str | Path, *, former: str | Path | None = None) -> No
 
 
 def _known() -> list[str]:
-    """Return the checkpoint files that were used last; none where somebody has damaged the setting."""
+    """Return the checkpoint files that were used last, or none where somebody has damaged the setting."""
     recent = _group("recent")  # napari's settings know no lists
     try:
         return [] if recent is None else _Paths.validate_json(recent.checkpoints)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import napari
 
-from fctl_napari.plugin.dock.dock import open_images, open_tab, plain_viewer
+from fctl_napari.plugin.dock.dock import open_dock, open_images, open_tab, plain_viewer
 from fctl_napari.plugin.dock.key_sheet import KeySheet
 from fctl_napari.plugin.layers.hidden_masks import toggle_masks
 
@@ -104,6 +104,28 @@ def toggle_mask(viewer: napari.Viewer) -> None:
         The viewer.
     """
     toggle_masks(plain_viewer(viewer))
+
+
+def swipe(viewer: napari.Viewer) -> None:
+    """Compare two maps with a line that is dragged, or end that.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    open_dock(viewer).compare("swipe")
+
+
+def blink(viewer: napari.Viewer) -> None:
+    """Compare two maps by showing them in turn, or end that.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    """
+    open_dock(viewer).compare("blink")
 
 
 def show_keys(viewer: napari.Viewer) -> None:

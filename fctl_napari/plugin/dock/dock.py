@@ -19,6 +19,9 @@ from fctl_napari.plugin.common.docked import Docked
 from fctl_napari.plugin.common.drops import dropped_folder
 from fctl_napari.plugin.common.form_layout import WIDTH
 from fctl_napari.plugin.common.keys import bind_keys
+from fctl_napari.plugin.common.notify import reported
+from fctl_napari.plugin.layers.before_after import Mode, before_after
+from fctl_napari.plugin.layers.before_after_buttons import KEYS as COMPARE_KEYS
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.hidden_masks import toggle_masks
 from fctl_napari.plugin.layers.styles import recolor
@@ -89,7 +92,9 @@ class FctlDock(Docked):
         self._shown = ""
         self.tabs.currentChanged.connect(self._tab_changed)
         class_colors().changed.connect(self._recolor)
-        self._unbind = bind_keys(napari_viewer, {MASK_KEY: partial(toggle_masks, napari_viewer)})
+        keys = {MASK_KEY: partial(toggle_masks, napari_viewer)}
+        keys |= {key: partial(self.compare, mode) for mode, key in COMPARE_KEYS.items()}
+        self._unbind = bind_keys(napari_viewer, keys)
         sheet = QShortcut(QKeySequence(SHEET_KEY), self)
         sheet.activated.connect(self.show_keys)
         self.setAcceptDrops(True)
@@ -151,6 +156,17 @@ class FctlDock(Docked):
         if not self._shown:  # the first tab, which Qt shows without a signal
             self._tab_changed(self.tabs.currentIndex())
         return page
+
+    def compare(self, mode: Mode) -> None:
+        """Compare the uppermost visible map with the next below it, or end that.
+
+        Parameters
+        ----------
+        mode : {"swipe", "blink"}
+            Kind of the comparison.
+        """
+        with reported(self.page(self.tabs.tabText(self.tabs.currentIndex()))):
+            before_after(self._viewer).toggle(mode)
 
     @property
     def images(self) -> ImagesWidget | None:
@@ -215,8 +231,10 @@ class FctlDock(Docked):
             self.show_images(folder)
 
     def _leave(self, *, layers: bool) -> None:
-        """End the tabs, the list of images and the header."""
+        """End the comparison on the canvas, the tabs, the list of images and the header."""
         self._unbind()
+        if layers:
+            before_after(self._viewer).stop()
         images = self.images
         if layers and images is not None:
             images.leave(layers=True)

@@ -12,9 +12,15 @@ from fctl_napari.plugin.correct.form import KEYS as CORRECT
 from fctl_napari.plugin.correct.next_list import KEYS as SUGGESTIONS
 from fctl_napari.plugin.errors.list import KEYS as ERRORS
 from fctl_napari.plugin.images.form import KEYS as IMAGES
+from fctl_napari.plugin.layers.before_after_buttons import KEYS as COMPARE
 
 SHEET: Mapping[str, Mapping[str, str]] = {
-    "Everywhere": {"Q": "hide the mask, or show it", "?": "this sheet"},
+    "Everywhere": {
+        "Q": "hide the mask, or show it",
+        COMPARE["swipe"]: "compare two maps with a line that is dragged, or end that",
+        COMPARE["blink"]: "compare two maps by showing them in turn, or end that",
+        "?": "this sheet",
+    },
     "List of images": {
         IMAGES["next"]: "next image",
         IMAGES["previous"]: "image before",

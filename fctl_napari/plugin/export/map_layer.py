@@ -18,7 +18,7 @@ from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.io.export import What
 from fctl_napari.plugin.layers.computed_level import ComputedLevel
 from fctl_napari.plugin.layers.hidden_masks import HiddenMasks
-from fctl_napari.plugin.layers.image_source import OVERLAY_KEY
+from fctl_napari.plugin.layers.image_source import FINAL_KEY, OVERLAY_KEY
 from fctl_napari.plugin.layers.segmentation_layers import STORE_KEY, above
 from fctl_napari.plugin.layers.styles import class_style, only_show
 from fctl_napari.plugin.layers.transforms import placed_like
@@ -104,7 +104,7 @@ class MapLayer(QObject):
             name=f"{what} of {mask.name}",
             opacity=mask.opacity,
             multiscale=len(levels) > 1,
-            metadata={OVERLAY_KEY: True},
+            metadata={OVERLAY_KEY: True} | ({FINAL_KEY: True} if what == "final map" else {}),
             **class_style((info.name, info.color) for info in table.scored),
             **placed_like(mask),
         )

@@ -59,11 +59,13 @@ class FinetuneForm(QWidget):
     ----------
     header : Header
         Fields for image, checkpoint and device, which it shares.
+    comparing : QWidget
+        Buttons that compare the candidate's result with its parent's.
     parent : QWidget or None, optional
         Qt's parent.
     """
 
-    def __init__(self, header: Header, parent: QWidget | None = None) -> None:
+    def __init__(self, header: Header, comparing: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._header = header
         self.image, self.checkpoint, self.device = header.image, header.checkpoint, header.device
@@ -97,7 +99,7 @@ class FinetuneForm(QWidget):
         self.progress.setTextVisible(False)
         self.status = wrapped(TOOLTIPS["progress"])
         self.plot = FinetunePlot()
-        self.gate_report = GateReport()
+        self.gate_report = GateReport(comparing)
         self.lineage = LineagePage()
         self.tabs = QTabWidget()
         run = QWidget()

@@ -41,6 +41,8 @@ class GateReport(QFrame):
 
     Parameters
     ----------
+    comparing : QWidget
+        Buttons that compare the candidate's result with its parent's.
     parent : QWidget or None, optional
         Qt's parent.
 
@@ -52,7 +54,7 @@ class GateReport(QFrame):
         The question whether to keep a candidate against the gate's advice.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, comparing: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.title, self.figures, self.reasons, self.changed = (_text() for _ in range(4))
@@ -62,7 +64,7 @@ class GateReport(QFrame):
         self.roll_back = button("Roll back", TOOLTIPS["roll_back"])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 6)
-        for widget in (self.title, self.figures, self.reasons, self.changed):
+        for widget in (self.title, self.figures, self.reasons, self.changed, comparing):
             layout.addWidget(widget)
         self.decision = QWidget()
         self.question = Question()

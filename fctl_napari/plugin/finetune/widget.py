@@ -25,6 +25,7 @@ from fctl_napari.plugin.finetune.choices import Beside, corrections_state, look_
 from fctl_napari.plugin.finetune.form import FinetuneForm
 from fctl_napari.plugin.finetune.runner import FINAL, FinetuneRunner, Make
 from fctl_napari.plugin.finetune.words import changes, describe, offered
+from fctl_napari.plugin.layers.before_after_buttons import BeforeAfterButtons
 from fctl_napari.plugin.layers.ground_truth import GROUND_TRUTH_FILES
 from fctl_napari.plugin.layers.header import Header
 from fctl_napari.plugin.layers.image_source import ImageSource, image_source
@@ -58,7 +59,7 @@ class FinetuneWidget(DockedWidget):
         self._kept: CandidateReview | None = None  # the last one that was kept; its result may still grow
         self._proposed = ""
         self._loaded: tuple[str | None, str] = None, ""  # checkpoint and device that were loaded ahead
-        self.form = FinetuneForm(header)
+        self.form = FinetuneForm(header, BeforeAfterButtons(napari_viewer))
         self._fill(self.form)
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)

@@ -31,6 +31,9 @@ EXPLORE = "explore: "
 OVERLAY_KEY = "fctl_overlay"
 """Key of a layer's ``metadata`` that marks it as showing something about an image, and as none to work on."""
 
+FINAL_KEY = "fctl_final"
+"""Key of a layer's ``metadata`` that marks it as a final map: a prediction with corrections."""
+
 
 @dataclass
 class ImageSource:

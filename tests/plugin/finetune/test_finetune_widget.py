@@ -206,7 +206,7 @@ def assert_of_the_family(widget: FinetuneWidget, kept: Path) -> None:
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_enter_does_what_the_gate_says(qtbot: QtBot, keep: bool) -> None:
-    view, window = GateReport(), QWidget()
+    view, window = GateReport(QWidget()), QWidget()
     column = QVBoxLayout(window)
     column.addWidget(view)
     column.addWidget(view.decision)
