@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from fctl_napari.plugin.common.form_layout import button, wrapped
+
+LAID_OUT_MS = 50
+"""Delay until Qt has laid out a question that was hidden, ms."""
 
 TOOLTIPS = {"yes": "Do it.", "no": "Leave everything as it is.", "text": "Enter confirms, Escape leaves it as it is."}
 
@@ -79,6 +82,7 @@ class Question(QWidget):
         else:
             self.text.setFocus()
             self.text.selectAll()
+        QTimer.singleShot(LAID_OUT_MS, self, self._scroll_here)
 
     def drop(self) -> None:
         """Hide the question without an answer."""
@@ -92,6 +96,14 @@ class Question(QWidget):
             self.drop()
         else:
             super().keyPressEvent(event)
+
+    def _scroll_here(self) -> None:
+        """Bring the question into sight where it lies in something that scrolls."""
+        around = self.parentWidget()
+        while around is not None and not isinstance(around, QScrollArea):
+            around = around.parentWidget()
+        if around is not None:
+            around.ensureWidgetVisible(self)
 
     def _confirm(self) -> None:
         """Hide the question and carry the answer out."""

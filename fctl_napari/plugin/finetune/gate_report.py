@@ -156,16 +156,13 @@ def _table(figures: dict[str, Any]) -> str:
         if before.get("miou") is not None and after.get("miou") is not None:
             change = after["miou"] - before["miou"]
             color = GOOD if change > 0 else BAD if change < 0 else "gray"
-            cells[1] = (
-                f"<td>{before['miou']:.3f}&nbsp;→&nbsp;{after['miou']:.3f}</td>"
-                f"<td style='color: {color}'>{change:+.3f}</td>"
-            )
+            cells[1] = f"<td>{before['miou']:.3f}→{after['miou']:.3f}</td><td style='color: {color}'>{change:+.3f}</td>"
         if after.get("agreement") is not None:
             cells[2] = f"<td align='right'>{100 * after['agreement']:.1f}&nbsp;%</td>"
         if before or after:
             lines.append(f"<tr>{''.join(cells)}</tr>")
-    head = "<tr style='color: gray'><td></td><td>mIoU</td><td></td><td align='right'>&nbsp;as&nbsp;before</td></tr>"
-    return f"<table cellspacing='2'>{head}{''.join(lines)}</table>"
+    head = "<tr style='color: gray'><td></td><td>mIoU</td><td></td><td align='right'>as&nbsp;before</td></tr>"
+    return f"<table cellspacing='1'>{head}{''.join(lines)}</table>"
 
 
 def _text() -> QLabel:
