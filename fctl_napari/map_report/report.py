@@ -222,8 +222,9 @@ def _accuracy(
     found = evaluate(source, ground_truth, boundary_px=None, progress=progress)
     scores = found.scores
     said += [
-        f"Compared with {ground_truth_name} on {scores.pixels:,} px: accuracy {_share(scores.accuracy)}, mIoU "
-        f"{_share(scores.miou)}.",
+        f"Compared with {ground_truth_name} on {scores.pixels:,} px: accuracy {_share(scores.accuracy)}"
+        + "".join(f", mIoU of {what} {_share(value)}" for what, value in scores.mean_ious().items())
+        + ".",
         "Every px with a known class counts, so that there is no error of sampling, and no interval.",
     ]
     rows = tuple(
