@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from fctl_napari.evaluation.error_types import FALSE_NEGATIVE, FALSE_POSITIVE, PAPER, confusion_table, error_table
-from fctl_napari.remembered_colors import load_colors
+from fctl_napari.model.classes import shown_classes
 
 if TYPE_CHECKING:
     from fctl_napari.class_colors import Color
@@ -44,27 +44,6 @@ def colorize(indices: np.ndarray, table: ClassTable) -> np.ndarray:
     for index, entry in enumerate(shown_classes(table)):
         palette[index] = entry.color
     return palette[indices]
-
-
-def shown_classes(table: ClassTable) -> ClassTable:
-    """Return a class table in the colors in which its classes are shown, with those that the user chose.
-
-    Parameters
-    ----------
-    table : ClassTable
-        Class table.
-
-    Returns
-    -------
-    ClassTable
-        The same classes.
-
-    Raises
-    ------
-    InputError
-        The user's file of colors is damaged.
-    """
-    return table.displayed(load_colors())
 
 
 def error_picture(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from fctl_napari.figures.comparison import IN_CLASS_COLORS, colorize, error_entries, error_picture, shown_classes
-from fctl_napari.model.classes import IGNORE
+from fctl_napari.figures.comparison import IN_CLASS_COLORS, colorize, error_entries, error_picture
+from fctl_napari.model.classes import IGNORE, shown_classes
 
 if TYPE_CHECKING:
     import numpy as np

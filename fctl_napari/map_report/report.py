@@ -21,11 +21,11 @@ from fctl_napari.evaluation.error_regions import THRESHOLDS, find_uncertain
 from fctl_napari.evaluation.evaluation import evaluate
 from fctl_napari.evaluation.ground_truth import GroundTruth
 from fctl_napari.evaluation.point_sample import count_classes
-from fctl_napari.figures.comparison import shown_classes
 from fctl_napari.imagery.ground_size import ground_size, length_words
 from fctl_napari.imagery.pyramid import Pyramid
 from fctl_napari.map_report.counts import ReportCounts, count_map
 from fctl_napari.map_report.picture import map_figure
+from fctl_napari.model.classes import shown_classes
 from fctl_napari.model.model_card import read_card
 from fctl_napari.progress import Progress
 from fctl_napari.segmentation.store.identity import open_image_of, take_georeference

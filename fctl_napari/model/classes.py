@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fctl_napari.class_colors import DEEPGLOBE, INRIA, Color, display_colors, new_colors
 from fctl_napari.errors import InputError
+from fctl_napari.remembered_colors import load_colors
 
 NOT_COMPUTED = 0
 """Value of label files and layers where nothing has been computed or labeled; value k + 1 is class k."""
@@ -231,6 +232,27 @@ def foreground_of(names: Sequence[str]) -> int | None:
     """
     background = background_of(names)
     return None if background is None or len(names) != 2 else 1 - background
+
+
+def shown_classes(table: ClassTable) -> ClassTable:
+    """Return a class table in the colors in which its classes are shown, with those that the user chose.
+
+    Parameters
+    ----------
+    table : ClassTable
+        Class table.
+
+    Returns
+    -------
+    ClassTable
+        The same classes.
+
+    Raises
+    ------
+    InputError
+        The user's file of colors is damaged.
+    """
+    return table.displayed(load_colors())
 
 
 def class_table(classes: str) -> ClassTable:

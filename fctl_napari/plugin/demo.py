@@ -193,7 +193,7 @@ def _score(result: Path) -> float:
 
 
 def _save_figure(result: Path, path: Path) -> None:
-    """Draw image | mask | ground truth | errors of the part of the widest test band where the classes are most mixed."""
+    """Draw image, mask, ground truth and errors where the classes of the widest test band are most mixed."""
     from fctl_napari.figures.comparison import comparison_figure
     from fctl_napari.imagery.labels.ground_truth import open_ground_truth
     from fctl_napari.imagery.open import open_image

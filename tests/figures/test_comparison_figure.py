@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from fctl_napari.evaluation.error_types import PAPER
-from fctl_napari.figures.comparison import IN_CLASS_COLORS, comparison_figure, error_picture, shown_classes
-from fctl_napari.model.classes import ClassInfo, ClassTable
+from fctl_napari.figures.comparison import IN_CLASS_COLORS, comparison_figure, error_picture
+from fctl_napari.model.classes import ClassInfo, ClassTable, shown_classes
 
 TABLE = ClassTable(
     classes=tuple(

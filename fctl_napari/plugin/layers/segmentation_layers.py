@@ -11,6 +11,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
+from fctl_napari.class_colors import MASK_OPACITY
 from fctl_napari.imagery.labels.label_pyramid import LabelPyramid
 from fctl_napari.plugin.common.class_display import displayed
 from fctl_napari.plugin.layers.correction_marks import CORRECTIONS_KEY
@@ -191,7 +192,7 @@ class SegmentationLayers:
             found.data = self.mask.data
             return found
         style = class_style((info.name, info.color) for info in self.classes)
-        layer = Labels(self.mask.data, name=name, opacity=0.55, **style, **self._common(image))
+        layer = Labels(self.mask.data, name=name, opacity=MASK_OPACITY, **style, **self._common(image))
         only_show(layer)
         viewer.layers.insert(above(viewer, image, corrections=False), layer)
         return layer
