@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QPushButton, QWidget
@@ -122,14 +122,16 @@ class ClassButtons(QWidget):
             self._group.checkedButton().setChecked(False)
             self._group.setExclusive(True)
 
-    def show_areas(self, areas: Mapping[str, int]) -> None:
+    def show_areas(self, areas: Mapping[str, int], words: Callable[[int], str]) -> None:
         """Show the painted areas.
 
         Parameters
         ----------
         areas : mapping of str to int
             Painted px by the name of the class.
+        words : callable
+            Function of a number of px that returns what they cover on the ground, to follow it.
         """
         for name, label in self._areas.items():
             pixels = areas.get(name, 0)
-            label.setText(f"{pixels:,} px" if pixels else "-")
+            label.setText(f"{pixels:,} px{words(pixels)}" if pixels else "-")

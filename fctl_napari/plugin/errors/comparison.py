@@ -35,6 +35,7 @@ from fctl_napari.evaluation.error_types import (
 from fctl_napari.evaluation.evaluation import Evaluation, evaluate
 from fctl_napari.evaluation.ground_truth import SegmentationAsGroundTruth
 from fctl_napari.evaluation.review_marks import marks_path
+from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.labels.class_mapping import ClassMapping, MappedGroundTruth
 from fctl_napari.imagery.labels.class_names import match_names
 from fctl_napari.imagery.labels.label_source import LabelSource
@@ -193,6 +194,11 @@ class Comparison:
     kept: Segmentation | None
     overlay: ErrorLevels | None
     of_another: str = ""
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Georeference of the image, or None if it has none."""
+        return self.segmentation.georeference
 
     @property
     def classes(self) -> list[tuple[str, Color]]:

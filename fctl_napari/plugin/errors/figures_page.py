@@ -149,7 +149,7 @@ class FiguresPage(QWidget):
         for widget in (self.agreement, *self._found):
             widget.hide()
 
-    def show_evaluation(self, evaluation: Evaluation, title: str, ink: str) -> None:
+    def show_evaluation(self, evaluation: Evaluation, title: str, ink: str, on_ground: str = "") -> None:
         """Show an evaluation.
 
         Parameters
@@ -160,6 +160,8 @@ class FiguresPage(QWidget):
             Name for people of what was evaluated.
         ink : str
             Color of drawings on the window's background.
+        on_ground : str, optional
+            What the scored px cover on the ground, to follow their number.
         """
         self.evaluation, self.title = evaluation, title
         scores = evaluation.scores
@@ -171,7 +173,7 @@ class FiguresPage(QWidget):
         self.headline.setText(
             f"<b>mIoU {scores.miou:.3f}</b> of {every} (ignored pixels dropped){others}<br>"
             f"<b>accuracy {scores.accuracy:.3f}</b> · <b>ECE {evaluation.calibration.ece():.3f}</b> · "
-            f"{scores.pixels:,} px of {title}"
+            f"{scores.pixels:,} px{on_ground} of {title}"
             f"{inherited if evaluation.inherited else ''}"
         )
         titles, *rows = evaluation.table()

@@ -283,7 +283,7 @@ class SegmentWidget(DockedWidget):
                 return
             show_alone(self._viewer, segmentation_layers.show_mask(self._viewer, image, layer_name(image, name)))
             segmentation_layers.show_confidence(self._viewer, image, layer_name(image, name))
-            self.form.legend.show_shares(segmentation_layers.shares())
+            self.form.legend.show_shares(segmentation_layers.shares(), segmentation_layers.hectares())
             self._seen = True
             self._guide()
             done = segmentation_layers.stored.done()
@@ -421,7 +421,7 @@ class SegmentWidget(DockedWidget):
             show_alone(self._viewer, mask)
         if self._run_is_chosen:
             self._seen = True
-            self.form.legend.show_shares(segmentation_layers.shares())
+            self.form.legend.show_shares(segmentation_layers.shares(), segmentation_layers.hectares())
 
     def _show_live(self, on: bool) -> None:
         """Press or release the Live button without starting or stopping anything."""
