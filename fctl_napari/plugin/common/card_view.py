@@ -200,6 +200,7 @@ class Legend(QWidget):
             bar.setRange(0, 1000)
             bar.setTextVisible(False)
             bar.setFixedHeight(8)
+            bar.setMinimumWidth(24)  # the dock is narrow, and areas stand beside it
             bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             color = self._swatches[info.name] = QToolButton()
             color.setAutoRaise(True)

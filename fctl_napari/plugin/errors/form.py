@@ -89,7 +89,7 @@ class ErrorForm(QWidget):
         self.edit_mapping = tool("Classes…", TOOLTIPS["mapping"])
         self.second = combo(TOOLTIPS["second"])
         self.guide = Guide()
-        self.shown = QCheckBox("Show")
+        self.shown = QCheckBox()
         self.shown.setToolTip(TOOLTIPS["shown"])
         self.shown.setChecked(True)
         self.mode = combo(TOOLTIPS["mode"])
