@@ -457,7 +457,7 @@ class CorrectWidget(DockedWidget):
         corrections = self.corrections
         if corrections is None:
             return
-        self.form.regions.show_regions(regions, corrections.class_table)
+        self.form.regions.show_regions(regions, corrections.class_table, corrections.georeference)
         pixels = sum(region.pixels for region in regions)
         share = pixels / (corrections.shape[0] * corrections.shape[1])
         covered = f"{pixels:,} px{self._on_ground(pixels)} ({share:.2%} of the image's px)"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers_correct import OpenCorrect, Until, edit, layer_window, rest, synchronized
 from helpers_window import errors, level
+from qtpy.QtCore import Qt
 
 from fctl_napari.imagery.georeference import Georeference
 from fctl_napari.imagery.open import open_image
@@ -102,6 +103,9 @@ def test_corrections_have_areas_where_the_image_lies_on_the_ground(
     pixels = widget.form.regions.table.rows[0].pixels
     assert widget.form.classes.areas["green"] == f"{pixels:,} px, {pixels / 100:.2f} hectares"
     assert f"{pixels:,} px, {pixels / 100:.2f} hectares (" in widget.form.summary.text()
+    table = widget.form.regions.table
+    tip = table.data(table.index(0, 0), Qt.ItemDataRole.ToolTipRole)
+    assert tip.startswith(f"green {pixels:,} px, {pixels / 100:.2f} hectares; at row ")
 
 
 def test_the_list_leads_there(open_correct: OpenCorrect, until: Until, notes: list[tuple[str, str]]) -> None:
